@@ -1,0 +1,23 @@
+//! Reads and checks `topics.yaml`, and draws it. No I/O: the file is compiled in, or its text is passed in.
+
+mod asyncapi;
+#[cfg(test)]
+mod broken;
+mod check;
+mod code;
+mod evolution;
+mod flow;
+mod graph;
+mod model;
+mod ordered;
+mod schema_rules;
+mod topics;
+
+pub use asyncapi::asyncapi;
+pub use check::{Problem, check};
+pub use code::check_says;
+pub use evolution::check_evolution;
+pub use graph::graph;
+pub use model::{Choreography, EventRules, Holds, Owner, ParseError, Profile, Status, Topic, Within};
+pub use ordered::Ordered;
+pub use topics::{TopicSettings, subject};

@@ -1,0 +1,279 @@
+//! `topics.yaml` as data: profiles, consumers, topics, and what each event means to whom.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::ordered::Ordered;
+
+/// The file that this build was made with.
+pub(crate) const EMBEDDED: &str = include_str!("../../../topics.yaml");
+
+/// The whole choreography.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Choreography {
+    /// Kafka settings by environment, such as `local` and `production`.
+    pub profiles: Ordered<Profile>,
+    /// The largest record a topic takes, in bytes, unless the topic says otherwise.
+    pub max_message_bytes: u32,
+    /// How long a published outbox row stays at least.
+    #[serde(with = "humantime_serde")]
+    pub outbox_retention: Duration,
+    /// How long orders' rows are kept as guards at least.
+    #[serde(with = "humantime_serde")]
+    pub horizon: Duration,
+    /// After that an open order is stuck, whatever else holds.
+    #[serde(with = "humantime_serde")]
+    pub hard_limit: Duration,
+    /// Who lets go after whom when an order is undone.
+    pub chain: Vec<String>,
+    /// All consumers, with what they do in a few words.
+    pub consumers: Ordered<String>,
+    /// Consumers that hear every event of these topics besides those that act on it.
+    #[serde(default)]
+    pub observers: Ordered<Vec<String>>,
+    /// All topics.
+    pub topics: Ordered<Topic>,
+}
+
+/// Kafka settings of one environment.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Profile {
+    /// Partitions of a topic, unless the topic says otherwise.
+    pub partitions: u32,
+    /// Copies of each partition.
+    pub replicas: u32,
+    /// How many copies must have a record before it counts as written.
+    pub min_insync_replicas: u32,
+    /// How long records are kept, unless the topic says otherwise.
+    #[serde(with = "humantime_serde")]
+    pub retention: Duration,
+}
+
+/// One topic.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Topic {
+    /// What it is, in a sentence.
+    pub about: String,
+    /// Who writes it.
+    pub owner: Owner,
+    /// What its records are keyed by, for people.
+    pub key: String,
+    /// Whether only the latest record of each key is kept, for ever.
+    #[serde(default)]
+    pub compacted: bool,
+    /// Partitions by profile, where they differ from the profile's.
+    #[serde(default)]
+    pub partitions: BTreeMap<String, u32>,
+    /// Retention by profile, where it differs from the profile's.
+    #[serde(default, deserialize_with = "durations")]
+    pub retention: BTreeMap<String, Duration>,
+    /// The largest record in bytes, where it differs from all others'.
+    #[serde(default)]
+    pub max_message_bytes: Option<u32>,
+    /// The events in it; none in a topic whose records are other topics' bytes.
+    pub events: Ordered<EventRules>,
+}
+
+/// Who writes a topic.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(from = "String")]
+pub enum Owner {
+    /// Any system: the front door.
+    Anyone,
+    /// Every consumer, each through its outbox.
+    Everyone,
+    /// One consumer and nobody else.
+    Consumer(String),
+}
+
+/// What one event means to whom.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EventRules {
+    /// Its schema file, from the top of the repository.
+    pub schema: String,
+    /// The consumers that act on it.
+    #[serde(default)]
+    pub heard_by: Vec<String>,
+    /// Why no consumer acts on it.
+    #[serde(default)]
+    pub heard_by_nobody: Option<String>,
+    /// What must be given back if the order does not go on.
+    #[serde(default)]
+    pub holds: Option<Holds>,
+    /// The events that it takes back.
+    #[serde(default)]
+    pub undoes: Vec<String>,
+    /// The status in which it ends the order.
+    #[serde(default)]
+    pub terminal: Option<Status>,
+    /// Which answer must come, and how soon.
+    #[serde(default)]
+    pub within: Option<Within>,
+}
+
+/// What an event holds until it is undone, or the order ships.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Holds {
+    /// Units that others can't buy.
+    Stock,
+    /// Money of the customer.
+    Money,
+    /// Packed goods.
+    Goods,
+}
+
+/// How an order ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Status {
+    /// Nothing was begun.
+    Rejected,
+    /// Something shipped.
+    Completed,
+    /// Nothing shipped, as was asked.
+    Cancelled,
+    /// Nothing shipped, and nobody had asked for that.
+    Failed,
+}
+
+/// Which answer an event must have, and how soon.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Within {
+    /// How long the answer may take.
+    #[serde(with = "humantime_serde")]
+    pub deadline: Duration,
+    /// The field of the event from whose moment the deadline counts; the event's own time if absent.
+    #[serde(default)]
+    pub after: Option<String>,
+    /// The field of the event that must be set for an answer to be owed at all.
+    #[serde(default)]
+    pub only_if: Option<String>,
+    /// Events any of which is an answer, before or after the event itself.
+    pub answers: Vec<String>,
+}
+
+/// The text is no choreography.
+#[derive(Debug, thiserror::Error)]
+#[error("topics.yaml can't be read: {0}; compare the place with the comment at the top of the file")]
+pub struct ParseError(#[source] serde_norway::Error);
+
+impl Choreography {
+    /// Reads a choreography from the text of a `topics.yaml`. It may still break rules: see [`crate::check`].
+    ///
+    /// # Errors
+    /// [`ParseError`], with line and column, if the text is not YAML or has a field too many or too few.
+    pub fn parse(text: &str) -> Result<Self, ParseError> {
+        serde_norway::from_str(text).map_err(ParseError)
+    }
+
+    /// The choreography that this build was made with.
+    pub fn embedded() -> Self {
+        Self::parse(EMBEDDED).expect("the embedded topics.yaml can be read, as a test proves")
+    }
+
+    /// All events: topic name, topic, event name, rules.
+    pub fn events(&self) -> impl Iterator<Item = (&str, &Topic, &str, &EventRules)> {
+        self.topics.iter().flat_map(|(topic_name, topic)| {
+            topic.events.iter().map(move |(name, rules)| (topic_name, topic, name, rules))
+        })
+    }
+
+    /// The event of that short name, with its topic.
+    pub fn event(&self, name: &str) -> Option<(&Topic, &EventRules)> {
+        self.events().find(|(_, _, known, _)| *known == name).map(|(_, topic, _, rules)| (topic, rules))
+    }
+
+    /// The short names of all events that the consumer hears, as one that acts on them or as an observer.
+    pub fn heard_by(&self, consumer: &str) -> Vec<&str> {
+        let observed = self.observers.get(consumer);
+        self.events()
+            .filter(|(topic, _, _, rules)| {
+                rules.heard_by.iter().any(|hearer| hearer == consumer)
+                    || observed.is_some_and(|topics| topics.iter().any(|name| name == topic))
+            })
+            .map(|(_, _, name, _)| name)
+            .collect()
+    }
+
+    /// The topics that the consumer must subscribe to; those of an observer include `dead-letter-events`.
+    pub fn topics_heard_by(&self, consumer: &str) -> Vec<&str> {
+        let observed = self.observers.get(consumer);
+        self.topics
+            .iter()
+            .filter(|(name, topic)| {
+                observed.is_some_and(|topics| topics.iter().any(|observed| observed == name))
+                    || topic.events.iter().any(|(_, rules)| rules.heard_by.iter().any(|hearer| hearer == consumer))
+            })
+            .map(|(name, _)| name)
+            .collect()
+    }
+}
+
+impl From<String> for Owner {
+    fn from(name: String) -> Self {
+        match name.as_str() {
+            "anyone" => Self::Anyone,
+            "everyone" => Self::Everyone,
+            _ => Self::Consumer(name),
+        }
+    }
+}
+
+impl Owner {
+    /// The consumer that owns the topic alone.
+    pub fn consumer(&self) -> Option<&str> {
+        match self {
+            Self::Consumer(name) => Some(name),
+            Self::Anyone | Self::Everyone => None,
+        }
+    }
+}
+
+fn durations<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, Duration>, D::Error> {
+    let texts = BTreeMap::<String, humantime_serde::Serde<Duration>>::deserialize(deserializer)?;
+    Ok(texts.into_iter().map(|(name, duration)| (name, duration.into_inner())).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_embedded_choreography_can_be_read() {
+        let choreography = Choreography::embedded();
+        let (topic, accepted) = choreography.event("OrderAccepted").unwrap();
+        assert_eq!(topic.owner, Owner::Consumer("orders".to_owned()));
+        assert_eq!(accepted.within.as_ref().unwrap().deadline, Duration::from_secs(120));
+    }
+
+    #[test]
+    fn an_observer_hears_every_event_of_its_topics_and_others_what_they_act_on() {
+        let choreography = Choreography::embedded();
+        assert_eq!(choreography.heard_by("fraud"), ["PaymentAuthorized", "PaymentVoided"]);
+        assert_eq!(choreography.topics_heard_by("fraud"), ["payments"]);
+        assert_eq!(choreography.heard_by("saga-tracker").len(), choreography.events().count() - 1);
+        assert!(choreography.topics_heard_by("saga-tracker").contains(&"dead-letter-events"));
+    }
+
+    #[test]
+    fn a_text_that_can_not_be_read_names_line_and_place() {
+        for (from, to, told) in [
+            ("    owner: orders", "    owners: orders", "unknown field `owners`"),
+            ("deadline: 1m,", "deadline: soon,", "soon"),
+            ("terminal: FAILED", "terminal: LOST", "LOST"),
+            ("      OrderRejected:", "      OrderAccepted:", "\"OrderAccepted\" twice"),
+        ] {
+            assert!(EMBEDDED.contains(from));
+            let error = Choreography::parse(&EMBEDDED.replacen(from, to, 1)).unwrap_err().to_string();
+            assert!(error.contains(told) && error.contains("at line "), "{error}");
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! What can fail on the way of a batch, and the one verdict on each failure.
+
+use std::time::Duration;
+
+/// A failure of a whole batch: nothing of it was written.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The database refused a statement, or did not answer.
+    #[error("database: {0}")]
+    Database(#[from] sqlx::Error),
+    /// A save touched fewer rows than were decided: another instance was first.
+    #[error(
+        "lost race: {table} took {saved} of {decided} rows that were decided; another instance changed the others first"
+    )]
+    LostRace {
+        /// The table that was saved to.
+        table: &'static str,
+        /// Rows that the statement touched.
+        saved: u64,
+        /// Rows that were decided.
+        decided: u64,
+    },
+    /// A stored value that this version can't read.
+    #[error("stored data of {what} can't be read: {source}; was it written by a newer version?")]
+    Stored {
+        /// Which row and column.
+        what: String,
+        /// What the decoder said.
+        source: serde_json::Error,
+    },
+    /// An event could not be encoded, or is too large for its topic.
+    #[error("an event that was decided can't be sent: {0}")]
+    Unsendable(String),
+}
+
+/// What is done about a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The whole batch again, after a pause: the cause is not in the batch.
+    Retry,
+    /// The whole batch again, at once: it was decided on what is no longer so.
+    Again,
+    /// One of the batch is at fault: split it until the offender is alone, then a dead letter.
+    /// An event that fails for its order alone will be parked here, ahead of its dead letter.
+    Bisect,
+    /// Nobody can go on: exit with an error, offsets untouched.
+    Stop,
+}
+
+impl Failure {
+    /// The verdict on this failure; SQLSTATE classes as in PostgreSQL's appendix A.
+    pub fn verdict(&self) -> Verdict {
+        match self {
+            Self::LostRace { .. } => Verdict::Again,
+            Self::Stored { .. } | Self::Unsendable(_) => Verdict::Bisect,
+            Self::Database(error) => database_verdict(error),
+        }
+    }
+
+    /// A short, stable name of the kind of failure, for metrics and fingerprints.
+    pub fn class(&self) -> String {
+        match self {
+            Self::LostRace { .. } => "lost_race".into(),
+            Self::Stored { .. } => "stored_data".into(),
+            Self::Unsendable(_) => "unsendable".into(),
+            Self::Database(error) => match error.as_database_error().and_then(|error| error.code()) {
+                Some(code) => format!("sqlstate_{code}"),
+                None => "database_connection".into(),
+            },
+        }
+    }
+}
+
+#[allow(clippy::wildcard_enum_match_arm)] // sqlx's errors are not our enum, and may grow
+fn database_verdict(error: &sqlx::Error) -> Verdict {
+    let Some(code) = error.as_database_error().and_then(|error| error.code()) else {
+        return match error {
+            sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::Encode(_) => Verdict::Bisect,
+            sqlx::Error::Configuration(_)
+            | sqlx::Error::ColumnNotFound(_)
+            | sqlx::Error::ColumnIndexOutOfBounds { .. } => Verdict::Stop,
+            _ => Verdict::Retry, // pool and I/O errors
+        };
+    };
+    match code.get(..2).unwrap_or_default() {
+        "08" | "40" | "53" | "55" | "57" => Verdict::Retry,
+        _ if code == "25P03" => Verdict::Retry,
+        "22" | "23" => Verdict::Bisect,
+        _ => Verdict::Stop, // 42 (no such table), 28 (refused), 58, XX: no repetition helps
+    }
+}
+
+/// Waits between repetitions: doubling from 50 ms to 5 s, each spread by the attempt's own number so that instances part.
+#[derive(Debug, Default)]
+pub struct Backoff {
+    attempts: u32,
+}
+
+impl Backoff {
+    /// The next wait.
+    pub fn next_wait(&mut self) -> Duration {
+        let base = 50_u64.saturating_mul(1 << self.attempts.min(7)).min(5_000);
+        self.attempts += 1;
+        let spread = u64::from(std::process::id().wrapping_mul(2_654_435_761).wrapping_add(self.attempts) % 100);
+        Duration::from_millis(base * (90 + spread / 5) / 100)
+    }
+
+    /// Repetitions so far.
+    pub fn attempts(&self) -> u32 {
+        self.attempts
+    }
+}

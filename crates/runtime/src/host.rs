@@ -1,0 +1,349 @@
+//! The host: what the consumers of one process share, who watches over their tasks, and how they stop.
+
+use std::collections::HashMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use sqlx::PgPool;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::clock::Clock;
+use crate::codec::Codec;
+use crate::consumer::Consumer;
+use crate::door::{self, Door};
+use crate::engine::Engine;
+use crate::health::Health;
+use crate::http::{self, OpenApiRouter};
+use crate::listen::{self, Listener, Stopped};
+use crate::rebalance::{Context, Partition, Progress};
+use crate::registry::Registry;
+use crate::settings::{ConsumerSettings, Settings};
+use crate::timers::Timers;
+use crate::topology::Topology;
+use crate::{migrations, sql, sweep, telemetry};
+
+/// Where each consumer listens unless it is told otherwise.
+const PORTS: [(&str, u16); 8] = [
+    ("orders", 8080),
+    ("inventory", 8081),
+    ("payments", 8082),
+    ("fraud", 8083),
+    ("fulfillment", 8084),
+    ("notifications", 8085),
+    ("saga-tracker", 8086),
+    ("outbox-relay", 8087),
+];
+
+/// One process that hosts consumers.
+pub struct Host {
+    settings: Settings,
+    clock: Clock,
+    shutdown: CancellationToken,
+    tasks: TaskTracker,
+    failure: Arc<Mutex<Option<anyhow::Error>>>,
+    pools: Mutex<HashMap<String, PgPool>>,
+    addresses: Mutex<HashMap<&'static str, SocketAddr>>,
+    health: Mutex<HashMap<&'static str, Arc<Health>>>,
+    progress: Mutex<HashMap<&'static str, Arc<Mutex<Progress>>>>,
+}
+
+impl Host {
+    /// A host that runs nothing yet.
+    pub fn new(settings: Settings, clock: Clock) -> Self {
+        Self {
+            settings,
+            clock,
+            shutdown: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            failure: Arc::default(),
+            pools: Mutex::default(),
+            addresses: Mutex::default(),
+            health: Mutex::default(),
+            progress: Mutex::default(),
+        }
+    }
+
+    /// All settings.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The one clock.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Cancelled when the process shall stop.
+    pub fn shutdown(&self) -> &CancellationToken {
+        &self.shutdown
+    }
+
+    /// The database of a consumer.
+    ///
+    /// # Errors
+    /// When its settings or its address can't be read.
+    pub fn pool<C: Consumer>(&self) -> anyhow::Result<PgPool> {
+        self.pool_of(C::NAME)
+    }
+
+    fn pool_of(&self, name: &'static str) -> anyhow::Result<PgPool> {
+        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pool) = pools.get(name) {
+            return Ok(pool.clone());
+        }
+        let settings: ConsumerSettings = self.settings.section(name)?;
+        let url = settings.database_url.as_deref().unwrap_or(&self.settings.common().database_url);
+        let pool = sql::pool(url, &format!("quadrille {name}"), settings.connections).context("DATABASE_URL")?;
+        pools.insert(name.to_owned(), pool.clone());
+        Ok(pool)
+    }
+
+    /// Where a hosted consumer's doors listen.
+    pub fn address(&self, name: &str) -> Option<SocketAddr> {
+        self.addresses.lock().unwrap_or_else(PoisonError::into_inner).get(name).copied()
+    }
+
+    /// What keeps hosted consumers from their work; empty when all are ready.
+    pub fn not_ready(&self) -> Vec<String> {
+        self.health
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .values()
+            .filter_map(|health| health.not_ready())
+            .collect()
+    }
+
+    /// Requests, due timers and calls to the outside that hosted consumers have not concluded yet.
+    pub fn open_work(&self) -> usize {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner).values().map(|health| health.open_work()).sum()
+    }
+
+    /// How far hosted consumers have read what they own now: the next offset by consumer and partition (topic by its full name).
+    pub fn decided(&self) -> Vec<(&'static str, Partition, i64)> {
+        let progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        let of = |(name, progress): (&&'static str, &Arc<Mutex<Progress>>)| {
+            let decided = progress.lock().unwrap_or_else(PoisonError::into_inner).decided();
+            decided.into_iter().map(|(partition, next)| (*name, partition, next)).collect::<Vec<_>>()
+        };
+        progress.iter().flat_map(of).collect()
+    }
+
+    /// Runs a task under the host's watch: when it fails, the process stops with its error.
+    #[allow(clippy::disallowed_methods)] // the one place whose tasks are watched
+    pub fn spawn(&self, name: &'static str, task: impl Future<Output = anyhow::Result<()>> + Send + 'static) {
+        let (shutdown, failure) = (self.shutdown.clone(), Arc::clone(&self.failure));
+        let task = tokio::spawn(task);
+        self.tasks.spawn(async move {
+            let failed = match task.await {
+                Ok(Ok(())) => return,
+                Ok(Err(error)) => error,
+                Err(ended) => anyhow::anyhow!("{name} died: {ended}"),
+            };
+            tracing::error!(task = name, error = format!("{failed:#}"), "stopping");
+            failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(failed);
+            shutdown.cancel();
+        });
+    }
+
+    /// Starts a consumer: checks its schema, its topics and its event schemas, then opens its doors and joins its group.
+    ///
+    /// # Errors
+    /// When something that it needs is missing; the message says what to run.
+    pub async fn start<C: Consumer>(
+        &self,
+        consumer: Arc<C>,
+        doors: impl FnOnce(Door<C>) -> OpenApiRouter,
+    ) -> anyhow::Result<()> {
+        let settings: ConsumerSettings = self.settings.section(C::NAME)?;
+        let pool = self.pool::<C>()?;
+        let schema = C::NAME.replace('-', "_");
+        for (schema, migrator) in migrations::house().into_iter().chain([(schema.as_str(), C::migrations())]) {
+            migrations::check(&pool, schema, &migrator).await?;
+        }
+        let codec = Codec::new(&Registry::stored(&pool).await?)?;
+        codec.check_writers(&C::says())?;
+        let (calls, called) = mpsc::unbounded_channel();
+        let (queue, waiting) = mpsc::channel(door::WAITING);
+        let health = Arc::new(Health::of(C::NAME));
+        let timers = Timers::of(&schema);
+        let engine = Arc::new(Engine {
+            consumer,
+            schema,
+            pool,
+            codec,
+            clock: self.clock.clone(),
+            health: Arc::clone(&health),
+            timers,
+            calls,
+            armed: watch::Sender::new(None),
+            shutdown: self.shutdown.clone(),
+        });
+        self.listen(&engine, settings.clone()).await?;
+        self.spawn(C::NAME, {
+            let engine = Arc::clone(&engine);
+            async move { Ok(sweep::sweep(engine).await?) }
+        });
+        self.spawn(C::NAME, {
+            let engine = Arc::clone(&engine);
+            async move { Ok(door::attend(engine, waiting).await?) }
+        });
+        let answers = queue.clone();
+        self.spawn(C::NAME, async move {
+            door::call_out(engine, called, answers).await;
+            Ok(())
+        });
+        self.open(C::NAME, settings.http, doors(Door::new(queue, Arc::clone(&health))), health).await
+    }
+
+    /// Serves a hosted part's probes, metrics and doors.
+    ///
+    /// # Errors
+    /// When its address is taken.
+    pub async fn open(
+        &self,
+        name: &'static str,
+        address: Option<SocketAddr>,
+        doors: OpenApiRouter,
+        health: Arc<Health>,
+    ) -> anyhow::Result<()> {
+        let port = PORTS.iter().find(|(other, _)| *other == name).map_or(0, |(_, port)| *port);
+        let listener = http::bind(name, address.unwrap_or((Ipv4Addr::LOCALHOST, port).into())).await?;
+        let address = listener.local_addr()?;
+        tracing::info!(consumer = name, %address, "doors open");
+        self.addresses.lock().unwrap_or_else(PoisonError::into_inner).insert(name, address);
+        self.health.lock().unwrap_or_else(PoisonError::into_inner).insert(name, Arc::clone(&health));
+        self.spawn(name, http::serve(listener, http::routes(name, doors, health), self.shutdown.clone()));
+        Ok(())
+    }
+
+    /// Joins the consumer group, with a thread of its own for the loop.
+    async fn listen<C: Consumer>(&self, engine: &Arc<Engine<C>>, settings: ConsumerSettings) -> anyhow::Result<()> {
+        let common = self.settings.common();
+        let untyped = C::untyped();
+        let topology = Topology::of(&common.topic_prefix, &C::hears(), &untyped);
+        let group = format!("{}{}", common.topic_prefix, C::NAME);
+        let context = Context { progress: Arc::default(), health: Arc::clone(&engine.health), name: C::NAME };
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner).insert(C::NAME, Arc::clone(&context.progress));
+        let kafka: BaseConsumer<Context> = listen::client(&common.kafka, &settings, &group)
+            .create_with_context(context.clone())
+            .context("KAFKA_… settings")?;
+        let kafka = tokio::task::spawn_blocking({
+            let names: Vec<String> = topology.full_names().into_iter().map(ToOwned::to_owned).collect();
+            move || -> anyhow::Result<_> {
+                for topic in &names {
+                    let metadata = kafka
+                        .fetch_metadata(Some(topic), Duration::from_secs(10))
+                        .context("Kafka does not answer: check KAFKA_BOOTSTRAP_SERVERS")?;
+                    if metadata.topics().iter().all(|found| found.partitions().is_empty()) {
+                        bail!(Stopped::NoTopic { consumer: C::NAME, topic: topic.clone() });
+                    }
+                }
+                kafka.subscribe(&names.iter().map(String::as_str).collect::<Vec<_>>())?;
+                Ok(kafka)
+            }
+        })
+        .await??;
+        let registry = Registry::new(&common.schema_registry_url, engine.pool.clone())?;
+        let listener = Listener {
+            engine: Arc::clone(engine),
+            settings,
+            topology: Arc::new(topology),
+            registry,
+            tokio: tokio::runtime::Handle::current(),
+            context,
+            kafka,
+            hears: C::hears().into_iter().collect(),
+            untyped: untyped.into_iter().collect(),
+        };
+        let thread = move || listener.run().map_err(anyhow::Error::from);
+        self.spawn(C::NAME, async move { tokio::task::spawn_blocking(thread).await? });
+        Ok(())
+    }
+
+    /// Stops: batches in work are finished, offsets committed, groups left; what takes longer than `shutdown_within` is cut off.
+    ///
+    /// # Errors
+    /// The failure for which the host stopped by itself, or that it had to be cut off.
+    pub async fn stop(&self) -> anyhow::Result<()> {
+        self.shutdown.cancel();
+        self.tasks.close();
+        let within = self.settings.common().shutdown_within.0;
+        let finished = tokio::time::timeout(within, self.tasks.wait()).await.is_ok();
+        telemetry::flush();
+        if let Some(failure) = self.failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            return Err(failure);
+        }
+        if !finished {
+            bail!(
+                "not everything had stopped after {within:?}: cut off; what was not committed is read again at the next start"
+            );
+        }
+        Ok(())
+    }
+
+    /// Runs until a signal, or a failure, ends it.
+    ///
+    /// # Errors
+    /// As [`Host::stop`].
+    pub async fn run(&self) -> anyhow::Result<()> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let mut upkeep = tokio::time::interval(Duration::from_secs(5));
+        loop {
+            tokio::select! {
+                _ = term.recv() => break,
+                _ = int.recv() => break,
+                () = self.shutdown.cancelled() => break,
+                _ = upkeep.tick() => if let Some(metrics) = telemetry::metrics() { metrics.run_upkeep() },
+            }
+        }
+        tracing::info!("stopping");
+        self.stop().await
+    }
+}
+
+/// The whole of a binary's `main`: settings from file and environment, logs, metrics and traces, then `start` and run until told to stop.
+pub fn main<F: Future<Output = anyhow::Result<()>>>(
+    name: &'static str,
+    start: impl FnOnce(Arc<Host>) -> F,
+) -> ExitCode {
+    telemetry::log();
+    match run(name, start) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(consumer = name, "{error:#}");
+            eprintln!("{name}: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run<F: Future<Output = anyhow::Result<()>>>(
+    name: &'static str,
+    start: impl FnOnce(Arc<Host>) -> F,
+) -> anyhow::Result<()> {
+    let settings = Settings::from_env()?;
+    telemetry::metrics();
+    if let Some(endpoint) = &settings.common().otlp_endpoint {
+        telemetry::export(endpoint, &format!("quadrille-{name}")).context("OTEL_EXPORTER_OTLP_ENDPOINT")?;
+    }
+    let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let result = tokio.block_on(async {
+        let host = Arc::new(Host::new(settings, Clock::default()));
+        match start(Arc::clone(&host)).await {
+            Ok(()) => host.run().await,
+            Err(error) => {
+                let _ = host.stop().await; // the first error is the one that counts
+                Err(error)
+            }
+        }
+    });
+    tokio.shutdown_timeout(Duration::from_secs(1));
+    result
+}

@@ -1,0 +1,47 @@
+//! The way through the house: consumer loop, outbox, timers, doors, dead letters, settings, telemetry, shutdown.
+//!
+//! It knows Kafka, Avro and PostgreSQL; it knows no order, no stock and no card. A consumer is a [`Consumer`]: rules, tables and calls;
+//! a [`Host`] runs any number of them in one process.
+
+mod batch;
+mod clock;
+mod codec;
+mod consumer;
+mod dead_letter;
+mod door;
+mod effects;
+mod engine;
+mod failure;
+mod headers;
+mod health;
+mod host;
+pub mod http;
+mod listen;
+mod message;
+pub mod migrations;
+pub mod outbox;
+mod rebalance;
+mod registry;
+pub mod settings;
+pub mod sql;
+mod sweep;
+pub mod telemetry;
+mod timers;
+pub mod topics;
+mod topology;
+
+pub use clock::Clock;
+pub use codec::{Codec, CodecError};
+pub use consumer::{Cause, Conflict, Consumer, Origin, Thread, Timer, Work};
+pub use dead_letter::{Death, TOPIC as DEAD_LETTER_TOPIC};
+pub use door::{Door, Refused};
+pub use effects::{Effects, LARGEST_EVENT, Outgoing};
+pub use engine::{Abandoned, Done};
+pub use failure::{Backoff, Failure, Verdict};
+pub use headers::{BrokenHeaders, Headers};
+pub use health::Health;
+pub use host::{Host, main};
+pub use message::{Message, Unreadable};
+pub use rebalance::Partition;
+pub use registry::{Registry, RegistryError};
+pub use settings::{Settings, Span};

@@ -1,0 +1,379 @@
+//! The consumer loop: a thread that gathers batches from Kafka, has each decided in one transaction, and then, only then, commits offsets.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+
+use crate::batch::Item;
+use crate::codec::CodecError;
+use crate::consumer::Consumer;
+use crate::dead_letter::Death;
+use crate::engine::{Abandoned, Engine};
+use crate::headers::Headers;
+use crate::message::{Message, Unreadable};
+use crate::rebalance::{Context, Partition, Progress};
+use crate::registry::Registry;
+use crate::settings::ConsumerSettings;
+use crate::topology::Topology;
+
+/// How long the loop waits for a first event; also how late it sees that it shall stop. Longer is cheaper: librdkafka's wrapper spins
+/// through the last millisecond of each wait.
+const POLL: Duration = Duration::from_millis(400);
+/// A batch that takes longer is waited for with its partitions paused, polling, or the group would throw the instance out.
+const LONG_BATCH: Duration = Duration::from_secs(5);
+/// Offsets are committed this often: what a crash repeats, to no effect.
+const COMMIT_EVERY: Duration = Duration::from_millis(300);
+/// Questions to the broker.
+const ASK: Duration = Duration::from_secs(10);
+
+/// Why a loop ended.
+#[derive(Debug, thiserror::Error)]
+pub enum Stopped {
+    /// A batch can't be decided.
+    #[error(transparent)]
+    Abandoned(#[from] Abandoned),
+    /// Kafka's client can't go on.
+    #[error("{consumer}: Kafka: {source}")]
+    Kafka {
+        /// Whose loop.
+        consumer: &'static str,
+        /// What the client said.
+        source: KafkaError,
+    },
+    /// Events were deleted before they were read.
+    #[error(
+        "{consumer}: {lost} events of {topic}/{partition} were deleted unread: the group stands at {committed}, the log begins at {low}. \
+         Run `quadrille relay rewind` to publish them again, or reset the group's offsets to accept the loss"
+    )]
+    Lost {
+        /// Whose group.
+        consumer: &'static str,
+        /// The topic's full name.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// Where the group stands.
+        committed: i64,
+        /// Where the log begins.
+        low: i64,
+        /// How many are gone.
+        lost: i64,
+    },
+    /// A topic is missing.
+    #[error("{consumer}: topic {topic} does not exist: run `quadrille topics apply` first")]
+    NoTopic {
+        /// Whose topic.
+        consumer: &'static str,
+        /// The topic's full name.
+        topic: String,
+    },
+}
+
+/// One instance's loop.
+pub(crate) struct Listener<C: Consumer> {
+    pub engine: Arc<Engine<C>>,
+    pub settings: ConsumerSettings,
+    pub topology: Arc<Topology>,
+    pub registry: Registry,
+    pub tokio: tokio::runtime::Handle,
+    pub context: Context,
+    pub kafka: BaseConsumer<Context>,
+    pub hears: HashSet<&'static str>,
+    /// The front door's topic, whose records need not say their type.
+    pub untyped: HashSet<&'static str>,
+}
+
+/// The client's settings; what the user sets wins, but for what the loop depends on.
+pub(crate) fn client(
+    common: &std::collections::BTreeMap<String, String>,
+    settings: &ConsumerSettings,
+    group: &str,
+) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    let own_protocol = settings.kafka.get("group.protocol").or_else(|| common.get("group.protocol"));
+    for (name, value) in [
+        ("auto.offset.reset", "earliest"),
+        ("fetch.wait.max.ms", "50"),
+        ("fetch.queue.backoff.ms", "10"),
+        ("queued.min.messages", "5000"),
+        ("queued.max.messages.kbytes", "16384"),
+        ("max.poll.interval.ms", "60000"),
+        ("topic.metadata.refresh.interval.ms", "30000"),
+    ] {
+        config.set(name, value);
+    }
+    if own_protocol.is_none_or(|protocol| protocol == "classic") {
+        // KIP-848 has these on the broker and refuses them here.
+        config.set("partition.assignment.strategy", "cooperative-sticky").set("session.timeout.ms", "10000");
+    }
+    for (name, value) in common.iter().chain(&settings.kafka) {
+        config.set(name, value);
+    }
+    if let Some(instance) = &settings.instance_id {
+        config.set("group.instance.id", instance);
+    }
+    config.set("group.id", group).set("enable.auto.commit", "false").set("enable.auto.offset.store", "false");
+    config
+}
+
+impl<C: Consumer> Listener<C> {
+    /// Runs until told to stop, then commits what was decided and leaves the group.
+    pub fn run(self) -> Result<(), Stopped> {
+        let mut last_commit = Instant::now();
+        let mut linger = self.settings.linger.0;
+        while !self.engine.shutdown.is_cancelled() {
+            let batch = self.gather(linger)?;
+            if !batch.is_empty() {
+                let (events, began) = (batch.len(), Instant::now());
+                metrics::histogram!("quadrille_batch_size", "consumer" => C::NAME, "from" => "topic")
+                    .record(events as f64);
+                if !self.decide(batch)? {
+                    break;
+                }
+                let took = began.elapsed();
+                metrics::histogram!("quadrille_batch_seconds", "consumer" => C::NAME).record(took);
+                // Who is busy longer than the linger finds enough waiting.
+                linger = if took > self.settings.linger.0 { Duration::ZERO } else { self.settings.linger.0 };
+            }
+            if last_commit.elapsed() >= COMMIT_EVERY {
+                self.commit(CommitMode::Async);
+                last_commit = Instant::now();
+            }
+        }
+        self.commit(CommitMode::Sync);
+        Ok(())
+    }
+
+    /// Blocks for a first event, then takes what there is, waits once for a little more, and takes that too.
+    fn gather(&self, linger: Duration) -> Result<Vec<Message>, Stopped> {
+        let mut batch = Batch { messages: Vec::new(), bytes: 0 };
+        self.take(POLL, &mut batch)?;
+        if batch.messages.is_empty() {
+            return Ok(batch.messages);
+        }
+        self.drain(&mut batch)?;
+        if !linger.is_zero() && !self.full(&batch) {
+            std::thread::sleep(linger);
+            self.drain(&mut batch)?;
+        }
+        Ok(batch.messages)
+    }
+
+    fn full(&self, batch: &Batch) -> bool {
+        batch.messages.len() >= self.settings.batch_events || batch.bytes >= self.settings.batch_bytes
+    }
+
+    fn drain(&self, batch: &mut Batch) -> Result<(), Stopped> {
+        while !self.full(batch) {
+            let before = batch.messages.len();
+            let rebalanced = self.take(Duration::ZERO, batch)?;
+            if batch.messages.len() == before && !rebalanced {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// One poll. Returns whether partitions changed meanwhile: then none is not an empty queue.
+    fn take(&self, wait: Duration, batch: &mut Batch) -> Result<bool, Stopped> {
+        let polled = self.kafka.poll(wait);
+        let (assigned, revoked) = self.context.with(Progress::take_changes);
+        let rebalanced = !assigned.is_empty() || !revoked.is_empty();
+        if !revoked.is_empty() {
+            batch.messages.retain(|message| {
+                !revoked.iter().any(|gone| gone.1 == message.partition && gone.0 == self.topology.full(message.topic))
+            });
+        }
+        if !assigned.is_empty() {
+            self.check_nothing_lost(&assigned)?;
+        }
+        match polled {
+            Some(Ok(message)) => {
+                if let Some(message) = self.own(&message) {
+                    batch.bytes += message.payload.as_ref().map_or(0, Vec::len);
+                    batch.messages.push(message);
+                }
+            }
+            Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
+                return Err(Stopped::Kafka { consumer: C::NAME, source: KafkaError::MessageConsumptionFatal(code) });
+            }
+            Some(Err(error)) => tracing::warn!(consumer = C::NAME, %error, "poll"),
+            None => {}
+        }
+        Ok(rebalanced)
+    }
+
+    fn own(&self, message: &BorrowedMessage<'_>) -> Option<Message> {
+        let topic = self.topology.known(message.topic())?;
+        let headers = message.headers().map(|headers| {
+            Headers(headers.iter().map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec))).collect())
+        });
+        Some(Message {
+            topic,
+            partition: message.partition(),
+            offset: message.offset(),
+            timestamp_ms: message.timestamp().to_millis(),
+            key: message.key().map(<[u8]>::to_vec),
+            headers: headers.unwrap_or_default(),
+            payload: message.payload().map(<[u8]>::to_vec),
+        })
+    }
+
+    /// Has a batch decided; false when the process is stopping and nothing of it was written.
+    fn decide(&self, batch: Vec<Message>) -> Result<bool, Stopped> {
+        let ends = ends(&self.topology, &batch);
+        let items: Vec<Item<C>> = batch.into_iter().filter_map(|message| self.item(message)).collect();
+        metrics::counter!("quadrille_events_total", "consumer" => C::NAME).increment(items.len() as u64);
+        if !items.is_empty() {
+            let (done, result) = sync_channel(1);
+            let engine = Arc::clone(&self.engine);
+            self.tokio.spawn(async move { send(&done, engine.process(items).await) });
+            match self.wait(&result) {
+                Ok(()) => {}
+                Err(Abandoned::Stopping) => return Ok(false),
+                Err(stop @ Abandoned::Stop { .. }) => return Err(stop.into()),
+            }
+        }
+        self.context.with(|progress| ends.into_iter().for_each(|(partition, next)| progress.decide(partition, next)));
+        Ok(true)
+    }
+
+    /// Waits for the batch; a long one with its partitions paused, polling on.
+    fn wait(&self, result: &std::sync::mpsc::Receiver<Result<(), Abandoned>>) -> Result<(), Abandoned> {
+        let mut paused = false;
+        loop {
+            let patience = if paused { Duration::from_millis(200) } else { LONG_BATCH };
+            match result.recv_timeout(patience) {
+                Ok(result) => {
+                    if paused {
+                        self.resume();
+                    }
+                    return result;
+                }
+                Err(RecvTimeoutError::Disconnected) => return Err(Abandoned::Stopping),
+                Err(RecvTimeoutError::Timeout) => {
+                    self.pause();
+                    paused = true;
+                    // Paused partitions give no messages; what a rebalance brings meanwhile is paused at the next round.
+                    if let Some(Ok(message)) = self.kafka.poll(Duration::ZERO) {
+                        self.rewind(&message);
+                    }
+                }
+            }
+        }
+    }
+
+    fn pause(&self) {
+        if let Err(error) = self.kafka.assignment().and_then(|assigned| self.kafka.pause(&assigned)) {
+            tracing::warn!(consumer = C::NAME, %error, "partitions not paused");
+        }
+    }
+
+    fn resume(&self) {
+        if let Err(error) = self.kafka.assignment().and_then(|assigned| self.kafka.resume(&assigned)) {
+            tracing::warn!(consumer = C::NAME, %error, "partitions not resumed");
+        }
+    }
+
+    /// A message that slipped in from a partition assigned during the pause is read again later.
+    fn rewind(&self, message: &BorrowedMessage<'_>) {
+        if let Err(error) = self.kafka.seek(message.topic(), message.partition(), Offset::Offset(message.offset()), ASK)
+        {
+            tracing::warn!(consumer = C::NAME, %error, "seek");
+        }
+    }
+
+    /// What a record is to the consumer: work, a dead letter, or nothing that it hears.
+    fn item(&self, message: Message) -> Option<Item<C>> {
+        if !self.untyped.contains(message.topic)
+            && message.event_type().is_some_and(|event_type| !self.hears.contains(event_type))
+        {
+            return None;
+        }
+        let work = self.hear(&message).map_err(|Unreadable(text)| Death {
+            stage: "decode",
+            class: "unreadable".into(),
+            message: text,
+            order_id: None,
+        });
+        Some(Item { work, message: Some(message), fired: None, open: None, reply: None })
+    }
+
+    /// Decodes; an unknown schema id is looked up first. A panic of the decoder is the record's fault alone.
+    fn hear(&self, message: &Message) -> Result<crate::consumer::Work<C::Input>, Unreadable> {
+        if let Err(CodecError::AskRegistry(id)) = self.engine.codec.name(message.payload.as_deref())
+            && message.payload.as_deref().is_some_and(|value| value.first() == Some(&0))
+        {
+            self.tokio
+                .block_on(self.registry.learn(&self.engine.codec, id, &self.engine.shutdown))
+                .map_err(Unreadable::from)?;
+        }
+        let heard = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            self.engine.consumer.hear(message, &self.engine.codec)
+        }));
+        heard.unwrap_or_else(|_| Err(Unreadable(format!("{} makes its decoder panic", message.place()))))
+    }
+
+    fn commit(&self, mode: CommitMode) {
+        let offsets = self.context.with(Progress::take_uncommitted);
+        if offsets.count() > 0
+            && let Err(error) = self.kafka.commit(&offsets, mode)
+        {
+            tracing::warn!(consumer = C::NAME, %error, "offsets not committed: their events are decided again, to no effect");
+        }
+    }
+
+    /// `auto.offset.reset=earliest` alone would jump over deleted events in silence.
+    fn check_nothing_lost(&self, assigned: &[Partition]) -> Result<(), Stopped> {
+        let mut list = TopicPartitionList::new();
+        for (topic, partition) in assigned {
+            list.add_partition(topic, *partition);
+        }
+        let kafka = |source| Stopped::Kafka { consumer: C::NAME, source };
+        let Ok(committed) = self.kafka.committed_offsets(list, ASK) else { return Ok(()) }; // the broker is away: asked again when it is back
+        for element in committed.elements() {
+            let Offset::Offset(committed) = element.offset() else { continue };
+            let (low, _) = self.kafka.fetch_watermarks(element.topic(), element.partition(), ASK).map_err(kafka)?;
+            if committed < low {
+                let (topic, partition) = (element.topic().to_owned(), element.partition());
+                return Err(Stopped::Lost {
+                    consumer: C::NAME,
+                    topic,
+                    partition,
+                    committed,
+                    low,
+                    lost: low - committed,
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+struct Batch {
+    messages: Vec<Message>,
+    bytes: usize,
+}
+
+fn send(done: &SyncSender<Result<(), Abandoned>>, result: Result<(), Abandoned>) {
+    let _ = done.send(result); // the loop is gone only when the process is
+}
+
+/// Where each partition of a batch ends: the next offset to read.
+fn ends(topology: &Topology, batch: &[Message]) -> Vec<(Partition, i64)> {
+    let mut ends: Vec<(Partition, i64)> = Vec::new();
+    for message in batch {
+        let topic = topology.full(message.topic);
+        match ends.iter_mut().find(|((other, partition), _)| *partition == message.partition && *other == topic) {
+            Some((_, next)) => *next = (*next).max(message.offset + 1),
+            None => ends.push(((topic, message.partition), message.offset + 1)),
+        }
+    }
+    ends
+}

@@ -1,0 +1,80 @@
+//! What comes in by the front door: one Kafka record with its bytes, and what its CloudEvents headers say.
+
+use events::Event;
+use uuid::Uuid;
+
+use crate::codec::Codec;
+use crate::consumer::{Cause, Thread};
+use crate::headers::Headers;
+
+/// A record as it was read, its topic without the deployment's prefix.
+#[derive(Clone, Debug)]
+pub struct Message {
+    /// The topic's name as topics.yaml has it.
+    pub topic: &'static str,
+    /// The partition it was read from.
+    pub partition: i32,
+    /// Its offset there.
+    pub offset: i64,
+    /// The record's own time, milliseconds since the epoch, where it has one.
+    pub timestamp_ms: Option<i64>,
+    /// The key's bytes.
+    pub key: Option<Vec<u8>>,
+    /// All headers, unchanged.
+    pub headers: Headers,
+    /// The value's bytes; none for a tombstone.
+    pub payload: Option<Vec<u8>>,
+}
+
+impl Message {
+    /// The CloudEvents type, by which a consumer skips what it does not hear without decoding it.
+    pub fn event_type(&self) -> Option<&str> {
+        self.headers.text("ce_type")
+    }
+
+    /// What this record is a cause of, by its CloudEvents headers.
+    ///
+    /// # Errors
+    /// When it has no `ce_id`, or one that is not a UUID: all topics but the front door carry them.
+    pub fn cause(&self) -> Result<Cause, Unreadable> {
+        let id = self.headers.text("ce_id").ok_or_else(|| self.without("ce_id"))?;
+        let id = Uuid::parse_str(id)
+            .map_err(|_| Unreadable(format!("header ce_id of {} is not a UUID: got `{id}`", self.place())))?;
+        let correlation = self.headers.text("ce_correlationid").or_else(|| self.headers.text("ce_subject"));
+        let thread = Thread {
+            correlation_id: correlation.ok_or_else(|| self.without("ce_correlationid"))?.into(),
+            traceparent: self.headers.text("traceparent").map(Into::into),
+        };
+        Ok(Cause::topic(id, thread))
+    }
+
+    /// Decodes its value as this event.
+    ///
+    /// # Errors
+    /// When the value is not framed, its schema is not known, or it holds something else.
+    pub fn read<E: Event>(&self, codec: &Codec) -> Result<E, Unreadable> {
+        codec
+            .decode(self.payload.as_deref())
+            .map_err(|error| Unreadable(format!("{} of {}: {error}", E::TYPE, self.place())))
+    }
+
+    fn without(&self, header: &str) -> Unreadable {
+        Unreadable(format!("{} has no readable header {header}: expected CloudEvents in binary mode", self.place()))
+    }
+
+    /// Where it stands, for people: `orders/2@1042`.
+    pub fn place(&self) -> String {
+        format!("{}/{}@{}", self.topic, self.partition, self.offset)
+    }
+}
+
+/// Why a record can't be understood. It becomes a dead letter with its bytes unchanged.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Unreadable(pub String);
+
+impl From<crate::codec::CodecError> for Unreadable {
+    fn from(error: crate::codec::CodecError) -> Self {
+        Self(error.to_string())
+    }
+}

@@ -1,0 +1,119 @@
+//! Partitions come and go: what was decided is committed before a partition leaves, what was not is dropped.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rdkafka::client::ClientContext;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, Rebalance};
+use rdkafka::{Offset, TopicPartitionList};
+
+use crate::health::Health;
+
+/// A partition by the topic's full name and number.
+pub type Partition = (String, i32);
+
+/// What the loop and the rebalance callbacks share; the callbacks run inside the loop's own `poll`s.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    /// The next offset to read, by partition: everything before it is decided and written.
+    decided: HashMap<Partition, i64>,
+    /// Partitions whose next offset is not committed to the group yet.
+    uncommitted: HashMap<Partition, i64>,
+    /// Partitions that came since the loop last looked.
+    assigned: Vec<Partition>,
+    /// Partitions that left since the loop last looked.
+    revoked: Vec<Partition>,
+}
+
+/// The librdkafka context of one loop.
+#[derive(Clone)]
+pub(crate) struct Context {
+    pub progress: Arc<Mutex<Progress>>,
+    pub health: Arc<Health>,
+    pub name: &'static str,
+}
+
+impl Context {
+    pub fn with<T>(&self, change: impl FnOnce(&mut Progress) -> T) -> T {
+        change(&mut self.progress.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Progress {
+    /// Everything up to this offset of a partition is decided.
+    pub fn decide(&mut self, partition: Partition, next: i64) {
+        self.uncommitted.insert(partition.clone(), next);
+        self.decided.insert(partition, next);
+    }
+
+    /// The next offset to read, by partition.
+    pub fn decided(&self) -> Vec<(Partition, i64)> {
+        self.decided.iter().map(|(partition, next)| (partition.clone(), *next)).collect()
+    }
+
+    /// Offsets to commit, each once.
+    pub fn take_uncommitted(&mut self) -> TopicPartitionList {
+        to_list(self.uncommitted.drain())
+    }
+
+    /// Partitions that came and that left since the last look.
+    pub fn take_changes(&mut self) -> (Vec<Partition>, Vec<Partition>) {
+        (std::mem::take(&mut self.assigned), std::mem::take(&mut self.revoked))
+    }
+}
+
+fn to_list(offsets: impl Iterator<Item = (Partition, i64)>) -> TopicPartitionList {
+    let mut list = TopicPartitionList::new();
+    for ((topic, partition), next) in offsets {
+        // Only an offset below zero is refused, and a decided one never is.
+        let _ = list.add_partition_offset(&topic, partition, Offset::Offset(next));
+    }
+    list
+}
+
+impl ClientContext for Context {
+    fn error(&self, error: rdkafka::error::KafkaError, reason: &str) {
+        tracing::warn!(consumer = self.name, %error, reason, "broker");
+    }
+}
+
+impl ConsumerContext for Context {
+    fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        let Rebalance::Revoke(list) = rebalance else { return };
+        let leaving: Vec<Partition> = partitions(list);
+        let decided = self.with(|progress| {
+            let taken =
+                leaving.iter().filter_map(|partition| progress.uncommitted.remove_entry(partition)).collect::<Vec<_>>();
+            for partition in &leaving {
+                progress.decided.remove(partition);
+            }
+            progress.revoked.extend(leaving);
+            to_list(taken.into_iter())
+        });
+        if decided.count() > 0
+            && !consumer.assignment_lost()
+            && let Err(error) = consumer.commit(&decided, CommitMode::Sync)
+        {
+            tracing::warn!(consumer = self.name, %error, "offsets of revoked partitions not committed: the next owner decides them again, to no effect");
+        }
+    }
+
+    fn post_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        match rebalance {
+            Rebalance::Assign(list) => {
+                let came = partitions(list);
+                tracing::info!(consumer = self.name, partitions = came.len(), "partitions assigned");
+                self.with(|progress| progress.assigned.extend(came));
+                self.health.joined();
+            }
+            Rebalance::Revoke(list) => {
+                tracing::info!(consumer = self.name, partitions = list.count(), "partitions revoked")
+            }
+            Rebalance::Error(error) => tracing::warn!(consumer = self.name, %error, "rebalance"),
+        }
+    }
+}
+
+fn partitions(list: &TopicPartitionList) -> Vec<Partition> {
+    list.elements().iter().map(|element| (element.topic().to_owned(), element.partition())).collect()
+}

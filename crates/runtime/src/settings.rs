@@ -1,0 +1,310 @@
+//! Settings: defaults, then `quadrille.toml` (or the file that `QUADRILLE_CONFIG` names), then the environment. One place reads them all.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use figment::Figment;
+use figment::providers::{Env, Format, Serialized, Toml};
+use figment::value::{Dict, Map, Value};
+use figment::{Metadata, Profile, Provider};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+/// A setting that is missing or can't be read.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// A required one is missing.
+    #[error("{name} is not set: expected {expected}; `cargo xtask up` starts the real parts and prints it")]
+    Missing {
+        /// The environment variable.
+        name: &'static str,
+        /// What it should hold.
+        expected: &'static str,
+    },
+    /// One has a value that does not fit.
+    #[error("settings of {section}: {source}")]
+    Invalid {
+        /// Which part of the settings.
+        section: String,
+        /// What was expected and what came, with where it was set.
+        source: Box<figment::Error>,
+    },
+}
+
+/// A duration, written like `15m`, `250ms` or `7d`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Span(#[serde(with = "humantime_serde")] pub Duration);
+
+impl Span {
+    /// A span of whole seconds.
+    pub const fn secs(seconds: u64) -> Self {
+        Self(Duration::from_secs(seconds))
+    }
+
+    /// A span of whole milliseconds.
+    pub const fn millis(millis: u64) -> Self {
+        Self(Duration::from_millis(millis))
+    }
+}
+
+/// What every consumer of a process shares.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Common {
+    /// `DATABASE_URL`: PostgreSQL, as `postgres://user:password@host:port/database`.
+    pub database_url: String,
+    /// `SCHEMA_REGISTRY_URL`: a registry with the Confluent API. Asked only for schema ids that are not known yet.
+    pub schema_registry_url: String,
+    /// `KAFKA_BOOTSTRAP_SERVERS` and every other `KAFKA_…` variable, as librdkafka's properties (`KAFKA_SASL_USERNAME` is `sasl.username`).
+    pub kafka: BTreeMap<String, String>,
+    /// Put before every topic's and group's name, so that deployments can share a cluster.
+    pub topic_prefix: String,
+    /// How long a stopping process may take to finish its batches.
+    pub shutdown_within: Span,
+    /// The share of orders whose traces are recorded when an OTLP endpoint is set, from 0 to 1.
+    pub trace_share: f64,
+    /// `OTEL_EXPORTER_OTLP_ENDPOINT`: where traces go, over HTTP; none: nowhere.
+    pub otlp_endpoint: Option<String>,
+}
+
+impl Default for Common {
+    fn default() -> Self {
+        Self {
+            database_url: String::new(),
+            schema_registry_url: String::new(),
+            kafka: BTreeMap::new(),
+            topic_prefix: String::new(),
+            shutdown_within: Span::secs(20),
+            trace_share: 0.01,
+            otlp_endpoint: None,
+        }
+    }
+}
+
+/// What the runtime lets be set for each consumer, beside the consumer's own settings.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ConsumerSettings {
+    /// Where its doors, probes and metrics listen. Port 0: any free one, for a second instance on the same machine.
+    pub http: Option<SocketAddr>,
+    /// A database of its own; else the common one.
+    pub database_url: Option<String>,
+    /// Database connections at most.
+    pub connections: u32,
+    /// Events of one batch at most.
+    pub batch_events: usize,
+    /// Bytes of one batch at most.
+    pub batch_bytes: usize,
+    /// How long a batch waits for more events when the last one was not full.
+    pub linger: Span,
+    /// Kafka's `group.instance.id`: an instance that restarts under it resumes its partitions at once.
+    pub instance_id: Option<String>,
+    /// librdkafka properties for this consumer alone.
+    pub kafka: BTreeMap<String, String>,
+}
+
+impl Default for ConsumerSettings {
+    fn default() -> Self {
+        Self {
+            http: None,
+            database_url: None,
+            connections: 6,
+            batch_events: 400,
+            batch_bytes: 1_000_000,
+            linger: Span::millis(2),
+            instance_id: None,
+            kafka: BTreeMap::new(),
+        }
+    }
+}
+
+/// All settings of a process.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    figment: Figment,
+    common: Common,
+}
+
+impl Settings {
+    /// The settings of this process: file and environment.
+    ///
+    /// # Errors
+    /// When one can't be read, or a required one is missing.
+    pub fn from_env() -> Result<Self, SettingsError> {
+        Self::layered(
+            Figment::new()
+                .merge(Serialized::defaults(Named { common: Common::default() }))
+                .merge(file())
+                .merge(Environment),
+        )
+    }
+
+    /// Settings given in TOML, as in `quadrille.toml`, and nothing else: for tests and tools that host consumers themselves.
+    ///
+    /// # Errors
+    /// As [`Settings::from_env`].
+    pub fn from_toml(text: &str) -> Result<Self, SettingsError> {
+        Self::layered(
+            Figment::new().merge(Serialized::defaults(Named { common: Common::default() })).merge(Toml::string(text)),
+        )
+    }
+
+    fn layered(figment: Figment) -> Result<Self, SettingsError> {
+        let common: Common = extract(&figment, "common")?;
+        for (value, name, expected) in [
+            (common.database_url.as_str(), "DATABASE_URL", "postgres://user:password@host:port/database"),
+            (
+                common.kafka.get("bootstrap.servers").map_or("", String::as_str),
+                "KAFKA_BOOTSTRAP_SERVERS",
+                "host:port[,host:port…]",
+            ),
+        ] {
+            if value.is_empty() {
+                return Err(SettingsError::Missing { name, expected });
+            }
+        }
+        Ok(Self { figment, common })
+    }
+
+    /// What all consumers share.
+    pub fn common(&self) -> &Common {
+        &self.common
+    }
+
+    /// The settings of one consumer, or what the runtime lets be set for it ([`ConsumerSettings`]).
+    ///
+    /// # Errors
+    /// When a value does not fit.
+    pub fn section<T: DeserializeOwned + Default>(&self, name: &str) -> Result<T, SettingsError> {
+        let key = name.replace('-', "_");
+        if self.figment.contains(&key) { extract(&self.figment, &key) } else { Ok(T::default()) }
+    }
+}
+
+#[derive(Serialize)]
+struct Named {
+    common: Common,
+}
+
+fn extract<T: DeserializeOwned>(figment: &Figment, key: &str) -> Result<T, SettingsError> {
+    figment
+        .extract_inner(key)
+        .map_err(|source| SettingsError::Invalid { section: key.to_owned(), source: Box::new(source) })
+}
+
+fn file() -> figment::providers::Data<Toml> {
+    let named = Env::var("QUADRILLE_CONFIG").map(PathBuf::from);
+    match named {
+        Some(path) => Toml::file_exact(path),
+        None => Toml::file("quadrille.toml"),
+    }
+}
+
+/// The environment: `DATABASE_URL` and its kin, `KAFKA_…` as librdkafka properties, `QUADRILLE_<SECTION>__<FIELD>` for the rest
+/// (a section is a consumer; without one it is a common setting).
+struct Environment;
+
+impl Provider for Environment {
+    fn metadata(&self) -> Metadata {
+        Metadata::named("environment")
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
+        let mut root = Dict::new();
+        for (name, value) in std::env::vars() {
+            let path: Vec<String> = match name.as_str() {
+                "DATABASE_URL" | "SCHEMA_REGISTRY_URL" => vec!["common".into(), name.to_lowercase()],
+                "OTEL_EXPORTER_OTLP_ENDPOINT" => vec!["common".into(), "otlp_endpoint".into()],
+                "QUADRILLE_CONFIG" => continue,
+                _ => match (name.strip_prefix("KAFKA_"), name.strip_prefix("QUADRILLE_")) {
+                    (Some(property), _) => {
+                        vec!["common".into(), "kafka".into(), property.to_lowercase().replace('_', ".")]
+                    }
+                    (_, Some(setting)) => setting_path(setting),
+                    _ => continue,
+                },
+            };
+            let verbatim = path.len() < 3 && path[0] == "common" && path[1] != "trace_share"
+                || path.get(1).is_some_and(|key| key == "kafka");
+            insert(&mut root, &path, if verbatim { Value::from(value) } else { typed(value) });
+        }
+        Ok(Map::from([(Profile::Default, root)]))
+    }
+}
+
+/// A number, a truth value, a list or table as TOML writes them, or else the text itself.
+fn typed(text: String) -> Value {
+    text.parse().unwrap_or(Value::from(text))
+}
+
+fn setting_path(setting: &str) -> Vec<String> {
+    let parts: Vec<String> = setting.to_lowercase().split("__").map(ToOwned::to_owned).collect();
+    match parts.as_slice() {
+        [common] => vec!["common".into(), common.clone()],
+        [section, kafka, property @ ..] if kafka == "kafka" && !property.is_empty() => {
+            vec![section.clone(), kafka.clone(), property.join(".").replace('_', ".")]
+        }
+        _ => parts,
+    }
+}
+
+fn insert(dict: &mut Dict, path: &[String], value: Value) {
+    match path {
+        [] => {}
+        [last] => {
+            dict.insert(last.clone(), value);
+        }
+        [first, rest @ ..] => {
+            let entry = dict.entry(first.clone()).or_insert_with(|| Value::from(Dict::new()));
+            if let Value::Dict(_, inner) = entry {
+                insert(inner, rest, value);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PARTS: &str = "[common]\ndatabase_url = 'postgres://x'\n[common.kafka]\n'bootstrap.servers' = 'k:1'\n";
+
+    #[derive(Debug, Default, Deserialize, PartialEq)]
+    #[serde(default)]
+    struct Own {
+        ttl: Option<Span>,
+        limit: u32,
+    }
+
+    #[test]
+    fn a_consumer_reads_its_own_and_the_runtimes_settings_from_one_section() {
+        let settings =
+            Settings::from_toml(&format!("{PARTS}[saga_tracker]\nttl = '15m'\nlimit = 3\nbatch_events = 7")).unwrap();
+        assert_eq!(settings.section::<Own>("saga-tracker").unwrap(), Own { ttl: Some(Span::secs(900)), limit: 3 });
+        assert_eq!(settings.section::<ConsumerSettings>("saga-tracker").unwrap().batch_events, 7);
+        assert_eq!(settings.section::<Own>("orders").unwrap(), Own::default());
+    }
+
+    #[test]
+    fn a_missing_address_says_what_to_set_and_how_to_get_it() {
+        let error = Settings::from_toml("[common.kafka]\n'bootstrap.servers' = 'k:1'").unwrap_err().to_string();
+        assert!(error.contains("DATABASE_URL is not set") && error.contains("cargo xtask up"), "{error}");
+    }
+
+    #[test]
+    fn a_value_that_does_not_fit_names_its_section_and_key() {
+        let settings = Settings::from_toml(&format!("{PARTS}[orders]\nlimit = 'many'")).unwrap();
+        let error = settings.section::<Own>("orders").unwrap_err().to_string();
+        assert!(error.contains("orders") && error.contains("limit"), "{error}");
+    }
+
+    #[test]
+    fn environment_names_become_paths() {
+        assert_eq!(setting_path("TOPIC_PREFIX"), ["common", "topic_prefix"]);
+        assert_eq!(setting_path("SAGA_TRACKER__HTTP"), ["saga_tracker", "http"]);
+        assert_eq!(setting_path("ORDERS__KAFKA__GROUP_PROTOCOL"), ["orders", "kafka", "group.protocol"]);
+    }
+}

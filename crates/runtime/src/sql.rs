@@ -1,0 +1,72 @@
+//! Small bridges between our types and PostgreSQL's, and the options of every connection.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use events::Timestamp;
+use sqlx::encode::IsNull;
+use sqlx::error::BoxDynError;
+use sqlx::postgres::{
+    PgArgumentBuffer, PgConnectOptions, PgHasArrayType, PgPoolOptions, PgTypeInfo, PgValueFormat, PgValueRef,
+};
+use sqlx::{Decode, Encode, PgPool, Postgres, Type};
+
+/// PostgreSQL counts microseconds from 2000-01-01.
+const PG_EPOCH_MS: i64 = 946_684_800_000;
+
+/// A time as `timestamptz`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct At(pub Timestamp);
+
+impl Type<Postgres> for At {
+    fn type_info() -> PgTypeInfo {
+        PgTypeInfo::with_name("timestamptz")
+    }
+}
+
+impl PgHasArrayType for At {
+    fn array_type_info() -> PgTypeInfo {
+        PgTypeInfo::with_name("_timestamptz")
+    }
+}
+
+impl Encode<'_, Postgres> for At {
+    fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
+        <i64 as Encode<Postgres>>::encode((self.0.as_millis() - PG_EPOCH_MS) * 1_000, buffer)
+    }
+}
+
+impl Decode<'_, Postgres> for At {
+    fn decode(value: PgValueRef<'_>) -> Result<Self, BoxDynError> {
+        match value.format() {
+            PgValueFormat::Binary => {
+                let micros = i64::from_be_bytes(value.as_bytes()?.try_into()?);
+                Ok(Self(Timestamp::from_millis(micros.div_euclid(1_000) + PG_EPOCH_MS)))
+            }
+            PgValueFormat::Text => Err("timestamptz in text form: expected the binary protocol".into()),
+        }
+    }
+}
+
+/// How long one statement may take.
+const STATEMENT_TIMEOUT: &str = "10s";
+
+/// A pool for one consumer. Statements end after 10 s, lock waits after 3 s, idle transactions after 5 s: each is retried.
+/// Custom plans: a generic plan of `= any($1)` would probe every partition.
+///
+/// # Errors
+/// When the address is not a PostgreSQL address.
+pub fn pool(database_url: &str, application: &str, connections: u32) -> Result<PgPool, sqlx::Error> {
+    let options = PgConnectOptions::from_str(database_url)?.application_name(application).options([
+        ("statement_timeout", STATEMENT_TIMEOUT),
+        ("lock_timeout", "3s"),
+        ("idle_in_transaction_session_timeout", "5s"),
+        ("plan_cache_mode", "force_custom_plan"),
+    ]);
+    Ok(PgPoolOptions::new()
+        .max_connections(connections)
+        .min_connections(0)
+        .acquire_timeout(Duration::from_secs(5))
+        .test_before_acquire(false) // a broken connection fails its batch, which is retried on another
+        .connect_lazy_with(options))
+}

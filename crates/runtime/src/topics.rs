@@ -1,0 +1,202 @@
+//! Kafka topics as an operator wants them: created where they are missing, settings corrected, and never a partition count changed under keys in use.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::admin::{
+    AdminClient, AdminOptions, AlterConfig, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication,
+};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaErrorCode;
+
+/// One topic as it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WantedTopic {
+    /// Its full name, prefix included.
+    pub name: String,
+    /// Partitions.
+    pub partitions: i32,
+    /// Copies of each.
+    pub replicas: i32,
+    /// Whether its records are keyed, so that a changed partition count would move keys.
+    pub keyed: bool,
+    /// Kafka's own settings.
+    pub config: BTreeMap<String, String>,
+}
+
+/// What became of one topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// It was made.
+    Created,
+    /// It was there; its settings are as wanted now.
+    Updated,
+    /// It was there without records; it has more partitions now.
+    Grown,
+}
+
+/// Why topics are not as wanted.
+#[derive(Debug, thiserror::Error)]
+pub enum TopicsError {
+    /// Kafka does not answer, or its client refuses a setting.
+    #[error("Kafka: {0}: check KAFKA_BOOTSTRAP_SERVERS and the other KAFKA_… settings")]
+    Kafka(#[from] KafkaError),
+    /// Kafka refuses one.
+    #[error("topic {topic}: {code}")]
+    Refused {
+        /// Its full name.
+        topic: String,
+        /// Kafka's reason.
+        code: RDKafkaErrorCode,
+    },
+    /// Its partition count differs, and it holds records.
+    #[error(
+        "topic {topic} has {found} partitions, {wanted} are wanted, and it is in use: keys would move to other partitions and lose their \
+         order. Drain it first: stop who writes it, wait until every group that reads it has no lag, then delete it and apply again"
+    )]
+    InUse {
+        /// Its full name.
+        topic: String,
+        /// Partitions that it has.
+        found: i32,
+        /// Partitions that are wanted.
+        wanted: i32,
+    },
+}
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Makes the topics as wanted; returns what became of each, in order.
+///
+/// # Errors
+/// At the first topic that can't be had as wanted; those before it are done, and applying again goes on from there.
+pub async fn apply(
+    kafka: &BTreeMap<String, String>,
+    wanted: &[WantedTopic],
+) -> Result<Vec<(String, Applied)>, TopicsError> {
+    let mut config = ClientConfig::new();
+    config.extend(kafka.iter().map(|(name, value)| (name.clone(), value.clone())));
+    let admin: AdminClient<DefaultClientContext> = config.create()?;
+    let found = partitions(&config, wanted).await?;
+    let options = AdminOptions::new().operation_timeout(Some(PATIENCE)).request_timeout(Some(PATIENCE));
+    let missing: Vec<&WantedTopic> = wanted.iter().filter(|topic| !found.contains_key(&topic.name)).collect();
+    for result in
+        admin.create_topics(&missing.iter().map(|topic| new_topic(topic)).collect::<Vec<_>>(), &options).await?
+    {
+        if let Err((topic, code)) = result
+            && code != RDKafkaErrorCode::TopicAlreadyExists
+        {
+            return Err(TopicsError::Refused { topic, code });
+        }
+    }
+    let mut done = Vec::with_capacity(wanted.len());
+    for topic in wanted {
+        let applied = match found.get(&topic.name) {
+            None => Applied::Created,
+            Some(state) => correct(&admin, &options, topic, state).await?,
+        };
+        done.push((topic.name.clone(), applied));
+    }
+    Ok(done)
+}
+
+/// What a topic has.
+struct Found {
+    partitions: i32,
+    empty: bool,
+}
+
+fn new_topic(topic: &WantedTopic) -> NewTopic<'_> {
+    let new = NewTopic::new(&topic.name, topic.partitions, TopicReplication::Fixed(topic.replicas));
+    topic.config.iter().fold(new, |new, (name, value)| new.set(name, value))
+}
+
+async fn correct(
+    admin: &AdminClient<DefaultClientContext>,
+    options: &AdminOptions,
+    topic: &WantedTopic,
+    found: &Found,
+) -> Result<Applied, TopicsError> {
+    let mut applied = Applied::Updated;
+    if found.partitions != topic.partitions {
+        if topic.keyed && !found.empty || found.partitions > topic.partitions {
+            return Err(TopicsError::InUse {
+                topic: topic.name.clone(),
+                found: found.partitions,
+                wanted: topic.partitions,
+            });
+        }
+        refused(
+            admin.create_partitions(&[NewPartitions::new(&topic.name, topic.partitions as usize)], options).await?,
+        )?;
+        applied = Applied::Grown;
+    }
+    let alter = AlterConfig::new(ResourceSpecifier::Topic(&topic.name));
+    let alter = topic.config.iter().fold(alter, |alter, (name, value)| alter.set(name, value));
+    for result in admin.alter_configs(&[alter], options).await? {
+        if let Err((_, code)) = result {
+            return Err(TopicsError::Refused { topic: topic.name.clone(), code });
+        }
+    }
+    Ok(applied)
+}
+
+fn refused(results: Vec<Result<String, (String, RDKafkaErrorCode)>>) -> Result<(), TopicsError> {
+    results
+        .into_iter()
+        .try_for_each(|result| result.map(drop).map_err(|(topic, code)| TopicsError::Refused { topic, code }))
+}
+
+/// The topics that exist, with how many partitions, and whether any record was ever written.
+async fn partitions(config: &ClientConfig, wanted: &[WantedTopic]) -> Result<BTreeMap<String, Found>, TopicsError> {
+    let (config, wanted) = (config.clone(), wanted.to_vec());
+    let ask = move || -> Result<BTreeMap<String, Found>, KafkaError> {
+        use rdkafka::consumer::{BaseConsumer, Consumer as _};
+        let client: BaseConsumer = config.create()?;
+        let metadata = client.fetch_metadata(None, PATIENCE)?;
+        let mut found = BTreeMap::new();
+        for topic in metadata.topics() {
+            let Some(want) = wanted.iter().find(|want| want.name == topic.name()) else { continue };
+            let count = topic.partitions().len() as i32;
+            let mut empty = true;
+            if count != want.partitions {
+                for partition in topic.partitions() {
+                    empty &= client.fetch_watermarks(topic.name(), partition.id(), PATIENCE)?.1 == 0;
+                }
+            }
+            found.insert(want.name.clone(), Found { partitions: count, empty });
+        }
+        Ok(found)
+    };
+    Ok(tokio::task::spawn_blocking(ask).await.unwrap_or_else(|died| std::panic::resume_unwind(died.into_panic()))?)
+}
+
+/// Waits until every partition of these topics has a leader; the caller limits how long.
+///
+/// # Errors
+/// When the client can't be made.
+pub async fn ready(kafka: &BTreeMap<String, String>, wanted: &[WantedTopic]) -> Result<(), TopicsError> {
+    let mut config = ClientConfig::new();
+    config.extend(kafka.iter().map(|(name, value)| (name.clone(), value.clone())));
+    let names: Vec<String> = wanted.iter().map(|topic| topic.name.clone()).collect();
+    let look = move || -> Result<(), KafkaError> {
+        use rdkafka::consumer::{BaseConsumer, Consumer as _};
+        let client: BaseConsumer = config.create()?;
+        for name in &names {
+            let mut led = false;
+            while !led {
+                let metadata = client.fetch_metadata(Some(name), PATIENCE)?;
+                led = metadata.topics().iter().any(|topic| {
+                    !topic.partitions().is_empty() && topic.partitions().iter().all(|partition| partition.leader() >= 0)
+                });
+                if !led {
+                    std::thread::sleep(Duration::from_millis(50)); // between two looks: nothing announces a leader
+                }
+            }
+        }
+        Ok(())
+    };
+    Ok(tokio::task::spawn_blocking(look).await.unwrap_or_else(|died| std::panic::resume_unwind(died.into_panic()))?)
+}

@@ -1,0 +1,163 @@
+//! Installs what a machine lacks: with apt on Debian and Ubuntu; elsewhere it says what to install.
+
+use std::{
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context, Result, bail};
+
+use crate::{
+    java, postgres, process,
+    stack::{JAVA_VERSION, POSTGRES_VERSION, Part},
+};
+
+/// What something is needed for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// To compile the workspace: librdkafka and zstd are C, and TLS is the system's.
+    Build,
+    /// To run Kafka and the registry.
+    Java,
+    /// To run PostgreSQL.
+    Postgres,
+    /// To try the README, and for the tests that do.
+    Tools,
+}
+
+impl Need {
+    /// What it takes to run `part`.
+    pub const fn of(part: Part) -> Self {
+        match part {
+            Part::Kafka | Part::Registry => Self::Java,
+            Part::Postgres => Self::Postgres,
+        }
+    }
+}
+
+/// One thing that a machine must have.
+struct Requirement {
+    need: Need,
+    what: String,
+    /// Debian's packages that bring it: those of the first entry, and if they didn't, those of the next.
+    packages: &'static [&'static [&'static str]],
+    is_there: fn() -> bool,
+}
+
+fn requirements() -> Vec<Requirement> {
+    let one = |need, what: &str, packages, is_there| Requirement { need, what: what.to_owned(), packages, is_there };
+    vec![
+        one(Need::Build, "a C and C++ compiler", &[&["gcc", "g++", "libc6-dev"]], || runs("cc") && runs("c++")),
+        one(Need::Build, "make", &[&["make"]], || runs("make")),
+        one(Need::Build, "pkg-config", &[&["pkg-config"]], || runs("pkg-config")),
+        one(Need::Build, "zlib with headers", &[&["zlib1g-dev"]], || has_headers("zlib")),
+        one(Need::Build, "OpenSSL with headers", &[&["libssl-dev"]], || has_headers("openssl")),
+        one(
+            Need::Java,
+            &format!("Java {JAVA_VERSION} or later"),
+            &[&["default-jre-headless"], &["openjdk-17-jre-headless"]],
+            || java::find().is_some(),
+        ),
+        one(Need::Java, "Maven 3", &[&["maven"]], || runs("mvn")),
+        one(
+            Need::Postgres,
+            &format!(
+                "PostgreSQL {POSTGRES_VERSION} or later, server and psql (an older Ubuntu gets one from \
+                 https://wiki.postgresql.org/wiki/Apt; or set DATABASE_URL)"
+            ),
+            &[&["postgresql", "postgresql-client"]],
+            || postgres::programs(None).is_ok(),
+        ),
+        one(Need::Tools, "kcat", &[&["kcat"]], || runs("kcat")),
+        one(Need::Tools, "Python 3 with venv", &[&["python3", "python3-venv"]], has_venv),
+    ]
+}
+
+/// Makes sure that the machine has all that is needed for these.
+///
+/// # Errors
+/// When something is missing that apt can't bring, or may not (no root, no sudo without a password, no apt): the
+/// message lists it, and the command to type.
+pub fn ensure(needs: &[Need]) -> Result<()> {
+    let wanted: Vec<Requirement> = requirements().into_iter().filter(|one| needs.contains(&one.need)).collect();
+    let mut missing: Vec<&Requirement> = wanted.iter().filter(|one| !(one.is_there)()).collect();
+    let rounds = missing.iter().map(|one| one.packages.len()).max().unwrap_or(0);
+    for round in 0..rounds {
+        let packages: Vec<&str> =
+            missing.iter().filter_map(|one| one.packages.get(round)).copied().flatten().copied().collect();
+        if !packages.is_empty() {
+            apt(&packages).with_context(|| lacking(&missing))?;
+        }
+        missing.retain(|one| !(one.is_there)());
+    }
+    if !missing.is_empty() {
+        bail!("{}, and apt did not bring it", lacking(&missing));
+    }
+    Ok(())
+}
+
+fn lacking(missing: &[&Requirement]) -> String {
+    let one = |one: &&Requirement| format!("\n  {} (Debian: {})", one.what, one.packages[0].join(" "));
+    format!("this machine lacks:{}\n", missing.iter().map(one).collect::<String>())
+}
+
+/// Installs packages, as root or through sudo.
+fn apt(packages: &[&str]) -> Result<()> {
+    let list = packages.join(" ");
+    if !runs("apt-get") {
+        bail!("there is no apt here: install it with this system's package manager");
+    }
+    let prefix: &[&str] = if process::is_root() { &[] } else { &["sudo", "-n"] };
+    if !prefix.is_empty() && !succeeds("sudo", &["-n", "true"]) {
+        bail!("sudo asks for a password: type `sudo apt-get update && sudo apt-get install -y {list}`, then try again");
+    }
+    println!("installing with apt: {list}");
+    let run = |arguments: &[&str]| {
+        let line = [prefix, &["env", "DEBIAN_FRONTEND=noninteractive", "apt-get"], arguments].concat();
+        // Another apt may be at work (a fresh machine updates itself): wait for it.
+        let mut command = Command::new(line[0]);
+        command.args(&line[1..]).args(["-qq", "-o", "DPkg::Lock::Timeout=300", "-o", "Dpkg::Use-Pty=0"]);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).status()
+    };
+    let updated = run(&["update"]).context("cannot run apt-get")?;
+    let installed = run(&[&["install", "-y", "--no-install-recommends"], packages].concat());
+    if !installed.context("cannot run apt-get")?.success() {
+        let why = if updated.success() { "" } else { " (nor could `apt-get update` reach its servers)" };
+        bail!("`apt-get install {list}` failed{why}; what it printed is above");
+    }
+    Ok(())
+}
+
+/// Whether a program is on the path.
+fn runs(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| Path::new(&folder).join(program).is_file())
+}
+
+fn succeeds(program: &str, arguments: &[&str]) -> bool {
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
+
+fn has_headers(library: &str) -> bool {
+    succeeds("pkg-config", &["--exists", library])
+}
+
+fn has_venv() -> bool {
+    succeeds("python3", &["-c", "import venv, ensurepip"])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_named_with_the_packages_that_bring_it() {
+        let all = requirements();
+        let text = lacking(&all.iter().collect::<Vec<_>>());
+        for words in ["Java 17 or later (Debian: default-jre-headless)", "zlib with headers (Debian: zlib1g-dev)"] {
+            assert!(text.contains(words), "{text}");
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! The project's automation: installs what a machine lacks, starts and stops the real parts (Kafka, PostgreSQL, schema
+//! registry) without Docker, and runs the tests against them.
+//!
+//! Everything that it starts belongs to one clone: data, logs and downloads are under the git-ignored `.quadrille/`,
+//! and the processes carry that folder's path among their arguments ([`process::Mark`]).
+
+pub mod addresses;
+#[cfg(test)]
+mod docker_compose;
+pub mod install;
+pub mod java;
+pub mod kafka;
+pub mod ports;
+pub mod postgres;
+pub mod probe;
+pub mod process;
+pub mod project;
+pub mod registry;
+pub mod stack;
+pub mod test;
+pub mod up;

@@ -1,0 +1,74 @@
+//! `cargo xtask …`: the commands of the project's automation.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use xtask::{
+    install::{self, Need},
+    project::Project,
+    stack::Part,
+    test, up,
+};
+
+/// Set up, start, stop and test Quadrille on real Kafka and PostgreSQL, without Docker.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Install what this machine lacks (Debian and Ubuntu: with apt; elsewhere: says what to install).
+    Install,
+    /// Start Kafka, PostgreSQL and the schema registry, and write their addresses to .quadrille/env.
+    ///
+    /// A part whose address is set in the environment (KAFKA_BOOTSTRAP_SERVERS, DATABASE_URL, SCHEMA_REGISTRY_URL) is
+    /// taken from there and not started.
+    Up {
+        /// Start these parts only; the registry brings PostgreSQL, where it keeps its schemas.
+        #[arg(long, value_delimiter = ',', value_enum)]
+        only: Vec<Part>,
+    },
+    /// Stop them; their data stays.
+    Down {
+        /// Delete their data too: topics, databases, schemas.
+        #[arg(long)]
+        wipe: bool,
+    },
+    /// Say what runs, where, and where its log is; fails when a part does not run.
+    Status,
+    /// Install, build, start the parts, run every test, and leave the parts as they were found.
+    Test {
+        /// Leave the parts running that were started for the tests.
+        #[arg(long)]
+        keep: bool,
+        /// Arguments for `cargo test`, after `--`: `cargo xtask test -- -p quadrille-orders -- --nocapture`.
+        #[arg(last = true)]
+        arguments: Vec<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<ExitCode> {
+    let project = Project::find()?;
+    match command {
+        Command::Install => install::ensure(&[Need::Build, Need::Java, Need::Postgres, Need::Tools])?,
+        Command::Up { only } => up::up(&project, &Part::with_needed(&only)).map(drop)?,
+        Command::Down { wipe } => up::down(&project, wipe)?,
+        Command::Status => return Ok(if up::status(&project)? { ExitCode::SUCCESS } else { ExitCode::FAILURE }),
+        Command::Test { keep, arguments } => return test::run(&project, keep, &arguments),
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,97 @@
+//! `cargo xtask test`: every test of the workspace, against the real parts, which are left as they were found.
+
+use std::{
+    env,
+    ffi::OsString,
+    process::{Child, Command, ExitCode, ExitStatus},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+use crate::{
+    install::{self, Need},
+    process,
+    project::Project,
+    up,
+};
+
+/// The package of the tests that run the consumers' programs.
+const END_TO_END: &str = "quadrille-tests";
+
+/// Installs, builds, starts the parts and runs the tests. Stops what it started, unless told to `keep` it; also when it
+/// is interrupted. Answers the exit code of `cargo test`, or of the build that failed.
+///
+/// # Errors
+/// When something can't be installed, started or stopped.
+pub fn run(project: &Project, keep: bool, arguments: &[String]) -> Result<ExitCode> {
+    let interrupted = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        signal_hook::flag::register(signal, Arc::clone(&interrupted)).context("cannot listen for signals")?;
+    }
+    install::ensure(&[Need::Build, Need::Java, Need::Postgres, Need::Tools])?;
+    let (for_cargo, for_tests) = match arguments.iter().position(|argument| argument == "--") {
+        Some(at) => arguments.split_at(at),
+        None => (arguments, [].as_slice()),
+    };
+    let scope = if selects_packages(for_cargo) { vec![] } else { vec!["--workspace".to_owned()] };
+    let test = [&["test".to_owned()], scope.as_slice(), for_cargo].concat();
+    let mut builds = vec![[test.as_slice(), &["--no-run".into()]].concat()];
+    if scope.len() == 1 || for_cargo.iter().any(|argument| argument.contains(END_TO_END)) {
+        // Those tests start the programs, and kill them.
+        builds.insert(0, vec!["build".into(), "--workspace".into(), "--bins".into()]);
+    }
+    // Built before anything is started: nothing is, for what does not compile.
+    for build in builds {
+        let status = cargo(project, &build, &up::Up::none(), &interrupted)?;
+        if !status.success() {
+            return Ok(code(status));
+        }
+    }
+    let up = up::all(project)?;
+    let status = cargo(project, &[test.as_slice(), for_tests].concat(), &up, &interrupted);
+    if !keep && !up.started.is_empty() {
+        up::down(project, false)?;
+    }
+    Ok(code(status?))
+}
+
+fn selects_packages(arguments: &[String]) -> bool {
+    let selects = |argument: &String| argument.starts_with("-p") || argument.starts_with("--package");
+    arguments.iter().any(selects)
+}
+
+/// Runs cargo at the root of the clone with the addresses in its environment, until it ends or we are told to.
+fn cargo(project: &Project, arguments: &[String], up: &up::Up, interrupted: &AtomicBool) -> Result<ExitStatus> {
+    // Cargo names itself, so that the same toolchain is used throughout.
+    let program = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
+    let mut command = Command::new(program);
+    command.args(arguments).envs(&up.addresses).current_dir(project.root());
+    let mut child = command.spawn().context("cannot run cargo")?;
+    wait(&mut child, interrupted)
+}
+
+/// Waits for a child. A terminal sends Ctrl-C to it as well; a SIGTERM came to us alone and is handed on.
+fn wait(child: &mut Child, interrupted: &AtomicBool) -> Result<ExitStatus> {
+    loop {
+        if let Some(status) = child.try_wait().context("cannot wait for cargo")? {
+            return Ok(status);
+        }
+        if interrupted.swap(false, Ordering::Relaxed) {
+            process::signal(child.id(), "TERM")?;
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// The exit code of a child; one that a signal ended counts as failed.
+fn code(status: ExitStatus) -> ExitCode {
+    let number = status.code().and_then(|code| u8::try_from(code).ok());
+    number.map_or(ExitCode::FAILURE, ExitCode::from)
+}
