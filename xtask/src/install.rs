@@ -5,7 +5,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 
 use crate::{
     java, postgres, process,
@@ -86,30 +86,32 @@ pub fn ensure(needs: &[Need]) -> Result<()> {
         let packages: Vec<&str> =
             missing.iter().filter_map(|one| one.packages.get(round)).copied().flatten().copied().collect();
         if !packages.is_empty() {
-            apt(&packages).with_context(|| lacking(&missing))?;
+            apt(&packages).map_err(|reason| anyhow!("{}\n{reason:#}", lacking(&missing)))?;
         }
         missing.retain(|one| !(one.is_there)());
     }
     if !missing.is_empty() {
-        bail!("{}, and apt did not bring it", lacking(&missing));
+        bail!("{}\napt did not bring it: install it by hand", lacking(&missing));
     }
     Ok(())
 }
 
 fn lacking(missing: &[&Requirement]) -> String {
     let one = |one: &&Requirement| format!("\n  {} (Debian: {})", one.what, one.packages[0].join(" "));
-    format!("this machine lacks:{}\n", missing.iter().map(one).collect::<String>())
+    format!("this machine lacks:{}", missing.iter().map(one).collect::<String>())
 }
 
 /// Installs packages, as root or through sudo.
 fn apt(packages: &[&str]) -> Result<()> {
     let list = packages.join(" ");
     if !runs("apt-get") {
-        bail!("there is no apt here: install it with this system's package manager");
+        bail!("There is no apt here: install it with this system's package manager, then try again.");
     }
     let prefix: &[&str] = if process::is_root() { &[] } else { &["sudo", "-n"] };
     if !prefix.is_empty() && !succeeds("sudo", &["-n", "true"]) {
-        bail!("sudo asks for a password: type `sudo apt-get update && sudo apt-get install -y {list}`, then try again");
+        bail!(
+            "There is no root, and no sudo without a password: type `sudo apt-get update && sudo apt-get install -y {list}`, then try again"
+        );
     }
     println!("installing with apt: {list}");
     let run = |arguments: &[&str]| {

@@ -53,7 +53,7 @@ impl Ports {
     pub fn choose(&mut self, project: &Project, part: Part) -> Result<()> {
         for &port in part.ports() {
             let number = self.free(port)?;
-            if number != port.default_number() {
+            if number != port.default_number() && self.get(port) != Some(number) {
                 println!(
                     "{}: port {} is taken by another program; taking {number}",
                     port.name(),

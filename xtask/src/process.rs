@@ -217,7 +217,7 @@ mod tests {
 
     #[test]
     fn a_started_process_is_found_by_its_mark_and_stopped() {
-        let (mark, pid, project) = marked("sleeper", "while :; do sleep 0.1; done");
+        let (mark, pid, project) = marked("sleeper", "for i in $(seq 200); do sleep 0.1; done");
         // Its arguments are blank for a moment while it becomes its program.
         assert!(until(Duration::from_secs(5), || mark.find().unwrap() == Some(pid)));
         assert_eq!(Mark::new(&project, "other").find().unwrap(), None, "another part's mark is another");
@@ -228,7 +228,7 @@ mod tests {
 
     #[test]
     fn a_process_that_ignores_the_signal_is_killed() {
-        let (mark, pid, project) = marked("deaf", "trap '' TERM; echo deaf; while :; do sleep 0.1; done");
+        let (mark, pid, project) = marked("deaf", "trap '' TERM; echo deaf; for i in $(seq 200); do sleep 0.1; done");
         assert!(until(Duration::from_secs(5), || tail(&project.log("deaf")).contains("deaf")));
         stop(pid, "TERM", Duration::from_millis(200)).unwrap();
         assert_eq!(mark.find().unwrap(), None);

@@ -40,6 +40,12 @@ const PORTS: [(&str, u16); 8] = [
     ("outbox-relay", 8087),
 ];
 
+/// Where a consumer's doors listen unless it is told otherwise; none for what is no consumer.
+pub fn default_address(name: &str) -> Option<SocketAddr> {
+    let (_, port) = PORTS.iter().find(|(other, _)| *other == name)?;
+    Some((Ipv4Addr::LOCALHOST, *port).into())
+}
+
 /// One process that hosts consumers.
 pub struct Host {
     settings: Settings,
@@ -212,8 +218,8 @@ impl Host {
         doors: OpenApiRouter,
         health: Arc<Health>,
     ) -> anyhow::Result<()> {
-        let port = PORTS.iter().find(|(other, _)| *other == name).map_or(0, |(_, port)| *port);
-        let listener = http::bind(name, address.unwrap_or((Ipv4Addr::LOCALHOST, port).into())).await?;
+        let any_port = (Ipv4Addr::LOCALHOST, 0).into();
+        let listener = http::bind(name, address.or(default_address(name)).unwrap_or(any_port)).await?;
         let address = listener.local_addr()?;
         tracing::info!(consumer = name, %address, "doors open");
         self.addresses.lock().unwrap_or_else(PoisonError::into_inner).insert(name, address);

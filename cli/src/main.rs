@@ -1,0 +1,56 @@
+//! `quadrille`: what an operator types.
+
+mod migrate;
+mod run;
+mod stock;
+mod topics;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Operates the Quadrille order pipeline.
+#[derive(Parser)]
+#[command(name = "quadrille", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Bring every schema of the database to this version. Consumers only check it.
+    Migrate,
+    /// Topics and schemas: check topics.yaml, apply it to Kafka and the registry, draw it.
+    #[command(subcommand)]
+    Topics(topics::Command),
+    /// Host several consumers in this one process, for small shops.
+    Run {
+        /// Which, separated by commas; `all` for all of them.
+        #[arg(value_delimiter = ',', required = true)]
+        consumers: Vec<String>,
+    },
+    /// Stock: load levels from a file.
+    #[command(subcommand)]
+    Stock(stock::Command),
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Run { consumers } => return run::run(consumers),
+        Command::Migrate => block_on(migrate::migrate()),
+        Command::Topics(command) => block_on(topics::run(command)),
+        Command::Stock(command) => block_on(stock::run(command)),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("quadrille: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn block_on(command: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(command)
+}

@@ -1,0 +1,47 @@
+//! `quadrille migrate`: the only one that runs migrations.
+
+use std::process::ExitCode;
+
+use runtime::settings::ConsumerSettings;
+use runtime::{Settings, migrations};
+use sqlx::migrate::Migrator;
+
+/// Every consumer's schema, beside the runtime's own in each database.
+fn schemas() -> Vec<(&'static str, &'static str, Migrator)> {
+    vec![
+        ("orders", "orders", orders::migrations()),
+        ("inventory", "inventory", inventory::migrations()),
+        ("payments", "payments", payments::migrations()),
+        ("payments", "sandbox", payments::sandbox_migrations()),
+        ("fraud", "fraud", fraud::migrations()),
+        ("fulfillment", "fulfillment", fulfillment::migrations()),
+        ("notifications", "notifications", notifications::migrations()),
+        ("saga-tracker", "saga_tracker", saga_tracker::migrations()),
+    ]
+}
+
+/// Brings each schema to this version, in the database of its consumer.
+pub async fn migrate() -> anyhow::Result<ExitCode> {
+    let settings = Settings::from_env()?;
+    let mut furnished = Vec::new();
+    for (consumer, schema, migrator) in schemas() {
+        let own: ConsumerSettings = settings.section(consumer)?;
+        let url = own.database_url.unwrap_or_else(|| settings.common().database_url.clone());
+        if !furnished.contains(&url) {
+            for (schema, migrator) in migrations::house() {
+                report(schema, migrations::run(&url, schema, migrator).await?);
+            }
+            furnished.push(url.clone());
+        }
+        report(schema, migrations::run(&url, schema, migrator).await?);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn report(schema: &str, run: usize) {
+    match run {
+        0 => println!("{schema}: up to date"),
+        1 => println!("{schema}: 1 migration run"),
+        more => println!("{schema}: {more} migrations run"),
+    }
+}

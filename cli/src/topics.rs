@@ -1,0 +1,132 @@
+//! `quadrille topics …`: topics.yaml checked, applied and drawn.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use choreography::{Choreography, Problem};
+use clap::Subcommand;
+use runtime::topics::{Applied, WantedTopic};
+use runtime::{Registry, Settings, sql};
+
+/// What can be done with topics.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Prove that topics.yaml, the schemas and the code agree; fails with every problem that there is.
+    Check {
+        /// Another topics.yaml than the one this binary was built with.
+        #[arg(long)]
+        file: Option<PathBuf>,
+    },
+    /// Create and update the Kafka topics and register the schemas; the ids go to the database, where consumers find them.
+    Apply {
+        /// How many partitions and copies: `local` or `production`.
+        #[arg(long, default_value = "local")]
+        profile: String,
+    },
+    /// Print the map of topics and consumers as Mermaid.
+    Graph,
+    /// Print the AsyncAPI 3.0 document as JSON.
+    Asyncapi {
+        /// The profile whose partition counts it names.
+        #[arg(long, default_value = "local")]
+        profile: String,
+    },
+}
+
+/// Runs one of them.
+pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Check { file } => check(file),
+        Command::Apply { profile } => apply(&profile).await,
+        Command::Graph => {
+            println!("{}", choreography::graph(&Choreography::embedded()));
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Asyncapi { profile } => {
+            let document = choreography::asyncapi(&Choreography::embedded(), events::catalogue(), &profile);
+            println!("{:#}", document.with_context(|| unknown_profile(&profile))?);
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn unknown_profile(profile: &str) -> String {
+    let names: Vec<String> = Choreography::embedded().profiles.names().map(ToString::to_string).collect();
+    format!("there is no profile `{profile}` in topics.yaml: expected one of {}", names.join(", "))
+}
+
+/// All problems of a choreography against the code of this binary.
+pub fn problems(choreography: &Choreography) -> Vec<Problem> {
+    let catalogue = events::catalogue();
+    let (hears, says) = (crate::run::hears(), crate::run::says());
+    let borrowed = |list: &[(&'static str, Vec<&'static str>)]| -> Vec<(&'static str, Vec<&'static str>)> { list.to_vec() };
+    let (hears, says) = (borrowed(&hears), borrowed(&says));
+    let hears: Vec<(&str, &[&str])> = hears.iter().map(|(name, types)| (*name, types.as_slice())).collect();
+    let says: Vec<(&str, &[&str])> = says.iter().map(|(name, types)| (*name, types.as_slice())).collect();
+    let mut problems = choreography::check(choreography, catalogue, &hears);
+    problems.extend(choreography::check_says(choreography, catalogue, &says));
+    problems
+}
+
+fn check(file: Option<PathBuf>) -> anyhow::Result<ExitCode> {
+    let choreography = match file {
+        None => Choreography::embedded(),
+        Some(path) => {
+            let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+            Choreography::parse(&text).with_context(|| path.display().to_string())?
+        }
+    };
+    let problems = problems(&choreography);
+    for problem in &problems {
+        println!("{problem}");
+    }
+    if problems.is_empty() {
+        let topics = choreography.topics.iter().count();
+        println!("topics.yaml, {} schemas and the code of all consumers agree ({topics} topics)", events::catalogue().len());
+        return Ok(ExitCode::SUCCESS);
+    }
+    println!("{} problems", problems.len());
+    Ok(ExitCode::FAILURE)
+}
+
+async fn apply(profile: &str) -> anyhow::Result<ExitCode> {
+    let settings = Settings::from_env()?;
+    let common = settings.common();
+    let wanted = wanted(profile, &common.topic_prefix)?;
+    for (topic, applied) in runtime::topics::apply(&common.kafka, &wanted).await? {
+        let what = match applied {
+            Applied::Created => "created",
+            Applied::Updated => "up to date",
+            Applied::Grown => "has more partitions now",
+        };
+        println!("topic {topic}: {what}");
+    }
+    let pool = sql::pool(&common.database_url, "quadrille topics apply", 1).context("DATABASE_URL")?;
+    let registry = Registry::new(&common.schema_registry_url, pool)?;
+    for entry in events::catalogue() {
+        let subject = choreography::subject(&format!("{}{}", common.topic_prefix, entry.topic), entry.event_type);
+        let id = registry.register(&subject, entry.schema).await?;
+        println!("schema {subject}: id {id}");
+    }
+    // Kafka spreads the news of new topics in the background: wait until they can be written.
+    tokio::time::timeout(Duration::from_secs(30), runtime::topics::ready(&common.kafka, &wanted)).await.context("new topics have no leader")??;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The topics of a profile, under a prefix.
+fn wanted(profile: &str, prefix: &str) -> anyhow::Result<Vec<WantedTopic>> {
+    let choreography = Choreography::embedded();
+    let topics = choreography.topic_settings(profile).with_context(|| unknown_profile(profile))?;
+    Ok(topics
+        .into_iter()
+        .map(|topic| WantedTopic {
+            name: format!("{prefix}{}", topic.name),
+            partitions: topic.partitions as i32,
+            replicas: topic.replicas as i32,
+            keyed: true,
+            config: topic.config,
+        })
+        .collect())
+}

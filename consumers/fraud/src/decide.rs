@@ -1,0 +1,273 @@
+//! The decisions, cell by cell as PROTOCOL.md's table of fraud has them. Pure.
+
+use std::convert::Infallible;
+
+use events::{
+    FraudCleared, FraudRejected, FraudReviewRequested, OrderId, PaymentAuthorized, Reason, ReasonCode, RuleHit,
+    Timestamp,
+};
+use runtime::{Conflict, Effects};
+
+use crate::handlers::{Authorized, Reply, Ruling};
+use crate::rules::{self, Facts};
+use crate::settings::FraudSettings;
+use crate::velocity::{Count, Kind, Tally};
+use crate::world::{Assessment, Carried, State, World};
+
+#[cfg(test)]
+mod tests;
+
+/// The timer of a review's deadline.
+pub(crate) const DEADLINE: &str = "review";
+/// Who decided when no person did.
+const RULES: &str = "rules";
+const CLOCK: &str = "deadline";
+
+type Said<'e, 'c> = &'e mut Effects<'c, Infallible>;
+
+/// A person who decides.
+pub(crate) struct Decider<'d> {
+    pub by: &'d str,
+    pub note: Option<&'d str>,
+}
+
+/// An authorized order is looked at once: cleared, rejected, or laid before a person. Heard again, or after the money went back, it is nothing;
+/// nor is it counted again then.
+pub(crate) fn on_authorized(
+    world: &mut World,
+    authorized: &Authorized,
+    settings: &FraudSettings,
+    now: Timestamp,
+    effects: Said<'_, '_>,
+) -> Reply {
+    let event = &authorized.event;
+    if world.order(event.order_id).is_some() {
+        return Reply::Nobody;
+    }
+    count(world, authorized, now);
+    let tallies = tallies(world, authorized, settings, now);
+    let rules = rules::hits(&facts(authorized, &tallies), settings);
+    let mut row = fresh(event, rules, now, effects);
+    match outcome(row.score, settings) {
+        Outcome::Clear => {
+            decided(&mut row, State::Cleared, RULES, None, now);
+            say_cleared(event.order_id, &row, carried(event), effects);
+        }
+        Outcome::Reject => {
+            decided(&mut row, State::Rejected, RULES, None, now);
+            let detail = format!("the fraud rules gave {} points; {} are too many", row.score, settings.reject_at);
+            say_rejected(event.order_id, &row, ReasonCode::FraudRejected, detail, effects);
+        }
+        Outcome::Review => {
+            let deadline = deadline(event.capture_before, settings, now);
+            row.deadline = Some(deadline);
+            row.carried = Some(carried(event));
+            effects.arm(DEADLINE, event.order_id, "", deadline);
+            let (score, rules) = (row.score, row.rules.clone());
+            effects.say(&FraudReviewRequested { order_id: event.order_id, score, rules, deadline }, "");
+        }
+    }
+    world.put(event.order_id, row);
+    Reply::Nobody
+}
+
+/// The money went back: an order that was not looked at yet never will be, and an open review leaves the queue.
+pub(crate) fn on_voided(world: &mut World, order_id: OrderId, now: Timestamp, effects: Said<'_, '_>) -> Reply {
+    match world.order(order_id).map(|row| row.state) {
+        None => world.put(order_id, tombstone(now, effects)),
+        Some(State::Review) => {
+            if let Some(mut row) = world.order(order_id).cloned() {
+                row.state = State::Closed;
+                row.carried = None;
+                world.put(order_id, row);
+                effects.disarm(DEADLINE, order_id, "");
+            }
+        }
+        Some(State::Cleared | State::Rejected | State::Closed) => {}
+    }
+    Reply::Nobody
+}
+
+/// A person's word counts while the review is open; after it they hear how it ended.
+pub(crate) fn on_ruling(
+    world: &mut World,
+    order_id: OrderId,
+    ruling: Ruling,
+    person: &Decider<'_>,
+    now: Timestamp,
+    effects: Said<'_, '_>,
+) -> Result<Reply, Conflict> {
+    let Some(mut row) = world.order(order_id).cloned() else { return Ok(Reply::Unknown) };
+    match row.state {
+        State::Cleared | State::Rejected | State::Closed => return Ok(Reply::Already(row.state, row.decided_by)),
+        State::Review => {}
+    }
+    effects.follow(&row.thread);
+    let carried = row.carried.take();
+    match ruling {
+        Ruling::Clear => {
+            let carried = carried
+                .ok_or_else(|| Conflict(format!("the review of {order_id} has no plan to send on: reject it")))?;
+            decided(&mut row, State::Cleared, person.by, person.note, now);
+            say_cleared(order_id, &row, carried, effects);
+        }
+        Ruling::Reject => {
+            decided(&mut row, State::Rejected, person.by, person.note, now);
+            say_rejected(order_id, &row, ReasonCode::FraudRejected, "rejected after review".to_owned(), effects);
+        }
+    }
+    effects.disarm(DEADLINE, order_id, "");
+    let state = row.state;
+    world.put(order_id, row);
+    Ok(Reply::Done(state))
+}
+
+/// Nobody looked in time: rejected. A deadline that comes when the review is over is nothing.
+pub(crate) fn on_deadline(world: &mut World, order_id: OrderId, now: Timestamp, effects: Said<'_, '_>) -> Reply {
+    match world.order(order_id).map(|row| row.state) {
+        None | Some(State::Cleared | State::Rejected | State::Closed) => {}
+        Some(State::Review) => {
+            if let Some(mut row) = world.order(order_id).cloned() {
+                effects.follow(&row.thread);
+                row.carried = None;
+                decided(&mut row, State::Rejected, CLOCK, None, now);
+                let until = row.deadline.unwrap_or(now);
+                let detail = format!("nobody decided the review until {until}");
+                say_rejected(order_id, &row, ReasonCode::ReviewTimedOut, detail, effects);
+                world.put(order_id, row);
+            }
+        }
+    }
+    Reply::Nobody
+}
+
+/// What a score means.
+enum Outcome {
+    Clear,
+    Review,
+    Reject,
+}
+
+fn outcome(score: i64, settings: &FraudSettings) -> Outcome {
+    match score {
+        score if score >= settings.reject_at => Outcome::Reject,
+        score if score >= settings.review_at => Outcome::Review,
+        _ => Outcome::Clear,
+    }
+}
+
+/// Until when a person may decide: as long as is set, but so that picking and capture still fit into the authorization; of a short one at most
+/// half of what is left. One that has lapsed leaves no time: the deadline is now.
+fn deadline(capture_before: Timestamp, settings: &FraudSettings, now: Timestamp) -> Timestamp {
+    let half = now.plus(capture_before.since(now) / 2);
+    let fits = capture_before.minus(settings.capture_margin.0).max(half);
+    now.plus(settings.review_within.0).min(fits)
+}
+
+/// Counts the order for its customer, card and address: the order's row, which is written with it, sees to it that this happens once.
+fn count(world: &mut World, authorized: &Authorized, now: Timestamp) {
+    let PaymentAuthorized { order_id, currency, amount, .. } = authorized.event;
+    for (kind, subject) in &authorized.subjects {
+        world.tallies.count(Count { subject: *subject, kind: *kind, order_id, currency, amount, at: now });
+    }
+}
+
+fn tallies(world: &World, authorized: &Authorized, settings: &FraudSettings, now: Timestamp) -> Vec<(Kind, Tally)> {
+    let from = now.minus(settings.velocity.window.0);
+    authorized.subjects.iter().map(|(kind, subject)| (*kind, world.tallies.of(*subject, from))).collect()
+}
+
+fn facts<'f>(authorized: &'f Authorized, tallies: &'f [(Kind, Tally)]) -> Facts<'f> {
+    let Authorized { event, person, .. } = authorized;
+    Facts {
+        amount: event.amount,
+        currency: event.currency,
+        ship_to: &person.ship_to,
+        bill_to: &person.bill_to,
+        card: event.card.as_ref(),
+        tallies,
+    }
+}
+
+fn fresh(
+    event: &PaymentAuthorized,
+    rules: Vec<RuleHit>,
+    now: Timestamp,
+    effects: &Effects<'_, Infallible>,
+) -> Assessment {
+    Assessment {
+        state: State::Review,
+        score: rules::score(&rules),
+        rules,
+        amount: event.amount,
+        currency: Some(event.currency),
+        opened_at: now,
+        deadline: None,
+        decided_by: None,
+        decided_at: None,
+        note: None,
+        thread: effects.thread(),
+        carried: None,
+    }
+}
+
+fn tombstone(now: Timestamp, effects: &Effects<'_, Infallible>) -> Assessment {
+    Assessment {
+        state: State::Closed,
+        score: 0,
+        rules: Vec::new(),
+        amount: 0,
+        currency: None,
+        opened_at: now,
+        deadline: None,
+        decided_by: None,
+        decided_at: None,
+        note: None,
+        thread: effects.thread(),
+        carried: None,
+    }
+}
+
+fn carried(event: &PaymentAuthorized) -> Carried {
+    Carried {
+        customer_id: event.customer_id.clone(),
+        currency: event.currency,
+        lines: event.lines.clone(),
+        plan: event.plan.clone(),
+        personal: event.personal.clone(),
+        capture_before: event.capture_before,
+    }
+}
+
+fn decided(row: &mut Assessment, state: State, by: &str, note: Option<&str>, now: Timestamp) {
+    row.state = state;
+    row.decided_by = Some(by.to_owned());
+    row.decided_at = Some(now);
+    row.note = note.map(ToOwned::to_owned);
+}
+
+fn say_cleared(order_id: OrderId, row: &Assessment, carried: Carried, effects: Said<'_, '_>) {
+    let Carried { customer_id, currency, lines, plan, personal, capture_before } = carried;
+    let (score, rules) = (row.score, row.rules.clone());
+    let decided_by = row.decided_by.clone().unwrap_or_default();
+    let cleared = FraudCleared {
+        order_id,
+        customer_id,
+        currency,
+        lines,
+        plan,
+        personal,
+        capture_before,
+        score,
+        rules,
+        decided_by,
+    };
+    effects.say(&cleared, "");
+}
+
+/// A person's note is not told: the reason travels to the customer, and notes may hold personal data.
+fn say_rejected(order_id: OrderId, row: &Assessment, code: ReasonCode, detail: String, effects: Said<'_, '_>) {
+    let (score, rules) = (row.score, row.rules.clone());
+    let decided_by = row.decided_by.clone().unwrap_or_default();
+    effects.say(&FraudRejected { order_id, reason: Reason { code, detail }, score, rules, decided_by }, "");
+}

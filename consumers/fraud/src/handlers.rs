@@ -1,0 +1,161 @@
+//! Which input meets which rule, and how the runtime sees this consumer.
+
+use std::convert::Infallible;
+
+use events::{
+    Event, FraudCleared, FraudRejected, FraudReviewRequested, OpenError, OrderId, PaymentAuthorized, PaymentVoided,
+    Person, Timestamp,
+};
+use runtime::{Codec, Conflict, Consumer, Effects, Failure, Message, Timer, Unreadable, Work};
+use serde::{Deserialize, Serialize};
+use sqlx::PgConnection;
+use utoipa::ToSchema;
+
+use crate::velocity::{Kind, Subject, subjects};
+use crate::world::{State, World};
+use crate::{Fraud, decide, store};
+
+/// What fraud decides about.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// Money is held: look at the order.
+    Authorized(Box<Authorized>),
+    /// The money went back: the order is over.
+    Voided(OrderId),
+    /// A person's word on a review.
+    Ruled {
+        /// The order under review.
+        order_id: OrderId,
+        /// What they decided.
+        ruling: Ruling,
+        /// Their account.
+        by: String,
+        /// What they say to it; stays in fraud's own table.
+        note: Option<String>,
+    },
+    /// A review's deadline.
+    Deadline(OrderId),
+}
+
+/// `PaymentAuthorized`, opened and with what is counted: done where the event is read, once, so that rules find it ready.
+#[derive(Clone, Debug)]
+pub struct Authorized {
+    pub(crate) event: PaymentAuthorized,
+    pub(crate) person: Person,
+    pub(crate) subjects: Vec<(Kind, Subject)>,
+}
+
+/// A person's decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Ruling {
+    /// The order may go on.
+    Clear,
+    /// It may not.
+    Reject,
+}
+
+/// What the caller of a door gets to hear.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Reply {
+    /// Nobody asked: an event or a timer.
+    #[default]
+    Nobody,
+    /// No such order was looked at.
+    Unknown,
+    /// Done: the order stands there now.
+    Done(State),
+    /// Nothing to decide any more: the order already stands there, by whom.
+    Already(State, Option<String>),
+}
+
+impl Input {
+    /// The order that it is about.
+    pub fn order_id(&self) -> OrderId {
+        match self {
+            Self::Authorized(authorized) => authorized.event.order_id,
+            Self::Voided(order_id) | Self::Deadline(order_id) | Self::Ruled { order_id, .. } => *order_id,
+        }
+    }
+}
+
+impl Fraud {
+    /// Opens an event's personal data and hashes what is counted.
+    ///
+    /// # Errors
+    /// When the personal data can't be opened.
+    pub fn authorized(&self, event: PaymentAuthorized) -> Result<Input, OpenError> {
+        let person = event.personal.open()?;
+        let subjects = subjects(&self.settings.velocity.key, &event, &person);
+        Ok(Input::Authorized(Box::new(Authorized { event, person, subjects })))
+    }
+}
+
+impl Consumer for Fraud {
+    const NAME: &'static str = "fraud";
+    type Input = Input;
+    type World = World;
+    type Reply = Reply;
+    type Call = Infallible;
+
+    fn hears() -> Vec<&'static str> {
+        vec![PaymentAuthorized::TYPE, PaymentVoided::TYPE]
+    }
+
+    fn migrations() -> sqlx::migrate::Migrator {
+        crate::migrations()
+    }
+
+    fn says() -> Vec<&'static str> {
+        vec![FraudCleared::TYPE, FraudRejected::TYPE, FraudReviewRequested::TYPE]
+    }
+
+    fn hear(&self, message: &Message, codec: &Codec) -> Result<Work<Input>, Unreadable> {
+        let cause = message.cause()?;
+        let input = match message.event_type() {
+            Some(PaymentAuthorized::TYPE) => {
+                let opened = self.authorized(message.read(codec)?);
+                opened.map_err(|error| Unreadable(format!("personal data of {}: {error}", message.place())))?
+            }
+            Some(PaymentVoided::TYPE) => Input::Voided(message.read::<PaymentVoided>(codec)?.order_id),
+            other => return Err(Unreadable(format!("fraud does not hear {other:?}, got it at {}", message.place()))),
+        };
+        Ok(Work { cause, input })
+    }
+
+    fn due(&self, timer: &Timer) -> Input {
+        Input::Deadline(timer.order_id) // the only timer there is
+    }
+
+    async fn load(&self, db: &mut PgConnection, batch: &[&Work<Input>], now: Timestamp) -> Result<World, Failure> {
+        let inputs: Vec<&Input> = batch.iter().map(|work| &work.input).collect();
+        store::load(db, &inputs, now.minus(self.settings.velocity.window.0)).await
+    }
+
+    fn decide(
+        &self,
+        world: &mut World,
+        work: &Work<Input>,
+        now: Timestamp,
+        effects: &mut Effects<'_, Infallible>,
+    ) -> Result<Reply, Conflict> {
+        Ok(match &work.input {
+            Input::Authorized(authorized) => decide::on_authorized(world, authorized, &self.settings, now, effects),
+            Input::Voided(order_id) => decide::on_voided(world, *order_id, now, effects),
+            Input::Ruled { order_id, ruling, by, note } => {
+                let person = decide::Decider { by, note: note.as_deref() };
+                decide::on_ruling(world, *order_id, *ruling, &person, now, effects)?
+            }
+            Input::Deadline(order_id) => decide::on_deadline(world, *order_id, now, effects),
+        })
+    }
+
+    async fn save(&self, db: &mut PgConnection, world: World, now: Timestamp) -> Result<(), Failure> {
+        store::save(db, world).await?;
+        self.prune(db, now).await
+    }
+
+    async fn call(&self, call: Infallible) -> Option<Work<Input>> {
+        match call {}
+    }
+}

@@ -1,0 +1,56 @@
+//! fraud: may an order whose money is held go on?
+//!
+//! Hears `PaymentAuthorized` (looks at the order: rules give points, their sum is the score) and `PaymentVoided` (the order is over: its review
+//! leaves the queue). Says `FraudCleared`, `FraudRejected` and `FraudReviewRequested`; a review is ended by a person at the door `/reviews`, or
+//! by its deadline, which rejects. An order is looked at once and counted once, however often its events come.
+
+mod decide;
+mod handlers;
+mod http;
+mod rules;
+mod settings;
+mod store;
+mod velocity;
+mod world;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+
+pub use handlers::{Authorized, Input, Reply, Ruling};
+pub use settings::{FraudSettings, Limit, SubjectLimits, VelocitySettings};
+pub use velocity::{Kind, Subject, Tally};
+pub use world::{Assessment, Carried, State, World};
+
+/// The consumer `fraud`.
+#[derive(Debug, Default)]
+pub struct Fraud {
+    settings: FraudSettings,
+    /// When old counts were last pruned, in milliseconds; 0: not yet, or some were left.
+    pruned_at: AtomicI64,
+}
+
+impl Fraud {
+    /// A consumer with these settings.
+    ///
+    /// # Errors
+    /// When they contradict each other; the message says which and how.
+    pub fn new(settings: FraudSettings) -> anyhow::Result<Self> {
+        settings.check()?;
+        Ok(Self { settings, pruned_at: AtomicI64::new(0) })
+    }
+}
+
+/// The migrations of the schema `fraud`.
+pub fn migrations() -> sqlx::migrate::Migrator {
+    sqlx::migrate!("../../migrations/fraud")
+}
+
+/// Starts the consumer and opens its doors.
+///
+/// # Errors
+/// When its settings do not fit, or something that it needs is missing; the message says what to do.
+pub async fn start(host: &runtime::Host) -> anyhow::Result<()> {
+    let fraud = Arc::new(Fraud::new(host.settings().section("fraud")?)?);
+    let pool = host.pool::<Fraud>()?;
+    host.start(fraud, |door| http::doors(door, pool)).await
+}

@@ -1,0 +1,224 @@
+//! All SQL of fraud.
+//!
+//! Orders are locked in the order of their ids; what velocity rules count is in [`velocity`], and is not locked.
+
+use std::collections::BTreeSet;
+
+use events::{Currency, OrderId, RuleHit, Timestamp};
+use runtime::sql::At;
+use runtime::{Failure, Thread};
+use serde::{Deserialize, Serialize};
+use sqlx::types::Json;
+use sqlx::{FromRow, PgConnection, PgPool};
+use uuid::Uuid;
+
+use crate::handlers::Input;
+use crate::velocity::Subject;
+use crate::world::{Assessment, Carried, Slot, State, World};
+
+mod velocity;
+
+/// The column `data`.
+#[derive(Serialize, Deserialize)]
+struct Data {
+    rules: Vec<RuleHit>,
+    thread: Thread,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    carried: Option<Carried>,
+}
+
+/// A row of `fraud.assessment`.
+#[derive(FromRow)]
+struct Row {
+    order_id: Uuid,
+    state: String,
+    version: i64,
+    score: i64,
+    amount: i64,
+    currency: Option<String>,
+    opened_at: At,
+    deadline: Option<At>,
+    decided_by: Option<String>,
+    decided_at: Option<At>,
+    data: serde_json::Value,
+}
+
+impl Row {
+    fn read(self) -> Result<(OrderId, i64, Assessment), Failure> {
+        let unreadable = |column: &str, source| Failure::Stored {
+            what: format!("fraud.assessment {}, {column}", self.order_id),
+            source,
+        };
+        let Data { rules, thread, note, carried } =
+            serde_json::from_value(self.data).map_err(|error| unreadable("data", error))?;
+        let unknown = || serde::de::Error::custom(format!("unknown state {:?}", self.state));
+        let currency: Option<Currency> = match &self.currency {
+            Some(code) => {
+                Some(serde_json::from_value(code.as_str().into()).map_err(|error| unreadable("currency", error))?)
+            }
+            None => None,
+        };
+        let row = Assessment {
+            state: State::of(&self.state).ok_or_else(|| unreadable("state", unknown()))?,
+            score: self.score,
+            rules,
+            amount: self.amount,
+            currency,
+            opened_at: self.opened_at.0,
+            deadline: self.deadline.map(|at| at.0),
+            decided_by: self.decided_by,
+            decided_at: self.decided_at.map(|at| at.0),
+            note,
+            thread,
+            carried,
+        };
+        Ok((OrderId(self.order_id), self.version, row))
+    }
+}
+
+/// Locks and reads the orders of a batch, then sums what was counted for the subjects of those that are looked at for the first time.
+pub(crate) async fn load(db: &mut PgConnection, batch: &[&Input], from: Timestamp) -> Result<World, Failure> {
+    let order_ids: BTreeSet<Uuid> = batch.iter().map(|input| input.order_id().as_uuid()).collect();
+    let mut world = World::default();
+    for row in lock(db, order_ids.into_iter().collect()).await? {
+        let (order_id, version, row) = row.read()?;
+        world.orders.insert(order_id, Slot { loaded: Some(version), row, changed: false });
+    }
+    let subjects: BTreeSet<Subject> = batch
+        .iter()
+        .filter(|input| !world.orders.contains_key(&input.order_id()))
+        .flat_map(|input| match input {
+            Input::Authorized(authorized) => authorized.subjects.as_slice(),
+            Input::Voided(_) | Input::Deadline(_) | Input::Ruled { .. } => &[],
+        })
+        .map(|(_, subject)| *subject)
+        .collect();
+    if !subjects.is_empty() {
+        velocity::tallies(db, subjects.into_iter().map(|subject| subject.0).collect(), from, &mut world.tallies)
+            .await?;
+    }
+    Ok(world)
+}
+
+async fn lock(db: &mut PgConnection, order_ids: Vec<Uuid>) -> Result<Vec<Row>, Failure> {
+    let rows = sqlx::query_as(
+        "select order_id, state, version, score, amount, currency, opened_at, deadline, decided_by, decided_at, data
+         from fraud.assessment where order_id = any($1) order by order_id for no key update",
+    );
+    Ok(rows.bind(order_ids).fetch_all(db).await?)
+}
+
+/// Writes what a batch changed.
+pub(crate) async fn save(db: &mut PgConnection, world: World) -> Result<(), Failure> {
+    let World { orders, tallies } = world;
+    let mut changed: Vec<(OrderId, Slot)> = orders.into_iter().filter(|(_, slot)| slot.changed).collect();
+    changed.sort_unstable_by_key(|(order_id, _)| *order_id);
+    if !changed.is_empty() {
+        save_assessments(db, changed).await?;
+    }
+    let counts = tallies.into_counts();
+    if !counts.is_empty() {
+        velocity::save_counts(db, &counts).await?;
+    }
+    Ok(())
+}
+
+async fn save_assessments(db: &mut PgConnection, changed: Vec<(OrderId, Slot)>) -> Result<(), Failure> {
+    let decided = changed.len() as u64;
+    let mut columns = Columns::default();
+    for (order_id, slot) in changed {
+        columns.push(order_id, slot);
+    }
+    let saved = columns.upsert(db).await?;
+    if saved == decided { Ok(()) } else { Err(Failure::LostRace { table: "fraud.assessment", saved, decided }) }
+}
+
+#[derive(Default)]
+struct Columns {
+    order_id: Vec<Uuid>,
+    state: Vec<&'static str>,
+    version: Vec<i64>,
+    score: Vec<i64>,
+    amount: Vec<i64>,
+    currency: Vec<Option<String>>,
+    opened_at: Vec<At>,
+    deadline: Vec<Option<At>>,
+    decided_by: Vec<Option<String>>,
+    decided_at: Vec<Option<At>>,
+    data: Vec<Json<Data>>,
+}
+
+impl Columns {
+    fn push(&mut self, order_id: OrderId, Slot { loaded, row, .. }: Slot) {
+        self.order_id.push(order_id.as_uuid());
+        self.state.push(row.state.as_str());
+        self.version.push(loaded.unwrap_or(0) + 1);
+        self.score.push(row.score);
+        self.amount.push(row.amount);
+        self.currency.push(row.currency.map(|currency| currency.as_str().to_owned()));
+        self.opened_at.push(At(row.opened_at));
+        self.deadline.push(row.deadline.map(At));
+        self.decided_by.push(row.decided_by);
+        self.decided_at.push(row.decided_at.map(At));
+        self.data.push(Json(Data { rules: row.rules, thread: row.thread, note: row.note, carried: row.carried }));
+    }
+
+    async fn upsert(self, db: &mut PgConnection) -> Result<u64, Failure> {
+        let done = sqlx::query(
+            "insert into fraud.assessment as kept
+               (order_id, state, version, score, amount, currency, opened_at, deadline, decided_by, decided_at, data)
+             select * from unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[], $7::timestamptz[],
+               $8::timestamptz[], $9::text[], $10::timestamptz[], $11::jsonb[])
+             on conflict (order_id) do update set
+               state = excluded.state, version = excluded.version, decided_by = excluded.decided_by,
+               decided_at = excluded.decided_at, data = excluded.data
+             where kept.version = excluded.version - 1",
+        )
+        .bind(self.order_id)
+        .bind(self.state)
+        .bind(self.version)
+        .bind(self.score)
+        .bind(self.amount)
+        .bind(self.currency)
+        .bind(self.opened_at)
+        .bind(self.deadline)
+        .bind(self.decided_by)
+        .bind(self.decided_at)
+        .bind(self.data)
+        .execute(db)
+        .await?;
+        Ok(done.rows_affected())
+    }
+}
+
+/// Open reviews behind this deadline and order, the oldest deadline first.
+pub(crate) async fn open_reviews(
+    pool: &PgPool,
+    (deadline, order_id): (Timestamp, OrderId),
+    limit: i64,
+) -> Result<Vec<(OrderId, Assessment)>, Failure> {
+    let rows: Vec<Row> = sqlx::query_as(
+        "select order_id, state, version, score, amount, currency, opened_at, deadline, decided_by, decided_at, data
+         from fraud.assessment where state = 'REVIEW' and (deadline, order_id) > ($1, $2) order by deadline, order_id limit $3",
+    )
+    .bind(At(deadline))
+    .bind(order_id.as_uuid())
+    .bind(limit)
+    .fetch_all(pool)
+    .await?;
+    rows.into_iter().map(|row| row.read().map(|(order_id, _, row)| (order_id, row))).collect()
+}
+
+/// One order that was looked at, whether it is under review or not.
+pub(crate) async fn assessment(pool: &PgPool, order_id: OrderId) -> Result<Option<Assessment>, Failure> {
+    let row: Option<Row> = sqlx::query_as(
+        "select order_id, state, version, score, amount, currency, opened_at, deadline, decided_by, decided_at, data
+         from fraud.assessment where order_id = $1",
+    )
+    .bind(order_id.as_uuid())
+    .fetch_optional(pool)
+    .await?;
+    row.map(|row| row.read().map(|(_, _, row)| row)).transpose()
+}

@@ -1,0 +1,179 @@
+//! What velocity rules count: orders and amounts of one customer, one card, one address, over a window of time.
+
+use std::collections::{BTreeMap, HashMap};
+
+use events::{Address, Currency, OrderId, PaymentAuthorized, Person, Timestamp};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
+use uuid::Uuid;
+
+/// What is counted by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// The shop's id of the customer.
+    Customer,
+    /// The card's fingerprint.
+    Card,
+    /// Where the goods go: country, postal code (or town), first line.
+    Address,
+}
+
+impl Kind {
+    /// Its name in tables and rules.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Customer => "customer",
+            Self::Card => "card",
+            Self::Address => "address",
+        }
+    }
+}
+
+/// A customer, card or address as it is counted: a keyed hash, so that no personal data lies in the table of counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Subject(pub(crate) Uuid);
+
+impl Subject {
+    /// The first 128 bits of HMAC-SHA-256 over kind and text.
+    pub(crate) fn of(key: &str, kind: Kind, text: &str) -> Self {
+        let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).expect("HMAC takes keys of any length");
+        mac.update(kind.as_str().as_bytes());
+        mac.update(&[0]);
+        mac.update(text.as_bytes());
+        let digest: [u8; 32] = mac.finalize().into_bytes().into();
+        let mut first = [0; 16];
+        first.copy_from_slice(&digest[..16]);
+        Self(Uuid::from_bytes(first))
+    }
+}
+
+/// The subjects of one order: a customer, an address, and a card where there is one.
+pub(crate) fn subjects(key: &str, authorized: &PaymentAuthorized, person: &Person) -> Vec<(Kind, Subject)> {
+    let customer = (Kind::Customer, authorized.customer_id.as_str().to_owned());
+    let address = (Kind::Address, place(&person.ship_to));
+    let card = authorized.card.as_ref().filter(|card| !card.fingerprint.is_empty());
+    let card = card.map(|card| (Kind::Card, format!("{}/{}", authorized.gateway, card.fingerprint)));
+    [Some(customer), card, Some(address)]
+        .into_iter()
+        .flatten()
+        .map(|(kind, text)| (kind, Subject::of(key, kind, &text)))
+        .collect()
+}
+
+/// An address by what parcels go by, without what is easily varied: case, blanks, punctuation, floor and name.
+fn place(address: &Address) -> String {
+    let area = if address.postal_code.trim().is_empty() { &address.city } else { &address.postal_code };
+    let plain = |text: &str| {
+        text.chars().filter(|char| char.is_alphanumeric()).flat_map(char::to_lowercase).collect::<String>()
+    };
+    format!("{}/{}/{}", plain(&address.country), plain(area), plain(&address.line1))
+}
+
+/// How much of a subject there was in the window.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Orders, whatever their currency.
+    pub orders: i64,
+    /// Sums in minor units, by currency: amounts of different currencies can't be added.
+    pub amounts: BTreeMap<Currency, i64>,
+}
+
+impl Tally {
+    pub(crate) fn add(&mut self, orders: i64, currency: Currency, amount: i64) {
+        self.orders = self.orders.saturating_add(orders);
+        let sum = self.amounts.entry(currency).or_default();
+        *sum = sum.saturating_add(amount);
+    }
+}
+
+/// One order counted for one subject.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Count {
+    pub subject: Subject,
+    pub kind: Kind,
+    pub order_id: OrderId,
+    pub currency: Currency,
+    pub amount: i64,
+    pub at: Timestamp,
+}
+
+/// What is known of the subjects of a batch: the sums of the database, and what the batch itself adds.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tallies {
+    stored: HashMap<Subject, Tally>,
+    counts: HashMap<Subject, Vec<Count>>,
+}
+
+impl Tallies {
+    /// Adds a sum of the database.
+    pub fn stored(&mut self, subject: Subject, orders: i64, currency: Currency, amount: i64) {
+        self.stored.entry(subject).or_default().add(orders, currency, amount);
+    }
+
+    /// Counts an order: later ones of the same batch see it.
+    pub fn count(&mut self, count: Count) {
+        self.counts.entry(count.subject).or_default().push(count);
+    }
+
+    /// How much there was of a subject since `from`.
+    pub fn of(&self, subject: Subject, from: Timestamp) -> Tally {
+        let mut tally = self.stored.get(&subject).cloned().unwrap_or_default();
+        for count in self.counts.get(&subject).into_iter().flatten().filter(|count| count.at > from) {
+            tally.add(1, count.currency, count.amount);
+        }
+        tally
+    }
+
+    /// What was counted, sorted by key.
+    pub fn into_counts(self) -> Vec<Count> {
+        let mut counts: Vec<Count> = self.counts.into_values().flatten().collect();
+        counts.sort_unstable_by_key(|count| (count.subject, count.order_id));
+        counts
+    }
+
+    /// How often an order was counted, by all subjects.
+    #[cfg(test)]
+    pub fn counted(&self, order_id: OrderId) -> usize {
+        self.counts.values().flatten().filter(|count| count.order_id == order_id).count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_the_same_however_it_is_typed() {
+        let typed = |line1: &str, postal_code: &str, name: &str| Address {
+            name: name.into(),
+            line1: line1.into(),
+            postal_code: postal_code.into(),
+            country: "DE".into(),
+            ..Address::default()
+        };
+        assert_eq!(place(&typed("Lange Str. 7", "10 115", "Ada")), place(&typed("LANGE STR 7", "10115", "Bob")));
+        assert_ne!(place(&typed("Lange Str. 7", "10115", "Ada")), place(&typed("Lange Str. 9", "10115", "Ada")));
+    }
+
+    #[test]
+    fn a_subject_depends_on_key_and_kind_and_shows_neither() {
+        let subject = Subject::of("key", Kind::Customer, "c-1");
+        assert_eq!(subject, Subject::of("key", Kind::Customer, "c-1"));
+        assert_ne!(subject, Subject::of("other", Kind::Customer, "c-1"));
+        assert_ne!(subject, Subject::of("key", Kind::Card, "c-1"));
+    }
+
+    #[test]
+    fn what_left_the_window_is_not_counted_any_more() {
+        let subject = Subject::of("", Kind::Customer, "c-1");
+        let mut tallies = Tallies::default();
+        for at in [1_000, 2_000] {
+            let at = Timestamp::from_millis(at);
+            let order_id = OrderId(Uuid::from_u128(at.as_millis() as u128));
+            tallies.count(Count { subject, kind: Kind::Customer, order_id, currency: Currency::EUR, amount: 5, at });
+        }
+        assert_eq!(tallies.of(subject, Timestamp::from_millis(0)).orders, 2);
+        let later = tallies.of(subject, Timestamp::from_millis(1_000));
+        assert_eq!((later.orders, later.amounts[&Currency::EUR]), (1, 5));
+    }
+}

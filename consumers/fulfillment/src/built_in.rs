@@ -1,0 +1,156 @@
+//! The built-in warehouse: answers what it is asked after the commit, as the rules say, the same each time it is asked.
+
+use events::{AllocationId, OrderId, ShipmentId, Sku, Timestamp, WarehouseId, Why};
+use runtime::{Cause, Work};
+
+use crate::consignment::{Consignment, Fate, Parcel};
+use crate::handlers::{Answer, Answered, By, Input};
+use crate::settings::{Does, Rule, Settings};
+
+/// What is done after the commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Call {
+    /// The built-in warehouse is asked.
+    Ask(Ask),
+    /// A person is alerted: shipments stand in the house for too long.
+    Overdue {
+        /// Whose.
+        order_id: OrderId,
+        /// Until when they should have been handed over.
+        hand_over_by: Timestamp,
+        /// Which.
+        shipments: Vec<ShipmentId>,
+    },
+}
+
+/// A question to the built-in warehouse about one shipment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// Whose order.
+    pub order_id: OrderId,
+    /// Which shipment.
+    pub shipment_id: ShipmentId,
+    /// In which warehouse.
+    pub warehouse: WarehouseId,
+    /// To do what.
+    pub what: What,
+    /// With which units.
+    pub units: Vec<Units>,
+}
+
+/// What the built-in warehouse is asked to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// Pick by the list.
+    Pick,
+    /// Hand over to the carrier.
+    HandOver,
+    /// Hold back what has not left.
+    Recall,
+}
+
+/// Units of one allocation that are asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Units {
+    /// The allocation.
+    pub allocation_id: AllocationId,
+    /// What they are.
+    pub sku: Sku,
+    /// How many.
+    pub quantity: i64,
+    /// Whether they replace what was missing elsewhere.
+    pub replacement: bool,
+}
+
+impl Ask {
+    /// Asks for a shipment to be picked.
+    pub fn pick(order_id: OrderId, parcel: &Parcel) -> Call {
+        Self::of(order_id, parcel, What::Pick)
+    }
+
+    /// Asks for a packed shipment to be handed over, or back if the order recalls it.
+    pub fn leave(order_id: OrderId, order: &Consignment, parcel: &Parcel) -> Call {
+        Self::of(order_id, parcel, if order.recall.is_some() { What::Recall } else { What::HandOver })
+    }
+
+    fn of(order_id: OrderId, parcel: &Parcel, what: What) -> Call {
+        let units = parcel.picks.iter().map(|pick| Units {
+            allocation_id: pick.allocation_id,
+            sku: pick.sku.clone(),
+            quantity: if what == What::Pick { pick.quantity } else { pick.picked },
+            replacement: pick.replaces.is_some(),
+        });
+        let units = units.filter(|units| units.quantity > 0);
+        Call::Ask(Self {
+            order_id,
+            shipment_id: parcel.shipment_id,
+            warehouse: parcel.warehouse.clone(),
+            what,
+            units: units.collect(),
+        })
+    }
+
+    /// The same question has the same key, however often it is asked.
+    fn key(&self) -> String {
+        let what = match self.what {
+            What::Pick => "pick",
+            What::HandOver => "hand-over",
+            What::Recall => "recall",
+        };
+        format!("shipment:{}:{what}", self.shipment_id)
+    }
+}
+
+/// The built-in warehouse's answer; none if its behaviour is not to answer.
+pub fn answer(settings: &Settings, ask: &Ask) -> Option<Work<Input>> {
+    let answer = match ask.what {
+        What::Pick => pick(&settings.behaviour, ask)?,
+        What::HandOver => hand_over(settings, ask)?,
+        What::Recall if trouble(&settings.behaviour, ask, Does::Rush) => handed_over(settings, ask),
+        What::Recall => Answer::WillNotShip(Fate::of(Why::Recalled)),
+    };
+    let answered = Answered { order_id: ask.order_id, shipment_id: ask.shipment_id, by: By::BuiltIn, answer };
+    Some(Work { cause: Cause::answer(&ask.key()), input: Input::Answered(answered) })
+}
+
+fn pick(rules: &[Rule], ask: &Ask) -> Option<Answer> {
+    if trouble(rules, ask, Does::Late) {
+        return None;
+    }
+    if trouble(rules, ask, Does::Refuse) {
+        return Some(Answer::Picked { items: Vec::new(), rest: Fate::of(Why::Refused) });
+    }
+    let found = |units: &Units| match rule_of(rules, ask, units) {
+        Some(Rule { does: Does::Short, by, .. }) => (units.quantity - by.unwrap_or(units.quantity)).max(0),
+        Some(_) | None => units.quantity,
+    };
+    let items = ask.units.iter().map(|units| (units.allocation_id, found(units))).collect();
+    Some(Answer::Picked { items, rest: Fate::of(Why::Short) })
+}
+
+fn hand_over(settings: &Settings, ask: &Ask) -> Option<Answer> {
+    let rules = &settings.behaviour;
+    if trouble(rules, ask, Does::Damaged) {
+        return Some(Answer::WillNotShip(Fate::of(Why::Damaged)));
+    }
+    if trouble(rules, ask, Does::Lost) {
+        return Some(Answer::WillNotShip(Fate::of(Why::Lost)));
+    }
+    let stays = trouble(rules, ask, Does::Hold) || trouble(rules, ask, Does::Rush);
+    (!stays).then(|| handed_over(settings, ask))
+}
+
+fn handed_over(settings: &Settings, ask: &Ask) -> Answer {
+    let number = ask.shipment_id.as_uuid().simple().to_string();
+    let tracking = format!("QD{}", number[..16].to_uppercase());
+    Answer::HandedOver { carrier: settings.carrier.clone(), tracking: Some(tracking), at: None }
+}
+
+/// Whether any unit of the shipment makes this trouble.
+fn trouble(rules: &[Rule], ask: &Ask, does: Does) -> bool {
+    ask.units.iter().any(|units| rule_of(rules, ask, units).is_some_and(|rule| rule.does == does))
+}
+
+fn rule_of<'r>(rules: &'r [Rule], ask: &Ask, units: &Units) -> Option<&'r Rule> {
+    rules.iter().find(|rule| rule.fits(units.sku.as_str(), ask.warehouse.as_str(), units.replacement))
+}

@@ -1,0 +1,348 @@
+//! The rules: what becomes of an order when others say something of it. PROTOCOL.md's table of fulfillment, cell by cell.
+
+mod answers;
+#[cfg(test)]
+mod tests;
+
+use events::{
+    AllocationId, FraudCleared, FulfillmentCancelled, FulfillmentConfirmed, FulfillmentRejected, GivenUp, OrderId,
+    PaymentCaptured, Reason, ReasonCode, Shipment, StockReallocated, Timestamp, Why,
+};
+use runtime::{Conflict, Effects};
+
+use crate::built_in::{Ask, Call};
+use crate::consignment::{Consignment, Fate, Parcel, ParcelState, Shortage, State, plan};
+use crate::settings::{Settings, Warehouse};
+
+/// The timer of one shipment's picking; the discriminator is the shipment's id.
+pub const PICK: &str = "pick";
+/// The timer of an order's hand-over.
+pub const HAND_OVER: &str = "hand-over";
+
+/// Whether a rule changed the order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It is to be saved.
+    Made,
+    /// A duplicate, a replay, or something that was overtaken.
+    Nothing,
+}
+
+/// One input's rules: what they need besides the order, and where they say what follows.
+pub struct Rules<'r, 'c> {
+    /// Deadlines and behaviour.
+    pub settings: &'r Settings,
+    /// The time.
+    pub now: Timestamp,
+    /// Whose order.
+    pub order_id: OrderId,
+    /// What is said, asked and waited for because of the input.
+    pub effects: &'r mut Effects<'c, Call>,
+}
+
+impl Rules<'_, '_> {
+    /// FraudCleared, first heard: shipments are planned and picking lists go to the warehouses; or nothing can be planned, and the
+    /// order is refused.
+    ///
+    /// # Errors
+    /// When countries are refused and the address can't be read.
+    pub fn cleared(&mut self, cleared: &FraudCleared) -> Result<Consignment, Conflict> {
+        let thread = self.effects.thread();
+        if let Some(detail) = self.refusal(cleared)? {
+            let mut order = Consignment { thread, ..Consignment::default() };
+            self.reject(&mut order, detail);
+            return Ok(order);
+        }
+        let mut order = Consignment {
+            state: State::Picking,
+            personal: Some(cleared.personal.clone()),
+            thread,
+            capture_before: Some(cleared.capture_before),
+            ..Consignment::default()
+        };
+        order.parcels = plan(self.order_id, None, &cleared.plan, self.pick_by(&order));
+        order.parcels.iter().for_each(|parcel| self.send_picking_list(parcel));
+        Ok(order)
+    }
+
+    /// A cancellation, or a failed capture, of an order that is not known: FraudCleared will be too late, and payments is told all
+    /// the same, so that the chain does not end here.
+    pub fn stop_unknown(&mut self, reason: &Reason) -> Consignment {
+        self.say_cancelled(Vec::new(), reason);
+        Consignment::tombstone(self.effects.thread(), reason.clone())
+    }
+
+    /// StockReallocated: what was found elsewhere is picked there; what was not is missing.
+    ///
+    /// # Errors
+    /// When no shipment of the order was short.
+    pub fn reallocated(&mut self, order: &mut Consignment, answer: &StockReallocated) -> Result<Change, Conflict> {
+        match order.state {
+            State::Picking => {}
+            State::Confirmed | State::Released | State::Closed => return Ok(Change::Nothing),
+        }
+        let asked = order.parcels.iter_mut().find(|parcel| parcel.shipment_id == answer.shipment_id);
+        let Some(asked) = asked.filter(|parcel| parcel.shortage != Shortage::None) else {
+            return Err(Conflict(format!(
+                "expected StockReallocated to name a shipment that was short, got {}: inventory answers what it was not asked",
+                answer.shipment_id
+            )));
+        };
+        if asked.shortage == Shortage::Answered {
+            return Ok(Change::Nothing);
+        }
+        asked.shortage = Shortage::Answered;
+        let parcels = plan(self.order_id, Some(answer.shipment_id), &answer.moved, self.pick_by(order));
+        parcels.iter().for_each(|parcel| self.send_picking_list(parcel));
+        order.parcels.extend(parcels);
+        self.settle(order);
+        Ok(Change::Made)
+    }
+
+    /// OrderCancellationRequested: before the release it is decided at once, since nothing may leave; after it, it is a request to
+    /// the warehouses, and each shipment's answer counts.
+    pub fn cancellation_requested(&mut self, order: &mut Consignment, reason: &Reason) -> Change {
+        match order.state {
+            State::Picking | State::Confirmed => {
+                self.let_go(order, reason);
+                Change::Made
+            }
+            State::Released if order.recall.is_none() => {
+                order.recall = Some(reason.clone());
+                if self.settings.warehouse == Warehouse::BuiltIn {
+                    self.ask_to_leave(order);
+                }
+                Change::Made
+            }
+            State::Released | State::Closed => Change::Nothing,
+        }
+    }
+
+    /// PaymentCaptureFailed: a parcel that is still in the house stays there.
+    ///
+    /// # Errors
+    /// When the order was released: then the capture had succeeded.
+    pub fn capture_failed(&mut self, order: &mut Consignment, reason: &Reason) -> Result<Change, Conflict> {
+        match order.state {
+            State::Picking | State::Confirmed => {
+                self.let_go(order, reason);
+                Ok(Change::Made)
+            }
+            State::Released => Err(Conflict(
+                "expected no PaymentCaptureFailed after PaymentCaptured, got one for an order whose parcels may leave: look \
+                 the payment up, and recall the parcels if it is not paid"
+                    .to_owned(),
+            )),
+            State::Closed => Ok(Change::Nothing),
+        }
+    }
+
+    /// PaymentCaptured: the warehouses may hand over. What a warehouse took back while the capture was open counts now.
+    ///
+    /// # Errors
+    /// When nothing was confirmed, or the money is for less than will ship.
+    pub fn captured(&mut self, order: &mut Consignment, captured: &PaymentCaptured) -> Result<Change, Conflict> {
+        match order.state {
+            State::Picking => return Err(captured_unasked()),
+            State::Confirmed => {}
+            State::Released | State::Closed => return Ok(Change::Nothing),
+        }
+        paid_in_full(order, captured)?;
+        order.state = State::Released;
+        for parcel in &mut order.parcels {
+            if parcel.state == ParcelState::Packed && parcel.will_not_ship.is_some() {
+                parcel.state = ParcelState::Dropped;
+            }
+        }
+        let hand_over_by = self.now.plus(self.settings.hand_over_deadline.0);
+        order.hand_over_by = Some(hand_over_by);
+        if !self.finish(order) {
+            let delay = self.settings.hand_over_delay.0;
+            match self.settings.warehouse {
+                Warehouse::BuiltIn if delay.is_zero() => self.ask_to_leave(order),
+                Warehouse::BuiltIn => self.effects.arm(HAND_OVER, self.order_id, "", self.now.plus(delay)),
+                Warehouse::External => self.effects.arm(HAND_OVER, self.order_id, "", hand_over_by),
+            }
+        }
+        Ok(Change::Made)
+    }
+
+    /// The hand-over timer: asks the built-in warehouse again; past the deadline a person is alerted, once. Only the warehouse
+    /// knows what left, so the clock decides nothing.
+    pub fn hand_over_due(&mut self, order: &mut Consignment) -> Change {
+        let (State::Released, Some(hand_over_by)) = (order.state, order.hand_over_by) else {
+            return Change::Nothing;
+        };
+        let overdue = self.now >= hand_over_by;
+        let first = overdue && order.overdue_since.is_none();
+        if first {
+            order.overdue_since = Some(self.now);
+            let packed = order.parcels.iter().filter(|parcel| parcel.state == ParcelState::Packed);
+            let shipments = packed.map(|parcel| parcel.shipment_id).collect();
+            self.effects.call(Call::Overdue { order_id: self.order_id, hand_over_by, shipments });
+        }
+        match self.settings.warehouse {
+            Warehouse::BuiltIn => self.ask_to_leave(order),
+            Warehouse::External if !overdue => self.effects.arm(HAND_OVER, self.order_id, "", hand_over_by),
+            Warehouse::External => {}
+        }
+        // A real warehouse that took over from the built-in one finds its work list written by this save.
+        if first || self.settings.warehouse == Warehouse::External { Change::Made } else { Change::Nothing }
+    }
+
+    /// Why nothing of the order can be planned; none if it can.
+    fn refusal(&self, cleared: &FraudCleared) -> Result<Option<String>, Conflict> {
+        if !cleared.plan.iter().any(|allocation| allocation.quantity > 0) {
+            return Ok(Some("no warehouse holds any unit of the order".to_owned()));
+        }
+        if self.settings.refused_countries.is_empty() {
+            return Ok(None);
+        }
+        let person =
+            cleared.personal.open().map_err(|error| Conflict(format!("the address can't be read: {error}")))?;
+        let country = person.ship_to.country;
+        let refused = self.settings.refused_countries.contains(&country);
+        Ok(refused.then(|| format!("nothing is shipped to {country}: it is one of the refused countries")))
+    }
+
+    /// Until when a shipment must be picked: within the authorization, with a margin where there is time for one.
+    fn pick_by(&self, order: &Consignment) -> Timestamp {
+        let deadline = self.now.plus(self.settings.pick_deadline.0);
+        let Some(capture_before) = order.capture_before else { return deadline };
+        let with_margin = capture_before.minus(self.settings.capture_margin.0);
+        deadline.min(if with_margin > self.now { with_margin } else { capture_before })
+    }
+
+    fn send_picking_list(&mut self, parcel: &Parcel) {
+        let wait = match self.settings.warehouse {
+            Warehouse::BuiltIn if self.settings.pick_delay.0.is_zero() => {
+                self.effects.call(Ask::pick(self.order_id, parcel));
+                self.now.plus(self.settings.lease.0)
+            }
+            Warehouse::BuiltIn => self.now.plus(self.settings.pick_delay.0),
+            Warehouse::External => parcel.pick_by,
+        };
+        self.effects.arm(PICK, self.order_id, &parcel.shipment_id.to_string(), wait.min(parcel.pick_by));
+    }
+
+    /// Asks the built-in warehouse for every shipment in the house, and again when it has not answered within the lease.
+    fn ask_to_leave(&mut self, order: &Consignment) {
+        for parcel in order.parcels.iter().filter(|parcel| parcel.state == ParcelState::Packed) {
+            self.effects.call(Ask::leave(self.order_id, order, parcel));
+        }
+        self.effects.arm(HAND_OVER, self.order_id, "", self.now.plus(self.settings.lease.0));
+    }
+
+    /// Once no shipment is being picked and no shortage is open: what is packed is confirmed; if nothing is, the order is refused.
+    fn settle(&mut self, order: &mut Consignment) {
+        if order.state != State::Picking || !order.settled() {
+            return;
+        }
+        let packed = order.parcels.iter().filter(|parcel| parcel.state == ParcelState::Packed);
+        let shipments: Vec<Shipment> = packed
+            .map(|parcel| Shipment {
+                shipment_id: parcel.shipment_id,
+                warehouse: parcel.warehouse.clone(),
+                items: parcel.packed(),
+            })
+            .collect();
+        if shipments.is_empty() {
+            self.reject(order, "no warehouse could pick any unit of the order".to_owned());
+            return;
+        }
+        order.state = State::Confirmed;
+        self.effects.say(&FulfillmentConfirmed { order_id: self.order_id, shipments }, "");
+    }
+
+    fn reject(&mut self, order: &mut Consignment, detail: String) {
+        let reason = Reason { code: ReasonCode::NothingToShip, detail };
+        order.state = State::Closed;
+        order.let_go = Some(reason.clone());
+        self.effects.say(&FulfillmentRejected { order_id: self.order_id, reason }, "");
+    }
+
+    /// Before the release nothing may leave: the order is closed, and the warehouses put back what they hold. Only confirmed units
+    /// are listed: others were never promised.
+    fn let_go(&mut self, order: &mut Consignment, reason: &Reason) {
+        let fate = Fate::of(Why::Order(reason.code.clone()));
+        let mut items = Vec::new();
+        for parcel in &mut order.parcels {
+            match parcel.state {
+                ParcelState::Picking => self.effects.disarm(PICK, self.order_id, &parcel.shipment_id.to_string()),
+                ParcelState::Packed if order.state == State::Confirmed => {
+                    items.extend(parcel.packed_given_up(parcel.will_not_ship.as_ref().unwrap_or(&fate)));
+                }
+                ParcelState::Packed => {}
+                ParcelState::Dispatched | ParcelState::Dropped => continue,
+            }
+            parcel.state = ParcelState::Dropped;
+            parcel.put_back = parcel.will_not_ship.is_none(); // else the warehouse knows
+            parcel.will_not_ship.get_or_insert_with(|| fate.clone());
+        }
+        order.state = State::Closed;
+        order.let_go = Some(reason.clone());
+        self.say_cancelled(items, reason);
+    }
+
+    /// Once every shipment's warehouse has answered: closed, and what was confirmed but did not leave is given up. Says whether it is so.
+    fn finish(&mut self, order: &mut Consignment) -> bool {
+        if order.parcels.iter().any(|parcel| parcel.state == ParcelState::Packed) {
+            return false;
+        }
+        order.state = State::Closed;
+        self.effects.disarm(HAND_OVER, self.order_id, "");
+        let dropped = order.parcels.iter().filter(|parcel| parcel.state == ParcelState::Dropped);
+        let fated = dropped.filter_map(|parcel| parcel.will_not_ship.as_ref().map(|fate| (parcel, fate)));
+        let items: Vec<GivenUp> = fated.flat_map(|(parcel, fate)| parcel.packed_given_up(fate)).collect();
+        if let Some(first) = items.first() {
+            let lost = || Reason {
+                code: ReasonCode::NothingToShip,
+                detail: format!(
+                    "{} of {} packed units did not leave: {}",
+                    count(&items),
+                    count(&items) + order.units_dispatched(),
+                    first.why
+                ),
+            };
+            let reason = order.recall.clone().unwrap_or_else(lost);
+            order.let_go = Some(reason.clone());
+            self.say_cancelled(items, &reason);
+        }
+        true
+    }
+
+    fn say_cancelled(&mut self, items: Vec<GivenUp>, reason: &Reason) {
+        let reason = reason.clone();
+        self.effects.say(&FulfillmentCancelled { order_id: self.order_id, items, reason }, "");
+    }
+}
+
+fn count(items: &[GivenUp]) -> i64 {
+    items.iter().map(|item| item.quantity).sum()
+}
+
+/// The conflict of a capture that fulfillment did not ask for.
+pub fn captured_unasked() -> Conflict {
+    Conflict(
+        "expected PaymentCaptured after FulfillmentConfirmed, got it before: money was taken for what is not packed"
+            .to_owned(),
+    )
+}
+
+/// Nothing leaves unpaid: each confirmed unit must be among those that the capture pays for.
+fn paid_in_full(order: &Consignment, captured: &PaymentCaptured) -> Result<(), Conflict> {
+    let paid = |id: AllocationId| -> i64 {
+        captured.items.iter().filter(|item| item.allocation_id == id).map(|item| item.quantity).sum()
+    };
+    let packed = order.parcels.iter().filter(|parcel| parcel.state == ParcelState::Packed).flat_map(Parcel::packed);
+    for item in packed {
+        let paid = paid(item.allocation_id);
+        if paid < item.quantity {
+            return Err(Conflict(format!(
+                "expected PaymentCaptured to pay for {} confirmed units of allocation {}, got {paid}: the order is not released",
+                item.quantity, item.allocation_id
+            )));
+        }
+    }
+    Ok(())
+}

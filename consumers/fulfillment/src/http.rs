@@ -1,0 +1,210 @@
+//! The doors: what a real warehouse reads and answers, and what anyone may see of an order's shipments. Nothing is written here but
+//! through the same load, decide and save as events.
+
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use events::{OrderId, ShipmentId, Timestamp};
+use runtime::http::{Json, OpenApiRouter, Problem};
+use runtime::{Cause, Clock, Door, Work};
+use serde::Deserialize;
+use sqlx::PgPool;
+use utoipa::IntoParams;
+use utoipa_axum::routes;
+use uuid::Uuid;
+
+use crate::handlers::{Answer, Answered, By, Input, Reply};
+use crate::store::{self, List};
+use crate::views::{AnswerTaken, Delivered, HandedOver, OrderShipments, Picked, WillNotShip, WorkItem, WorkList};
+use crate::{Fulfillment, NAME};
+
+/// Entries of a page, unless the caller says less or more.
+const PAGE: i64 = 100;
+/// The largest page.
+const LARGEST_PAGE: i64 = 1_000;
+
+/// What the doors share.
+#[derive(Clone)]
+struct Doors {
+    door: Door<Fulfillment>,
+    pool: PgPool,
+    clock: Clock,
+}
+
+/// All doors of fulfillment.
+pub fn doors(door: Door<Fulfillment>, pool: PgPool, clock: Clock) -> OpenApiRouter {
+    OpenApiRouter::new()
+        .routes(routes!(order_shipments))
+        .routes(routes!(picking_lists))
+        .routes(routes!(parcels))
+        .routes(routes!(picked))
+        .routes(routes!(handed_over))
+        .routes(routes!(will_not_ship))
+        .routes(routes!(delivered))
+        .routes(routes!(put_back))
+        .with_state(Doors { door, pool, clock })
+}
+
+/// The shipments of an order, with what was picked, what left and what will not.
+#[utoipa::path(get, path = "/orders/{order_id}/shipments", params(("order_id" = OrderId, Path,)),
+    responses((status = 200, body = OrderShipments), (status = 404, body = Problem, description = "The order has not come here (yet).")))]
+async fn order_shipments(
+    State(doors): State<Doors>,
+    Path(order_id): Path<String>,
+) -> Result<Json<OrderShipments>, Problem> {
+    let order_id: OrderId = id("order", &order_id)?;
+    let order = store::read(&doors.pool, order_id).await?.ok_or_else(|| {
+        let detail =
+            format!("order {order_id} has not come to fulfillment: it is known here once fraud has cleared it");
+        Problem::new(StatusCode::NOT_FOUND, "Not found").detail(detail)
+    })?;
+    Ok(Json(OrderShipments::of(order_id, &order)))
+}
+
+/// Which page of a work list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct Page {
+    /// Where to read on: the `next` of the page before.
+    after: Option<String>,
+    /// How many entries, 1 to 1000; default 100.
+    limit: Option<i64>,
+}
+
+/// The picking lists of a real warehouse, what must be picked first first, each in walking order. (The built-in warehouse needs none.)
+#[utoipa::path(get, path = "/warehouse/{warehouse}/picking-lists", params(("warehouse" = String, Path,), Page),
+    responses((status = 200, body = WorkList), (status = 400, body = Problem)))]
+async fn picking_lists(
+    state: State<Doors>,
+    warehouse: Path<String>,
+    page: Query<Page>,
+) -> Result<Json<WorkList>, Problem> {
+    work_list(state.0, &warehouse, List::Picking, &page).await
+}
+
+/// The parcels that a real warehouse should hand over, hold back (recall) or put back, with the address for the label.
+#[utoipa::path(get, path = "/warehouse/{warehouse}/parcels", params(("warehouse" = String, Path,), Page),
+    responses((status = 200, body = WorkList), (status = 400, body = Problem)))]
+async fn parcels(state: State<Doors>, warehouse: Path<String>, page: Query<Page>) -> Result<Json<WorkList>, Problem> {
+    work_list(state.0, &warehouse, List::Parcels, &page).await
+}
+
+async fn work_list(doors: Doors, warehouse: &str, list: List, page: &Page) -> Result<Json<WorkList>, Problem> {
+    let after = page.after.as_deref().map_or(Ok((Timestamp::from_millis(0), Uuid::nil())), cursor)?;
+    let limit = page.limit.unwrap_or(PAGE).clamp(1, LARGEST_PAGE);
+    let tasks = store::tasks(&doors.pool, warehouse, list, after, limit).await?;
+    let full = i64::try_from(tasks.len()).is_ok_and(|entries| entries == limit);
+    let last = tasks.last().map(|task| format!("{}.{}", task.due_at.as_millis(), task.shipment_id));
+    let now = doors.clock.now();
+    let shipments = tasks.iter().filter_map(|task| WorkItem::of(task, now)).collect();
+    Ok(Json(WorkList { shipments, next: last.filter(|_| full) }))
+}
+
+fn cursor(after: &str) -> Result<(Timestamp, Uuid), Problem> {
+    let parts = after.split_once('.');
+    let read = parts.and_then(|(due, id)| Some((Timestamp::from_millis(due.parse().ok()?), id.parse().ok()?)));
+    read.ok_or_else(|| {
+        let detail =
+            format!("expected `after` as the `next` of the page before, got `{after}`: leave it out to begin anew");
+        Problem::new(StatusCode::BAD_REQUEST, "Unreadable cursor").detail(detail)
+    })
+}
+
+/// The warehouse picked and packed a shipment: all, some or none of it. The first answer counts; one that comes too late gets
+/// `next: put_back`.
+#[utoipa::path(post, path = "/orders/{order_id}/shipments/{shipment_id}/picked", request_body = Picked,
+    params(("order_id" = OrderId, Path,), ("shipment_id" = ShipmentId, Path,)),
+    responses((status = 200, body = AnswerTaken), (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem)))]
+async fn picked(
+    doors: State<Doors>,
+    ids: Path<(String, String)>,
+    Json(body): Json<Picked>,
+) -> Result<Json<AnswerTaken>, Problem> {
+    answer(doors.0, &ids, "picked", body.into()).await
+}
+
+/// The carrier has a shipment: no way back. Only a released order's shipments may leave.
+#[utoipa::path(post, path = "/orders/{order_id}/shipments/{shipment_id}/handed-over", request_body = HandedOver,
+    params(("order_id" = OrderId, Path,), ("shipment_id" = ShipmentId, Path,)),
+    responses((status = 200, body = AnswerTaken), (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem)))]
+async fn handed_over(
+    doors: State<Doors>,
+    ids: Path<(String, String)>,
+    Json(body): Json<HandedOver>,
+) -> Result<Json<AnswerTaken>, Problem> {
+    if body.carrier.trim().is_empty() {
+        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid answer")
+            .detail("expected the carrier's name, got none"));
+    }
+    let at = moment(body.at.as_deref())?;
+    let left = Answer::HandedOver { carrier: body.carrier, tracking: body.tracking, at };
+    answer(doors.0, &ids, "handed-over", left).await
+}
+
+/// A shipment stays: recalled, damaged, lost or refused. While it is being picked, another warehouse is asked; before the release it
+/// is kept until then.
+#[utoipa::path(post, path = "/orders/{order_id}/shipments/{shipment_id}/will-not-ship", request_body = WillNotShip,
+    params(("order_id" = OrderId, Path,), ("shipment_id" = ShipmentId, Path,)),
+    responses((status = 200, body = AnswerTaken), (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem)))]
+async fn will_not_ship(
+    doors: State<Doors>,
+    ids: Path<(String, String)>,
+    Json(body): Json<WillNotShip>,
+) -> Result<Json<AnswerTaken>, Problem> {
+    answer(doors.0, &ids, "will-not-ship", body.into()).await
+}
+
+/// A shipment arrived, after the end of the order.
+#[utoipa::path(post, path = "/orders/{order_id}/shipments/{shipment_id}/delivered", request_body = Delivered,
+    params(("order_id" = OrderId, Path,), ("shipment_id" = ShipmentId, Path,)),
+    responses((status = 200, body = AnswerTaken), (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem)))]
+async fn delivered(
+    doors: State<Doors>,
+    ids: Path<(String, String)>,
+    Json(body): Json<Delivered>,
+) -> Result<Json<AnswerTaken>, Problem> {
+    let at = moment(body.at.as_deref())?;
+    answer(doors.0, &ids, "delivered", Answer::Delivered { at }).await
+}
+
+/// The goods of a shipment that was given up are back on their shelves.
+#[utoipa::path(post, path = "/orders/{order_id}/shipments/{shipment_id}/put-back",
+    params(("order_id" = OrderId, Path,), ("shipment_id" = ShipmentId, Path,)),
+    responses((status = 200, body = AnswerTaken), (status = 404, body = Problem), (status = 409, body = Problem)))]
+async fn put_back(doors: State<Doors>, ids: Path<(String, String)>) -> Result<Json<AnswerTaken>, Problem> {
+    answer(doors.0, &ids, "put-back", Answer::PutBack).await
+}
+
+/// Has a warehouse's answer decided. The same answer about the same shipment is the same request, however often it is sent.
+async fn answer(
+    doors: Doors,
+    ids: &(String, String),
+    door: &str,
+    answer: Answer,
+) -> Result<Json<AnswerTaken>, Problem> {
+    let (order_id, shipment_id): (OrderId, ShipmentId) = (id("order", &ids.0)?, id("shipment", &ids.1)?);
+    let answered = Answered { order_id, shipment_id, by: By::Door, answer };
+    let cause = Cause::door(NAME, &format!("{order_id}/{shipment_id}/{door}"));
+    let done = doors.door.submit(Work { cause, input: Input::Answered(answered) }).await.map_err(|refused| {
+        tracing::warn!(consumer = NAME, %order_id, %shipment_id, door, "a warehouse's answer is refused: {refused}");
+        Problem::from(refused)
+    })?;
+    let Reply(Some((state, next))) = done.reply else {
+        let detail = format!("order {order_id} has no shipment {shipment_id}: expected both ids as on the work list");
+        return Err(Problem::new(StatusCode::NOT_FOUND, "Not found").detail(detail));
+    };
+    Ok(Json(AnswerTaken { shipment_id, state, next, position: done.position }))
+}
+
+fn id<T: From<Uuid>>(what: &str, text: &str) -> Result<T, Problem> {
+    Uuid::parse_str(text).map(T::from).map_err(|_| {
+        let detail = format!("expected the {what}'s id as a UUID, got `{text}`");
+        Problem::new(StatusCode::BAD_REQUEST, "Unreadable id").detail(detail)
+    })
+}
+
+fn moment(text: Option<&str>) -> Result<Option<Timestamp>, Problem> {
+    let read = text.map(str::parse).transpose();
+    read.map_err(|error: events::TimestampError| {
+        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid answer").detail(format!("`at`: {error}"))
+    })
+}

@@ -1,0 +1,141 @@
+//! Fulfillment plans, picks and dispatches shipments, and alone decides whether an order still ships.
+//!
+//! It hears FraudCleared (the order may go on), StockReallocated (a shortage is answered), PaymentCaptured (parcels may leave),
+//! PaymentCaptureFailed and OrderCancellationRequested (let go, if anything is left to let go). It says FulfillmentShortPicked,
+//! FulfillmentConfirmed, FulfillmentRejected, FulfillmentCancelled, ShipmentDispatched and ShipmentDelivered.
+//!
+//! Warehouses answer through HTTP doors, or the built-in one answers by itself. The point of no return is a shipment's hand-over:
+//! before the release nothing may leave, so a cancellation is decided at once; after it each shipment's warehouse says what became of it.
+
+mod built_in;
+mod consignment;
+mod decide;
+mod handlers;
+mod http;
+mod settings;
+mod store;
+mod views;
+
+use std::sync::Arc;
+
+use events::{
+    Event, FraudCleared, FulfillmentCancelled, FulfillmentConfirmed, FulfillmentRejected, FulfillmentShortPicked,
+    OrderCancellationRequested, PaymentCaptureFailed, PaymentCaptured, ShipmentDelivered, ShipmentDispatched,
+    StockReallocated, Timestamp,
+};
+use runtime::{Codec, Conflict, Consumer, Effects, Failure, Host, Message, Timer, Unreadable, Work};
+use sqlx::PgConnection;
+
+pub use built_in::{Ask, Call, Units, What};
+pub use consignment::{Consignment, Fate, Parcel, ParcelState, Pick, Shortage, State, Step};
+pub use decide::{HAND_OVER, PICK};
+pub use handlers::{Answer, Answered, By, Input, Reply};
+pub use settings::{Does, Rule, Settings, Warehouse};
+pub use store::{Slot, World};
+
+/// The consumer's name: its group, its schema, the source of its events.
+pub const NAME: &str = "fulfillment";
+
+/// The consumer.
+#[derive(Clone, Debug, Default)]
+pub struct Fulfillment {
+    settings: Settings,
+}
+
+impl Fulfillment {
+    /// A consumer with these settings; without a host it decides in memory.
+    pub fn new(settings: Settings) -> Self {
+        Self { settings }
+    }
+
+    /// What the built-in warehouse answers to a call, for tests that play the outside; none for an alert, or where it does not answer.
+    pub fn answer(&self, call: &Call) -> Option<Work<Input>> {
+        match call {
+            Call::Ask(ask) => built_in::answer(&self.settings, ask),
+            Call::Overdue { .. } => None,
+        }
+    }
+}
+
+impl Consumer for Fulfillment {
+    const NAME: &'static str = NAME;
+    type Input = Input;
+    type World = World;
+    type Reply = Reply;
+    type Call = Call;
+
+    fn hears() -> Vec<&'static str> {
+        vec![
+            FraudCleared::TYPE,
+            StockReallocated::TYPE,
+            OrderCancellationRequested::TYPE,
+            PaymentCaptureFailed::TYPE,
+            PaymentCaptured::TYPE,
+        ]
+    }
+
+    fn migrations() -> sqlx::migrate::Migrator {
+        sqlx::migrate!("../../migrations/fulfillment")
+    }
+
+    fn says() -> Vec<&'static str> {
+        vec![
+            FulfillmentShortPicked::TYPE,
+            FulfillmentConfirmed::TYPE,
+            FulfillmentRejected::TYPE,
+            FulfillmentCancelled::TYPE,
+            ShipmentDispatched::TYPE,
+            ShipmentDelivered::TYPE,
+        ]
+    }
+
+    fn hear(&self, message: &Message, codec: &Codec) -> Result<Work<Input>, Unreadable> {
+        Ok(Work { cause: message.cause()?, input: Input::hear(message, codec)? })
+    }
+
+    fn due(&self, timer: &Timer) -> Input {
+        Input::due(timer)
+    }
+
+    async fn load(&self, db: &mut PgConnection, batch: &[&Work<Input>], _now: Timestamp) -> Result<World, Failure> {
+        store::load(db, batch.iter().map(|work| work.input.order_id().as_uuid()).collect()).await
+    }
+
+    fn decide(
+        &self,
+        world: &mut World,
+        work: &Work<Input>,
+        now: Timestamp,
+        effects: &mut Effects<'_, Call>,
+    ) -> Result<Reply, Conflict> {
+        let order_id = work.input.order_id();
+        let mut rules = decide::Rules { settings: &self.settings, now, order_id, effects };
+        handlers::meet(&mut rules, world.orders.entry(order_id).or_default(), &work.input)
+    }
+
+    async fn save(&self, db: &mut PgConnection, world: World, now: Timestamp) -> Result<(), Failure> {
+        store::save(db, world, now, self.settings.warehouse == Warehouse::External).await
+    }
+
+    async fn call(&self, call: Call) -> Option<Work<Input>> {
+        if let Call::Overdue { order_id, hand_over_by, shipments } = &call {
+            metrics::counter!("quadrille_fulfillment_overdue_total").increment(shipments.len() as u64);
+            let shipments: Vec<String> = shipments.iter().map(ToString::to_string).collect();
+            tracing::warn!(
+                consumer = NAME, %order_id, %hand_over_by, shipments = shipments.join(","),
+                "hand-over is overdue: ask the warehouse whether the shipments left, and report it at their doors"
+            );
+        }
+        self.answer(&call)
+    }
+}
+
+/// Starts the consumer in a host, with its doors.
+///
+/// # Errors
+/// When a setting can't be read, or something that it needs is missing; the message says what to do.
+pub async fn start(host: &Host) -> anyhow::Result<()> {
+    let settings: Settings = host.settings().section(NAME)?;
+    let (pool, clock) = (host.pool::<Fulfillment>()?, host.clock().clone());
+    host.start(Arc::new(Fulfillment::new(settings)), |door| http::doors(door, pool, clock)).await
+}

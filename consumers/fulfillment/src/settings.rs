@@ -1,0 +1,147 @@
+//! Fulfillment's settings: deadlines, which warehouse works, and how the built-in one behaves.
+
+use runtime::Span;
+use serde::Deserialize;
+
+/// Section `fulfillment`; in the environment `QUADRILLE_FULFILLMENT__<FIELD>`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default)]
+pub struct Settings {
+    /// Who picks and hands over.
+    pub warehouse: Warehouse,
+    /// How long a warehouse may take to pick a shipment; after it the warehouse was late, and another one is asked.
+    pub pick_deadline: Span,
+    /// How long before the authorization lapses picking must be done, where there is that much time left.
+    pub capture_margin: Span,
+    /// How long after the release a shipment may stand in the house before a person is alerted.
+    pub hand_over_deadline: Span,
+    /// How long the built-in warehouse takes to pick.
+    pub pick_delay: Span,
+    /// How long the built-in warehouse takes to hand over.
+    pub hand_over_delay: Span,
+    /// When the built-in warehouse is asked again after it gave no answer: its process died, or its behaviour is not to answer.
+    pub lease: Span,
+    /// The carrier that the built-in warehouse hands over to.
+    pub carrier: String,
+    /// Countries that nothing is shipped to, ISO 3166-1 alpha-2.
+    pub refused_countries: Vec<String>,
+    /// How the built-in warehouse behaves, by SKU: the first rule that fits counts. Setting it replaces the default rules.
+    pub behaviour: Vec<Rule>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            warehouse: Warehouse::BuiltIn,
+            pick_deadline: Span::secs(24 * 3_600),
+            capture_margin: Span::secs(3_600),
+            hand_over_deadline: Span::secs(24 * 3_600),
+            pick_delay: Span::secs(0),
+            hand_over_delay: Span::secs(0),
+            lease: Span::secs(30),
+            carrier: "built-in".to_owned(),
+            refused_countries: Vec::new(),
+            behaviour: Rule::defaults(),
+        }
+    }
+}
+
+/// Who picks and hands over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Warehouse {
+    /// The built-in one: it answers by itself, as the rules of `behaviour` say.
+    BuiltIn,
+    /// A real one: it reads its work lists and answers through the HTTP doors.
+    External,
+}
+
+/// What the built-in warehouse does with a SKU.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Rule {
+    /// Which SKUs: an exact name, or a beginning followed by `*`.
+    pub sku: String,
+    /// Which warehouses, in the same way; default: all.
+    #[serde(default = "everywhere")]
+    pub warehouse: String,
+    /// What it does.
+    pub does: Does,
+    /// For `short`: how many units are missing; default: all of them.
+    #[serde(default)]
+    pub by: Option<i64>,
+    /// Only where the units were first reserved: a replacement from another warehouse meets no trouble.
+    #[serde(default)]
+    pub first_only: bool,
+}
+
+fn everywhere() -> String {
+    "*".to_owned()
+}
+
+/// Trouble that the built-in warehouse makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Does {
+    /// Finds fewer units than it should.
+    Short,
+    /// Refuses the whole shipment.
+    Refuse,
+    /// Never answers the picking list: the pick deadline decides.
+    Late,
+    /// Breaks the parcel after it was packed.
+    Damaged,
+    /// Loses the parcel after it was packed.
+    Lost,
+    /// Does not hand over until it is recalled, and honours the recall.
+    Hold,
+    /// Does not hand over until it is recalled; the recall finds it handed over.
+    Rush,
+}
+
+impl Rule {
+    /// Test SKUs, for demos and tests.
+    ///
+    /// | SKU | what happens |
+    /// |---|---|
+    /// | `SHORT-*` | one unit is missing where it was first reserved; a replacement is picked |
+    /// | `GONE-*` | no unit is found, in any warehouse |
+    /// | `REFUSE-*` | the first warehouse refuses; a replacement is picked |
+    /// | `NEVER-*` | every warehouse refuses |
+    /// | `LATE-*` | the first warehouse never answers; a replacement is picked |
+    /// | `DAMAGED-*` | the parcel breaks after it was packed and paid |
+    /// | `LOST-*` | the parcel is lost after it was packed and paid |
+    /// | `HOLD-*` | the parcel stays in the house until a cancellation recalls it |
+    /// | `RUSH-*` | the parcel stays until a cancellation, which comes too late |
+    pub fn defaults() -> Vec<Self> {
+        let rule = |sku: &str, does, by, first_only| Self {
+            sku: sku.to_owned(),
+            warehouse: everywhere(),
+            does,
+            by,
+            first_only,
+        };
+        vec![
+            rule("SHORT-*", Does::Short, Some(1), true),
+            rule("GONE-*", Does::Short, None, false),
+            rule("REFUSE-*", Does::Refuse, None, true),
+            rule("NEVER-*", Does::Refuse, None, false),
+            rule("LATE-*", Does::Late, None, true),
+            rule("DAMAGED-*", Does::Damaged, None, false),
+            rule("LOST-*", Does::Lost, None, false),
+            rule("HOLD-*", Does::Hold, None, false),
+            rule("RUSH-*", Does::Rush, None, false),
+        ]
+    }
+
+    /// Whether the rule is about this SKU in this warehouse.
+    pub fn fits(&self, sku: &str, warehouse: &str, replacement: bool) -> bool {
+        !(self.first_only && replacement) && matches(&self.sku, sku) && matches(&self.warehouse, warehouse)
+    }
+}
+
+fn matches(pattern: &str, name: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(beginning) => name.starts_with(beginning),
+        None => pattern == name,
+    }
+}

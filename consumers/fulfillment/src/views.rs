@@ -1,0 +1,355 @@
+//! What the doors show and take: shipments, work lists, and the bodies of a warehouse's answers.
+
+use events::{Address, AllocationId, LineId, OrderId, ShipmentId, Sku, Timestamp, WarehouseId, Why};
+use events::{Condition, Reason};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::consignment::{Consignment, Fate, Parcel, ParcelState, Pick, Step};
+use crate::handlers::Answer;
+use crate::store::Task;
+
+/// All shipments of an order.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct OrderShipments {
+    /// The order.
+    pub order_id: OrderId,
+    /// `picking`, `confirmed` (the money is awaited), `released` (parcels may leave) or `closed`.
+    pub state: &'static str,
+    /// Why the order, or the rest of it, was let go.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub let_go: Option<Reason>,
+    /// Why what has not left is called back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recall: Option<Reason>,
+    /// Until when all should be handed over (RFC 3339); set once the order is released.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hand_over_by: Option<String>,
+    /// Since when a person is asked to look, because the hand-over is overdue (RFC 3339).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub overdue_since: Option<String>,
+    /// The shipments; empty if the order was stopped before it was planned.
+    pub shipments: Vec<ShipmentView>,
+}
+
+impl OrderShipments {
+    /// What is shown of an order.
+    pub fn of(order_id: OrderId, order: &Consignment) -> Self {
+        Self {
+            order_id,
+            state: order.state.as_str(),
+            let_go: order.let_go.clone(),
+            recall: order.recall.clone(),
+            hand_over_by: text(order.hand_over_by),
+            overdue_since: text(order.overdue_since),
+            shipments: order.parcels.iter().map(|parcel| ShipmentView::of(order, parcel)).collect(),
+        }
+    }
+}
+
+/// One shipment.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ShipmentView {
+    /// Its id.
+    pub shipment_id: ShipmentId,
+    /// Where it leaves from.
+    pub warehouse: WarehouseId,
+    /// Where it stands.
+    pub state: ParcelState,
+    /// What the warehouse should do next.
+    pub next: Step,
+    /// The picking list, in walking order.
+    pub picks: Vec<PickView>,
+    /// Until when it must be picked (RFC 3339).
+    pub pick_by: String,
+    /// Why what was not picked was not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub short: Option<FateView>,
+    /// Why it does not ship; on a packed shipment it counts once the order is released.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub will_not_ship: Option<FateView>,
+    /// Who carries it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub carrier: Option<String>,
+    /// The carrier's tracking number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tracking: Option<String>,
+    /// When it was handed over (RFC 3339).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dispatched_at: Option<String>,
+    /// When it arrived (RFC 3339).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delivered_at: Option<String>,
+}
+
+impl ShipmentView {
+    fn of(order: &Consignment, parcel: &Parcel) -> Self {
+        Self {
+            shipment_id: parcel.shipment_id,
+            warehouse: parcel.warehouse.clone(),
+            state: parcel.state,
+            next: order.next_step(parcel),
+            picks: parcel.picks.iter().map(PickView::of).collect(),
+            pick_by: parcel.pick_by.to_string(),
+            short: parcel.short.as_ref().map(FateView::of),
+            will_not_ship: parcel.will_not_ship.as_ref().map(FateView::of),
+            carrier: parcel.carrier.clone(),
+            tracking: parcel.tracking.clone(),
+            dispatched_at: text(parcel.dispatched_at),
+            delivered_at: text(parcel.delivered_at),
+        }
+    }
+}
+
+fn text(at: Option<Timestamp>) -> Option<String> {
+    at.map(|at| at.to_string())
+}
+
+/// One entry of a picking list.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PickView {
+    /// The allocation: answers name it.
+    pub allocation_id: AllocationId,
+    /// The order line it serves.
+    pub line_id: LineId,
+    /// What to take.
+    pub sku: Sku,
+    /// How many units to take.
+    pub quantity: i64,
+    /// How many were taken.
+    pub picked: i64,
+    /// Aisle of the warehouse, if mapped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub aisle: Option<String>,
+    /// Bin within the aisle, if mapped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bin: Option<String>,
+}
+
+impl PickView {
+    fn of(pick: &Pick) -> Self {
+        Self {
+            allocation_id: pick.allocation_id,
+            line_id: pick.line_id.clone(),
+            sku: pick.sku.clone(),
+            quantity: pick.quantity,
+            picked: pick.picked,
+            aisle: pick.aisle.clone(),
+            bin: pick.bin.clone(),
+        }
+    }
+}
+
+/// Why units do not ship, and what became of the goods.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct FateView {
+    /// `short`, `refused`, `late`, `damaged`, `lost`, `recalled`, or the code of the order's reason.
+    pub why: Why,
+    /// `intact`: can be sold again after put-back; `gone`: not on sale until counted.
+    pub condition: Condition,
+}
+
+impl FateView {
+    fn of(fate: &Fate) -> Self {
+        Self { why: fate.why.clone(), condition: fate.condition.clone() }
+    }
+}
+
+/// A page of a warehouse's work, what is due first. Shipments leave it when they are answered.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct WorkList {
+    /// The shipments.
+    pub shipments: Vec<WorkItem>,
+    /// Give it as `after` to read on; absent on the last page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// One shipment that waits for its warehouse.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct WorkItem {
+    /// The order.
+    pub order_id: OrderId,
+    /// Until when it should be done (RFC 3339).
+    pub due_at: String,
+    /// Whether that has passed.
+    pub overdue: bool,
+    /// Where it goes, for the label; only on shipments that may be handed over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ship_to: Option<Address>,
+    /// The shipment, with what to do next.
+    pub shipment: ShipmentView,
+}
+
+impl WorkItem {
+    /// What is shown of a task; none if its shipment moved on while the list was read.
+    pub fn of(task: &Task, now: Timestamp) -> Option<Self> {
+        let shipment = ShipmentView::of(&task.order, task.order.parcel(task.shipment_id)?);
+        let label = match shipment.next {
+            Step::Wait | Step::Nothing => return None,
+            Step::HandOver => task.order.personal.as_ref(),
+            Step::Pick | Step::Recall | Step::PutBack => None,
+        };
+        Some(Self {
+            order_id: task.order_id,
+            due_at: task.due_at.to_string(),
+            overdue: task.due_at <= now,
+            ship_to: label.and_then(|personal| personal.open().ok()).map(|person| person.ship_to),
+            shipment,
+        })
+    }
+}
+
+/// A warehouse's answer was taken, or was known already.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AnswerTaken {
+    /// The shipment.
+    pub shipment_id: ShipmentId,
+    /// Where it stands now.
+    pub state: ParcelState,
+    /// What the warehouse should do next: `put_back` if the answer came too late.
+    pub next: Step,
+    /// The position of what was said because of it; a read model that has seen it has seen this answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub position: Option<i64>,
+}
+
+/// What was picked.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Picked {
+    /// Units taken, by allocation; one that is not named was not taken.
+    pub items: Vec<PickedItem>,
+    /// Why the rest was not taken; default: `short`.
+    #[serde(default)]
+    pub rest: Option<Rest>,
+}
+
+/// Units taken of one allocation.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PickedItem {
+    /// The allocation, as on the picking list.
+    pub allocation_id: AllocationId,
+    /// How many units were taken.
+    #[schema(minimum = 0)]
+    pub quantity: i64,
+}
+
+/// What became of units that were not picked.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Rest {
+    /// Why.
+    pub why: NotPicked,
+    /// Whether they can be sold again; default: `intact` if refused, else `gone`.
+    #[serde(default)]
+    pub condition: Option<Goods>,
+}
+
+/// Why units were not picked.
+#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum NotPicked {
+    /// They were not there.
+    Short,
+    /// The warehouse can't take the work.
+    Refused,
+    /// They are broken.
+    Damaged,
+    /// They can't be found any more.
+    Lost,
+}
+
+/// Why a shipment does not ship.
+#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum NotShipped {
+    /// The recall came in time.
+    Recalled,
+    /// It broke.
+    Damaged,
+    /// It can't be found any more.
+    Lost,
+    /// The warehouse can't ship it.
+    Refused,
+}
+
+/// What became of goods.
+#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Goods {
+    /// They can be sold again; the warehouse puts them back.
+    Intact,
+    /// They are not on sale until someone counts.
+    Gone,
+}
+
+/// A shipment left with its carrier.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HandedOver {
+    /// Who carries it.
+    pub carrier: String,
+    /// The carrier's tracking number.
+    #[serde(default)]
+    pub tracking: Option<String>,
+    /// When (RFC 3339); default: now.
+    #[serde(default)]
+    pub at: Option<String>,
+}
+
+/// A shipment does not ship.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WillNotShip {
+    /// Why.
+    pub why: NotShipped,
+    /// What became of the goods; default: `intact` if recalled or refused, else `gone`.
+    #[serde(default)]
+    pub condition: Option<Goods>,
+}
+
+/// A shipment arrived.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Delivered {
+    /// When (RFC 3339); default: now.
+    #[serde(default)]
+    pub at: Option<String>,
+}
+
+impl From<Picked> for Answer {
+    fn from(picked: Picked) -> Self {
+        let rest = picked.rest.unwrap_or(Rest { why: NotPicked::Short, condition: None });
+        let why = match rest.why {
+            NotPicked::Short => Why::Short,
+            NotPicked::Refused => Why::Refused,
+            NotPicked::Damaged => Why::Damaged,
+            NotPicked::Lost => Why::Lost,
+        };
+        let items = picked.items.iter().map(|item| (item.allocation_id, item.quantity)).collect();
+        Self::Picked { items, rest: fate(why, rest.condition) }
+    }
+}
+
+impl From<WillNotShip> for Answer {
+    fn from(body: WillNotShip) -> Self {
+        let why = match body.why {
+            NotShipped::Recalled => Why::Recalled,
+            NotShipped::Damaged => Why::Damaged,
+            NotShipped::Lost => Why::Lost,
+            NotShipped::Refused => Why::Refused,
+        };
+        Self::WillNotShip(fate(why, body.condition))
+    }
+}
+
+fn fate(why: Why, condition: Option<Goods>) -> Fate {
+    let condition = match condition {
+        Some(Goods::Intact) => Condition::Intact,
+        Some(Goods::Gone) => Condition::Gone,
+        None => why.condition(),
+    };
+    Fate { why, condition }
+}

@@ -1,0 +1,98 @@
+//! The beginning: all of an order is reserved, or nothing.
+
+use std::collections::BTreeSet;
+
+use events::{
+    Allocation, OrderAccepted, Reason, ReasonCode, ShortLine, StockRejected, StockReserved, Timestamp, WarehouseId,
+};
+use runtime::Thread;
+
+use super::{Decision, Ruling, Said, allocation_id};
+use crate::reservation::{Holding, Reservation, State};
+use crate::stock::Change;
+use crate::strategy::Want;
+use crate::supply::Supply;
+
+/// An order is accepted: all of it is reserved, across warehouses if need be, or nothing.
+///
+/// # Errors
+/// When the allocation strategy is wrong.
+pub fn accepted(
+    order: Option<&Reservation>,
+    event: &OrderAccepted,
+    supply: &Supply<'_>,
+    expires_at: Timestamp,
+    thread: Thread,
+) -> Ruling {
+    if order.is_some() {
+        return Ok(None); // reserved already, or stopped before it came here
+    }
+    let wants: Vec<Want<'_>> =
+        event.lines.iter().map(|line| Want { sku: &line.sku, quantity: line.quantity }).collect();
+    let found = supply.find(&wants, &BTreeSet::new(), &event.ship_to_country)?;
+    let short = |(want, picks): (&Want<'_>, &Vec<(&WarehouseId, i64)>)| {
+        picks.iter().map(|(_, units)| units).sum::<i64>() < want.quantity
+    };
+    if wants.iter().zip(&found).any(short) {
+        return Ok(Some(rejected(event, supply, thread)));
+    }
+    let mut plan = Vec::new();
+    for (line, picks) in event.lines.iter().zip(found) {
+        for (warehouse, quantity) in picks {
+            let allocation_id = allocation_id(event.order_id, &[line.line_id.as_str(), warehouse.as_str()]);
+            let level = supply.stock.level(&line.sku, warehouse);
+            plan.push(Allocation {
+                allocation_id,
+                line_id: line.line_id.clone(),
+                sku: line.sku.clone(),
+                warehouse: warehouse.clone(),
+                quantity,
+                aisle: level.and_then(|level| level.aisle.clone()),
+                bin: level.and_then(|level| level.bin.clone()),
+                replaces: None,
+            });
+        }
+    }
+    let order = Reservation {
+        state: State::Reserved,
+        expired: false,
+        expires_at: Some(expires_at),
+        ship_to_country: event.ship_to_country.clone(),
+        holdings: plan.iter().map(Holding::new).collect(),
+        answered: Vec::new(),
+        left: Vec::new(),
+        reason: None,
+        thread,
+    };
+    let changes = plan.iter().map(|held| Change::reserved(&held.sku, &held.warehouse, held.quantity)).collect();
+    let said = StockReserved {
+        order_id: event.order_id,
+        customer_id: event.customer_id.clone(),
+        currency: event.currency,
+        total: event.total,
+        lines: event.lines.clone(),
+        plan,
+        payment_method: event.payment_method.clone(),
+        personal: event.personal.clone(),
+        expires_at,
+    };
+    Ok(Some(Decision { order, changes, say: Some(Said::Reserved(Box::new(said))) }))
+}
+
+/// Each line with what there would have been for it, after the lines before it.
+fn rejected(event: &OrderAccepted, supply: &Supply<'_>, thread: Thread) -> Decision {
+    let mut lines = Vec::<ShortLine>::with_capacity(event.lines.len());
+    for line in &event.lines {
+        let before: i64 = lines.iter().filter(|other| other.sku == line.sku).map(|other| other.wanted).sum();
+        let available = (supply.stock.available(&line.sku) - before).max(0);
+        let (line_id, sku) = (line.line_id.clone(), line.sku.clone());
+        lines.push(ShortLine { line_id, sku, wanted: line.quantity, available });
+    }
+    let short: Vec<_> = lines.iter().filter(|line| line.available < line.wanted).collect();
+    let what = short.iter().map(|line| format!("{} of {} units of {}", line.available, line.wanted, line.sku));
+    let detail = format!("available: {}", what.collect::<Vec<_>>().join(", "));
+    let reason = Reason { code: ReasonCode::OutOfStock, detail };
+    let order = Reservation::without_stock(State::Rejected, reason.clone(), thread);
+    let said = StockRejected { order_id: event.order_id, lines, reason };
+    Decision { order, changes: Vec::new(), say: Some(Said::Rejected(said)) }
+}

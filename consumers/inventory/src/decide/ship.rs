@@ -1,0 +1,39 @@
+//! Leaving: what a carrier has is no longer in stock.
+
+use events::{ShipmentDispatched, StockCommitted};
+
+use super::{Decision, Ruling, Said, conflict, listed};
+use crate::reservation::{Reservation, State};
+use crate::stock::Change;
+
+/// A shipment left: its units are no longer in stock. The last one closes the order.
+///
+/// # Errors
+/// When the order can't have been shipped, or the units listed are not reserved.
+pub fn dispatched(order: Option<&Reservation>, event: &ShipmentDispatched) -> Ruling {
+    let known = match order.map(|known| (known.state, known)) {
+        Some((State::Reserved | State::Held, known)) => known,
+        Some((State::Closed, _)) => return Ok(None),
+        Some((State::Rejected, _)) | None => return Err(conflict("ShipmentDispatched", event.order_id, order)),
+    };
+    if known.left.contains(&event.shipment_id) {
+        return Ok(None);
+    }
+    let mut order = known.clone();
+    let mut changes = Vec::with_capacity(event.items.len());
+    for item in &event.items {
+        let holding = listed(&mut order, "ShipmentDispatched", event.order_id, item.allocation_id, item.quantity)?;
+        holding.reserved -= item.quantity;
+        holding.committed += item.quantity;
+        changes.push(Change::committed(&holding.sku, &holding.warehouse, item.quantity));
+    }
+    order.left.push(event.shipment_id);
+    let said = StockCommitted {
+        order_id: event.order_id,
+        shipment_id: event.shipment_id,
+        warehouse: event.warehouse.clone(),
+        items: event.items.clone(),
+        closed: order.close_if_empty(),
+    };
+    Ok(Some(Decision { order, changes, say: Some(Said::Committed(said)) }))
+}

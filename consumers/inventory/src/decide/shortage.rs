@@ -1,0 +1,96 @@
+//! Shortage: what one warehouse can't give is looked for in those that were not tried.
+
+use events::{Allocation, FulfillmentShortPicked, GivenUp, OrderId, ShipmentId, StockReallocated, WarehouseId};
+use runtime::Conflict;
+
+use super::{Decision, Ruling, Said, allocation_id, conflict, given_up, listed};
+use crate::reservation::{Holding, Reservation, State};
+use crate::stock::Change;
+use crate::strategy::Want;
+use crate::supply::Supply;
+
+/// A warehouse is short: what is found elsewhere is reserved there instead, the order goes on without the rest. Never closes the order.
+///
+/// # Errors
+/// When the order can't be in a warehouse's hands, or the units listed are not reserved.
+pub fn short_picked(order: Option<&Reservation>, event: &FulfillmentShortPicked, supply: &Supply<'_>) -> Ruling {
+    let known = match order.map(|known| (known.state, known)) {
+        Some((State::Reserved | State::Held, known)) => known,
+        Some((State::Closed, _)) => return Ok(None),
+        Some((State::Rejected, _)) | None => return Err(conflict("FulfillmentShortPicked", event.order_id, order)),
+    };
+    if known.answered.contains(&event.shipment_id) {
+        return Ok(None);
+    }
+    let mut order = known.clone();
+    let mut changes = Vec::new();
+    for item in &event.short {
+        let holding = listed(&mut order, "FulfillmentShortPicked", event.order_id, item.allocation_id, item.quantity)?;
+        holding.give_up(item.quantity, &item.condition);
+        changes.push(given_up(holding, item.quantity, &item.condition));
+    }
+    let (moved, missing) = replace(&mut order, event, supply)?;
+    changes.extend(moved.iter().map(|held| Change::reserved(&held.sku, &held.warehouse, held.quantity)));
+    order.holdings.extend(moved.iter().map(Holding::new));
+    order.answered.push(event.shipment_id);
+    let said = StockReallocated { order_id: event.order_id, shipment_id: event.shipment_id, moved, missing };
+    Ok(Some(Decision { order, changes, say: Some(Said::Reallocated(said)) }))
+}
+
+/// Finds what is short in warehouses that were not tried; the rest stays missing.
+fn replace(
+    order: &mut Reservation,
+    event: &FulfillmentShortPicked,
+    supply: &Supply<'_>,
+) -> Result<(Vec<Allocation>, Vec<GivenUp>), Conflict> {
+    let tried = event.tried.iter().chain([&event.warehouse]).collect();
+    let wants: Vec<Want<'_>> =
+        event.short.iter().map(|item| Want { sku: &item.sku, quantity: item.quantity }).collect();
+    let found = supply.find(&wants, &tried, &order.ship_to_country)?;
+    let (mut moved, mut missing) = (Vec::new(), Vec::new());
+    for (item, picks) in event.short.iter().zip(found) {
+        let mut open = item.quantity;
+        for (warehouse, quantity) in picks {
+            open -= quantity;
+            add(&mut moved, replacement(event.order_id, event.shipment_id, item, warehouse, quantity, supply));
+        }
+        if open > 0 {
+            missing.push(GivenUp { quantity: open, ..item.clone() });
+            if let Some(holding) = order.holding(item.allocation_id) {
+                holding.not_shipped(open, &item.why);
+            }
+        }
+    }
+    Ok((moved, missing))
+}
+
+fn replacement(
+    order_id: OrderId,
+    shipment_id: ShipmentId,
+    item: &GivenUp,
+    warehouse: &WarehouseId,
+    quantity: i64,
+    supply: &Supply<'_>,
+) -> Allocation {
+    let (shipment, replaced) = (shipment_id.to_string(), item.allocation_id.to_string());
+    let of = [item.line_id.as_str(), warehouse.as_str(), &shipment, &replaced];
+    let level = supply.stock.level(&item.sku, warehouse);
+    Allocation {
+        allocation_id: allocation_id(order_id, &of),
+        line_id: item.line_id.clone(),
+        sku: item.sku.clone(),
+        warehouse: warehouse.clone(),
+        quantity,
+        aisle: level.and_then(|level| level.aisle.clone()),
+        bin: level.and_then(|level| level.bin.clone()),
+        replaces: Some(item.allocation_id),
+    }
+}
+
+/// Two shortages of one allocation (one unit not found, one damaged) may be replaced from one shelf: that is one allocation.
+fn add(moved: &mut Vec<Allocation>, allocation: Allocation) {
+    match moved.iter_mut().find(|other| other.allocation_id == allocation.allocation_id) {
+        Some(other) => other.quantity += allocation.quantity,
+        None => moved.push(allocation),
+    }
+}

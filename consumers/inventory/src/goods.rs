@@ -1,0 +1,241 @@
+//! The rules for what people do with goods: deliveries, counts, loads, and the warehouses themselves.
+
+use events::{Sku, WarehouseId};
+use runtime::Conflict;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::stock::{Change, Level};
+use crate::supply::Warehouse;
+use crate::world::World;
+
+/// Units that came in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Receipt {
+    /// What came.
+    #[schema(value_type = String, example = "MUG-BLUE")]
+    pub sku: Sku,
+    /// Where it is now.
+    #[schema(value_type = String, example = "BER")]
+    pub warehouse: WarehouseId,
+    /// How many units, at least one.
+    #[schema(example = 240)]
+    pub quantity: i64,
+    /// The delivery's own name, such as a delivery note's number: the same reference, SKU and warehouse is booked once.
+    #[schema(example = "DN-2026-0117")]
+    pub reference: String,
+}
+
+/// What someone counted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Count {
+    /// What was counted.
+    #[schema(value_type = String, example = "MUG-BLUE")]
+    pub sku: Sku,
+    /// Where.
+    #[schema(value_type = String, example = "BER")]
+    pub warehouse: WarehouseId,
+    /// All units in the building, those reserved for orders included.
+    #[schema(example = 238)]
+    pub on_hand: i64,
+}
+
+/// One level as a stock file has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LoadRow {
+    /// What is in stock.
+    #[schema(value_type = String, example = "MUG-BLUE")]
+    pub sku: Sku,
+    /// Where. A warehouse that is not known yet is made.
+    #[schema(value_type = String, example = "BER")]
+    pub warehouse: WarehouseId,
+    /// All units in the building, those reserved for orders included: the row counts like a count.
+    #[schema(example = 500)]
+    pub on_hand: i64,
+    /// Aisle where the units lie, if it is mapped.
+    #[serde(default)]
+    #[schema(example = "A3")]
+    pub aisle: Option<String>,
+    /// Bin within the aisle, if it is mapped.
+    #[serde(default)]
+    #[schema(example = "17")]
+    pub bin: Option<String>,
+    /// The warehouse's priority from now on: 1 is taken from first. Of several rows for one warehouse the last counts.
+    #[serde(default)]
+    #[schema(example = 1)]
+    pub priority: Option<i64>,
+}
+
+/// The stock of one SKU in one warehouse, as people see it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct LevelView {
+    /// What is in stock.
+    pub sku: String,
+    /// Where.
+    pub warehouse: String,
+    /// Units in the building, reserved ones included, missing ones not.
+    pub on_hand: i64,
+    /// Units held for orders.
+    pub reserved: i64,
+    /// Units that should be there and were not found; not on sale until counted.
+    pub missing: i64,
+    /// Units that can be reserved: on hand − reserved.
+    pub available: i64,
+    /// Counts the changes of this level, as `StockLevelChanged` does.
+    pub version: i64,
+    /// Aisle where the units lie, if it is mapped.
+    pub aisle: Option<String>,
+    /// Bin within the aisle, if it is mapped.
+    pub bin: Option<String>,
+}
+
+impl LevelView {
+    /// A level as it will be once its batch is committed.
+    pub fn of(sku: &Sku, warehouse: &WarehouseId, level: &Level) -> Self {
+        Self {
+            sku: sku.to_string(),
+            warehouse: warehouse.to_string(),
+            on_hand: level.on_hand,
+            reserved: level.reserved,
+            missing: level.missing,
+            available: level.available(),
+            version: level.version + i64::from(level.touched),
+            aisle: level.aisle.clone(),
+            bin: level.bin.clone(),
+        }
+    }
+}
+
+/// What became of a load.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Loaded {
+    /// Rows whose level, or place, was changed by it.
+    pub changed: usize,
+    /// Rows that were so already.
+    pub unchanged: usize,
+}
+
+/// What a caller at a door gets to hear.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Reply {
+    /// Nothing: it was an event.
+    #[default]
+    Nothing,
+    /// The level as it is now.
+    Level(LevelView),
+    /// What became of a load.
+    Loaded(Loaded),
+    /// The warehouse is as was asked.
+    Built,
+    /// There is no such warehouse.
+    NoWarehouse(WarehouseId),
+}
+
+/// Books a delivery, once.
+///
+/// # Errors
+/// When it was booked with another quantity.
+pub fn receive(world: &mut World, receipt: &Receipt, cause: Uuid) -> Result<Reply, Conflict> {
+    let Receipt { sku, warehouse, quantity, reference } = receipt;
+    if !world.warehouses.contains_key(warehouse) {
+        return Ok(Reply::NoWarehouse(warehouse.clone()));
+    }
+    let key = (reference.clone(), sku.clone(), warehouse.clone());
+    match world.receipts.get(&key) {
+        Some(booked) if booked == quantity => return Ok(level(world, sku, warehouse)),
+        Some(booked) => {
+            return Err(Conflict(format!(
+                "delivery {reference} was booked with {booked} units of {sku} in {warehouse}, now it says {quantity}: \
+                 correct the level with a count, or use another reference for another delivery"
+            )));
+        }
+        None => {}
+    }
+    world.stock.apply(&[Change::received(sku, warehouse, *quantity)], None, cause)?;
+    world.receipts.insert(key, *quantity);
+    world.received.push(receipt.clone());
+    Ok(level(world, sku, warehouse))
+}
+
+fn level(world: &World, sku: &Sku, warehouse: &WarehouseId) -> Reply {
+    let level = world.stock.level(sku, warehouse).cloned().unwrap_or_default();
+    Reply::Level(LevelView::of(sku, warehouse, &level))
+}
+
+/// Sets a level to what was counted; what was missing is found, or written off.
+///
+/// # Errors
+/// When fewer units were counted than are reserved for orders.
+pub fn count(world: &mut World, count: &Count, cause: Uuid) -> Result<Reply, Conflict> {
+    let Count { sku, warehouse, on_hand } = count;
+    if !world.warehouses.contains_key(warehouse) {
+        return Ok(Reply::NoWarehouse(warehouse.clone()));
+    }
+    let changes = counted(world.stock.level(sku, warehouse), sku, warehouse, *on_hand).map_err(Conflict)?;
+    world.stock.apply(&changes, None, cause)?;
+    Ok(level(world, sku, warehouse))
+}
+
+/// What a count changes; nothing if it confirms the level.
+fn counted(level: Option<&Level>, sku: &Sku, warehouse: &WarehouseId, on_hand: i64) -> Result<Vec<Change>, String> {
+    let (known, reserved, missing) = level.map_or((0, 0, 0), |level| (level.on_hand, level.reserved, level.missing));
+    if on_hand < reserved {
+        return Err(format!(
+            "{on_hand} units of {sku} were counted in {warehouse}, but {reserved} are reserved for orders: count those that are set aside \
+             for them too; if they are not there, have the warehouse report a short pick, and count again"
+        ));
+    }
+    let more = on_hand - known;
+    let found = more.clamp(0, missing);
+    let mut changes = Vec::new();
+    if found > 0 {
+        changes.push(Change::found(sku, warehouse, found));
+    }
+    if more != found || missing != found {
+        changes.push(Change::counted(sku, warehouse, more - found, found - missing));
+    }
+    Ok(changes)
+}
+
+/// Sets all these levels, or none; the same again changes nothing. No level may stand in it twice.
+///
+/// # Errors
+/// When a row has fewer units than are reserved for orders; it names up to ten of them.
+pub fn load(world: &mut World, rows: &[LoadRow], cause: Uuid) -> Result<Reply, Conflict> {
+    let (mut changes, mut refused) = (Vec::new(), Vec::new());
+    let mut corrected = Vec::with_capacity(rows.len());
+    for row in rows {
+        match counted(world.stock.level(&row.sku, &row.warehouse), &row.sku, &row.warehouse, row.on_hand) {
+            Ok(of_row) => {
+                corrected.push(!of_row.is_empty());
+                changes.extend(of_row);
+            }
+            Err(why) => refused.push(why),
+        }
+    }
+    if !refused.is_empty() {
+        let shown = refused.iter().take(10).cloned().collect::<Vec<_>>().join("; ");
+        return Err(Conflict(format!(
+            "nothing was loaded: {} of {} rows can't be. {shown}",
+            refused.len(),
+            rows.len()
+        )));
+    }
+    world.stock.apply(&changes, None, cause)?;
+    let mut changed = 0;
+    for (row, corrected) in rows.iter().zip(corrected) {
+        world.know(row.warehouse.clone(), row.priority);
+        let mapped = world.stock.map(&row.sku, &row.warehouse, row.aisle.as_deref(), row.bin.as_deref());
+        changed += usize::from(corrected || mapped);
+    }
+    Ok(Reply::Loaded(Loaded { changed, unchanged: rows.len() - changed }))
+}
+
+/// Makes a warehouse, or changes it.
+pub fn build(world: &mut World, id: &WarehouseId, warehouse: &Warehouse) -> Reply {
+    if world.warehouses.get(id) != Some(warehouse) {
+        world.build(id.clone(), warehouse.clone());
+    }
+    Reply::Built
+}

@@ -1,0 +1,261 @@
+//! The doors of inventory: deliveries, counts, stock files and warehouses come in here; levels can be looked up.
+
+use std::collections::BTreeSet;
+
+use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::http::StatusCode;
+use events::{Fault, WarehouseId};
+use runtime::http::{Json, OpenApiRouter, Problem};
+use runtime::{Cause, Consumer as _, Door, Work};
+use serde::Serialize;
+use sqlx::PgPool;
+use utoipa::ToSchema;
+use utoipa_axum::routes;
+
+use crate::Inventory;
+use crate::goods::{Count, LevelView, LoadRow, Loaded, Receipt, Reply};
+use crate::handlers::Input;
+use crate::store;
+use crate::supply::Warehouse;
+
+/// The most rows of one load.
+pub const LARGEST_LOAD: usize = 10_000;
+/// The largest body, in bytes.
+const LARGEST_BODY: usize = 8_000_000;
+/// The most units that one request may speak of.
+const MOST_UNITS: i64 = 1_000_000_000;
+/// The longest SKU, warehouse, reference, aisle and bin, in characters.
+const LONGEST_NAME: usize = 100;
+
+#[derive(Clone)]
+struct Doors {
+    door: Door<Inventory>,
+    pool: PgPool,
+}
+
+/// The routes.
+pub(crate) fn routes(door: Door<Inventory>, pool: PgPool) -> OpenApiRouter {
+    OpenApiRouter::new()
+        .routes(routes!(receive))
+        .routes(routes!(count))
+        .routes(routes!(load))
+        .routes(routes!(stock))
+        .routes(routes!(build))
+        .routes(routes!(warehouses))
+        .layer(DefaultBodyLimit::max(LARGEST_BODY))
+        .with_state(Doors { door, pool })
+}
+
+impl Doors {
+    /// Has it decided. `key` makes it the same request when it comes again.
+    async fn submit(&self, key: &str, input: Input) -> Result<Reply, Problem> {
+        let cause = Cause::door(Inventory::NAME, key);
+        let reply = self.door.submit(Work { cause, input }).await?.reply;
+        if let Reply::NoWarehouse(id) = reply {
+            let detail = format!(
+                "there is no warehouse {id}: make it with PUT /warehouses/{id}, or load a stock file that names it"
+            );
+            return Err(Problem::new(StatusCode::NOT_FOUND, "No such warehouse").detail(detail));
+        }
+        Ok(reply)
+    }
+}
+
+/// Refuses a request with all that is wrong with it.
+fn valid(faults: Vec<Fault>) -> Result<(), Problem> {
+    if faults.is_empty() {
+        return Ok(());
+    }
+    let shown = serde_json::to_value(&faults).unwrap_or_default();
+    Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid request")
+        .detail("nothing was changed: `faults` names everything that is wrong")
+        .with("faults", shown))
+}
+
+fn name(faults: &mut Vec<Fault>, field: &str, value: &str) {
+    let length = value.chars().count();
+    if length == 0 || length > LONGEST_NAME || value.trim() != value || value.chars().any(char::is_control) {
+        let detail =
+            format!("expected 1 to {LONGEST_NAME} characters, no control characters, no blanks around, got {value:?}");
+        faults.push(Fault { field: field.to_owned(), code: "invalid_name".into(), detail });
+    }
+}
+
+fn units(faults: &mut Vec<Fault>, field: &str, least: i64, value: i64) {
+    if !(least..=MOST_UNITS).contains(&value) {
+        let detail = format!("expected {least} to {MOST_UNITS} units, got {value}");
+        faults.push(Fault { field: field.to_owned(), code: "out_of_range".into(), detail });
+    }
+}
+
+/// For a reply that no rule gives to this request.
+fn unexpected() -> Problem {
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "Unexpected reply")
+        .detail("inventory answered something else: report this")
+}
+
+/// Books a delivery
+///
+/// The same `reference`, `sku` and `warehouse` is booked once, however often it is sent.
+#[utoipa::path(post, path = "/stock/received", tag = "stock", request_body = Receipt, responses(
+    (status = 200, description = "It is booked; the level as it is now.", body = LevelView),
+    (status = 404, description = "There is no such warehouse.", body = Problem),
+    (status = 409, description = "It was booked with another quantity.", body = Problem),
+    (status = 422, description = "It is not valid; `faults` says why.", body = Problem),
+))]
+async fn receive(State(doors): State<Doors>, Json(receipt): Json<Receipt>) -> Result<Json<LevelView>, Problem> {
+    let mut faults = Vec::new();
+    name(&mut faults, "/sku", receipt.sku.as_str());
+    name(&mut faults, "/warehouse", receipt.warehouse.as_str());
+    name(&mut faults, "/reference", &receipt.reference);
+    units(&mut faults, "/quantity", 1, receipt.quantity);
+    valid(faults)?;
+    let key = format!("received\u{1f}{}\u{1f}{}\u{1f}{}", receipt.reference, receipt.sku, receipt.warehouse);
+    let Reply::Level(level) = doors.submit(&key, Input::Receive(receipt)).await? else { return Err(unexpected()) };
+    Ok(Json(level))
+}
+
+/// Sets a level to what was counted
+///
+/// Count all units in the building, those set aside for orders included. What was missing is found, or written off.
+#[utoipa::path(post, path = "/stock/counted", tag = "stock", request_body = Count, responses(
+    (status = 200, description = "The level as it is now.", body = LevelView),
+    (status = 404, description = "There is no such warehouse.", body = Problem),
+    (status = 409, description = "Fewer units were counted than are reserved for orders.", body = Problem),
+    (status = 422, description = "It is not valid; `faults` says why.", body = Problem),
+))]
+async fn count(State(doors): State<Doors>, Json(count): Json<Count>) -> Result<Json<LevelView>, Problem> {
+    let mut faults = Vec::new();
+    name(&mut faults, "/sku", count.sku.as_str());
+    name(&mut faults, "/warehouse", count.warehouse.as_str());
+    units(&mut faults, "/on_hand", 0, count.on_hand);
+    valid(faults)?;
+    let key = format!("counted\u{1f}{}\u{1f}{}\u{1f}{}", count.sku, count.warehouse, count.on_hand);
+    let Reply::Level(level) = doors.submit(&key, Input::Count(count)).await? else { return Err(unexpected()) };
+    Ok(Json(level))
+}
+
+/// Sets many levels at once
+///
+/// All of them, or none. The same rows again change nothing. Warehouses that are not known yet are made.
+#[utoipa::path(post, path = "/stock/load", tag = "stock", request_body = Vec<LoadRow>, responses(
+    (status = 200, description = "How many rows changed something.", body = Loaded),
+    (status = 409, description = "Rows have fewer units than are reserved for orders.", body = Problem),
+    (status = 422, description = "Rows are not valid; `faults` says which and why.", body = Problem),
+))]
+async fn load(State(doors): State<Doors>, Json(rows): Json<Vec<LoadRow>>) -> Result<Json<Loaded>, Problem> {
+    valid(load_faults(&rows))?;
+    let key = format!("load\u{1f}{}", serde_json::to_string(&rows).unwrap_or_default());
+    let Reply::Loaded(loaded) = doors.submit(&key, Input::Load(rows)).await? else { return Err(unexpected()) };
+    Ok(Json(loaded))
+}
+
+fn load_faults(rows: &[LoadRow]) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    if rows.len() > LARGEST_LOAD {
+        let detail = format!("expected at most {LARGEST_LOAD} rows, got {}: send them in parts", rows.len());
+        return vec![Fault { field: String::new(), code: "too_many".into(), detail }];
+    }
+    let mut seen = BTreeSet::new();
+    for (position, row) in rows.iter().enumerate() {
+        name(&mut faults, &format!("/{position}/sku"), row.sku.as_str());
+        name(&mut faults, &format!("/{position}/warehouse"), row.warehouse.as_str());
+        units(&mut faults, &format!("/{position}/on_hand"), 0, row.on_hand);
+        for (field, value) in [("aisle", &row.aisle), ("bin", &row.bin)] {
+            if let Some(value) = value {
+                name(&mut faults, &format!("/{position}/{field}"), value);
+            }
+        }
+        if !seen.insert((&row.sku, &row.warehouse)) {
+            let detail = format!("expected each level once, got {} in {} again", row.sku, row.warehouse);
+            faults.push(Fault { field: format!("/{position}"), code: "repeated".into(), detail });
+        }
+    }
+    faults
+}
+
+/// The stock of one SKU.
+#[derive(Serialize, ToSchema)]
+struct StockView {
+    /// What is in stock.
+    sku: String,
+    /// Units in all buildings, reserved ones included, missing ones not.
+    on_hand: i64,
+    /// Units held for orders.
+    reserved: i64,
+    /// Units that should be there and were not found.
+    missing: i64,
+    /// Units that can be reserved.
+    available: i64,
+    /// The same by warehouse.
+    levels: Vec<LevelView>,
+}
+
+/// The stock of one SKU, in all and by warehouse
+#[utoipa::path(get, path = "/stock/{sku}", tag = "stock", params(("sku" = String, Path, description = "The SKU.")), responses(
+    (status = 200, description = "Its levels.", body = StockView),
+    (status = 404, description = "No warehouse ever had it.", body = Problem),
+))]
+async fn stock(State(doors): State<Doors>, Path(sku): Path<String>) -> Result<Json<StockView>, Problem> {
+    let levels = store::levels(&doors.pool, &sku).await?;
+    if levels.is_empty() {
+        return Err(Problem::new(StatusCode::NOT_FOUND, "No such SKU").detail(format!(
+            "no warehouse ever had {sku}: book a delivery with POST /stock/received, or load a stock file"
+        )));
+    }
+    let sum = |of: fn(&LevelView) -> i64| levels.iter().map(of).sum();
+    Ok(Json(StockView {
+        on_hand: sum(|level| level.on_hand),
+        reserved: sum(|level| level.reserved),
+        missing: sum(|level| level.missing),
+        available: sum(|level| level.available),
+        sku,
+        levels,
+    }))
+}
+
+/// A warehouse with its id.
+#[derive(Serialize, ToSchema)]
+struct WarehouseView {
+    /// The shop's own code for it.
+    warehouse: String,
+    #[serde(flatten)]
+    known: Warehouse,
+}
+
+/// Makes a warehouse, or changes it
+#[utoipa::path(put, path = "/warehouses/{warehouse}", tag = "warehouses", request_body = Warehouse,
+    params(("warehouse" = String, Path, description = "The shop's own code for it.")), responses(
+    (status = 200, description = "The warehouse as it is now.", body = WarehouseView),
+    (status = 422, description = "It is not valid; `faults` says why.", body = Problem),
+))]
+async fn build(
+    State(doors): State<Doors>,
+    Path(id): Path<String>,
+    Json(warehouse): Json<Warehouse>,
+) -> Result<Json<WarehouseView>, Problem> {
+    let mut faults = Vec::new();
+    name(&mut faults, "", &id);
+    name(&mut faults, "/name", &warehouse.name);
+    let country = &warehouse.country;
+    if !(country.is_empty() || country.len() == 2 && country.bytes().all(|letter| letter.is_ascii_uppercase())) {
+        let detail = format!("expected two capital letters as in ISO 3166-1, or nothing, got {country:?}");
+        faults.push(Fault { field: "/country".into(), code: "invalid_country".into(), detail });
+    }
+    valid(faults)?;
+    let input = Input::Build(WarehouseId(id.clone()), warehouse.clone());
+    let Reply::Built = doors.submit(&format!("warehouse\u{1f}{id}"), input).await? else { return Err(unexpected()) };
+    Ok(Json(WarehouseView { warehouse: id, known: warehouse }))
+}
+
+/// All warehouses, the one that is taken from first at the top
+#[utoipa::path(get, path = "/warehouses", tag = "warehouses", responses(
+    (status = 200, description = "All warehouses.", body = Vec<WarehouseView>),
+))]
+async fn warehouses(State(doors): State<Doors>) -> Result<Json<Vec<WarehouseView>>, Problem> {
+    let known = store::warehouses(&doors.pool).await?;
+    let view = |(id, known): (WarehouseId, Warehouse)| WarehouseView { warehouse: id.0, known };
+    let mut views: Vec<_> = known.into_iter().map(view).collect();
+    views.sort_by_key(|view| view.known.priority);
+    Ok(Json(views))
+}

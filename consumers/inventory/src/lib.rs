@@ -1,0 +1,164 @@
+//! `inventory` reserves, moves, commits and releases stock, and speaks last: what it closes, orders ends.
+//!
+//! It hears OrderAccepted, PaymentAuthorized, PaymentDeclined, PaymentVoided, PaymentRefunded, FulfillmentShortPicked and
+//! ShipmentDispatched; at its doors deliveries, counts and stock files come in. It says StockReserved, StockRejected, ReservationExpired,
+//! StockReallocated, StockCommitted and StockReleased, the latter two `closed` when nothing is reserved any more, and StockLevelChanged
+//! once for each level that a batch changed.
+//!
+//! Stock of one SKU in one warehouse is one row, locked in the order (SKU, warehouse) after the orders' rows; a batch of hundreds of orders for
+//! one SKU changes it once. Every change stands in a ledger from which the level can be computed again.
+
+pub mod decide;
+pub mod goods;
+mod handlers;
+mod http;
+mod reservation;
+mod stock;
+mod store;
+pub mod strategy;
+mod supply;
+#[cfg(test)]
+mod tests;
+mod world;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use events::{
+    Event, ReservationExpired, StockCommitted, StockLevelChanged, StockReallocated, StockRejected, StockReleased,
+    StockReserved, Timestamp,
+};
+use runtime::{Codec, Conflict, Consumer, Effects, Failure, Host, Message, Span, Timer, Unreadable, Work};
+use serde::{Deserialize, Serialize};
+use sqlx::PgConnection;
+
+pub use self::goods::Reply;
+pub use self::handlers::Input;
+pub use self::reservation::{Holding, Reservation, State, Units};
+pub use self::stock::{Change, Kind, Level, Movement, Stock};
+pub use self::strategy::{Strategy, StrategyName};
+pub use self::supply::{Supply, USUAL_PRIORITY, Warehouse, Warehouses};
+pub use self::world::{Slot, World};
+
+/// The timer of a reservation.
+pub const RESERVATION: &str = "reservation";
+
+/// Settings of inventory: `QUADRILLE_INVENTORY__…`, or the section `inventory` of the settings file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Settings {
+    /// How long stock is held for an order whose payment is not authorized; 3-D Secure must be passed within it.
+    pub reservation_ttl: Span,
+    /// How units are spread over warehouses: `priority`, or `fewest_shipments`.
+    pub strategy: StrategyName,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { reservation_ttl: Span::secs(15 * 60), strategy: StrategyName::default() }
+    }
+}
+
+/// The consumer.
+#[derive(Debug)]
+pub struct Inventory {
+    settings: Settings,
+    strategy: Box<dyn Strategy>,
+}
+
+impl Inventory {
+    /// An inventory with these settings.
+    pub fn new(settings: Settings) -> Self {
+        let strategy = settings.strategy.strategy();
+        Self { settings, strategy }
+    }
+
+    /// The same with a strategy of the shop's own.
+    #[must_use]
+    pub fn with_strategy(self, strategy: Box<dyn Strategy>) -> Self {
+        Self { strategy, ..self }
+    }
+}
+
+impl Default for Inventory {
+    fn default() -> Self {
+        Self::new(Settings::default())
+    }
+}
+
+impl Consumer for Inventory {
+    const NAME: &'static str = "inventory";
+    type Input = Input;
+    type World = World;
+    type Reply = Reply;
+    type Call = Infallible;
+
+    fn hears() -> Vec<&'static str> {
+        handlers::HEARS.to_vec()
+    }
+
+    fn migrations() -> sqlx::migrate::Migrator {
+        migrations()
+    }
+
+    fn says() -> Vec<&'static str> {
+        vec![
+            StockReserved::TYPE,
+            StockRejected::TYPE,
+            ReservationExpired::TYPE,
+            StockReallocated::TYPE,
+            StockCommitted::TYPE,
+            StockReleased::TYPE,
+            StockLevelChanged::TYPE,
+        ]
+    }
+
+    fn hear(&self, message: &Message, codec: &Codec) -> Result<Work<Input>, Unreadable> {
+        handlers::hear(message, codec)
+    }
+
+    fn due(&self, timer: &Timer) -> Input {
+        Input::Expired(timer.order_id)
+    }
+
+    async fn load(&self, db: &mut PgConnection, batch: &[&Work<Input>], _now: Timestamp) -> Result<World, Failure> {
+        store::load(db, batch).await
+    }
+
+    fn decide(
+        &self,
+        world: &mut World,
+        work: &Work<Input>,
+        now: Timestamp,
+        effects: &mut Effects<'_, Infallible>,
+    ) -> Result<Reply, Conflict> {
+        self.meet(world, &work.input, now, effects)
+    }
+
+    fn finish(&self, world: &mut World, _now: Timestamp, effects: &mut Effects<'_, Infallible>) {
+        handlers::announce(world, effects);
+    }
+
+    async fn save(&self, db: &mut PgConnection, world: World, now: Timestamp) -> Result<(), Failure> {
+        store::save(db, &world, now).await
+    }
+
+    async fn call(&self, call: Infallible) -> Option<Work<Input>> {
+        match call {}
+    }
+}
+
+/// The migrations of the schema `inventory`.
+pub fn migrations() -> sqlx::migrate::Migrator {
+    sqlx::migrate!("../../migrations/inventory")
+}
+
+/// Starts inventory in this process.
+///
+/// # Errors
+/// When a setting can't be read, or something that it needs is missing; the message says what to run.
+pub async fn start(host: &Host) -> anyhow::Result<()> {
+    let settings: Settings = host.settings().section(Inventory::NAME)?;
+    let pool = host.pool::<Inventory>()?;
+    host.start(Arc::new(Inventory::new(settings)), |door| http::routes(door, pool)).await
+}

@@ -1,0 +1,302 @@
+//! All SQL of inventory. Locks are taken in one order: orders by id, then levels by SKU and warehouse, then new rows table by table, each by its key.
+
+use std::collections::BTreeSet;
+
+use events::{OrderId, Sku, Timestamp, WarehouseId};
+use runtime::sql::At;
+use runtime::{Failure, Work};
+use sqlx::types::Json;
+use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
+
+use crate::goods::{LevelView, Receipt};
+use crate::handlers::Input;
+use crate::reservation::{Reservation, State};
+use crate::stock::{Level, Movement};
+use crate::supply::{Warehouse, Warehouses};
+use crate::world::{Slot, World};
+
+const RESERVATION: &str = "inventory.reservation";
+const STOCK_LEVEL: &str = "inventory.stock_level";
+const RECEIPT: &str = "inventory.receipt";
+
+/// Locks and reads what a batch needs, and nothing of what it does not touch.
+pub(crate) async fn load(db: &mut PgConnection, batch: &[&Work<Input>]) -> Result<World, Failure> {
+    let mut world = World::default();
+    let orders: BTreeSet<Uuid> = batch.iter().filter_map(|work| work.input.order_id()).map(OrderId::as_uuid).collect();
+    if !orders.is_empty() {
+        lock_orders(db, &Vec::from_iter(orders), &mut world).await?;
+    }
+    let inputs: Vec<&Input> = batch.iter().map(|work| &work.input).collect();
+    let skus: BTreeSet<&str> = inputs.iter().flat_map(|input| skus(input, &world)).map(Sku::as_str).collect();
+    let skus: Vec<String> = skus.into_iter().map(ToOwned::to_owned).collect();
+    if !skus.is_empty() {
+        lock_levels(db, &skus, &mut world).await?;
+    }
+    if inputs.iter().any(|input| asks_for_warehouses(input)) {
+        world.warehouses = warehouses(&mut *db).await?;
+    }
+    let receipts: Vec<&Receipt> = inputs.iter().filter_map(|input| receipt(input)).collect();
+    if !receipts.is_empty() {
+        read_receipts(db, &receipts, &mut world).await?;
+    }
+    Ok(world)
+}
+
+/// The SKUs whose levels an input may change. An order that is decided from its beginning in this batch brings them with its lines.
+fn skus<'a>(input: &'a Input, world: &'a World) -> Vec<&'a Sku> {
+    let order = input.order_id().and_then(|order_id| world.order(order_id));
+    match (input, order) {
+        (Input::Accepted(event), None) => event.lines.iter().map(|line| &line.sku).collect(),
+        (Input::Accepted(_), Some(_)) | (Input::Expired(_) | Input::Authorized(_) | Input::Build(..), _) => Vec::new(),
+        (
+            Input::Declined(_) | Input::Voided(_) | Input::ShortPicked(_) | Input::Dispatched(_) | Input::Refunded(_),
+            order,
+        ) => match order {
+            Some(order) if matches!(order.state, State::Reserved | State::Held) => {
+                order.holdings.iter().map(|holding| &holding.sku).collect()
+            }
+            Some(_) | None => Vec::new(),
+        },
+        (Input::Receive(receipt), _) => vec![&receipt.sku],
+        (Input::Count(count), _) => vec![&count.sku],
+        (Input::Load(rows), _) => rows.iter().map(|row| &row.sku).collect(),
+    }
+}
+
+fn asks_for_warehouses(input: &Input) -> bool {
+    match input {
+        Input::Accepted(_)
+        | Input::ShortPicked(_)
+        | Input::Receive(_)
+        | Input::Count(_)
+        | Input::Load(_)
+        | Input::Build(..) => true,
+        Input::Expired(_)
+        | Input::Authorized(_)
+        | Input::Declined(_)
+        | Input::Voided(_)
+        | Input::Dispatched(_)
+        | Input::Refunded(_) => false,
+    }
+}
+
+fn receipt(input: &Input) -> Option<&Receipt> {
+    if let Input::Receive(receipt) = input { Some(receipt) } else { None }
+}
+
+/// Writes what the batch changed.
+pub(crate) async fn save(db: &mut PgConnection, world: &World, now: Timestamp) -> Result<(), Failure> {
+    let orders: Vec<_> = world.orders.iter().filter(|(_, slot)| slot.changed).collect();
+    if !orders.is_empty() {
+        save_orders(db, &orders, now).await?;
+    }
+    if !world.rebuilt.is_empty() {
+        let rebuilt = world.warehouses.iter().filter(|(id, _)| world.rebuilt.contains(*id));
+        save_warehouses(db, &Vec::from_iter(rebuilt)).await?;
+    }
+    let levels: Vec<_> = world.stock.changed().collect();
+    if !levels.is_empty() {
+        save_levels(db, &levels).await?;
+    }
+    if !world.stock.movements().is_empty() {
+        append_movements(db, world.stock.movements(), now).await?;
+    }
+    if !world.received.is_empty() {
+        save_receipts(db, &world.received, now).await?;
+    }
+    Ok(())
+}
+
+async fn lock_orders(db: &mut PgConnection, orders: &[Uuid], world: &mut World) -> Result<(), Failure> {
+    let rows: Vec<(Uuid, i64, Json<Reservation>)> = sqlx::query_as(
+        "select order_id, version, data from inventory.reservation
+          where order_id = any($1) order by order_id for no key update",
+    )
+    .bind(orders)
+    .fetch_all(db)
+    .await?;
+    for (order_id, stored, Json(row)) in rows {
+        world.orders.insert(OrderId(order_id), Slot { row: Some(row), stored, changed: false });
+    }
+    Ok(())
+}
+
+type LevelRow = (String, String, i64, i64, i64, i64, Option<String>, Option<String>);
+
+async fn lock_levels(db: &mut PgConnection, skus: &[String], world: &mut World) -> Result<(), Failure> {
+    let rows: Vec<LevelRow> = sqlx::query_as(
+        "select sku, warehouse, on_hand, reserved, missing, version, aisle, bin from inventory.stock_level
+          where sku = any($1) order by sku, warehouse for no key update",
+    )
+    .bind(skus)
+    .fetch_all(db)
+    .await?;
+    for row in rows {
+        let (sku, warehouse, level) = level(row);
+        world.stock.put(sku, warehouse, level);
+    }
+    Ok(())
+}
+
+fn level((sku, warehouse, on_hand, reserved, missing, version, aisle, bin): LevelRow) -> (Sku, WarehouseId, Level) {
+    let level = Level { on_hand, reserved, missing, version, aisle, bin, stored: version, touched: false };
+    (Sku(sku), WarehouseId(warehouse), level)
+}
+
+/// The levels of one SKU, by warehouse.
+pub(crate) async fn levels(pool: &PgPool, sku: &str) -> Result<Vec<LevelView>, sqlx::Error> {
+    let rows: Vec<LevelRow> = sqlx::query_as(
+        "select sku, warehouse, on_hand, reserved, missing, version, aisle, bin from inventory.stock_level
+          where sku = $1 order by warehouse",
+    )
+    .bind(sku)
+    .fetch_all(pool)
+    .await?;
+    let view = |row| {
+        let (sku, warehouse, level) = level(row);
+        LevelView::of(&sku, &warehouse, &level)
+    };
+    Ok(rows.into_iter().map(view).collect())
+}
+
+/// All warehouses.
+pub(crate) async fn warehouses(db: impl sqlx::PgExecutor<'_>) -> Result<Warehouses, sqlx::Error> {
+    let rows: Vec<(String, String, i64, String)> =
+        sqlx::query_as("select warehouse, name, priority, country from inventory.warehouse").fetch_all(db).await?;
+    let known = |(id, name, priority, country)| (WarehouseId(id), Warehouse { name, priority, country });
+    Ok(rows.into_iter().map(known).collect())
+}
+
+async fn read_receipts(db: &mut PgConnection, receipts: &[&Receipt], world: &mut World) -> Result<(), Failure> {
+    let rows: Vec<(String, String, String, i64)> = sqlx::query_as(
+        "select reference, sku, warehouse, quantity from inventory.receipt
+          where (reference, sku, warehouse) in (select * from unnest($1::text[], $2::text[], $3::text[]))",
+    )
+    .bind(Vec::from_iter(receipts.iter().map(|receipt| receipt.reference.as_str())))
+    .bind(Vec::from_iter(receipts.iter().map(|receipt| receipt.sku.as_str())))
+    .bind(Vec::from_iter(receipts.iter().map(|receipt| receipt.warehouse.as_str())))
+    .fetch_all(db)
+    .await?;
+    let booked = rows
+        .into_iter()
+        .map(|(reference, sku, warehouse, quantity)| ((reference, Sku(sku), WarehouseId(warehouse)), quantity));
+    world.receipts.extend(booked);
+    Ok(())
+}
+
+/// All rows that were decided, or the race was lost to another instance.
+fn all(table: &'static str, saved: u64, decided: usize) -> Result<(), Failure> {
+    let decided = decided as u64;
+    if saved == decided { Ok(()) } else { Err(Failure::LostRace { table, saved, decided }) }
+}
+
+async fn save_orders(db: &mut PgConnection, orders: &[(&OrderId, &Slot)], now: Timestamp) -> Result<(), Failure> {
+    let rows = || orders.iter().filter_map(|(order_id, slot)| Some((**order_id, slot.stored, slot.row.as_ref()?)));
+    let units = Vec::from_iter(rows().map(|(_, _, row)| row.units()));
+    let done = sqlx::query(
+        "insert into inventory.reservation as stored
+                (order_id, state, version, reserved, committed, released, missing, expires_at, changed_at, data)
+         select order_id, state, version, reserved, committed, released, missing, expires_at, $9, data
+           from unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
+                       $8::timestamptz[], $10::jsonb[])
+             as new (order_id, state, version, reserved, committed, released, missing, expires_at, data)
+             on conflict (order_id) do update
+            set state = excluded.state, version = excluded.version, reserved = excluded.reserved, committed = excluded.committed,
+                released = excluded.released, missing = excluded.missing, changed_at = excluded.changed_at, data = excluded.data
+          where stored.version = excluded.version - 1",
+    )
+    .bind(Vec::from_iter(rows().map(|(order_id, _, _)| order_id.as_uuid())))
+    .bind(Vec::from_iter(rows().map(|(_, _, row)| row.state.as_str())))
+    .bind(Vec::from_iter(rows().map(|(_, stored, _)| stored + 1)))
+    .bind(Vec::from_iter(units.iter().map(|units| units.reserved)))
+    .bind(Vec::from_iter(units.iter().map(|units| units.committed)))
+    .bind(Vec::from_iter(units.iter().map(|units| units.released)))
+    .bind(Vec::from_iter(units.iter().map(|units| units.missing)))
+    .bind(Vec::from_iter(rows().map(|(_, _, row)| row.expires_at.map(At))))
+    .bind(At(now))
+    .bind(Vec::from_iter(rows().map(|(_, _, row)| Json(row))))
+    .execute(db)
+    .await?;
+    all(RESERVATION, done.rows_affected(), orders.len())
+}
+
+async fn save_warehouses(db: &mut PgConnection, rebuilt: &[(&WarehouseId, &Warehouse)]) -> Result<(), Failure> {
+    sqlx::query(
+        "insert into inventory.warehouse (warehouse, name, priority, country)
+         select * from unnest($1::text[], $2::text[], $3::bigint[], $4::text[])
+             on conflict (warehouse) do update
+            set name = excluded.name, priority = excluded.priority, country = excluded.country",
+    )
+    .bind(Vec::from_iter(rebuilt.iter().map(|(id, _)| id.as_str())))
+    .bind(Vec::from_iter(rebuilt.iter().map(|(_, warehouse)| warehouse.name.as_str())))
+    .bind(Vec::from_iter(rebuilt.iter().map(|(_, warehouse)| warehouse.priority)))
+    .bind(Vec::from_iter(rebuilt.iter().map(|(_, warehouse)| warehouse.country.as_str())))
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+async fn save_levels(db: &mut PgConnection, levels: &[(&Sku, &WarehouseId, &Level)]) -> Result<(), Failure> {
+    let numbers = |of: fn(&Level) -> i64| Vec::from_iter(levels.iter().map(|(_, _, level)| of(level)));
+    let done = sqlx::query(
+        "insert into inventory.stock_level as stored (sku, warehouse, on_hand, reserved, missing, version, aisle, bin)
+         select * from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[], $8::text[])
+             on conflict (sku, warehouse) do update
+            set on_hand = excluded.on_hand, reserved = excluded.reserved, missing = excluded.missing, version = excluded.version,
+                aisle = excluded.aisle, bin = excluded.bin
+          where stored.version = excluded.version - 1",
+    )
+    .bind(Vec::from_iter(levels.iter().map(|(sku, _, _)| sku.as_str())))
+    .bind(Vec::from_iter(levels.iter().map(|(_, warehouse, _)| warehouse.as_str())))
+    .bind(numbers(|level| level.on_hand))
+    .bind(numbers(|level| level.reserved))
+    .bind(numbers(|level| level.missing))
+    .bind(numbers(|level| level.version))
+    .bind(Vec::from_iter(levels.iter().map(|(_, _, level)| level.aisle.as_deref())))
+    .bind(Vec::from_iter(levels.iter().map(|(_, _, level)| level.bin.as_deref())))
+    .execute(db)
+    .await?;
+    all(STOCK_LEVEL, done.rows_affected(), levels.len())
+}
+
+async fn append_movements(db: &mut PgConnection, movements: &[Movement], now: Timestamp) -> Result<(), Failure> {
+    let numbers = |of: fn(&Movement) -> i64| Vec::from_iter(movements.iter().map(of));
+    sqlx::query(
+        "insert into inventory.movement (sku, warehouse, kind, on_hand, reserved, missing, order_id, cause_id, moved_at)
+         select sku, warehouse, kind, on_hand, reserved, missing, order_id, cause_id, $9
+           from unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::uuid[], $8::uuid[])
+             as new (sku, warehouse, kind, on_hand, reserved, missing, order_id, cause_id)",
+    )
+    .bind(Vec::from_iter(movements.iter().map(|moved| moved.change.sku.as_str())))
+    .bind(Vec::from_iter(movements.iter().map(|moved| moved.change.warehouse.as_str())))
+    .bind(Vec::from_iter(movements.iter().map(|moved| moved.change.kind.as_str())))
+    .bind(numbers(|moved| moved.change.on_hand))
+    .bind(numbers(|moved| moved.change.reserved))
+    .bind(numbers(|moved| moved.change.missing))
+    .bind(Vec::from_iter(movements.iter().map(|moved| moved.order_id.map(OrderId::as_uuid))))
+    .bind(Vec::from_iter(movements.iter().map(|moved| moved.cause)))
+    .bind(At(now))
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// One that another instance booked first is a lost race: decided again, it changes nothing, or names the difference.
+async fn save_receipts(db: &mut PgConnection, received: &[Receipt], now: Timestamp) -> Result<(), Failure> {
+    let done = sqlx::query(
+        "insert into inventory.receipt (reference, sku, warehouse, quantity, received_at)
+         select reference, sku, warehouse, quantity, $5
+           from unnest($1::text[], $2::text[], $3::text[], $4::bigint[]) as new (reference, sku, warehouse, quantity)
+          order by reference, sku, warehouse
+             on conflict do nothing",
+    )
+    .bind(Vec::from_iter(received.iter().map(|receipt| receipt.reference.as_str())))
+    .bind(Vec::from_iter(received.iter().map(|receipt| receipt.sku.as_str())))
+    .bind(Vec::from_iter(received.iter().map(|receipt| receipt.warehouse.as_str())))
+    .bind(Vec::from_iter(received.iter().map(|receipt| receipt.quantity)))
+    .bind(At(now))
+    .execute(db)
+    .await?;
+    all(RECEIPT, done.rows_affected(), received.len())
+}

@@ -1,0 +1,110 @@
+//! What is told to whom: at once where the contact is known, else when it comes; each event once. Pure.
+
+use events::{Channel, NotificationFailed, NotificationSent, OrderId, Timestamp};
+use runtime::Effects;
+
+use crate::NotificationSettings;
+use crate::contact::Contact;
+use crate::handlers::{Heard, SentLog};
+use crate::templates::{self, Text};
+use crate::words::Locale;
+use crate::world::{Delivery, Message, Waiting, World};
+
+#[cfg(test)]
+mod tests;
+
+/// An event is told once. What comes before the contact waits in its order's row, and is told, in order of arrival, right after the event that
+/// brings it.
+pub(crate) fn on_heard(
+    world: &mut World,
+    heard: &Heard,
+    settings: &NotificationSettings,
+    now: Timestamp,
+    effects: &mut Effects<'_, SentLog>,
+) {
+    if world.told.contains(&heard.news.event_id) {
+        return;
+    }
+    let slot = world.orders.entry(heard.order_id).or_default();
+    let mut due = vec![heard.news.clone()];
+    if let (None, Some(contact)) = (&slot.contact, &heard.contact) {
+        slot.contact = Some(contact.clone());
+        due.append(&mut slot.waiting);
+        slot.changed = true;
+    }
+    let Some(contact) = slot.contact.clone() else {
+        if slot.waiting.iter().all(|waiting| waiting.event_id != heard.news.event_id) {
+            slot.waiting.append(&mut due);
+            slot.changed = true;
+        }
+        return;
+    };
+    let first = world.messages.len();
+    for news in due {
+        tell(world, heard.order_id, &contact, news, settings, now, effects);
+    }
+    let sent = world.messages[first..].iter().map(|message| message.into()).collect();
+    effects.call(SentLog { order_id: heard.order_id, correlation_id: effects.thread().correlation_id, sent });
+}
+
+/// Writes the messages of one event, for each channel that the customer has.
+fn tell(
+    world: &mut World,
+    order_id: OrderId,
+    contact: &Contact,
+    news: Waiting,
+    settings: &NotificationSettings,
+    now: Timestamp,
+    effects: &mut Effects<'_, SentLog>,
+) {
+    if !world.told.insert(news.event_id) {
+        return;
+    }
+    let locale = Locale::of(contact.locale.as_deref(), settings.default_locale);
+    let has_phone = contact.phone.as_deref().is_some_and(|phone| !phone.trim().is_empty());
+    let sms = (settings.sms && has_phone).then_some(Channel::Sms);
+    for channel in [Some(Channel::Email), sms].into_iter().flatten() {
+        let delivery = match contact.recipient(&channel) {
+            Ok(recipient) => {
+                let Text { subject, body } = templates::render(&news.occasion, contact, locale, &channel);
+                Delivery::Sent { recipient, subject, body }
+            }
+            Err(detail) => Delivery::Failed { detail },
+        };
+        let template = news.occasion.template();
+        let event_type = news.event_type.clone();
+        let message =
+            Message { order_id, event_id: news.event_id, event_type, channel, template, locale, delivery, at: now };
+        say(&message, effects);
+        world.messages.push(message);
+    }
+}
+
+fn say(message: &Message, effects: &mut Effects<'_, SentLog>) {
+    let Message { order_id, event_id, event_type, channel, template, delivery, at, .. } = message;
+    let discriminator = format!("{event_id}/{channel}"); // one cause may bring several: what waited for it
+    match delivery {
+        Delivery::Sent { .. } => {
+            let sent = NotificationSent {
+                order_id: *order_id,
+                event_id: *event_id,
+                event_type: event_type.clone(),
+                channel: channel.clone(),
+                template: (*template).to_owned(),
+                sent_at: *at,
+            };
+            effects.say(&sent, &discriminator);
+        }
+        Delivery::Failed { detail } => {
+            let failed = NotificationFailed {
+                order_id: *order_id,
+                event_id: *event_id,
+                event_type: event_type.clone(),
+                channel: channel.clone(),
+                attempts: 0,
+                detail: (*detail).to_owned(),
+            };
+            effects.say(&failed, &discriminator);
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! All SQL of notifications. Orders are locked in the order of their ids; messages of an order are read and written under its lock.
+
+use std::collections::BTreeSet;
+
+use events::{EventId, OrderId};
+use runtime::Failure;
+use runtime::sql::At;
+use sqlx::types::Json;
+use sqlx::{FromRow, PgConnection};
+use uuid::Uuid;
+
+use crate::contact::Contact;
+use crate::world::{Delivery, Message, Slot, Waiting, World};
+
+/// A row of `notifications.customer`.
+#[derive(FromRow)]
+struct Row {
+    order_id: Uuid,
+    version: i64,
+    contact: Option<serde_json::Value>,
+    waiting: serde_json::Value,
+}
+
+impl Row {
+    fn read(self) -> Result<(OrderId, Slot), Failure> {
+        let what = |column: &str| format!("notifications.customer {}, {column}", self.order_id);
+        let contact = self.contact.map(serde_json::from_value::<Contact>).transpose();
+        let contact = contact.map_err(|source| Failure::Stored { what: what("contact"), source })?;
+        let waiting: Vec<Waiting> =
+            serde_json::from_value(self.waiting).map_err(|source| Failure::Stored { what: what("waiting"), source })?;
+        Ok((OrderId(self.order_id), Slot { loaded: Some(self.version), contact, waiting, changed: false }))
+    }
+}
+
+/// Locks and reads the orders of a batch, then, with a newer snapshot, which events of them were told.
+pub(crate) async fn load(db: &mut PgConnection, order_ids: Vec<OrderId>) -> Result<World, Failure> {
+    let order_ids: BTreeSet<Uuid> = order_ids.into_iter().map(OrderId::as_uuid).collect();
+    let order_ids: Vec<Uuid> = order_ids.into_iter().collect();
+    let orders = lock(db, &order_ids).await?.into_iter().map(Row::read).collect::<Result<_, _>>()?;
+    let told = told(db, &order_ids).await?.into_iter().map(EventId).collect();
+    Ok(World { orders, told, messages: Vec::new() })
+}
+
+async fn lock(db: &mut PgConnection, order_ids: &[Uuid]) -> Result<Vec<Row>, Failure> {
+    let rows = sqlx::query_as(
+        "select order_id, version, contact, waiting
+         from notifications.customer where order_id = any($1) order by order_id for no key update",
+    );
+    Ok(rows.bind(order_ids).fetch_all(db).await?)
+}
+
+async fn told(db: &mut PgConnection, order_ids: &[Uuid]) -> Result<Vec<Uuid>, Failure> {
+    let told = sqlx::query_scalar("select event_id from notifications.message where order_id = any($1)");
+    Ok(told.bind(order_ids).fetch_all(db).await?)
+}
+
+/// Writes what a batch changed and sends.
+pub(crate) async fn save(db: &mut PgConnection, world: World) -> Result<(), Failure> {
+    let World { orders, mut messages, .. } = world;
+    let mut changed: Vec<(OrderId, Slot)> = orders.into_iter().filter(|(_, slot)| slot.changed).collect();
+    changed.sort_unstable_by_key(|(order_id, _)| *order_id);
+    if !changed.is_empty() {
+        save_customers(db, changed).await?;
+    }
+    messages.sort_by_key(|message| (message.order_id, message.event_id));
+    if !messages.is_empty() {
+        save_messages(db, messages).await?;
+    }
+    Ok(())
+}
+
+async fn save_customers(db: &mut PgConnection, changed: Vec<(OrderId, Slot)>) -> Result<(), Failure> {
+    let decided = changed.len() as u64;
+    let order_ids: Vec<Uuid> = changed.iter().map(|(order_id, _)| order_id.as_uuid()).collect();
+    let versions: Vec<i64> = changed.iter().map(|(_, slot)| slot.loaded.unwrap_or(0) + 1).collect();
+    let mut contacts: Vec<Option<Json<Contact>>> = Vec::with_capacity(changed.len());
+    let mut waiting: Vec<Json<Vec<Waiting>>> = Vec::with_capacity(changed.len());
+    for (_, slot) in changed {
+        contacts.push(slot.contact.map(Json));
+        waiting.push(Json(slot.waiting));
+    }
+    let done = sqlx::query(
+        "insert into notifications.customer as kept (order_id, version, contact, waiting)
+         select * from unnest($1::uuid[], $2::bigint[], $3::jsonb[], $4::jsonb[])
+         on conflict (order_id) do update set version = excluded.version, contact = excluded.contact, waiting = excluded.waiting
+         where kept.version = excluded.version - 1",
+    )
+    .bind(order_ids)
+    .bind(versions)
+    .bind(contacts)
+    .bind(waiting)
+    .execute(db)
+    .await?;
+    match done.rows_affected() {
+        saved if saved == decided => Ok(()),
+        saved => Err(Failure::LostRace { table: "notifications.customer", saved, decided }),
+    }
+}
+
+#[derive(Default)]
+struct Columns {
+    order_id: Vec<Uuid>,
+    event_id: Vec<Uuid>,
+    channel: Vec<String>,
+    state: Vec<&'static str>,
+    event_type: Vec<String>,
+    template: Vec<&'static str>,
+    locale: Vec<&'static str>,
+    recipient: Vec<Option<String>>,
+    subject: Vec<Option<String>>,
+    body: Vec<Option<String>>,
+    detail: Vec<Option<&'static str>>,
+    at: Vec<At>,
+}
+
+impl Columns {
+    fn push(&mut self, message: Message) {
+        let (state, recipient, subject, body, detail) = match message.delivery {
+            Delivery::Sent { recipient, subject, body } => ("SENT", Some(recipient), subject, Some(body), None),
+            Delivery::Failed { detail } => ("FAILED", None, None, None, Some(detail)),
+        };
+        self.order_id.push(message.order_id.as_uuid());
+        self.event_id.push(message.event_id.as_uuid());
+        self.channel.push(message.channel.to_string());
+        self.state.push(state);
+        self.event_type.push(message.event_type);
+        self.template.push(message.template);
+        self.locale.push(message.locale.as_str());
+        self.recipient.push(recipient);
+        self.subject.push(subject);
+        self.body.push(body);
+        self.detail.push(detail);
+        self.at.push(At(message.at));
+    }
+}
+
+/// A message that is there already was sent by another instance: the batch is decided again, and finds it told.
+async fn save_messages(db: &mut PgConnection, messages: Vec<Message>) -> Result<(), Failure> {
+    let decided = messages.len() as u64;
+    let mut columns = Columns::default();
+    messages.into_iter().for_each(|message| columns.push(message));
+    let done = sqlx::query(
+        "insert into notifications.message
+           (order_id, event_id, channel, state, event_type, template, locale, recipient, subject, body, detail, at)
+         select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
+           $10::text[], $11::text[], $12::timestamptz[])
+         on conflict (order_id, event_id, channel) do nothing",
+    )
+    .bind(columns.order_id)
+    .bind(columns.event_id)
+    .bind(columns.channel)
+    .bind(columns.state)
+    .bind(columns.event_type)
+    .bind(columns.template)
+    .bind(columns.locale)
+    .bind(columns.recipient)
+    .bind(columns.subject)
+    .bind(columns.body)
+    .bind(columns.detail)
+    .bind(columns.at)
+    .execute(db)
+    .await?;
+    match done.rows_affected() {
+        saved if saved == decided => Ok(()),
+        saved => Err(Failure::LostRace { table: "notifications.message", saved, decided }),
+    }
+}

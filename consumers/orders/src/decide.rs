@@ -1,0 +1,206 @@
+//! The rules of orders, as PROTOCOL.md's table has them: pure, each input against each state.
+//!
+//! | input | no row | PENDING | CANCELLING | ended |
+//! |---|---|---|---|---|
+//! | placed | accepted, or rejected | the stored answer, or a conflict | the same | the same |
+//! | cancel | unknown | CANCELLING | asked again | ended |
+//! | stock rejected | conflict | FAILED | CANCELLED | · |
+//! | stock released or committed, not closed | conflict | · | · | · |
+//! | the same, closed, nothing shipped | conflict | FAILED | CANCELLED | · |
+//! | the same, closed, something shipped | conflict | COMPLETED | COMPLETED | · |
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use events::{
+    Closed, Fault, OrderCancellationRequested, OrderId, Reason, ReasonCode, StockCommitted, StockRejected,
+    StockReleased, Timestamp,
+};
+use runtime::{Conflict, Effects};
+
+use crate::Cancel;
+use crate::difference::{Difference, differences, is_same, listed};
+use crate::order::{Asked, Order, State, World};
+use crate::placed::{Placed, Verdict};
+
+mod ending;
+
+type Out<'e, 'c> = &'e mut Effects<'c, Infallible>;
+
+/// What the caller at a door gets to hear.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Reply {
+    /// Nobody asked: an event was decided.
+    #[default]
+    Nothing,
+    /// The order was accepted, now or before.
+    Placed {
+        /// Its id.
+        order_id: OrderId,
+        /// What everything that happens to it is found again by.
+        correlation_id: Arc<str>,
+        /// Whether this is the stored answer to the same order.
+        replayed: bool,
+    },
+    /// The order was rejected before, when it came through the topic.
+    Rejected {
+        /// Its id.
+        order_id: OrderId,
+        /// What is wrong with it.
+        faults: Vec<Fault>,
+    },
+    /// The order is invalid; nothing was stored, and the key stays free.
+    Invalid(Vec<Fault>),
+    /// Another order was placed before under the same source and reference.
+    Differs {
+        /// The earlier order.
+        order_id: OrderId,
+        /// How this one differs from it.
+        differences: Vec<Difference>,
+    },
+    /// The cancellation is asked for, now or before.
+    Asked {
+        /// The order.
+        order_id: OrderId,
+        /// What everything that happens to it is found again by.
+        correlation_id: Arc<str>,
+    },
+    /// There is no such order.
+    Unknown,
+    /// The order has ended, and can't be cancelled any more.
+    Ended(State),
+}
+
+/// An order is placed. New and valid, it is accepted; new and invalid, it is rejected, or, at the door, refused without a trace.
+/// The same one again gets the stored answer.
+///
+/// # Errors
+/// Another order under the same source and reference, through the topic; at the door it is a reply.
+pub fn on_placed(
+    world: &mut World,
+    placed: &Placed,
+    at_the_door: bool,
+    now: Timestamp,
+    out: Out<'_, '_>,
+) -> Result<Reply, Conflict> {
+    if let Some(order) = world.placed_as(placed.placement) {
+        return placed_again(order, placed, at_the_door);
+    }
+    out.follow(&placed.thread);
+    let thread = out.thread();
+    let correlation_id = Arc::clone(&thread.correlation_id);
+    // The placement tells orders apart that a careless producer sent under one event id.
+    let discriminator = placed.placement.to_string();
+    match &placed.verdict {
+        Verdict::Valid(accepted) => {
+            out.say(accepted, &discriminator);
+            world.add(Order::accepted(accepted, placed.placement, placed.body.clone(), thread, now));
+            Ok(Reply::Placed { order_id: accepted.order_id, correlation_id, replayed: false })
+        }
+        Verdict::Invalid(rejected) if at_the_door => Ok(Reply::Invalid(rejected.faults.clone())),
+        Verdict::Invalid(rejected) => {
+            out.say(rejected, &discriminator);
+            world.add(Order::rejected(rejected, placed.placement, placed.body.clone(), thread, now));
+            Ok(Reply::Nothing)
+        }
+    }
+}
+
+/// The same order: what was answered then, whatever became of it since. Another one: a conflict.
+fn placed_again(order: &Order, placed: &Placed, at_the_door: bool) -> Result<Reply, Conflict> {
+    let order_id = order.order_id;
+    let kept = order.body.text.as_deref();
+    // Digests are of the JSON of the version that took the order; a later one may write the same order with more fields.
+    if order.body.digest == placed.body.digest || is_same(kept, &placed.order) {
+        return Ok(match order.state {
+            State::Rejected => Reply::Rejected { order_id, faults: order.details.faults.clone() },
+            State::Pending | State::Cancelling | State::Completed | State::Cancelled | State::Failed => {
+                let correlation_id = Arc::clone(&order.details.thread.correlation_id);
+                Reply::Placed { order_id, correlation_id, replayed: true }
+            }
+        });
+    }
+    let differences = differences(kept, &placed.order);
+    if at_the_door {
+        return Ok(Reply::Differs { order_id, differences });
+    }
+    Err(Conflict(format!(
+        "source {:?} placed order {order_id} as reference {:?} before, with another body: {}; expected the same order again, or a \
+         reference of its own for another order",
+        order.source,
+        order.reference,
+        listed(&differences),
+    )))
+}
+
+/// Someone asks for a cancellation. While the order is open it is never refused here: only fulfillment knows whether the goods have left.
+pub fn on_cancel(world: &mut World, cancel: &Cancel, out: Out<'_, '_>) -> Reply {
+    let Some(order) = world.order(cancel.order_id) else { return Reply::Unknown };
+    let (order_id, thread) = (order.order_id, &order.details.thread);
+    let asked = Reply::Asked { order_id, correlation_id: Arc::clone(&thread.correlation_id) };
+    match order.state {
+        State::Pending => {
+            out.follow(thread);
+            let requested_by = cancel.requested_by.clone();
+            let detail =
+                if cancel.reason.is_empty() { format!("asked for by {requested_by}") } else { cancel.reason.clone() };
+            let reason = Reason { code: ReasonCode::Cancelled, detail };
+            out.say(
+                &OrderCancellationRequested { order_id, requested_by: requested_by.clone(), reason: reason.clone() },
+                "",
+            );
+            world.change(order_id, |order| {
+                order.state = State::Cancelling;
+                order.asked = Some(Asked { requested_by, reason });
+            });
+            asked
+        }
+        State::Cancelling => asked,
+        State::Rejected | State::Completed | State::Cancelled | State::Failed => Reply::Ended(order.state),
+    }
+}
+
+/// Stock does not suffice: nothing is reserved, and the order ends.
+///
+/// # Errors
+/// When there is no such order.
+pub fn on_stock_rejected(
+    world: &mut World,
+    event: &StockRejected,
+    now: Timestamp,
+    out: Out<'_, '_>,
+) -> Result<Reply, Conflict> {
+    let closed = Closed { shipped: Vec::new(), unshipped: Vec::new(), reason: Some(event.reason.clone()) };
+    ending::end(world, event.order_id, "StockRejected", Some((&closed, None)), now, out)
+}
+
+/// Reserved units were given back. If it was inventory's last word, the order ends.
+///
+/// # Errors
+/// When there is no such order, or the last word contradicts its lines.
+pub fn on_stock_released(
+    world: &mut World,
+    event: &StockReleased,
+    now: Timestamp,
+    out: Out<'_, '_>,
+) -> Result<Reply, Conflict> {
+    let closed = event.closed.as_ref().map(|closed| (closed, Some(&event.reason)));
+    ending::end(world, event.order_id, "StockReleased", closed, now, out)
+}
+
+/// Units have left. If it was inventory's last word, the order ends.
+///
+/// # Errors
+/// When there is no such order, or the last word contradicts its lines.
+pub fn on_stock_committed(
+    world: &mut World,
+    event: &StockCommitted,
+    now: Timestamp,
+    out: Out<'_, '_>,
+) -> Result<Reply, Conflict> {
+    let closed = event.closed.as_ref().map(|closed| (closed, None));
+    ending::end(world, event.order_id, "StockCommitted", closed, now, out)
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,156 @@
+//! Which input meets which rule, and which rows it needs.
+
+use std::convert::Infallible;
+
+use events::{Event, OrderId, OrderPlaced, StockCommitted, StockRejected, StockReleased, Timestamp};
+use runtime::telemetry::begin_trace;
+use runtime::{Cause, Codec, Conflict, Effects, Message, Origin, Thread, Unreadable, Work};
+use uuid::Uuid;
+
+use crate::decide::{self, Reply};
+use crate::intake;
+use crate::order::World;
+use crate::placed::{Arrival, Placed};
+use crate::{Input, NAME};
+
+/// The longest correlation id that is taken over, in characters.
+const LONGEST_CORRELATION: usize = 128;
+
+/// Decodes a record; `candidate` is the id of the order that it may place.
+pub(crate) fn hear(
+    message: &Message,
+    codec: &Codec,
+    candidate: OrderId,
+    trace_share: f64,
+) -> Result<Work<Input>, Unreadable> {
+    if message.topic == OrderPlaced::TOPIC {
+        return place(message, codec, candidate, trace_share);
+    }
+    let cause = message.cause()?;
+    let input = match message.event_type() {
+        Some(StockRejected::TYPE) => Input::StockRejected(message.read(codec)?),
+        Some(StockReleased::TYPE) => Input::StockReleased(message.read(codec)?),
+        Some(StockCommitted::TYPE) => Input::StockCommitted(message.read(codec)?),
+        other => {
+            let place = message.place();
+            return Err(Unreadable(format!(
+                "{place}: expected header ce_type to name an event of {}, got {other:?}",
+                message.topic
+            )));
+        }
+    };
+    Ok(Work { cause, input })
+}
+
+fn place(message: &Message, codec: &Codec, candidate: OrderId, trace_share: f64) -> Result<Work<Input>, Unreadable> {
+    let letter = intake::read(message, codec)?;
+    let thread = thread(letter.correlation.as_deref(), letter.traceparent.as_deref(), candidate, trace_share);
+    let named = letter.id.as_deref().and_then(|id| Uuid::parse_str(id).ok());
+    let placed = Placed::new(
+        letter.order,
+        Arrival {
+            candidate,
+            source: letter.source.unwrap_or_else(|| "kafka".into()),
+            reference: letter.id.unwrap_or_else(|| message.place()),
+            thread: thread.clone(),
+        },
+    );
+    // An id that is not a UUID, or none, is replaced by one of the order's identity.
+    let id = named.unwrap_or_else(|| request(placed.placement).id);
+    Ok(Work { cause: Cause::topic(id, thread), input: Input::Placed(Box::new(placed)) })
+}
+
+/// The cause of an order that is placed without an id of its own: the same each time that it comes.
+pub(crate) fn request(placement: Uuid) -> Cause {
+    Cause::door(NAME, &placement.to_string())
+}
+
+/// The thread of an order that begins here: as whoever placed it says, where that can be carried on, else fresh.
+pub(crate) fn thread(
+    correlation: Option<&str>,
+    traceparent: Option<&str>,
+    candidate: OrderId,
+    trace_share: f64,
+) -> Thread {
+    let carried = |text: &&str| {
+        (1..=LONGEST_CORRELATION).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+    };
+    let correlation_id = correlation.filter(carried).map_or_else(|| candidate.to_string().into(), Into::into);
+    let traceparent = traceparent.filter(|text| is_traceparent(text));
+    let traceparent = traceparent.map_or_else(|| begin_trace(candidate.as_uuid(), trace_share).into(), Into::into);
+    Thread { correlation_id, traceparent: Some(traceparent) }
+}
+
+/// W3C trace context, version 00: `00-` 32 digits `-` 16 digits `-` 2 digits, in lower case, neither id all zero.
+fn is_traceparent(text: &str) -> bool {
+    let parts: Vec<&str> = text.split('-').collect();
+    let hex =
+        |part: &str, length| part.len() == length && part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let set = |part: &str| part.bytes().any(|byte| byte != b'0');
+    match parts.as_slice() {
+        ["00", trace, span, flags] => hex(trace, 32) && set(trace) && hex(span, 16) && set(span) && hex(flags, 2),
+        _ => false,
+    }
+}
+
+/// The orders and the placements that a batch needs to know.
+pub(crate) fn wanted(batch: &[&Work<Input>]) -> (Vec<Uuid>, Vec<Uuid>) {
+    let (mut orders, mut placements) = (Vec::new(), Vec::new());
+    for work in batch {
+        match &work.input {
+            Input::Placed(placed) => placements.push(placed.placement),
+            Input::Cancel(cancel) => orders.push(cancel.order_id.as_uuid()),
+            Input::StockRejected(event) => orders.push(event.order_id.as_uuid()),
+            Input::StockReleased(event) => orders.push(event.order_id.as_uuid()),
+            Input::StockCommitted(event) => orders.push(event.order_id.as_uuid()),
+            Input::UnknownTimer(_) => {}
+        }
+    }
+    for list in [&mut orders, &mut placements] {
+        list.sort_unstable();
+        list.dedup();
+    }
+    (orders, placements)
+}
+
+/// Decides one input.
+pub(crate) fn decide(
+    world: &mut World,
+    input: &Input,
+    now: Timestamp,
+    effects: &mut Effects<'_, Infallible>,
+) -> Result<Reply, Conflict> {
+    match input {
+        Input::Placed(placed) => {
+            let at_the_door = effects.cause().origin == Origin::Door;
+            decide::on_placed(world, placed, at_the_door, now, effects)
+        }
+        Input::Cancel(cancel) => Ok(decide::on_cancel(world, cancel, effects)),
+        Input::StockRejected(rejected) => decide::on_stock_rejected(world, rejected, now, effects),
+        Input::StockReleased(released) => decide::on_stock_released(world, released, now, effects),
+        Input::StockCommitted(committed) => decide::on_stock_committed(world, committed, now, effects),
+        Input::UnknownTimer(timer) => Err(Conflict(format!(
+            "orders arms no timers, got {} of order {}: it was armed by another version",
+            timer.kind, timer.order_id
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_is_carried_on_only_if_it_can_be() {
+        let id = OrderId(Uuid::from_u128(7));
+        let trace = "00-0123456789abcdef0123456789abcdef-0123456789abcdef-01";
+        let carried = thread(Some("shop-17"), Some(trace), id, 0.0);
+        assert_eq!((&*carried.correlation_id, carried.traceparent.as_deref()), ("shop-17", Some(trace)));
+        for (correlation, traceparent) in [(None, None), (Some("two words"), Some("00-x-y-01")), (Some(""), Some(""))] {
+            let fresh = thread(correlation, traceparent, id, 0.0);
+            assert_eq!(*fresh.correlation_id, id.to_string());
+            assert!(fresh.traceparent.is_some_and(|trace| is_traceparent(&trace)));
+        }
+        assert!(!is_traceparent("00-00000000000000000000000000000000-0123456789abcdef-01"));
+    }
+}

@@ -1,0 +1,249 @@
+//! The doors of orders: place an order, look at it, ask for its cancellation.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State as Shared};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use events::{Fault, OrderId, OrderPlaced};
+use runtime::http::{Json, OpenApiRouter, Problem};
+use runtime::{Cause, Done, Door, Failure, Work};
+use serde::Serialize;
+use sqlx::PgPool;
+use utoipa_axum::routes;
+
+use crate::decide::Reply;
+use crate::placed::{Arrival, Placed};
+use crate::validate::LONGEST_ID;
+use crate::{Cancel, Input, NAME, Orders, handlers, store};
+
+use views::{CancelBody, OrderView, Taken};
+
+mod views;
+
+/// The longest reason of a cancellation, in characters.
+const LONGEST_REASON: usize = 500;
+
+/// What the doors lead to.
+#[derive(Clone)]
+pub(crate) struct Doors {
+    door: Door<Orders>,
+    pool: PgPool,
+    orders: Arc<Orders>,
+    api_client: Arc<str>,
+}
+
+impl Doors {
+    pub fn new(door: Door<Orders>, pool: PgPool, orders: Arc<Orders>, api_client: String) -> Self {
+        Self { door, pool, orders, api_client: api_client.into() }
+    }
+}
+
+/// The routes, with their documents.
+pub(crate) fn doors(doors: Doors) -> OpenApiRouter {
+    OpenApiRouter::new().routes(routes!(place)).routes(routes!(show)).routes(routes!(cancel)).with_state(doors)
+}
+
+/// Place an order.
+///
+/// It is validated, stored and answered at once; what becomes of it is told by events, and shown by `GET /orders/{id}`.
+/// The same order under the same `Idempotency-Key` gets the stored answer, whatever has become of it since.
+#[utoipa::path(
+    post, path = "/orders", tag = "orders", request_body = OrderPlaced,
+    params(
+        ("Idempotency-Key" = Option<String>, Header, description = "The order's reference: the same key and client is the same order. \
+            Up to 64 characters; default: `reference` of the body, else the order's id."),
+        ("X-Api-Client" = Option<String>, Header, description = "The order's source: keys of different clients do not meet. \
+            Up to 64 characters; default: `source` of the body, else `http`."),
+        ("X-Correlation-Id" = Option<String>, Header, description = "What the order is found again by in logs and events. \
+            Up to 128 visible ASCII characters; anything else is replaced by the order's id."),
+        ("traceparent" = Option<String>, Header, description = "W3C trace context to carry on."),
+    ),
+    responses(
+        (status = 202, description = "Accepted. With `Idempotency-Replayed: true` it is the stored answer to the same order.", body = Taken),
+        (status = 409, description = "Another order was placed under this key: `differences` names what differs, `order_id` the earlier one.", body = Problem),
+        (status = 422, description = "Invalid: `faults` lists everything that is wrong. Nothing is stored, and the key stays free.", body = Problem),
+        (status = 503, description = "Not done, or the answer was lost: ask again under the same key.", body = Problem),
+    )
+)]
+async fn place(
+    Shared(doors): Shared<Doors>,
+    headers: HeaderMap,
+    Json(order): Json<OrderPlaced>,
+) -> Result<Response, Problem> {
+    let text = |name| text(&headers, name);
+    let (key, client) = (text("idempotency-key")?, text("x-api-client")?);
+    let faults: Vec<Fault> = [
+        mismatch("reference", order.reference.as_deref(), "Idempotency-Key", key),
+        mismatch("source", order.source.as_deref(), "X-Api-Client", client),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    if !faults.is_empty() {
+        return Err(invalid(&faults));
+    }
+    let candidate = doors.orders.mint();
+    let (correlation, traceparent) = (headers.get("x-correlation-id"), headers.get("traceparent"));
+    let [correlation, traceparent] =
+        [correlation, traceparent].map(|value| value.and_then(|value| value.to_str().ok()));
+    let thread = handlers::thread(correlation, traceparent, candidate, doors.orders.trace_share);
+    let arrival = Arrival {
+        candidate,
+        source: client.unwrap_or(&doors.api_client).to_owned(),
+        reference: key.map_or_else(|| candidate.to_string(), ToOwned::to_owned),
+        thread: thread.clone(),
+    };
+    let placed = Placed::new(order, arrival);
+    let cause = Cause { thread: Some(thread), ..handlers::request(placed.placement) };
+    let done = doors.door.submit(Work { cause, input: Input::Placed(Box::new(placed)) }).await?;
+    answer(done)
+}
+
+/// What a decision means to who asked for it.
+fn answer(Done { reply, position }: Done<Reply>) -> Result<Response, Problem> {
+    match reply {
+        Reply::Placed { order_id, correlation_id, replayed } => {
+            let taken = Taken::of(order_id, &correlation_id, position);
+            let location = [(header::LOCATION, format!("/orders/{order_id}"))];
+            let mut response = (StatusCode::ACCEPTED, location, Json(taken)).into_response();
+            if replayed {
+                response.headers_mut().insert("idempotency-replayed", HeaderValue::from_static("true"));
+            }
+            Ok(response)
+        }
+        Reply::Asked { order_id, correlation_id } => {
+            Ok((StatusCode::ACCEPTED, Json(Taken::of(order_id, &correlation_id, position))).into_response())
+        }
+        Reply::Invalid(faults) => Err(invalid(&faults)),
+        Reply::Rejected { order_id, faults } => Err(invalid(&faults).with("order_id", order_id.to_string())),
+        Reply::Differs { order_id, differences } => {
+            Err(Problem::new(StatusCode::CONFLICT, "Another order under this key")
+                .detail(format!(
+                    "expected the same order again, or a key of its own for another order; {}",
+                    crate::difference::listed(&differences)
+                ))
+                .with("order_id", order_id.to_string())
+                .with("differences", json(&differences)))
+        }
+        Reply::Ended(state) => Err(Problem::new(StatusCode::CONFLICT, "Order has ended")
+            .detail(format!(
+                "expected an order that is under way, got one that is {}: it can't be cancelled any more",
+                state.as_str()
+            ))
+            .with("state", state.as_str())),
+        Reply::Unknown => Err(unknown()),
+        Reply::Nothing => Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "No answer")
+            .detail("the request was decided as an event: report this")),
+    }
+}
+
+/// Ask for the cancellation of an order.
+///
+/// It is asked for, not granted: only fulfillment knows whether the goods have left. The answer is the order's end.
+#[utoipa::path(
+    post, path = "/orders/{id}/cancel", tag = "orders", request_body = CancelBody,
+    params(("id" = String, Path, description = "The order's id.")),
+    responses(
+        (status = 202, description = "Asked for, now or before.", body = Taken),
+        (status = 404, description = "There is no such order.", body = Problem),
+        (status = 409, description = "The order has ended: `state` names how.", body = Problem),
+        (status = 422, description = "`requested_by` or `reason` is not as expected: `faults` says why.", body = Problem),
+        (status = 503, description = "Not done, or the answer was lost: ask again.", body = Problem),
+    )
+)]
+async fn cancel(
+    Shared(doors): Shared<Doors>,
+    Path(id): Path<String>,
+    Json(CancelBody { requested_by, reason }): Json<CancelBody>,
+) -> Result<Response, Problem> {
+    let order_id: OrderId = id.parse().map_err(|_| unknown())?;
+    let faults: Vec<Fault> =
+        [fault("/requested_by", &requested_by, 1, LONGEST_ID), fault("/reason", &reason, 0, LONGEST_REASON)]
+            .into_iter()
+            .flatten()
+            .collect();
+    if !faults.is_empty() {
+        return Err(invalid(&faults));
+    }
+    let input = Input::Cancel(Cancel { order_id, requested_by, reason });
+    let done = doors.door.submit(Work { cause: Cause::door(NAME, &format!("{order_id}/cancel")), input }).await?;
+    answer(done)
+}
+
+/// Show an order.
+#[utoipa::path(
+    get, path = "/orders/{id}", tag = "orders",
+    params(("id" = String, Path, description = "The order's id.")),
+    responses(
+        (status = 200, description = "The order, as far as it has come.", body = OrderView),
+        (status = 404, description = "There is no such order.", body = Problem),
+        (status = 503, description = "The database does not answer: ask again.", body = Problem),
+    )
+)]
+async fn show(Shared(doors): Shared<Doors>, Path(id): Path<String>) -> Result<Json<OrderView>, Problem> {
+    let order_id: OrderId = id.parse().map_err(|_| unknown())?;
+    let order = store::find(&doors.pool, order_id.as_uuid()).await.map_err(unread)?;
+    order.map(|order| Json(order.into())).ok_or_else(unknown)
+}
+
+/// A failed read at the door: the database's own, or a stored value that this version can't read.
+fn unread(failure: Failure) -> Problem {
+    match failure {
+        Failure::Database(error) => error.into(),
+        Failure::LostRace { .. } | Failure::Stored { .. } | Failure::Unsendable(_) => {
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "Unreadable order").detail(failure.to_string())
+        }
+    }
+}
+
+fn unknown() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "Unknown order")
+        .detail("expected the id of an order that was accepted or rejected here, as POST /orders answered it")
+}
+
+fn invalid(faults: &[Fault]) -> Problem {
+    let list: Vec<String> = faults.iter().take(5).map(|fault| format!("{}: {}", fault.field, fault.detail)).collect();
+    let more =
+        if faults.len() > list.len() { format!("; and {} more", faults.len() - list.len()) } else { String::new() };
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid request")
+        .detail(format!("{}{more}", list.join("; ")))
+        .with("faults", json(&faults))
+}
+
+/// A member of a problem.
+fn json<T: Serialize>(value: &T) -> serde_json::Value {
+    serde_json::to_value(value).unwrap_or_default()
+}
+
+/// A header that has to be readable.
+fn text<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>, Problem> {
+    let Some(value) = headers.get(name) else { return Ok(None) };
+    value.to_str().map(Some).map_err(|_| {
+        Problem::new(StatusCode::BAD_REQUEST, "Unreadable header")
+            .detail(format!("expected visible ASCII characters in {name}, got others"))
+    })
+}
+
+/// Body and header must not disagree: nobody could tell which of them the caller will repeat.
+fn mismatch(field: &str, in_body: Option<&str>, header: &str, in_header: Option<&str>) -> Option<Fault> {
+    let (in_body, in_header) = (in_body?, in_header?);
+    let detail = format!(
+        "expected the same as in the header {header}, or only one of the two, got {in_header:?} there: drop one"
+    );
+    (in_body != in_header).then(|| Fault { field: format!("/{field}"), code: "mismatch".into(), detail })
+}
+
+fn fault(field: &str, text: &str, least: usize, most: usize) -> Option<Fault> {
+    let length = text.chars().count();
+    let (code, detail) = if length < least || (least > 0 && text.trim().is_empty()) {
+        ("required", format!("expected {least} to {most} characters, got nothing"))
+    } else if length > most {
+        ("too_long", format!("expected at most {most} characters, got {length}"))
+    } else if text.contains(char::is_control) {
+        ("control_character", "expected printable characters only, got a control character: remove it".to_owned())
+    } else {
+        return None;
+    };
+    Some(Fault { field: field.to_owned(), code: code.into(), detail })
+}

@@ -1,0 +1,134 @@
+//! What the doors of orders take and show.
+
+use events::{Cancellation, Fault, Line, OrderId, Reason, ShippedLine, UnshippedLine};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::order::{Asked, Order, State};
+
+/// The answer to what was taken on: its outcome is told by events.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Taken {
+    /// The order's id.
+    order_id: String,
+    /// What everything that happens to the order is found again by.
+    correlation_id: String,
+    /// Where in the outbox this was said: a read model that has come so far (`ce_sequence`) shows it. Absent if nothing new was said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    position: Option<String>,
+}
+
+impl Taken {
+    pub fn of(order_id: OrderId, correlation_id: &str, position: Option<i64>) -> Self {
+        let position = position.map(|position| format!("{position:020}"));
+        Self { order_id: order_id.to_string(), correlation_id: correlation_id.to_owned(), position }
+    }
+}
+
+/// What is asked of a cancellation.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(super) struct CancelBody {
+    /// Who asks, as a role or an account's id such as `customer` or `support:17`; no personal data. Up to 64 characters.
+    pub requested_by: String,
+    /// Why, for people; no personal data. Up to 500 characters.
+    #[serde(default)]
+    pub reason: String,
+}
+
+/// An order, as far as it has come. All amounts are in minor units of `currency`.
+#[derive(Serialize, ToSchema)]
+pub(super) struct OrderView {
+    /// Its id.
+    order_id: String,
+    /// Which system placed it.
+    source: String,
+    /// That system's own id of it.
+    reference: String,
+    /// Where it stands.
+    state: State,
+    /// What everything that happens to it is found again by.
+    correlation_id: String,
+    /// When it was accepted or rejected, as RFC 3339.
+    placed_at: String,
+    /// When it ended; absent while it is under way.
+    ended_at: Option<String>,
+    /// What it was accepted with; absent if it was rejected.
+    terms: Option<TermsView>,
+    /// Why it was rejected; empty if it was not.
+    faults: Vec<Fault>,
+    /// Who asked for its cancellation, and why; absent if nobody did.
+    cancellation_asked: Option<Asked>,
+    /// How it ended; absent while it is under way, and if it was rejected.
+    end: Option<EndView>,
+}
+
+/// What an order was accepted with.
+#[derive(Serialize, ToSchema)]
+pub(super) struct TermsView {
+    /// The shop's id of the customer.
+    customer_id: String,
+    /// ISO 4217 code of all amounts.
+    currency: String,
+    /// The lines; their all-inclusive amounts sum up to `total`.
+    lines: Vec<Line>,
+    /// Sum of quantity times unit price.
+    subtotal: i64,
+    /// Cost of shipping.
+    shipping: i64,
+    /// Discount, as a positive number.
+    discount: i64,
+    /// Tax.
+    tax: i64,
+    /// What is to be paid.
+    total: i64,
+}
+
+/// How an order ended.
+#[derive(Serialize, ToSchema)]
+pub(super) struct EndView {
+    /// The value of what shipped: charged, and not given back.
+    charged: i64,
+    /// The lines that shipped.
+    shipped: Vec<ShippedLine>,
+    /// The lines that did not, with why.
+    unshipped: Vec<UnshippedLine>,
+    /// Why it did not ship in full; absent if it did.
+    reason: Option<Reason>,
+    /// Of a completed order: whether a wish to cancel it was met; `none`, `in_part` or `too_late`.
+    cancellation: Option<Cancellation>,
+}
+
+impl From<Order> for OrderView {
+    fn from(order: Order) -> Self {
+        let terms = order.details.terms.map(|terms| TermsView {
+            customer_id: terms.customer_id.0,
+            currency: terms.currency.to_string(),
+            lines: terms.lines,
+            subtotal: terms.subtotal,
+            shipping: terms.shipping,
+            discount: terms.discount,
+            tax: terms.tax,
+            total: terms.total,
+        });
+        let end = order.ending.map(|ending| EndView {
+            charged: ending.charged,
+            shipped: ending.shipped,
+            unshipped: ending.unshipped,
+            reason: ending.reason,
+            cancellation: ending.cancellation,
+        });
+        Self {
+            order_id: order.order_id.to_string(),
+            source: order.source,
+            reference: order.reference,
+            state: order.state,
+            correlation_id: order.details.thread.correlation_id.to_string(),
+            placed_at: order.placed_at.to_string(),
+            ended_at: order.ended_at.map(|time| time.to_string()),
+            terms,
+            faults: order.details.faults,
+            cancellation_asked: order.asked,
+            end,
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Each format, each way to be none of them.
+
+use runtime::Headers;
+use serde_json::json;
+
+use super::*;
+use crate::decide::tests::{arrival, order};
+use crate::placed::Placed;
+
+fn codec() -> Codec {
+    Codec::of_catalogue().unwrap()
+}
+
+fn message(headers: &[(&str, &str)], payload: impl Into<Vec<u8>>) -> Message {
+    let mut all = Headers::default();
+    headers.iter().for_each(|(name, value)| all.push(name, value));
+    let payload = Some(payload.into());
+    Message { topic: OrderPlaced::TOPIC, partition: 2, offset: 7, timestamp_ms: None, key: None, headers: all, payload }
+}
+
+fn plain() -> Vec<u8> {
+    serde_json::to_vec(&order()).unwrap()
+}
+
+fn structured() -> serde_json::Value {
+    json!({
+        "specversion": "1.0", "id": "e-1", "source": "/shop", "type": OrderPlaced::TYPE, "time": "2026-01-01T00:00:00Z",
+        "correlationid": "shop-17", "data": order(),
+    })
+}
+
+#[test]
+fn the_same_order_in_each_format_is_the_same_order() {
+    let avro = codec().encode(&order()).unwrap();
+    let json_event = structured().to_string();
+    let bare = |payload: Vec<u8>| read(&message(&[], payload), &codec()).unwrap().order;
+    let placed = [bare(avro.clone()), bare(plain()), bare(json_event.clone().into())];
+    let digests = placed.map(|order| Placed::new(order, arrival(1)).body.digest);
+    assert_eq!(digests, [digests[0]; 3]);
+    for (content_type, payload) in [
+        ("avro/binary", avro),
+        ("application/json", plain()),
+        ("application/cloudevents+json; charset=utf-8", json_event.into()),
+        ("text/plain", [b" \n".to_vec(), plain(), b"\n".to_vec()].concat()),
+    ] {
+        assert_eq!(read(&message(&[("content-type", content_type)], payload), &codec()).unwrap().order, order());
+    }
+}
+
+#[test]
+fn headers_say_where_an_order_comes_from_and_a_structured_event_says_it_better() {
+    let headers = [("ce_id", "h-1"), ("ce_source", "/header"), ("ce_correlationid", "c"), ("traceparent", "t")];
+    let letter = read(&message(&headers, plain()), &codec()).unwrap();
+    let said = |letter: &Letter| {
+        [&letter.id, &letter.source, &letter.correlation, &letter.traceparent].map(|one| one.clone().unwrap())
+    };
+    assert_eq!(said(&letter), ["h-1", "/header", "c", "t"]);
+    let letter = read(&message(&headers, structured().to_string()), &codec()).unwrap();
+    assert_eq!(said(&letter), ["e-1", "/shop", "shop-17", "t"]);
+}
+
+#[test]
+fn a_line_typed_into_a_console_tool_is_an_order_however_little_it_says() {
+    let letter = read(&message(&[], "{}"), &codec()).unwrap();
+    assert_eq!(letter, Letter::default());
+}
+
+#[test]
+fn what_is_no_order_is_unreadable_and_the_message_says_why() {
+    let mut other_type = structured();
+    other_type["type"] = "quadrille.orders.OrderAccepted".into();
+    let mut without_data = structured();
+    without_data["data"] = serde_json::Value::Null;
+    let mut version_2 = structured();
+    version_2["specversion"] = "2.0".into();
+    let header = ("ce_type", "quadrille.orders.OrderFailed");
+    let other_event = codec().encode(&events::ShipmentDelivered {
+        order_id: arrival(1).candidate,
+        shipment_id: events::ShipmentId(arrival(2).candidate.as_uuid()),
+        delivered_at: events::Timestamp::from_millis(0),
+    });
+    for (headers, payload, why) in [
+        (vec![], b"hello".to_vec(), "0x68"),
+        (vec![], Vec::new(), "no value"),
+        (vec![], b"{\"lines\": 3}".to_vec(), "expected a sequence"),
+        (vec![], b"{".to_vec(), "EOF"),
+        (vec![("content-type", "application/json")], b"[]".to_vec(), "one JSON object"),
+        (vec![("content-type", "avro/binary")], plain(), "registry framing"),
+        (vec![header], plain(), "OrderFailed"),
+        (vec![], other_type.to_string().into(), "OrderAccepted"),
+        (vec![], without_data.to_string().into(), "data"),
+        (vec![], version_2.to_string().into(), "2.0"),
+        (vec![], other_event.unwrap(), "ShipmentDelivered"),
+        (vec![], vec![0, 0, 0, 255, 255, 1], "schema id"),
+    ] {
+        let Unreadable(text) = read(&message(&headers, payload), &codec()).unwrap_err();
+        assert!(text.contains(why) && text.contains("order-placed/2@7"), "{why}: {text}");
+    }
+}
+
+#[test]
+fn an_unreadable_order_is_reported_without_its_texts() {
+    let Unreadable(text) = read(&message(&[], "{\"customer\": \"Ada Secret\"}"), &codec()).unwrap_err();
+    assert!(text.contains("expected struct Customer") && !text.contains("Secret"), "{text}");
+}

@@ -1,0 +1,178 @@
+//! Orders: accepts or rejects what was placed, asks for cancellation, and ends the order when inventory has spoken last.
+//!
+//! Hears `OrderPlaced` (the public front door, in several formats), `StockRejected`, `StockReleased` and `StockCommitted`;
+//! its doors take `POST /orders`, `GET /orders/{id}` and `POST /orders/{id}/cancel`.
+//! Says `OrderAccepted`, `OrderRejected`, `OrderCancellationRequested`, `OrderCompleted`, `OrderCancelled` and `OrderFailed`.
+//!
+//! An order's identity is (source, reference): the same order placed again gets the stored answer, and another one under the
+//! same identity is a conflict that names the difference.
+
+pub mod decide;
+pub mod difference;
+mod handlers;
+mod http;
+pub mod intake;
+pub mod order;
+pub mod placed;
+mod store;
+pub mod validate;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use events::{
+    Event, OrderAccepted, OrderCancellationRequested, OrderCancelled, OrderCompleted, OrderFailed, OrderId,
+    OrderPlaced, OrderRejected, StockCommitted, StockRejected, StockReleased, Timestamp,
+};
+use runtime::{Clock, Codec, Conflict, Consumer, Effects, Failure, Host, Message, Timer, Unreadable, Work};
+use serde::Deserialize;
+use sqlx::PgConnection;
+
+pub use decide::Reply;
+pub use order::{Order, State, World};
+pub use placed::{Arrival, Placed};
+
+/// The consumer's name: its group, its schema, its source.
+pub const NAME: &str = "orders";
+
+/// What can be set, as `QUADRILLE_ORDERS__<FIELD>` or under `[orders]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default)]
+pub struct Settings {
+    /// The source of orders placed over HTTP by a caller that sends no `X-Api-Client`.
+    pub api_client: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { api_client: "http".into() }
+    }
+}
+
+/// The consumer.
+#[derive(Clone, Debug)]
+pub struct Orders {
+    clock: Clock,
+    trace_share: f64,
+}
+
+impl Orders {
+    /// A consumer that mints ids by this clock and has this share of the traces that begin here recorded, from 0 to 1.
+    pub fn new(clock: Clock, trace_share: f64) -> Self {
+        Self { clock, trace_share }
+    }
+
+    /// The id that an order which comes in now gets, if it is new.
+    pub(crate) fn mint(&self) -> OrderId {
+        OrderId(self.clock.mint())
+    }
+}
+
+/// What is decided about.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// An order was placed, through the topic or the door.
+    Placed(Box<Placed>),
+    /// Someone asks for an order to be cancelled.
+    Cancel(Cancel),
+    /// Stock does not suffice.
+    StockRejected(StockRejected),
+    /// Reserved units were given back; perhaps inventory's last word.
+    StockReleased(StockReleased),
+    /// Units have left; perhaps inventory's last word.
+    StockCommitted(StockCommitted),
+    /// A timer that is due: this version arms none.
+    UnknownTimer(Timer),
+}
+
+/// A request to cancel an order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cancel {
+    /// Which order.
+    pub order_id: OrderId,
+    /// Who asks, as a role or an account's id; no personal data.
+    pub requested_by: String,
+    /// Why, for people; may be empty.
+    pub reason: String,
+}
+
+impl Consumer for Orders {
+    const NAME: &'static str = NAME;
+    type Input = Input;
+    type World = World;
+    type Reply = Reply;
+    type Call = Infallible;
+
+    fn hears() -> Vec<&'static str> {
+        vec![OrderPlaced::TYPE, StockRejected::TYPE, StockReleased::TYPE, StockCommitted::TYPE]
+    }
+
+    fn untyped() -> Vec<&'static str> {
+        vec![OrderPlaced::TOPIC]
+    }
+
+    fn migrations() -> sqlx::migrate::Migrator {
+        migrations()
+    }
+
+    fn says() -> Vec<&'static str> {
+        vec![
+            OrderAccepted::TYPE,
+            OrderRejected::TYPE,
+            OrderCancellationRequested::TYPE,
+            OrderCompleted::TYPE,
+            OrderCancelled::TYPE,
+            OrderFailed::TYPE,
+        ]
+    }
+
+    fn hear(&self, message: &Message, codec: &Codec) -> Result<Work<Input>, Unreadable> {
+        handlers::hear(message, codec, self.mint(), self.trace_share)
+    }
+
+    fn due(&self, timer: &Timer) -> Input {
+        Input::UnknownTimer(timer.clone())
+    }
+
+    async fn load(&self, db: &mut PgConnection, batch: &[&Work<Input>], _now: Timestamp) -> Result<World, Failure> {
+        let (orders, placements) = handlers::wanted(batch);
+        store::lock(db, &orders, &placements).await
+    }
+
+    fn decide(
+        &self,
+        world: &mut World,
+        work: &Work<Input>,
+        now: Timestamp,
+        effects: &mut Effects<'_, Infallible>,
+    ) -> Result<Reply, Conflict> {
+        handlers::decide(world, &work.input, now, effects)
+    }
+
+    async fn save(&self, db: &mut PgConnection, world: World, _now: Timestamp) -> Result<(), Failure> {
+        let (new, changed) = world.into_changes();
+        store::update(db, &changed).await?;
+        store::insert(db, &new).await
+    }
+
+    async fn call(&self, call: Infallible) -> Option<Work<Input>> {
+        match call {}
+    }
+}
+
+/// The migrations of the schema `orders`.
+pub fn migrations() -> sqlx::migrate::Migrator {
+    sqlx::migrate!("../../migrations/orders")
+}
+
+/// Starts the consumer in this host.
+///
+/// # Errors
+/// When a setting does not fit, or something that it needs is missing; the message says what to run.
+pub async fn start(host: &Host) -> anyhow::Result<()> {
+    let settings: Settings = host.settings().section(NAME)?;
+    let orders = Arc::new(Orders::new(host.clock().clone(), host.settings().common().trace_share));
+    let pool = host.pool::<Orders>()?;
+    let at_the_door = Arc::clone(&orders);
+    host.start(orders, move |door| http::doors(http::Doors::new(door, pool, at_the_door, settings.api_client))).await
+}

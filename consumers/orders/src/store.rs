@@ -1,0 +1,154 @@
+//! All SQL of orders. Rows that exist are locked by order_id, then new rows are inserted by placement, so that no two
+//! transactions wait for each other in a circle.
+
+use std::sync::Arc;
+
+use events::OrderId;
+use runtime::Failure;
+use runtime::sql::At;
+use serde::Serialize;
+use sqlx::postgres::PgRow;
+use sqlx::types::Json;
+use sqlx::{PgConnection, PgPool, Row};
+use uuid::Uuid;
+
+use crate::order::{Body, Order, Slot, State, World};
+
+const TABLE: &str = "orders.order";
+
+/// Locks and reads the orders with these ids or placed under these keys. Both lists are sorted by the statement, not by the caller.
+pub(crate) async fn lock(db: &mut PgConnection, orders: &[Uuid], placements: &[Uuid]) -> Result<World, Failure> {
+    let rows = sqlx::query(
+        "select order_id, placement, source, reference, state, version, placed_at, ended_at, details, asked, ending, body_digest,
+                case when placement = any($2) then body::text end as body
+           from orders.\"order\"
+          where order_id = any($1) or placement = any($2)
+          order by order_id
+            for no key update",
+    )
+    .bind(orders)
+    .bind(placements)
+    .fetch_all(db)
+    .await?;
+    let mut world = World::default();
+    for row in &rows {
+        world.loaded(order(row)?, row.try_get("version")?);
+    }
+    Ok(world)
+}
+
+/// Reads one order for who asks at the door; without its body, which nobody gets to see.
+pub(crate) async fn find(pool: &PgPool, order_id: Uuid) -> Result<Option<Order>, Failure> {
+    let row = sqlx::query(
+        "select order_id, placement, source, reference, state, placed_at, ended_at, details, asked, ending, body_digest,
+                null::text as body
+           from orders.\"order\"
+          where order_id = $1",
+    )
+    .bind(order_id)
+    .fetch_optional(pool)
+    .await?;
+    row.as_ref().map(order).transpose()
+}
+
+fn order(row: &PgRow) -> Result<Order, Failure> {
+    let order_id = OrderId(row.try_get("order_id")?);
+    Ok(Order {
+        order_id,
+        placement: row.try_get("placement")?,
+        source: row.try_get("source")?,
+        reference: row.try_get("reference")?,
+        state: state(order_id, row.try_get("state")?)?,
+        details: row.try_get::<Json<_>, _>("details")?.0,
+        asked: row.try_get::<Option<Json<_>>, _>("asked")?.map(|Json(asked)| asked),
+        ending: row.try_get::<Option<Json<_>>, _>("ending")?.map(|Json(ending)| ending),
+        body: Body {
+            digest: row.try_get("body_digest")?,
+            text: row.try_get::<Option<String>, _>("body")?.map(Arc::from),
+        },
+        placed_at: row.try_get::<At, _>("placed_at")?.0,
+        ended_at: row.try_get::<Option<At>, _>("ended_at")?.map(|At(time)| time),
+    })
+}
+
+fn state(order_id: OrderId, text: String) -> Result<State, Failure> {
+    serde_json::from_value(text.into())
+        .map_err(|source| Failure::Stored { what: format!("{TABLE}, order {order_id}, column state"), source })
+}
+
+/// Writes new orders, sorted by placement. One that another instance wrote first, under its id or its key, is a lost race.
+pub(crate) async fn insert(db: &mut PgConnection, new: &[Slot]) -> Result<(), Failure> {
+    if new.is_empty() {
+        return Ok(());
+    }
+    let done = sqlx::query(
+        "insert into orders.\"order\" (order_id, placement, source, reference, state, version, currency, total, charged,
+                                       placed_at, ended_at, details, asked, ending, body_digest, body)
+         select order_id, placement, source, reference, state, 1, currency, total, charged,
+                placed_at, ended_at, details::jsonb, asked::jsonb, ending::jsonb, body_digest, body::json
+           from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::bigint[],
+                       $9::timestamptz[], $10::timestamptz[], $11::text[], $12::text[], $13::text[], $14::uuid[], $15::text[])
+                as new (order_id, placement, source, reference, state, currency, total, charged,
+                        placed_at, ended_at, details, asked, ending, body_digest, body)
+          order by placement
+             on conflict do nothing",
+    )
+    .bind(each(new, |slot| slot.order.order_id.as_uuid()))
+    .bind(each(new, |slot| slot.order.placement))
+    .bind(each(new, |slot| slot.order.source.clone()))
+    .bind(each(new, |slot| slot.order.reference.clone()))
+    .bind(each(new, |slot| slot.order.state.as_str()))
+    .bind(each(new, |slot| slot.order.details.terms.as_ref().map(|terms| terms.currency.to_string())))
+    .bind(each(new, |slot| slot.order.details.terms.as_ref().map(|terms| terms.total)))
+    .bind(each(new, |slot| slot.order.ending.as_ref().map(|ending| ending.charged)))
+    .bind(each(new, |slot| At(slot.order.placed_at)))
+    .bind(each(new, |slot| slot.order.ended_at.map(At)))
+    .bind(json(new, |slot| Some(&slot.order.details))?)
+    .bind(json(new, |slot| slot.order.asked.as_ref())?)
+    .bind(json(new, |slot| slot.order.ending.as_ref())?)
+    .bind(each(new, |slot| slot.order.body.digest))
+    .bind(each(new, |slot| slot.order.body.text.as_deref().map(ToOwned::to_owned)))
+    .execute(db)
+    .await?;
+    complete(done.rows_affected(), new)
+}
+
+/// Writes what changed of orders that exist, sorted by id. What they were placed with never changes and is not written again.
+pub(crate) async fn update(db: &mut PgConnection, changed: &[Slot]) -> Result<(), Failure> {
+    if changed.is_empty() {
+        return Ok(());
+    }
+    let done = sqlx::query(
+        "update orders.\"order\" as stored
+            set state = new.state, version = stored.version + 1, charged = new.charged, ended_at = new.ended_at,
+                asked = new.asked::jsonb, ending = new.ending::jsonb
+           from unnest($1::uuid[], $2::bigint[], $3::text[], $4::bigint[], $5::timestamptz[], $6::text[], $7::text[])
+                as new (order_id, version, state, charged, ended_at, asked, ending)
+          where stored.order_id = new.order_id and stored.version = new.version",
+    )
+    .bind(each(changed, |slot| slot.order.order_id.as_uuid()))
+    .bind(each(changed, |slot| slot.stored.unwrap_or_default()))
+    .bind(each(changed, |slot| slot.order.state.as_str()))
+    .bind(each(changed, |slot| slot.order.ending.as_ref().map(|ending| ending.charged)))
+    .bind(each(changed, |slot| slot.order.ended_at.map(At)))
+    .bind(json(changed, |slot| slot.order.asked.as_ref())?)
+    .bind(json(changed, |slot| slot.order.ending.as_ref())?)
+    .execute(db)
+    .await?;
+    complete(done.rows_affected(), changed)
+}
+
+fn each<T>(slots: &[Slot], column: impl Fn(&Slot) -> T) -> Vec<T> {
+    slots.iter().map(column).collect()
+}
+
+/// A column of JSON texts.
+fn json<T: Serialize>(slots: &[Slot], column: impl Fn(&Slot) -> Option<&T>) -> Result<Vec<Option<String>>, Failure> {
+    let text = |slot| column(slot).map(serde_json::to_string).transpose();
+    slots.iter().map(text).collect::<Result<_, _>>().map_err(|source| Failure::Stored { what: TABLE.into(), source })
+}
+
+fn complete(saved: u64, decided: &[Slot]) -> Result<(), Failure> {
+    let decided = decided.len() as u64;
+    if saved == decided { Ok(()) } else { Err(Failure::LostRace { table: TABLE, saved, decided }) }
+}

@@ -1,0 +1,164 @@
+//! Catching up: everything between the cursors of some shards and one fixed snapshot, by pages, in short statements and little memory.
+//! The way into the steady state, and the way through a backlog.
+
+use events::Timestamp;
+use futures_util::TryStreamExt as _;
+use futures_util::stream::BoxStream;
+use sqlx::postgres::PgRow;
+use sqlx::{AssertSqlSafe, PgConnection, Row as _};
+
+use super::error::RelayError;
+use super::session::Cursor;
+use super::snapshot::Snapshot;
+use super::statements::{EXTENT, PAGE, WINDOW};
+
+/// Positions whose transactions are held in memory at once: 24 bytes each at most.
+const WINDOW_POSITIONS: i64 = 250_000;
+
+/// Rows of one transaction in one shard, within the window.
+#[derive(Clone, Copy, Debug)]
+struct Told {
+    xid: u64,
+    /// First and last position, counted from the window's start.
+    first: u32,
+    last: u32,
+    slot: i16,
+    shard: i16,
+}
+
+/// What is left to publish up to a target snapshot.
+#[derive(Debug)]
+pub(super) struct CatchUp {
+    /// The snapshot that is reached in the end.
+    pub target: Snapshot,
+    /// Everything committed before this moment is visible in the target.
+    pub taken: Timestamp,
+    /// Rows that wait, about.
+    pub waiting: i64,
+    from: Vec<Cursor>,
+    last_position: i64,
+    /// Everything before this position was handed out.
+    position: i64,
+    window: Vec<Told>,
+    window_start: i64,
+    window_end: i64,
+    /// Transactions of the window before this one have no rows left.
+    started: usize,
+    /// Of those that were begun, the ones that reach beyond the page.
+    open: Vec<Told>,
+}
+
+/// The next page: which transactions, from which positions, before which.
+#[derive(Debug, Default)]
+pub(super) struct Page {
+    slots: Vec<i16>,
+    shards: Vec<i16>,
+    xids: Vec<String>,
+    firsts: Vec<i64>,
+    /// Rows at this position and later are on later pages.
+    pub end: i64,
+}
+
+impl CatchUp {
+    /// Sees what waits between the cursors and the target.
+    pub async fn begin(db: &mut PgConnection, from: Vec<Cursor>, target: Snapshot, taken: Timestamp) -> Result<Self, RelayError> {
+        let (mut waiting, mut first, mut last) = (0, i64::MAX, i64::MIN);
+        let text = target.to_string();
+        for cursor in &from {
+            let row = bind_cursor(sqlx::query(AssertSqlSafe(EXTENT.as_str())), cursor, &text).fetch_one(&mut *db).await?;
+            waiting += row.try_get::<i64, _>(0)?;
+            first = first.min(row.try_get::<Option<i64>, _>(1)?.unwrap_or(i64::MAX));
+            last = last.max(row.try_get::<Option<i64>, _>(2)?.unwrap_or(i64::MIN));
+        }
+        let window = Vec::new();
+        let (window_start, window_end) = (first, first);
+        Ok(Self { target, taken, waiting, from, last_position: last, position: first, window, window_start, window_end, started: 0, open: Vec::new() })
+    }
+
+    /// The next page of about `rows` rows; none when the target is reached.
+    pub async fn next_page(&mut self, db: &mut PgConnection, rows: u32) -> Result<Option<Page>, RelayError> {
+        loop {
+            if self.position > self.last_position {
+                return Ok(None);
+            }
+            if self.position >= self.window_end {
+                self.load_window(db).await?;
+            }
+            if let Some(page) = self.cut_page(rows) {
+                return Ok(Some(page));
+            }
+        }
+    }
+
+    async fn load_window(&mut self, db: &mut PgConnection) -> Result<(), RelayError> {
+        self.window_start = self.position;
+        self.window_end = self.position.saturating_add(WINDOW_POSITIONS);
+        self.window.clear();
+        self.started = 0;
+        self.open.clear();
+        let target = self.target.to_string();
+        for cursor in &self.from {
+            let query = bind_cursor(sqlx::query(AssertSqlSafe(WINDOW.as_str())), cursor, &target);
+            let mut rows = query.bind(self.window_start).bind(self.window_end).fetch(&mut *db);
+            while let Some(row) = rows.try_next().await? {
+                let position = |column: usize| -> Result<u32, sqlx::Error> { Ok((row.try_get::<i64, _>(column)? - self.window_start) as u32) };
+                let xid = row.try_get_raw(1)?.as_bytes().ok().and_then(|bytes| bytes.try_into().ok()).map(u64::from_be_bytes);
+                let xid = xid.ok_or_else(|| sqlx::Error::ColumnNotFound("xid".into()))?;
+                self.window.push(Told { xid, first: position(2)?, last: position(3)?, slot: row.try_get(0)?, shard: cursor.shard });
+            }
+        }
+        self.window.sort_unstable_by_key(|told| told.first);
+        Ok(())
+    }
+
+    /// Cuts a page from the window; none when the window has no rows left.
+    fn cut_page(&mut self, rows: u32) -> Option<Page> {
+        let next = self.open.iter().map(|told| told.first).chain(self.window.get(self.started).map(|told| told.first)).min();
+        let Some(start) = next else {
+            self.position = self.window_end;
+            return None;
+        };
+        let end = start.saturating_add(rows).min((self.window_end - self.window_start) as u32);
+        let mut page = Page { end: self.window_start + i64::from(end), ..Page::default() };
+        let opened = self.window[self.started..].partition_point(|told| told.first < end);
+        let begun = std::mem::take(&mut self.open).into_iter().chain(self.window[self.started..self.started + opened].iter().copied());
+        for told in begun {
+            if told.first < end {
+                page.slots.push(told.slot);
+                page.shards.push(told.shard);
+                page.xids.push(told.xid.to_string());
+                page.firsts.push(self.window_start + i64::from(told.first));
+            }
+            if told.last >= end {
+                self.open.push(Told { first: told.first.max(end), ..told });
+            }
+        }
+        self.started += opened;
+        self.position = page.end;
+        Some(page)
+    }
+}
+
+impl Page {
+    /// The page's rows, by position.
+    pub fn rows(self, db: &mut PgConnection) -> BoxStream<'_, Result<PgRow, sqlx::Error>> {
+        sqlx::query(PAGE).bind(self.slots).bind(self.shards).bind(self.xids).bind(self.firsts).bind(self.end).fetch(db)
+    }
+}
+
+type Query<'q> = sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments>;
+
+/// Binds $1 to $6 of the statements about what waits.
+fn bind_cursor<'q>(query: Query<'q>, cursor: &Cursor, target: &str) -> Query<'q> {
+    let (ahead, ahead_seq) = match &cursor.ahead {
+        Some((ahead, seq)) => (ahead.to_string(), *seq),
+        None => (Snapshot::start().to_string(), 0),
+    };
+    query
+        .bind(cursor.shard)
+        .bind(cursor.snapshot.xmax().to_string())
+        .bind(cursor.snapshot.in_progress().iter().map(u64::to_string).collect::<Vec<_>>())
+        .bind(ahead)
+        .bind(ahead_seq)
+        .bind(target.to_owned())
+}

@@ -1,0 +1,201 @@
+//! From rows to acknowledged batches: what was read is given to Kafka, and the batches whose every row was taken, or set aside, are handed back in order.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use events::Timestamp;
+use rdkafka::error::KafkaError;
+use rdkafka::message::OwnedHeaders;
+
+use super::error::RelayError;
+use super::publisher::{ANNOUNCEMENT, Fault, Outgoing, Publisher, Refused, fault};
+use super::record::{Place, Record};
+use super::settings::RelaySettings;
+use super::snapshot::Snapshot;
+use super::topics::Topics;
+
+/// How far the shards are published once a batch is done.
+#[derive(Clone, Debug)]
+pub(super) enum Position {
+    /// Everything that this snapshot sees.
+    Reached(Snapshot),
+    /// Of what this snapshot sees, everything up to the position.
+    Ahead(Snapshot, i64),
+}
+
+/// Rows that were read together.
+pub(super) struct Batch {
+    number: u32,
+    places: Vec<Place>,
+    /// Rows that Kafka will not take, and why.
+    pub refused: Vec<(Place, String)>,
+    pub position: Position,
+    /// Everything committed before this moment is published when the batch is done, if its position is a reached one.
+    pub taken: Timestamp,
+    pub last_seq: i64,
+}
+
+impl Batch {
+    /// Rows in it.
+    pub fn len(&self) -> usize {
+        self.places.len()
+    }
+}
+
+/// The way out of the relay.
+pub(super) struct Outbound {
+    publisher: Publisher,
+    topics: Topics,
+    in_flight: VecDeque<Batch>,
+    next_number: u32,
+    /// Average size of a row, of which pages are cut.
+    row_bytes: f64,
+}
+
+impl Outbound {
+    pub fn new(settings: &RelaySettings) -> Result<Self, RelayError> {
+        let topics = Topics::new(&settings.topic_prefix, settings.topic_grace);
+        Ok(Self { publisher: Publisher::new(&settings.kafka)?, topics, in_flight: VecDeque::new(), next_number: 0, row_bytes: 1_000.0 })
+    }
+
+    /// A batch to be filled.
+    pub fn open(&mut self, position: Position, taken: Timestamp) -> Batch {
+        let number = self.next_number;
+        self.next_number = (self.next_number + 1) % ANNOUNCEMENT;
+        self.publisher.open(number);
+        Batch { number, places: Vec::new(), refused: Vec::new(), position, taken, last_seq: 0 }
+    }
+
+    /// Gives a row to Kafka as part of a batch. A row that Kafka can't take is noted in the batch.
+    pub async fn give(&mut self, batch: &mut Batch, record: &Record<'_>) -> Result<(), RelayError> {
+        self.topics.learn(record.topic, &self.publisher).await?;
+        self.row_bytes += (record.size() as f64 - self.row_bytes) / 256.0;
+        let row = batch.places.len() as u32;
+        batch.places.push(record.place);
+        batch.last_seq = batch.last_seq.max(record.place.seq);
+        let topic = match self.topics.full_name(record.topic) {
+            Ok(topic) => topic,
+            Err(reason) => {
+                batch.refused.push((record.place, reason.to_owned()));
+                return Ok(());
+            }
+        };
+        let headers = match record.kafka_headers() {
+            Ok(headers) => headers,
+            Err(reason) => {
+                batch.refused.push((record.place, reason));
+                return Ok(());
+            }
+        };
+        let outgoing = Outgoing { topic, key: record.key, headers, payload: record.payload };
+        match self.publisher.give(batch.number, row, outgoing).await {
+            Ok(()) => Ok(()),
+            Err(error) if fault(&error) == Fault::Connection => Err(undelivered(1, &error)),
+            Err(error) => {
+                batch.refused.push((record.place, error.to_string()));
+                Ok(())
+            }
+        }
+    }
+
+    /// The batch is complete; its turn to be done comes after those before it.
+    pub fn seal(&mut self, batch: Batch) {
+        self.publisher.seal(batch.number);
+        self.in_flight.push_back(batch);
+    }
+
+    /// Nothing more is to be read up to this snapshot: it is reached when the newest batch is done. Says whether there is one.
+    pub fn extend(&mut self, snapshot: &Snapshot, taken: Timestamp) -> bool {
+        let Some(batch) = self.in_flight.back_mut() else { return false };
+        (batch.position, batch.taken) = (Position::Reached(snapshot.clone()), taken);
+        true
+    }
+
+    /// The oldest batch, if it is done: its rows acknowledged or noted as refused, but for those returned beside it, which may pass alone.
+    pub fn next_done(&mut self) -> Result<Option<(Batch, Vec<Place>)>, RelayError> {
+        if !self.in_flight.front().is_some_and(|batch| self.publisher.is_done(batch.number)) {
+            return Ok(None);
+        }
+        let Some(mut batch) = self.in_flight.pop_front() else { return Ok(None) };
+        let refused = self.publisher.take_refused(batch.number);
+        let again = self.sort_out(&mut batch, refused)?;
+        Ok(Some((batch, again)))
+    }
+
+    fn sort_out(&mut self, batch: &mut Batch, refused: Vec<Refused>) -> Result<Vec<Place>, RelayError> {
+        let rows = refused.len();
+        let mut again = Vec::new();
+        for Refused { row, error, .. } in refused {
+            let place = batch.places[row as usize];
+            match fault(&error) {
+                Fault::Row => batch.refused.push((place, error.to_string())),
+                Fault::Neighbours => again.push(place),
+                Fault::Connection => return Err(undelivered(rows, &error)),
+            }
+        }
+        Ok(again)
+    }
+
+    /// Gives one row to Kafka alone and waits for the answer: an error says why it was refused.
+    pub async fn give_alone(&mut self, record: &Record<'_>) -> Result<Result<(), String>, RelayError> {
+        let mut batch = self.open(Position::Ahead(Snapshot::start(), 0), Timestamp::from_millis(0));
+        self.give(&mut batch, record).await?;
+        self.publisher.seal(batch.number);
+        while !self.publisher.is_done(batch.number) {
+            self.publisher.changed(Duration::from_millis(20)).await;
+        }
+        if let Some((_, reason)) = batch.refused.pop() {
+            return Ok(Err(reason));
+        }
+        match self.publisher.take_refused(batch.number).pop() {
+            None => Ok(Ok(())),
+            Some(Refused { error, .. }) if fault(&error) == Fault::Connection => Err(undelivered(1, &error)),
+            Some(Refused { error, .. }) => Ok(Err(error.to_string())),
+        }
+    }
+
+    /// Kafka refused rows for this topic: it is asked about it before the next one.
+    pub fn doubt(&mut self, topic: &str) {
+        self.topics.forget(topic);
+    }
+
+    /// Publishes what the relay itself has to say, unless its last word is still on the way. Nobody waits for it.
+    pub async fn announce(&mut self, topic: &str, key: &[u8], headers: OwnedHeaders, payload: &[u8]) -> Result<(), RelayError> {
+        if !self.publisher.is_done(ANNOUNCEMENT) {
+            return Ok(());
+        }
+        for refused in self.publisher.take_refused(ANNOUNCEMENT) {
+            tracing::warn!(topic, error = %refused.error, "the relay's watermark was not taken");
+            self.topics.forget(topic);
+        }
+        self.topics.learn(topic, &self.publisher).await?;
+        match self.topics.full_name(topic) {
+            Ok(topic) => {
+                let outgoing = Outgoing { topic, key: Some(key), headers, payload: Some(payload) };
+                let given = self.publisher.give(ANNOUNCEMENT, 0, outgoing).await;
+                given.unwrap_or_else(|error| tracing::warn!(topic, %error, "the relay's watermark was not taken"));
+            }
+            Err(reason) => tracing::warn!(topic, reason, "the relay's watermark was not published; the saga tracker holds late orders for late"),
+        }
+        Ok(())
+    }
+
+    /// Batches that Kafka has not acknowledged.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.len()
+    }
+
+    /// Waits for an acknowledgement, at most so long.
+    pub async fn changed(&self, at_most: Duration) {
+        self.publisher.changed(at_most).await;
+    }
+
+    /// Rows that make a page of so many bytes.
+    pub fn rows_for(&self, bytes: u32) -> u32 {
+        (f64::from(bytes) / self.row_bytes) as u32
+    }
+}
+
+fn undelivered(rows: usize, error: &KafkaError) -> RelayError {
+    RelayError::Undelivered { rows, reason: error.to_string() }
+}

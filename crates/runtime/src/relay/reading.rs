@@ -1,0 +1,202 @@
+//! The two halves of a relay's cycle: rows are read and given to Kafka; what Kafka acknowledged is remembered.
+
+use std::time::{Duration, Instant};
+
+use events::Timestamp;
+use futures_util::TryStreamExt as _;
+use sqlx::{AssertSqlSafe, Row as _};
+
+use super::catch_up::CatchUp;
+use super::error::RelayError;
+use super::outbound::{Batch, Outbound, Position};
+use super::record::Record;
+use super::session::{Cursor, Session};
+use super::set_aside::{set_aside, try_alone};
+use super::snapshot::Snapshot;
+use super::statements::{POLL, POLL_WITH_RUNNING};
+use super::worker::{Found, Reading, Worker, answered};
+
+/// After a pause of this length the next read goes by pages: more may wait than one statement should sort.
+const LONG_PAUSE: Duration = Duration::from_secs(2);
+/// The least that a page holds, however large its events are.
+const SMALLEST_PAGE: u32 = 64;
+
+impl Worker<'_> {
+    /// Reads what is next and gives it to Kafka.
+    pub(super) async fn read(&mut self) -> Result<Found, RelayError> {
+        match &self.reading {
+            Reading::Nothing => Ok(Found::Nothing),
+            Reading::Following { since, read_at } if read_at.elapsed() < LONG_PAUSE => {
+                let since = since.clone();
+                self.follow(since).await
+            }
+            Reading::Following { since, .. } => {
+                let from = self.held_at(&since.clone(), None);
+                let taken = self.clock.now();
+                let target = answered(self.settings, self.session.now()).await?;
+                self.catch_up(from, target, taken).await?;
+                Ok(Found::More)
+            }
+            Reading::CatchingUp(_) => self.next_page().await,
+        }
+    }
+
+    /// Every held shard at the same place.
+    fn held_at(&self, snapshot: &Snapshot, ahead: Option<&(Snapshot, i64)>) -> Vec<Cursor> {
+        let held = self.session.held.iter();
+        held.map(|shard| Cursor { shard: *shard, snapshot: snapshot.clone(), ahead: ahead.cloned() }).collect()
+    }
+
+    /// Starts from the stored cursors of all held shards, up to now.
+    pub(super) async fn begin_to_catch_up(&mut self) -> Result<(), RelayError> {
+        if self.session.held.is_empty() {
+            self.reading = Reading::Nothing;
+            return Ok(());
+        }
+        let taken = self.clock.now();
+        let (from, target) = answered(self.settings, self.session.cursors()).await?;
+        self.catch_up(from, target, taken).await
+    }
+
+    async fn catch_up(&mut self, from: Vec<Cursor>, target: Snapshot, taken: Timestamp) -> Result<(), RelayError> {
+        let catch_up = answered(self.settings, CatchUp::begin(&mut self.session.db, from, target, taken)).await?;
+        if catch_up.waiting > i64::from(self.settings.page_rows) {
+            tracing::info!(database = self.session.database, rows = catch_up.waiting, "catching up");
+        }
+        self.reading = Reading::CatchingUp(Box::new(catch_up));
+        Ok(())
+    }
+
+    /// Reads what became visible since a snapshot.
+    async fn follow(&mut self, since: Snapshot) -> Result<Found, RelayError> {
+        let (taken, read_at) = (self.clock.now(), Instant::now());
+        let limit = self.page_rows();
+        let polled = poll(&mut self.session, &mut self.outbound, &since, limit, taken);
+        let (batch, target, rows) = answered(self.settings, polled).await?;
+        let Some(mut batch) = batch else {
+            if !self.outbound.extend(&target, taken) {
+                self.reached(target.clone(), taken);
+            }
+            self.reading = Reading::Following { since: target, read_at };
+            return Ok(Found::Nothing);
+        };
+        let ahead = (target.clone(), batch.last_seq);
+        if rows <= limit {
+            self.outbound.seal(batch);
+            self.reading = Reading::Following { since: target, read_at };
+            return Ok(Found::Rows);
+        }
+        batch.position = Position::Ahead(ahead.0.clone(), ahead.1);
+        self.outbound.seal(batch);
+        let from = self.held_at(&since, Some(&ahead));
+        self.catch_up(from, target, taken).await?;
+        Ok(Found::More)
+    }
+
+    /// Reads the next page of a backlog, or ends it.
+    async fn next_page(&mut self) -> Result<Found, RelayError> {
+        let rows = self.page_rows();
+        let Reading::CatchingUp(catch_up) = &mut self.reading else { return Ok(Found::Nothing) };
+        let page = answered(self.settings, catch_up.next_page(&mut self.session.db, rows)).await?;
+        let (target, taken) = (catch_up.target.clone(), catch_up.taken);
+        let Some(page) = page else {
+            if !self.outbound.extend(&target, taken) {
+                self.reached(target.clone(), taken);
+                self.store_reached().await?;
+            }
+            self.reading = Reading::Following { since: target, read_at: Instant::now() };
+            return Ok(Found::More);
+        };
+        let mut batch = self.outbound.open(Position::Ahead(target, page.end - 1), taken);
+        let (db, outbound) = (&mut self.session.db, &mut self.outbound);
+        answered(self.settings, async {
+            let mut rows = page.rows(db);
+            while let Some(row) = rows.try_next().await? {
+                outbound.give(&mut batch, &Record::of(&row, 0)?).await?;
+            }
+            Ok(())
+        })
+        .await?;
+        catch_up.waiting -= batch.len() as i64;
+        self.outbound.seal(batch);
+        Ok(Found::More)
+    }
+
+    fn page_rows(&self) -> u32 {
+        self.outbound.rows_for(self.settings.page_bytes).clamp(SMALLEST_PAGE, self.settings.page_rows.max(SMALLEST_PAGE))
+    }
+
+    /// Remembers what Kafka acknowledged, in the order in which it was read.
+    pub(super) async fn settle(&mut self) -> Result<(), RelayError> {
+        let mut ahead = None;
+        let mut advanced = false;
+        while let Some((mut batch, again)) = self.outbound.next_done()? {
+            if !again.is_empty() {
+                batch.refused.extend(try_alone(&mut self.session.db, &mut self.outbound, &again).await?);
+            }
+            if !batch.refused.is_empty() {
+                answered(self.settings, set_aside(&mut self.session.db, &mut self.outbound, &batch.refused)).await?;
+            }
+            self.meter.published(batch.len() - batch.refused.len());
+            self.last_seq = self.last_seq.max(batch.last_seq);
+            (self.moved, advanced) = (true, true);
+            match batch.position {
+                Position::Reached(snapshot) => {
+                    ahead = None;
+                    self.reached(snapshot, batch.taken);
+                }
+                Position::Ahead(snapshot, seq) => ahead = Some((snapshot, seq)),
+            }
+        }
+        if advanced {
+            let reached = self.unstored.take();
+            let ahead = ahead.as_ref().map(|(snapshot, seq)| (snapshot, *seq));
+            answered(self.settings, self.session.store(reached.as_ref(), ahead)).await?;
+        }
+        Ok(())
+    }
+
+    fn reached(&mut self, snapshot: Snapshot, taken: Timestamp) {
+        self.unstored = Some(snapshot);
+        self.published_until = Some(taken);
+    }
+
+    /// Stores what was reached without rows; with rows [`Worker::settle`] does it.
+    pub(super) async fn store_reached(&mut self) -> Result<(), RelayError> {
+        match self.unstored.take() {
+            Some(snapshot) => answered(self.settings, self.session.store(Some(&snapshot), None)).await,
+            None => Ok(()),
+        }
+    }
+}
+
+/// Reads at most `limit` rows and says under which snapshot; one row more than that is counted and not published.
+async fn poll(
+    session: &mut Session,
+    outbound: &mut Outbound,
+    since: &Snapshot,
+    limit: u32,
+    taken: Timestamp,
+) -> Result<(Option<Batch>, Snapshot, u32), RelayError> {
+    let running = since.in_progress();
+    let text = if running.is_empty() { POLL.as_str() } else { POLL_WITH_RUNNING.as_str() };
+    // The snapshot has a row of its own.
+    let query = sqlx::query(AssertSqlSafe(text)).bind(session.held.as_slice()).bind(since.xmax().to_string()).bind(i64::from(limit) + 2);
+    let query = if running.is_empty() { query } else { query.bind(running.iter().map(u64::to_string).collect::<Vec<_>>()) };
+    let mut rows = query.fetch(&mut session.db);
+    let mut target: Option<Snapshot> = None;
+    let (mut batch, mut count) = (None, 0);
+    while let Some(row) = rows.try_next().await? {
+        let Some(target) = &target else {
+            target = Some(row.try_get::<&str, _>(0)?.parse()?);
+            continue;
+        };
+        count += 1;
+        if count <= limit {
+            let batch = batch.get_or_insert_with(|| outbound.open(Position::Reached(target.clone()), taken));
+            outbound.give(batch, &Record::of(&row, 1)?).await?;
+        }
+    }
+    let target = target.ok_or(sqlx::Error::RowNotFound)?;
+    Ok((batch, target, count))
+}

@@ -1,0 +1,163 @@
+//! What an operator does with the outbox when something went wrong outside: `quadrille relay rewind`, `rebase` and `release`.
+
+use std::time::Duration;
+
+use events::Timestamp;
+use sqlx::{Connection as _, PgConnection, Row as _};
+
+use super::error::RelayError;
+use super::session::{lock_out_relays, lock_rescue};
+use super::snapshot::Snapshot;
+use crate::sql::At;
+
+/// What a rewind did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rewound {
+    /// The noted moment that the relay went back to: the last one before the wish; none: back to the oldest row there is.
+    pub to: Option<Timestamp>,
+    /// Shards that were beyond it and went back; the others had not come so far.
+    pub shards: u64,
+    /// Rows committed before this moment had been emptied already, and are not published again.
+    pub emptied_until: Option<Timestamp>,
+}
+
+/// Publishes everything again that was committed since `since` (by the database's clock), under the same ids: for a broker that lost acknowledged
+/// data. Relays may run; they notice within their lease interval.
+///
+/// # Errors
+/// What the database says.
+pub async fn rewind(db: &mut PgConnection, since: Timestamp) -> Result<Rewound, RelayError> {
+    let mut tx = db.begin().await?;
+    lock_rescue(&mut tx).await?;
+    let moment = sqlx::query("select taken_at, snapshot::text from outbox.moment where taken_at <= $1 order by taken_at desc limit 1")
+        .bind(At(since))
+        .fetch_optional(&mut *tx)
+        .await?;
+    let (to, target) = match moment {
+        Some(row) => (Some(row.try_get::<At, _>(0)?.0), row.try_get::<&str, _>(1)?.parse()?),
+        None => (None, Snapshot::start()),
+    };
+    let rows = sqlx::query("select shard, snapshot::text from outbox.relay_cursor order by shard for update").fetch_all(&mut *tx).await?;
+    let mut back: Vec<i16> = Vec::new();
+    for row in rows {
+        // Never forward: a shard that has not come so far keeps its place.
+        if row.try_get::<&str, _>(1)?.parse::<Snapshot>()?.covers(&target) {
+            back.push(row.try_get(0)?);
+        }
+    }
+    let shards = sqlx::query("update outbox.relay_cursor set snapshot = $2::text::pg_snapshot, ahead = null, ahead_seq = null where shard = any($1)")
+        .bind(&back)
+        .bind(target.to_string())
+        .execute(&mut *tx)
+        .await?
+        .rows_affected();
+    sqlx::query("update outbox.relay_cursor set epoch = epoch + 1").execute(&mut *tx).await?;
+    let emptied: Option<At> = sqlx::query_scalar("select emptied_until from outbox.rotation").fetch_one(&mut *tx).await?;
+    tx.commit().await?;
+    Ok(Rewound { to, shards, emptied_until: emptied.map(|at| at.0) })
+}
+
+/// What a rebase did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rebased {
+    /// Rows that had not been published, and now follow all others.
+    pub unpublished: u64,
+}
+
+/// Makes the outbox of a restored or copied database publishable: what was not published is written again, in its order, by a transaction of this
+/// cluster; what was published is removed. Consumers and relays of the database must be stopped.
+///
+/// # Errors
+/// [`RelayError::StillRunning`], or what the database says.
+pub async fn rebase(db: &mut PgConnection) -> Result<Rebased, RelayError> {
+    let mut tx = db.begin().await?;
+    sqlx::query("set local statement_timeout = 0").execute(&mut *tx).await?;
+    lock_rescue(&mut tx).await?;
+    lock_out_relays(&mut tx).await?;
+    sqlx::query("lock table outbox.event, outbox.relay_cursor in access exclusive mode").execute(&mut *tx).await?;
+    // A row that this cluster wrote itself (its xid is the one that the server knows of it) was written after the restore: no relay has seen it.
+    // Of the others, those count as published that the cursor of their shard sees, or has published ahead.
+    sqlx::query(
+        "create temporary table unpublished on commit drop as
+         select event.* from outbox.event left join outbox.relay_cursor using (shard)
+         where (event.xid::text::numeric % 4294967296)::text = event.xmin::text
+            or relay_cursor.shard is null
+            or not (pg_visible_in_snapshot(event.xid, relay_cursor.snapshot)
+                    or coalesce(event.seq <= ahead_seq and pg_visible_in_snapshot(event.xid, ahead), false))",
+    )
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query("truncate outbox.event").execute(&mut *tx).await?;
+    // A dump made while events were written may carry a sequence that is behind its rows.
+    sqlx::query("select setval(pg_get_serial_sequence('outbox.event', 'seq'), greatest((select max(seq) from unpublished), nextval(pg_get_serial_sequence('outbox.event', 'seq'))))")
+        .execute(&mut *tx)
+        .await?;
+    let unpublished = sqlx::query(
+        "insert into outbox.event (slot, shard, topic, key, event_id, headers, payload)
+         select current_slot, shard, topic, key, event_id, headers, payload from unpublished, outbox.rotation order by seq",
+    )
+    .execute(&mut *tx)
+    .await?
+    .rows_affected();
+    let row = sqlx::query("select pg_current_snapshot()::text, pg_current_xact_id()::text, system_identifier from pg_control_system()").fetch_one(&mut *tx).await?;
+    let own: u64 = row.try_get::<&str, _>(1)?.parse().map_err(|_| sqlx::Error::ColumnNotFound("pg_current_xact_id".into()))?;
+    let snapshot = row.try_get::<&str, _>(0)?.parse::<Snapshot>()?.with_in_progress(own);
+    sqlx::query("delete from outbox.moment").execute(&mut *tx).await?;
+    sqlx::query("delete from outbox.relay_cursor").execute(&mut *tx).await?;
+    sqlx::query("insert into outbox.relay_cursor (shard, snapshot, system_identifier) select shard, $1::text::pg_snapshot, $2 from generate_series(0, $3 - 1) as shard")
+        .bind(snapshot.to_string())
+        .bind(row.try_get::<i64, _>(2)?)
+        .bind(crate::outbox::SHARDS as i32)
+        .execute(&mut *tx)
+        .await?;
+    tx.commit().await?;
+    Ok(Rebased { unpublished })
+}
+
+/// Gives rows that were set aside to the relay again, in their order, once their cause is mended; all of them, or those of one topic.
+/// They follow what was said since under the same ids.
+///
+/// # Errors
+/// What the database says.
+pub async fn release(db: &mut PgConnection, topic: Option<&str>) -> Result<u64, RelayError> {
+    let released = sqlx::query(
+        "with released as (delete from outbox.set_aside where $1::text is null or topic = $1 returning *)
+         insert into outbox.event (slot, shard, topic, key, event_id, headers, payload)
+         select current_slot, shard, topic, key, event_id, headers, payload from released, outbox.rotation order by seq",
+    )
+    .bind(topic)
+    .execute(db)
+    .await?;
+    Ok(released.rows_affected())
+}
+
+/// How a database's outbox stands, for `quadrille relay status`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// Rows that wait to be published.
+    pub waiting: i64,
+    /// Rows that were set aside.
+    pub set_aside: i64,
+    /// The slot that appenders write.
+    pub current_slot: i16,
+    /// How long they have.
+    pub slot_age: Duration,
+}
+
+/// Counts what waits and what was set aside.
+///
+/// # Errors
+/// What the database says.
+pub async fn status(db: &mut PgConnection) -> Result<Status, RelayError> {
+    let row = sqlx::query(
+        "select (select count(*) from outbox.event left join outbox.relay_cursor using (shard)
+                 where relay_cursor.shard is null
+                    or not (pg_visible_in_snapshot(event.xid, snapshot) or coalesce(event.seq <= ahead_seq and pg_visible_in_snapshot(event.xid, ahead), false))),
+                (select count(*) from outbox.set_aside), current_slot, extract(epoch from statement_timestamp() - rotated_at)::float8
+         from outbox.rotation",
+    )
+    .fetch_one(db)
+    .await?;
+    let slot_age = Duration::try_from_secs_f64(row.try_get(3)?).unwrap_or_default();
+    Ok(Status { waiting: row.try_get(0)?, set_aside: row.try_get(1)?, current_slot: row.try_get(2)?, slot_age })
+}

@@ -1,0 +1,96 @@
+//! What can be set about a relay, with defaults that suit a shop of any size.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+/// Settings of a relay. Only `database_urls` and `kafka` (with `bootstrap.servers`) have to be given.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default)]
+pub struct RelaySettings {
+    /// The databases whose outboxes are published, as `postgres://user:password@host:port/database`. Direct addresses:
+    /// a pooler in transaction mode would lose the leases, which live in the session.
+    pub database_urls: Vec<String>,
+    /// Properties for librdkafka: `bootstrap.servers`, TLS and SASL, and what shall differ from the relay's own choices.
+    pub kafka: BTreeMap<String, String>,
+    /// What stands before each topic's name in this installation.
+    pub topic_prefix: String,
+    /// The name of this relay in its watermarks and in `pg_stat_activity`.
+    pub name: String,
+    /// Wait after a read that found rows, at least; a read that took longer is followed by as long a wait.
+    #[serde(with = "humantime_serde")]
+    pub pause: Duration,
+    /// Wait after the first read that found nothing; it doubles up to `idle_pause_max`.
+    #[serde(with = "humantime_serde")]
+    pub idle_pause: Duration,
+    /// Longest wait between two reads.
+    #[serde(with = "humantime_serde")]
+    pub idle_pause_max: Duration,
+    /// Rows that one statement reads at most; with more to come the relay goes on by pages.
+    pub page_rows: u32,
+    /// Bytes of keys, headers and payloads that a page aims at; large events make smaller pages.
+    pub page_bytes: u32,
+    /// Reads that may wait for Kafka's acknowledgement at once.
+    pub reads_ahead: usize,
+    /// How often leases are compared with how many relays live: the time that a dead relay's shards wait for another.
+    #[serde(with = "humantime_serde")]
+    pub lease_interval: Duration,
+    /// PostgreSQL ends the session of a relay that says nothing for so long, and with it its leases.
+    #[serde(with = "humantime_serde")]
+    pub session_timeout: Duration,
+    /// Limit of one statement.
+    #[serde(with = "humantime_serde")]
+    pub statement_timeout: Duration,
+    /// Limit of one wait for a lock.
+    #[serde(with = "humantime_serde")]
+    pub lock_timeout: Duration,
+    /// Published rows stay at least so long, so that the relay can be rewound, unless `slot_bytes` is reached first.
+    #[serde(with = "humantime_serde")]
+    pub retention: Duration,
+    /// A slot of the outbox that has grown to this is left for the next one, whatever its age: four slots bound the disk.
+    pub slot_bytes: u64,
+    /// How often it is looked whether the outbox's slots shall rotate, and a moment is noted to rewind to.
+    #[serde(with = "humantime_serde")]
+    pub rotation_interval: Duration,
+    /// How often a watermark is published while the relay advances.
+    #[serde(with = "humantime_serde")]
+    pub watermark_interval: Duration,
+    /// How often a watermark is published while there is nothing to do.
+    #[serde(with = "humantime_serde")]
+    pub idle_watermark_interval: Duration,
+    /// How long a topic that Kafka does not know may be on its way before rows for it are set aside.
+    #[serde(with = "humantime_serde")]
+    pub topic_grace: Duration,
+    /// How long a relay that is told to stop waits for acknowledgements; what is missing then is published again by the next.
+    #[serde(with = "humantime_serde")]
+    pub drain_timeout: Duration,
+}
+
+impl Default for RelaySettings {
+    fn default() -> Self {
+        Self {
+            database_urls: Vec::new(),
+            kafka: BTreeMap::new(),
+            topic_prefix: String::new(),
+            name: "outbox-relay".into(),
+            pause: Duration::from_millis(1),
+            idle_pause: Duration::from_millis(2),
+            idle_pause_max: Duration::from_millis(20),
+            page_rows: 2_000,
+            page_bytes: 2 << 20,
+            reads_ahead: 4,
+            lease_interval: Duration::from_millis(250),
+            session_timeout: Duration::from_secs(5),
+            statement_timeout: Duration::from_secs(10),
+            lock_timeout: Duration::from_secs(3),
+            retention: Duration::from_secs(3_600),
+            slot_bytes: 4 << 30,
+            rotation_interval: Duration::from_secs(10),
+            watermark_interval: Duration::from_secs(1),
+            idle_watermark_interval: Duration::from_secs(10),
+            topic_grace: Duration::from_secs(3),
+            drain_timeout: Duration::from_secs(5),
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! Where the pipeline's parts are: the runtime's settings, and each consumer's doors.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use runtime::settings::ConsumerSettings;
+use runtime::{Codec, Registry, Settings, sql};
+use sqlx::PgPool;
+
+/// A pipeline that runs somewhere.
+#[derive(Clone)]
+pub struct Pipeline {
+    /// Its settings, as its consumers read them.
+    pub settings: Arc<Settings>,
+    /// Its database.
+    pub pool: PgPool,
+    /// Its schemas.
+    pub codec: Codec,
+    /// For its doors.
+    pub http: reqwest::Client,
+}
+
+impl Pipeline {
+    /// The pipeline that the environment names.
+    ///
+    /// # Errors
+    /// When an address is missing, or the database does not answer.
+    pub async fn from_env() -> anyhow::Result<Self> {
+        let settings = Settings::from_env()?;
+        let pool = sql::pool(&settings.common().database_url, "quadrille load", 4).context("DATABASE_URL")?;
+        let codec = Codec::new(&Registry::stored(&pool).await.context("schema ids: run `quadrille topics apply` first")?)?;
+        let http = reqwest::Client::builder().pool_max_idle_per_host(256).build()?;
+        Ok(Self { settings: Arc::new(settings), pool, codec, http })
+    }
+
+    /// The address of a consumer's door.
+    ///
+    /// # Errors
+    /// When its settings can't be read.
+    pub fn door(&self, consumer: &str, path: &str) -> anyhow::Result<String> {
+        let settings: ConsumerSettings = self.settings.section(consumer)?;
+        let address = settings.http.or_else(|| runtime::default_address(consumer));
+        let address = address.with_context(|| format!("{consumer} has no door"))?;
+        Ok(format!("http://{address}{path}"))
+    }
+
+    /// A name for a run that no other run has.
+    pub fn clock_id(&self) -> String {
+        runtime::Clock::default().mint().simple().to_string()
+    }
+
+    /// The full name of a topic.
+    pub fn topic(&self, name: &str) -> String {
+        format!("{}{name}", self.settings.common().topic_prefix)
+    }
+}

@@ -1,0 +1,17 @@
+//! Places orders on a running pipeline, plays its people, measures it, and checks its books.
+//!
+//! It knows the pipeline as any user does: through its topics, its doors and its tables.
+
+mod addresses;
+pub mod invariants;
+pub mod mix;
+mod people;
+mod place;
+pub mod processes;
+pub mod report;
+pub mod runs;
+mod watch;
+
+pub use addresses::Pipeline;
+pub use place::{Placer, Producer};
+pub use watch::{Call, End, Seen, Watch};

@@ -1,0 +1,137 @@
+//! Places orders: over HTTP, or over Kafka like any other system.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use rdkafka::ClientConfig;
+use rdkafka::producer::{BaseRecord, Producer as _, ThreadedProducer};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use crate::addresses::Pipeline;
+use crate::mix::{Mix, Twist};
+
+/// The largest number of HTTP requests that wait for an answer at once.
+const OPEN_REQUESTS: usize = 256;
+
+/// Orders to place: some numbers of a mix, under a source.
+#[derive(Clone)]
+pub struct Placer {
+    /// Where.
+    pub pipeline: Pipeline,
+    /// Of what.
+    pub mix: Mix,
+    /// As whom.
+    pub source: String,
+    /// How many were answered so far.
+    pub answered: Arc<AtomicU64>,
+}
+
+impl Placer {
+    /// Places these orders over HTTP, with many requests open at once; an invalid one must be refused with 422.
+    ///
+    /// # Errors
+    /// When one is answered otherwise than it should be.
+    pub async fn over_http(&self, numbers: impl Iterator<Item = u64>) -> anyhow::Result<()> {
+        let (open, mut requests) = (Arc::new(Semaphore::new(OPEN_REQUESTS)), JoinSet::new());
+        for n in numbers {
+            let permit = Arc::clone(&open).acquire_owned().await?;
+            let placer = self.clone();
+            requests.spawn(async move {
+                let placed = placer.request(n).await;
+                drop(permit);
+                placed
+            });
+            while let Some(done) = requests.try_join_next() {
+                done??;
+            }
+        }
+        while let Some(done) = requests.join_next().await {
+            done??;
+        }
+        Ok(())
+    }
+
+    async fn request(&self, n: u64) -> anyhow::Result<()> {
+        let twist = self.mix.kind(n).twist;
+        let expected = if twist == Twist::Invalid { 422 } else { 202 };
+        for _ in 0..if twist == Twist::Twice { 2 } else { 1 } {
+            let request = self.pipeline.http.post(self.pipeline.door("orders", "/orders")?);
+            let request = request.header("Idempotency-Key", n.to_string()).json(&self.mix.body(n, &self.source));
+            let response = request.send().await.context("POST /orders")?;
+            if response.status().as_u16() != expected {
+                bail!("order {n}: expected {expected}, got {}: {}", response.status(), response.text().await.unwrap_or_default());
+            }
+        }
+        self.answered.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// A producer for `order-placed`.
+    ///
+    /// # Errors
+    /// When a Kafka setting is refused.
+    pub fn producer(&self) -> anyhow::Result<Producer> {
+        let mut config = ClientConfig::new();
+        for (name, value) in &self.pipeline.settings.common().kafka {
+            config.set(name, value);
+        }
+        config.set("acks", "all").set("enable.idempotence", "true").set("linger.ms", "2").set("partitioner", "murmur2_random");
+        config.set("queue.buffering.max.messages", "200000");
+        Ok(Producer { kafka: config.create().context("KAFKA_… settings")?, topic: self.pipeline.topic("order-placed") })
+    }
+
+    /// Places one order over Kafka, as plain JSON.
+    ///
+    /// # Errors
+    /// When the producer refuses it.
+    pub fn over_kafka(&self, producer: &Producer, n: u64) -> anyhow::Result<()> {
+        let (key, body) = (n.to_string(), self.mix.body(n, &self.source).to_string());
+        for _ in 0..if self.mix.kind(n).twist == Twist::Twice { 2 } else { 1 } {
+            loop {
+                match producer.kafka.send(BaseRecord::to(&producer.topic).key(&key).payload(&body)) {
+                    Ok(()) => break,
+                    Err((error, _)) if error.rdkafka_error_code() == Some(rdkafka::types::RDKafkaErrorCode::QueueFull) => {
+                        std::thread::sleep(Duration::from_millis(2)); // the queue drains meanwhile
+                    }
+                    Err((error, _)) => return Err(error).context("order-placed"),
+                }
+            }
+        }
+        self.answered.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Places one order after the other, each at its time by a fixed schedule, whatever became of those before.
+    ///
+    /// # Errors
+    /// When the producer refuses one.
+    pub fn on_schedule(&self, producer: &Producer, began: Instant, rate: f64, orders: u64) -> anyhow::Result<()> {
+        for n in 0..orders {
+            let due = began + Duration::from_secs_f64(n as f64 / rate);
+            if let Some(early) = due.checked_duration_since(Instant::now()) {
+                std::thread::sleep(early); // the schedule itself
+            }
+            self.over_kafka(producer, n)?;
+        }
+        producer.flush()
+    }
+}
+
+/// A producer of orders.
+pub struct Producer {
+    kafka: ThreadedProducer<rdkafka::producer::DefaultProducerContext>,
+    topic: String,
+}
+
+impl Producer {
+    /// Waits until Kafka has all that was placed.
+    ///
+    /// # Errors
+    /// When it does not within a minute.
+    pub fn flush(&self) -> anyhow::Result<()> {
+        Ok(self.kafka.flush(Duration::from_secs(60))?)
+    }
+}

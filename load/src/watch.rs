@@ -1,0 +1,194 @@
+//! Watches the topics as any user could: sees each order accepted and ended, and what asks for a person, and when.
+
+use std::collections::HashMap;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use events::{Event, OrderAccepted, OrderCancelled, OrderCompleted, OrderFailed, OrderRejected, PaymentActionRequired, FraudReviewRequested};
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+
+use crate::addresses::Pipeline;
+
+/// How an order ended.
+#[derive(Clone, Debug)]
+pub struct End {
+    /// COMPLETED, REJECTED, CANCELLED or FAILED.
+    pub status: &'static str,
+    /// Why, as a code; empty when all shipped.
+    pub reason: String,
+    /// When we heard of it.
+    pub at: Instant,
+}
+
+/// What was seen of the orders of one source.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// References by order id.
+    pub references: HashMap<String, u64>,
+    /// Ends by reference.
+    pub ends: HashMap<u64, End>,
+    /// Terminal events that were said a second time: each is a defect.
+    pub ended_twice: u64,
+}
+
+/// Something that a person, or the placer, should now do.
+#[derive(Debug)]
+pub enum Call {
+    /// An order was accepted.
+    Accepted {
+        /// The order.
+        order_id: String,
+        /// Its reference.
+        reference: u64,
+    },
+    /// A customer must pass 3-D Secure.
+    Action {
+        /// The order.
+        order_id: String,
+        /// Its reference.
+        reference: u64,
+    },
+    /// A person must look at it.
+    Review {
+        /// The order.
+        order_id: String,
+        /// Its reference.
+        reference: u64,
+    },
+}
+
+/// A watcher on a thread of its own.
+pub struct Watch {
+    seen: Arc<Mutex<Seen>>,
+}
+
+impl Watch {
+    /// Watches the orders of `source` from now on; what asks for somebody comes through the channel.
+    ///
+    /// # Errors
+    /// When Kafka does not answer.
+    pub fn start(pipeline: &Pipeline, source: &str) -> anyhow::Result<(Self, Receiver<Call>)> {
+        let mut config = ClientConfig::new();
+        for (name, value) in &pipeline.settings.common().kafka {
+            config.set(name, value);
+        }
+        config.set("group.id", "quadrille-load").set("enable.auto.commit", "false").set("fetch.wait.max.ms", "20");
+        let consumer: BaseConsumer = config.create().context("KAFKA_… settings")?;
+        assign_at_end(&consumer, &["orders", "payments", "fraud"].map(|name| pipeline.topic(name)))?;
+        let seen = Arc::new(Mutex::new(Seen::default()));
+        let (calls, called) = channel();
+        let watcher = Watcher { consumer, pipeline: pipeline.clone(), source: source.to_owned(), seen: Arc::clone(&seen), calls };
+        std::thread::Builder::new().name("watch".into()).spawn(move || watcher.run())?;
+        Ok((Self { seen }, called))
+    }
+
+    /// What was seen so far.
+    pub fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn assign_at_end(consumer: &BaseConsumer, topics: &[String]) -> anyhow::Result<()> {
+    let patience = Duration::from_secs(10);
+    let mut list = TopicPartitionList::new();
+    for name in topics {
+        let metadata = consumer.fetch_metadata(Some(name), patience).context("Kafka does not answer")?;
+        for partition in metadata.topics().iter().flat_map(|topic| topic.partitions()) {
+            let (_, high) = consumer.fetch_watermarks(name, partition.id(), patience)?;
+            list.add_partition_offset(name, partition.id(), Offset::Offset(high))?;
+        }
+    }
+    consumer.assign(&list)?;
+    Ok(())
+}
+
+struct Watcher {
+    consumer: BaseConsumer,
+    pipeline: Pipeline,
+    source: String,
+    seen: Arc<Mutex<Seen>>,
+    calls: Sender<Call>,
+}
+
+impl Watcher {
+    fn run(self) {
+        loop {
+            match self.consumer.poll(Duration::from_millis(500)) {
+                Some(Ok(message)) => self.take(&message),
+                Some(Err(error)) => tracing::warn!(%error, "watching"),
+                None => {}
+            }
+            if Arc::strong_count(&self.seen) == 1 {
+                return; // nobody looks any more
+            }
+        }
+    }
+
+    fn take(&self, message: &BorrowedMessage<'_>) {
+        let event_type = message.headers().and_then(|headers| headers.iter().find(|header| header.key == "ce_type")?.value);
+        let Some(event_type) = event_type.and_then(|text| std::str::from_utf8(text).ok()) else { return };
+        let at = Instant::now();
+        match event_type {
+            OrderAccepted::TYPE => {
+                let Some(event) = self.read::<OrderAccepted>(message).filter(|event| event.source == self.source) else { return };
+                let Ok(reference) = event.reference.parse() else { return };
+                let order_id = event.order_id.to_string();
+                self.seen().references.insert(order_id.clone(), reference);
+                let _ = self.calls.send(Call::Accepted { order_id, reference });
+            }
+            OrderCompleted::TYPE => {
+                let Some(event) = self.read::<OrderCompleted>(message) else { return };
+                let reason = event.reason.map(|reason| reason.code.as_str().to_owned()).unwrap_or_default();
+                self.end(&event.source, &event.reference, "COMPLETED", reason, at);
+            }
+            OrderFailed::TYPE => {
+                let Some(event) = self.read::<OrderFailed>(message) else { return };
+                self.end(&event.source, &event.reference, "FAILED", event.reason.code.as_str().to_owned(), at);
+            }
+            OrderCancelled::TYPE => {
+                let Some(event) = self.read::<OrderCancelled>(message) else { return };
+                self.end(&event.source, &event.reference, "CANCELLED", event.reason.code.as_str().to_owned(), at);
+            }
+            OrderRejected::TYPE => {
+                let Some(event) = self.read::<OrderRejected>(message) else { return };
+                self.end(&event.source, &event.reference, "REJECTED", "invalid".to_owned(), at);
+            }
+            PaymentActionRequired::TYPE => self.call(message, |order_id, reference| Call::Action { order_id, reference }),
+            FraudReviewRequested::TYPE => self.call(message, |order_id, reference| Call::Review { order_id, reference }),
+            _ => {}
+        }
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn read<E: Event>(&self, message: &BorrowedMessage<'_>) -> Option<E> {
+        self.pipeline.codec.decode(message.payload()).inspect_err(|error| tracing::warn!(%error, "watching")).ok()
+    }
+
+    fn end(&self, source: &str, reference: &str, status: &'static str, reason: String, at: Instant) {
+        let Ok(reference) = reference.parse() else { return };
+        if source != self.source {
+            return;
+        }
+        let mut seen = self.seen();
+        if seen.ends.insert(reference, End { status, reason, at }).is_some() {
+            seen.ended_twice += 1;
+        }
+    }
+
+    /// Its key is the order's id.
+    fn call(&self, message: &BorrowedMessage<'_>, call: impl FnOnce(String, u64) -> Call) {
+        let Some(order_id) = message.key().and_then(|key| std::str::from_utf8(key).ok()) else { return };
+        // The order's acceptance came on another topic, but long before; an order of somebody else is not ours to answer.
+        let reference = self.seen().references.get(order_id).copied();
+        if let Some(reference) = reference {
+            let _ = self.calls.send(call(order_id.to_owned(), reference));
+        }
+    }
+}

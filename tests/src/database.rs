@@ -1,0 +1,110 @@
+//! A database for each test, copied from one that was migrated once and knows the ids of all event schemas.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use runtime::{Registry, migrations};
+use sqlx::migrate::Migrator;
+use sqlx::postgres::PgPoolOptions;
+use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
+use tokio::sync::OnceCell;
+
+use crate::stack::stack;
+
+/// A database of one test; dropped by [`Database::drop_it`], or by the next run.
+#[derive(Clone, Debug)]
+pub struct Database {
+    /// Its name; also a name that nothing else in this run has.
+    pub name: String,
+    /// Its address.
+    pub url: String,
+    /// Connections for the test itself.
+    pub pool: PgPool,
+}
+
+/// Every consumer's schema with its migrations.
+pub fn schemas() -> Vec<(&'static str, Migrator)> {
+    let mut all: Vec<(&'static str, Migrator)> = migrations::house().into();
+    all.extend([
+        ("orders", orders::migrations()),
+        ("inventory", inventory::migrations()),
+        ("payments", payments::migrations()),
+        ("sandbox", payments::sandbox_migrations()),
+        ("fraud", fraud::migrations()),
+        ("fulfillment", fulfillment::migrations()),
+        ("notifications", notifications::migrations()),
+        ("saga_tracker", saga_tracker::migrations()),
+    ]);
+    all
+}
+
+fn url(database: &str) -> String {
+    let base = &stack().database_url;
+    let (server, _) = base.rsplit_once('/').unwrap_or_else(|| panic!("DATABASE_URL names no database: {base}"));
+    format!("{server}/{database}")
+}
+
+/// Names of this run begin with this; those of runs that are gone are dropped by the next.
+fn run_name() -> String {
+    format!("qtest_{}", std::process::id())
+}
+
+async fn template() -> String {
+    static TEMPLATE: OnceCell<String> = OnceCell::const_new();
+    let made = TEMPLATE.get_or_init(|| async {
+        let mut server = PgConnection::connect(&stack().database_url).await.expect("PostgreSQL of the stack");
+        drop_stale(&mut server).await;
+        let name = format!("{}_template", run_name());
+        create(&mut server, &format!("create database {name}")).await;
+        for (schema, migrator) in schemas() {
+            migrations::run(&url(&name), schema, migrator).await.expect("migrations run on an empty database");
+        }
+        let pool = PgPoolOptions::new().max_connections(1).connect(&url(&name)).await.expect("the template");
+        let registry = Registry::new(&stack().registry_url, pool.clone()).expect("an HTTP client");
+        for entry in events::catalogue() {
+            registry.register(&choreography::subject(entry.topic, entry.event_type), entry.schema).await.expect("the registry takes our schemas");
+        }
+        pool.close().await;
+        name
+    });
+    made.await.clone()
+}
+
+/// Databases of test runs whose process is gone.
+async fn drop_stale(server: &mut PgConnection) {
+    let all: Vec<String> =
+        sqlx::query_scalar("select datname::text from pg_database where datname like 'qtest\\_%'").fetch_all(&mut *server).await.expect("pg_database");
+    for name in all {
+        let alive = name.split('_').nth(1).is_some_and(|process| std::path::Path::new(&format!("/proc/{process}")).exists());
+        if !alive {
+            let _ = sqlx::query(AssertSqlSafe(format!("drop database if exists {name} with (force)"))).execute(&mut *server).await;
+        }
+    }
+}
+
+/// Only one copy of a template can be made at a time.
+async fn create(server: &mut PgConnection, statement: &str) {
+    static ONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+    let _one = ONE.lock().await;
+    sqlx::query(AssertSqlSafe(statement.to_owned())).execute(server).await.unwrap_or_else(|error| panic!("{statement}: {error}"));
+}
+
+impl Database {
+    /// A fresh copy.
+    pub async fn fresh() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let template = template().await;
+        let name = format!("{}_{}", run_name(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let mut server = PgConnection::connect(&stack().database_url).await.expect("PostgreSQL of the stack");
+        create(&mut server, &format!("create database {name} template {template}")).await;
+        let pool = PgPoolOptions::new().max_connections(4).connect(&url(&name)).await.expect("the fresh database");
+        Self { url: url(&name), name, pool }
+    }
+
+    /// Drops it.
+    pub async fn drop_it(self) {
+        self.pool.close().await;
+        if let Ok(mut server) = PgConnection::connect(&stack().database_url).await {
+            let _ = sqlx::query(AssertSqlSafe(format!("drop database if exists {} with (force)", self.name))).execute(&mut server).await;
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Kafka as a user of the pipeline has it: records written, topics read to their end, groups reset.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
+use rdkafka::message::{Header, Headers as _, Message as _, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, Producer as _, ThreadedProducer};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+
+use crate::stack::stack;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A record as a plain client sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// The partition.
+    pub partition: i32,
+    /// The offset.
+    pub offset: i64,
+    /// The key.
+    pub key: Option<Vec<u8>>,
+    /// The value.
+    pub value: Option<Vec<u8>>,
+    /// Headers that are text, by name; the last of a name.
+    pub headers: HashMap<String, String>,
+}
+
+impl Record {
+    /// A header's text, or nothing.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", String::as_str)
+    }
+}
+
+fn client() -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", &stack().kafka);
+    config
+}
+
+/// Writes records (key, value, headers) to a topic by its full name, and waits until Kafka has them.
+pub fn produce(topic: &str, records: &[(Option<&[u8]>, &[u8], &[(&str, &str)])]) {
+    let producer: ThreadedProducer<_> = client().set("linger.ms", "1").set("partitioner", "murmur2_random").create().expect("a producer");
+    for (key, value, headers) in records {
+        let headers = headers.iter().fold(OwnedHeaders::new(), |headers, (key, value)| headers.insert(Header { key, value: Some(*value) }));
+        let record = BaseRecord::to(topic).payload(*value).headers(headers);
+        let record = match key {
+            Some(key) => record.key(*key),
+            None => record,
+        };
+        producer.send(record).map_err(|(error, _)| error).expect("room in the producer's queue");
+    }
+    producer.flush(PATIENCE).expect("Kafka takes the records");
+}
+
+/// Reads a topic from its beginning to what is its end now.
+pub fn read_all(topic: &str) -> Vec<Record> {
+    let consumer: BaseConsumer = client().set("group.id", "quadrille-tests-read").set("enable.auto.commit", "false").create().expect("a consumer");
+    let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).expect("metadata");
+    let (mut list, mut left) = (TopicPartitionList::new(), HashMap::new());
+    for partition in metadata.topics().iter().flat_map(|topic| topic.partitions()) {
+        let (low, high) = consumer.fetch_watermarks(topic, partition.id(), PATIENCE).expect("watermarks");
+        if high > low {
+            left.insert(partition.id(), high);
+            list.add_partition_offset(topic, partition.id(), Offset::Beginning).expect("an offset");
+        }
+    }
+    consumer.assign(&list).expect("an assignment");
+    let mut records = Vec::new();
+    while !left.is_empty() {
+        let message = consumer.poll(PATIENCE).expect("records that are there arrive").expect("no error");
+        let headers = message.headers().map(|headers| {
+            headers.iter().filter_map(|header| Some((header.key.to_owned(), String::from_utf8(header.value?.to_vec()).ok()?))).collect()
+        });
+        records.push(Record {
+            partition: message.partition(),
+            offset: message.offset(),
+            key: message.key().map(<[u8]>::to_vec),
+            value: message.payload().map(<[u8]>::to_vec),
+            headers: headers.unwrap_or_default(),
+        });
+        if left.get(&message.partition()).is_some_and(|high| message.offset() + 1 >= *high) {
+            left.remove(&message.partition());
+        }
+    }
+    records.sort_by_key(|record| (record.partition, record.offset));
+    records
+}
+
+/// How far a topic reaches: the sum of its partitions' ends, each minus what was deleted.
+pub(crate) fn ends(topics: &[String]) -> HashMap<(String, i32), i64> {
+    let consumer: BaseConsumer = client().create().expect("a client");
+    let mut ends = HashMap::new();
+    for topic in topics {
+        let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).expect("metadata");
+        for partition in metadata.topics().iter().flat_map(|topic| topic.partitions()) {
+            let (_, high) = consumer.fetch_watermarks(topic, partition.id(), PATIENCE).expect("watermarks");
+            ends.insert((topic.clone(), partition.id()), high);
+        }
+    }
+    ends
+}
+
+/// Sets a group (that has no member) back to the beginning of these topics, as `kafka-consumer-groups --reset-offsets --to-earliest` does.
+pub fn commit_beginning(group: &str, topics: &[String]) {
+    let consumer: BaseConsumer = client().set("group.id", group).create().expect("a consumer");
+    let mut list = TopicPartitionList::new();
+    for (topic, partition) in ends(topics).into_keys() {
+        list.add_partition_offset(&topic, partition, Offset::Offset(0)).expect("an offset");
+    }
+    consumer.commit(&list, CommitMode::Sync).expect("the group takes offsets: it has no member");
+}

@@ -1,0 +1,17 @@
+//! The harness: a whole pipeline of its own for each test, on the real parts, so that tests run side by side.
+//!
+//! A [`Pipeline`] has a database and a topic prefix of its own, a clock that the test moves, and all consumers hosted in the test's process.
+//! [`Pipeline::settle`] runs it to quiescence; nobody sleeps. [`Pipeline::finish`] checks what must hold after every test.
+
+mod database;
+mod kafka;
+mod order;
+mod pipeline;
+mod quiet;
+mod stack;
+
+pub use database::{Database, schemas};
+pub use kafka::{Record, commit_beginning, produce, read_all};
+pub use order::{Order, sku};
+pub use pipeline::{Pipeline, Setup};
+pub use stack::{Stack, stack};

@@ -1,0 +1,76 @@
+//! Orders as tests place them.
+
+use serde_json::{Value, json};
+
+use crate::pipeline::Pipeline;
+
+/// A name of a SKU that no other test has need of knowing.
+pub fn sku(name: &str) -> String {
+    name.to_owned()
+}
+
+/// An order to place: one approved line, unless said otherwise.
+#[derive(Clone, Debug)]
+pub struct Order {
+    body: Value,
+}
+
+impl Order {
+    /// An order of these lines, as (SKU, quantity, unit price in cents).
+    pub fn of(lines: &[(&str, i64, i64)]) -> Self {
+        let lines: Vec<Value> = lines.iter().map(|(sku, quantity, price)| json!({"sku": sku, "quantity": quantity, "unit_price": price})).collect();
+        let address = json!({"name": "Ada Lovelace", "line1": "1 Main St", "city": "London", "postal_code": "N1 1AA", "country": "GB"});
+        Self {
+            body: json!({
+                "customer": {"id": "c-1", "name": "Ada Lovelace", "email": "ada@example.com"},
+                "lines": lines, "currency": "EUR", "shipping": 0, "discount": 0, "tax": 0,
+                "payment_method": "tok_approved", "ship_to": address, "bill_to": address,
+            }),
+        }
+    }
+
+    /// Paid with this token.
+    #[must_use]
+    pub fn paid_with(self, token: &str) -> Self {
+        self.with("payment_method", token)
+    }
+
+    /// With a field of its body set.
+    #[must_use]
+    pub fn with(mut self, field: &str, value: impl Into<Value>) -> Self {
+        self.body[field] = value.into();
+        self
+    }
+
+    /// Bought by this customer.
+    #[must_use]
+    pub fn by(mut self, customer: &str) -> Self {
+        self.body["customer"]["id"] = customer.into();
+        self
+    }
+
+    /// Its body.
+    pub fn body(&self) -> Value {
+        self.body.clone()
+    }
+}
+
+impl Pipeline {
+    /// Has so many units of a SKU counted in a warehouse.
+    pub async fn stock(&self, sku: &str, warehouse: &str, units: i64) {
+        let (status, answer) = self.post("inventory", "/stock/counted", json!({"sku": sku, "warehouse": warehouse, "on_hand": units})).await;
+        assert!((200..300).contains(&status), "stock of {sku}: {status}: {answer}");
+    }
+
+    /// Places an order over HTTP and returns its id.
+    pub async fn place(&self, order: &Order) -> String {
+        let (status, answer) = self.post("orders", "/orders", order.body()).await;
+        assert_eq!(status, 202, "{answer}");
+        answer["order_id"].as_str().expect("an order id").to_owned()
+    }
+
+    /// The status of an order by the consumer that owns it.
+    pub async fn status(&self, order_id: &str) -> String {
+        self.get("orders", &format!("/orders/{order_id}")).await["status"].as_str().unwrap_or_default().to_owned()
+    }
+}

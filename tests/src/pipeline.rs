@@ -1,0 +1,255 @@
+//! A whole pipeline for one test: database, topics, clock and consumers of its own.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use runtime::topics::{self, WantedTopic};
+use runtime::{Clock, Host, Settings};
+use serde_json::Value;
+
+use crate::database::Database;
+use crate::stack::stack;
+
+/// All consumers, and the relay.
+pub const ALL: [&str; 8] = ["orders", "inventory", "payments", "fraud", "fulfillment", "notifications", "saga-tracker", "outbox-relay"];
+
+/// What a test wants otherwise.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// Settings in TOML, as in `quadrille.toml`, beside the addresses.
+    pub settings: String,
+    /// Which consumers to host; the relay is one of them.
+    pub consumers: Vec<&'static str>,
+    /// Partitions of each topic.
+    pub partitions: i32,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self { settings: String::new(), consumers: ALL.to_vec(), partitions: 2 }
+    }
+}
+
+/// A running pipeline.
+pub struct Pipeline {
+    /// Its database.
+    pub database: Database,
+    /// Its clock, shared by all its consumers.
+    pub clock: Clock,
+    /// Before each topic's and group's name.
+    pub prefix: String,
+    /// Talks to its doors.
+    pub http: reqwest::Client,
+    setup: Setup,
+    hosts: Mutex<Vec<Arc<Host>>>,
+}
+
+impl Pipeline {
+    /// A pipeline with everything in it.
+    pub async fn start() -> Self {
+        Self::with(Setup::default()).await
+    }
+
+    /// A pipeline with settings of the test's.
+    pub async fn with_settings(settings: &str) -> Self {
+        Self::with(Setup { settings: settings.to_owned(), ..Setup::default() }).await
+    }
+
+    /// A pipeline as the test wants it.
+    pub async fn with(setup: Setup) -> Self {
+        let database = Database::fresh().await;
+        let prefix = format!("{}.", database.name);
+        let wanted = wanted(&prefix, setup.partitions);
+        let kafka = [("bootstrap.servers".to_owned(), stack().kafka.clone())].into();
+        topics::apply(&kafka, &wanted).await.expect("topics of its own");
+        topics::ready(&kafka, &wanted).await.expect("topics with leaders");
+        let pipeline = Self { database, clock: Clock::default(), prefix, http: reqwest::Client::new(), setup, hosts: Mutex::default() };
+        if !pipeline.setup.consumers.is_empty() {
+            pipeline.host(&pipeline.setup.consumers.clone()).await;
+        }
+        pipeline
+    }
+
+    /// The settings in TOML that its consumers run with.
+    pub fn settings_toml(&self) -> String {
+        let Database { url, .. } = &self.database;
+        let (kafka, registry) = (&stack().kafka, &stack().registry_url);
+        let mut toml = format!(
+            "[common]\ndatabase_url = '{url}'\nschema_registry_url = '{registry}'\ntopic_prefix = '{}'\n[common.kafka]\n'bootstrap.servers' = '{kafka}'\n",
+            self.prefix
+        );
+        toml.push_str(&self.setup.settings);
+        for name in ALL {
+            let section = name.replace('-', "_");
+            let line = "http = '127.0.0.1:0'\n";
+            match toml.find(&format!("[{section}]\n")) {
+                Some(at) => toml.insert_str(at + section.len() + 3, line),
+                None => toml.push_str(&format!("\n[{section}]\n{line}")),
+            }
+        }
+        toml
+    }
+
+    /// Hosts these consumers in one more process-like host: a further instance of each.
+    pub async fn host(&self, consumers: &[&str]) -> Arc<Host> {
+        let settings = Settings::from_toml(&self.settings_toml()).expect("settings of the test");
+        let host = Arc::new(Host::new(settings, self.clock.clone()));
+        for name in consumers {
+            start(&host, name).await.unwrap_or_else(|error| panic!("{name} does not start: {error:#}"));
+        }
+        self.hosts.lock().expect("hosts").push(Arc::clone(&host));
+        host
+    }
+
+    /// Stops a host as a signal would: batches finished, offsets committed.
+    pub async fn stop(&self, host: &Arc<Host>) {
+        self.hosts.lock().expect("hosts").retain(|other| !Arc::ptr_eq(other, host));
+        host.stop().await.expect("a clean stop");
+    }
+
+    /// The hosts that run.
+    pub fn hosts(&self) -> Vec<Arc<Host>> {
+        self.hosts.lock().expect("hosts").clone()
+    }
+
+    /// The address of a consumer's doors.
+    ///
+    /// # Panics
+    /// When it is not hosted.
+    pub fn door(&self, consumer: &str, path: &str) -> String {
+        let address = self.hosts().iter().find_map(|host| host.address(consumer)).unwrap_or_else(|| panic!("{consumer} is not hosted"));
+        format!("http://{address}{path}")
+    }
+
+    /// GETs JSON from a door; panics unless it answers with success.
+    pub async fn get(&self, consumer: &str, path: &str) -> Value {
+        let (status, body) = self.ask(reqwest::Method::GET, consumer, path, None).await;
+        assert!((200..300).contains(&status), "GET {path} of {consumer}: {status}: {body}");
+        body
+    }
+
+    /// POSTs JSON to a door: status and answer.
+    pub async fn post(&self, consumer: &str, path: &str, body: Value) -> (u16, Value) {
+        self.ask(reqwest::Method::POST, consumer, path, Some(body)).await
+    }
+
+    /// Asks a door: status and answer (null where it is not JSON).
+    pub async fn ask(&self, method: reqwest::Method, consumer: &str, path: &str, body: Option<Value>) -> (u16, Value) {
+        let request = self.http.request(method, self.door(consumer, path));
+        let request = match body {
+            Some(body) => request.json(&body),
+            None => request,
+        };
+        let response = request.send().await.unwrap_or_else(|error| panic!("{consumer} {path}: {error}"));
+        let status = response.status().as_u16();
+        (status, serde_json::from_slice(&response.bytes().await.unwrap_or_default()).unwrap_or_default())
+    }
+
+    /// Moves the clock of all its consumers.
+    pub fn advance(&self, by: Duration) {
+        self.clock.advance(by);
+    }
+
+    /// The full name of a topic.
+    pub fn topic(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+
+    /// The types (short names) of an order's events in the order in which they were said, from the outbox.
+    pub async fn story(&self, order_id: &str) -> Vec<String> {
+        self.said(order_id).await.into_iter().map(|(event_type, _)| event_type.rsplit('.').next().unwrap_or_default().to_owned()).collect()
+    }
+
+    /// An order's events as (type, value) in the order in which they were said, from the outbox.
+    pub async fn said(&self, order_id: &str) -> Vec<(String, Vec<u8>)> {
+        let rows: Vec<(Vec<u8>, Option<Vec<u8>>)> =
+            sqlx::query_as("select headers, payload from outbox.event where key = $1 and topic not in ('operations', 'dead-letter-events') order by seq")
+                .bind(order_id.as_bytes())
+                .fetch_all(&self.database.pool)
+                .await
+                .expect("the outbox");
+        let of = |(headers, payload): (Vec<u8>, Option<Vec<u8>>)| {
+            let headers = runtime::Headers::decode(&headers).expect("headers of ours");
+            (headers.text("ce_type").unwrap_or_default().to_owned(), payload.unwrap_or_default())
+        };
+        rows.into_iter().map(of).collect()
+    }
+
+    /// The one event of this type that was said of an order.
+    pub async fn the<E: events::Event>(&self, order_id: &str) -> E {
+        let mut found: Vec<E> = self.all(order_id).await;
+        assert_eq!(found.len(), 1, "{} of {order_id}: {:?}", E::TYPE, self.story(order_id).await);
+        found.remove(0)
+    }
+
+    /// All events of this type that were said of an order.
+    pub async fn all<E: events::Event>(&self, order_id: &str) -> Vec<E> {
+        let stored = runtime::Registry::stored(&self.database.pool).await.expect("schema ids");
+        let codec = runtime::Codec::new(&stored).expect("our schemas");
+        let said = self.said(order_id).await;
+        let ours = said.iter().filter(|(event_type, _)| event_type == E::TYPE);
+        ours.map(|(_, value)| codec.decode(Some(value)).expect("an event of ours")).collect()
+    }
+
+    /// How many rows a query counts.
+    pub async fn count(&self, query: &str) -> i64 {
+        sqlx::query_scalar(sqlx::AssertSqlSafe(query.to_owned())).fetch_one(&self.database.pool).await.unwrap_or_else(|error| panic!("{query}: {error}"))
+    }
+
+    /// Dead letters so far, as (error class, message).
+    pub async fn dead_letters(&self) -> Vec<HashMap<String, String>> {
+        let rows: Vec<Vec<u8>> = sqlx::query_scalar("select headers from outbox.event where topic = 'dead-letter-events' order by seq")
+            .fetch_all(&self.database.pool)
+            .await
+            .expect("the outbox");
+        let of = |headers: Vec<u8>| {
+            let headers = runtime::Headers::decode(&headers).expect("headers of ours");
+            headers.0.into_iter().filter_map(|(name, value)| Some((name, String::from_utf8(value?).ok()?))).collect()
+        };
+        rows.into_iter().map(of).collect()
+    }
+
+    /// Ends the test: runs to quiescence, checks what must hold after every test, stops everything cleanly.
+    ///
+    /// # Panics
+    /// When something is wrong; says what.
+    pub async fn finish(self) {
+        self.settle().await;
+        let dead = self.dead_letters().await;
+        assert!(dead.is_empty(), "unexpected dead letters: {dead:#?}");
+        self.finish_with_dead_letters().await;
+    }
+
+    /// As [`Pipeline::finish`], where dead letters were expected and looked at.
+    pub async fn finish_with_dead_letters(self) {
+        self.settle().await;
+        self.check_invariants().await;
+        for host in self.hosts() {
+            self.stop(&host).await;
+        }
+        self.database.drop_it().await;
+    }
+}
+
+fn wanted(prefix: &str, partitions: i32) -> Vec<WantedTopic> {
+    let topics = choreography::Choreography::embedded().topic_settings("local").expect("the local profile");
+    topics
+        .into_iter()
+        .map(|topic| WantedTopic { name: format!("{prefix}{}", topic.name), partitions, replicas: 1, keyed: true, config: topic.config })
+        .collect()
+}
+
+async fn start(host: &Arc<Host>, name: &str) -> anyhow::Result<()> {
+    match name {
+        "orders" => orders::start(host).await,
+        "inventory" => inventory::start(host).await,
+        "payments" => payments::start(host).await,
+        "fraud" => fraud::start(host).await,
+        "fulfillment" => fulfillment::start(host).await,
+        "notifications" => notifications::start(host).await,
+        "saga-tracker" => saga_tracker::start(host).await,
+        "outbox-relay" => outbox_relay::start(host).await,
+        other => anyhow::bail!("there is no consumer {other}"),
+    }
+}
