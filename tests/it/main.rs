@@ -1,1 +1,13 @@
+//! The whole pipeline, on the real parts: one binary, many modules, side by side.
 
+mod cases;
+mod compensation;
+mod crash;
+mod duplicates;
+mod happy_path;
+mod intake;
+mod model;
+mod poison;
+mod rebalance;
+mod replay;
+mod topology;

@@ -12,6 +12,6 @@ mod stack;
 
 pub use database::{Database, schemas};
 pub use kafka::{Record, commit_beginning, produce, read_all};
-pub use order::{Order, sku};
+pub use order::Order;
 pub use pipeline::{Pipeline, Setup};
 pub use stack::{Stack, stack};

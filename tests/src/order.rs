@@ -4,11 +4,6 @@ use serde_json::{Value, json};
 
 use crate::pipeline::Pipeline;
 
-/// A name of a SKU that no other test has need of knowing.
-pub fn sku(name: &str) -> String {
-    name.to_owned()
-}
-
 /// An order to place: one approved line, unless said otherwise.
 #[derive(Clone, Debug)]
 pub struct Order {
@@ -55,9 +50,16 @@ impl Order {
     }
 }
 
+/// Warehouses `a`, `b`, `c`, … are taken from in this order.
+fn priority(warehouse: &str) -> i64 {
+    i64::from(warehouse.bytes().next().unwrap_or(b'a')) - 96
+}
+
 impl Pipeline {
     /// Has so many units of a SKU counted in a warehouse.
     pub async fn stock(&self, sku: &str, warehouse: &str, units: i64) {
+        let (status, answer) = self.ask(reqwest::Method::PUT, "inventory", &format!("/warehouses/{warehouse}"), Some(json!({"name": warehouse, "priority": priority(warehouse), "country": "IE"}))).await;
+        assert!((200..300).contains(&status), "warehouse {warehouse}: {status}: {answer}");
         let (status, answer) = self.post("inventory", "/stock/counted", json!({"sku": sku, "warehouse": warehouse, "on_hand": units})).await;
         assert!((200..300).contains(&status), "stock of {sku}: {status}: {answer}");
     }
@@ -71,6 +73,6 @@ impl Pipeline {
 
     /// The status of an order by the consumer that owns it.
     pub async fn status(&self, order_id: &str) -> String {
-        self.get("orders", &format!("/orders/{order_id}")).await["status"].as_str().unwrap_or_default().to_owned()
+        self.get("orders", &format!("/orders/{order_id}")).await["state"].as_str().unwrap_or_default().to_owned()
     }
 }

@@ -34,6 +34,18 @@ impl Pipeline {
         }
     }
 
+    /// Runs on until a condition holds: for what a timer brings, which is not there yet when everything else is quiet.
+    ///
+    /// # Panics
+    /// When it does not come to hold.
+    pub async fn until<F: Future<Output = bool>>(&self, condition: impl Fn() -> F, what: &str) {
+        let began = Instant::now();
+        while !condition().await {
+            assert!(began.elapsed() < PATIENCE, "{what} does not come");
+            tokio::time::sleep(LOOK).await; // between two looks at a condition
+        }
+    }
+
     /// What is going on, and the state of things.
     async fn look(&self) -> (Vec<String>, (i64, i64)) {
         let mut busy = Vec::new();

@@ -1,0 +1,398 @@
+//! All consumers and the bus between them: the scheduler of a run, and what must hold when it is quiet.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fmt::Write as _;
+use std::rc::Rc;
+use std::time::Duration;
+
+use events::{Event, OrderCancelled, OrderCompleted, OrderFailed, OrderId, OrderPlaced, OrderRejected, ReasonCode, Timestamp};
+use fraud::{Fraud, FraudSettings};
+use fulfillment::Fulfillment;
+use inventory::Inventory;
+use notifications::Notifications;
+use orders::{Cancel, Orders};
+use payments::{Payments, PaymentsSettings};
+use runtime::{Clock, Codec, Message, Outgoing};
+use serde_json::json;
+
+use super::Random;
+use super::gateway::{self, Shared};
+use super::node::{Node, Party};
+
+/// What every thousand runs bring at least once.
+pub const EXPECTED: [&str; 26] = [
+    "OrderAccepted", "OrderCancellationRequested", "OrderCompleted", "OrderCancelled", "OrderFailed", "StockReserved", "StockRejected",
+    "ReservationExpired", "StockReallocated", "StockCommitted", "StockReleased", "PaymentActionRequired", "PaymentAuthorized",
+    "PaymentDeclined", "PaymentCaptured", "PaymentCaptureFailed", "PaymentVoided", "PaymentRefunded", "PaymentRefundFailed", "FraudCleared",
+    "FraudRejected", "FraudReviewRequested", "FulfillmentShortPicked", "FulfillmentConfirmed", "FulfillmentCancelled", "ShipmentDispatched",
+];
+
+const SKUS: [&str; 9] = ["TEA", "CUP", "SHORT-1", "GONE-1", "REFUSE-1", "LATE-1", "DAMAGED-1", "HOLD-1", "RUSH-1"];
+const WAREHOUSES: [&str; 3] = ["a", "b", "c"];
+/// Units of each SKU in each warehouse.
+const UNITS: i64 = 3;
+
+pub struct World {
+    random: Random,
+    now: Timestamp,
+    steps: u64,
+    codec: Codec,
+    orders: Node<Orders>,
+    inventory: Node<Inventory>,
+    payments: Node<Payments>,
+    fraud: Node<Fraud>,
+    fulfillment: Node<Fulfillment>,
+    notifications: Node<Notifications>,
+    book: Shared,
+    placed: Vec<OrderId>,
+    said: Vec<Message>,
+    ids: HashSet<String>,
+}
+
+impl World {
+    pub fn new(count: usize, random: Random) -> Self {
+        let codec = Codec::of_catalogue().expect("our own schemas");
+        let book = Shared::default();
+        let stock: Vec<(&str, &str, i64)> = SKUS.iter().flat_map(|sku| WAREHOUSES.map(|warehouse| (*sku, warehouse, UNITS))).collect();
+        let none = || -> super::node::Outside<Orders> { Box::new(|_, never, _, _| match never {}) };
+        let mut world = Self {
+            random,
+            now: Timestamp::from_millis(1_800_000_000_000),
+            steps: 0,
+            orders: Node::new(Orders::new(Clock::default(), 0.0), orders::World::default(), &codec, none()),
+            inventory: Node::new(
+                Inventory::default(),
+                inventory::World::stocked(stock),
+                &codec,
+                Box::new(|_, never, _, _| match never {}),
+            ),
+            payments: Node::new(
+                Payments::detached(PaymentsSettings::default()).expect("default settings"),
+                payments::World::default(),
+                &codec,
+                gateway::outside(Rc::clone(&book)),
+            ),
+            fraud: Node::new(
+                Fraud::new(FraudSettings::default()).expect("default settings"),
+                fraud::World::default(),
+                &codec,
+                Box::new(|_, never, _, _| match never {}),
+            ),
+            fulfillment: Node::new(
+                Fulfillment::default(),
+                fulfillment::World::default(),
+                &codec,
+                Box::new(|consumer, call, random, _| {
+                    // The warehouse's word may be lost, and may come twice.
+                    let times = if random.chance(10) { 0 } else { 1 + usize::from(random.chance(10)) };
+                    (0..times).filter_map(|_| consumer.answer(&call)).collect()
+                }),
+            ),
+            notifications: Node::new(
+                Notifications::default(),
+                notifications::World::default(),
+                &codec,
+                Box::new(|_, never, _, _| match never {}),
+            ),
+            codec,
+            book,
+            placed: Vec::new(),
+            said: Vec::new(),
+            ids: HashSet::new(),
+        };
+        for n in 0..count {
+            world.place(n);
+        }
+        world
+    }
+
+    fn place(&mut self, n: usize) {
+        let line = |world: &mut Self| {
+            json!({"sku": *world.random.pick(&SKUS), "quantity": 1 + world.random.below(4), "unit_price": 1 + world.random.below(1_000)})
+        };
+        let lines: Vec<_> = (0..1 + self.random.below(3)).map(|_| line(self)).collect();
+        let country = if self.random.chance(15) { "US" } else { "GB" };
+        let address = |country| json!({"name": "Ada", "line1": "1 Road", "city": "Town", "postal_code": "1", "country": country});
+        let price = if self.random.chance(20) { 990_000 } else { self.random.below(500) };
+        let placed: OrderPlaced = serde_json::from_value(json!({
+            "source": "model", "reference": n.to_string(), "currency": "EUR", "lines": lines, "shipping": price, "tax": self.random.below(50),
+            "customer": {"id": format!("c-{n}"), "name": "Ada", "email": "ada@example.com"},
+            "payment_method": "tok", "ship_to": address("GB"), "bill_to": address(country),
+        }))
+        .expect("an order");
+        let value = self.codec.encode(&placed).expect("it fits its schema");
+        let message = Message {
+            topic: "order-placed",
+            partition: 0,
+            offset: n as i64,
+            timestamp_ms: None,
+            key: None,
+            headers: runtime::Headers::default(),
+            payload: Some(value),
+        };
+        let work = runtime::Consumer::hear(&self.orders.consumer, &message, &self.codec).expect("a readable order");
+        let said = self.orders.decide(vec![work], self.now);
+        let order_id = std::str::from_utf8(said[0].key.as_deref().unwrap_or_default()).expect("text").parse().expect("an order's id");
+        self.placed.push(order_id);
+        self.publish(said);
+    }
+
+    /// The relay: every consumer that hears an event finds it in its inbox.
+    fn publish(&mut self, said: Vec<Outgoing>) {
+        for row in said {
+            assert!(self.ids.insert(row.event_id.to_string()), "an id was said twice: {:?}", row.headers.text("ce_type"));
+            let message = Message {
+                topic: row.topic,
+                partition: 0,
+                offset: self.said.len() as i64,
+                timestamp_ms: None,
+                key: row.key,
+                headers: row.headers,
+                payload: row.payload,
+            };
+            for party in self.parties() {
+                party.enqueue(&message);
+            }
+            self.said.push(message);
+        }
+    }
+
+    fn parties(&mut self) -> [&mut dyn Party; 6] {
+        [&mut self.orders, &mut self.inventory, &mut self.payments, &mut self.fraud, &mut self.fulfillment, &mut self.notifications]
+    }
+
+    /// Runs until nothing is left to do, then checks what must hold.
+    pub fn run(&mut self) {
+        loop {
+            self.steps += 1;
+            assert!(self.steps < 50_000, "the run does not end");
+            if self.meddle() {
+                continue;
+            }
+            let (mail, calls): (Vec<usize>, Vec<usize>) = self.busy();
+            let said = match (mail.is_empty(), calls.is_empty()) {
+                (true, true) => {
+                    if !self.wait() {
+                        break;
+                    }
+                    continue;
+                }
+                (false, true) => self.read(&mail),
+                (true, false) => self.answer(&calls),
+                (false, false) if self.random.chance(60) => self.read(&mail),
+                (false, false) => self.answer(&calls),
+            };
+            self.publish(said);
+        }
+        self.check();
+    }
+
+    fn busy(&mut self) -> (Vec<usize>, Vec<usize>) {
+        let parties = self.parties();
+        let mail = (0..parties.len()).filter(|index| parties[*index].has_mail()).collect();
+        (mail, (0..parties.len()).filter(|index| parties[*index].has_calls()).collect())
+    }
+
+    /// One party is handed the dice and the time.
+    fn with(&mut self, index: usize, act: fn(&mut dyn Party, &mut Random, Timestamp) -> Vec<Outgoing>) -> Vec<Outgoing> {
+        let (mut random, now) = (std::mem::replace(&mut self.random, Random::new(1)), self.now);
+        let said = act(self.parties()[index], &mut random, now);
+        self.random = random;
+        said
+    }
+
+    fn read(&mut self, of: &[usize]) -> Vec<Outgoing> {
+        let index = *self.random.pick(of);
+        self.with(index, |party, random, now| party.read(random, now))
+    }
+
+    fn answer(&mut self, of: &[usize]) -> Vec<Outgoing> {
+        let index = *self.random.pick(of);
+        self.with(index, |party, random, now| party.call_or_answer(random, now))
+    }
+
+    /// Now and then: a cancellation, a crash, an old event again, a customer who acts, a reviewer, time that passes.
+    fn meddle(&mut self) -> bool {
+        let order = *self.random.pick(&self.placed.clone());
+        let said = match self.random.below(120) {
+            0 => self.cancel(order),
+            1 => {
+                let index = self.random.below(6);
+                self.with(index, |party, random, _| {
+                    party.crash(random);
+                    Vec::new()
+                })
+            }
+            2..=4 => {
+                let index = self.random.below(6);
+                self.with(index, |party, random, now| party.redeliver(random, now))
+            }
+            5 => self.customer(order),
+            6 => self.reviewer(order),
+            7 => {
+                self.now = self.now.plus(Duration::from_secs(60 * self.random.below(20) as u64));
+                return false;
+            }
+            8 | 9 => {
+                let index = self.random.below(6);
+                self.with(index, |party, random, now| party.fire(random, now))
+            }
+            _ => return false,
+        };
+        self.publish(said);
+        true
+    }
+
+    fn cancel(&mut self, order_id: OrderId) -> Vec<Outgoing> {
+        let cancel = Cancel { order_id, requested_by: "customer".into(), reason: "changed my mind".into() };
+        self.orders.ask(&format!("{order_id}/cancel"), orders::Input::Cancel(cancel), self.now)
+    }
+
+    fn customer(&mut self, order_id: OrderId) -> Vec<Outgoing> {
+        let Some(payment) = self.payments.state.payment(order_id) else { return Vec::new() };
+        let Some(currency) = payment.currency else { return Vec::new() };
+        let money = payments::gateway::Money { amount: payment.amount, currency };
+        let acts = { self.book.borrow().entries.get(&order_id).is_some_and(|entry| entry.waits) };
+        if !acts {
+            return Vec::new();
+        }
+        let work = gateway::customer_acts(&mut self.book.borrow_mut(), order_id, money, &mut self.random, self.now);
+        self.payments.decide(vec![work], self.now)
+    }
+
+    fn reviewer(&mut self, order_id: OrderId) -> Vec<Outgoing> {
+        let ruling = if self.random.chance(60) { fraud::Ruling::Clear } else { fraud::Ruling::Reject };
+        let input = fraud::Input::Ruled { order_id, ruling, by: "eve".into(), note: None };
+        let before = self.fraud.conflicts().len();
+        let said = self.fraud.ask(&format!("{order_id}/verdict"), input, self.now);
+        assert_eq!(before, self.fraud.conflicts().len(), "a verdict on what is not under review is refused, not a contradiction");
+        said
+    }
+
+    /// Nothing happens any more: time passes until the next timer; or a person has what is stuck tried again. False when all is done.
+    fn wait(&mut self) -> bool {
+        let stuck: Vec<OrderId> = self.payments.state.payments().filter(|payment| payment.stuck()).map(|payment| payment.order_id).collect();
+        if let Some(order_id) = stuck.first() {
+            let input = payments::Input::Retry { order_id: *order_id, by: "eve".into() };
+            let said = self.payments.ask(&format!("{order_id}/retry/{}", self.steps), input, self.now);
+            self.publish(said);
+            return true;
+        }
+        let next: Vec<(usize, Timestamp)> =
+            self.parties().iter().enumerate().filter_map(|(index, party)| Some((index, party.next_timer()?))).collect();
+        if self.all_ended() && next.iter().all(|(_, due)| *due > self.now.plus(Duration::from_secs(30 * 24 * 3_600))) {
+            return false;
+        }
+        let Some((index, due)) = next.iter().min_by_key(|(_, due)| *due).copied() else {
+            // A parcel that its warehouse holds for ever: only a cancellation moves it.
+            if self.all_ended() {
+                return false;
+            }
+            for order in self.placed.clone() {
+                let said = self.cancel(order);
+                self.publish(said);
+            }
+            return true;
+        };
+        self.now = self.now.max(due);
+        let said = self.with(index, |party, random, now| party.fire(random, now));
+        self.publish(said);
+        true
+    }
+
+    fn all_ended(&self) -> bool {
+        self.placed.iter().all(|order| self.ends(*order) > 0)
+    }
+
+    fn ends(&self, order: OrderId) -> usize {
+        let terminal = [OrderCompleted::TYPE, OrderCancelled::TYPE, OrderFailed::TYPE, OrderRejected::TYPE];
+        let key = order.to_string();
+        let of = |message: &&Message| {
+            message.key.as_deref() == Some(key.as_bytes()) && message.event_type().is_some_and(|event_type| terminal.contains(&event_type))
+        };
+        self.said.iter().filter(of).count()
+    }
+
+    /// PROTOCOL.md (e).
+    fn check(&mut self) {
+        let conflicts: Vec<String> = self.parties().iter().flat_map(|party| party.conflicts().to_vec()).collect();
+        assert!(conflicts.is_empty(), "cells that can't be reached were: {conflicts:#?}");
+        let mut committed: BTreeMap<&str, i64> = BTreeMap::new();
+        for order in &self.placed {
+            assert_eq!(self.ends(*order), 1, "order {order} must end once");
+            self.check_order(*order);
+            let reservation = self.inventory.state.order(*order).expect("inventory knows every accepted order");
+            for holding in &reservation.holdings {
+                let sku = SKUS.iter().find(|sku| **sku == holding.allocation.sku.as_str()).expect("a SKU of ours");
+                *committed.entry(sku).or_insert(0) += holding.units.committed;
+                assert_eq!(holding.units.reserved, 0, "{holding:?}");
+            }
+        }
+        for (sku, warehouse, level) in self.inventory.state.stock.levels() {
+            assert_eq!(level.reserved, 0, "{sku} {warehouse} {level:?}");
+            assert!(level.on_hand >= 0, "{sku} {warehouse} {level:?}");
+        }
+        for sku in SKUS {
+            let levels: Vec<_> = self.inventory.state.stock.of(&sku.into()).map(|(_, level)| (level.on_hand, level.missing)).collect();
+            let (left, missing) = levels.iter().fold((0, 0), |sum, level| (sum.0 + level.0, sum.1 + level.1));
+            assert_eq!(left + missing + committed.get(sku).copied().unwrap_or(0), 3 * UNITS, "units of {sku} are conserved");
+        }
+    }
+
+    fn check_order(&self, order: OrderId) {
+        let entry = self.book.borrow().entries.get(&order).cloned().unwrap_or_default();
+        assert_eq!(entry.held, 0, "{order}: money is held after the end: {entry:?}");
+        assert!(entry.captures <= 1, "{order}: charged twice: {entry:?}");
+        assert!(!entry.waits, "{order}: the customer can still pay: {entry:?}");
+        let charged = self.charged(order);
+        assert_eq!(entry.captured - entry.refunded, charged, "{order}: captured − refunded is the value of what shipped: {entry:?}");
+    }
+
+    fn charged(&self, order: OrderId) -> i64 {
+        let key = order.to_string();
+        let mine = self.said.iter().filter(|message| message.key.as_deref() == Some(key.as_bytes()));
+        for message in mine {
+            let payload = message.payload.as_deref();
+            match message.event_type() {
+                Some(OrderCompleted::TYPE) => {
+                    let end: OrderCompleted = self.codec.decode(payload).expect("ours");
+                    assert!(!end.shipped.is_empty(), "completed, and nothing shipped: {end:?}");
+                    return end.charged;
+                }
+                Some(OrderCancelled::TYPE) => {
+                    let end: OrderCancelled = self.codec.decode(payload).expect("ours");
+                    assert!(end.shipped.is_empty() && end.charged == 0, "{end:?}");
+                    return 0;
+                }
+                Some(OrderFailed::TYPE) => {
+                    let end: OrderFailed = self.codec.decode(payload).expect("ours");
+                    assert!(end.shipped.is_empty() && end.charged == 0, "{end:?}");
+                    assert_ne!(end.reason.code, ReasonCode::Cancelled, "{end:?}");
+                    return 0;
+                }
+                _ => {}
+            }
+        }
+        0
+    }
+
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    pub fn said_types(&self) -> Vec<String> {
+        let short = |message: &Message| message.event_type().unwrap_or_default().rsplit('.').next().unwrap_or_default().to_owned();
+        self.said.iter().map(short).collect()
+    }
+
+    /// What was said, for people.
+    pub fn log(&self) -> String {
+        let mut text = String::new();
+        for message in &self.said {
+            let key = String::from_utf8_lossy(message.key.as_deref().unwrap_or_default()).into_owned();
+            let _ = writeln!(text, "{key} {} because of {}", message.event_type().unwrap_or_default(), message.headers.text("ce_causationid").unwrap_or_default());
+        }
+        text
+    }
+}
+
