@@ -39,7 +39,10 @@ async fn post(pipeline: &Pipeline, consumer: &str, path: &str, body: Value) {
     let Ok(url) = pipeline.door(consumer, path) else { return };
     match pipeline.http.post(url).json(&body).send().await {
         Ok(response) if response.status().is_success() || response.status().as_u16() == 409 => {}
-        Ok(response) => tracing::warn!(consumer, path, status = %response.status(), body = response.text().await.unwrap_or_default(), "refused"),
+        Ok(response) => {
+            let (status, body) = (response.status(), response.text().await.unwrap_or_default());
+            tracing::warn!(consumer, path, %status, body, "refused");
+        }
         Err(error) => tracing::warn!(consumer, path, %error, "not answered"),
     }
 }

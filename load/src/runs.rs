@@ -187,14 +187,15 @@ async fn load_stock(pipeline: &Pipeline, mix: &Mix, orders: u64) -> anyhow::Resu
             .map(|(sku, warehouse, units)| json!({"sku": sku, "warehouse": warehouse, "on_hand": units, "aisle": sku.get(..5), "bin": warehouse}))
             .collect();
         let url = pipeline.door("inventory", "/stock/load")?;
-        expect_success(pipeline.http.post(url).json(&json!({"rows": rows})).send().await?).await?;
+        expect_success(pipeline.http.post(url).json(&rows).send().await?).await?;
     }
     Ok(())
 }
 
 async fn expect_success(response: reqwest::Response) -> anyhow::Result<()> {
     if !response.status().is_success() {
-        bail!("{}: {}: {}", response.url().path(), response.status(), response.text().await.unwrap_or_default());
+        let (path, status) = (response.url().path().to_owned(), response.status());
+        bail!("{path}: {status}: {}", response.text().await.unwrap_or_default());
     }
     Ok(())
 }

@@ -28,7 +28,7 @@ pub fn schemas() -> Vec<(&'static str, Migrator)> {
         ("orders", orders::migrations()),
         ("inventory", inventory::migrations()),
         ("payments", payments::migrations()),
-        ("sandbox", payments::sandbox_migrations()),
+        ("sandbox", payments::gateway::sandbox::migrations()),
         ("fraud", fraud::migrations()),
         ("fulfillment", fulfillment::migrations()),
         ("notifications", notifications::migrations()),

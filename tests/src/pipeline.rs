@@ -230,7 +230,16 @@ impl Pipeline {
         for host in self.hosts() {
             self.stop(&host).await;
         }
-        self.database.drop_it().await;
+        self.database.clone().drop_it().await;
+    }
+}
+
+/// A test that panics leaves no consumer running: their threads would keep the process.
+impl Drop for Pipeline {
+    fn drop(&mut self) {
+        for host in self.hosts.get_mut().map(std::mem::take).unwrap_or_default() {
+            host.shutdown().cancel();
+        }
     }
 }
 

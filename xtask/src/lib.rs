@@ -5,6 +5,9 @@
 //! and the processes carry that folder's path among their arguments ([`process::Mark`]).
 
 pub mod addresses;
+pub mod bench;
+pub mod consumers;
+pub mod demo;
 #[cfg(test)]
 mod docker_compose;
 pub mod install;

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use xtask::{
+    bench, demo,
     install::{self, Need},
     project::Project,
     stack::Part,
@@ -40,6 +41,17 @@ enum Command {
     },
     /// Say what runs, where, and where its log is; fails when a part does not run.
     Status,
+    /// Start everything, place mixed orders over HTTP and Kafka, and show how each ended; stays up until Ctrl-C.
+    Demo {
+        /// How many orders.
+        #[arg(long, default_value_t = 1_000)]
+        orders: u64,
+        /// End by itself; with a non-zero code if an order ended otherwise than it should, or an invariant does not hold.
+        #[arg(long)]
+        exit: bool,
+    },
+    /// Measure the whole pipeline in release builds.
+    Bench(bench::Options),
     /// Install, build, start the parts, run every test, and leave the parts as they were found.
     Test {
         /// Leave the parts running that were started for the tests.
@@ -68,6 +80,8 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Up { only } => up::up(&project, &Part::with_needed(&only)).map(drop)?,
         Command::Down { wipe } => up::down(&project, wipe)?,
         Command::Status => return Ok(if up::status(&project)? { ExitCode::SUCCESS } else { ExitCode::FAILURE }),
+        Command::Demo { orders, exit } => return demo::run(&project, orders, exit),
+        Command::Bench(options) => return bench::run(&project, &options),
         Command::Test { keep, arguments } => return test::run(&project, keep, &arguments),
     }
     Ok(ExitCode::SUCCESS)

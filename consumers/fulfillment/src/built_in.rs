@@ -3,8 +3,9 @@
 use events::{AllocationId, OrderId, ShipmentId, Sku, Timestamp, WarehouseId, Why};
 use runtime::{Cause, Work};
 
-use crate::consignment::{Consignment, Fate, Parcel};
+use crate::consignment::Consignment;
 use crate::handlers::{Answer, Answered, By, Input};
+use crate::parcel::{Fate, Parcel};
 use crate::settings::{Does, Rule, Settings};
 
 /// What is done after the commit.

@@ -1,12 +1,11 @@
-//! What fulfillment knows of one order: its shipments with their picking lists, what left, and what will not.
+//! What fulfillment knows of one order: where it stands, its shipments, and what its warehouses should do next.
 
-use events::{
-    Allocation, AllocationId, Condition, GivenUp, Item, LineId, OrderId, Personal, Reason, ShipmentId, Sku, Timestamp,
-    WarehouseId, Why, derive_id,
-};
+use events::{LineId, Personal, Reason, ShipmentId, Timestamp, WarehouseId};
 use runtime::Thread;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+use crate::parcel::{Parcel, ParcelState, Shortage};
 
 /// Where an order stands. Nothing leaves before `Released`; nothing changes after `Closed` but deliveries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,20 +38,6 @@ impl State {
     }
 }
 
-/// Where one shipment stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ParcelState {
-    /// The picking list is with the warehouse.
-    Picking,
-    /// Packed, in the house.
-    Packed,
-    /// Handed over: the point of no return.
-    Dispatched,
-    /// It does not ship.
-    Dropped,
-}
-
 /// What the warehouse should do next with a shipment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -81,145 +66,6 @@ impl Step {
             Self::Recall => "recall",
             Self::PutBack => "put_back",
             Self::Nothing => "nothing",
-        }
-    }
-}
-
-/// Why units do not ship, and what became of the goods.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Fate {
-    /// Why.
-    pub why: Why,
-    /// Whether they can be sold again.
-    pub condition: Condition,
-}
-
-impl Fate {
-    /// With the condition that goes with the reason, as PROTOCOL.md has it.
-    pub fn of(why: Why) -> Self {
-        Self { condition: why.condition(), why }
-    }
-}
-
-/// Whether inventory was asked to find a shipment's missing units elsewhere.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Shortage {
-    /// There was no need.
-    #[default]
-    None,
-    /// FulfillmentShortPicked was said, StockReallocated is awaited.
-    Asked,
-    /// StockReallocated came: once.
-    Answered,
-}
-
-/// One entry of a picking list: units of one allocation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Pick {
-    /// The allocation.
-    pub allocation_id: AllocationId,
-    /// The order line it serves.
-    pub line_id: LineId,
-    /// What to take.
-    pub sku: Sku,
-    /// How many units to take.
-    pub quantity: i64,
-    /// How many were taken; 0 until the warehouse answers.
-    pub picked: i64,
-    /// Where to go.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub aisle: Option<String>,
-    /// Where to reach.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub bin: Option<String>,
-    /// The allocation whose missing units these replace.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub replaces: Option<AllocationId>,
-}
-
-impl Pick {
-    fn given_up(&self, quantity: i64, fate: &Fate) -> GivenUp {
-        GivenUp {
-            allocation_id: self.allocation_id,
-            line_id: self.line_id.clone(),
-            sku: self.sku.clone(),
-            quantity,
-            condition: fate.condition.clone(),
-            why: fate.why.clone(),
-        }
-    }
-}
-
-/// One shipment: what one warehouse packs for the order.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Parcel {
-    /// Its id, derived from order, warehouse and the shortage that it makes good.
-    pub shipment_id: ShipmentId,
-    /// Where it leaves from.
-    pub warehouse: WarehouseId,
-    /// Where it stands.
-    pub state: ParcelState,
-    /// The picking list, in walking order.
-    pub picks: Vec<Pick>,
-    /// When picking must be done; after it nothing is picked, and the warehouse was late.
-    pub pick_by: Timestamp,
-    /// Whether inventory was asked for what could not be picked.
-    #[serde(default)]
-    pub shortage: Shortage,
-    /// Why what was not picked was not.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub short: Option<Fate>,
-    /// Why the packed units do not ship; on a shipment that is still packed, kept until the order is released.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub will_not_ship: Option<Fate>,
-    /// Whether the warehouse has yet to put goods back that it may hold in hand.
-    #[serde(default)]
-    pub put_back: bool,
-    /// Who carries it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub carrier: Option<String>,
-    /// The carrier's tracking number.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tracking: Option<String>,
-    /// When it was handed over.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub dispatched_at: Option<Timestamp>,
-    /// When it arrived.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub delivered_at: Option<Timestamp>,
-}
-
-impl Parcel {
-    /// The units that are packed, or were.
-    pub fn packed(&self) -> Vec<Item> {
-        let packed = self.picks.iter().filter(|pick| pick.picked > 0);
-        packed
-            .map(|pick| Item {
-                allocation_id: pick.allocation_id,
-                line_id: pick.line_id.clone(),
-                sku: pick.sku.clone(),
-                quantity: pick.picked,
-            })
-            .collect()
-    }
-
-    /// The packed units, given up.
-    pub fn packed_given_up(&self, fate: &Fate) -> impl Iterator<Item = GivenUp> {
-        self.picks.iter().filter(|pick| pick.picked > 0).map(move |pick| pick.given_up(pick.picked, fate))
-    }
-
-    /// The units that could not be picked.
-    pub fn missing(&self, fate: &Fate) -> Vec<GivenUp> {
-        let short = self.picks.iter().filter(|pick| pick.picked < pick.quantity);
-        short.map(|pick| pick.given_up(pick.quantity - pick.picked, fate)).collect()
-    }
-
-    /// Units that left.
-    pub fn units_dispatched(&self) -> i64 {
-        match self.state {
-            ParcelState::Dispatched => self.picks.iter().map(|pick| pick.picked).sum(),
-            ParcelState::Picking | ParcelState::Packed | ParcelState::Dropped => 0,
         }
     }
 }
@@ -303,61 +149,4 @@ impl Consignment {
     pub fn units_dispatched(&self) -> i64 {
         self.parcels.iter().map(Parcel::units_dispatched).sum()
     }
-}
-
-/// One shipment for each warehouse of a plan, with its picking list in walking order. `shortage` is the shipment whose missing
-/// units the plan makes good: it makes the ids of these shipments others than those of the first plan.
-pub fn plan(order_id: OrderId, shortage: Option<ShipmentId>, plan: &[Allocation], pick_by: Timestamp) -> Vec<Parcel> {
-    let mut warehouses: Vec<&WarehouseId> =
-        plan.iter().filter(|allocation| allocation.quantity > 0).map(|allocation| &allocation.warehouse).collect();
-    warehouses.sort();
-    warehouses.dedup();
-    let makes_good = shortage.map(|shipment| shipment.to_string()).unwrap_or_default();
-    let parcel = |warehouse: &WarehouseId| Parcel {
-        shipment_id: ShipmentId(derive_id(order_id, crate::NAME, "shipment", &format!("{makes_good}/{warehouse}"))),
-        warehouse: warehouse.clone(),
-        state: ParcelState::Picking,
-        picks: picking_list(plan, warehouse),
-        pick_by,
-        shortage: Shortage::None,
-        short: None,
-        will_not_ship: None,
-        put_back: false,
-        carrier: None,
-        tracking: None,
-        dispatched_at: None,
-        delivered_at: None,
-    };
-    warehouses.into_iter().map(parcel).collect()
-}
-
-fn picking_list(plan: &[Allocation], warehouse: &WarehouseId) -> Vec<Pick> {
-    let here = plan.iter().filter(|allocation| allocation.warehouse == *warehouse && allocation.quantity > 0);
-    let mut picks: Vec<Pick> = here
-        .map(|allocation| Pick {
-            allocation_id: allocation.allocation_id,
-            line_id: allocation.line_id.clone(),
-            sku: allocation.sku.clone(),
-            quantity: allocation.quantity,
-            picked: 0,
-            aisle: allocation.aisle.clone(),
-            bin: allocation.bin.clone(),
-            replaces: allocation.replaces,
-        })
-        .collect();
-    picks.sort_by_cached_key(|pick| (walk(pick.aisle.as_deref()), walk(pick.bin.as_deref()), pick.allocation_id));
-    picks
-}
-
-/// Sorts as people number shelves: `A2` before `A10`, and what has no place last.
-fn walk(place: Option<&str>) -> (bool, Vec<(String, u64)>) {
-    let mut parts = Vec::new();
-    let mut rest = place.unwrap_or_default();
-    while !rest.is_empty() {
-        let (word, after) = rest.split_at(rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len()));
-        let (digits, after) = after.split_at(after.find(|c: char| !c.is_ascii_digit()).unwrap_or(after.len()));
-        parts.push((word.to_owned(), digits.parse().unwrap_or(if digits.is_empty() { 0 } else { u64::MAX })));
-        rest = after;
-    }
-    (place.is_none(), parts)
 }

@@ -6,8 +6,9 @@ use events::{
 };
 use runtime::{Codec, Conflict, Message, Timer, Unreadable};
 
-use crate::consignment::{Consignment, Fate, ParcelState, Step};
+use crate::consignment::{Consignment, Step};
 use crate::decide::{Change, HAND_OVER, PICK, Rules, captured_unasked};
+use crate::parcel::{Fate, ParcelState};
 use crate::store::Slot;
 
 /// What fulfillment decides about.

@@ -12,9 +12,10 @@ use utoipa::IntoParams;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
+use crate::bodies::{AnswerTaken, Delivered, HandedOver, Picked, WillNotShip};
 use crate::handlers::{Answer, Answered, By, Input, Reply};
-use crate::store::{self, List};
-use crate::views::{AnswerTaken, Delivered, HandedOver, OrderShipments, Picked, WillNotShip, WorkItem, WorkList};
+use crate::store::work::{self, List};
+use crate::views::{OrderShipments, WorkItem, WorkList};
 use crate::{Fulfillment, NAME};
 
 /// Entries of a page, unless the caller says less or more.
@@ -52,7 +53,7 @@ async fn order_shipments(
     Path(order_id): Path<String>,
 ) -> Result<Json<OrderShipments>, Problem> {
     let order_id: OrderId = id("order", &order_id)?;
-    let order = store::read(&doors.pool, order_id).await?.ok_or_else(|| {
+    let order = crate::store::read(&doors.pool, order_id).await?.ok_or_else(|| {
         let detail =
             format!("order {order_id} has not come to fulfillment: it is known here once fraud has cleared it");
         Problem::new(StatusCode::NOT_FOUND, "Not found").detail(detail)
@@ -91,7 +92,7 @@ async fn parcels(state: State<Doors>, warehouse: Path<String>, page: Query<Page>
 async fn work_list(doors: Doors, warehouse: &str, list: List, page: &Page) -> Result<Json<WorkList>, Problem> {
     let after = page.after.as_deref().map_or(Ok((Timestamp::from_millis(0), Uuid::nil())), cursor)?;
     let limit = page.limit.unwrap_or(PAGE).clamp(1, LARGEST_PAGE);
-    let tasks = store::tasks(&doors.pool, warehouse, list, after, limit).await?;
+    let tasks = work::tasks(&doors.pool, warehouse, list, after, limit).await?;
     let full = i64::try_from(tasks.len()).is_ok_and(|entries| entries == limit);
     let last = tasks.last().map(|task| format!("{}.{}", task.due_at.as_millis(), task.shipment_id));
     let now = doors.clock.now();

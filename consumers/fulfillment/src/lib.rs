@@ -7,11 +7,14 @@
 //! Warehouses answer through HTTP doors, or the built-in one answers by itself. The point of no return is a shipment's hand-over:
 //! before the release nothing may leave, so a cancellation is decided at once; after it each shipment's warehouse says what became of it.
 
+mod bodies;
 mod built_in;
 mod consignment;
 mod decide;
 mod handlers;
 mod http;
+mod parcel;
+mod plan;
 mod settings;
 mod store;
 mod views;
@@ -27,9 +30,10 @@ use runtime::{Codec, Conflict, Consumer, Effects, Failure, Host, Message, Timer,
 use sqlx::PgConnection;
 
 pub use built_in::{Ask, Call, Units, What};
-pub use consignment::{Consignment, Fate, Parcel, ParcelState, Pick, Shortage, State, Step};
+pub use consignment::{Consignment, State, Step};
 pub use decide::{HAND_OVER, PICK};
 pub use handlers::{Answer, Answered, By, Input, Reply};
+pub use parcel::{Fate, Parcel, ParcelState, Pick, Shortage};
 pub use settings::{Does, Rule, Settings, Warehouse};
 pub use store::{Slot, World};
 
@@ -75,7 +79,7 @@ impl Consumer for Fulfillment {
     }
 
     fn migrations() -> sqlx::migrate::Migrator {
-        sqlx::migrate!("../../migrations/fulfillment")
+        migrations()
     }
 
     fn says() -> Vec<&'static str> {
@@ -128,6 +132,11 @@ impl Consumer for Fulfillment {
         }
         self.answer(&call)
     }
+}
+
+/// The migrations of its schema.
+pub fn migrations() -> sqlx::migrate::Migrator {
+    sqlx::migrate!("../../migrations/fulfillment")
 }
 
 /// Starts the consumer in a host, with its doors.

@@ -38,7 +38,7 @@ impl Default for Settings {
             hand_over_deadline: Span::secs(24 * 3_600),
             pick_delay: Span::secs(0),
             hand_over_delay: Span::secs(0),
-            lease: Span::secs(30),
+            lease: Span::secs(10),
             carrier: "built-in".to_owned(),
             refused_countries: Vec::new(),
             behaviour: Rule::defaults(),

@@ -81,6 +81,15 @@ fn name(faults: &mut Vec<Fault>, field: &str, value: &str) {
     }
 }
 
+/// As any name, and without a slash: the key of a level is `sku/warehouse`, and the last slash must part them.
+fn warehouse_id(faults: &mut Vec<Fault>, field: &str, id: &WarehouseId) {
+    name(faults, field, id.as_str());
+    if id.as_str().contains('/') {
+        let detail = format!("expected a warehouse without a slash, got {:?}", id.as_str());
+        faults.push(Fault { field: field.to_owned(), code: "invalid_name".into(), detail });
+    }
+}
+
 fn units(faults: &mut Vec<Fault>, field: &str, least: i64, value: i64) {
     if !(least..=MOST_UNITS).contains(&value) {
         let detail = format!("expected {least} to {MOST_UNITS} units, got {value}");
@@ -106,7 +115,7 @@ fn unexpected() -> Problem {
 async fn receive(State(doors): State<Doors>, Json(receipt): Json<Receipt>) -> Result<Json<LevelView>, Problem> {
     let mut faults = Vec::new();
     name(&mut faults, "/sku", receipt.sku.as_str());
-    name(&mut faults, "/warehouse", receipt.warehouse.as_str());
+    warehouse_id(&mut faults, "/warehouse", &receipt.warehouse);
     name(&mut faults, "/reference", &receipt.reference);
     units(&mut faults, "/quantity", 1, receipt.quantity);
     valid(faults)?;
@@ -127,7 +136,7 @@ async fn receive(State(doors): State<Doors>, Json(receipt): Json<Receipt>) -> Re
 async fn count(State(doors): State<Doors>, Json(count): Json<Count>) -> Result<Json<LevelView>, Problem> {
     let mut faults = Vec::new();
     name(&mut faults, "/sku", count.sku.as_str());
-    name(&mut faults, "/warehouse", count.warehouse.as_str());
+    warehouse_id(&mut faults, "/warehouse", &count.warehouse);
     units(&mut faults, "/on_hand", 0, count.on_hand);
     valid(faults)?;
     let key = format!("counted\u{1f}{}\u{1f}{}\u{1f}{}", count.sku, count.warehouse, count.on_hand);
@@ -159,7 +168,7 @@ fn load_faults(rows: &[LoadRow]) -> Vec<Fault> {
     let mut seen = BTreeSet::new();
     for (position, row) in rows.iter().enumerate() {
         name(&mut faults, &format!("/{position}/sku"), row.sku.as_str());
-        name(&mut faults, &format!("/{position}/warehouse"), row.warehouse.as_str());
+        warehouse_id(&mut faults, &format!("/{position}/warehouse"), &row.warehouse);
         units(&mut faults, &format!("/{position}/on_hand"), 0, row.on_hand);
         for (field, value) in [("aisle", &row.aisle), ("bin", &row.bin)] {
             if let Some(value) = value {
@@ -235,7 +244,8 @@ async fn build(
     Json(warehouse): Json<Warehouse>,
 ) -> Result<Json<WarehouseView>, Problem> {
     let mut faults = Vec::new();
-    name(&mut faults, "", &id);
+    let id = WarehouseId(id);
+    warehouse_id(&mut faults, "", &id);
     name(&mut faults, "/name", &warehouse.name);
     let country = &warehouse.country;
     if !(country.is_empty() || country.len() == 2 && country.bytes().all(|letter| letter.is_ascii_uppercase())) {
@@ -243,9 +253,9 @@ async fn build(
         faults.push(Fault { field: "/country".into(), code: "invalid_country".into(), detail });
     }
     valid(faults)?;
-    let input = Input::Build(WarehouseId(id.clone()), warehouse.clone());
+    let input = Input::Build(id.clone(), warehouse.clone());
     let Reply::Built = doors.submit(&format!("warehouse\u{1f}{id}"), input).await? else { return Err(unexpected()) };
-    Ok(Json(WarehouseView { warehouse: id, known: warehouse }))
+    Ok(Json(WarehouseView { warehouse: id.0, known: warehouse }))
 }
 
 /// All warehouses, the one that is taken from first at the top

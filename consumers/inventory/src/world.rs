@@ -40,6 +40,9 @@ pub struct World {
 
 impl World {
     /// A world in memory with this stock: SKU, warehouse, units.
+    ///
+    /// # Panics
+    /// When a level would have fewer units than none.
     pub fn stocked<'a>(levels: impl IntoIterator<Item = (&'a str, &'a str, i64)>) -> Self {
         let mut world = Self::default();
         for (sku, warehouse, units) in levels {

@@ -339,6 +339,8 @@ impl<C: Consumer> Listener<C> {
         let Ok(committed) = self.kafka.committed_offsets(list, ASK) else { return Ok(()) }; // the broker is away: asked again when it is back
         for element in committed.elements() {
             let Offset::Offset(committed) = element.offset() else { continue };
+            let partition = (element.topic().to_owned(), element.partition());
+            self.context.with(|progress| progress.resume(partition, committed));
             let (low, _) = self.kafka.fetch_watermarks(element.topic(), element.partition(), ASK).map_err(kafka)?;
             if committed < low {
                 let (topic, partition) = (element.topic().to_owned(), element.partition());

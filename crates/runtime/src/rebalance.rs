@@ -46,6 +46,11 @@ impl Progress {
         self.decided.insert(partition, next);
     }
 
+    /// A partition came whose events before this offset were decided by an earlier owner.
+    pub fn resume(&mut self, partition: Partition, next: i64) {
+        self.decided.entry(partition).or_insert(next);
+    }
+
     /// The next offset to read, by partition.
     pub fn decided(&self) -> Vec<(Partition, i64)> {
         self.decided.iter().map(|(partition, next)| (partition.clone(), *next)).collect()

@@ -101,6 +101,7 @@ pub fn customer_acts(book: &mut Book, order_id: OrderId, money: Money, random: &
         let hold = Hold { payment_id: format!("pay-{order_id}"), money, capture_before: Some(now.plus(validity)), card: None };
         Verdict::Passed { hold: Some(hold) }
     } else {
+        entry.waits = false; // one verdict an authentication
         Verdict::Failed { detail: "not authenticated".into() }
     };
     Work { cause: Cause::door("payments", &format!("{order_id}/3ds")), input: Input::Verdict { order_id, verdict } }

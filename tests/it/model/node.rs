@@ -57,16 +57,16 @@ impl<C: Consumer> Node<C> {
 
     /// Decides a batch, as the runtime does; `fired` are the timers among it.
     pub fn decide(&mut self, batch: Vec<Work<C::Input>>, now: Timestamp) -> Vec<Outgoing> {
-        let mut said = Vec::new();
+        let (codec, mut said) = (self.codec.clone(), Vec::new());
         for work in &batch {
-            let mut effects = Effects::new(&self.codec, C::NAME, &work.cause, now);
+            let mut effects = Effects::new(&codec, C::NAME, &work.cause, now);
             match self.consumer.decide(&mut self.state, work, now, &mut effects) {
                 Ok(_) => said.extend(self.carry_out(&mut effects)),
                 Err(conflict) => self.conflicts.push(format!("{}: {conflict}", C::NAME)),
             }
         }
         if let Some(last) = batch.last() {
-            let mut effects = Effects::new(&self.codec, C::NAME, &last.cause, now);
+            let mut effects = Effects::new(&codec, C::NAME, &last.cause, now);
             self.consumer.finish(&mut self.state, now, &mut effects);
             said.extend(self.carry_out(&mut effects));
         }

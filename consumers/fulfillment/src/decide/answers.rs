@@ -5,8 +5,9 @@ use runtime::Conflict;
 
 use super::{Change, PICK, Rules};
 use crate::built_in::Ask;
-use crate::consignment::{Consignment, Fate, Parcel, ParcelState, Shortage, State};
+use crate::consignment::{Consignment, State};
 use crate::handlers::{Answer, By};
+use crate::parcel::{Fate, Parcel, ParcelState, Shortage};
 use crate::settings::Warehouse;
 
 impl Rules<'_, '_> {

@@ -61,18 +61,35 @@ pub(super) struct Page {
 
 impl CatchUp {
     /// Sees what waits between the cursors and the target.
-    pub async fn begin(db: &mut PgConnection, from: Vec<Cursor>, target: Snapshot, taken: Timestamp) -> Result<Self, RelayError> {
+    pub async fn begin(
+        db: &mut PgConnection,
+        from: Vec<Cursor>,
+        target: Snapshot,
+        taken: Timestamp,
+    ) -> Result<Self, RelayError> {
         let (mut waiting, mut first, mut last) = (0, i64::MAX, i64::MIN);
-        let text = target.to_string();
         for cursor in &from {
-            let row = bind_cursor(sqlx::query(AssertSqlSafe(EXTENT.as_str())), cursor, &text).fetch_one(&mut *db).await?;
-            waiting += row.try_get::<i64, _>(0)?;
-            first = first.min(row.try_get::<Option<i64>, _>(1)?.unwrap_or(i64::MAX));
-            last = last.max(row.try_get::<Option<i64>, _>(2)?.unwrap_or(i64::MIN));
+            if let Some(extent) = extent(db, cursor, &target).await? {
+                waiting += extent.rows;
+                first = first.min(extent.first);
+                last = last.max(extent.last);
+            }
         }
         let window = Vec::new();
         let (window_start, window_end) = (first, first);
-        Ok(Self { target, taken, waiting, from, last_position: last, position: first, window, window_start, window_end, started: 0, open: Vec::new() })
+        Ok(Self {
+            target,
+            taken,
+            waiting,
+            from,
+            last_position: last,
+            position: first,
+            window,
+            window_start,
+            window_end,
+            started: 0,
+            open: Vec::new(),
+        })
     }
 
     /// The next page of about `rows` rows; none when the target is reached.
@@ -101,10 +118,19 @@ impl CatchUp {
             let query = bind_cursor(sqlx::query(AssertSqlSafe(WINDOW.as_str())), cursor, &target);
             let mut rows = query.bind(self.window_start).bind(self.window_end).fetch(&mut *db);
             while let Some(row) = rows.try_next().await? {
-                let position = |column: usize| -> Result<u32, sqlx::Error> { Ok((row.try_get::<i64, _>(column)? - self.window_start) as u32) };
-                let xid = row.try_get_raw(1)?.as_bytes().ok().and_then(|bytes| bytes.try_into().ok()).map(u64::from_be_bytes);
+                let position = |column: usize| -> Result<u32, sqlx::Error> {
+                    Ok((row.try_get::<i64, _>(column)? - self.window_start) as u32)
+                };
+                let xid =
+                    row.try_get_raw(1)?.as_bytes().ok().and_then(|bytes| bytes.try_into().ok()).map(u64::from_be_bytes);
                 let xid = xid.ok_or_else(|| sqlx::Error::ColumnNotFound("xid".into()))?;
-                self.window.push(Told { xid, first: position(2)?, last: position(3)?, slot: row.try_get(0)?, shard: cursor.shard });
+                self.window.push(Told {
+                    xid,
+                    first: position(2)?,
+                    last: position(3)?,
+                    slot: row.try_get(0)?,
+                    shard: cursor.shard,
+                });
             }
         }
         self.window.sort_unstable_by_key(|told| told.first);
@@ -113,7 +139,8 @@ impl CatchUp {
 
     /// Cuts a page from the window; none when the window has no rows left.
     fn cut_page(&mut self, rows: u32) -> Option<Page> {
-        let next = self.open.iter().map(|told| told.first).chain(self.window.get(self.started).map(|told| told.first)).min();
+        let next =
+            self.open.iter().map(|told| told.first).chain(self.window.get(self.started).map(|told| told.first)).min();
         let Some(start) = next else {
             self.position = self.window_end;
             return None;
@@ -121,7 +148,9 @@ impl CatchUp {
         let end = start.saturating_add(rows).min((self.window_end - self.window_start) as u32);
         let mut page = Page { end: self.window_start + i64::from(end), ..Page::default() };
         let opened = self.window[self.started..].partition_point(|told| told.first < end);
-        let begun = std::mem::take(&mut self.open).into_iter().chain(self.window[self.started..self.started + opened].iter().copied());
+        let begun = std::mem::take(&mut self.open)
+            .into_iter()
+            .chain(self.window[self.started..self.started + opened].iter().copied());
         for told in begun {
             if told.first < end {
                 page.slots.push(told.slot);
@@ -144,6 +173,27 @@ impl Page {
     pub fn rows(self, db: &mut PgConnection) -> BoxStream<'_, Result<PgRow, sqlx::Error>> {
         sqlx::query(PAGE).bind(self.slots).bind(self.shards).bind(self.xids).bind(self.firsts).bind(self.end).fetch(db)
     }
+}
+
+/// What waits of one shard.
+pub(super) struct Extent {
+    pub rows: i64,
+    first: i64,
+    last: i64,
+}
+
+/// What waits between a shard's cursor and a snapshot; none when nothing does.
+pub(super) async fn extent(
+    db: &mut PgConnection,
+    cursor: &Cursor,
+    target: &Snapshot,
+) -> Result<Option<Extent>, RelayError> {
+    let query = bind_cursor(sqlx::query(AssertSqlSafe(EXTENT.as_str())), cursor, &target.to_string());
+    let row = query.fetch_one(db).await?;
+    Ok(match (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?) {
+        (rows, Some(first), Some(last)) => Some(Extent { rows, first, last }),
+        _ => None,
+    })
 }
 
 type Query<'q> = sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments>;

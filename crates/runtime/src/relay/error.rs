@@ -20,7 +20,9 @@ pub enum RelayError {
     #[error("the outbox's database did not answer within {0:?}; the connection is given up")]
     Silent(Duration),
     /// The settings for Kafka are wrong.
-    #[error("no Kafka producer can be made from the settings: {0}; see CONFIGURATION.md of librdkafka 2.12 for names and values")]
+    #[error(
+        "no Kafka producer can be made from the settings: {0}; see CONFIGURATION.md of librdkafka 2.12 for names and values"
+    )]
     Producer(KafkaError),
     /// The system gave no thread.
     #[error("no thread for Kafka's delivery reports: {0}")]
@@ -42,7 +44,9 @@ pub enum RelayError {
         reason: String,
     },
     /// The cursor was moved from outside, or the lease is another's.
-    #[error("the cursor of {expected} shards should have been stored, {stored} were: somebody moved it (rewind, rebase); it is read again")]
+    #[error(
+        "the cursor of {expected} shards should have been stored, {stored} were: somebody moved it (rewind, rebase); it is read again"
+    )]
     CursorMoved {
         /// Shards that are leased.
         expected: usize,
@@ -85,10 +89,22 @@ impl RelayError {
     /// Whether starting again from the cursor can help. If not, a person must act and the process ends.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Silent(_) | Self::Thread(_) | Self::Metadata { .. } | Self::Undelivered { .. } | Self::CursorMoved { .. } => true,
-            Self::Producer(_) | Self::AnotherCluster { .. } | Self::Backwards { .. } | Self::Cursor(_) | Self::StillRunning(_) => false,
-            Self::Database(error) | Self::Migrations(MigrationError::Database { source: error, .. }) => database_is_transient(error),
-            Self::Migrations(MigrationError::Behind { .. } | MigrationError::Foreign { .. } | MigrationError::Run { .. }) => false,
+            Self::Silent(_)
+            | Self::Thread(_)
+            | Self::Metadata { .. }
+            | Self::Undelivered { .. }
+            | Self::CursorMoved { .. } => true,
+            Self::Producer(_)
+            | Self::AnotherCluster { .. }
+            | Self::Backwards { .. }
+            | Self::Cursor(_)
+            | Self::StillRunning(_) => false,
+            Self::Database(error) | Self::Migrations(MigrationError::Database { source: error, .. }) => {
+                database_is_transient(error)
+            }
+            Self::Migrations(
+                MigrationError::Behind { .. } | MigrationError::Foreign { .. } | MigrationError::Run { .. },
+            ) => false,
         }
     }
 }

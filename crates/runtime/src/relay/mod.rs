@@ -48,13 +48,22 @@ use crate::migrations;
 ///
 /// # Errors
 /// What needs a person: another cluster under the cursor, missing migrations, wrong settings. The message says what to do.
-pub async fn run(settings: RelaySettings, clock: Clock, health: Arc<Health>, shutdown: CancellationToken) -> anyhow::Result<()> {
-    anyhow::ensure!(!settings.database_urls.is_empty(), "the relay has no database: expected at least one address in `database_urls`");
+pub async fn run(
+    settings: RelaySettings,
+    clock: Clock,
+    health: Arc<Health>,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        !settings.database_urls.is_empty(),
+        "the relay has no database: expected at least one address in `database_urls`"
+    );
     let settings = Arc::new(settings);
     // Not spawned through the host: this future owns the tasks, and dropped it drops them.
     let mut relays = JoinSet::new();
     for url in settings.database_urls.clone() {
-        let (settings, clock, health, shutdown) = (Arc::clone(&settings), clock.clone(), Arc::clone(&health), shutdown.clone());
+        let (settings, clock, health, shutdown) =
+            (Arc::clone(&settings), clock.clone(), Arc::clone(&health), shutdown.clone());
         relays.spawn(async move { relay(&url, &settings, &clock, &health, &shutdown).await });
     }
     while let Some(ended) = relays.join_next().await {
@@ -67,7 +76,13 @@ pub async fn run(settings: RelaySettings, clock: Clock, health: Arc<Health>, shu
 const SETTLED: Duration = Duration::from_secs(10);
 
 /// Publishes one outbox, starting again from its cursor after whatever passes.
-async fn relay(url: &str, settings: &RelaySettings, clock: &Clock, health: &Health, shutdown: &CancellationToken) -> anyhow::Result<()> {
+async fn relay(
+    url: &str,
+    settings: &RelaySettings,
+    clock: &Clock,
+    health: &Health,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<()> {
     let mut backoff = Backoff::default();
     while !shutdown.is_cancelled() {
         let began = Instant::now();
@@ -91,7 +106,13 @@ async fn relay(url: &str, settings: &RelaySettings, clock: &Clock, health: &Heal
     Ok(())
 }
 
-async fn attempt(url: &str, settings: &RelaySettings, clock: &Clock, health: &Health, shutdown: &CancellationToken) -> Result<(), RelayError> {
+async fn attempt(
+    url: &str,
+    settings: &RelaySettings,
+    clock: &Clock,
+    health: &Health,
+    shutdown: &CancellationToken,
+) -> Result<(), RelayError> {
     check_migrations(url, &settings.name).await?;
     Worker::start(url, settings, clock).await?.work(health, shutdown).await
 }

@@ -8,7 +8,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::OwnedHeaders;
 
 use super::error::RelayError;
-use super::publisher::{ANNOUNCEMENT, Fault, Outgoing, Publisher, Refused, fault};
+use super::publisher::{ANNOUNCEMENT, Fault, Outgoing, Publisher, RING, Refused, fault};
 use super::record::{Place, Record};
 use super::settings::RelaySettings;
 use super::snapshot::Snapshot;
@@ -55,7 +55,13 @@ pub(super) struct Outbound {
 impl Outbound {
     pub fn new(settings: &RelaySettings) -> Result<Self, RelayError> {
         let topics = Topics::new(&settings.topic_prefix, settings.topic_grace);
-        Ok(Self { publisher: Publisher::new(&settings.kafka)?, topics, in_flight: VecDeque::new(), next_number: 0, row_bytes: 1_000.0 })
+        Ok(Self {
+            publisher: Publisher::new(&settings.kafka)?,
+            topics,
+            in_flight: VecDeque::new(),
+            next_number: 0,
+            row_bytes: 1_000.0,
+        })
     }
 
     /// A batch to be filled.
@@ -160,7 +166,13 @@ impl Outbound {
     }
 
     /// Publishes what the relay itself has to say, unless its last word is still on the way. Nobody waits for it.
-    pub async fn announce(&mut self, topic: &str, key: &[u8], headers: OwnedHeaders, payload: &[u8]) -> Result<(), RelayError> {
+    pub async fn announce(
+        &mut self,
+        topic: &str,
+        key: &[u8],
+        headers: OwnedHeaders,
+        payload: &[u8],
+    ) -> Result<(), RelayError> {
         if !self.publisher.is_done(ANNOUNCEMENT) {
             return Ok(());
         }
@@ -175,7 +187,11 @@ impl Outbound {
                 let given = self.publisher.give(ANNOUNCEMENT, 0, outgoing).await;
                 given.unwrap_or_else(|error| tracing::warn!(topic, %error, "the relay's watermark was not taken"));
             }
-            Err(reason) => tracing::warn!(topic, reason, "the relay's watermark was not published; the saga tracker holds late orders for late"),
+            Err(reason) => tracing::warn!(
+                topic,
+                reason,
+                "the relay's watermark was not published; the saga tracker holds late orders for late"
+            ),
         }
         Ok(())
     }
@@ -183,6 +199,12 @@ impl Outbound {
     /// Batches that Kafka has not acknowledged.
     pub fn in_flight(&self) -> usize {
         self.in_flight.len()
+    }
+
+    /// Whether the next read must wait for acknowledgements: so many reads are on their way, or two pages of rows, which bounds the memory.
+    pub fn is_full(&self, settings: &RelaySettings) -> bool {
+        let rows: usize = self.in_flight.iter().map(Batch::len).sum();
+        self.in_flight.len() >= settings.reads_ahead.clamp(1, RING / 2) || rows >= 2 * settings.page_rows as usize
     }
 
     /// Waits for an acknowledgement, at most so long.

@@ -239,7 +239,9 @@ pub(super) fn fault(error: &KafkaError) -> Fault {
     // librdkafka's codes are not our enum and grow with it: whatever is not known to be a row's own fault is the connection's.
     match error.rdkafka_error_code() {
         Some(Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition) => Fault::Row,
-        Some(Code::TopicAuthorizationFailed | Code::InvalidTopic | Code::PolicyViolation | Code::InvalidArgument) => Fault::Row,
+        Some(Code::TopicAuthorizationFailed | Code::InvalidTopic | Code::PolicyViolation | Code::InvalidArgument) => {
+            Fault::Row
+        }
         Some(Code::MessageSizeTooLarge | Code::MessageBatchTooLarge | Code::InvalidMessageSize) => Fault::Neighbours,
         Some(Code::InvalidRecord | Code::InvalidTimestamp | Code::UnsupportedForMessageFormat) => Fault::Neighbours,
         _ => Fault::Connection,

@@ -10,7 +10,7 @@ use super::catch_up::CatchUp;
 use super::error::RelayError;
 use super::outbound::{Batch, Outbound, Position};
 use super::record::Record;
-use super::session::{Cursor, Session};
+use super::session::{Cursor, Session, now};
 use super::set_aside::{set_aside, try_alone};
 use super::snapshot::Snapshot;
 use super::statements::{POLL, POLL_WITH_RUNNING};
@@ -33,7 +33,7 @@ impl Worker<'_> {
             Reading::Following { since, .. } => {
                 let from = self.held_at(&since.clone(), None);
                 let taken = self.clock.now();
-                let target = answered(self.settings, self.session.now()).await?;
+                let target = answered(self.settings, now(&mut self.session.db)).await?;
                 self.catch_up(from, target, taken).await?;
                 Ok(Found::More)
             }
@@ -123,7 +123,9 @@ impl Worker<'_> {
     }
 
     fn page_rows(&self) -> u32 {
-        self.outbound.rows_for(self.settings.page_bytes).clamp(SMALLEST_PAGE, self.settings.page_rows.max(SMALLEST_PAGE))
+        self.outbound
+            .rows_for(self.settings.page_bytes)
+            .clamp(SMALLEST_PAGE, self.settings.page_rows.max(SMALLEST_PAGE))
     }
 
     /// Remembers what Kafka acknowledged, in the order in which it was read.
@@ -181,8 +183,12 @@ async fn poll(
     let running = since.in_progress();
     let text = if running.is_empty() { POLL.as_str() } else { POLL_WITH_RUNNING.as_str() };
     // The snapshot has a row of its own.
-    let query = sqlx::query(AssertSqlSafe(text)).bind(session.held.as_slice()).bind(since.xmax().to_string()).bind(i64::from(limit) + 2);
-    let query = if running.is_empty() { query } else { query.bind(running.iter().map(u64::to_string).collect::<Vec<_>>()) };
+    let query = sqlx::query(AssertSqlSafe(text))
+        .bind(session.held.as_slice())
+        .bind(since.xmax().to_string())
+        .bind(i64::from(limit) + 2);
+    let query =
+        if running.is_empty() { query } else { query.bind(running.iter().map(u64::to_string).collect::<Vec<_>>()) };
     let mut rows = query.fetch(&mut session.db);
     let mut target: Option<Snapshot> = None;
     let (mut batch, mut count) = (None, 0);

@@ -44,7 +44,8 @@ impl<'r> Record<'r> {
             xid: u64::from_be_bytes(fixed(bytes(2)?, first + 2)?),
             seq: i64::from_be_bytes(fixed(bytes(3)?, first + 3)?),
         };
-        let topic = std::str::from_utf8(bytes(4)?.unwrap_or_default()).map_err(|error| decode(first + 4, error.into()))?;
+        let topic =
+            std::str::from_utf8(bytes(4)?.unwrap_or_default()).map_err(|error| decode(first + 4, error.into()))?;
         Ok(Self { place, topic, key: bytes(5)?, headers: bytes(6)?.unwrap_or_default(), payload: bytes(7)? })
     }
 
@@ -128,7 +129,8 @@ mod tests {
         written.push("empty", "");
         let column = written.encode();
         let headers = record(&column).kafka_headers().unwrap();
-        let all: Vec<_> = headers.iter().map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec))).collect();
+        let all: Vec<_> =
+            headers.iter().map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec))).collect();
         assert_eq!(all[0], ("ce_id".into(), Some(b"7".to_vec())));
         assert_eq!(all[1], ("null".into(), None));
         assert_eq!(all[2].1.as_deref().unwrap_or_default(), b"");

@@ -5,8 +5,9 @@ use std::time::Duration;
 use events::Timestamp;
 use sqlx::{Connection as _, PgConnection, Row as _};
 
+use super::catch_up::extent;
 use super::error::RelayError;
-use super::session::{lock_out_relays, lock_rescue};
+use super::session::{Cursor, SHARDS, lock_out_relays, lock_rescue, now, stored};
 use super::snapshot::Snapshot;
 use crate::sql::At;
 
@@ -29,15 +30,19 @@ pub struct Rewound {
 pub async fn rewind(db: &mut PgConnection, since: Timestamp) -> Result<Rewound, RelayError> {
     let mut tx = db.begin().await?;
     lock_rescue(&mut tx).await?;
-    let moment = sqlx::query("select taken_at, snapshot::text from outbox.moment where taken_at <= $1 order by taken_at desc limit 1")
-        .bind(At(since))
-        .fetch_optional(&mut *tx)
-        .await?;
+    let moment = sqlx::query(
+        "select taken_at, snapshot::text from outbox.moment where taken_at <= $1 order by taken_at desc limit 1",
+    )
+    .bind(At(since))
+    .fetch_optional(&mut *tx)
+    .await?;
     let (to, target) = match moment {
         Some(row) => (Some(row.try_get::<At, _>(0)?.0), row.try_get::<&str, _>(1)?.parse()?),
         None => (None, Snapshot::start()),
     };
-    let rows = sqlx::query("select shard, snapshot::text from outbox.relay_cursor order by shard for update").fetch_all(&mut *tx).await?;
+    let rows = sqlx::query("select shard, snapshot::text from outbox.relay_cursor order by shard for update")
+        .fetch_all(&mut *tx)
+        .await?;
     let mut back: Vec<i16> = Vec::new();
     for row in rows {
         // Never forward: a shard that has not come so far keeps its place.
@@ -52,7 +57,8 @@ pub async fn rewind(db: &mut PgConnection, since: Timestamp) -> Result<Rewound, 
         .await?
         .rows_affected();
     sqlx::query("update outbox.relay_cursor set epoch = epoch + 1").execute(&mut *tx).await?;
-    let emptied: Option<At> = sqlx::query_scalar("select emptied_until from outbox.rotation").fetch_one(&mut *tx).await?;
+    let emptied: Option<At> =
+        sqlx::query_scalar("select emptied_until from outbox.rotation").fetch_one(&mut *tx).await?;
     tx.commit().await?;
     Ok(Rewound { to, shards, emptied_until: emptied.map(|at| at.0) })
 }
@@ -99,15 +105,20 @@ pub async fn rebase(db: &mut PgConnection) -> Result<Rebased, RelayError> {
     .execute(&mut *tx)
     .await?
     .rows_affected();
-    let row = sqlx::query("select pg_current_snapshot()::text, pg_current_xact_id()::text, system_identifier from pg_control_system()").fetch_one(&mut *tx).await?;
-    let own: u64 = row.try_get::<&str, _>(1)?.parse().map_err(|_| sqlx::Error::ColumnNotFound("pg_current_xact_id".into()))?;
+    let row = sqlx::query(
+        "select pg_current_snapshot()::text, pg_current_xact_id()::text, system_identifier from pg_control_system()",
+    )
+    .fetch_one(&mut *tx)
+    .await?;
+    let own: u64 =
+        row.try_get::<&str, _>(1)?.parse().map_err(|_| sqlx::Error::ColumnNotFound("pg_current_xact_id".into()))?;
     let snapshot = row.try_get::<&str, _>(0)?.parse::<Snapshot>()?.with_in_progress(own);
     sqlx::query("delete from outbox.moment").execute(&mut *tx).await?;
     sqlx::query("delete from outbox.relay_cursor").execute(&mut *tx).await?;
     sqlx::query("insert into outbox.relay_cursor (shard, snapshot, system_identifier) select shard, $1::text::pg_snapshot, $2 from generate_series(0, $3 - 1) as shard")
         .bind(snapshot.to_string())
         .bind(row.try_get::<i64, _>(2)?)
-        .bind(crate::outbox::SHARDS as i32)
+        .bind(i32::from(SHARDS))
         .execute(&mut *tx)
         .await?;
     tx.commit().await?;
@@ -149,15 +160,25 @@ pub struct Status {
 /// # Errors
 /// What the database says.
 pub async fn status(db: &mut PgConnection) -> Result<Status, RelayError> {
+    let target = now(db).await?;
+    let shards: Vec<i16> = (0..SHARDS).collect();
+    let mut cursors: Vec<Cursor> = stored(db, &shards).await?.into_iter().map(|stored| stored.cursor).collect();
+    for shard in shards {
+        if cursors.iter().all(|cursor| cursor.shard != shard) {
+            cursors.push(Cursor { shard, snapshot: Snapshot::start(), ahead: None }); // no relay has ever run
+        }
+    }
+    let mut waiting = 0;
+    for cursor in &cursors {
+        waiting += extent(db, cursor, &target).await?.map_or(0, |extent| extent.rows);
+    }
     let row = sqlx::query(
-        "select (select count(*) from outbox.event left join outbox.relay_cursor using (shard)
-                 where relay_cursor.shard is null
-                    or not (pg_visible_in_snapshot(event.xid, snapshot) or coalesce(event.seq <= ahead_seq and pg_visible_in_snapshot(event.xid, ahead), false))),
-                (select count(*) from outbox.set_aside), current_slot, extract(epoch from statement_timestamp() - rotated_at)::float8
+        "select (select count(*) from outbox.set_aside), current_slot,
+                extract(epoch from statement_timestamp() - rotated_at)::float8
          from outbox.rotation",
     )
     .fetch_one(db)
     .await?;
-    let slot_age = Duration::try_from_secs_f64(row.try_get(3)?).unwrap_or_default();
-    Ok(Status { waiting: row.try_get(0)?, set_aside: row.try_get(1)?, current_slot: row.try_get(2)?, slot_age })
+    let slot_age = Duration::try_from_secs_f64(row.try_get(2)?).unwrap_or_default();
+    Ok(Status { waiting, set_aside: row.try_get(0)?, current_slot: row.try_get(1)?, slot_age })
 }

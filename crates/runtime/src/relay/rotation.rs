@@ -21,7 +21,9 @@ pub(super) enum Rotated {
 /// Notes a moment to rewind to. Moments older than every row there is are forgotten.
 pub(super) async fn note_moment(db: &mut PgConnection) -> Result<(), RelayError> {
     sqlx::query("insert into outbox.moment (taken_at, snapshot) values (statement_timestamp(), pg_current_snapshot()) on conflict do nothing").execute(&mut *db).await?;
-    sqlx::query("delete from outbox.moment using outbox.rotation where taken_at < emptied_until - interval '1 minute'").execute(db).await?;
+    sqlx::query("delete from outbox.moment using outbox.rotation where taken_at < emptied_until - interval '1 minute'")
+        .execute(db)
+        .await?;
     Ok(())
 }
 
@@ -29,10 +31,20 @@ pub(super) async fn note_moment(db: &mut PgConnection) -> Result<(), RelayError>
 pub(super) async fn rotate(db: &mut PgConnection, settings: &RelaySettings) -> Result<Rotated, RelayError> {
     // The oldest rows are emptied after the other slots had their turns.
     let age_limit = settings.retention.as_secs_f64() / f64::from(SLOTS - 1);
-    let row = sqlx::query("select current_slot, extract(epoch from statement_timestamp() - rotated_at)::float8 from outbox.rotation").fetch_one(&mut *db).await?;
+    let row = sqlx::query(
+        "select current_slot, extract(epoch from statement_timestamp() - rotated_at)::float8 from outbox.rotation",
+    )
+    .fetch_one(&mut *db)
+    .await?;
     let (current, age): (i16, f64) = (row.try_get(0)?, row.try_get(1)?);
-    let size: i64 = sqlx::query_scalar(AssertSqlSafe(format!("select pg_total_relation_size('outbox.event_{current}')"))).fetch_one(&mut *db).await?;
-    let is_empty: bool = sqlx::query_scalar(AssertSqlSafe(format!("select not exists (select from outbox.event_{current})"))).fetch_one(&mut *db).await?;
+    let size: i64 =
+        sqlx::query_scalar(AssertSqlSafe(format!("select pg_total_relation_size('outbox.event_{current}')")))
+            .fetch_one(&mut *db)
+            .await?;
+    let is_empty: bool =
+        sqlx::query_scalar(AssertSqlSafe(format!("select not exists (select from outbox.event_{current})")))
+            .fetch_one(&mut *db)
+            .await?;
     if is_empty || (age < age_limit && (size as u64) < settings.slot_bytes) {
         return Ok(Rotated::NotDue);
     }
@@ -40,7 +52,9 @@ pub(super) async fn rotate(db: &mut PgConnection, settings: &RelaySettings) -> R
     match switch(db, next).await {
         Ok(rotated) => Ok(rotated),
         // Somebody reads or writes the slot just now: the readers behind us in the queue must not wait.
-        Err(error) if error.as_database_error().and_then(|error| error.code()).as_deref() == Some("55P03") => Ok(Rotated::NotYet),
+        Err(error) if error.as_database_error().and_then(|error| error.code()).as_deref() == Some("55P03") => {
+            Ok(Rotated::NotYet)
+        }
         Err(error) => Err(error.into()),
     }
 }
@@ -50,7 +64,9 @@ async fn switch(db: &mut PgConnection, next: i16) -> Result<Rotated, sqlx::Error
     sqlx::query("set local synchronous_commit = on").execute(&mut *tx).await?;
     lock_rescue(&mut tx).await?;
     sqlx::query("set local lock_timeout = '50ms'").execute(&mut *tx).await?;
-    sqlx::query(AssertSqlSafe(format!("lock table outbox.event_{next} in access exclusive mode"))).execute(&mut *tx).await?;
+    sqlx::query(AssertSqlSafe(format!("lock table outbox.event_{next} in access exclusive mode")))
+        .execute(&mut *tx)
+        .await?;
     // Only now that nobody can be writing it: is every row visible in every cursor?
     let waiting: bool = sqlx::query_scalar(AssertSqlSafe(unpublished(next))).fetch_one(&mut *tx).await?;
     if waiting {

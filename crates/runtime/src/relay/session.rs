@@ -17,7 +17,7 @@ const PRESENCE: i32 = 1_000;
 const RESCUE: i32 = 1_001;
 
 /// Shards of the outbox.
-const SHARDS: i16 = crate::outbox::SHARDS as i16;
+pub(super) const SHARDS: i16 = crate::outbox::SHARDS as i16;
 
 /// Up to where a shard is published.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,10 +55,15 @@ impl Session {
             .options([("synchronous_commit", "off")])
             // The outbox has no statistics and needs none: primary keys, in the order in which a statement names them.
             .options([("plan_cache_mode", "force_generic_plan"), ("jit", "off"), ("work_mem", "16MB")])
-            .options(["seqscan", "bitmapscan", "hashjoin", "mergejoin", "hashagg"].map(|plan| (format!("enable_{plan}"), "off")))
+            .options(
+                ["seqscan", "bitmapscan", "hashjoin", "mergejoin", "hashagg"]
+                    .map(|plan| (format!("enable_{plan}"), "off")),
+            )
             .options([("max_parallel_workers_per_gather", "0")]);
         let mut db = options.connect().await?;
-        let row = sqlx::query("select current_database()::text, system_identifier from pg_control_system()").fetch_one(&mut db).await?;
+        let row = sqlx::query("select current_database()::text, system_identifier from pg_control_system()")
+            .fetch_one(&mut db)
+            .await?;
         let (database, system_identifier) = (row.try_get(0)?, row.try_get(1)?);
         sqlx::query("select pg_advisory_lock_shared($1, $2)").bind(LOCKS).bind(PRESENCE).execute(&mut db).await?;
         let mut session = Self { db, database, held: Vec::new(), system_identifier, epoch: 0 };
@@ -97,7 +102,10 @@ impl Session {
     pub async fn lease(&mut self, share: usize) -> Result<Vec<i16>, RelayError> {
         let mut new = Vec::new();
         for shard in 0..SHARDS {
-            if self.held.len() + new.len() < share && !self.held.contains(&shard) && try_lock(&mut self.db, i32::from(shard)).await? {
+            if self.held.len() + new.len() < share
+                && !self.held.contains(&shard)
+                && try_lock(&mut self.db, i32::from(shard)).await?
+            {
                 new.push(shard);
             }
         }
@@ -114,7 +122,11 @@ impl Session {
     pub async fn release(&mut self, share: usize) -> Result<(), RelayError> {
         while self.held.len() > share {
             if let Some(shard) = self.held.pop() {
-                sqlx::query("select pg_advisory_unlock($1, $2)").bind(LOCKS).bind(i32::from(shard)).execute(&mut self.db).await?;
+                sqlx::query("select pg_advisory_unlock($1, $2)")
+                    .bind(LOCKS)
+                    .bind(i32::from(shard))
+                    .execute(&mut self.db)
+                    .await?;
             }
         }
         Ok(())
@@ -125,41 +137,26 @@ impl Session {
     /// # Errors
     /// When they speak of another cluster or of a later state than this one's.
     pub async fn cursors(&mut self) -> Result<(Vec<Cursor>, Snapshot), RelayError> {
-        let now = self.now().await?;
-        let rows = sqlx::query(
-            "select shard, snapshot::text, ahead::text, ahead_seq, system_identifier, epoch from outbox.relay_cursor where shard = any($1) order by shard",
-        )
-        .bind(&self.held)
-        .fetch_all(&mut self.db)
-        .await?;
-        let mut cursors = Vec::with_capacity(rows.len());
-        for row in rows {
-            let (shard, expected) = (row.try_get(0)?, row.try_get(4)?);
-            let snapshot: Snapshot = row.try_get::<&str, _>(1)?.parse()?;
-            if expected != self.system_identifier {
-                return Err(RelayError::AnotherCluster { expected, found: self.system_identifier });
+        let now = now(&mut self.db).await?;
+        let stored = stored(&mut self.db, &self.held).await?;
+        for Stored { cursor: Cursor { shard, snapshot, .. }, system_identifier, .. } in &stored {
+            if *system_identifier != self.system_identifier {
+                return Err(RelayError::AnotherCluster { expected: *system_identifier, found: self.system_identifier });
             }
             if snapshot.xmax() > now.xmax() {
-                return Err(RelayError::Backwards { shard, cursor: snapshot.xmax(), current: now.xmax() });
+                return Err(RelayError::Backwards { shard: *shard, cursor: snapshot.xmax(), current: now.xmax() });
             }
-            let ahead = match (row.try_get::<Option<&str>, _>(2)?, row.try_get(3)?) {
-                (Some(ahead), Some(seq)) => Some((ahead.parse()?, seq)),
-                _ => None,
-            };
-            self.epoch = row.try_get(5)?;
-            cursors.push(Cursor { shard, snapshot, ahead });
         }
-        Ok((cursors, now))
-    }
-
-    /// A snapshot of now.
-    pub async fn now(&mut self) -> Result<Snapshot, RelayError> {
-        let text: String = sqlx::query_scalar("select pg_current_snapshot()::text").fetch_one(&mut self.db).await?;
-        Ok(text.parse()?)
+        self.epoch = stored.first().map_or(self.epoch, |stored| stored.epoch);
+        Ok((stored.into_iter().map(|stored| stored.cursor).collect(), now))
     }
 
     /// Stores how far the held shards are published: `snapshot` when given, and what lies ahead of it.
-    pub async fn store(&mut self, snapshot: Option<&Snapshot>, ahead: Option<(&Snapshot, i64)>) -> Result<(), RelayError> {
+    pub async fn store(
+        &mut self,
+        snapshot: Option<&Snapshot>,
+        ahead: Option<(&Snapshot, i64)>,
+    ) -> Result<(), RelayError> {
         let stored = sqlx::query(
             "update outbox.relay_cursor set snapshot = coalesce($2::text::pg_snapshot, snapshot), ahead = $3::text::pg_snapshot, ahead_seq = $4
              where shard = any($1) and epoch = $5",
@@ -180,7 +177,10 @@ impl Session {
 
     /// Sees that nobody moved the cursor while there was nothing to store, and keeps the session from being idle.
     pub async fn check_epoch(&mut self) -> Result<(), RelayError> {
-        let moved: i64 = sqlx::query_scalar("select count(*) from outbox.relay_cursor where epoch <> $1").bind(self.epoch).fetch_one(&mut self.db).await?;
+        let moved: i64 = sqlx::query_scalar("select count(*) from outbox.relay_cursor where epoch <> $1")
+            .bind(self.epoch)
+            .fetch_one(&mut self.db)
+            .await?;
         if moved != 0 && !self.held.is_empty() {
             let expected = self.held.len();
             return Err(RelayError::CursorMoved { expected, stored: expected.saturating_sub(moved as usize) as u64 });
@@ -194,6 +194,40 @@ impl Session {
     }
 }
 
+/// A snapshot of now.
+pub(super) async fn now(db: &mut PgConnection) -> Result<Snapshot, RelayError> {
+    let text: String = sqlx::query_scalar("select pg_current_snapshot()::text").fetch_one(db).await?;
+    Ok(text.parse()?)
+}
+
+/// A cursor as it is stored.
+pub(super) struct Stored {
+    pub cursor: Cursor,
+    system_identifier: i64,
+    epoch: i64,
+}
+
+/// The stored cursors of these shards.
+pub(super) async fn stored(db: &mut PgConnection, shards: &[i16]) -> Result<Vec<Stored>, RelayError> {
+    let rows = sqlx::query(
+        "select shard, snapshot::text, ahead::text, ahead_seq, system_identifier, epoch from outbox.relay_cursor
+         where shard = any($1) order by shard",
+    )
+    .bind(shards)
+    .fetch_all(db)
+    .await?;
+    let mut all = Vec::with_capacity(rows.len());
+    for row in rows {
+        let ahead = match (row.try_get::<Option<&str>, _>(2)?, row.try_get(3)?) {
+            (Some(ahead), Some(seq)) => Some((ahead.parse()?, seq)),
+            _ => None,
+        };
+        let cursor = Cursor { shard: row.try_get(0)?, snapshot: row.try_get::<&str, _>(1)?.parse()?, ahead };
+        all.push(Stored { cursor, system_identifier: row.try_get(4)?, epoch: row.try_get(5)? });
+    }
+    Ok(all)
+}
+
 async fn try_lock(db: &mut PgConnection, lock: i32) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar("select pg_try_advisory_lock($1, $2)").bind(LOCKS).bind(lock).fetch_one(db).await
 }
@@ -205,10 +239,16 @@ pub(super) async fn lock_rescue(db: &mut PgConnection) -> Result<(), sqlx::Error
 
 /// Within a transaction: takes every shard's lease until its end, or says which are held by running relays.
 pub(super) async fn lock_out_relays(db: &mut PgConnection) -> Result<(), RelayError> {
-    let running: Vec<i32> = sqlx::query_scalar("select shard from generate_series(0, $2 - 1) as shard where not pg_try_advisory_xact_lock($1, shard)")
-        .bind(LOCKS)
-        .bind(i32::from(SHARDS))
-        .fetch_all(db)
-        .await?;
-    if running.is_empty() { Ok(()) } else { Err(RelayError::StillRunning(running.into_iter().map(|shard| shard as i16).collect())) }
+    let running: Vec<i32> = sqlx::query_scalar(
+        "select shard from generate_series(0, $2 - 1) as shard where not pg_try_advisory_xact_lock($1, shard)",
+    )
+    .bind(LOCKS)
+    .bind(i32::from(SHARDS))
+    .fetch_all(db)
+    .await?;
+    if running.is_empty() {
+        Ok(())
+    } else {
+        Err(RelayError::StillRunning(running.into_iter().map(|shard| shard as i16).collect()))
+    }
 }

@@ -15,7 +15,11 @@ const BY_PLACE: &str = "
     join outbox.event using (slot, shard, xid, seq) order by event.seq";
 
 /// Tries each row alone, for those whose neighbours may have been at fault, and returns the ones that are refused all the same.
-pub(super) async fn try_alone(db: &mut PgConnection, outbound: &mut Outbound, places: &[Place]) -> Result<Vec<(Place, String)>, RelayError> {
+pub(super) async fn try_alone(
+    db: &mut PgConnection,
+    outbound: &mut Outbound,
+    places: &[Place],
+) -> Result<Vec<(Place, String)>, RelayError> {
     let mut refused = Vec::new();
     for place in places {
         // One by one: a page of rows that were too large together may be large.
@@ -28,7 +32,11 @@ pub(super) async fn try_alone(db: &mut PgConnection, outbound: &mut Outbound, pl
 }
 
 /// Copies the rows into `outbox.set_aside`. Repeated for the same rows it changes nothing.
-pub(super) async fn set_aside(db: &mut PgConnection, outbound: &mut Outbound, refused: &[(Place, String)]) -> Result<(), RelayError> {
+pub(super) async fn set_aside(
+    db: &mut PgConnection,
+    outbound: &mut Outbound,
+    refused: &[(Place, String)],
+) -> Result<(), RelayError> {
     let places: Vec<Place> = refused.iter().map(|(place, _)| *place).collect();
     let reasons: Vec<&str> = refused.iter().map(|(_, reason)| reason.as_str()).collect();
     let query = sqlx::query(
@@ -41,9 +49,13 @@ pub(super) async fn set_aside(db: &mut PgConnection, outbound: &mut Outbound, re
     let rows = bind_places(query, &places).bind(reasons).fetch_all(db).await?;
     let mut by_topic: HashMap<String, u64> = HashMap::new();
     for row in rows {
-        let (seq, event_id, topic, error): (i64, String, String, String) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
+        let (seq, event_id, topic, error): (i64, String, String, String) =
+            (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
         tracing::error!(
-            seq, event_id, topic, error,
+            seq,
+            event_id,
+            topic,
+            error,
             "an event can't be published and was set aside in outbox.set_aside; its order waits for it. Mend the cause, then run `quadrille relay release`"
         );
         outbound.doubt(&topic);

@@ -31,7 +31,7 @@ pub struct RelaySettings {
     pub page_rows: u32,
     /// Bytes of keys, headers and payloads that a page aims at; large events make smaller pages.
     pub page_bytes: u32,
-    /// Reads that may wait for Kafka's acknowledgement at once.
+    /// Reads that may wait for Kafka's acknowledgement at once, up to two full pages.
     pub reads_ahead: usize,
     /// How often leases are compared with how many relays live: the time that a dead relay's shards wait for another.
     #[serde(with = "humantime_serde")]
@@ -77,8 +77,8 @@ impl Default for RelaySettings {
             pause: Duration::from_millis(1),
             idle_pause: Duration::from_millis(2),
             idle_pause_max: Duration::from_millis(20),
-            page_rows: 2_000,
-            page_bytes: 2 << 20,
+            page_rows: 4_000,
+            page_bytes: 4 << 20,
             reads_ahead: 4,
             lease_interval: Duration::from_millis(250),
             session_timeout: Duration::from_secs(5),

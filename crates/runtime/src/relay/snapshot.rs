@@ -14,7 +14,9 @@ pub struct Snapshot {
 
 /// A text that is not a snapshot.
 #[derive(Debug, thiserror::Error)]
-#[error("{0:?} is not a snapshot: expected PostgreSQL's form `xmin:xmax:xip,…`; was the table outbox.relay_cursor edited by hand?")]
+#[error(
+    "{0:?} is not a snapshot: expected PostgreSQL's form `xmin:xmax:xip,…`; was the table outbox.relay_cursor edited by hand?"
+)]
 pub struct NotASnapshot(String);
 
 impl Snapshot {

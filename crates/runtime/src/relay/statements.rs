@@ -17,7 +17,8 @@ fn each_slot(branch: impl Fn(i16) -> String) -> String {
 fn poll(with_running: bool) -> String {
     let rows = each_slot(|slot| {
         let table = format!("select {COLUMNS} from outbox.event_{slot} where slot = {slot} and shard = any($1)");
-        let running = if with_running { format!(" union all {table} and xid = any($4::text[]::xid8[])") } else { String::new() };
+        let running =
+            if with_running { format!(" union all {table} and xid = any($4::text[]::xid8[])") } else { String::new() };
         format!("{table} and xid >= $2::text::xid8{running}")
     });
     format!(
@@ -51,8 +52,9 @@ pub(super) static EXTENT: LazyLock<String> = LazyLock::new(|| {
 /// The same rows in a window of positions [$7, $8), by transaction: a page is then read by primary key.
 pub(super) static WINDOW: LazyLock<String> = LazyLock::new(|| {
     each_slot(|slot| {
-        let table =
-            format!("select {slot}::int2 as slot, xid, min(seq) as first, max(seq) as last from outbox.event_{slot} where slot = {slot} and shard = $1");
+        let table = format!(
+            "select {slot}::int2 as slot, xid, min(seq) as first, max(seq) as last from outbox.event_{slot} where slot = {slot} and shard = $1"
+        );
         let window = "and seq >= $7 and seq < $8";
         format!(
             "({table} and xid >= (select $2::text::xid8) and {WANTED} {window} group by xid)

@@ -75,7 +75,9 @@ async fn ask(full_name: &str, grace: Duration, publisher: &Publisher) -> Result<
             TopicState::Refused(code) => return Ok(Some(format!("Kafka refuses topic {full_name}: {code}"))),
             TopicState::Missing if since.elapsed() < grace => tokio::time::sleep(ASK_AGAIN).await,
             TopicState::Missing => {
-                return Ok(Some(format!("Kafka has no topic {full_name}: create it (`quadrille topics apply`), then `quadrille relay release`")));
+                return Ok(Some(format!(
+                    "Kafka has no topic {full_name}: create it (`quadrille topics apply`), then `quadrille relay release`"
+                )));
             }
         }
     }

@@ -40,19 +40,30 @@ impl Watermark {
             .await?;
         let stored: Vec<_> = stored.into_iter().map(|(id, definition)| (id as u32, definition)).collect();
         let codec = Codec::new(&stored).and_then(|codec| codec.check_writers(&[RelayAdvanced::TYPE]).map(|()| codec));
-        let codec = codec.inspect_err(|error| tracing::warn!(%error, "the relay publishes, but says no watermarks")).ok();
+        let codec =
+            codec.inspect_err(|error| tracing::warn!(%error, "the relay publishes, but says no watermarks")).ok();
         Ok(Self { codec, said_at: None, said: None })
     }
 
     /// Whether it is time: often while the relay advances, rarely while nothing happens.
     pub fn is_due(&self, progress: &Progress<'_>, settings: &RelaySettings) -> bool {
         let Some(at) = self.said_at else { return self.codec.is_some() };
-        let is_news = self.said.as_ref().is_none_or(|(shards, seq)| *seq != progress.last_seq || *shards != numbers(progress.shards));
-        self.codec.is_some() && at.elapsed() >= if is_news { settings.watermark_interval } else { settings.idle_watermark_interval }
+        let is_news = self
+            .said
+            .as_ref()
+            .is_none_or(|(shards, seq)| *seq != progress.last_seq || *shards != numbers(progress.shards));
+        self.codec.is_some()
+            && at.elapsed() >= if is_news { settings.watermark_interval } else { settings.idle_watermark_interval }
     }
 
     /// Says how far the relay is.
-    pub async fn say(&mut self, outbound: &mut Outbound, name: &str, progress: Progress<'_>, now: Timestamp) -> Result<(), RelayError> {
+    pub async fn say(
+        &mut self,
+        outbound: &mut Outbound,
+        name: &str,
+        progress: Progress<'_>,
+        now: Timestamp,
+    ) -> Result<(), RelayError> {
         let Some(codec) = &self.codec else { return Ok(()) };
         let event = RelayAdvanced {
             database: progress.database.to_owned(),
@@ -65,7 +76,9 @@ impl Watermark {
         self.said = Some((event.shards.clone(), event.last_seq));
         self.said_at = Some(Instant::now());
         match codec.encode(&event) {
-            Ok(payload) => outbound.announce(RelayAdvanced::TOPIC, event.key().as_bytes(), headers(&event, now), &payload).await,
+            Ok(payload) => {
+                outbound.announce(RelayAdvanced::TOPIC, event.key().as_bytes(), headers(&event, now), &payload).await
+            }
             Err(error) => {
                 warn_unsaid(&error);
                 Ok(())
@@ -97,5 +110,7 @@ fn headers(event: &RelayAdvanced, now: Timestamp) -> OwnedHeaders {
         ("ce_causationid", cause.as_str()),
         ("content-type", CONTENT_TYPE),
     ];
-    all.into_iter().fold(OwnedHeaders::new_with_capacity(9), |headers, (key, value)| headers.insert(Header { key, value: Some(value) }))
+    all.into_iter().fold(OwnedHeaders::new_with_capacity(9), |headers, (key, value)| {
+        headers.insert(Header { key, value: Some(value) })
+    })
 }

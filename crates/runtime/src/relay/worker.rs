@@ -91,7 +91,7 @@ impl<'r> Worker<'r> {
             self.look_after(health).await?;
             let pause = if matches!(self.reading, Reading::Nothing) {
                 self.settings.lease_interval
-            } else if self.outbound.in_flight() >= self.settings.reads_ahead.clamp(1, super::publisher::RING / 2) {
+            } else if self.outbound.is_full(self.settings) {
                 self.outbound.changed(TICK).await;
                 continue;
             } else {
@@ -142,7 +142,9 @@ impl<'r> Worker<'r> {
 
     /// Says how far the relay is, and stores it where no rows brought that about.
     async fn announce(&mut self) -> Result<(), RelayError> {
-        let Some(published_until) = self.published_until.filter(|_| !self.session.held.is_empty()) else { return Ok(()) };
+        let Some(published_until) = self.published_until.filter(|_| !self.session.held.is_empty()) else {
+            return Ok(());
+        };
         let backlog = self.backlog();
         let (database, shards, last_seq) = (&self.session.database, self.session.held.as_slice(), self.last_seq);
         let progress = Progress { database, shards, published_until, last_seq, backlog };
@@ -208,7 +210,10 @@ impl<'r> Worker<'r> {
 }
 
 /// What the database says, or that it says nothing: a statement has its own limit there, a connection to a machine that is gone has none.
-pub(super) async fn answered<T>(settings: &RelaySettings, question: impl Future<Output = Result<T, RelayError>>) -> Result<T, RelayError> {
+pub(super) async fn answered<T>(
+    settings: &RelaySettings,
+    question: impl Future<Output = Result<T, RelayError>>,
+) -> Result<T, RelayError> {
     let limit = settings.statement_timeout + settings.lock_timeout;
     tokio::time::timeout(limit, question).await.unwrap_or(Err(RelayError::Silent(limit)))
 }

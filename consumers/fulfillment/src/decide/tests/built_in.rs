@@ -6,7 +6,8 @@ use events::{FulfillmentCancelled, FulfillmentConfirmed, FulfillmentShortPicked,
 use runtime::{Consumer, Span};
 
 use super::house::{Decided, House, cleared, order_id};
-use crate::consignment::{ParcelState, State};
+use crate::consignment::State;
+use crate::parcel::ParcelState;
 use crate::settings::Settings;
 use crate::{Call, Fulfillment, What};
 
@@ -82,7 +83,7 @@ fn a_late_sku_is_asked_for_again_until_the_deadline_decides() {
     let settings = Settings::default();
     let (mut house, picked) = begin(&settings, "LATE-1", 1);
     assert!(names(&picked).is_empty());
-    house.now = house.now.plus(Duration::from_secs(30));
+    house.now = house.now.plus(Duration::from_secs(10));
     let again = house.pick_due(0).unwrap();
     assert!(matches!(&again.calls[..], [Call::Ask(ask)] if ask.what == What::Pick));
     assert_eq!((again.armed(), again.changed), (1, false));

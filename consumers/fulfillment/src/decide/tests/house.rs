@@ -1,5 +1,6 @@
 //! One order in a world of its own, brought into any state by the events that bring it there.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use events::{
@@ -9,10 +10,14 @@ use events::{
 use runtime::{Cause, Codec, Conflict, Consumer, Effects, Outgoing, Thread, Timer, Work};
 use uuid::Uuid;
 
-use crate::consignment::{Consignment, Fate, Step};
+use crate::consignment::{Consignment, Step};
 use crate::handlers::{Answer, Answered, By, Input, Reply};
+use crate::parcel::Fate;
 use crate::settings::{Settings, Warehouse};
 use crate::{Call, Fulfillment, NAME, World};
+
+/// Built once: a codec's schemas live as long as the process.
+static CODEC: LazyLock<Codec> = LazyLock::new(|| Codec::of_catalogue().unwrap());
 
 pub struct House {
     pub world: World,
@@ -179,7 +184,7 @@ impl House {
     }
 
     pub fn with(settings: Settings) -> Self {
-        let codec = Codec::of_catalogue().unwrap();
+        let codec = CODEC.clone();
         Self { world: World::default(), now: start(), capture_before: week(), settings, codec, causes: 0 }
     }
 

@@ -10,8 +10,9 @@ use events::{
 use proptest::prelude::*;
 
 use super::house::{self, Decided, House};
-use crate::consignment::{Fate, ParcelState, State};
+use crate::consignment::State;
 use crate::handlers::{Answer, Input};
+use crate::parcel::{Fate, ParcelState};
 
 /// What the world around has heard.
 #[derive(Default)]

@@ -1,0 +1,76 @@
+//! `quadrille stock load FILE.csv`: levels from a file, through inventory's own door.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use clap::Subcommand;
+use runtime::Settings;
+use runtime::settings::ConsumerSettings;
+use serde::{Deserialize, Serialize};
+
+/// Rows that are sent at once: each part is taken whole, or not at all.
+const PART: usize = 5_000;
+
+/// What can be done with stock.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Set the levels in a CSV file: columns sku, warehouse, on_hand, and optionally aisle, bin and priority (of the warehouse).
+    ///
+    /// The same file again changes nothing.
+    Load {
+        /// The file; its first line names the columns.
+        file: PathBuf,
+        /// Inventory's address, such as http://127.0.0.1:8081; default: from the settings.
+        #[arg(long)]
+        inventory: Option<String>,
+    },
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+struct Row {
+    sku: String,
+    warehouse: String,
+    on_hand: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    aisle: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    bin: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    priority: Option<i64>,
+}
+
+/// Runs one of them.
+pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
+    let Command::Load { file, inventory } = command;
+    let rows = read(&file)?;
+    let url = match inventory {
+        Some(url) => url,
+        None => configured()?,
+    };
+    let http = reqwest::Client::new();
+    for (part, rows) in rows.chunks(PART).enumerate() {
+        let response = http.post(format!("{}/stock/load", url.trim_end_matches('/'))).json(rows).send().await;
+        let response = response.with_context(|| format!("inventory does not answer at {url}: start it, or say --inventory"))?;
+        let status = response.status();
+        if !status.is_success() {
+            let body = response.text().await.unwrap_or_default();
+            bail!("rows from line {} on are refused, those before are loaded: {status}: {body}", part * PART + 2);
+        }
+    }
+    println!("{} levels set from {}", rows.len(), file.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn configured() -> anyhow::Result<String> {
+    let settings: ConsumerSettings = Settings::from_env()?.section("inventory")?;
+    let address = settings.http.or_else(|| runtime::default_address("inventory")).context("inventory has no address")?;
+    Ok(format!("http://{address}"))
+}
+
+fn read(file: &Path) -> anyhow::Result<Vec<Row>> {
+    let shown = file.display();
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_path(file).with_context(|| shown.to_string())?;
+    let rows: Result<Vec<Row>, csv::Error> = reader.deserialize().collect();
+    rows.with_context(|| format!("{shown}: expected the columns sku, warehouse, on_hand and optionally aisle, bin, priority"))
+}

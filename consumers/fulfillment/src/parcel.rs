@@ -1,0 +1,158 @@
+//! One shipment as fulfillment keeps it: its picking list, what was picked, and what became of it.
+
+use events::{AllocationId, Condition, GivenUp, Item, LineId, ShipmentId, Sku, Timestamp, WarehouseId, Why};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Where one shipment stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ParcelState {
+    /// The picking list is with the warehouse.
+    Picking,
+    /// Packed, in the house.
+    Packed,
+    /// Handed over: the point of no return.
+    Dispatched,
+    /// It does not ship.
+    Dropped,
+}
+
+/// Why units do not ship, and what became of the goods.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fate {
+    /// Why.
+    pub why: Why,
+    /// Whether they can be sold again.
+    pub condition: Condition,
+}
+
+impl Fate {
+    /// With the condition that goes with the reason, as PROTOCOL.md has it.
+    pub fn of(why: Why) -> Self {
+        Self { condition: why.condition(), why }
+    }
+}
+
+/// Whether inventory was asked to find a shipment's missing units elsewhere.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Shortage {
+    /// There was no need.
+    #[default]
+    None,
+    /// FulfillmentShortPicked was said, StockReallocated is awaited.
+    Asked,
+    /// StockReallocated came: once.
+    Answered,
+}
+
+/// One entry of a picking list: units of one allocation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pick {
+    /// The allocation.
+    pub allocation_id: AllocationId,
+    /// The order line it serves.
+    pub line_id: LineId,
+    /// What to take.
+    pub sku: Sku,
+    /// How many units to take.
+    pub quantity: i64,
+    /// How many were taken; 0 until the warehouse answers.
+    pub picked: i64,
+    /// Where to go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aisle: Option<String>,
+    /// Where to reach.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bin: Option<String>,
+    /// The allocation whose missing units these replace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<AllocationId>,
+}
+
+impl Pick {
+    fn given_up(&self, quantity: i64, fate: &Fate) -> GivenUp {
+        GivenUp {
+            allocation_id: self.allocation_id,
+            line_id: self.line_id.clone(),
+            sku: self.sku.clone(),
+            quantity,
+            condition: fate.condition.clone(),
+            why: fate.why.clone(),
+        }
+    }
+}
+
+/// One shipment: what one warehouse packs for the order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parcel {
+    /// Its id, derived from order, warehouse and the shortage that it makes good.
+    pub shipment_id: ShipmentId,
+    /// Where it leaves from.
+    pub warehouse: WarehouseId,
+    /// Where it stands.
+    pub state: ParcelState,
+    /// The picking list, in walking order.
+    pub picks: Vec<Pick>,
+    /// When picking must be done; after it nothing is picked, and the warehouse was late.
+    pub pick_by: Timestamp,
+    /// Whether inventory was asked for what could not be picked.
+    #[serde(default)]
+    pub shortage: Shortage,
+    /// Why what was not picked was not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub short: Option<Fate>,
+    /// Why the packed units do not ship; on a shipment that is still packed, kept until the order is released.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub will_not_ship: Option<Fate>,
+    /// Whether the warehouse has yet to put goods back that it may hold in hand.
+    #[serde(default)]
+    pub put_back: bool,
+    /// Who carries it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub carrier: Option<String>,
+    /// The carrier's tracking number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tracking: Option<String>,
+    /// When it was handed over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dispatched_at: Option<Timestamp>,
+    /// When it arrived.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivered_at: Option<Timestamp>,
+}
+
+impl Parcel {
+    /// The units that are packed, or were.
+    pub fn packed(&self) -> Vec<Item> {
+        let packed = self.picks.iter().filter(|pick| pick.picked > 0);
+        packed
+            .map(|pick| Item {
+                allocation_id: pick.allocation_id,
+                line_id: pick.line_id.clone(),
+                sku: pick.sku.clone(),
+                quantity: pick.picked,
+            })
+            .collect()
+    }
+
+    /// The packed units, given up.
+    pub fn packed_given_up(&self, fate: &Fate) -> impl Iterator<Item = GivenUp> {
+        self.picks.iter().filter(|pick| pick.picked > 0).map(move |pick| pick.given_up(pick.picked, fate))
+    }
+
+    /// The units that could not be picked.
+    pub fn missing(&self, fate: &Fate) -> Vec<GivenUp> {
+        let short = self.picks.iter().filter(|pick| pick.picked < pick.quantity);
+        short.map(|pick| pick.given_up(pick.quantity - pick.picked, fate)).collect()
+    }
+
+    /// Units that left.
+    pub fn units_dispatched(&self) -> i64 {
+        match self.state {
+            ParcelState::Dispatched => self.picks.iter().map(|pick| pick.picked).sum(),
+            ParcelState::Picking | ParcelState::Packed | ParcelState::Dropped => 0,
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! The work lists of real warehouses: written with the orders that they are about, read by the warehouses' doors.
+
+use events::{OrderId, Personal, ShipmentId, Timestamp};
+use runtime::Failure;
+use runtime::sql::At;
+use sqlx::types::Json;
+use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
+
+use super::state_of;
+use crate::consignment::{Consignment, Step};
+
+/// What the batch changes in the work lists.
+#[derive(Default)]
+pub(super) struct Tasks {
+    done: Vec<Uuid>,
+    shipments: Vec<Uuid>,
+    orders: Vec<Uuid>,
+    warehouses: Vec<String>,
+    steps: Vec<&'static str>,
+    due: Vec<At>,
+}
+
+impl Tasks {
+    /// What the warehouses of changed orders should do now.
+    pub(super) fn of(rows: &[(OrderId, i64, Consignment)], now: Timestamp) -> Self {
+        let mut tasks = Self::default();
+        let parcels =
+            rows.iter().flat_map(|(order_id, _, row)| row.parcels.iter().map(move |parcel| (order_id, row, parcel)));
+        for (order_id, row, parcel) in parcels {
+            let (step, due) = match row.next_step(parcel) {
+                Step::Wait | Step::Nothing => {
+                    tasks.done.push(parcel.shipment_id.0);
+                    continue;
+                }
+                step @ Step::Pick => (step, parcel.pick_by),
+                step @ (Step::HandOver | Step::Recall) => (step, row.hand_over_by.unwrap_or(now)),
+                step @ Step::PutBack => (step, now),
+            };
+            tasks.shipments.push(parcel.shipment_id.0);
+            tasks.orders.push(order_id.0);
+            tasks.warehouses.push(parcel.warehouse.to_string());
+            tasks.steps.push(step.as_str());
+            tasks.due.push(At(due));
+        }
+        tasks
+    }
+}
+
+impl Tasks {
+    /// Writes them.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub(super) async fn save(&self, db: &mut PgConnection) -> Result<(), Failure> {
+        forget_tasks(db, &self.done).await?;
+        save_tasks(db, self).await
+    }
+}
+
+async fn forget_tasks(db: &mut PgConnection, done: &[Uuid]) -> Result<(), Failure> {
+    if !done.is_empty() {
+        sqlx::query("delete from fulfillment.task where shipment_id = any($1)").bind(done).execute(db).await?;
+    }
+    Ok(())
+}
+
+async fn save_tasks(db: &mut PgConnection, tasks: &Tasks) -> Result<(), Failure> {
+    if tasks.shipments.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "insert into fulfillment.task as known (shipment_id, order_id, warehouse, step, due_at)
+         select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::timestamptz[]) order by 1
+         on conflict (shipment_id) do update set step = excluded.step, due_at = excluded.due_at
+           where known.step <> excluded.step",
+    )
+    .bind(&tasks.shipments)
+    .bind(&tasks.orders)
+    .bind(&tasks.warehouses)
+    .bind(&tasks.steps)
+    .bind(&tasks.due)
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// One entry of a warehouse's work list, with its order.
+#[derive(Clone, Debug)]
+pub struct Task {
+    /// Whose order.
+    pub order_id: OrderId,
+    /// Which shipment.
+    pub shipment_id: ShipmentId,
+    /// Until when.
+    pub due_at: Timestamp,
+    /// The order, with its personal data.
+    pub order: Consignment,
+}
+
+/// Which part of a warehouse's work is listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum List {
+    /// Shipments to pick.
+    Picking,
+    /// Packed or given-up shipments to hand over, hold back or put back.
+    Parcels,
+}
+
+type TaskRow = (Uuid, Uuid, At, String, Json<Consignment>, Option<String>, Option<Vec<u8>>);
+
+/// A page of a warehouse's work, what is due first; `after` is the due time and shipment of the last entry of the page before.
+///
+/// # Errors
+/// What the database says.
+pub async fn tasks(
+    pool: &PgPool,
+    warehouse: &str,
+    list: List,
+    after: (Timestamp, Uuid),
+    limit: i64,
+) -> Result<Vec<Task>, sqlx::Error> {
+    let steps: &[&str] = match list {
+        List::Picking => &["pick"],
+        List::Parcels => &["hand_over", "recall", "put_back"],
+    };
+    let rows: Vec<TaskRow> = sqlx::query_as(
+        "select task.order_id, task.shipment_id, task.due_at, known.state, known.data, known.personal_key, known.personal_data
+         from fulfillment.task join fulfillment.consignment as known using (order_id)
+         where task.warehouse = $1 and task.step = any($2) and (task.due_at, task.shipment_id) > ($3, $4)
+         order by task.due_at, task.shipment_id limit $5",
+    )
+    .bind(warehouse)
+    .bind(steps)
+    .bind(At(after.0))
+    .bind(after.1)
+    .bind(limit)
+    .fetch_all(pool)
+    .await?;
+    rows.into_iter().map(task).collect()
+}
+
+fn task((order_id, shipment_id, due_at, state, Json(row), key_id, data): TaskRow) -> Result<Task, sqlx::Error> {
+    let personal = key_id.zip(data).map(|(key_id, data)| Personal { key_id, data });
+    let order = Consignment { state: state_of(order_id, &state)?, personal, ..row };
+    Ok(Task { order_id: OrderId(order_id), shipment_id: ShipmentId(shipment_id), due_at: due_at.0, order })
+}

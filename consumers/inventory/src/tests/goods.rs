@@ -1,0 +1,126 @@
+//! Deliveries, counts, loads and warehouses.
+
+use super::*;
+use crate::goods::{Count, LoadRow, Loaded, Receipt};
+use crate::{Kind, Warehouse};
+
+fn receipt(reference: &str, quantity: i64) -> Input {
+    let (sku, warehouse) = ("MUG".into(), "A".into());
+    Input::Receive(Receipt { sku, warehouse, quantity, reference: reference.into() })
+}
+
+fn count(on_hand: i64) -> Input {
+    Input::Count(Count { sku: "MUG".into(), warehouse: "A".into(), on_hand })
+}
+
+fn row(sku: &str, warehouse: &str, on_hand: i64) -> LoadRow {
+    let (aisle, bin) = (Some("3".to_owned()), Some("17".to_owned()));
+    LoadRow { sku: sku.into(), warehouse: warehouse.into(), on_hand, aisle, bin, priority: None }
+}
+
+fn kinds(house: &House) -> Vec<Kind> {
+    house.world.stock.movements().iter().skip(1).map(|moved| moved.change.kind).collect()
+}
+
+#[test]
+fn a_delivery_is_booked_once() {
+    let mut house = House::stocked([("MUG", "A", 10)]);
+    let Reply::Level(level) = house.hear(receipt("d1", 5)).unwrap().reply else { panic!("no level") };
+    assert_eq!((level.on_hand, level.available, level.version), (15, 15, 2));
+    house.hear(receipt("d1", 5)).unwrap();
+    house.hear(receipt("d2", 5)).unwrap();
+    assert_eq!(house.level("MUG", "A"), [20, 0, 0]);
+    let announced = house.announced();
+    assert_eq!((announced.len(), announced[0].version, announced[0].on_hand), (1, 2, 20));
+    let Conflict(why) = house.hear(receipt("d1", 6)).unwrap_err();
+    assert!(why.contains("booked with 5 units"), "{why}");
+}
+
+#[test]
+fn a_delivery_to_or_a_count_in_an_unknown_warehouse_is_refused() {
+    let mut house = House::default();
+    assert_eq!(house.hear(receipt("d1", 5)).unwrap().reply, Reply::NoWarehouse("A".into()));
+    assert_eq!(house.hear(count(5)).unwrap().reply, Reply::NoWarehouse("A".into()));
+    assert!(house.announced().is_empty());
+}
+
+/// Five mugs on hand, two of them reserved, three missing.
+fn with_missing() -> House {
+    let mut house = House::stocked([("MUG", "A", 8)]);
+    house.hear(accepted_as(ORDER, vec![line("1", "MUG", 5)])).unwrap();
+    let input = house.short(1, vec![house.given_up(0, 3, Why::Lost)], &["A"]);
+    house.hear(input).unwrap();
+    assert_eq!(house.level("MUG", "A"), [5, 2, 3]);
+    house.announced();
+    house
+}
+
+#[test]
+fn a_count_finds_or_writes_off_what_was_missing() {
+    for (counted, after) in [
+        (5, vec![Kind::Counted]),
+        (8, vec![Kind::Found]),
+        (7, vec![Kind::Found, Kind::Counted]),
+        (11, vec![Kind::Found, Kind::Counted]),
+        (4, vec![Kind::Counted]),
+    ] {
+        let mut house = with_missing();
+        let before = kinds(&house).len();
+        house.hear(count(counted)).unwrap();
+        assert_eq!(house.level("MUG", "A"), [counted, 2, 0]);
+        assert_eq!(kinds(&house)[before..], after);
+        assert_eq!(house.announced().len(), 1);
+        house.hear(count(counted)).unwrap();
+        assert!(house.announced().is_empty(), "the same count again changes nothing");
+    }
+}
+
+#[test]
+fn a_count_below_what_is_reserved_is_refused_and_says_what_to_do() {
+    let mut house = with_missing();
+    let Conflict(why) = house.hear(count(1)).unwrap_err();
+    assert!(why.contains("1 units of MUG were counted in A, but 2 are reserved"), "{why}");
+}
+
+#[test]
+fn a_load_sets_levels_makes_warehouses_and_changes_nothing_the_second_time() {
+    let mut house = House::default();
+    let rows = vec![row("MUG", "A", 10), LoadRow { priority: Some(1), ..row("MUG", "B", 0) }, row("BOWL", "B", 7)];
+    let heard = house.hear(Input::Load(rows.clone())).unwrap();
+    assert_eq!(heard.reply, Reply::Loaded(Loaded { changed: 3, unchanged: 0 }));
+    assert_eq!((house.world.warehouses.len(), house.world.warehouses["B"].priority), (2, 1));
+    assert_eq!(house.announced().len(), 3);
+    house.hear(accepted_as(ORDER, vec![line("1", "BOWL", 2)])).unwrap();
+    let plan = house.order().holdings[0].clone();
+    assert_eq!((plan.warehouse.as_str(), house.level("BOWL", "B")), ("B", [7, 2, 0]));
+    house.announced();
+    let heard = house.hear(Input::Load(rows)).unwrap();
+    assert_eq!(heard.reply, Reply::Loaded(Loaded { changed: 0, unchanged: 3 }));
+    assert!(house.announced().is_empty());
+}
+
+#[test]
+fn a_plan_says_where_the_units_lie() {
+    let mut house = House::default();
+    house.hear(Input::Load(vec![row("MUG", "A", 10)])).unwrap();
+    let said: StockReserved = house.hear(accepted_as(ORDER, vec![line("1", "MUG", 1)])).unwrap().only();
+    assert_eq!((said.plan[0].aisle.as_deref(), said.plan[0].bin.as_deref()), (Some("3"), Some("17")));
+}
+
+#[test]
+fn a_load_with_one_row_below_what_is_reserved_loads_nothing() {
+    let mut house = with_missing();
+    let Conflict(why) = house.hear(Input::Load(vec![row("BOWL", "A", 7), row("MUG", "A", 1)])).unwrap_err();
+    assert!(why.starts_with("nothing was loaded: 1 of 2 rows"), "{why}");
+    assert!(house.announced().is_empty());
+}
+
+#[test]
+fn a_warehouse_is_made_and_changed() {
+    let mut house = House::default();
+    let warehouse = Warehouse { name: "Berlin".into(), priority: 3, country: "DE".into() };
+    assert_eq!(house.hear(Input::Build("A".into(), warehouse.clone())).unwrap().reply, Reply::Built);
+    assert_eq!(house.world.warehouses["A"], warehouse);
+    assert_eq!(house.hear(receipt("d1", 5)).unwrap().names(), [""; 0]);
+    assert_eq!(house.level("MUG", "A"), [5, 0, 0]);
+}

@@ -1,0 +1,52 @@
+//! The outbox relay as a consumer of its own: it hears no topic and publishes what the others committed to their outbox.
+//!
+//! Says `RelayAdvanced` on `operations`, the watermark by which the saga tracker tells late from stuck. All else is in [`runtime::relay`].
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use runtime::http::OpenApiRouter;
+use runtime::relay::{self, RelaySettings};
+use runtime::settings::ConsumerSettings;
+use runtime::{Health, Host};
+
+/// The relay's name: of its section in the settings, its metrics and its binary.
+pub const NAME: &str = "outbox-relay";
+
+/// The consumers whose outboxes it publishes.
+const CONSUMERS: [&str; 7] =
+    ["orders", "inventory", "payments", "fraud", "fulfillment", "notifications", "saga-tracker"];
+
+/// Starts the relay in this process: it publishes the outbox of every database that a consumer is set to use, unless `database_urls` names others.
+///
+/// # Errors
+/// When a setting does not fit, or the address of its probes is taken.
+pub async fn start(host: &Arc<Host>) -> anyhow::Result<()> {
+    let settings = settings(host)?;
+    let probes: ConsumerSettings = host.settings().section(NAME)?;
+    let health = Arc::new(Health::of(NAME));
+    host.open(NAME, probes.http, OpenApiRouter::new(), Arc::clone(&health)).await?;
+    host.spawn(NAME, relay::run(settings, host.clock().clone(), health, host.shutdown().clone()));
+    Ok(())
+}
+
+/// The relay's settings: its own section over what all consumers share.
+///
+/// # Errors
+/// When a value does not fit.
+pub fn settings(host: &Host) -> anyhow::Result<RelaySettings> {
+    let (common, mut settings) = (host.settings().common(), host.settings().section::<RelaySettings>(NAME)?);
+    let own = std::mem::take(&mut settings.kafka);
+    settings.kafka = common.kafka.clone();
+    settings.kafka.extend(own);
+    settings.topic_prefix.clone_from(&common.topic_prefix);
+    if settings.database_urls.is_empty() {
+        let mut urls = BTreeSet::new();
+        for consumer in CONSUMERS {
+            let section: ConsumerSettings = host.settings().section(consumer)?;
+            urls.insert(section.database_url.unwrap_or_else(|| common.database_url.clone()));
+        }
+        settings.database_urls = urls.into_iter().collect();
+    }
+    Ok(settings)
+}

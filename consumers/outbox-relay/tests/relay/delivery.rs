@@ -1,0 +1,200 @@
+//! What a relay does with single rows, with open and with huge transactions, and with rows that can't be published.
+
+use std::time::{Duration, Instant};
+
+use sqlx::Row as _;
+
+use crate::support::{Bench, append};
+
+async fn say(bench: &Bench, rows: &[(&str, &str, Vec<u8>)]) -> Vec<i64> {
+    let mut tx = bench.pool.begin().await.unwrap();
+    let positions = append(&mut tx, rows).await;
+    tx.commit().await.unwrap();
+    positions
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_becomes_a_record_with_its_key_its_value_its_headers_and_its_position() {
+    let bench = Bench::with_topics(&[("orders", 1_000_000)]).await;
+    let relay = bench.relay();
+    let positions =
+        say(&bench, &[("orders", "a", b"1".to_vec()), ("orders", "b", vec![]), ("orders", "a", b"2".to_vec())]).await;
+    assert!(positions.is_sorted());
+    bench.settled().await;
+    relay.stop().await;
+    let records = bench.read("orders");
+    let of_a: Vec<_> = records.iter().filter(|record| record.key == "a").collect();
+    assert_eq!(of_a.iter().map(|record| record.text()).collect::<Vec<_>>(), ["1", "2"]);
+    assert_eq!(of_a[0].partition, of_a[1].partition);
+    assert_eq!(of_a[0].headers["ce_sequence"], format!("{:020}", positions[0]));
+    assert_eq!(of_a[0].headers["ce_specversion"], "1.0");
+    assert_eq!(records.len(), 3);
+    bench.drop_it().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_open_transaction_delays_nobody_and_is_published_when_it_commits() {
+    let bench = Bench::with_topics(&[("orders", 1_000_000)]).await;
+    let relay = bench.relay();
+    say(&bench, &[("orders", "first", vec![])]).await;
+    bench.settled().await;
+    let mut open = bench.pool.begin().await.unwrap();
+    append(&mut open, &[("orders", "open", vec![])]).await;
+    let since = Instant::now();
+    for n in 0..50 {
+        say(&bench, &[("orders", &format!("k{n}"), vec![])]).await;
+    }
+    while bench.count("select count(*) from outbox.event e join outbox.relay_cursor using (shard) where not pg_visible_in_snapshot(xid, snapshot)").await > 0 {
+        assert!(since.elapsed() < Duration::from_secs(5), "others wait for an open transaction");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(bench.read("orders").len(), 51, "all but the open one");
+    open.commit().await.unwrap();
+    bench.settled().await;
+    assert_eq!(bench.read("orders").len(), 52);
+    relay.stop().await;
+    bench.drop_it().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_later_event_with_a_smaller_transaction_id_stays_the_later_one() {
+    let bench = Bench::with_topics(&[("orders", 1_000_000)]).await;
+    sqlx::raw_sql("create table entity (id text primary key); insert into entity values ('a'), ('b')")
+        .execute(&bench.pool)
+        .await
+        .unwrap();
+    let lock = |id: &'static str| sqlx::query("select from entity where id = $1 for no key update").bind(id);
+    let mut early = bench.pool.begin().await.unwrap();
+    lock("a").execute(&mut *early).await.unwrap();
+    let mut late = bench.pool.begin().await.unwrap();
+    lock("b").execute(&mut *late).await.unwrap();
+    append(&mut late, &[("orders", "b", b"first".to_vec())]).await;
+    late.commit().await.unwrap();
+    lock("b").execute(&mut *early).await.unwrap();
+    append(&mut early, &[("orders", "b", b"second".to_vec())]).await;
+    early.commit().await.unwrap();
+    assert_eq!(
+        bench.count("select count(*) from outbox.event x, outbox.event y where x.seq < y.seq and x.xid > y.xid").await,
+        1,
+        "ids turned round"
+    );
+    let relay = bench.relay();
+    bench.settled().await;
+    relay.stop().await;
+    assert_eq!(
+        bench.read("orders").iter().map(|record| record.text().to_owned()).collect::<Vec<_>>(),
+        ["first", "second"]
+    );
+    bench.drop_it().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn positions_are_handed_out_one_by_one() {
+    let bench = Bench::with_topics(&[]).await;
+    let cache = bench
+        .count(
+            "select seqcache from pg_sequence where seqrelid = pg_get_serial_sequence('outbox.event', 'seq')::regclass",
+        )
+        .await;
+    assert_eq!(cache, 1, "sessions with a cache of their own would turn a key's events round");
+    bench.drop_it().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_kafka_refuses_are_set_aside_and_hold_nobody_up() {
+    let bench = Bench::with_topics(&[("orders", 1_000_000), ("small", 2_000)]).await;
+    let relay = bench.relay();
+    let mut rows: Vec<(&str, String, Vec<u8>)> = Vec::new();
+    for n in 0..30 {
+        rows.push(("small", format!("s{n}"), b"fits".to_vec()));
+        rows.push(("orders", format!("o{n}"), b"fits".to_vec()));
+    }
+    rows.push(("small", "s7".into(), vec![7; 5_000]));
+    rows.push(("nowhere", "n1".into(), b"no such topic".to_vec()));
+    rows.push(("not a topic", "n2".into(), b"no possible topic".to_vec()));
+    rows.push(("small", "s8".into(), b"after".to_vec()));
+    let borrowed: Vec<(&str, &str, Vec<u8>)> =
+        rows.iter().map(|(topic, key, value)| (*topic, key.as_str(), value.clone())).collect();
+    say(&bench, &borrowed).await;
+    bench.settled().await;
+    assert_eq!(bench.read("orders").len(), 30);
+    let small = bench.read("small");
+    assert!(small.iter().any(|record| record.text() == "after"));
+    assert_eq!(
+        small
+            .iter()
+            .filter(|record| record.text() == "fits")
+            .map(|record| &record.key)
+            .collect::<std::collections::BTreeSet<_>>()
+            .len(),
+        30
+    );
+    let aside =
+        sqlx::query("select topic, error from outbox.set_aside order by topic").fetch_all(&bench.pool).await.unwrap();
+    let topics: Vec<&str> = aside.iter().map(|row| row.get(0)).collect();
+    assert_eq!(topics, ["not a topic", "nowhere", "small"]);
+    assert!(aside[1].get::<&str, _>(1).contains("topics apply"), "{}", aside[1].get::<&str, _>(1));
+    // Mended, they are published: the topic is there now.
+    bench.create(&[("nowhere", 1_000_000)]).await;
+    let mut db = bench.pool.acquire().await.unwrap();
+    // The relay remembers for a second that there is no such topic: released too early, the row comes back.
+    while bench.read("nowhere").is_empty() {
+        assert_eq!(runtime::relay::release(&mut db, Some("nowhere")).await.unwrap(), 1);
+        bench.settled().await;
+    }
+    assert_eq!(bench.read("nowhere").len(), 1);
+    assert_eq!(bench.count("select count(*) from outbox.set_aside").await, 2);
+    relay.stop().await;
+    bench.drop_it().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_huge_transaction_is_paged_and_the_others_follow() {
+    let bench = Bench::with_topics(&[("orders", 1_000_000)]).await;
+    let relay = bench.relay();
+    say(&bench, &[("orders", "first", vec![])]).await;
+    bench.settled().await;
+    sqlx::query(
+        "insert into outbox.event (slot, shard, topic, key, event_id, headers, payload)
+         select current_slot, n % 8, 'orders', convert_to('k' || n % 100, 'UTF8'), gen_random_uuid(), ''::bytea, convert_to(n::text, 'UTF8')
+         from outbox.rotation, generate_series(1, 60000) as n order by n",
+    )
+    .execute(&bench.pool)
+    .await
+    .unwrap();
+    let since = Instant::now();
+    say(&bench, &[("orders", "after", vec![])]).await;
+    bench.settled().await;
+    println!("60,000 rows of one transaction and one after them: {:?}", since.elapsed());
+    relay.stop().await;
+    let records = bench.read("orders");
+    assert_eq!(records.len(), 60_002);
+    let mut last = std::collections::HashMap::new();
+    for record in records.iter().filter(|record| record.key.starts_with('k')) {
+        let n: u32 = record.text().parse().unwrap();
+        assert!(last.insert(record.key.clone(), n).is_none_or(|before| before < n), "{} turned round", record.key);
+    }
+    bench.drop_it().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_relay_whose_session_was_ended_starts_again_from_its_cursor() {
+    let bench = Bench::with_topics(&[("orders", 1_000_000)]).await;
+    let relay = bench.relay();
+    for n in 0..200 {
+        say(&bench, &[("orders", "k", n.to_string().into_bytes())]).await;
+        if n % 50 == 25 {
+            let ended = bench.count("select count(pg_terminate_backend(pid)) from pg_stat_activity where application_name = 'outbox-relay' and datname = current_database()").await;
+            assert!(ended > 0 || n > 25);
+        }
+    }
+    bench.settled().await;
+    relay.stop().await;
+    let mut numbers: Vec<u32> = bench.read("orders").iter().map(|record| record.text().parse().unwrap()).collect();
+    numbers.dedup();
+    let mut first_sights = numbers.clone();
+    first_sights.sort_unstable();
+    first_sights.dedup();
+    assert_eq!(first_sights, (0..200).collect::<Vec<_>>());
+    bench.drop_it().await;
+}

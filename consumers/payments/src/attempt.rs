@@ -1,0 +1,101 @@
+//! Attempts: each a call to the gateway that is written down before it is made.
+
+use events::{OrderId, Timestamp};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::gateway::Operation;
+
+/// How an attempt stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// The gateway was asked; its answer is not recorded yet.
+    Open,
+    /// It failed; the next attempt is made when its timer fires.
+    Waiting,
+    /// The refund is under way at the provider.
+    Pending,
+    /// Its answer is recorded.
+    Done,
+    /// Nobody knows its outcome after the last try: a person must look. A late answer still counts.
+    Unanswered,
+    /// The provider's amount or currency is not the order's: a person must look.
+    Disputed,
+    /// It failed and no further attempt is made by itself: a person must look.
+    Failed,
+}
+
+impl Phase {
+    /// Whether it waits for a person.
+    pub fn is_stuck(self) -> bool {
+        match self {
+            Self::Unanswered | Self::Disputed | Self::Failed => true,
+            Self::Open | Self::Waiting | Self::Pending | Self::Done => false,
+        }
+    }
+}
+
+/// One attempt at one operation, written before the gateway is called.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// What is asked.
+    pub operation: Operation,
+    /// Which attempt at it, from 1; it grows only after a definite failure.
+    pub number: u32,
+    /// What is asked for, in minor units.
+    pub amount: i64,
+    /// Since when.
+    pub since: Timestamp,
+    /// How often the gateway was asked under its key.
+    pub tries: u32,
+    /// When it is looked at again, while it is open, waiting or pending. A timer that fires for an earlier time was armed anew since.
+    pub due: Timestamp,
+    /// How it stands.
+    pub phase: Phase,
+    /// Whether the provider failed on its own side under this key, and will repeat that.
+    #[serde(default)]
+    pub errored: bool,
+    /// The provider's id of the refund, once it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refund_id: Option<String>,
+    /// The account of the person who had it tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retried_by: Option<String>,
+}
+
+/// The idempotency key of an attempt: the same for each of its tries.
+pub fn key(order_id: OrderId, operation: Operation, number: u32) -> String {
+    format!("order:{order_id}:{operation}:{number}")
+}
+
+/// How many attempts were made at each operation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Made {
+    authorize: u32,
+    capture: u32,
+    void: u32,
+    refund: u32,
+}
+
+impl Made {
+    /// How many at this one.
+    pub fn of(self, operation: Operation) -> u32 {
+        match operation {
+            Operation::Authorize => self.authorize,
+            Operation::Capture => self.capture,
+            Operation::Void => self.void,
+            Operation::Refund => self.refund,
+        }
+    }
+
+    pub(crate) fn at(&mut self, operation: Operation) -> &mut u32 {
+        match operation {
+            Operation::Authorize => &mut self.authorize,
+            Operation::Capture => &mut self.capture,
+            Operation::Void => &mut self.void,
+            Operation::Refund => &mut self.refund,
+        }
+    }
+}

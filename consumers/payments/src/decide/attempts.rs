@@ -1,0 +1,233 @@
+//! Attempts: opened before the gateway is asked, asked again when their timer fires, given to a person after the last try.
+
+use events::Timestamp;
+use runtime::Conflict;
+
+use super::{ATTEMPT, Step};
+use crate::attempt::{Attempt, Phase, key};
+use crate::calls::Ask;
+use crate::gateway::{Money, Operation};
+use crate::handlers::Reply;
+use crate::payment::State;
+
+/// Tries under one key by the call itself; later ones only look.
+const CALLS: u32 = 2;
+
+impl Step<'_, '_> {
+    /// Opens the first attempt at an operation. Where no money moves the answer is yes, at once and without a gateway: the saga needs the events.
+    pub(super) fn begin(&mut self, operation: Operation, amount: i64) -> Result<(), Conflict> {
+        if self.slot.payment.amount > 0 && (amount > 0 || operation != Operation::Refund) {
+            self.open(operation, amount);
+            return Ok(());
+        }
+        match operation {
+            Operation::Authorize => self.authorized(None),
+            Operation::Capture => self.captured(amount),
+            Operation::Void => self.voided(None),
+            Operation::Refund => self.refunded(amount),
+        }
+    }
+
+    /// Writes the next attempt at an operation down; its call is made after the commit, and asked for again when its lease runs out.
+    fn open(&mut self, operation: Operation, amount: i64) {
+        let due = self.now.plus(self.settings.pause(1));
+        let since = self.now;
+        let payment = self.change();
+        let made = payment.case.made.at(operation);
+        *made += 1;
+        payment.case.attempt = Some(Attempt {
+            operation,
+            number: *made,
+            amount,
+            since,
+            tries: 1,
+            due,
+            phase: Phase::Open,
+            errored: false,
+            refund_id: None,
+            retried_by: None,
+        });
+        self.slot.ask = Some(Ask::Make);
+        self.slot.fresh = true;
+        self.effects.arm(ATTEMPT, self.slot.payment.order_id, "", due);
+    }
+
+    /// Takes back an attempt of this batch that nobody was asked about.
+    pub(super) fn take_back(&mut self) {
+        let payment = self.change();
+        if let Some(attempt) = payment.case.attempt.take() {
+            *payment.case.made.at(attempt.operation) -= 1;
+        }
+        payment.case.confirmed.clear();
+        self.slot.ask = None;
+        self.slot.fresh = false;
+        self.effects.disarm(ATTEMPT, self.slot.payment.order_id, "");
+    }
+
+    /// Its answer is recorded.
+    pub(super) fn conclude(&mut self) {
+        self.rest(Phase::Done);
+    }
+
+    /// No timer looks at it any more.
+    fn rest(&mut self, phase: Phase) {
+        let payment = self.change();
+        let Some(attempt) = payment.case.attempt.as_mut().filter(|attempt| attempt.phase != phase) else { return };
+        attempt.phase = phase;
+        self.slot.ask = None;
+        self.slot.fresh = false;
+        self.effects.disarm(ATTEMPT, self.slot.payment.order_id, "");
+    }
+
+    /// It is looked at again at `due`.
+    fn wait(&mut self, phase: Phase, due: Timestamp) {
+        let payment = self.change();
+        let Some(attempt) = payment.case.attempt.as_mut() else { return };
+        attempt.phase = phase;
+        attempt.due = due;
+        self.effects.arm(ATTEMPT, self.slot.payment.order_id, "", due);
+    }
+
+    /// The gateway is asked about it once the batch is decided.
+    fn ask(&mut self, ask: Ask) {
+        self.slot.ask = Some(ask);
+    }
+
+    /// Lays it before a person: the order stays open, and the door lets it be tried again.
+    fn stick(&mut self, phase: Phase, class: &str, what: &str) {
+        let order_id = self.slot.payment.order_id;
+        let name = self
+            .slot
+            .payment
+            .case
+            .attempt
+            .as_ref()
+            .map(|attempt| key(order_id, attempt.operation, attempt.number))
+            .unwrap_or_default();
+        self.rest(phase);
+        let what = format!("{name}: {what}; look at the payment in the gateway, then POST /payments/{order_id}/retry");
+        self.effects.dead_letter(order_id, class, what);
+    }
+
+    /// The attempt's timer fired: asked again, looked up, attempted anew, or given to a person.
+    pub fn attempt_due(&mut self, due: Timestamp) {
+        let Some(attempt) = self.slot.payment.case.attempt.clone().filter(|attempt| due >= attempt.due) else { return };
+        match attempt.phase {
+            Phase::Open if attempt.tries >= self.settings.attempt_tries => {
+                let what = format!("no answer after {} tries: nobody knows whether it was done", attempt.tries);
+                self.stick(Phase::Unanswered, "gateway_no_answer", &what);
+            }
+            Phase::Open => {
+                self.try_again(attempt.tries);
+                self.ask(if attempt.tries < CALLS && !attempt.errored { Ask::Make } else { Ask::LookUp });
+            }
+            Phase::Pending => {
+                let due = self.now.plus(self.settings.pending_pause(attempt.tries + 1));
+                self.count_try(attempt.tries);
+                self.wait(Phase::Pending, due);
+                self.ask(Ask::LookUp);
+            }
+            Phase::Waiting => self.open(attempt.operation, attempt.amount),
+            Phase::Done | Phase::Unanswered | Phase::Disputed | Phase::Failed => {}
+        }
+    }
+
+    fn try_again(&mut self, tries: u32) {
+        let due = self.now.plus(self.settings.pause(tries + 1));
+        self.count_try(tries);
+        self.wait(Phase::Open, due);
+    }
+
+    fn count_try(&mut self, tries: u32) {
+        if let Some(attempt) = self.change().case.attempt.as_mut() {
+            attempt.tries = tries + 1;
+        }
+    }
+
+    /// The refund is under way: a webhook, or a look-up now and then, says how it ends.
+    pub(super) fn pending(&mut self, refund_id: &str) {
+        let due = self.now.plus(self.settings.pending_pause(1));
+        if let Some(attempt) = self.change().case.attempt.as_mut() {
+            attempt.refund_id = Some(refund_id.to_owned());
+            attempt.tries = 1;
+        }
+        self.slot.ask = None;
+        self.wait(Phase::Pending, due);
+    }
+
+    /// A definite failure to void: another attempt after a pause; after the last a person.
+    pub(super) fn void_failed(&mut self, number: u32, detail: &str) {
+        if number < self.settings.void_attempts {
+            self.wait(Phase::Waiting, self.now.plus(self.settings.pause(number)));
+        } else {
+            self.stick(Phase::Failed, "void_failed", &format!("not let go after {number} attempts: {detail}"));
+        }
+    }
+
+    /// A refund that failed: a person decides.
+    pub(super) fn refund_stuck(&mut self, detail: &str) {
+        self.stick(Phase::Failed, "refund_failed", &format!("not given back: {detail}"));
+    }
+
+    /// The provider failed on its own side, and will repeat that under this key: what was done, if anything, is looked up.
+    pub(super) fn errored(&mut self) {
+        let Some(attempt) = self.slot.payment.case.attempt.as_ref() else { return };
+        if attempt.phase == Phase::Open && !attempt.errored {
+            if let Some(attempt) = self.change().case.attempt.as_mut() {
+                attempt.errored = true;
+            }
+            self.ask(Ask::LookUp);
+        }
+    }
+
+    /// A look-up found nothing under the key. Nothing was done: the same call again; or, where the key is spoilt, another attempt after a pause.
+    pub(super) fn not_found(&mut self) {
+        let Some(attempt) = self.slot.payment.case.attempt.clone() else { return };
+        match attempt.phase {
+            Phase::Open if !attempt.errored => self.ask(Ask::Make),
+            Phase::Open if attempt.number < self.settings.attempt_tries => {
+                self.wait(Phase::Waiting, self.now.plus(self.settings.pause(attempt.number)));
+            }
+            Phase::Open => {
+                let what = format!(
+                    "the gateway failed on its own side in each of {} attempts, and did nothing",
+                    attempt.number
+                );
+                self.stick(Phase::Failed, "gateway_errored", &what);
+            }
+            Phase::Waiting | Phase::Pending | Phase::Done | Phase::Unanswered | Phase::Disputed | Phase::Failed => {}
+        }
+    }
+
+    /// The provider's amount or currency is not the order's: nothing ships, a person decides.
+    pub(super) fn dispute(&mut self, payment_id: Option<&str>, asked: Money, got: Money) {
+        if let Some(payment_id) = payment_id {
+            self.change().payment_id = Some(payment_id.to_owned());
+        }
+        let what = format!("expected {asked} as asked for, the gateway says {got}: conflict, nothing ships");
+        self.stick(Phase::Disputed, "amount_mismatch", &what);
+    }
+
+    /// A person has what is stuck tried again: what failed by a new attempt, what is not known by a look-up.
+    pub fn retry(&mut self, by: &str) -> Reply {
+        let state = self.slot.payment.state;
+        let Some(attempt) = self.slot.payment.case.attempt.clone() else {
+            return if state == State::New { Reply::Unknown } else { Reply::NotStuck(state) };
+        };
+        match attempt.phase {
+            Phase::Unanswered | Phase::Disputed => {
+                self.try_again(0);
+                self.ask(Ask::LookUp);
+            }
+            Phase::Failed => self.open(attempt.operation, attempt.amount),
+            Phase::Open | Phase::Waiting | Phase::Pending | Phase::Done => return Reply::NotStuck(state),
+        }
+        let payment = self.change();
+        let order_id = payment.order_id;
+        let again = payment.case.attempt.as_mut().map(|attempt| {
+            attempt.retried_by = Some(by.to_owned());
+            key(order_id, attempt.operation, attempt.number)
+        });
+        Reply::Retried { state, attempt: again.unwrap_or_default() }
+    }
+}

@@ -1,0 +1,283 @@
+//! The turns of a payment: what it becomes, what is said of it, and what is asked next.
+
+use events::{
+    AuthorizationExpiring, Card, PaymentActionRequired, PaymentAuthorized, PaymentCaptureFailed, PaymentCaptured,
+    PaymentDeclined, PaymentRefundFailed, PaymentRefunded, PaymentVoided, Reason, ReasonCode, Timestamp,
+};
+use runtime::Conflict;
+
+use super::{AUTHORIZATION, NO_GATEWAY, Step, expiry, refund_of};
+use crate::gateway::{Hold, Money, Operation};
+use crate::payment::{Asked, Payment, State, Undoing, Verdict};
+
+impl Step<'_, '_> {
+    /// The money is held (none: there is nothing to pay): told, unless fulfillment let go meanwhile.
+    pub(super) fn authorized(&mut self, hold: Option<&Hold>) -> Result<(), Conflict> {
+        let lapses = hold.and_then(|hold| hold.capture_before);
+        let capture_before = lapses.unwrap_or_else(|| self.now.plus(self.settings.authorization_validity.0));
+        let stop = self.slot.payment.case.stop.clone();
+        let event = match stop {
+            Some(_) => None,
+            None => Some(announcement(&self.slot.payment, hold, capture_before)?),
+        };
+        self.conclude();
+        let payment = self.change();
+        payment.payment_id = hold.map(|hold| hold.payment_id.clone()).or_else(|| payment.payment_id.take());
+        payment.authorized = hold.map_or(0, |hold| hold.money.amount);
+        payment.capture_before = Some(capture_before);
+        if let Some(stop) = stop {
+            return self.void(stop);
+        }
+        payment.state = State::Authorized;
+        payment.announced = true;
+        payment.forget_purchase();
+        let order_id = payment.order_id;
+        if let Some(event) = event {
+            self.effects.say(&event, "");
+        }
+        if hold.is_some() {
+            let due = capture_before.minus(self.settings.expiring_margin.0).max(self.now);
+            self.effects.arm(AUTHORIZATION, order_id, "", due);
+        }
+        Ok(())
+    }
+
+    /// The customer must act first; unless nobody waits for it any more, or the result is here already.
+    pub(super) fn action_required(&mut self, payment_id: &str, asked: Asked, asked_for: Money) -> Result<(), Conflict> {
+        let case = &self.slot.payment.case;
+        let (stop, expired, kept) = (case.stop.clone(), case.expired, case.kept.clone());
+        let order_id = self.slot.payment.order_id;
+        self.conclude();
+        let expires_at = asked.expires_at;
+        let payment = self.change();
+        payment.payment_id = Some(payment_id.to_owned());
+        if let Some(stop) = stop {
+            return self.void(stop);
+        }
+        if expired {
+            return self.void(expiry(expires_at));
+        }
+        payment.state = State::ActionRequired;
+        let Asked { action, url, .. } = asked.clone();
+        payment.case.asked = Some(asked);
+        match kept {
+            Some(Verdict::Passed { hold }) => self.passed(hold.as_ref()),
+            Some(Verdict::Failed { detail }) => self.action_failed(&detail),
+            None => {
+                let Money { amount, currency } = asked_for;
+                self.effects.say(&PaymentActionRequired { order_id, action, url, amount, currency, expires_at }, "");
+                Ok(())
+            }
+        }
+    }
+
+    /// The customer confirmed.
+    pub(super) fn passed(&mut self, hold: Option<&Hold>) -> Result<(), Conflict> {
+        let payment = &self.slot.payment;
+        let said = Hold {
+            payment_id: payment.payment_id.clone().unwrap_or_default(),
+            money: payment.money(payment.amount)?,
+            capture_before: None,
+            card: None,
+        };
+        self.authorized(Some(hold.unwrap_or(&said)))
+    }
+
+    /// The customer did not confirm: the payment is cancelled at the provider, as it could still succeed.
+    pub(super) fn action_failed(&mut self, detail: &str) -> Result<(), Conflict> {
+        let reason = Reason { code: ReasonCode::ActionFailed, detail: detail.to_owned() };
+        self.void(Undoing { given_up: Vec::new(), reason })
+    }
+
+    /// Refused; ended.
+    pub(super) fn declined(&mut self, code: &str, detail: &str) -> Result<(), Conflict> {
+        let asked = self.slot.payment.money(self.slot.payment.amount)?;
+        self.conclude();
+        let payment = self.change();
+        payment.state = State::Declined;
+        payment.forget_purchase();
+        let reason = Reason { code: ReasonCode::Declined, detail: with_code(code, detail) };
+        let order_id = payment.order_id;
+        self.effects.say(&PaymentDeclined { order_id, amount: asked.amount, currency: asked.currency, reason }, "");
+        Ok(())
+    }
+
+    /// The money for what ships is taken; where fulfillment let go meanwhile, its part goes back at once.
+    pub(super) fn captured(&mut self, amount: i64) -> Result<(), Conflict> {
+        let currency = self.slot.payment.currency()?;
+        let stop = self.slot.payment.case.stop.clone();
+        let stop = stop.map(|stop| refund_of(&self.slot.payment, &stop).map(|amount| (stop, amount))).transpose()?;
+        self.conclude();
+        let payment = self.change();
+        payment.state = State::Captured;
+        payment.captured = amount;
+        payment.released_remainder = payment.authorized - amount;
+        let event = PaymentCaptured {
+            order_id: payment.order_id,
+            amount,
+            remainder: payment.released_remainder,
+            currency,
+            items: payment.case.confirmed.clone(),
+        };
+        self.effects.say(&event, "");
+        match stop {
+            Some((undoing, amount)) => self.refund(undoing, amount),
+            None => Ok(()),
+        }
+    }
+
+    /// It can't be taken: fulfillment must let go, and has where it was stopped.
+    pub(super) fn capture_failed(&mut self, amount: i64, code: &str, detail: &str) -> Result<(), Conflict> {
+        let currency = self.slot.payment.currency()?;
+        self.conclude();
+        if let Some(stop) = self.slot.payment.case.stop.clone() {
+            return self.void(stop);
+        }
+        let reason = Reason { code: ReasonCode::CaptureFailed, detail: with_code(code, detail) };
+        let payment = self.change();
+        payment.state = State::Lapsed;
+        let order_id = payment.order_id;
+        self.effects.say(&PaymentCaptureFailed { order_id, amount, currency, reason }, "");
+        Ok(())
+    }
+
+    /// The hold's timer: a word in time, then its end.
+    pub fn authorization_due(&mut self) -> Result<(), Conflict> {
+        let Payment { order_id, state, authorized: amount, capture_before, .. } = self.slot.payment;
+        match (state, capture_before) {
+            (State::Authorized, Some(capture_before)) => {
+                let currency = self.slot.payment.currency()?;
+                if self.now >= capture_before {
+                    let detail = format!("the hold ran out at {capture_before} before it was taken");
+                    self.change().state = State::Lapsed;
+                    let reason = Reason { code: ReasonCode::AuthorizationExpired, detail };
+                    self.effects.say(&PaymentCaptureFailed { order_id, amount, currency, reason }, "");
+                } else {
+                    if !std::mem::replace(&mut self.change().case.expiring, true) {
+                        self.effects.say(&AuthorizationExpiring { order_id, amount, currency, capture_before }, "");
+                    }
+                    self.effects.arm(AUTHORIZATION, order_id, "", capture_before);
+                }
+            }
+            (State::Authorized, None)
+            | (
+                State::New
+                | State::Authorizing
+                | State::ActionRequired
+                | State::Capturing
+                | State::Lapsed
+                | State::Captured
+                | State::Voiding
+                | State::Refunding
+                | State::Declined
+                | State::Voided
+                | State::Refunded,
+                _,
+            ) => {}
+        }
+        Ok(())
+    }
+
+    /// Lets go of what is held, or cancels what is open at the provider.
+    pub(super) fn void(&mut self, undoing: Undoing) -> Result<(), Conflict> {
+        let payment = self.change();
+        payment.state = State::Voiding;
+        payment.forget_purchase();
+        payment.case.stop = None;
+        payment.case.undoing = Some(undoing);
+        let (order_id, amount) = (payment.order_id, payment.authorized);
+        self.effects.disarm(AUTHORIZATION, order_id, "");
+        self.begin(Operation::Void, amount)
+    }
+
+    /// Nothing is held any more; ended. A hold that the provider had and we did not know of is counted too.
+    pub(super) fn voided(&mut self, had: Option<Money>) -> Result<(), Conflict> {
+        let Undoing { given_up, reason } = self.undoing()?;
+        self.conclude();
+        let payment = self.change();
+        payment.state = State::Voided;
+        if let Some(had) = had.filter(|had| payment.authorized == 0 && payment.currency == Some(had.currency)) {
+            payment.authorized = had.amount;
+        }
+        payment.voided = payment.authorized;
+        let event = PaymentVoided {
+            order_id: payment.order_id,
+            amount: payment.voided,
+            currency: payment.currency,
+            announced: payment.announced,
+            given_up,
+            reason,
+        };
+        self.effects.say(&event, "");
+        Ok(())
+    }
+
+    /// Gives back what was taken for units that will not ship.
+    pub(super) fn refund(&mut self, undoing: Undoing, amount: i64) -> Result<(), Conflict> {
+        let payment = self.change();
+        payment.state = State::Refunding;
+        payment.case.stop = None;
+        payment.case.undoing = Some(undoing);
+        self.begin(Operation::Refund, amount)
+    }
+
+    /// It is given back, confirmed; ended.
+    pub(super) fn refunded(&mut self, amount: i64) -> Result<(), Conflict> {
+        let (currency, Undoing { given_up: items, reason }) = (self.slot.payment.currency()?, self.undoing()?);
+        self.conclude();
+        let payment = self.change();
+        payment.state = State::Refunded;
+        payment.refunded += amount;
+        let order_id = payment.order_id;
+        self.effects.say(&PaymentRefunded { order_id, amount, currency, items, reason }, "");
+        Ok(())
+    }
+
+    /// It was not given back: told to people, who decide.
+    pub(super) fn refund_failed(&mut self, amount: i64, detail: &str) -> Result<(), Conflict> {
+        let (currency, Undoing { reason, .. }) = (self.slot.payment.currency()?, self.undoing()?);
+        let reason = Reason { detail: format!("{}; the gateway: {detail}", reason.detail), ..reason };
+        let order_id = self.slot.payment.order_id;
+        self.refund_stuck(detail);
+        self.effects.say(&PaymentRefundFailed { order_id, amount, currency, reason }, "");
+        Ok(())
+    }
+
+    fn undoing(&self) -> Result<Undoing, Conflict> {
+        let Payment { order_id, case, .. } = &self.slot.payment;
+        let missing = || {
+            Conflict(format!(
+                "the payment of order {order_id} does not say why it is undone: its row was not written by these rules"
+            ))
+        };
+        case.undoing.clone().ok_or_else(missing)
+    }
+}
+
+fn announcement(
+    payment: &Payment,
+    hold: Option<&Hold>,
+    capture_before: Timestamp,
+) -> Result<PaymentAuthorized, Conflict> {
+    let missing =
+        || Conflict(format!("the payment of order {} was forgotten before it was authorized", payment.order_id));
+    let purchase = payment.case.purchase.as_ref().ok_or_else(missing)?;
+    let card: Option<Card> = hold.and_then(|hold| hold.card.clone());
+    Ok(PaymentAuthorized {
+        order_id: payment.order_id,
+        customer_id: purchase.buyer.customer_id.clone(),
+        gateway: payment.gateway.clone().unwrap_or_else(|| NO_GATEWAY.to_owned()),
+        payment_id: hold.map(|hold| hold.payment_id.clone()),
+        amount: payment.amount,
+        currency: payment.currency()?,
+        capture_before,
+        lines: payment.case.lines.clone(),
+        plan: purchase.plan.clone(),
+        card,
+        personal: payment.personal.clone().ok_or_else(missing)?,
+    })
+}
+
+fn with_code(code: &str, detail: &str) -> String {
+    format!("{code}: {detail}")
+}

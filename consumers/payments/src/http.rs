@@ -1,0 +1,241 @@
+//! The doors for people: look at a payment, have what is stuck tried again; and those by which the chosen gateway tells.
+
+use axum::extract::{Path, State as Shared};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use events::OrderId;
+use runtime::http::{Json, OpenApiRouter, Problem};
+use runtime::{Cause, Consumer as _, Door, Failure, Work};
+use serde::{Deserialize, Serialize};
+use sqlx::PgPool;
+use utoipa::ToSchema;
+use utoipa_axum::routes;
+
+use crate::attempt::{Phase, key};
+use crate::gateway::{Chosen, sandbox};
+use crate::handlers::{Input, Reply};
+use crate::payment::{Payment, State};
+use crate::{Payments, store};
+
+/// Characters at most of an account.
+const LONGEST_ACCOUNT: usize = 100;
+
+#[derive(Clone)]
+struct Doors {
+    door: Door<Payments>,
+    pool: PgPool,
+}
+
+pub(crate) fn doors(door: Door<Payments>, pool: PgPool, gateway: Chosen) -> OpenApiRouter {
+    let own = OpenApiRouter::new()
+        .routes(routes!(show))
+        .routes(routes!(retry))
+        .with_state(Doors { door: door.clone(), pool });
+    match gateway {
+        Chosen::Sandbox(sandbox) => own.merge(sandbox::http::doors(door, sandbox)),
+    }
+}
+
+/// One order's payment. Amounts are in minor units of the currency.
+#[derive(Debug, Serialize, ToSchema)]
+struct PaymentView {
+    /// The order.
+    #[schema(value_type = Uuid)]
+    order_id: OrderId,
+    /// Where it stands.
+    state: State,
+    /// Which gateway was asked; `none` if there was nothing to pay.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gateway: Option<String>,
+    /// The gateway's id of the payment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payment_id: Option<String>,
+    /// ISO 4217; absent for an order that was stopped before it came here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    currency: Option<String>,
+    /// What is to be paid.
+    amount: i64,
+    /// What was held.
+    authorized: i64,
+    /// What was taken.
+    captured: i64,
+    /// What the gateway released when the rest was taken.
+    released_remainder: i64,
+    /// What was let go.
+    voided: i64,
+    /// What was given back.
+    refunded: i64,
+    /// When the hold lapses, RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    capture_before: Option<String>,
+    /// Whether it waits for a person.
+    stuck: bool,
+    /// The last call to the gateway.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempt: Option<AttemptView>,
+    /// What the customer must do; only while it is waited for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    action: Option<ActionView>,
+    /// Why the money is let go or given back: the reason's code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+/// One attempt at one operation of the gateway.
+#[derive(Debug, Serialize, ToSchema)]
+struct AttemptView {
+    /// Its idempotency key.
+    key: String,
+    /// How it stands.
+    phase: Phase,
+    /// What it asks for, in minor units.
+    amount: i64,
+    /// How often the gateway was asked.
+    tries: u32,
+    /// Since when, RFC 3339.
+    since: String,
+    /// The gateway's id of the refund.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refund_id: Option<String>,
+    /// The account of the person who had it tried again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retried_by: Option<String>,
+}
+
+/// What the customer must do.
+#[derive(Debug, Serialize, ToSchema)]
+struct ActionView {
+    /// What, such as `three_d_secure`.
+    action: String,
+    /// Where.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url: Option<String>,
+    /// Until when, RFC 3339.
+    expires_at: String,
+}
+
+/// Who asks.
+#[derive(Debug, Deserialize, ToSchema)]
+struct Retry {
+    /// Account of the person, 1 to 100 characters.
+    by: String,
+}
+
+/// It is tried again.
+#[derive(Debug, Serialize, ToSchema)]
+struct Retried {
+    /// The order.
+    #[schema(value_type = Uuid)]
+    order_id: OrderId,
+    /// Where the payment stands.
+    state: State,
+    /// The idempotency key of the attempt.
+    attempt: String,
+}
+
+impl PaymentView {
+    fn of(payment: Payment) -> Self {
+        let stuck = payment.is_stuck();
+        let Payment { order_id, state, case, .. } = payment;
+        let attempt = case.attempt.map(|attempt| AttemptView {
+            key: key(order_id, attempt.operation, attempt.number),
+            phase: attempt.phase,
+            amount: attempt.amount,
+            tries: attempt.tries,
+            since: attempt.since.to_string(),
+            refund_id: attempt.refund_id,
+            retried_by: attempt.retried_by,
+        });
+        let action = case.asked.filter(|_| state == State::ActionRequired).map(|asked| ActionView {
+            action: asked.action.to_string(),
+            url: asked.url,
+            expires_at: asked.expires_at.to_string(),
+        });
+        Self {
+            order_id,
+            state,
+            gateway: payment.gateway,
+            payment_id: payment.payment_id,
+            currency: payment.currency.map(|currency| currency.to_string()),
+            amount: payment.amount,
+            authorized: payment.authorized,
+            captured: payment.captured,
+            released_remainder: payment.released_remainder,
+            voided: payment.voided,
+            refunded: payment.refunded,
+            capture_before: payment.capture_before.map(|at| at.to_string()),
+            stuck,
+            attempt,
+            action,
+            reason: case.undoing.map(|undoing| undoing.reason.code.to_string()),
+        }
+    }
+}
+
+/// One order's payment.
+#[utoipa::path(get, path = "/payments/{order_id}", tag = "payments", params(("order_id" = Uuid, Path, description = "The order")), responses(
+    (status = 200, description = "Where it stands, and what it moved", body = PaymentView),
+    (status = 404, description = "No payment of this order is known, or the path names no order", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "The database does not answer", body = Problem, content_type = "application/problem+json"),
+))]
+async fn show(Shared(doors): Shared<Doors>, Path(order_id): Path<String>) -> Result<Json<PaymentView>, Problem> {
+    let order_id = in_path(&order_id)?;
+    let payment = store::payment(&doors.pool, order_id).await.map_err(unavailable)?;
+    payment.map(|payment| Json(PaymentView::of(payment))).ok_or_else(|| unknown(order_id))
+}
+
+/// Has a stuck attempt tried again: what failed by a new attempt, what is not known by a look-up.
+#[utoipa::path(post, path = "/payments/{order_id}/retry", tag = "payments", request_body = Retry,
+    params(("order_id" = Uuid, Path, description = "The order")), responses(
+    (status = 202, description = "It is tried again", body = Retried),
+    (status = 404, description = "No payment of this order is known, or the path names no order", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "Nothing is stuck; `state` says where it stands", body = Problem, content_type = "application/problem+json"),
+    (status = 422, description = "The body does not fit", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "Nothing was written, or the answer was lost: look, then ask again", body = Problem, content_type = "application/problem+json"),
+))]
+async fn retry(
+    Shared(doors): Shared<Doors>,
+    Path(order_id): Path<String>,
+    Json(body): Json<Retry>,
+) -> Result<Response, Problem> {
+    let order_id = in_path(&order_id)?;
+    let by = body.by.trim().to_owned();
+    let length = by.chars().count();
+    if length == 0 || length > LONGEST_ACCOUNT {
+        let detail = format!("`by`: expected 1 to {LONGEST_ACCOUNT} characters, the account of who asks; got {length}");
+        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid retry").detail(detail));
+    }
+    let cause = Cause::door(Payments::NAME, &format!("{order_id}/retry"));
+    let done = doors.door.submit(Work { cause, input: Input::Retry { order_id, by } }).await?;
+    match done.reply {
+        Reply::Retried { state, attempt } => {
+            tracing::info!(consumer = Payments::NAME, %order_id, attempt, "tried again by a person");
+            Ok((StatusCode::ACCEPTED, Json(Retried { order_id, state, attempt })).into_response())
+        }
+        Reply::NotStuck(state) | Reply::Recorded(state) | Reply::Nothing(state) => {
+            let detail = format!(
+                "expected a stuck attempt; the payment is {} and nothing of it waits for a person",
+                state.as_str()
+            );
+            Err(Problem::new(StatusCode::CONFLICT, "Nothing is stuck").detail(detail).with("state", state.as_str()))
+        }
+        Reply::Unknown | Reply::Kept | Reply::Nobody => Err(unknown(order_id)),
+    }
+}
+
+/// The order that a path names.
+pub(crate) fn in_path(order_id: &str) -> Result<OrderId, Problem> {
+    let detail = || format!("expected an order's id, a UUID, in the path, got {order_id:?}");
+    order_id.parse().map_err(|_| Problem::new(StatusCode::NOT_FOUND, "Unknown order").detail(detail()))
+}
+
+fn unknown(order_id: OrderId) -> Problem {
+    let detail =
+        format!("no payment of order {order_id} is known: its stock is not reserved yet, or there is no such order");
+    Problem::new(StatusCode::NOT_FOUND, "Unknown order").detail(detail)
+}
+
+fn unavailable(failure: Failure) -> Problem {
+    tracing::warn!(consumer = Payments::NAME, %failure, "a read failed");
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "Unavailable").detail("the database does not answer: ask again")
+}

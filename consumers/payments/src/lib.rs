@@ -1,0 +1,161 @@
+//! payments: is there money, and did the reservation or the authorization come first?
+//!
+//! Hears `StockReserved` (asks the gateway to hold the total), `ReservationExpired` (gives up only an order that waits for its customer),
+//! `FulfillmentConfirmed` (takes exactly what ships), `FraudRejected`, `FulfillmentRejected` and `FulfillmentCancelled` (lets go, or gives back).
+//! Says `PaymentAuthorized`, `PaymentActionRequired`, `PaymentDeclined`, `PaymentCaptured`, `PaymentCaptureFailed`, `PaymentVoided`,
+//! `PaymentRefunded`, and for people `PaymentRefundFailed` and `AuthorizationExpiring`.
+//!
+//! Each call to the gateway is planned, called and concluded: the attempt stands in the order's row before the call is made, its answer is an
+//! input of its own, and while the outcome is not known nothing is undone. An attempt without an answer is asked again under the same key, then
+//! looked up, and after the last try it is a person's case, with the order still open.
+
+mod attempt;
+mod calls;
+mod decide;
+pub mod gateway;
+mod handlers;
+mod http;
+mod payment;
+mod settings;
+mod store;
+mod world;
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use events::{
+    AuthorizationExpiring, Event, PaymentActionRequired, PaymentAuthorized, PaymentCaptureFailed, PaymentCaptured,
+    PaymentDeclined, PaymentRefundFailed, PaymentRefunded, PaymentVoided, Timestamp,
+};
+use runtime::{Codec, Conflict, Consumer, Effects, Failure, Message, Timer, Unreadable, Work};
+use sqlx::PgConnection;
+
+pub use attempt::{Attempt, Made, Phase, key};
+pub use calls::{Answer, Ask, Call};
+pub use handlers::{Input, RefundTold, Reply};
+pub use payment::{Asked, Case, Payment, Purchase, State, Undoing, Verdict};
+pub use settings::{GatewayName, PaymentsSettings};
+pub use world::{Reference, RefundStatus, Told, World};
+
+use gateway::sandbox::Sandbox;
+use gateway::{Chosen, Gateway as _};
+use handlers::Rules;
+
+/// The consumer `payments`.
+#[derive(Debug)]
+pub struct Payments {
+    settings: PaymentsSettings,
+    gateway: Chosen,
+}
+
+impl Payments {
+    /// A consumer with these settings that pays through this gateway.
+    ///
+    /// # Errors
+    /// When a setting can't be worked with; the message says which and how.
+    pub fn new(settings: PaymentsSettings, gateway: Chosen) -> anyhow::Result<Self> {
+        settings.check()?;
+        Ok(Self { settings, gateway })
+    }
+
+    /// A consumer whose calls reach no gateway: for who drives the rules in memory and answers the calls himself.
+    ///
+    /// # Errors
+    /// As [`Payments::new`].
+    pub fn detached(settings: PaymentsSettings) -> anyhow::Result<Self> {
+        let gateway = Chosen::Sandbox(Sandbox::closed(settings.sandbox.clone()));
+        Self::new(settings, gateway)
+    }
+}
+
+impl Consumer for Payments {
+    const NAME: &'static str = "payments";
+    type Input = Input;
+    type World = World;
+    type Reply = Reply;
+    type Call = Call;
+
+    fn hears() -> Vec<&'static str> {
+        handlers::HEARS.to_vec()
+    }
+
+    fn migrations() -> sqlx::migrate::Migrator {
+        migrations()
+    }
+
+    fn says() -> Vec<&'static str> {
+        vec![
+            PaymentActionRequired::TYPE,
+            PaymentAuthorized::TYPE,
+            PaymentDeclined::TYPE,
+            PaymentCaptured::TYPE,
+            PaymentCaptureFailed::TYPE,
+            PaymentVoided::TYPE,
+            PaymentRefunded::TYPE,
+            PaymentRefundFailed::TYPE,
+            AuthorizationExpiring::TYPE,
+        ]
+    }
+
+    fn hear(&self, message: &Message, codec: &Codec) -> Result<Work<Input>, Unreadable> {
+        handlers::hear(message, codec)
+    }
+
+    fn due(&self, timer: &Timer) -> Input {
+        handlers::due(timer)
+    }
+
+    async fn load(&self, db: &mut PgConnection, batch: &[&Work<Input>], _now: Timestamp) -> Result<World, Failure> {
+        store::load(db, batch.iter().map(|work| &work.input)).await
+    }
+
+    fn decide(
+        &self,
+        world: &mut World,
+        work: &Work<Input>,
+        now: Timestamp,
+        effects: &mut Effects<'_, Call>,
+    ) -> Result<Reply, Conflict> {
+        let rules = Rules { settings: &self.settings, gateway: self.gateway.name(), now };
+        rules.decide(world, &work.input, effects)
+    }
+
+    fn finish(&self, world: &mut World, _now: Timestamp, effects: &mut Effects<'_, Call>) {
+        handlers::finish(world, effects);
+    }
+
+    async fn save(&self, db: &mut PgConnection, world: World, now: Timestamp) -> Result<(), Failure> {
+        store::save(db, world, now).await
+    }
+
+    async fn call(&self, call: Call) -> Option<Work<Input>> {
+        call.make(&self.gateway, &self.settings).await
+    }
+}
+
+/// The migrations of the schema `payments`.
+pub fn migrations() -> sqlx::migrate::Migrator {
+    sqlx::migrate!("../../migrations/payments")
+}
+
+/// Starts the consumer, its gateway, and opens its doors.
+///
+/// # Errors
+/// When its settings do not fit, or something that it needs is missing; the message says what to do.
+pub async fn start(host: &runtime::Host) -> anyhow::Result<()> {
+    let settings: PaymentsSettings = host.settings().section(Payments::NAME)?;
+    let pool = host.pool::<Payments>()?;
+    let gateway = match settings.gateway {
+        GatewayName::Sandbox => {
+            let validity = settings.authorization_validity;
+            let (sandbox, keeper) =
+                Sandbox::open(settings.sandbox.clone(), validity, pool.clone(), host.clock().clone());
+            let schema = (gateway::sandbox::SCHEMA, gateway::sandbox::migrations());
+            runtime::migrations::check(&pool, schema.0, &schema.1).await.context("the sandbox gateway's book")?;
+            host.spawn("sandbox gateway", keeper.keep(host.shutdown().clone()));
+            Chosen::Sandbox(sandbox)
+        }
+    };
+    let payments = Arc::new(Payments::new(settings, gateway.clone())?);
+    host.start(payments, |door| http::doors(door, pool, gateway)).await
+}

@@ -1,0 +1,252 @@
+//! One order's payment: where it stands, what it moved, and what it carries from one event to the next.
+
+use events::{Action, Allocation, Currency, GivenUp, Item, Line, OrderId, Personal, Reason, Timestamp};
+use runtime::{Conflict, Thread};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::attempt::{Attempt, Made};
+use crate::gateway::{Buyer, Hold, Money};
+
+/// Where a payment stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum State {
+    /// Nothing is to be paid yet: the row only remembers what came too early.
+    #[default]
+    New,
+    /// The gateway was asked to hold the money.
+    Authorizing,
+    /// The customer must act first.
+    ActionRequired,
+    /// The money is held.
+    Authorized,
+    /// The gateway was asked to give what ships.
+    Capturing,
+    /// The hold ran out, or its money can't be taken: it waits for fulfillment to let go.
+    Lapsed,
+    /// The money for what ships is taken.
+    Captured,
+    /// The gateway was asked to let go.
+    Voiding,
+    /// The gateway was asked to give back.
+    Refunding,
+    /// The payment was refused; ended.
+    Declined,
+    /// Nothing is held, and nothing will be; ended. Also the tombstone of an order that was stopped before it came here.
+    Voided,
+    /// What did not ship was given back; ended.
+    Refunded,
+}
+
+impl State {
+    /// All of them, in the order in which a payment may go through them.
+    pub const ALL: [Self; 12] = [
+        Self::New,
+        Self::Authorizing,
+        Self::ActionRequired,
+        Self::Authorized,
+        Self::Capturing,
+        Self::Lapsed,
+        Self::Captured,
+        Self::Voiding,
+        Self::Refunding,
+        Self::Declined,
+        Self::Voided,
+        Self::Refunded,
+    ];
+
+    /// As the column has it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::New => "NEW",
+            Self::Authorizing => "AUTHORIZING",
+            Self::ActionRequired => "ACTION_REQUIRED",
+            Self::Authorized => "AUTHORIZED",
+            Self::Capturing => "CAPTURING",
+            Self::Lapsed => "LAPSED",
+            Self::Captured => "CAPTURED",
+            Self::Voiding => "VOIDING",
+            Self::Refunding => "REFUNDING",
+            Self::Declined => "DECLINED",
+            Self::Voided => "VOIDED",
+            Self::Refunded => "REFUNDED",
+        }
+    }
+
+    /// Reads the column.
+    pub(crate) fn of(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == text)
+    }
+}
+
+/// What fulfillment, or another consumer, said when the payment was to be undone: it travels on with the money.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Undoing {
+    /// The units given up, as they were told.
+    pub given_up: Vec<GivenUp>,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// What came of the customer's action (3-D Secure).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "verdict", rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "few of them, and not for long")]
+pub enum Verdict {
+    /// It was confirmed: the money is held.
+    Passed {
+        /// What the provider holds; none if it is not said.
+        hold: Option<Hold>,
+    },
+    /// It was not.
+    Failed {
+        /// For people; no personal data.
+        detail: String,
+    },
+}
+
+/// What is needed to authorize and to tell of it; forgotten as soon as that is said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Purchase {
+    /// Who pays, and with what.
+    pub buyer: Buyer,
+    /// Which warehouse holds which units.
+    pub plan: Vec<Allocation>,
+    /// The reservation's clock: the deadline of the customer's action too.
+    pub expires_at: Timestamp,
+}
+
+/// What the customer was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// What they must do.
+    pub action: Action,
+    /// Where.
+    pub url: Option<String>,
+    /// Until when.
+    pub expires_at: Timestamp,
+}
+
+/// What the payment carries from one event to the next; the column `data`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Case {
+    /// The order's thread, for what no event causes.
+    pub thread: Option<Thread>,
+    /// The order's lines with their all-inclusive amounts.
+    pub lines: Vec<Line>,
+    /// Until the money is held, or never will be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub purchase: Option<Purchase>,
+    /// The units that fulfillment confirmed: what is captured.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub confirmed: Vec<Item>,
+    /// The last attempt.
+    pub attempt: Option<Attempt>,
+    /// How many there were.
+    pub made: Made,
+    /// The reservation's clock fired while the outcome was unknown, or before anything else came.
+    pub expired: bool,
+    /// Fulfillment let go while the outcome of a call was unknown: acted on with its answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stop: Option<Undoing>,
+    /// Why money is let go or given back, and for which units.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub undoing: Option<Undoing>,
+    /// A result of the customer's action that came before our own call's answer was recorded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kept: Option<Verdict>,
+    /// What the customer was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Asked>,
+    /// Whether `AuthorizationExpiring` was said.
+    pub expiring: bool,
+}
+
+/// One order's payment. All amounts are in minor units of its currency.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Payment {
+    /// Whose.
+    pub order_id: OrderId,
+    /// Where it stands.
+    pub state: State,
+    /// Which gateway was asked; `none` if there was nothing to pay.
+    pub gateway: Option<String>,
+    /// The provider's id of the payment.
+    pub payment_id: Option<String>,
+    /// ISO 4217; none before it is known what is to be paid.
+    pub currency: Option<Currency>,
+    /// What is to be paid.
+    pub amount: i64,
+    /// What was held: = captured + released_remainder + voided + what is open.
+    pub authorized: i64,
+    /// What was taken.
+    pub captured: i64,
+    /// What the gateway released when the rest was taken.
+    pub released_remainder: i64,
+    /// What was let go.
+    pub voided: i64,
+    /// What was given back, confirmed.
+    pub refunded: i64,
+    /// Whether PaymentAuthorized was said.
+    pub announced: bool,
+    /// When the hold lapses.
+    pub capture_before: Option<Timestamp>,
+    /// Names, contact and addresses, sealed; until the money is held, or never will be.
+    pub personal: Option<Personal>,
+    /// All that no audit asks for.
+    pub case: Case,
+}
+
+impl Payment {
+    /// A payment of which nothing is known.
+    pub fn new(order_id: OrderId) -> Self {
+        Self {
+            order_id,
+            state: State::New,
+            gateway: None,
+            payment_id: None,
+            currency: None,
+            amount: 0,
+            authorized: 0,
+            captured: 0,
+            released_remainder: 0,
+            voided: 0,
+            refunded: 0,
+            announced: false,
+            capture_before: None,
+            personal: None,
+            case: Case::default(),
+        }
+    }
+
+    /// What is held at the gateway as far as this row knows: authorized, and neither taken nor let go yet.
+    pub fn open(&self) -> i64 {
+        self.authorized - self.captured - self.released_remainder - self.voided
+    }
+
+    /// Whether it waits for a person.
+    pub fn is_stuck(&self) -> bool {
+        self.case.attempt.as_ref().is_some_and(|attempt| attempt.phase.is_stuck())
+    }
+
+    /// The currency of an order that was reserved.
+    pub(crate) fn currency(&self) -> Result<Currency, Conflict> {
+        self.currency.ok_or_else(|| {
+            Conflict(format!("the payment of order {} has no currency: it was never asked for", self.order_id))
+        })
+    }
+
+    /// An amount in the order's currency.
+    pub(crate) fn money(&self, amount: i64) -> Result<Money, Conflict> {
+        Ok(Money { amount, currency: self.currency()? })
+    }
+
+    /// Forgets what was needed to authorize, personal data with it.
+    pub(crate) fn forget_purchase(&mut self) {
+        self.case.purchase = None;
+        self.case.kept = None;
+        self.personal = None;
+    }
+}

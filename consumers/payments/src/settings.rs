@@ -1,0 +1,126 @@
+//! The settings of payments: which gateway, how long it is waited for, and how long a hold lasts.
+
+use std::time::Duration;
+
+use anyhow::ensure;
+use runtime::Span;
+use serde::{Deserialize, Serialize};
+
+use crate::gateway::sandbox::SandboxSettings;
+
+/// Which gateway holds the money.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GatewayName {
+    /// The built-in one, with test tokens and a book in PostgreSQL.
+    #[default]
+    Sandbox,
+}
+
+/// The settings, section `payments`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PaymentsSettings {
+    /// Which gateway is used for new payments.
+    pub gateway: GatewayName,
+    /// How long an attempt may stay without an answer before it is asked again; doubled with each try.
+    pub attempt_lease: Span,
+    /// The longest pause between two tries, or two attempts.
+    pub longest_pause: Span,
+    /// How often an attempt is tried, look-ups included, before a person is asked. Twice the call itself under its key, then look-ups.
+    pub attempt_tries: u32,
+    /// How long one call may take; a later answer is not waited for, but looked up.
+    pub call_timeout: Span,
+    /// How many attempts are made to void before a person is asked.
+    pub void_attempts: u32,
+    /// When a pending refund is looked up first; the pauses then double, up to an hour.
+    pub pending_look_up: Span,
+    /// How long a hold lasts where the gateway does not say; the sandbox's holds last as long.
+    pub authorization_validity: Span,
+    /// How long before its end `AuthorizationExpiring` is said.
+    pub expiring_margin: Span,
+    /// The built-in gateway's.
+    pub sandbox: SandboxSettings,
+}
+
+impl Default for PaymentsSettings {
+    fn default() -> Self {
+        Self {
+            gateway: GatewayName::Sandbox,
+            attempt_lease: Span::secs(2),
+            longest_pause: Span::secs(60),
+            attempt_tries: 8,
+            call_timeout: Span::secs(10),
+            void_attempts: 5,
+            pending_look_up: Span::secs(30),
+            authorization_validity: Span::secs(7 * 24 * 3_600),
+            expiring_margin: Span::secs(24 * 3_600),
+            sandbox: SandboxSettings::default(),
+        }
+    }
+}
+
+/// The longest pause between two look-ups of a pending refund, which may take days.
+const LONGEST_PENDING_PAUSE: Duration = Duration::from_secs(3_600);
+
+impl PaymentsSettings {
+    /// The pause after this many tries: the lease, doubled with each.
+    pub(crate) fn pause(&self, tries: u32) -> Duration {
+        doubled(self.attempt_lease.0, tries, self.longest_pause.0.max(self.attempt_lease.0))
+    }
+
+    /// The pause before a pending refund is looked up again.
+    pub(crate) fn pending_pause(&self, tries: u32) -> Duration {
+        doubled(self.pending_look_up.0, tries, LONGEST_PENDING_PAUSE.max(self.pending_look_up.0))
+    }
+
+    /// Checks that the settings can be worked with.
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
+        let spans = [
+            ("attempt_lease", self.attempt_lease, "2s"),
+            ("call_timeout", self.call_timeout, "10s"),
+            ("pending_look_up", self.pending_look_up, "30s"),
+            ("authorization_validity", self.authorization_validity, "7d"),
+        ];
+        for (name, span, such_as) in spans {
+            ensure!(
+                !span.0.is_zero(),
+                "settings of payments: expected {name} to be longer than nothing, such as \"{such_as}\""
+            );
+        }
+        for (name, number) in [("attempt_tries", self.attempt_tries), ("void_attempts", self.void_attempts)] {
+            ensure!(number > 0, "settings of payments: expected {name} to be at least 1, got 0");
+        }
+        Ok(())
+    }
+}
+
+fn doubled(first: Duration, tries: u32, longest: Duration) -> Duration {
+    first.saturating_mul(1 << tries.saturating_sub(1).min(20)).min(longest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_the_longest() {
+        let settings = PaymentsSettings::default();
+        let seconds: Vec<u64> = (0..9).map(|tries| settings.pause(tries).as_secs()).collect();
+        assert_eq!(seconds, [2, 2, 4, 8, 16, 32, 60, 60, 60]);
+        assert_eq!(settings.pending_pause(99), Duration::from_secs(3_600));
+    }
+
+    #[test]
+    fn a_setting_that_would_stop_everything_is_refused_by_name() {
+        assert!(PaymentsSettings::default().check().is_ok());
+        let error =
+            PaymentsSettings { attempt_tries: 0, ..PaymentsSettings::default() }.check().unwrap_err().to_string();
+        assert!(error.contains("attempt_tries"), "{error}");
+        let error = PaymentsSettings { call_timeout: Span::secs(0), ..PaymentsSettings::default() }
+            .check()
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("call_timeout"), "{error}");
+    }
+}

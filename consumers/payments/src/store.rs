@@ -1,0 +1,229 @@
+//! All SQL of payments.
+//!
+//! Orders are locked in the order of their ids, then what is known of refunds in the order of theirs. A gateway's word on a refund, and our own
+//! call's answer that says whose refund it is, meet in one row of `payments.refund`, so that neither can miss the other.
+
+use std::collections::BTreeSet;
+
+use events::{Currency, OrderId, Personal, Timestamp};
+use runtime::Failure;
+use runtime::sql::At;
+use sqlx::types::Json;
+use sqlx::{FromRow, PgConnection, PgPool};
+use uuid::Uuid;
+
+use crate::handlers::Input;
+use crate::payment::{Case, Payment, State};
+use crate::world::{Reference, ReferenceSlot, Slot, Told, World};
+
+/// A row of `payments.payment`.
+#[derive(FromRow)]
+struct Row {
+    order_id: Uuid,
+    state: String,
+    version: i64,
+    gateway: Option<String>,
+    payment_id: Option<String>,
+    currency: Option<String>,
+    amount: i64,
+    authorized: i64,
+    captured: i64,
+    released_remainder: i64,
+    voided: i64,
+    refunded: i64,
+    announced: bool,
+    capture_before: Option<At>,
+    personal_key: Option<String>,
+    personal_data: Option<Vec<u8>>,
+    data: serde_json::Value,
+}
+
+impl Row {
+    fn read(self) -> Result<(i64, Payment), Failure> {
+        let unreadable = |column: &str, source| Failure::Stored {
+            what: format!("payments.payment {}, {column}", self.order_id),
+            source,
+        };
+        let unknown = || serde::de::Error::custom(format!("unknown state {:?}", self.state));
+        let state = State::of(&self.state).ok_or_else(|| unreadable("state", unknown()))?;
+        let currency: Option<Currency> =
+            serde_json::from_value(self.currency.clone().into()).map_err(|error| unreadable("currency", error))?;
+        let case: Case = serde_json::from_value(self.data).map_err(|error| Failure::Stored {
+            what: format!("payments.payment {}, data", self.order_id),
+            source: error,
+        })?;
+        let personal = self.personal_key.zip(self.personal_data).map(|(key_id, data)| Personal { key_id, data });
+        let payment = Payment {
+            order_id: OrderId(self.order_id),
+            state,
+            gateway: self.gateway,
+            payment_id: self.payment_id,
+            currency,
+            amount: self.amount,
+            authorized: self.authorized,
+            captured: self.captured,
+            released_remainder: self.released_remainder,
+            voided: self.voided,
+            refunded: self.refunded,
+            announced: self.announced,
+            capture_before: self.capture_before.map(|at| at.0),
+            personal,
+            case,
+        };
+        Ok((self.version, payment))
+    }
+}
+
+/// A row of `payments.refund`.
+#[derive(FromRow)]
+struct RefundRow {
+    refund_id: String,
+    order_id: Option<Uuid>,
+    version: i64,
+    told: Json<Vec<Told>>,
+}
+
+/// Locks and reads what a batch needs.
+pub(crate) async fn load<'i>(
+    db: &mut PgConnection,
+    inputs: impl Iterator<Item = &'i Input> + Clone,
+) -> Result<World, Failure> {
+    let told: Vec<&str> =
+        inputs.clone().filter(|input| input.order_id().is_none()).filter_map(Input::refund_id).collect();
+    let mut ids: BTreeSet<Uuid> = inputs.clone().filter_map(Input::order_id).map(OrderId::as_uuid).collect();
+    if !told.is_empty() {
+        ids.extend(orders_of(db, &told).await?);
+    }
+    let mut world = World::default();
+    for row in lock_payments(db, &ids.iter().copied().collect::<Vec<_>>()).await? {
+        let (version, payment) = row.read()?;
+        world.payments.insert(payment.order_id, Slot::new(payment, version));
+    }
+    let refunds: BTreeSet<&str> = inputs.filter_map(Input::refund_id).collect();
+    if refunds.is_empty() {
+        return Ok(world);
+    }
+    for row in lock_refunds(db, &refunds.into_iter().collect::<Vec<_>>()).await? {
+        // Whose refund it is was recorded between the two statements: that order's row is not locked, and can't be now.
+        if row.order_id.is_some_and(|order_id| !ids.contains(&order_id)) {
+            return Err(Failure::LostRace { table: "payments.refund", saved: 0, decided: 1 });
+        }
+        let reference = Reference { order_id: row.order_id.map(OrderId), told: row.told.0 };
+        world.references.insert(row.refund_id, ReferenceSlot { loaded: row.version, reference, changed: false });
+    }
+    Ok(world)
+}
+
+async fn orders_of(db: &mut PgConnection, refund_ids: &[&str]) -> Result<Vec<Uuid>, Failure> {
+    let statement = "select order_id from payments.refund where refund_id = any($1) and order_id is not null";
+    Ok(sqlx::query_scalar(statement).bind(refund_ids).fetch_all(db).await?)
+}
+
+async fn lock_payments(db: &mut PgConnection, order_ids: &[Uuid]) -> Result<Vec<Row>, Failure> {
+    let statement = "select order_id, state, version, gateway, payment_id, currency, amount, authorized, captured, released_remainder, voided,
+                refunded, announced, capture_before, personal_key, personal_data, data
+           from payments.payment where order_id = any($1) order by order_id for no key update";
+    Ok(sqlx::query_as(statement).bind(order_ids).fetch_all(db).await?)
+}
+
+async fn lock_refunds(db: &mut PgConnection, refund_ids: &[&str]) -> Result<Vec<RefundRow>, Failure> {
+    let statement = "select refund_id, order_id, version, told from payments.refund
+          where refund_id = any($1) order by refund_id for no key update";
+    Ok(sqlx::query_as(statement).bind(refund_ids).fetch_all(db).await?)
+}
+
+/// Writes what a batch changed.
+pub(crate) async fn save(db: &mut PgConnection, world: World, now: Timestamp) -> Result<(), Failure> {
+    let payments: Vec<Slot> = world.payments.into_values().filter(|slot| slot.changed).collect();
+    if !payments.is_empty() {
+        let saved = save_payments(db, &payments, now).await?;
+        decided("payments.payment", saved, payments.len())?;
+    }
+    let refunds: Vec<(String, ReferenceSlot)> = world.references.into_iter().filter(|(_, slot)| slot.changed).collect();
+    if !refunds.is_empty() {
+        let saved = save_refunds(db, &refunds, now).await?;
+        decided("payments.refund", saved, refunds.len())?;
+    }
+    Ok(())
+}
+
+fn decided(table: &'static str, saved: u64, decided: usize) -> Result<(), Failure> {
+    let decided = decided as u64;
+    if saved == decided { Ok(()) } else { Err(Failure::LostRace { table, saved, decided }) }
+}
+
+async fn save_payments(db: &mut PgConnection, slots: &[Slot], now: Timestamp) -> Result<u64, Failure> {
+    let column = |of: fn(&Payment) -> i64| slots.iter().map(|slot| of(&slot.payment)).collect::<Vec<i64>>();
+    let text =
+        |of: fn(&Payment) -> Option<&str>| slots.iter().map(|slot| of(&slot.payment)).collect::<Vec<Option<&str>>>();
+    let personal = slots.iter().map(|slot| slot.payment.personal.as_ref());
+    let done = sqlx::query(
+        "insert into payments.payment as kept (order_id, state, version, gateway, payment_id, currency, amount, authorized, captured,
+                released_remainder, voided, refunded, announced, capture_before, stuck, personal_key, personal_data, data, created_at, updated_at)
+         select row.*, $19, $19
+           from unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::bigint[], $9::bigint[],
+                $10::bigint[], $11::bigint[], $12::bigint[], $13::boolean[], $14::timestamptz[], $15::boolean[], $16::text[], $17::bytea[],
+                $18::jsonb[]) as row
+         on conflict (order_id) do update set
+                state = excluded.state, version = excluded.version, gateway = excluded.gateway, payment_id = excluded.payment_id,
+                currency = excluded.currency, amount = excluded.amount, authorized = excluded.authorized, captured = excluded.captured,
+                released_remainder = excluded.released_remainder, voided = excluded.voided, refunded = excluded.refunded,
+                announced = excluded.announced, capture_before = excluded.capture_before, stuck = excluded.stuck,
+                personal_key = excluded.personal_key, personal_data = excluded.personal_data, data = excluded.data,
+                updated_at = excluded.updated_at
+          where kept.version = excluded.version - 1",
+    )
+    .bind(slots.iter().map(|slot| slot.payment.order_id.as_uuid()).collect::<Vec<Uuid>>())
+    .bind(slots.iter().map(|slot| slot.payment.state.as_str()).collect::<Vec<&str>>())
+    .bind(slots.iter().map(|slot| slot.loaded + 1).collect::<Vec<i64>>())
+    .bind(text(|payment| payment.gateway.as_deref()))
+    .bind(text(|payment| payment.payment_id.as_deref()))
+    .bind(text(|payment| payment.currency.as_ref().map(Currency::as_str)))
+    .bind(column(|payment| payment.amount))
+    .bind(column(|payment| payment.authorized))
+    .bind(column(|payment| payment.captured))
+    .bind(column(|payment| payment.released_remainder))
+    .bind(column(|payment| payment.voided))
+    .bind(column(|payment| payment.refunded))
+    .bind(slots.iter().map(|slot| slot.payment.announced).collect::<Vec<bool>>())
+    .bind(slots.iter().map(|slot| slot.payment.capture_before.map(At)).collect::<Vec<Option<At>>>())
+    .bind(slots.iter().map(|slot| slot.payment.is_stuck()).collect::<Vec<bool>>())
+    .bind(personal.clone().map(|personal| personal.map(|personal| personal.key_id.as_str())).collect::<Vec<Option<&str>>>())
+    .bind(personal.map(|personal| personal.map(|personal| personal.data.as_slice())).collect::<Vec<Option<&[u8]>>>())
+    .bind(slots.iter().map(|slot| Json(&slot.payment.case)).collect::<Vec<Json<&Case>>>())
+    .bind(At(now))
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+async fn save_refunds(
+    db: &mut PgConnection,
+    slots: &[(String, ReferenceSlot)],
+    now: Timestamp,
+) -> Result<u64, Failure> {
+    let done = sqlx::query(
+        "insert into payments.refund as kept (refund_id, order_id, version, told, updated_at)
+         select row.*, $5 from unnest($1::text[], $2::uuid[], $3::bigint[], $4::jsonb[]) as row
+         on conflict (refund_id) do update set
+                order_id = excluded.order_id, version = excluded.version, told = excluded.told, updated_at = excluded.updated_at
+          where kept.version = excluded.version - 1",
+    )
+    .bind(slots.iter().map(|(refund_id, _)| refund_id.as_str()).collect::<Vec<&str>>())
+    .bind(slots.iter().map(|(_, slot)| slot.reference.order_id.map(OrderId::as_uuid)).collect::<Vec<Option<Uuid>>>())
+    .bind(slots.iter().map(|(_, slot)| slot.loaded + 1).collect::<Vec<i64>>())
+    .bind(slots.iter().map(|(_, slot)| Json(&slot.reference.told)).collect::<Vec<Json<&Vec<Told>>>>())
+    .bind(At(now))
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// One order's payment, without a lock.
+pub(crate) async fn payment(pool: &PgPool, order_id: OrderId) -> Result<Option<Payment>, Failure> {
+    let statement = "select order_id, state, version, gateway, payment_id, currency, amount, authorized, captured, released_remainder, voided,
+                refunded, announced, capture_before, personal_key, personal_data, data
+           from payments.payment where order_id = $1";
+    let row: Option<Row> = sqlx::query_as(statement).bind(order_id.as_uuid()).fetch_optional(pool).await?;
+    row.map(|row| row.read().map(|(_, payment)| payment)).transpose()
+}

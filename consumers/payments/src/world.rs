@@ -1,0 +1,118 @@
+//! What payments knows of the orders of a batch, and of the refunds that providers tell about.
+
+use std::collections::BTreeMap;
+
+use events::{OrderId, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::calls::Ask;
+use crate::payment::Payment;
+
+/// How a refund stands at its provider.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "status", rename_all = "snake_case")]
+pub enum RefundStatus {
+    /// Under way.
+    Pending,
+    /// Given back.
+    Succeeded,
+    /// Not given back.
+    Failed {
+        /// For people.
+        detail: String,
+    },
+}
+
+/// One message of a provider about a refund.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    /// The provider's id of the message: by it a repetition is known.
+    pub message_id: String,
+    /// What it said.
+    #[serde(flatten)]
+    pub status: RefundStatus,
+    /// When it came.
+    pub at: Timestamp,
+}
+
+/// What is known under a provider's id of a refund: the order, once our own answer is recorded, and what the provider told, also before that.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reference {
+    /// Whose refund; none until our own call's answer names it.
+    pub order_id: Option<OrderId>,
+    /// What was told, in the order in which it came.
+    pub told: Vec<Told>,
+}
+
+impl Reference {
+    /// How the refund ended, as told first; none while it has not.
+    pub fn ended(&self) -> Option<&RefundStatus> {
+        self.told.iter().map(|told| &told.status).find(|status| match status {
+            RefundStatus::Pending => false,
+            RefundStatus::Succeeded | RefundStatus::Failed { .. } => true,
+        })
+    }
+}
+
+/// One order of a batch.
+#[derive(Clone, Debug)]
+pub(crate) struct Slot {
+    /// The version that was loaded; 0: there was no row.
+    pub loaded: i64,
+    pub payment: Payment,
+    pub changed: bool,
+    /// What the gateway is to be asked once the batch is decided.
+    pub ask: Option<Ask>,
+    /// Whether the attempt was opened in this batch: no call was made under it, so a later input of the batch may still take it back.
+    pub fresh: bool,
+}
+
+impl Slot {
+    pub fn new(payment: Payment, loaded: i64) -> Self {
+        Self { loaded, payment, changed: false, ask: None, fresh: false }
+    }
+}
+
+/// One refund of a batch.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ReferenceSlot {
+    /// The version that was loaded; 0: there was no row.
+    pub loaded: i64,
+    pub reference: Reference,
+    pub changed: bool,
+}
+
+/// What a batch was loaded into. Kept over batches it is a store in memory: what it does not have was not heard of.
+#[derive(Clone, Debug, Default)]
+pub struct World {
+    pub(crate) payments: BTreeMap<OrderId, Slot>,
+    pub(crate) references: BTreeMap<String, ReferenceSlot>,
+}
+
+impl World {
+    /// What is known of an order's payment.
+    pub fn payment(&self, order_id: OrderId) -> Option<&Payment> {
+        self.payments.get(&order_id).map(|slot| &slot.payment)
+    }
+
+    /// All payments, by order.
+    pub fn payments(&self) -> impl Iterator<Item = &Payment> {
+        self.payments.values().map(|slot| &slot.payment)
+    }
+
+    /// What is known under a provider's id of a refund.
+    pub fn reference(&self, refund_id: &str) -> Option<&Reference> {
+        self.references.get(refund_id).map(|slot| &slot.reference)
+    }
+
+    /// Puts a payment into the store, as tests of rules do to begin anywhere.
+    pub fn put(&mut self, payment: Payment) {
+        let mut slot = Slot::new(payment, 0);
+        slot.changed = true;
+        self.payments.insert(slot.payment.order_id, slot);
+    }
+
+    pub(crate) fn slot(&mut self, order_id: OrderId) -> &mut Slot {
+        self.payments.entry(order_id).or_insert_with(|| Slot::new(Payment::new(order_id), 0))
+    }
+}

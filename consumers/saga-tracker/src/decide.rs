@@ -1,0 +1,85 @@
+//! The rules: how what is heard is folded into what is known. Any order and any repetition end in the same world.
+
+use std::collections::btree_map::Entry;
+use std::sync::Arc;
+
+use events::{RelayAdvanced, StockLevelChanged};
+
+use crate::handlers::Input;
+use crate::record::{Heard, Place, in_range};
+use crate::world::{Level, Position, Watermark, World};
+
+/// An event of an order: kept once, and what it tells merged into the order.
+pub(crate) fn on_heard(world: &mut World, heard: &Arc<Heard>) {
+    let Heard { record, facts, letter } = &**heard;
+    world.events.entry((record.order_id, record.event_id)).or_insert_with(|| Arc::clone(heard));
+    world.orders.entry(record.order_id).or_default().merge(facts);
+    if let Some(letter) = letter {
+        world.letters.entry(letter.letter_id).or_insert_with(|| letter.clone());
+    }
+}
+
+/// A stock level: the highest version wins.
+pub(crate) fn on_level(world: &mut World, event: &StockLevelChanged, place: &Place) {
+    let StockLevelChanged { version, on_hand, reserved, missing, available, .. } = *event;
+    let level = Level { version, on_hand, reserved, missing, available, changed_at: place.at };
+    match world.levels.entry((event.sku.clone(), event.warehouse.clone())) {
+        Entry::Vacant(unknown) => {
+            unknown.insert(level);
+        }
+        Entry::Occupied(mut known) if known.get().version < version => {
+            known.insert(level);
+        }
+        Entry::Occupied(_) => {}
+    }
+}
+
+/// A relay's watermark: for each shard the latest wins.
+pub(crate) fn on_watermark(world: &mut World, event: &RelayAdvanced) {
+    for shard in &event.shards {
+        let watermark = Watermark {
+            published_until: in_range(event.published_until),
+            last_seq: event.last_seq,
+            backlog: event.backlog,
+            relay: event.relay.clone(),
+        };
+        let known = world.watermarks.entry((event.database.clone(), *shard)).or_insert_with(|| watermark.clone());
+        if *known < watermark {
+            *known = watermark;
+        }
+    }
+}
+
+/// Where the record stood: each part of a position is a maximum.
+pub(crate) fn on_place(world: &mut World, place: &Place) {
+    let Place { topic, partition, offset, at, seq } = *place;
+    let seq = seq.unwrap_or(0);
+    let known = world.positions.entry((topic, partition)).or_insert(Position { offset, seq, at });
+    *known = Position { offset: known.offset.max(offset), seq: known.seq.max(seq), at: known.at.max(at) };
+}
+
+/// Folds one input into the world.
+pub(crate) fn fold(world: &mut World, input: &Input) {
+    match input {
+        Input::Heard(heard) => {
+            on_heard(world, heard);
+            on_place(world, &heard.record.place);
+        }
+        Input::Level(event, place) => {
+            on_level(world, event, place);
+            on_place(world, place);
+        }
+        Input::Watermark(event, place) => {
+            on_watermark(world, event);
+            on_place(world, place);
+        }
+        Input::Letter(letter, place) => {
+            world.letters.entry(letter.letter_id).or_insert_with(|| (**letter).clone());
+            on_place(world, place);
+        }
+        Input::Stray(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests;

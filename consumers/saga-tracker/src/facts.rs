@@ -1,0 +1,226 @@
+//! What is known of one order: facts that events tell, and how two sets of them become one.
+//!
+//! Each fact is a maximum, a minimum or a union, here and in the database alike. So it does not matter which event comes first, nor how often:
+//! that is what makes the fold commutative and idempotent. A fact that only one event can tell needs neither; it takes the maximum all the same.
+
+use std::collections::BTreeMap;
+
+use events::{ShipmentId, Timestamp};
+
+use crate::status::Status;
+
+/// Moments in an order's life; where several events tell the same one, the first counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// OrderAccepted.
+    Accepted,
+    /// StockReserved.
+    Reserved,
+    /// PaymentAuthorized.
+    Authorized,
+    /// FraudReviewRequested.
+    Review,
+    /// FraudCleared.
+    Cleared,
+    /// FulfillmentConfirmed.
+    Confirmed,
+    /// PaymentCaptured.
+    Captured,
+    /// The first ShipmentDispatched.
+    Dispatched,
+    /// The first StockCommitted.
+    Committed,
+    /// OrderCancellationRequested.
+    CancelAsked,
+    /// FulfillmentCancelled.
+    LetGo,
+    /// The first event of undoing anything.
+    Undo,
+    /// Inventory's last word: StockRejected, or the event marked `closed`.
+    Closed,
+    /// The terminal event.
+    Ended,
+}
+
+impl Moment {
+    /// How many there are.
+    pub const COUNT: usize = Self::Ended as usize + 1;
+}
+
+/// When each moment was; none: not heard of yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Moments([Option<Timestamp>; Moment::COUNT]);
+
+impl Moments {
+    /// When it was.
+    pub fn at(&self, moment: Moment) -> Option<Timestamp> {
+        self.0[moment as usize]
+    }
+
+    /// Takes a moment; of two times the earlier stays.
+    pub fn tell(&mut self, moment: Moment, at: Timestamp) {
+        first(&mut self.0[moment as usize], Some(at));
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.0.iter_mut().zip(other.0).for_each(|(mine, theirs)| first(mine, theirs));
+    }
+}
+
+impl From<[Option<Timestamp>; Moment::COUNT]> for Moments {
+    fn from(moments: [Option<Timestamp>; Moment::COUNT]) -> Self {
+        Self(moments)
+    }
+}
+
+/// Why an order, or a part of it, was given up. The greater rank counts: the later in the chain that says it, the greater.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Reason {
+    /// How much the event counts that says it.
+    pub rank: i16,
+    /// The reason's code.
+    pub code: String,
+    /// What happened, for people.
+    pub detail: String,
+}
+
+/// What is known of one shipment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Shipment {
+    /// Where it leaves from.
+    pub warehouse: Option<String>,
+    /// The units in it, as JSON.
+    pub items: Option<String>,
+    /// The units that its warehouse could not give, as JSON.
+    pub short: Option<String>,
+    /// When that was said.
+    pub short_at: Option<Timestamp>,
+    /// When it was packed.
+    pub confirmed_at: Option<Timestamp>,
+    /// When its warehouse handed it over.
+    pub dispatched_at: Option<Timestamp>,
+    /// When the carrier delivered it.
+    pub delivered_at: Option<Timestamp>,
+    /// Who carries it.
+    pub carrier: Option<String>,
+    /// The carrier's number of it.
+    pub tracking: Option<String>,
+}
+
+impl Shipment {
+    fn merge(&mut self, other: &Self) {
+        most(&mut self.warehouse, &other.warehouse);
+        most(&mut self.items, &other.items);
+        most(&mut self.short, &other.short);
+        most(&mut self.carrier, &other.carrier);
+        most(&mut self.tracking, &other.tracking);
+        first(&mut self.short_at, other.short_at);
+        first(&mut self.confirmed_at, other.confirmed_at);
+        first(&mut self.dispatched_at, other.dispatched_at);
+        first(&mut self.delivered_at, other.delivered_at);
+    }
+}
+
+/// What is known of one order. Amounts are in minor units of `currency`; lists are kept as the JSON text of the event.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// Which events were heard: a bit for each type, see [`crate::told`].
+    pub seen: i64,
+    /// How far it got.
+    pub status: Status,
+    /// The highest `ce_sequence`; 0: none.
+    pub position: i64,
+    /// When it was placed: the time in its id, or else that of the earliest event.
+    pub placed_at: Option<Timestamp>,
+    /// The latest event.
+    pub changed_at: Option<Timestamp>,
+    /// The moments of its life.
+    pub moments: Moments,
+    /// Which system placed it.
+    pub source: Option<String>,
+    /// That system's own id of it.
+    pub reference: Option<String>,
+    /// The shop's id of the customer.
+    pub customer_id: Option<String>,
+    /// ISO 4217.
+    pub currency: Option<String>,
+    /// What it would cost in full.
+    pub total: Option<i64>,
+    /// What was held.
+    pub authorized: Option<i64>,
+    /// What was taken.
+    pub captured: Option<i64>,
+    /// What was given back.
+    pub refunded: Option<i64>,
+    /// What was held and let go.
+    pub voided: Option<i64>,
+    /// The value of what shipped, by the terminal event.
+    pub charged: Option<i64>,
+    /// The lines as accepted.
+    pub lines: Option<String>,
+    /// What was wrong with it, if it was rejected.
+    pub faults: Option<String>,
+    /// What shipped, by the terminal event.
+    pub shipped: Option<String>,
+    /// What did not, with why.
+    pub unshipped: Option<String>,
+    /// Why it, or a part of it, was given up.
+    pub reason: Option<Reason>,
+    /// By OrderCompleted: whether somebody had asked for a cancellation.
+    pub cancellation: Option<String>,
+    /// Its shipments.
+    pub shipments: BTreeMap<ShipmentId, Shipment>,
+}
+
+impl Facts {
+    /// Takes what another set of facts of the same order says. The order of merging and its repetition change nothing.
+    pub fn merge(&mut self, other: &Self) {
+        self.seen |= other.seen;
+        self.status = self.status.max(other.status);
+        self.position = self.position.max(other.position);
+        first(&mut self.placed_at, other.placed_at);
+        self.changed_at = self.changed_at.max(other.changed_at);
+        self.moments.merge(&other.moments);
+        most(&mut self.source, &other.source);
+        most(&mut self.reference, &other.reference);
+        most(&mut self.customer_id, &other.customer_id);
+        most(&mut self.currency, &other.currency);
+        most(&mut self.total, &other.total);
+        most(&mut self.authorized, &other.authorized);
+        most(&mut self.captured, &other.captured);
+        most(&mut self.refunded, &other.refunded);
+        most(&mut self.voided, &other.voided);
+        most(&mut self.charged, &other.charged);
+        most(&mut self.lines, &other.lines);
+        most(&mut self.faults, &other.faults);
+        most(&mut self.shipped, &other.shipped);
+        most(&mut self.unshipped, &other.unshipped);
+        most(&mut self.reason, &other.reason);
+        most(&mut self.cancellation, &other.cancellation);
+        for (shipment_id, shipment) in &other.shipments {
+            self.shipments.entry(*shipment_id).or_default().merge(shipment);
+        }
+    }
+
+    /// Takes a reason of this rank.
+    pub(crate) fn because(&mut self, rank: i16, reason: &events::Reason) {
+        let reason = Reason { rank, code: reason.code.as_str().to_owned(), detail: reason.detail.clone() };
+        most(&mut self.reason, &Some(reason));
+    }
+}
+
+/// `greatest` of the database: none counts least.
+fn most<T: Ord + Clone>(mine: &mut Option<T>, theirs: &Option<T>) {
+    if *mine < *theirs {
+        mine.clone_from(theirs);
+    }
+}
+
+/// `least` of the database: none does not count.
+fn first(mine: &mut Option<Timestamp>, theirs: Option<Timestamp>) {
+    if let Some(theirs) = theirs
+        && mine.is_none_or(|mine| theirs < mine)
+    {
+        *mine = Some(theirs);
+    }
+}

@@ -1,0 +1,121 @@
+//! Orders: the list, one of them, and its history.
+
+mod views;
+
+use axum::extract::{Path, State};
+use runtime::http::{Json, Problem};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::page::{Asked, asked, behind, cursor, cut, limit, one_of, text, time};
+use super::{Doors, failed, order_id, unknown_order};
+use crate::status::Status;
+use crate::store::{self, OrderFilter};
+use views::{EventView, OrderDetail, OrderView};
+
+/// The most events of one order that are shown.
+const LONGEST_HISTORY: i64 = 10_000;
+
+/// Which orders.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(super) struct OrdersAsked {
+    /// Where they stand, such as `COMPLETED`, `FAILED` or `IN_REVIEW`.
+    #[param(value_type = Option<Status>)]
+    status: Option<String>,
+    /// The shop's id of their customer.
+    customer_id: Option<String>,
+    /// Placed at this time or later, RFC 3339.
+    placed_after: Option<String>,
+    /// Placed before this time, RFC 3339.
+    placed_before: Option<String>,
+    /// Orders on the page, at most 500; 50 unless set.
+    limit: Option<i64>,
+    /// `next` of the page before; absent for the first.
+    after: Option<String>,
+}
+
+/// A page of orders.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Orders {
+    /// The newest first.
+    orders: Vec<OrderView>,
+    /// What `after` must be for the next page; absent on the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+}
+
+/// Lists orders, the newest first.
+#[utoipa::path(get, path = "/orders", tag = "orders", params(OrdersAsked), responses(
+    (status = 200, description = "A page of orders.", body = Orders),
+    (status = 400, description = "A filter or the cursor can't be read.", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "The database does not answer: ask again.", body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn list(State(doors): State<Doors>, query: Asked<OrdersAsked>) -> Result<Json<Orders>, Problem> {
+    let asked = asked(query)?;
+    let limit = limit(asked.limit)?;
+    let filter = OrderFilter {
+        status: one_of("status", asked.status.as_deref(), Status::ALL.iter().map(|status| (status.as_str(), *status)))?,
+        customer_id: text("customer_id", asked.customer_id)?,
+        placed_after: time("placed_after", asked.placed_after.as_deref())?,
+        placed_before: time("placed_before", asked.placed_before.as_deref())?,
+        behind: behind(asked.after.as_deref(), |parts| match parts {
+            [order_id] => order_id.parse().ok(),
+            _ => None,
+        })?,
+        limit: limit + 1,
+    };
+    let mut rows = store::orders(&doors.pool, &filter).await.map_err(failed)?;
+    let more = cut(&mut rows, limit);
+    let next = rows.last().filter(|_| more).map(|last| cursor(&[&last.order_id.to_string()]));
+    Ok(Json(Orders { orders: rows.iter().map(OrderView::of).collect(), next }))
+}
+
+/// Shows one order, as far as its events were heard.
+#[utoipa::path(get, path = "/orders/{order_id}", tag = "orders", params(
+    ("order_id" = uuid::Uuid, Path, description = "The order."),
+), responses(
+    (status = 200, description = "The order.", body = OrderDetail),
+    (status = 404, description = "Nothing was heard of it yet, or the path names no order.", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "The database does not answer: ask again.", body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn show(State(doors): State<Doors>, Path(id): Path<String>) -> Result<Json<OrderDetail>, Problem> {
+    let order_id = order_id(&id)?;
+    let row = store::order(&doors.pool, order_id).await.map_err(failed)?.ok_or_else(|| unknown_order(order_id))?;
+    let shipments = store::shipments_of(&doors.pool, order_id).await.map_err(failed)?;
+    OrderDetail::of(&row, shipments).map(Json).map_err(failed)
+}
+
+/// What happened to an order.
+#[derive(Serialize, ToSchema)]
+pub(super) struct History {
+    /// The order.
+    order_id: String,
+    /// Its events, in the order in which they happened.
+    events: Vec<EventView>,
+}
+
+/// Shows every event of an order, with how long after the one before it happened.
+#[utoipa::path(get, path = "/orders/{order_id}/events", tag = "orders", params(
+    ("order_id" = uuid::Uuid, Path, description = "The order."),
+), responses(
+    (status = 200, description = "Its history. Personal data is not shown.", body = History),
+    (status = 404, description = "Nothing was heard of it yet, or the path names no order.", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "The database does not answer: ask again.", body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn history(State(doors): State<Doors>, Path(id): Path<String>) -> Result<Json<History>, Problem> {
+    let order_id = order_id(&id)?;
+    let kept = store::history(&doors.pool, order_id, LONGEST_HISTORY).await.map_err(failed)?;
+    if kept.is_empty() {
+        return Err(unknown_order(order_id));
+    }
+    let mut before = None;
+    let events = kept
+        .into_iter()
+        .map(|event| {
+            let at = event.at.0;
+            EventView::of(event, before.replace(at))
+        })
+        .collect();
+    Ok(Json(History { order_id: order_id.to_string(), events }))
+}

@@ -1,0 +1,61 @@
+//! All SQL of the tracker. What a batch tells is merged into the rows in one statement for each table, in the order of their keys; rows of one table
+//! are always written before those of the next, so that two instances never wait for each other.
+
+mod events;
+mod letters;
+mod levels;
+mod orders;
+mod positions;
+mod shipments;
+mod stats;
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use ::events::OrderId;
+use runtime::Failure;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::steps::Timeline;
+use crate::world::World;
+
+pub(crate) use events::{Kept, history};
+pub(crate) use letters::{LetterFilter, LetterRow, letter, letters};
+pub(crate) use levels::{LevelFilter, LevelRow, levels};
+pub(crate) use orders::{OrderFilter, OrderRow, order, orders};
+pub(crate) use positions::{PositionRow, positions, watermarks};
+pub(crate) use shipments::{ShipmentFilter, ShipmentRow, shipments, shipments_of};
+pub(crate) use stats::{StepRow, counts, step_times};
+
+/// Writes what a batch tells. Returns whether all its events were new, and what is known now of the way of its orders.
+pub(crate) async fn save(db: &mut PgConnection, world: &World) -> Result<(bool, HashMap<OrderId, Timeline>), Failure> {
+    let all_new = events::save(db, &world.events).await?;
+    let timelines = orders::save(db, &world.orders).await?;
+    shipments::save(db, &world.orders).await?;
+    levels::save(db, &world.levels).await?;
+    letters::save(db, &world.letters).await?;
+    positions::save_watermarks(db, &world.watermarks).await?;
+    positions::save(db, &world.positions).await?;
+    Ok((all_new, timelines))
+}
+
+/// Text that the database takes: it has no NUL.
+fn clean(text: &str) -> Cow<'_, str> {
+    if text.contains('\0') { text.replace('\0', "\u{fffd}").into() } else { text.into() }
+}
+
+fn clean_option(text: &Option<String>) -> Option<Cow<'_, str>> {
+    text.as_deref().map(clean)
+}
+
+/// The least id of an order that was placed at this time or later.
+pub(crate) fn least_id(at: ::events::Timestamp) -> Uuid {
+    let millis = at.as_millis().clamp(0, (1 << 48) - 1) as u128; // a UUIDv7 has 48 bits for it
+    Uuid::from_u128(millis << 80)
+}
+
+/// A stored JSON text.
+pub(crate) fn stored<T: serde::de::DeserializeOwned>(text: &str, what: &'static str) -> Result<T, Failure> {
+    serde_json::from_str(text).map_err(|source| Failure::Stored { what: format!("saga_tracker.{what}"), source })
+}

@@ -1,0 +1,79 @@
+//! The event store.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use events::{EventId, OrderId};
+use runtime::Failure;
+use runtime::sql::At;
+use sqlx::types::Json;
+use sqlx::{FromRow, PgConnection, PgPool};
+use uuid::Uuid;
+
+use super::clean;
+use crate::record::Heard;
+
+/// Keeps events that are not kept yet; returns whether none of them was.
+pub(super) async fn save(
+    db: &mut PgConnection,
+    events: &BTreeMap<(OrderId, EventId), Arc<Heard>>,
+) -> Result<bool, Failure> {
+    if events.is_empty() {
+        return Ok(true);
+    }
+    let records = || events.values().map(|heard| &heard.record);
+    let done = sqlx::query(
+        "insert into saga_tracker.event
+           (order_id, event_id, topic, \"partition\", \"offset\", event_type, at, seq, causation, correlation, traceparent, data,
+            personal, personal_key)
+         select order_id, event_id, topic, part, place, event_type, at, seq, causation, correlation, traceparent, data::json,
+                personal, personal_key
+         from unnest($1::uuid[], $2::uuid[], $3::text[], $4::int[], $5::bigint[], $6::text[], $7::timestamptz[], $8::bigint[],
+                     $9::uuid[], $10::text[], $11::text[], $12::text[], $13::bytea[], $14::text[])
+           as heard (order_id, event_id, topic, part, place, event_type, at, seq, causation, correlation, traceparent, data,
+                     personal, personal_key)
+         on conflict (order_id, event_id) do nothing",
+    )
+    .bind(records().map(|record| record.order_id.as_uuid()).collect::<Vec<_>>())
+    .bind(records().map(|record| record.event_id.as_uuid()).collect::<Vec<_>>())
+    .bind(records().map(|record| record.place.topic).collect::<Vec<_>>())
+    .bind(records().map(|record| record.place.partition).collect::<Vec<_>>())
+    .bind(records().map(|record| record.place.offset).collect::<Vec<_>>())
+    .bind(records().map(|record| record.event_type).collect::<Vec<_>>())
+    .bind(records().map(|record| At(record.place.at)).collect::<Vec<_>>())
+    .bind(records().map(|record| record.place.seq).collect::<Vec<_>>())
+    .bind(records().map(|record| record.causation).collect::<Vec<_>>())
+    .bind(records().map(|record| clean(&record.correlation)).collect::<Vec<_>>())
+    .bind(records().map(|record| record.traceparent.as_deref().map(clean)).collect::<Vec<_>>())
+    .bind(records().map(|record| record.data.as_str()).collect::<Vec<_>>())
+    .bind(records().map(|record| record.personal.as_ref().map(|sealed| sealed.data.as_slice())).collect::<Vec<_>>())
+    .bind(records().map(|record| record.personal.as_ref().map(|sealed| clean(&sealed.key_id))).collect::<Vec<_>>())
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() == events.len() as u64)
+}
+
+/// An event as it is kept.
+#[derive(FromRow)]
+pub(crate) struct Kept {
+    pub event_id: Uuid,
+    pub topic: String,
+    pub partition: i32,
+    pub offset: i64,
+    pub event_type: String,
+    pub at: At,
+    pub seq: Option<i64>,
+    pub causation: Option<Uuid>,
+    pub correlation: String,
+    pub traceparent: Option<String>,
+    pub data: Json<serde_json::Value>,
+}
+
+/// The events of an order as they happened: by time, and where several have the same, by their place in the outbox.
+pub(crate) async fn history(pool: &PgPool, order_id: OrderId, limit: i64) -> Result<Vec<Kept>, Failure> {
+    let rows = sqlx::query_as(
+        "select event_id, topic, \"partition\", \"offset\", event_type, at, seq, causation, correlation, traceparent, data
+         from saga_tracker.event where order_id = $1 order by at, seq, event_id limit $2",
+    );
+    Ok(rows.bind(order_id.as_uuid()).bind(limit).fetch_all(pool).await?)
+}

@@ -1,0 +1,80 @@
+//! The stock levels' read model.
+
+use std::collections::BTreeMap;
+
+use events::{Sku, WarehouseId};
+use runtime::Failure;
+use runtime::sql::At;
+use sqlx::{FromRow, PgConnection, PgPool};
+
+use super::clean;
+use crate::world::Level;
+
+/// Writes levels; of two versions the higher stays.
+pub(super) async fn save(db: &mut PgConnection, levels: &BTreeMap<(Sku, WarehouseId), Level>) -> Result<(), Failure> {
+    if levels.is_empty() {
+        return Ok(());
+    }
+    let number = |of: fn(&Level) -> i64| -> Vec<i64> { levels.values().map(of).collect() };
+    sqlx::query(
+        "insert into saga_tracker.level as kept (sku, warehouse, version, on_hand, reserved, missing, available, changed_at)
+         select * from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::timestamptz[])
+         on conflict (sku, warehouse) do update set
+           version = excluded.version, on_hand = excluded.on_hand, reserved = excluded.reserved, missing = excluded.missing,
+           available = excluded.available, changed_at = excluded.changed_at
+         where kept.version < excluded.version",
+    )
+    .bind(levels.keys().map(|(sku, _)| clean(sku.as_str())).collect::<Vec<_>>())
+    .bind(levels.keys().map(|(_, warehouse)| clean(warehouse.as_str())).collect::<Vec<_>>())
+    .bind(number(|level| level.version))
+    .bind(number(|level| level.on_hand))
+    .bind(number(|level| level.reserved))
+    .bind(number(|level| level.missing))
+    .bind(number(|level| level.available))
+    .bind(levels.values().map(|level| At(level.changed_at)).collect::<Vec<_>>())
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// A level, as the doors read it.
+#[derive(FromRow)]
+pub(crate) struct LevelRow {
+    pub sku: String,
+    pub warehouse: String,
+    pub version: i64,
+    pub on_hand: i64,
+    pub reserved: i64,
+    pub missing: i64,
+    pub available: i64,
+    pub changed_at: At,
+}
+
+/// Which levels are asked for.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LevelFilter {
+    pub sku: Option<String>,
+    pub warehouse: Option<String>,
+    /// Only those behind this SKU and warehouse.
+    pub behind: Option<(String, String)>,
+    pub limit: i64,
+}
+
+/// Levels by SKU and warehouse.
+pub(crate) async fn levels(pool: &PgPool, filter: &LevelFilter) -> Result<Vec<LevelRow>, Failure> {
+    let (sku, warehouse) = filter.behind.as_ref().map(|(sku, warehouse)| (sku, warehouse)).unzip();
+    let rows = sqlx::query_as(
+        "select sku, warehouse, version, on_hand, reserved, missing, available, changed_at from saga_tracker.level
+         where ($1::text is null or sku = $1) and ($2::text is null or warehouse = $2)
+           and ($3::text is null or (sku, warehouse) > ($3, $4::text))
+         order by sku, warehouse limit $5",
+    )
+    .bind(&filter.sku)
+    .bind(&filter.warehouse)
+    .bind(sku)
+    .bind(warehouse)
+    .bind(filter.limit)
+    .fetch_all(pool)
+    .await?;
+    Ok(rows)
+}

@@ -1,0 +1,136 @@
+//! The orders' read model.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use events::{OrderId, Timestamp};
+use runtime::Failure;
+use runtime::sql::At;
+use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, Row};
+
+use super::clean_option;
+use crate::facts::{Facts, Moment};
+use crate::steps::Timeline;
+use reading::timeline;
+
+pub(crate) use reading::{OrderFilter, OrderRow, order, orders};
+
+mod reading;
+
+/// An order is looked at so long after it was placed if it has not ended: the shortest `within` of topics.yaml.
+const LOOK_AFTER: Duration = Duration::from_secs(120);
+/// In whole steps, so that it says no more than it has to.
+const MINUTE: i64 = 60_000;
+
+fn deadline(placed_at: Timestamp) -> At {
+    let due = placed_at.plus(LOOK_AFTER).as_millis();
+    At(Timestamp::from_millis(due.div_euclid(MINUTE) * MINUTE + MINUTE))
+}
+
+/// Merges what a batch tells into the orders' rows; returns what is known of their ways now. Statement and [`Facts::merge`] are the same merge.
+pub(super) async fn save(
+    db: &mut PgConnection,
+    orders: &BTreeMap<OrderId, Facts>,
+) -> Result<HashMap<OrderId, Timeline>, Failure> {
+    if orders.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let facts = || orders.values();
+    let text = |of: fn(&Facts) -> &Option<String>| -> Vec<Option<Cow<'_, str>>> {
+        facts().map(|facts| clean_option(of(facts))).collect()
+    };
+    let number = |of: fn(&Facts) -> Option<i64>| -> Vec<Option<i64>> { facts().map(of).collect() };
+    let moment =
+        |moment: Moment| -> Vec<Option<At>> { facts().map(|facts| facts.moments.at(moment).map(At)).collect() };
+    let placed = || facts().map(|facts| facts.placed_at.unwrap_or(Timestamp::from_millis(0)));
+    let code = |facts: &Facts| facts.reason.as_ref().map(|reason| reason.code.replace('\0', "\u{fffd}"));
+    let detail = |facts: &Facts| facts.reason.as_ref().map(|reason| reason.detail.replace('\0', "\u{fffd}"));
+    let rows: Vec<PgRow> = sqlx::query(MERGE)
+        .bind(orders.keys().map(|order_id| order_id.as_uuid()).collect::<Vec<_>>())
+        .bind(facts().map(|facts| facts.seen).collect::<Vec<_>>())
+        .bind(facts().map(|facts| facts.status.rank()).collect::<Vec<_>>())
+        .bind(facts().map(|facts| facts.position).collect::<Vec<_>>())
+        .bind(text(|facts| &facts.source))
+        .bind(text(|facts| &facts.reference))
+        .bind(text(|facts| &facts.customer_id))
+        .bind(text(|facts| &facts.currency))
+        .bind(number(|facts| facts.total))
+        .bind(number(|facts| facts.authorized))
+        .bind(number(|facts| facts.captured))
+        .bind(number(|facts| facts.refunded))
+        .bind(number(|facts| facts.voided))
+        .bind(number(|facts| facts.charged))
+        .bind(text(|facts| &facts.lines))
+        .bind(text(|facts| &facts.faults))
+        .bind(text(|facts| &facts.shipped))
+        .bind(text(|facts| &facts.unshipped))
+        .bind(facts().map(|facts| facts.reason.as_ref().map(|reason| reason.rank)).collect::<Vec<_>>())
+        .bind(facts().map(code).collect::<Vec<_>>())
+        .bind(facts().map(detail).collect::<Vec<_>>())
+        .bind(text(|facts| &facts.cancellation))
+        .bind(placed().map(At).collect::<Vec<_>>())
+        .bind(moment(Moment::Accepted))
+        .bind(moment(Moment::Reserved))
+        .bind(moment(Moment::Authorized))
+        .bind(moment(Moment::Review))
+        .bind(moment(Moment::Cleared))
+        .bind(moment(Moment::Confirmed))
+        .bind(moment(Moment::Captured))
+        .bind(moment(Moment::Dispatched))
+        .bind(moment(Moment::Committed))
+        .bind(moment(Moment::CancelAsked))
+        .bind(moment(Moment::LetGo))
+        .bind(moment(Moment::Undo))
+        .bind(moment(Moment::Closed))
+        .bind(moment(Moment::Ended))
+        .bind(facts().map(|facts| facts.changed_at.map(At)).collect::<Vec<_>>())
+        .bind(placed().map(deadline).collect::<Vec<_>>())
+        .fetch_all(db)
+        .await?;
+    let read = |row: &PgRow| Ok((OrderId(row.try_get("order_id")?), timeline(row)?));
+    rows.iter().map(read).collect::<Result<_, sqlx::Error>>().map_err(Failure::from)
+}
+
+/// `greatest` and `least` pass over nulls: what is not known counts for nothing.
+const MERGE: &str = "
+insert into saga_tracker.\"order\" as kept
+  (order_id, seen, rank, position, source, reference, customer_id, currency, total, authorized, captured, refunded, voided, charged,
+   lines, faults, shipped, unshipped, reason, cancellation, placed_at, accepted_at, reserved_at, authorized_at, review_at, cleared_at,
+   confirmed_at, captured_at, dispatched_at, committed_at, cancel_asked_at, let_go_at, undo_at, closed_at, ended_at, changed_at, deadline)
+select order_id, seen, rank, position, source, reference, customer_id, currency, total, authorized, captured, refunded, voided, charged,
+   lines, faults, shipped, unshipped,
+   case when reason_rank is not null then row (reason_rank, reason_code, reason_detail)::saga_tracker.reason end,
+   cancellation, placed_at, accepted_at, reserved_at, authorized_at, review_at, cleared_at,
+   confirmed_at, captured_at, dispatched_at, committed_at, cancel_asked_at, let_go_at, undo_at, closed_at, ended_at, changed_at, deadline
+from unnest($1::uuid[], $2::bigint[], $3::smallint[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[],
+   $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[],
+   $15::text[], $16::text[], $17::text[], $18::text[], $19::smallint[], $20::text[], $21::text[], $22::text[],
+   $23::timestamptz[], $24::timestamptz[], $25::timestamptz[], $26::timestamptz[], $27::timestamptz[], $28::timestamptz[],
+   $29::timestamptz[], $30::timestamptz[], $31::timestamptz[], $32::timestamptz[], $33::timestamptz[], $34::timestamptz[],
+   $35::timestamptz[], $36::timestamptz[], $37::timestamptz[], $38::timestamptz[], $39::timestamptz[])
+  as told (order_id, seen, rank, position, source, reference, customer_id, currency, total, authorized, captured, refunded, voided, charged,
+   lines, faults, shipped, unshipped, reason_rank, reason_code, reason_detail, cancellation, placed_at, accepted_at, reserved_at,
+   authorized_at, review_at, cleared_at, confirmed_at, captured_at, dispatched_at, committed_at, cancel_asked_at, let_go_at, undo_at,
+   closed_at, ended_at, changed_at, deadline)
+on conflict (order_id) do update set
+   seen = kept.seen | excluded.seen, rank = greatest(kept.rank, excluded.rank), position = greatest(kept.position, excluded.position),
+   source = greatest(kept.source, excluded.source), reference = greatest(kept.reference, excluded.reference),
+   customer_id = greatest(kept.customer_id, excluded.customer_id), currency = greatest(kept.currency, excluded.currency),
+   total = greatest(kept.total, excluded.total), authorized = greatest(kept.authorized, excluded.authorized),
+   captured = greatest(kept.captured, excluded.captured), refunded = greatest(kept.refunded, excluded.refunded),
+   voided = greatest(kept.voided, excluded.voided), charged = greatest(kept.charged, excluded.charged),
+   lines = greatest(kept.lines, excluded.lines), faults = greatest(kept.faults, excluded.faults),
+   shipped = greatest(kept.shipped, excluded.shipped), unshipped = greatest(kept.unshipped, excluded.unshipped),
+   reason = greatest(kept.reason, excluded.reason), cancellation = greatest(kept.cancellation, excluded.cancellation),
+   placed_at = least(kept.placed_at, excluded.placed_at), accepted_at = least(kept.accepted_at, excluded.accepted_at),
+   reserved_at = least(kept.reserved_at, excluded.reserved_at), authorized_at = least(kept.authorized_at, excluded.authorized_at),
+   review_at = least(kept.review_at, excluded.review_at), cleared_at = least(kept.cleared_at, excluded.cleared_at),
+   confirmed_at = least(kept.confirmed_at, excluded.confirmed_at), captured_at = least(kept.captured_at, excluded.captured_at),
+   dispatched_at = least(kept.dispatched_at, excluded.dispatched_at), committed_at = least(kept.committed_at, excluded.committed_at),
+   cancel_asked_at = least(kept.cancel_asked_at, excluded.cancel_asked_at), let_go_at = least(kept.let_go_at, excluded.let_go_at),
+   undo_at = least(kept.undo_at, excluded.undo_at), closed_at = least(kept.closed_at, excluded.closed_at),
+   ended_at = least(kept.ended_at, excluded.ended_at), changed_at = greatest(kept.changed_at, excluded.changed_at)
+returning order_id, rank, placed_at, accepted_at, reserved_at, authorized_at, review_at, cleared_at, confirmed_at, captured_at,
+   dispatched_at, committed_at, cancel_asked_at, let_go_at, undo_at, closed_at, ended_at";

@@ -1,0 +1,96 @@
+//! How far the tracker has read, and how far relays have published.
+
+use std::collections::BTreeMap;
+
+use runtime::Failure;
+use runtime::sql::At;
+use sqlx::{FromRow, PgConnection, PgPool};
+
+use super::clean;
+use crate::world::{Position, Watermark};
+
+/// Moves positions on, never back.
+pub(super) async fn save(
+    db: &mut PgConnection,
+    positions: &BTreeMap<(&'static str, i32), Position>,
+) -> Result<(), Failure> {
+    if positions.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "insert into saga_tracker.position as kept (topic, \"partition\", \"offset\", seq, at)
+         select * from unnest($1::text[], $2::int[], $3::bigint[], $4::bigint[], $5::timestamptz[])
+         on conflict (topic, \"partition\") do update set \"offset\" = greatest(kept.\"offset\", excluded.\"offset\"),
+           seq = greatest(kept.seq, excluded.seq), at = greatest(kept.at, excluded.at)",
+    )
+    .bind(positions.keys().map(|(topic, _)| *topic).collect::<Vec<_>>())
+    .bind(positions.keys().map(|(_, partition)| *partition).collect::<Vec<_>>())
+    .bind(positions.values().map(|position| position.offset).collect::<Vec<_>>())
+    .bind(positions.values().map(|position| position.seq).collect::<Vec<_>>())
+    .bind(positions.values().map(|position| At(position.at)).collect::<Vec<_>>())
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Writes watermarks; of two the later stays, as in [`Watermark`]'s order.
+pub(super) async fn save_watermarks(
+    db: &mut PgConnection,
+    watermarks: &BTreeMap<(String, i32), Watermark>,
+) -> Result<(), Failure> {
+    if watermarks.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "insert into saga_tracker.watermark as kept (database, shard, published_until, last_seq, backlog, relay)
+         select * from unnest($1::text[], $2::int[], $3::timestamptz[], $4::bigint[], $5::bigint[], $6::text[])
+         on conflict (database, shard) do update set published_until = excluded.published_until, last_seq = excluded.last_seq,
+           backlog = excluded.backlog, relay = excluded.relay
+         where (kept.published_until, kept.last_seq, kept.backlog, kept.relay collate \"C\")
+             < (excluded.published_until, excluded.last_seq, excluded.backlog, excluded.relay collate \"C\")",
+    )
+    .bind(watermarks.keys().map(|(database, _)| clean(database)).collect::<Vec<_>>())
+    .bind(watermarks.keys().map(|(_, shard)| *shard).collect::<Vec<_>>())
+    .bind(watermarks.values().map(|watermark| At(watermark.published_until)).collect::<Vec<_>>())
+    .bind(watermarks.values().map(|watermark| watermark.last_seq).collect::<Vec<_>>())
+    .bind(watermarks.values().map(|watermark| watermark.backlog).collect::<Vec<_>>())
+    .bind(watermarks.values().map(|watermark| clean(&watermark.relay)).collect::<Vec<_>>())
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// A partition's position, as the doors read it.
+#[derive(FromRow)]
+pub(crate) struct PositionRow {
+    pub topic: String,
+    pub partition: i32,
+    pub offset: i64,
+    pub seq: i64,
+    pub at: At,
+}
+
+/// All positions.
+pub(crate) async fn positions(pool: &PgPool) -> Result<Vec<PositionRow>, Failure> {
+    let rows = sqlx::query_as(
+        "select topic, \"partition\", \"offset\", seq, at from saga_tracker.position order by topic, \"partition\"",
+    );
+    Ok(rows.fetch_all(pool).await?)
+}
+
+/// How far the outbox of a database is published: as far as its shard that is behind most.
+#[derive(FromRow)]
+pub(crate) struct WatermarkRow {
+    pub database: String,
+    pub published_until: At,
+    pub backlog: i64,
+}
+
+/// The watermark of each database.
+pub(crate) async fn watermarks(pool: &PgPool) -> Result<Vec<WatermarkRow>, Failure> {
+    let rows = sqlx::query_as(
+        "select database, min(published_until) as published_until, max(backlog) as backlog
+         from saga_tracker.watermark group by database order by database",
+    );
+    Ok(rows.fetch_all(pool).await?)
+}

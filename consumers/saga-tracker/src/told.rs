@@ -1,0 +1,213 @@
+//! What each event tells of its order: the one table to extend when an event is added.
+
+use events::{
+    AuthorizationExpiring, Event, FraudCleared, FraudRejected, FraudReviewRequested, FulfillmentCancelled,
+    FulfillmentConfirmed, FulfillmentRejected, FulfillmentShortPicked, NotificationFailed, NotificationSent,
+    OrderAccepted, OrderCancellationRequested, OrderCancelled, OrderCompleted, OrderFailed, OrderId, OrderParked,
+    OrderRejected, OrderStuck, OrderUnparked, PaymentActionRequired, PaymentAuthorized, PaymentCaptureFailed,
+    PaymentCaptured, PaymentDeclined, PaymentRefundFailed, PaymentRefunded, PaymentVoided, Personal, Reason,
+    ReservationExpired, ShipmentDelivered, ShipmentDispatched, ShippedLine, StockCommitted, StockReallocated,
+    StockRejected, StockReleased, StockReserved, Timestamp, UnshippedLine,
+};
+use runtime::{Codec, Message, Unreadable, Work};
+use serde::Serialize;
+
+use crate::facts::{Facts, Moment, Shipment};
+use crate::handlers::Input;
+use crate::record;
+use crate::status::Status;
+
+/// An event of an order, as the tracker hears it.
+pub(crate) trait Told: Event {
+    /// Its bit in `seen`. Stored: never give one away again.
+    const BIT: u32;
+    /// How far the order got with it, if it says so.
+    const STATUS: Option<Status>;
+    /// The moments that it marks.
+    const MOMENTS: &'static [Moment];
+
+    /// Whose event it is.
+    fn order_id(&self) -> OrderId;
+
+    /// The personal data in it.
+    fn personal(&self) -> Option<&Personal> {
+        None
+    }
+
+    /// What else it tells; `at` is when it happened.
+    fn tell(&self, facts: &mut Facts, at: Timestamp);
+}
+
+/// One line for each event: its bit, the status and the moments that it marks, where its personal data stands, and what else it tells.
+macro_rules! told {
+    ($($bit:literal $event:ident $($status:ident)? [$($moment:ident)*] $(@sealed $sealed:expr,)? $tell:expr;)*) => {
+        $(
+            impl Told for $event {
+                const BIT: u32 = $bit;
+                const STATUS: Option<Status> = [$(Some(Status::$status),)? None][0];
+                const MOMENTS: &'static [Moment] = &[$(Moment::$moment),*];
+
+                fn order_id(&self) -> OrderId {
+                    self.order_id
+                }
+
+                $(fn personal(&self) -> Option<&Personal> {
+                    let sealed: fn(&Self) -> Option<&Personal> = $sealed;
+                    sealed(self)
+                })?
+
+                fn tell(&self, facts: &mut Facts, at: Timestamp) {
+                    let tell: fn(&Self, &mut Facts, Timestamp) = $tell;
+                    tell(self, facts, at);
+                }
+            }
+        )*
+
+        /// Reads an event of an order; none: it is of no order.
+        pub(crate) fn read(message: &Message, codec: &Codec) -> Option<Result<Work<Input>, Unreadable>> {
+            match message.event_type()? {
+                $($event::TYPE => Some(record::heard::<$event>(message, codec)),)*
+                _ => None,
+            }
+        }
+
+        #[cfg(test)]
+        const BITS: &[(&str, u32)] = &[$(($event::NAME, $bit)),*];
+    };
+}
+
+told! {
+    0 OrderAccepted Accepted [Accepted] @sealed |event| Some(&event.personal), |event, facts, _| {
+        placed(facts, &event.source, &event.reference, Some(event.customer_id.as_str()));
+        (facts.currency, facts.total) = (Some(event.currency.to_string()), Some(event.total));
+        facts.lines = json(&event.lines);
+    };
+    1 OrderRejected Rejected [Ended] @sealed |event| event.personal.as_ref(), |event, facts, _| {
+        placed(facts, &event.source, &event.reference, event.customer_id.as_ref().map(|id| id.as_str()));
+        facts.faults = json(&event.faults);
+    };
+    2 OrderCancellationRequested Cancelling [CancelAsked Undo] |event, facts, _| facts.because(5, &event.reason);
+    3 OrderCompleted Completed [Ended] |event, facts, _| {
+        facts.cancellation = Some(event.cancellation.to_string());
+        ended(facts, event.charged, &event.shipped, &event.unshipped, event.reason.as_ref());
+    };
+    4 OrderCancelled Cancelled [Ended] |event, facts, _| {
+        ended(facts, event.charged, &event.shipped, &event.unshipped, Some(&event.reason));
+    };
+    5 OrderFailed Failed [Ended] |event, facts, _| {
+        ended(facts, event.charged, &event.shipped, &event.unshipped, Some(&event.reason));
+    };
+
+    6 StockReserved Reserved [Reserved] @sealed |event| Some(&event.personal), |_, _, _| {};
+    7 StockRejected Failing [Closed] |event, facts, _| facts.because(10, &event.reason);
+    8 ReservationExpired [] |_, _, _| {};
+    9 StockReallocated [] |_, _, _| {};
+    10 StockCommitted Shipping [Committed] |event, facts, at| {
+        if event.closed.is_some() {
+            facts.moments.tell(Moment::Closed, at);
+        }
+    };
+    11 StockReleased [] |event, facts, at| {
+        if event.closed.is_some() {
+            facts.moments.tell(Moment::Closed, at);
+        }
+        facts.because(50, &event.reason);
+    };
+
+    12 PaymentActionRequired ActionRequired [] |_, _, _| {};
+    13 PaymentAuthorized Authorized [Authorized] @sealed |event| Some(&event.personal), |event, facts, _| {
+        facts.authorized = Some(event.amount);
+    };
+    14 PaymentDeclined Failing [Undo] |event, facts, _| facts.because(20, &event.reason);
+    15 PaymentCaptured Captured [Captured] |event, facts, _| facts.captured = Some(event.amount);
+    16 PaymentCaptureFailed Failing [Undo] |event, facts, _| facts.because(20, &event.reason);
+    17 PaymentVoided Failing [Undo] |event, facts, _| {
+        facts.voided = Some(event.amount);
+        facts.because(40, &event.reason);
+    };
+    // Fulfillment cancels at most once, so there is at most one refund of an order.
+    18 PaymentRefunded [Undo] |event, facts, _| {
+        facts.refunded = Some(event.amount);
+        facts.because(40, &event.reason);
+    };
+    19 PaymentRefundFailed [] |event, facts, _| facts.because(45, &event.reason);
+    20 AuthorizationExpiring [] |_, _, _| {};
+
+    21 FraudCleared Cleared [Cleared] @sealed |event| Some(&event.personal), |_, _, _| {};
+    22 FraudRejected Failing [Undo] |event, facts, _| facts.because(20, &event.reason);
+    23 FraudReviewRequested InReview [Review] |_, _, _| {};
+
+    24 FulfillmentShortPicked [] |event, facts, at| {
+        let shipment = facts.shipments.entry(event.shipment_id).or_default();
+        shipment.warehouse = Some(event.warehouse.to_string());
+        (shipment.short, shipment.short_at) = (json(&event.short), Some(at));
+    };
+    25 FulfillmentConfirmed Confirmed [Confirmed] |event, facts, at| {
+        facts.shipments.extend(event.shipments.iter().map(|of| {
+            let warehouse = Some(of.warehouse.to_string());
+            (of.shipment_id, Shipment { warehouse, items: json(&of.items), confirmed_at: Some(at), ..Shipment::default() })
+        }));
+    };
+    26 FulfillmentRejected Failing [Undo] |event, facts, _| facts.because(20, &event.reason);
+    27 FulfillmentCancelled Failing [LetGo Undo] |event, facts, _| facts.because(30, &event.reason);
+    28 ShipmentDispatched Shipping [Dispatched] |event, facts, _| {
+        let shipment = facts.shipments.entry(event.shipment_id).or_default();
+        (shipment.warehouse, shipment.items) = (Some(event.warehouse.to_string()), json(&event.items));
+        (shipment.carrier, shipment.tracking) = (Some(event.carrier.clone()), event.tracking.clone());
+        shipment.dispatched_at = Some(record::in_range(event.dispatched_at));
+    };
+    29 ShipmentDelivered [] |event, facts, _| {
+        let shipment = facts.shipments.entry(event.shipment_id).or_default();
+        shipment.delivered_at = Some(record::in_range(event.delivered_at));
+    };
+
+    30 NotificationSent [] |_, _, _| {};
+    31 NotificationFailed [] |_, _, _| {};
+    32 OrderParked [] |_, _, _| {};
+    33 OrderUnparked [] |_, _, _| {};
+    34 OrderStuck [] |_, _, _| {};
+}
+
+fn placed(facts: &mut Facts, source: &str, reference: &str, customer_id: Option<&str>) {
+    facts.source = Some(source.to_owned());
+    facts.reference = Some(reference.to_owned());
+    facts.customer_id = customer_id.map(ToOwned::to_owned);
+}
+
+fn ended(
+    facts: &mut Facts,
+    charged: i64,
+    shipped: &[ShippedLine],
+    unshipped: &[UnshippedLine],
+    reason: Option<&Reason>,
+) {
+    facts.charged = Some(charged);
+    (facts.shipped, facts.unshipped) = (json(&shipped), json(&unshipped));
+    if let Some(reason) = reason {
+        facts.because(100, reason);
+    }
+}
+
+fn json(parts: &impl Serialize) -> Option<String> {
+    serde_json::to_string(parts).ok() // structs of text and numbers: it can't fail
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use events::{OrderPlaced, RelayAdvanced, StockLevelChanged};
+
+    use super::*;
+
+    #[test]
+    fn every_event_of_an_order_has_a_bit_of_its_own() {
+        let names: BTreeSet<&str> = BITS.iter().map(|(name, _)| *name).collect();
+        let of_no_order = [OrderPlaced::NAME, StockLevelChanged::NAME, RelayAdvanced::NAME];
+        let expected = events::catalogue().iter().map(|entry| entry.name).filter(|name| !of_no_order.contains(name));
+        assert_eq!(names, expected.collect());
+        let bits: BTreeSet<u32> = BITS.iter().map(|(_, bit)| *bit).collect();
+        assert_eq!(bits.len(), BITS.len());
+        assert!(bits.iter().all(|bit| *bit < 63), "seen is a bigint");
+    }
+}
