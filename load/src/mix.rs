@@ -66,7 +66,7 @@ pub static DEMO: &[Kind] = &[
     kind("charged, answer lost", 10, "tok_answer_lost_once", "", COMPLETED),
     kind("capture fails", 20, "tok_capture_fails", "", FAILED),
     Kind { twist: Twist::Cancel, ..kind("void fails once", 10, "tok_void_fails_once", "HOLD-", RACE) },
-    Kind { price: 90_000, ..kind("high amount", 25, "tok_approved", "", &["COMPLETED", "FAILED"]) },
+    Kind { twist: Twist::Abroad, price: 120_000, ..kind("suspicious", 25, "tok_approved", "", &["COMPLETED", "FAILED"]) },
     Kind { twist: Twist::Abroad, price: 45_000, ..kind("shipped abroad", 15, "tok_approved", "", &["COMPLETED", "FAILED"]) },
     Kind { twist: Twist::Cancel, ..kind("cancelled", 40, "tok_approved", "", RACE) },
     kind("short pick", 30, "tok_approved", "SHORT-", COMPLETED),

@@ -59,7 +59,7 @@ async fn an_order_is_placed_over_kafka_as_plain_json_as_cloud_event_and_as_avro(
     pipeline.stock("TEA", "a", 10).await;
     let body = Order::of(&[("TEA", 1, 450)]).body();
     let plain = body.to_string();
-    let event = json!({"specversion": "1.0", "id": "42", "source": "/shop", "type": "com.shop.order", "data": body}).to_string();
+    let event = json!({"specversion": "1.0", "id": "42", "source": "/shop", "type": "quadrille.order_placed.OrderPlaced", "data": body}).to_string();
     let stored = runtime::Registry::stored(&pipeline.database.pool).await.unwrap();
     let codec = runtime::Codec::new(&stored).unwrap();
     let placed: OrderPlaced = serde_json::from_value(body).unwrap();
@@ -142,8 +142,9 @@ async fn every_consumer_serves_its_probes_metrics_document_and_page() {
     let pipeline = Pipeline::start().await;
     for consumer in ["orders", "inventory", "payments", "fraud", "fulfillment", "notifications", "saga-tracker", "outbox-relay"] {
         for path in ["/livez", "/readyz", "/metrics", "/docs/", "/openapi.json"] {
-            let response = pipeline.http.get(pipeline.door(consumer, path)).send().await.unwrap();
-            assert_eq!(response.status().as_u16(), 200, "{consumer} {path}");
+            let url = pipeline.door(consumer, path);
+            let found = || async { pipeline.http.get(&url).send().await.is_ok_and(|response| response.status().is_success()) };
+            pipeline.until(found, &format!("{consumer} {path}")).await; // it may take a moment until it is ready
         }
     }
     let (status, problem) = pipeline.ask(reqwest::Method::GET, "orders", "/nowhere", None).await;

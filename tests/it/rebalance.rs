@@ -10,7 +10,7 @@ async fn place_many(pipeline: &Pipeline, orders: usize) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_and_a_third_instance_share_the_partitions_and_work_goes_on_when_one_goes() {
-    let pipeline = Pipeline::with(Setup { partitions: 6, ..Setup::default() }).await;
+    let pipeline = Pipeline::with(Setup { partitions: 6, settings: "[fraud]\nreview_at = 100000\nreject_at = 100000\n".into(), ..Setup::default() }).await;
     pipeline.stock("TEA", "a", 1_000).await;
     let second = pipeline.host(&["inventory"]).await;
     let third = pipeline.host(&["inventory"]).await;

@@ -8,7 +8,10 @@ use std::{
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 
-use crate::{consumers::Pipeline, project::Project};
+use crate::{
+    consumers::{Build, Pipeline},
+    project::Project,
+};
 
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -51,7 +54,7 @@ pub struct Options {
 /// When something can't be installed, built or started, or a consumer dies.
 pub fn run(project: &Project, options: &Options) -> Result<ExitCode> {
     let latency = format!("{}ms", options.payment_latency);
-    let mut pipeline = Pipeline::start(project, &[("QUADRILLE_PAYMENTS__SANDBOX__LATENCY", &latency)])?;
+    let mut pipeline = Pipeline::start(project, Build::Release, &[("QUADRILLE_PAYMENTS__SANDBOX__LATENCY", &latency)])?;
     let result = measure(project, &mut pipeline, options);
     let stopped = pipeline.stop();
     let right = result?;
@@ -63,7 +66,9 @@ fn measure(project: &Project, pipeline: &mut Pipeline<'_>, options: &Options) ->
     let mut load = pipeline.program("quadrille-load");
     match options.mode {
         Mode::Backlog => load.args(["backlog", "--orders", &options.orders.to_string()]),
-        Mode::OpenLoop => load.args(["open-loop", "--rate", &options.rate.to_string(), "--seconds", &options.seconds.to_string()]),
+        Mode::OpenLoop => {
+            load.args(["open-loop", "--rate", &options.rate.to_string(), "--seconds", &options.seconds.to_string()])
+        }
     };
     load.args(["--profile", &options.profile, "--revision", &revision(project)]).env("RUST_LOG", "warn");
     if let Some(json) = &options.json {

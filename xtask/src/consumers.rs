@@ -1,17 +1,19 @@
-//! The pipeline's own programs: built for release, started as children of xtask with the parts' addresses, watched, and stopped by a signal.
+//! The pipeline's own programs: built, started as children of xtask with the parts' addresses, watched, and stopped by a signal.
 
 use std::{
     collections::BTreeMap,
     env,
     ffi::OsString,
+    fs::File,
     net::TcpListener,
+    os::unix::process::CommandExt,
     path::PathBuf,
     process::{Child, Command, Stdio},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail};
@@ -19,8 +21,10 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::{
     install::{self, Need},
-    probe, process,
+    probe,
+    process::{self, Mark},
     project::Project,
+    stack::{HOST, Part},
     up::{self, Up},
 };
 
@@ -51,30 +55,29 @@ pub struct Pipeline<'p> {
     children: Vec<(&'static str, Child)>,
     programs: PathBuf,
     interrupted: Arc<AtomicBool>,
+    _only_one: File,
 }
 
 impl<'p> Pipeline<'p> {
     /// Installs, builds, starts the parts, brings tables, topics and schemas up to date, and starts every consumer with these settings.
     ///
     /// # Errors
-    /// When something can't be installed, built or started; what was started is stopped again.
-    pub fn start(project: &'p Project, settings: &[(&str, &str)]) -> Result<Self> {
+    /// When another pipeline of this clone runs, or something can't be installed, built or started; what was started is stopped again.
+    pub fn start(project: &'p Project, build: Build, settings: &[(&str, &str)]) -> Result<Self> {
         let interrupted = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM] {
             signal_hook::flag::register(signal, Arc::clone(&interrupted)).context("cannot listen for signals")?;
         }
-        install::ensure(&[Need::Build, Need::Java, Need::Postgres, Need::Tools])?;
-        let programs = build(project)?;
+        let only_one = only_one(project)?;
+        install::ensure(&[Need::Build, Need::Java, Need::Postgres])?;
+        let programs = build.run(project)?;
+        stop_leftovers(project)?;
         let up = up::all(project)?;
         let mut environment: BTreeMap<String, String> = up.addresses.clone().into_iter().collect();
         environment.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-        let mut ports = BTreeMap::new();
-        for (name, port) in CONSUMERS {
-            let port = free(port)?;
-            environment.insert(format!("QUADRILLE_{}__HTTP", name.to_uppercase().replace('-', "_")), format!("127.0.0.1:{port}"));
-            ports.insert(name, port);
-        }
-        let mut pipeline = Self { project, up, environment, ports, children: Vec::new(), programs, interrupted };
+        let (ports, children) = (BTreeMap::new(), Vec::new());
+        let mut pipeline =
+            Self { project, up, environment, ports, children, programs, interrupted, _only_one: only_one };
         if let Err(error) = pipeline.set_up() {
             let _ = pipeline.stop(); // the first error is the one that counts
             return Err(error);
@@ -85,22 +88,53 @@ impl<'p> Pipeline<'p> {
     fn set_up(&mut self) -> Result<()> {
         for arguments in [["migrate"].as_slice(), &["topics", "apply"]] {
             println!("quadrille {}", arguments.join(" "));
-            let status = self.program("quadrille").args(arguments).stdout(Stdio::null()).status().context("cannot run quadrille")?;
-            if !status.success() {
-                bail!("quadrille {} failed: its error stands above", arguments.join(" "));
+            let mut command = self.program("quadrille");
+            let output = command.args(arguments).stdout(Stdio::null()).output().context("cannot run quadrille")?;
+            if !output.status.success() {
+                let said = String::from_utf8_lossy(&output.stderr);
+                bail!("`quadrille {}` failed ({}):\n{}", arguments.join(" "), output.status, said.trim_end());
             }
         }
+        for (name, port) in CONSUMERS {
+            let port = free(name, port)?;
+            let setting = format!("QUADRILLE_{}__HTTP", name.to_uppercase().replace('-', "_"));
+            self.environment.insert(setting, format!("{HOST}:{port}"));
+            self.ports.insert(name, port);
+        }
+        let (payments, begun) = (self.ports["payments"], Instant::now());
+        self.environment.insert("QUADRILLE_PAYMENTS__SANDBOX__PUBLIC_URL".into(), format!("http://{HOST}:{payments}"));
         for (name, _) in CONSUMERS {
-            let log = self.project.new_log(name)?;
-            let child = self.program(&format!("quadrille-{name}")).stdout(Stdio::null()).stderr(log).spawn();
-            self.children.push((name, child.with_context(|| format!("cannot start {name}"))?));
+            self.start_one(name)?;
         }
         for (name, child) in &self.children {
             let port = self.ports[name];
             process::wait_ready(name, child.id(), PATIENCE, &self.project.log(name), || probe::http(port, "/readyz"))?;
         }
-        println!("8 consumers are ready");
+        println!("{} consumers: ready after {:.1} s", CONSUMERS.len(), begun.elapsed().as_secs_f32());
         Ok(())
+    }
+
+    fn start_one(&mut self, name: &'static str) -> Result<()> {
+        let log = self.project.new_log(name)?;
+        let errors = log.try_clone().context("cannot use the log twice")?;
+        let mut command = self.program(&format!("quadrille-{name}"));
+        // A mark to be found by; a group of its own, so that the terminal's Ctrl-C comes to xtask alone, which stops them in order.
+        command.arg(Mark::new(self.project, name).parameter()).stdout(log).stderr(errors).process_group(0);
+        let child = command.spawn().with_context(|| format!("cannot start {name}"))?;
+        self.children.push((name, child));
+        Ok(())
+    }
+
+    /// The processes of the pipeline by name, those of the parts included as far as they are ours.
+    ///
+    /// # Errors
+    /// When `/proc` can't be read.
+    pub fn processes(&self) -> Result<Vec<(&'static str, u32)>> {
+        let mut all: Vec<_> = self.children.iter().map(|(name, child)| (*name, child.id())).collect();
+        for part in Part::ALL {
+            all.extend(Mark::new(self.project, part.name()).find()?.map(|pid| (part.name(), pid)));
+        }
+        Ok(all)
     }
 
     /// One of our programs, with the pipeline's environment.
@@ -148,31 +182,25 @@ impl<'p> Pipeline<'p> {
         for (name, child) in &mut self.children {
             if let Some(status) = child.try_wait()? {
                 let log = self.project.log(name);
-                let text = std::fs::read_to_string(&log).unwrap_or_default();
-                let tail: Vec<&str> = text.lines().rev().take(8).collect();
-                let tail: Vec<&str> = tail.into_iter().rev().collect();
-                bail!("{name} has ended ({status}); the end of {}:\n{}", log.display(), tail.join("\n"));
+                bail!("{name} has ended ({status}); the end of its log {}:\n{}", log.display(), process::tail(&log));
             }
         }
         Ok(())
     }
 
-    /// Stops the consumers, each finishing what it has in work, and then the parts that were started for them.
+    /// Stops the consumers, each finishing what it has in work, and then the parts if they were started for them.
     ///
     /// # Errors
     /// When a process does not end.
     pub fn stop(&mut self) -> Result<()> {
         for (_, child) in &self.children {
-            process::signal(child.id(), "TERM")?;
+            process::signal(child.id(), "TERM")?; // all at once: each then takes its time beside the others
         }
-        let limit = std::time::Instant::now() + PATIENCE;
-        for (name, mut child) in self.children.drain(..) {
-            while child.try_wait()?.is_none() {
-                if std::time::Instant::now() > limit {
-                    println!("  {name} does not stop: killing it");
-                    child.kill()?;
-                }
-                std::thread::sleep(Duration::from_millis(20)); // between two looks
+        for (_, mut child) in self.children.drain(..) {
+            let waited = process::until(PATIENCE, || child.try_wait().is_ok_and(|ended| ended.is_some()));
+            if !waited {
+                process::stop(child.id(), "KILL", PATIENCE)?;
+                child.wait().context("cannot wait for a consumer")?;
             }
         }
         if !self.up.started.is_empty() {
@@ -182,24 +210,68 @@ impl<'p> Pipeline<'p> {
     }
 }
 
-/// Builds every program for release, and answers where they are.
-fn build(project: &Project) -> Result<PathBuf> {
-    let program = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
-    let mut command = Command::new(program);
-    command.args(["build", "--release", "--workspace", "--bins", "--exclude", "xtask"]).current_dir(project.root());
-    if !command.status().context("cannot run cargo")?.success() {
-        bail!("the build failed: cargo's error stands above");
+/// Stops consumers of this clone whose xtask is gone: it was killed, and could not stop them.
+///
+/// # Errors
+/// When one does not end.
+pub fn stop_leftovers(project: &Project) -> Result<()> {
+    for (name, _) in CONSUMERS {
+        let mark = Mark::new(project, name);
+        while let Some(pid) = mark.find()? {
+            println!("{name}: process {pid} is left from before: stopping it");
+            process::stop(pid, "TERM", PATIENCE)?;
+        }
     }
-    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| project.root().join("target"), PathBuf::from);
-    Ok(target.join("release"))
+    Ok(())
+}
+
+/// The lock of the one pipeline that a clone may run: two would share their groups' partitions, under different settings.
+fn only_one(project: &Project) -> Result<File> {
+    let path = project.folder().join("pipeline.lock");
+    let file = File::create(&path).with_context(|| format!("cannot create {}", path.display()))?;
+    if file.try_lock().is_err() {
+        bail!("another `cargo xtask demo` or `bench` of this clone runs: end it first (Ctrl-C)");
+    }
+    Ok(file)
+}
+
+/// How the programs are built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Build {
+    /// Slowly, to run fast.
+    Release,
+    /// Fast: for work on the project itself.
+    Dev,
+}
+
+impl Build {
+    /// Builds every program, and answers where they are.
+    fn run(self, project: &Project) -> Result<PathBuf> {
+        let program = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
+        let mut command = Command::new(program);
+        command.args(["build", "--workspace", "--bins", "--exclude", "xtask"]).current_dir(project.root());
+        let folder = match self {
+            Self::Release => {
+                println!("building for release: minutes the first time, seconds later");
+                command.arg("--release");
+                "release"
+            }
+            Self::Dev => "debug",
+        };
+        if !command.status().context("cannot run cargo")?.success() {
+            bail!("the build failed: cargo's error stands above");
+        }
+        let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| project.root().join("target"), PathBuf::from);
+        Ok(target.join(folder))
+    }
 }
 
 /// This port, or a free one if something else listens there.
-fn free(port: u16) -> Result<u16> {
-    if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+fn free(name: &str, port: u16) -> Result<u16> {
+    if TcpListener::bind((HOST, port)).is_ok() {
         return Ok(port);
     }
-    let other = TcpListener::bind(("127.0.0.1", 0)).context("no free port")?.local_addr()?.port();
-    println!("  port {port} is taken: {other} is used instead");
+    let other = TcpListener::bind((HOST, 0)).context("no free port")?.local_addr()?.port();
+    println!("{name}: port {port} is taken by another program; taking {other}");
     Ok(other)
 }

@@ -4,7 +4,10 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use crate::{consumers::Pipeline, project::Project};
+use crate::{
+    consumers::{Build, Pipeline},
+    project::Project,
+};
 
 /// Deadlines short enough to watch: a day of a shop in a minute.
 const SETTINGS: [(&str, &str); 8] = [
@@ -22,8 +25,8 @@ const SETTINGS: [(&str, &str); 8] = [
 ///
 /// # Errors
 /// When something can't be installed, built or started, or a consumer dies.
-pub fn run(project: &Project, orders: u64, exit: bool) -> Result<ExitCode> {
-    let mut pipeline = Pipeline::start(project, &SETTINGS)?;
+pub fn run(project: &Project, build: Build, orders: u64, exit: bool) -> Result<ExitCode> {
+    let mut pipeline = Pipeline::start(project, build, &SETTINGS)?;
     let result = show(project, &mut pipeline, orders, exit);
     let stopped = pipeline.stop();
     let right = result?;
@@ -36,7 +39,14 @@ fn show(project: &Project, pipeline: &mut Pipeline<'_>, orders: u64, exit: bool)
     let mut load = pipeline.program("quadrille-load");
     load.args(["demo", "--orders", &orders.to_string()]).env("RUST_LOG", "warn");
     let right = pipeline.run(load)?;
-    println!("{}", if right { "every order ended as it should, and every invariant holds" } else { "something is WRONG: see above" });
+    println!(
+        "{}",
+        if right {
+            "every order ended as it should, and every invariant holds"
+        } else {
+            "something is WRONG: see above"
+        }
+    );
     if exit {
         return Ok(right);
     }
@@ -46,7 +56,10 @@ fn show(project: &Project, pipeline: &mut Pipeline<'_>, orders: u64, exit: bool)
     }
     println!("  orders         http://127.0.0.1:{}/orders", pipeline.ports["saga-tracker"]);
     println!("  metrics        http://127.0.0.1:{}/metrics, and so on each port", pipeline.ports["orders"]);
-    println!("  Kafka          {}; bin/kafka-console-consumer --topic orders --from-beginning", pipeline.environment["KAFKA_BOOTSTRAP_SERVERS"]);
+    println!(
+        "  Kafka          {}; bin/kafka-console-consumer --topic orders --from-beginning",
+        pipeline.environment["KAFKA_BOOTSTRAP_SERVERS"]
+    );
     println!("  logs           {}", project.folder().join("logs").display());
     println!("Ctrl-C ends it.");
     pipeline.wait()?;

@@ -5,7 +5,9 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use xtask::{
-    bench, demo,
+    bench,
+    consumers::Build,
+    demo,
     install::{self, Need},
     project::Project,
     stack::Part,
@@ -49,6 +51,9 @@ enum Command {
         /// End by itself; with a non-zero code if an order ended otherwise than it should, or an invariant does not hold.
         #[arg(long)]
         exit: bool,
+        /// Build without optimization: for work on the project itself.
+        #[arg(long, hide = true)]
+        dev: bool,
     },
     /// Measure the whole pipeline in release builds.
     Bench(bench::Options),
@@ -80,7 +85,10 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Up { only } => up::up(&project, &Part::with_needed(&only)).map(drop)?,
         Command::Down { wipe } => up::down(&project, wipe)?,
         Command::Status => return Ok(if up::status(&project)? { ExitCode::SUCCESS } else { ExitCode::FAILURE }),
-        Command::Demo { orders, exit } => return demo::run(&project, orders, exit),
+        Command::Demo { orders, exit, dev } => {
+            let build = if dev { Build::Dev } else { Build::Release };
+            return demo::run(&project, build, orders, exit);
+        }
         Command::Bench(options) => return bench::run(&project, &options),
         Command::Test { keep, arguments } => return test::run(&project, keep, &arguments),
     }

@@ -184,7 +184,7 @@ pub fn wait_ready(name: &str, pid: u32, limit: Duration, log: &Path, is_ready: i
 }
 
 /// The last 20 lines of a log.
-fn tail(log: &Path) -> String {
+pub fn tail(log: &Path) -> String {
     let read = || -> std::io::Result<String> {
         let mut file = File::open(log)?;
         let length = file.metadata()?.len();

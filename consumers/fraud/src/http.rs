@@ -116,7 +116,7 @@ struct Decided {
     order_id: OrderId,
     /// Where it stands now.
     state: State,
-    /// A read model that has seen this position of the outbox has seen the decision.
+    /// Position in the outbox: a read model that has seen it has seen the decision.
     #[serde(skip_serializing_if = "Option::is_none")]
     position: Option<String>,
 }
@@ -194,7 +194,7 @@ async fn rule(
     let done = doors.door.submit(Work { cause, input: Input::Ruled { order_id, ruling, by, note } }).await?;
     match done.reply {
         Reply::Done(state) => {
-            let position = done.position.map(|position| position.to_string());
+            let position = done.position.map(|position| format!("{position:020}"));
             Ok(Json(Decided { order_id, state, position }))
         }
         Reply::Already(state, decided_by) => Err(over(state, decided_by)),

@@ -169,7 +169,10 @@ impl Consumer for Notifications {
             ShipmentDispatched::TYPE => told::<ShipmentDispatched>(message, codec, |event| event.order_id)?,
             ShipmentDelivered::TYPE => told::<ShipmentDelivered>(message, codec, |event| event.order_id)?,
             other => {
-                return Err(Unreadable(format!("notifications does not hear {other:?}, got it at {}", message.place())));
+                return Err(Unreadable(format!(
+                    "notifications does not hear {other:?}, got it at {}",
+                    message.place()
+                )));
             }
         };
         let news = Waiting { event_id: EventId(cause.id), event_type: event_type.to_owned(), occasion };

@@ -42,6 +42,9 @@ pub(crate) async fn bury(
 ) -> Result<Vec<Outgoing>, Failure> {
     let mut rows = Vec::new();
     for burial in burials {
+        if burial.message.is_some_and(|message| message.topic == TOPIC) {
+            continue; // it is a dead letter: another one of it would be heard, and die, for ever
+        }
         if let Some(message) = burial.message
             && !guard(db, schema, message, &burial.death, now).await?
         {

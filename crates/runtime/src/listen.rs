@@ -307,7 +307,9 @@ impl<C: Consumer> Listener<C> {
 
     /// Decodes; an unknown schema id is looked up first. A panic of the decoder is the record's fault alone.
     fn hear(&self, message: &Message) -> Result<crate::consumer::Work<C::Input>, Unreadable> {
-        if let Err(CodecError::AskRegistry(id)) = self.engine.codec.name(message.payload.as_deref())
+        // A dead letter is heard as bytes: what they were is not asked.
+        if message.topic != crate::dead_letter::TOPIC
+            && let Err(CodecError::AskRegistry(id)) = self.engine.codec.name(message.payload.as_deref())
             && message.payload.as_deref().is_some_and(|value| value.first() == Some(&0))
         {
             self.tokio

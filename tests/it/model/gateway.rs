@@ -29,6 +29,8 @@ pub struct Entry {
 pub struct Book {
     pub entries: BTreeMap<OrderId, Entry>,
     answers: BTreeMap<String, Outcome>,
+    /// How pending refunds end, by idempotency key: a look-up finds it, whatever became of the message.
+    settled: BTreeMap<String, Outcome>,
     messages: u64,
 }
 
@@ -38,6 +40,12 @@ pub type Shared = Rc<RefCell<Book>>;
 pub fn answer(book: &Shared, call: Call, random: &mut Random, now: Timestamp) -> Vec<Work<Input>> {
     let mut book = book.borrow_mut();
     let request = &call.request;
+    if call.ask == Ask::LookUp
+        && let Some(settled) = book.settled.get(&request.key)
+        && random.chance(60)
+    {
+        return vec![call.answered(settled.clone())];
+    }
     if let Some(known) = book.answers.get(&request.key) {
         return if random.chance(10) { Vec::new() } else { vec![call.answered(known.clone())] };
     }
@@ -147,6 +155,12 @@ fn refund(book: &mut Book, request: &Request, random: &mut Random, told: &mut Ve
         let status = if succeeds { RefundStatus::Succeeded } else { RefundStatus::Failed { detail: "account closed".into() } };
         let input = Input::RefundTold(RefundTold { message_id: message_id.clone(), refund_id: refund_id.clone(), status });
         told.push(Work { cause: Cause::door("payments", &message_id), input });
+        let settled = if succeeds {
+            Outcome::Refunded { refund_id: refund_id.clone(), money: request.money }
+        } else {
+            Outcome::RefundFailed { refund_id: Some(refund_id.clone()), detail: "account closed".into() }
+        };
+        book.settled.insert(request.key.clone(), settled);
         return Outcome::RefundPending { refund_id, money: request.money };
     }
     if succeeds {

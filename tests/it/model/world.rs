@@ -388,7 +388,13 @@ impl World {
         let mut text = String::new();
         for message in &self.said {
             let key = String::from_utf8_lossy(message.key.as_deref().unwrap_or_default()).into_owned();
-            let _ = writeln!(text, "{key} {} because of {}", message.event_type().unwrap_or_default(), message.headers.text("ce_causationid").unwrap_or_default());
+            let order = self.placed.iter().position(|order| order.to_string() == key);
+            let key = order.map_or(key, |order| format!("order {order}"));
+            let _ = writeln!(text, "{key} {}", message.event_type().unwrap_or_default());
+        }
+        for (number, order) in self.placed.iter().enumerate().filter(|(_, order)| self.ends(**order) == 0) {
+            let (payment, parcels) = (self.payments.state.payment(*order), self.fulfillment.state.order(*order));
+            let _ = writeln!(text, "order {number} has not ended\n  {payment:?}\n  {parcels:?}\n  {:?}", self.inventory.state.order(*order));
         }
         text
     }

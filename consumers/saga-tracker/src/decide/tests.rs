@@ -1,8 +1,9 @@
 //! The fold: any order and any repetition end in the same world; and what the events of an order's way make of its row.
 
-mod sample;
+pub(crate) mod sample;
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use events::{OrderId, Timestamp};
 use proptest::prelude::*;
@@ -23,7 +24,7 @@ fn rows(world: &World) -> Row {
     (world.orders.clone(), world.levels.clone(), world.events.iter().map(kept).collect())
 }
 
-fn folded(inputs: &[Input]) -> World {
+pub(crate) fn folded(inputs: &[Input]) -> World {
     let mut world = World::default();
     inputs.iter().for_each(|input| fold(&mut world, input));
     world
@@ -35,10 +36,10 @@ fn heard(names: &[Sample]) -> Facts {
 }
 
 /// Every event there is, of two orders.
-fn everything() -> Vec<Input> {
+pub(crate) static EVERYTHING: LazyLock<Vec<Input>> = LazyLock::new(|| {
     let numbered = |number| samples().into_iter().zip(1..).map(move |(sample, seq)| work(&sample, number, seq).input);
     numbered(1).chain(numbered(2)).collect()
-}
+});
 
 fn status_after(names: &[&str]) -> Status {
     let named = |name: &&str| samples().into_iter().find(|sample| sample.name == *name).unwrap();
@@ -48,17 +49,17 @@ fn status_after(names: &[&str]) -> Status {
 proptest! {
     #[test]
     fn any_order_and_any_repetition_of_events_end_in_the_same_rows(
-        shuffled in Just((0..everything().len()).collect::<Vec<_>>()).prop_shuffle(),
-        again in proptest::collection::vec((0..everything().len(), 0..200_usize), 0..60),
+        shuffled in Just((0..EVERYTHING.len()).collect::<Vec<_>>()).prop_shuffle(),
+        again in proptest::collection::vec((0..EVERYTHING.len(), 0..200_usize), 0..60),
         cut in 0..70_usize,
     ) {
-        let inputs = everything();
+        let inputs = &*EVERYTHING;
         let mut order = shuffled;
         for (index, at) in again {
             order.insert(at % (order.len() + 1), index);
         }
         let told: Vec<Input> = order.iter().map(|index| inputs[*index].clone()).collect();
-        prop_assert_eq!(rows(&folded(&told)), rows(&folded(&inputs)));
+        prop_assert_eq!(rows(&folded(&told)), rows(&folded(inputs)));
 
         // And in batches, each collapsed by itself and then merged, as the database does it.
         let (first, second) = told.split_at(cut.min(told.len()));
@@ -66,7 +67,7 @@ proptest! {
         for (order_id, facts) in folded(second).orders {
             merged.entry(order_id).or_default().merge(&facts);
         }
-        prop_assert_eq!(merged, folded(&inputs).orders);
+        prop_assert_eq!(merged, folded(inputs).orders);
     }
 }
 

@@ -12,7 +12,7 @@ const PERSONAL: &str = "personal";
 ///
 /// # Errors
 /// When it is no record.
-pub(super) fn without_personal(event: &impl Serialize) -> Result<String, serde_json::Error> {
+pub(crate) fn without_personal(event: &impl Serialize) -> Result<String, serde_json::Error> {
     let mut text = Vec::with_capacity(512);
     event.serialize(Record(&mut serde_json::Serializer::new(&mut text)))?;
     String::from_utf8(text).map_err(serde_json::Error::custom)

@@ -25,7 +25,6 @@ pub(crate) enum Job {
 
 /// What came of a job.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "nearly all are outcomes")]
 pub(crate) enum Done {
     Outcome(Outcome),
     Acted(Acted),

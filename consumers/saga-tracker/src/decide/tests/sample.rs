@@ -1,5 +1,7 @@
 //! One event of each type, as it comes from Kafka.
 
+use std::sync::LazyLock;
+
 use events::{Event, OrderId};
 use runtime::{Codec, Consumer as _, Headers, Message, Work};
 use serde::de::DeserializeOwned;
@@ -7,6 +9,8 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{Input, SagaTracker};
+
+static CODEC: LazyLock<Codec> = LazyLock::new(|| Codec::of_catalogue().unwrap());
 
 /// When the orders were placed, in milliseconds.
 pub const BEGAN: i64 = 1_790_000_000_000;
@@ -62,9 +66,13 @@ fn payload(sample: &Sample, order_id: OrderId, codec: &Codec) -> Vec<u8> {
 
 /// The sample as it is heard, as an event of this order at this place in the outbox.
 pub fn work(sample: &Sample, number: u128, seq: i64) -> Work<Input> {
-    let codec = Codec::of_catalogue().unwrap();
+    SagaTracker.hear(&record(sample, number, seq), &CODEC).unwrap()
+}
+
+/// The sample as a record.
+pub fn record(sample: &Sample, number: u128, seq: i64) -> Message {
     let entry = events::entry_of(sample.name).unwrap();
-    let mut message = message(entry.topic, own_key(number), Some(payload(sample, order(number), &codec)));
+    let mut message = message(entry.topic, own_key(number), Some(payload(sample, order(number), &CODEC)));
     message.offset = seq;
     for (name, value) in [
         ("ce_id", Uuid::from_u128(number << 64 | seq as u128).to_string()),
@@ -75,7 +83,7 @@ pub fn work(sample: &Sample, number: u128, seq: i64) -> Work<Input> {
     ] {
         message.headers.push(name, &value);
     }
-    SagaTracker.hear(&message, &codec).unwrap()
+    message
 }
 
 /// One event of each type.
