@@ -7,7 +7,8 @@ use anyhow::bail;
 use runtime::{Consumer, Host};
 
 /// All consumers, the relay last.
-const ALL: [&str; 8] = ["orders", "inventory", "payments", "fraud", "fulfillment", "notifications", "saga-tracker", "outbox-relay"];
+const ALL: [&str; 8] =
+    ["orders", "inventory", "payments", "fraud", "fulfillment", "notifications", "saga-tracker", "outbox-relay"];
 
 /// Hosts these consumers until told to stop.
 pub fn run(consumers: Vec<String>) -> ExitCode {

@@ -51,7 +51,8 @@ pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
     let http = reqwest::Client::new();
     for (part, rows) in rows.chunks(PART).enumerate() {
         let response = http.post(format!("{}/stock/load", url.trim_end_matches('/'))).json(rows).send().await;
-        let response = response.with_context(|| format!("inventory does not answer at {url}: start it, or say --inventory"))?;
+        let response =
+            response.with_context(|| format!("inventory does not answer at {url}: start it, or say --inventory"))?;
         let status = response.status();
         if !status.is_success() {
             let body = response.text().await.unwrap_or_default();
@@ -64,13 +65,17 @@ pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
 
 fn configured() -> anyhow::Result<String> {
     let settings: ConsumerSettings = Settings::from_env()?.section("inventory")?;
-    let address = settings.http.or_else(|| runtime::default_address("inventory")).context("inventory has no address")?;
+    let address =
+        settings.http.or_else(|| runtime::default_address("inventory")).context("inventory has no address")?;
     Ok(format!("http://{address}"))
 }
 
 fn read(file: &Path) -> anyhow::Result<Vec<Row>> {
     let shown = file.display();
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_path(file).with_context(|| shown.to_string())?;
+    let mut reader =
+        csv::ReaderBuilder::new().trim(csv::Trim::All).from_path(file).with_context(|| shown.to_string())?;
     let rows: Result<Vec<Row>, csv::Error> = reader.deserialize().collect();
-    rows.with_context(|| format!("{shown}: expected the columns sku, warehouse, on_hand and optionally aisle, bin, priority"))
+    rows.with_context(|| {
+        format!("{shown}: expected the columns sku, warehouse, on_hand and optionally aisle, bin, priority")
+    })
 }

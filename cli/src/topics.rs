@@ -61,7 +61,8 @@ fn unknown_profile(profile: &str) -> String {
 pub fn problems(choreography: &Choreography) -> Vec<Problem> {
     let catalogue = events::catalogue();
     let (hears, says) = (crate::run::hears(), crate::run::says());
-    let borrowed = |list: &[(&'static str, Vec<&'static str>)]| -> Vec<(&'static str, Vec<&'static str>)> { list.to_vec() };
+    let borrowed =
+        |list: &[(&'static str, Vec<&'static str>)]| -> Vec<(&'static str, Vec<&'static str>)> { list.to_vec() };
     let (hears, says) = (borrowed(&hears), borrowed(&says));
     let hears: Vec<(&str, &[&str])> = hears.iter().map(|(name, types)| (*name, types.as_slice())).collect();
     let says: Vec<(&str, &[&str])> = says.iter().map(|(name, types)| (*name, types.as_slice())).collect();
@@ -84,7 +85,10 @@ fn check(file: Option<PathBuf>) -> anyhow::Result<ExitCode> {
     }
     if problems.is_empty() {
         let topics = choreography.topics.iter().count();
-        println!("topics.yaml, {} schemas and the code of all consumers agree ({topics} topics)", events::catalogue().len());
+        println!(
+            "topics.yaml, {} schemas and the code of all consumers agree ({topics} topics)",
+            events::catalogue().len()
+        );
         return Ok(ExitCode::SUCCESS);
     }
     println!("{} problems", problems.len());
@@ -111,7 +115,9 @@ async fn apply(profile: &str) -> anyhow::Result<ExitCode> {
         println!("schema {subject}: id {id}");
     }
     // Kafka spreads the news of new topics in the background: wait until they can be written.
-    tokio::time::timeout(Duration::from_secs(30), runtime::topics::ready(&common.kafka, &wanted)).await.context("new topics have no leader")??;
+    tokio::time::timeout(Duration::from_secs(30), runtime::topics::ready(&common.kafka, &wanted))
+        .await
+        .context("new topics have no leader")??;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -8,10 +8,11 @@ pub mod mix;
 mod people;
 mod place;
 pub mod processes;
+pub mod relay;
 pub mod report;
 pub mod runs;
 mod watch;
 
 pub use addresses::Pipeline;
 pub use place::{Placer, Producer};
-pub use watch::{Call, End, Seen, Watch};
+pub use watch::{Asks, Call, End, Seen, Watch};

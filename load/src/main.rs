@@ -1,19 +1,32 @@
 //! `quadrille-load`: places orders on a running pipeline, measures, and checks the books. `cargo xtask demo` and `cargo xtask bench` run it.
 
-use std::path::PathBuf;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use load::mix::{DEMO, MIXED, Mix};
+use load::processes::Process;
 use load::runs::{Outcome, Run};
-use load::{Pipeline, invariants, report};
+use load::{Pipeline, invariants, relay, report};
+use serde_json::Value;
+
+/// For how long nothing may end until a run gives up.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How long the pipeline may take to come to rest after the last order has ended.
+const REST: Duration = Duration::from_secs(30);
+/// Faults that are shown one by one.
+const SHOWN: usize = 20;
 
 /// Places orders on the pipeline that the environment names.
 #[derive(Parser)]
 #[command(name = "quadrille-load", version)]
 struct Arguments {
+    /// A process whose CPU time and memory are measured, as NAME=PID; several times.
+    #[arg(long, global = true)]
+    process: Vec<Process>,
     #[command(subcommand)]
     command: Command,
 }
@@ -26,13 +39,20 @@ enum Command {
         #[arg(long, default_value_t = 1_000)]
         orders: u64,
     },
+    /// Measures, and checks the books: a fast wrong run fails.
+    #[command(subcommand)]
+    Bench(Bench),
+}
+
+#[derive(Subcommand)]
+enum Bench {
     /// Orders placed over Kafka as fast as it takes them: orders a second from the first placed to the last ended.
     Backlog {
         /// How many orders.
         #[arg(long, default_value_t = 30_000)]
         orders: u64,
         #[command(flatten)]
-        common: Common,
+        options: Options,
     },
     /// Orders on a fixed schedule that waits for no answer: latency from when each was due to when it completed.
     OpenLoop {
@@ -43,29 +63,46 @@ enum Command {
         #[arg(long, default_value_t = 30)]
         seconds: u64,
         #[command(flatten)]
-        common: Common,
+        options: Options,
+    },
+    /// The relay alone, on an outbox and a topic of its own: a backlog of rows, or rows on a fixed schedule.
+    Relay {
+        /// Rows of a backlog.
+        #[arg(long, default_value_t = 300_000)]
+        events: u64,
+        /// Rows a second, on a schedule; without it: a backlog.
+        #[arg(long)]
+        rate: Option<u64>,
+        /// For how long.
+        #[arg(long, default_value_t = 20)]
+        seconds: u64,
+        #[command(flatten)]
+        options: Options,
     },
 }
 
 #[derive(Args, Clone)]
-struct Common {
-    /// Which orders.
+struct Options {
+    /// Which orders; no matter for the relay alone.
     #[arg(long, value_enum, default_value_t = Profile::Mixed)]
     profile: Profile,
     /// Adds one JSON object for the run to this file, a line.
     #[arg(long)]
     json: Option<PathBuf>,
+    /// Prints ratios against the last run of the same mode and profile in such a file.
+    #[arg(long)]
+    compare: Option<PathBuf>,
     /// The revision that is measured, for the JSON.
     #[arg(long, default_value = "unknown")]
     revision: String,
     /// Places so many orders first that are not measured: the broker's JIT is cold after its start.
-    #[arg(long, default_value_t = 5_000)]
+    #[arg(long, default_value_t = 10_000)]
     warm_up: u64,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Profile {
-    /// Two lines each over 1,000 SKUs and 3 warehouses; some declined, abroad or cancelled.
+    /// Two lines each over 1,000 SKUs and 3 warehouses; some declined, fraudulent or cancelled.
     Mixed,
     /// The same over one SKU.
     Hot,
@@ -90,8 +127,9 @@ impl Profile {
 
 fn main() -> ExitCode {
     runtime::telemetry::log();
+    let arguments = Arguments::parse();
     let run = || -> anyhow::Result<bool> {
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(run(Arguments::parse().command))
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(run(arguments))
     };
     match run() {
         Ok(true) => ExitCode::SUCCESS,
@@ -103,60 +141,122 @@ fn main() -> ExitCode {
     }
 }
 
-async fn run(command: Command) -> anyhow::Result<bool> {
-    let pipeline = Pipeline::from_env().await?;
+async fn run(Arguments { process, command }: Arguments) -> anyhow::Result<bool> {
+    let load = Load { pipeline: Pipeline::from_env().await?, processes: process };
     match command {
-        Command::Demo { orders } => {
-            let mix = Mix { kinds: DEMO, skus: 40 };
-            let run = Run::prepare(pipeline.clone(), mix, orders, Duration::from_secs(90)).await?;
-            let outcome = run.both_ways().await?;
-            println!("{}\n{}", report::ends(&outcome), report::figures(&outcome));
-            conclude(&pipeline, &outcome).await
+        Command::Demo { orders } => load.demo(orders).await,
+        Command::Bench(Bench::Backlog { orders, options }) => {
+            load.warm_up(&options).await?;
+            let dead = load.dead_letters().await?;
+            let outcome = load.run(options.profile.mix(), orders).await?.backlog().await?;
+            load.measured("backlog", &options, &outcome, dead).await
         }
-        Command::Backlog { orders, common } => {
-            warm_up(&pipeline, &common).await?;
-            let run = Run::prepare(pipeline.clone(), common.profile.mix(), orders, Duration::from_secs(60)).await?;
-            let outcome = run.backlog().await?;
-            measured(&pipeline, "backlog", &common, &outcome).await
-        }
-        Command::OpenLoop { rate, seconds, common } => {
-            warm_up(&pipeline, &common).await?;
+        Command::Bench(Bench::OpenLoop { rate, seconds, options }) => {
+            load.warm_up(&options).await?;
+            let dead = load.dead_letters().await?;
             let orders = (rate * seconds as f64) as u64;
-            let run = Run::prepare(pipeline.clone(), common.profile.mix(), orders, Duration::from_secs(60)).await?;
-            let outcome = run.open_loop(rate).await?;
-            measured(&pipeline, "open-loop", &common, &outcome).await
+            let outcome = load.run(options.profile.mix(), orders).await?.open_loop(rate).await?;
+            load.measured("open-loop", &options, &outcome, dead).await
+        }
+        Command::Bench(Bench::Relay { events, rate, seconds, options }) => {
+            load.relay(events, rate, seconds, &options).await
         }
     }
 }
 
-async fn warm_up(pipeline: &Pipeline, common: &Common) -> anyhow::Result<()> {
-    if common.warm_up > 0 {
-        Run::prepare(pipeline.clone(), common.profile.mix(), common.warm_up, Duration::from_secs(60)).await?.backlog().await?;
+struct Load {
+    pipeline: Pipeline,
+    processes: Vec<Process>,
+}
+
+impl Load {
+    async fn run(&self, mix: Mix, orders: u64) -> anyhow::Result<Run> {
+        Run::prepare(&self.pipeline, mix, orders, PATIENCE, &self.processes).await
+    }
+
+    async fn dead_letters(&self) -> anyhow::Result<usize> {
+        Ok(invariants::dead_letters(&self.pipeline.pool).await?.len())
+    }
+
+    async fn demo(&self, orders: u64) -> anyhow::Result<bool> {
+        let dead = self.dead_letters().await?;
+        let outcome = self.run(Mix { kinds: DEMO, skus: 40 }, orders).await?.both_ways().await?;
+        println!("{}\n{}\n{}\n", report::ends(&outcome), report::figures(&outcome), report::most(&outcome));
+        self.conclude(&outcome, dead).await
+    }
+
+    async fn warm_up(&self, options: &Options) -> anyhow::Result<()> {
+        if options.warm_up > 0 {
+            println!("warming up with {} orders", options.warm_up);
+            self.run(options.profile.mix(), options.warm_up).await?.backlog().await?;
+        }
+        Ok(())
+    }
+
+    async fn relay(&self, events: u64, rate: Option<u64>, seconds: u64, options: &Options) -> anyhow::Result<bool> {
+        let bench = relay::Bench::prepare(self.pipeline.clone(), self.processes.clone()).await?;
+        let (mode, outcome) = match rate {
+            None => ("relay", bench.backlog(events).await),
+            Some(rate) => ("relay-open-loop", bench.open_loop(rate, seconds).await),
+        };
+        let (outcome, cleared) = (outcome, bench.clear().await);
+        let outcome = outcome?;
+        cleared?;
+        println!("{mode}: {}\n{}\n", report::figures(&outcome), report::usage(&outcome));
+        tell(&report::json(mode, "events", &options.revision, &outcome, true), options)?;
+        Ok(true)
+    }
+
+    async fn measured(&self, mode: &str, options: &Options, outcome: &Outcome, dead: usize) -> anyhow::Result<bool> {
+        let profile = options.profile.name();
+        println!("{mode}, {profile}: {}\n{}\n", report::figures(outcome), report::usage(outcome));
+        let right = self.conclude(outcome, dead).await?;
+        tell(&report::json(mode, profile, &options.revision, outcome, right), options)?;
+        Ok(right)
+    }
+
+    /// The invariants, and what is wrong besides; `dead` letters were there before.
+    async fn conclude(&self, outcome: &Outcome, dead: usize) -> anyhow::Result<bool> {
+        let invariants = invariants::settled(&self.pipeline.pool, REST).await?;
+        println!("{}", report::invariants(&invariants));
+        let letters = invariants::dead_letters(&self.pipeline.pool).await?;
+        let letters = letters.iter().skip(dead).map(|letter| format!("dead letter of {letter}"));
+        let wrong: Vec<String> = outcome.faults.iter().cloned().chain(letters).collect();
+        for fault in wrong.iter().take(SHOWN) {
+            println!("WRONG: {fault}");
+        }
+        if wrong.len() > SHOWN {
+            println!("WRONG: and {} more", wrong.len() - SHOWN);
+        }
+        Ok(wrong.is_empty() && invariants.iter().all(|invariant| invariant.holds))
+    }
+}
+
+/// Compares a result with an older one and writes it to its file, as the options ask.
+fn tell(result: &Value, options: &Options) -> anyhow::Result<()> {
+    if let Some(path) = &options.compare {
+        match older(path, result)? {
+            Some(old) => println!("{}", report::compare(&old, result)),
+            None => println!(
+                "{} has no run of {} {}: nothing to compare with",
+                path.display(),
+                result["mode"],
+                result["profile"]
+            ),
+        }
+    }
+    if let Some(path) = &options.json {
+        let file = std::fs::File::options().create(true).append(true).open(path);
+        writeln!(file.with_context(|| path.display().to_string())?, "{result}")?;
     }
     Ok(())
 }
 
-async fn measured(pipeline: &Pipeline, mode: &str, common: &Common, outcome: &Outcome) -> anyhow::Result<bool> {
-    println!("{mode}, {}\n{}\n{}", common.profile.name(), report::figures(outcome), report::usage(outcome));
-    let right = conclude(pipeline, outcome).await?;
-    if let Some(path) = &common.json {
-        use std::io::Write as _;
-        let line = report::json(mode, common.profile.name(), &common.revision, outcome, right);
-        let mut file = std::fs::File::options().create(true).append(true).open(path).with_context(|| path.display().to_string())?;
-        writeln!(file, "{line}")?;
-    }
-    Ok(right)
-}
-
-/// The invariants and what is wrong; a fast wrong run fails.
-async fn conclude(pipeline: &Pipeline, outcome: &Outcome) -> anyhow::Result<bool> {
-    let invariants = invariants::check(&pipeline.pool).await?;
-    println!("{}", report::invariants(&invariants));
-    for fault in outcome.faults.iter().take(20) {
-        println!("WRONG: {fault}");
-    }
-    if outcome.faults.len() > 20 {
-        println!("WRONG: and {} more", outcome.faults.len() - 20);
-    }
-    Ok(outcome.faults.is_empty() && invariants.iter().all(|invariant| invariant.holds))
+/// The last run in the file that measured the same.
+fn older(path: &Path, new: &Value) -> anyhow::Result<Option<Value>> {
+    let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    let runs: Result<Vec<Value>, _> = text.lines().filter(|line| !line.is_empty()).map(serde_json::from_str).collect();
+    let runs = runs.with_context(|| format!("{}: expected one JSON object on each line", path.display()))?;
+    let same = |old: &Value| old["mode"] == new["mode"] && old["profile"] == new["profile"];
+    Ok(runs.into_iter().rev().find(same))
 }

@@ -5,39 +5,62 @@ use std::sync::mpsc::Receiver;
 use serde_json::{Value, json};
 
 use crate::addresses::Pipeline;
-use crate::mix::{Mix, Twist};
-use crate::watch::Call;
+use crate::mix::{Mix, Twist, Verdict};
+use crate::watch::{Asks, Call};
+
+/// What is posted to a consumer's door.
+struct Reaction {
+    consumer: &'static str,
+    path: String,
+    body: Value,
+}
 
 /// Answers calls until nothing is watched any more.
 pub fn answer(pipeline: Pipeline, mix: Mix, calls: Receiver<Call>, tokio: &tokio::runtime::Handle) {
     for call in calls {
-        let Some((consumer, path, body)) = reaction(&mix, &call) else { continue };
+        let Some(reaction) = reaction(&mix, &call) else { continue };
         let pipeline = pipeline.clone();
         // Each in its own time: people do not wait for each other.
-        drop(tokio.spawn(async move { post(&pipeline, consumer, &path, body).await }));
+        drop(tokio.spawn(async move { post(&pipeline, reaction).await }));
     }
 }
 
-fn reaction(mix: &Mix, call: &Call) -> Option<(&'static str, String, Value)> {
-    match call {
-        Call::Accepted { order_id, reference } => (mix.kind(*reference).twist == Twist::Cancel)
-            .then(|| ("orders", format!("/orders/{order_id}/cancel"), json!({"requested_by": "customer", "reason": "changed my mind"}))),
-        Call::Action { order_id, reference } => match mix.kind(*reference).token {
-            "tok_3ds_passes" => Some(("payments", format!("/payments/{order_id}/three-d-secure"), json!({"outcome": "passed"}))),
-            "tok_3ds_fails" => Some(("payments", format!("/payments/{order_id}/three-d-secure"), json!({"outcome": "failed"}))),
+fn reaction(mix: &Mix, Call { asks, order_id, reference }: &Call) -> Option<Reaction> {
+    let kind = mix.kind(*reference);
+    let cancel = || Reaction {
+        consumer: "orders",
+        path: format!("/orders/{order_id}/cancel"),
+        body: json!({"requested_by": "customer", "reason": "changed my mind"}),
+    };
+    let confirm = |outcome| Reaction {
+        consumer: "payments",
+        path: format!("/payments/{order_id}/three-d-secure"),
+        body: json!({"outcome": outcome}),
+    };
+    let rule = |verdict| Reaction {
+        consumer: "fraud",
+        path: format!("/reviews/{order_id}/verdict"),
+        body: json!({"verdict": verdict, "by": "staff", "note": "looked at it"}),
+    };
+    match asks {
+        Asks::Nothing => (kind.twist == Twist::Cancel).then(cancel),
+        Asks::Parcel => (kind.twist == Twist::Recall).then(cancel),
+        Asks::Customer => match kind.token {
+            "tok_3ds_passes" => Some(confirm("passed")),
+            "tok_3ds_fails" => Some(confirm("failed")),
             _ => None,
         },
-        Call::Review { order_id, reference } => {
-            let verdict = if reference % 3 == 0 { "reject" } else { "clear" };
-            Some(("fraud", format!("/reviews/{order_id}/verdict"), json!({"verdict": verdict, "by": "demo", "note": "looked at it"})))
-        }
+        Asks::Staff => match kind.verdict {
+            Verdict::Clear => Some(rule("clear")),
+            Verdict::Reject => Some(rule("reject")),
+            Verdict::Nobody => None,
+        },
     }
 }
 
 /// A refusal is an answer too: the order may have ended, or moved on, meanwhile.
-async fn post(pipeline: &Pipeline, consumer: &str, path: &str, body: Value) {
-    let Ok(url) = pipeline.door(consumer, path) else { return };
-    match pipeline.http.post(url).json(&body).send().await {
+async fn post(pipeline: &Pipeline, Reaction { consumer, path, body }: Reaction) {
+    match pipeline.http.post(pipeline.door(consumer, &path)).json(&body).send().await {
         Ok(response) if response.status().is_success() || response.status().as_u16() == 409 => {}
         Ok(response) => {
             let (status, body) = (response.status(), response.text().await.unwrap_or_default());

@@ -1,7 +1,6 @@
 //! Places orders: over HTTP, or over Kafka like any other system.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -25,8 +24,8 @@ pub struct Placer {
     pub mix: Mix,
     /// As whom.
     pub source: String,
-    /// How many were answered so far.
-    pub answered: Arc<AtomicU64>,
+    /// When each order was placed, by its number.
+    pub placed: Arc<[OnceLock<Instant>]>,
 }
 
 impl Placer {
@@ -54,18 +53,28 @@ impl Placer {
         Ok(())
     }
 
+    fn note(&self, n: u64) {
+        if let Some(placed) = self.placed.get(n as usize) {
+            placed.get_or_init(Instant::now);
+        }
+    }
+
     async fn request(&self, n: u64) -> anyhow::Result<()> {
         let twist = self.mix.kind(n).twist;
+        self.note(n);
         let expected = if twist == Twist::Invalid { 422 } else { 202 };
         for _ in 0..if twist == Twist::Twice { 2 } else { 1 } {
-            let request = self.pipeline.http.post(self.pipeline.door("orders", "/orders")?);
+            let request = self.pipeline.http.post(self.pipeline.door("orders", "/orders"));
             let request = request.header("Idempotency-Key", n.to_string()).json(&self.mix.body(n, &self.source));
             let response = request.send().await.context("POST /orders")?;
             if response.status().as_u16() != expected {
-                bail!("order {n}: expected {expected}, got {}: {}", response.status(), response.text().await.unwrap_or_default());
+                bail!(
+                    "order {n}: expected {expected}, got {}: {}",
+                    response.status(),
+                    response.text().await.unwrap_or_default()
+                );
             }
         }
-        self.answered.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 
@@ -78,9 +87,15 @@ impl Placer {
         for (name, value) in &self.pipeline.settings.common().kafka {
             config.set(name, value);
         }
-        config.set("acks", "all").set("enable.idempotence", "true").set("linger.ms", "2").set("partitioner", "murmur2_random");
+        config
+            .set("acks", "all")
+            .set("enable.idempotence", "true")
+            .set("linger.ms", "2")
+            .set("partitioner", "murmur2_random");
         config.set("queue.buffering.max.messages", "200000");
-        Ok(Producer { kafka: config.create().context("KAFKA_… settings")?, topic: self.pipeline.topic("order-placed") })
+        Ok(Producer {
+            kafka: config.create().context("KAFKA_… settings")?, topic: self.pipeline.topic("order-placed")
+        })
     }
 
     /// Places one order over Kafka, as plain JSON.
@@ -88,19 +103,21 @@ impl Placer {
     /// # Errors
     /// When the producer refuses it.
     pub fn over_kafka(&self, producer: &Producer, n: u64) -> anyhow::Result<()> {
+        self.note(n);
         let (key, body) = (n.to_string(), self.mix.body(n, &self.source).to_string());
         for _ in 0..if self.mix.kind(n).twist == Twist::Twice { 2 } else { 1 } {
             loop {
                 match producer.kafka.send(BaseRecord::to(&producer.topic).key(&key).payload(&body)) {
                     Ok(()) => break,
-                    Err((error, _)) if error.rdkafka_error_code() == Some(rdkafka::types::RDKafkaErrorCode::QueueFull) => {
+                    Err((error, _))
+                        if error.rdkafka_error_code() == Some(rdkafka::types::RDKafkaErrorCode::QueueFull) =>
+                    {
                         std::thread::sleep(Duration::from_millis(2)); // the queue drains meanwhile
                     }
                     Err((error, _)) => return Err(error).context("order-placed"),
                 }
             }
         }
-        self.answered.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 

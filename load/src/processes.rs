@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 /// What one named process, or group of processes, has used.
 #[derive(Clone, Copy, Debug, Default)]
@@ -16,46 +17,70 @@ pub struct Usage {
 /// Clock ticks of /proc/…/stat a second: 100 on every Linux that Rust runs on.
 const TICKS: f64 = 100.0;
 
-/// All that matters to the pipeline: our binaries by name, `postgres`, `kafka`, `registry`.
-pub fn usage() -> BTreeMap<String, Usage> {
-    let mut all: BTreeMap<String, Usage> = BTreeMap::new();
-    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let path = entry.path();
-        let Some(name) = name(&path) else { continue };
-        let usage = all.entry(name.clone()).or_default();
-        usage.cpu_s += cpu(&path).unwrap_or(0.0);
-        // PostgreSQL's processes share their buffers: count each page once.
-        usage.peak_rss_mb += if name == "postgres" { proportional(&path) } else { status_kb(&path, "VmHWM:") }.unwrap_or(0.0) / 1024.0;
+/// A process of the pipeline.
+#[derive(Clone, Debug)]
+pub struct Process {
+    /// What it is called in tables.
+    pub name: String,
+    /// Its id.
+    pub pid: u32,
+}
+
+impl FromStr for Process {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts = text.split_once('=').and_then(|(name, pid)| Some((name.to_owned(), pid.parse().ok()?)));
+        parts.map(|(name, pid)| Self { name, pid }).ok_or_else(|| format!("expected NAME=PID, got `{text}`"))
+    }
+}
+
+/// What these processes, and the load generator itself, have used so far. Of PostgreSQL's server all its children count.
+pub fn usage(processes: &[Process]) -> BTreeMap<String, Usage> {
+    let own = Process { name: "load".to_owned(), pid: std::process::id() };
+    let mut all = BTreeMap::new();
+    for Process { name, pid } in processes.iter().chain([&own]) {
+        let path = folder(*pid);
+        let usage: &mut Usage = all.entry(name.clone()).or_default();
+        let server = name == "postgres";
+        let members = if server { children(*pid) } else { Vec::new() };
+        for member in members.iter().chain([&path]) {
+            usage.cpu_s += cpu(member).unwrap_or(0.0);
+            // PostgreSQL's processes share their buffers: each page is counted once.
+            usage.peak_rss_mb +=
+                if server { proportional(member) } else { status_kb(member, "VmHWM:") }.unwrap_or(0.0) / 1024.0;
+        }
     }
     all
 }
 
-/// What was used since `before`; peaks are peaks of the whole life.
-pub fn since(before: &BTreeMap<String, Usage>) -> BTreeMap<String, Usage> {
-    let mut now = usage();
+/// What was used since `before`; peaks are peaks of the whole life (of PostgreSQL: what it holds at the end).
+pub fn since(before: &BTreeMap<String, Usage>, processes: &[Process]) -> BTreeMap<String, Usage> {
+    let mut now = usage(processes);
     for (name, usage) in &mut now {
         usage.cpu_s = (usage.cpu_s - before.get(name).map_or(0.0, |before| before.cpu_s)).max(0.0);
     }
     now
 }
 
-fn name(process: &Path) -> Option<String> {
-    let command = fs::read(process.join("cmdline")).ok()?;
-    let command = String::from_utf8_lossy(&command).replace('\0', " ");
-    let program = Path::new(command.split(' ').next()?).file_name()?.to_string_lossy().trim_end_matches(':').to_owned();
-    if program == "java" {
-        return if command.contains("kafka.Kafka") { Some("kafka".into()) } else { command.contains("apicurio").then(|| "registry".into()) };
-    }
-    if program.starts_with("postgres") {
-        return Some("postgres".into());
-    }
-    program.strip_prefix("quadrille-").map(ToOwned::to_owned)
+fn folder(pid: u32) -> PathBuf {
+    Path::new("/proc").join(pid.to_string())
+}
+
+fn children(pid: u32) -> Vec<PathBuf> {
+    let all = fs::read_dir("/proc").into_iter().flatten().flatten().map(|entry| entry.path());
+    all.filter(|path| stat(path).is_some_and(|fields| fields.get(1).is_some_and(|parent| *parent == pid.to_string())))
+        .collect()
+}
+
+/// The fields of `stat` after the name, the state first.
+fn stat(process: &Path) -> Option<Vec<String>> {
+    let text = fs::read_to_string(process.join("stat")).ok()?;
+    Some(text.rsplit_once(") ")?.1.split(' ').map(ToOwned::to_owned).collect())
 }
 
 fn cpu(process: &Path) -> Option<f64> {
-    let stat = fs::read_to_string(process.join("stat")).ok()?;
-    let after_name = &stat[stat.rfind(')')? + 2..];
-    let fields: Vec<&str> = after_name.split(' ').collect();
+    let fields = stat(process)?;
     let ticks = |field: usize| fields.get(field)?.parse::<f64>().ok();
     // Its own, and that of children that ended: the postmaster keeps those of closed connections.
     Some((ticks(11)? + ticks(12)? + ticks(13)? + ticks(14)?) / TICKS)

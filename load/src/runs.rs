@@ -1,8 +1,7 @@
 //! The runs: the demo, a backlog, an open loop.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::mpsc::Receiver;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -11,19 +10,23 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
 use crate::addresses::Pipeline;
-use crate::mix::{Mix, Twist};
+use crate::mix::{Kind, Mix, Twist};
 use crate::people;
 use crate::place::Placer;
-use crate::processes::{self, Usage};
-use crate::watch::{Call, Watch};
+use crate::processes::{self, Process, Usage};
+use crate::watch::{End, Watch};
 
 /// What came of a run.
 #[derive(Debug)]
 pub struct Outcome {
-    /// Orders that were placed.
+    /// What was counted: orders, or events.
+    pub what: &'static str,
+    /// How many there were: orders that were placed, events that were written.
     pub orders: u64,
     /// From the first order placed to the last one ended.
     pub took: Duration,
+    /// From the first order placed until nine tenths had ended: some kinds wait for a deadline on purpose.
+    pub most_took: Duration,
     /// From placed to ended of the orders that completed, in microseconds.
     pub latency: Histogram<u64>,
     /// Orders by kind, status and reason.
@@ -36,31 +39,39 @@ pub struct Outcome {
 
 /// A run in the making.
 pub struct Run {
-    pipeline: Pipeline,
     placer: Placer,
     watch: Watch,
     bar: ProgressBar,
     orders: u64,
     patience: Duration,
+    processes: Vec<Process>,
 }
 
 impl Run {
-    /// Prepares: loads stock, begins to watch, lets people answer.
+    /// Prepares: loads stock, begins to watch, lets people answer. Without an order that ends for `patience` it gives up; `processes` are
+    /// those whose CPU time and memory are measured.
     ///
     /// # Errors
     /// When the pipeline does not answer.
-    pub async fn prepare(pipeline: Pipeline, mix: Mix, orders: u64, patience: Duration) -> anyhow::Result<Self> {
-        load_stock(&pipeline, &mix, orders).await?;
+    pub async fn prepare(
+        pipeline: &Pipeline,
+        mix: Mix,
+        orders: u64,
+        patience: Duration,
+        processes: &[Process],
+    ) -> anyhow::Result<Self> {
+        load_stock(pipeline, &mix, orders).await?;
         // What was placed by another run is not ours: a source of our own tells them apart.
         let source = format!("load-{}", pipeline.clock_id());
-        let (watch, calls): (Watch, Receiver<Call>) = Watch::start(&pipeline, &source)?;
+        let (watch, calls) = Watch::start(pipeline, &source)?;
         let (people, tokio) = (pipeline.clone(), tokio::runtime::Handle::current());
         std::thread::Builder::new().name("people".into()).spawn(move || people::answer(people, mix, calls, &tokio))?;
         let bar = ProgressBar::new(orders);
-        let style = "{elapsed_precise} {bar:40} {pos}/{len} orders ended, {per_sec}";
+        let style = "{elapsed_precise} {bar:40} {pos}/{len} orders ended  {msg}";
         bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
-        let placer = Placer { pipeline: pipeline.clone(), mix, source, answered: Arc::default() };
-        Ok(Self { pipeline, placer, watch, bar, orders, patience })
+        let placed = (0..orders).map(|_| OnceLock::new()).collect();
+        let placer = Placer { pipeline: pipeline.clone(), mix, source, placed };
+        Ok(Self { placer, watch, bar, orders, patience, processes: processes.to_vec() })
     }
 
     /// Places every second order over HTTP and the others over Kafka, as fast as they are taken.
@@ -68,18 +79,24 @@ impl Run {
     /// # Errors
     /// When one is refused that should not be.
     pub async fn both_ways(self) -> anyhow::Result<Outcome> {
-        let (usage, began) = (processes::usage(), Instant::now());
+        let (usage, began) = (processes::usage(&self.processes), Instant::now());
         let (placer, orders) = (self.placer.clone(), self.orders);
         let kafka = tokio::task::spawn_blocking(move || -> anyhow::Result<()> {
             let producer = placer.producer()?;
             (1..orders).step_by(2).try_for_each(|n| placer.over_kafka(&producer, n))?;
             producer.flush()
         });
-        let http = self.placer.over_http((0..self.orders).step_by(2));
-        let (http, kafka) = tokio::join!(http, kafka);
-        http?;
-        kafka??;
-        self.await_ends(began, &usage, |_| began).await
+        let placer = self.placer.clone();
+        let placing = async {
+            let (http, kafka) = tokio::join!(placer.over_http((0..orders).step_by(2)), kafka);
+            http?;
+            kafka?
+        };
+        // Over HTTP an invalid order is refused at the door: no event tells of it.
+        let refused = |n: u64, kind: &Kind| kind.twist == Twist::Invalid && n.is_multiple_of(2);
+        let (placed, ended) = tokio::join!(placing, self.await_ends(self.orders - self.count(refused)));
+        placed?;
+        self.judge(began, ended, &usage, refused, |_| None)
     }
 
     /// Places all orders over Kafka at once: a backlog.
@@ -87,16 +104,16 @@ impl Run {
     /// # Errors
     /// When Kafka does not take them.
     pub async fn backlog(self) -> anyhow::Result<Outcome> {
-        let (usage, began) = (processes::usage(), Instant::now());
+        let (usage, began) = (processes::usage(&self.processes), Instant::now());
         let (placer, orders) = (self.placer.clone(), self.orders);
         let placing = tokio::task::spawn_blocking(move || -> anyhow::Result<()> {
             let producer = placer.producer()?;
             (0..orders).try_for_each(|n| placer.over_kafka(&producer, n))?;
             producer.flush()
         });
-        let outcome = self.await_ends(began, &usage, |_| began).await;
+        let ended = self.await_ends(self.orders).await;
         placing.await??;
-        outcome
+        self.judge(began, ended, &usage, |_, _| false, |_| None)
     }
 
     /// Places orders by a fixed schedule, and measures each from when it was due: no coordinated omission.
@@ -104,80 +121,91 @@ impl Run {
     /// # Errors
     /// When Kafka does not take them.
     pub async fn open_loop(self, rate: f64) -> anyhow::Result<Outcome> {
-        let usage = processes::usage();
+        let usage = processes::usage(&self.processes);
         let (placer, orders) = (self.placer.clone(), self.orders);
+        let producer = placer.producer()?;
         let began = Instant::now() + Duration::from_millis(100);
-        let placing = tokio::task::spawn_blocking(move || placer.on_schedule(&placer.producer()?, began, rate, orders));
-        let outcome = self.await_ends(began, &usage, |n| began + Duration::from_secs_f64(n as f64 / rate)).await;
+        let placing = tokio::task::spawn_blocking(move || placer.on_schedule(&producer, began, rate, orders));
+        let ended = self.await_ends(self.orders).await;
         placing.await??;
-        outcome
+        self.judge(began, ended, &usage, |_, _| false, |n| Some(began + Duration::from_secs_f64(n as f64 / rate)))
     }
 
-    async fn await_ends(self, began: Instant, usage: &BTreeMap<String, Usage>, due: impl Fn(u64) -> Instant) -> anyhow::Result<Outcome> {
-        let refused = |n: &u64| self.placer.mix.kind(*n).twist == Twist::Invalid && n.is_multiple_of(2);
-        let mut last_end = (0, Instant::now());
-        let expected = self.orders;
-        let ended = loop {
-            let ended = self.watch.seen().ends.len() as u64;
-            self.bar.set_position(ended);
-            if ended > last_end.0 {
-                last_end = (ended, Instant::now());
+    fn count(&self, which: impl Fn(u64, &Kind) -> bool) -> u64 {
+        (0..self.orders).filter(|n| which(*n, self.placer.mix.kind(*n))).count() as u64
+    }
+
+    /// Waits until so many orders have ended, or none does any more; answers when the last one did.
+    async fn await_ends(&self, expected: u64) -> Instant {
+        let mut last = (0, Instant::now());
+        loop {
+            let (ended, message) = {
+                let seen = self.watch.seen();
+                let counts: Vec<String> =
+                    seen.by_status.iter().map(|(status, count)| format!("{} {count}", status.to_lowercase())).collect();
+                (seen.ends.len() as u64, counts.join(", "))
+            };
+            if ended > last.0 {
+                last = (ended, Instant::now());
+                self.bar.set_position(ended);
+                self.bar.set_message(message);
             }
-            // Over HTTP an invalid order is refused at the door and has no event.
-            if ended >= expected || ended + (0..expected).filter(refused).count() as u64 >= expected && self.over_http() {
-                break Instant::now();
-            }
-            if last_end.1.elapsed() > self.patience {
-                break last_end.1;
+            self.bar.tick();
+            if ended >= expected || last.1.elapsed() > self.patience {
+                self.bar.finish_and_clear();
+                return last.1;
             }
             tokio::time::sleep(Duration::from_millis(5)).await; // between two looks
-        };
-        self.bar.finish_and_clear();
-        let usage = processes::since(usage);
-        self.judge(ended.duration_since(began), usage, due)
+        }
     }
 
-    fn over_http(&self) -> bool {
-        self.placer.mix.kinds.iter().any(|kind| kind.twist == Twist::Invalid)
-    }
-
-    fn judge(&self, took: Duration, usage: BTreeMap<String, Usage>, due: impl Fn(u64) -> Instant) -> anyhow::Result<Outcome> {
+    fn judge(
+        &self,
+        began: Instant,
+        ended: Instant,
+        usage: &BTreeMap<String, Usage>,
+        refused: impl Fn(u64, &Kind) -> bool,
+        due: impl Fn(u64) -> Option<Instant>,
+    ) -> anyhow::Result<Outcome> {
+        let usage = processes::since(usage, &self.processes);
         let seen = self.watch.seen();
         let mut latency = Histogram::new(3).context("a histogram")?;
         let (mut ends, mut faults) = (BTreeMap::new(), Vec::new());
         for n in 0..self.orders {
             let kind = self.placer.mix.kind(n);
-            match seen.ends.get(&n) {
-                Some(end) => {
-                    *ends.entry((kind.name, end.status, end.reason.clone())).or_insert(0) += 1;
-                    if !kind.ends.contains(&end.status) {
-                        faults.push(format!("order {n} ({}) ended {} ({}): expected {:?}", kind.name, end.status, end.reason, kind.ends));
+            let (status, reason) = match seen.ends.get(&n) {
+                Some(End { status, reason, at }) => {
+                    let placed = due(n).or_else(|| self.placer.placed.get(n as usize)?.get().copied()).unwrap_or(began);
+                    if *status == "COMPLETED" {
+                        latency.record(at.saturating_duration_since(placed).as_micros() as u64)?;
                     }
-                    if end.status == "COMPLETED" {
-                        latency.record(end.at.saturating_duration_since(due(n)).as_micros() as u64)?;
-                    }
+                    (*status, reason.clone())
                 }
-                None if kind.twist == Twist::Invalid && self.over_http() && n.is_multiple_of(2) => {
-                    *ends.entry((kind.name, "REFUSED", "422 at the door".to_owned())).or_insert(0) += 1;
+                None if refused(n, kind) => ("REFUSED", "invalid".to_owned()),
+                None => {
+                    faults.push(format!("order {n} ({}) has not ended", kind.name));
+                    ("OPEN", String::new())
                 }
-                None => faults.push(format!("order {n} ({}) has not ended", kind.name)),
+            };
+            if status != "OPEN" && !kind.may_end(status, &reason) {
+                faults.push(format!("order {n} ({}) ended {status} ({reason}): expected {:?}", kind.name, kind.ends));
             }
+            *ends.entry((kind.name, status, reason)).or_insert(0) += 1;
         }
+        let mut times: Vec<Instant> = seen.ends.values().map(|end| end.at).collect();
+        times.sort_unstable();
+        let most = times.get(times.len() * 9 / 10).copied().unwrap_or(ended);
         if seen.ended_twice > 0 {
             faults.push(format!("{} orders ended twice", seen.ended_twice));
         }
-        Ok(Outcome { orders: self.orders, took, latency, ends, faults, usage })
-    }
-
-    /// The pipeline that it runs on.
-    pub fn pipeline(&self) -> &Pipeline {
-        &self.pipeline
+        let (took, most_took) = (ended.saturating_duration_since(began), most.saturating_duration_since(began));
+        Ok(Outcome { what: "orders", orders: self.orders, took, most_took, latency, ends, faults, usage })
     }
 }
 
 async fn load_stock(pipeline: &Pipeline, mix: &Mix, orders: u64) -> anyhow::Result<()> {
     for (warehouse, priority) in crate::mix::WAREHOUSES.iter().zip(1..) {
-        let url = pipeline.door("inventory", &format!("/warehouses/{warehouse}"))?;
+        let url = pipeline.door("inventory", &format!("/warehouses/{warehouse}"));
         let body = json!({"name": warehouse, "priority": priority, "country": "IE"});
         expect_success(pipeline.http.put(url).json(&body).send().await.context("inventory's door")?).await?;
     }
@@ -186,7 +214,7 @@ async fn load_stock(pipeline: &Pipeline, mix: &Mix, orders: u64) -> anyhow::Resu
         let rows: Vec<_> = received
             .map(|(sku, warehouse, units)| json!({"sku": sku, "warehouse": warehouse, "on_hand": units, "aisle": sku.get(..5), "bin": warehouse}))
             .collect();
-        let url = pipeline.door("inventory", "/stock/load")?;
+        let url = pipeline.door("inventory", "/stock/load");
         expect_success(pipeline.http.post(url).json(&rows).send().await?).await?;
     }
     Ok(())

@@ -1,12 +1,15 @@
 //! Watches the topics as any user could: sees each order accepted and ended, and what asks for a person, and when.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use events::{Event, OrderAccepted, OrderCancelled, OrderCompleted, OrderFailed, OrderRejected, PaymentActionRequired, FraudReviewRequested};
+use events::{
+    Event, FraudReviewRequested, OrderAccepted, OrderCancelled, OrderCompleted, OrderFailed, OrderRejected,
+    PaymentActionRequired, PaymentCaptured,
+};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
@@ -31,34 +34,34 @@ pub struct Seen {
     pub references: HashMap<String, u64>,
     /// Ends by reference.
     pub ends: HashMap<u64, End>,
+    /// How many ended with each status.
+    pub by_status: BTreeMap<&'static str, u64>,
     /// Terminal events that were said a second time: each is a defect.
     pub ended_twice: u64,
 }
 
-/// Something that a person, or the placer, should now do.
+/// What happened that somebody may react to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asks {
+    /// It was accepted: nothing has to be done.
+    Nothing,
+    /// Its customer must pass 3-D Secure.
+    Customer,
+    /// The shop's staff must look at it.
+    Staff,
+    /// Its money is taken, and its parcels may leave: the last moment to recall them.
+    Parcel,
+}
+
+/// An order that somebody may react to.
 #[derive(Debug)]
-pub enum Call {
-    /// An order was accepted.
-    Accepted {
-        /// The order.
-        order_id: String,
-        /// Its reference.
-        reference: u64,
-    },
-    /// A customer must pass 3-D Secure.
-    Action {
-        /// The order.
-        order_id: String,
-        /// Its reference.
-        reference: u64,
-    },
-    /// A person must look at it.
-    Review {
-        /// The order.
-        order_id: String,
-        /// Its reference.
-        reference: u64,
-    },
+pub struct Call {
+    /// What happened.
+    pub asks: Asks,
+    /// The order.
+    pub order_id: String,
+    /// Its reference.
+    pub reference: u64,
 }
 
 /// A watcher on a thread of its own.
@@ -81,8 +84,9 @@ impl Watch {
         assign_at_end(&consumer, &["orders", "payments", "fraud"].map(|name| pipeline.topic(name)))?;
         let seen = Arc::new(Mutex::new(Seen::default()));
         let (calls, called) = channel();
-        let watcher = Watcher { consumer, pipeline: pipeline.clone(), source: source.to_owned(), seen: Arc::clone(&seen), calls };
-        std::thread::Builder::new().name("watch".into()).spawn(move || watcher.run())?;
+        let (pipeline, source) = (pipeline.clone(), source.to_owned());
+        let watcher = Watcher { pipeline, source, seen: Arc::clone(&seen), calls, early: HashMap::new() };
+        std::thread::Builder::new().name("watch".into()).spawn(move || watcher.run(&consumer))?;
         Ok((Self { seen }, called))
     }
 
@@ -107,17 +111,18 @@ fn assign_at_end(consumer: &BaseConsumer, topics: &[String]) -> anyhow::Result<(
 }
 
 struct Watcher {
-    consumer: BaseConsumer,
     pipeline: Pipeline,
     source: String,
     seen: Arc<Mutex<Seen>>,
     calls: Sender<Call>,
+    /// What was heard of orders before their acceptance was: they stand on different topics.
+    early: HashMap<String, Vec<Asks>>,
 }
 
 impl Watcher {
-    fn run(self) {
+    fn run(mut self, consumer: &BaseConsumer) {
         loop {
-            match self.consumer.poll(Duration::from_millis(500)) {
+            match consumer.poll(Duration::from_millis(500)) {
                 Some(Ok(message)) => self.take(&message),
                 Some(Err(error)) => tracing::warn!(%error, "watching"),
                 None => {}
@@ -128,17 +133,19 @@ impl Watcher {
         }
     }
 
-    fn take(&self, message: &BorrowedMessage<'_>) {
-        let event_type = message.headers().and_then(|headers| headers.iter().find(|header| header.key == "ce_type")?.value);
+    fn take(&mut self, message: &BorrowedMessage<'_>) {
+        let event_type =
+            message.headers().and_then(|headers| headers.iter().find(|header| header.key == "ce_type")?.value);
         let Some(event_type) = event_type.and_then(|text| std::str::from_utf8(text).ok()) else { return };
         let at = Instant::now();
         match event_type {
             OrderAccepted::TYPE => {
-                let Some(event) = self.read::<OrderAccepted>(message).filter(|event| event.source == self.source) else { return };
+                let Some(event) = self.read::<OrderAccepted>(message).filter(|event| event.source == self.source)
+                else {
+                    return;
+                };
                 let Ok(reference) = event.reference.parse() else { return };
-                let order_id = event.order_id.to_string();
-                self.seen().references.insert(order_id.clone(), reference);
-                let _ = self.calls.send(Call::Accepted { order_id, reference });
+                self.accepted(event.order_id.to_string(), reference);
             }
             OrderCompleted::TYPE => {
                 let Some(event) = self.read::<OrderCompleted>(message) else { return };
@@ -157,8 +164,9 @@ impl Watcher {
                 let Some(event) = self.read::<OrderRejected>(message) else { return };
                 self.end(&event.source, &event.reference, "REJECTED", "invalid".to_owned(), at);
             }
-            PaymentActionRequired::TYPE => self.call(message, |order_id, reference| Call::Action { order_id, reference }),
-            FraudReviewRequested::TYPE => self.call(message, |order_id, reference| Call::Review { order_id, reference }),
+            PaymentActionRequired::TYPE => self.call(message, Asks::Customer),
+            FraudReviewRequested::TYPE => self.call(message, Asks::Staff),
+            PaymentCaptured::TYPE => self.call(message, Asks::Parcel),
             _ => {}
         }
     }
@@ -179,16 +187,28 @@ impl Watcher {
         let mut seen = self.seen();
         if seen.ends.insert(reference, End { status, reason, at }).is_some() {
             seen.ended_twice += 1;
+        } else {
+            *seen.by_status.entry(status).or_insert(0) += 1;
+        }
+    }
+
+    fn accepted(&mut self, order_id: String, reference: u64) {
+        self.seen().references.insert(order_id.clone(), reference);
+        let early = self.early.remove(&order_id).unwrap_or_default();
+        for asks in [Asks::Nothing].into_iter().chain(early) {
+            let _ = self.calls.send(Call { asks, order_id: order_id.clone(), reference }); // nobody there: nobody reacts
         }
     }
 
     /// Its key is the order's id.
-    fn call(&self, message: &BorrowedMessage<'_>, call: impl FnOnce(String, u64) -> Call) {
+    fn call(&mut self, message: &BorrowedMessage<'_>, asks: Asks) {
         let Some(order_id) = message.key().and_then(|key| std::str::from_utf8(key).ok()) else { return };
-        // The order's acceptance came on another topic, but long before; an order of somebody else is not ours to answer.
         let reference = self.seen().references.get(order_id).copied();
-        if let Some(reference) = reference {
-            let _ = self.calls.send(call(order_id.to_owned(), reference));
+        match reference {
+            Some(reference) => {
+                let _ = self.calls.send(Call { asks, order_id: order_id.to_owned(), reference }); // as above
+            }
+            None => self.early.entry(order_id.to_owned()).or_default().push(asks),
         }
     }
 }

@@ -26,7 +26,8 @@ async fn with_stock(sku: &str, units: i64) -> Pipeline {
 
 async fn level(pipeline: &Pipeline, sku: &str) -> (i64, i64) {
     let view = pipeline.get("inventory", &format!("/stock/{sku}")).await;
-    let sum = |field: &str| view["levels"].as_array().into_iter().flatten().filter_map(|level| level[field].as_i64()).sum();
+    let sum =
+        |field: &str| view["levels"].as_array().into_iter().flatten().filter_map(|level| level[field].as_i64()).sum();
     (sum("on_hand"), sum("reserved"))
 }
 
@@ -43,7 +44,10 @@ async fn out_of_stock_fails_before_any_money_is_asked_for() {
 async fn a_declined_card_gives_the_stock_back() {
     let pipeline = with_stock("TEA", 5).await;
     let order = pipeline.place(&Order::of(&[("TEA", 2, 450)]).paid_with("tok_declined")).await;
-    assert_eq!(story(&pipeline, &order).await, ["OrderAccepted", "StockReserved", "PaymentDeclined", "StockReleased", "OrderFailed"]);
+    assert_eq!(
+        story(&pipeline, &order).await,
+        ["OrderAccepted", "StockReserved", "PaymentDeclined", "StockReleased", "OrderFailed"]
+    );
     failed(&pipeline, &order, "declined").await;
     assert_eq!(level(&pipeline, "TEA").await, (5, 0));
     pipeline.finish().await;
@@ -54,7 +58,8 @@ async fn a_failed_three_d_secure_gives_the_stock_back() {
     let pipeline = with_stock("TEA", 5).await;
     let order = pipeline.place(&Order::of(&[("TEA", 2, 450)]).paid_with("tok_3ds_fails")).await;
     pipeline.settle().await;
-    let (status, answer) = pipeline.post("payments", &format!("/payments/{order}/three-d-secure"), json!({"outcome": "failed"})).await;
+    let (status, answer) =
+        pipeline.post("payments", &format!("/payments/{order}/three-d-secure"), json!({"outcome": "failed"})).await;
     assert!((200..300).contains(&status), "{status} {answer}");
     assert_eq!(
         story(&pipeline, &order).await,
@@ -72,7 +77,15 @@ async fn a_reservation_that_expires_in_three_d_secure_ends_the_order() {
     pipeline.advance(Duration::from_secs(16 * 60));
     assert_eq!(
         wait_for(&pipeline, &order, "OrderFailed").await,
-        ["OrderAccepted", "StockReserved", "PaymentActionRequired", "ReservationExpired", "PaymentVoided", "StockReleased", "OrderFailed"]
+        [
+            "OrderAccepted",
+            "StockReserved",
+            "PaymentActionRequired",
+            "ReservationExpired",
+            "PaymentVoided",
+            "StockReleased",
+            "OrderFailed"
+        ]
     );
     failed(&pipeline, &order, "reservation_expired").await;
     pipeline.finish().await;
@@ -83,13 +96,21 @@ async fn fraud_that_a_person_rejects_gives_money_and_stock_back() {
     let pipeline = with_stock("TEA", 5).await;
     let order = pipeline.place(&suspicious()).await;
     pipeline.settle().await;
-    let (status, answer) = pipeline.post("fraud", &format!("/reviews/{order}/verdict"), json!({"verdict": "reject", "by": "eve", "note": "no"})).await;
+    let (status, answer) = pipeline
+        .post("fraud", &format!("/reviews/{order}/verdict"), json!({"verdict": "reject", "by": "eve", "note": "no"}))
+        .await;
     assert!((200..300).contains(&status), "{status} {answer}");
     assert_eq!(
         story(&pipeline, &order).await,
         [
-            "OrderAccepted", "StockReserved", "PaymentAuthorized", "FraudReviewRequested", "FraudRejected", "PaymentVoided",
-            "StockReleased", "OrderFailed"
+            "OrderAccepted",
+            "StockReserved",
+            "PaymentAuthorized",
+            "FraudReviewRequested",
+            "FraudRejected",
+            "PaymentVoided",
+            "StockReleased",
+            "OrderFailed"
         ]
     );
     failed(&pipeline, &order, "fraud_rejected").await;
@@ -116,8 +137,16 @@ async fn goods_that_are_found_nowhere_are_not_charged() {
     assert_eq!(
         story(&pipeline, &order).await,
         [
-            "OrderAccepted", "StockReserved", "PaymentAuthorized", "FraudCleared", "FulfillmentShortPicked", "StockReallocated",
-            "FulfillmentRejected", "PaymentVoided", "StockReleased", "OrderFailed"
+            "OrderAccepted",
+            "StockReserved",
+            "PaymentAuthorized",
+            "FraudCleared",
+            "FulfillmentShortPicked",
+            "StockReallocated",
+            "FulfillmentRejected",
+            "PaymentVoided",
+            "StockReleased",
+            "OrderFailed"
         ]
     );
     failed(&pipeline, &order, "nothing_to_ship").await;
@@ -156,8 +185,16 @@ async fn a_failed_capture_stops_the_parcel_in_the_house() {
     assert_eq!(
         story(&pipeline, &order).await,
         [
-            "OrderAccepted", "StockReserved", "PaymentAuthorized", "FraudCleared", "FulfillmentConfirmed", "PaymentCaptureFailed",
-            "FulfillmentCancelled", "PaymentVoided", "StockReleased", "OrderFailed"
+            "OrderAccepted",
+            "StockReserved",
+            "PaymentAuthorized",
+            "FraudCleared",
+            "FulfillmentConfirmed",
+            "PaymentCaptureFailed",
+            "FulfillmentCancelled",
+            "PaymentVoided",
+            "StockReleased",
+            "OrderFailed"
         ]
     );
     failed(&pipeline, &order, "capture_failed").await;
@@ -174,8 +211,15 @@ async fn a_cancellation_before_capture_voids_and_releases() {
     assert_eq!(
         story(&pipeline, &order).await,
         [
-            "OrderAccepted", "StockReserved", "PaymentAuthorized", "FraudReviewRequested", "OrderCancellationRequested",
-            "FulfillmentCancelled", "PaymentVoided", "StockReleased", "OrderCancelled"
+            "OrderAccepted",
+            "StockReserved",
+            "PaymentAuthorized",
+            "FraudReviewRequested",
+            "OrderCancellationRequested",
+            "FulfillmentCancelled",
+            "PaymentVoided",
+            "StockReleased",
+            "OrderCancelled"
         ]
     );
     let cancelled: OrderCancelled = pipeline.the(&order).await;
@@ -239,7 +283,10 @@ async fn a_cancellation_after_everything_left_is_too_late() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_authorization_that_runs_out_ends_the_order() {
     // A pick deadline behind the authorization's end is capped to it; the warehouse never answers, and nobody has the goods elsewhere.
-    let pipeline = Pipeline::with_settings("[fulfillment]\nwarehouse = 'external'\npick_deadline = '30d'\ncapture_margin = '0s'\n").await;
+    let pipeline = Pipeline::with_settings(
+        "[fulfillment]\nwarehouse = 'external'\npick_deadline = '30d'\ncapture_margin = '0s'\n",
+    )
+    .await;
     pipeline.stock("TEA", "a", 5).await;
     let order = pipeline.place(&Order::of(&[("TEA", 2, 450)])).await;
     pipeline.settle().await;
@@ -257,7 +304,13 @@ fn suspicious() -> Order {
 }
 
 async fn cancel(pipeline: &Pipeline, order: &str) {
-    let (status, answer) = pipeline.post("orders", &format!("/orders/{order}/cancel"), json!({"requested_by": "customer", "reason": "changed my mind"})).await;
+    let (status, answer) = pipeline
+        .post(
+            "orders",
+            &format!("/orders/{order}/cancel"),
+            json!({"requested_by": "customer", "reason": "changed my mind"}),
+        )
+        .await;
     assert_eq!(status, 202, "{answer}");
 }
 

@@ -8,14 +8,25 @@ async fn ended_orders(pipeline: &Pipeline) {
         pipeline.stock(sku, "a", units).await;
     }
     for (sku, token) in [
-        ("TEA", "tok_approved"), ("TEA", "tok_declined"), ("TEA", "tok_capture_fails"), ("SHORT-1", "tok_approved"),
-        ("DAMAGED-1", "tok_approved"), ("GONE-1", "tok_approved"), ("NONE", "tok_approved"), ("TEA", "tok_3ds_abandoned"),
+        ("TEA", "tok_approved"),
+        ("TEA", "tok_declined"),
+        ("TEA", "tok_capture_fails"),
+        ("SHORT-1", "tok_approved"),
+        ("DAMAGED-1", "tok_approved"),
+        ("GONE-1", "tok_approved"),
+        ("NONE", "tok_approved"),
+        ("TEA", "tok_3ds_abandoned"),
     ] {
         pipeline.place(&Order::of(&[(sku, 2, 450)]).paid_with(token)).await;
     }
     pipeline.settle().await;
     pipeline.advance(std::time::Duration::from_secs(16 * 60));
-    pipeline.until(|| async { pipeline.count("select count(*) from orders.\"order\" where ended_at is null").await == 0 }, "all ends").await;
+    pipeline
+        .until(
+            || async { pipeline.count("select count(*) from orders.\"order\" where ended_at is null").await == 0 },
+            "all ends",
+        )
+        .await;
     pipeline.settle().await;
 }
 
@@ -23,8 +34,12 @@ async fn ended_orders(pipeline: &Pipeline) {
 async fn state(pipeline: &Pipeline) -> Vec<i64> {
     let mut counts = Vec::new();
     for table in [
-        "outbox.event where topic <> 'operations'", "inventory.movement", "sandbox.payment", "notifications.message",
-        "saga_tracker.event where topic <> 'operations'", "orders.\"order\"",
+        "outbox.event where topic <> 'operations'",
+        "inventory.movement",
+        "sandbox.payment",
+        "notifications.message",
+        "saga_tracker.event where topic <> 'operations'",
+        "orders.\"order\"",
     ] {
         counts.push(pipeline.count(&format!("select count(*) from {table}")).await);
     }
@@ -44,7 +59,8 @@ async fn case_21_every_event_delivered_twice_changes_nothing() {
         let topic = pipeline.topic(topic);
         let records: Vec<Record> = read_all(&topic);
         for record in &records {
-            let headers: Vec<(&str, &str)> = record.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+            let headers: Vec<(&str, &str)> =
+                record.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
             produce(&topic, &[(record.key.as_deref(), record.value.as_deref().unwrap_or_default(), &headers)]);
         }
     }
@@ -65,7 +81,18 @@ async fn case_32_every_group_reset_to_the_beginning_does_nothing_twice() {
     for consumer in ["orders", "inventory", "payments", "fraud", "fulfillment", "notifications", "saga-tracker"] {
         commit_beginning(&format!("{}{consumer}", pipeline.prefix), &topics);
     }
-    pipeline.host(&["orders", "inventory", "payments", "fraud", "fulfillment", "notifications", "saga-tracker", "outbox-relay"]).await;
+    pipeline
+        .host(&[
+            "orders",
+            "inventory",
+            "payments",
+            "fraud",
+            "fulfillment",
+            "notifications",
+            "saga-tracker",
+            "outbox-relay",
+        ])
+        .await;
     pipeline.settle().await;
     assert_eq!(state(&pipeline).await, before);
     pipeline.finish().await;

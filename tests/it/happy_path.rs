@@ -10,12 +10,20 @@ async fn an_order_goes_from_placed_to_shipped() {
     let order = pipeline.place(&Order::of(&[("TEA", 3, 450)]).with("shipping", 490)).await;
     pipeline.settle().await;
     assert_eq!(pipeline.status(&order).await, "COMPLETED");
-    let story: Vec<String> = pipeline.story(&order).await.into_iter().filter(|name| name != "NotificationSent").collect();
+    let story: Vec<String> =
+        pipeline.story(&order).await.into_iter().filter(|name| name != "NotificationSent").collect();
     assert_eq!(
         story,
         [
-            "OrderAccepted", "StockReserved", "PaymentAuthorized", "FraudCleared", "FulfillmentConfirmed", "PaymentCaptured",
-            "ShipmentDispatched", "StockCommitted", "OrderCompleted",
+            "OrderAccepted",
+            "StockReserved",
+            "PaymentAuthorized",
+            "FraudCleared",
+            "FulfillmentConfirmed",
+            "PaymentCaptured",
+            "ShipmentDispatched",
+            "StockCommitted",
+            "OrderCompleted",
         ]
     );
     let captured: PaymentCaptured = pipeline.the(&order).await;

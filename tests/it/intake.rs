@@ -28,7 +28,11 @@ async fn case_20_the_same_key_and_body_get_the_same_answer_and_another_body_a_co
     assert!(conflict.to_string().contains("shipping"), "{conflict}");
     // Side by side they are one order too.
     let body = Order::of(&[("TEA", 2, 450)]).body();
-    let answers = tokio::join!(post(&pipeline, "basket-2", &body), post(&pipeline, "basket-2", &body), post(&pipeline, "basket-2", &body));
+    let answers = tokio::join!(
+        post(&pipeline, "basket-2", &body),
+        post(&pipeline, "basket-2", &body),
+        post(&pipeline, "basket-2", &body)
+    );
     assert_eq!(answers.0.1["order_id"], answers.1.1["order_id"]);
     assert_eq!(answers.0.1["order_id"], answers.2.1["order_id"]);
     pipeline.settle().await;
@@ -66,26 +70,40 @@ async fn an_order_is_placed_over_kafka_as_plain_json_as_cloud_event_and_as_avro(
     let avro = codec.encode(&OrderPlaced { reference: Some("avro-1".into()), ..placed }).unwrap();
     produce(
         &pipeline.topic("order-placed"),
-        &[(None, plain.as_bytes(), &[]), (None, event.as_bytes(), &[("content-type", "application/cloudevents+json")]), (Some(b"k"), &avro, &[])],
+        &[
+            (None, plain.as_bytes(), &[]),
+            (None, event.as_bytes(), &[("content-type", "application/cloudevents+json")]),
+            (Some(b"k"), &avro, &[]),
+        ],
     );
-    pipeline.until(|| async { pipeline.count("select count(*) from orders.\"order\" where state = 'COMPLETED'").await == 3 }, "three orders").await;
-    let sources: Vec<(String, String)> = sqlx::query_as("select source, reference from orders.\"order\" order by source, reference")
-        .fetch_all(&pipeline.database.pool)
-        .await
-        .unwrap();
+    pipeline
+        .until(
+            || async { pipeline.count("select count(*) from orders.\"order\" where state = 'COMPLETED'").await == 3 },
+            "three orders",
+        )
+        .await;
+    let sources: Vec<(String, String)> =
+        sqlx::query_as("select source, reference from orders.\"order\" order by source, reference")
+            .fetch_all(&pipeline.database.pool)
+            .await
+            .unwrap();
     assert!(sources.contains(&("/shop".into(), "42".into())), "{sources:?}");
     assert!(sources.contains(&("kafka".into(), "avro-1".into())), "{sources:?}");
     pipeline.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_same_order_over_kafka_twice_is_one_and_another_body_under_its_reference_is_a_dead_letter_that_names_the_difference() {
+async fn the_same_order_over_kafka_twice_is_one_and_another_body_under_its_reference_is_a_dead_letter_that_names_the_difference()
+ {
     let pipeline = Pipeline::start().await;
     pipeline.stock("TEA", "a", 10).await;
     let order = Order::of(&[("TEA", 1, 450)]).with("reference", "r-1").with("source", "shop");
     let (same, other) = (order.body().to_string(), order.with("tax", 19).body().to_string());
-    let records: Vec<(Option<&[u8]>, &[u8], &[(&str, &str)])> =
-        vec![(Some(b"k"), same.as_bytes(), &[]), (Some(b"k"), same.as_bytes(), &[]), (Some(b"k"), other.as_bytes(), &[])];
+    let records: Vec<(Option<&[u8]>, &[u8], &[(&str, &str)])> = vec![
+        (Some(b"k"), same.as_bytes(), &[]),
+        (Some(b"k"), same.as_bytes(), &[]),
+        (Some(b"k"), other.as_bytes(), &[]),
+    ];
     produce(&pipeline.topic("order-placed"), &records);
     pipeline.until(|| async { pipeline.dead_letters().await.len() == 1 }, "the dead letter").await;
     let dead = &pipeline.dead_letters().await[0];
@@ -100,8 +118,14 @@ async fn an_invalid_order_over_kafka_is_rejected_with_every_reason() {
     let pipeline = Pipeline::start().await;
     let bad = Order::of(&[("TEA", 0, 450)]).with("currency", "XYZ").with("reference", "bad-1").body().to_string();
     produce(&pipeline.topic("order-placed"), &[(None, bad.as_bytes(), &[])]);
-    pipeline.until(|| async { pipeline.count("select count(*) from orders.\"order\" where state = 'REJECTED'").await == 1 }, "the rejection").await;
-    let order: uuid::Uuid = sqlx::query_scalar("select order_id from orders.\"order\"").fetch_one(&pipeline.database.pool).await.unwrap();
+    pipeline
+        .until(
+            || async { pipeline.count("select count(*) from orders.\"order\" where state = 'REJECTED'").await == 1 },
+            "the rejection",
+        )
+        .await;
+    let order: uuid::Uuid =
+        sqlx::query_scalar("select order_id from orders.\"order\"").fetch_one(&pipeline.database.pool).await.unwrap();
     let rejected: OrderRejected = pipeline.the(&order.to_string()).await;
     assert!(rejected.faults.len() >= 2, "{rejected:?}");
     pipeline.finish().await;
@@ -126,11 +150,19 @@ async fn case_25_yen_and_dinar_keep_their_sums() {
     pipeline.stock("TEA", "a", 100).await;
     pipeline.stock("CUP", "b", 100).await;
     for currency in ["JPY", "KWD"] {
-        let order = Order::of(&[("TEA", 3, 333), ("CUP", 7, 101)]).with("currency", currency).with("shipping", 100).with("tax", 1).with("discount", 7);
+        let order = Order::of(&[("TEA", 3, 333), ("CUP", 7, 101)])
+            .with("currency", currency)
+            .with("shipping", 100)
+            .with("tax", 1)
+            .with("discount", 7);
         let order = pipeline.place(&order).await;
         pipeline.settle().await;
         let accepted: OrderAccepted = pipeline.the(&order).await;
-        assert_eq!(accepted.lines.iter().map(|line| line.amount).sum::<i64>(), 3 * 333 + 7 * 101 + 100 + 1 - 7, "{accepted:?}");
+        assert_eq!(
+            accepted.lines.iter().map(|line| line.amount).sum::<i64>(),
+            3 * 333 + 7 * 101 + 100 + 1 - 7,
+            "{accepted:?}"
+        );
         let completed: events::OrderCompleted = pipeline.the(&order).await;
         assert_eq!(completed.charged, accepted.total);
     }
@@ -140,10 +172,13 @@ async fn case_25_yen_and_dinar_keep_their_sums() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_consumer_serves_its_probes_metrics_document_and_page() {
     let pipeline = Pipeline::start().await;
-    for consumer in ["orders", "inventory", "payments", "fraud", "fulfillment", "notifications", "saga-tracker", "outbox-relay"] {
+    for consumer in
+        ["orders", "inventory", "payments", "fraud", "fulfillment", "notifications", "saga-tracker", "outbox-relay"]
+    {
         for path in ["/livez", "/readyz", "/metrics", "/docs/", "/openapi.json"] {
             let url = pipeline.door(consumer, path);
-            let found = || async { pipeline.http.get(&url).send().await.is_ok_and(|response| response.status().is_success()) };
+            let found =
+                || async { pipeline.http.get(&url).send().await.is_ok_and(|response| response.status().is_success()) };
             pipeline.until(found, &format!("{consumer} {path}")).await; // it may take a moment until it is ready
         }
     }

@@ -9,5 +9,6 @@ mod intake;
 mod model;
 mod poison;
 mod rebalance;
+mod relay;
 mod replay;
 mod topology;

@@ -7,24 +7,40 @@ async fn case_23_poison_on_the_front_door_is_a_dead_letter_with_its_bytes_and_th
     let pipeline = Pipeline::start().await;
     pipeline.stock("TEA", "a", 10).await;
     let good = Order::of(&[("TEA", 1, 450)]).body().to_string();
-    let poison: [&[u8]; 5] = [b"\xff\xfe nonsense", b"{\"lines\": [", b"\x00\x7f\xff\xff\xff datum", b"\x00\x01", b"[1, 2]"];
+    let poison: [&[u8]; 5] =
+        [b"\xff\xfe nonsense", b"{\"lines\": [", b"\x00\x7f\xff\xff\xff datum", b"\x00\x01", b"[1, 2]"];
     let mut records: Vec<(Option<&[u8]>, &[u8], &[(&str, &str)])> = Vec::new();
     for bytes in poison {
         records.push((Some(b"key"), bytes, &[("x-own", "kept")]));
         records.push((Some(b"key"), good.as_bytes(), &[]));
     }
     produce(&pipeline.topic("order-placed"), &records);
-    pipeline.until(|| async { pipeline.count("select count(*) from orders.\"order\" where state = 'COMPLETED'").await == 5 }, "the five good orders").await;
+    pipeline
+        .until(
+            || async { pipeline.count("select count(*) from orders.\"order\" where state = 'COMPLETED'").await == 5 },
+            "the five good orders",
+        )
+        .await;
     pipeline.settle().await;
     let dead = read_all(&pipeline.topic("dead-letter-events"));
     assert_eq!(dead.len(), 5);
     for bytes in poison {
-        let letter = dead.iter().find(|letter| letter.value.as_deref() == Some(bytes)).unwrap_or_else(|| panic!("{bytes:?} is lost"));
+        let letter = dead
+            .iter()
+            .find(|letter| letter.value.as_deref() == Some(bytes))
+            .unwrap_or_else(|| panic!("{bytes:?} is lost"));
         assert_eq!(letter.key.as_deref(), Some(b"key".as_slice()));
         assert_eq!(letter.header("x-own"), "kept");
         assert_eq!(letter.header("kafka_dlt-original-topic"), "order-placed");
         assert_eq!(letter.header("quadrille-consumer"), "orders");
-        for name in ["kafka_dlt-original-partition", "kafka_dlt-original-offset", "kafka_dlt-exception-message", "quadrille-stage", "quadrille-error-class", "quadrille-fingerprint"] {
+        for name in [
+            "kafka_dlt-original-partition",
+            "kafka_dlt-original-offset",
+            "kafka_dlt-exception-message",
+            "quadrille-stage",
+            "quadrille-error-class",
+            "quadrille-fingerprint",
+        ] {
             assert!(!letter.header(name).is_empty(), "{name} of {letter:?}");
         }
     }

@@ -10,7 +10,12 @@ async fn place_many(pipeline: &Pipeline, orders: usize) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_and_a_third_instance_share_the_partitions_and_work_goes_on_when_one_goes() {
-    let pipeline = Pipeline::with(Setup { partitions: 6, settings: "[fraud]\nreview_at = 100000\nreject_at = 100000\n".into(), ..Setup::default() }).await;
+    let pipeline = Pipeline::with(Setup {
+        partitions: 6,
+        settings: "[fraud]\nreview_at = 100000\nreject_at = 100000\n".into(),
+        ..Setup::default()
+    })
+    .await;
     pipeline.stock("TEA", "a", 1_000).await;
     let second = pipeline.host(&["inventory"]).await;
     let third = pipeline.host(&["inventory"]).await;
@@ -25,7 +30,12 @@ async fn a_second_and_a_third_instance_share_the_partitions_and_work_goes_on_whe
     assert!(!second.decided().is_empty() && !third.decided().is_empty(), "the new instances have read nothing");
     pipeline.stop(&second).await;
     place_many(&pipeline, 60).await;
-    pipeline.until(|| async { pipeline.count("select count(*) from orders.\"order\" where state <> 'COMPLETED'").await == 0 }, "all orders").await;
+    pipeline
+        .until(
+            || async { pipeline.count("select count(*) from orders.\"order\" where state <> 'COMPLETED'").await == 0 },
+            "all orders",
+        )
+        .await;
     pipeline.finish().await;
 }
 
@@ -33,7 +43,8 @@ async fn a_second_and_a_third_instance_share_the_partitions_and_work_goes_on_whe
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn case_33_two_instances_that_hear_two_events_of_a_new_order_at_once_end_as_the_protocol_says() {
     use events::{Event, OrderAccepted, PaymentVoided, Reason};
-    let pipeline = Pipeline::with(Setup { consumers: vec!["inventory", "outbox-relay"], partitions: 6, ..Setup::default() }).await;
+    let pipeline =
+        Pipeline::with(Setup { consumers: vec!["inventory", "outbox-relay"], partitions: 6, ..Setup::default() }).await;
     pipeline.host(&["inventory"]).await;
     pipeline.stock("TEA", "a", 10_000).await;
     let stored = runtime::Registry::stored(&pipeline.database.pool).await.unwrap();

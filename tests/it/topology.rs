@@ -2,14 +2,20 @@
 
 use runtime::Consumer;
 
-fn code(of: impl Fn(&'static str, Vec<&'static str>, Vec<&'static str>) -> (&'static str, Vec<&'static str>)) -> Vec<(&'static str, Vec<&'static str>)> {
+fn code(
+    of: impl Fn(&'static str, Vec<&'static str>, Vec<&'static str>) -> (&'static str, Vec<&'static str>),
+) -> Vec<(&'static str, Vec<&'static str>)> {
     vec![
         of(orders::Orders::NAME, orders::Orders::hears(), orders::Orders::says()),
         of(inventory::Inventory::NAME, inventory::Inventory::hears(), inventory::Inventory::says()),
         of(payments::Payments::NAME, payments::Payments::hears(), payments::Payments::says()),
         of(fraud::Fraud::NAME, fraud::Fraud::hears(), fraud::Fraud::says()),
         of(fulfillment::Fulfillment::NAME, fulfillment::Fulfillment::hears(), fulfillment::Fulfillment::says()),
-        of(notifications::Notifications::NAME, notifications::Notifications::hears(), notifications::Notifications::says()),
+        of(
+            notifications::Notifications::NAME,
+            notifications::Notifications::hears(),
+            notifications::Notifications::says(),
+        ),
         of(saga_tracker::SagaTracker::NAME, saga_tracker::SagaTracker::hears(), saga_tracker::SagaTracker::says()),
     ]
 }
@@ -18,7 +24,9 @@ fn code(of: impl Fn(&'static str, Vec<&'static str>, Vec<&'static str>) -> (&'st
 fn topics_yaml_schemas_and_code_agree() {
     let choreography = choreography::Choreography::embedded();
     let (hears, says) = (code(|name, hears, _| (name, hears)), code(|name, _, says| (name, says)));
-    let borrowed = |list: &[(&'static str, Vec<&'static str>)]| list.iter().map(|(name, types)| (*name, types.clone())).collect::<Vec<_>>();
+    let borrowed = |list: &[(&'static str, Vec<&'static str>)]| {
+        list.iter().map(|(name, types)| (*name, types.clone())).collect::<Vec<_>>()
+    };
     let (hears, says) = (borrowed(&hears), borrowed(&says));
     let hears: Vec<(&str, &[&str])> = hears.iter().map(|(name, types)| (*name, types.as_slice())).collect();
     let says: Vec<(&str, &[&str])> = says.iter().map(|(name, types)| (*name, types.as_slice())).collect();
@@ -35,8 +43,14 @@ fn what_the_documents_name_exists() {
     let mut missing = Vec::new();
     for document in ["ARCHITECTURE.md", "README.md"] {
         let text = std::fs::read_to_string(root.join(document)).unwrap();
-        let quoted = text.split('`').skip(1).step_by(2).chain(text.split("](").skip(1).filter_map(|rest| rest.split(')').next()));
-        for name in quoted.filter(|name| name.contains('/') && !name.contains([' ', '{', '<', '*', ':']) && !name.starts_with(['/', '.'])) {
+        let quoted = text
+            .split('`')
+            .skip(1)
+            .step_by(2)
+            .chain(text.split("](").skip(1).filter_map(|rest| rest.split(')').next()));
+        for name in quoted.filter(|name| {
+            name.contains('/') && !name.contains([' ', '{', '<', '*', ':']) && !name.starts_with(['/', '.'])
+        }) {
             if !root.join(name).exists() {
                 missing.push(format!("{document} names {name}"));
             }

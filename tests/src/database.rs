@@ -61,7 +61,10 @@ async fn template() -> String {
         let pool = PgPoolOptions::new().max_connections(1).connect(&url(&name)).await.expect("the template");
         let registry = Registry::new(&stack().registry_url, pool.clone()).expect("an HTTP client");
         for entry in events::catalogue() {
-            registry.register(&choreography::subject(entry.topic, entry.event_type), entry.schema).await.expect("the registry takes our schemas");
+            registry
+                .register(&choreography::subject(entry.topic, entry.event_type), entry.schema)
+                .await
+                .expect("the registry takes our schemas");
         }
         pool.close().await;
         name
@@ -71,12 +74,17 @@ async fn template() -> String {
 
 /// Databases of test runs whose process is gone.
 async fn drop_stale(server: &mut PgConnection) {
-    let all: Vec<String> =
-        sqlx::query_scalar("select datname::text from pg_database where datname like 'qtest\\_%'").fetch_all(&mut *server).await.expect("pg_database");
+    let all: Vec<String> = sqlx::query_scalar("select datname::text from pg_database where datname like 'qtest\\_%'")
+        .fetch_all(&mut *server)
+        .await
+        .expect("pg_database");
     for name in all {
-        let alive = name.split('_').nth(1).is_some_and(|process| std::path::Path::new(&format!("/proc/{process}")).exists());
+        let alive =
+            name.split('_').nth(1).is_some_and(|process| std::path::Path::new(&format!("/proc/{process}")).exists());
         if !alive {
-            let _ = sqlx::query(AssertSqlSafe(format!("drop database if exists {name} with (force)"))).execute(&mut *server).await;
+            let _ = sqlx::query(AssertSqlSafe(format!("drop database if exists {name} with (force)")))
+                .execute(&mut *server)
+                .await;
         }
     }
 }
@@ -85,7 +93,10 @@ async fn drop_stale(server: &mut PgConnection) {
 async fn create(server: &mut PgConnection, statement: &str) {
     static ONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
     let _one = ONE.lock().await;
-    sqlx::query(AssertSqlSafe(statement.to_owned())).execute(server).await.unwrap_or_else(|error| panic!("{statement}: {error}"));
+    sqlx::query(AssertSqlSafe(statement.to_owned()))
+        .execute(server)
+        .await
+        .unwrap_or_else(|error| panic!("{statement}: {error}"));
 }
 
 impl Database {
@@ -104,7 +115,9 @@ impl Database {
     pub async fn drop_it(self) {
         self.pool.close().await;
         if let Ok(mut server) = PgConnection::connect(&stack().database_url).await {
-            let _ = sqlx::query(AssertSqlSafe(format!("drop database if exists {} with (force)", self.name))).execute(&mut server).await;
+            let _ = sqlx::query(AssertSqlSafe(format!("drop database if exists {} with (force)", self.name)))
+                .execute(&mut server)
+                .await;
         }
     }
 }

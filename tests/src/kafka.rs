@@ -42,9 +42,12 @@ fn client() -> ClientConfig {
 
 /// Writes records (key, value, headers) to a topic by its full name, and waits until Kafka has them.
 pub fn produce(topic: &str, records: &[(Option<&[u8]>, &[u8], &[(&str, &str)])]) {
-    let producer: ThreadedProducer<_> = client().set("linger.ms", "1").set("partitioner", "murmur2_random").create().expect("a producer");
+    let producer: ThreadedProducer<_> =
+        client().set("linger.ms", "1").set("partitioner", "murmur2_random").create().expect("a producer");
     for (key, value, headers) in records {
-        let headers = headers.iter().fold(OwnedHeaders::new(), |headers, (key, value)| headers.insert(Header { key, value: Some(*value) }));
+        let headers = headers
+            .iter()
+            .fold(OwnedHeaders::new(), |headers, (key, value)| headers.insert(Header { key, value: Some(*value) }));
         let record = BaseRecord::to(topic).payload(*value).headers(headers);
         let record = match key {
             Some(key) => record.key(*key),
@@ -57,7 +60,11 @@ pub fn produce(topic: &str, records: &[(Option<&[u8]>, &[u8], &[(&str, &str)])])
 
 /// Reads a topic from its beginning to what is its end now.
 pub fn read_all(topic: &str) -> Vec<Record> {
-    let consumer: BaseConsumer = client().set("group.id", "quadrille-tests-read").set("enable.auto.commit", "false").create().expect("a consumer");
+    let consumer: BaseConsumer = client()
+        .set("group.id", "quadrille-tests-read")
+        .set("enable.auto.commit", "false")
+        .create()
+        .expect("a consumer");
     let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).expect("metadata");
     let (mut list, mut left) = (TopicPartitionList::new(), HashMap::new());
     for partition in metadata.topics().iter().flat_map(|topic| topic.partitions()) {
@@ -72,7 +79,10 @@ pub fn read_all(topic: &str) -> Vec<Record> {
     while !left.is_empty() {
         let message = consumer.poll(PATIENCE).expect("records that are there arrive").expect("no error");
         let headers = message.headers().map(|headers| {
-            headers.iter().filter_map(|header| Some((header.key.to_owned(), String::from_utf8(header.value?.to_vec()).ok()?))).collect()
+            headers
+                .iter()
+                .filter_map(|header| Some((header.key.to_owned(), String::from_utf8(header.value?.to_vec()).ok()?)))
+                .collect()
         });
         records.push(Record {
             partition: message.partition(),

@@ -7,6 +7,7 @@ mod database;
 mod kafka;
 mod order;
 mod pipeline;
+mod publish;
 mod quiet;
 mod stack;
 

@@ -12,7 +12,8 @@ use crate::database::Database;
 use crate::stack::stack;
 
 /// All consumers, and the relay.
-pub const ALL: [&str; 8] = ["orders", "inventory", "payments", "fraud", "fulfillment", "notifications", "saga-tracker", "outbox-relay"];
+pub const ALL: [&str; 8] =
+    ["orders", "inventory", "payments", "fraud", "fulfillment", "notifications", "saga-tracker", "outbox-relay"];
 
 /// What a test wants otherwise.
 #[derive(Clone, Debug)]
@@ -64,7 +65,14 @@ impl Pipeline {
         let kafka = [("bootstrap.servers".to_owned(), stack().kafka.clone())].into();
         topics::apply(&kafka, &wanted).await.expect("topics of its own");
         topics::ready(&kafka, &wanted).await.expect("topics with leaders");
-        let pipeline = Self { database, clock: Clock::default(), prefix, http: reqwest::Client::new(), setup, hosts: Mutex::default() };
+        let pipeline = Self {
+            database,
+            clock: Clock::default(),
+            prefix,
+            http: reqwest::Client::new(),
+            setup,
+            hosts: Mutex::default(),
+        };
         if !pipeline.setup.consumers.is_empty() {
             pipeline.host(&pipeline.setup.consumers.clone()).await;
         }
@@ -118,7 +126,11 @@ impl Pipeline {
     /// # Panics
     /// When it is not hosted.
     pub fn door(&self, consumer: &str, path: &str) -> String {
-        let address = self.hosts().iter().find_map(|host| host.address(consumer)).unwrap_or_else(|| panic!("{consumer} is not hosted"));
+        let address = self
+            .hosts()
+            .iter()
+            .find_map(|host| host.address(consumer))
+            .unwrap_or_else(|| panic!("{consumer} is not hosted"));
         format!("http://{address}{path}")
     }
 
@@ -158,7 +170,11 @@ impl Pipeline {
 
     /// The types (short names) of an order's events in the order in which they were said, from the outbox.
     pub async fn story(&self, order_id: &str) -> Vec<String> {
-        self.said(order_id).await.into_iter().map(|(event_type, _)| event_type.rsplit('.').next().unwrap_or_default().to_owned()).collect()
+        self.said(order_id)
+            .await
+            .into_iter()
+            .map(|(event_type, _)| event_type.rsplit('.').next().unwrap_or_default().to_owned())
+            .collect()
     }
 
     /// An order's events as (type, value) in the order in which they were said, from the outbox.
@@ -194,15 +210,19 @@ impl Pipeline {
 
     /// How many rows a query counts.
     pub async fn count(&self, query: &str) -> i64 {
-        sqlx::query_scalar(sqlx::AssertSqlSafe(query.to_owned())).fetch_one(&self.database.pool).await.unwrap_or_else(|error| panic!("{query}: {error}"))
+        sqlx::query_scalar(sqlx::AssertSqlSafe(query.to_owned()))
+            .fetch_one(&self.database.pool)
+            .await
+            .unwrap_or_else(|error| panic!("{query}: {error}"))
     }
 
     /// Dead letters so far, as (error class, message).
     pub async fn dead_letters(&self) -> Vec<HashMap<String, String>> {
-        let rows: Vec<Vec<u8>> = sqlx::query_scalar("select headers from outbox.event where topic = 'dead-letter-events' order by seq")
-            .fetch_all(&self.database.pool)
-            .await
-            .expect("the outbox");
+        let rows: Vec<Vec<u8>> =
+            sqlx::query_scalar("select headers from outbox.event where topic = 'dead-letter-events' order by seq")
+                .fetch_all(&self.database.pool)
+                .await
+                .expect("the outbox");
         let of = |headers: Vec<u8>| {
             let headers = runtime::Headers::decode(&headers).expect("headers of ours");
             headers.0.into_iter().filter_map(|(name, value)| Some((name, String::from_utf8(value?).ok()?))).collect()
@@ -247,7 +267,13 @@ fn wanted(prefix: &str, partitions: i32) -> Vec<WantedTopic> {
     let topics = choreography::Choreography::embedded().topic_settings("local").expect("the local profile");
     topics
         .into_iter()
-        .map(|topic| WantedTopic { name: format!("{prefix}{}", topic.name), partitions, replicas: 1, keyed: true, config: topic.config })
+        .map(|topic| WantedTopic {
+            name: format!("{prefix}{}", topic.name),
+            partitions,
+            replicas: 1,
+            keyed: true,
+            config: topic.config,
+        })
         .collect()
 }
 

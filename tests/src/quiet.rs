@@ -58,7 +58,8 @@ impl Pipeline {
             busy.push(why);
         }
         let said = self.count("select count(*) from outbox.event where topic <> 'operations'").await;
-        let topics: Vec<String> = choreography::Choreography::embedded().topics.names().map(|name| self.topic(name)).collect();
+        let topics: Vec<String> =
+            choreography::Choreography::embedded().topics.names().map(|name| self.topic(name)).collect();
         let prefix = self.prefix.clone();
         let ends = tokio::task::spawn_blocking(move || kafka::ends(&topics)).await.expect("Kafka answers");
         let unrelayed = self.unrelayed().await;
@@ -67,12 +68,16 @@ impl Pipeline {
         }
         let mut read: HashMap<(&str, &str, i32), i64> = HashMap::new();
         for (consumer, (topic, partition), next) in &hosts.iter().flat_map(|host| host.decided()).collect::<Vec<_>>() {
-            let known = read.entry((*consumer, topic.strip_prefix(&prefix).unwrap_or(topic).to_owned().leak(), *partition)).or_insert(0);
+            let known = read
+                .entry((*consumer, topic.strip_prefix(&prefix).unwrap_or(topic).to_owned().leak(), *partition))
+                .or_insert(0);
             *known = (*known).max(*next);
         }
         for (consumer, topic) in self.hosted_topics() {
             for ((full, partition), end) in &ends {
-                if full.strip_prefix(&prefix) == Some(topic) && *end > read.get(&(consumer, topic, *partition)).copied().unwrap_or(0) {
+                if full.strip_prefix(&prefix) == Some(topic)
+                    && *end > read.get(&(consumer, topic, *partition)).copied().unwrap_or(0)
+                {
                     busy.push(format!("{consumer} has not read {topic}/{partition} to {end}"));
                 }
             }
@@ -93,7 +98,10 @@ impl Pipeline {
     fn hosted_topics(&self) -> Vec<(&'static str, &'static str)> {
         use runtime::Consumer;
         fn of<C: Consumer>() -> Vec<(&'static str, &'static str)> {
-            let heard = events::catalogue().iter().filter(|entry| C::hears().contains(&entry.event_type)).map(|entry| entry.topic);
+            let heard = events::catalogue()
+                .iter()
+                .filter(|entry| C::hears().contains(&entry.event_type))
+                .map(|entry| entry.topic);
             let mut topics: Vec<&'static str> = heard.chain(C::untyped()).collect();
             topics.sort_unstable();
             topics.dedup();

@@ -49,9 +49,9 @@ pub struct Pipeline<'p> {
     /// The parts, and which of them were started for it.
     pub up: Up,
     /// The environment of its processes.
-    pub environment: BTreeMap<String, String>,
+    environment: BTreeMap<String, String>,
     /// The port of each consumer's doors.
-    pub ports: BTreeMap<&'static str, u16>,
+    ports: BTreeMap<&'static str, u16>,
     children: Vec<(&'static str, Child)>,
     programs: PathBuf,
     interrupted: Arc<AtomicBool>,
@@ -125,16 +125,25 @@ impl<'p> Pipeline<'p> {
         Ok(())
     }
 
-    /// The processes of the pipeline by name, those of the parts included as far as they are ours.
+    /// `quadrille-load`, told which processes to measure: the consumers, and the parts as far as they are ours.
     ///
     /// # Errors
     /// When `/proc` can't be read.
-    pub fn processes(&self) -> Result<Vec<(&'static str, u32)>> {
-        let mut all: Vec<_> = self.children.iter().map(|(name, child)| (*name, child.id())).collect();
-        for part in Part::ALL {
-            all.extend(Mark::new(self.project, part.name()).find()?.map(|pid| (part.name(), pid)));
+    pub fn load(&self) -> Result<Command> {
+        let mut command = self.program("quadrille-load");
+        let mut measure = |name: &str, pid: u32| {
+            command.arg("--process").arg(format!("{name}={pid}"));
+        };
+        for (name, child) in &self.children {
+            measure(name, child.id());
         }
-        Ok(all)
+        for part in Part::ALL {
+            if let Some(pid) = Mark::new(self.project, part.name()).find()? {
+                measure(part.name(), pid);
+            }
+        }
+        command.env("RUST_LOG", "warn");
+        Ok(command)
     }
 
     /// One of our programs, with the pipeline's environment.
@@ -142,6 +151,21 @@ impl<'p> Pipeline<'p> {
         let mut command = Command::new(self.programs.join(name));
         command.envs(&self.environment).stdin(Stdio::null());
         command
+    }
+
+    /// Where a consumer's doors are.
+    pub fn door(&self, consumer: &str) -> String {
+        self.ports.get(consumer).map(|port| format!("http://{HOST}:{port}")).unwrap_or_default()
+    }
+
+    /// What is set in the environment of its processes under this name.
+    pub fn setting(&self, name: &str) -> &str {
+        self.environment.get(name).map_or("", String::as_str)
+    }
+
+    /// Whether we were told to stop.
+    pub fn is_interrupted(&self) -> bool {
+        self.interrupted.load(Ordering::Relaxed)
     }
 
     /// Runs a program to its end, or until we are told to stop; true when it succeeded.
@@ -154,7 +178,7 @@ impl<'p> Pipeline<'p> {
             if let Some(status) = child.try_wait()? {
                 return Ok(status.success());
             }
-            if self.interrupted.load(Ordering::Relaxed) {
+            if self.is_interrupted() {
                 process::stop(child.id(), "TERM", Duration::from_secs(5))?;
                 return Ok(false);
             }
@@ -171,7 +195,7 @@ impl<'p> Pipeline<'p> {
     /// # Errors
     /// When a consumer dies meanwhile.
     pub fn wait(&mut self) -> Result<()> {
-        while !self.interrupted.load(Ordering::Relaxed) {
+        while !self.is_interrupted() {
             self.check_alive()?;
             std::thread::sleep(Duration::from_millis(100)); // between two looks at the children
         }

@@ -9,14 +9,13 @@ use crate::{
     project::Project,
 };
 
-/// Deadlines short enough to watch: a day of a shop in a minute.
-const SETTINGS: [(&str, &str); 8] = [
-    ("QUADRILLE_INVENTORY__RESERVATION_TTL", "20s"),
-    ("QUADRILLE_FRAUD__REVIEW_WITHIN", "20s"),
+/// Deadlines short enough to watch: days of a shop in seconds.
+const SETTINGS: [(&str, &str); 7] = [
+    ("QUADRILLE_INVENTORY__RESERVATION_TTL", "15s"),
+    ("QUADRILLE_FRAUD__REVIEW_WITHIN", "12s"),
     ("QUADRILLE_FULFILLMENT__PICK_DEADLINE", "5s"),
     ("QUADRILLE_FULFILLMENT__LEASE", "2s"),
-    ("QUADRILLE_PAYMENTS__PENDING_LOOK_UP", "3s"),
-    ("QUADRILLE_PAYMENTS__SANDBOX__LATENCY", "20ms"),
+    ("QUADRILLE_PAYMENTS__PENDING_LOOK_UP", "2s"),
     ("QUADRILLE_PAYMENTS__SANDBOX__SLOW_BY", "3s"),
     ("QUADRILLE_PAYMENTS__SANDBOX__REFUND_SETTLES_AFTER", "4s"),
 ];
@@ -35,33 +34,53 @@ pub fn run(project: &Project, build: Build, orders: u64, exit: bool) -> Result<E
 }
 
 fn show(project: &Project, pipeline: &mut Pipeline<'_>, orders: u64, exit: bool) -> Result<bool> {
-    println!("placing {orders} orders, every second one over HTTP, the others over Kafka");
-    let mut load = pipeline.program("quadrille-load");
-    load.args(["demo", "--orders", &orders.to_string()]).env("RUST_LOG", "warn");
+    println!(
+        "\nplacing {orders} orders of every kind, every second one over HTTP, the others over Kafka; some wait for a deadline (15 s)\n"
+    );
+    let mut load = pipeline.load()?;
+    load.args(["demo", "--orders", &orders.to_string()]);
     let right = pipeline.run(load)?;
+    if pipeline.is_interrupted() {
+        return Ok(false);
+    }
     println!(
         "{}",
         if right {
-            "every order ended as it should, and every invariant holds"
+            "Every order ended as it should, and every invariant holds."
         } else {
-            "something is WRONG: see above"
+            "Something is WRONG: see above."
         }
     );
     if exit {
         return Ok(right);
     }
-    println!("\nto look at:");
-    for (name, port) in &pipeline.ports {
-        println!("  {name:14} http://127.0.0.1:{port}/docs");
-    }
-    println!("  orders         http://127.0.0.1:{}/orders", pipeline.ports["saga-tracker"]);
-    println!("  metrics        http://127.0.0.1:{}/metrics, and so on each port", pipeline.ports["orders"]);
-    println!(
-        "  Kafka          {}; bin/kafka-console-consumer --topic orders --from-beginning",
-        pipeline.environment["KAFKA_BOOTSTRAP_SERVERS"]
-    );
-    println!("  logs           {}", project.folder().join("logs").display());
-    println!("Ctrl-C ends it.");
+    addresses(project, pipeline);
     pipeline.wait()?;
     Ok(right)
+}
+
+/// Where one can look.
+fn addresses(project: &Project, pipeline: &Pipeline<'_>) {
+    let door = |consumer: &str| pipeline.door(consumer);
+    println!("\nIt stays up. To look at:");
+    println!("  orders           {0}/orders and {0}/orders/{{id}}/events", door("saga-tracker"));
+    println!("  stock, shipments {0}/inventory and {0}/fulfillment", door("saga-tracker"));
+    println!("  place an order   {}/docs", door("orders"));
+    println!(
+        "  other doors      /docs at {}",
+        ["inventory", "payments", "fraud", "fulfillment", "saga-tracker"].map(door).join(", ")
+    );
+    println!(
+        "  metrics, probes  /metrics, /livez and /readyz at each of these, and at {}, {}",
+        door("notifications"),
+        door("outbox-relay")
+    );
+    println!(
+        "  topics           bin/kafka-console-consumer --topic orders --from-beginning   (Kafka is at {})",
+        pipeline.setting("KAFKA_BOOTSTRAP_SERVERS")
+    );
+    println!("  tables           psql {}", pipeline.setting("DATABASE_URL"));
+    println!("  schemas          {}", pipeline.setting("SCHEMA_REGISTRY_URL"));
+    println!("  logs             {}", project.folder().join("logs").display());
+    println!("Ctrl-C ends it.");
 }

@@ -82,4 +82,4 @@ pub(crate) fn fold(world: &mut World, input: &Input) {
 }
 
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;

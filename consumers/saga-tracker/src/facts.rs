@@ -124,7 +124,7 @@ impl Shipment {
 /// What is known of one order. Amounts are in minor units of `currency`; lists are kept as the JSON text of the event.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
-    /// Which events were heard: a bit for each type, see [`crate::told`].
+    /// Which events were heard: a bit for each type, as the table of events has them.
     pub seen: i64,
     /// How far it got.
     pub status: Status,

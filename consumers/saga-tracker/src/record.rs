@@ -1,6 +1,6 @@
 //! An event as it is kept: where it stood, when it happened, why, and its JSON without personal data.
 
-pub(crate) mod json;
+mod json;
 
 use std::any::Any;
 use std::sync::Arc;

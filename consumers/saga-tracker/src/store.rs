@@ -8,8 +8,6 @@ mod orders;
 mod positions;
 mod shipments;
 mod stats;
-#[cfg(test)]
-mod scratch;
 
 use std::borrow::Cow;
 use std::collections::HashMap;

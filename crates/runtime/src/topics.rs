@@ -82,13 +82,15 @@ pub async fn apply(
     let found = partitions(&config, wanted).await?;
     let options = AdminOptions::new().operation_timeout(Some(PATIENCE)).request_timeout(Some(PATIENCE));
     let missing: Vec<&WantedTopic> = wanted.iter().filter(|topic| !found.contains_key(&topic.name)).collect();
-    for result in
-        admin.create_topics(&missing.iter().map(|topic| new_topic(topic)).collect::<Vec<_>>(), &options).await?
-    {
-        if let Err((topic, code)) = result
-            && code != RDKafkaErrorCode::TopicAlreadyExists
-        {
-            return Err(TopicsError::Refused { topic, code });
+    // librdkafka refuses a request for no topics.
+    if !missing.is_empty() {
+        let new: Vec<NewTopic<'_>> = missing.iter().map(|topic| new_topic(topic)).collect();
+        for result in admin.create_topics(&new, &options).await? {
+            if let Err((topic, code)) = result
+                && code != RDKafkaErrorCode::TopicAlreadyExists
+            {
+                return Err(TopicsError::Refused { topic, code });
+            }
         }
     }
     let mut done = Vec::with_capacity(wanted.len());

@@ -74,10 +74,21 @@ pub fn answer(book: &Shared, call: Call, random: &mut Random, now: Timestamp) ->
 
 fn hold(request: &Request, now: Timestamp) -> Hold {
     let validity = std::time::Duration::from_secs(7 * 24 * 3_600);
-    Hold { payment_id: format!("pay-{}", request.order_id), money: request.money, capture_before: Some(now.plus(validity)), card: None }
+    Hold {
+        payment_id: format!("pay-{}", request.order_id),
+        money: request.money,
+        capture_before: Some(now.plus(validity)),
+        card: None,
+    }
 }
 
-fn authorize(book: &mut Book, request: &Request, random: &mut Random, now: Timestamp, told: &mut Vec<Work<Input>>) -> Outcome {
+fn authorize(
+    book: &mut Book,
+    request: &Request,
+    random: &mut Random,
+    now: Timestamp,
+    told: &mut Vec<Work<Input>>,
+) -> Outcome {
     let entry = book.entries.entry(request.order_id).or_default();
     match random.below(10) {
         0 => {
@@ -90,7 +101,11 @@ fn authorize(book: &mut Book, request: &Request, random: &mut Random, now: Times
             if random.chance(50) {
                 told.push(customer_acts(book, request.order_id, request.money, random, now));
             }
-            Outcome::ActionRequired { payment_id: format!("pay-{}", request.order_id), action: Action::from("three_d_secure"), url: None }
+            Outcome::ActionRequired {
+                payment_id: format!("pay-{}", request.order_id),
+                action: Action::from("three_d_secure"),
+                url: None,
+            }
         }
         _ => {
             entry.held = request.money.amount;
@@ -100,13 +115,20 @@ fn authorize(book: &mut Book, request: &Request, random: &mut Random, now: Times
 }
 
 /// The customer passes or fails, if the payment is still open.
-pub fn customer_acts(book: &mut Book, order_id: OrderId, money: Money, random: &mut Random, now: Timestamp) -> Work<Input> {
+pub fn customer_acts(
+    book: &mut Book,
+    order_id: OrderId,
+    money: Money,
+    random: &mut Random,
+    now: Timestamp,
+) -> Work<Input> {
     let entry = book.entries.entry(order_id).or_default();
     let validity = std::time::Duration::from_secs(7 * 24 * 3_600);
     let verdict = if entry.waits && !entry.closed && random.chance(70) {
         entry.waits = false;
         entry.held = money.amount;
-        let hold = Hold { payment_id: format!("pay-{order_id}"), money, capture_before: Some(now.plus(validity)), card: None };
+        let hold =
+            Hold { payment_id: format!("pay-{order_id}"), money, capture_before: Some(now.plus(validity)), card: None };
         Verdict::Passed { hold: Some(hold) }
     } else {
         entry.waits = false; // one verdict an authentication
@@ -152,8 +174,10 @@ fn refund(book: &mut Book, request: &Request, random: &mut Random, told: &mut Ve
         assert!(entry.refunded <= entry.captured, "more is given back than was taken: {entry:?} {request:?}");
     }
     if pending {
-        let status = if succeeds { RefundStatus::Succeeded } else { RefundStatus::Failed { detail: "account closed".into() } };
-        let input = Input::RefundTold(RefundTold { message_id: message_id.clone(), refund_id: refund_id.clone(), status });
+        let status =
+            if succeeds { RefundStatus::Succeeded } else { RefundStatus::Failed { detail: "account closed".into() } };
+        let input =
+            Input::RefundTold(RefundTold { message_id: message_id.clone(), refund_id: refund_id.clone(), status });
         told.push(Work { cause: Cause::door("payments", &message_id), input });
         let settled = if succeeds {
             Outcome::Refunded { refund_id: refund_id.clone(), money: request.money }

@@ -51,7 +51,10 @@ fn explore(runs: u64, orders: std::ops::RangeInclusive<usize>, salt: u64) {
         match catch_unwind(AssertUnwindSafe(|| world.run())) {
             Ok(()) => {}
             Err(panic) => {
-                eprintln!("seed {seed}: QUADRILLE_MODEL_SEED={seed} QUADRILLE_MODEL_RUNS=1 runs it again\n{}", world.log());
+                eprintln!(
+                    "seed {seed}: QUADRILLE_MODEL_SEED={seed} QUADRILLE_MODEL_RUNS=1 runs it again\n{}",
+                    world.log()
+                );
                 std::panic::resume_unwind(panic);
             }
         }
@@ -60,7 +63,11 @@ fn explore(runs: u64, orders: std::ops::RangeInclusive<usize>, salt: u64) {
             *seen.entry(name).or_insert(0_u64) += 1;
         }
     }
-    println!("{runs} runs of {orders:?} orders, seeds {first}..{}, {steps} steps, {:.1} s", first + runs, began.elapsed().as_secs_f64());
+    println!(
+        "{runs} runs of {orders:?} orders, seeds {first}..{}, {steps} steps, {:.1} s",
+        first + runs,
+        began.elapsed().as_secs_f64()
+    );
     // A property that is never put to the test proves nothing: every event that can be said was said.
     for name in world::EXPECTED {
         assert!(runs < 1_000 || seen.contains_key(name), "{name} was never said in {runs} runs: {seen:?}");

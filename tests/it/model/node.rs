@@ -8,7 +8,8 @@ use runtime::{Cause, Codec, Consumer, Effects, Message, Outgoing, Timer, Work};
 use super::Random;
 
 /// What plays the outside of a consumer: a call's answers, now or later.
-pub type Outside<C> = Box<dyn FnMut(&C, <C as Consumer>::Call, &mut Random, Timestamp) -> Vec<Work<<C as Consumer>::Input>>>;
+pub type Outside<C> =
+    Box<dyn FnMut(&C, <C as Consumer>::Call, &mut Random, Timestamp) -> Vec<Work<<C as Consumer>::Input>>>;
 
 pub struct Node<C: Consumer> {
     pub consumer: C,
@@ -116,7 +117,8 @@ impl<C: Consumer> Party for Node<C> {
     fn read(&mut self, random: &mut Random, now: Timestamp) -> Vec<Outgoing> {
         let mut batch = Vec::new();
         for _ in 0..1 + random.below(3) {
-            let topics: Vec<&'static str> = self.unread.iter().filter(|(_, queue)| !queue.is_empty()).map(|(topic, _)| *topic).collect();
+            let topics: Vec<&'static str> =
+                self.unread.iter().filter(|(_, queue)| !queue.is_empty()).map(|(topic, _)| *topic).collect();
             if topics.is_empty() {
                 break;
             }
@@ -150,7 +152,8 @@ impl<C: Consumer> Party for Node<C> {
 
     /// Fires one timer that is due, if there is one.
     fn fire(&mut self, random: &mut Random, now: Timestamp) -> Vec<Outgoing> {
-        let due: Vec<_> = self.timers.iter().filter(|(_, due)| **due <= now).map(|(key, due)| (key.clone(), *due)).collect();
+        let due: Vec<_> =
+            self.timers.iter().filter(|(_, due)| **due <= now).map(|(key, due)| (key.clone(), *due)).collect();
         if due.is_empty() {
             return Vec::new();
         }

@@ -5,7 +5,9 @@ use std::fmt::Write as _;
 use std::rc::Rc;
 use std::time::Duration;
 
-use events::{Event, OrderCancelled, OrderCompleted, OrderFailed, OrderId, OrderPlaced, OrderRejected, ReasonCode, Timestamp};
+use events::{
+    Event, OrderCancelled, OrderCompleted, OrderFailed, OrderId, OrderPlaced, OrderRejected, ReasonCode, Timestamp,
+};
 use fraud::{Fraud, FraudSettings};
 use fulfillment::Fulfillment;
 use inventory::Inventory;
@@ -21,10 +23,32 @@ use super::node::{Node, Party};
 
 /// What every thousand runs bring at least once.
 pub const EXPECTED: [&str; 26] = [
-    "OrderAccepted", "OrderCancellationRequested", "OrderCompleted", "OrderCancelled", "OrderFailed", "StockReserved", "StockRejected",
-    "ReservationExpired", "StockReallocated", "StockCommitted", "StockReleased", "PaymentActionRequired", "PaymentAuthorized",
-    "PaymentDeclined", "PaymentCaptured", "PaymentCaptureFailed", "PaymentVoided", "PaymentRefunded", "PaymentRefundFailed", "FraudCleared",
-    "FraudRejected", "FraudReviewRequested", "FulfillmentShortPicked", "FulfillmentConfirmed", "FulfillmentCancelled", "ShipmentDispatched",
+    "OrderAccepted",
+    "OrderCancellationRequested",
+    "OrderCompleted",
+    "OrderCancelled",
+    "OrderFailed",
+    "StockReserved",
+    "StockRejected",
+    "ReservationExpired",
+    "StockReallocated",
+    "StockCommitted",
+    "StockReleased",
+    "PaymentActionRequired",
+    "PaymentAuthorized",
+    "PaymentDeclined",
+    "PaymentCaptured",
+    "PaymentCaptureFailed",
+    "PaymentVoided",
+    "PaymentRefunded",
+    "PaymentRefundFailed",
+    "FraudCleared",
+    "FraudRejected",
+    "FraudReviewRequested",
+    "FulfillmentShortPicked",
+    "FulfillmentConfirmed",
+    "FulfillmentCancelled",
+    "ShipmentDispatched",
 ];
 
 const SKUS: [&str; 9] = ["TEA", "CUP", "SHORT-1", "GONE-1", "REFUSE-1", "LATE-1", "DAMAGED-1", "HOLD-1", "RUSH-1"];
@@ -53,7 +77,8 @@ impl World {
     pub fn new(count: usize, random: Random) -> Self {
         let codec = Codec::of_catalogue().expect("our own schemas");
         let book = Shared::default();
-        let stock: Vec<(&str, &str, i64)> = SKUS.iter().flat_map(|sku| WAREHOUSES.map(|warehouse| (*sku, warehouse, UNITS))).collect();
+        let stock: Vec<(&str, &str, i64)> =
+            SKUS.iter().flat_map(|sku| WAREHOUSES.map(|warehouse| (*sku, warehouse, UNITS))).collect();
         let none = || -> super::node::Outside<Orders> { Box::new(|_, never, _, _| match never {}) };
         let mut world = Self {
             random,
@@ -107,12 +132,11 @@ impl World {
     }
 
     fn place(&mut self, n: usize) {
-        let line = |world: &mut Self| {
-            json!({"sku": *world.random.pick(&SKUS), "quantity": 1 + world.random.below(4), "unit_price": 1 + world.random.below(1_000)})
-        };
+        let line = |world: &mut Self| json!({"sku": *world.random.pick(&SKUS), "quantity": 1 + world.random.below(4), "unit_price": 1 + world.random.below(1_000)});
         let lines: Vec<_> = (0..1 + self.random.below(3)).map(|_| line(self)).collect();
         let country = if self.random.chance(15) { "US" } else { "GB" };
-        let address = |country| json!({"name": "Ada", "line1": "1 Road", "city": "Town", "postal_code": "1", "country": country});
+        let address =
+            |country| json!({"name": "Ada", "line1": "1 Road", "city": "Town", "postal_code": "1", "country": country});
         let price = if self.random.chance(20) { 990_000 } else { self.random.below(500) };
         let placed: OrderPlaced = serde_json::from_value(json!({
             "source": "model", "reference": n.to_string(), "currency": "EUR", "lines": lines, "shipping": price, "tax": self.random.below(50),
@@ -132,7 +156,10 @@ impl World {
         };
         let work = runtime::Consumer::hear(&self.orders.consumer, &message, &self.codec).expect("a readable order");
         let said = self.orders.decide(vec![work], self.now);
-        let order_id = std::str::from_utf8(said[0].key.as_deref().unwrap_or_default()).expect("text").parse().expect("an order's id");
+        let order_id = std::str::from_utf8(said[0].key.as_deref().unwrap_or_default())
+            .expect("text")
+            .parse()
+            .expect("an order's id");
         self.placed.push(order_id);
         self.publish(said);
     }
@@ -140,7 +167,11 @@ impl World {
     /// The relay: every consumer that hears an event finds it in its inbox.
     fn publish(&mut self, said: Vec<Outgoing>) {
         for row in said {
-            assert!(self.ids.insert(row.event_id.to_string()), "an id was said twice: {:?}", row.headers.text("ce_type"));
+            assert!(
+                self.ids.insert(row.event_id.to_string()),
+                "an id was said twice: {:?}",
+                row.headers.text("ce_type")
+            );
             let message = Message {
                 topic: row.topic,
                 partition: 0,
@@ -158,7 +189,14 @@ impl World {
     }
 
     fn parties(&mut self) -> [&mut dyn Party; 6] {
-        [&mut self.orders, &mut self.inventory, &mut self.payments, &mut self.fraud, &mut self.fulfillment, &mut self.notifications]
+        [
+            &mut self.orders,
+            &mut self.inventory,
+            &mut self.payments,
+            &mut self.fraud,
+            &mut self.fulfillment,
+            &mut self.notifications,
+        ]
     }
 
     /// Runs until nothing is left to do, then checks what must hold.
@@ -194,7 +232,11 @@ impl World {
     }
 
     /// One party is handed the dice and the time.
-    fn with(&mut self, index: usize, act: fn(&mut dyn Party, &mut Random, Timestamp) -> Vec<Outgoing>) -> Vec<Outgoing> {
+    fn with(
+        &mut self,
+        index: usize,
+        act: fn(&mut dyn Party, &mut Random, Timestamp) -> Vec<Outgoing>,
+    ) -> Vec<Outgoing> {
         let (mut random, now) = (std::mem::replace(&mut self.random, Random::new(1)), self.now);
         let said = act(self.parties()[index], &mut random, now);
         self.random = random;
@@ -265,13 +307,23 @@ impl World {
         let input = fraud::Input::Ruled { order_id, ruling, by: "eve".into(), note: None };
         let before = self.fraud.conflicts().len();
         let said = self.fraud.ask(&format!("{order_id}/verdict"), input, self.now);
-        assert_eq!(before, self.fraud.conflicts().len(), "a verdict on what is not under review is refused, not a contradiction");
+        assert_eq!(
+            before,
+            self.fraud.conflicts().len(),
+            "a verdict on what is not under review is refused, not a contradiction"
+        );
         said
     }
 
     /// Nothing happens any more: time passes until the next timer; or a person has what is stuck tried again. False when all is done.
     fn wait(&mut self) -> bool {
-        let stuck: Vec<OrderId> = self.payments.state.payments().filter(|payment| payment.is_stuck()).map(|payment| payment.order_id).collect();
+        let stuck: Vec<OrderId> = self
+            .payments
+            .state
+            .payments()
+            .filter(|payment| payment.is_stuck())
+            .map(|payment| payment.order_id)
+            .collect();
         if let Some(order_id) = stuck.first() {
             let input = payments::Input::Retry { order_id: *order_id, by: "eve".into() };
             let said = self.payments.ask(&format!("{order_id}/retry/{}", self.steps), input, self.now);
@@ -306,7 +358,8 @@ impl World {
         let terminal = [OrderCompleted::TYPE, OrderCancelled::TYPE, OrderFailed::TYPE, OrderRejected::TYPE];
         let key = order.to_string();
         let of = |message: &&Message| {
-            message.key.as_deref() == Some(key.as_bytes()) && message.event_type().is_some_and(|event_type| terminal.contains(&event_type))
+            message.key.as_deref() == Some(key.as_bytes())
+                && message.event_type().is_some_and(|event_type| terminal.contains(&event_type))
         };
         self.said.iter().filter(of).count()
     }
@@ -331,9 +384,14 @@ impl World {
             assert!(level.on_hand >= 0, "{sku} {warehouse} {level:?}");
         }
         for sku in SKUS {
-            let levels: Vec<_> = self.inventory.state.stock.of(&sku.into()).map(|(_, level)| (level.on_hand, level.missing)).collect();
+            let levels: Vec<_> =
+                self.inventory.state.stock.of(&sku.into()).map(|(_, level)| (level.on_hand, level.missing)).collect();
             let (left, missing) = levels.iter().fold((0, 0), |sum, level| (sum.0 + level.0, sum.1 + level.1));
-            assert_eq!(left + missing + committed.get(sku).copied().unwrap_or(0), 3 * UNITS, "units of {sku} are conserved");
+            assert_eq!(
+                left + missing + committed.get(sku).copied().unwrap_or(0),
+                3 * UNITS,
+                "units of {sku} are conserved"
+            );
         }
     }
 
@@ -343,7 +401,11 @@ impl World {
         assert!(entry.captures <= 1, "{order}: charged twice: {entry:?}");
         assert!(!entry.waits, "{order}: the customer can still pay: {entry:?}");
         let charged = self.charged(order);
-        assert_eq!(entry.captured - entry.refunded, charged, "{order}: captured − refunded is the value of what shipped: {entry:?}");
+        assert_eq!(
+            entry.captured - entry.refunded,
+            charged,
+            "{order}: captured − refunded is the value of what shipped: {entry:?}"
+        );
     }
 
     fn charged(&self, order: OrderId) -> i64 {
@@ -379,7 +441,9 @@ impl World {
     }
 
     pub fn said_types(&self) -> Vec<String> {
-        let short = |message: &Message| message.event_type().unwrap_or_default().rsplit('.').next().unwrap_or_default().to_owned();
+        let short = |message: &Message| {
+            message.event_type().unwrap_or_default().rsplit('.').next().unwrap_or_default().to_owned()
+        };
         self.said.iter().map(short).collect()
     }
 
@@ -394,9 +458,12 @@ impl World {
         }
         for (number, order) in self.placed.iter().enumerate().filter(|(_, order)| self.ends(**order) == 0) {
             let (payment, parcels) = (self.payments.state.payment(*order), self.fulfillment.state.order(*order));
-            let _ = writeln!(text, "order {number} has not ended\n  {payment:?}\n  {parcels:?}\n  {:?}", self.inventory.state.order(*order));
+            let _ = writeln!(
+                text,
+                "order {number} has not ended\n  {payment:?}\n  {parcels:?}\n  {:?}",
+                self.inventory.state.order(*order)
+            );
         }
         text
     }
 }
-

@@ -1,6 +1,6 @@
 //! The fold: any order and any repetition end in the same world; and what the events of an order's way make of its row.
 
-pub(crate) mod sample;
+mod sample;
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -24,7 +24,7 @@ fn rows(world: &World) -> Row {
     (world.orders.clone(), world.levels.clone(), world.events.iter().map(kept).collect())
 }
 
-pub(crate) fn folded(inputs: &[Input]) -> World {
+fn folded(inputs: &[Input]) -> World {
     let mut world = World::default();
     inputs.iter().for_each(|input| fold(&mut world, input));
     world
@@ -36,7 +36,7 @@ fn heard(names: &[Sample]) -> Facts {
 }
 
 /// Every event there is, of two orders.
-pub(crate) static EVERYTHING: LazyLock<Vec<Input>> = LazyLock::new(|| {
+static EVERYTHING: LazyLock<Vec<Input>> = LazyLock::new(|| {
     let numbered = |number| samples().into_iter().zip(1..).map(move |(sample, seq)| work(&sample, number, seq).input);
     numbered(1).chain(numbered(2)).collect()
 });

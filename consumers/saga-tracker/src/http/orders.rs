@@ -110,12 +110,10 @@ pub(super) async fn history(State(doors): State<Doors>, Path(id): Path<String>) 
         return Err(unknown_order(order_id));
     }
     let mut before = None;
-    let events = kept
-        .into_iter()
-        .map(|event| {
-            let at = event.at.0;
-            EventView::of(event, before.replace(at))
-        })
-        .collect();
+    let shown = kept.into_iter().map(|event| {
+        let at = event.at.0;
+        EventView::of(event, before.replace(at))
+    });
+    let events = shown.collect::<Result<_, _>>().map_err(failed)?;
     Ok(Json(History { order_id: order_id.to_string(), events }))
 }

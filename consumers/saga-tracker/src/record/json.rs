@@ -12,10 +12,29 @@ const PERSONAL: &str = "personal";
 ///
 /// # Errors
 /// When it is no record.
-pub(crate) fn without_personal(event: &impl Serialize) -> Result<String, serde_json::Error> {
+pub(super) fn without_personal(event: &impl Serialize) -> Result<String, serde_json::Error> {
     let mut text = Vec::with_capacity(512);
     event.serialize(Record(&mut serde_json::Serializer::new(&mut text)))?;
-    String::from_utf8(text).map_err(serde_json::Error::custom)
+    String::from_utf8(text).map(without_nul).map_err(serde_json::Error::custom)
+}
+
+/// A NUL in a string can't be asked for in PostgreSQL: `\u0000` becomes U+FFFD, unless its backslash is itself escaped.
+fn without_nul(text: String) -> String {
+    const NUL: &str = "\\u0000";
+    if !text.contains(NUL) {
+        return text;
+    }
+    let mut clean = String::with_capacity(text.len());
+    let mut rest = text.as_str();
+    while let Some(at) = rest.find('\\') {
+        let (before, escape) = rest.split_at(at);
+        clean.push_str(before);
+        let (replaced, length) = if escape.starts_with(NUL) { ("\\ufffd", NUL.len()) } else { (&escape[..2], 2) };
+        clean.push_str(replaced);
+        rest = &escape[length..];
+    }
+    clean.push_str(rest);
+    clean
 }
 
 /// Passes a record's fields on, all but one.
@@ -170,6 +189,14 @@ mod tests {
         let text = without_personal(&Event { personal: "Ada", order_id: 1, lines, last: None }).unwrap();
         let expected = json!({"order_id": 1, "lines": [{"personal": "a part's own"}], "last": null});
         assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_nul_is_replaced_and_what_only_looks_like_one_is_not() {
+        let lines = vec![Part { personal: "a\0b\\u0000\\\0\"é" }];
+        let text = without_personal(&Event { personal: "", order_id: 1, lines, last: None }).unwrap();
+        let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(value["lines"][0]["personal"], "a\u{fffd}b\\u0000\\\u{fffd}\"é");
     }
 
     #[test]

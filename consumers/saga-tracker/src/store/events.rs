@@ -6,7 +6,6 @@ use std::sync::Arc;
 use events::{EventId, OrderId};
 use runtime::Failure;
 use runtime::sql::At;
-use sqlx::types::Json;
 use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
 
@@ -26,7 +25,7 @@ pub(super) async fn save(
         "insert into saga_tracker.event
            (order_id, event_id, topic, \"partition\", \"offset\", event_type, at, seq, causation, correlation, traceparent, data,
             personal, personal_key)
-         select order_id, event_id, topic, part, place, event_type, at, seq, causation, correlation, traceparent, data::json,
+         select order_id, event_id, topic, part, place, event_type, at, seq, causation, correlation, traceparent, data,
                 personal, personal_key
          from unnest($1::uuid[], $2::uuid[], $3::text[], $4::int[], $5::bigint[], $6::text[], $7::timestamptz[], $8::bigint[],
                      $9::uuid[], $10::text[], $11::text[], $12::text[], $13::bytea[], $14::text[])
@@ -66,7 +65,8 @@ pub(crate) struct Kept {
     pub causation: Option<Uuid>,
     pub correlation: String,
     pub traceparent: Option<String>,
-    pub data: Json<serde_json::Value>,
+    /// JSON, as text.
+    pub data: String,
 }
 
 /// The events of an order as they happened: by time, and where several have the same, by their place in the outbox.

@@ -180,7 +180,7 @@ impl Outbound {
             tracing::warn!(topic, error = %refused.error, "the relay's watermark was not taken");
             self.topics.forget(topic);
         }
-        self.topics.learn(topic, &self.publisher).await?;
+        self.topics.learn_now(topic, &self.publisher).await?;
         match self.topics.full_name(topic) {
             Ok(topic) => {
                 let outgoing = Outgoing { topic, key: Some(key), headers, payload: Some(payload) };

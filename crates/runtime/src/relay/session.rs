@@ -1,6 +1,7 @@
 //! The relay's one connection: it polls, and it holds the leases, so that a relay that is gone lets go of its shards.
 
 use std::str::FromStr;
+use std::time::{Duration, Instant};
 
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection, Row as _};
@@ -237,18 +238,27 @@ pub(super) async fn lock_rescue(db: &mut PgConnection) -> Result<(), sqlx::Error
     sqlx::query("select pg_advisory_xact_lock($1, $2)").bind(LOCKS).bind(RESCUE).execute(db).await.map(drop)
 }
 
+/// How long a relay that just ended may take to let go.
+const LET_GO: Duration = Duration::from_secs(2);
+
 /// Within a transaction: takes every shard's lease until its end, or says which are held by running relays.
 pub(super) async fn lock_out_relays(db: &mut PgConnection) -> Result<(), RelayError> {
-    let running: Vec<i32> = sqlx::query_scalar(
-        "select shard from generate_series(0, $2 - 1) as shard where not pg_try_advisory_xact_lock($1, shard)",
-    )
-    .bind(LOCKS)
-    .bind(i32::from(SHARDS))
-    .fetch_all(db)
-    .await?;
-    if running.is_empty() {
-        Ok(())
-    } else {
-        Err(RelayError::StillRunning(running.into_iter().map(|shard| shard as i16).collect()))
+    let mut running: Vec<i32> = (0..i32::from(SHARDS)).collect();
+    let since = Instant::now();
+    loop {
+        running = sqlx::query_scalar(
+            "select shard from unnest($2::int4[]) as shard where not pg_try_advisory_xact_lock($1, shard)",
+        )
+        .bind(LOCKS)
+        .bind(&running)
+        .fetch_all(&mut *db)
+        .await?;
+        if running.is_empty() {
+            return Ok(());
+        }
+        if since.elapsed() > LET_GO {
+            return Err(RelayError::StillRunning(running.into_iter().map(|shard| shard as i16).collect()));
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

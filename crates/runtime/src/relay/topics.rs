@@ -31,12 +31,22 @@ impl Topics {
     }
 
     /// Makes sure that it is known whether Kafka takes rows for this topic: at once for a topic that was used before.
+    /// A missing one may be on its way and is waited for a little.
     pub async fn learn(&mut self, topic: &str, publisher: &Publisher) -> Result<(), RelayError> {
+        self.learn_within(self.grace, topic, publisher).await
+    }
+
+    /// The same for rows that nobody waits for: a topic that is missing now counts as missing.
+    pub async fn learn_now(&mut self, topic: &str, publisher: &Publisher) -> Result<(), RelayError> {
+        self.learn_within(Duration::ZERO, topic, publisher).await
+    }
+
+    async fn learn_within(&mut self, grace: Duration, topic: &str, publisher: &Publisher) -> Result<(), RelayError> {
         let grace = match self.known.get(topic) {
             Some(Known { refused: None, .. }) => return Ok(()),
             Some(Known { refused: Some((_, asked)), .. }) if asked.elapsed() < REMEMBER => return Ok(()),
             Some(_) => Duration::ZERO,
-            None => self.grace,
+            None => grace,
         };
         let full_name = format!("{}{topic}", self.prefix);
         let refused = ask(&full_name, grace, publisher).await?.map(|reason| (reason, Instant::now()));

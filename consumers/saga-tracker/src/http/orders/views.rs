@@ -200,8 +200,10 @@ impl OrderDetail {
 }
 
 impl EventView {
-    pub fn of(event: Kept, before: Option<Timestamp>) -> Self {
-        Self {
+    /// # Errors
+    /// When the event is kept in a form that this version can't read.
+    pub fn of(event: Kept, before: Option<Timestamp>) -> Result<Self, Failure> {
+        Ok(Self {
             event_id: event.event_id.to_string(),
             event_type: event.event_type,
             at: event.at.0.to_string(),
@@ -213,7 +215,7 @@ impl EventView {
             causation_id: event.causation.map(|id| id.to_string()),
             correlation_id: event.correlation,
             traceparent: event.traceparent,
-            data: event.data.0,
-        }
+            data: stored(&event.data, "event.data")?,
+        })
     }
 }

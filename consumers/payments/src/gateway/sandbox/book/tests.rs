@@ -40,10 +40,8 @@ impl Customer {
     }
 
     fn outcome(&mut self, job: &Job) -> Outcome {
-        match self.run(job).0 {
-            Done::Outcome(outcome) => outcome,
-            other => panic!("expected an outcome, got {other:?}"),
-        }
+        let Done::Outcome(outcome) = self.run(job).0 else { panic!("expected an outcome") };
+        outcome
     }
 
     fn authorize(&mut self, attempt: u32) -> Outcome {
@@ -67,17 +65,17 @@ impl Customer {
     }
 
     fn act(&mut self, passed: bool) -> Acted {
-        match self.run(&Job::Act { order_id: ORDER, passed }).0 {
-            Done::Acted(acted) => acted,
-            other => panic!("expected what came of an action, got {other:?}"),
-        }
+        let Done::Acted(acted) = self.run(&Job::Act { order_id: ORDER, passed }).0 else {
+            panic!("expected what came of an action")
+        };
+        acted
     }
 
     fn settle(&mut self, refund_id: &str, succeeded: bool) -> Option<RefundStatus> {
-        match self.run(&Job::Settle { refund_id: refund_id.into(), succeeded }).0 {
-            Done::Settled(status) => status,
-            other => panic!("expected how the refund stands, got {other:?}"),
-        }
+        let Done::Settled(status) = self.run(&Job::Settle { refund_id: refund_id.into(), succeeded }).0 else {
+            panic!("expected how the refund stands")
+        };
+        status
     }
 
     fn entry(&self) -> &Entry {
@@ -93,10 +91,8 @@ fn eur(amount: i64) -> Money {
 }
 
 fn held(outcome: &Outcome) -> &Hold {
-    match outcome {
-        Outcome::Authorized(hold) => hold,
-        other => panic!("expected a hold, got {other:?}"),
-    }
+    let Outcome::Authorized(hold) = outcome else { panic!("expected a hold, got {outcome:?}") };
+    hold
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sqlx::{PgConnection, PgPool};
 
-use crate::support::{Bench, Process, Read, append};
+use super::support::{Bench, Process, Read, append};
 
 const WRITERS: u64 = 12;
 const EVENTS: u64 = 20_000;
@@ -63,7 +63,7 @@ async fn tell(db: &mut PgConnection, keys: &[i64]) -> u64 {
             .unwrap();
     let names: Vec<(String, Vec<u8>)> =
         counted.iter().map(|(id, version)| (format!("key-{id}"), version.to_string().into_bytes())).collect();
-    let rows: Vec<(&str, &str, Vec<u8>)> =
+    let rows: Vec<(&'static str, &str, Vec<u8>)> =
         names.iter().map(|(key, version)| ("orders", key.as_str(), version.clone())).collect();
     append(db, &rows).await;
     rows.len() as u64

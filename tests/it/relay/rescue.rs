@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use events::Timestamp;
 use runtime::relay::{self, RelaySettings};
+use runtime::{Codec, Registry};
 use sqlx::Row as _;
 
-use crate::support::{Bench, append};
+use super::support::{Bench, append};
 
 async fn say(bench: &Bench, key: &str, values: std::ops::Range<u32>) {
     for value in values {
@@ -183,19 +184,13 @@ async fn a_cluster_whose_transaction_ids_went_backwards_stops_the_relay() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_watermark_says_until_when_all_is_published() {
-    let bench = Bench::with_topics(&[("orders", 1_000_000), ("operations", 1_000_000)]).await;
-    let schema = events::catalogue().iter().find(|entry| entry.event_type.ends_with("RelayAdvanced")).unwrap().schema;
-    sqlx::query("insert into runtime.schema_id (schema_id, subject, definition) values (7, 'operations-quadrille.operations.RelayAdvanced', $1)")
-        .bind(schema)
-        .execute(&bench.pool)
-        .await
-        .unwrap();
+    let bench = Bench::with_topics(&[("orders", 1_000_000)]).await;
     let settings = RelaySettings { watermark_interval: Duration::from_millis(50), ..bench.settings.clone() };
     let relay = bench.relay_with(settings);
     say(&bench, "k", 0..5).await;
     let last: i64 = sqlx::query("select max(seq) from outbox.event").fetch_one(&bench.pool).await.unwrap().get(0);
     bench.settled().await;
-    let codec = runtime::Codec::new(&[(7, schema.to_owned())]).unwrap();
+    let codec = Codec::new(&Registry::stored(&bench.pool).await.unwrap()).unwrap();
     let said = loop {
         let all = bench.read("operations");
         let said: Vec<events::RelayAdvanced> =

@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use sqlx::Row as _;
 
-use crate::support::{Bench, append};
+use super::support::{Bench, append};
 
-async fn say(bench: &Bench, rows: &[(&str, &str, Vec<u8>)]) -> Vec<i64> {
+async fn say(bench: &Bench, rows: &[(&'static str, &str, Vec<u8>)]) -> Vec<i64> {
     let mut tx = bench.pool.begin().await.unwrap();
     let positions = append(&mut tx, rows).await;
     tx.commit().await.unwrap();
@@ -104,7 +104,7 @@ async fn positions_are_handed_out_one_by_one() {
 async fn rows_that_kafka_refuses_are_set_aside_and_hold_nobody_up() {
     let bench = Bench::with_topics(&[("orders", 1_000_000), ("small", 2_000)]).await;
     let relay = bench.relay();
-    let mut rows: Vec<(&str, String, Vec<u8>)> = Vec::new();
+    let mut rows: Vec<(&'static str, String, Vec<u8>)> = Vec::new();
     for n in 0..30 {
         rows.push(("small", format!("s{n}"), b"fits".to_vec()));
         rows.push(("orders", format!("o{n}"), b"fits".to_vec()));
@@ -113,7 +113,7 @@ async fn rows_that_kafka_refuses_are_set_aside_and_hold_nobody_up() {
     rows.push(("nowhere", "n1".into(), b"no such topic".to_vec()));
     rows.push(("not a topic", "n2".into(), b"no possible topic".to_vec()));
     rows.push(("small", "s8".into(), b"after".to_vec()));
-    let borrowed: Vec<(&str, &str, Vec<u8>)> =
+    let borrowed: Vec<(&'static str, &str, Vec<u8>)> =
         rows.iter().map(|(topic, key, value)| (*topic, key.as_str(), value.clone())).collect();
     say(&bench, &borrowed).await;
     bench.settled().await;

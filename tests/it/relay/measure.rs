@@ -1,11 +1,11 @@
-//! Measurements, run by hand: `RELAY=target/release/quadrille-outbox-relay cargo test -p quadrille-outbox-relay --test relay measure -- --ignored --nocapture --test-threads=1`.
+//! Measurements, run by hand: `RELAY=target/release/quadrille-outbox-relay cargo test -p quadrille-tests --test it relay::measure -- --ignored --nocapture --test-threads=1`.
 
 use std::time::{Duration, Instant};
 
 use runtime::Headers;
 use sqlx::{Connection as _, PgConnection};
 
-use crate::support::{Bench, Process, append};
+use super::support::{Bench, Process, append};
 
 /// CPU seconds of processes whose command line has this.
 fn cpu(what: &str) -> f64 {
@@ -20,6 +20,11 @@ fn cpu(what: &str) -> f64 {
         ticks += fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
     }
     ticks as f64 / 100.0
+}
+
+/// What the broker's command line has: `BROKER`, where several run.
+fn broker() -> String {
+    std::env::var("BROKER").unwrap_or_else(|_| "kafka.Kafka".into())
 }
 
 fn status(process: &Process, field: &str) -> f64 {
@@ -111,7 +116,7 @@ async fn backlog() {
         fill(&bench, 300_000).await;
         sqlx::query("checkpoint").execute(&bench.pool).await.ok();
         let newest = newest(&bench).await;
-        let broker = ("kafka.Kafka", cpu("kafka.Kafka"));
+        let before = cpu(&broker());
         let postgres = cpu("postgres:");
         let since = Instant::now();
         let mut process = bench.process();
@@ -123,7 +128,7 @@ async fn backlog() {
             300_000.0 / took,
             own / 0.3,
             (cpu("postgres:") - postgres) / 0.3,
-            (cpu(broker.0) - broker.1) / 0.3,
+            (cpu(&broker()) - before) / 0.3,
             status(&process, "VmHWM"),
         );
         process.kill();
@@ -139,12 +144,12 @@ async fn latency() {
         bench.create_appending("orders").await;
         let process = bench.process();
         tokio::time::sleep(Duration::from_secs(2)).await;
-        let (broker, postgres, own) = (cpu("kafka.Kafka"), cpu("postgres:"), own_cpu(&process));
+        let (kafka, postgres, own) = (cpu(&broker()), cpu("postgres:"), own_cpu(&process));
         let seconds = 10;
         let per_transaction = if rate >= 10_000 { 20 } else { (rate / 200).max(1) };
         let writers: Vec<_> = (0..2)
             .map(|writer| {
-                let url = bench.url.clone();
+                let url = bench.database.url.clone();
                 tokio::spawn(async move {
                     let mut db = PgConnection::connect(&url).await.unwrap();
                     let began = Instant::now();
@@ -159,7 +164,7 @@ async fn latency() {
                         let rows: Vec<(String, Vec<u8>)> = (0..per_transaction)
                             .map(|row| (format!("{writer}-{n}-{row}"), format!("{now:<220}").into_bytes()))
                             .collect();
-                        let rows: Vec<(&str, &str, Vec<u8>)> =
+                        let rows: Vec<(&'static str, &str, Vec<u8>)> =
                             rows.iter().map(|(key, value)| ("orders", key.as_str(), value.clone())).collect();
                         append(&mut db, &rows).await;
                         n += 1;
@@ -170,8 +175,7 @@ async fn latency() {
         for writer in writers {
             writer.await.unwrap();
         }
-        let (broker, postgres, own) =
-            (cpu("kafka.Kafka") - broker, cpu("postgres:") - postgres, own_cpu(&process) - own);
+        let (kafka, postgres, own) = (cpu(&broker()) - kafka, cpu("postgres:") - postgres, own_cpu(&process) - own);
         bench.settled().await;
         let mut waits: Vec<f64> = bench
             .read("orders")
@@ -189,7 +193,7 @@ async fn latency() {
             at(1.0),
             own * 10.0,
             postgres * 10.0,
-            broker * 10.0,
+            kafka * 10.0,
             status(&process, "VmHWM"),
         );
         drop(process);

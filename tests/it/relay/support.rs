@@ -1,11 +1,12 @@
 //! An outbox of its own for each test: a database, topics under a prefix, writers and relays.
 
 use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use quadrille_tests::{Database, stack};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
@@ -13,67 +14,54 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::{Headers as _, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
 use runtime::relay::{self, RelaySettings};
-use runtime::{Clock, Headers, Health, migrations};
+use runtime::{Clock, Headers, Health, Outgoing};
 use sqlx::postgres::PgPoolOptions;
-use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
+use sqlx::{PgConnection, PgPool};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// What one test has to itself.
 pub struct Bench {
-    pub url: String,
+    pub database: Database,
     pub pool: PgPool,
     pub prefix: String,
     pub settings: RelaySettings,
 }
 
-fn env(name: &str) -> String {
-    std::env::var(name).unwrap_or_else(|_| {
-        let text =
-            std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../.quadrille/env")).unwrap_or_default();
-        text.lines()
-            .find_map(|line| line.strip_prefix(&format!("{name}=")))
-            .unwrap_or_else(|| panic!("{name} is not set"))
-            .to_owned()
-    })
-}
-
+/// A client of the stack's Kafka.
 pub fn client() -> ClientConfig {
     let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", env("KAFKA_BOOTSTRAP_SERVERS"));
+    config.set("bootstrap.servers", &stack().kafka);
     config
 }
 
 impl Bench {
     /// A fresh database with an outbox, and topics (name, largest record) of four partitions.
     pub async fn with_topics(topics: &[(&str, u32)]) -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("relaytest_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let base = env("DATABASE_URL");
-        let url = format!("{}/{name}", base.rsplit_once('/').unwrap().0);
-        let mut server = PgConnection::connect(&base).await.unwrap();
-        sqlx::query(AssertSqlSafe(format!("create database {name}"))).execute(&mut server).await.unwrap();
-        for (schema, migrator) in migrations::house() {
-            migrations::run(&url, schema, migrator).await.unwrap();
-        }
-        let pool = PgPoolOptions::new().max_connections(20).connect(&url).await.unwrap();
-        let prefix = format!("{name}-");
-        let kafka = [("bootstrap.servers".to_owned(), env("KAFKA_BOOTSTRAP_SERVERS"))].into();
+        let database = Database::fresh().await;
+        let pool = PgPoolOptions::new().max_connections(20).connect(&database.url).await.unwrap();
+        let prefix = format!("{}-", database.name);
+        let kafka = [("bootstrap.servers".to_owned(), stack().kafka.clone())].into();
         let settings = RelaySettings {
-            database_urls: vec![url.clone()],
+            database_urls: vec![database.url.clone()],
             kafka,
             topic_prefix: prefix.clone(),
             ..RelaySettings::default()
         };
-        let bench = Self { url, pool, prefix, settings };
-        if !topics.is_empty() {
-            bench.create(topics).await;
-        }
+        let bench = Self { database, pool, prefix, settings };
+        bench.create(topics).await;
+        bench.create(&[("operations", 1_000_000)]).await;
         bench
     }
 
+    /// Creates topics of four partitions; the number is the largest record.
     pub async fn create(&self, topics: &[(&str, u32)]) {
+        if topics.is_empty() {
+            return;
+        }
         let admin: AdminClient<DefaultClientContext> = client().create().unwrap();
         let names: Vec<(String, String)> =
             topics.iter().map(|(name, limit)| (format!("{}{name}", self.prefix), limit.to_string())).collect();
@@ -99,26 +87,29 @@ impl Bench {
         self.relay_with(self.settings.clone())
     }
 
+    /// A relay with other settings.
     pub fn relay_with(&self, settings: RelaySettings) -> Relay {
-        runtime::telemetry::log();
         let (shutdown, health) = (CancellationToken::new(), Arc::new(Health::of("outbox-relay")));
         let task = tokio::spawn(relay::run(settings, Clock::default(), health, shutdown.clone()));
         Relay { task, shutdown }
     }
 
-    /// A relay in a process of its own.
+    /// A relay in a process of its own: the binary that cargo put beside the tests, or `RELAY` (a release build to measure).
     pub fn process(&self) -> Process {
-        let child = Command::new(
-            std::env::var("RELAY").unwrap_or_else(|_| env!("CARGO_BIN_EXE_quadrille-outbox-relay").into()),
-        )
-        .env("DATABASE_URL", &self.url)
-        .env("KAFKA_BOOTSTRAP_SERVERS", env("KAFKA_BOOTSTRAP_SERVERS"))
-        .env("QUADRILLE_TOPIC_PREFIX", &self.prefix)
-        .env("QUADRILLE_OUTBOX_RELAY__HTTP", "127.0.0.1:0")
-        .env("RUST_LOG", "warn")
-        .stdin(Stdio::null())
-        .spawn()
-        .unwrap();
+        let test = std::env::current_exe().expect("the test's own path");
+        let beside =
+            test.parent().and_then(Path::parent).expect("target/<profile>/deps").join("quadrille-outbox-relay");
+        let binary = std::env::var_os("RELAY").map_or(beside, PathBuf::from);
+        assert!(binary.is_file(), "{} is not built: run `cargo xtask test`, or `cargo build` first", binary.display());
+        let child = Command::new(binary)
+            .env("DATABASE_URL", &self.database.url)
+            .env("KAFKA_BOOTSTRAP_SERVERS", &stack().kafka)
+            .env("QUADRILLE_TOPIC_PREFIX", &self.prefix)
+            .env("QUADRILLE_OUTBOX_RELAY__HTTP", "127.0.0.1:0")
+            .env("RUST_LOG", "warn")
+            .stdin(Stdio::null())
+            .spawn()
+            .expect("the relay starts");
         Process(child)
     }
 
@@ -137,19 +128,19 @@ impl Bench {
         }
     }
 
+    /// A topic from its beginning to its end now, each partition in order.
     pub fn read(&self, topic: &str) -> Vec<Read> {
         read_all(&format!("{}{topic}", self.prefix))
     }
 
+    /// The number that a query returns.
     pub async fn count(&self, query: &'static str) -> i64 {
         sqlx::query_scalar(query).fetch_one(&self.pool).await.unwrap()
     }
 
+    /// Drops the database and the topics.
     pub async fn drop_it(self) {
         let _ = tokio::time::timeout(Duration::from_secs(1), self.pool.close()).await; // a test may still hold a connection
-        let (server, name) = self.url.rsplit_once('/').unwrap();
-        let mut server = PgConnection::connect(&format!("{server}/postgres")).await.unwrap();
-        sqlx::query(AssertSqlSafe(format!("drop database {name} with (force)"))).execute(&mut server).await.unwrap();
         let admin: AdminClient<DefaultClientContext> = client().create().unwrap();
         let consumer: BaseConsumer = client().create().unwrap();
         let all = consumer.fetch_metadata(None, PATIENCE).unwrap();
@@ -158,15 +149,18 @@ impl Bench {
         if !ours.is_empty() {
             admin.delete_topics(&ours, &AdminOptions::new()).await.unwrap();
         }
+        self.database.drop_it().await;
     }
 }
 
+/// A relay as a task.
 pub struct Relay {
     task: JoinHandle<anyhow::Result<()>>,
     shutdown: CancellationToken,
 }
 
 impl Relay {
+    /// As it ends when it is told to.
     pub async fn stop(self) {
         self.shutdown.cancel();
         self.task.await.unwrap().unwrap();
@@ -185,9 +179,11 @@ impl Relay {
     }
 }
 
+/// A relay as a process; killed when the test ends, however it does.
 pub struct Process(Child);
 
 impl Process {
+    /// `kill -9`.
     pub fn kill(&mut self) {
         self.0.kill().unwrap();
         self.0.wait().unwrap();
@@ -205,28 +201,20 @@ impl Drop for Process {
     }
 }
 
-/// Appends rows (topic, key, payload) in the caller's transaction, as the runtime does; returns their positions.
-pub async fn append(db: &mut PgConnection, rows: &[(&str, &str, Vec<u8>)]) -> Vec<i64> {
-    let mut headers = Headers::default();
-    headers.push("ce_id", "00000000-0000-0000-0000-000000000000");
-    headers.push("ce_type", "test");
-    let shards: Vec<i16> = rows.iter().map(|(_, key, _)| runtime::outbox::shard(Some(key.as_bytes()))).collect();
-    sqlx::query_scalar(
-        "insert into outbox.event (slot, shard, topic, key, event_id, headers, payload)
-         select rotation.current_slot, said.shard, said.topic, said.key, gen_random_uuid(), $5, said.payload
-         from outbox.rotation, unnest($1::int2[], $2::text[], $3::bytea[], $4::bytea[]) with ordinality as said (shard, topic, key, payload, n)
-         order by said.n returning seq",
-    )
-    .bind(shards)
-    .bind(rows.iter().map(|row| row.0).collect::<Vec<_>>())
-    .bind(rows.iter().map(|row| row.1.as_bytes()).collect::<Vec<_>>())
-    .bind(rows.iter().map(|row| row.2.as_slice()).collect::<Vec<_>>())
-    .bind(headers.encode())
-    .fetch_all(db)
-    .await
-    .unwrap()
+/// Appends rows (topic, key, payload) in the caller's transaction; returns their positions.
+pub async fn append(db: &mut PgConnection, rows: &[(&'static str, &str, Vec<u8>)]) -> Vec<i64> {
+    let outgoing = |(topic, key, payload): &(&'static str, &str, Vec<u8>)| {
+        let event_id = Uuid::now_v7();
+        let mut headers = Headers::default();
+        headers.push("ce_id", &event_id.to_string());
+        headers.push("ce_type", "test");
+        Outgoing { topic, key: Some(key.as_bytes().to_vec()), event_id, headers, payload: Some(payload.clone()) }
+    };
+    let rows: Vec<Outgoing> = rows.iter().map(outgoing).collect();
+    runtime::outbox::append(db, &rows).await.expect("the outbox takes rows")
 }
 
+/// A record, with the time that Kafka gave it.
 #[derive(Clone, Debug)]
 pub struct Read {
     pub partition: i32,

@@ -1,0 +1,22 @@
+-- Orders by how they ended; of open ones, what is waited for. One that nobody waits for is lost.
+with known as (
+    select case
+               when o.ended_at is not null then lower(o.state)
+               when p.stuck then 'open: payments needs a person'
+               when p.state = 'ACTION_REQUIRED' then 'open: the customer must confirm'
+               when a.state = 'REVIEW' then 'open: in review'
+               when p.state in ('AUTHORIZING', 'CAPTURING', 'VOIDING', 'REFUNDING')
+                    and exists (select from payments.timer t where t.order_id = o.order_id) then 'open: the gateway is asked'
+               when c.state = 'picking'
+                    and exists (select from fulfillment.timer t where t.order_id = o.order_id) then 'open: being picked'
+               when c.state = 'released' then 'open: parcels in the house'
+               else 'LOST'
+           end as how
+      from orders."order" o
+      left join payments.payment p using (order_id)
+      left join fraud.assessment a using (order_id)
+      left join fulfillment.consignment c using (order_id)
+), counted as (select how, count(*) as orders from known group by how)
+select coalesce(sum(orders) filter (where how = 'LOST'), 0)::bigint,
+       format('%s orders', coalesce(sum(orders), 0)) || coalesce(' = ' || string_agg(orders || ' ' || how, ' + ' order by how), '')
+  from counted
