@@ -57,8 +57,8 @@ enum Bench {
     /// Orders on a fixed schedule that waits for no answer: latency from when each was due to when it completed.
     OpenLoop {
         /// Orders a second.
-        #[arg(long, default_value_t = 500.0)]
-        rate: f64,
+        #[arg(long, default_value_t = 500)]
+        rate: u64,
         /// For how long.
         #[arg(long, default_value_t = 30)]
         seconds: u64,
@@ -89,9 +89,12 @@ struct Options {
     /// Adds one JSON object for the run to this file, a line.
     #[arg(long)]
     json: Option<PathBuf>,
-    /// Prints ratios against the last run of the same mode and profile in such a file.
+    /// Prints ratios against the last run in such a file that measured the same.
     #[arg(long)]
     compare: Option<PathBuf>,
+    /// How long the sandbox gateway takes, in milliseconds, as it was set: for the JSON.
+    #[arg(long, default_value_t = 0)]
+    payment_latency: u64,
     /// The revision that is measured, for the JSON.
     #[arg(long, default_value = "unknown")]
     revision: String,
@@ -149,14 +152,14 @@ async fn run(Arguments { process, command }: Arguments) -> anyhow::Result<bool> 
             load.warm_up(&options).await?;
             let dead = load.dead_letters().await?;
             let outcome = load.run(options.profile.mix(), orders).await?.backlog().await?;
-            load.measured("backlog", &options, &outcome, dead).await
+            load.measured("backlog", None, &options, &outcome, dead).await
         }
         Command::Bench(Bench::OpenLoop { rate, seconds, options }) => {
             load.warm_up(&options).await?;
             let dead = load.dead_letters().await?;
-            let orders = (rate * seconds as f64) as u64;
-            let outcome = load.run(options.profile.mix(), orders).await?.open_loop(rate).await?;
-            load.measured("open-loop", &options, &outcome, dead).await
+            let orders = rate * seconds;
+            let outcome = load.run(options.profile.mix(), orders).await?.open_loop(rate as f64).await?;
+            load.measured("open-loop", Some(rate), &options, &outcome, dead).await
         }
         Command::Bench(Bench::Relay { events, rate, seconds, options }) => {
             load.relay(events, rate, seconds, &options).await
@@ -203,15 +206,22 @@ impl Load {
         let outcome = outcome?;
         cleared?;
         println!("{mode}: {}\n{}\n", report::figures(&outcome), report::usage(&outcome));
-        tell(&report::json(mode, "events", &options.revision, &outcome, true), options)?;
+        tell(report::json(mode, "events", &options.revision, &outcome, true), rate, options)?;
         Ok(true)
     }
 
-    async fn measured(&self, mode: &str, options: &Options, outcome: &Outcome, dead: usize) -> anyhow::Result<bool> {
+    async fn measured(
+        &self,
+        mode: &str,
+        rate: Option<u64>,
+        options: &Options,
+        outcome: &Outcome,
+        dead: usize,
+    ) -> anyhow::Result<bool> {
         let profile = options.profile.name();
         println!("{mode}, {profile}: {}\n{}\n", report::figures(outcome), report::usage(outcome));
         let right = self.conclude(outcome, dead).await?;
-        tell(&report::json(mode, profile, &options.revision, outcome, right), options)?;
+        tell(report::json(mode, profile, &options.revision, outcome, right), rate, options)?;
         Ok(right)
     }
 
@@ -233,10 +243,12 @@ impl Load {
 }
 
 /// Compares a result with an older one and writes it to its file, as the options ask.
-fn tell(result: &Value, options: &Options) -> anyhow::Result<()> {
+fn tell(mut result: Value, rate: Option<u64>, options: &Options) -> anyhow::Result<()> {
+    result["rate"] = rate.into();
+    result["payment_latency_ms"] = options.payment_latency.into();
     if let Some(path) = &options.compare {
-        match older(path, result)? {
-            Some(old) => println!("{}", report::compare(&old, result)),
+        match older(path, &result)? {
+            Some(old) => println!("{}", report::compare(&old, &result)),
             None => println!(
                 "{} has no run of {} {}: nothing to compare with",
                 path.display(),
@@ -252,11 +264,12 @@ fn tell(result: &Value, options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The last run in the file that measured the same.
+/// The last run in the file that measured the same in the same way.
 fn older(path: &Path, new: &Value) -> anyhow::Result<Option<Value>> {
     let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
     let runs: Result<Vec<Value>, _> = text.lines().filter(|line| !line.is_empty()).map(serde_json::from_str).collect();
     let runs = runs.with_context(|| format!("{}: expected one JSON object on each line", path.display()))?;
-    let same = |old: &Value| old["mode"] == new["mode"] && old["profile"] == new["profile"];
+    let same =
+        |old: &Value| ["mode", "profile", "rate", "payment_latency_ms"].iter().all(|field| old[field] == new[field]);
     Ok(runs.into_iter().rev().find(same))
 }

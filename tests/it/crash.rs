@@ -169,7 +169,7 @@ async fn consumers_killed_in_the_middle_of_two_thousand_orders_lose_nothing_and_
         wave_numbers().map(|wave| wave.map(|number| order(number).body().to_string()).collect()).collect();
     let (mut placed, mut open) = (0, Vec::new());
     for (name, wave) in KILLED.iter().zip(&waves) {
-        let records: Vec<(Option<&[u8]>, &[u8], &[(&str, &str)])> =
+        let records: Vec<quadrille_tests::NewRecord<'_>> =
             wave.iter().map(|body| (None, body.as_bytes(), &[] as &[_])).collect();
         produce(&pipeline.topic("order-placed"), &records);
         // It is killed when a part of the wave is on its way.

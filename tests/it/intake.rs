@@ -99,7 +99,7 @@ async fn the_same_order_over_kafka_twice_is_one_and_another_body_under_its_refer
     pipeline.stock("TEA", "a", 10).await;
     let order = Order::of(&[("TEA", 1, 450)]).with("reference", "r-1").with("source", "shop");
     let (same, other) = (order.body().to_string(), order.with("tax", 19).body().to_string());
-    let records: Vec<(Option<&[u8]>, &[u8], &[(&str, &str)])> = vec![
+    let records: Vec<quadrille_tests::NewRecord<'_>> = vec![
         (Some(b"k"), same.as_bytes(), &[]),
         (Some(b"k"), same.as_bytes(), &[]),
         (Some(b"k"), other.as_bytes(), &[]),

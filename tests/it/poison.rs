@@ -9,7 +9,7 @@ async fn case_23_poison_on_the_front_door_is_a_dead_letter_with_its_bytes_and_th
     let good = Order::of(&[("TEA", 1, 450)]).body().to_string();
     let poison: [&[u8]; 5] =
         [b"\xff\xfe nonsense", b"{\"lines\": [", b"\x00\x7f\xff\xff\xff datum", b"\x00\x01", b"[1, 2]"];
-    let mut records: Vec<(Option<&[u8]>, &[u8], &[(&str, &str)])> = Vec::new();
+    let mut records: Vec<quadrille_tests::NewRecord<'_>> = Vec::new();
     for bytes in poison {
         records.push((Some(b"key"), bytes, &[("x-own", "kept")]));
         records.push((Some(b"key"), good.as_bytes(), &[]));

@@ -12,6 +12,9 @@ use crate::stack::stack;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// A record to write: key, value, headers.
+pub type NewRecord<'r> = (Option<&'r [u8]>, &'r [u8], &'r [(&'r str, &'r str)]);
+
 /// A record as a plain client sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
@@ -41,7 +44,7 @@ fn client() -> ClientConfig {
 }
 
 /// Writes records (key, value, headers) to a topic by its full name, and waits until Kafka has them.
-pub fn produce(topic: &str, records: &[(Option<&[u8]>, &[u8], &[(&str, &str)])]) {
+pub fn produce(topic: &str, records: &[NewRecord<'_>]) {
     let producer: ThreadedProducer<_> =
         client().set("linger.ms", "1").set("partitioner", "murmur2_random").create().expect("a producer");
     for (key, value, headers) in records {

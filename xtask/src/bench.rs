@@ -66,7 +66,7 @@ pub struct Options {
     /// Adds one JSON object a run to this file, a line each.
     #[arg(long)]
     json: Option<PathBuf>,
-    /// Prints ratios against the last run of the same mode and profile in such a file.
+    /// Prints ratios against the last run in such a file that measured the same.
     #[arg(long)]
     compare: Option<PathBuf>,
 }
@@ -114,7 +114,14 @@ fn measure(project: &Project, pipeline: &mut Pipeline<'_>, options: &Options) ->
                 load.args(["open-loop", "--rate", &rate.to_string(), "--seconds", &options.seconds.to_string()])
             }
         };
-        load.args(["--profile", profile.name(), "--revision", &revision]);
+        load.args([
+            "--profile",
+            profile.name(),
+            "--revision",
+            &revision,
+            "--payment-latency",
+            &options.payment_latency.to_string(),
+        ]);
         if position > 0 {
             load.args(["--warm-up", "0"]); // the run before did that
         }

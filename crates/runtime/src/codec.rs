@@ -146,14 +146,6 @@ impl Codec {
         known.reader.read_deser(&mut datum).map_err(|error| avro(&known.name, "read", error))
     }
 
-    /// Reads a framed value as JSON, whatever event it holds: field by field as its writer's schema has them, bytes as hexadecimal text.
-    ///
-    /// # Errors
-    /// As [`Codec::decode`].
-    pub fn decode_json(&self, payload: Option<&[u8]>) -> Result<serde_json::Value, CodecError> {
-        Ok(self.decode::<crate::json::Transcoded>(payload)?.0)
-    }
-
     fn known(&self, id: u32) -> Result<Arc<Known>, CodecError> {
         let readers = self.readers.read().unwrap_or_else(PoisonError::into_inner);
         readers.get(&id).cloned().ok_or(CodecError::AskRegistry(id))

@@ -16,7 +16,6 @@ mod headers;
 mod health;
 mod host;
 pub mod http;
-mod json;
 mod listen;
 mod message;
 pub mod migrations;
