@@ -199,3 +199,37 @@ async fn a_relay_whose_session_was_ended_starts_again_from_its_cursor() {
     assert_eq!(first_sights, (0..200).collect::<Vec<_>>());
     bench.drop_it().await;
 }
+
+/// The plan of a poll is made while the outbox is empty, and kept: it must not read a slot as a whole when that has filled.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_poll_reads_what_is_new_however_full_the_slot_is() {
+    let bench = Bench::with_topics(&[("orders", 1_000_000)]).await;
+    let relay = bench.relay();
+    let row = ("orders", "a", b"1".to_vec());
+    // Who runs is part of what a poll asks; its plan is made when it is first asked.
+    let mut open = bench.pool.begin().await.unwrap();
+    append(&mut open, &[("orders", "open", vec![])]).await;
+    say(&bench, std::slice::from_ref(&row)).await;
+    bench.settled().await;
+    for _ in 0..20 {
+        say(&bench, &vec![row.clone(); 1_000]).await;
+    }
+    bench.settled().await;
+    for _ in 0..100 {
+        say(&bench, std::slice::from_ref(&row)).await;
+        bench.settled().await;
+    }
+    open.commit().await.unwrap();
+    bench.settled().await;
+    relay.stop().await;
+    bench.pool.close().await; // sessions that end tell their statistics
+    let pool = sqlx::PgPool::connect(&bench.database.url).await.unwrap();
+    let statement = "select sum(idx_tup_read)::int8 from pg_stat_user_indexes where schemaname = 'outbox' and relname like 'event%'";
+    let mut read: i64 = 0;
+    while read < 20_000 {
+        read = sqlx::query_scalar(statement).fetch_one(&pool).await.unwrap();
+    }
+    pool.close().await;
+    assert!(read < 500_000, "{read} index entries were read for 20,102 rows");
+    bench.drop_it().await;
+}
