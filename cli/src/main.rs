@@ -1,6 +1,7 @@
 //! `quadrille`: what an operator types.
 
 mod migrate;
+mod relay;
 mod run;
 mod stock;
 mod topics;
@@ -30,6 +31,9 @@ enum Command {
         #[arg(value_delimiter = ',', required = true)]
         consumers: Vec<String>,
     },
+    /// The outbox and its relay: how it stands, and what to do when something went wrong outside.
+    #[command(subcommand)]
+    Relay(relay::Command),
     /// Stock: load levels from a file.
     #[command(subcommand)]
     Stock(stock::Command),
@@ -40,6 +44,7 @@ fn main() -> ExitCode {
         Command::Run { consumers } => return run::run(consumers),
         Command::Migrate => block_on(migrate::migrate()),
         Command::Topics(command) => block_on(topics::run(command)),
+        Command::Relay(command) => block_on(relay::run(command)),
         Command::Stock(command) => block_on(stock::run(command)),
     };
     match result {

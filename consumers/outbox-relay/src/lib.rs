@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use runtime::http::OpenApiRouter;
 use runtime::relay::{self, RelaySettings};
-use runtime::settings::ConsumerSettings;
-use runtime::{Health, Host};
+use runtime::settings::{ConsumerSettings, SettingsError};
+use runtime::{Health, Host, Settings};
 
 /// The relay's name: of its section in the settings, its metrics and its binary.
 pub const NAME: &str = "outbox-relay";
@@ -22,7 +22,7 @@ const CONSUMERS: [&str; 7] =
 /// # Errors
 /// When a setting does not fit, or the address of its probes is taken.
 pub async fn start(host: &Arc<Host>) -> anyhow::Result<()> {
-    let settings = settings(host)?;
+    let settings = settings(host.settings())?;
     let probes: ConsumerSettings = host.settings().section(NAME)?;
     let health = Arc::new(Health::of(NAME));
     host.open(NAME, probes.http, OpenApiRouter::new(), Arc::clone(&health)).await?;
@@ -34,8 +34,8 @@ pub async fn start(host: &Arc<Host>) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// When a value does not fit.
-pub fn settings(host: &Host) -> anyhow::Result<RelaySettings> {
-    let (common, mut settings) = (host.settings().common(), host.settings().section::<RelaySettings>(NAME)?);
+pub fn settings(all: &Settings) -> Result<RelaySettings, SettingsError> {
+    let (common, mut settings) = (all.common(), all.section::<RelaySettings>(NAME)?);
     let own = std::mem::take(&mut settings.kafka);
     settings.kafka = common.kafka.clone();
     settings.kafka.extend(own);
@@ -43,7 +43,7 @@ pub fn settings(host: &Host) -> anyhow::Result<RelaySettings> {
     if settings.database_urls.is_empty() {
         let mut urls = BTreeSet::new();
         for consumer in CONSUMERS {
-            let section: ConsumerSettings = host.settings().section(consumer)?;
+            let section: ConsumerSettings = all.section(consumer)?;
             urls.insert(section.database_url.unwrap_or_else(|| common.database_url.clone()));
         }
         settings.database_urls = urls.into_iter().collect();

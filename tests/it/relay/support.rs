@@ -23,6 +23,14 @@ use uuid::Uuid;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// A binary that cargo put beside the tests.
+fn beside(name: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("the test's own path");
+    let path = test.parent().and_then(Path::parent).expect("target/<profile>/deps").join(name);
+    assert!(path.is_file(), "{} is not built: run `cargo xtask test`, or `cargo build` first", path.display());
+    path
+}
+
 /// What one test has to itself.
 pub struct Bench {
     pub database: Database,
@@ -96,11 +104,7 @@ impl Bench {
 
     /// A relay in a process of its own: the binary that cargo put beside the tests, or `RELAY` (a release build to measure).
     pub fn process(&self) -> Process {
-        let test = std::env::current_exe().expect("the test's own path");
-        let beside =
-            test.parent().and_then(Path::parent).expect("target/<profile>/deps").join("quadrille-outbox-relay");
-        let binary = std::env::var_os("RELAY").map_or(beside, PathBuf::from);
-        assert!(binary.is_file(), "{} is not built: run `cargo xtask test`, or `cargo build` first", binary.display());
+        let binary = std::env::var_os("RELAY").map_or_else(|| beside("quadrille-outbox-relay"), PathBuf::from);
         let child = Command::new(binary)
             .env("DATABASE_URL", &self.database.url)
             .env("KAFKA_BOOTSTRAP_SERVERS", &stack().kafka)
@@ -111,6 +115,19 @@ impl Bench {
             .spawn()
             .expect("the relay starts");
         Process(child)
+    }
+
+    /// What `quadrille relay …` prints on this outbox.
+    pub fn operator(&self, arguments: &[&str]) -> String {
+        let output = Command::new(beside("quadrille"))
+            .arg("relay")
+            .args(arguments)
+            .env("DATABASE_URL", &self.database.url)
+            .env("KAFKA_BOOTSTRAP_SERVERS", &stack().kafka)
+            .output()
+            .expect("quadrille starts");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("text")
     }
 
     /// Rows that no cursor covers.

@@ -1,0 +1,81 @@
+//! `quadrille relay …`: the outboxes of all databases that consumers are set to use.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Subcommand;
+use events::Timestamp;
+use runtime::relay::{self, RelayError};
+use runtime::{Settings, sql};
+use sqlx::PgConnection;
+
+/// What can be done with the outbox.
+#[derive(Subcommand)]
+pub enum Command {
+    /// How many rows wait to be published, and how many were set aside because Kafka does not take them.
+    Status,
+    /// Publish everything again that was committed since a moment, under the same ids: for a broker that lost acknowledged data. Relays may run.
+    Rewind {
+        /// The moment, in RFC 3339: 2026-11-23T09:30:00Z.
+        #[arg(long)]
+        since: Timestamp,
+    },
+    /// Make the outbox of a restored or copied database publishable: what was not published follows under this cluster's transaction ids.
+    /// Stop consumers and relays first.
+    Rebase,
+    /// Give rows that were set aside to the relay again, once their cause is mended.
+    Release {
+        /// Only those of this topic, without prefix.
+        #[arg(long)]
+        topic: Option<String>,
+    },
+}
+
+/// Runs one of them on each database.
+pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
+    for url in outbox_relay::settings(&Settings::from_env()?)?.database_urls {
+        let pool = sql::pool(&url, "quadrille relay", 1).context("DATABASE_URL")?;
+        let mut db = pool.acquire().await?;
+        let name: String = sqlx::query_scalar("select current_database()").fetch_one(&mut *db).await?;
+        println!("{name}: {}", one(&command, &mut db).await.with_context(|| name.clone())?);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn one(command: &Command, db: &mut PgConnection) -> Result<String, RelayError> {
+    Ok(match command {
+        Command::Status => {
+            let status = relay::status(db).await?;
+            let aside = match status.set_aside {
+                0 => "none set aside".to_owned(),
+                rows => format!(
+                    "{rows} set aside: see the table outbox.set_aside, mend the cause, then `quadrille relay release`"
+                ),
+            };
+            let age = status.slot_age.as_secs();
+            format!(
+                "{} rows wait to be published, {aside}; slot {} is written since {age} s",
+                status.waiting, status.current_slot
+            )
+        }
+        Command::Rewind { since } => {
+            let done = relay::rewind(db, *since).await?;
+            let to = done.to.map_or_else(|| "the oldest row that is kept".to_owned(), |at| at.to_string());
+            let gone = match done.emptied_until {
+                Some(until) if until > *since => {
+                    format!("; rows committed before {until} had been removed and are NOT published again")
+                }
+                _ => String::new(),
+            };
+            format!("{} shards went back to {to}; running relays publish again from there{gone}", done.shards)
+        }
+        Command::Rebase => {
+            let done = relay::rebase(db).await?;
+            format!("{} rows had not been published and will be; relays and consumers may start", done.unpublished)
+        }
+        Command::Release { topic } => {
+            let rows = relay::release(db, topic.as_deref()).await?;
+            format!("{rows} rows are with the relay again")
+        }
+    })
+}
