@@ -1,0 +1,3 @@
+-- See runtime.tend.
+select runtime.tend('fraud.assessment');
+select runtime.tend('fraud.velocity');

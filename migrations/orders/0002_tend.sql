@@ -1,0 +1,2 @@
+-- See runtime.tend.
+select runtime.tend('orders."order"');

@@ -1,0 +1,3 @@
+-- See runtime.tend.
+select runtime.tend('sandbox.payment');
+select runtime.tend('sandbox.operation');
