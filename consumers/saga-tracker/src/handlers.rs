@@ -4,8 +4,10 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use events::{Event, OrderId, OrderPlaced, OrderStuck, RelayAdvanced, StockLevelChanged, Timestamp};
+use runtime::settings::ConsumerSettings;
 use runtime::{
-    Cause, Codec, Conflict, Consumer, DEAD_LETTER_TOPIC, Effects, Failure, Message, Thread, Timer, Unreadable, Work,
+    Cause, Codec, Conflict, Consumer, DEAD_LETTER_TOPIC, Effects, Failure, Message, Span, Thread, Timer, Unreadable,
+    Work,
 };
 use sqlx::PgConnection;
 
@@ -44,6 +46,11 @@ impl Consumer for SagaTracker {
     /// A dead letter keeps the headers of its original, whatever their type says.
     fn untyped() -> Vec<&'static str> {
         vec![DEAD_LETTER_TOPIC]
+    }
+
+    /// Nobody waits for a read model as for the next step: events that are heard together fold into one change of their order's row.
+    fn defaults() -> ConsumerSettings {
+        ConsumerSettings { linger: Span::millis(100), batch_events: 2_000, ..ConsumerSettings::default() }
     }
 
     fn migrations() -> sqlx::migrate::Migrator {

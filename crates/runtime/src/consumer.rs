@@ -11,6 +11,7 @@ use crate::codec::Codec;
 use crate::effects::Effects;
 use crate::failure::Failure;
 use crate::message::{Message, Unreadable};
+use crate::settings::ConsumerSettings;
 
 /// The thread by which everything that happens to one order is found again; a consumer keeps it with its row, for what no event causes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,6 +102,11 @@ pub trait Consumer: Send + Sync + Sized + 'static {
     /// Topics of which it hears every record, whatever type its headers say: the front door, where anyone writes.
     fn untyped() -> Vec<&'static str> {
         Vec::new()
+    }
+
+    /// What the runtime's settings for it are unless the user says otherwise.
+    fn defaults() -> ConsumerSettings {
+        ConsumerSettings::default()
     }
 
     /// The migrations of its schema.

@@ -194,7 +194,7 @@ impl<C: Consumer> Engine<C> {
         let Attempt { outcomes, calls, armed, positions, said_until, .. } = attempt;
         // Before the items are let go, so that there is no moment at which nothing seems to be open.
         for call in calls {
-            let _ = self.calls.send((call, self.health.open())); // stopping: the call's timer asks again
+            let _ = self.calls.send((call, self.health.open_call())); // stopping: the call's timer asks again
         }
         let mut dead = 0;
         for ((item, outcome), until) in items.into_iter().zip(outcomes).zip(said_until) {

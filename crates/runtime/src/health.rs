@@ -10,28 +10,53 @@ pub struct Health {
     joined: AtomicBool,
     trouble: Mutex<Option<String>>,
     open: AtomicUsize,
+    calls: AtomicUsize,
 }
 
 /// A request, or a call to the outside, that is not concluded yet; it is when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Open(Arc<Health>);
+pub(crate) struct Open {
+    health: Arc<Health>,
+    is_call: bool,
+}
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::AcqRel);
+        self.health.open.fetch_sub(1, Ordering::AcqRel);
+        if self.is_call {
+            self.health.calls.fetch_sub(1, Ordering::AcqRel);
+        }
     }
 }
 
 impl Health {
     /// A consumer that has not joined its group yet.
     pub fn of(name: &'static str) -> Self {
-        Self { name, joined: AtomicBool::new(false), trouble: Mutex::new(None), open: AtomicUsize::new(0) }
+        Self {
+            name,
+            joined: AtomicBool::new(false),
+            trouble: Mutex::new(None),
+            open: AtomicUsize::new(0),
+            calls: AtomicUsize::new(0),
+        }
     }
 
-    /// Counts a request or a call as open.
+    /// Counts a request or a timer as open.
     pub(crate) fn open(self: &Arc<Self>) -> Open {
         self.open.fetch_add(1, Ordering::AcqRel);
-        Open(Arc::clone(self))
+        Open { health: Arc::clone(self), is_call: false }
+    }
+
+    /// Counts a call to the outside as open, until its answer is decided.
+    pub(crate) fn open_call(self: &Arc<Self>) -> Open {
+        self.open.fetch_add(1, Ordering::AcqRel);
+        self.calls.fetch_add(1, Ordering::AcqRel);
+        Open { health: Arc::clone(self), is_call: true }
+    }
+
+    /// Calls to the outside whose answer is not decided yet.
+    pub(crate) fn open_calls(&self) -> usize {
+        self.calls.load(Ordering::Acquire)
     }
 
     /// Requests and calls to the outside that are not concluded yet.

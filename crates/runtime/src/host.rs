@@ -95,15 +95,12 @@ impl Host {
     /// # Errors
     /// When its settings or its address can't be read.
     pub fn pool<C: Consumer>(&self) -> anyhow::Result<PgPool> {
-        self.pool_of(C::NAME)
-    }
-
-    fn pool_of(&self, name: &'static str) -> anyhow::Result<PgPool> {
+        let name = C::NAME;
         let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(pool) = pools.get(name) {
             return Ok(pool.clone());
         }
-        let settings: ConsumerSettings = self.settings.section(name)?;
+        let settings = self.settings.consumer(name, &C::defaults())?;
         let url = settings.database_url.as_deref().unwrap_or(&self.settings.common().database_url);
         let pool = sql::pool(url, &format!("quadrille {name}"), settings.connections).context("DATABASE_URL")?;
         pools.insert(name.to_owned(), pool.clone());
@@ -166,7 +163,7 @@ impl Host {
         consumer: Arc<C>,
         doors: impl FnOnce(Door<C>) -> OpenApiRouter,
     ) -> anyhow::Result<()> {
-        let settings: ConsumerSettings = self.settings.section(C::NAME)?;
+        let settings = self.settings.consumer(C::NAME, &C::defaults())?;
         let pool = self.pool::<C>()?;
         let schema = C::NAME.replace('-', "_");
         for (schema, migrator) in migrations::house().into_iter().chain([(schema.as_str(), C::migrations())]) {

@@ -31,6 +31,10 @@ mod timers;
 pub mod topics;
 mod topology;
 
+/// Batches allocate and free thousands of small things at once: with the system's allocator that was a quarter of a consumer's CPU.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 pub use clock::Clock;
 pub use codec::{Codec, CodecError};
 pub use consumer::{Cause, Conflict, Consumer, Origin, Thread, Timer, Work};

@@ -101,8 +101,8 @@ pub(crate) fn client(
         ("auto.offset.reset", "earliest"),
         ("fetch.wait.max.ms", "50"),
         ("fetch.queue.backoff.ms", "10"),
-        ("queued.min.messages", "5000"),
-        ("queued.max.messages.kbytes", "16384"),
+        ("queued.min.messages", "3000"),
+        ("queued.max.messages.kbytes", "4096"),
         ("max.poll.interval.ms", "60000"),
         ("topic.metadata.refresh.interval.ms", "30000"),
     ] {
@@ -128,6 +128,7 @@ impl<C: Consumer> Listener<C> {
         let mut last_commit = Instant::now();
         let mut linger = self.settings.linger.0;
         while !self.engine.shutdown.is_cancelled() {
+            self.let_calls_return();
             let batch = self.gather(linger)?;
             if !batch.is_empty() {
                 let (events, began) = (batch.len(), Instant::now());
@@ -138,8 +139,7 @@ impl<C: Consumer> Listener<C> {
                 }
                 let took = began.elapsed();
                 metrics::histogram!("quadrille_batch_seconds", "consumer" => C::NAME).record(took);
-                // Who is busy longer than the linger finds enough waiting.
-                linger = if took > self.settings.linger.0 { Duration::ZERO } else { self.settings.linger.0 };
+                linger = next_linger(self.settings.linger.0, events, took);
             }
             if last_commit.elapsed() >= COMMIT_EVERY {
                 self.commit(CommitMode::Async);
@@ -148,6 +148,17 @@ impl<C: Consumer> Listener<C> {
         }
         self.commit(CommitMode::Sync);
         Ok(())
+    }
+
+    /// Takes no further events while many calls to the outside are open: each would wait behind them beyond its lease, and be asked for twice.
+    fn let_calls_return(&self) {
+        let since = Instant::now();
+        while self.engine.health.open_calls() > MANY_CALLS
+            && since.elapsed() < LONG_BATCH
+            && !self.engine.shutdown.is_cancelled()
+        {
+            std::thread::sleep(self.settings.linger.0.max(Duration::from_millis(1)));
+        }
     }
 
     /// Blocks for a first event, then takes what there is, waits once for a little more, and takes that too.
@@ -357,6 +368,25 @@ impl<C: Consumer> Listener<C> {
             }
         }
         Ok(())
+    }
+}
+
+/// From so many calls to the outside on that are open, no further events are taken.
+const MANY_CALLS: usize = 600;
+/// From so many events on a batch shows that there is much to do.
+const MANY: usize = 64;
+/// The longest that a batch waits for more then.
+const MOST_LINGER: Duration = Duration::from_millis(25);
+
+/// How long the next batch waits for more. Little to do: the setting, or nothing where the last batch took longer than that, for then enough is
+/// waiting. Much to do: as long as the last batch took, for a transaction and its statements cost the same for ten events as for a thousand.
+fn next_linger(least: Duration, events: usize, took: Duration) -> Duration {
+    if events >= MANY {
+        took.min(MOST_LINGER).max(least)
+    } else if took > least {
+        Duration::ZERO
+    } else {
+        least
     }
 }
 

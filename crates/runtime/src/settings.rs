@@ -98,7 +98,8 @@ pub struct ConsumerSettings {
     pub batch_events: usize,
     /// Bytes of one batch at most.
     pub batch_bytes: usize,
-    /// How long a batch waits for more events when the last one was not full.
+    /// How long a batch waits for more events while there is little to do; it waits longer when batches fill, and not at all when the last one
+    /// took longer than this without filling.
     pub linger: Span,
     /// Kafka's `group.instance.id`: an instance that restarts under it resumes its partitions at once.
     pub instance_id: Option<String>,
@@ -112,7 +113,7 @@ impl Default for ConsumerSettings {
             http: None,
             database_url: None,
             connections: 6,
-            batch_events: 400,
+            batch_events: 1_000,
             batch_bytes: 1_000_000,
             linger: Span::millis(2),
             instance_id: None,
@@ -181,6 +182,15 @@ impl Settings {
     pub fn section<T: DeserializeOwned + Default>(&self, name: &str) -> Result<T, SettingsError> {
         let key = name.replace('-', "_");
         if self.figment.contains(&key) { extract(&self.figment, &key) } else { Ok(T::default()) }
+    }
+
+    /// What the runtime lets be set for a consumer, over the defaults of its kind.
+    ///
+    /// # Errors
+    /// When a value does not fit.
+    pub fn consumer(&self, name: &str, defaults: &ConsumerSettings) -> Result<ConsumerSettings, SettingsError> {
+        let key = name.replace('-', "_");
+        extract(&self.figment.clone().join(Serialized::default(&key, defaults)), &key)
     }
 }
 
@@ -286,6 +296,10 @@ mod tests {
         assert_eq!(settings.section::<Own>("saga-tracker").unwrap(), Own { ttl: Some(Span::secs(900)), limit: 3 });
         assert_eq!(settings.section::<ConsumerSettings>("saga-tracker").unwrap().batch_events, 7);
         assert_eq!(settings.section::<Own>("orders").unwrap(), Own::default());
+        let defaults = ConsumerSettings { linger: Span::millis(100), batch_events: 9, ..ConsumerSettings::default() };
+        let tracker = settings.consumer("saga-tracker", &defaults).unwrap();
+        assert_eq!((tracker.batch_events, tracker.linger), (7, Span::millis(100)));
+        assert_eq!(settings.consumer("orders", &defaults).unwrap().batch_events, 9);
     }
 
     #[test]
