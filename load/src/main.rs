@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use load::mix::{DEMO, MIXED, Mix};
 use load::processes::Process;
 use load::runs::{Outcome, Run};
-use load::{Pipeline, invariants, relay, report};
+use load::{Pipeline, invariants, limit, relay, report};
 use serde_json::Value;
 
 /// For how long nothing may end until a run gives up.
@@ -62,6 +62,14 @@ enum Bench {
         /// For how long.
         #[arg(long, default_value_t = 30)]
         seconds: u64,
+        #[command(flatten)]
+        options: Options,
+    },
+    /// The ceiling: rows of orders that went through before, written once more by bare set-based SQL, without Kafka.
+    Limit {
+        /// How many orders.
+        #[arg(long, default_value_t = 20_000)]
+        orders: u64,
         #[command(flatten)]
         options: Options,
     },
@@ -160,6 +168,16 @@ async fn run(Arguments { process, command }: Arguments) -> anyhow::Result<bool> 
             let orders = rate * seconds;
             let outcome = load.run(options.profile.mix(), orders).await?.open_loop(rate as f64).await?;
             load.measured("open-loop", Some(rate), &options, &outcome, dead).await
+        }
+        Command::Bench(Bench::Limit { orders, options }) => {
+            let (connections, outcome) = limit::run(&load.pipeline, orders, &load.processes).await?;
+            println!(
+                "limit: {}, with {connections} connections\n{}\n",
+                report::figures(&outcome),
+                report::usage(&outcome)
+            );
+            tell(report::json("limit", "rows", &options.revision, &outcome, true), None, &options)?;
+            Ok(true)
         }
         Command::Bench(Bench::Relay { events, rate, seconds, options }) => {
             load.relay(events, rate, seconds, &options).await

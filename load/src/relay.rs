@@ -1,6 +1,7 @@
 //! The relay alone: rows that bare SQL put into an outbox of its own, and when Kafka had them.
 
 use std::path::PathBuf;
+use std::process::Stdio;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
@@ -113,6 +114,8 @@ impl Bench {
             .env("DATABASE_URL", &self.url)
             .env("QUADRILLE_TOPIC_PREFIX", &self.prefix)
             .env("QUADRILLE_OUTBOX_RELAY__HTTP", "127.0.0.1:0");
+        // As a user would run it, logs included.
+        command.env("RUST_LOG", "info").stdout(Stdio::null()).stderr(Stdio::null());
         let child = command.kill_on_drop(true).spawn().with_context(|| self.program.display().to_string())?;
         let pid = child.id().context("the relay ended at once")?;
         let mut processes: Vec<Process> = self

@@ -20,7 +20,11 @@ pub enum Mode {
     Backlog,
     /// Orders on a fixed schedule: latency from due to completed.
     OpenLoop,
-    /// A backlog of each profile, then open loops at 50, 200 and 500 orders a second.
+    /// The relay alone: 300,000 rows that wait, then 2,000 and 10,000 rows a second.
+    Relay,
+    /// The rows of 20,000 orders that went through, written again by bare set-based SQL: the ceiling. After a backlog, which brings them.
+    Limit,
+    /// A backlog of each profile, open loops at 50, 200 and 500 orders a second, the ceiling, then the relay.
     All,
 }
 
@@ -85,46 +89,68 @@ pub fn run(project: &Project, options: &Options) -> Result<ExitCode> {
     Ok(if right { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// One run of `quadrille-load bench`.
-struct Run {
-    profile: Profile,
-    /// Orders a second; none: a backlog.
-    rate: Option<u64>,
+/// One run of `quadrille-load bench`; a rate is a second's orders, or rows.
+#[derive(Clone, Copy)]
+enum Run {
+    Backlog(Profile),
+    OpenLoop(Profile, u64),
+    Limit,
+    Relay,
+    RelayOpenLoop(u64),
+}
+
+impl Run {
+    /// The runs of a mode, those that need consumers first.
+    fn all(options: &Options) -> Vec<Self> {
+        let relay = || [Self::Relay, Self::RelayOpenLoop(2_000), Self::RelayOpenLoop(10_000)];
+        match options.mode {
+            Mode::Backlog => vec![Self::Backlog(options.profile)],
+            Mode::OpenLoop => vec![Self::OpenLoop(options.profile, options.rate)],
+            Mode::Limit => vec![Self::Backlog(options.profile), Self::Limit],
+            Mode::Relay => relay().to_vec(),
+            Mode::All => {
+                let backlogs = [Profile::Mixed, Profile::Hot].map(Self::Backlog);
+                let loops = [50, 200, 500].map(|rate| Self::OpenLoop(Profile::Mixed, rate));
+                backlogs.into_iter().chain(loops).chain([Self::Limit]).chain(relay()).collect()
+            }
+        }
+    }
+
+    const fn needs_consumers(self) -> bool {
+        match self {
+            Self::Backlog(_) | Self::OpenLoop(..) => true,
+            Self::Limit | Self::Relay | Self::RelayOpenLoop(_) => false,
+        }
+    }
+
+    fn arguments(self, options: &Options) -> Vec<String> {
+        let text = match self {
+            Self::Backlog(profile) => format!("backlog --orders {} --profile {}", options.orders, profile.name()),
+            Self::OpenLoop(profile, rate) => {
+                format!("open-loop --rate {rate} --seconds {} --profile {}", options.seconds, profile.name())
+            }
+            Self::Limit => "limit".to_owned(),
+            Self::Relay => "relay".to_owned(),
+            Self::RelayOpenLoop(rate) => format!("relay --rate {rate} --seconds {}", options.seconds),
+        };
+        text.split(' ').map(str::to_owned).collect()
+    }
 }
 
 fn measure(project: &Project, pipeline: &mut Pipeline<'_>, options: &Options) -> Result<bool> {
-    let runs = match options.mode {
-        Mode::Backlog => vec![Run { profile: options.profile, rate: None }],
-        Mode::OpenLoop => vec![Run { profile: options.profile, rate: Some(options.rate) }],
-        Mode::All => {
-            let backlogs = [Profile::Mixed, Profile::Hot].map(|profile| Run { profile, rate: None });
-            let loops = [50, 200, 500].map(|rate| Run { profile: Profile::Mixed, rate: Some(rate) });
-            backlogs.into_iter().chain(loops).collect()
+    let (revision, latency) = (revision(project), options.payment_latency.to_string());
+    println!("payment latency {latency} ms, revision {revision}");
+    let (mut right, mut is_warm) = (true, false);
+    for run in Run::all(options) {
+        if !run.needs_consumers() {
+            pipeline.stop_consumers()?; // idle they cost little, but not nothing
         }
-    };
-    let revision = revision(project);
-    println!("payment latency {} ms, revision {revision}", options.payment_latency);
-    let mut right = true;
-    for (position, Run { profile, rate }) in runs.into_iter().enumerate() {
         let mut load = pipeline.load()?;
-        load.arg("bench");
-        match rate {
-            None => load.args(["backlog", "--orders", &options.orders.to_string()]),
-            Some(rate) => {
-                load.args(["open-loop", "--rate", &rate.to_string(), "--seconds", &options.seconds.to_string()])
-            }
-        };
-        load.args([
-            "--profile",
-            profile.name(),
-            "--revision",
-            &revision,
-            "--payment-latency",
-            &options.payment_latency.to_string(),
-        ]);
-        if position > 0 {
-            load.args(["--warm-up", "0"]); // the run before did that
+        load.arg("bench").args(run.arguments(options)).args(["--revision", &revision, "--payment-latency", &latency]);
+        if is_warm {
+            load.args(["--warm-up", "0"]);
         }
+        is_warm = true;
         for (name, file) in [("--json", &options.json), ("--compare", &options.compare)] {
             if let Some(file) = file {
                 load.arg(name).arg(file);

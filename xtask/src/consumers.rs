@@ -212,11 +212,11 @@ impl<'p> Pipeline<'p> {
         Ok(())
     }
 
-    /// Stops the consumers, each finishing what it has in work, and then the parts if they were started for them.
+    /// Stops the consumers, each finishing what it has in work.
     ///
     /// # Errors
     /// When a process does not end.
-    pub fn stop(&mut self) -> Result<()> {
+    pub fn stop_consumers(&mut self) -> Result<()> {
         for (_, child) in &self.children {
             process::signal(child.id(), "TERM")?; // all at once: each then takes its time beside the others
         }
@@ -227,6 +227,15 @@ impl<'p> Pipeline<'p> {
                 child.wait().context("cannot wait for a consumer")?;
             }
         }
+        Ok(())
+    }
+
+    /// Stops the consumers, and then the parts if they were started for them.
+    ///
+    /// # Errors
+    /// When a process does not end.
+    pub fn stop(&mut self) -> Result<()> {
+        self.stop_consumers()?;
         if !self.up.started.is_empty() {
             up::down(self.project, false)?;
         }

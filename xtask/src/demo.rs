@@ -7,6 +7,8 @@ use anyhow::Result;
 use crate::{
     consumers::{Build, Pipeline},
     project::Project,
+    stack::HOST,
+    up,
 };
 
 /// Deadlines short enough to watch: days of a shop in seconds.
@@ -79,7 +81,10 @@ fn addresses(project: &Project, pipeline: &Pipeline<'_>) {
         "  topics           bin/kafka-console-consumer --topic orders --from-beginning   (Kafka is at {})",
         pipeline.setting("KAFKA_BOOTSTRAP_SERVERS")
     );
-    println!("  tables           psql {}", pipeline.setting("DATABASE_URL"));
+    let tables = pipeline.setting("DATABASE_URL");
+    // Our own password is no secret; the user's is not shown.
+    let tables = if tables.contains(&format!("@{HOST}:")) { tables.to_owned() } else { up::without_password(tables) };
+    println!("  tables           psql {tables}");
     println!("  schemas          {}", pipeline.setting("SCHEMA_REGISTRY_URL"));
     println!("  logs             {}", project.folder().join("logs").display());
     println!("Ctrl-C ends it.");

@@ -234,7 +234,7 @@ fn shown(project: &Project, path: PathBuf) -> String {
 }
 
 /// An address for the eye: `postgres://me:secret@host/db` becomes `postgres://me:…@host/db`.
-fn without_password(address: &str) -> String {
+pub fn without_password(address: &str) -> String {
     let hidden = address.split_once("://").and_then(|(scheme, rest)| {
         let (credentials, place) = rest.rsplit_once('@')?;
         let (user, _) = credentials.split_once(':')?;

@@ -1,0 +1,238 @@
+//! The ceiling: the rows of orders that went through the pipeline, written once more to the same PostgreSQL by bare set-based SQL. No Kafka, no
+//! rules, no encoding: what is left is what the database itself takes for them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use hdrhistogram::Histogram;
+use runtime::sql;
+use sqlx::{AssertSqlSafe, PgPool};
+use tokio::task::JoinSet;
+
+use crate::addresses::Pipeline;
+use crate::processes::{self, Process};
+use crate::runs::Outcome;
+
+/// Orders of one batch, as consumers have them when they are busy.
+const BATCH: u64 = 400;
+/// Numbers of connections that are tried; the fastest counts.
+const CONNECTIONS: [u32; 3] = [2, 4, 8];
+/// Where the copies are.
+const SCHEMA: &str = "bench_limit";
+
+/// A table whose rows are written again.
+struct Table {
+    /// With its schema.
+    source: &'static str,
+    /// Whose order a row is, as an expression over it; null: nobody's.
+    order: &'static str,
+    /// Changes of a row after it was inserted, as an expression over it; empty: none.
+    changes: &'static str,
+    /// The column that a change touches; the whole row is written anew.
+    touches: &'static str,
+}
+
+const fn inserted(source: &'static str) -> Table {
+    Table { source, order: "order_id", changes: "", touches: "" }
+}
+
+const fn changed(source: &'static str) -> Table {
+    Table { source, order: "order_id", changes: "version - 1", touches: "version" }
+}
+
+/// What each consumer writes: one transaction a batch for the inserts, and one for each round of changes.
+static CONSUMERS: [&[Table]; 8] = [
+    &[changed("orders.\"order\""), Table { source: "outbox.event", order: "order_of(key)", changes: "", touches: "" }],
+    &[changed("inventory.reservation"), inserted("inventory.movement")],
+    &[changed("payments.payment")],
+    &[
+        Table {
+            source: "sandbox.payment",
+            order: "order_id",
+            changes: "(captured + released > 0)::int",
+            touches: "captured",
+        },
+        inserted("sandbox.operation"),
+    ],
+    &[inserted("fraud.assessment"), inserted("fraud.velocity")],
+    &[changed("fulfillment.consignment")],
+    &[changed("notifications.customer"), inserted("notifications.message")],
+    // The tracker collapses an order's events of a moment into one change.
+    &[
+        Table { source: "saga_tracker.\"order\"", order: "order_id", changes: "2", touches: "seen" },
+        inserted("saga_tracker.event"),
+    ],
+];
+
+impl Table {
+    /// The name of its copy, without the schema.
+    fn copy(&self) -> String {
+        self.source.replace('.', "_").replace('"', "")
+    }
+}
+
+/// Copies the last orders' rows aside and writes them again, with several numbers of connections.
+///
+/// # Errors
+/// When there are not so many orders: a backlog must have been run before.
+pub async fn run(pipeline: &Pipeline, orders: u64, processes: &[Process]) -> anyhow::Result<(u32, Outcome)> {
+    let pool = sql::pool(&pipeline.settings.common().database_url, "quadrille limit", 8)?;
+    let batches = stage(&pool, orders).await?;
+    let mut best: Option<(u32, Outcome)> = None;
+    for connections in CONNECTIONS {
+        let before = processes::usage(processes);
+        let took = write(&pool, batches, connections).await?;
+        let usage = processes::since(&before, processes);
+        let (ends, faults, latency) = (BTreeMap::new(), Vec::new(), Histogram::new(3)?);
+        let outcome = Outcome { what: "orders", orders, took, most_took: took, latency, ends, faults, usage };
+        if best.as_ref().is_none_or(|(_, best)| took < best.took) {
+            best = Some((connections, outcome));
+        }
+    }
+    execute(&pool, format!("drop schema {SCHEMA} cascade")).await?;
+    best.context("no number of connections was tried")
+}
+
+async fn execute(db: impl sqlx::PgExecutor<'_>, statement: String) -> anyhow::Result<u64> {
+    let done = sqlx::query(AssertSqlSafe(statement.clone())).execute(db).await;
+    Ok(done.with_context(|| statement)?.rows_affected())
+}
+
+/// Makes the copies: of each table the rows of the sample with the batch that they belong to, and an empty one like it.
+async fn stage(pool: &PgPool, orders: u64) -> anyhow::Result<i32> {
+    let mut db = pool.acquire().await?;
+    execute(&mut *db, "set statement_timeout = '10min'".to_owned()).await?;
+    execute(&mut *db, format!("drop schema if exists {SCHEMA} cascade")).await?;
+    execute(&mut *db, format!("create schema {SCHEMA}")).await?;
+    execute(
+        &mut *db,
+        format!(
+            "create function {SCHEMA}.order_of(key bytea) returns uuid language sql immutable as
+             $$ select case when length(key) = 36 then encode(key, 'escape')::uuid end $$"
+        ),
+    )
+    .await?;
+    let sample = format!(
+        "create unlogged table {SCHEMA}.sample as
+         select order_id, ((row_number() over (order by order_id) - 1) / {BATCH})::int as batch
+           from (select order_id from orders.\"order\" where state = 'COMPLETED' order by order_id desc limit {orders}) last"
+    );
+    let found = execute(&mut *db, sample).await?;
+    ensure!(
+        found == orders,
+        "expected {orders} completed orders to write again, found {found}: run `cargo xtask bench backlog` first"
+    );
+    for table in CONSUMERS.iter().copied().flatten() {
+        let (copy, source) = (table.copy(), table.source);
+        let order = table.order.replace("order_of", &format!("{SCHEMA}.order_of"));
+        let changes = if table.changes.is_empty() { "0" } else { table.changes };
+        execute(&mut *db, format!("create table {SCHEMA}.{copy} (like {source} including all)")).await?;
+        let stage = format!(
+            "create unlogged table {SCHEMA}.{copy}_stage as
+             select source.*, sample.batch as limit_batch, ({changes})::int as limit_changes
+               from (select *, {order} as limit_order from {source}) source join {SCHEMA}.sample on sample.order_id = source.limit_order
+              order by sample.batch"
+        );
+        execute(&mut *db, stage).await?;
+        execute(&mut *db, format!("create index on {SCHEMA}.{copy}_stage (limit_batch)")).await?;
+        execute(&mut *db, format!("analyze {SCHEMA}.{copy}_stage")).await?;
+    }
+    let level = format!("{SCHEMA}.inventory_stock_level");
+    execute(&mut *db, format!("create table {level} (like inventory.stock_level including all)")).await?;
+    execute(&mut *db, format!("insert into {level} select * from inventory.stock_level")).await?;
+    Ok(i32::try_from(orders.div_ceil(BATCH))?)
+}
+
+/// Writes all batches through so many connections.
+async fn write(pool: &PgPool, batches: i32, connections: u32) -> anyhow::Result<Duration> {
+    let work = Arc::new(statements(pool).await?);
+    for table in CONSUMERS.iter().copied().flatten() {
+        execute(pool, format!("truncate {SCHEMA}.{}", table.copy())).await?;
+    }
+    let (next, began, mut workers) = (Arc::new(AtomicI32::new(0)), Instant::now(), JoinSet::new());
+    for _ in 0..connections {
+        let (pool, work, next) = (pool.clone(), Arc::clone(&work), Arc::clone(&next));
+        workers.spawn(async move {
+            let mut db = pool.acquire().await?;
+            loop {
+                let batch = next.fetch_add(1, Ordering::Relaxed);
+                if batch >= batches {
+                    return anyhow::Ok(());
+                }
+                for transaction in work.iter() {
+                    let mut tx = sqlx::Connection::begin(&mut *db).await?;
+                    for statement in transaction {
+                        sqlx::query(AssertSqlSafe(statement.as_str())).bind(batch).execute(&mut *tx).await?;
+                    }
+                    tx.commit().await?;
+                }
+            }
+        });
+    }
+    while let Some(done) = workers.join_next().await {
+        done??;
+    }
+    Ok(began.elapsed())
+}
+
+/// The transactions of a batch, each a list of statements with the batch as their parameter.
+async fn statements(pool: &PgPool) -> anyhow::Result<Vec<Vec<String>>> {
+    let mut transactions = Vec::new();
+    for tables in CONSUMERS {
+        let mut inserts = Vec::new();
+        let mut rounds: Vec<Vec<String>> = Vec::new();
+        for table in tables {
+            let copy = table.copy();
+            let columns: String = sqlx::query_scalar(
+                "select string_agg(quote_ident(attname), ', ' order by attnum) from pg_attribute
+                  where attrelid = $1::text::regclass and attnum > 0 and not attisdropped and attgenerated = ''",
+            )
+            .bind(format!("{SCHEMA}.{copy}"))
+            .fetch_one(pool)
+            .await?;
+            inserts.push(format!(
+                "insert into {SCHEMA}.{copy} ({columns}) overriding system value select {columns} from {SCHEMA}.{copy}_stage where limit_batch = $1"
+            ));
+            let most: i32 = sqlx::query_scalar(AssertSqlSafe(format!(
+                "select coalesce(max(limit_changes), 0) from {SCHEMA}.{copy}_stage"
+            )))
+            .fetch_one(pool)
+            .await?;
+            for round in 0..most {
+                let column = table.touches;
+                let key = if table.source.starts_with("sandbox") { "payment_id" } else { "order_id" };
+                let update = format!(
+                    "update {SCHEMA}.{copy} t set {column} = s.{column} from {SCHEMA}.{copy}_stage s
+                      where s.limit_batch = $1 and s.limit_changes > {round} and t.{key} = s.{key}"
+                );
+                match rounds.get_mut(round as usize) {
+                    Some(statements) => statements.push(update),
+                    None => rounds.push(vec![update]),
+                }
+            }
+        }
+        // Stock is taken with the first and given up with the last word, its levels locked in their order.
+        if tables.iter().any(|table| table.source == "inventory.movement") {
+            inserts.extend(levels());
+            if let Some(last) = rounds.last_mut() {
+                last.extend(levels());
+            }
+        }
+        transactions.push(inserts);
+        transactions.extend(rounds);
+    }
+    Ok(transactions)
+}
+
+/// Locks and changes the levels that a batch touches.
+fn levels() -> [String; 2] {
+    let touched = format!("select sku, warehouse from {SCHEMA}.inventory_movement_stage where limit_batch = $1");
+    let level = format!("{SCHEMA}.inventory_stock_level");
+    [
+        format!("select from {level} where (sku, warehouse) in ({touched}) order by sku, warehouse for no key update"),
+        format!("update {level} set version = version + 1 where (sku, warehouse) in ({touched})"),
+    ]
+}
