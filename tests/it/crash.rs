@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use quadrille_tests::{Order, Pipeline, Setup, produce, read_all, stack};
+use quadrille_tests::{Order, Pipeline, Setup, binary, produce, read_all, stack};
 use serde_json::json;
 
 const ORDERS: usize = 2_000;
@@ -43,14 +43,6 @@ impl Drop for Process {
     }
 }
 
-/// Where cargo put the binaries: beside the tests.
-fn binary(name: &str) -> PathBuf {
-    let test = std::env::current_exe().expect("the test's own path");
-    let path = test.parent().and_then(Path::parent).expect("target/<profile>/deps").join(format!("quadrille-{name}"));
-    assert!(path.is_file(), "{} is not built: run `cargo xtask test`, or `cargo build` first", path.display());
-    path
-}
-
 impl Process {
     /// Starts a consumer for the database and topics of a pipeline; what it logs is kept in the target folder.
     fn start(pipeline: &Pipeline, name: &'static str) -> Self {
@@ -61,7 +53,7 @@ impl Process {
             .open(folder.join(format!("crash-{}-{name}.log", pipeline.database.name)))
             .expect("a log");
         let section = name.to_uppercase().replace('-', "_");
-        let child = Command::new(binary(name))
+        let child = Command::new(binary(&format!("quadrille-{name}")))
             .current_dir(folder)
             .env("DATABASE_URL", &pipeline.database.url)
             .env("KAFKA_BOOTSTRAP_SERVERS", &stack().kafka)

@@ -15,4 +15,4 @@ pub use database::{Database, schemas};
 pub use kafka::{NewRecord, Record, commit_beginning, produce, read_all};
 pub use order::Order;
 pub use pipeline::{Pipeline, Setup};
-pub use stack::{Stack, stack};
+pub use stack::{Stack, binary, stack};

@@ -1,7 +1,7 @@
 //! Where the real parts are: from the environment, or from what `cargo xtask up` wrote.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 /// The addresses of Kafka, PostgreSQL and the registry.
@@ -13,6 +13,17 @@ pub struct Stack {
     pub database_url: String,
     /// The registry's Confluent API.
     pub registry_url: String,
+}
+
+/// A binary of ours, such as `quadrille-orders`: cargo put it beside the tests.
+///
+/// # Panics
+/// When it is not built: says how to build it.
+pub fn binary(name: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("the test's own path");
+    let path = test.parent().and_then(Path::parent).expect("target/<profile>/deps").join(name);
+    assert!(path.is_file(), "{} is not built: run `cargo xtask test`, or `cargo build` first", path.display());
+    path
 }
 
 /// The stack that the tests run against.

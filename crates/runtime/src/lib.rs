@@ -16,6 +16,7 @@ mod headers;
 mod health;
 mod host;
 pub mod http;
+mod linger;
 mod listen;
 mod message;
 pub mod migrations;

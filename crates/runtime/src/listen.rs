@@ -16,6 +16,7 @@ use crate::consumer::Consumer;
 use crate::dead_letter::Death;
 use crate::engine::{Abandoned, Engine};
 use crate::headers::Headers;
+use crate::linger;
 use crate::message::{Message, Unreadable};
 use crate::rebalance::{Context, Partition, Progress};
 use crate::registry::Registry;
@@ -31,6 +32,8 @@ const LONG_BATCH: Duration = Duration::from_secs(5);
 const COMMIT_EVERY: Duration = Duration::from_millis(300);
 /// Questions to the broker.
 const ASK: Duration = Duration::from_secs(10);
+/// From so many calls to the outside on that are open, no further events are taken.
+const MANY_CALLS: usize = 600;
 
 /// Why a loop ended.
 #[derive(Debug, thiserror::Error)]
@@ -139,7 +142,7 @@ impl<C: Consumer> Listener<C> {
                 }
                 let took = began.elapsed();
                 metrics::histogram!("quadrille_batch_seconds", "consumer" => C::NAME).record(took);
-                linger = next_linger(self.settings.linger.0, events, took);
+                linger = linger::next(self.settings.linger.0, events, took);
             }
             if last_commit.elapsed() >= COMMIT_EVERY {
                 self.commit(CommitMode::Async);
@@ -368,25 +371,6 @@ impl<C: Consumer> Listener<C> {
             }
         }
         Ok(())
-    }
-}
-
-/// From so many calls to the outside on that are open, no further events are taken.
-const MANY_CALLS: usize = 600;
-/// From so many events on a batch shows that there is much to do.
-const MANY: usize = 64;
-/// The longest that a batch waits for more then.
-const MOST_LINGER: Duration = Duration::from_millis(25);
-
-/// How long the next batch waits for more. Little to do: the setting, or nothing where the last batch took longer than that, for then enough is
-/// waiting. Much to do: as long as the last batch took, for a transaction and its statements cost the same for ten events as for a thousand.
-fn next_linger(least: Duration, events: usize, took: Duration) -> Duration {
-    if events >= MANY {
-        took.min(MOST_LINGER).max(least)
-    } else if took > least {
-        Duration::ZERO
-    } else {
-        least
     }
 }
 

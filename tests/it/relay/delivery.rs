@@ -225,8 +225,9 @@ async fn a_poll_reads_what_is_new_however_full_the_slot_is() {
     bench.pool.close().await; // sessions that end tell their statistics
     let pool = sqlx::PgPool::connect(&bench.database.url).await.unwrap();
     let statement = "select sum(idx_tup_read)::int8 from pg_stat_user_indexes where schemaname = 'outbox' and relname like 'event%'";
-    let mut read: i64 = 0;
+    let (mut read, since): (i64, _) = (0, Instant::now());
     while read < 20_000 {
+        assert!(since.elapsed() < Duration::from_secs(60), "the statistics tell of {read} index entries");
         read = sqlx::query_scalar(statement).fetch_one(&pool).await.unwrap();
     }
     pool.close().await;

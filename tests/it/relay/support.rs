@@ -1,12 +1,12 @@
 //! An outbox of its own for each test: a database, topics under a prefix, writers and relays.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use quadrille_tests::{Database, stack};
+use quadrille_tests::{Database, binary, stack};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
@@ -22,14 +22,6 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// A binary that cargo put beside the tests.
-fn beside(name: &str) -> PathBuf {
-    let test = std::env::current_exe().expect("the test's own path");
-    let path = test.parent().and_then(Path::parent).expect("target/<profile>/deps").join(name);
-    assert!(path.is_file(), "{} is not built: run `cargo xtask test`, or `cargo build` first", path.display());
-    path
-}
 
 /// What one test has to itself.
 pub struct Bench {
@@ -104,7 +96,7 @@ impl Bench {
 
     /// A relay in a process of its own: the binary that cargo put beside the tests, or `RELAY` (a release build to measure).
     pub fn process(&self) -> Process {
-        let binary = std::env::var_os("RELAY").map_or_else(|| beside("quadrille-outbox-relay"), PathBuf::from);
+        let binary = std::env::var_os("RELAY").map_or_else(|| binary("quadrille-outbox-relay"), PathBuf::from);
         let child = Command::new(binary)
             .env("DATABASE_URL", &self.database.url)
             .env("KAFKA_BOOTSTRAP_SERVERS", &stack().kafka)
@@ -119,7 +111,7 @@ impl Bench {
 
     /// What `quadrille relay …` prints on this outbox.
     pub fn operator(&self, arguments: &[&str]) -> String {
-        let output = Command::new(beside("quadrille"))
+        let output = Command::new(binary("quadrille"))
             .arg("relay")
             .args(arguments)
             .env("DATABASE_URL", &self.database.url)
