@@ -7,6 +7,7 @@ mod compensation;
 mod crash;
 mod duplicates;
 mod happy_path;
+mod horizon;
 mod intake;
 mod model;
 mod poison;

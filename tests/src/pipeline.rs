@@ -20,6 +20,8 @@ pub const ALL: [&str; 8] =
 pub struct Setup {
     /// Settings in TOML, as in `quadrille.toml`, beside the addresses.
     pub settings: String,
+    /// Settings that all consumers share, in TOML.
+    pub common: String,
     /// Which consumers to host; the relay is one of them.
     pub consumers: Vec<&'static str>,
     /// Partitions of each topic.
@@ -28,7 +30,7 @@ pub struct Setup {
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { settings: String::new(), consumers: ALL.to_vec(), partitions: 2 }
+        Self { settings: String::new(), common: String::new(), consumers: ALL.to_vec(), partitions: 2 }
     }
 }
 
@@ -84,8 +86,8 @@ impl Pipeline {
         let Database { url, .. } = &self.database;
         let (kafka, registry) = (&stack().kafka, &stack().registry_url);
         let mut toml = format!(
-            "[common]\ndatabase_url = '{url}'\nschema_registry_url = '{registry}'\ntopic_prefix = '{}'\n[common.kafka]\n'bootstrap.servers' = '{kafka}'\n",
-            self.prefix
+            "[common]\ndatabase_url = '{url}'\nschema_registry_url = '{registry}'\ntopic_prefix = '{}'\n{}\n[common.kafka]\n'bootstrap.servers' = '{kafka}'\n",
+            self.prefix, self.setup.common
         );
         toml.push_str(&self.setup.settings);
         for name in ALL {

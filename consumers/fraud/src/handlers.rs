@@ -6,7 +6,8 @@ use events::{
     Event, FraudCleared, FraudRejected, FraudReviewRequested, OpenError, OrderId, PaymentAuthorized, PaymentVoided,
     Person, Timestamp,
 };
-use runtime::{Codec, Conflict, Consumer, Effects, Failure, Message, Timer, Unreadable, Work, Writes};
+use runtime::settings::ConsumerSettings;
+use runtime::{Codec, Conflict, Consumer, Effects, Failure, Message, Retention, Span, Timer, Unreadable, Work, Writes};
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use utoipa::ToSchema;
@@ -102,6 +103,11 @@ impl Consumer for Fraud {
         vec![PaymentAuthorized::TYPE, PaymentVoided::TYPE]
     }
 
+    /// As long as payments: who looks into a dispute asks what was thought of the order.
+    fn defaults() -> ConsumerSettings {
+        ConsumerSettings { keep: Some(Span::secs(180 * 24 * 3_600)), ..ConsumerSettings::default() }
+    }
+
     fn migrations() -> sqlx::migrate::Migrator {
         crate::migrations()
     }
@@ -148,6 +154,14 @@ impl Consumer for Fraud {
             }
             Input::Deadline(order_id) => decide::on_deadline(world, *order_id, now, effects),
         })
+    }
+
+    fn order(input: &Input) -> Option<OrderId> {
+        Some(input.order_id())
+    }
+
+    fn retention(&self) -> Option<Retention> {
+        Some(store::retention())
     }
 
     async fn save(

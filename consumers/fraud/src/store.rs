@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use events::{Currency, OrderId, RuleHit, Timestamp};
 use runtime::sql::{At, JsonText};
-use runtime::{Failure, Thread, Writes};
+use runtime::{Failure, Retention, Thread, Writes};
 use serde::{Deserialize, Serialize};
 use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
@@ -16,6 +16,17 @@ use crate::velocity::Subject;
 use crate::world::{Assessment, Carried, Slot, State, World};
 
 mod velocity;
+
+/// Orders that were decided, or that were over before: all but open reviews. What velocity rules count goes by its own window.
+pub(crate) fn retention() -> Retention {
+    Retention {
+        rows: "fraud.assessment",
+        guards: "true",
+        ended: "state <> 'REVIEW'",
+        changed_at: "coalesce(decided_at, opened_at)",
+        with: Vec::new(),
+    }
+}
 
 /// The column `data`.
 #[derive(Serialize, Deserialize)]

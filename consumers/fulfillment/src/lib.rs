@@ -23,10 +23,10 @@ use std::sync::Arc;
 
 use events::{
     Event, FraudCleared, FulfillmentCancelled, FulfillmentConfirmed, FulfillmentRejected, FulfillmentShortPicked,
-    OrderCancellationRequested, PaymentCaptureFailed, PaymentCaptured, ShipmentDelivered, ShipmentDispatched,
+    OrderCancellationRequested, OrderId, PaymentCaptureFailed, PaymentCaptured, ShipmentDelivered, ShipmentDispatched,
     StockReallocated, Timestamp,
 };
-use runtime::{Codec, Conflict, Consumer, Effects, Failure, Host, Message, Timer, Unreadable, Work, Writes};
+use runtime::{Codec, Conflict, Consumer, Effects, Failure, Host, Message, Retention, Timer, Unreadable, Work, Writes};
 use sqlx::PgConnection;
 
 pub use built_in::{Ask, Call, Units, What};
@@ -115,6 +115,14 @@ impl Consumer for Fulfillment {
         let order_id = work.input.order_id();
         let mut rules = decide::Rules { settings: &self.settings, now, order_id, effects };
         handlers::meet(&mut rules, world.orders.entry(order_id).or_default(), &work.input)
+    }
+
+    fn order(input: &Input) -> Option<OrderId> {
+        Some(input.order_id())
+    }
+
+    fn retention(&self) -> Option<Retention> {
+        Some(store::retention())
     }
 
     async fn save(

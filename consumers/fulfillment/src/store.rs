@@ -6,12 +6,23 @@ use std::collections::HashMap;
 
 use events::{OrderId, Timestamp};
 use runtime::sql::{At, JsonText};
-use runtime::{Failure, Writes};
+use runtime::{Failure, Retention, Writes};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use self::work::Tasks;
 use crate::consignment::{Consignment, State};
+
+/// Orders of which all has left that will ever leave, with what their warehouses never said that they did.
+pub(crate) fn retention() -> Retention {
+    Retention {
+        rows: "fulfillment.consignment",
+        guards: "true",
+        ended: "state = 'closed'",
+        changed_at: "updated_at",
+        with: vec!["delete from fulfillment.task where order_id = any($1)"],
+    }
+}
 
 /// What a batch knows of one order.
 #[derive(Clone, Debug, Default)]

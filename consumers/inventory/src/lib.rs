@@ -25,10 +25,12 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use events::{
-    Event, ReservationExpired, StockCommitted, StockLevelChanged, StockReallocated, StockRejected, StockReleased,
-    StockReserved, Timestamp,
+    Event, OrderId, ReservationExpired, StockCommitted, StockLevelChanged, StockReallocated, StockRejected,
+    StockReleased, StockReserved, Timestamp,
 };
-use runtime::{Codec, Conflict, Consumer, Effects, Failure, Host, Message, Span, Timer, Unreadable, Work, Writes};
+use runtime::{
+    Codec, Conflict, Consumer, Effects, Failure, Host, Message, Retention, Span, Timer, Unreadable, Work, Writes,
+};
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 
@@ -133,6 +135,18 @@ impl Consumer for Inventory {
         effects: &mut Effects<'_, Infallible>,
     ) -> Result<Reply, Conflict> {
         self.meet(world, &work.input, now, effects)
+    }
+
+    fn order(input: &Input) -> Option<OrderId> {
+        input.order_id()
+    }
+
+    fn retention(&self) -> Option<Retention> {
+        Some(store::pruning::retention())
+    }
+
+    async fn prune(&self, db: &mut PgConnection, until: Timestamp, limit: i64) -> Result<u64, Failure> {
+        store::pruning::prune(db, until, limit).await
     }
 
     fn finish(&self, world: &mut World, _now: Timestamp, effects: &mut Effects<'_, Infallible>) {

@@ -15,6 +15,8 @@ use crate::stock::{Level, Movement};
 use crate::supply::{Warehouse, Warehouses};
 use crate::world::{Slot, World};
 
+pub(crate) mod pruning;
+
 const RESERVATION: &str = "inventory.reservation";
 const STOCK_LEVEL: &str = "inventory.stock_level";
 const RECEIPT: &str = "inventory.receipt";

@@ -8,7 +8,7 @@ use events::{
     ShipmentDispatched, Timestamp,
 };
 use runtime::settings::ConsumerSettings;
-use runtime::{Codec, Conflict, Consumer, Effects, Failure, Message, Span, Timer, Unreadable, Work, Writes};
+use runtime::{Codec, Conflict, Consumer, Effects, Failure, Message, Retention, Span, Timer, Unreadable, Work, Writes};
 use sqlx::PgConnection;
 
 use crate::contact::Contact;
@@ -210,6 +210,14 @@ impl Consumer for Notifications {
                 "expected no timers, as notifications arms none; got one of order {order_id}: who put it there?"
             ))),
         }
+    }
+
+    fn order(input: &Input) -> Option<OrderId> {
+        Some(input.order_id())
+    }
+
+    fn retention(&self) -> Option<Retention> {
+        Some(store::retention())
     }
 
     async fn save(&self, _: &mut PgConnection, world: World, _: Timestamp, writes: &mut Writes) -> Result<(), Failure> {

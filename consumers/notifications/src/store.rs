@@ -4,12 +4,25 @@ use std::collections::BTreeSet;
 
 use events::{EventId, OrderId};
 use runtime::sql::{At, JsonText};
-use runtime::{Failure, Writes};
+use runtime::{Failure, Retention, Writes};
 use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
 
 use crate::contact::Contact;
 use crate::world::{Delivery, Message, Slot, Waiting, World};
+
+/// Orders whose end was told, with the messages.
+pub(crate) fn retention() -> Retention {
+    Retention {
+        rows: "notifications.customer",
+        guards: "true",
+        ended: "exists (select from notifications.message told where told.order_id = kept.order_id and told.event_type in
+                 ('quadrille.orders.OrderRejected', 'quadrille.orders.OrderCompleted', 'quadrille.orders.OrderCancelled',
+                  'quadrille.orders.OrderFailed'))",
+        changed_at: "(select max(told.at) from notifications.message told where told.order_id = kept.order_id)",
+        with: vec!["delete from notifications.message where order_id = any($1)"],
+    }
+}
 
 /// A row of `notifications.customer`.
 #[derive(FromRow)]

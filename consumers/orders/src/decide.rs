@@ -11,6 +11,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use events::{
     Closed, Fault, OrderCancellationRequested, OrderId, Reason, ReasonCode, StockCommitted, StockRejected,
@@ -103,6 +104,23 @@ pub fn on_placed(
             world.add(Order::rejected(rejected, placed.placement, placed.body.clone(), thread, now));
             Ok(Reply::Nothing)
         }
+    }
+}
+
+/// Whether an order that is not known was placed in time: one from behind the horizon may have been decided, ended and forgotten.
+///
+/// # Errors
+/// When it was not.
+pub fn in_time(world: &World, placed: &Placed, keep: Duration, now: Timestamp) -> Result<(), Conflict> {
+    match placed.said_at {
+        Some(said_at) if said_at < now.minus(keep) && world.placed_as(placed.placement).is_none() => {
+            Err(Conflict(format!(
+                "expected an order of the last {:.1} days, as older ones are forgotten and can't be told from new ones; got one that was placed at \
+                 {said_at}: place it again, as a new order, if it still stands",
+                keep.as_secs_f64() / 86_400.0
+            )))
+        }
+        Some(_) | None => Ok(()),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Which input meets which rule, and which rows it needs.
 
 use std::convert::Infallible;
+use std::time::Duration;
 
 use events::{Event, OrderId, OrderPlaced, StockCommitted, StockRejected, StockReleased, Timestamp};
 use runtime::telemetry::begin_trace;
@@ -46,7 +47,7 @@ fn place(message: &Message, codec: &Codec, candidate: OrderId, trace_share: f64)
     let letter = intake::read(message, codec)?;
     let thread = thread(letter.correlation.as_deref(), letter.traceparent.as_deref(), candidate, trace_share);
     let named = letter.id.as_deref().and_then(|id| Uuid::parse_str(id).ok());
-    let placed = Placed::new(
+    let mut placed = Placed::new(
         letter.order,
         Arrival {
             candidate,
@@ -55,6 +56,7 @@ fn place(message: &Message, codec: &Codec, candidate: OrderId, trace_share: f64)
             thread: thread.clone(),
         },
     );
+    placed.said_at = letter.at.or(message.timestamp_ms.map(Timestamp::from_millis));
     // An id that is not a UUID, or none, is replaced by one of the order's identity.
     let id = named.unwrap_or_else(|| request(placed.placement).id);
     Ok(Work { cause: Cause::topic(id, thread), input: Input::Placed(Box::new(placed)) })
@@ -117,11 +119,13 @@ pub(crate) fn wanted(batch: &[&Work<Input>]) -> (Vec<Uuid>, Vec<Uuid>) {
 pub(crate) fn decide(
     world: &mut World,
     input: &Input,
+    keep: Duration,
     now: Timestamp,
     effects: &mut Effects<'_, Infallible>,
 ) -> Result<Reply, Conflict> {
     match input {
         Input::Placed(placed) => {
+            decide::in_time(world, placed, keep, now)?;
             let at_the_door = effects.cause().origin == Origin::Door;
             decide::on_placed(world, placed, at_the_door, now, effects)
         }

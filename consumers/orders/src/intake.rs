@@ -7,7 +7,7 @@
 //! | CloudEvents structured JSON | `application/cloudevents+json` | `{` with `specversion` |
 //! | plain JSON | one that names `json` | `{` |
 
-use events::{Event, OrderPlaced};
+use events::{Event, OrderPlaced, Timestamp};
 use runtime::{Codec, Message, Unreadable};
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
@@ -25,6 +25,8 @@ pub struct Letter {
     pub correlation: Option<String>,
     /// The W3C trace context.
     pub traceparent: Option<String>,
+    /// The CloudEvents time, where it is one.
+    pub at: Option<Timestamp>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -48,6 +50,7 @@ pub fn read(message: &Message, codec: &Codec) -> Result<Letter, Unreadable> {
         source: header("ce_source"),
         correlation: header("ce_correlationid"),
         traceparent: header("traceparent"),
+        at: message.headers.text("ce_time").and_then(|time| time.parse().ok()),
     };
     match format(content_type(message), payload) {
         Some(Format::Avro) => Ok(Letter { order: avro(message, codec)?, ..from_headers }),
@@ -120,6 +123,7 @@ struct Structured {
     event_type: String,
     correlationid: Option<String>,
     traceparent: Option<String>,
+    time: Option<String>,
     data: Option<OrderPlaced>,
 }
 
@@ -142,6 +146,7 @@ fn structured(payload: &[u8], headers: Letter, place: &str) -> Result<Letter, Un
         source: Some(event.source),
         correlation: event.correlationid.or(headers.correlation),
         traceparent: event.traceparent.or(headers.traceparent),
+        at: event.time.and_then(|time| time.parse().ok()).or(headers.at),
     })
 }
 

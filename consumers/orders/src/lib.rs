@@ -19,12 +19,15 @@ pub mod validate;
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use events::{
     Event, OrderAccepted, OrderCancellationRequested, OrderCancelled, OrderCompleted, OrderFailed, OrderId,
     OrderPlaced, OrderRejected, StockCommitted, StockRejected, StockReleased, Timestamp,
 };
-use runtime::{Clock, Codec, Conflict, Consumer, Effects, Failure, Host, Message, Timer, Unreadable, Work, Writes};
+use runtime::{
+    Clock, Codec, Conflict, Consumer, Effects, Failure, Host, Message, Retention, Timer, Unreadable, Work, Writes,
+};
 use serde::Deserialize;
 use sqlx::PgConnection;
 
@@ -54,12 +57,19 @@ impl Default for Settings {
 pub struct Orders {
     clock: Clock,
     trace_share: f64,
+    keep: Duration,
 }
 
 impl Orders {
     /// A consumer that mints ids by this clock and has this share of the traces that begin here recorded, from 0 to 1.
     pub fn new(clock: Clock, trace_share: f64) -> Self {
-        Self { clock, trace_share }
+        Self { clock, trace_share, keep: Duration::MAX }
+    }
+
+    /// The same that forgets orders when they are this old: one that was placed longer ago, and is not known, is not taken.
+    #[must_use]
+    pub fn keeping(self, keep: Duration) -> Self {
+        Self { keep, ..self }
     }
 
     /// The id that an order which comes in now gets, if it is new.
@@ -146,7 +156,22 @@ impl Consumer for Orders {
         now: Timestamp,
         effects: &mut Effects<'_, Infallible>,
     ) -> Result<Reply, Conflict> {
-        handlers::decide(world, &work.input, now, effects)
+        handlers::decide(world, &work.input, self.keep, now, effects)
+    }
+
+    fn order(input: &Input) -> Option<OrderId> {
+        match input {
+            Input::Placed(_) => None,
+            Input::Cancel(cancel) => Some(cancel.order_id),
+            Input::StockRejected(event) => Some(event.order_id),
+            Input::StockReleased(event) => Some(event.order_id),
+            Input::StockCommitted(event) => Some(event.order_id),
+            Input::UnknownTimer(timer) => Some(timer.order_id),
+        }
+    }
+
+    fn retention(&self) -> Option<Retention> {
+        Some(store::retention())
     }
 
     async fn save(&self, _: &mut PgConnection, world: World, _: Timestamp, writes: &mut Writes) -> Result<(), Failure> {
@@ -173,7 +198,8 @@ pub fn migrations() -> sqlx::migrate::Migrator {
 pub fn start(host: &Host) -> runtime::Starting<'_> {
     Box::pin(async move {
         let settings: Settings = host.settings().section(NAME)?;
-        let orders = Arc::new(Orders::new(host.clock().clone(), host.settings().common().trace_share));
+        let orders = Orders::new(host.clock().clone(), host.settings().common().trace_share);
+        let orders = Arc::new(orders.keeping(host.settings().keep(NAME, &Orders::defaults())?));
         let pool = host.pool::<Orders>()?;
         let at_the_door = Arc::clone(&orders);
         host.start(orders, move |door| http::doors(http::Doors::new(door, pool, at_the_door, settings.api_client)))

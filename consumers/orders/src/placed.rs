@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use events::{Address, CustomerId, Fault, OrderAccepted, OrderId, OrderPlaced, OrderRejected, Person, derive_id};
+use events::{
+    Address, CustomerId, Fault, OrderAccepted, OrderId, OrderPlaced, OrderRejected, Person, Timestamp, derive_id,
+};
 use runtime::Thread;
 use uuid::Uuid;
 
@@ -45,6 +47,8 @@ pub struct Placed {
     pub thread: Thread,
     /// What is answered if it is new.
     pub verdict: Verdict,
+    /// When it was placed, where its record says so; through the door it is now.
+    pub said_at: Option<Timestamp>,
 }
 
 impl Placed {
@@ -59,7 +63,7 @@ impl Placed {
             }
             Err(faults) => Verdict::Invalid(rejected(arrival.candidate, &order, &source, &reference, faults)),
         };
-        Self { placement: placement(&source, &reference), order, body, thread: arrival.thread, verdict }
+        Self { placement: placement(&source, &reference), order, body, thread: arrival.thread, verdict, said_at: None }
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use events::OrderId;
 use runtime::sql::{At, JsonText};
-use runtime::{Failure, Writes};
+use runtime::{Failure, Retention, Writes};
 use serde::Serialize;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, PgPool, Row};
@@ -14,6 +14,17 @@ use uuid::Uuid;
 use crate::order::{Body, Order, Slot, State, World};
 
 const TABLE: &str = "orders.order";
+
+/// Orders that have ended. Their idempotency keys go with them.
+pub(crate) fn retention() -> Retention {
+    Retention {
+        rows: "orders.\"order\"",
+        guards: "true",
+        ended: "ended_at is not null",
+        changed_at: "ended_at",
+        with: Vec::new(),
+    }
+}
 
 /// Locks and reads the orders with these ids or placed under these keys. Both lists are sorted by the statement, not by the caller.
 pub(crate) async fn lock(db: &mut PgConnection, orders: &[Uuid], placements: &[Uuid]) -> Result<World, Failure> {

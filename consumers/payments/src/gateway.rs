@@ -250,6 +250,15 @@ pub enum Chosen {
     Sandbox(sandbox::Sandbox),
 }
 
+impl Chosen {
+    /// Statements that delete what it keeps of the orders `$1` in the database of payments; none for a provider elsewhere.
+    pub(crate) fn forgets(&self) -> &'static [&'static str] {
+        match self {
+            Self::Sandbox(_) => &sandbox::FORGETS,
+        }
+    }
+}
+
 impl Gateway for Chosen {
     fn name(&self) -> &'static str {
         match self {

@@ -24,10 +24,11 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use events::{
-    AuthorizationExpiring, Event, PaymentActionRequired, PaymentAuthorized, PaymentCaptureFailed, PaymentCaptured,
-    PaymentDeclined, PaymentRefundFailed, PaymentRefunded, PaymentVoided, Timestamp,
+    AuthorizationExpiring, Event, OrderId, PaymentActionRequired, PaymentAuthorized, PaymentCaptureFailed,
+    PaymentCaptured, PaymentDeclined, PaymentRefundFailed, PaymentRefunded, PaymentVoided, Timestamp,
 };
-use runtime::{Codec, Conflict, Consumer, Effects, Failure, Message, Timer, Unreadable, Work, Writes};
+use runtime::settings::ConsumerSettings;
+use runtime::{Codec, Conflict, Consumer, Effects, Failure, Message, Retention, Span, Timer, Unreadable, Work, Writes};
 use sqlx::PgConnection;
 
 pub use attempt::{Attempt, Made, Phase, key};
@@ -79,6 +80,11 @@ impl Consumer for Payments {
         handlers::HEARS.to_vec()
     }
 
+    /// A charge can be disputed for months, and whoever ends an order late must still find its money.
+    fn defaults() -> ConsumerSettings {
+        ConsumerSettings { keep: Some(Span::secs(180 * 24 * 3_600)), ..ConsumerSettings::default() }
+    }
+
     fn migrations() -> sqlx::migrate::Migrator {
         migrations()
     }
@@ -118,6 +124,18 @@ impl Consumer for Payments {
     ) -> Result<Reply, Conflict> {
         let rules = Rules { settings: &self.settings, gateway: self.gateway.name(), now };
         rules.decide(world, &work.input, effects)
+    }
+
+    fn order(input: &Input) -> Option<OrderId> {
+        input.order_id()
+    }
+
+    fn retention(&self) -> Option<Retention> {
+        Some(store::pruning::retention(self.gateway.forgets()))
+    }
+
+    async fn prune(&self, db: &mut PgConnection, until: Timestamp, limit: i64) -> Result<u64, Failure> {
+        store::pruning::prune(db, until, limit).await
     }
 
     fn finish(&self, world: &mut World, _now: Timestamp, effects: &mut Effects<'_, Call>) {

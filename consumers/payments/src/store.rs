@@ -15,6 +15,8 @@ use crate::handlers::Input;
 use crate::payment::{Case, Payment, State};
 use crate::world::{Reference, ReferenceSlot, Slot, Told, World};
 
+pub(crate) mod pruning;
+
 /// A row of `payments.payment`.
 #[derive(FromRow)]
 struct Row {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use events::{Event, OrderId, OrderPlaced, OrderStuck, RelayAdvanced, StockLevelChanged, Timestamp};
 use runtime::settings::ConsumerSettings;
 use runtime::{
-    Cause, Codec, Conflict, Consumer, DEAD_LETTER_TOPIC, Effects, Failure, Message, Span, Thread, Timer, Unreadable,
-    Work, Writes,
+    Cause, Codec, Conflict, Consumer, DEAD_LETTER_TOPIC, Effects, Failure, Message, Retention, Span, Thread, Timer,
+    Unreadable, Work, Writes,
 };
 use sqlx::PgConnection;
 
@@ -15,6 +15,9 @@ use crate::letter::Letter;
 use crate::record::{Heard, Place};
 use crate::world::World;
 use crate::{SagaTracker, decide, record, steps, store, told};
+
+/// How long histories are kept unless a setting says otherwise: over a year, as people ask about last year's orders.
+const KEEP: Span = Span::secs(400 * 24 * 3_600);
 
 /// What the tracker folds.
 #[derive(Clone, Debug)]
@@ -50,7 +53,12 @@ impl Consumer for SagaTracker {
 
     /// Nobody waits for a read model as for the next step: events that are heard together fold into one change of their order's row.
     fn defaults() -> ConsumerSettings {
-        ConsumerSettings { linger: Span::millis(100), batch_events: 2_000, ..ConsumerSettings::in_bundles() }
+        ConsumerSettings {
+            linger: Span::millis(100),
+            batch_events: 2_000,
+            keep: Some(KEEP),
+            ..ConsumerSettings::in_bundles()
+        }
     }
 
     fn migrations() -> sqlx::migrate::Migrator {
@@ -106,6 +114,21 @@ impl Consumer for SagaTracker {
         }
         decide::fold(world, &work.input);
         Ok(())
+    }
+
+    fn order(input: &Input) -> Option<OrderId> {
+        match input {
+            Input::Heard(heard) => Some(heard.record.order_id),
+            Input::Level(..) | Input::Watermark(..) | Input::Letter(..) | Input::Stray(_) => None,
+        }
+    }
+
+    fn retention(&self) -> Option<Retention> {
+        Some(store::pruning::retention())
+    }
+
+    async fn prune(&self, db: &mut PgConnection, until: Timestamp, limit: i64) -> Result<u64, Failure> {
+        store::pruning::prune(db, until, limit).await
     }
 
     async fn save(&self, db: &mut PgConnection, world: World, _: Timestamp, _: &mut Writes) -> Result<(), Failure> {

@@ -6,6 +6,7 @@ mod letters;
 mod levels;
 mod orders;
 mod positions;
+pub(crate) mod pruning;
 mod shipments;
 mod stats;
 

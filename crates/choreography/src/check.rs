@@ -208,14 +208,8 @@ fn check_heard(name: &str, rules: &EventRules, problems: &mut Vec<Problem>) {
 }
 
 fn check_horizon(choreography: &Choreography, problems: &mut Vec<Problem>) {
-    for (profile, defaults) in choreography.profiles.iter() {
-        let longest = |dead_letters: bool| {
-            let topics = choreography.topics.iter();
-            let topics =
-                topics.filter(|(name, topic)| name.starts_with("dead-letter") == dead_letters && !topic.compacted);
-            topics.map(|(_, topic)| topic.retention_in(profile, defaults)).max().unwrap_or_default()
-        };
-        let needed = longest(false) + choreography.outbox_retention + longest(true);
+    for (profile, _) in choreography.profiles.iter() {
+        let needed = choreography.retention_in(profile);
         if choreography.horizon <= needed {
             problems.push(Problem::new(
                 "horizon",

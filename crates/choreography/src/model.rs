@@ -179,6 +179,23 @@ impl Choreography {
         Self::parse(EMBEDDED).expect("the embedded topics.yaml can be read, as a test proves")
     }
 
+    /// How long an event can come back after it was said, in a profile: from a topic, the outbox, or as a dead letter that is tried again.
+    pub(crate) fn retention_in(&self, profile: &str) -> Duration {
+        let Some(defaults) = self.profiles.get(profile) else { return Duration::ZERO };
+        let longest = |dead_letters: bool| {
+            let topics = self.topics.iter();
+            let topics =
+                topics.filter(|(name, topic)| name.starts_with("dead-letter") == dead_letters && !topic.compacted);
+            topics.map(|(_, topic)| topic.retention_in(profile, defaults)).max().unwrap_or_default()
+        };
+        longest(false) + self.outbox_retention + longest(true)
+    }
+
+    /// The same of the profile in which it is longest: a guard that lives no longer than this can be missed.
+    pub fn longest_retention(&self) -> Duration {
+        self.profiles.names().map(|profile| self.retention_in(profile)).max().unwrap_or_default()
+    }
+
     /// All events: topic name, topic, event name, rules.
     pub fn events(&self) -> impl Iterator<Item = (&str, &Topic, &str, &EventRules)> {
         self.topics.iter().flat_map(|(topic_name, topic)| {

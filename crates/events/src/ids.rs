@@ -6,6 +6,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
+use crate::time::Timestamp;
+
 /// Declares ids that are UUIDs in memory and in PostgreSQL, and hyphenated text in Avro and JSON.
 macro_rules! uuid_ids {
     ($($(#[$doc:meta])* $name:ident;)*) => {$(
@@ -135,6 +137,20 @@ uuid_ids! {
     EventId;
 }
 
+impl OrderId {
+    /// The least id of an order that was minted at this moment or later.
+    pub fn least_at(at: Timestamp) -> Self {
+        let millis = at.as_millis().clamp(0, (1 << 48) - 1) as u128; // a UUIDv7 begins with 48 bits of it
+        Self(Uuid::from_u128(millis << 80))
+    }
+
+    /// When it was minted; none for an id that orders did not mint.
+    pub fn minted_at(self) -> Option<Timestamp> {
+        let millis = (self.0.as_u128() >> 80) as i64;
+        (self.0.get_version_num() == 7).then(|| Timestamp::from_millis(millis))
+    }
+}
+
 text_ids! {
     /// One line of an order, unique in it: chosen by who placed the order, or its position `1`, `2`, ….
     LineId;
@@ -144,4 +160,19 @@ text_ids! {
     WarehouseId;
     /// A customer, by the shop's own id.
     CustomerId;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_tells_when_it_was_minted_and_others_ids_tell_nothing() {
+        let minted = OrderId("019aba2c-3f00-7000-8000-000000000001".parse().unwrap());
+        let at = minted.minted_at().unwrap();
+        assert_eq!(at.to_string(), "2025-11-25T12:53:12.832Z");
+        assert!(OrderId::least_at(at) < minted);
+        assert!(minted < OrderId::least_at(Timestamp::from_millis(at.as_millis() + 1)));
+        assert_eq!(OrderId(Uuid::from_u128(7)).minted_at(), None);
+    }
 }

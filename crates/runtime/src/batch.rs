@@ -63,6 +63,8 @@ pub(crate) struct Attempt<C: Consumer> {
     pub broken: Option<CodecError>,
     pub positions: Vec<i64>,
     pub armed: Option<Timestamp>,
+    /// How many events of forgotten orders did nothing.
+    pub expired: u64,
 }
 
 impl<C: Consumer> Attempt<C> {
@@ -79,6 +81,7 @@ impl<C: Consumer> Attempt<C> {
             broken: None,
             positions: Vec::new(),
             armed: None,
+            expired: 0,
         }
     }
 
@@ -90,6 +93,12 @@ impl<C: Consumer> Attempt<C> {
         }
         self.outcomes[index] = Some(decision);
         self.said_until[index] = self.said.len();
+    }
+
+    /// Leaves an item undecided: its order is forgotten.
+    pub fn pass_over(&mut self, index: usize, outcome: Result<C::Reply, Conflict>) {
+        self.expired += u64::from(outcome.is_ok());
+        self.outcomes[index] = Some(outcome);
     }
 
     /// Takes what a decision wants done.

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use crate::codec::Codec;
 use crate::effects::Effects;
 use crate::failure::Failure;
+use crate::horizon::Retention;
 use crate::message::{Message, Unreadable};
 use crate::settings::ConsumerSettings;
 use crate::writes::Writes;
@@ -144,6 +145,27 @@ pub trait Consumer: Send + Sync + Sized + 'static {
         now: Timestamp,
         effects: &mut Effects<'_, Self::Call>,
     ) -> Result<Self::Reply, Conflict>;
+
+    /// The order that an input is about, where it is about one.
+    fn order(_input: &Self::Input) -> Option<OrderId> {
+        None
+    }
+
+    /// What it forgets of orders that ended longer ago than anything of them can come back; none: nothing.
+    fn retention(&self) -> Option<Retention> {
+        None
+    }
+
+    /// Deletes what belongs to no order and has not changed since `until`: at most `limit` rows. Returns how many; it is asked again while that is
+    /// all of them.
+    fn prune(
+        &self,
+        _db: &mut PgConnection,
+        _until: Timestamp,
+        _limit: i64,
+    ) -> impl Future<Output = Result<u64, Failure>> + Send {
+        async { Ok(0) }
+    }
 
     /// Runs once after the whole batch was decided, with the batch's last cause: for what is said or called once a batch from the state
     /// that it left, such as a stock level that many inputs changed.

@@ -16,6 +16,7 @@ use crate::dead_letter;
 use crate::effects::Effects;
 use crate::failure::{Backoff, Failure, Verdict};
 use crate::health::{Health, Open};
+use crate::horizon::Horizon;
 use crate::outbox;
 use crate::telemetry::Spans;
 use crate::timers::Timers;
@@ -39,6 +40,7 @@ pub(crate) struct Engine<C: Consumer> {
     pub clock: Clock,
     pub health: Arc<Health>,
     pub timers: Timers,
+    pub horizon: Option<Horizon>,
     pub calls: mpsc::UnboundedSender<(C::Call, Open)>,
     pub armed: tokio::sync::watch::Sender<Option<Timestamp>>,
     pub shutdown: CancellationToken,
@@ -125,6 +127,7 @@ impl<C: Consumer> Engine<C> {
                 return Ok(attempt);
             }
             let mut world = self.consumer.load(&mut tx, &works, now).await?;
+            self.pass_over(&mut tx, items, &mut attempt, now).await?;
             match self.decide_all(&mut world, items, &mut attempt, &mut spans, now) {
                 Ok(()) => {
                     let mut writes = Writes::default();
@@ -153,6 +156,9 @@ impl<C: Consumer> Engine<C> {
         let mut last = None;
         for (index, item) in items.iter().enumerate() {
             let Ok(work) = &item.work else { continue };
+            if attempt.outcomes[index].is_some() {
+                continue; // passed over
+            }
             let mut effects = Effects::new(&self.codec, C::NAME, &work.cause, now);
             effects.trace(spans, C::NAME);
             let decided = catch_unwind(AssertUnwindSafe(|| self.consumer.decide(world, work, now, &mut effects)));
@@ -194,7 +200,7 @@ impl<C: Consumer> Engine<C> {
 
     /// After the commit: answers for the doors, calls to the outside, a word to the sweeper.
     fn conclude(&self, items: Vec<Item<C>>, attempt: Attempt<C>) {
-        let Attempt { outcomes, calls, armed, positions, said_until, .. } = attempt;
+        let Attempt { outcomes, calls, armed, positions, said_until, expired, .. } = attempt;
         // Before the items are let go, so that there is no moment at which nothing seems to be open.
         for call in calls {
             let _ = self.calls.send((call, self.health.open_call())); // stopping: the call's timer asks again
@@ -228,6 +234,9 @@ impl<C: Consumer> Engine<C> {
         }
         if dead > 0 {
             metrics::counter!("quadrille_dead_letters_total", "consumer" => C::NAME).increment(dead);
+        }
+        if expired > 0 {
+            metrics::counter!("quadrille_expired_events_total", "consumer" => C::NAME).increment(expired);
         }
         if let Some(due) = armed {
             self.armed.send_if_modified(|next| {

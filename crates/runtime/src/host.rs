@@ -20,6 +20,7 @@ use crate::consumer::Consumer;
 use crate::door::{self, Door};
 use crate::engine::Engine;
 use crate::health::Health;
+use crate::horizon::Horizon;
 use crate::http::{self, OpenApiRouter};
 use crate::listen::{self, Listener, Stopped};
 use crate::rebalance::{Context, Partition, Progress};
@@ -27,7 +28,7 @@ use crate::registry::Registry;
 use crate::settings::{ConsumerSettings, Settings};
 use crate::timers::Timers;
 use crate::topology::Topology;
-use crate::{migrations, sql, sweep, telemetry};
+use crate::{migrations, prune, sql, sweep, telemetry};
 
 /// Connections for batches: of the loop, the doors, the sweeper, and one to spare.
 const BATCHES: u32 = 4;
@@ -199,6 +200,8 @@ impl Host {
         let (queue, waiting) = mpsc::channel(door::WAITING);
         let health = Arc::new(Health::of(C::NAME));
         let timers = Timers::of(&schema);
+        let keep = self.settings.keep(C::NAME, &C::defaults())?;
+        let horizon = consumer.retention().map(|retention| Horizon::of(&schema, keep, retention));
         let engine = Arc::new(Engine {
             consumer,
             schema,
@@ -207,6 +210,7 @@ impl Host {
             clock: self.clock.clone(),
             health: Arc::clone(&health),
             timers,
+            horizon,
             calls,
             armed: watch::Sender::new(None),
             shutdown: self.shutdown.clone(),
@@ -220,6 +224,14 @@ impl Host {
         self.spawn(C::NAME, {
             let engine = Arc::clone(&engine);
             async move { Ok(door::attend(engine, waiting, linger).await?) }
+        });
+        let every = self.settings.common().prune_every.0;
+        self.spawn(C::NAME, {
+            let engine = Arc::clone(&engine);
+            async move {
+                prune::prune(engine, every).await;
+                Ok(())
+            }
         });
         let answers = queue.clone();
         self.spawn(C::NAME, async move {

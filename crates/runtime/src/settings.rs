@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use choreography::Choreography;
 use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
 use figment::value::{Dict, Map, Value};
@@ -30,6 +31,18 @@ pub enum SettingsError {
         section: String,
         /// What was expected and what came, with where it was set.
         source: Box<figment::Error>,
+    },
+    /// Orders would be forgotten while something of them can still come back.
+    #[error("{name} is {got:?}: expected at least {least:?}, {why}; set it longer")]
+    TooShort {
+        /// The setting.
+        name: String,
+        /// What it is.
+        got: Duration,
+        /// What it must be.
+        least: Duration,
+        /// Why.
+        why: &'static str,
     },
 }
 
@@ -68,6 +81,12 @@ pub struct Common {
     pub trace_share: f64,
     /// `OTEL_EXPORTER_OTLP_ENDPOINT`: where traces go, over HTTP; none: nowhere.
     pub otlp_endpoint: Option<String>,
+    /// How old an order is before consumers forget it, once it has ended; none: as topics.yaml has it.
+    pub horizon: Option<Span>,
+    /// Takes a horizon that events can outlive, in topics or as dead letters. For tests alone: such an event would be taken for a new order's.
+    pub allow_short_horizon: bool,
+    /// How often consumers look for what they may forget.
+    pub prune_every: Span,
 }
 
 impl Default for Common {
@@ -80,6 +99,9 @@ impl Default for Common {
             shutdown_within: Span::secs(20),
             trace_share: 0.01,
             otlp_endpoint: None,
+            horizon: None,
+            allow_short_horizon: false,
+            prune_every: Span::secs(600),
         }
     }
 }
@@ -105,6 +127,8 @@ pub struct ConsumerSettings {
     pub instance_id: Option<String>,
     /// librdkafka properties for this consumer alone.
     pub kafka: BTreeMap<String, String>,
+    /// How long this consumer keeps its orders, where that is longer than the horizon.
+    pub keep: Option<Span>,
 }
 
 impl Default for ConsumerSettings {
@@ -118,6 +142,7 @@ impl Default for ConsumerSettings {
             linger: Span::millis(2),
             instance_id: None,
             kafka: BTreeMap::new(),
+            keep: None,
         }
     }
 }
@@ -200,6 +225,27 @@ impl Settings {
         let key = name.replace('-', "_");
         extract(&self.figment.clone().join(Serialized::default(&key, defaults)), &key)
     }
+
+    /// How old an order of a consumer is before it is forgotten: the horizon, or what the consumer keeps beyond it.
+    ///
+    /// # Errors
+    /// When it is so short that an event of a forgotten order could come back, or a value does not fit.
+    pub fn keep(&self, name: &str, defaults: &ConsumerSettings) -> Result<Duration, SettingsError> {
+        let choreography = Choreography::embedded();
+        let horizon = self.common.horizon.map_or(choreography.horizon, |horizon| horizon.0);
+        let least = choreography.longest_retention();
+        if horizon <= least && !self.common.allow_short_horizon {
+            let why = "as events can come back from topics, the outbox and dead letters for so long";
+            return Err(SettingsError::TooShort { name: "QUADRILLE_HORIZON".into(), got: horizon, least, why });
+        }
+        let keep = self.consumer(name, defaults)?.keep.map_or(horizon, |keep| keep.0);
+        if keep < horizon {
+            let name = format!("QUADRILLE_{}__KEEP", name.replace('-', "_").to_uppercase());
+            let why = "the horizon, within which every consumer must know its orders";
+            return Err(SettingsError::TooShort { name, got: keep, least: horizon, why });
+        }
+        Ok(keep)
+    }
 }
 
 #[derive(Serialize)]
@@ -245,7 +291,9 @@ impl Provider for Environment {
                     _ => continue,
                 },
             };
-            let verbatim = path.len() < 3 && path[0] == "common" && path[1] != "trace_share"
+            let verbatim = path.len() < 3
+                && path[0] == "common"
+                && !["trace_share", "allow_short_horizon"].contains(&path[1].as_str())
                 || path.get(1).is_some_and(|key| key == "kafka");
             insert(&mut root, &path, if verbatim { Value::from(value) } else { typed(value) });
         }
@@ -321,6 +369,31 @@ mod tests {
         let settings = Settings::from_toml(&format!("{PARTS}[orders]\nlimit = 'many'")).unwrap();
         let error = settings.section::<Own>("orders").unwrap_err().to_string();
         assert!(error.contains("orders") && error.contains("limit"), "{error}");
+    }
+
+    #[test]
+    fn orders_are_kept_for_the_horizon_and_never_shorter_than_events_can_come_back() {
+        let keep = |common: &str, tracker: &str| {
+            let settings = Settings::from_toml(
+                &PARTS
+                    .replace("[common.kafka]", &format!("{common}\n[common.kafka]"))
+                    .replace("[common]", &format!("[saga_tracker]\n{tracker}\n[common]")),
+            );
+            let defaults = ConsumerSettings { keep: Some(Span::secs(400 * 86_400)), ..ConsumerSettings::default() };
+            let settings = settings.unwrap();
+            Ok((
+                settings.keep("orders", &ConsumerSettings::default())?.as_secs() / 86_400,
+                settings.keep("saga-tracker", &defaults)?.as_secs() / 86_400,
+            ))
+        };
+        let told = |kept: Result<(u64, u64), SettingsError>| kept.unwrap_err().to_string();
+        assert_eq!(keep("", "").unwrap(), (60, 400));
+        assert_eq!(keep("horizon = '90d'", "keep = '100d'").unwrap(), (90, 100));
+        let short = told(keep("horizon = '10d'", ""));
+        assert!(short.contains("QUADRILLE_HORIZON is 864000s") && short.contains("set it longer"), "{short}");
+        assert_eq!(keep("horizon = '10d'\nallow_short_horizon = true", "").unwrap(), (10, 400));
+        let shorter = told(keep("", "keep = '50d'"));
+        assert!(shorter.contains("QUADRILLE_SAGA_TRACKER__KEEP"), "{shorter}");
     }
 
     #[test]

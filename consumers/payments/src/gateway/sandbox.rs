@@ -26,6 +26,7 @@ mod token;
 pub use entry::EntryState;
 pub use job::Acted;
 pub use keeper::Keeper;
+pub(super) use store::FORGETS;
 pub use token::Token;
 
 use job::{Done, Job};

@@ -14,6 +14,15 @@ use super::job::Job;
 use crate::gateway::{Money, Operation, Outcome};
 use crate::world::RefundStatus;
 
+/// Delete what the book holds of the orders `$1`: providers forget too. Keys begin with their order, so they are found without an index of orders.
+pub(crate) const FORGETS: [&str; 4] = [
+    "delete from sandbox.refund where payment_id in (select payment_id from sandbox.payment where order_id = any($1))",
+    "delete from sandbox.operation as done using unnest($1::uuid[]) as gone (order_id)
+      where done.key >= 'order:' || gone.order_id || ':' and done.key <= 'order:' || gone.order_id || ':zzz' and done.order_id = gone.order_id",
+    "delete from sandbox.early_result where order_id = any($1)",
+    "delete from sandbox.payment where order_id = any($1)",
+];
+
 /// Why a batch was not written.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum BookError {

@@ -1,0 +1,36 @@
+//! What the tracker forgets: whole orders, with their history, a long time after they have ended.
+
+use events::Timestamp;
+use runtime::sql::At;
+use runtime::{Failure, Retention};
+use sqlx::PgConnection;
+
+/// Orders that have ended, with all that is known of them.
+pub(crate) fn retention() -> Retention {
+    Retention {
+        rows: "saga_tracker.\"order\"",
+        guards: "true",
+        ended: "outcome is not null",
+        changed_at: "changed_at",
+        with: vec![
+            "delete from saga_tracker.letter where order_id = any($1)",
+            "delete from saga_tracker.shipment where order_id = any($1)",
+            "delete from saga_tracker.event where order_id = any($1)",
+        ],
+    }
+}
+
+/// Dead letters that do not say of which order they are.
+pub(crate) async fn prune(db: &mut PgConnection, until: Timestamp, limit: i64) -> Result<u64, Failure> {
+    let done = sqlx::query(
+        "delete from saga_tracker.letter as gone
+          using (select letter_id from saga_tracker.letter where order_id is null and died_at < $1 order by died_at limit $2
+                    for update skip locked) as old
+          where gone.letter_id = old.letter_id",
+    )
+    .bind(At(until))
+    .bind(limit)
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected())
+}
