@@ -16,8 +16,8 @@ use crate::linger;
 const LARGEST_BATCH: usize = 400;
 /// Requests that may wait; further callers wait for a place.
 pub(crate) const WAITING: usize = 4_096;
-/// Whoever waits at a door waits no longer than this for others, however long the consumer's events may.
-const LONGEST_LINGER: Duration = Duration::from_millis(5);
+/// So many requests at once show that there is much to do: then they wait a little for more.
+const MANY: usize = 32;
 /// Calls to the outside that may be open at once, by consumer.
 const OPEN_CALLS: usize = 512;
 
@@ -64,15 +64,14 @@ impl<C: Consumer> Door<C> {
     }
 }
 
-/// Decides what waits at the doors, as much as comes within a linger (see [`linger`]), until nobody can knock any more.
+/// Decides what waits at the doors, until nobody can knock any more: what gathered while the last batch was decided, and where that was much, what comes
+/// within a linger besides (see [`linger`]).
 pub(crate) async fn attend<C: Consumer>(
     engine: Arc<Engine<C>>,
     mut queue: mpsc::Receiver<Item<C>>,
-    least: Duration,
 ) -> Result<(), Abandoned> {
     let mut waiting = Vec::with_capacity(LARGEST_BATCH);
-    let least = least.min(LONGEST_LINGER);
-    let mut wait = least;
+    let mut wait = Duration::ZERO;
     loop {
         let taken = tokio::select! {
             taken = queue.recv_many(&mut waiting, LARGEST_BATCH) => taken,
@@ -96,7 +95,7 @@ pub(crate) async fn attend<C: Consumer>(
             Err(Abandoned::Stopping) => return Ok(()),
             Err(stop @ Abandoned::Stop { .. }) => return Err(stop),
         }
-        wait = linger::next(least, items, began.elapsed());
+        wait = if items >= MANY { linger::next(Duration::ZERO, began.elapsed()) } else { Duration::ZERO };
     }
 }
 

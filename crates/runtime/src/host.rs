@@ -211,7 +211,6 @@ impl Host {
             armed: watch::Sender::new(None),
             shutdown: self.shutdown.clone(),
         });
-        let linger = settings.linger.0;
         self.listen(&engine, settings.clone()).await?;
         self.spawn(C::NAME, {
             let engine = Arc::clone(&engine);
@@ -219,7 +218,7 @@ impl Host {
         });
         self.spawn(C::NAME, {
             let engine = Arc::clone(&engine);
-            async move { Ok(door::attend(engine, waiting, linger).await?) }
+            async move { Ok(door::attend(engine, waiting).await?) }
         });
         let answers = queue.clone();
         self.spawn(C::NAME, async move {
@@ -361,7 +360,8 @@ fn run<F: Future<Output = anyhow::Result<()>>>(
     if let Some(endpoint) = &settings.common().otlp_endpoint {
         telemetry::export(endpoint, &format!("quadrille-{name}")).context("OTEL_EXPORTER_OTLP_ENDPOINT")?;
     }
-    let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let workers = settings.common().worker_threads.max(1);
+    let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()?;
     let result = tokio.block_on(async {
         let host = Arc::new(Host::new(settings, Clock::default()));
         match start(Arc::clone(&host)).await {

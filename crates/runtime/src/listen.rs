@@ -110,6 +110,9 @@ pub(crate) fn client(
         ("fetch.queue.backoff.ms", "10"),
         ("queued.min.messages", "3000"),
         ("queued.max.messages.kbytes", "4096"),
+        // A response of a broker is held until the last of its messages is decided: the defaults (50 MB, 1 MB a partition) are all a consumer's memory.
+        ("fetch.max.bytes", "2097152"),
+        ("fetch.message.max.bytes", "262144"),
         ("max.poll.interval.ms", "60000"),
         ("topic.metadata.refresh.interval.ms", "30000"),
     ] {
@@ -138,15 +141,15 @@ impl<C: Consumer> Listener<C> {
             self.let_calls_return();
             let batch = self.gather(linger)?;
             if !batch.ends.is_empty() {
-                let (events, began) = (batch.messages.len(), Instant::now());
+                let began = Instant::now();
                 metrics::histogram!("quadrille_batch_size", "consumer" => C::NAME, "from" => "topic")
-                    .record(events as f64);
+                    .record(batch.messages.len() as f64);
                 if !self.decide(batch)? {
                     break;
                 }
                 let took = began.elapsed();
                 metrics::histogram!("quadrille_batch_seconds", "consumer" => C::NAME).record(took);
-                linger = linger::next(self.settings.linger.0, events, took);
+                linger = linger::next(self.settings.linger.0, took);
             }
             if last_commit.elapsed() >= COMMIT_EVERY {
                 self.commit(CommitMode::Async);

@@ -64,6 +64,8 @@ pub struct Common {
     pub topic_prefix: String,
     /// How long a stopping process may take to finish its batches.
     pub shutdown_within: Span,
+    /// Threads that decide and serve. One consumer waits for its database far more than it computes, and a second thread is woken for nothing.
+    pub worker_threads: usize,
     /// The share of orders whose traces are recorded when an OTLP endpoint is set, from 0 to 1.
     pub trace_share: f64,
     /// `OTEL_EXPORTER_OTLP_ENDPOINT`: where traces go, over HTTP; none: nowhere.
@@ -78,6 +80,7 @@ impl Default for Common {
             kafka: BTreeMap::new(),
             topic_prefix: String::new(),
             shutdown_within: Span::secs(20),
+            worker_threads: 1,
             trace_share: 0.01,
             otlp_endpoint: None,
         }
@@ -245,8 +248,9 @@ impl Provider for Environment {
                     _ => continue,
                 },
             };
-            let verbatim = path.len() < 3 && path[0] == "common" && path[1] != "trace_share"
-                || path.get(1).is_some_and(|key| key == "kafka");
+            let verbatim =
+                path.len() < 3 && path[0] == "common" && !matches!(path[1].as_str(), "trace_share" | "worker_threads")
+                    || path.get(1).is_some_and(|key| key == "kafka");
             insert(&mut root, &path, if verbatim { Value::from(value) } else { typed(value) });
         }
         Ok(Map::from([(Profile::Default, root)]))
