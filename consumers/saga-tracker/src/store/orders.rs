@@ -19,13 +19,13 @@ pub(crate) use reading::{OrderFilter, OrderRow, order, orders};
 
 mod reading;
 
-/// An order is looked at so long after it was placed if it has not ended: the shortest `within` of topics.yaml.
+/// An order is looked at so long after its latest event if it has not ended: the shortest `within` of topics.yaml.
 const LOOK_AFTER: Duration = Duration::from_secs(120);
 /// In whole steps, so that it says no more than it has to.
 const MINUTE: i64 = 60_000;
 
-fn deadline(placed_at: Timestamp) -> At {
-    let due = placed_at.plus(LOOK_AFTER).as_millis();
+fn deadline(changed_at: Timestamp) -> At {
+    let due = changed_at.plus(LOOK_AFTER).as_millis();
     At(Timestamp::from_millis(due.div_euclid(MINUTE) * MINUTE + MINUTE))
 }
 
@@ -86,7 +86,7 @@ pub(super) async fn save(
         .bind(moment(Moment::Closed))
         .bind(moment(Moment::Ended))
         .bind(facts().map(|facts| facts.changed_at.map(At)).collect::<Vec<_>>())
-        .bind(placed().map(deadline).collect::<Vec<_>>())
+        .bind(facts().map(|facts| deadline(facts.changed_at.unwrap_or(Timestamp::from_millis(0)))).collect::<Vec<_>>())
         .fetch_all(db)
         .await?;
     let read = |row: &PgRow| Ok((OrderId(row.try_get("order_id")?), timeline(row)?));
@@ -131,6 +131,7 @@ on conflict (order_id) do update set
    dispatched_at = least(kept.dispatched_at, excluded.dispatched_at), committed_at = least(kept.committed_at, excluded.committed_at),
    cancel_asked_at = least(kept.cancel_asked_at, excluded.cancel_asked_at), let_go_at = least(kept.let_go_at, excluded.let_go_at),
    undo_at = least(kept.undo_at, excluded.undo_at), closed_at = least(kept.closed_at, excluded.closed_at),
-   ended_at = least(kept.ended_at, excluded.ended_at), changed_at = greatest(kept.changed_at, excluded.changed_at)
+   ended_at = least(kept.ended_at, excluded.ended_at), changed_at = greatest(kept.changed_at, excluded.changed_at),
+   deadline = least(kept.deadline, excluded.deadline)
 returning order_id, rank, placed_at, accepted_at, reserved_at, authorized_at, review_at, cleared_at, confirmed_at, captured_at,
    dispatched_at, committed_at, cancel_asked_at, let_go_at, undo_at, closed_at, ended_at";
