@@ -72,13 +72,7 @@ impl Kind {
 ///
 /// # Errors
 /// What the database says.
-pub async fn raise(
-    db: &mut PgConnection,
-    kind: Kind,
-    key: &str,
-    text: &str,
-    now: Timestamp,
-) -> Result<bool, Failure> {
+pub async fn raise(db: &mut PgConnection, kind: Kind, key: &str, text: &str, now: Timestamp) -> Result<bool, Failure> {
     let is_new = store::alerts::raise(db, kind, key, kind.order(key), text, now).await?;
     if is_new {
         metrics::counter!("quadrille_alerts_total", "kind" => kind.as_str()).increment(1);
@@ -99,7 +93,12 @@ pub async fn resolve(db: &mut PgConnection, kind: Kind, key: &str, now: Timestam
 ///
 /// # Errors
 /// What the database says.
-pub async fn keep(db: &mut PgConnection, kind: Kind, now_wrong: &[(String, String)], now: Timestamp) -> Result<(), Failure> {
+pub async fn keep(
+    db: &mut PgConnection,
+    kind: Kind,
+    now_wrong: &[(String, String)],
+    now: Timestamp,
+) -> Result<(), Failure> {
     for (key, text) in now_wrong {
         raise(db, kind, key, text, now).await?;
     }

@@ -15,4 +15,4 @@ pub(crate) use judge::{Judged, JudgedAnswer, Standing, judge, owed_by_events};
 pub(crate) use order::{Happened, OpenOrder, Waiting};
 pub(crate) use outages::{Outage, Outages};
 pub(crate) use pace::{News, Pace, Sample};
-pub(crate) use rules::{RULES, Rule, Rules};
+pub(crate) use rules::RULES;

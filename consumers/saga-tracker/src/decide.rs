@@ -12,7 +12,7 @@ use crate::alerts::Kind;
 use crate::deadline::{RULES, judge};
 use crate::handlers::{Input, Look};
 use crate::record::{Heard, Place, in_range};
-use crate::stuck::{Told, situation, tell};
+use crate::stuck::{Situation, situation, tell};
 use crate::world::{Level, Position, Watermark, World};
 
 /// An event of an order: kept once, and what it tells merged into the order.
@@ -43,7 +43,7 @@ pub(crate) fn on_look(world: &mut World, look: &Look, now: Timestamp, effects: &
     effects.follow(&case.thread);
     effects.say(&event, "");
     let letter_id = derive_id(effects.cause().id, SagaTracker::NAME, OrderStuck::TYPE, "");
-    world.told.extend(Told::by(&event, letter_id, now));
+    world.told.extend(Situation::by(&event, letter_id, now));
     world.alerts.push((Kind::OrderStuck, look.order_id.to_string(), event.detail));
 }
 

@@ -18,8 +18,8 @@ mod http;
 mod letter;
 mod parked;
 mod record;
-mod status;
 mod settings;
+mod status;
 mod steps;
 mod store;
 mod stuck;
@@ -39,11 +39,11 @@ use sqlx::postgres::PgConnectOptions;
 pub use facts::{Facts, Moment, Moments, Reason, Shipment};
 pub use handlers::{Input, Look};
 pub use letter::{Kind, Letter};
-pub use record::{Heard, Place, Record};
 pub use parked::Parking;
+pub use record::{Heard, Place, Record};
 pub use settings::TrackerSettings;
 pub use status::Status;
-pub use stuck::Told;
+pub use stuck::Situation;
 pub use world::{Level, Position, Watermark, World};
 
 /// The consumer `saga-tracker`.
@@ -73,8 +73,14 @@ pub async fn start(host: &runtime::Host) -> anyhow::Result<()> {
     })
     .await?;
     let names = databases.values().cloned().collect();
-    host.spawn("saga-tracker: alerts", alerts::deliver(pool.clone(), clock.clone(), Arc::clone(&settings), shutdown.clone()));
-    host.spawn("saga-tracker: figures", alerts::watch(pool.clone(), clock.clone(), Arc::clone(&settings), names, shutdown.clone()));
+    host.spawn(
+        "saga-tracker: alerts",
+        alerts::deliver(pool.clone(), clock.clone(), Arc::clone(&settings), shutdown.clone()),
+    );
+    host.spawn(
+        "saga-tracker: figures",
+        alerts::watch(pool.clone(), clock.clone(), Arc::clone(&settings), names, shutdown.clone()),
+    );
     if let Some(door) = opened {
         let groups = runtime::groups::Groups::of(host.settings().common());
         let sweep = sweep::Sweep { pool, clock, door, settings, groups, databases, shutdown };

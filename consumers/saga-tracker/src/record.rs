@@ -13,7 +13,7 @@ use crate::facts::Facts;
 use crate::handlers::Input;
 use crate::letter::Letter;
 use crate::parked::Parking;
-use crate::stuck::Told;
+use crate::stuck::Situation;
 use crate::told::Told;
 
 /// The moments that PostgreSQL and RFC 3339 both can name: the years 0001 to 9999, in milliseconds.
@@ -70,7 +70,7 @@ pub struct Heard {
     /// For what waits for a retry, if it speaks of that: of which consumer.
     pub parking: Option<(String, Parking)>,
     /// What it tells to be stuck, if it does.
-    pub told: Vec<((OrderId, Uuid, i64), Told)>,
+    pub told: Vec<((OrderId, Uuid, i64), Situation)>,
 }
 
 /// A moment that the database can hold, whatever was said.
@@ -111,7 +111,7 @@ pub(crate) fn heard<E: Told>(message: &Message, codec: &Codec) -> Result<Work<In
     let facts = facts(&event, &place);
     let stuck = (&event as &dyn Any).downcast_ref::<OrderStuck>();
     let letter = stuck.map(|stuck| Letter::stuck(message, cause.id, &place, stuck));
-    let told = stuck.map_or_else(Vec::new, |stuck| Told::by(stuck, cause.id, place.at));
+    let told = stuck.map_or_else(Vec::new, |stuck| Situation::by(stuck, cause.id, place.at));
     let parking = parking(&event, &place);
     let record = Record {
         order_id: event.order_id(),

@@ -61,7 +61,10 @@ impl TrackerSettings {
     /// Checks that the settings can be worked with.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         for (name, span) in [("look_every", self.look_every), ("watch_every", self.watch_every)] {
-            ensure!(!span.0.is_zero(), "settings of saga_tracker: expected {name} to be longer than nothing, such as \"1s\"");
+            ensure!(
+                !span.0.is_zero(),
+                "settings of saga_tracker: expected {name} to be longer than nothing, such as \"1s\""
+            );
         }
         if let Some(url) = &self.alert_url {
             let parsed = reqwest::Url::parse(url);

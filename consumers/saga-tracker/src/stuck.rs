@@ -13,7 +13,7 @@ pub(crate) use case::{CaseFile, situation, tell};
 
 /// What was told of one unanswered event, as the guard keeps it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Told {
+pub struct Situation {
     /// `ce_id` of OrderStuck, which is the id of its dead letter.
     pub letter_id: Uuid,
     /// Bits in `seen` of the events any of which is the answer; 0: only a look tells.
@@ -28,7 +28,7 @@ pub struct Told {
     pub said_at: Timestamp,
 }
 
-impl Told {
+impl Situation {
     /// What an OrderStuck tells: of each answer that was overdue, or, beyond the hard limit, of the event that it names.
     pub(crate) fn by(event: &OrderStuck, letter_id: Uuid, said_at: Timestamp) -> Vec<((OrderId, Uuid, i64), Self)> {
         let told = |event_type: &str, consumers: Vec<String>, due: Timestamp| Self {

@@ -48,7 +48,11 @@ impl Sweep {
         let mut watcher: Option<Watcher> = None;
         while !self.shutdown.is_cancelled() {
             if let Err(failure) = self.look(&mut watcher).await {
-                tracing::warn!(consumer = SagaTracker::NAME, failure = format!("{failure:#}"), "overdue orders can't be looked at, will be tried again");
+                tracing::warn!(
+                    consumer = SagaTracker::NAME,
+                    failure = format!("{failure:#}"),
+                    "overdue orders can't be looked at, will be tried again"
+                );
             }
             tokio::select! {
                 () = tokio::time::sleep(self.settings.look_every.0) => {}
@@ -122,7 +126,12 @@ impl Sweep {
     }
 
     /// Alerts of a review that times out soon; returns when to look for that, if it is not yet.
-    async fn review(&self, order: &OpenOrder, judged: &Judged<'_>, now: Timestamp) -> Result<Option<Timestamp>, Failure> {
+    async fn review(
+        &self,
+        order: &OpenOrder,
+        judged: &Judged<'_>,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, Failure> {
         let reviewed = judged.answers.iter().find(|answer| answer.rule.name == "FraudReviewRequested");
         let Some(ends) = reviewed.and_then(|answer| answer.event.moment("deadline")) else { return Ok(None) };
         let alert_at = ends.minus(self.settings.review_margin.0);

@@ -11,7 +11,7 @@ use crate::facts::Facts;
 use crate::letter::Letter;
 use crate::parked::Parking;
 use crate::record::Heard;
-use crate::stuck::{CaseFile, Told};
+use crate::stuck::{CaseFile, Situation};
 
 /// The level of a SKU in a warehouse; the highest version wins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +70,7 @@ pub struct World {
     /// What waits for a retry, by order and consumer.
     pub parked: BTreeMap<(OrderId, String), Parking>,
     /// What was told to be stuck, by order, unanswered event and round.
-    pub told: BTreeMap<(OrderId, Uuid, i64), Told>,
+    pub told: BTreeMap<(OrderId, Uuid, i64), Situation>,
     /// When orders that were judged are looked at again.
     pub looks: BTreeMap<OrderId, Timestamp>,
     /// The cases of orders that are to be judged: all that is ever read, and only for a look.

@@ -57,6 +57,7 @@ pub use payments::{
 };
 pub use personal::{OpenError, PERSON_SCHEMA, Person, Personal};
 pub use stuck::{
-    AllowedAction, CaseEntry, ExpectedAnswer, MoneyAtStake, OpenCompensation, OpenDeadLetter, OrderStuck, ParkedEvent, StockAtStake,
+    AllowedAction, CaseEntry, ExpectedAnswer, MoneyAtStake, OpenCompensation, OpenDeadLetter, OrderStuck, ParkedEvent,
+    StockAtStake,
 };
 pub use time::{Timestamp, TimestampError};

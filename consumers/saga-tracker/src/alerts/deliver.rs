@@ -38,7 +38,9 @@ pub(crate) async fn deliver(
         match round(&pool, &clock, &hook).await {
             Ok(0) => {}
             Ok(_) => continue,
-            Err(failure) => tracing::warn!(consumer = "saga-tracker", %failure, "alerts can't be read, will be tried again"),
+            Err(failure) => {
+                tracing::warn!(consumer = "saga-tracker", %failure, "alerts can't be read, will be tried again")
+            }
         }
         tokio::select! {
             () = tokio::time::sleep(settings.look_every.0) => {}

@@ -112,7 +112,9 @@ impl Watch {
         let limit = self.settings.dead_letters;
         let text = || {
             let minutes = WINDOW.as_secs() / 60;
-            format!("{count} dead letters within {minutes} minutes, more than {limit}: `quadrille dead-letters list` groups them by cause")
+            format!(
+                "{count} dead letters within {minutes} minutes, more than {limit}: `quadrille dead-letters list` groups them by cause"
+            )
         };
         let wrong: Vec<_> = (count > limit).then(|| ("all".to_owned(), text())).into_iter().collect();
         self.keep(Kind::DeadLetterRate, &wrong, now).await
@@ -123,7 +125,8 @@ impl Watch {
         let rows = store::watermarks(&self.pool).await?;
         for row in rows.into_iter().filter(|row| self.databases.contains(&row.database)) {
             let lag = now.since(row.published_until.0);
-            metrics::gauge!("quadrille_published_lag_seconds", "database" => row.database.clone()).set(lag.as_secs_f64());
+            metrics::gauge!("quadrille_published_lag_seconds", "database" => row.database.clone())
+                .set(lag.as_secs_f64());
             if lag > self.settings.relay_lag.0 {
                 let text = format!(
                     "the outbox of {} is published up to {}, {} s ago, {} rows waited then: look at outbox-relay, and `quadrille relay status`",
@@ -145,7 +148,8 @@ impl Watch {
         for consumer in self.labels(CONSUMER) {
             let row = rows.iter().find(|row| row.consumer == consumer);
             let age = row.map_or(Duration::ZERO, |row| now.since(row.oldest.0));
-            metrics::gauge!("quadrille_parked_orders", CONSUMER => consumer.clone()).set(row.map_or(0, |row| row.orders) as f64);
+            metrics::gauge!("quadrille_parked_orders", CONSUMER => consumer.clone())
+                .set(row.map_or(0, |row| row.orders) as f64);
             metrics::gauge!("quadrille_parked_oldest_seconds", CONSUMER => consumer).set(age.as_secs_f64());
         }
         for row in rows {

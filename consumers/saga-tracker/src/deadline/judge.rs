@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use events::{Event as _, OrderAccepted, OrderRejected, Timestamp};
+use events::{
+    Event as _, FulfillmentCancelled, FulfillmentConfirmed, OrderAccepted, OrderRejected, PaymentCaptured,
+    ShipmentDispatched, Timestamp,
+};
 
 use super::evidence::Evidence;
 use super::order::{Happened, OpenOrder};
@@ -140,11 +143,24 @@ fn owed<'o>(rules: &'o Rules, order: &'o OpenOrder) -> Vec<(&'o Rule, &'o Happen
 }
 
 fn is_answered(order: &OpenOrder, rule: &Rule, event: &Happened) -> bool {
+    if rule.event_type == PaymentCaptured::TYPE && !every_parcel_left(order) {
+        // One parcel that left is no answer for the others: fulfillment says of each, or of all that don't leave at once.
+        return order.events.iter().any(|event| event.event_type == FulfillmentCancelled::TYPE);
+    }
     order.events.iter().any(|answer| {
         let of_another = |named: &str| event.shipment().is_some_and(|wanted| wanted != named);
-        rule.answers.contains(&answer.event_type)
-            && !(rule.by_shipment && answer.shipment().is_some_and(of_another))
+        rule.answers.contains(&answer.event_type) && !(rule.by_shipment && answer.shipment().is_some_and(of_another))
     })
+}
+
+fn every_parcel_left(order: &OpenOrder) -> bool {
+    let of = |event_type: &'static str| order.events.iter().filter(move |event| event.event_type == event_type);
+    let confirmed = of(FulfillmentConfirmed::TYPE).filter_map(|event| event.data["shipments"].as_array()).flatten();
+    let mut packed = confirmed.filter_map(|shipment| shipment["shipment_id"].as_str()).peekable();
+    if packed.peek().is_none() {
+        return of(ShipmentDispatched::TYPE).next().is_some();
+    }
+    packed.all(|shipment_id| of(ShipmentDispatched::TYPE).any(|left| left.shipment() == Some(shipment_id)))
 }
 
 /// From when the time for an answer counts by the event alone.

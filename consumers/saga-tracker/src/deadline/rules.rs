@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use choreography::{Choreography, EventRules, Holds, Topic, Within};
-use events::{CatalogueEntry, Event as _, OrderPlaced, entry_of};
+use events::{CatalogueEntry, Event as _, FulfillmentConfirmed, OrderPlaced, entry_of};
 
 use crate::told::BITS;
 
@@ -111,7 +111,7 @@ impl Rules {
         let of_shipments = |rule: &Rule| if rule.by_shipment { rule.answers.clone() } else { Vec::new() };
         let types: BTreeSet<&'static str> =
             rules.flat_map(|rule| of_shipments(rule).into_iter().chain([rule.event_type])).collect();
-        types.into_iter().collect()
+        types.into_iter().chain([FulfillmentConfirmed::TYPE]).collect()
     }
 }
 

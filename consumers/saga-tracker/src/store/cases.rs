@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use events::{CaseEntry, EventId, OpenDeadLetter, OrderId, ParkedEvent};
+use ::events::{CaseEntry, EventId, OpenDeadLetter, OrderId, ParkedEvent};
 use runtime::sql::At;
 use runtime::{Failure, Thread};
 use sqlx::PgConnection;

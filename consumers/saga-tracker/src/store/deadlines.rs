@@ -11,11 +11,13 @@ use uuid::Uuid;
 
 use super::{clean, stored};
 use crate::deadline::{Happened, OpenOrder, RULES, Waiting};
-use crate::stuck::Told;
+use crate::stuck::Situation;
 
 /// Whether an order is to be looked at before this moment.
 pub(crate) async fn is_any_due(pool: &PgPool, before: Timestamp) -> Result<bool, Failure> {
-    let any = sqlx::query_scalar("select exists (select from saga_tracker.\"order\" where outcome is null and deadline <= $1)");
+    let any = sqlx::query_scalar(
+        "select exists (select from saga_tracker.\"order\" where outcome is null and deadline <= $1)",
+    );
     Ok(any.bind(At(before)).fetch_one(pool).await?)
 }
 
@@ -178,7 +180,10 @@ pub(crate) async fn set_looks(db: &mut PgConnection, looks: &BTreeMap<OrderId, T
 }
 
 /// Keeps what was told to be stuck, once for each situation.
-pub(crate) async fn keep_told(db: &mut PgConnection, told: &BTreeMap<(OrderId, Uuid, i64), Told>) -> Result<(), Failure> {
+pub(crate) async fn keep_told(
+    db: &mut PgConnection,
+    told: &BTreeMap<(OrderId, Uuid, i64), Situation>,
+) -> Result<(), Failure> {
     for ((order_id, event_id, round), told) in told {
         sqlx::query(
             "insert into saga_tracker.stuck (order_id, event_id, round, letter_id, waits_for, consumers, detail, due, said_at)

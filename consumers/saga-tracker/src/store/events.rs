@@ -70,11 +70,7 @@ pub(crate) struct Kept {
 }
 
 /// The events of an order as they happened: by time, and where several have the same, by their place in the outbox.
-pub(crate) async fn history(
-    db: impl PgExecutor<'_>,
-    order_id: OrderId,
-    limit: i64,
-) -> Result<Vec<Kept>, Failure> {
+pub(crate) async fn history(db: impl PgExecutor<'_>, order_id: OrderId, limit: i64) -> Result<Vec<Kept>, Failure> {
     let rows = sqlx::query_as(
         "select event_id, topic, \"partition\", \"offset\", event_type, at, seq, causation, correlation, traceparent, data
          from saga_tracker.event where order_id = $1 order by at, seq, event_id limit $2",

@@ -11,10 +11,7 @@ use super::clean;
 use crate::parked::Parking;
 
 /// Merges what consumers said; of two words the later stays. They are few: one statement for each.
-pub(super) async fn save(
-    db: &mut PgConnection,
-    parked: &BTreeMap<(OrderId, String), Parking>,
-) -> Result<(), Failure> {
+pub(super) async fn save(db: &mut PgConnection, parked: &BTreeMap<(OrderId, String), Parking>) -> Result<(), Failure> {
     for ((order_id, consumer), parking) in parked {
         if let Some((seq, at, event)) = &parking.parked {
             sqlx::query(

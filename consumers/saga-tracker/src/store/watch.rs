@@ -60,4 +60,3 @@ pub(crate) async fn open_alerts(pool: &PgPool) -> Result<Vec<(String, i64)>, Fai
     let rows = sqlx::query_as("select kind, count(*) from saga_tracker.alert where resolved_at is null group by kind");
     Ok(rows.fetch_all(pool).await?)
 }
-

@@ -23,7 +23,11 @@ pub(super) fn actions(case: &CaseFile, judged: &Judged<'_>) -> Vec<AllowedAction
             "cancel",
             format!("POST /orders/{order}/cancel at orders: what was begun is taken back"),
         ),
-        (has_letters, "retry_dead_letter", format!("quadrille dead-letters retry --order {order}, once the cause is mended")),
+        (
+            has_letters,
+            "retry_dead_letter",
+            format!("quadrille dead-letters retry --order {order}, once the cause is mended"),
+        ),
         (has_letters, "skip_dead_letter", format!("quadrille dead-letters skip --order {order} --why TEXT")),
         (
             owes_money || awaits(PaymentRefundFailed::TYPE),

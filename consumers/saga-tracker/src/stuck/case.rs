@@ -114,9 +114,13 @@ fn detail(answer: Option<&JudgedAnswer<'_>>, hard_limit: bool, limit: Timestamp)
             "{what}; heard none of these, and nothing explains it: the consumer has passed the event, and what it said by \
              then is published and read. `actions` says what can be done"
         ),
-        (Some(what), true) => format!("expected an end by {limit}, heard none; {what}. `actions` says what can be done"),
+        (Some(what), true) => {
+            format!("expected an end by {limit}, heard none; {what}. `actions` says what can be done")
+        }
         (None, _) => {
-            format!("expected an end by {limit}, heard none, and nobody owes an answer. `actions` says what can be done")
+            format!(
+                "expected an end by {limit}, heard none, and nobody owes an answer. `actions` says what can be done"
+            )
         }
     }
 }

@@ -77,9 +77,7 @@ mod tests {
             json!({"allocation_id": id(number), "line_id": "1", "sku": "TEA", "warehouse": warehouse, "quantity": quantity,
                    "replaces": replaces.map(id)})
         };
-        let gone = |number, quantity| {
-            json!([{"allocation_id": id(number), "line_id": "1", "sku": "TEA", "quantity": quantity, "condition": "gone", "why": "short"}])
-        };
+        let gone = |number, quantity| json!([{"allocation_id": id(number), "line_id": "1", "sku": "TEA", "quantity": quantity, "condition": "gone", "why": "short"}]);
         let reserved = json!({"plan": [allocation(1, "a", 5, None), allocation(2, "b", 4, None)]});
         let moved = json!({"moved": [allocation(3, "b", 2, Some(1))], "missing": gone(1, 1)});
         let committed = json!({"items": [{"allocation_id": id(1), "line_id": "1", "sku": "TEA", "quantity": 2}]});
