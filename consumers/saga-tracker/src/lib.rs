@@ -59,7 +59,11 @@ pub fn migrations() -> sqlx::migrate::Migrator {
 ///
 /// # Errors
 /// When something that it needs is missing, or a setting does not fit; the message says what to do.
-pub async fn start(host: &runtime::Host) -> anyhow::Result<()> {
+pub fn start(host: &runtime::Host) -> runtime::Starting<'_> {
+    Box::pin(begin(host))
+}
+
+async fn begin(host: &runtime::Host) -> anyhow::Result<()> {
     let settings: TrackerSettings = host.settings().section(SagaTracker::NAME)?;
     settings.check()?;
     let settings = Arc::new(settings);
