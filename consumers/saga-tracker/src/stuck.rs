@@ -68,7 +68,8 @@ pub(crate) fn short(event_type: &str) -> &str {
     entry_of(event_type).map_or(event_type, |entry| entry.name)
 }
 
-/// Whether it is of an order's way, and not of how consumers fare.
+/// Whether it is of an order's way, and not of how consumers fare or what the customer was told.
 pub(crate) fn is_of_its_way(event_type: &str) -> bool {
-    entry_of(event_type).is_some_and(|entry| entry.topic != "operations" && entry.topic != OrderStuck::TOPIC)
+    let beside = ["operations", "notifications", OrderStuck::TOPIC];
+    entry_of(event_type).is_some_and(|entry| !beside.contains(&entry.topic))
 }
