@@ -35,10 +35,11 @@ pub(crate) fn on_heard(world: &mut World, heard: &Arc<Heard>) {
 pub(crate) fn on_look(world: &mut World, look: &Look, now: Timestamp, effects: &mut Effects<'_, Infallible>) {
     let Some(case) = world.cases.get(&look.order_id) else { return }; // it has ended meanwhile
     let judged = judge(&RULES, &case.order, &look.evidence, now);
-    world.looks.insert(look.order_id, judged.look_at);
-    let Some(situation) = situation(&case.order, &judged).filter(|(event_id, _)| *event_id == look.event_id) else {
-        return; // answered meanwhile, or told
-    };
+    let found = situation(&case.order, &judged);
+    // For something else than it seemed: looked at again at once.
+    let is_other = found.is_some_and(|(event_id, _)| event_id != look.event_id);
+    world.looks.insert(look.order_id, if is_other { now } else { judged.look_at });
+    let Some(situation) = found.filter(|_| !is_other) else { return }; // answered meanwhile, or told
     let event = tell(case, &judged, situation);
     effects.follow(&case.thread);
     effects.say(&event, "");

@@ -109,7 +109,8 @@ async fn a_review_that_is_about_to_time_out_is_an_alert_and_so_is_a_relay_that_d
     let pipeline = without(&["outbox-relay"], "").await;
     let relay = pipeline.host(&["outbox-relay"]).await;
     let abroad = json!({"name": "Ada", "line1": "1 Road", "city": "New York", "postal_code": "10001", "country": "US"});
-    let suspicious = order(1).with("lines", json!([{"sku": "TEA", "quantity": 2, "unit_price": 450_000}])).with("bill_to", abroad);
+    let suspicious =
+        order(1).with("lines", json!([{"sku": "TEA", "quantity": 2, "unit_price": 450_000}])).with("bill_to", abroad);
     let order = pipeline.place(&suspicious).await;
     pipeline.settle().await;
     for _ in 0..22 {
@@ -118,7 +119,8 @@ async fn a_review_that_is_about_to_time_out_is_an_alert_and_so_is_a_relay_that_d
     }
     assert!(open_alerts(&pipeline, "review_expiring").await.is_empty(), "there is time");
     pipeline.advance(HOUR + MINUTE);
-    let alerted = || async { open_alerts(&pipeline, "review_expiring").await.iter().any(|alert| alert["order_id"] == order) };
+    let alerted =
+        || async { open_alerts(&pipeline, "review_expiring").await.iter().any(|alert| alert["order_id"] == order) };
     pipeline.until(alerted, "the alert of the review").await;
 
     pipeline.stop(&relay).await;

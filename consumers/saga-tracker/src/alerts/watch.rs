@@ -75,13 +75,10 @@ impl Watch {
         Ok(tx.commit().await?)
     }
 
-    /// Stuck orders are raised where they are told; here those that moved on are resolved.
+    /// Stuck orders and reviews are raised where they are found; here those that moved on are resolved.
     async fn stuck(&self, now: Timestamp) -> Result<(), Failure> {
-        let stuck = figures::stuck(&self.pool).await?;
-        metrics::gauge!("quadrille_orders_stuck").set(stuck.len() as f64);
-        let keys: Vec<&str> = stuck.iter().map(String::as_str).collect();
-        let mut db = self.pool.acquire().await?;
-        store::alerts::resolve_others(&mut db, Kind::OrderStuck, &keys, now).await
+        metrics::gauge!("quadrille_orders_stuck").set(figures::stuck(&self.pool).await? as f64);
+        figures::resolve_orders(&self.pool, now).await
     }
 
     async fn money(&mut self, now: Timestamp) -> Result<(), Failure> {

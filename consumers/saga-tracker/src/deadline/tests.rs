@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::judge::Why;
 use super::*;
 
 /// When the order was placed.

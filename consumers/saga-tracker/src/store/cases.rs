@@ -57,7 +57,7 @@ fn entry(event: events::Kept) -> CaseEntry {
 
 async fn parked(db: &mut PgConnection, order_id: OrderId) -> Result<Vec<ParkedEvent>, Failure> {
     let rows: Vec<(String, String, i64, At, String)> = sqlx::query_as(
-        "select consumer, event_type, attempts, next_at, error from saga_tracker.parked where order_id = $1 and waits order by consumer",
+        "select consumer, event_type, attempts, next_at, left(error, 1000) from saga_tracker.parked where order_id = $1 and waits order by consumer",
     )
     .bind(order_id.as_uuid())
     .fetch_all(db)
@@ -74,7 +74,7 @@ async fn parked(db: &mut PgConnection, order_id: OrderId) -> Result<Vec<ParkedEv
 
 async fn dead_letters(db: &mut PgConnection, order_id: OrderId) -> Result<Vec<OpenDeadLetter>, Failure> {
     let rows: Vec<(Uuid, Vec<String>, Option<String>, String, String, At)> = sqlx::query_as(
-        "select letter_id, consumers, event_type, error_class, error_message, died_at from saga_tracker.letter
+        "select letter_id, consumers, event_type, error_class, left(error_message, 1000), died_at from saga_tracker.letter
          where order_id = $1 and kind = 'event' order by died_at, letter_id limit $2",
     )
     .bind(order_id.as_uuid())

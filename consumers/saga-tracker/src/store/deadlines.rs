@@ -249,7 +249,9 @@ pub(crate) async fn move_deadline(
     now: Timestamp,
 ) -> Result<bool, Failure> {
     let done = sqlx::query(
-        "with moved as (update saga_tracker.\"order\" set deadline = $2 where order_id = $1 and outcome is null returning order_id)
+        "with moved as (update saga_tracker.\"order\" set deadline = $2 where order_id = $1 and outcome is null returning order_id),
+              resolved as (update saga_tracker.stuck s set resolved_at = $5 from moved
+                           where s.order_id = moved.order_id and resolved_at is null)
          insert into saga_tracker.deadline_move (order_id, until, moved_by, why, moved_at) select order_id, $2, $3, $4, $5 from moved",
     )
     .bind(order_id.as_uuid())

@@ -5,6 +5,9 @@ use runtime::Failure;
 use runtime::sql::At;
 use sqlx::{FromRow, PgPool};
 
+use crate::alerts::Kind;
+use crate::status::Status;
+
 /// Money of one currency that is held or taken for orders that don't go on.
 #[derive(FromRow)]
 pub(crate) struct MoneyRow {
@@ -27,10 +30,10 @@ pub(crate) async fn money_at_risk(pool: &PgPool) -> Result<Vec<MoneyRow>, Failur
     Ok(rows.fetch_all(pool).await?)
 }
 
-/// Orders that are stuck now.
-pub(crate) async fn stuck(pool: &PgPool) -> Result<Vec<String>, Failure> {
-    let rows = sqlx::query_scalar("select distinct order_id::text from saga_tracker.stuck_now order by 1");
-    Ok(rows.fetch_all(pool).await?)
+/// How many orders are stuck now.
+pub(crate) async fn stuck(pool: &PgPool) -> Result<i64, Failure> {
+    let count = sqlx::query_scalar("select count(distinct order_id) from saga_tracker.stuck_now");
+    Ok(count.fetch_one(pool).await?)
 }
 
 /// Dead letters since a moment.
@@ -53,6 +56,24 @@ pub(crate) async fn parked(pool: &PgPool) -> Result<Vec<ParkedRow>, Failure> {
         "select consumer, count(*) as orders, min(parked_at) as oldest from saga_tracker.parked where waits group by consumer order by consumer",
     );
     Ok(rows.fetch_all(pool).await?)
+}
+
+/// Closes alerts of orders that are stuck no longer, and of reviews that have ended. Under the one snapshot in which both stand: what is raised
+/// meanwhile is not seen.
+pub(crate) async fn resolve_orders(pool: &PgPool, now: Timestamp) -> Result<(), Failure> {
+    sqlx::query(
+        "update saga_tracker.alert a set resolved_at = $1
+         where resolved_at is null
+           and (kind = $2 and not exists (select from saga_tracker.stuck_now s where s.order_id = a.order_id)
+             or kind = $3 and not exists (select from saga_tracker.\"order\" o where o.order_id = a.order_id and o.rank = $4))",
+    )
+    .bind(At(now))
+    .bind(Kind::OrderStuck.as_str())
+    .bind(Kind::ReviewExpiring.as_str())
+    .bind(Status::InReview.rank())
+    .execute(pool)
+    .await?;
+    Ok(())
 }
 
 /// Alerts that are open, by kind.

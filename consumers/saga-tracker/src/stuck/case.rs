@@ -15,7 +15,7 @@ use super::{is_of_its_way, short};
 use crate::deadline::{Judged, JudgedAnswer, OpenOrder, RULES, Standing};
 use crate::facts::{Facts, Moment};
 
-/// Characters of one event that a case shows, and events: a case must fit into a record.
+/// Bytes of one event that a case shows: it must fit into a record.
 const LONGEST_DATA: usize = 2_000;
 /// Of a longer history, the latest events.
 const LONGEST_HISTORY: usize = 200;
@@ -135,8 +135,8 @@ fn history(kept: &[CaseEntry]) -> Vec<CaseEntry> {
     let shown = kept.iter().map(|entry| {
         let since = before.replace(entry.time).map_or(0, |before| entry.time.since(before).as_millis());
         let mut entry = CaseEntry { since_previous_ms: i64::try_from(since).unwrap_or(i64::MAX), ..entry.clone() };
-        if let Some((at, _)) = entry.data.char_indices().nth(LONGEST_DATA) {
-            entry.data.truncate(at);
+        if entry.data.len() > LONGEST_DATA {
+            entry.data.truncate(entry.data.floor_char_boundary(LONGEST_DATA));
             entry.data.push('…');
         }
         entry
