@@ -66,6 +66,8 @@ pub(crate) struct JudgedAnswer<'o> {
     pub event: &'o Happened,
     /// When it is due, all that excuses a delay counted in.
     pub due: Timestamp,
+    /// Whether its consumer was seen beyond the event, or needs not: else it may be due later.
+    pub passed: bool,
     /// Where it stands.
     pub standing: Standing,
 }
@@ -109,7 +111,7 @@ pub(crate) fn judge<'o>(rules: &'o Rules, order: &'o OpenOrder, evidence: &Evide
         let due = dues.and_then(|dues| dues.into_iter().max());
         let standing = standing(rules, order, evidence, (rule, event), &owed, due, now);
         let nominal = counted_from(rule, event).plus(rule.within);
-        answers.push(JudgedAnswer { rule, event, due: due.unwrap_or(nominal), standing });
+        answers.push(JudgedAnswer { rule, event, due: due.unwrap_or(nominal), passed: due.is_some(), standing });
     }
     answers.sort_by_key(|answer| answer.due);
     let limit = order.placed_at.plus(rules.hard_limit).max(order.moved_until.unwrap_or(order.placed_at));
@@ -229,7 +231,9 @@ fn standing(
 
 fn look_at(answers: &[JudgedAnswer<'_>], now: Timestamp, limit: Timestamp) -> Timestamp {
     let next = answers.iter().filter_map(|answer| match answer.standing {
-        Standing::Waits => Some(answer.due),
+        Standing::Waits if answer.passed => Some(answer.due),
+        // Soon: the sooner its consumer is seen beyond the event, the sooner its time begins.
+        Standing::Waits => Some(answer.due.min(now.plus(LATER))),
         Standing::Late(_) => Some(now.plus((now.since(answer.due) / 4).clamp(SOON, LATER))),
         Standing::Excused | Standing::Overdue => None,
     });

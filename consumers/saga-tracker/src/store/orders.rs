@@ -19,13 +19,14 @@ pub(crate) use reading::{OrderFilter, OrderRow, order, orders};
 
 mod reading;
 
-/// An order is looked at so long after its latest event if it has not ended: the shortest `within` of topics.yaml.
+/// An order is looked at so long after it was placed if it has not ended: the shortest `within` of topics.yaml. An event that is heard of an older
+/// one brings that look back: whoever looked at it last knew less.
 const LOOK_AFTER: Duration = Duration::from_secs(120);
 /// In whole steps, so that it says no more than it has to.
 const MINUTE: i64 = 60_000;
 
-fn deadline(changed_at: Timestamp) -> At {
-    let due = changed_at.plus(LOOK_AFTER).as_millis();
+fn deadline(placed_at: Timestamp) -> At {
+    let due = placed_at.plus(LOOK_AFTER).as_millis();
     At(Timestamp::from_millis(due.div_euclid(MINUTE) * MINUTE + MINUTE))
 }
 
@@ -86,7 +87,7 @@ pub(super) async fn save(
         .bind(moment(Moment::Closed))
         .bind(moment(Moment::Ended))
         .bind(facts().map(|facts| facts.changed_at.map(At)).collect::<Vec<_>>())
-        .bind(facts().map(|facts| deadline(facts.changed_at.unwrap_or(Timestamp::from_millis(0)))).collect::<Vec<_>>())
+        .bind(placed().map(deadline).collect::<Vec<_>>())
         .fetch_all(db)
         .await?;
     let read = |row: &PgRow| Ok((OrderId(row.try_get("order_id")?), timeline(row)?));
