@@ -38,3 +38,48 @@ impl Parking {
 fn rank(place: &Place) -> i64 {
     place.seq.unwrap_or_else(|| place.at.as_millis())
 }
+
+#[cfg(test)]
+mod tests {
+    use events::{EventId, OrderId};
+    use proptest::prelude::*;
+    use uuid::Uuid;
+
+    use super::*;
+
+    /// What a consumer said at this place: parked if it is odd.
+    fn word(seq: i64) -> Parking {
+        let at = Timestamp::from_millis(seq);
+        let place = Place { topic: "operations", partition: 0, offset: seq, at, seq: Some(seq) };
+        let (order_id, consumer) = (OrderId(Uuid::nil()), "payments".to_owned());
+        if seq % 2 == 0 {
+            return Parking::by_unparked(&OrderUnparked { order_id, consumer, outcome: "recovered".into() }, &place);
+        }
+        let parked = OrderParked {
+            order_id,
+            consumer,
+            event_id: EventId(Uuid::nil()),
+            event_type: "x".into(),
+            topic: "orders".into(),
+            partition: 0,
+            offset: 0,
+            attempts: seq,
+            next_at: at,
+            error: "slow".into(),
+        };
+        Parking::by_parked(&parked, &place)
+    }
+
+    proptest! {
+        #[test]
+        fn the_latest_word_counts_in_whatever_order_and_however_often_words_are_heard(
+            words in proptest::collection::vec(1..40_i64, 1..30),
+        ) {
+            let mut heard = Parking::default();
+            words.iter().for_each(|seq| heard.merge(&word(*seq)));
+            let latest = |odd: i64| words.iter().copied().filter(|seq| seq % 2 == odd).max();
+            prop_assert_eq!(heard.parked.map(|(rank, _, event)| (rank, event.attempts)), latest(1).map(|seq| (seq, seq)));
+            prop_assert_eq!(heard.unparked.map(|(rank, ..)| rank), latest(0));
+        }
+    }
+}
