@@ -29,6 +29,14 @@ pub enum AskError {
         /// What the client said.
         source: KafkaError,
     },
+    /// The broker's answer leaves partitions out.
+    #[error("Kafka said of {came} partitions where they end, expected all {expected}; it is asked again")]
+    Partial {
+        /// How many there are.
+        expected: usize,
+        /// How many it spoke of.
+        came: usize,
+    },
     /// The process is stopping.
     #[error("stopping: Kafka was not asked how far {0}")]
     Stopping(String),
@@ -76,15 +84,18 @@ impl Groups {
     /// Where these topics end: the offset of the next record, by partition.
     ///
     /// # Errors
-    /// When the broker does not answer in time, or a topic is missing.
+    /// When the broker does not answer in time, or not of every partition.
     pub async fn ends(&self, consumer: &str, topics: Vec<&'static str>) -> Result<HashMap<Spot, i64>, AskError> {
         let group = format!("{}{consumer}", self.prefix);
-        self.ask("topics reach".to_owned(), group, move |client, _, prefix| {
+        let asked = self.ask("topics reach".to_owned(), group, move |client, _, prefix| {
             let list = partitions(client, prefix, &topics, Offset::End)?;
+            let expected = list.count();
             // One question for all partitions of a broker; `latest` is a time that stands for the end.
-            Ok(offsets(client.offsets_for_times(list, ASK)?, prefix, &topics))
-        })
-        .await
+            Ok((expected, offsets(client.offsets_for_times(list, ASK)?, prefix, &topics)))
+        });
+        let (expected, ends) = asked.await?;
+        let came = ends.len();
+        if came == expected { Ok(ends) } else { Err(AskError::Partial { expected, came }) }
     }
 
     async fn ask<T: Send + 'static>(
