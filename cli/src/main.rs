@@ -1,5 +1,6 @@
 //! `quadrille`: what an operator types.
 
+mod deadlines;
 mod migrate;
 mod relay;
 mod run;
@@ -34,6 +35,9 @@ enum Command {
     /// The outbox and its relay: how it stands, and what to do when something went wrong outside.
     #[command(subcommand)]
     Relay(relay::Command),
+    /// Deadlines: what open orders are owed, and more time for one of them.
+    #[command(subcommand)]
+    Deadlines(deadlines::Command),
     /// Stock: load levels from a file.
     #[command(subcommand)]
     Stock(stock::Command),
@@ -45,6 +49,7 @@ fn main() -> ExitCode {
         Command::Migrate => block_on(migrate::migrate()),
         Command::Topics(command) => block_on(topics::run(command)),
         Command::Relay(command) => block_on(relay::run(command)),
+        Command::Deadlines(command) => block_on(deadlines::run(command)),
         Command::Stock(command) => block_on(stock::run(command)),
     };
     match result {

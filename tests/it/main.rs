@@ -13,4 +13,5 @@ mod poison;
 mod rebalance;
 mod relay;
 mod replay;
+mod stuck;
 mod topology;

@@ -1,5 +1,6 @@
 //! Which input meets which rule, and how the runtime sees this consumer.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 
@@ -10,11 +11,13 @@ use runtime::{
     Work, Writes,
 };
 use sqlx::PgConnection;
+use uuid::Uuid;
 
+use crate::deadline::Evidence;
 use crate::letter::Letter;
 use crate::record::{Heard, Place};
 use crate::world::World;
-use crate::{SagaTracker, decide, record, steps, store, told};
+use crate::{SagaTracker, alerts, decide, record, steps, store, told};
 
 /// What the tracker folds.
 #[derive(Clone, Debug)]
@@ -27,8 +30,19 @@ pub enum Input {
     Watermark(Box<RelayAdvanced>, Place),
     /// An event that a consumer could not decide.
     Letter(Box<Letter>, Place),
+    /// An order that may be stuck.
+    Look(Box<Look>),
     /// A timer of this schema. None is armed: it can only have been put there by hand.
     Stray(OrderId),
+}
+
+/// An order to be judged with its row locked, by evidence gathered before.
+#[derive(Clone, Debug)]
+pub struct Look {
+    pub(crate) order_id: OrderId,
+    /// The unanswered event for which it seems to be stuck.
+    pub(crate) event_id: Uuid,
+    pub(crate) evidence: Arc<Evidence>,
 }
 
 impl Consumer for SagaTracker {
@@ -57,7 +71,6 @@ impl Consumer for SagaTracker {
         crate::migrations()
     }
 
-    /// `OrderStuck` is this consumer's to say, though no rule says it yet: see the crate's documentation.
     fn says() -> Vec<&'static str> {
         vec![OrderStuck::TYPE]
     }
@@ -87,18 +100,28 @@ impl Consumer for SagaTracker {
         Input::Stray(timer.order_id)
     }
 
-    /// Nothing is read: what the batch tells is merged into the rows as it is written, and a merge needs no lock before it.
-    async fn load(&self, _: &mut PgConnection, _: &[&Work<Input>], _: Timestamp) -> Result<World, Failure> {
-        Ok(World::default())
+    /// For events nothing is read: what they tell is merged into the rows as it is written, and a merge needs no lock before it.
+    async fn load(&self, db: &mut PgConnection, batch: &[&Work<Input>], _: Timestamp) -> Result<World, Failure> {
+        let looked_at = |work: &&Work<Input>| match &work.input {
+            Input::Look(look) => Some(look.order_id.as_uuid()),
+            Input::Heard(_) | Input::Level(..) | Input::Watermark(..) | Input::Letter(..) | Input::Stray(_) => None,
+        };
+        let order_ids: Vec<Uuid> = batch.iter().filter_map(looked_at).collect();
+        let cases = if order_ids.is_empty() { BTreeMap::new() } else { store::cases::load(db, &order_ids).await? };
+        Ok(World { cases, ..World::default() })
     }
 
     fn decide(
         &self,
         world: &mut World,
         work: &Work<Input>,
-        _: Timestamp,
-        _: &mut Effects<'_, Infallible>,
+        now: Timestamp,
+        effects: &mut Effects<'_, Infallible>,
     ) -> Result<(), Conflict> {
+        if let Input::Look(look) = &work.input {
+            decide::on_look(world, look, now, effects);
+            return Ok(());
+        }
         if let Input::Stray(order_id) = &work.input {
             return Err(Conflict(format!(
                 "expected no timers, as saga-tracker arms none; got one of order {order_id}: who put it there?"
@@ -108,8 +131,11 @@ impl Consumer for SagaTracker {
         Ok(())
     }
 
-    async fn save(&self, db: &mut PgConnection, world: World, _: Timestamp, _: &mut Writes) -> Result<(), Failure> {
+    async fn save(&self, db: &mut PgConnection, world: World, now: Timestamp, _: &mut Writes) -> Result<(), Failure> {
         let (all_new, timelines) = store::save(db, &world).await?;
+        for (kind, key, text) in &world.alerts {
+            alerts::raise(db, *kind, key, text, now).await?;
+        }
         if all_new {
             steps::measure(&world, &timelines);
         }

@@ -1,5 +1,7 @@
-//! The doors of the tracker: orders and their history, stock levels, shipments, dead letters, figures. All of them only read.
+//! The doors of the tracker: orders and their history, stock levels, shipments, dead letters, figures, deadlines, alerts. All but one only read.
 
+mod alerts;
+mod deadlines;
 mod fulfillment;
 mod inventory;
 mod letters;
@@ -34,6 +36,9 @@ pub(crate) fn doors(doors: Doors) -> OpenApiRouter {
         .routes(routes!(letters::list))
         .routes(routes!(letters::show))
         .routes(routes!(stats::show))
+        .routes(routes!(deadlines::list))
+        .routes(routes!(deadlines::shift))
+        .routes(routes!(alerts::list))
         .with_state(doors)
 }
 

@@ -1,13 +1,19 @@
 //! All SQL of the tracker. What a batch tells is merged into the rows in one statement for each table, in the order of their keys; rows of one table
 //! are always written before those of the next, so that two instances never wait for each other.
 
+pub(crate) mod alerts;
+pub(crate) mod cases;
+pub(crate) mod deadlines;
 mod events;
 mod letters;
 mod levels;
 mod orders;
+pub(crate) mod pace;
+mod parked;
 mod positions;
 mod shipments;
 mod stats;
+pub(crate) mod watch;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -24,7 +30,7 @@ pub(crate) use events::{Kept, history};
 pub(crate) use letters::{LetterFilter, LetterRow, letter, letters};
 pub(crate) use levels::{LevelFilter, LevelRow, levels};
 pub(crate) use orders::{OrderFilter, OrderRow, order, orders};
-pub(crate) use positions::{PositionRow, positions, watermarks};
+pub(crate) use positions::{PositionRow, positions, published, watermarks};
 pub(crate) use shipments::{ShipmentFilter, ShipmentRow, shipments, shipments_of};
 pub(crate) use stats::{StepRow, counts, step_times};
 
@@ -35,6 +41,9 @@ pub(crate) async fn save(db: &mut PgConnection, world: &World) -> Result<(bool, 
     shipments::save(db, &world.orders).await?;
     levels::save(db, &world.levels).await?;
     letters::save(db, &world.letters).await?;
+    parked::save(db, &world.parked).await?;
+    deadlines::set_looks(db, &world.looks).await?;
+    deadlines::keep_told(db, &world.told).await?;
     positions::save_watermarks(db, &world.watermarks).await?;
     positions::save(db, &world.positions).await?;
     Ok((all_new, timelines))

@@ -71,8 +71,8 @@ macro_rules! told {
             }
         }
 
-        #[cfg(test)]
-        const BITS: &[(&str, u32)] = &[$(($event::NAME, $bit)),*];
+        /// The bit of each event of an order in `seen`.
+        pub(crate) const BITS: &[(&str, u32)] = &[$(($event::NAME, $bit)),*];
     };
 }
 

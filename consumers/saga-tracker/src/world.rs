@@ -6,9 +6,12 @@ use std::sync::Arc;
 use events::{EventId, OrderId, Sku, Timestamp, WarehouseId};
 use uuid::Uuid;
 
+use crate::alerts::Kind;
 use crate::facts::Facts;
 use crate::letter::Letter;
+use crate::parked::Parking;
 use crate::record::Heard;
+use crate::stuck::{CaseFile, Situation};
 
 /// The level of a SKU in a warehouse; the highest version wins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +54,7 @@ pub struct Watermark {
     pub relay: String,
 }
 
-/// What a batch tells. Nothing is read from the database for it: it is merged into what is there (see [`Facts::merge`]).
+/// What a batch tells. Nothing is read from the database for events: they are merged into what is there (see [`Facts::merge`]).
 #[derive(Clone, Debug, Default)]
 pub struct World {
     /// Events of orders, each once.
@@ -64,6 +67,16 @@ pub struct World {
     pub letters: BTreeMap<Uuid, Letter>,
     /// Watermarks, by database and shard.
     pub watermarks: BTreeMap<(String, i32), Watermark>,
+    /// What waits for a retry, by order and consumer.
+    pub parked: BTreeMap<(OrderId, String), Parking>,
+    /// What was told to be stuck, by order, unanswered event and round.
+    pub told: BTreeMap<(OrderId, Uuid, i64), Situation>,
+    /// When orders that were judged are looked at again.
+    pub looks: BTreeMap<OrderId, Timestamp>,
+    /// The cases of orders that are to be judged: all that is ever read, and only for a look.
+    pub(crate) cases: BTreeMap<OrderId, CaseFile>,
+    /// What people are to be alerted of: kind, key, text.
+    pub(crate) alerts: Vec<(Kind, String, String)>,
     /// How far each partition was read, by topic and partition.
     pub positions: BTreeMap<(&'static str, i32), Position>,
 }

@@ -12,6 +12,7 @@ mod door;
 mod effects;
 mod engine;
 mod failure;
+pub mod groups;
 mod headers;
 mod health;
 mod host;

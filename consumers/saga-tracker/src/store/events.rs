@@ -6,7 +6,7 @@ use std::sync::Arc;
 use events::{EventId, OrderId};
 use runtime::Failure;
 use runtime::sql::At;
-use sqlx::{FromRow, PgConnection, PgPool};
+use sqlx::{FromRow, PgConnection, PgExecutor};
 use uuid::Uuid;
 
 use super::clean;
@@ -70,10 +70,10 @@ pub(crate) struct Kept {
 }
 
 /// The events of an order as they happened: by time, and where several have the same, by their place in the outbox.
-pub(crate) async fn history(pool: &PgPool, order_id: OrderId, limit: i64) -> Result<Vec<Kept>, Failure> {
+pub(crate) async fn history(db: impl PgExecutor<'_>, order_id: OrderId, limit: i64) -> Result<Vec<Kept>, Failure> {
     let rows = sqlx::query_as(
         "select event_id, topic, \"partition\", \"offset\", event_type, at, seq, causation, correlation, traceparent, data
          from saga_tracker.event where order_id = $1 order by at, seq, event_id limit $2",
     );
-    Ok(rows.bind(order_id.as_uuid()).bind(limit).fetch_all(pool).await?)
+    Ok(rows.bind(order_id.as_uuid()).bind(limit).fetch_all(db).await?)
 }

@@ -19,7 +19,8 @@ pub(crate) use reading::{OrderFilter, OrderRow, order, orders};
 
 mod reading;
 
-/// An order is looked at so long after it was placed if it has not ended: the shortest `within` of topics.yaml.
+/// An order is looked at so long after it was placed if it has not ended: the shortest `within` of topics.yaml. An event that is heard of an older
+/// one brings that look back: whoever looked at it last knew less.
 const LOOK_AFTER: Duration = Duration::from_secs(120);
 /// In whole steps, so that it says no more than it has to.
 const MINUTE: i64 = 60_000;
@@ -131,6 +132,7 @@ on conflict (order_id) do update set
    dispatched_at = least(kept.dispatched_at, excluded.dispatched_at), committed_at = least(kept.committed_at, excluded.committed_at),
    cancel_asked_at = least(kept.cancel_asked_at, excluded.cancel_asked_at), let_go_at = least(kept.let_go_at, excluded.let_go_at),
    undo_at = least(kept.undo_at, excluded.undo_at), closed_at = least(kept.closed_at, excluded.closed_at),
-   ended_at = least(kept.ended_at, excluded.ended_at), changed_at = greatest(kept.changed_at, excluded.changed_at)
+   ended_at = least(kept.ended_at, excluded.ended_at), changed_at = greatest(kept.changed_at, excluded.changed_at),
+   deadline = least(kept.deadline, excluded.deadline)
 returning order_id, rank, placed_at, accepted_at, reserved_at, authorized_at, review_at, cleared_at, confirmed_at, captured_at,
    dispatched_at, committed_at, cancel_asked_at, let_go_at, undo_at, closed_at, ended_at";

@@ -1,12 +1,14 @@
 //! How far the tracker has read, and how far relays have published.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
+use events::Timestamp;
 use runtime::Failure;
 use runtime::sql::At;
 use sqlx::{FromRow, PgConnection, PgPool};
 
 use super::clean;
+use crate::deadline::Shard;
 use crate::world::{Position, Watermark};
 
 /// Moves positions on, never back.
@@ -93,4 +95,11 @@ pub(crate) async fn watermarks(pool: &PgPool) -> Result<Vec<WatermarkRow>, Failu
          from saga_tracker.watermark group by database order by database",
     );
     Ok(rows.fetch_all(pool).await?)
+}
+
+/// Up to which moment each shard of each database's outbox is published.
+pub(crate) async fn published(pool: &PgPool) -> Result<HashMap<Shard, Timestamp>, Failure> {
+    let rows: Vec<(String, i32, At)> =
+        sqlx::query_as("select database, shard, published_until from saga_tracker.watermark").fetch_all(pool).await?;
+    Ok(rows.into_iter().map(|(database, shard, At(until))| ((database, shard), until)).collect())
 }
