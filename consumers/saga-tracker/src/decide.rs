@@ -22,7 +22,15 @@ pub(crate) fn on_heard(world: &mut World, heard: &Arc<Heard>) {
 /// A stock level: the highest version wins.
 pub(crate) fn on_level(world: &mut World, event: &StockLevelChanged, place: &Place) {
     let StockLevelChanged { version, on_hand, reserved, missing, available, .. } = *event;
-    let level = Level { version, on_hand, reserved, missing, available, changed_at: place.at };
+    let level = Level {
+        version,
+        on_hand,
+        reserved,
+        missing,
+        available,
+        changed_at: place.at,
+        position: place.seq.unwrap_or(0),
+    };
     match world.levels.entry((event.sku.clone(), event.warehouse.clone())) {
         Entry::Vacant(unknown) => {
             unknown.insert(level);

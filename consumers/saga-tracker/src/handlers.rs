@@ -13,6 +13,7 @@ use sqlx::PgConnection;
 
 use crate::letter::Letter;
 use crate::record::{Heard, Place};
+use crate::store::Tables;
 use crate::world::World;
 use crate::{SagaTracker, decide, record, steps, store, told};
 
@@ -109,7 +110,7 @@ impl Consumer for SagaTracker {
     }
 
     async fn save(&self, db: &mut PgConnection, world: World, _: Timestamp) -> Result<(), Failure> {
-        let (all_new, timelines) = store::save(db, &world).await?;
+        let (all_new, timelines) = store::save(db, Tables::Live, &world).await?;
         if all_new {
             steps::measure(&world, &timelines);
         }

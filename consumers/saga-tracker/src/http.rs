@@ -1,11 +1,13 @@
 //! The doors of the tracker: orders and their history, stock levels, shipments, dead letters, figures. All of them only read.
 
+mod audit;
 mod fulfillment;
 mod inventory;
 mod letters;
 mod orders;
 mod page;
 mod stats;
+mod written;
 
 use axum::http::StatusCode;
 use events::OrderId;
@@ -16,11 +18,15 @@ use utoipa_axum::routes;
 
 use crate::SagaTracker;
 
+pub(crate) use orders::{EventView, OrderDetail};
+pub(crate) use written::ReadSettings;
+
 /// What the doors read.
 #[derive(Clone)]
 pub(crate) struct Doors {
     pub pool: PgPool,
     pub clock: Clock,
+    pub reads: ReadSettings,
 }
 
 /// The routes, with their documents.
@@ -34,6 +40,7 @@ pub(crate) fn doors(doors: Doors) -> OpenApiRouter {
         .routes(routes!(letters::list))
         .routes(routes!(letters::show))
         .routes(routes!(stats::show))
+        .routes(routes!(audit::show))
         .with_state(doors)
 }
 

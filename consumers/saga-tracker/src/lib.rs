@@ -10,11 +10,14 @@
 //! it on), judged by `seen`, by `within` of topics.yaml, and by the tables `position` and `watermark`, which tell late from stuck. `OrderStuck`
 //! that is heard already stands among the dead letters.
 
+mod audit;
+mod case;
 mod decide;
 mod facts;
 mod handlers;
 mod http;
 mod letter;
+mod rebuild;
 mod record;
 mod status;
 mod steps;
@@ -24,14 +27,18 @@ mod world;
 
 use std::sync::Arc;
 
+use runtime::Consumer as _;
+
+pub use case::Case;
 pub use facts::{Facts, Moment, Moments, Reason, Shipment};
 pub use handlers::Input;
 pub use letter::{Kind, Letter};
+pub use rebuild::{Rebuilt, Stage, rebuild};
 pub use record::{Heard, Place, Record};
 pub use status::Status;
 pub use world::{Level, Position, Watermark, World};
 
-/// The consumer `saga-tracker`. It has no settings of its own.
+/// The consumer `saga-tracker`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SagaTracker;
 
@@ -45,6 +52,8 @@ pub fn migrations() -> sqlx::migrate::Migrator {
 /// # Errors
 /// When something that it needs is missing; the message says what to do.
 pub async fn start(host: &runtime::Host) -> anyhow::Result<()> {
-    let doors = http::Doors { pool: host.pool::<SagaTracker>()?, clock: host.clock().clone() };
-    host.start(Arc::new(SagaTracker), |_| http::doors(doors)).await
+    let reads = host.settings().section(SagaTracker::NAME)?;
+    let doors = http::Doors { pool: host.pool::<SagaTracker>()?, clock: host.clock().clone(), reads };
+    host.start(Arc::new(SagaTracker), |_| http::doors(doors)).await?;
+    audit::start(host)
 }
