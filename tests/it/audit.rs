@@ -8,7 +8,7 @@ use quadrille_tests::Pipeline;
 use runtime::Settings;
 use serde_json::{Value, json};
 
-use crate::rebuild::{place_mixed, quadrille, stocked, text};
+use crate::rebuild::{KINDS, place, place_mixed, quadrille, stocked, text};
 
 async fn asked(pipeline: &Pipeline, quiet: bool) -> Vec<Finding> {
     audit::ask(&pipeline.database.pool, &Scope::everything(quiet)).await.expect("the books")
@@ -30,7 +30,7 @@ async fn what_is_on_its_way_is_no_breach() {
     let pipeline = stocked().await;
     let done = AtomicBool::new(false);
     let load = async {
-        place_mixed(&pipeline, 60).await;
+        place(&pipeline, &KINDS, 60).await;
         pipeline.settle().await;
         done.store(true, Ordering::SeqCst);
     };

@@ -14,17 +14,17 @@ use tokio_util::sync::CancellationToken;
 
 use crate::replay::{read_models, same};
 
-/// SKUs and tokens whose orders end in all sorts of ways; some stay open for a person.
-const KINDS: [(&str, &str); 12] = [
+/// SKUs and tokens whose orders end in all sorts of ways; the last three only after a timer, the one before stays open for its customer.
+pub(crate) const KINDS: [(&str, &str); 12] = [
     ("TEA", "tok_approved"),
     ("TEA", "tok_declined"),
     ("SHORT-1", "tok_approved"),
     ("TEA", "tok_capture_fails"),
     ("DAMAGED-1", "tok_approved"),
     ("NONE", "tok_approved"),
-    ("TEA", "tok_3ds_passes"),
     ("TEA", "tok_insufficient_funds"),
-    ("DAMAGED-1", "tok_refund_pending"),
+    ("TEA", "tok_checks_fail"),
+    ("TEA", "tok_3ds_passes"),
     ("TEA", "tok_void_fails_once"),
     ("LATE-1", "tok_approved"),
     ("TEA", "tok_answer_lost_once"),
@@ -42,11 +42,16 @@ async fn stock(pipeline: Pipeline) -> Pipeline {
     pipeline
 }
 
-/// Places so many orders of all kinds; every seventh is cancelled at once.
+/// Places so many orders of the kinds that wait for no timer; every seventh is cancelled at once.
 pub(crate) async fn place_mixed(pipeline: &Pipeline, orders: usize) -> Vec<String> {
+    place(pipeline, &KINDS[..9], orders).await
+}
+
+/// The same of these kinds.
+pub(crate) async fn place(pipeline: &Pipeline, kinds: &[(&str, &str)], orders: usize) -> Vec<String> {
     let mut placed = Vec::new();
     for n in 0..orders {
-        let (sku, token) = KINDS[n % KINDS.len()];
+        let (sku, token) = kinds[n % kinds.len()];
         let order = Order::of(&[(sku, 2, 450), ("TEA", 1, 99)]).paid_with(token).by(&format!("c-{}", n % 5));
         let id = pipeline.place(&order).await;
         if n % 7 == 3 {

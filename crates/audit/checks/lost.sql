@@ -19,9 +19,9 @@ with known as (
       left join fraud.assessment a using (order_id)
       left join fulfillment.consignment c using (order_id)
      where o.order_id >= $1 and o.order_id < $2 or o.order_id = any($3)
-), counted as (select how, count(*) as orders, (array_agg(order_id))[1:200] as some from known group by how)
+), counted as (select how, count(*) as orders, (array_agg(order_id))[1:200] as ids from known group by how)
 select coalesce(sum(orders) filter (where how = 'LOST'), 0)::bigint,
        format('%s orders', coalesce(sum(orders), 0)) || coalesce(' = ' || string_agg(orders || ' ' || how, ' + ' order by how), ''),
        (select jsonb_agg(jsonb_build_object('subject', order_id, 'detail', 'open, and nobody waits for it'))
-          from counted, unnest(some) as order_id where how = 'LOST')
+          from counted, unnest(ids) as order_id where how = 'LOST')
   from counted
