@@ -177,7 +177,7 @@ impl Rebuild<'_> {
         }
     }
 
-    /// Reads on to what is the end by then.
+    /// Reads on to what was the end when it was last looked for.
     async fn fold_topics(&mut self, tell: &impl Fn(Stage)) -> anyhow::Result<()> {
         while self.reader.left() > 0 {
             self.heed()?;
@@ -186,11 +186,20 @@ impl Rebuild<'_> {
             }
             self.write().await?;
             tell(Stage::Topics(self.reader.extent() - self.reader.left(), self.reader.extent()));
-            if self.reader.left() == 0 {
-                self.reader.look().await?;
-            }
         }
         Ok(())
+    }
+
+    /// Reads what came meanwhile, and what came meanwhile again, until that is little.
+    async fn catch_up(&mut self) -> anyhow::Result<()> {
+        loop {
+            self.reader.look().await?;
+            let left = self.reader.left();
+            self.fold_topics(&|_| {}).await?;
+            if left <= PAGE as u64 {
+                return Ok(());
+            }
+        }
     }
 
     /// Folds the next records into what is not written yet; how many there were.
@@ -231,8 +240,7 @@ impl Rebuild<'_> {
     async fn switch(&mut self) -> anyhow::Result<()> {
         for _ in 0..TRIES {
             self.write().await?; // what a try that failed has read
-            self.reader.look().await?;
-            self.fold_topics(&|_| {}).await?;
+            self.catch_up().await?;
             self.heed()?;
             match self.try_switch().await {
                 Ok(true) => return Ok(()),

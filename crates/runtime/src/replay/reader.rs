@@ -23,6 +23,8 @@ use crate::topology::Topology;
 const LOOK: Duration = Duration::from_millis(5);
 /// How long a page that holds something waits for more.
 const FILL: Duration = Duration::from_millis(20);
+/// How long a page is filled at most: where records come one by one, it would never end.
+const LONGEST: Duration = Duration::from_millis(100);
 
 /// What a consumer hears, read from a point on.
 pub struct Reader<C: Consumer> {
@@ -136,8 +138,11 @@ impl<C: Consumer> Reader<C> {
     /// What Kafka says, or when a schema can't be had.
     pub async fn page(&mut self, records: usize, patience: Duration) -> Result<Page<C::Input>, ReplayError> {
         let mut page = Page { inputs: Vec::new(), read: 0, unreadable: 0 };
-        let mut idle = Instant::now();
+        let (began, mut idle) = (Instant::now(), Instant::now());
         while (page.read as usize) < records && !self.stop.is_cancelled() {
+            if page.read > 0 && began.elapsed() > LONGEST {
+                break;
+            }
             match self.poll()? {
                 Some((partition, message)) => {
                     self.next.insert(partition.0, partition.1);
