@@ -27,7 +27,7 @@ use events::{
     AuthorizationExpiring, Event, PaymentActionRequired, PaymentAuthorized, PaymentCaptureFailed, PaymentCaptured,
     PaymentDeclined, PaymentRefundFailed, PaymentRefunded, PaymentVoided, Timestamp,
 };
-use runtime::{Codec, Conflict, Consumer, Effects, Failure, Message, Timer, Unreadable, Work};
+use runtime::{Codec, Conflict, Consumer, Effects, Failure, Message, Timer, Unreadable, Work, Writes};
 use sqlx::PgConnection;
 
 pub use attempt::{Attempt, Made, Phase, key};
@@ -124,8 +124,15 @@ impl Consumer for Payments {
         handlers::finish(world, effects);
     }
 
-    async fn save(&self, db: &mut PgConnection, world: World, now: Timestamp) -> Result<(), Failure> {
-        store::save(db, world, now).await
+    async fn save(
+        &self,
+        _: &mut PgConnection,
+        world: World,
+        now: Timestamp,
+        writes: &mut Writes,
+    ) -> Result<(), Failure> {
+        store::save(writes, world, now);
+        Ok(())
     }
 
     async fn call(&self, call: Call) -> Option<Work<Input>> {
@@ -142,20 +149,26 @@ pub fn migrations() -> sqlx::migrate::Migrator {
 ///
 /// # Errors
 /// When its settings do not fit, or something that it needs is missing; the message says what to do.
-pub async fn start(host: &runtime::Host) -> anyhow::Result<()> {
-    let settings: PaymentsSettings = host.settings().section(Payments::NAME)?;
-    let pool = host.pool::<Payments>()?;
-    let gateway = match settings.gateway {
-        GatewayName::Sandbox => {
-            let validity = settings.authorization_validity;
-            let (sandbox, keeper) =
-                Sandbox::open(settings.sandbox.clone(), validity, pool.clone(), host.clock().clone());
-            let schema = (gateway::sandbox::SCHEMA, gateway::sandbox::migrations());
-            runtime::migrations::check(&pool, schema.0, &schema.1).await.context("the sandbox gateway's book")?;
-            host.spawn("sandbox gateway", keeper.keep(host.shutdown().clone()));
-            Chosen::Sandbox(sandbox)
-        }
-    };
-    let payments = Arc::new(Payments::new(settings, gateway.clone())?);
-    host.start(payments, |door| http::doors(door, pool, gateway)).await
+pub fn start(host: &runtime::Host) -> runtime::Starting<'_> {
+    Box::pin(async move {
+        let settings: PaymentsSettings = host.settings().section(Payments::NAME)?;
+        let pool = host.pool::<Payments>()?;
+        let gateway = match settings.gateway {
+            GatewayName::Sandbox => {
+                let validity = settings.authorization_validity;
+                let (sandbox, keeper) = Sandbox::open(
+                    settings.sandbox.clone(),
+                    validity,
+                    host.batches::<Payments>()?,
+                    host.clock().clone(),
+                );
+                let schema = (gateway::sandbox::SCHEMA, gateway::sandbox::migrations());
+                runtime::migrations::check(&pool, schema.0, &schema.1).await.context("the sandbox gateway's book")?;
+                host.spawn("sandbox gateway", keeper.keep(host.shutdown().clone()));
+                Chosen::Sandbox(sandbox)
+            }
+        };
+        let payments = Arc::new(Payments::new(settings, gateway.clone())?);
+        host.start(payments, |door| http::doors(door, pool, gateway)).await
+    })
 }

@@ -51,9 +51,11 @@ pub fn migrations() -> sqlx::migrate::Migrator {
 ///
 /// # Errors
 /// When something that it needs is missing; the message says what to do.
-pub async fn start(host: &runtime::Host) -> anyhow::Result<()> {
-    let reads = host.settings().section(SagaTracker::NAME)?;
-    let doors = http::Doors { pool: host.pool::<SagaTracker>()?, clock: host.clock().clone(), reads };
-    host.start(Arc::new(SagaTracker), |_| http::doors(doors)).await?;
-    audit::start(host)
+pub fn start(host: &runtime::Host) -> runtime::Starting<'_> {
+    Box::pin(async move {
+        let reads = host.settings().section(SagaTracker::NAME)?;
+        let doors = http::Doors { pool: host.pool::<SagaTracker>()?, clock: host.clock().clone(), reads };
+        host.start(Arc::new(SagaTracker), |_| http::doors(doors)).await?;
+        audit::start(host)
+    })
 }

@@ -2,7 +2,7 @@
 -- false) an open order's parcel may have left before inventory knows of it.
 with told as (
     select order_id, ended_at, state,
-           coalesce((select sum(s.quantity) from jsonb_to_recordset(ending -> 'shipped') as s (quantity bigint)), 0) as units
+           coalesce((select sum(s.quantity) from jsonb_to_recordset(ending::jsonb -> 'shipped') as s (quantity bigint)), 0) as units
       from orders."order" where order_id >= $1 and order_id < $2 or order_id = any($3)
 ), judged as (
     select told.order_id, told.state, coalesce(c.units_dispatched, 0) as left_house, coalesce(r.committed, 0) as committed, told.units,

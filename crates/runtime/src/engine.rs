@@ -19,6 +19,7 @@ use crate::health::{Health, Open};
 use crate::outbox;
 use crate::telemetry::Spans;
 use crate::timers::Timers;
+use crate::writes::Writes;
 
 /// What a door's caller gets once its request is committed.
 #[derive(Clone, Debug)]
@@ -119,15 +120,16 @@ impl<C: Consumer> Engine<C> {
             let works: Vec<&Work<C::Input>> = items.iter().filter_map(|item| item.work.as_ref().ok()).collect();
             let mut attempt = Attempt::new(items);
             if works.is_empty() {
-                self.write(&mut tx, items, &mut attempt, now).await?;
+                self.write(&mut tx, Writes::default(), items, &mut attempt, now).await?;
                 tx.commit().await?;
                 return Ok(attempt);
             }
             let mut world = self.consumer.load(&mut tx, &works, now).await?;
             match self.decide_all(&mut world, items, &mut attempt, &mut spans, now) {
                 Ok(()) => {
-                    self.consumer.save(&mut tx, world, now).await?;
-                    self.write(&mut tx, items, &mut attempt, now).await?;
+                    let mut writes = Writes::default();
+                    self.consumer.save(&mut tx, world, now, &mut writes).await?;
+                    self.write(&mut tx, writes, items, &mut attempt, now).await?;
                     tx.commit().await?;
                     spans.end();
                     return Ok(attempt);
@@ -168,10 +170,11 @@ impl<C: Consumer> Engine<C> {
         Ok(())
     }
 
-    /// Timers, dead letters and the outbox; the outbox last, when every lock of the transaction is held.
+    /// What the consumer writes, timers, dead letters and the outbox; the outbox last, when every lock of the transaction is held.
     async fn write(
         &self,
         tx: &mut sqlx::PgConnection,
+        mut writes: Writes,
         items: &[Item<C>],
         attempt: &mut Attempt<C>,
         now: Timestamp,
@@ -179,13 +182,13 @@ impl<C: Consumer> Engine<C> {
         if let Some(error) = attempt.broken.take() {
             return Err(Failure::Unsendable(error.to_string()));
         }
-        attempt.armed = self.timers.save(tx, &attempt.timers).await?;
+        attempt.armed = self.timers.save(&mut writes, &attempt.timers);
         let burials = attempt.burials(items);
         if !burials.is_empty() {
             let letters = dead_letter::bury(tx, C::NAME, &self.schema, &burials, now).await?;
             attempt.said.extend(letters);
         }
-        attempt.positions = outbox::append(tx, &attempt.said).await?;
+        attempt.positions = outbox::write(tx, writes, &attempt.said).await?;
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -28,6 +29,9 @@ use crate::timers::Timers;
 use crate::topology::Topology;
 use crate::{migrations, sql, sweep, telemetry};
 
+/// Connections for batches: of the loop, the doors, the sweeper, and one to spare.
+const BATCHES: u32 = 4;
+
 /// Where each consumer listens unless it is told otherwise.
 const PORTS: [(&str, u16); 8] = [
     ("orders", 8080),
@@ -45,6 +49,9 @@ pub fn default_address(name: &str) -> Option<SocketAddr> {
     let (_, port) = PORTS.iter().find(|(other, _)| *other == name)?;
     Some((Ipv4Addr::LOCALHOST, *port).into())
 }
+
+/// A consumer that starts. Boxed, so that all of a consumer is compiled in its own crate, once, and not in each program and test that starts it.
+pub type Starting<'h> = Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send + 'h>>;
 
 /// One process that hosts consumers.
 pub struct Host {
@@ -90,20 +97,37 @@ impl Host {
         &self.shutdown
     }
 
-    /// The database of a consumer.
+    /// The database of a consumer, for its doors: each question is planned for itself.
     ///
     /// # Errors
     /// When its settings or its address can't be read.
     pub fn pool<C: Consumer>(&self) -> anyhow::Result<PgPool> {
-        let name = C::NAME;
+        let connections = self.settings.consumer(C::NAME, &C::defaults())?.connections;
+        self.pool_for::<C>("", |url, application| sql::pool(url, application, connections))
+    }
+
+    /// The database of a consumer, for what is done in batches, by few statements that go by primary keys: they are planned once.
+    ///
+    /// # Errors
+    /// When its settings or its address can't be read.
+    pub fn batches<C: Consumer>(&self) -> anyhow::Result<PgPool> {
+        self.pool_for::<C>(" batches", |url, application| sql::batch_pool(url, application, BATCHES))
+    }
+
+    fn pool_for<C: Consumer>(
+        &self,
+        purpose: &str,
+        open: impl FnOnce(&str, &str) -> Result<PgPool, sqlx::Error>,
+    ) -> anyhow::Result<PgPool> {
+        let name = format!("quadrille {}{purpose}", C::NAME);
         let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(pool) = pools.get(name) {
+        if let Some(pool) = pools.get(&name) {
             return Ok(pool.clone());
         }
-        let settings = self.settings.consumer(name, &C::defaults())?;
+        let settings = self.settings.consumer(C::NAME, &C::defaults())?;
         let url = settings.database_url.as_deref().unwrap_or(&self.settings.common().database_url);
-        let pool = sql::pool(url, &format!("quadrille {name}"), settings.connections).context("DATABASE_URL")?;
-        pools.insert(name.to_owned(), pool.clone());
+        let pool = open(url, &name).context("DATABASE_URL")?;
+        pools.insert(name, pool.clone());
         Ok(pool)
     }
 
@@ -178,7 +202,7 @@ impl Host {
         let engine = Arc::new(Engine {
             consumer,
             schema,
-            pool,
+            pool: self.batches::<C>()?,
             codec,
             clock: self.clock.clone(),
             health: Arc::clone(&health),
@@ -187,6 +211,7 @@ impl Host {
             armed: watch::Sender::new(None),
             shutdown: self.shutdown.clone(),
         });
+        let linger = settings.linger.0;
         self.listen(&engine, settings.clone()).await?;
         self.spawn(C::NAME, {
             let engine = Arc::clone(&engine);
@@ -194,7 +219,7 @@ impl Host {
         });
         self.spawn(C::NAME, {
             let engine = Arc::clone(&engine);
-            async move { Ok(door::attend(engine, waiting).await?) }
+            async move { Ok(door::attend(engine, waiting, linger).await?) }
         });
         let answers = queue.clone();
         self.spawn(C::NAME, async move {
@@ -252,7 +277,7 @@ impl Host {
             }
         })
         .await??;
-        let registry = Registry::new(&common.schema_registry_url, engine.pool.clone())?;
+        let registry = Registry::new(&common.schema_registry_url, self.pool::<C>()?)?;
         let listener = Listener {
             engine: Arc::clone(engine),
             settings,
@@ -261,7 +286,7 @@ impl Host {
             tokio: tokio::runtime::Handle::current(),
             context,
             kafka,
-            hears: C::hears().into_iter().collect(),
+            hears: C::hears().into_iter().map(str::as_bytes).collect(),
             untyped: untyped.into_iter().collect(),
         };
         let thread = move || listener.run().map_err(anyhow::Error::from);

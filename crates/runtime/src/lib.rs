@@ -32,6 +32,7 @@ pub mod telemetry;
 mod timers;
 pub mod topics;
 mod topology;
+mod writes;
 
 /// Batches allocate and free thousands of small things at once: with the system's allocator that was a quarter of a consumer's CPU.
 #[global_allocator]
@@ -47,8 +48,9 @@ pub use engine::{Abandoned, Done};
 pub use failure::{Backoff, Failure, Verdict};
 pub use headers::{BrokenHeaders, Headers};
 pub use health::Health;
-pub use host::{Host, default_address, main};
+pub use host::{Host, Starting, default_address, main};
 pub use message::{Message, Unreadable};
 pub use rebalance::Partition;
 pub use registry::{Registry, RegistryError};
 pub use settings::{Settings, Span};
+pub use writes::{Part, Writes};

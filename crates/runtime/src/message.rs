@@ -30,16 +30,17 @@ pub struct Message {
 impl Message {
     /// Copies a record of Kafka's client.
     pub(crate) fn taken(topic: &'static str, record: &BorrowedMessage<'_>) -> Self {
-        let headers = record.headers().map(|headers| {
-            Headers(headers.iter().map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec))).collect())
-        });
+        let mut headers = Headers::with_capacity(480);
+        if let Some(borrowed) = record.headers() {
+            borrowed.iter().for_each(|header| headers.push_bytes(header.key, header.value));
+        }
         Self {
             topic,
             partition: record.partition(),
             offset: record.offset(),
             timestamp_ms: record.timestamp().to_millis(),
             key: record.key().map(<[u8]>::to_vec),
-            headers: headers.unwrap_or_default(),
+            headers,
             payload: record.payload().map(<[u8]>::to_vec),
         }
     }

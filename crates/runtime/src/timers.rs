@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use events::{OrderId, Timestamp};
-use sqlx::{AssertSqlSafe, PgConnection, PgPool};
+use sqlx::{AssertSqlSafe, PgPool};
 use uuid::Uuid;
 
 use crate::consumer::Timer;
 use crate::failure::Failure;
 use crate::sql::At;
+use crate::writes::Writes;
 
 /// Changes of a batch by (order, kind, discriminator): the last word on each, due when or forgotten.
 pub(crate) type TimerChanges = BTreeMap<(OrderId, String, String), TimerChange>;
@@ -54,12 +55,8 @@ impl Timers {
         }
     }
 
-    /// Writes a batch's changes; returns the earliest time that was armed.
-    pub(crate) async fn save(
-        &self,
-        db: &mut PgConnection,
-        changes: &TimerChanges,
-    ) -> Result<Option<Timestamp>, Failure> {
+    /// Adds a batch's changes to its writes; returns the earliest time that is armed.
+    pub(crate) fn save(&self, writes: &mut Writes, changes: &TimerChanges) -> Option<Timestamp> {
         let (mut armed, mut gone) = (Columns::default(), Columns::default());
         for (key, change) in changes {
             match change {
@@ -68,9 +65,10 @@ impl Timers {
                 TimerChange::Fired(due) => gone.push(key, Some(*due)),
             }
         }
-        gone.write(db, &self.delete).await?;
-        armed.write(db, &self.upsert).await?;
-        Ok(armed.due.iter().flatten().map(|due| due.0).min())
+        let first = armed.due.iter().flatten().map(|due| due.0).min();
+        gone.write(writes, &self.delete);
+        armed.write(writes, &self.upsert);
+        first
     }
 
     /// Timers that are due, without locks: they are decided with their order's row locked.
@@ -111,17 +109,10 @@ impl Columns {
         self.due.push(due.map(At));
     }
 
-    async fn write(&self, db: &mut PgConnection, statement: &str) -> Result<(), Failure> {
-        if self.order_id.is_empty() {
-            return Ok(());
+    fn write(self, writes: &mut Writes, statement: &str) {
+        if !self.order_id.is_empty() {
+            let part = writes.add("timer", None, statement);
+            part.bind(self.order_id).bind(self.kind).bind(self.discriminator).bind(self.due);
         }
-        sqlx::query(AssertSqlSafe(statement.to_owned()))
-            .bind(&self.order_id)
-            .bind(&self.kind)
-            .bind(&self.discriminator)
-            .bind(&self.due)
-            .execute(db)
-            .await?;
-        Ok(())
     }
 }
