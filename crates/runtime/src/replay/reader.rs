@@ -51,6 +51,15 @@ pub struct Page<I> {
     pub unreadable: u64,
 }
 
+/// One record.
+struct Polled {
+    partition: (&'static str, i32),
+    /// The next offset of the partition.
+    next: i64,
+    /// The record itself, if the consumer hears it.
+    message: Option<Message>,
+}
+
 impl<C: Consumer> Reader<C> {
     /// A reader of all that `consumer` hears. A schema id that `codec` does not know is asked for until `stop` is cancelled.
     ///
@@ -144,8 +153,8 @@ impl<C: Consumer> Reader<C> {
                 break;
             }
             match self.poll()? {
-                Some((partition, message)) => {
-                    self.next.insert(partition.0, partition.1);
+                Some(Polled { partition, next, message }) => {
+                    self.next.insert(partition, next);
                     page.read += 1;
                     idle = Instant::now();
                     let Some(message) = message else { continue };
@@ -161,9 +170,8 @@ impl<C: Consumer> Reader<C> {
         Ok(page)
     }
 
-    /// One record, if there is one: its partition with the next offset, and itself if the consumer hears it.
-    #[expect(clippy::type_complexity, reason = "a partition with its next offset, for one caller")]
-    fn poll(&self) -> Result<Option<(((&'static str, i32), i64), Option<Message>)>, KafkaError> {
+    /// One record, if there is one.
+    fn poll(&self) -> Result<Option<Polled>, KafkaError> {
         let message = match self.kafka.poll(Duration::ZERO) {
             Some(Ok(message)) => message,
             Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => return Err(error),
@@ -174,7 +182,8 @@ impl<C: Consumer> Reader<C> {
             None => return Ok(None),
         };
         let Some(topic) = self.topology.known(message.topic()) else { return Ok(None) };
-        Ok(Some((((topic, message.partition()), message.offset() + 1), self.own(topic, &message))))
+        let (partition, next) = ((topic, message.partition()), message.offset() + 1);
+        Ok(Some(Polled { partition, next, message: self.own(topic, &message) }))
     }
 
     fn own(&self, topic: &'static str, message: &BorrowedMessage<'_>) -> Option<Message> {
