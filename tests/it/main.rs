@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // a test that has not what it needs fails
 
+mod audit;
 mod cases;
 mod compensation;
 mod crash;
@@ -11,6 +12,7 @@ mod intake;
 mod model;
 mod poison;
 mod rebalance;
+mod rebuild;
 mod relay;
 mod replay;
 mod stuck;

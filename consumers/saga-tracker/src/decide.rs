@@ -51,7 +51,15 @@ pub(crate) fn on_look(world: &mut World, look: &Look, now: Timestamp, effects: &
 /// A stock level: the highest version wins.
 pub(crate) fn on_level(world: &mut World, event: &StockLevelChanged, place: &Place) {
     let StockLevelChanged { version, on_hand, reserved, missing, available, .. } = *event;
-    let level = Level { version, on_hand, reserved, missing, available, changed_at: place.at };
+    let level = Level {
+        version,
+        on_hand,
+        reserved,
+        missing,
+        available,
+        changed_at: place.at,
+        position: place.seq.unwrap_or(0),
+    };
     match world.levels.entry((event.sku.clone(), event.warehouse.clone())) {
         Entry::Vacant(unknown) => {
             unknown.insert(level);

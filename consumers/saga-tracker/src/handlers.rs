@@ -16,6 +16,7 @@ use uuid::Uuid;
 use crate::deadline::Evidence;
 use crate::letter::Letter;
 use crate::record::{Heard, Place};
+use crate::store::Tables;
 use crate::world::World;
 use crate::{SagaTracker, alerts, decide, record, steps, store, told};
 
@@ -132,7 +133,7 @@ impl Consumer for SagaTracker {
     }
 
     async fn save(&self, db: &mut PgConnection, world: World, now: Timestamp, _: &mut Writes) -> Result<(), Failure> {
-        let (all_new, timelines) = store::save(db, &world).await?;
+        let (all_new, timelines) = store::save(db, Tables::Live, &world).await?;
         for (kind, key, text) in &world.alerts {
             alerts::raise(db, *kind, key, text, now).await?;
         }

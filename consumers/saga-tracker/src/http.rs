@@ -1,6 +1,7 @@
 //! The doors of the tracker: orders and their history, stock levels, shipments, dead letters, figures, deadlines, alerts. All but one only read.
 
 mod alerts;
+mod audit;
 mod deadlines;
 mod fulfillment;
 mod inventory;
@@ -8,6 +9,7 @@ mod letters;
 mod orders;
 mod page;
 mod stats;
+mod written;
 
 use axum::http::StatusCode;
 use events::OrderId;
@@ -18,11 +20,15 @@ use utoipa_axum::routes;
 
 use crate::SagaTracker;
 
+pub(crate) use orders::{EventView, OrderDetail};
+pub(crate) use written::ReadSettings;
+
 /// What the doors read.
 #[derive(Clone)]
 pub(crate) struct Doors {
     pub pool: PgPool,
     pub clock: Clock,
+    pub reads: ReadSettings,
 }
 
 /// The routes, with their documents.
@@ -39,6 +45,7 @@ pub(crate) fn doors(doors: Doors) -> OpenApiRouter {
         .routes(routes!(deadlines::list))
         .routes(routes!(deadlines::shift))
         .routes(routes!(alerts::list))
+        .routes(routes!(audit::show))
         .with_state(doors)
 }
 

@@ -9,6 +9,8 @@
 //! explains that. A consumer or a relay that lags or is down makes orders late, not stuck, and so does an event that waits for a retry.
 
 pub mod alerts;
+mod audit;
+mod case;
 mod deadline;
 pub mod deadlines;
 mod decide;
@@ -17,6 +19,7 @@ mod handlers;
 mod http;
 mod letter;
 mod parked;
+mod rebuild;
 mod record;
 mod settings;
 mod status;
@@ -36,10 +39,14 @@ use runtime::settings::ConsumerSettings;
 use runtime::{Consumer as _, Settings};
 use sqlx::postgres::PgConnectOptions;
 
+use runtime::Consumer as _;
+
+pub use case::Case;
 pub use facts::{Facts, Moment, Moments, Reason, Shipment};
 pub use handlers::{Input, Look};
 pub use letter::{Kind, Letter};
 pub use parked::Parking;
+pub use rebuild::{Rebuilt, Stage, rebuild};
 pub use record::{Heard, Place, Record};
 pub use settings::TrackerSettings;
 pub use status::Status;
@@ -69,7 +76,8 @@ async fn begin(host: &runtime::Host) -> anyhow::Result<()> {
     let settings = Arc::new(settings);
     let (pool, clock, shutdown) = (host.pool::<SagaTracker>()?, host.clock().clone(), host.shutdown().clone());
     let databases = databases(host.settings())?;
-    let doors = http::Doors { pool: pool.clone(), clock: clock.clone() };
+    let reads = host.settings().section(SagaTracker::NAME)?;
+    let doors = http::Doors { pool: pool.clone(), clock: clock.clone(), reads };
     let mut opened = None;
     host.start(Arc::new(SagaTracker), |door| {
         opened = Some(door);
@@ -90,7 +98,7 @@ async fn begin(host: &runtime::Host) -> anyhow::Result<()> {
         let sweep = sweep::Sweep { pool, clock, door, settings, groups, databases, shutdown };
         host.spawn("saga-tracker: deadlines", sweep.run());
     }
-    Ok(())
+    audit::start(host)
 }
 
 /// The name of the database that each consumer's outbox is in.

@@ -105,7 +105,7 @@ pub(crate) fn heard<E: Told>(message: &Message, codec: &Codec) -> Result<Work<In
     let cause = message.cause()?;
     let event: E = message.read(codec)?;
     let place = place(message)?;
-    let data = json::without_personal(&event)
+    let data = data(message, codec, &event)
         .map_err(|error| Unreadable(format!("{} can't be shown as JSON: {error}", message.place())))?;
     let thread = cause.thread.clone().unwrap_or_default();
     let facts = facts(&event, &place);
@@ -134,6 +134,15 @@ fn parking(event: &dyn Any, place: &Place) -> Option<(String, Parking)> {
     }
     let unparked = event.downcast_ref::<OrderUnparked>()?;
     Some((unparked.consumer.clone(), Parking::by_unparked(unparked, place)))
+}
+
+/// An event as JSON without its personal data. What another version wrote is kept as that version wrote it: a field that today's struct does not
+/// have yet, or any more, is not lost.
+fn data<E: Told>(message: &Message, codec: &Codec, event: &E) -> Result<String, Box<dyn std::error::Error>> {
+    if codec.is_own::<E>(message.payload.as_deref()) {
+        return Ok(json::without_personal(event)?);
+    }
+    Ok(json::stripped(codec.json(message.payload.as_deref())?)?)
 }
 
 /// What one event tells.

@@ -2,6 +2,7 @@
 //! are always written before those of the next, so that two instances never wait for each other.
 
 pub(crate) mod alerts;
+mod breaches;
 pub(crate) mod cases;
 pub(crate) mod deadlines;
 mod events;
@@ -11,8 +12,10 @@ mod orders;
 pub(crate) mod pace;
 mod parked;
 mod positions;
+pub(crate) mod rebuild;
 mod shipments;
 mod stats;
+mod tables;
 pub(crate) mod watch;
 
 use std::borrow::Cow;
@@ -26,27 +29,43 @@ use uuid::Uuid;
 use crate::steps::Timeline;
 use crate::world::World;
 
-pub(crate) use events::{Kept, history};
+pub(crate) use breaches::{BreachRow, Found, breaches, claim_audit, open_orders, pages, record, walked};
+pub(crate) use events::{Kept, folded, history};
 pub(crate) use letters::{LetterFilter, LetterRow, letter, letters};
-pub(crate) use levels::{LevelFilter, LevelRow, levels};
+pub(crate) use levels::{LevelFilter, LevelRow, level_position, levels};
 pub(crate) use orders::{OrderFilter, OrderRow, order, orders};
 pub(crate) use positions::{PositionRow, positions, published, watermarks};
 pub(crate) use shipments::{ShipmentFilter, ShipmentRow, shipments, shipments_of};
 pub(crate) use stats::{StepRow, counts, step_times};
+pub(crate) use tables::{REBUILT, Tables};
 
 /// Writes what a batch tells. Returns whether all its events were new, and what is known now of the way of its orders.
-pub(crate) async fn save(db: &mut PgConnection, world: &World) -> Result<(bool, HashMap<OrderId, Timeline>), Failure> {
+pub(crate) async fn save(
+    db: &mut PgConnection,
+    tables: Tables,
+    world: &World,
+) -> Result<(bool, HashMap<OrderId, Timeline>), Failure> {
     let all_new = events::save(db, &world.events).await?;
-    let timelines = orders::save(db, &world.orders).await?;
-    shipments::save(db, &world.orders).await?;
-    levels::save(db, &world.levels).await?;
-    letters::save(db, &world.letters).await?;
+    let timelines = save_models(db, tables, world).await?;
     parked::save(db, &world.parked).await?;
     deadlines::set_looks(db, &world.looks).await?;
     deadlines::keep_told(db, &world.told).await?;
-    positions::save_watermarks(db, &world.watermarks).await?;
-    positions::save(db, &world.positions).await?;
     Ok((all_new, timelines))
+}
+
+/// The same without the event store: what is written here can be told again from it and the topics.
+pub(crate) async fn save_models(
+    db: &mut PgConnection,
+    tables: Tables,
+    world: &World,
+) -> Result<HashMap<OrderId, Timeline>, Failure> {
+    let timelines = orders::save(db, tables, &world.orders).await?;
+    shipments::save(db, tables, &world.orders).await?;
+    levels::save(db, tables, &world.levels).await?;
+    letters::save(db, tables, &world.letters).await?;
+    positions::save_watermarks(db, tables, &world.watermarks).await?;
+    positions::save(db, tables, &world.positions).await?;
+    Ok(timelines)
 }
 
 /// Text that the database takes: it has no NUL.

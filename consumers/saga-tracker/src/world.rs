@@ -28,6 +28,8 @@ pub struct Level {
     pub available: i64,
     /// When it changed.
     pub changed_at: Timestamp,
+    /// Where in the outbox this was said; 0: it did not come from there.
+    pub position: i64,
 }
 
 /// How far a partition was read.

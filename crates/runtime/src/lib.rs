@@ -25,6 +25,7 @@ pub mod outbox;
 mod rebalance;
 mod registry;
 pub mod relay;
+pub mod replay;
 pub mod settings;
 pub mod sql;
 mod sweep;

@@ -15,7 +15,6 @@ use crate::codec::CodecError;
 use crate::consumer::Consumer;
 use crate::dead_letter::Death;
 use crate::engine::{Abandoned, Engine};
-use crate::headers::Headers;
 use crate::linger;
 use crate::message::{Message, Unreadable};
 use crate::rebalance::{Context, Partition, Progress};
@@ -240,7 +239,6 @@ impl<C: Consumer> Listener<C> {
     /// Copies what the consumer hears; what it does not hear is skipped by its type, without being copied or decoded.
     fn own(&self, message: &BorrowedMessage<'_>) -> Option<Message> {
         let topic = self.topology.known(message.topic())?;
-        let mut headers = Headers::default();
         if let Some(borrowed) = message.headers() {
             let of_type = |header: &Header<'_, &[u8]>| header.key == "ce_type";
             let event_type = borrowed.iter().filter(of_type).last().and_then(|header| header.value);
@@ -248,18 +246,8 @@ impl<C: Consumer> Listener<C> {
             if foreign && !self.untyped.contains(topic) {
                 return None;
             }
-            headers = Headers::with_capacity(480);
-            borrowed.iter().for_each(|header| headers.push_bytes(header.key, header.value));
         }
-        Some(Message {
-            topic,
-            partition: message.partition(),
-            offset: message.offset(),
-            timestamp_ms: message.timestamp().to_millis(),
-            key: message.key().map(<[u8]>::to_vec),
-            headers,
-            payload: message.payload().map(<[u8]>::to_vec),
-        })
+        Some(Message::taken(topic, message))
     }
 
     /// Has a batch decided; false when the process is stopping and nothing of it was written.

@@ -9,29 +9,33 @@ use sqlx::types::Json;
 use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::{clean, clean_option};
+use super::{Tables, clean, clean_option};
 use crate::letter::{Header, Kind, Letter};
 
 /// Keeps dead letters that are not kept yet. They are few: one statement for each.
-pub(super) async fn save(db: &mut PgConnection, letters: &BTreeMap<Uuid, Letter>) -> Result<(), Failure> {
+pub(super) async fn save(
+    db: &mut PgConnection,
+    tables: Tables,
+    letters: &BTreeMap<Uuid, Letter>,
+) -> Result<(), Failure> {
     for letter in letters.values() {
-        keep(db, letter).await?;
+        keep(db, tables, letter).await?;
     }
     Ok(())
 }
 
-async fn keep(db: &mut PgConnection, letter: &Letter) -> Result<(), Failure> {
+async fn keep(db: &mut PgConnection, tables: Tables, letter: &Letter) -> Result<(), Failure> {
     let (topic, partition, offset) = match &letter.original {
         Some((topic, partition, offset)) => (Some(clean(topic)), Some(*partition), Some(*offset)),
         None => (None, None, None),
     };
-    sqlx::query(
+    sqlx::query(tables.of(
         "insert into saga_tracker.letter
            (letter_id, kind, died_at, consumers, stage, error_class, error_message, fingerprint, event_type, order_id,
             original_topic, original_partition, original_offset, code_version, key, value, headers, topic, \"partition\", \"offset\")
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
          on conflict (letter_id) do nothing",
-    )
+    ))
     .bind(letter.letter_id)
     .bind(letter.kind.as_str())
     .bind(At(letter.died_at))

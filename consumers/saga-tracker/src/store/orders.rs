@@ -10,7 +10,7 @@ use runtime::sql::At;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
-use super::clean_option;
+use super::{Tables, clean_option};
 use crate::facts::{Facts, Moment};
 use crate::steps::Timeline;
 use reading::timeline;
@@ -33,6 +33,7 @@ fn deadline(placed_at: Timestamp) -> At {
 /// Merges what a batch tells into the orders' rows; returns what is known of their ways now. Statement and [`Facts::merge`] are the same merge.
 pub(super) async fn save(
     db: &mut PgConnection,
+    tables: Tables,
     orders: &BTreeMap<OrderId, Facts>,
 ) -> Result<HashMap<OrderId, Timeline>, Failure> {
     if orders.is_empty() {
@@ -48,7 +49,7 @@ pub(super) async fn save(
     let placed = || facts().map(|facts| facts.placed_at.unwrap_or(Timestamp::from_millis(0)));
     let code = |facts: &Facts| facts.reason.as_ref().map(|reason| reason.code.replace('\0', "\u{fffd}"));
     let detail = |facts: &Facts| facts.reason.as_ref().map(|reason| reason.detail.replace('\0', "\u{fffd}"));
-    let rows: Vec<PgRow> = sqlx::query(MERGE)
+    let rows: Vec<PgRow> = sqlx::query(tables.of(MERGE))
         .bind(orders.keys().map(|order_id| order_id.as_uuid()).collect::<Vec<_>>())
         .bind(facts().map(|facts| facts.seen).collect::<Vec<_>>())
         .bind(facts().map(|facts| facts.status.rank()).collect::<Vec<_>>())

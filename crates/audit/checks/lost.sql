@@ -1,6 +1,8 @@
--- Orders by how they ended; of open ones, what is waited for. One that nobody waits for is lost.
+-- Orders by how they ended; of open ones, what is waited for. One that nobody waits for is lost. While events are on their way nobody may wait for
+-- a moment: this is asked when all is quiet.
 with known as (
-    select case
+    select o.order_id,
+           case
                when o.ended_at is not null then lower(o.state)
                when p.stuck then 'open: payments needs a person'
                when p.state = 'ACTION_REQUIRED' then 'open: the customer must confirm'
@@ -16,7 +18,10 @@ with known as (
       left join payments.payment p using (order_id)
       left join fraud.assessment a using (order_id)
       left join fulfillment.consignment c using (order_id)
-), counted as (select how, count(*) as orders from known group by how)
+     where o.order_id >= $1 and o.order_id < $2 or o.order_id = any($3)
+), counted as (select how, count(*) as orders, (array_agg(order_id))[1:200] as ids from known group by how)
 select coalesce(sum(orders) filter (where how = 'LOST'), 0)::bigint,
-       format('%s orders', coalesce(sum(orders), 0)) || coalesce(' = ' || string_agg(orders || ' ' || how, ' + ' order by how), '')
+       format('%s orders', coalesce(sum(orders), 0)) || coalesce(' = ' || string_agg(orders || ' ' || how, ' + ' order by how), ''),
+       (select jsonb_agg(jsonb_build_object('subject', order_id, 'detail', 'open, and nobody waits for it'))
+          from counted, unnest(ids) as order_id where how = 'LOST')
   from counted
