@@ -77,6 +77,7 @@ pub(crate) fn fold(world: &mut World, input: &Input) {
             world.letters.entry(letter.letter_id).or_insert_with(|| (**letter).clone());
             on_place(world, place);
         }
+        Input::Resolved(_, place) => on_place(world, place),
         Input::Stray(_) => {}
     }
 }
