@@ -114,10 +114,15 @@ impl Pipeline {
     ///
     /// # Panics
     /// When it does not start.
-    pub async fn host_as<F: Future<Output = anyhow::Result<()>>>(&self, start: impl FnOnce(Arc<Host>) -> F) -> Arc<Host> {
+    pub async fn host_as<F: Future<Output = anyhow::Result<()>>>(
+        &self,
+        start: impl FnOnce(Arc<Host>) -> F,
+    ) -> Arc<Host> {
         let settings = Settings::from_toml(&self.settings_toml()).expect("settings of the test");
         let host = Arc::new(Host::new(settings, self.clock.clone()));
-        start(Arc::clone(&host)).await.unwrap_or_else(|error| panic!("the test's own consumer does not start: {error:#}"));
+        start(Arc::clone(&host))
+            .await
+            .unwrap_or_else(|error| panic!("the test's own consumer does not start: {error:#}"));
         self.hosts.lock().expect("hosts").push(Arc::clone(&host));
         host
     }

@@ -53,7 +53,12 @@ impl Breaker {
     ///
     /// # Errors
     /// Never: it ends when it is told to stop.
-    pub async fn watch(self, gateway: impl Gateway, patience: Duration, shutdown: CancellationToken) -> anyhow::Result<()> {
+    pub async fn watch(
+        self,
+        gateway: impl Gateway,
+        patience: Duration,
+        shutdown: CancellationToken,
+    ) -> anyhow::Result<()> {
         loop {
             tokio::select! {
                 () = self.suspicion.notified() => {}

@@ -88,7 +88,7 @@ impl<C: Consumer> Item<C> {
     }
 
     fn death(&self, stage: &'static str, class: String, message: String) -> Death {
-        Death { stage, class, message, order_id: self.timer_of(), letter_id: None }
+        Death { stage, class, message, order_id: self.timer_of(), laid: None }
     }
 
     /// The order of a timer.

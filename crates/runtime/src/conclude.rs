@@ -91,12 +91,36 @@ fn tell<C: Consumer>(item: &Item<C>, fate: &Fate) {
             "parked: {}",
             death.message
         ),
-        Fate::Skipped => tracing::info!(consumer = C::NAME, event_type, event_id, correlation_id, order_id, place, "skipped by a person"),
+        Fate::Skipped => tracing::info!(
+            consumer = C::NAME,
+            event_type,
+            event_id,
+            correlation_id,
+            order_id,
+            place,
+            "skipped by a person"
+        ),
         Fate::Done if item.kept.is_some() => {
-            tracing::info!(consumer = C::NAME, event_type, event_id, correlation_id, order_id, place, "handled after it was parked");
+            tracing::info!(
+                consumer = C::NAME,
+                event_type,
+                event_id,
+                correlation_id,
+                order_id,
+                place,
+                "handled after it was parked"
+            );
         }
         Fate::Behind if item.kept.is_none() => {
-            tracing::debug!(consumer = C::NAME, event_type, event_id, correlation_id, order_id, place, "parked behind its key's head");
+            tracing::debug!(
+                consumer = C::NAME,
+                event_type,
+                event_id,
+                correlation_id,
+                order_id,
+                place,
+                "parked behind its key's head"
+            );
         }
         Fate::Done | Fate::Behind | Fate::Refused => {}
     }

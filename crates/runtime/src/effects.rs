@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::codec::{Codec, CodecError};
 use crate::consumer::{Cause, Thread, Timer};
-use crate::dead_letter::{self, Death};
+use crate::dead_letter::{self, Death, Laid};
 use crate::headers::Headers;
 use crate::telemetry::Spans;
 
@@ -158,12 +158,24 @@ impl<'c, C> Effects<'c, C> {
     /// Lays the case before a person: a dead letter of the cause, with an error class and what is wrong. The decision itself stands.
     /// Returns the letter's id, by which [`Effects::resolve`] later says what became of it.
     pub fn dead_letter(&mut self, order_id: OrderId, class: &str, message: impl Into<String>) -> Uuid {
+        self.dead_letter_after(order_id, class, message, 1, self.now)
+    }
+
+    /// The same after so many attempts since then.
+    pub fn dead_letter_after(
+        &mut self,
+        order_id: OrderId,
+        class: &str,
+        message: impl Into<String>,
+        attempts: i32,
+        since: Timestamp,
+    ) -> Uuid {
         let (class, message) = (class.to_owned(), message.into());
         // With the time: the same cause may bring the same case again, after a person had it tried again.
         let discriminator = format!("{class}/{}", self.now.as_millis());
         let letter_id = derive_id(&self.cause_text, self.producer, dead_letter::TOPIC, &discriminator);
-        let order_id = Some(order_id);
-        self.deaths.push(Death { stage: "decide", class, message, order_id, letter_id: Some(letter_id) });
+        let (order_id, laid) = (Some(order_id), Some(Laid { letter_id, attempts, since }));
+        self.deaths.push(Death { stage: "decide", class, message, order_id, laid });
         letter_id
     }
 

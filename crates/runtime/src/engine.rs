@@ -77,8 +77,6 @@ pub enum Abandoned {
 /// The course of one batch over its repetitions.
 #[derive(Default)]
 struct Course {
-    /// The rest of it, where it was split.
-    pending: usize,
     /// Whether it waits for no lock for long, so that those beside it are not held up.
     haste: bool,
     repeats: u32,
@@ -209,12 +207,7 @@ impl<C: Consumer> Engine<C> {
         let from_queue = items.iter().any(|item| item.kept.is_some());
         let from_topic = !from_queue && items.iter().any(|item| item.message.is_some());
         let (mut tx, held) = if from_topic {
-            let mut lanes: Vec<Vec<u8>> = Vec::new();
-            let in_order = || {
-                lanes.extend(items.iter().filter_map(Item::lane));
-                lanes
-            };
-            self.queue.begin(&self.pool, in_order).await?
+            self.queue.begin(&self.pool, || items.iter().filter_map(Item::lane).collect()).await?
         } else {
             (self.pool.begin().await?, HashSet::new())
         };

@@ -63,7 +63,7 @@ impl Failure {
     }
 
     /// Whether it is a wait that took too long: for a lock (55P03), or for a statement (57014). It may be the whole database's fault, or one row's.
-    pub(crate) fn is_wait(&self) -> bool {
+    pub fn is_wait(&self) -> bool {
         matches!(self.class().as_str(), "sqlstate_55P03" | "sqlstate_57014")
     }
 

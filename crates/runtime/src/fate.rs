@@ -51,7 +51,7 @@ impl Fate {
             (Err(Trouble::Skipped), _) => Self::Skipped,
             (Ok(_), Some(Err(Conflict(message)))) => {
                 let (class, message) = ("conflict".to_owned(), message.clone());
-                dead(Death { stage: "decide", class, message, order_id: item.timer_of(), letter_id: None })
+                dead(Death { stage: "decide", class, message, order_id: item.timer_of(), laid: None })
             }
             (Ok(_), Some(Ok(_)) | None) => Self::Done,
         }
@@ -97,8 +97,17 @@ impl<C: Consumer> Attempt<C> {
         });
         let decided = self.deaths.iter().map(|(index, death)| {
             // The decision stands: there is no timer to be armed again.
-            (*index, Burial { timer: None, ..burial(&items[*index], death.clone(), 1, false) })
+            let burial = burial(&items[*index], death.clone(), 1, false);
+            let tried = death.laid.map_or(burial.tried, |laid| Tried {
+                attempts: laid.attempts,
+                first_failed_at: laid.since,
+                ..burial.tried
+            });
+            (*index, Burial { timer: None, tried, ..burial })
         });
         died.chain(decided).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

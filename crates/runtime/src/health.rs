@@ -108,7 +108,12 @@ impl Health {
         let mut troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
         let since = troubles.get(&circuit).map_or(now, |trouble| trouble.since);
         if troubles.insert(circuit, Trouble { why: why.clone(), since }).is_none() {
-            tracing::warn!(consumer = self.name, circuit = circuit.as_str(), why, "circuit open: nothing is taken until it is closed");
+            tracing::warn!(
+                consumer = self.name,
+                circuit = circuit.as_str(),
+                why,
+                "circuit open: nothing is taken until it is closed"
+            );
             self.gauge(circuit, 1.0);
         }
         self.troubled.store(true, Ordering::Release);

@@ -23,13 +23,13 @@ use crate::engine::Engine;
 use crate::health::Health;
 use crate::http::{self, OpenApiRouter};
 use crate::listen::{self, Listener, Stopped};
+use crate::parking::Pace;
+use crate::parking::queue::Queue;
 use crate::rebalance::{Context, Partition, Progress};
 use crate::registry::Registry;
 use crate::settings::{ConsumerSettings, Settings};
 use crate::timers::Timers;
 use crate::topology::Topology;
-use crate::parking::Pace;
-use crate::parking::queue::Queue;
 use crate::{migrations, retry, sql, sweep, telemetry};
 
 /// Where each consumer listens unless it is told otherwise.

@@ -24,6 +24,8 @@ const LANES: i64 = 100;
 const BATCH: i64 = 400;
 /// The longest rest: what another instance parked, or a person had tried again, is seen after it.
 const REST: Duration = Duration::from_secs(1);
+/// Between two batches.
+const BREATH: Duration = Duration::from_millis(5);
 /// How often the queue is looked over as a whole.
 const LOOK_OVER: Duration = Duration::from_secs(10);
 
@@ -42,7 +44,7 @@ pub(crate) async fn retry<C: Consumer>(engine: Arc<Engine<C>>, registry: Registr
                 backoff = Backoff::default();
                 metrics::counter!("quadrille_retries_total", "consumer" => C::NAME).increment(rows.len() as u64);
                 match engine.process(items(&engine, &registry, rows).await).await {
-                    Ok(()) => {}
+                    Ok(()) => or_stop(&engine, tokio::time::sleep(BREATH)).await, // another instance may be at them
                     Err(Abandoned::Stopping) => return Ok(()),
                     Err(stop @ Abandoned::Stop { .. }) => return Err(stop),
                 }
@@ -123,7 +125,7 @@ async fn items<C: Consumer>(engine: &Arc<Engine<C>>, registry: &Registry, rows: 
 /// A record that can't be understood: a dead letter.
 pub(crate) fn unreadable(Unreadable(message): Unreadable) -> Trouble {
     let class = "unreadable".to_owned();
-    Trouble::Dead(Death { stage: "decode", class, message, order_id: None, letter_id: None })
+    Trouble::Dead(Death { stage: "decode", class, message, order_id: None, laid: None })
 }
 
 /// A topic by its name.
@@ -144,6 +146,13 @@ async fn rest<C: Consumer>(engine: &Engine<C>, next: Option<Timestamp>) {
         () = due => {}
         () = engine.parked.notified() => {}
         () = tokio::time::sleep(REST) => {}
+        () = engine.shutdown.cancelled() => {}
+    }
+}
+
+async fn or_stop<C: Consumer>(engine: &Engine<C>, wait: impl Future<Output = ()>) {
+    tokio::select! {
+        () = wait => {}
         () = engine.shutdown.cancelled() => {}
     }
 }
@@ -176,7 +185,6 @@ mod tests {
             key: None,
             headers: Vec::new(),
             payload: None,
-            parked_at: At(NOW),
             next_at: next_at.map(at),
             attempts: 0,
             first_failed_at: None,

@@ -2,26 +2,23 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use events::{EventId, OrderId, OrderParked, OrderUnparked, Resolution, Timestamp, Unparked};
+use events::{OrderUnparked, Timestamp, Unparked};
 use sqlx::{AssertSqlSafe, PgConnection};
 use uuid::Uuid;
 
 use crate::batch::{Attempt, Item};
-use crate::consumer::{Cause, Consumer};
+use crate::consumer::Consumer;
 use crate::dead_letter::{self, Burial, Death};
-use crate::effects::{Effects, Resolved};
+use crate::effects::Resolved;
 use crate::engine::Engine;
 use crate::failure::Failure;
 use crate::fate::Fate;
 use crate::message::Message;
 use crate::outbox;
+use crate::parking::change::{Arrival, Failed};
 use crate::parking::is_told;
-use crate::parking::queue::{Arrival, Failed};
 use crate::sql::At;
 use crate::timers::TimerChange;
-
-/// Characters of an error that are said of a parked order.
-const LONGEST_SAID: usize = 300;
 
 impl<C: Consumer> Engine<C> {
     /// Writes the rest of a batch; the outbox last, when every lock of the transaction is held.
@@ -84,20 +81,7 @@ impl<C: Consumer> Engine<C> {
         attempt.said.extend(letters);
         self.write_arrivals(tx, items, attempt, &held, now).await?;
         self.write_kept(tx, items, attempt, &held, now).await?;
-        for (item, fate) in items.iter().zip(&attempt.fates).filter(|(item, _)| item.letter_before().is_some()) {
-            let Some(letter_id) = item.letter_before() else { continue };
-            let by = item.kept.as_ref().and_then(|kept| kept.decided_by.clone()).unwrap_or_default();
-            let resolution = match fate {
-                Fate::Done => Resolution::Recovered,
-                Fate::Skipped => Resolution::Skipped,
-                Fate::Dead { .. } => Resolution::DiedAgain,
-                Fate::Behind | Fate::Again { .. } | Fate::Refused => continue,
-            };
-            let order_id = item.timer_of().or_else(|| order_of_kept(item));
-            self.say(attempt, item.message.as_ref(), now, |effects| {
-                effects.resolve(letter_id, order_id, resolution, &by);
-            });
-        }
+        self.settle_letters(items, attempt, now);
         Ok(())
     }
 
@@ -172,7 +156,9 @@ impl<C: Consumer> Engine<C> {
         }
         self.queue.fail(tx, &failed, now).await?;
         drop(failed);
-        for (index, death, attempts, next_at) in told.into_iter().filter(|(_, _, attempts, _)| is_told(attempts.unsigned_abs())) {
+        for (index, death, attempts, next_at) in
+            told.into_iter().filter(|(_, _, attempts, _)| is_told(attempts.unsigned_abs()))
+        {
             if let Some(message) = &items[index].message {
                 self.say_parked(attempt, message, &death, attempts, next_at, now);
             }
@@ -193,50 +179,6 @@ impl<C: Consumer> Engine<C> {
         Ok(())
     }
 
-    fn say_parked(
-        &self,
-        attempt: &mut Attempt<C>,
-        message: &Message,
-        death: &Death,
-        attempts: i32,
-        next_at: Timestamp,
-        now: Timestamp,
-    ) {
-        let Some(order_id) = dead_letter::order_of(message) else { return };
-        let error = format!("{}: {}", death.class, death.message).chars().take(LONGEST_SAID).collect();
-        let parked = OrderParked {
-            order_id,
-            consumer: C::NAME.to_owned(),
-            event_id: EventId(message.cause().map(|cause| cause.id).unwrap_or_default()),
-            event_type: message.event_type().unwrap_or_default().to_owned(),
-            topic: message.topic.to_owned(),
-            partition: message.partition,
-            offset: message.offset,
-            attempts: i64::from(attempts),
-            next_at,
-            error,
-        };
-        self.say(attempt, Some(message), now, |effects| effects.say(&parked, &now.as_millis().to_string()));
-    }
-
-    /// Says something of the runtime's own because of a record.
-    fn say(
-        &self,
-        attempt: &mut Attempt<C>,
-        message: Option<&Message>,
-        now: Timestamp,
-        what: impl FnOnce(&mut Effects<'_, C::Call>),
-    ) {
-        let cause = message.and_then(|message| message.cause().ok());
-        let cause = cause.unwrap_or_else(|| {
-            let place = message.map_or_else(|| "no record".to_owned(), Message::place);
-            Cause::door(C::NAME, &place)
-        });
-        let mut effects = Effects::new(&self.codec, C::NAME, &cause, now);
-        what(&mut effects);
-        attempt.finished(effects);
-    }
-
     /// Notes on this consumer's letters what became of them.
     async fn resolve(&self, tx: &mut PgConnection, resolved: &[Resolved], now: Timestamp) -> Result<(), Failure> {
         let statement = format!(
@@ -254,13 +196,4 @@ impl<C: Consumer> Engine<C> {
             .await?;
         Ok(())
     }
-}
-
-/// The order of a row of the queue: of its record, or of the letter without one that a person left out.
-fn order_of_kept<C: Consumer>(item: &Item<C>) -> Option<OrderId> {
-    if let Some(message) = &item.message {
-        return dead_letter::order_of(message);
-    }
-    let key = item.kept.as_ref()?.key.as_deref()?;
-    std::str::from_utf8(key).ok()?.parse().ok()
 }

@@ -87,13 +87,19 @@ async fn what_is_parked_or_dead_already_is_neither_twice_when_it_is_read_again()
     let before = (pipeline.count(PARKED).await, pipeline.count("select count(*) from inventory.dead_letter").await);
     assert_eq!(before, (2, 1));
     // Inventory reads everything again.
-    let host = pipeline.hosts().into_iter().find(|host| host.address("inventory").is_some() && host.address("orders").is_none());
+    let host = pipeline
+        .hosts()
+        .into_iter()
+        .find(|host| host.address("inventory").is_some() && host.address("orders").is_none());
     pipeline.stop(&host.unwrap()).await;
     let topics: Vec<String> = ["orders", "payments", "fulfillment"].iter().map(|name| pipeline.topic(name)).collect();
     quadrille_tests::commit_beginning(&pipeline.topic("inventory"), &topics);
     curse.host(&pipeline).await;
     pipeline.settle().await;
-    assert_eq!((pipeline.count(PARKED).await, pipeline.count("select count(*) from inventory.dead_letter").await), before);
+    assert_eq!(
+        (pipeline.count(PARKED).await, pipeline.count("select count(*) from inventory.dead_letter").await),
+        before
+    );
     assert_eq!(pipeline.dead_letters().await.len(), 1);
     curse.mend();
     let letter = open_letters(&pipeline, "inventory").await.remove(0);

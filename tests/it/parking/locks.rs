@@ -8,7 +8,11 @@ use super::*;
 async fn hold(pipeline: &Pipeline, order: &str) -> Transaction<'static, Postgres> {
     let mut tx = pipeline.database.pool.begin().await.unwrap();
     let order_id: Uuid = order.parse().unwrap();
-    sqlx::query("select from inventory.reservation where order_id = $1 for update").bind(order_id).execute(&mut *tx).await.unwrap();
+    sqlx::query("select from inventory.reservation where order_id = $1 for update")
+        .bind(order_id)
+        .execute(&mut *tx)
+        .await
+        .unwrap();
     tx
 }
 
@@ -33,7 +37,10 @@ async fn an_order_whose_row_somebody_holds_waits_alone_and_goes_on_when_it_is_fr
     pipeline.settle().await;
     assert_eq!(pipeline.status(&sick).await, "FAILED");
     let parked: Vec<OrderParked> = said(&pipeline).await;
-    assert_eq!((parked[0].order_id.to_string(), parked[0].consumer.as_str(), parked[0].attempts), (sick, "inventory", 1));
+    assert_eq!(
+        (parked[0].order_id.to_string(), parked[0].consumer.as_str(), parked[0].attempts),
+        (sick, "inventory", 1)
+    );
     let unparked: Vec<OrderUnparked> = said(&pipeline).await;
     assert_eq!(unparked.iter().map(|event| &event.outcome).collect::<Vec<_>>(), [&Unparked::Recovered]);
     pipeline.finish().await;
@@ -48,7 +55,9 @@ async fn a_timer_that_fails_for_its_order_is_armed_again_and_dead_after_its_last
     pipeline.settle().await;
     let held = hold(&pipeline, &sick).await;
     pipeline.advance(Duration::from_secs(15 * 60 + 1));
-    pipeline.until(|| count(&pipeline, "select count(*) from inventory.timer where attempts = 1", 1), "its first failure").await;
+    pipeline
+        .until(|| count(&pipeline, "select count(*) from inventory.timer where attempts = 1", 1), "its first failure")
+        .await;
     pipeline.until(|| count(&pipeline, ENDED, 1), "the other's end").await;
     assert_eq!(pipeline.status(&other).await, "FAILED");
     pipeline.advance(Duration::from_secs(5));
@@ -77,20 +86,23 @@ async fn case_30_timers_that_fire_after_their_order_moved_on_do_nothing() {
     pipeline.settle().await;
     assert_eq!(pipeline.status(&done).await, "COMPLETED");
     let before = pipeline.story(&done).await;
+    let shipment = Uuid::from_u128(7).to_string();
     let timers = [
-        ("inventory", "reservation"),
-        ("payments", "attempt"),
-        ("payments", "authorization"),
-        ("fraud", "review"),
-        ("fulfillment", "pick"),
+        ("inventory", "reservation", ""),
+        ("payments", "attempt", ""),
+        ("payments", "authorization", ""),
+        ("fraud", "review", ""),
+        ("fulfillment", "pick", shipment.as_str()),
+        ("fulfillment", "hand_over", ""),
     ];
-    for (schema, kind) in timers {
-        let statement = format!("insert into {schema}.timer (order_id, kind, discriminator, due_at) values ($1, $2, '', now())");
+    for (schema, kind, which) in timers {
+        let statement =
+            format!("insert into {schema}.timer (order_id, kind, discriminator, due_at) values ($1, $2, $3, now())");
         let order_id: Uuid = done.parse().unwrap();
-        let pool = &pipeline.database.pool;
-        sqlx::query(sqlx::AssertSqlSafe(statement)).bind(order_id).bind(kind).execute(pool).await.unwrap();
+        let insert = sqlx::query(sqlx::AssertSqlSafe(statement)).bind(order_id).bind(kind).bind(which);
+        insert.execute(&pipeline.database.pool).await.unwrap();
     }
-    for (schema, _) in timers {
+    for (schema, ..) in timers {
         let left = format!("select count(*) from {schema}.timer");
         pipeline.until(|| count(&pipeline, &left, 0), "that they have fired").await;
     }

@@ -50,7 +50,9 @@ impl Step<'_, '_> {
             let (letter_id, by) = (*letter_id, retried_by.clone().unwrap_or_default());
             self.effects.resolve(letter_id, Some(order_id), Resolution::DiedAgain, &by);
         }
-        let letter_id = self.effects.dead_letter(order_id, class, what);
+        let tried = attempt.map_or((1, self.now), |attempt| (attempt.tries.max(attempt.number), attempt.since));
+        let (attempts, since) = (i32::try_from(tried.0).unwrap_or(i32::MAX), tried.1);
+        let letter_id = self.effects.dead_letter_after(order_id, class, what, attempts, since);
         self.keep_letter(Some(letter_id));
     }
 

@@ -20,7 +20,9 @@ pub struct Retried {
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
     /// The consumer has no such letter.
-    #[error("schema {schema} has no dead letter {letter_id}: expected one of its own, by the id in `quadrille-dead-letter-id`")]
+    #[error(
+        "schema {schema} has no dead letter {letter_id}: expected one of its own, by the id in `quadrille-dead-letter-id`"
+    )]
     Unknown {
         /// Where it was looked for.
         schema: String,
@@ -28,7 +30,9 @@ pub enum Refusal {
         letter_id: Uuid,
     },
     /// It was decided on before.
-    #[error("dead letter {letter_id} is {resolution} already: expected an open one; a letter that died again has another id")]
+    #[error(
+        "dead letter {letter_id} is {resolution} already: expected an open one; a letter that died again has another id"
+    )]
     Decided {
         /// Which.
         letter_id: Uuid,
@@ -36,7 +40,9 @@ pub enum Refusal {
         resolution: String,
     },
     /// It has neither a record nor a timer that could be tried again.
-    #[error("dead letter {letter_id} keeps no record: its message says by which door it is tried again, or publish its bytes from dead-letter-events")]
+    #[error(
+        "dead letter {letter_id} keeps no record: its message says by which door it is tried again, or publish its bytes from dead-letter-events"
+    )]
     NoRecord {
         /// Which.
         letter_id: Uuid,
@@ -135,8 +141,7 @@ async fn open(db: &mut PgConnection, schema: &str, letter_id: Uuid) -> Result<Le
         "select topic, headers is not null as held, timer_kind is not null as timer, loops, resolution
            from {schema}.dead_letter where letter_id = $1 for update"
     );
-    let letter: Option<Letter> =
-        sqlx::query_as(AssertSqlSafe(statement)).bind(letter_id).fetch_optional(db).await?;
+    let letter: Option<Letter> = sqlx::query_as(AssertSqlSafe(statement)).bind(letter_id).fetch_optional(db).await?;
     let letter = letter.ok_or_else(|| Refusal::Unknown { schema: schema.to_owned(), letter_id })?;
     match letter.resolution {
         Some(resolution) => Err(Refusal::Decided { letter_id, resolution }),
@@ -188,12 +193,6 @@ async fn decide(
     let statement = format!(
         "update {schema}.dead_letter set resolution = $2, resolved_by = $3, resolved_at = $4 where letter_id = $1"
     );
-    sqlx::query(AssertSqlSafe(statement))
-        .bind(letter_id)
-        .bind(resolution)
-        .bind(by)
-        .bind(At(now))
-        .execute(db)
-        .await?;
+    sqlx::query(AssertSqlSafe(statement)).bind(letter_id).bind(resolution).bind(by).bind(At(now)).execute(db).await?;
     Ok(())
 }

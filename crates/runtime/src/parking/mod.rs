@@ -4,6 +4,7 @@
 //! follow. After its last attempt the head is a dead letter that still holds its lane, until a person decides. This module is what a person's
 //! tools use: it marks rows, and the consumer carries out what is marked and says what became of it, in one transaction.
 
+pub(crate) mod change;
 mod hand;
 mod pace;
 pub(crate) mod queue;
@@ -148,10 +149,8 @@ impl LetterRow {
             payload,
             timestamp_ms,
         });
-        let timer = self.timer_kind.map(|kind| HeldTimer {
-            kind,
-            discriminator: self.timer_discriminator.unwrap_or_default(),
-        });
+        let timer =
+            self.timer_kind.map(|kind| HeldTimer { kind, discriminator: self.timer_discriminator.unwrap_or_default() });
         HeldLetter {
             letter_id: self.letter_id,
             order_id: self.order_id.map(OrderId),

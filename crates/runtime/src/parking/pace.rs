@@ -34,9 +34,10 @@ impl Pace {
 
     fn wait(&self, attempts: u32, seed: &[u8]) -> Duration {
         let doubled = self.first.saturating_mul(1 << attempts.saturating_sub(1).min(20)).min(self.ceiling);
-        let hash = seed.iter().chain(&attempts.to_be_bytes()).fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-        });
+        let hash = seed
+            .iter()
+            .chain(&attempts.to_be_bytes())
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
         let share = ((hash ^ (hash >> 32)) % 2_001) as f64 / 1_000.0 - 1.0; // -1 to 1
         doubled.mul_f64(1.0 + self.spread * share)
     }

@@ -28,7 +28,11 @@ struct Doors {
 }
 
 pub(crate) fn doors(door: Door<Payments>, sandbox: Sandbox) -> OpenApiRouter {
-    OpenApiRouter::new().routes(routes!(three_d_secure)).routes(routes!(webhook)).routes(routes!(outage)).with_state(Doors { door, sandbox })
+    OpenApiRouter::new()
+        .routes(routes!(three_d_secure))
+        .routes(routes!(webhook))
+        .routes(routes!(outage))
+        .with_state(Doors { door, sandbox })
 }
 
 /// The customer's answer to their bank.
