@@ -239,7 +239,14 @@ async fn insert(pool: &PgPool, from: u64, rows: u64, due: i64) -> anyhow::Result
            from outbox.rotation, generate_series($1::bigint, $2::bigint) as n order by n",
     );
     let (from, last) = (from as i64, (from + rows) as i64 - 1);
-    insert.bind(from).bind(last).bind(headers.encode()).bind(due).bind(vec![7_u8; VALUE - 8]).execute(pool).await?;
+    insert
+        .bind(from)
+        .bind(last)
+        .bind(headers.encode().to_vec())
+        .bind(due)
+        .bind(vec![7_u8; VALUE - 8])
+        .execute(pool)
+        .await?;
     Ok(())
 }
 

@@ -242,7 +242,10 @@ impl Pipeline {
                 .expect("the outbox");
         let of = |headers: Vec<u8>| {
             let headers = runtime::Headers::decode(&headers).expect("headers of ours");
-            headers.0.into_iter().filter_map(|(name, value)| Some((name, String::from_utf8(value?).ok()?))).collect()
+            let text = |(name, value): (&str, Option<std::borrow::Cow<'_, [u8]>>)| {
+                Some((name.to_owned(), String::from_utf8(value?.into_owned()).ok()?))
+            };
+            headers.published(None).filter_map(text).collect()
         };
         rows.into_iter().map(of).collect()
     }

@@ -6,7 +6,7 @@ use events::{
     Event, FraudCleared, FraudRejected, FraudReviewRequested, OpenError, OrderId, PaymentAuthorized, PaymentVoided,
     Person, Timestamp,
 };
-use runtime::{Codec, Conflict, Consumer, Effects, Failure, Message, Timer, Unreadable, Work};
+use runtime::{Codec, Conflict, Consumer, Effects, Failure, Message, Timer, Unreadable, Work, Writes};
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use utoipa::ToSchema;
@@ -150,8 +150,14 @@ impl Consumer for Fraud {
         })
     }
 
-    async fn save(&self, db: &mut PgConnection, world: World, now: Timestamp) -> Result<(), Failure> {
-        store::save(db, world).await?;
+    async fn save(
+        &self,
+        db: &mut PgConnection,
+        world: World,
+        now: Timestamp,
+        writes: &mut Writes,
+    ) -> Result<(), Failure> {
+        store::save(writes, world);
         self.prune(db, now).await
     }
 

@@ -49,8 +49,10 @@ pub fn migrations() -> sqlx::migrate::Migrator {
 ///
 /// # Errors
 /// When its settings do not fit, or something that it needs is missing; the message says what to do.
-pub async fn start(host: &runtime::Host) -> anyhow::Result<()> {
-    let fraud = Arc::new(Fraud::new(host.settings().section("fraud")?)?);
-    let pool = host.pool::<Fraud>()?;
-    host.start(fraud, |door| http::doors(door, pool)).await
+pub fn start(host: &runtime::Host) -> runtime::Starting<'_> {
+    Box::pin(async move {
+        let fraud = Arc::new(Fraud::new(host.settings().section("fraud")?)?);
+        let pool = host.pool::<Fraud>()?;
+        host.start(fraud, |door| http::doors(door, pool)).await
+    })
 }

@@ -5,10 +5,9 @@
 use std::collections::BTreeSet;
 
 use events::{Currency, OrderId, RuleHit, Timestamp};
-use runtime::sql::At;
-use runtime::{Failure, Thread};
+use runtime::sql::{At, JsonText};
+use runtime::{Failure, Thread, Writes};
 use serde::{Deserialize, Serialize};
-use sqlx::types::Json;
 use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
 
@@ -42,7 +41,7 @@ struct Row {
     deadline: Option<At>,
     decided_by: Option<String>,
     decided_at: Option<At>,
-    data: serde_json::Value,
+    data: String,
 }
 
 impl Row {
@@ -52,7 +51,7 @@ impl Row {
             source,
         };
         let Data { rules, thread, note, carried } =
-            serde_json::from_value(self.data).map_err(|error| unreadable("data", error))?;
+            serde_json::from_str(&self.data).map_err(|error| unreadable("data", error))?;
         let unknown = || serde::de::Error::custom(format!("unknown state {:?}", self.state));
         let currency: Option<Currency> = match &self.currency {
             Some(code) => {
@@ -110,29 +109,20 @@ async fn lock(db: &mut PgConnection, order_ids: Vec<Uuid>) -> Result<Vec<Row>, F
     Ok(rows.bind(order_ids).fetch_all(db).await?)
 }
 
-/// Writes what a batch changed.
-pub(crate) async fn save(db: &mut PgConnection, world: World) -> Result<(), Failure> {
+/// Adds what a batch changed to its writes.
+pub(crate) fn save(writes: &mut Writes, world: World) {
     let World { orders, tallies } = world;
     let mut changed: Vec<(OrderId, Slot)> = orders.into_iter().filter(|(_, slot)| slot.changed).collect();
     changed.sort_unstable_by_key(|(order_id, _)| *order_id);
     if !changed.is_empty() {
-        save_assessments(db, changed).await?;
+        let mut columns = Columns::default();
+        changed.into_iter().for_each(|(order_id, slot)| columns.push(order_id, slot));
+        columns.upsert(writes);
     }
     let counts = tallies.into_counts();
     if !counts.is_empty() {
-        velocity::save_counts(db, &counts).await?;
+        velocity::save_counts(writes, &counts);
     }
-    Ok(())
-}
-
-async fn save_assessments(db: &mut PgConnection, changed: Vec<(OrderId, Slot)>) -> Result<(), Failure> {
-    let decided = changed.len() as u64;
-    let mut columns = Columns::default();
-    for (order_id, slot) in changed {
-        columns.push(order_id, slot);
-    }
-    let saved = columns.upsert(db).await?;
-    if saved == decided { Ok(()) } else { Err(Failure::LostRace { table: "fraud.assessment", saved, decided }) }
 }
 
 #[derive(Default)]
@@ -147,7 +137,7 @@ struct Columns {
     deadline: Vec<Option<At>>,
     decided_by: Vec<Option<String>>,
     decided_at: Vec<Option<At>>,
-    data: Vec<Json<Data>>,
+    data: Vec<JsonText<Data>>,
 }
 
 impl Columns {
@@ -162,15 +152,15 @@ impl Columns {
         self.deadline.push(row.deadline.map(At));
         self.decided_by.push(row.decided_by);
         self.decided_at.push(row.decided_at.map(At));
-        self.data.push(Json(Data { rules: row.rules, thread: row.thread, note: row.note, carried: row.carried }));
+        self.data.push(JsonText(Data { rules: row.rules, thread: row.thread, note: row.note, carried: row.carried }));
     }
 
-    async fn upsert(self, db: &mut PgConnection) -> Result<u64, Failure> {
-        let done = sqlx::query(
+    fn upsert(self, writes: &mut Writes) {
+        writes.add("fraud.assessment", Some(self.order_id.len()),
             "insert into fraud.assessment as kept
                (order_id, state, version, score, amount, currency, opened_at, deadline, decided_by, decided_at, data)
              select * from unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[], $7::timestamptz[],
-               $8::timestamptz[], $9::text[], $10::timestamptz[], $11::jsonb[])
+               $8::timestamptz[], $9::text[], $10::timestamptz[], $11::text[])
              on conflict (order_id) do update set
                state = excluded.state, version = excluded.version, decided_by = excluded.decided_by,
                decided_at = excluded.decided_at, data = excluded.data
@@ -186,10 +176,7 @@ impl Columns {
         .bind(self.deadline)
         .bind(self.decided_by)
         .bind(self.decided_at)
-        .bind(self.data)
-        .execute(db)
-        .await?;
-        Ok(done.rows_affected())
+        .bind(self.data);
     }
 }
 

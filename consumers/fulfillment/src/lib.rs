@@ -26,7 +26,7 @@ use events::{
     OrderCancellationRequested, PaymentCaptureFailed, PaymentCaptured, ShipmentDelivered, ShipmentDispatched,
     StockReallocated, Timestamp,
 };
-use runtime::{Codec, Conflict, Consumer, Effects, Failure, Host, Message, Timer, Unreadable, Work};
+use runtime::{Codec, Conflict, Consumer, Effects, Failure, Host, Message, Timer, Unreadable, Work, Writes};
 use sqlx::PgConnection;
 
 pub use built_in::{Ask, Call, Units, What};
@@ -117,8 +117,15 @@ impl Consumer for Fulfillment {
         handlers::meet(&mut rules, world.orders.entry(order_id).or_default(), &work.input)
     }
 
-    async fn save(&self, db: &mut PgConnection, world: World, now: Timestamp) -> Result<(), Failure> {
-        store::save(db, world, now, self.settings.warehouse == Warehouse::External).await
+    async fn save(
+        &self,
+        _: &mut PgConnection,
+        world: World,
+        now: Timestamp,
+        writes: &mut Writes,
+    ) -> Result<(), Failure> {
+        store::save(writes, world, now, self.settings.warehouse == Warehouse::External);
+        Ok(())
     }
 
     async fn call(&self, call: Call) -> Option<Work<Input>> {
@@ -143,8 +150,10 @@ pub fn migrations() -> sqlx::migrate::Migrator {
 ///
 /// # Errors
 /// When a setting can't be read, or something that it needs is missing; the message says what to do.
-pub async fn start(host: &Host) -> anyhow::Result<()> {
-    let settings: Settings = host.settings().section(NAME)?;
-    let (pool, clock) = (host.pool::<Fulfillment>()?, host.clock().clone());
-    host.start(Arc::new(Fulfillment::new(settings)), |door| http::doors(door, pool, clock)).await
+pub fn start(host: &Host) -> runtime::Starting<'_> {
+    Box::pin(async move {
+        let settings: Settings = host.settings().section(NAME)?;
+        let (pool, clock) = (host.pool::<Fulfillment>()?, host.clock().clone());
+        host.start(Arc::new(Fulfillment::new(settings)), |door| http::doors(door, pool, clock)).await
+    })
 }

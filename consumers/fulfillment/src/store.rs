@@ -5,9 +5,8 @@ pub mod work;
 use std::collections::HashMap;
 
 use events::{OrderId, Timestamp};
-use runtime::Failure;
-use runtime::sql::At;
-use sqlx::types::Json;
+use runtime::sql::{At, JsonText};
+use runtime::{Failure, Writes};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
@@ -39,7 +38,7 @@ impl World {
     }
 }
 
-type Row = (Uuid, String, i64, Json<Consignment>);
+type Row = (Uuid, String, i64, JsonText<Consignment>);
 
 /// Locks and reads the orders, by id.
 ///
@@ -56,7 +55,7 @@ pub async fn load(db: &mut PgConnection, mut ids: Vec<Uuid>) -> Result<World, Fa
     .fetch_all(db)
     .await?;
     let mut world = World { orders: ids.into_iter().map(|id| (OrderId(id), Slot::default())).collect() };
-    for (order_id, state, version, Json(row)) in rows {
+    for (order_id, state, version, JsonText(row)) in rows {
         let row = Consignment { state: state_of(order_id, &state)?, ..row };
         world.orders.insert(OrderId(order_id), Slot { loaded: Some(version), row: Some(row), changed: false });
     }
@@ -71,33 +70,23 @@ fn state_of(order_id: Uuid, name: &str) -> Result<State, sqlx::Error> {
     })
 }
 
-/// Writes what the batch changed; the work lists too where a real warehouse works.
-///
-/// # Errors
-/// What the database says; [`Failure::LostRace`] if another instance wrote one of the orders first.
-pub async fn save(db: &mut PgConnection, world: World, now: Timestamp, work_lists: bool) -> Result<(), Failure> {
+/// Adds what the batch changed to its writes; the work lists too where a real warehouse works.
+pub fn save(writes: &mut Writes, world: World, now: Timestamp, work_lists: bool) {
     let changed = world.orders.into_iter().filter(|(_, slot)| slot.changed);
     let mut rows: Vec<(OrderId, i64, Consignment)> = changed
         .filter_map(|(order_id, slot)| slot.row.map(|row| (order_id, slot.loaded.unwrap_or(0) + 1, row)))
         .collect();
     if rows.is_empty() {
-        return Ok(());
+        return;
     }
     rows.sort_unstable_by_key(|(order_id, ..)| *order_id);
-    let tasks = if work_lists { Tasks::of(&rows, now) } else { Tasks::default() };
-    save_consignments(db, rows, now).await?;
     if work_lists {
-        tasks.save(db).await?;
+        Tasks::of(&rows, now).save(writes);
     }
-    Ok(())
+    save_consignments(writes, &rows, now);
 }
 
-async fn save_consignments(
-    db: &mut PgConnection,
-    rows: Vec<(OrderId, i64, Consignment)>,
-    now: Timestamp,
-) -> Result<(), Failure> {
-    let decided = rows.len() as u64;
+fn save_consignments(writes: &mut Writes, rows: &[(OrderId, i64, Consignment)], now: Timestamp) {
     let ids: Vec<Uuid> = rows.iter().map(|(order_id, ..)| order_id.0).collect();
     let states: Vec<&str> = rows.iter().map(|(.., row)| row.state.as_str()).collect();
     let versions: Vec<i64> = rows.iter().map(|(_, version, _)| *version).collect();
@@ -106,32 +95,29 @@ async fn save_consignments(
         rows.iter().map(|(.., row)| row.personal.as_ref().map(|it| it.key_id.as_str())).collect();
     let sealed: Vec<Option<&[u8]>> =
         rows.iter().map(|(.., row)| row.personal.as_ref().map(|it| it.data.as_slice())).collect();
-    let data: Vec<Json<&Consignment>> = rows.iter().map(|(.., row)| Json(row)).collect();
+    let data: Vec<JsonText<&Consignment>> = rows.iter().map(|(.., row)| JsonText(row)).collect();
     // Personal data comes with the first version and is not written again, so that an erasure lasts.
-    let done = sqlx::query(
-        "insert into fulfillment.consignment as known
+    writes
+        .add(
+            "fulfillment.consignment",
+            Some(rows.len()),
+            "insert into fulfillment.consignment as known
            (order_id, state, version, units_dispatched, data, personal_key, personal_data, created_at, updated_at)
          select decided.*, $8, $8
-         from unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[], $5::jsonb[], $6::text[], $7::bytea[]) as decided
+         from unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::bytea[]) as decided
          on conflict (order_id) do update
            set state = excluded.state, version = excluded.version, units_dispatched = excluded.units_dispatched,
                data = excluded.data, updated_at = excluded.updated_at
            where known.version = excluded.version - 1",
-    )
-    .bind(ids)
-    .bind(states)
-    .bind(versions)
-    .bind(units)
-    .bind(data)
-    .bind(keys)
-    .bind(sealed)
-    .bind(At(now))
-    .execute(db)
-    .await?;
-    if done.rows_affected() != decided {
-        return Err(Failure::LostRace { table: "fulfillment.consignment", saved: done.rows_affected(), decided });
-    }
-    Ok(())
+        )
+        .bind(ids)
+        .bind(states)
+        .bind(versions)
+        .bind(units)
+        .bind(data)
+        .bind(keys)
+        .bind(sealed)
+        .bind(At(now));
 }
 
 /// An order as it stands, without its personal data; none if it is not known.
@@ -139,10 +125,10 @@ async fn save_consignments(
 /// # Errors
 /// What the database says.
 pub async fn read(pool: &PgPool, order_id: OrderId) -> Result<Option<Consignment>, sqlx::Error> {
-    let row: Option<(String, Json<Consignment>)> =
+    let row: Option<(String, JsonText<Consignment>)> =
         sqlx::query_as("select state, data from fulfillment.consignment where order_id = $1")
             .bind(order_id.0)
             .fetch_optional(pool)
             .await?;
-    row.map(|(state, Json(row))| Ok(Consignment { state: state_of(order_id.0, &state)?, ..row })).transpose()
+    row.map(|(state, JsonText(row))| Ok(Consignment { state: state_of(order_id.0, &state)?, ..row })).transpose()
 }

@@ -28,7 +28,7 @@ use events::{
     Event, ReservationExpired, StockCommitted, StockLevelChanged, StockReallocated, StockRejected, StockReleased,
     StockReserved, Timestamp,
 };
-use runtime::{Codec, Conflict, Consumer, Effects, Failure, Host, Message, Span, Timer, Unreadable, Work};
+use runtime::{Codec, Conflict, Consumer, Effects, Failure, Host, Message, Span, Timer, Unreadable, Work, Writes};
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 
@@ -139,8 +139,15 @@ impl Consumer for Inventory {
         handlers::announce(world, effects);
     }
 
-    async fn save(&self, db: &mut PgConnection, world: World, now: Timestamp) -> Result<(), Failure> {
-        store::save(db, &world, now).await
+    async fn save(
+        &self,
+        _: &mut PgConnection,
+        world: World,
+        now: Timestamp,
+        writes: &mut Writes,
+    ) -> Result<(), Failure> {
+        store::save(writes, &world, now);
+        Ok(())
     }
 
     async fn call(&self, call: Infallible) -> Option<Work<Input>> {
@@ -157,16 +164,20 @@ pub fn migrations() -> sqlx::migrate::Migrator {
 ///
 /// # Errors
 /// When a setting can't be read, or something that it needs is missing; the message says what to run.
-pub async fn start(host: &Host) -> anyhow::Result<()> {
-    let settings: Settings = host.settings().section(Inventory::NAME)?;
-    start_as(host, Inventory::new(settings)).await
+pub fn start(host: &Host) -> runtime::Starting<'_> {
+    Box::pin(async move {
+        let settings: Settings = host.settings().section(Inventory::NAME)?;
+        start_as(host, Inventory::new(settings)).await
+    })
 }
 
 /// Starts an inventory of the shop's own making, such as one with its own strategy.
 ///
 /// # Errors
 /// As [`start`].
-pub async fn start_as(host: &Host, inventory: Inventory) -> anyhow::Result<()> {
-    let pool = host.pool::<Inventory>()?;
-    host.start(Arc::new(inventory), |door| http::routes(door, pool)).await
+pub fn start_as(host: &Host, inventory: Inventory) -> runtime::Starting<'_> {
+    Box::pin(async move {
+        let pool = host.pool::<Inventory>()?;
+        host.start(Arc::new(inventory), |door| http::routes(door, pool)).await
+    })
 }

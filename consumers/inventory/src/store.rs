@@ -3,9 +3,8 @@
 use std::collections::BTreeSet;
 
 use events::{OrderId, Sku, Timestamp, WarehouseId};
-use runtime::sql::At;
-use runtime::{Failure, Work};
-use sqlx::types::Json;
+use runtime::sql::{At, JsonText};
+use runtime::{Failure, Work, Writes};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
@@ -85,38 +84,37 @@ fn receipt(input: &Input) -> Option<&Receipt> {
     if let Input::Receive(receipt) = input { Some(receipt) } else { None }
 }
 
-/// Writes what the batch changed.
-pub(crate) async fn save(db: &mut PgConnection, world: &World, now: Timestamp) -> Result<(), Failure> {
+/// Adds what the batch changed to its writes.
+pub(crate) fn save(writes: &mut Writes, world: &World, now: Timestamp) {
     let orders: Vec<_> = world.orders.iter().filter(|(_, slot)| slot.changed).collect();
     if !orders.is_empty() {
-        save_orders(db, &orders, now).await?;
+        save_orders(writes, &orders, now);
     }
     if !world.rebuilt.is_empty() {
         let rebuilt = world.warehouses.iter().filter(|(id, _)| world.rebuilt.contains(*id));
-        save_warehouses(db, &Vec::from_iter(rebuilt)).await?;
+        save_warehouses(writes, &Vec::from_iter(rebuilt));
     }
     let levels: Vec<_> = world.stock.changed().collect();
     if !levels.is_empty() {
-        save_levels(db, &levels).await?;
+        save_levels(writes, &levels);
     }
     if !world.stock.movements().is_empty() {
-        append_movements(db, world.stock.movements(), now).await?;
+        append_movements(writes, world.stock.movements(), now);
     }
     if !world.received.is_empty() {
-        save_receipts(db, &world.received, now).await?;
+        save_receipts(writes, &world.received, now);
     }
-    Ok(())
 }
 
 async fn lock_orders(db: &mut PgConnection, orders: &[Uuid], world: &mut World) -> Result<(), Failure> {
-    let rows: Vec<(Uuid, i64, Json<Reservation>)> = sqlx::query_as(
+    let rows: Vec<(Uuid, i64, JsonText<Reservation>)> = sqlx::query_as(
         "select order_id, version, data from inventory.reservation
           where order_id = any($1) order by order_id for no key update",
     )
     .bind(orders)
     .fetch_all(db)
     .await?;
-    for (order_id, stored, Json(row)) in rows {
+    for (order_id, stored, JsonText(row)) in rows {
         world.orders.insert(OrderId(order_id), Slot { row: Some(row), stored, changed: false });
     }
     Ok(())
@@ -185,21 +183,15 @@ async fn read_receipts(db: &mut PgConnection, receipts: &[&Receipt], world: &mut
     Ok(())
 }
 
-/// All rows that were decided, or the race was lost to another instance.
-fn all(table: &'static str, saved: u64, decided: usize) -> Result<(), Failure> {
-    let decided = decided as u64;
-    if saved == decided { Ok(()) } else { Err(Failure::LostRace { table, saved, decided }) }
-}
-
-async fn save_orders(db: &mut PgConnection, orders: &[(&OrderId, &Slot)], now: Timestamp) -> Result<(), Failure> {
+fn save_orders(writes: &mut Writes, orders: &[(&OrderId, &Slot)], now: Timestamp) {
     let rows = || orders.iter().filter_map(|(order_id, slot)| Some((**order_id, slot.stored, slot.row.as_ref()?)));
     let units = Vec::from_iter(rows().map(|(_, _, row)| row.units()));
-    let done = sqlx::query(
+    writes.add(RESERVATION, Some(orders.len()),
         "insert into inventory.reservation as stored
                 (order_id, state, version, reserved, committed, released, missing, expires_at, changed_at, data)
          select order_id, state, version, reserved, committed, released, missing, expires_at, $9, data
            from unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
-                       $8::timestamptz[], $10::jsonb[])
+                       $8::timestamptz[], $10::text[])
              as new (order_id, state, version, reserved, committed, released, missing, expires_at, data)
              on conflict (order_id) do update
             set state = excluded.state, version = excluded.version, reserved = excluded.reserved, committed = excluded.committed,
@@ -215,31 +207,28 @@ async fn save_orders(db: &mut PgConnection, orders: &[(&OrderId, &Slot)], now: T
     .bind(Vec::from_iter(units.iter().map(|units| units.missing)))
     .bind(Vec::from_iter(rows().map(|(_, _, row)| row.expires_at.map(At))))
     .bind(At(now))
-    .bind(Vec::from_iter(rows().map(|(_, _, row)| Json(row))))
-    .execute(db)
-    .await?;
-    all(RESERVATION, done.rows_affected(), orders.len())
+    .bind(Vec::from_iter(rows().map(|(_, _, row)| JsonText(row))));
 }
 
-async fn save_warehouses(db: &mut PgConnection, rebuilt: &[(&WarehouseId, &Warehouse)]) -> Result<(), Failure> {
-    sqlx::query(
-        "insert into inventory.warehouse (warehouse, name, priority, country)
+fn save_warehouses(writes: &mut Writes, rebuilt: &[(&WarehouseId, &Warehouse)]) {
+    writes
+        .add(
+            "inventory.warehouse",
+            None,
+            "insert into inventory.warehouse (warehouse, name, priority, country)
          select * from unnest($1::text[], $2::text[], $3::bigint[], $4::text[])
              on conflict (warehouse) do update
             set name = excluded.name, priority = excluded.priority, country = excluded.country",
-    )
-    .bind(Vec::from_iter(rebuilt.iter().map(|(id, _)| id.as_str())))
-    .bind(Vec::from_iter(rebuilt.iter().map(|(_, warehouse)| warehouse.name.as_str())))
-    .bind(Vec::from_iter(rebuilt.iter().map(|(_, warehouse)| warehouse.priority)))
-    .bind(Vec::from_iter(rebuilt.iter().map(|(_, warehouse)| warehouse.country.as_str())))
-    .execute(db)
-    .await?;
-    Ok(())
+        )
+        .bind(Vec::from_iter(rebuilt.iter().map(|(id, _)| id.as_str())))
+        .bind(Vec::from_iter(rebuilt.iter().map(|(_, warehouse)| warehouse.name.as_str())))
+        .bind(Vec::from_iter(rebuilt.iter().map(|(_, warehouse)| warehouse.priority)))
+        .bind(Vec::from_iter(rebuilt.iter().map(|(_, warehouse)| warehouse.country.as_str())));
 }
 
-async fn save_levels(db: &mut PgConnection, levels: &[(&Sku, &WarehouseId, &Level)]) -> Result<(), Failure> {
+fn save_levels(writes: &mut Writes, levels: &[(&Sku, &WarehouseId, &Level)]) {
     let numbers = |of: fn(&Level) -> i64| Vec::from_iter(levels.iter().map(|(_, _, level)| of(level)));
-    let done = sqlx::query(
+    writes.add(STOCK_LEVEL, Some(levels.len()),
         "insert into inventory.stock_level as stored (sku, warehouse, on_hand, reserved, missing, version, aisle, bin)
          select * from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[], $8::text[])
              on conflict (sku, warehouse) do update
@@ -254,15 +243,12 @@ async fn save_levels(db: &mut PgConnection, levels: &[(&Sku, &WarehouseId, &Leve
     .bind(numbers(|level| level.missing))
     .bind(numbers(|level| level.version))
     .bind(Vec::from_iter(levels.iter().map(|(_, _, level)| level.aisle.as_deref())))
-    .bind(Vec::from_iter(levels.iter().map(|(_, _, level)| level.bin.as_deref())))
-    .execute(db)
-    .await?;
-    all(STOCK_LEVEL, done.rows_affected(), levels.len())
+    .bind(Vec::from_iter(levels.iter().map(|(_, _, level)| level.bin.as_deref())));
 }
 
-async fn append_movements(db: &mut PgConnection, movements: &[Movement], now: Timestamp) -> Result<(), Failure> {
+fn append_movements(writes: &mut Writes, movements: &[Movement], now: Timestamp) {
     let numbers = |of: fn(&Movement) -> i64| Vec::from_iter(movements.iter().map(of));
-    sqlx::query(
+    writes.add("inventory.movement", None,
         "insert into inventory.movement (sku, warehouse, kind, on_hand, reserved, missing, order_id, cause_id, moved_at)
          select sku, warehouse, kind, on_hand, reserved, missing, order_id, cause_id, $9
            from unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::uuid[], $8::uuid[])
@@ -276,27 +262,24 @@ async fn append_movements(db: &mut PgConnection, movements: &[Movement], now: Ti
     .bind(numbers(|moved| moved.change.missing))
     .bind(Vec::from_iter(movements.iter().map(|moved| moved.order_id.map(OrderId::as_uuid))))
     .bind(Vec::from_iter(movements.iter().map(|moved| moved.cause)))
-    .bind(At(now))
-    .execute(db)
-    .await?;
-    Ok(())
+    .bind(At(now));
 }
 
 /// One that another instance booked first is a lost race: decided again, it changes nothing, or names the difference.
-async fn save_receipts(db: &mut PgConnection, received: &[Receipt], now: Timestamp) -> Result<(), Failure> {
-    let done = sqlx::query(
-        "insert into inventory.receipt (reference, sku, warehouse, quantity, received_at)
+fn save_receipts(writes: &mut Writes, received: &[Receipt], now: Timestamp) {
+    writes
+        .add(
+            RECEIPT,
+            Some(received.len()),
+            "insert into inventory.receipt (reference, sku, warehouse, quantity, received_at)
          select reference, sku, warehouse, quantity, $5
            from unnest($1::text[], $2::text[], $3::text[], $4::bigint[]) as new (reference, sku, warehouse, quantity)
           order by reference, sku, warehouse
              on conflict do nothing",
-    )
-    .bind(Vec::from_iter(received.iter().map(|receipt| receipt.reference.as_str())))
-    .bind(Vec::from_iter(received.iter().map(|receipt| receipt.sku.as_str())))
-    .bind(Vec::from_iter(received.iter().map(|receipt| receipt.warehouse.as_str())))
-    .bind(Vec::from_iter(received.iter().map(|receipt| receipt.quantity)))
-    .bind(At(now))
-    .execute(db)
-    .await?;
-    all(RECEIPT, done.rows_affected(), received.len())
+        )
+        .bind(Vec::from_iter(received.iter().map(|receipt| receipt.reference.as_str())))
+        .bind(Vec::from_iter(received.iter().map(|receipt| receipt.sku.as_str())))
+        .bind(Vec::from_iter(received.iter().map(|receipt| receipt.warehouse.as_str())))
+        .bind(Vec::from_iter(received.iter().map(|receipt| receipt.quantity)))
+        .bind(At(now));
 }

@@ -7,7 +7,8 @@ use events::{
     OrderId, OrderRejected, PaymentActionRequired, PaymentDeclined, PaymentRefunded, Personal, ShipmentDelivered,
     ShipmentDispatched, Timestamp,
 };
-use runtime::{Codec, Conflict, Consumer, Effects, Failure, Message, Timer, Unreadable, Work};
+use runtime::settings::ConsumerSettings;
+use runtime::{Codec, Conflict, Consumer, Effects, Failure, Message, Span, Timer, Unreadable, Work, Writes};
 use sqlx::PgConnection;
 
 use crate::contact::Contact;
@@ -131,6 +132,11 @@ impl Consumer for Notifications {
     type Reply = ();
     type Call = SentLog;
 
+    /// A customer does not see whether a mail went out a tenth of a second sooner.
+    fn defaults() -> ConsumerSettings {
+        ConsumerSettings { linger: Span::millis(50), ..ConsumerSettings::in_bundles() }
+    }
+
     fn hears() -> Vec<&'static str> {
         vec![
             OrderAccepted::TYPE,
@@ -206,8 +212,9 @@ impl Consumer for Notifications {
         }
     }
 
-    async fn save(&self, db: &mut PgConnection, world: World, _now: Timestamp) -> Result<(), Failure> {
-        store::save(db, world).await
+    async fn save(&self, _: &mut PgConnection, world: World, _: Timestamp, writes: &mut Writes) -> Result<(), Failure> {
+        store::save(writes, world);
+        Ok(())
     }
 
     /// The log's half of the sink: after the commit, so that a batch that is tried again is logged once. A process that dies in between leaves

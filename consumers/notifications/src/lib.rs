@@ -57,7 +57,9 @@ pub fn migrations() -> sqlx::migrate::Migrator {
 ///
 /// # Errors
 /// When its settings do not fit, or something that it needs is missing; the message says what to do.
-pub async fn start(host: &runtime::Host) -> anyhow::Result<()> {
-    let notifications = Arc::new(Notifications::new(host.settings().section("notifications")?));
-    host.start(notifications, |_| OpenApiRouter::new()).await
+pub fn start(host: &runtime::Host) -> runtime::Starting<'_> {
+    Box::pin(async move {
+        let notifications = Arc::new(Notifications::new(host.settings().section("notifications")?));
+        host.start(notifications, |_| OpenApiRouter::new()).await
+    })
 }

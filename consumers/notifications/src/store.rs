@@ -3,9 +3,8 @@
 use std::collections::BTreeSet;
 
 use events::{EventId, OrderId};
-use runtime::Failure;
-use runtime::sql::At;
-use sqlx::types::Json;
+use runtime::sql::{At, JsonText};
+use runtime::{Failure, Writes};
 use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
 
@@ -17,17 +16,17 @@ use crate::world::{Delivery, Message, Slot, Waiting, World};
 struct Row {
     order_id: Uuid,
     version: i64,
-    contact: Option<serde_json::Value>,
-    waiting: serde_json::Value,
+    contact: Option<String>,
+    waiting: String,
 }
 
 impl Row {
     fn read(self) -> Result<(OrderId, Slot), Failure> {
         let what = |column: &str| format!("notifications.customer {}, {column}", self.order_id);
-        let contact = self.contact.map(serde_json::from_value::<Contact>).transpose();
+        let contact = self.contact.map(|text| serde_json::from_str::<Contact>(&text)).transpose();
         let contact = contact.map_err(|source| Failure::Stored { what: what("contact"), source })?;
         let waiting: Vec<Waiting> =
-            serde_json::from_value(self.waiting).map_err(|source| Failure::Stored { what: what("waiting"), source })?;
+            serde_json::from_str(&self.waiting).map_err(|source| Failure::Stored { what: what("waiting"), source })?;
         Ok((OrderId(self.order_id), Slot { loaded: Some(self.version), contact, waiting, changed: false }))
     }
 }
@@ -55,46 +54,39 @@ async fn told(db: &mut PgConnection, order_ids: &[Uuid]) -> Result<Vec<Uuid>, Fa
 }
 
 /// Writes what a batch changed and sends.
-pub(crate) async fn save(db: &mut PgConnection, world: World) -> Result<(), Failure> {
+pub(crate) fn save(writes: &mut Writes, world: World) {
     let World { orders, mut messages, .. } = world;
     let mut changed: Vec<(OrderId, Slot)> = orders.into_iter().filter(|(_, slot)| slot.changed).collect();
     changed.sort_unstable_by_key(|(order_id, _)| *order_id);
     if !changed.is_empty() {
-        save_customers(db, changed).await?;
+        save_customers(writes, changed);
     }
     messages.sort_by_key(|message| (message.order_id, message.event_id));
     if !messages.is_empty() {
-        save_messages(db, messages).await?;
+        save_messages(writes, messages);
     }
-    Ok(())
 }
 
-async fn save_customers(db: &mut PgConnection, changed: Vec<(OrderId, Slot)>) -> Result<(), Failure> {
-    let decided = changed.len() as u64;
+fn save_customers(writes: &mut Writes, changed: Vec<(OrderId, Slot)>) {
+    let decided = changed.len();
     let order_ids: Vec<Uuid> = changed.iter().map(|(order_id, _)| order_id.as_uuid()).collect();
     let versions: Vec<i64> = changed.iter().map(|(_, slot)| slot.loaded.unwrap_or(0) + 1).collect();
-    let mut contacts: Vec<Option<Json<Contact>>> = Vec::with_capacity(changed.len());
-    let mut waiting: Vec<Json<Vec<Waiting>>> = Vec::with_capacity(changed.len());
+    let mut contacts: Vec<Option<JsonText<Contact>>> = Vec::with_capacity(changed.len());
+    let mut waiting: Vec<JsonText<Vec<Waiting>>> = Vec::with_capacity(changed.len());
     for (_, slot) in changed {
-        contacts.push(slot.contact.map(Json));
-        waiting.push(Json(slot.waiting));
+        contacts.push(slot.contact.map(JsonText));
+        waiting.push(JsonText(slot.waiting));
     }
-    let done = sqlx::query(
+    writes.add("notifications.customer", Some(decided),
         "insert into notifications.customer as kept (order_id, version, contact, waiting)
-         select * from unnest($1::uuid[], $2::bigint[], $3::jsonb[], $4::jsonb[])
+         select * from unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[])
          on conflict (order_id) do update set version = excluded.version, contact = excluded.contact, waiting = excluded.waiting
          where kept.version = excluded.version - 1",
     )
     .bind(order_ids)
     .bind(versions)
     .bind(contacts)
-    .bind(waiting)
-    .execute(db)
-    .await?;
-    match done.rows_affected() {
-        saved if saved == decided => Ok(()),
-        saved => Err(Failure::LostRace { table: "notifications.customer", saved, decided }),
-    }
+    .bind(waiting);
 }
 
 #[derive(Default)]
@@ -135,11 +127,11 @@ impl Columns {
 }
 
 /// A message that is there already was sent by another instance: the batch is decided again, and finds it told.
-async fn save_messages(db: &mut PgConnection, messages: Vec<Message>) -> Result<(), Failure> {
-    let decided = messages.len() as u64;
+fn save_messages(writes: &mut Writes, messages: Vec<Message>) {
+    let decided = messages.len();
     let mut columns = Columns::default();
     messages.into_iter().for_each(|message| columns.push(message));
-    let done = sqlx::query(
+    writes.add("notifications.message", Some(decided),
         "insert into notifications.message
            (order_id, event_id, channel, state, event_type, template, locale, recipient, subject, body, detail, at)
          select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
@@ -157,11 +149,5 @@ async fn save_messages(db: &mut PgConnection, messages: Vec<Message>) -> Result<
     .bind(columns.subject)
     .bind(columns.body)
     .bind(columns.detail)
-    .bind(columns.at)
-    .execute(db)
-    .await?;
-    match done.rows_affected() {
-        saved if saved == decided => Ok(()),
-        saved => Err(Failure::LostRace { table: "notifications.message", saved, decided }),
-    }
+    .bind(columns.at);
 }

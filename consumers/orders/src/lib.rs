@@ -24,7 +24,7 @@ use events::{
     Event, OrderAccepted, OrderCancellationRequested, OrderCancelled, OrderCompleted, OrderFailed, OrderId,
     OrderPlaced, OrderRejected, StockCommitted, StockRejected, StockReleased, Timestamp,
 };
-use runtime::{Clock, Codec, Conflict, Consumer, Effects, Failure, Host, Message, Timer, Unreadable, Work};
+use runtime::{Clock, Codec, Conflict, Consumer, Effects, Failure, Host, Message, Timer, Unreadable, Work, Writes};
 use serde::Deserialize;
 use sqlx::PgConnection;
 
@@ -149,10 +149,11 @@ impl Consumer for Orders {
         handlers::decide(world, &work.input, now, effects)
     }
 
-    async fn save(&self, db: &mut PgConnection, world: World, _now: Timestamp) -> Result<(), Failure> {
+    async fn save(&self, _: &mut PgConnection, world: World, _: Timestamp, writes: &mut Writes) -> Result<(), Failure> {
         let (new, changed) = world.into_changes();
-        store::update(db, &changed).await?;
-        store::insert(db, &new).await
+        store::update(writes, &changed);
+        store::insert(writes, &new);
+        Ok(())
     }
 
     async fn call(&self, call: Infallible) -> Option<Work<Input>> {
@@ -169,10 +170,13 @@ pub fn migrations() -> sqlx::migrate::Migrator {
 ///
 /// # Errors
 /// When a setting does not fit, or something that it needs is missing; the message says what to run.
-pub async fn start(host: &Host) -> anyhow::Result<()> {
-    let settings: Settings = host.settings().section(NAME)?;
-    let orders = Arc::new(Orders::new(host.clock().clone(), host.settings().common().trace_share));
-    let pool = host.pool::<Orders>()?;
-    let at_the_door = Arc::clone(&orders);
-    host.start(orders, move |door| http::doors(http::Doors::new(door, pool, at_the_door, settings.api_client))).await
+pub fn start(host: &Host) -> runtime::Starting<'_> {
+    Box::pin(async move {
+        let settings: Settings = host.settings().section(NAME)?;
+        let orders = Arc::new(Orders::new(host.clock().clone(), host.settings().common().trace_share));
+        let pool = host.pool::<Orders>()?;
+        let at_the_door = Arc::clone(&orders);
+        host.start(orders, move |door| http::doors(http::Doors::new(door, pool, at_the_door, settings.api_client)))
+            .await
+    })
 }

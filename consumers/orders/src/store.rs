@@ -4,11 +4,10 @@
 use std::sync::Arc;
 
 use events::OrderId;
-use runtime::Failure;
-use runtime::sql::At;
+use runtime::sql::{At, JsonText};
+use runtime::{Failure, Writes};
 use serde::Serialize;
 use sqlx::postgres::PgRow;
-use sqlx::types::Json;
 use sqlx::{PgConnection, PgPool, Row};
 use uuid::Uuid;
 
@@ -59,9 +58,9 @@ fn order(row: &PgRow) -> Result<Order, Failure> {
         source: row.try_get("source")?,
         reference: row.try_get("reference")?,
         state: state(order_id, row.try_get("state")?)?,
-        details: row.try_get::<Json<_>, _>("details")?.0,
-        asked: row.try_get::<Option<Json<_>>, _>("asked")?.map(|Json(asked)| asked),
-        ending: row.try_get::<Option<Json<_>>, _>("ending")?.map(|Json(ending)| ending),
+        details: row.try_get::<JsonText<_>, _>("details")?.0,
+        asked: row.try_get::<Option<JsonText<_>>, _>("asked")?.map(|JsonText(asked)| asked),
+        ending: row.try_get::<Option<JsonText<_>>, _>("ending")?.map(|JsonText(ending)| ending),
         body: Body {
             digest: row.try_get("body_digest")?,
             text: row.try_get::<Option<String>, _>("body")?.map(Arc::from),
@@ -77,15 +76,15 @@ fn state(order_id: OrderId, text: String) -> Result<State, Failure> {
 }
 
 /// Writes new orders, sorted by placement. One that another instance wrote first, under its id or its key, is a lost race.
-pub(crate) async fn insert(db: &mut PgConnection, new: &[Slot]) -> Result<(), Failure> {
+pub(crate) fn insert(writes: &mut Writes, new: &[Slot]) {
     if new.is_empty() {
-        return Ok(());
+        return;
     }
-    let done = sqlx::query(
+    writes.add(TABLE, Some(new.len()),
         "insert into orders.\"order\" (order_id, placement, source, reference, state, version, currency, total, charged,
                                        placed_at, ended_at, details, asked, ending, body_digest, body)
          select order_id, placement, source, reference, state, 1, currency, total, charged,
-                placed_at, ended_at, details::jsonb, asked::jsonb, ending::jsonb, body_digest, body::json
+                placed_at, ended_at, details, asked, ending, body_digest, body::json
            from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::bigint[],
                        $9::timestamptz[], $10::timestamptz[], $11::text[], $12::text[], $13::text[], $14::uuid[], $15::text[])
                 as new (order_id, placement, source, reference, state, currency, total, charged,
@@ -103,39 +102,36 @@ pub(crate) async fn insert(db: &mut PgConnection, new: &[Slot]) -> Result<(), Fa
     .bind(each(new, |slot| slot.order.ending.as_ref().map(|ending| ending.charged)))
     .bind(each(new, |slot| At(slot.order.placed_at)))
     .bind(each(new, |slot| slot.order.ended_at.map(At)))
-    .bind(json(new, |slot| Some(&slot.order.details))?)
-    .bind(json(new, |slot| slot.order.asked.as_ref())?)
-    .bind(json(new, |slot| slot.order.ending.as_ref())?)
+    .bind(json(new, |slot| Some(&slot.order.details)))
+    .bind(json(new, |slot| slot.order.asked.as_ref()))
+    .bind(json(new, |slot| slot.order.ending.as_ref()))
     .bind(each(new, |slot| slot.order.body.digest))
-    .bind(each(new, |slot| slot.order.body.text.as_deref().map(ToOwned::to_owned)))
-    .execute(db)
-    .await?;
-    complete(done.rows_affected(), new)
+    .bind(each(new, |slot| slot.order.body.text.as_deref().map(ToOwned::to_owned)));
 }
 
 /// Writes what changed of orders that exist, sorted by id. What they were placed with never changes and is not written again.
-pub(crate) async fn update(db: &mut PgConnection, changed: &[Slot]) -> Result<(), Failure> {
+pub(crate) fn update(writes: &mut Writes, changed: &[Slot]) {
     if changed.is_empty() {
-        return Ok(());
+        return;
     }
-    let done = sqlx::query(
-        "update orders.\"order\" as stored
+    writes
+        .add(
+            TABLE,
+            Some(changed.len()),
+            "update orders.\"order\" as stored
             set state = new.state, version = stored.version + 1, charged = new.charged, ended_at = new.ended_at,
-                asked = new.asked::jsonb, ending = new.ending::jsonb
+                asked = new.asked, ending = new.ending
            from unnest($1::uuid[], $2::bigint[], $3::text[], $4::bigint[], $5::timestamptz[], $6::text[], $7::text[])
                 as new (order_id, version, state, charged, ended_at, asked, ending)
           where stored.order_id = new.order_id and stored.version = new.version",
-    )
-    .bind(each(changed, |slot| slot.order.order_id.as_uuid()))
-    .bind(each(changed, |slot| slot.stored.unwrap_or_default()))
-    .bind(each(changed, |slot| slot.order.state.as_str()))
-    .bind(each(changed, |slot| slot.order.ending.as_ref().map(|ending| ending.charged)))
-    .bind(each(changed, |slot| slot.order.ended_at.map(At)))
-    .bind(json(changed, |slot| slot.order.asked.as_ref())?)
-    .bind(json(changed, |slot| slot.order.ending.as_ref())?)
-    .execute(db)
-    .await?;
-    complete(done.rows_affected(), changed)
+        )
+        .bind(each(changed, |slot| slot.order.order_id.as_uuid()))
+        .bind(each(changed, |slot| slot.stored.unwrap_or_default()))
+        .bind(each(changed, |slot| slot.order.state.as_str()))
+        .bind(each(changed, |slot| slot.order.ending.as_ref().map(|ending| ending.charged)))
+        .bind(each(changed, |slot| slot.order.ended_at.map(At)))
+        .bind(json(changed, |slot| slot.order.asked.as_ref()))
+        .bind(json(changed, |slot| slot.order.ending.as_ref()));
 }
 
 fn each<T>(slots: &[Slot], column: impl Fn(&Slot) -> T) -> Vec<T> {
@@ -143,12 +139,6 @@ fn each<T>(slots: &[Slot], column: impl Fn(&Slot) -> T) -> Vec<T> {
 }
 
 /// A column of JSON texts.
-fn json<T: Serialize>(slots: &[Slot], column: impl Fn(&Slot) -> Option<&T>) -> Result<Vec<Option<String>>, Failure> {
-    let text = |slot| column(slot).map(serde_json::to_string).transpose();
-    slots.iter().map(text).collect::<Result<_, _>>().map_err(|source| Failure::Stored { what: TABLE.into(), source })
-}
-
-fn complete(saved: u64, decided: &[Slot]) -> Result<(), Failure> {
-    let decided = decided.len() as u64;
-    if saved == decided { Ok(()) } else { Err(Failure::LostRace { table: TABLE, saved, decided }) }
+fn json<T: Serialize>(slots: &[Slot], column: impl Fn(&Slot) -> Option<&T>) -> Vec<Option<JsonText<&T>>> {
+    slots.iter().map(|slot| column(slot).map(JsonText)).collect()
 }

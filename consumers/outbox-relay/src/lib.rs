@@ -21,13 +21,15 @@ const CONSUMERS: [&str; 7] =
 ///
 /// # Errors
 /// When a setting does not fit, or the address of its probes is taken.
-pub async fn start(host: &Arc<Host>) -> anyhow::Result<()> {
-    let settings = settings(host.settings())?;
-    let probes: ConsumerSettings = host.settings().section(NAME)?;
-    let health = Arc::new(Health::of(NAME));
-    host.open(NAME, probes.http, OpenApiRouter::new(), Arc::clone(&health)).await?;
-    host.spawn(NAME, relay::run(settings, host.clock().clone(), health, host.shutdown().clone()));
-    Ok(())
+pub fn start(host: &Arc<Host>) -> runtime::Starting<'_> {
+    Box::pin(async move {
+        let settings = settings(host.settings())?;
+        let probes: ConsumerSettings = host.settings().section(NAME)?;
+        let health = Arc::new(Health::of(NAME));
+        host.open(NAME, probes.http, OpenApiRouter::new(), Arc::clone(&health)).await?;
+        host.spawn(NAME, relay::run(settings, host.clock().clone(), health, host.shutdown().clone()));
+        Ok(())
+    })
 }
 
 /// The relay's settings: its own section over what all consumers share.

@@ -29,7 +29,7 @@ use events::{
     AuthorizationExpiring, Event, PaymentActionRequired, PaymentAuthorized, PaymentCaptureFailed, PaymentCaptured,
     PaymentDeclined, PaymentRefundFailed, PaymentRefunded, PaymentVoided, Timestamp,
 };
-use runtime::{Clock, Codec, Conflict, Consumer, Effects, Failure, Health, Message, Timer, Unreadable, Work};
+use runtime::{Clock, Codec, Conflict, Consumer, Effects, Failure, Health, Message, Timer, Unreadable, Work, Writes};
 use sqlx::PgConnection;
 
 pub use attempt::{Attempt, Made, Phase, key};
@@ -135,8 +135,15 @@ impl Consumer for Payments {
         handlers::finish(world, effects);
     }
 
-    async fn save(&self, db: &mut PgConnection, world: World, now: Timestamp) -> Result<(), Failure> {
-        store::save(db, world, now).await
+    async fn save(
+        &self,
+        _: &mut PgConnection,
+        world: World,
+        now: Timestamp,
+        writes: &mut Writes,
+    ) -> Result<(), Failure> {
+        store::save(writes, world, now);
+        Ok(())
     }
 
     async fn call(&self, call: Call) -> Option<Work<Input>> {
@@ -153,23 +160,29 @@ pub fn migrations() -> sqlx::migrate::Migrator {
 ///
 /// # Errors
 /// When its settings do not fit, or something that it needs is missing; the message says what to do.
-pub async fn start(host: &runtime::Host) -> anyhow::Result<()> {
-    let settings: PaymentsSettings = host.settings().section(Payments::NAME)?;
-    let pool = host.pool::<Payments>()?;
-    let gateway = match settings.gateway {
-        GatewayName::Sandbox => {
-            let validity = settings.authorization_validity;
-            let (sandbox, keeper) =
-                Sandbox::open(settings.sandbox.clone(), validity, pool.clone(), host.clock().clone());
-            let schema = (gateway::sandbox::SCHEMA, gateway::sandbox::migrations());
-            runtime::migrations::check(&pool, schema.0, &schema.1).await.context("the sandbox gateway's book")?;
-            host.spawn("sandbox gateway", keeper.keep(host.shutdown().clone()));
-            Chosen::Sandbox(sandbox)
-        }
-    };
-    let breaker = Breaker::new(host.health_of(Payments::NAME), host.clock().clone());
-    let watch = breaker.clone().watch(gateway.clone(), settings.call_timeout.0, host.shutdown().clone());
-    let payments = Arc::new(Payments::guarded(settings, gateway.clone(), breaker)?);
-    host.spawn("the gateway's circuit", watch);
-    host.start(payments, |door| http::doors(door, pool, gateway)).await
+pub fn start(host: &runtime::Host) -> runtime::Starting<'_> {
+    Box::pin(async move {
+        let settings: PaymentsSettings = host.settings().section(Payments::NAME)?;
+        let pool = host.pool::<Payments>()?;
+        let gateway = match settings.gateway {
+            GatewayName::Sandbox => {
+                let validity = settings.authorization_validity;
+                let (sandbox, keeper) = Sandbox::open(
+                    settings.sandbox.clone(),
+                    validity,
+                    host.batches::<Payments>()?,
+                    host.clock().clone(),
+                );
+                let schema = (gateway::sandbox::SCHEMA, gateway::sandbox::migrations());
+                runtime::migrations::check(&pool, schema.0, &schema.1).await.context("the sandbox gateway's book")?;
+                host.spawn("sandbox gateway", keeper.keep(host.shutdown().clone()));
+                Chosen::Sandbox(sandbox)
+            }
+        };
+        let breaker = Breaker::new(host.health_of(Payments::NAME), host.clock().clone());
+        let watch = breaker.clone().watch(gateway.clone(), settings.call_timeout.0, host.shutdown().clone());
+        let payments = Arc::new(Payments::guarded(settings, gateway.clone(), breaker)?);
+        host.spawn("the gateway's circuit", watch);
+        host.start(payments, |door| http::doors(door, pool, gateway)).await
+    })
 }

@@ -6,9 +6,8 @@
 use std::collections::BTreeSet;
 
 use events::{Currency, OrderId, Personal, Timestamp};
-use runtime::Failure;
-use runtime::sql::At;
-use sqlx::types::Json;
+use runtime::sql::{At, JsonText};
+use runtime::{Failure, Writes};
 use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
 
@@ -35,7 +34,7 @@ struct Row {
     capture_before: Option<At>,
     personal_key: Option<String>,
     personal_data: Option<Vec<u8>>,
-    data: serde_json::Value,
+    data: String,
 }
 
 impl Row {
@@ -48,7 +47,7 @@ impl Row {
         let state = State::of(&self.state).ok_or_else(|| unreadable("state", unknown()))?;
         let currency: Option<Currency> =
             serde_json::from_value(self.currency.clone().into()).map_err(|error| unreadable("currency", error))?;
-        let case: Case = serde_json::from_value(self.data).map_err(|error| Failure::Stored {
+        let case: Case = serde_json::from_str(&self.data).map_err(|error| Failure::Stored {
             what: format!("payments.payment {}, data", self.order_id),
             source: error,
         })?;
@@ -80,7 +79,7 @@ struct RefundRow {
     refund_id: String,
     order_id: Option<Uuid>,
     version: i64,
-    told: Json<Vec<Told>>,
+    told: JsonText<Vec<Told>>,
 }
 
 /// Locks and reads what a batch needs.
@@ -132,38 +131,30 @@ async fn lock_refunds(db: &mut PgConnection, refund_ids: &[&str]) -> Result<Vec<
     Ok(sqlx::query_as(statement).bind(refund_ids).fetch_all(db).await?)
 }
 
-/// Writes what a batch changed.
-pub(crate) async fn save(db: &mut PgConnection, world: World, now: Timestamp) -> Result<(), Failure> {
+/// Adds what a batch changed to its writes.
+pub(crate) fn save(writes: &mut Writes, world: World, now: Timestamp) {
     let payments: Vec<Slot> = world.payments.into_values().filter(|slot| slot.changed).collect();
     if !payments.is_empty() {
-        let saved = save_payments(db, &payments, now).await?;
-        decided("payments.payment", saved, payments.len())?;
+        save_payments(writes, &payments, now);
     }
     let refunds: Vec<(String, ReferenceSlot)> = world.references.into_iter().filter(|(_, slot)| slot.changed).collect();
     if !refunds.is_empty() {
-        let saved = save_refunds(db, &refunds, now).await?;
-        decided("payments.refund", saved, refunds.len())?;
+        save_refunds(writes, &refunds, now);
     }
-    Ok(())
 }
 
-fn decided(table: &'static str, saved: u64, decided: usize) -> Result<(), Failure> {
-    let decided = decided as u64;
-    if saved == decided { Ok(()) } else { Err(Failure::LostRace { table, saved, decided }) }
-}
-
-async fn save_payments(db: &mut PgConnection, slots: &[Slot], now: Timestamp) -> Result<u64, Failure> {
+fn save_payments(writes: &mut Writes, slots: &[Slot], now: Timestamp) {
     let column = |of: fn(&Payment) -> i64| slots.iter().map(|slot| of(&slot.payment)).collect::<Vec<i64>>();
     let text =
         |of: fn(&Payment) -> Option<&str>| slots.iter().map(|slot| of(&slot.payment)).collect::<Vec<Option<&str>>>();
     let personal = slots.iter().map(|slot| slot.payment.personal.as_ref());
-    let done = sqlx::query(
+    writes.add("payments.payment", Some(slots.len()),
         "insert into payments.payment as kept (order_id, state, version, gateway, payment_id, currency, amount, authorized, captured,
                 released_remainder, voided, refunded, announced, capture_before, stuck, personal_key, personal_data, data, created_at, updated_at)
          select row.*, $19, $19
            from unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::bigint[], $9::bigint[],
                 $10::bigint[], $11::bigint[], $12::bigint[], $13::boolean[], $14::timestamptz[], $15::boolean[], $16::text[], $17::bytea[],
-                $18::jsonb[]) as row
+                $18::text[]) as row
          on conflict (order_id) do update set
                 state = excluded.state, version = excluded.version, gateway = excluded.gateway, payment_id = excluded.payment_id,
                 currency = excluded.currency, amount = excluded.amount, authorized = excluded.authorized, captured = excluded.captured,
@@ -190,21 +181,14 @@ async fn save_payments(db: &mut PgConnection, slots: &[Slot], now: Timestamp) ->
     .bind(slots.iter().map(|slot| slot.payment.is_stuck()).collect::<Vec<bool>>())
     .bind(personal.clone().map(|personal| personal.map(|personal| personal.key_id.as_str())).collect::<Vec<Option<&str>>>())
     .bind(personal.map(|personal| personal.map(|personal| personal.data.as_slice())).collect::<Vec<Option<&[u8]>>>())
-    .bind(slots.iter().map(|slot| Json(&slot.payment.case)).collect::<Vec<Json<&Case>>>())
-    .bind(At(now))
-    .execute(db)
-    .await?;
-    Ok(done.rows_affected())
+    .bind(slots.iter().map(|slot| JsonText(&slot.payment.case)).collect::<Vec<JsonText<&Case>>>())
+    .bind(At(now));
 }
 
-async fn save_refunds(
-    db: &mut PgConnection,
-    slots: &[(String, ReferenceSlot)],
-    now: Timestamp,
-) -> Result<u64, Failure> {
-    let done = sqlx::query(
+fn save_refunds(writes: &mut Writes, slots: &[(String, ReferenceSlot)], now: Timestamp) {
+    writes.add("payments.refund", Some(slots.len()),
         "insert into payments.refund as kept (refund_id, order_id, version, told, updated_at)
-         select row.*, $5 from unnest($1::text[], $2::uuid[], $3::bigint[], $4::jsonb[]) as row
+         select row.*, $5 from unnest($1::text[], $2::uuid[], $3::bigint[], $4::text[]) as row
          on conflict (refund_id) do update set
                 order_id = excluded.order_id, version = excluded.version, told = excluded.told, updated_at = excluded.updated_at
           where kept.version = excluded.version - 1",
@@ -212,11 +196,8 @@ async fn save_refunds(
     .bind(slots.iter().map(|(refund_id, _)| refund_id.as_str()).collect::<Vec<&str>>())
     .bind(slots.iter().map(|(_, slot)| slot.reference.order_id.map(OrderId::as_uuid)).collect::<Vec<Option<Uuid>>>())
     .bind(slots.iter().map(|(_, slot)| slot.loaded + 1).collect::<Vec<i64>>())
-    .bind(slots.iter().map(|(_, slot)| Json(&slot.reference.told)).collect::<Vec<Json<&Vec<Told>>>>())
-    .bind(At(now))
-    .execute(db)
-    .await?;
-    Ok(done.rows_affected())
+    .bind(slots.iter().map(|(_, slot)| JsonText(&slot.reference.told)).collect::<Vec<JsonText<&Vec<Told>>>>())
+    .bind(At(now));
 }
 
 /// One order's payment, without a lock.

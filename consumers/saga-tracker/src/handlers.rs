@@ -9,7 +9,7 @@ use events::{
 use runtime::settings::ConsumerSettings;
 use runtime::{
     Cause, Codec, Conflict, Consumer, DEAD_LETTER_TOPIC, Effects, Failure, Message, Span, Thread, Timer, Unreadable,
-    Work,
+    Work, Writes,
 };
 use sqlx::PgConnection;
 
@@ -54,7 +54,7 @@ impl Consumer for SagaTracker {
 
     /// Nobody waits for a read model as for the next step: events that are heard together fold into one change of their order's row.
     fn defaults() -> ConsumerSettings {
-        ConsumerSettings { linger: Span::millis(100), batch_events: 2_000, ..ConsumerSettings::default() }
+        ConsumerSettings { linger: Span::millis(100), batch_events: 2_000, ..ConsumerSettings::in_bundles() }
     }
 
     fn migrations() -> sqlx::migrate::Migrator {
@@ -113,7 +113,7 @@ impl Consumer for SagaTracker {
         Ok(())
     }
 
-    async fn save(&self, db: &mut PgConnection, world: World, _: Timestamp) -> Result<(), Failure> {
+    async fn save(&self, db: &mut PgConnection, world: World, _: Timestamp, _: &mut Writes) -> Result<(), Failure> {
         let (all_new, timelines) = store::save(db, &world).await?;
         if all_new {
             steps::measure(&world, &timelines);

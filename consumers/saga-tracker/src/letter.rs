@@ -142,7 +142,11 @@ impl Letter {
             code_version: None,
             key: message.key.clone(),
             value: message.payload.clone(),
-            headers: message.headers.0.iter().map(|(name, value)| header(name, value.as_deref())).collect(),
+            headers: message
+                .headers
+                .published(message.key.as_deref())
+                .map(|(name, value)| header(name, value.as_deref()))
+                .collect(),
             stands: (message.topic, message.partition, message.offset),
         }
     }

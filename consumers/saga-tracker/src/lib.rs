@@ -44,7 +44,9 @@ pub fn migrations() -> sqlx::migrate::Migrator {
 ///
 /// # Errors
 /// When something that it needs is missing; the message says what to do.
-pub async fn start(host: &runtime::Host) -> anyhow::Result<()> {
-    let doors = http::Doors { pool: host.pool::<SagaTracker>()?, clock: host.clock().clone() };
-    host.start(Arc::new(SagaTracker), |_| http::doors(doors)).await
+pub fn start(host: &runtime::Host) -> runtime::Starting<'_> {
+    Box::pin(async move {
+        let doors = http::Doors { pool: host.pool::<SagaTracker>()?, clock: host.clock().clone() };
+        host.start(Arc::new(SagaTracker), |_| http::doors(doors)).await
+    })
 }

@@ -12,6 +12,7 @@ use crate::effects::Effects;
 use crate::failure::Failure;
 use crate::message::{Message, Unreadable};
 use crate::settings::ConsumerSettings;
+use crate::writes::Writes;
 
 /// The thread by which everything that happens to one order is found again; a consumer keeps it with its row, for what no event causes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -148,12 +149,14 @@ pub trait Consumer: Send + Sync + Sized + 'static {
     /// that it left, such as a stock level that many inputs changed.
     fn finish(&self, _world: &mut Self::World, _now: Timestamp, _effects: &mut Effects<'_, Self::Call>) {}
 
-    /// Writes what the batch changed, set-based, sorted by key.
+    /// Writes what the batch changed, set-based, sorted by key: by adding to `writes`, which costs no round trip of its own, or, where a statement
+    /// needs another's result, through `db` at once.
     fn save(
         &self,
         db: &mut PgConnection,
         world: Self::World,
         now: Timestamp,
+        writes: &mut Writes,
     ) -> impl Future<Output = Result<(), Failure>> + Send;
 
     /// Makes a call and says what came of it; none when the outcome is not known: the call's timer will ask again.

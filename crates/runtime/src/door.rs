@@ -1,6 +1,7 @@
 //! Doors: requests and answers to our own calls, decided in batches like events, each caller told once its batch is committed.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::task::TaskTracker;
@@ -9,11 +10,14 @@ use crate::batch::Item;
 use crate::consumer::{Consumer, Work};
 use crate::engine::{Abandoned, Done, Engine};
 use crate::health::{Health, Open};
+use crate::linger;
 
 /// The most requests that are decided in one transaction.
 const LARGEST_BATCH: usize = 400;
 /// Requests that may wait; further callers wait for a place.
 pub(crate) const WAITING: usize = 4_096;
+/// Whoever waits at a door waits no longer than this for others, however long the consumer's events may.
+const LONGEST_LINGER: Duration = Duration::from_millis(5);
 /// Calls to the outside that may be open at once, by consumer.
 const OPEN_CALLS: usize = 512;
 
@@ -62,12 +66,15 @@ impl<C: Consumer> Door<C> {
     }
 }
 
-/// Decides what waits at the doors, as much as there is at once, until nobody can knock any more.
+/// Decides what waits at the doors, as much as comes within a linger (see [`linger`]), until nobody can knock any more.
 pub(crate) async fn attend<C: Consumer>(
     engine: Arc<Engine<C>>,
     mut queue: mpsc::Receiver<Item<C>>,
+    least: Duration,
 ) -> Result<(), Abandoned> {
     let mut waiting = Vec::with_capacity(LARGEST_BATCH);
+    let least = least.min(LONGEST_LINGER);
+    let mut wait = least;
     loop {
         let taken = tokio::select! {
             taken = queue.recv_many(&mut waiting, LARGEST_BATCH) => taken,
@@ -76,12 +83,22 @@ pub(crate) async fn attend<C: Consumer>(
         if taken == 0 {
             return Ok(());
         }
-        metrics::histogram!("quadrille_batch_size", "consumer" => C::NAME, "from" => "door").record(taken as f64);
+        if !wait.is_zero() && taken < LARGEST_BATCH {
+            tokio::time::sleep(wait).await;
+            while waiting.len() < LARGEST_BATCH
+                && let Ok(item) = queue.try_recv()
+            {
+                waiting.push(item);
+            }
+        }
+        let (items, began) = (waiting.len(), Instant::now());
+        metrics::histogram!("quadrille_batch_size", "consumer" => C::NAME, "from" => "door").record(items as f64);
         match engine.process(std::mem::take(&mut waiting)).await {
             Ok(()) => {}
             Err(Abandoned::Stopping) => return Ok(()),
             Err(stop @ Abandoned::Stop { .. }) => return Err(stop),
         }
+        wait = linger::next(least, items, began.elapsed());
     }
 }
 

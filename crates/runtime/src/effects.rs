@@ -121,20 +121,21 @@ impl<'c, C> Effects<'c, C> {
 
     /// CloudEvents in binary mode; `ce_specversion`, `content-type` and `ce_sequence` are the same for all, or known late: the relay adds them.
     fn headers(&self, event_type: &str, event_id: Uuid, subject: &str) -> Headers {
-        let mut headers = Headers(Vec::with_capacity(11));
-        headers.push("ce_id", &event_id.to_string());
+        let mut headers = Headers::with_capacity(192);
+        headers.push_uuid("ce_id", event_id);
         headers.push("ce_type", event_type);
         headers.push("ce_source", self.producer);
-        headers.push("ce_time", &self.now.to_string());
-        headers.push("ce_subject", subject);
-        headers.push("ce_causationid", &self.cause_text);
-        if let Some(thread) = &self.thread {
-            headers.push("ce_correlationid", &thread.correlation_id);
-            if let Some(traceparent) = &thread.traceparent {
-                headers.push("traceparent", traceparent);
+        headers.push_time("ce_time", self.now);
+        headers.push_key("ce_subject", subject);
+        headers.push_uuid("ce_causationid", self.cause.id);
+        match &self.thread {
+            Some(thread) if *thread.correlation_id != *subject => {
+                headers.push("ce_correlationid", &thread.correlation_id);
             }
-        } else {
-            headers.push("ce_correlationid", subject);
+            Some(_) | None => headers.push_key("ce_correlationid", subject),
+        }
+        if let Some(traceparent) = self.thread.as_ref().and_then(|thread| thread.traceparent.as_deref()) {
+            headers.push("traceparent", traceparent);
         }
         headers
     }

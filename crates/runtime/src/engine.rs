@@ -21,6 +21,7 @@ use crate::parking::Pace;
 use crate::parking::queue::Queue;
 use crate::telemetry::Spans;
 use crate::timers::Timers;
+use crate::writes::Writes;
 
 /// How often a batch is repeated, in haste, before it is split for a wait that took too long.
 const HASTY_REPEATS: u32 = 2;
@@ -180,6 +181,7 @@ impl<C: Consumer> Engine<C> {
             line_up(items, &held);
             let works: Vec<&Work<C::Input>> = items.iter().filter_map(Item::to_decide).collect();
             let mut attempt = Attempt::new(items);
+            let mut writes = Writes::default();
             if !works.is_empty() {
                 let mut world = self.consumer.load(&mut tx, &works, now).await?;
                 let panicked = self.decide_all(&mut world, items, &mut attempt, &mut spans, now)?;
@@ -189,9 +191,9 @@ impl<C: Consumer> Engine<C> {
                     }
                     continue;
                 }
-                self.consumer.save(&mut tx, world, now).await?;
+                self.consumer.save(&mut tx, world, now, &mut writes).await?;
             }
-            self.write(&mut tx, items, &mut attempt, now).await?;
+            self.write(&mut tx, writes, items, &mut attempt, now).await?;
             tx.commit().await?;
             spans.end();
             return Ok(attempt);

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,6 +33,9 @@ use crate::timers::Timers;
 use crate::topology::Topology;
 use crate::{migrations, retry, sql, sweep, telemetry};
 
+/// Connections for batches: of the loop, the doors, the sweeper, the retrier, and one to spare.
+const BATCHES: u32 = 5;
+
 /// Where each consumer listens unless it is told otherwise.
 const PORTS: [(&str, u16); 8] = [
     ("orders", 8080),
@@ -49,6 +53,9 @@ pub fn default_address(name: &str) -> Option<SocketAddr> {
     let (_, port) = PORTS.iter().find(|(other, _)| *other == name)?;
     Some((Ipv4Addr::LOCALHOST, *port).into())
 }
+
+/// A consumer that starts. Boxed, so that all of a consumer is compiled in its own crate, once, and not in each program and test that starts it.
+pub type Starting<'h> = Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send + 'h>>;
 
 /// One process that hosts consumers.
 pub struct Host {
@@ -94,20 +101,37 @@ impl Host {
         &self.shutdown
     }
 
-    /// The database of a consumer.
+    /// The database of a consumer, for its doors: each question is planned for itself.
     ///
     /// # Errors
     /// When its settings or its address can't be read.
     pub fn pool<C: Consumer>(&self) -> anyhow::Result<PgPool> {
-        let name = C::NAME;
+        let connections = self.settings.consumer(C::NAME, &C::defaults())?.connections;
+        self.pool_for::<C>("", |url, application| sql::pool(url, application, connections))
+    }
+
+    /// The database of a consumer, for what is done in batches, by few statements that go by primary keys: they are planned once.
+    ///
+    /// # Errors
+    /// When its settings or its address can't be read.
+    pub fn batches<C: Consumer>(&self) -> anyhow::Result<PgPool> {
+        self.pool_for::<C>(" batches", |url, application| sql::batch_pool(url, application, BATCHES))
+    }
+
+    fn pool_for<C: Consumer>(
+        &self,
+        purpose: &str,
+        open: impl FnOnce(&str, &str) -> Result<PgPool, sqlx::Error>,
+    ) -> anyhow::Result<PgPool> {
+        let name = format!("quadrille {}{purpose}", C::NAME);
         let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(pool) = pools.get(name) {
+        if let Some(pool) = pools.get(&name) {
             return Ok(pool.clone());
         }
-        let settings = self.settings.consumer(name, &C::defaults())?;
+        let settings = self.settings.consumer(C::NAME, &C::defaults())?;
         let url = settings.database_url.as_deref().unwrap_or(&self.settings.common().database_url);
-        let pool = sql::pool(url, &format!("quadrille {name}"), settings.connections).context("DATABASE_URL")?;
-        pools.insert(name.to_owned(), pool.clone());
+        let pool = open(url, &name).context("DATABASE_URL")?;
+        pools.insert(name, pool.clone());
         Ok(pool)
     }
 
@@ -191,7 +215,7 @@ impl Host {
             queue: Queue::of(&schema),
             pace: Pace::of(&settings),
             schema,
-            pool,
+            pool: self.batches::<C>()?,
             codec,
             clock: self.clock.clone(),
             health: Arc::clone(&health),
@@ -201,6 +225,7 @@ impl Host {
             waited: AtomicU32::new(0),
             shutdown: self.shutdown.clone(),
         });
+        let linger = settings.linger.0;
         self.listen(&engine, settings.clone()).await?;
         self.spawn(C::NAME, {
             let engine = Arc::clone(&engine);
@@ -208,12 +233,12 @@ impl Host {
         });
         self.spawn(C::NAME, {
             let engine = Arc::clone(&engine);
-            let registry = Registry::new(&self.settings.common().schema_registry_url, engine.pool.clone())?;
+            let registry = Registry::new(&self.settings.common().schema_registry_url, self.pool::<C>()?)?;
             async move { Ok(retry::retry(engine, registry).await?) }
         });
         self.spawn(C::NAME, {
             let engine = Arc::clone(&engine);
-            async move { Ok(door::attend(engine, waiting).await?) }
+            async move { Ok(door::attend(engine, waiting, linger).await?) }
         });
         let answers = queue.clone();
         self.spawn(C::NAME, async move {
@@ -271,7 +296,7 @@ impl Host {
             }
         })
         .await??;
-        let registry = Registry::new(&common.schema_registry_url, engine.pool.clone())?;
+        let registry = Registry::new(&common.schema_registry_url, self.pool::<C>()?)?;
         let listener = Listener {
             engine: Arc::clone(engine),
             settings,
@@ -280,7 +305,7 @@ impl Host {
             tokio: tokio::runtime::Handle::current(),
             context,
             kafka,
-            hears: C::hears().into_iter().collect(),
+            hears: C::hears().into_iter().map(str::as_bytes).collect(),
             untyped: untyped.into_iter().collect(),
         };
         let thread = move || listener.run().map_err(anyhow::Error::from);

@@ -38,6 +38,7 @@ mod timers;
 pub mod topics;
 mod topology;
 mod write;
+mod writes;
 
 /// Batches allocate and free thousands of small things at once: with the system's allocator that was a quarter of a consumer's CPU.
 #[global_allocator]
@@ -53,8 +54,9 @@ pub use engine::{Abandoned, Done};
 pub use failure::{Backoff, Failure, Verdict};
 pub use headers::{BrokenHeaders, Headers};
 pub use health::{Circuit, Health};
-pub use host::{Host, default_address, main};
+pub use host::{Host, Starting, default_address, main};
 pub use message::{Message, Unreadable};
 pub use rebalance::Partition;
 pub use registry::{Registry, RegistryError};
 pub use settings::{Settings, Span};
+pub use writes::{Part, Writes};

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
+use rdkafka::message::{BorrowedMessage, Header, Headers as _, Message as _};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use crate::batch::Item;
@@ -35,6 +35,9 @@ const COMMIT_EVERY: Duration = Duration::from_millis(300);
 const ASK: Duration = Duration::from_secs(10);
 /// From so many calls to the outside on that are open, no further events are taken.
 const MANY_CALLS: usize = 600;
+
+/// A batch ends after so many times its events were read and most were not heard, so that their offsets are committed.
+const MANY_SKIPPED: usize = 8;
 
 /// Why a loop ended.
 #[derive(Debug, thiserror::Error)]
@@ -88,7 +91,8 @@ pub(crate) struct Listener<C: Consumer> {
     pub tokio: tokio::runtime::Handle,
     pub context: Context,
     pub kafka: BaseConsumer<Context>,
-    pub hears: HashSet<&'static str>,
+    /// The names, as bytes, of the event types that it hears.
+    pub hears: HashSet<&'static [u8]>,
     /// The front door's topic, whose records need not say their type.
     pub untyped: HashSet<&'static str>,
 }
@@ -134,8 +138,8 @@ impl<C: Consumer> Listener<C> {
         while !self.engine.shutdown.is_cancelled() {
             self.let_calls_return();
             let batch = self.gather(linger)?;
-            if !batch.is_empty() {
-                let (events, began) = (batch.len(), Instant::now());
+            if !batch.ends.is_empty() {
+                let (events, began) = (batch.messages.len(), Instant::now());
                 metrics::histogram!("quadrille_batch_size", "consumer" => C::NAME, "from" => "topic")
                     .record(events as f64);
                 if !self.decide(batch)? {
@@ -168,29 +172,31 @@ impl<C: Consumer> Listener<C> {
     }
 
     /// Blocks for a first event, then takes what there is, waits once for a little more, and takes that too.
-    fn gather(&self, linger: Duration) -> Result<Vec<Message>, Stopped> {
-        let mut batch = Batch { messages: Vec::new(), bytes: 0 };
+    fn gather(&self, linger: Duration) -> Result<Batch, Stopped> {
+        let mut batch = Batch::default();
         self.take(POLL, &mut batch)?;
-        if batch.messages.is_empty() {
-            return Ok(batch.messages);
+        if batch.read == 0 {
+            return Ok(batch);
         }
         self.drain(&mut batch)?;
         if !linger.is_zero() && !self.full(&batch) {
             std::thread::sleep(linger);
             self.drain(&mut batch)?;
         }
-        Ok(batch.messages)
+        Ok(batch)
     }
 
     fn full(&self, batch: &Batch) -> bool {
-        batch.messages.len() >= self.settings.batch_events || batch.bytes >= self.settings.batch_bytes
+        batch.messages.len() >= self.settings.batch_events
+            || batch.bytes >= self.settings.batch_bytes
+            || batch.read >= MANY_SKIPPED * self.settings.batch_events
     }
 
     fn drain(&self, batch: &mut Batch) -> Result<(), Stopped> {
         while !self.full(batch) {
-            let before = batch.messages.len();
+            let before = batch.read;
             let rebalanced = self.take(Duration::ZERO, batch)?;
-            if batch.messages.len() == before && !rebalanced {
+            if batch.read == before && !rebalanced {
                 break;
             }
         }
@@ -203,9 +209,11 @@ impl<C: Consumer> Listener<C> {
         let (assigned, revoked) = self.context.with(Progress::take_changes);
         let rebalanced = !assigned.is_empty() || !revoked.is_empty();
         if !revoked.is_empty() {
-            batch.messages.retain(|message| {
-                !revoked.iter().any(|gone| gone.1 == message.partition && gone.0 == self.topology.full(message.topic))
-            });
+            let gone = |topic: &str, partition: i32| {
+                revoked.iter().any(|gone| gone.1 == partition && gone.0 == self.topology.full(topic))
+            };
+            batch.messages.retain(|message| !gone(message.topic, message.partition));
+            batch.ends.retain(|((topic, partition), _)| !gone(topic, *partition));
         }
         if !assigned.is_empty() {
             self.check_nothing_lost(&assigned)?;
@@ -213,6 +221,9 @@ impl<C: Consumer> Listener<C> {
         match polled {
             Some(Ok(message)) => {
                 self.engine.health.close_circuit(Circuit::Kafka, self.engine.clock.now());
+                if let Some(topic) = self.topology.known(message.topic()) {
+                    batch.reached(topic, message.partition(), message.offset() + 1);
+                }
                 if let Some(message) = self.own(&message) {
                     batch.bytes += message.payload.as_ref().map_or(0, Vec::len);
                     batch.messages.push(message);
@@ -244,26 +255,34 @@ impl<C: Consumer> Listener<C> {
         }
     }
 
+    /// Copies what the consumer hears; what it does not hear is skipped by its type, without being copied or decoded.
     fn own(&self, message: &BorrowedMessage<'_>) -> Option<Message> {
         let topic = self.topology.known(message.topic())?;
-        let headers = message.headers().map(|headers| {
-            Headers(headers.iter().map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec))).collect())
-        });
+        let mut headers = Headers::default();
+        if let Some(borrowed) = message.headers() {
+            let of_type = |header: &Header<'_, &[u8]>| header.key == "ce_type";
+            let event_type = borrowed.iter().filter(of_type).last().and_then(|header| header.value);
+            let foreign = event_type.is_some_and(|name| !self.hears.contains(name));
+            if foreign && !self.untyped.contains(topic) {
+                return None;
+            }
+            headers = Headers::with_capacity(480);
+            borrowed.iter().for_each(|header| headers.push_bytes(header.key, header.value));
+        }
         Some(Message {
             topic,
             partition: message.partition(),
             offset: message.offset(),
             timestamp_ms: message.timestamp().to_millis(),
             key: message.key().map(<[u8]>::to_vec),
-            headers: headers.unwrap_or_default(),
+            headers,
             payload: message.payload().map(<[u8]>::to_vec),
         })
     }
 
     /// Has a batch decided; false when the process is stopping and nothing of it was written.
-    fn decide(&self, batch: Vec<Message>) -> Result<bool, Stopped> {
-        let ends = ends(&self.topology, &batch);
-        let items: Vec<Item<C>> = batch.into_iter().filter_map(|message| self.item(message)).collect();
+    fn decide(&self, batch: Batch) -> Result<bool, Stopped> {
+        let items: Vec<Item<C>> = batch.messages.into_iter().map(|message| self.item(message)).collect();
         metrics::counter!("quadrille_events_total", "consumer" => C::NAME).increment(items.len() as u64);
         if !items.is_empty() {
             let (done, result) = sync_channel(1);
@@ -275,7 +294,11 @@ impl<C: Consumer> Listener<C> {
                 Err(stop @ Abandoned::Stop { .. }) => return Err(stop.into()),
             }
         }
-        self.context.with(|progress| ends.into_iter().for_each(|(partition, next)| progress.decide(partition, next)));
+        let ends = batch.ends.into_iter().map(|((topic, partition), next)| {
+            let of: Partition = (self.topology.full(topic).to_owned(), partition);
+            (of, next)
+        });
+        self.context.with(|progress| ends.for_each(|(partition, next)| progress.decide(partition, next)));
         Ok(true)
     }
 
@@ -324,15 +347,10 @@ impl<C: Consumer> Listener<C> {
         }
     }
 
-    /// What a record is to the consumer: work, a dead letter, or nothing that it hears.
-    fn item(&self, message: Message) -> Option<Item<C>> {
-        if !self.untyped.contains(message.topic)
-            && message.event_type().is_some_and(|event_type| !self.hears.contains(event_type))
-        {
-            return None;
-        }
+    /// What a record is to the consumer: work, or a dead letter.
+    fn item(&self, message: Message) -> Item<C> {
         let work = self.hear(&message).map_err(unreadable);
-        Some(Item::heard(work, message))
+        Item::heard(work, message)
     }
 
     fn hear(&self, message: &Message) -> Result<Work<C::Input>, Unreadable> {
@@ -380,24 +398,28 @@ impl<C: Consumer> Listener<C> {
     }
 }
 
+/// What was read and is decided together.
+#[derive(Default)]
 struct Batch {
+    /// What the consumer hears of it.
     messages: Vec<Message>,
     bytes: usize,
+    /// How many records were read, heard or not.
+    read: usize,
+    /// Where each partition is read on once the batch is decided.
+    ends: Vec<((&'static str, i32), i64)>,
+}
+
+impl Batch {
+    fn reached(&mut self, topic: &'static str, partition: i32, next: i64) {
+        self.read += 1;
+        match self.ends.iter_mut().find(|(of, _)| *of == (topic, partition)) {
+            Some((_, end)) => *end = next.max(*end),
+            None => self.ends.push(((topic, partition), next)),
+        }
+    }
 }
 
 fn send(done: &SyncSender<Result<(), Abandoned>>, result: Result<(), Abandoned>) {
     let _ = done.send(result); // the loop is gone only when the process is
-}
-
-/// Where each partition of a batch ends: the next offset to read.
-fn ends(topology: &Topology, batch: &[Message]) -> Vec<(Partition, i64)> {
-    let mut ends: Vec<(Partition, i64)> = Vec::new();
-    for message in batch {
-        let topic = topology.full(message.topic);
-        match ends.iter_mut().find(|((other, partition), _)| *partition == message.partition && *other == topic) {
-            Some((_, next)) => *next = (*next).max(message.offset + 1),
-            None => ends.push(((topic, message.partition), message.offset + 1)),
-        }
-    }
-    ends
 }

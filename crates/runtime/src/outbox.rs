@@ -4,6 +4,7 @@ use sqlx::PgConnection;
 
 use crate::effects::Outgoing;
 use crate::failure::Failure;
+use crate::writes::Writes;
 
 /// Shards of the outbox, leased by relays; a key is always in the same one.
 pub const SHARDS: u64 = 8;
@@ -23,32 +24,15 @@ pub fn shard(key: Option<&[u8]>) -> i16 {
 /// # Errors
 /// What the database says.
 pub async fn append(db: &mut PgConnection, rows: &[Outgoing]) -> Result<Vec<i64>, Failure> {
-    if rows.is_empty() {
-        return Ok(Vec::new());
+    write(db, Writes::default(), rows).await
+}
+
+/// Executes the writes of a batch, and then, in the same statement, appends what it says.
+pub(crate) async fn write(db: &mut PgConnection, mut writes: Writes, rows: &[Outgoing]) -> Result<Vec<i64>, Failure> {
+    if !rows.is_empty() {
+        add(&mut writes, rows);
     }
-    let shards: Vec<i16> = rows.iter().map(|row| shard(row.key.as_deref())).collect();
-    let topics: Vec<&str> = rows.iter().map(|row| row.topic).collect();
-    let keys: Vec<Option<&[u8]>> = rows.iter().map(|row| row.key.as_deref()).collect();
-    let ids: Vec<uuid::Uuid> = rows.iter().map(|row| row.event_id).collect();
-    let headers: Vec<Vec<u8>> = rows.iter().map(|row| row.headers.encode()).collect();
-    let payloads: Vec<Option<&[u8]>> = rows.iter().map(|row| row.payload.as_deref()).collect();
-    let positions = sqlx::query_scalar(
-        "insert into outbox.event (slot, shard, topic, key, event_id, headers, payload)
-         select rotation.current_slot, said.shard, said.topic, said.key, said.event_id, said.headers, said.payload
-         from outbox.rotation,
-              unnest($1::int2[], $2::text[], $3::bytea[], $4::uuid[], $5::bytea[], $6::bytea[])
-                with ordinality as said (shard, topic, key, event_id, headers, payload, n)
-         order by said.n
-         returning seq",
-    )
-    .bind(shards)
-    .bind(topics)
-    .bind(keys)
-    .bind(ids)
-    .bind(headers)
-    .bind(payloads)
-    .fetch_all(db)
-    .await?;
+    let positions = writes.execute_and_say(db, !rows.is_empty()).await?;
     if positions.len() != rows.len() {
         return Err(Failure::LostRace {
             table: "outbox.event",
@@ -57,4 +41,22 @@ pub async fn append(db: &mut PgConnection, rows: &[Outgoing]) -> Result<Vec<i64>
         });
     }
     Ok(positions)
+}
+
+fn add(writes: &mut Writes, rows: &[Outgoing]) {
+    writes
+        .append(
+            "insert into outbox.event (slot, shard, topic, key, event_id, headers, payload) ",
+            "select rotation.current_slot, said.shard, said.topic, said.key, said.event_id, said.headers, said.payload
+             from outbox.rotation,
+                  unnest($1::int2[], $2::text[], $3::bytea[], $4::uuid[], $5::bytea[], $6::bytea[])
+                    with ordinality as said (shard, topic, key, event_id, headers, payload, n)",
+            " order by said.n",
+        )
+        .bind(rows.iter().map(|row| shard(row.key.as_deref())).collect::<Vec<i16>>())
+        .bind(rows.iter().map(|row| row.topic).collect::<Vec<&str>>())
+        .bind(rows.iter().map(|row| row.key.as_deref()).collect::<Vec<Option<&[u8]>>>())
+        .bind(rows.iter().map(|row| row.event_id).collect::<Vec<uuid::Uuid>>())
+        .bind(rows.iter().map(|row| row.headers.encode()).collect::<Vec<&[u8]>>())
+        .bind(rows.iter().map(|row| row.payload.as_deref()).collect::<Vec<Option<&[u8]>>>());
 }

@@ -134,6 +134,14 @@ impl Default for ConsumerSettings {
     }
 }
 
+impl ConsumerSettings {
+    /// For a consumer that nobody waits for: the broker answers it when there is much to tell, or after a tenth of a second.
+    pub fn in_bundles() -> Self {
+        let fetch = [("fetch.min.bytes", "65536"), ("fetch.wait.max.ms", "100")];
+        Self { kafka: fetch.map(|(name, value)| (name.to_owned(), value.to_owned())).into(), ..Self::default() }
+    }
+}
+
 /// All settings of a process.
 #[derive(Clone, Debug)]
 pub struct Settings {

@@ -48,25 +48,78 @@ impl Decode<'_, Postgres> for At {
     }
 }
 
+/// A document as JSON in a `text` column: written and read as a whole, and far cheaper for the database than `jsonb`, which it would parse, sort
+/// and print. Who asks in SQL casts it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JsonText<T>(pub T);
+
+impl<T> Type<Postgres> for JsonText<T> {
+    fn type_info() -> PgTypeInfo {
+        <str as Type<Postgres>>::type_info()
+    }
+
+    fn compatible(ty: &PgTypeInfo) -> bool {
+        <str as Type<Postgres>>::compatible(ty)
+    }
+}
+
+impl<T> PgHasArrayType for JsonText<T> {
+    fn array_type_info() -> PgTypeInfo {
+        <String as PgHasArrayType>::array_type_info()
+    }
+}
+
+impl<T: serde::Serialize> Encode<'_, Postgres> for JsonText<T> {
+    fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
+        serde_json::to_writer(&mut **buffer, &self.0)?;
+        Ok(IsNull::No)
+    }
+}
+
+impl<'r, T: serde::Deserialize<'r>> Decode<'r, Postgres> for JsonText<T> {
+    fn decode(value: PgValueRef<'r>) -> Result<Self, BoxDynError> {
+        Ok(Self(serde_json::from_str(value.as_str()?)?))
+    }
+}
+
 /// How long one statement may take.
 const STATEMENT_TIMEOUT: &str = "10s";
 
-/// A pool for one consumer. Statements end after 10 s, lock waits after 3 s, idle transactions after 5 s: each is retried.
-/// Custom plans: a generic plan of `= any($1)` would probe every partition.
+/// A pool for a consumer's doors and tools. Statements end after 10 s, lock waits after 3 s, idle transactions after 5 s: each is retried.
+/// Custom plans: what is asked for differs from question to question.
 ///
 /// # Errors
 /// When the address is not a PostgreSQL address.
 pub fn pool(database_url: &str, application: &str, connections: u32) -> Result<PgPool, sqlx::Error> {
-    let options = PgConnectOptions::from_str(database_url)?.application_name(application).options([
+    let options = options(database_url, application)?.options([("plan_cache_mode", "force_custom_plan")]);
+    Ok(connect(options, connections))
+}
+
+/// A pool for a consumer's batches: few statements, executed for ever, each by primary key in the order in which it is written. They are planned once
+/// for each connection (planning them anew was a tenth of PostgreSQL's CPU), also while tables are empty: so no plan may read a table as a whole.
+///
+/// # Errors
+/// When the address is not a PostgreSQL address.
+pub(crate) fn batch_pool(database_url: &str, application: &str, connections: u32) -> Result<PgPool, sqlx::Error> {
+    let options = options(database_url, application)?
+        .options([("plan_cache_mode", "force_generic_plan"), ("max_parallel_workers_per_gather", "0")])
+        .options(["seqscan", "hashjoin", "mergejoin"].map(|plan| (format!("enable_{plan}"), "off")));
+    Ok(connect(options, connections))
+}
+
+fn options(database_url: &str, application: &str) -> Result<PgConnectOptions, sqlx::Error> {
+    Ok(PgConnectOptions::from_str(database_url)?.application_name(application).options([
         ("statement_timeout", STATEMENT_TIMEOUT),
         ("lock_timeout", "3s"),
         ("idle_in_transaction_session_timeout", "5s"),
-        ("plan_cache_mode", "force_custom_plan"),
-    ]);
-    Ok(PgPoolOptions::new()
+    ]))
+}
+
+fn connect(options: PgConnectOptions, connections: u32) -> PgPool {
+    PgPoolOptions::new()
         .max_connections(connections)
         .min_connections(0)
         .acquire_timeout(Duration::from_secs(5))
         .test_before_acquire(false) // a broken connection fails its batch, which is retried on another
-        .connect_lazy_with(options))
+        .connect_lazy_with(options)
 }

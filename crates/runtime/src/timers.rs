@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use events::{OrderId, Timestamp};
-use sqlx::{AssertSqlSafe, PgConnection, PgPool};
+use sqlx::{AssertSqlSafe, PgPool};
 use uuid::Uuid;
 
 use crate::batch::Fired;
 use crate::consumer::Timer;
 use crate::failure::Failure;
 use crate::sql::At;
+use crate::writes::Writes;
 
 /// Changes of a batch by (order, kind, discriminator): the last word on each, due when or forgotten.
 pub(crate) type TimerChanges = BTreeMap<TimerKey, TimerChange>;
@@ -73,41 +74,30 @@ impl Timers {
         }
     }
 
-    /// Writes a batch's changes; returns the earliest time that was armed.
-    pub(crate) async fn save(
-        &self,
-        db: &mut PgConnection,
-        changes: &TimerChanges,
-    ) -> Result<Option<Timestamp>, Failure> {
-        let (mut armed, mut gone, mut again) = (Columns::default(), Columns::default(), Vec::new());
+    /// Adds a batch's changes to its writes; returns the earliest time that is armed.
+    pub(crate) fn save(&self, writes: &mut Writes, changes: &TimerChanges) -> Option<Timestamp> {
+        let (mut armed, mut gone, mut again) = (Columns::default(), Columns::default(), Columns::default());
+        let mut next = Vec::new();
         for (key, change) in changes {
             match change {
                 TimerChange::Arm(due) => armed.push(key, Some(*due)),
                 TimerChange::Disarm => gone.push(key, None),
                 TimerChange::Fired(due) => gone.push(key, Some(*due)),
-                TimerChange::Again { was, next } => again.push((key, At(*was), At(*next))),
+                TimerChange::Again { was, next: at } => {
+                    again.push(key, Some(*was));
+                    next.push(Some(At(*at)));
+                }
             }
         }
-        self.repeat(db, &again).await?;
-        gone.write(db, &self.delete).await?;
-        armed.write(db, &self.upsert).await?;
-        let next = again.iter().map(|(_, _, next)| next.0);
-        Ok(armed.due.iter().flatten().map(|due| due.0).chain(next).min())
-    }
-
-    async fn repeat(&self, db: &mut PgConnection, again: &[(&TimerKey, At, At)]) -> Result<(), Failure> {
-        if again.is_empty() {
-            return Ok(());
+        let first = armed.due.iter().chain(&next).flatten().map(|due| due.0).min();
+        gone.write(writes, &self.delete);
+        armed.write(writes, &self.upsert);
+        if !next.is_empty() {
+            let Columns { order_id, kind, discriminator, due } = again;
+            let part = writes.add("timer", None, &self.again);
+            part.bind(order_id).bind(kind).bind(discriminator).bind(due).bind(next);
         }
-        sqlx::query(AssertSqlSafe(self.again.clone()))
-            .bind(again.iter().map(|((order_id, ..), ..)| order_id.0).collect::<Vec<_>>())
-            .bind(again.iter().map(|((_, kind, _), ..)| kind.as_str()).collect::<Vec<_>>())
-            .bind(again.iter().map(|((_, _, discriminator), ..)| discriminator.as_str()).collect::<Vec<_>>())
-            .bind(again.iter().map(|(_, was, _)| *was).collect::<Vec<_>>())
-            .bind(again.iter().map(|(_, _, next)| *next).collect::<Vec<_>>())
-            .execute(db)
-            .await?;
-        Ok(())
+        first
     }
 
     /// Timers that are due, without locks: they are decided with their order's row locked.
@@ -146,17 +136,10 @@ impl Columns {
         self.due.push(due.map(At));
     }
 
-    async fn write(&self, db: &mut PgConnection, statement: &str) -> Result<(), Failure> {
-        if self.order_id.is_empty() {
-            return Ok(());
+    fn write(self, writes: &mut Writes, statement: &str) {
+        if !self.order_id.is_empty() {
+            let part = writes.add("timer", None, statement);
+            part.bind(self.order_id).bind(self.kind).bind(self.discriminator).bind(self.due);
         }
-        sqlx::query(AssertSqlSafe(statement.to_owned()))
-            .bind(&self.order_id)
-            .bind(&self.kind)
-            .bind(&self.discriminator)
-            .bind(&self.due)
-            .execute(db)
-            .await?;
-        Ok(())
     }
 }

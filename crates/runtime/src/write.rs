@@ -19,12 +19,14 @@ use crate::parking::change::{Arrival, Failed};
 use crate::parking::is_told;
 use crate::sql::At;
 use crate::timers::TimerChange;
+use crate::writes::Writes;
 
 impl<C: Consumer> Engine<C> {
-    /// Writes the rest of a batch; the outbox last, when every lock of the transaction is held.
+    /// Writes a batch: what its consumer saves, and the rest; the outbox last, when every lock of the transaction is held.
     pub(crate) async fn write(
         &self,
         tx: &mut PgConnection,
+        mut writes: Writes,
         items: &[Item<C>],
         attempt: &mut Attempt<C>,
         now: Timestamp,
@@ -44,7 +46,7 @@ impl<C: Consumer> Engine<C> {
                 *change = TimerChange::Again { was: fired.timer.due, next: *next_at };
             }
         }
-        attempt.armed = self.timers.save(tx, &attempt.timers).await?;
+        attempt.armed = self.timers.save(&mut writes, &attempt.timers);
         let plain = |(item, fate): (&Item<C>, &Fate)| {
             matches!(fate, Fate::Done | Fate::Refused) && item.kept.is_none() && item.letter_before().is_none()
         };
@@ -54,7 +56,7 @@ impl<C: Consumer> Engine<C> {
         if !attempt.resolved.is_empty() {
             self.resolve(tx, &attempt.resolved, now).await?;
         }
-        attempt.positions = outbox::append(tx, &attempt.said).await?;
+        attempt.positions = outbox::write(tx, writes, &attempt.said).await?;
         Ok(())
     }
 

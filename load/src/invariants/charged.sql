@@ -1,9 +1,9 @@
 -- Ended order by ended order, in minor units: the money kept, what the terminal event says, and the value of the units that it lists, computed anew.
 with line as (
     select o.order_id, l.line_id, l.amount, l.quantity,
-           coalesce((select sum(s.quantity) from jsonb_to_recordset(o.ending -> 'shipped') as s (line_id text, quantity bigint)
+           coalesce((select sum(s.quantity) from jsonb_to_recordset(o.ending::jsonb -> 'shipped') as s (line_id text, quantity bigint)
                       where s.line_id = l.line_id), 0) as shipped
-      from orders."order" o, jsonb_to_recordset(o.details -> 'terms' -> 'lines') as l (line_id text, amount bigint, quantity bigint)
+      from orders."order" o, jsonb_to_recordset(o.details::jsonb -> 'terms' -> 'lines') as l (line_id text, amount bigint, quantity bigint)
      where o.ended_at is not null
 ), worth as (
     select order_id, sum(div(amount::numeric * shipped, quantity)) as value from line group by order_id

@@ -1,7 +1,7 @@
 -- Level by level: units set aside, and units of allocations that open orders hold.
 with held as (
     select h.sku, h.warehouse, sum(coalesce(h.reserved, 0)) as reserved
-      from inventory.reservation r, jsonb_to_recordset(r.data -> 'holdings') as h (sku text, warehouse text, reserved bigint)
+      from inventory.reservation r, jsonb_to_recordset(r.data::jsonb -> 'holdings') as h (sku text, warehouse text, reserved bigint)
      where r.state in ('reserved', 'held')
      group by h.sku, h.warehouse
 )

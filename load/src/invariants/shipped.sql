@@ -1,7 +1,7 @@
 -- Order by order: units that fulfillment handed over, inventory committed, and the terminal event told of.
 with told as (
     select order_id, ended_at, state,
-           coalesce((select sum(s.quantity) from jsonb_to_recordset(ending -> 'shipped') as s (quantity bigint)), 0) as units
+           coalesce((select sum(s.quantity) from jsonb_to_recordset(ending::jsonb -> 'shipped') as s (quantity bigint)), 0) as units
       from orders."order"
 )
 select count(*) filter (where coalesce(c.units_dispatched, 0) <> coalesce(r.committed, 0)

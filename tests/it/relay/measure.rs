@@ -68,7 +68,7 @@ fn headers() -> Vec<u8> {
     ] {
         headers.push(name, value);
     }
-    headers.encode()
+    headers.encode().to_vec()
 }
 
 async fn fill(bench: &Bench, rows: i64) {

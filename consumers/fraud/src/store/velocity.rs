@@ -9,8 +9,8 @@
 use std::sync::atomic::Ordering;
 
 use events::{Currency, Timestamp};
-use runtime::Failure;
 use runtime::sql::At;
+use runtime::{Failure, Writes};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -47,21 +47,21 @@ pub(super) async fn tallies(
 }
 
 /// Counts are keyed by subject and order: one that is there already stays as it is.
-pub(super) async fn save_counts(db: &mut PgConnection, counts: &[Count]) -> Result<(), Failure> {
-    sqlx::query(
-        "insert into fraud.velocity (subject, order_id, kind, currency, amount, at)
+pub(super) fn save_counts(writes: &mut Writes, counts: &[Count]) {
+    writes
+        .add(
+            "fraud.velocity",
+            None,
+            "insert into fraud.velocity (subject, order_id, kind, currency, amount, at)
          select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::bigint[], $6::timestamptz[])
          on conflict (subject, order_id) do nothing",
-    )
-    .bind(counts.iter().map(|count| count.subject.0).collect::<Vec<_>>())
-    .bind(counts.iter().map(|count| count.order_id.as_uuid()).collect::<Vec<_>>())
-    .bind(counts.iter().map(|count| count.kind.as_str()).collect::<Vec<_>>())
-    .bind(counts.iter().map(|count| count.currency.as_str()).collect::<Vec<_>>())
-    .bind(counts.iter().map(|count| count.amount).collect::<Vec<_>>())
-    .bind(counts.iter().map(|count| At(count.at)).collect::<Vec<_>>())
-    .execute(db)
-    .await?;
-    Ok(())
+        )
+        .bind(counts.iter().map(|count| count.subject.0).collect::<Vec<_>>())
+        .bind(counts.iter().map(|count| count.order_id.as_uuid()).collect::<Vec<_>>())
+        .bind(counts.iter().map(|count| count.kind.as_str()).collect::<Vec<_>>())
+        .bind(counts.iter().map(|count| count.currency.as_str()).collect::<Vec<_>>())
+        .bind(counts.iter().map(|count| count.amount).collect::<Vec<_>>())
+        .bind(counts.iter().map(|count| At(count.at)).collect::<Vec<_>>());
 }
 
 impl Fraud {

@@ -1,10 +1,9 @@
 //! The work lists of real warehouses: written with the orders that they are about, read by the warehouses' doors.
 
 use events::{OrderId, Personal, ShipmentId, Timestamp};
-use runtime::Failure;
-use runtime::sql::At;
-use sqlx::types::Json;
-use sqlx::{PgConnection, PgPool};
+use runtime::Writes;
+use runtime::sql::{At, JsonText};
+use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::state_of;
@@ -48,41 +47,30 @@ impl Tasks {
 }
 
 impl Tasks {
-    /// Writes them.
-    ///
-    /// # Errors
-    /// What the database says.
-    pub(super) async fn save(&self, db: &mut PgConnection) -> Result<(), Failure> {
-        forget_tasks(db, &self.done).await?;
-        save_tasks(db, self).await
-    }
-}
-
-async fn forget_tasks(db: &mut PgConnection, done: &[Uuid]) -> Result<(), Failure> {
-    if !done.is_empty() {
-        sqlx::query("delete from fulfillment.task where shipment_id = any($1)").bind(done).execute(db).await?;
-    }
-    Ok(())
-}
-
-async fn save_tasks(db: &mut PgConnection, tasks: &Tasks) -> Result<(), Failure> {
-    if tasks.shipments.is_empty() {
-        return Ok(());
-    }
-    sqlx::query(
-        "insert into fulfillment.task as known (shipment_id, order_id, warehouse, step, due_at)
+    /// Adds them to a batch's writes.
+    pub(super) fn save(self, writes: &mut Writes) {
+        if !self.done.is_empty() {
+            let statement = "delete from fulfillment.task where shipment_id = any($1)";
+            writes.add("fulfillment.task", None, statement).bind(self.done);
+        }
+        if self.shipments.is_empty() {
+            return;
+        }
+        writes
+            .add(
+                "fulfillment.task",
+                None,
+                "insert into fulfillment.task as known (shipment_id, order_id, warehouse, step, due_at)
          select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::timestamptz[]) order by 1
          on conflict (shipment_id) do update set step = excluded.step, due_at = excluded.due_at
            where known.step <> excluded.step",
-    )
-    .bind(&tasks.shipments)
-    .bind(&tasks.orders)
-    .bind(&tasks.warehouses)
-    .bind(&tasks.steps)
-    .bind(&tasks.due)
-    .execute(db)
-    .await?;
-    Ok(())
+            )
+            .bind(self.shipments)
+            .bind(self.orders)
+            .bind(self.warehouses)
+            .bind(self.steps)
+            .bind(self.due);
+    }
 }
 
 /// One entry of a warehouse's work list, with its order.
@@ -107,7 +95,7 @@ pub enum List {
     Parcels,
 }
 
-type TaskRow = (Uuid, Uuid, At, String, Json<Consignment>, Option<String>, Option<Vec<u8>>);
+type TaskRow = (Uuid, Uuid, At, String, JsonText<Consignment>, Option<String>, Option<Vec<u8>>);
 
 /// A page of a warehouse's work, what is due first; `after` is the due time and shipment of the last entry of the page before.
 ///
@@ -140,7 +128,7 @@ pub async fn tasks(
     rows.into_iter().map(task).collect()
 }
 
-fn task((order_id, shipment_id, due_at, state, Json(row), key_id, data): TaskRow) -> Result<Task, sqlx::Error> {
+fn task((order_id, shipment_id, due_at, state, JsonText(row), key_id, data): TaskRow) -> Result<Task, sqlx::Error> {
     let personal = key_id.zip(data).map(|(key_id, data)| Personal { key_id, data });
     let order = Consignment { state: state_of(order_id, &state)?, personal, ..row };
     Ok(Task { order_id: OrderId(order_id), shipment_id: ShipmentId(shipment_id), due_at: due_at.0, order })

@@ -150,7 +150,7 @@ fn any_bytes_on_the_dead_letter_topic_become_a_dead_letter() {
         let mut message = message("dead-letter-events", own_key(1), value.clone());
         message.headers.push("quadrille-consumer", "orders");
         message.headers.push("quadrille-error-class", "unreadable");
-        message.headers.0.push(("raw".into(), Some(vec![0, 255])));
+        message.headers.push_bytes("raw", Some(&[0, 255]));
         message.headers.push("kafka_dlt-original-topic", "orders");
         let input = SagaTracker.hear(&message, &codec).unwrap().input;
         let Input::Letter(letter, _) = &input else { panic!("{input:?}") };

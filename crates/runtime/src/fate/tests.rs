@@ -15,6 +15,7 @@ use crate::headers::Headers;
 use crate::health::Health;
 use crate::message::{Message, Unreadable};
 use crate::settings::ConsumerSettings;
+use crate::writes::Writes;
 
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
@@ -54,7 +55,7 @@ impl Consumer for Plain {
         Ok(())
     }
 
-    async fn save(&self, _: &mut PgConnection, (): (), _: Timestamp) -> Result<(), Failure> {
+    async fn save(&self, _: &mut PgConnection, (): (), _: Timestamp, _: &mut Writes) -> Result<(), Failure> {
         Ok(())
     }
 

@@ -5,6 +5,8 @@ use sqlx::Row as _;
 use sqlx::error::BoxDynError;
 use sqlx::postgres::PgRow;
 
+use crate::headers;
+
 /// Columns of a row, in the order in which every reading statement lists them.
 pub(super) const COLUMNS: &str = "slot, shard, xid, seq, topic, key, headers, payload";
 
@@ -59,13 +61,11 @@ impl<'r> Record<'r> {
     pub fn kafka_headers(&self) -> Result<OwnedHeaders, String> {
         let mut headers = OwnedHeaders::new_with_capacity(13);
         let (mut is_event, mut is_complete) = (false, false);
-        let mut rest = self.headers;
-        while !rest.is_empty() {
-            let (name, value) = take_header(&mut rest)
-                .ok_or_else(|| format!("the headers column ends within a header, {} bytes before its end; it was not written by this software", rest.len()))?;
+        for header in headers::published(self.headers, self.key) {
+            let (name, value) = header.map_err(|broken| broken.to_string())?;
             is_event |= name == "ce_id";
             is_complete |= matches!(name, "ce_specversion" | "quadrille-dead-letter-id");
-            headers = headers.insert(Header { key: name, value });
+            headers = headers.insert(Header { key: name, value: value.as_deref() });
         }
         if is_event && !is_complete {
             headers = headers
@@ -83,19 +83,6 @@ fn fixed<const N: usize>(bytes: Option<&[u8]>, column: usize) -> Result<[u8; N],
 
 fn decode(column: usize, source: BoxDynError) -> sqlx::Error {
     sqlx::Error::ColumnDecode { index: column.to_string(), source }
-}
-
-/// The next header of [`crate::headers::Headers::encode`]'s form, borrowed: decoding into owned strings would cost twenty allocations an event.
-fn take_header<'b>(rest: &mut &'b [u8]) -> Option<(&'b str, Option<&'b [u8]>)> {
-    let (length, after) = rest.split_first_chunk::<2>()?;
-    let (name, after) = after.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
-    let (length, after) = after.split_first_chunk::<4>()?;
-    let (value, after) = match usize::try_from(i32::from_be_bytes(*length)) {
-        Ok(length) => after.split_at_checked(length).map(|(value, after)| (Some(value), after))?,
-        Err(_) => (None, after),
-    };
-    *rest = after;
-    Some((std::str::from_utf8(name).ok()?, value))
 }
 
 /// A position as 20 digits, so that it sorts as text.
@@ -125,9 +112,9 @@ mod tests {
     fn the_header_column_is_read_as_it_was_written_and_an_event_gets_its_position() {
         let mut written = Headers::default();
         written.push("ce_id", "7");
-        written.0.push(("null".into(), None));
+        written.push_bytes("null", None);
         written.push("empty", "");
-        let column = written.encode();
+        let column = written.encode().to_vec();
         let headers = record(&column).kafka_headers().unwrap();
         let all: Vec<_> =
             headers.iter().map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec))).collect();
@@ -148,7 +135,7 @@ mod tests {
         let mut written = Headers::default();
         written.push("ce_id", "9");
         written.push("quadrille-dead-letter-id", "7");
-        assert_eq!(record(&written.encode()).kafka_headers().unwrap().count(), 2);
+        assert_eq!(record(written.encode()).kafka_headers().unwrap().count(), 2);
         assert_eq!(record(&[]).kafka_headers().unwrap().count(), 0);
     }
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use events::{Card, OrderId, Timestamp};
-use runtime::sql::At;
-use sqlx::types::Json;
+use runtime::sql::{At, JsonText};
+use runtime::{Failure, Writes};
 use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
 
@@ -36,7 +36,7 @@ struct OperationRow {
     payment_id: String,
     amount: i64,
     currency: String,
-    answer: Json<Outcome>,
+    answer: JsonText<Outcome>,
 }
 
 #[derive(FromRow)]
@@ -52,7 +52,7 @@ struct PaymentRow {
     released: i64,
     refunded: i64,
     capture_before: At,
-    card: Json<Card>,
+    card: JsonText<Card>,
 }
 
 #[derive(FromRow)]
@@ -91,8 +91,10 @@ pub(super) async fn load(db: &mut PgConnection, jobs: &[Job]) -> Result<Book, Bo
     if !acted.is_empty() {
         payments.extend(payments_of_orders(db, &acted).await?);
     }
-    for row in lock_payments(db, &payments.into_iter().collect::<Vec<_>>()).await? {
-        book.payments.insert(row.payment_id.clone(), entry(row)?);
+    if !payments.is_empty() {
+        for row in lock_payments(db, &payments.into_iter().collect::<Vec<_>>()).await? {
+            book.payments.insert(row.payment_id.clone(), entry(row)?);
+        }
     }
     if !refunds.is_empty() {
         for row in lock_refunds(db, &refunds).await? {
@@ -198,42 +200,42 @@ async fn operations(db: &mut PgConnection, keys: &[&str]) -> Result<Vec<Operatio
     sqlx::query_as(statement).bind(keys).fetch_all(db).await
 }
 
-/// Writes what the jobs changed; the keys first, so that of two instances that do one call the second finds out before it changes anything.
+/// Writes what the jobs changed. Of two instances that do one call the second finds its key taken, and does it all again.
 pub(super) async fn save(db: &mut PgConnection, book: &Book, now: Timestamp) -> Result<(), BookError> {
     let operations: Vec<_> = book
         .new_operations
         .iter()
         .filter_map(|key| book.operations.get(key).map(|stored| (key.as_str(), stored)))
         .collect();
-    if !operations.is_empty() && insert_operations(db, &operations, now).await? != operations.len() as u64 {
-        return Err(BookError::Raced);
+    let mut writes = Writes::default();
+    if !operations.is_empty() {
+        insert_operations(&mut writes, &operations, now);
     }
     let payments: Vec<_> =
         book.changed_payments.iter().filter_map(|id| book.payments.get(id).map(|entry| (id.as_str(), entry))).collect();
     if !payments.is_empty() {
-        upsert_payments(db, &payments, now).await?;
+        upsert_payments(&mut writes, &payments, now);
     }
     let refunds: Vec<_> =
         book.changed_refunds.iter().filter_map(|id| book.refunds.get(id).map(|refund| (id.as_str(), refund))).collect();
     if !refunds.is_empty() {
-        upsert_refunds(db, &refunds, now).await?;
+        upsert_refunds(&mut writes, &refunds, now);
     }
     let early: Vec<_> =
         book.changed_early.iter().filter_map(|id| book.early.get(id).map(|passed| (id.as_uuid(), *passed))).collect();
     if !early.is_empty() {
-        upsert_early_results(db, &early, now).await?;
+        upsert_early_results(&mut writes, &early, now);
     }
-    Ok(())
+    writes.execute(db).await.map_err(|failure| match failure {
+        Failure::Database(error) => BookError::Database(error),
+        Failure::LostRace { .. } | Failure::Stored { .. } | Failure::Unsendable(_) => BookError::Raced,
+    })
 }
 
-async fn insert_operations(
-    db: &mut PgConnection,
-    rows: &[(&str, &Stored)],
-    now: Timestamp,
-) -> Result<u64, sqlx::Error> {
-    let done = sqlx::query(
+fn insert_operations(writes: &mut Writes, rows: &[(&str, &Stored)], now: Timestamp) {
+    writes.add("sandbox.operation", Some(rows.len()),
         "insert into sandbox.operation (key, operation, order_id, payment_id, amount, currency, answer, done_at)
-         select row.*, $8 from unnest($1::text[], $2::text[], $3::uuid[], $4::text[], $5::bigint[], $6::text[], $7::jsonb[]) as row
+         select row.*, $8 from unnest($1::text[], $2::text[], $3::uuid[], $4::text[], $5::bigint[], $6::text[], $7::text[]) as row
          on conflict (key) do nothing",
     )
     .bind(rows.iter().map(|(key, _)| *key).collect::<Vec<_>>())
@@ -242,20 +244,17 @@ async fn insert_operations(
     .bind(rows.iter().map(|(_, row)| row.payment_id.as_str()).collect::<Vec<_>>())
     .bind(rows.iter().map(|(_, row)| row.money.amount).collect::<Vec<_>>())
     .bind(rows.iter().map(|(_, row)| row.money.currency.as_str()).collect::<Vec<_>>())
-    .bind(rows.iter().map(|(_, row)| Json(&row.answer)).collect::<Vec<_>>())
-    .bind(At(now))
-    .execute(db)
-    .await?;
-    Ok(done.rows_affected())
+    .bind(rows.iter().map(|(_, row)| JsonText(&row.answer)).collect::<Vec<_>>())
+    .bind(At(now));
 }
 
-async fn upsert_payments(db: &mut PgConnection, rows: &[(&str, &Entry)], now: Timestamp) -> Result<(), sqlx::Error> {
-    sqlx::query(
+fn upsert_payments(writes: &mut Writes, rows: &[(&str, &Entry)], now: Timestamp) {
+    writes.add("sandbox.payment", None,
         "insert into sandbox.payment (payment_id, order_id, token, currency, amount, state, authorized, captured, released, refunded,
                 capture_before, card, created_at, updated_at)
          select row.*, $13, $13
            from unnest($1::text[], $2::uuid[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::bigint[], $8::bigint[], $9::bigint[],
-                $10::bigint[], $11::timestamptz[], $12::jsonb[]) as row
+                $10::bigint[], $11::timestamptz[], $12::text[]) as row
          on conflict (payment_id) do update set state = excluded.state, authorized = excluded.authorized, captured = excluded.captured,
                 released = excluded.released, refunded = excluded.refunded, card = excluded.card, updated_at = excluded.updated_at",
     )
@@ -270,14 +269,11 @@ async fn upsert_payments(db: &mut PgConnection, rows: &[(&str, &Entry)], now: Ti
     .bind(rows.iter().map(|(_, row)| row.released).collect::<Vec<_>>())
     .bind(rows.iter().map(|(_, row)| row.refunded).collect::<Vec<_>>())
     .bind(rows.iter().map(|(_, row)| At(row.capture_before)).collect::<Vec<_>>())
-    .bind(rows.iter().map(|(_, row)| Json(&row.card)).collect::<Vec<_>>())
-    .bind(At(now))
-    .execute(db)
-    .await?;
-    Ok(())
+    .bind(rows.iter().map(|(_, row)| JsonText(&row.card)).collect::<Vec<_>>())
+    .bind(At(now));
 }
 
-async fn upsert_refunds(db: &mut PgConnection, rows: &[(&str, &Refund)], now: Timestamp) -> Result<(), sqlx::Error> {
+fn upsert_refunds(writes: &mut Writes, rows: &[(&str, &Refund)], now: Timestamp) {
     let state = |status: &RefundStatus| match status {
         RefundStatus::Pending => "pending",
         RefundStatus::Succeeded => "succeeded",
@@ -287,32 +283,32 @@ async fn upsert_refunds(db: &mut PgConnection, rows: &[(&str, &Refund)], now: Ti
         RefundStatus::Pending => None,
         RefundStatus::Succeeded | RefundStatus::Failed { .. } => Some(At(now)),
     };
-    sqlx::query(
-        "insert into sandbox.refund (refund_id, payment_id, amount, state, created_at, settled_at)
+    writes
+        .add(
+            "sandbox.refund",
+            None,
+            "insert into sandbox.refund (refund_id, payment_id, amount, state, created_at, settled_at)
          select * from unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::timestamptz[], $6::timestamptz[])
          on conflict (refund_id) do update set state = excluded.state, settled_at = excluded.settled_at",
-    )
-    .bind(rows.iter().map(|(id, _)| *id).collect::<Vec<_>>())
-    .bind(rows.iter().map(|(_, row)| row.payment_id.as_str()).collect::<Vec<_>>())
-    .bind(rows.iter().map(|(_, row)| row.amount).collect::<Vec<_>>())
-    .bind(rows.iter().map(|(_, row)| state(&row.status)).collect::<Vec<_>>())
-    .bind(rows.iter().map(|(_, row)| At(row.created_at)).collect::<Vec<_>>())
-    .bind(rows.iter().map(|(_, row)| settled(&row.status)).collect::<Vec<_>>())
-    .execute(db)
-    .await?;
-    Ok(())
+        )
+        .bind(rows.iter().map(|(id, _)| *id).collect::<Vec<_>>())
+        .bind(rows.iter().map(|(_, row)| row.payment_id.as_str()).collect::<Vec<_>>())
+        .bind(rows.iter().map(|(_, row)| row.amount).collect::<Vec<_>>())
+        .bind(rows.iter().map(|(_, row)| state(&row.status)).collect::<Vec<_>>())
+        .bind(rows.iter().map(|(_, row)| At(row.created_at)).collect::<Vec<_>>())
+        .bind(rows.iter().map(|(_, row)| settled(&row.status)).collect::<Vec<_>>());
 }
 
-async fn upsert_early_results(db: &mut PgConnection, rows: &[(Uuid, bool)], now: Timestamp) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "insert into sandbox.early_result (order_id, passed, posted_at)
+fn upsert_early_results(writes: &mut Writes, rows: &[(Uuid, bool)], now: Timestamp) {
+    writes
+        .add(
+            "sandbox.early_result",
+            None,
+            "insert into sandbox.early_result (order_id, passed, posted_at)
          select row.*, $3 from unnest($1::uuid[], $2::boolean[]) as row
          on conflict (order_id) do update set passed = excluded.passed, posted_at = excluded.posted_at",
-    )
-    .bind(rows.iter().map(|(id, _)| *id).collect::<Vec<_>>())
-    .bind(rows.iter().map(|(_, passed)| *passed).collect::<Vec<_>>())
-    .bind(At(now))
-    .execute(db)
-    .await?;
-    Ok(())
+        )
+        .bind(rows.iter().map(|(id, _)| *id).collect::<Vec<_>>())
+        .bind(rows.iter().map(|(_, passed)| *passed).collect::<Vec<_>>())
+        .bind(At(now));
 }

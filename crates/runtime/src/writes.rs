@@ -1,0 +1,149 @@
+//! Everything that a batch writes, as one statement: below saturation a batch costs what its round trips cost.
+//!
+//! Each write is a common table expression of its own. The outbox's rows come after all of them: an insert there waits for what the others counted,
+//! so that a position is drawn when every lock of the transaction is held. A write that touches fewer rows than were decided is a lost race.
+
+use std::fmt::Write as _;
+
+use sqlx::postgres::PgArguments;
+use sqlx::{Arguments as _, AssertSqlSafe, Encode, PgConnection, Postgres, Row as _, Type};
+
+use crate::failure::Failure;
+
+/// The writes of one batch, in any order: no two of them touch the same row.
+#[derive(Default)]
+pub struct Writes {
+    /// `with w0 as (…), w1 as (…)`.
+    text: String,
+    arguments: PgArguments,
+    writes: Vec<Expected>,
+    broken: Option<sqlx::Error>,
+}
+
+struct Expected {
+    table: &'static str,
+    rows: Option<usize>,
+}
+
+/// One write, while its values are bound.
+pub struct Part<'w>(&'w mut Writes);
+
+impl Part<'_> {
+    /// Binds the next value: `$1` first.
+    pub fn bind<'t, T: Encode<'t, Postgres> + Type<Postgres>>(self, value: T) -> Self {
+        if let Err(error) = self.0.arguments.add(value) {
+            self.0.broken.get_or_insert(sqlx::Error::Encode(error));
+        }
+        self
+    }
+}
+
+impl Writes {
+    /// Adds an `insert`, `update` or `delete` without `returning`, whose parameters count from `$1`. When it touches other than `rows` rows of
+    /// `table`, if that is given, another instance was first.
+    pub fn add(&mut self, table: &'static str, rows: Option<usize>, statement: &str) -> Part<'_> {
+        let number = self.writes.len();
+        self.text.push_str(if number == 0 { "with w" } else { ", w" });
+        let _ = write!(self.text, "{number} as ("); // a String takes whatever is written
+        renumbered(&mut self.text, statement, self.arguments.len());
+        self.text.push_str(" returning 1)");
+        self.writes.push(Expected { table, rows });
+        Part(self)
+    }
+
+    /// Adds the rows of the outbox: a select of them, to be inserted after everything else.
+    pub(crate) fn append(&mut self, insert: &str, select: &str, order: &str) -> Part<'_> {
+        self.text.push_str(if self.writes.is_empty() { "with said as (" } else { ", said as (" });
+        self.text.push_str(insert);
+        renumbered(&mut self.text, select, self.arguments.len());
+        for (number, _) in self.writes.iter().enumerate() {
+            let _ = write!(
+                self.text,
+                " {} (select count(*) from w{number}) >= 0",
+                if number == 0 { "where" } else { "and" }
+            );
+        }
+        self.text.push_str(order);
+        self.text.push_str(" returning seq)");
+        Part(self)
+    }
+
+    /// Executes all of them, for who keeps tables beside those of a consumer.
+    ///
+    /// # Errors
+    /// What the database says, or the lost race.
+    pub async fn execute(self, db: &mut PgConnection) -> Result<(), Failure> {
+        self.execute_and_say(db, false).await.map(drop)
+    }
+
+    /// Executes all of them; returns the positions of the outbox's rows, in their order.
+    ///
+    /// # Errors
+    /// What the database says, or the lost race.
+    pub(crate) async fn execute_and_say(mut self, db: &mut PgConnection, said: bool) -> Result<Vec<i64>, Failure> {
+        if let Some(error) = self.broken {
+            return Err(error.into());
+        }
+        if self.writes.is_empty() && !said {
+            return Ok(Vec::new());
+        }
+        self.text.push_str(" select array[");
+        for number in 0..self.writes.len() {
+            let _ = write!(self.text, "{}(select count(*) from w{number})", if number == 0 { "" } else { ", " });
+        }
+        self.text.push_str("]::int8[], ");
+        self.text.push_str(if said { "(select array_agg(seq order by seq) from said)" } else { "null::int8[]" });
+        let row = sqlx::query_with(AssertSqlSafe(self.text), self.arguments).fetch_one(db).await?;
+        let counts: Vec<i64> = row.try_get(0)?;
+        for (Expected { table, rows }, saved) in self.writes.iter().zip(counts) {
+            if let Some(rows) = rows.filter(|rows| *rows as i64 != saved) {
+                return Err(Failure::LostRace { table, saved: saved as u64, decided: rows as u64 });
+            }
+        }
+        Ok(row.try_get::<Option<Vec<i64>>, _>(1)?.unwrap_or_default())
+    }
+}
+
+/// Writes a statement whose parameters count on from `before`.
+fn renumbered(text: &mut String, statement: &str, before: usize) {
+    let mut parts = statement.split('$');
+    text.push_str(parts.next().unwrap_or_default());
+    for part in parts {
+        let digits = part.bytes().take_while(u8::is_ascii_digit).count();
+        match part[..digits].parse::<usize>() {
+            Ok(number) => {
+                let _ = write!(text, "${}", number + before);
+                text.push_str(&part[digits..]);
+            }
+            Err(_) => {
+                text.push('$');
+                text.push_str(part);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_count_on_from_those_before() {
+        let mut text = String::new();
+        renumbered(&mut text, "select $1::text, $12, '$', $x", 7);
+        assert_eq!(text, "select $8::text, $19, '$', $x");
+    }
+
+    #[test]
+    fn what_is_said_waits_for_every_other_write() {
+        let mut writes = Writes::default();
+        writes.add("a", Some(1), "insert into a select $1").bind(1_i64);
+        writes.add("b", None, "delete from b where x = $1").bind(2_i64);
+        writes.append("insert into o ", "select $1", " order by 1").bind(3_i64);
+        assert_eq!(
+            writes.text,
+            "with w0 as (insert into a select $1 returning 1), w1 as (delete from b where x = $2 returning 1), said as (insert into o select $3 \
+             where (select count(*) from w0) >= 0 and (select count(*) from w1) >= 0 order by 1 returning seq)"
+        );
+    }
+}
