@@ -115,6 +115,8 @@ pub(crate) fn fold(world: &mut World, input: &Input) {
             on_place(world, place);
         }
         Input::Look(_) | Input::Stray(_) => {}
+        Input::Resolved(_, place) => on_place(world, place),
+        Input::Stray(_) => {}
     }
 }
 

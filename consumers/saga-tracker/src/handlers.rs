@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use events::{Event, OrderId, OrderPlaced, OrderStuck, RelayAdvanced, StockLevelChanged, Timestamp};
+use events::{
+    DeadLetterResolved, Event, OrderId, OrderPlaced, OrderStuck, RelayAdvanced, StockLevelChanged, Timestamp,
+};
 use runtime::settings::ConsumerSettings;
 use runtime::{
     Cause, Codec, Conflict, Consumer, DEAD_LETTER_TOPIC, Effects, Failure, Message, Span, Thread, Timer, Unreadable,
@@ -33,6 +35,8 @@ pub enum Input {
     Letter(Box<Letter>, Place),
     /// An order that may be stuck.
     Look(Box<Look>),
+    /// What became of a dead letter.
+    Resolved(Box<DeadLetterResolved>, Place),
     /// A timer of this schema. None is armed: it can only have been put there by hand.
     Stray(OrderId),
 }
@@ -90,6 +94,7 @@ impl Consumer for SagaTracker {
         let input = match message.event_type() {
             Some(StockLevelChanged::TYPE) => Input::Level(Box::new(message.read(codec)?), place),
             Some(RelayAdvanced::TYPE) => Input::Watermark(Box::new(message.read(codec)?), place),
+            Some(DeadLetterResolved::TYPE) => Input::Resolved(Box::new(message.read(codec)?), place),
             other => {
                 return Err(Unreadable(format!("saga-tracker does not hear {other:?}, got it at {}", message.place())));
             }

@@ -53,10 +53,14 @@ pub(crate) fn doors(doors: Doors) -> OpenApiRouter {
 fn failed(failure: Failure) -> Problem {
     tracing::warn!(consumer = SagaTracker::NAME, %failure, "a read failed");
     match failure.verdict() {
+        Verdict::Park if failure.is_wait() => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "Unavailable")
+            .detail("the database does not answer in time: ask again, for less"),
         Verdict::Again | Verdict::Retry => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "Unavailable")
             .detail("the database does not answer, or not in time: ask again, for less"),
-        Verdict::Bisect | Verdict::Stop => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "Unreadable data")
-            .detail("the read model can't be read by this version: the log says why"),
+        Verdict::Park | Verdict::DeadLetter | Verdict::Stop => {
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "Unreadable data")
+                .detail("the read model can't be read by this version: the log says why")
+        }
     }
 }
 

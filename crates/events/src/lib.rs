@@ -27,7 +27,7 @@ mod stuck;
 mod time;
 
 pub use catalogue::{CatalogueEntry, DEAD_LETTER_EVENTS, Event, catalogue, entry_of};
-pub use codes::{Action, Cancellation, Channel, Check, Condition, ReasonCode, Unparked, Why};
+pub use codes::{Action, Cancellation, Channel, Check, Condition, ReasonCode, Resolution, Unparked, Why};
 pub use currency::{Currency, UnknownCurrency};
 pub use derive::derive_id;
 pub use fraud::{FraudCleared, FraudRejected, FraudReviewRequested};
@@ -42,7 +42,7 @@ pub use inventory::{
 };
 pub use money::{MoneyError, all_inclusive, apportion, line_value, value};
 pub use notifications::{NotificationFailed, NotificationSent};
-pub use operations::{OrderParked, OrderUnparked, RelayAdvanced};
+pub use operations::{DeadLetterResolved, OrderParked, OrderUnparked, RelayAdvanced};
 pub use order_placed::{Address, Customer, OrderPlaced, PlacedLine};
 pub use orders::{
     OrderAccepted, OrderCancellationRequested, OrderCancelled, OrderCompleted, OrderFailed, OrderRejected,
