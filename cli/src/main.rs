@@ -1,5 +1,6 @@
 //! `quadrille`: what an operator types.
 
+mod dead_letters;
 mod migrate;
 mod relay;
 mod run;
@@ -34,6 +35,9 @@ enum Command {
     /// The outbox and its relay: how it stands, and what to do when something went wrong outside.
     #[command(subcommand)]
     Relay(relay::Command),
+    /// What needs a person: dead letters and stuck orders; look at them, and do something about one or all of a filter.
+    #[command(subcommand)]
+    DeadLetters(dead_letters::Command),
     /// Stock: load levels from a file.
     #[command(subcommand)]
     Stock(stock::Command),
@@ -45,6 +49,7 @@ fn main() -> ExitCode {
         Command::Migrate => block_on(migrate::migrate()),
         Command::Topics(command) => block_on(topics::run(command)),
         Command::Relay(command) => block_on(relay::run(command)),
+        Command::DeadLetters(command) => block_on(dead_letters::run(command)),
         Command::Stock(command) => block_on(stock::run(command)),
     };
     match result {

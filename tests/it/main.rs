@@ -9,6 +9,7 @@ mod duplicates;
 mod happy_path;
 mod intake;
 mod model;
+mod operator;
 mod poison;
 mod rebalance;
 mod relay;

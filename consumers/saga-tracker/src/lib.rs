@@ -12,6 +12,7 @@
 
 mod decide;
 mod facts;
+pub mod hand;
 mod handlers;
 mod http;
 mod letter;
@@ -24,14 +25,17 @@ mod world;
 
 use std::sync::Arc;
 
+use runtime::Consumer as _;
+use tokio::sync::Notify;
+
 pub use facts::{Facts, Moment, Moments, Reason, Shipment};
 pub use handlers::Input;
-pub use letter::{Kind, Letter};
+pub use letter::{Header, Kind, Letter, LetterStatus};
 pub use record::{Heard, Place, Record};
 pub use status::Status;
-pub use world::{Level, Position, Watermark, World};
+pub use world::{Level, Position, Resolution, Watermark, World};
 
-/// The consumer `saga-tracker`. It has no settings of its own.
+/// The consumer `saga-tracker`. Its own settings are those of the operator's hand ([`hand::HandSettings`]).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SagaTracker;
 
@@ -45,6 +49,13 @@ pub fn migrations() -> sqlx::migrate::Migrator {
 /// # Errors
 /// When something that it needs is missing; the message says what to do.
 pub async fn start(host: &runtime::Host) -> anyhow::Result<()> {
-    let doors = http::Doors { pool: host.pool::<SagaTracker>()?, clock: host.clock().clone() };
-    host.start(Arc::new(SagaTracker), |_| http::doors(doors)).await
+    let (settings, pool) = (host.settings(), host.pool::<SagaTracker>()?);
+    let own: hand::HandSettings = settings.section(SagaTracker::NAME)?;
+    let others = hand::Doors::new(settings, &own, |name| host.address(name))?;
+    let hand = hand::Hand::new(settings, host.clock().clone(), pool.clone(), others).await?;
+    let (keys, wake) = (Arc::new(hand::Keys::new(&own.api_keys)?), Arc::new(Notify::new()));
+    let doors = http::Doors { pool, clock: host.clock().clone(), hand: hand.clone(), keys, wake: Arc::clone(&wake) };
+    host.start(Arc::new(SagaTracker), |_| http::doors(doors)).await?;
+    host.spawn(SagaTracker::NAME, hand::jobs::work(hand, wake, host.shutdown().clone()));
+    Ok(())
 }

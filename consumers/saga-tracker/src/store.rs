@@ -1,11 +1,14 @@
 //! All SQL of the tracker. What a batch tells is merged into the rows in one statement for each table, in the order of their keys; rows of one table
 //! are always written before those of the next, so that two instances never wait for each other.
 
+mod actions;
 mod events;
+mod jobs;
 mod letters;
 mod levels;
 mod orders;
 mod positions;
+mod resolutions;
 mod shipments;
 mod stats;
 
@@ -20,8 +23,12 @@ use uuid::Uuid;
 use crate::steps::Timeline;
 use crate::world::World;
 
+pub(crate) use actions::{Action, ActionFilter, ActionRow, actions, conclude, note};
 pub(crate) use events::{Kept, history};
-pub(crate) use letters::{LetterFilter, LetterRow, letter, letters};
+pub(crate) use jobs::{Hold, JobRow, advance_job, begin_job, end_job, job, jobs, release_job, resume_job, take_job};
+pub(crate) use letters::{
+    GroupRow, LetterRow, count_letters, groups, letter, letters, letters_between, oldest_letters,
+};
 pub(crate) use levels::{LevelFilter, LevelRow, levels};
 pub(crate) use orders::{OrderFilter, OrderRow, order, orders};
 pub(crate) use positions::{PositionRow, positions, watermarks};
@@ -35,6 +42,7 @@ pub(crate) async fn save(db: &mut PgConnection, world: &World) -> Result<(bool, 
     shipments::save(db, &world.orders).await?;
     levels::save(db, &world.levels).await?;
     letters::save(db, &world.letters).await?;
+    resolutions::save(db, &world.resolutions).await?;
     positions::save_watermarks(db, &world.watermarks).await?;
     positions::save(db, &world.positions).await?;
     Ok((all_new, timelines))

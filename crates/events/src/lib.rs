@@ -25,7 +25,7 @@ mod personal;
 mod sample;
 mod time;
 
-pub use catalogue::{CatalogueEntry, DEAD_LETTER_EVENTS, Event, catalogue, entry_of};
+pub use catalogue::{CatalogueEntry, DEAD_LETTER_EVENTS, Event, WithEvent, catalogue, entry_of, with_event};
 pub use codes::{Action, Cancellation, Channel, Check, Condition, ReasonCode, Unparked, Why};
 pub use currency::{Currency, UnknownCurrency};
 pub use derive::derive_id;
