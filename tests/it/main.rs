@@ -10,6 +10,7 @@ mod happy_path;
 mod intake;
 mod model;
 mod operator;
+mod parking;
 mod poison;
 mod rebalance;
 mod relay;

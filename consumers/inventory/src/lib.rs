@@ -159,6 +159,14 @@ pub fn migrations() -> sqlx::migrate::Migrator {
 /// When a setting can't be read, or something that it needs is missing; the message says what to run.
 pub async fn start(host: &Host) -> anyhow::Result<()> {
     let settings: Settings = host.settings().section(Inventory::NAME)?;
+    start_as(host, Inventory::new(settings)).await
+}
+
+/// Starts an inventory of the shop's own making, such as one with its own strategy.
+///
+/// # Errors
+/// As [`start`].
+pub async fn start_as(host: &Host, inventory: Inventory) -> anyhow::Result<()> {
     let pool = host.pool::<Inventory>()?;
-    host.start(Arc::new(Inventory::new(settings)), |door| http::routes(door, pool)).await
+    host.start(Arc::new(inventory), |door| http::routes(door, pool)).await
 }

@@ -3,11 +3,11 @@
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
-use events::{RelayAdvanced, StockLevelChanged};
+use events::{DeadLetterResolved, RelayAdvanced, StockLevelChanged};
 
 use crate::handlers::Input;
 use crate::record::{Heard, Place, in_range};
-use crate::world::{Level, Position, Watermark, World};
+use crate::world::{Level, Position, Resolution, Watermark, World};
 
 /// An event of an order: kept once, and what it tells merged into the order.
 pub(crate) fn on_heard(world: &mut World, heard: &Arc<Heard>) {
@@ -50,6 +50,20 @@ pub(crate) fn on_watermark(world: &mut World, event: &RelayAdvanced) {
     }
 }
 
+/// What became of a dead letter, which may be heard of later: the latest word stays.
+pub(crate) fn on_resolved(world: &mut World, event: &DeadLetterResolved, place: &Place) {
+    let resolution = Resolution {
+        at: place.at,
+        resolution: event.resolution.to_string(),
+        consumer: event.consumer.clone(),
+        said_by: event.by.clone(),
+    };
+    let known = world.resolutions.entry(event.letter_id.as_uuid()).or_insert_with(|| resolution.clone());
+    if *known < resolution {
+        *known = resolution;
+    }
+}
+
 /// Where the record stood: each part of a position is a maximum.
 pub(crate) fn on_place(world: &mut World, place: &Place) {
     let Place { topic, partition, offset, at, seq } = *place;
@@ -75,6 +89,10 @@ pub(crate) fn fold(world: &mut World, input: &Input) {
         }
         Input::Letter(letter, place) => {
             world.letters.entry(letter.letter_id).or_insert_with(|| (**letter).clone());
+            on_place(world, place);
+        }
+        Input::Resolved(event, place) => {
+            on_resolved(world, event, place);
             on_place(world, place);
         }
         Input::Stray(_) => {}

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use events::{Event, OrderId, OrderPlaced, OrderStuck, RelayAdvanced, StockLevelChanged, Timestamp};
+use events::{DeadLetterResolved, Event, OrderId, OrderPlaced, OrderStuck, RelayAdvanced, StockLevelChanged, Timestamp};
 use runtime::settings::ConsumerSettings;
 use runtime::{
     Cause, Codec, Conflict, Consumer, DEAD_LETTER_TOPIC, Effects, Failure, Message, Span, Thread, Timer, Unreadable,
@@ -27,6 +27,8 @@ pub enum Input {
     Watermark(Box<RelayAdvanced>, Place),
     /// An event that a consumer could not decide.
     Letter(Box<Letter>, Place),
+    /// What became of a dead letter.
+    Resolved(Box<DeadLetterResolved>, Place),
     /// A timer of this schema. None is armed: it can only have been put there by hand.
     Stray(OrderId),
 }
@@ -76,6 +78,7 @@ impl Consumer for SagaTracker {
         let input = match message.event_type() {
             Some(StockLevelChanged::TYPE) => Input::Level(Box::new(message.read(codec)?), place),
             Some(RelayAdvanced::TYPE) => Input::Watermark(Box::new(message.read(codec)?), place),
+            Some(DeadLetterResolved::TYPE) => Input::Resolved(Box::new(message.read(codec)?), place),
             other => {
                 return Err(Unreadable(format!("saga-tracker does not hear {other:?}, got it at {}", message.place())));
             }

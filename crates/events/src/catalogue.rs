@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::{
-    AuthorizationExpiring, FraudCleared, FraudRejected, FraudReviewRequested, FulfillmentCancelled,
+    AuthorizationExpiring, DeadLetterResolved, FraudCleared, FraudRejected, FraudReviewRequested, FulfillmentCancelled,
     FulfillmentConfirmed, FulfillmentRejected, FulfillmentShortPicked, NotificationFailed, NotificationSent,
     OrderAccepted, OrderCancellationRequested, OrderCancelled, OrderCompleted, OrderFailed, OrderParked, OrderPlaced,
     OrderRejected, OrderStuck, OrderUnparked, PaymentActionRequired, PaymentAuthorized, PaymentCaptureFailed,
@@ -163,6 +163,10 @@ events! {
         OrderParked: |event| event.order_id.to_string();
         OrderUnparked: |event| event.order_id.to_string();
         RelayAdvanced: |event| event.database.clone();
+        DeadLetterResolved: |event| match event.order_id.as_str() {
+            "" => event.letter_id.to_string(),
+            order_id => order_id.to_owned(),
+        };
     }
     "dead-letter-orders" in "quadrille.dead_letter_orders" {
         OrderStuck: |event| event.order_id.to_string();

@@ -26,7 +26,7 @@ mod sample;
 mod time;
 
 pub use catalogue::{CatalogueEntry, DEAD_LETTER_EVENTS, Event, WithEvent, catalogue, entry_of, with_event};
-pub use codes::{Action, Cancellation, Channel, Check, Condition, ReasonCode, Unparked, Why};
+pub use codes::{Action, Cancellation, Channel, Check, Condition, ReasonCode, Resolution, Unparked, Why};
 pub use currency::{Currency, UnknownCurrency};
 pub use derive::derive_id;
 pub use fraud::{FraudCleared, FraudRejected, FraudReviewRequested};
@@ -41,7 +41,7 @@ pub use inventory::{
 };
 pub use money::{MoneyError, all_inclusive, apportion, line_value, value};
 pub use notifications::{NotificationFailed, NotificationSent};
-pub use operations::{CaseEntry, OrderParked, OrderStuck, OrderUnparked, RelayAdvanced};
+pub use operations::{CaseEntry, DeadLetterResolved, OrderParked, OrderStuck, OrderUnparked, RelayAdvanced};
 pub use order_placed::{Address, Customer, OrderPlaced, PlacedLine};
 pub use orders::{
     OrderAccepted, OrderCancellationRequested, OrderCancelled, OrderCompleted, OrderFailed, OrderRejected,

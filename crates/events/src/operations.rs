@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::codes::Unparked;
+use crate::codes::{Resolution, Unparked};
 use crate::ids::{EventId, OrderId};
 use crate::time::Timestamp;
 
@@ -40,6 +40,21 @@ pub struct OrderUnparked {
     pub consumer: String,
     /// `recovered`: the retry succeeded; `dead_lettered`: given up; `skipped`: a person skipped it.
     pub outcome: Unparked,
+}
+
+/// What became of a dead letter: said by the consumer that wrote it, in the transaction in which it became true.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadLetterResolved {
+    /// The dead letter, as its header `quadrille-dead-letter-id` has it.
+    pub letter_id: EventId,
+    /// The consumer that could not handle the event, and now did, or need not any more.
+    pub consumer: String,
+    /// The order as text, the key of the record; empty where it is not known: the letter's id is the key then.
+    pub order_id: String,
+    /// `recovered`: handled after all; `skipped`: a person left it out; `died_again`: its retry failed, another dead letter tells of it.
+    pub resolution: Resolution,
+    /// The account of the person behind it; empty: nobody.
+    pub by: String,
 }
 
 /// A watermark: everything that consumers committed to the outbox of this database before that moment is

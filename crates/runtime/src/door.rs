@@ -35,6 +35,9 @@ pub enum Refused {
     /// It contradicts the order's state.
     #[error("{0}")]
     Conflict(String),
+    /// It can't be decided: a rule fails on it, or the database refuses what was decided. Nothing was written.
+    #[error("{0}")]
+    Broken(String),
     /// The consumer is stopping, or can't reach its database; nothing was written, or the answer was lost: ask again under the same key.
     #[error("{0}")]
     Unavailable(String),
@@ -48,15 +51,14 @@ impl<C: Consumer> Door<C> {
     /// Has a request decided; returns when it is committed.
     ///
     /// # Errors
-    /// When it contradicts the order's state, or the consumer is stopping.
+    /// When it contradicts the order's state, can't be decided, or the consumer is stopping.
     pub async fn submit(&self, work: Work<C::Input>) -> Result<Done<C::Reply>, Refused> {
         let (reply, answer) = oneshot::channel();
         let gone = |_| Refused::Unavailable(format!("{} is stopping: ask again under the same key", C::NAME));
-        let item =
-            Item { work: Ok(work), message: None, fired: None, open: Some(self.health.open()), reply: Some(reply) };
+        let item = Item { reply: Some(reply), ..Item::asked(work, self.health.open()) };
         self.queue.send(item).await.map_err(|_| ()).map_err(gone)?;
         let answered = answer.await.map_err(|_| ()).map_err(gone)?;
-        answered.map_err(|conflict| Refused::Conflict(conflict.0))
+        answered
     }
 }
 
@@ -105,9 +107,7 @@ pub(crate) async fn call_out<C: Consumer>(
             };
             drop(permit);
             if let Some(work) = answer {
-                let _ = door
-                    .send(Item { work: Ok(work), message: None, fired: None, open: Some(still_open), reply: None })
-                    .await;
+                let _ = door.send(Item::asked(work, still_open)).await;
             }
         });
     }

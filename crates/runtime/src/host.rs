@@ -3,13 +3,15 @@
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
+use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use events::{DeadLetterResolved, Event as _, OrderParked, OrderUnparked};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use sqlx::PgPool;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -26,7 +28,9 @@ use crate::registry::Registry;
 use crate::settings::{ConsumerSettings, Settings};
 use crate::timers::Timers;
 use crate::topology::Topology;
-use crate::{migrations, sql, sweep, telemetry};
+use crate::parking::Pace;
+use crate::parking::queue::Queue;
+use crate::{migrations, retry, sql, sweep, telemetry};
 
 /// Where each consumer listens unless it is told otherwise.
 const PORTS: [(&str, u16); 8] = [
@@ -107,6 +111,12 @@ impl Host {
         Ok(pool)
     }
 
+    /// The health of a consumer in this process: what opens and closes its circuits.
+    pub fn health_of(&self, name: &'static str) -> Arc<Health> {
+        let mut all = self.health.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(all.entry(name).or_insert_with(|| Arc::new(Health::of(name))))
+    }
+
     /// Where a hosted consumer's doors listen.
     pub fn address(&self, name: &str) -> Option<SocketAddr> {
         self.addresses.lock().unwrap_or_else(PoisonError::into_inner).get(name).copied()
@@ -171,26 +181,35 @@ impl Host {
         }
         let codec = Codec::new(&Registry::stored(&pool).await?)?;
         codec.check_writers(&C::says())?;
+        codec.check_writers(&[OrderParked::TYPE, OrderUnparked::TYPE, DeadLetterResolved::TYPE])?;
         let (calls, called) = mpsc::unbounded_channel();
         let (queue, waiting) = mpsc::channel(door::WAITING);
-        let health = Arc::new(Health::of(C::NAME));
-        let timers = Timers::of(&schema);
+        let health = self.health_of(C::NAME);
         let engine = Arc::new(Engine {
             consumer,
+            timers: Timers::of(&schema),
+            queue: Queue::of(&schema),
+            pace: Pace::of(&settings),
             schema,
             pool,
             codec,
             clock: self.clock.clone(),
             health: Arc::clone(&health),
-            timers,
             calls,
             armed: watch::Sender::new(None),
+            parked: Notify::new(),
+            waited: AtomicU32::new(0),
             shutdown: self.shutdown.clone(),
         });
         self.listen(&engine, settings.clone()).await?;
         self.spawn(C::NAME, {
             let engine = Arc::clone(&engine);
             async move { Ok(sweep::sweep(engine).await?) }
+        });
+        self.spawn(C::NAME, {
+            let engine = Arc::clone(&engine);
+            let registry = Registry::new(&self.settings.common().schema_registry_url, engine.pool.clone())?;
+            async move { Ok(retry::retry(engine, registry).await?) }
         });
         self.spawn(C::NAME, {
             let engine = Arc::clone(&engine);

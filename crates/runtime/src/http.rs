@@ -72,6 +72,9 @@ impl From<Refused> for Problem {
     fn from(refused: Refused) -> Self {
         match refused {
             Refused::Conflict(detail) => Self::new(StatusCode::CONFLICT, "Conflict").detail(detail),
+            Refused::Broken(detail) => {
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "Not decided").detail(detail)
+            }
             Refused::Unavailable(detail) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "Unavailable").detail(detail),
         }
     }

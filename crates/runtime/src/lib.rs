@@ -6,14 +6,17 @@
 mod batch;
 mod clock;
 mod codec;
+mod conclude;
 mod consumer;
 mod dead_letter;
 mod door;
 mod effects;
 mod engine;
 mod failure;
+mod fate;
 mod headers;
 mod health;
+mod hear;
 mod host;
 pub mod http;
 mod linger;
@@ -21,9 +24,11 @@ mod listen;
 mod message;
 pub mod migrations;
 pub mod outbox;
+pub mod parking;
 mod rebalance;
 mod registry;
 pub mod relay;
+mod retry;
 pub mod settings;
 pub mod sql;
 mod sweep;
@@ -31,6 +36,7 @@ pub mod telemetry;
 mod timers;
 pub mod topics;
 mod topology;
+mod write;
 
 /// Batches allocate and free thousands of small things at once: with the system's allocator that was a quarter of a consumer's CPU.
 #[global_allocator]
@@ -45,7 +51,7 @@ pub use effects::{Effects, LARGEST_EVENT, Outgoing};
 pub use engine::{Abandoned, Done};
 pub use failure::{Backoff, Failure, Verdict};
 pub use headers::{BrokenHeaders, Headers};
-pub use health::Health;
+pub use health::{Circuit, Health};
 pub use host::{Host, default_address, main};
 pub use message::{Message, Unreadable};
 pub use rebalance::Partition;

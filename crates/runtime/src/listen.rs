@@ -6,20 +6,21 @@ use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use crate::batch::Item;
-use crate::codec::CodecError;
-use crate::consumer::Consumer;
-use crate::dead_letter::Death;
+use crate::consumer::{Consumer, Work};
 use crate::engine::{Abandoned, Engine};
 use crate::headers::Headers;
+use crate::health::Circuit;
+use crate::hear;
 use crate::linger;
 use crate::message::{Message, Unreadable};
 use crate::rebalance::{Context, Partition, Progress};
 use crate::registry::Registry;
+use crate::retry::unreadable;
 use crate::settings::ConsumerSettings;
 use crate::topology::Topology;
 
@@ -153,10 +154,12 @@ impl<C: Consumer> Listener<C> {
         Ok(())
     }
 
-    /// Takes no further events while many calls to the outside are open: each would wait behind them beyond its lease, and be asked for twice.
+    /// Takes no further events while many calls to the outside are open: each would wait behind them beyond its lease, and be asked for twice; nor
+    /// while the outside does not answer at all, but for one batch now and then, so that the loop goes on polling.
     fn let_calls_return(&self) {
         let since = Instant::now();
-        while self.engine.health.open_calls() > MANY_CALLS
+        let health = &self.engine.health;
+        while (health.open_calls() > MANY_CALLS || health.is_broken(Circuit::Outside))
             && since.elapsed() < LONG_BATCH
             && !self.engine.shutdown.is_cancelled()
         {
@@ -209,6 +212,7 @@ impl<C: Consumer> Listener<C> {
         }
         match polled {
             Some(Ok(message)) => {
+                self.engine.health.close_circuit(Circuit::Kafka, self.engine.clock.now());
                 if let Some(message) = self.own(&message) {
                     batch.bytes += message.payload.as_ref().map_or(0, Vec::len);
                     batch.messages.push(message);
@@ -217,10 +221,27 @@ impl<C: Consumer> Listener<C> {
             Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
                 return Err(Stopped::Kafka { consumer: C::NAME, source: KafkaError::MessageConsumptionFatal(code) });
             }
-            Some(Err(error)) => tracing::warn!(consumer = C::NAME, %error, "poll"),
+            Some(Err(error)) => self.trouble(&error),
+            None if self.engine.health.is_broken(Circuit::Kafka) => self.look_whether_kafka_is_back(),
             None => {}
         }
         Ok(rebalanced)
+    }
+
+    /// Kafka's client says that something does not go well: when no broker can be reached, that is for everyone.
+    fn trouble(&self, error: &KafkaError) {
+        tracing::warn!(consumer = C::NAME, %error, "poll");
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
+            self.engine.health.break_circuit(Circuit::Kafka, error.to_string(), self.engine.clock.now());
+        }
+    }
+
+    /// An idle topic gives no sign of life: the broker is asked.
+    fn look_whether_kafka_is_back(&self) {
+        let some_topic = self.topology.full_names().first().copied().map(ToOwned::to_owned);
+        if self.kafka.fetch_metadata(some_topic.as_deref(), POLL).is_ok() {
+            self.engine.health.close_circuit(Circuit::Kafka, self.engine.clock.now());
+        }
     }
 
     fn own(&self, message: &BorrowedMessage<'_>) -> Option<Message> {
@@ -310,30 +331,15 @@ impl<C: Consumer> Listener<C> {
         {
             return None;
         }
-        let work = self.hear(&message).map_err(|Unreadable(text)| Death {
-            stage: "decode",
-            class: "unreadable".into(),
-            message: text,
-            order_id: None,
-        });
-        Some(Item { work, message: Some(message), fired: None, open: None, reply: None })
+        let work = self.hear(&message).map_err(unreadable);
+        Some(Item::heard(work, message))
     }
 
-    /// Decodes; an unknown schema id is looked up first. A panic of the decoder is the record's fault alone.
-    fn hear(&self, message: &Message) -> Result<crate::consumer::Work<C::Input>, Unreadable> {
-        // A dead letter is heard as bytes: what they were is not asked.
-        if message.topic != crate::dead_letter::TOPIC
-            && let Err(CodecError::AskRegistry(id)) = self.engine.codec.name(message.payload.as_deref())
-            && message.payload.as_deref().is_some_and(|value| value.first() == Some(&0))
-        {
-            self.tokio
-                .block_on(self.registry.learn(&self.engine.codec, id, &self.engine.shutdown))
-                .map_err(Unreadable::from)?;
+    fn hear(&self, message: &Message) -> Result<Work<C::Input>, Unreadable> {
+        match hear::unknown_schema(&self.engine, message) {
+            Some(_) => self.tokio.block_on(hear::hear(&self.engine, &self.registry, message)),
+            None => hear::decode(&self.engine, message),
         }
-        let heard = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            self.engine.consumer.hear(message, &self.engine.codec)
-        }));
-        heard.unwrap_or_else(|_| Err(Unreadable(format!("{} makes its decoder panic", message.place()))))
     }
 
     fn commit(&self, mode: CommitMode) {

@@ -1,7 +1,11 @@
 -- Orders by how they ended; of open ones, what is waited for. One that nobody waits for is lost.
-with known as (
+with parked as (
+    select key from orders.parked union select key from inventory.parked union select key from payments.parked union select key from fraud.parked
+    union select key from fulfillment.parked
+), known as (
     select case
                when o.ended_at is not null then lower(o.state)
+               when parked.key is not null then 'open: an event is parked'
                when p.stuck then 'open: payments needs a person'
                when p.state = 'ACTION_REQUIRED' then 'open: the customer must confirm'
                when a.state = 'REVIEW' then 'open: in review'
@@ -16,6 +20,7 @@ with known as (
       left join payments.payment p using (order_id)
       left join fraud.assessment a using (order_id)
       left join fulfillment.consignment c using (order_id)
+      left join parked on parked.key = convert_to(o.order_id::text, 'UTF8')
 ), counted as (select how, count(*) as orders from known group by how)
 select coalesce(sum(orders) filter (where how = 'LOST'), 0)::bigint,
        format('%s orders', coalesce(sum(orders), 0)) || coalesce(' = ' || string_agg(orders || ' ' || how, ' + ' order by how), '')

@@ -15,7 +15,7 @@ use super::settings::RelaySettings;
 use super::snapshot::Snapshot;
 use super::watermark::{Progress, Watermark};
 use crate::clock::Clock;
-use crate::health::Health;
+use crate::health::{Circuit, Health};
 
 /// Longest wait after a read that found rows.
 const BUSY_PAUSE_MAX: Duration = Duration::from_millis(10);
@@ -126,7 +126,9 @@ impl<'r> Worker<'r> {
             self.leases_due = now + self.settings.lease_interval;
             self.balance().await?;
             health.joined();
-            health.recovered();
+            for circuit in [Circuit::Database, Circuit::Kafka] {
+                health.close_circuit(circuit, self.clock.now());
+            }
             self.meter.shards(self.session.held.len());
             if let Some(until) = self.published_until {
                 self.meter.lag(self.clock.now().as_millis() - until.as_millis(), self.backlog());

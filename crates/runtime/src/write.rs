@@ -1,0 +1,266 @@
+//! What is written at the end of a batch's transaction beside what its consumer saves: timers, dead letters, what is parked, and the outbox.
+
+use std::collections::{BTreeMap, HashSet};
+
+use events::{EventId, OrderId, OrderParked, OrderUnparked, Resolution, Timestamp, Unparked};
+use sqlx::{AssertSqlSafe, PgConnection};
+use uuid::Uuid;
+
+use crate::batch::{Attempt, Item};
+use crate::consumer::{Cause, Consumer};
+use crate::dead_letter::{self, Burial, Death};
+use crate::effects::{Effects, Resolved};
+use crate::engine::Engine;
+use crate::failure::Failure;
+use crate::fate::Fate;
+use crate::message::Message;
+use crate::outbox;
+use crate::parking::is_told;
+use crate::parking::queue::{Arrival, Failed};
+use crate::sql::At;
+use crate::timers::TimerChange;
+
+/// Characters of an error that are said of a parked order.
+const LONGEST_SAID: usize = 300;
+
+impl<C: Consumer> Engine<C> {
+    /// Writes the rest of a batch; the outbox last, when every lock of the transaction is held.
+    pub(crate) async fn write(
+        &self,
+        tx: &mut PgConnection,
+        items: &[Item<C>],
+        attempt: &mut Attempt<C>,
+        now: Timestamp,
+    ) -> Result<(), Failure> {
+        if let Some(error) = attempt.broken.take() {
+            return Err(Failure::Unsendable(error.to_string()));
+        }
+        attempt.fates = items
+            .iter()
+            .zip(&attempt.outcomes)
+            .map(|(item, outcome)| Fate::of(item, outcome.as_ref(), &self.pace, now))
+            .collect();
+        for (item, fate) in items.iter().zip(&attempt.fates) {
+            if let (Some(fired), Fate::Again { next_at, .. }) = (&item.fired, fate)
+                && let Some(change @ TimerChange::Fired(_)) = attempt.timers.get_mut(&fired.timer.key())
+            {
+                *change = TimerChange::Again { was: fired.timer.due, next: *next_at };
+            }
+        }
+        attempt.armed = self.timers.save(tx, &attempt.timers).await?;
+        let plain = |(item, fate): (&Item<C>, &Fate)| {
+            matches!(fate, Fate::Done | Fate::Refused) && item.kept.is_none() && item.letter_before().is_none()
+        };
+        if !items.iter().zip(&attempt.fates).all(plain) || !attempt.deaths.is_empty() {
+            self.write_troubles(tx, items, attempt, now).await?;
+        }
+        if !attempt.resolved.is_empty() {
+            self.resolve(tx, &attempt.resolved, now).await?;
+        }
+        attempt.positions = outbox::append(tx, &attempt.said).await?;
+        Ok(())
+    }
+
+    /// Dead letters, and what goes into the queue, stays there, or comes out of it.
+    async fn write_troubles(
+        &self,
+        tx: &mut PgConnection,
+        items: &[Item<C>],
+        attempt: &mut Attempt<C>,
+        now: Timestamp,
+    ) -> Result<(), Failure> {
+        let (indexes, burials): (Vec<usize>, Vec<Burial<'_>>) = attempt.burials(items, now).into_iter().unzip();
+        let letters = dead_letter::bury(tx, C::NAME, &self.schema, &burials, now).await?;
+        // A blocking letter that is not new is one that is read again: it is in the queue, or decided on.
+        let new: HashSet<Uuid> = letters.iter().map(|letter| letter.event_id).collect();
+        let held: BTreeMap<usize, Uuid> = indexes
+            .into_iter()
+            .zip(&burials)
+            .filter(|(_, burial)| burial.blocking)
+            .map(|(index, burial)| (index, burial.letter_id(C::NAME)))
+            .filter(|(_, letter_id)| new.contains(letter_id))
+            .collect();
+        drop(burials);
+        attempt.said.extend(letters);
+        self.write_arrivals(tx, items, attempt, &held, now).await?;
+        self.write_kept(tx, items, attempt, &held, now).await?;
+        for (item, fate) in items.iter().zip(&attempt.fates).filter(|(item, _)| item.letter_before().is_some()) {
+            let Some(letter_id) = item.letter_before() else { continue };
+            let by = item.kept.as_ref().and_then(|kept| kept.decided_by.clone()).unwrap_or_default();
+            let resolution = match fate {
+                Fate::Done => Resolution::Recovered,
+                Fate::Skipped => Resolution::Skipped,
+                Fate::Dead { .. } => Resolution::DiedAgain,
+                Fate::Behind | Fate::Again { .. } | Fate::Refused => continue,
+            };
+            let order_id = item.timer_of().or_else(|| order_of_kept(item));
+            self.say(attempt, item.message.as_ref(), now, |effects| {
+                effects.resolve(letter_id, order_id, resolution, &by);
+            });
+        }
+        Ok(())
+    }
+
+    /// What is parked anew.
+    async fn write_arrivals(
+        &self,
+        tx: &mut PgConnection,
+        items: &[Item<C>],
+        attempt: &mut Attempt<C>,
+        held: &BTreeMap<usize, Uuid>,
+        now: Timestamp,
+    ) -> Result<(), Failure> {
+        let fresh = items.iter().zip(&attempt.fates).enumerate().filter(|(_, (item, _))| item.kept.is_none());
+        let fresh = fresh.filter_map(|(index, (item, fate))| {
+            let message = item.message.as_ref()?;
+            let failure = match fate {
+                Fate::Behind => None,
+                Fate::Again { death, next_at, .. } => Some((death, Ok(*next_at))),
+                Fate::Dead { death, blocking: true, .. } => Some((death, Err(*held.get(&index)?))),
+                Fate::Dead { .. } | Fate::Done | Fate::Skipped | Fate::Refused => return None,
+            };
+            Some(Arrival { message, failure })
+        });
+        let fresh: Vec<Arrival<'_>> = fresh.collect();
+        let parked = self.queue.park(tx, &fresh, now).await?;
+        let said: Vec<(Message, Death, Timestamp)> = fresh
+            .into_iter()
+            .filter_map(|arrival| {
+                let Message { topic, partition, offset, .. } = arrival.message;
+                let is_new = parked.contains(&((*topic).to_owned(), *partition, *offset));
+                let (death, next) = arrival.failure.filter(|_| is_new)?;
+                Some((arrival.message.clone(), death.clone(), next.unwrap_or(now)))
+            })
+            .collect();
+        for (message, death, next_at) in said {
+            self.say_parked(attempt, &message, &death, 1, next_at, now);
+        }
+        Ok(())
+    }
+
+    /// What was parked before: handled, given up, left out, or tried again later.
+    async fn write_kept(
+        &self,
+        tx: &mut PgConnection,
+        items: &[Item<C>],
+        attempt: &mut Attempt<C>,
+        held: &BTreeMap<usize, Uuid>,
+        now: Timestamp,
+    ) -> Result<(), Failure> {
+        let (mut gone, mut failed, mut told) = (Vec::new(), Vec::new(), Vec::new());
+        let mut emptied: BTreeMap<Vec<u8>, (usize, Unparked)> = BTreeMap::new();
+        for (index, (item, fate)) in items.iter().zip(&attempt.fates).enumerate() {
+            let Some(kept) = &item.kept else { continue };
+            let arrival = kept.arrival;
+            let outcome = match fate {
+                Fate::Behind | Fate::Refused => continue,
+                Fate::Again { death, attempts, next_at } => {
+                    failed.push(Failed { arrival, attempts: *attempts, death, next: Ok(*next_at) });
+                    told.push((index, death.clone(), *attempts, *next_at));
+                    continue;
+                }
+                Fate::Dead { death, attempts, blocking: true } if held.contains_key(&index) => {
+                    failed.push(Failed { arrival, attempts: *attempts, death, next: Err(held[&index]) });
+                    continue;
+                }
+                Fate::Dead { .. } => Unparked::DeadLettered,
+                Fate::Done => Unparked::Recovered,
+                Fate::Skipped => Unparked::Skipped,
+            };
+            gone.push(arrival);
+            emptied.insert(kept.lane.clone(), (index, outcome));
+        }
+        self.queue.fail(tx, &failed, now).await?;
+        drop(failed);
+        for (index, death, attempts, next_at) in told.into_iter().filter(|(_, _, attempts, _)| is_told(attempts.unsigned_abs())) {
+            if let Some(message) = &items[index].message {
+                self.say_parked(attempt, message, &death, attempts, next_at, now);
+            }
+        }
+        if gone.is_empty() {
+            return Ok(());
+        }
+        self.queue.remove(tx, &gone).await?;
+        let lanes: Vec<Vec<u8>> = emptied.keys().cloned().collect();
+        let waiting = self.queue.follow_up(tx, &lanes, now).await?;
+        for (lane, (index, outcome)) in emptied {
+            let message = items[index].message.as_ref();
+            if let Some(order_id) = message.filter(|_| !waiting.contains(&lane)).and_then(dead_letter::order_of) {
+                let unparked = OrderUnparked { order_id, consumer: C::NAME.to_owned(), outcome };
+                self.say(attempt, message, now, |effects| effects.say(&unparked, &now.as_millis().to_string()));
+            }
+        }
+        Ok(())
+    }
+
+    fn say_parked(
+        &self,
+        attempt: &mut Attempt<C>,
+        message: &Message,
+        death: &Death,
+        attempts: i32,
+        next_at: Timestamp,
+        now: Timestamp,
+    ) {
+        let Some(order_id) = dead_letter::order_of(message) else { return };
+        let error = format!("{}: {}", death.class, death.message).chars().take(LONGEST_SAID).collect();
+        let parked = OrderParked {
+            order_id,
+            consumer: C::NAME.to_owned(),
+            event_id: EventId(message.cause().map(|cause| cause.id).unwrap_or_default()),
+            event_type: message.event_type().unwrap_or_default().to_owned(),
+            topic: message.topic.to_owned(),
+            partition: message.partition,
+            offset: message.offset,
+            attempts: i64::from(attempts),
+            next_at,
+            error,
+        };
+        self.say(attempt, Some(message), now, |effects| effects.say(&parked, &now.as_millis().to_string()));
+    }
+
+    /// Says something of the runtime's own because of a record.
+    fn say(
+        &self,
+        attempt: &mut Attempt<C>,
+        message: Option<&Message>,
+        now: Timestamp,
+        what: impl FnOnce(&mut Effects<'_, C::Call>),
+    ) {
+        let cause = message.and_then(|message| message.cause().ok());
+        let cause = cause.unwrap_or_else(|| {
+            let place = message.map_or_else(|| "no record".to_owned(), Message::place);
+            Cause::door(C::NAME, &place)
+        });
+        let mut effects = Effects::new(&self.codec, C::NAME, &cause, now);
+        what(&mut effects);
+        attempt.finished(effects);
+    }
+
+    /// Notes on this consumer's letters what became of them.
+    async fn resolve(&self, tx: &mut PgConnection, resolved: &[Resolved], now: Timestamp) -> Result<(), Failure> {
+        let statement = format!(
+            "update {}.dead_letter set resolution = done.resolution, resolved_by = coalesce(nullif(done.by, ''), resolved_by), resolved_at = $4
+               from unnest($1::uuid[], $2::text[], $3::text[]) as done (letter_id, resolution, by)
+              where dead_letter.letter_id = done.letter_id",
+            self.schema
+        );
+        sqlx::query(AssertSqlSafe(statement))
+            .bind(resolved.iter().map(|resolved| resolved.letter_id).collect::<Vec<_>>())
+            .bind(resolved.iter().map(|resolved| resolved.resolution.as_str()).collect::<Vec<_>>())
+            .bind(resolved.iter().map(|resolved| resolved.by.as_str()).collect::<Vec<_>>())
+            .bind(At(now))
+            .execute(tx)
+            .await?;
+        Ok(())
+    }
+}
+
+/// The order of a row of the queue: of its record, or of the letter without one that a person left out.
+fn order_of_kept<C: Consumer>(item: &Item<C>) -> Option<OrderId> {
+    if let Some(message) = &item.message {
+        return dead_letter::order_of(message);
+    }
+    let key = item.kept.as_ref()?.key.as_deref()?;
+    std::str::from_utf8(key).ok()?.parse().ok()
+}
