@@ -90,7 +90,7 @@ pub struct Note {
 }
 
 /// The hand: the tracker's database, those of the consumers, and the doors of orders and payments.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Hand {
     pub(crate) tracker: PgPool,
     pub(crate) clock: Clock,

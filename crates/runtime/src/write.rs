@@ -84,15 +84,16 @@ impl<C: Consumer> Engine<C> {
         attempt.said.extend(letters);
         self.write_arrivals(tx, items, attempt, &held, now).await?;
         self.write_kept(tx, items, attempt, &held, now).await?;
-        for (item, fate) in items.iter().zip(&attempt.fates).filter(|(item, _)| item.letter_before().is_some()) {
-            let Some(letter_id) = item.letter_before() else { continue };
+        let resolution = |fate: &Fate| match fate {
+            Fate::Done => Some(Resolution::Recovered),
+            Fate::Skipped => Some(Resolution::Skipped),
+            Fate::Dead { .. } => Some(Resolution::DiedAgain),
+            Fate::Behind | Fate::Again { .. } | Fate::Refused => None,
+        };
+        let resolutions: Vec<Option<Resolution>> = attempt.fates.iter().map(resolution).collect();
+        for (item, resolution) in items.iter().zip(resolutions) {
+            let (Some(letter_id), Some(resolution)) = (item.letter_before(), resolution) else { continue };
             let by = item.kept.as_ref().and_then(|kept| kept.decided_by.clone()).unwrap_or_default();
-            let resolution = match fate {
-                Fate::Done => Resolution::Recovered,
-                Fate::Skipped => Resolution::Skipped,
-                Fate::Dead { .. } => Resolution::DiedAgain,
-                Fate::Behind | Fate::Again { .. } | Fate::Refused => continue,
-            };
             let order_id = item.timer_of().or_else(|| order_of_kept(item));
             self.say(attempt, item.message.as_ref(), now, |effects| {
                 effects.resolve(letter_id, order_id, resolution, &by);

@@ -30,7 +30,7 @@ pub(crate) async fn note(
 ) -> Result<(), Failure> {
     sqlx::query(
         "insert into saga_tracker.action (action_id, at, who, why, what, letter_id, order_id, job_id, outcome, detail, concluded_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, case when $9 <> 'begun' then $2 end)",
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, case when $9 <> 'begun' then $2::timestamptz end)",
     )
     .bind(action.action_id)
     .bind(At(action.at))

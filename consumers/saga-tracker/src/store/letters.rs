@@ -90,20 +90,20 @@ pub(crate) struct LetterRow {
     pub offset: i64,
 }
 
-/// A dead letter with where it stands: what its consumer said of it last, unless a person has had it tried again since; an order's, whether it went on.
+/// Dead letters with where they stand: what their consumer said of them, or else whether a person has had them tried again; an order's, whether it
+/// went on.
 macro_rules! from_letters {
     () => {
         "from (
            select l.*, case
              when l.kind = 'order' then case when o.outcome is not null or o.changed_at > l.died_at then 'recovered' else 'open' end
-             when r.resolution in ('recovered', 'skipped') or r.resolution is not null and (a.at is null or r.at >= a.at) then r.resolution
-             when a.at is not null then 'retrying' else 'open' end as status
+             when r.resolution is not null then r.resolution
+             when exists (select from saga_tracker.action a
+                          where a.letter_id = l.letter_id and a.what in ('retry', 'edit') and a.outcome = 'done') then 'retrying'
+             else 'open' end as status
            from saga_tracker.letter l
            left join saga_tracker.resolution r using (letter_id)
-           left join saga_tracker.\"order\" o on l.kind = 'order' and o.order_id = l.order_id
-           left join lateral (
-             select max(at) as at from saga_tracker.action
-             where action.letter_id = l.letter_id and what in ('retry', 'edit') and outcome = 'done') a on true) letter "
+           left join saga_tracker.\"order\" o on l.kind = 'order' and o.order_id = l.order_id) letter "
     };
 }
 
