@@ -5,6 +5,7 @@
 mod bulk;
 mod jobs;
 mod one;
+mod typed;
 
 use quadrille_tests::Pipeline;
 use runtime::Settings;

@@ -9,6 +9,8 @@ use serde::Serialize;
 
 /// Characters of a message that a table shows.
 const SHOWN: usize = 100;
+/// Columns of a table.
+const WIDTH: u16 = 200;
 
 /// Prints a list, as a table or as JSON.
 pub fn list<T: Serialize>(rows: &[T], json: bool, table: impl Fn(&[T]) -> Table) -> anyhow::Result<ExitCode> {
@@ -29,7 +31,8 @@ fn table(header: &[&str], numbers: &[usize]) -> Table {
     table
         .load_style(presets::UTF8_FULL_CONDENSED)
         .set_header(header)
-        .set_content_arrangement(ContentArrangement::Dynamic);
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_width(WIDTH);
     for column in numbers {
         if let Some(column) = table.column_mut(*column) {
             column.set_cell_alignment(CellAlignment::Right);

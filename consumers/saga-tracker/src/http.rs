@@ -63,10 +63,14 @@ fn failed(failure: Failure) -> Problem {
     tracing::warn!(consumer = SagaTracker::NAME, %failure, "a read failed");
     let stored = matches!(failure, Failure::Stored { .. });
     match failure.verdict() {
-        Verdict::Again | Verdict::Retry | Verdict::Park if !stored => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "Unavailable")
-            .detail("the database does not answer, or not in time: ask again, for less"),
-        Verdict::Again | Verdict::Retry | Verdict::Park | Verdict::DeadLetter | Verdict::Stop => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "Unreadable data")
-            .detail("the read model can't be read by this version: the log says why"),
+        Verdict::Again | Verdict::Retry | Verdict::Park if !stored => {
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "Unavailable")
+                .detail("the database does not answer, or not in time: ask again, for less")
+        }
+        Verdict::Again | Verdict::Retry | Verdict::Park | Verdict::DeadLetter | Verdict::Stop => {
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "Unreadable data")
+                .detail("the read model can't be read by this version: the log says why")
+        }
     }
 }
 

@@ -222,7 +222,11 @@ async fn dead_letters_are_found_by_what_they_are_and_by_how_their_id_begins() {
         async move { letters(hand, &filter).await.len() }
     };
     let all = Filter::default;
-    assert_eq!(found(Filter { order_id: Some(order.parse().unwrap()), ..all() }).await, 2, "payments and the tracker can't read it");
+    assert_eq!(
+        found(Filter { order_id: Some(order.parse().unwrap()), ..all() }).await,
+        2,
+        "payments and the tracker can't read it"
+    );
     assert_eq!(found(Filter { event_type: Some("ReservationExpired".into()), ..all() }).await, 2);
     assert_eq!(found(Filter { event_type: Some(ReservationExpired::TYPE.into()), ..all() }).await, 2);
     assert_eq!(found(Filter { event_type: Some("Expired".into()), ..all() }).await, 0);
