@@ -1,6 +1,7 @@
 //! `quadrille`: what an operator types.
 
 mod audit;
+mod dead_letters;
 mod deadlines;
 mod migrate;
 mod orders;
@@ -48,6 +49,9 @@ enum Command {
     Deadlines(deadlines::Command),
     /// Have a consumer hear again what it has heard; the tracker's read models are rebuilt beside the live ones.
     Replay(replay::Arguments),
+    /// What needs a person: dead letters and stuck orders; look at them, and do something about one or all of a filter.
+    #[command(subcommand)]
+    DeadLetters(dead_letters::Command),
     /// Stock: load levels from a file.
     #[command(subcommand)]
     Stock(stock::Command),
@@ -63,6 +67,7 @@ fn main() -> ExitCode {
         Command::Relay(command) => block_on(relay::run(command)),
         Command::Deadlines(command) => block_on(deadlines::run(command)),
         Command::Replay(arguments) => block_on(replay::run(arguments)),
+        Command::DeadLetters(command) => block_on(dead_letters::run(command)),
         Command::Stock(command) => block_on(stock::run(command)),
     };
     match result {

@@ -10,6 +10,7 @@ mod duplicates;
 mod happy_path;
 mod intake;
 mod model;
+mod operator;
 mod parking;
 mod poison;
 mod rebalance;

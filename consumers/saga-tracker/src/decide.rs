@@ -4,7 +4,7 @@ use std::collections::btree_map::Entry;
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use events::{Event as _, OrderStuck, RelayAdvanced, StockLevelChanged, Timestamp, derive_id};
+use events::{DeadLetterResolved, Event as _, OrderStuck, RelayAdvanced, StockLevelChanged, Timestamp, derive_id};
 use runtime::{Consumer as _, Effects};
 
 use crate::SagaTracker;
@@ -13,7 +13,7 @@ use crate::deadline::{RULES, judge};
 use crate::handlers::{Input, Look};
 use crate::record::{Heard, Place, in_range};
 use crate::stuck::{Situation, situation, tell};
-use crate::world::{Level, Position, Watermark, World};
+use crate::world::{Level, Position, Resolution, Watermark, World};
 
 /// An event of an order: kept once, and what it tells merged into the order.
 pub(crate) fn on_heard(world: &mut World, heard: &Arc<Heard>) {
@@ -87,6 +87,20 @@ pub(crate) fn on_watermark(world: &mut World, event: &RelayAdvanced) {
     }
 }
 
+/// What became of a dead letter, which may be heard of later: the latest word stays.
+pub(crate) fn on_resolved(world: &mut World, event: &DeadLetterResolved, place: &Place) {
+    let resolution = Resolution {
+        at: place.at,
+        resolution: event.resolution.to_string(),
+        consumer: event.consumer.clone(),
+        said_by: event.by.clone(),
+    };
+    let known = world.resolutions.entry(event.letter_id.as_uuid()).or_insert_with(|| resolution.clone());
+    if *known < resolution {
+        *known = resolution;
+    }
+}
+
 /// Where the record stood: each part of a position is a maximum.
 pub(crate) fn on_place(world: &mut World, place: &Place) {
     let Place { topic, partition, offset, at, seq } = *place;
@@ -115,8 +129,10 @@ pub(crate) fn fold(world: &mut World, input: &Input) {
             on_place(world, place);
         }
         Input::Look(_) | Input::Stray(_) => {}
-        Input::Resolved(_, place) => on_place(world, place),
-        Input::Stray(_) => {}
+        Input::Resolved(event, place) => {
+            on_resolved(world, event, place);
+            on_place(world, place);
+        }
     }
 }
 

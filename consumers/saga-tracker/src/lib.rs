@@ -15,6 +15,7 @@ mod deadline;
 pub mod deadlines;
 mod decide;
 mod facts;
+pub mod hand;
 mod handlers;
 mod http;
 mod letter;
@@ -38,20 +39,19 @@ use anyhow::Context as _;
 use runtime::settings::ConsumerSettings;
 use runtime::{Consumer as _, Settings};
 use sqlx::postgres::PgConnectOptions;
-
-use runtime::Consumer as _;
+use tokio::sync::Notify;
 
 pub use case::Case;
 pub use facts::{Facts, Moment, Moments, Reason, Shipment};
 pub use handlers::{Input, Look};
-pub use letter::{Kind, Letter};
+pub use letter::{Header, Kind, Letter, LetterStatus};
 pub use parked::Parking;
 pub use rebuild::{Rebuilt, Stage, rebuild};
 pub use record::{Heard, Place, Record};
 pub use settings::TrackerSettings;
 pub use status::Status;
 pub use stuck::Situation;
-pub use world::{Level, Position, Watermark, World};
+pub use world::{Level, Position, Resolution, Watermark, World};
 
 /// The consumer `saga-tracker`.
 #[derive(Clone, Copy, Debug, Default)]
@@ -77,13 +77,25 @@ async fn begin(host: &runtime::Host) -> anyhow::Result<()> {
     let (pool, clock, shutdown) = (host.pool::<SagaTracker>()?, host.clock().clone(), host.shutdown().clone());
     let databases = databases(host.settings())?;
     let reads = host.settings().section(SagaTracker::NAME)?;
-    let doors = http::Doors { pool: pool.clone(), clock: clock.clone(), reads };
+    let own: hand::HandSettings = host.settings().section(SagaTracker::NAME)?;
+    let others = hand::Doors::new(host.settings(), &own, |name| host.address(name))?;
+    let hand = hand::Hand::new(host.settings(), clock.clone(), pool.clone(), others).await?;
+    let (keys, wake) = (Arc::new(hand::Keys::new(&own.api_keys)?), Arc::new(Notify::new()));
+    let doors = http::Doors {
+        pool: pool.clone(),
+        clock: clock.clone(),
+        reads,
+        hand: hand.clone(),
+        keys,
+        wake: Arc::clone(&wake),
+    };
     let mut opened = None;
     host.start(Arc::new(SagaTracker), |door| {
         opened = Some(door);
         http::doors(doors)
     })
     .await?;
+    host.spawn(SagaTracker::NAME, hand::jobs::work(hand, wake, shutdown.clone()));
     let names = databases.values().cloned().collect();
     host.spawn(
         "saga-tracker: alerts",

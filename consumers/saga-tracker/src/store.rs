@@ -1,11 +1,13 @@
 //! All SQL of the tracker. What a batch tells is merged into the rows in one statement for each table, in the order of their keys; rows of one table
 //! are always written before those of the next, so that two instances never wait for each other.
 
+mod actions;
 pub(crate) mod alerts;
 mod breaches;
 pub(crate) mod cases;
 pub(crate) mod deadlines;
 mod events;
+mod jobs;
 mod letters;
 mod levels;
 mod orders;
@@ -13,6 +15,7 @@ pub(crate) mod pace;
 mod parked;
 mod positions;
 pub(crate) mod rebuild;
+mod resolutions;
 mod shipments;
 mod stats;
 mod tables;
@@ -29,9 +32,13 @@ use uuid::Uuid;
 use crate::steps::Timeline;
 use crate::world::World;
 
+pub(crate) use actions::{Action, ActionFilter, ActionRow, actions, conclude, note};
 pub(crate) use breaches::{BreachRow, Found, breaches, claim_audit, open_orders, pages, record, walked};
 pub(crate) use events::{Kept, folded, history};
-pub(crate) use letters::{LetterFilter, LetterRow, letter, letters};
+pub(crate) use jobs::{Hold, JobRow, advance_job, begin_job, end_job, job, jobs, release_job, resume_job, take_job};
+pub(crate) use letters::{
+    GroupRow, LetterRow, count_letters, groups, letter, letters, letters_between, oldest_letters,
+};
 pub(crate) use levels::{LevelFilter, LevelRow, level_position, levels};
 pub(crate) use orders::{OrderFilter, OrderRow, order, orders};
 pub(crate) use positions::{PositionRow, positions, published, watermarks};
@@ -47,6 +54,7 @@ pub(crate) async fn save(
 ) -> Result<(bool, HashMap<OrderId, Timeline>), Failure> {
     let all_new = events::save(db, &world.events).await?;
     let timelines = save_models(db, tables, world).await?;
+    resolutions::save(db, &world.resolutions).await?;
     parked::save(db, &world.parked).await?;
     deadlines::set_looks(db, &world.looks).await?;
     deadlines::keep_told(db, &world.told).await?;

@@ -56,6 +56,19 @@ pub struct Watermark {
     pub relay: String,
 }
 
+/// What became of a dead letter; the latest wins.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Resolution {
+    /// When its consumer said so.
+    pub at: Timestamp,
+    /// `recovered`, `skipped` or `died_again`.
+    pub resolution: String,
+    /// The consumer.
+    pub consumer: String,
+    /// The person behind it; empty: nobody.
+    pub said_by: String,
+}
+
 /// What a batch tells. Nothing is read from the database for events: they are merged into what is there (see [`Facts::merge`]).
 #[derive(Clone, Debug, Default)]
 pub struct World {
@@ -67,6 +80,8 @@ pub struct World {
     pub levels: BTreeMap<(Sku, WarehouseId), Level>,
     /// What needs a person, by its id.
     pub letters: BTreeMap<Uuid, Letter>,
+    /// What became of dead letters, by their id.
+    pub resolutions: BTreeMap<Uuid, Resolution>,
     /// Watermarks, by database and shard.
     pub watermarks: BTreeMap<(String, i32), Watermark>,
     /// What waits for a retry, by order and consumer.

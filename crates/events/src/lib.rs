@@ -26,7 +26,7 @@ mod sample;
 mod stuck;
 mod time;
 
-pub use catalogue::{CatalogueEntry, DEAD_LETTER_EVENTS, Event, catalogue, entry_of};
+pub use catalogue::{CatalogueEntry, DEAD_LETTER_EVENTS, Event, WithEvent, catalogue, entry_of, with_event};
 pub use codes::{Action, Cancellation, Channel, Check, Condition, ReasonCode, Resolution, Unparked, Why};
 pub use currency::{Currency, UnknownCurrency};
 pub use derive::derive_id;

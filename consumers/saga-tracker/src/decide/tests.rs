@@ -15,13 +15,14 @@ use crate::status::Status;
 use crate::{Kind, SagaTracker};
 use sample::{Sample, message, order, own_key, samples, work};
 
-type Row = (BTreeMap<OrderId, Facts>, BTreeMap<(events::Sku, events::WarehouseId), Level>, Vec<Kept>);
+type Levels = BTreeMap<(events::Sku, events::WarehouseId), Level>;
+type Row = (BTreeMap<OrderId, Facts>, Levels, BTreeMap<uuid::Uuid, Resolution>, Vec<Kept>);
 type Kept = ((OrderId, events::EventId), String);
 
 /// What a world comes to: everything but where an event was read first.
 fn rows(world: &World) -> Row {
     let kept = |(key, heard): (&(OrderId, events::EventId), &Arc<Heard>)| (*key, heard.record.data.clone());
-    (world.orders.clone(), world.levels.clone(), world.events.iter().map(kept).collect())
+    (world.orders.clone(), world.levels.clone(), world.resolutions.clone(), world.events.iter().map(kept).collect())
 }
 
 fn folded(inputs: &[Input]) -> World {
@@ -173,6 +174,21 @@ fn a_watermark_never_goes_back() {
     let world = folded(&[of(2), of(3), of(1)]);
     assert_eq!(world.watermarks.len(), 2, "one for each shard");
     assert!(world.watermarks.values().all(|watermark| watermark.published_until.as_millis() == 3));
+}
+
+#[test]
+fn of_what_became_of_a_dead_letter_the_latest_word_stays_in_any_order() {
+    let of = |resolution: &str, at: i64| {
+        let mut sample = samples().into_iter().find(|sample| sample.name == "DeadLetterResolved").unwrap();
+        sample.value["resolution"] = resolution.into();
+        work(&sample, 1, at).input
+    };
+    let words = [of("died_again", 1), of("recovered", 3), of("skipped", 2)];
+    for order in [[0, 1, 2], [2, 1, 0], [1, 0, 2]] {
+        let world = folded(&order.map(|at| words[at].clone()));
+        let resolution = world.resolutions.values().next().unwrap();
+        assert_eq!((world.resolutions.len(), resolution.resolution.as_str()), (1, "recovered"));
+    }
 }
 
 #[test]
