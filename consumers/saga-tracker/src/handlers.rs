@@ -110,7 +110,12 @@ impl Consumer for SagaTracker {
     async fn load(&self, db: &mut PgConnection, batch: &[&Work<Input>], _: Timestamp) -> Result<World, Failure> {
         let looked_at = |work: &&Work<Input>| match &work.input {
             Input::Look(look) => Some(look.order_id.as_uuid()),
-            Input::Heard(_) | Input::Level(..) | Input::Watermark(..) | Input::Letter(..) | Input::Stray(_) => None,
+            Input::Heard(_)
+            | Input::Level(..)
+            | Input::Watermark(..)
+            | Input::Letter(..)
+            | Input::Resolved(..)
+            | Input::Stray(_) => None,
         };
         let order_ids: Vec<Uuid> = batch.iter().filter_map(looked_at).collect();
         let cases = if order_ids.is_empty() { BTreeMap::new() } else { store::cases::load(db, &order_ids).await? };

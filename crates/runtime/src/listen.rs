@@ -13,7 +13,6 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use crate::batch::Item;
 use crate::consumer::{Consumer, Work};
 use crate::engine::{Abandoned, Engine};
-use crate::headers::Headers;
 use crate::health::Circuit;
 use crate::hear;
 use crate::linger;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use events::{EventId, OrderId};
 use runtime::Failure;
 use runtime::sql::At;
-use sqlx::{FromRow, PgConnection, PgExecutor};
+use sqlx::{FromRow, PgConnection, PgExecutor, PgPool};
 use uuid::Uuid;
 
 use super::clean;
