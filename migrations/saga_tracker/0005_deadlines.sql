@@ -4,7 +4,7 @@
 
 -- Events of an order that wait in a consumer for a retry. Folded from OrderParked and OrderUnparked: of each the one that stands later in the outbox
 -- counts, so any order and any repetition end in the same row.
-create table saga_tracker.parked (
+create table saga_tracker.delayed (
     order_id     uuid        not null,
     consumer     text        not null,
     parked_seq   bigint      not null default 0, -- place in the outbox of the latest OrderParked; 0: not heard
@@ -24,7 +24,7 @@ create table saga_tracker.parked (
     primary key (order_id, consumer)
 ) with (fillfactor = 70);
 
-create index parked_waits on saga_tracker.parked (parked_at) where waits;
+create index delayed_waits on saga_tracker.delayed (parked_at) where waits;
 
 -- Orders that were told to be stuck, by situation: the guard of OrderStuck, and folded from it.
 create table saga_tracker.stuck (

@@ -57,7 +57,7 @@ fn entry(event: events::Kept) -> CaseEntry {
 
 async fn parked(db: &mut PgConnection, order_id: OrderId) -> Result<Vec<ParkedEvent>, Failure> {
     let rows: Vec<(String, String, i64, At, String)> = sqlx::query_as(
-        "select consumer, event_type, attempts, next_at, left(error, 1000) from saga_tracker.parked where order_id = $1 and waits order by consumer",
+        "select consumer, event_type, attempts, next_at, left(error, 1000) from saga_tracker.delayed where order_id = $1 and waits order by consumer",
     )
     .bind(order_id.as_uuid())
     .fetch_all(db)

@@ -108,7 +108,7 @@ async fn add_what_people_and_consumers_say(
     orders: &mut BTreeMap<OrderId, OpenOrder>,
 ) -> Result<(), Failure> {
     let parked: Vec<(Uuid, String, bool, Option<At>)> = sqlx::query_as(
-        "select order_id, consumer, waits, unparked_at from saga_tracker.parked where order_id = any ($1) order by order_id, consumer",
+        "select order_id, consumer, waits, unparked_at from saga_tracker.delayed where order_id = any ($1) order by order_id, consumer",
     )
     .bind(order_ids)
     .fetch_all(&mut *db)

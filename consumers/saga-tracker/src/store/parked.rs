@@ -15,7 +15,7 @@ pub(super) async fn save(db: &mut PgConnection, parked: &BTreeMap<(OrderId, Stri
     for ((order_id, consumer), parking) in parked {
         if let Some((seq, at, event)) = &parking.parked {
             sqlx::query(
-                "insert into saga_tracker.parked as kept
+                "insert into saga_tracker.delayed as kept
                    (order_id, consumer, parked_seq, parked_at, event_id, event_type, topic, \"partition\", \"offset\", attempts, next_at, error)
                  values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
                  on conflict (order_id, consumer) do update set
@@ -41,7 +41,7 @@ pub(super) async fn save(db: &mut PgConnection, parked: &BTreeMap<(OrderId, Stri
         }
         if let Some((seq, at, outcome)) = &parking.unparked {
             sqlx::query(
-                "insert into saga_tracker.parked as kept (order_id, consumer, unparked_seq, unparked_at, outcome) values ($1, $2, $3, $4, $5)
+                "insert into saga_tracker.delayed as kept (order_id, consumer, unparked_seq, unparked_at, outcome) values ($1, $2, $3, $4, $5)
                  on conflict (order_id, consumer) do update set
                    unparked_seq = excluded.unparked_seq, unparked_at = excluded.unparked_at, outcome = excluded.outcome
                  where kept.unparked_seq < excluded.unparked_seq",

@@ -53,7 +53,7 @@ pub(crate) struct ParkedRow {
 /// What waits for a retry, by consumer.
 pub(crate) async fn parked(pool: &PgPool) -> Result<Vec<ParkedRow>, Failure> {
     let rows = sqlx::query_as(
-        "select consumer, count(*) as orders, min(parked_at) as oldest from saga_tracker.parked where waits group by consumer order by consumer",
+        "select consumer, count(*) as orders, min(parked_at) as oldest from saga_tracker.delayed where waits group by consumer order by consumer",
     );
     Ok(rows.fetch_all(pool).await?)
 }
