@@ -1,7 +1,12 @@
 //! `quadrille`: what an operator types.
 
+mod audit;
+mod dead_letters;
+mod deadlines;
 mod migrate;
+mod orders;
 mod relay;
+mod replay;
 mod run;
 mod stock;
 mod topics;
@@ -31,9 +36,22 @@ enum Command {
         #[arg(value_delimiter = ',', required = true)]
         consumers: Vec<String>,
     },
+    /// Ask whether every invariant holds: stock, money, orders, read models, outbox against topics.
+    Audit(audit::Arguments),
+    /// Orders: one order's whole case, at any moment.
+    #[command(subcommand)]
+    Orders(orders::Command),
     /// The outbox and its relay: how it stands, and what to do when something went wrong outside.
     #[command(subcommand)]
     Relay(relay::Command),
+    /// Deadlines: what open orders are owed, and more time for one of them.
+    #[command(subcommand)]
+    Deadlines(deadlines::Command),
+    /// Have a consumer hear again what it has heard; the tracker's read models are rebuilt beside the live ones.
+    Replay(replay::Arguments),
+    /// What needs a person: dead letters and stuck orders; look at them, and do something about one or all of a filter.
+    #[command(subcommand)]
+    DeadLetters(dead_letters::Command),
     /// Stock: load levels from a file.
     #[command(subcommand)]
     Stock(stock::Command),
@@ -44,7 +62,12 @@ fn main() -> ExitCode {
         Command::Run { consumers } => return run::run(consumers),
         Command::Migrate => block_on(migrate::migrate()),
         Command::Topics(command) => block_on(topics::run(command)),
+        Command::Audit(arguments) => block_on(audit::run(arguments)),
+        Command::Orders(command) => block_on(orders::run(command)),
         Command::Relay(command) => block_on(relay::run(command)),
+        Command::Deadlines(command) => block_on(deadlines::run(command)),
+        Command::Replay(arguments) => block_on(replay::run(arguments)),
+        Command::DeadLetters(command) => block_on(dead_letters::run(command)),
         Command::Stock(command) => block_on(stock::run(command)),
     };
     match result {

@@ -4,6 +4,7 @@
 
 mod addresses;
 pub mod invariants;
+pub mod lag;
 pub mod limit;
 pub mod mix;
 mod people;

@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use load::mix::{DEMO, MIXED, Mix};
 use load::processes::Process;
 use load::runs::{Outcome, Run};
-use load::{Pipeline, invariants, limit, relay, report};
+use load::{Pipeline, invariants, lag, limit, relay, report};
 use serde_json::Value;
 
 /// For how long nothing may end until a run gives up.
@@ -160,6 +160,10 @@ async fn run(Arguments { process, command }: Arguments) -> anyhow::Result<bool> 
             load.warm_up(&options).await?;
             let dead = load.dead_letters().await?;
             let outcome = load.run(options.profile.mix(), orders).await?.backlog().await?;
+            println!(
+                "read models and notifications had caught up {:.1} s after the last order ended",
+                load.caught_up().await?.as_secs_f64()
+            );
             load.measured("backlog", None, &options, &outcome, dead).await
         }
         Command::Bench(Bench::OpenLoop { rate, seconds, options }) => {
@@ -211,7 +215,17 @@ impl Load {
             println!("warming up with {} orders", options.warm_up);
             self.run(options.profile.mix(), options.warm_up).await?.backlog().await?;
         }
+        let waited = self.caught_up().await?;
+        if waited > Duration::from_secs(1) {
+            println!("consumers caught up with what was placed before after {:.1} s", waited.as_secs_f64());
+        }
         Ok(())
+    }
+
+    /// Waits until all that was placed before is heard by every consumer, tracker and notifications included.
+    async fn caught_up(&self) -> anyhow::Result<Duration> {
+        let pipeline = self.pipeline.clone();
+        tokio::task::spawn_blocking(move || lag::await_none(&pipeline)).await?
     }
 
     async fn relay(&self, events: u64, rate: Option<u64>, seconds: u64, options: &Options) -> anyhow::Result<bool> {

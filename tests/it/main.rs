@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // a test that has not what it needs fails
 
+mod audit;
 mod cases;
 mod compensation;
 mod crash;
@@ -10,8 +11,12 @@ mod happy_path;
 mod horizon;
 mod intake;
 mod model;
+mod operator;
+mod parking;
 mod poison;
 mod rebalance;
+mod rebuild;
 mod relay;
 mod replay;
+mod stuck;
 mod topology;

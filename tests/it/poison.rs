@@ -48,7 +48,7 @@ async fn case_23_poison_on_the_front_door_is_a_dead_letter_with_its_bytes_and_th
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn poison_on_an_inner_topic_does_not_hold_the_orders_behind_it() {
+async fn case_23_poison_on_an_inner_topic_does_not_hold_the_orders_behind_it() {
     let pipeline = Pipeline::start().await;
     pipeline.stock("TEA", "a", 10).await;
     let headers = [("ce_type", "quadrille.orders.OrderAccepted"), ("ce_id", "not an id")];
@@ -61,5 +61,68 @@ async fn poison_on_an_inner_topic_does_not_hold_the_orders_behind_it() {
     let dead = pipeline.dead_letters().await;
     let by = |consumer: &str| dead.iter().filter(|letter| letter["quadrille-consumer"] == consumer).count();
     assert_eq!((by("inventory"), by("notifications")), (8, 8), "{dead:#?}");
+    pipeline.finish_with_dead_letters().await;
+}
+
+/// Types and versions that nobody here knows: what says so in its header is somebody else's; what only its bytes say is poison.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn case_23_an_unknown_type_is_passed_over_an_unknown_version_and_a_foreign_event_are_dead_letters() {
+    let pipeline = Pipeline::start().await;
+    pipeline.stock("TEA", "a", 10).await;
+    let id = uuid::Uuid::from_u128(23).to_string();
+    let of =
+        |event_type: &'static str| vec![("ce_type", event_type), ("ce_id", id.as_str()), ("ce_correlationid", "23")];
+    let (unknown, accepted) = (of("quadrille.orders.OrderWrapped"), of("quadrille.orders.OrderAccepted"));
+    let foreign = foreign_event(&pipeline).await;
+    let next_version = b"\x00\x7f\xff\xff\x01 of a version to come".to_vec();
+    produce(
+        &pipeline.topic("orders"),
+        &[
+            (Some(b"a"), b"whatever", &unknown),
+            (Some(b"b"), &next_version, &accepted),
+            (Some(b"c"), &foreign, &accepted),
+        ],
+    );
+    let order = pipeline.place(&Order::of(&[("TEA", 1, 450)])).await;
+    pipeline.settle().await;
+    assert_eq!(pipeline.status(&order).await, "COMPLETED");
+    let dead = read_all(&pipeline.topic("dead-letter-events"));
+    let of = |consumer: &str| {
+        let ours = dead.iter().filter(|letter| letter.header("quadrille-consumer") == consumer);
+        ours.map(|letter| letter.value.clone().unwrap_or_default()).collect::<Vec<_>>()
+    };
+    for consumer in ["inventory", "notifications"] {
+        let mut letters = of(consumer);
+        letters.sort();
+        let mut expected = vec![next_version.clone(), foreign.clone()];
+        expected.sort();
+        assert_eq!(letters, expected, "{consumer}");
+    }
+    pipeline.finish_with_dead_letters().await;
+}
+
+/// An event of ours, framed as it should be, that is not what its header says.
+async fn foreign_event(pipeline: &Pipeline) -> Vec<u8> {
+    let expired = events::ReservationExpired {
+        order_id: events::OrderId(uuid::Uuid::from_u128(23)),
+        expired_at: pipeline.clock.now(),
+    };
+    pipeline.codec().await.encode(&expired).unwrap()
+}
+
+/// As large as the topic takes: the dead letter, with its headers, is larger, and is published all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn case_23_poison_as_large_as_the_topic_takes_is_kept_whole() {
+    let pipeline = Pipeline::start().await;
+    pipeline.stock("TEA", "a", 10).await;
+    let large = vec![b'x'; 1_000_000];
+    let good = Order::of(&[("TEA", 1, 450)]).body().to_string();
+    produce(&pipeline.topic("order-placed"), &[(Some(b"k"), &large, &[]), (Some(b"k"), good.as_bytes(), &[])]);
+    let completed = "select count(*) from orders.\"order\" where state = 'COMPLETED'";
+    pipeline.until(|| async { pipeline.count(completed).await == 1 }, "the order behind it").await;
+    pipeline.settle().await;
+    let dead = read_all(&pipeline.topic("dead-letter-events"));
+    assert_eq!(dead.len(), 1);
+    assert!(dead[0].value.as_deref() == Some(large.as_slice()), "its bytes unchanged");
     pipeline.finish_with_dead_letters().await;
 }

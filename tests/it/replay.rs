@@ -97,7 +97,7 @@ async fn place_some(pipeline: &Pipeline) -> Vec<String> {
 }
 
 /// What the tracker's tables hold, row by row. `operations` goes on by itself (the relays' watermarks), so it is left out.
-async fn read_models(pipeline: &Pipeline) -> Vec<(String, Vec<String>)> {
+pub(crate) async fn read_models(pipeline: &Pipeline) -> Vec<(String, Vec<String>)> {
     let mut all = Vec::new();
     for table in [
         "event where topic not like '%operations'",
@@ -121,7 +121,7 @@ async fn read_models(pipeline: &Pipeline) -> Vec<(String, Vec<String>)> {
     all
 }
 
-fn same(now: &[(String, Vec<String>)], before: &[(String, Vec<String>)]) {
+pub(crate) fn same(now: &[(String, Vec<String>)], before: &[(String, Vec<String>)]) {
     for ((table, now), (_, before)) in now.iter().zip(before) {
         assert_eq!(now, before, "saga_tracker.{table}");
     }

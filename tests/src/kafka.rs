@@ -125,3 +125,13 @@ pub fn commit_beginning(group: &str, topics: &[String]) {
     }
     consumer.commit(&list, CommitMode::Sync).expect("the group takes offsets: it has no member");
 }
+
+/// Sets a group (that has no member) to the end of these topics: what it has not read it never will.
+pub fn commit_end(group: &str, topics: &[String]) {
+    let consumer: BaseConsumer = client().set("group.id", group).create().expect("a consumer");
+    let mut list = TopicPartitionList::new();
+    for ((topic, partition), end) in ends(topics) {
+        list.add_partition_offset(&topic, partition, Offset::Offset(end)).expect("an offset");
+    }
+    consumer.commit(&list, CommitMode::Sync).expect("the group takes offsets: it has no member");
+}

@@ -112,6 +112,23 @@ impl Pipeline {
         host
     }
 
+    /// Hosts a consumer of the test's own making in one more host.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn host_as<F: Future<Output = anyhow::Result<()>>>(
+        &self,
+        start: impl FnOnce(Arc<Host>) -> F,
+    ) -> Arc<Host> {
+        let settings = Settings::from_toml(&self.settings_toml()).expect("settings of the test");
+        let host = Arc::new(Host::new(settings, self.clock.clone()));
+        start(Arc::clone(&host))
+            .await
+            .unwrap_or_else(|error| panic!("the test's own consumer does not start: {error:#}"));
+        self.hosts.lock().expect("hosts").push(Arc::clone(&host));
+        host
+    }
+
     /// Stops a host as a signal would: batches finished, offsets committed.
     pub async fn stop(&self, host: &Arc<Host>) {
         self.hosts.lock().expect("hosts").retain(|other| !Arc::ptr_eq(other, host));

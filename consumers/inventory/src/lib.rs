@@ -38,7 +38,7 @@ pub use self::goods::Reply;
 pub use self::handlers::Input;
 pub use self::reservation::{Holding, Reservation, State, Units};
 pub use self::stock::{Change, Kind, Level, Movement, Stock};
-pub use self::strategy::{Strategy, StrategyName};
+pub use self::strategy::{FewestShipments, Pick, Priority, Shelves, Strategy, StrategyName, Want};
 pub use self::supply::{Supply, USUAL_PRIORITY, Warehouse, Warehouses};
 pub use self::world::{Slot, World};
 
@@ -181,7 +181,17 @@ pub fn migrations() -> sqlx::migrate::Migrator {
 pub fn start(host: &Host) -> runtime::Starting<'_> {
     Box::pin(async move {
         let settings: Settings = host.settings().section(Inventory::NAME)?;
+        start_as(host, Inventory::new(settings)).await
+    })
+}
+
+/// Starts an inventory of the shop's own making, such as one with its own strategy.
+///
+/// # Errors
+/// As [`start`].
+pub fn start_as(host: &Host, inventory: Inventory) -> runtime::Starting<'_> {
+    Box::pin(async move {
         let pool = host.pool::<Inventory>()?;
-        host.start(Arc::new(Inventory::new(settings)), |door| http::routes(door, pool)).await
+        host.start(Arc::new(inventory), |door| http::routes(door, pool)).await
     })
 }

@@ -3,6 +3,7 @@
 use events::{OrderId, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use crate::gateway::Operation;
 
@@ -62,6 +63,12 @@ pub struct Attempt {
     /// The account of the person who had it tried again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retried_by: Option<String>,
+    /// Whether it was said that the order waits for it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub parked: bool,
+    /// The dead letter that lies before a person because of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub letter_id: Option<Uuid>,
 }
 
 /// The idempotency key of an attempt: the same for each of its tries.

@@ -4,6 +4,7 @@ use events::OrderId;
 use runtime::{Cause, Work};
 
 use crate::attempt::key;
+use crate::breaker::Breaker;
 use crate::gateway::{Buyer, Gateway, Operation, Outcome, Request};
 use crate::handlers::Input;
 use crate::payment::Payment;
@@ -66,13 +67,22 @@ impl Call {
         Work { cause: Cause::answer(key), input: Input::Answer(answer) }
     }
 
-    /// Makes the call. None when the outcome is not known: the attempt's timer asks again.
-    pub(crate) async fn make(self, gateway: &impl Gateway, settings: &PaymentsSettings) -> Option<Work<Input>> {
+    /// Makes the call, unless the gateway answers nobody. None when the outcome is not known: the attempt's timer asks again.
+    pub(crate) async fn make(
+        self,
+        gateway: &impl Gateway,
+        settings: &PaymentsSettings,
+        breaker: &Breaker,
+    ) -> Option<Work<Input>> {
+        if breaker.is_open() {
+            return None;
+        }
         let began = tokio::time::Instant::now();
         let outcome = match tokio::time::timeout(settings.call_timeout.0, self.ask(gateway)).await {
             Ok(outcome) => outcome,
             Err(_) => Outcome::Unknown { detail: format!("no answer within {:?}", settings.call_timeout.0) },
         };
+        breaker.note(&outcome);
         let labels =
             [("gateway", gateway.name()), ("operation", self.operation.as_str()), ("outcome", outcome.as_str())];
         metrics::counter!("quadrille_gateway_calls_total", &labels).increment(1);

@@ -17,6 +17,7 @@ use crate::world::Slot;
 
 mod answers;
 mod attempts;
+mod told;
 mod turns;
 
 #[cfg(test)]
@@ -35,6 +36,8 @@ pub(crate) struct Step<'s, 'c> {
     pub effects: &'s mut Effects<'c, Call>,
     pub settings: &'s PaymentsSettings,
     pub gateway: &'static str,
+    /// Whether the gateway answers nobody.
+    pub silent: bool,
     pub now: Timestamp,
 }
 

@@ -182,6 +182,8 @@ pub(crate) fn due(timer: &Timer) -> Input {
 pub(crate) struct Rules<'r> {
     pub settings: &'r PaymentsSettings,
     pub gateway: &'static str,
+    /// Whether the gateway answers nobody.
+    pub silent: bool,
     pub now: Timestamp,
 }
 
@@ -220,8 +222,8 @@ impl Rules<'_> {
         order_id: OrderId,
         effects: &'s mut Effects<'c, Call>,
     ) -> Step<'s, 'c> {
-        let Self { settings, gateway, now } = *self;
-        Step { slot: world.slot(order_id), effects, settings, gateway, now }
+        let Self { settings, gateway, silent, now } = *self;
+        Step { slot: world.slot(order_id), effects, settings, gateway, silent, now }
     }
 
     /// An answer; one that names a refund makes known whose it is, and what the gateway told of it before counts now.

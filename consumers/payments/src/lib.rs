@@ -7,9 +7,11 @@
 //!
 //! Each call to the gateway is planned, called and concluded: the attempt stands in the order's row before the call is made, its answer is an
 //! input of its own, and while the outcome is not known nothing is undone. An attempt without an answer is asked again under the same key, then
-//! looked up, and after the last try it is a person's case, with the order still open.
+//! looked up, and after the last try it is a person's case, with the order still open. While the gateway answers nobody at all no call is made, and
+//! no try is used up. `OrderParked` and `OrderUnparked` tell why an order waits.
 
 mod attempt;
+mod breaker;
 mod calls;
 mod decide;
 pub mod gateway;
@@ -28,7 +30,10 @@ use events::{
     PaymentCaptured, PaymentDeclined, PaymentRefundFailed, PaymentRefunded, PaymentVoided, Timestamp,
 };
 use runtime::settings::ConsumerSettings;
-use runtime::{Codec, Conflict, Consumer, Effects, Failure, Message, Retention, Span, Timer, Unreadable, Work, Writes};
+use runtime::{
+    Clock, Codec, Conflict, Consumer, Effects, Failure, Health, Message, Retention, Span, Timer, Unreadable, Work,
+    Writes,
+};
 use sqlx::PgConnection;
 
 pub use attempt::{Attempt, Made, Phase, key};
@@ -38,6 +43,7 @@ pub use payment::{Asked, Case, Payment, Purchase, State, Undoing, Verdict};
 pub use settings::{GatewayName, PaymentsSettings};
 pub use world::{Reference, RefundStatus, Told, World};
 
+use breaker::Breaker;
 use gateway::sandbox::Sandbox;
 use gateway::{Chosen, Gateway as _};
 use handlers::Rules;
@@ -47,6 +53,7 @@ use handlers::Rules;
 pub struct Payments {
     settings: PaymentsSettings,
     gateway: Chosen,
+    breaker: Breaker,
 }
 
 impl Payments {
@@ -55,8 +62,14 @@ impl Payments {
     /// # Errors
     /// When a setting can't be worked with; the message says which and how.
     pub fn new(settings: PaymentsSettings, gateway: Chosen) -> anyhow::Result<Self> {
+        let never_opens = Breaker::new(Arc::new(Health::of(Self::NAME)), Clock::default());
+        Self::guarded(settings, gateway, never_opens)
+    }
+
+    /// The same, whose calls wait while their circuit is open.
+    fn guarded(settings: PaymentsSettings, gateway: Chosen, breaker: Breaker) -> anyhow::Result<Self> {
         settings.check()?;
-        Ok(Self { settings, gateway })
+        Ok(Self { settings, gateway, breaker })
     }
 
     /// A consumer whose calls reach no gateway: for who drives the rules in memory and answers the calls himself.
@@ -122,7 +135,8 @@ impl Consumer for Payments {
         now: Timestamp,
         effects: &mut Effects<'_, Call>,
     ) -> Result<Reply, Conflict> {
-        let rules = Rules { settings: &self.settings, gateway: self.gateway.name(), now };
+        let (gateway, silent) = (self.gateway.name(), self.breaker.is_open());
+        let rules = Rules { settings: &self.settings, gateway, silent, now };
         rules.decide(world, &work.input, effects)
     }
 
@@ -154,7 +168,7 @@ impl Consumer for Payments {
     }
 
     async fn call(&self, call: Call) -> Option<Work<Input>> {
-        call.make(&self.gateway, &self.settings).await
+        call.make(&self.gateway, &self.settings, &self.breaker).await
     }
 }
 
@@ -186,7 +200,10 @@ pub fn start(host: &runtime::Host) -> runtime::Starting<'_> {
                 Chosen::Sandbox(sandbox)
             }
         };
-        let payments = Arc::new(Payments::new(settings, gateway.clone())?);
+        let breaker = Breaker::new(host.health_of(Payments::NAME), host.clock().clone());
+        let watch = breaker.clone().watch(gateway.clone(), settings.call_timeout.0, host.shutdown().clone());
+        let payments = Arc::new(Payments::guarded(settings, gateway.clone(), breaker)?);
+        host.spawn("the gateway's circuit", watch);
         host.start(payments, |door| http::doors(door, pool, gateway)).await
     })
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::ensure;
+use events::OrderId;
 use runtime::Span;
 use serde::{Deserialize, Serialize};
 
@@ -67,6 +68,13 @@ impl PaymentsSettings {
     /// The pause after this many tries: the lease, doubled with each.
     pub(crate) fn pause(&self, tries: u32) -> Duration {
         doubled(self.attempt_lease.0, tries, self.longest_pause.0.max(self.attempt_lease.0))
+    }
+
+    /// The pause while the gateway answers nobody: the longest, spread by a fifth so that those who wait do not come back together.
+    pub(crate) fn long_pause(&self, order_id: OrderId) -> Duration {
+        let longest = self.longest_pause.0.max(self.attempt_lease.0);
+        let (_, low) = order_id.as_uuid().as_u64_pair();
+        longest.mul_f64(0.8 + (low % 1_000) as f64 / 2_500.0)
     }
 
     /// The pause before a pending refund is looked up again.

@@ -1,28 +1,65 @@
 //! The rules: how what is heard is folded into what is known. Any order and any repetition end in the same world.
 
 use std::collections::btree_map::Entry;
+use std::convert::Infallible;
 use std::sync::Arc;
 
-use events::{RelayAdvanced, StockLevelChanged};
+use events::{DeadLetterResolved, Event as _, OrderStuck, RelayAdvanced, StockLevelChanged, Timestamp, derive_id};
+use runtime::{Consumer as _, Effects};
 
-use crate::handlers::Input;
+use crate::SagaTracker;
+use crate::alerts::Kind;
+use crate::deadline::{RULES, judge};
+use crate::handlers::{Input, Look};
 use crate::record::{Heard, Place, in_range};
-use crate::world::{Level, Position, Watermark, World};
+use crate::stuck::{Situation, situation, tell};
+use crate::world::{Level, Position, Resolution, Watermark, World};
 
 /// An event of an order: kept once, and what it tells merged into the order.
 pub(crate) fn on_heard(world: &mut World, heard: &Arc<Heard>) {
-    let Heard { record, facts, letter } = &**heard;
+    let Heard { record, facts, letter, parking, told } = &**heard;
     world.events.entry((record.order_id, record.event_id)).or_insert_with(|| Arc::clone(heard));
     world.orders.entry(record.order_id).or_default().merge(facts);
     if let Some(letter) = letter {
         world.letters.entry(letter.letter_id).or_insert_with(|| letter.clone());
     }
+    if let Some((consumer, parking)) = parking {
+        world.parked.entry((record.order_id, consumer.clone())).or_default().merge(parking);
+    }
+    for (key, told) in told {
+        world.told.entry(*key).or_insert_with(|| told.clone());
+    }
+}
+
+/// A look at an order that may be stuck, with its row locked: told once for each situation, and looked at again when its next answer is due.
+pub(crate) fn on_look(world: &mut World, look: &Look, now: Timestamp, effects: &mut Effects<'_, Infallible>) {
+    let Some(case) = world.cases.get(&look.order_id) else { return }; // it has ended meanwhile
+    let judged = judge(&RULES, &case.order, &look.evidence, now);
+    let found = situation(&case.order, &judged);
+    // For something else than it seemed: looked at again at once.
+    let is_other = found.is_some_and(|(event_id, _)| event_id != look.event_id);
+    world.looks.insert(look.order_id, if is_other { now } else { judged.look_at });
+    let Some(situation) = found.filter(|_| !is_other) else { return }; // answered meanwhile, or told
+    let event = tell(case, &judged, situation);
+    effects.follow(&case.thread);
+    effects.say(&event, "");
+    let letter_id = derive_id(effects.cause().id, SagaTracker::NAME, OrderStuck::TYPE, "");
+    world.told.extend(Situation::by(&event, letter_id, now));
+    world.alerts.push((Kind::OrderStuck, look.order_id.to_string(), event.detail));
 }
 
 /// A stock level: the highest version wins.
 pub(crate) fn on_level(world: &mut World, event: &StockLevelChanged, place: &Place) {
     let StockLevelChanged { version, on_hand, reserved, missing, available, .. } = *event;
-    let level = Level { version, on_hand, reserved, missing, available, changed_at: place.at };
+    let level = Level {
+        version,
+        on_hand,
+        reserved,
+        missing,
+        available,
+        changed_at: place.at,
+        position: place.seq.unwrap_or(0),
+    };
     match world.levels.entry((event.sku.clone(), event.warehouse.clone())) {
         Entry::Vacant(unknown) => {
             unknown.insert(level);
@@ -47,6 +84,20 @@ pub(crate) fn on_watermark(world: &mut World, event: &RelayAdvanced) {
         if *known < watermark {
             *known = watermark;
         }
+    }
+}
+
+/// What became of a dead letter, which may be heard of later: the latest word stays.
+pub(crate) fn on_resolved(world: &mut World, event: &DeadLetterResolved, place: &Place) {
+    let resolution = Resolution {
+        at: place.at,
+        resolution: event.resolution.to_string(),
+        consumer: event.consumer.clone(),
+        said_by: event.by.clone(),
+    };
+    let known = world.resolutions.entry(event.letter_id.as_uuid()).or_insert_with(|| resolution.clone());
+    if *known < resolution {
+        *known = resolution;
     }
 }
 
@@ -77,7 +128,11 @@ pub(crate) fn fold(world: &mut World, input: &Input) {
             world.letters.entry(letter.letter_id).or_insert_with(|| (**letter).clone());
             on_place(world, place);
         }
-        Input::Stray(_) => {}
+        Input::Look(_) | Input::Stray(_) => {}
+        Input::Resolved(event, place) => {
+            on_resolved(world, event, place);
+            on_place(world, place);
+        }
     }
 }
 

@@ -1,20 +1,26 @@
 //! Which input meets which rule, and how the runtime sees this consumer.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use events::{Event, OrderId, OrderPlaced, OrderStuck, RelayAdvanced, StockLevelChanged, Timestamp};
+use events::{
+    DeadLetterResolved, Event, OrderId, OrderPlaced, OrderStuck, RelayAdvanced, StockLevelChanged, Timestamp,
+};
 use runtime::settings::ConsumerSettings;
 use runtime::{
     Cause, Codec, Conflict, Consumer, DEAD_LETTER_TOPIC, Effects, Failure, Message, Retention, Span, Thread, Timer,
     Unreadable, Work, Writes,
 };
 use sqlx::PgConnection;
+use uuid::Uuid;
 
+use crate::deadline::Evidence;
 use crate::letter::Letter;
 use crate::record::{Heard, Place};
+use crate::store::Tables;
 use crate::world::World;
-use crate::{SagaTracker, decide, record, steps, store, told};
+use crate::{SagaTracker, alerts, decide, record, steps, store, told};
 
 /// How long histories are kept unless a setting says otherwise: over a year, as people ask about last year's orders.
 const KEEP: Span = Span::secs(400 * 24 * 3_600);
@@ -30,8 +36,21 @@ pub enum Input {
     Watermark(Box<RelayAdvanced>, Place),
     /// An event that a consumer could not decide.
     Letter(Box<Letter>, Place),
+    /// An order that may be stuck.
+    Look(Box<Look>),
+    /// What became of a dead letter.
+    Resolved(Box<DeadLetterResolved>, Place),
     /// A timer of this schema. None is armed: it can only have been put there by hand.
     Stray(OrderId),
+}
+
+/// An order to be judged with its row locked, by evidence gathered before.
+#[derive(Clone, Debug)]
+pub struct Look {
+    pub(crate) order_id: OrderId,
+    /// The unanswered event for which it seems to be stuck.
+    pub(crate) event_id: Uuid,
+    pub(crate) evidence: Arc<Evidence>,
 }
 
 impl Consumer for SagaTracker {
@@ -65,7 +84,6 @@ impl Consumer for SagaTracker {
         crate::migrations()
     }
 
-    /// `OrderStuck` is this consumer's to say, though no rule says it yet: see the crate's documentation.
     fn says() -> Vec<&'static str> {
         vec![OrderStuck::TYPE]
     }
@@ -84,6 +102,7 @@ impl Consumer for SagaTracker {
         let input = match message.event_type() {
             Some(StockLevelChanged::TYPE) => Input::Level(Box::new(message.read(codec)?), place),
             Some(RelayAdvanced::TYPE) => Input::Watermark(Box::new(message.read(codec)?), place),
+            Some(DeadLetterResolved::TYPE) => Input::Resolved(Box::new(message.read(codec)?), place),
             other => {
                 return Err(Unreadable(format!("saga-tracker does not hear {other:?}, got it at {}", message.place())));
             }
@@ -95,18 +114,33 @@ impl Consumer for SagaTracker {
         Input::Stray(timer.order_id)
     }
 
-    /// Nothing is read: what the batch tells is merged into the rows as it is written, and a merge needs no lock before it.
-    async fn load(&self, _: &mut PgConnection, _: &[&Work<Input>], _: Timestamp) -> Result<World, Failure> {
-        Ok(World::default())
+    /// For events nothing is read: what they tell is merged into the rows as it is written, and a merge needs no lock before it.
+    async fn load(&self, db: &mut PgConnection, batch: &[&Work<Input>], _: Timestamp) -> Result<World, Failure> {
+        let looked_at = |work: &&Work<Input>| match &work.input {
+            Input::Look(look) => Some(look.order_id.as_uuid()),
+            Input::Heard(_)
+            | Input::Level(..)
+            | Input::Watermark(..)
+            | Input::Letter(..)
+            | Input::Resolved(..)
+            | Input::Stray(_) => None,
+        };
+        let order_ids: Vec<Uuid> = batch.iter().filter_map(looked_at).collect();
+        let cases = if order_ids.is_empty() { BTreeMap::new() } else { store::cases::load(db, &order_ids).await? };
+        Ok(World { cases, ..World::default() })
     }
 
     fn decide(
         &self,
         world: &mut World,
         work: &Work<Input>,
-        _: Timestamp,
-        _: &mut Effects<'_, Infallible>,
+        now: Timestamp,
+        effects: &mut Effects<'_, Infallible>,
     ) -> Result<(), Conflict> {
+        if let Input::Look(look) = &work.input {
+            decide::on_look(world, look, now, effects);
+            return Ok(());
+        }
         if let Input::Stray(order_id) = &work.input {
             return Err(Conflict(format!(
                 "expected no timers, as saga-tracker arms none; got one of order {order_id}: who put it there?"
@@ -119,7 +153,12 @@ impl Consumer for SagaTracker {
     fn order(input: &Input) -> Option<OrderId> {
         match input {
             Input::Heard(heard) => Some(heard.record.order_id),
-            Input::Level(..) | Input::Watermark(..) | Input::Letter(..) | Input::Stray(_) => None,
+            Input::Level(..)
+            | Input::Watermark(..)
+            | Input::Letter(..)
+            | Input::Look(_)
+            | Input::Resolved(..)
+            | Input::Stray(_) => None,
         }
     }
 
@@ -131,8 +170,11 @@ impl Consumer for SagaTracker {
         store::pruning::prune(db, until, limit).await
     }
 
-    async fn save(&self, db: &mut PgConnection, world: World, _: Timestamp, _: &mut Writes) -> Result<(), Failure> {
-        let (all_new, timelines) = store::save(db, &world).await?;
+    async fn save(&self, db: &mut PgConnection, world: World, now: Timestamp, _: &mut Writes) -> Result<(), Failure> {
+        let (all_new, timelines) = store::save(db, Tables::Live, &world).await?;
+        for (kind, key, text) in &world.alerts {
+            alerts::raise(db, *kind, key, text, now).await?;
+        }
         if all_new {
             steps::measure(&world, &timelines);
         }

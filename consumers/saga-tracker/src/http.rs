@@ -1,26 +1,45 @@
-//! The doors of the tracker: orders and their history, stock levels, shipments, dead letters, figures. All of them only read.
+//! The doors of the tracker: orders and their history, stock levels, shipments, dead letters, figures, deadlines, alerts. They only read, but for
+//! deadlines that people move, and what they have done about dead letters.
 
+mod alerts;
+mod audit;
+mod deadlines;
 mod fulfillment;
+mod hand;
 mod inventory;
+mod jobs;
 mod letters;
 mod orders;
 mod page;
 mod stats;
+mod written;
+
+use std::sync::Arc;
 
 use axum::http::StatusCode;
 use events::OrderId;
 use runtime::http::{OpenApiRouter, Problem};
 use runtime::{Clock, Consumer as _, Failure, Verdict};
 use sqlx::PgPool;
+use tokio::sync::Notify;
 use utoipa_axum::routes;
 
 use crate::SagaTracker;
+use crate::hand::{EditError, Hand, HandError, Keys};
 
-/// What the doors read.
+pub(crate) use orders::{EventView, OrderDetail};
+pub(crate) use written::ReadSettings;
+
+/// What the doors read, and the hand by which they do anything.
 #[derive(Clone)]
 pub(crate) struct Doors {
     pub pool: PgPool,
     pub clock: Clock,
+    pub reads: ReadSettings,
+    pub hand: Hand,
+    pub keys: Arc<Keys>,
+    /// Wakes who works on jobs.
+    pub wake: Arc<Notify>,
 }
 
 /// The routes, with their documents.
@@ -32,19 +51,63 @@ pub(crate) fn doors(doors: Doors) -> OpenApiRouter {
         .routes(routes!(inventory::list))
         .routes(routes!(fulfillment::list))
         .routes(routes!(letters::list))
+        .routes(routes!(letters::groups))
         .routes(routes!(letters::show))
+        .routes(routes!(hand::retry))
+        .routes(routes!(hand::skip))
+        .routes(routes!(hand::edit))
+        .routes(routes!(hand::compensate))
+        .routes(routes!(hand::actions))
+        .routes(routes!(jobs::list, jobs::begin))
+        .routes(routes!(jobs::show))
+        .routes(routes!(jobs::stop))
+        .routes(routes!(jobs::resume))
         .routes(routes!(stats::show))
+        .routes(routes!(deadlines::list))
+        .routes(routes!(deadlines::shift))
+        .routes(routes!(alerts::list))
+        .routes(routes!(audit::show))
         .with_state(doors)
 }
 
 /// A read that failed: the database is away, or what it holds is not ours.
 fn failed(failure: Failure) -> Problem {
     tracing::warn!(consumer = SagaTracker::NAME, %failure, "a read failed");
+    let stored = matches!(failure, Failure::Stored { .. });
     match failure.verdict() {
-        Verdict::Again | Verdict::Retry => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "Unavailable")
-            .detail("the database does not answer, or not in time: ask again, for less"),
-        Verdict::Bisect | Verdict::Stop => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "Unreadable data")
-            .detail("the read model can't be read by this version: the log says why"),
+        Verdict::Again | Verdict::Retry | Verdict::Park if !stored => {
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "Unavailable")
+                .detail("the database does not answer, or not in time: ask again, for less")
+        }
+        Verdict::Again | Verdict::Retry | Verdict::Park | Verdict::DeadLetter | Verdict::Stop => {
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "Unreadable data")
+                .detail("the read model can't be read by this version: the log says why")
+        }
+    }
+}
+
+/// Something that was not done.
+fn refused(error: HandError) -> Problem {
+    match error {
+        HandError::Refused(why) => Problem::new(StatusCode::CONFLICT, "Refused").detail(why),
+        HandError::Lost => Problem::new(StatusCode::CONFLICT, "Refused").detail(HandError::Lost.to_string()),
+        HandError::Unavailable(why) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "Unavailable").detail(why),
+        HandError::Failed(failure) => failed(failure),
+        HandError::Edit(EditError::Codec(error)) => {
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "Not applied").detail(error.to_string())
+        }
+        HandError::Edit(error) => {
+            let problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "Data does not fit").detail(error.to_string());
+            match error {
+                EditError::Misfits { misfits, .. } => {
+                    problem.with("misfits", serde_json::to_value(misfits).unwrap_or_default())
+                }
+                EditError::UnknownType(_)
+                | EditError::Unfit { .. }
+                | EditError::OtherKey { .. }
+                | EditError::Codec(_) => problem,
+            }
+        }
     }
 }
 

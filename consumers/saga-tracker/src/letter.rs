@@ -28,6 +28,43 @@ impl Kind {
     }
 }
 
+/// Where a dead letter stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LetterStatus {
+    /// It waits for a person.
+    Open,
+    /// A person has its consumer decide it again; its consumer has not said yet what came of it.
+    Retrying,
+    /// It was decided after all; of an order: it went on.
+    Recovered,
+    /// A person skipped it.
+    Skipped,
+    /// It was tried again and died again.
+    DiedAgain,
+}
+
+impl LetterStatus {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Open, Self::Retrying, Self::Recovered, Self::Skipped, Self::DiedAgain];
+
+    /// Its name, as the database and the doors have it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Retrying => "retrying",
+            Self::Recovered => "recovered",
+            Self::Skipped => "skipped",
+            Self::DiedAgain => "died_again",
+        }
+    }
+
+    /// The status of this name.
+    pub fn of(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == name)
+    }
+}
+
 /// A header of a dead letter: as text, or else in hexadecimal, so that nothing is lost.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Header {
@@ -68,6 +105,8 @@ pub struct Letter {
     pub original: Option<(String, i32, i64)>,
     /// The version that could not decide it.
     pub code_version: Option<String>,
+    /// How often its record was given back to its consumer before.
+    pub loops: i32,
     /// The record's key.
     pub key: Option<Vec<u8>>,
     /// The record's value: the original bytes.
@@ -103,6 +142,7 @@ impl Letter {
             order_id: order_of(message, original.as_ref().map(|(topic, _, _)| topic.as_str())),
             original,
             code_version: text("quadrille-code-version"),
+            loops: number("quadrille-loops").and_then(|loops| i32::try_from(loops).ok()).unwrap_or(0),
             ..Self::raw(message)
         }
     }
@@ -140,6 +180,7 @@ impl Letter {
             order_id: None,
             original: None,
             code_version: None,
+            loops: 0,
             key: message.key.clone(),
             value: message.payload.clone(),
             headers: message

@@ -5,33 +5,55 @@
 //! is commutative and idempotent ([`Facts::merge`]): this is the one consumer that hears topics in any order, and a group that is reset to the
 //! beginning ends in the same rows.
 //!
-//! It owns `dead-letter-orders`, on which it will say `OrderStuck`. What is stuck is not decided yet. Its place: a sweep over orders whose
-//! `deadline` has passed and that have not ended (the index is there; a row's deadline is set once, from when it was placed, and the sweep moves
-//! it on), judged by `seen`, by `within` of topics.yaml, and by the tables `position` and `watermark`, which tell late from stuck. `OrderStuck`
-//! that is heard already stands among the dead letters.
+//! It owns `dead-letter-orders`, on which it says `OrderStuck`: when an answer that topics.yaml's `within` asks for is missing, and nothing
+//! explains that. A consumer or a relay that lags or is down makes orders late, not stuck, and so does an event that waits for a retry.
 
+pub mod alerts;
+mod audit;
+mod case;
+mod deadline;
+pub mod deadlines;
 mod decide;
 mod facts;
+pub mod hand;
 mod handlers;
 mod http;
 mod letter;
+mod parked;
+mod rebuild;
 mod record;
+mod settings;
 mod status;
 mod steps;
 mod store;
+mod stuck;
+mod sweep;
 mod told;
 mod world;
 
+use std::collections::HashMap;
+use std::str::FromStr as _;
 use std::sync::Arc;
 
-pub use facts::{Facts, Moment, Moments, Reason, Shipment};
-pub use handlers::Input;
-pub use letter::{Kind, Letter};
-pub use record::{Heard, Place, Record};
-pub use status::Status;
-pub use world::{Level, Position, Watermark, World};
+use anyhow::Context as _;
+use runtime::settings::ConsumerSettings;
+use runtime::{Consumer as _, Settings};
+use sqlx::postgres::PgConnectOptions;
+use tokio::sync::Notify;
 
-/// The consumer `saga-tracker`. It has no settings of its own.
+pub use case::Case;
+pub use facts::{Facts, Moment, Moments, Reason, Shipment};
+pub use handlers::{Input, Look};
+pub use letter::{Header, Kind, Letter, LetterStatus};
+pub use parked::Parking;
+pub use rebuild::{Rebuilt, Stage, rebuild};
+pub use record::{Heard, Place, Record};
+pub use settings::TrackerSettings;
+pub use status::Status;
+pub use stuck::Situation;
+pub use world::{Level, Position, Resolution, Watermark, World};
+
+/// The consumer `saga-tracker`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SagaTracker;
 
@@ -40,13 +62,65 @@ pub fn migrations() -> sqlx::migrate::Migrator {
     sqlx::migrate!("../../migrations/saga_tracker")
 }
 
-/// Starts the consumer and opens its doors.
+/// Starts the consumer, opens its doors, and begins to look at overdue orders and to deliver alerts.
 ///
 /// # Errors
-/// When something that it needs is missing; the message says what to do.
+/// When something that it needs is missing, or a setting does not fit; the message says what to do.
 pub fn start(host: &runtime::Host) -> runtime::Starting<'_> {
-    Box::pin(async move {
-        let doors = http::Doors { pool: host.pool::<SagaTracker>()?, clock: host.clock().clone() };
-        host.start(Arc::new(SagaTracker), |_| http::doors(doors)).await
+    Box::pin(begin(host))
+}
+
+async fn begin(host: &runtime::Host) -> anyhow::Result<()> {
+    let settings: TrackerSettings = host.settings().section(SagaTracker::NAME)?;
+    settings.check()?;
+    let settings = Arc::new(settings);
+    let (pool, clock, shutdown) = (host.pool::<SagaTracker>()?, host.clock().clone(), host.shutdown().clone());
+    let databases = databases(host.settings())?;
+    let reads = host.settings().section(SagaTracker::NAME)?;
+    let own: hand::HandSettings = host.settings().section(SagaTracker::NAME)?;
+    let others = hand::Doors::new(host.settings(), &own, |name| host.address(name))?;
+    let hand = hand::Hand::new(host.settings(), clock.clone(), pool.clone(), others).await?;
+    let (keys, wake) = (Arc::new(hand::Keys::new(&own.api_keys)?), Arc::new(Notify::new()));
+    let doors = http::Doors {
+        pool: pool.clone(),
+        clock: clock.clone(),
+        reads,
+        hand: hand.clone(),
+        keys,
+        wake: Arc::clone(&wake),
+    };
+    let mut opened = None;
+    host.start(Arc::new(SagaTracker), |door| {
+        opened = Some(door);
+        http::doors(doors)
     })
+    .await?;
+    host.spawn(SagaTracker::NAME, hand::jobs::work(hand, wake, shutdown.clone()));
+    let names = databases.values().cloned().collect();
+    host.spawn(
+        "saga-tracker: alerts",
+        alerts::deliver(pool.clone(), clock.clone(), Arc::clone(&settings), shutdown.clone()),
+    );
+    host.spawn(
+        "saga-tracker: figures",
+        alerts::watch(pool.clone(), clock.clone(), Arc::clone(&settings), names, shutdown.clone()),
+    );
+    if let Some(door) = opened {
+        let groups = runtime::groups::Groups::of(host.settings().common());
+        let sweep = sweep::Sweep { pool, clock, door, settings, groups, databases, shutdown };
+        host.spawn("saga-tracker: deadlines", sweep.run());
+    }
+    audit::start(host)
+}
+
+/// The name of the database that each consumer's outbox is in.
+fn databases(settings: &Settings) -> anyhow::Result<HashMap<&'static str, String>> {
+    let mut databases = HashMap::new();
+    for (consumer, _) in &deadline::RULES.hears {
+        let own: ConsumerSettings = settings.section(consumer)?;
+        let url = own.database_url.as_deref().unwrap_or(&settings.common().database_url);
+        let options = PgConnectOptions::from_str(url).context("DATABASE_URL")?;
+        databases.insert(*consumer, options.get_database().unwrap_or(options.get_username()).to_owned());
+    }
+    Ok(databases)
 }

@@ -5,13 +5,15 @@ mod json;
 use std::any::Any;
 use std::sync::Arc;
 
-use events::{EventId, OrderId, OrderStuck, Personal, Timestamp};
+use events::{EventId, OrderId, OrderParked, OrderStuck, OrderUnparked, Personal, Timestamp};
 use runtime::{Codec, Message, Unreadable, Work};
 use uuid::Uuid;
 
 use crate::facts::Facts;
 use crate::handlers::Input;
 use crate::letter::Letter;
+use crate::parked::Parking;
+use crate::stuck::Situation;
 use crate::told::Told;
 
 /// The moments that PostgreSQL and RFC 3339 both can name: the years 0001 to 9999, in milliseconds.
@@ -65,6 +67,10 @@ pub struct Heard {
     pub facts: Facts,
     /// For the dead letters, if it says that the order needs a person.
     pub letter: Option<Letter>,
+    /// For what waits for a retry, if it speaks of that: of which consumer.
+    pub parking: Option<(String, Parking)>,
+    /// What it tells to be stuck, if it does.
+    pub told: Vec<((OrderId, Uuid, i64), Situation)>,
 }
 
 /// A moment that the database can hold, whatever was said.
@@ -99,12 +105,14 @@ pub(crate) fn heard<E: Told>(message: &Message, codec: &Codec) -> Result<Work<In
     let cause = message.cause()?;
     let event: E = message.read(codec)?;
     let place = place(message)?;
-    let data = json::without_personal(&event)
+    let data = data(message, codec, &event)
         .map_err(|error| Unreadable(format!("{} can't be shown as JSON: {error}", message.place())))?;
     let thread = cause.thread.clone().unwrap_or_default();
     let facts = facts(&event, &place);
     let stuck = (&event as &dyn Any).downcast_ref::<OrderStuck>();
     let letter = stuck.map(|stuck| Letter::stuck(message, cause.id, &place, stuck));
+    let told = stuck.map_or_else(Vec::new, |stuck| Situation::by(stuck, cause.id, place.at));
+    let parking = parking(&event, &place);
     let record = Record {
         order_id: event.order_id(),
         event_id: EventId(cause.id),
@@ -116,7 +124,25 @@ pub(crate) fn heard<E: Told>(message: &Message, codec: &Codec) -> Result<Work<In
         data,
         personal: event.personal().cloned(),
     };
-    Ok(Work { cause, input: Input::Heard(Arc::new(Heard { record, facts, letter })) })
+    Ok(Work { cause, input: Input::Heard(Arc::new(Heard { record, facts, letter, parking, told })) })
+}
+
+/// What an event says of what waits for a retry.
+fn parking(event: &dyn Any, place: &Place) -> Option<(String, Parking)> {
+    if let Some(parked) = event.downcast_ref::<OrderParked>() {
+        return Some((parked.consumer.clone(), Parking::by_parked(parked, place)));
+    }
+    let unparked = event.downcast_ref::<OrderUnparked>()?;
+    Some((unparked.consumer.clone(), Parking::by_unparked(unparked, place)))
+}
+
+/// An event as JSON without its personal data. What another version wrote is kept as that version wrote it: a field that today's struct does not
+/// have yet, or any more, is not lost.
+fn data<E: Told>(message: &Message, codec: &Codec, event: &E) -> Result<String, Box<dyn std::error::Error>> {
+    if codec.is_own::<E>(message.payload.as_deref()) {
+        return Ok(json::without_personal(event)?);
+    }
+    Ok(json::stripped(codec.json(message.payload.as_deref())?)?)
 }
 
 /// What one event tells.

@@ -1,14 +1,26 @@
 //! All SQL of the tracker. What a batch tells is merged into the rows in one statement for each table, in the order of their keys; rows of one table
 //! are always written before those of the next, so that two instances never wait for each other.
 
+mod actions;
+pub(crate) mod alerts;
+mod breaches;
+pub(crate) mod cases;
+pub(crate) mod deadlines;
 mod events;
+mod jobs;
 mod letters;
 mod levels;
 mod orders;
+pub(crate) mod pace;
+mod parked;
 mod positions;
 pub(crate) mod pruning;
+pub(crate) mod rebuild;
+mod resolutions;
 mod shipments;
 mod stats;
+mod tables;
+pub(crate) mod watch;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -21,24 +33,48 @@ use uuid::Uuid;
 use crate::steps::Timeline;
 use crate::world::World;
 
-pub(crate) use events::{Kept, history};
-pub(crate) use letters::{LetterFilter, LetterRow, letter, letters};
-pub(crate) use levels::{LevelFilter, LevelRow, levels};
+pub(crate) use actions::{Action, ActionFilter, ActionRow, actions, conclude, note};
+pub(crate) use breaches::{BreachRow, Found, breaches, claim_audit, open_orders, pages, record, walked};
+pub(crate) use events::{Kept, folded, history};
+pub(crate) use jobs::{Hold, JobRow, advance_job, begin_job, end_job, job, jobs, release_job, resume_job, take_job};
+pub(crate) use letters::{
+    GroupRow, LetterRow, count_letters, groups, letter, letters, letters_between, oldest_letters,
+};
+pub(crate) use levels::{LevelFilter, LevelRow, level_position, levels};
 pub(crate) use orders::{OrderFilter, OrderRow, order, orders};
-pub(crate) use positions::{PositionRow, positions, watermarks};
+pub(crate) use positions::{PositionRow, positions, published, watermarks};
 pub(crate) use shipments::{ShipmentFilter, ShipmentRow, shipments, shipments_of};
 pub(crate) use stats::{StepRow, counts, step_times};
+pub(crate) use tables::{REBUILT, Tables};
 
 /// Writes what a batch tells. Returns whether all its events were new, and what is known now of the way of its orders.
-pub(crate) async fn save(db: &mut PgConnection, world: &World) -> Result<(bool, HashMap<OrderId, Timeline>), Failure> {
+pub(crate) async fn save(
+    db: &mut PgConnection,
+    tables: Tables,
+    world: &World,
+) -> Result<(bool, HashMap<OrderId, Timeline>), Failure> {
     let all_new = events::save(db, &world.events).await?;
-    let timelines = orders::save(db, &world.orders).await?;
-    shipments::save(db, &world.orders).await?;
-    levels::save(db, &world.levels).await?;
-    letters::save(db, &world.letters).await?;
-    positions::save_watermarks(db, &world.watermarks).await?;
-    positions::save(db, &world.positions).await?;
+    let timelines = save_models(db, tables, world).await?;
+    resolutions::save(db, &world.resolutions).await?;
+    parked::save(db, &world.parked).await?;
+    deadlines::set_looks(db, &world.looks).await?;
+    deadlines::keep_told(db, &world.told).await?;
     Ok((all_new, timelines))
+}
+
+/// The same without the event store: what is written here can be told again from it and the topics.
+pub(crate) async fn save_models(
+    db: &mut PgConnection,
+    tables: Tables,
+    world: &World,
+) -> Result<HashMap<OrderId, Timeline>, Failure> {
+    let timelines = orders::save(db, tables, &world.orders).await?;
+    shipments::save(db, tables, &world.orders).await?;
+    levels::save(db, tables, &world.levels).await?;
+    letters::save(db, tables, &world.letters).await?;
+    positions::save_watermarks(db, tables, &world.watermarks).await?;
+    positions::save(db, tables, &world.positions).await?;
+    Ok(timelines)
 }
 
 /// Text that the database takes: it has no NUL.

@@ -6,9 +6,12 @@ use std::sync::Arc;
 use events::{EventId, OrderId, Sku, Timestamp, WarehouseId};
 use uuid::Uuid;
 
+use crate::alerts::Kind;
 use crate::facts::Facts;
 use crate::letter::Letter;
+use crate::parked::Parking;
 use crate::record::Heard;
+use crate::stuck::{CaseFile, Situation};
 
 /// The level of a SKU in a warehouse; the highest version wins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +28,8 @@ pub struct Level {
     pub available: i64,
     /// When it changed.
     pub changed_at: Timestamp,
+    /// Where in the outbox this was said; 0: it did not come from there.
+    pub position: i64,
 }
 
 /// How far a partition was read.
@@ -51,7 +56,20 @@ pub struct Watermark {
     pub relay: String,
 }
 
-/// What a batch tells. Nothing is read from the database for it: it is merged into what is there (see [`Facts::merge`]).
+/// What became of a dead letter; the latest wins.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Resolution {
+    /// When its consumer said so.
+    pub at: Timestamp,
+    /// `recovered`, `skipped` or `died_again`.
+    pub resolution: String,
+    /// The consumer.
+    pub consumer: String,
+    /// The person behind it; empty: nobody.
+    pub said_by: String,
+}
+
+/// What a batch tells. Nothing is read from the database for events: they are merged into what is there (see [`Facts::merge`]).
 #[derive(Clone, Debug, Default)]
 pub struct World {
     /// Events of orders, each once.
@@ -62,8 +80,20 @@ pub struct World {
     pub levels: BTreeMap<(Sku, WarehouseId), Level>,
     /// What needs a person, by its id.
     pub letters: BTreeMap<Uuid, Letter>,
+    /// What became of dead letters, by their id.
+    pub resolutions: BTreeMap<Uuid, Resolution>,
     /// Watermarks, by database and shard.
     pub watermarks: BTreeMap<(String, i32), Watermark>,
+    /// What waits for a retry, by order and consumer.
+    pub parked: BTreeMap<(OrderId, String), Parking>,
+    /// What was told to be stuck, by order, unanswered event and round.
+    pub told: BTreeMap<(OrderId, Uuid, i64), Situation>,
+    /// When orders that were judged are looked at again.
+    pub looks: BTreeMap<OrderId, Timestamp>,
+    /// The cases of orders that are to be judged: all that is ever read, and only for a look.
+    pub(crate) cases: BTreeMap<OrderId, CaseFile>,
+    /// What people are to be alerted of: kind, key, text.
+    pub(crate) alerts: Vec<(Kind, String, String)>,
     /// How far each partition was read, by topic and partition.
     pub positions: BTreeMap<(&'static str, i32), Position>,
 }

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::{
-    AuthorizationExpiring, FraudCleared, FraudRejected, FraudReviewRequested, FulfillmentCancelled,
+    AuthorizationExpiring, DeadLetterResolved, FraudCleared, FraudRejected, FraudReviewRequested, FulfillmentCancelled,
     FulfillmentConfirmed, FulfillmentRejected, FulfillmentShortPicked, NotificationFailed, NotificationSent,
     OrderAccepted, OrderCancellationRequested, OrderCancelled, OrderCompleted, OrderFailed, OrderParked, OrderPlaced,
     OrderRejected, OrderStuck, OrderUnparked, PaymentActionRequired, PaymentAuthorized, PaymentCaptureFailed,
@@ -54,6 +54,15 @@ pub fn entry_of(event_type: &str) -> Option<&'static CatalogueEntry> {
     CATALOGUE.iter().find(|entry| entry.event_type == event_type || entry.name == event_type)
 }
 
+/// Something to do with an event whose type is known by its name alone.
+pub trait WithEvent {
+    /// What comes of it.
+    type Output;
+
+    /// Does it, with this type.
+    fn with<E: Event>(self) -> Self::Output;
+}
+
 /// One line for each event: its struct, and how its key is made.
 macro_rules! events {
     ($($topic:literal in $namespace:literal { $($event:ident: $key:expr;)* })*) => {
@@ -80,6 +89,14 @@ macro_rules! events {
                 schema: <$event as Event>::SCHEMA,
             },
         )*)*];
+
+        /// Does something with the event of this full name (`ce_type`) or short name; `None` if this build does not know it.
+        pub fn with_event<W: WithEvent>(event_type: &str, what: W) -> Option<W::Output> {
+            match entry_of(event_type)?.name {
+                $($(stringify!($event) => Some(what.with::<$event>()),)*)*
+                _ => None,
+            }
+        }
 
         /// Calls `$check!(Event)` once for each event of the catalogue: tests go through all structs with it.
         #[cfg(test)]
@@ -146,6 +163,10 @@ events! {
         OrderParked: |event| event.order_id.to_string();
         OrderUnparked: |event| event.order_id.to_string();
         RelayAdvanced: |event| event.database.clone();
+        DeadLetterResolved: |event| match event.order_id.as_str() {
+            "" => event.letter_id.to_string(),
+            order_id => order_id.to_owned(),
+        };
     }
     "dead-letter-orders" in "quadrille.dead_letter_orders" {
         OrderStuck: |event| event.order_id.to_string();

@@ -164,6 +164,16 @@ codes! {
         /// A person skipped the event.
         Skipped = "skipped",
     }
+
+    /// What became of a dead letter.
+    Resolution {
+        /// What could not be handled was handled after all.
+        Recovered = "recovered",
+        /// A person left it out.
+        Skipped = "skipped",
+        /// It was tried again and failed again: another dead letter tells of that.
+        DiedAgain = "died_again",
+    }
 }
 
 /// Why units do not ship: something that happened to them, or to the whole order.

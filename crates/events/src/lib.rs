@@ -23,10 +23,11 @@ mod payments;
 mod personal;
 #[cfg(test)]
 mod sample;
+mod stuck;
 mod time;
 
-pub use catalogue::{CatalogueEntry, DEAD_LETTER_EVENTS, Event, catalogue, entry_of};
-pub use codes::{Action, Cancellation, Channel, Check, Condition, ReasonCode, Unparked, Why};
+pub use catalogue::{CatalogueEntry, DEAD_LETTER_EVENTS, Event, WithEvent, catalogue, entry_of, with_event};
+pub use codes::{Action, Cancellation, Channel, Check, Condition, ReasonCode, Resolution, Unparked, Why};
 pub use currency::{Currency, UnknownCurrency};
 pub use derive::derive_id;
 pub use fraud::{FraudCleared, FraudRejected, FraudReviewRequested};
@@ -41,7 +42,7 @@ pub use inventory::{
 };
 pub use money::{MoneyError, all_inclusive, apportion, line_value, value};
 pub use notifications::{NotificationFailed, NotificationSent};
-pub use operations::{CaseEntry, OrderParked, OrderStuck, OrderUnparked, RelayAdvanced};
+pub use operations::{DeadLetterResolved, OrderParked, OrderUnparked, RelayAdvanced};
 pub use order_placed::{Address, Customer, OrderPlaced, PlacedLine};
 pub use orders::{
     OrderAccepted, OrderCancellationRequested, OrderCancelled, OrderCompleted, OrderFailed, OrderRejected,
@@ -55,4 +56,8 @@ pub use payments::{
     PaymentDeclined, PaymentRefundFailed, PaymentRefunded, PaymentVoided,
 };
 pub use personal::{OpenError, PERSON_SCHEMA, Person, Personal};
+pub use stuck::{
+    AllowedAction, CaseEntry, ExpectedAnswer, MoneyAtStake, OpenCompensation, OpenDeadLetter, OrderStuck, ParkedEvent,
+    StockAtStake,
+};
 pub use time::{Timestamp, TimestampError};

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::codes::Unparked;
+use crate::codes::{Resolution, Unparked};
 use crate::ids::{EventId, OrderId};
 use crate::time::Timestamp;
 
@@ -42,6 +42,21 @@ pub struct OrderUnparked {
     pub outcome: Unparked,
 }
 
+/// What became of a dead letter: said by the consumer that wrote it, in the transaction in which it became true.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadLetterResolved {
+    /// The dead letter, as its header `quadrille-dead-letter-id` has it.
+    pub letter_id: EventId,
+    /// The consumer that could not handle the event, and now did, or need not any more.
+    pub consumer: String,
+    /// The order as text, the key of the record; empty where it is not known: the letter's id is the key then.
+    pub order_id: String,
+    /// `recovered`: handled after all; `skipped`: a person left it out; `died_again`: its retry failed, another dead letter tells of it.
+    pub resolution: Resolution,
+    /// The account of the person behind it; empty: nobody.
+    pub by: String,
+}
+
 /// A watermark: everything that consumers committed to the outbox of this database before that moment is
 /// published.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,48 +73,4 @@ pub struct RelayAdvanced {
     pub last_seq: i64,
     /// Rows known to wait when it was said; 0: the relay is up to date.
     pub backlog: i64,
-}
-
-/// An order needs a person: nobody answered in time although everyone could have.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OrderStuck {
-    /// The order; the key of the record.
-    pub order_id: OrderId,
-    /// How far the order got, in the tracker's words.
-    pub status: String,
-    /// The event that was not answered.
-    pub event_id: EventId,
-    /// Type of that event.
-    pub event_type: String,
-    /// Types of the events any of which would have been an answer.
-    pub waiting_for: Vec<String>,
-    /// The consumers that should have answered.
-    pub consumers: Vec<String>,
-    /// When the unanswered event happened.
-    pub since: Timestamp,
-    /// When the answer was due.
-    pub due: Timestamp,
-    /// What was expected, what came, and what to do.
-    pub detail: String,
-    /// All that is known of the order, in order of time.
-    pub history: Vec<CaseEntry>,
-}
-
-/// One event in the history of a stuck order.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CaseEntry {
-    /// The event's `ce_id`.
-    pub event_id: EventId,
-    /// The event's `ce_type`.
-    pub event_type: String,
-    /// Topic it was read from.
-    pub topic: String,
-    /// Partition it was read from.
-    pub partition: i32,
-    /// Offset it was read from.
-    pub offset: i64,
-    /// The event's `ce_time`.
-    pub time: Timestamp,
-    /// The event as JSON, without personal data.
-    pub data: String,
 }

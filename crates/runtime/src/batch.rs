@@ -1,65 +1,146 @@
 //! A batch while it is decided: its items, and what one attempt collects of their decisions.
 
-use events::Timestamp;
+use std::collections::HashSet;
+
+use events::{OrderId, Timestamp};
 use tokio::sync::oneshot;
+use uuid::Uuid;
 
 use crate::codec::CodecError;
 use crate::consumer::{Conflict, Consumer, Timer, Work};
-use crate::dead_letter::{Burial, Death};
-use crate::effects::{Effects, Outgoing};
+use crate::dead_letter::{self, Death};
+use crate::door::Refused;
+use crate::effects::{Effects, Outgoing, Resolved};
 use crate::engine::Done;
+use crate::fate::Fate;
 use crate::health::Open;
 use crate::message::Message;
+use crate::parking::queue::{self, Kept};
 use crate::timers::{TimerChange, TimerChanges};
 
-/// One thing to decide, or one that can't be: then it is a dead letter already.
+/// Why an item is not decided.
+#[derive(Clone, Debug)]
+pub(crate) enum Trouble {
+    /// It is a dead letter at once: no repetition helps, and nobody waits behind it.
+    Dead(Death),
+    /// It failed for its order alone: it is tried again later, and what comes after it of its key waits.
+    Failed(Death),
+    /// A person leaves it out.
+    Skipped,
+}
+
+/// A timer that fired.
+#[derive(Clone, Debug)]
+pub(crate) struct Fired {
+    pub timer: Timer,
+    /// How often it fired and failed before.
+    pub attempts: i32,
+    /// The dead letter that it was before a person had it tried again.
+    pub letter_id: Option<Uuid>,
+}
+
+/// One thing to decide, or one that can't be.
 pub(crate) struct Item<C: Consumer> {
-    pub work: Result<Work<C::Input>, Death>,
+    pub work: Result<Work<C::Input>, Trouble>,
     /// The record, for a dead letter that keeps its bytes.
     pub message: Option<Message>,
     /// The timer that it is, for a timer.
-    pub fired: Option<Timer>,
+    pub fired: Option<Fired>,
+    /// The row of the queue that it is, for what was parked.
+    pub kept: Option<Kept>,
+    /// Whether it waits behind another event of its key.
+    pub behind: bool,
     /// Keeps it counted as open, where it did not come from a topic.
     #[expect(dead_code, reason = "held for what its drop does")]
     pub open: Option<Open>,
     /// Who waits for the answer.
-    pub reply: Option<oneshot::Sender<Result<Done<C::Reply>, Conflict>>>,
+    pub reply: Option<oneshot::Sender<Result<Done<C::Reply>, Refused>>>,
 }
 
 impl<C: Consumer> Item<C> {
+    /// A record of a topic.
+    pub fn heard(work: Result<Work<C::Input>, Trouble>, message: Message) -> Self {
+        Self { work, message: Some(message), fired: None, kept: None, behind: false, open: None, reply: None }
+    }
+
+    /// What has no record: an answer, a request, a timer.
+    pub fn asked(work: Work<C::Input>, open: Open) -> Self {
+        Self { work: Ok(work), message: None, fired: None, kept: None, behind: false, open: Some(open), reply: None }
+    }
+
+    /// Whether it is to be decided.
+    pub fn to_decide(&self) -> Option<&Work<C::Input>> {
+        self.work.as_ref().ok().filter(|_| !self.behind)
+    }
+
     /// Gives the item up.
     pub fn condemn(&mut self, stage: &'static str, class: String, message: String) {
-        let order_id = self.fired.as_ref().map(|timer| timer.order_id);
-        self.work = Err(Death { stage, class, message, order_id });
+        self.work = Err(Trouble::Dead(self.death(stage, class, message)));
     }
 
-    /// Why it is a dead letter, if it is one.
-    pub fn death(&self, outcome: &Option<Result<C::Reply, Conflict>>) -> Option<Death> {
-        match (&self.work, outcome) {
-            (Err(death), _) => Some(death.clone()),
-            (Ok(_), Some(Err(Conflict(message)))) => {
-                let order_id = self.fired.as_ref().map(|timer| timer.order_id);
-                Some(Death { stage: "decide", class: "conflict".into(), message: message.clone(), order_id })
-            }
-            (Ok(_), Some(Ok(_)) | None) => None,
+    /// It failed for its order alone. What can't be tried again by itself is given up: a request, whose caller hears of it; an answer, whose timer
+    /// asks again; and a dead letter, which would be heard, and fail, for ever.
+    pub fn fail(&mut self, stage: &'static str, class: String, message: String) {
+        let death = self.death(stage, class, message);
+        let record = self.message.as_ref().is_some_and(|message| message.topic != dead_letter::TOPIC);
+        let again = self.reply.is_none() && (record || self.fired.is_some());
+        self.work = Err(if again { Trouble::Failed(death) } else { Trouble::Dead(death) });
+    }
+
+    fn death(&self, stage: &'static str, class: String, message: String) -> Death {
+        Death { stage, class, message, order_id: self.timer_of(), laid: None }
+    }
+
+    /// The order of a timer.
+    pub fn timer_of(&self) -> Option<OrderId> {
+        self.fired.as_ref().map(|fired| fired.timer.order_id)
+    }
+
+    /// Its lane, where it has one: others of the same key wait behind it.
+    pub fn lane(&self) -> Option<Vec<u8>> {
+        self.message.as_ref().filter(|message| message.key.is_some()).map(queue::lane)
+    }
+
+    /// What its cause is known by.
+    pub fn cause(&self) -> String {
+        match (&self.work, &self.fired) {
+            (Ok(work), _) => work.cause.id.to_string(),
+            (Err(_), Some(fired)) => crate::consumer::Cause::timer(&fired.timer).id.to_string(),
+            (Err(_), None) => String::new(),
         }
     }
+}
 
-    fn cause(&self) -> String {
-        self.work.as_ref().map_or_else(|_| String::new(), |work| work.cause.id.to_string())
+/// Says of each item whether it waits behind another one of its key: one that is parked, or one before it in the batch that failed.
+pub(crate) fn line_up<C: Consumer>(items: &mut [Item<C>], held: &HashSet<Vec<u8>>) {
+    let failed = |item: &Item<C>| matches!(item.work, Err(Trouble::Failed(_)));
+    if held.is_empty() && !items.iter().any(failed) {
+        items.iter_mut().for_each(|item| item.behind = false);
+        return;
+    }
+    let mut blocked = held.clone();
+    for item in items {
+        let Some(lane) = item.lane() else { continue };
+        item.behind = blocked.contains(&lane) && !matches!(item.work, Err(Trouble::Dead(_) | Trouble::Skipped));
+        if !item.behind && failed(item) {
+            blocked.insert(lane);
+        }
     }
 }
 
 /// What one attempt at a batch has decided.
 pub(crate) struct Attempt<C: Consumer> {
-    /// By item; none for an item that is a dead letter.
+    /// By item; none for an item that was not decided.
     pub outcomes: Vec<Option<Result<C::Reply, Conflict>>>,
+    /// What becomes of each item.
+    pub fates: Vec<Fate>,
     /// How many rows were said when the item was done: where its own end.
     pub said_until: Vec<usize>,
     pub said: Vec<Outgoing>,
     pub timers: TimerChanges,
     pub calls: Vec<C::Call>,
     pub deaths: Vec<(usize, Death)>,
+    pub resolved: Vec<Resolved>,
     pub broken: Option<CodecError>,
     pub positions: Vec<i64>,
     pub armed: Option<Timestamp>,
@@ -73,11 +154,13 @@ impl<C: Consumer> Attempt<C> {
         let fired = items.iter().filter_map(|item| item.fired.as_ref());
         Self {
             outcomes: items.iter().map(|_| None).collect(),
+            fates: Vec::new(),
             said_until: vec![0; items.len()],
             said: Vec::new(),
-            timers: fired.map(|timer| (timer.key(), TimerChange::Fired(timer.due))).collect(),
+            timers: fired.map(|fired| (fired.timer.key(), TimerChange::Fired(fired.timer.due))).collect(),
             calls: Vec::new(),
             deaths: Vec::new(),
+            resolved: Vec::new(),
             broken: None,
             positions: Vec::new(),
             armed: None,
@@ -108,18 +191,7 @@ impl<C: Consumer> Attempt<C> {
         }
         self.said.extend(effects.said);
         self.calls.extend(effects.calls);
+        self.resolved.extend(effects.resolved);
         self.broken = self.broken.take().or(effects.broken);
-    }
-
-    /// What is to be buried: items that can't be decided or contradict, and what a decision laid before a person.
-    /// A caller at a door hears of his conflict himself.
-    pub fn burials<'m>(&self, items: &'m [Item<C>]) -> Vec<Burial<'m>> {
-        let of_items = items.iter().zip(&self.outcomes).filter(|(item, _)| item.reply.is_none());
-        let of_items = of_items.filter_map(|(item, outcome)| item.death(outcome).map(|death| (item, death)));
-        let decided = self.deaths.iter().map(|(index, death)| (&items[*index], death.clone()));
-        of_items
-            .chain(decided)
-            .map(|(item, death)| Burial { death, message: item.message.as_ref(), cause: item.cause() })
-            .collect()
     }
 }

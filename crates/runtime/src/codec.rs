@@ -34,7 +34,7 @@ pub enum CodecError {
     Avro {
         /// The event's type, or the schema's id.
         event: String,
-        /// `read` or `written`.
+        /// `read`, `written` or `shown as JSON`.
         done: &'static str,
         /// What the Avro library said.
         reason: String,
@@ -144,6 +144,23 @@ impl Codec {
         let (id, mut datum) = framed(payload)?;
         let known = self.known(id)?;
         known.reader.read_deser(&mut datum).map_err(|error| avro(&known.name, "read", error))
+    }
+
+    /// Whether a framed value was written with the very schema that this binary writes such events with.
+    pub fn is_own<E: Event>(&self, payload: Option<&[u8]>) -> bool {
+        let own = self.writers.get(E::TYPE).map(|(id, _)| *id);
+        own.is_some() && framed(payload).ok().map(|(id, _)| id) == own
+    }
+
+    /// A framed value as JSON, with every field that its writer wrote, whether today's struct has it or not.
+    ///
+    /// # Errors
+    /// When it is not framed, its schema is not known, or its bytes do not fit it.
+    pub fn json(&self, payload: Option<&[u8]>) -> Result<serde_json::Value, CodecError> {
+        let (id, mut datum) = framed(payload)?;
+        let known = self.known(id)?;
+        let value = known.reader.read_value(&mut datum).map_err(|error| avro(&known.name, "read", error))?;
+        value.try_into().map_err(|error| avro(&known.name, "shown as JSON", error))
     }
 
     fn known(&self, id: u32) -> Result<Arc<Known>, CodecError> {

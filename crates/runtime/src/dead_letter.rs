@@ -1,8 +1,15 @@
-//! Dead letters: what can't be decided goes to `dead-letter-events` through the outbox, its bytes unchanged, its case in headers; the rest flows.
+//! Dead letters: what can't be decided goes to `dead-letter-events` through the outbox, its bytes unchanged, its case in headers, and is kept with its
+//! record in the consumer's own schema, so that a person can have it tried again; the rest flows.
 
-use events::{OrderId, Timestamp, derive_id};
+mod letter;
+
+use std::collections::HashSet;
+
+use events::{Event, OrderId, OrderPlaced, Timestamp, derive_id};
 use sqlx::{AssertSqlSafe, PgConnection};
+use uuid::Uuid;
 
+use crate::consumer::Timer;
 use crate::effects::Outgoing;
 use crate::failure::Failure;
 use crate::message::Message;
@@ -22,17 +29,76 @@ pub struct Death {
     pub message: String,
     /// Whose order, where it is known and no record says so.
     pub order_id: Option<OrderId>,
+    /// The letter, where a decision laid the case before a person; else it is reckoned from what died where.
+    pub laid: Option<Laid>,
 }
 
-/// Something to bury: why, and the record that it came with (an answer, a timer or a request has none).
+/// A case that a decision laid before a person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Laid {
+    /// The letter's id.
+    pub letter_id: Uuid,
+    /// How often it was tried.
+    pub attempts: i32,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// What was tried before something died.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tried {
+    pub attempts: i32,
+    pub first_failed_at: Timestamp,
+    pub loops: i32,
+    /// Its place in its lane; none: it had none yet.
+    pub arrival: Option<i64>,
+}
+
+impl Tried {
+    /// Tried once, now.
+    pub fn once(now: Timestamp) -> Self {
+        Self { attempts: 1, first_failed_at: now, loops: 0, arrival: None }
+    }
+}
+
+/// Something to bury: why, and the record or the timer that it came with (an answer or a request has neither).
 pub(crate) struct Burial<'m> {
     pub death: Death,
     pub message: Option<&'m Message>,
+    pub timer: Option<&'m Timer>,
     /// What the cause is known by, where there is no record.
     pub cause: String,
+    pub tried: Tried,
+    /// Whether the later events of its key wait behind it.
+    pub blocking: bool,
 }
 
-/// Writes guards for records not buried before and returns the rows for the outbox.
+impl Burial<'_> {
+    /// The letter's id: the same when the same dies again at the same place, unless a person had it tried again since.
+    pub fn letter_id(&self, consumer: &str) -> Uuid {
+        let Self { death, message, cause, tried, .. } = self;
+        let place = message.map_or_else(|| cause.clone(), Message::place);
+        let derived = match tried.loops {
+            0 => derive_id(place, consumer, TOPIC, &death.class),
+            loops => derive_id(place, consumer, TOPIC, &format!("{}/{loops}", death.class)),
+        };
+        death.laid.map_or(derived, |laid| laid.letter_id)
+    }
+
+    fn order_id(&self) -> Option<OrderId> {
+        self.death.order_id.or_else(|| self.message.and_then(order_of))
+    }
+}
+
+/// The order that a record is of: its key says so, but for the front door, whose keys are anyone's.
+pub(crate) fn order_of(message: &Message) -> Option<OrderId> {
+    if message.topic == OrderPlaced::TOPIC {
+        return None;
+    }
+    std::str::from_utf8(message.key.as_deref()?).ok()?.parse().ok()
+}
+
+/// Keeps dead letters that are not kept yet, and returns their rows for the outbox.
 pub(crate) async fn bury(
     db: &mut PgConnection,
     consumer: &'static str,
@@ -40,92 +106,61 @@ pub(crate) async fn bury(
     burials: &[Burial<'_>],
     now: Timestamp,
 ) -> Result<Vec<Outgoing>, Failure> {
-    let mut rows = Vec::new();
-    for burial in burials {
-        if burial.message.is_some_and(|message| message.topic == TOPIC) {
-            continue; // it is a dead letter: another one of it would be heard, and die, for ever
-        }
-        if let Some(message) = burial.message
-            && !guard(db, schema, message, &burial.death, now).await?
-        {
-            continue; // read again: it is a dead letter already
-        }
-        rows.push(letter(consumer, burial, now));
+    // A dead letter that can't be heard does not die again: another one of it would be heard, and die, for ever.
+    let burials: Vec<&Burial<'_>> =
+        burials.iter().filter(|burial| burial.message.is_none_or(|message| message.topic != TOPIC)).collect();
+    if burials.is_empty() {
+        return Ok(Vec::new());
     }
-    Ok(rows)
+    let mut kept = keep(db, consumer, schema, &burials, now).await?;
+    let new = burials.into_iter().filter(|burial| kept.remove(&burial.letter_id(consumer)));
+    Ok(new.map(|burial| letter::letter(consumer, burial, now)).collect())
 }
 
-async fn guard(
+/// Returns the ids of those that were not kept before: what is read again is a dead letter already.
+async fn keep(
     db: &mut PgConnection,
+    consumer: &str,
     schema: &str,
-    message: &Message,
-    death: &Death,
+    burials: &[&Burial<'_>],
     now: Timestamp,
-) -> Result<bool, Failure> {
+) -> Result<HashSet<Uuid>, Failure> {
     let statement = format!(
-        "insert into {schema}.dead_letter (topic, \"partition\", \"offset\", error_class, message, died_at)
-         values ($1, $2, $3, $4, $5, $6) on conflict do nothing"
+        "insert into {schema}.dead_letter (letter_id, topic, \"partition\", \"offset\", timestamp_ms, key, headers, payload, order_id, timer_kind,
+                timer_discriminator, stage, error_class, message, attempts, first_failed_at, loops, blocking, arrival, died_at)
+         select letter_id, topic, \"partition\", \"offset\", timestamp_ms, key, headers, payload, order_id, timer_kind, timer_discriminator, stage,
+                error_class, message, attempts, first_failed_at, loops, blocking, coalesce(arrival, nextval('{schema}.arrival')), $20
+           from unnest($1::uuid[], $2::text[], $3::int[], $4::bigint[], $5::bigint[], $6::bytea[], $7::bytea[], $8::bytea[], $9::uuid[],
+                       $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::int[], $16::timestamptz[], $17::int[],
+                       $18::boolean[], $19::bigint[])
+                  as dead (letter_id, topic, \"partition\", \"offset\", timestamp_ms, key, headers, payload, order_id, timer_kind,
+                           timer_discriminator, stage, error_class, message, attempts, first_failed_at, loops, blocking, arrival)
+         on conflict do nothing returning letter_id"
     );
-    let done = sqlx::query(AssertSqlSafe(statement))
-        .bind(message.topic)
-        .bind(message.partition)
-        .bind(message.offset)
-        .bind(&death.class)
-        .bind(death.message.replace('\0', "\u{fffd}"))
+    let message = || burials.iter().map(|burial| burial.message);
+    let timer = || burials.iter().map(|burial| burial.timer);
+    let kept: Vec<Uuid> = sqlx::query_scalar(AssertSqlSafe(statement))
+        .bind(burials.iter().map(|burial| burial.letter_id(consumer)).collect::<Vec<_>>())
+        .bind(message().map(|message| message.map(|message| message.topic)).collect::<Vec<_>>())
+        .bind(message().map(|message| message.map(|message| message.partition)).collect::<Vec<_>>())
+        .bind(message().map(|message| message.map(|message| message.offset)).collect::<Vec<_>>())
+        .bind(message().map(|message| message.and_then(|message| message.timestamp_ms)).collect::<Vec<_>>())
+        .bind(message().map(|message| message.and_then(|message| message.key.as_deref())).collect::<Vec<_>>())
+        .bind(message().map(|message| message.map(|message| message.headers.encode())).collect::<Vec<_>>())
+        .bind(message().map(|message| message.and_then(|message| message.payload.as_deref())).collect::<Vec<_>>())
+        .bind(burials.iter().map(|burial| burial.order_id().map(OrderId::as_uuid)).collect::<Vec<_>>())
+        .bind(timer().map(|timer| timer.map(|timer| timer.kind.as_str())).collect::<Vec<_>>())
+        .bind(timer().map(|timer| timer.map(|timer| timer.discriminator.as_str())).collect::<Vec<_>>())
+        .bind(burials.iter().map(|burial| burial.death.stage).collect::<Vec<_>>())
+        .bind(burials.iter().map(|burial| burial.death.class.as_str()).collect::<Vec<_>>())
+        .bind(burials.iter().map(|burial| burial.death.message.replace('\0', "\u{fffd}")).collect::<Vec<_>>())
+        .bind(burials.iter().map(|burial| burial.tried.attempts).collect::<Vec<_>>())
+        .bind(burials.iter().map(|burial| At(burial.tried.first_failed_at)).collect::<Vec<_>>())
+        .bind(burials.iter().map(|burial| burial.tried.loops).collect::<Vec<_>>())
+        .bind(burials.iter().map(|burial| burial.blocking).collect::<Vec<_>>())
+        .bind(burials.iter().map(|burial| burial.tried.arrival).collect::<Vec<_>>())
         .bind(At(now))
-        .execute(db)
+        .fetch_all(db)
         .await?;
-    Ok(done.rows_affected() == 1)
-}
-
-fn letter(consumer: &'static str, burial: &Burial<'_>, now: Timestamp) -> Outgoing {
-    let Death { stage, class, message: text, order_id } = &burial.death;
-    let place = burial.message.map_or_else(|| burial.cause.clone(), Message::place);
-    let event_id = derive_id(&place, consumer, TOPIC, class);
-    let mut headers = burial.message.map(|message| message.headers.clone()).unwrap_or_default();
-    if let Some(message) = burial.message {
-        headers.push("kafka_dlt-original-topic", message.topic);
-        headers.push("kafka_dlt-original-partition", &message.partition.to_string());
-        headers.push("kafka_dlt-original-offset", &message.offset.to_string());
-        if let Some(timestamp) = message.timestamp_ms {
-            headers.push("kafka_dlt-original-timestamp", &timestamp.to_string());
-        }
-        headers.push("kafka_dlt-original-consumer-group", consumer);
-    }
-    headers.push("kafka_dlt-exception-fqcn", class);
-    headers.push("kafka_dlt-exception-message", text);
-    headers.push("quadrille-dead-letter-id", &event_id.to_string());
-    headers.push("quadrille-consumer", consumer);
-    headers.push("quadrille-stage", stage);
-    headers.push("quadrille-error-class", class);
-    headers.push("quadrille-error-message", text);
-    headers.push("quadrille-died-at", &now.to_string());
-    headers.push("quadrille-code-version", env!("CARGO_PKG_VERSION"));
-    headers.push("quadrille-fingerprint", &fingerprint(consumer, stage, class, burial.message));
-    let key =
-        burial.message.map_or_else(|| order_id.map(|id| id.to_string().into_bytes()), |message| message.key.clone());
-    let payload = match burial.message {
-        Some(message) => message.payload.clone(),
-        None => Some(without_record(burial, order_id.as_ref())),
-    };
-    Outgoing { topic: TOPIC, key, event_id, headers, payload }
-}
-
-/// A timer, an answer or a request has no record whose bytes could be kept: its value says what it was.
-fn without_record(burial: &Burial<'_>, order_id: Option<&OrderId>) -> Vec<u8> {
-    serde_json::json!({
-        "cause": burial.cause,
-        "order_id": order_id.map(ToString::to_string),
-        "error_class": burial.death.class,
-        "error_message": burial.death.message,
-    })
-    .to_string()
-    .into_bytes()
-}
-
-/// Equal causes have equal fingerprints: who, where, what kind, of which event type; no ids, no amounts.
-fn fingerprint(consumer: &str, stage: &str, class: &str, message: Option<&Message>) -> String {
-    let event_type = message.and_then(Message::event_type).unwrap_or("-");
-    let topic = message.map_or("-", |message| message.topic);
-    derive_id(stage, consumer, class, &format!("{topic}/{event_type}")).simple().to_string()[..16].to_owned()
+    Ok(kept.into_iter().collect())
 }

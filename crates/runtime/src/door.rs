@@ -16,8 +16,8 @@ use crate::linger;
 const LARGEST_BATCH: usize = 400;
 /// Requests that may wait; further callers wait for a place.
 pub(crate) const WAITING: usize = 4_096;
-/// Whoever waits at a door waits no longer than this for others, however long the consumer's events may.
-const LONGEST_LINGER: Duration = Duration::from_millis(5);
+/// So many requests at once show that there is much to do: then they wait a little for more.
+const MANY: usize = 32;
 /// Calls to the outside that may be open at once, by consumer.
 const OPEN_CALLS: usize = 512;
 
@@ -39,6 +39,9 @@ pub enum Refused {
     /// It contradicts the order's state.
     #[error("{0}")]
     Conflict(String),
+    /// It can't be decided: a rule fails on it, or the database refuses what was decided. Nothing was written.
+    #[error("{0}")]
+    Broken(String),
     /// The consumer is stopping, or can't reach its database; nothing was written, or the answer was lost: ask again under the same key.
     #[error("{0}")]
     Unavailable(String),
@@ -52,27 +55,25 @@ impl<C: Consumer> Door<C> {
     /// Has a request decided; returns when it is committed.
     ///
     /// # Errors
-    /// When it contradicts the order's state, or the consumer is stopping.
+    /// When it contradicts the order's state, can't be decided, or the consumer is stopping.
     pub async fn submit(&self, work: Work<C::Input>) -> Result<Done<C::Reply>, Refused> {
         let (reply, answer) = oneshot::channel();
         let gone = |_| Refused::Unavailable(format!("{} is stopping: ask again under the same key", C::NAME));
-        let item =
-            Item { work: Ok(work), message: None, fired: None, open: Some(self.health.open()), reply: Some(reply) };
+        let item = Item { reply: Some(reply), ..Item::asked(work, self.health.open()) };
         self.queue.send(item).await.map_err(|_| ()).map_err(gone)?;
         let answered = answer.await.map_err(|_| ()).map_err(gone)?;
-        answered.map_err(|conflict| Refused::Conflict(conflict.0))
+        answered
     }
 }
 
-/// Decides what waits at the doors, as much as comes within a linger (see [`linger`]), until nobody can knock any more.
+/// Decides what waits at the doors, until nobody can knock any more: what gathered while the last batch was decided, and where that was much, what comes
+/// within a linger besides (see [`linger`]).
 pub(crate) async fn attend<C: Consumer>(
     engine: Arc<Engine<C>>,
     mut queue: mpsc::Receiver<Item<C>>,
-    least: Duration,
 ) -> Result<(), Abandoned> {
     let mut waiting = Vec::with_capacity(LARGEST_BATCH);
-    let least = least.min(LONGEST_LINGER);
-    let mut wait = least;
+    let mut wait = Duration::ZERO;
     loop {
         let taken = tokio::select! {
             taken = queue.recv_many(&mut waiting, LARGEST_BATCH) => taken,
@@ -96,7 +97,7 @@ pub(crate) async fn attend<C: Consumer>(
             Err(Abandoned::Stopping) => return Ok(()),
             Err(stop @ Abandoned::Stop { .. }) => return Err(stop),
         }
-        wait = linger::next(least, items, began.elapsed());
+        wait = if items >= MANY { linger::next(Duration::ZERO, began.elapsed()) } else { Duration::ZERO };
     }
 }
 
@@ -122,9 +123,7 @@ pub(crate) async fn call_out<C: Consumer>(
             };
             drop(permit);
             if let Some(work) = answer {
-                let _ = door
-                    .send(Item { work: Ok(work), message: None, fired: None, open: Some(still_open), reply: None })
-                    .await;
+                let _ = door.send(Item::asked(work, still_open)).await;
             }
         });
     }

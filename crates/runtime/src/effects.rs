@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use events::{Event, OrderId, Timestamp, derive_id};
+use events::{DeadLetterResolved, Event, EventId, OrderId, Resolution, Timestamp, derive_id};
 use uuid::Uuid;
 
 use crate::codec::{Codec, CodecError};
 use crate::consumer::{Cause, Thread, Timer};
-use crate::dead_letter::Death;
+use crate::dead_letter::{self, Death, Laid};
 use crate::headers::Headers;
 use crate::telemetry::Spans;
 
@@ -29,6 +29,14 @@ pub struct Outgoing {
     pub payload: Option<Vec<u8>>,
 }
 
+/// What became of a dead letter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Resolved {
+    pub letter_id: Uuid,
+    pub resolution: Resolution,
+    pub by: String,
+}
+
 /// Collects what one decision wants done; the runtime does it in the transaction of the batch, calls after its commit.
 pub struct Effects<'c, C> {
     codec: &'c Codec,
@@ -41,6 +49,7 @@ pub struct Effects<'c, C> {
     pub(crate) timers: BTreeMap<(OrderId, String, String), Option<Timestamp>>,
     pub(crate) calls: Vec<C>,
     pub(crate) deaths: Vec<Death>,
+    pub(crate) resolved: Vec<Resolved>,
     pub(crate) broken: Option<CodecError>,
 }
 
@@ -59,6 +68,7 @@ impl<'c, C> Effects<'c, C> {
             timers: BTreeMap::new(),
             calls: Vec::new(),
             deaths: Vec::new(),
+            resolved: Vec::new(),
             broken: None,
         }
     }
@@ -147,9 +157,40 @@ impl<'c, C> Effects<'c, C> {
     }
 
     /// Lays the case before a person: a dead letter of the cause, with an error class and what is wrong. The decision itself stands.
-    pub fn dead_letter(&mut self, order_id: OrderId, class: &str, message: impl Into<String>) {
+    /// Returns the letter's id, by which [`Effects::resolve`] later says what became of it.
+    pub fn dead_letter(&mut self, order_id: OrderId, class: &str, message: impl Into<String>) -> Uuid {
+        self.dead_letter_after(order_id, class, message, 1, self.now)
+    }
+
+    /// The same after so many attempts since then.
+    pub fn dead_letter_after(
+        &mut self,
+        order_id: OrderId,
+        class: &str,
+        message: impl Into<String>,
+        attempts: i32,
+        since: Timestamp,
+    ) -> Uuid {
         let (class, message) = (class.to_owned(), message.into());
-        self.deaths.push(Death { stage: "decide", class, message, order_id: Some(order_id) });
+        // With the time: the same cause may bring the same case again, after a person had it tried again.
+        let discriminator = format!("{class}/{}", self.now.as_millis());
+        let letter_id = derive_id(&self.cause_text, self.producer, dead_letter::TOPIC, &discriminator);
+        let (order_id, laid) = (Some(order_id), Some(Laid { letter_id, attempts, since }));
+        self.deaths.push(Death { stage: "decide", class, message, order_id, laid });
+        letter_id
+    }
+
+    /// Says what became of a dead letter of this consumer; `by`: the account of the person behind it, or nothing.
+    pub fn resolve(&mut self, letter_id: Uuid, order_id: Option<OrderId>, resolution: Resolution, by: &str) {
+        let event = DeadLetterResolved {
+            letter_id: EventId(letter_id),
+            consumer: self.producer.to_owned(),
+            order_id: order_id.map_or_else(String::new, |id| id.to_string()),
+            resolution: resolution.clone(),
+            by: by.to_owned(),
+        };
+        self.say(&event, &letter_id.to_string());
+        self.resolved.push(Resolved { letter_id, resolution, by: by.to_owned() });
     }
 
     /// The cause of this decision.

@@ -1,26 +1,35 @@
 //! One batch's way through the house: load, decide, save, tell, in one transaction; and what becomes of it when that fails.
 
+use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use events::Timestamp;
-use sqlx::PgPool;
-use tokio::sync::mpsc;
+use sqlx::{PgPool, Postgres, Transaction};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::batch::{Attempt, Item};
+use crate::batch::{Attempt, Item, line_up};
 use crate::clock::Clock;
 use crate::codec::Codec;
-use crate::consumer::{Conflict, Consumer, Work};
-use crate::dead_letter;
+use crate::consumer::{Consumer, Work};
 use crate::effects::Effects;
 use crate::failure::{Backoff, Failure, Verdict};
-use crate::health::{Health, Open};
+use crate::health::{Circuit, Health, Open};
 use crate::horizon::Horizon;
-use crate::outbox;
+use crate::parking::Pace;
+use crate::parking::queue::Queue;
 use crate::telemetry::Spans;
 use crate::timers::Timers;
 use crate::writes::Writes;
+
+/// How often a batch is repeated, in haste, before it is split for a wait that took too long.
+const HASTY_REPEATS: u32 = 2;
+/// From so many lone items on, one after another, whose wait took too long, it is no longer theirs but everyone's.
+const EVERYONES: u32 = 5;
+/// From so many failures in a row on, a batch that is repeated opens the circuit.
+const BREAKS_AT: u32 = 3;
 
 /// What a door's caller gets once its request is committed.
 #[derive(Clone, Debug)]
@@ -31,7 +40,7 @@ pub struct Done<R> {
     pub position: Option<i64>,
 }
 
-/// Decides batches of one consumer; shared by its loop, its doors and its sweeper.
+/// Decides batches of one consumer; shared by its loop, its doors, its sweeper and its retrier.
 pub(crate) struct Engine<C: Consumer> {
     pub consumer: Arc<C>,
     pub schema: String,
@@ -41,8 +50,14 @@ pub(crate) struct Engine<C: Consumer> {
     pub health: Arc<Health>,
     pub timers: Timers,
     pub horizon: Option<Horizon>,
+    pub queue: Queue,
+    pub pace: Pace,
     pub calls: mpsc::UnboundedSender<(C::Call, Open)>,
-    pub armed: tokio::sync::watch::Sender<Option<Timestamp>>,
+    pub armed: watch::Sender<Option<Timestamp>>,
+    /// Wakes the retrier.
+    pub parked: Notify,
+    /// Lone items whose wait took too long, since the last batch that was written.
+    pub waited: AtomicU32,
     pub shutdown: CancellationToken,
 }
 
@@ -62,13 +77,23 @@ pub enum Abandoned {
     },
 }
 
+/// The course of one batch over its repetitions.
+#[derive(Default)]
+struct Course {
+    /// Whether it waits for no lock for long, so that those beside it are not held up.
+    haste: bool,
+    repeats: u32,
+}
+
 impl<C: Consumer> Engine<C> {
-    /// Decides a batch, however often it takes; when this returns Ok every item of it is written, or is a dead letter.
+    /// Decides a batch, however often it takes; when this returns Ok every item of it is written, parked, or a dead letter.
     pub async fn process(&self, mut items: Vec<Item<C>>) -> Result<(), Abandoned> {
         let mut pending = Vec::new(); // the rest of a batch that was split
+        // What was parked before is tried in haste: it may hold a lock still.
+        let mut course = Course { haste: items.iter().any(|item| item.kept.is_some()), ..Course::default() };
         loop {
             if !items.is_empty() {
-                self.settle(&mut items, &mut pending).await?;
+                self.settle(&mut items, &mut pending, &mut course).await?;
             }
             match pending.pop() {
                 Some(rest) => items = rest,
@@ -78,12 +103,17 @@ impl<C: Consumer> Engine<C> {
     }
 
     /// Repeats one batch until it is written, or splits it: what remains to be decided is in `items` and then `pending`.
-    async fn settle(&self, items: &mut Vec<Item<C>>, pending: &mut Vec<Vec<Item<C>>>) -> Result<(), Abandoned> {
+    async fn settle(
+        &self,
+        items: &mut Vec<Item<C>>,
+        pending: &mut Vec<Vec<Item<C>>>,
+        course: &mut Course,
+    ) -> Result<(), Abandoned> {
         let mut backoff = Backoff::default();
-        loop {
-            let failure = match self.attempt(items).await {
+        while !items.is_empty() {
+            let failure = match self.attempt(items, course.haste).await {
                 Ok(attempt) => {
-                    self.health.recovered();
+                    self.went_well(items);
                     self.conclude(std::mem::take(items), attempt);
                     return Ok(());
                 }
@@ -94,57 +124,125 @@ impl<C: Consumer> Engine<C> {
             match failure.verdict() {
                 Verdict::Again => tracing::debug!(consumer = C::NAME, %failure, "batch decided again"),
                 Verdict::Retry => self.pause(&mut backoff, &failure).await?,
-                Verdict::Bisect if items.len() > 1 => {
+                Verdict::Park if failure.is_wait() && self.repeats(items, course) => {
+                    self.pause(&mut backoff, &failure).await?;
+                }
+                Verdict::Park | Verdict::DeadLetter if items.len() > 1 => {
                     pending.push(items.split_off(items.len() / 2));
                 }
-                Verdict::Bisect => items[0].condemn("save", failure.class(), failure.to_string()),
+                Verdict::Park => items[0].fail("save", failure.class(), failure.to_string()),
+                Verdict::DeadLetter => items[0].condemn("save", failure.class(), failure.to_string()),
                 Verdict::Stop => return Err(Abandoned::Stop { consumer: C::NAME, failure }),
             }
+        }
+        Ok(())
+    }
+
+    /// Whether a batch whose wait took too long is repeated as it is: in haste at first, so that an offender is found soon; and where one item after
+    /// another waits too long, with patience, because then it is everyone's wait.
+    fn repeats(&self, items: &[Item<C>], course: &mut Course) -> bool {
+        course.haste = true;
+        course.repeats += 1;
+        let parked_before = items.iter().any(|item| item.kept.is_some());
+        if !parked_before && course.repeats <= HASTY_REPEATS {
+            return true;
+        }
+        if items.len() > 1 || parked_before {
+            return false;
+        }
+        let everyones = self.waited.fetch_add(1, Ordering::AcqRel) >= EVERYONES;
+        course.haste = !everyones;
+        everyones
+    }
+
+    fn went_well(&self, items: &[Item<C>]) {
+        self.health.close_circuit(Circuit::Database, self.clock.now());
+        if self.waited.load(Ordering::Acquire) > 0 && items.iter().any(|item| item.to_decide().is_some()) {
+            self.waited.store(0, Ordering::Release);
         }
     }
 
     async fn pause(&self, backoff: &mut Backoff, failure: &Failure) -> Result<(), Abandoned> {
         let wait = backoff.next_wait();
         tracing::warn!(consumer = C::NAME, %failure, attempt = backoff.attempts(), ?wait, "batch failed, will be tried again");
-        self.health.failing(failure.to_string());
+        if backoff.attempts() >= BREAKS_AT {
+            self.health.break_circuit(Circuit::Database, failure.to_string(), self.clock.now());
+        }
         tokio::select! {
             () = tokio::time::sleep(wait) => Ok(()),
             () = self.shutdown.cancelled() => Err(Abandoned::Stopping),
         }
     }
 
-    /// One transaction. A panic of a rule condemns its item and the batch is decided again without it.
-    async fn attempt(&self, items: &mut [Item<C>]) -> Result<Attempt<C>, Failure> {
+    /// One transaction. Items on which a rule panics failed for their order alone, and the batch is decided again without them.
+    async fn attempt(&self, items: &mut Vec<Item<C>>, haste: bool) -> Result<Attempt<C>, Failure> {
         let now = self.clock.now();
         let mut spans = Spans::default();
-        let mut tx = self.pool.begin().await?;
+        let (mut tx, held) = self.begin(items, haste).await?;
         loop {
-            let works: Vec<&Work<C::Input>> = items.iter().filter_map(|item| item.work.as_ref().ok()).collect();
+            line_up(items, &held);
+            let works: Vec<&Work<C::Input>> = items.iter().filter_map(Item::to_decide).collect();
             let mut attempt = Attempt::new(items);
-            if works.is_empty() {
-                self.write(&mut tx, Writes::default(), items, &mut attempt, now).await?;
-                tx.commit().await?;
-                return Ok(attempt);
-            }
-            let mut world = self.consumer.load(&mut tx, &works, now).await?;
-            self.pass_over(&mut tx, items, &mut attempt, now).await?;
-            match self.decide_all(&mut world, items, &mut attempt, &mut spans, now) {
-                Ok(()) => {
-                    let mut writes = Writes::default();
-                    self.consumer.save(&mut tx, world, now, &mut writes).await?;
-                    self.write(&mut tx, writes, items, &mut attempt, now).await?;
-                    tx.commit().await?;
-                    spans.end();
-                    return Ok(attempt);
+            let mut writes = Writes::default();
+            if !works.is_empty() {
+                let mut world = self.consumer.load(&mut tx, &works, now).await?;
+                self.pass_over(&mut tx, items, &mut attempt, now).await?;
+                let panicked = self.decide_all(&mut world, items, &mut attempt, &mut spans, now)?;
+                if !panicked.is_empty() {
+                    for (index, message) in panicked {
+                        items[index].fail("decide", "panic".into(), message);
+                    }
+                    continue;
                 }
-                Err(Panicked { index: Some(index), message }) => {
-                    items[index].condemn("decide", "panic".into(), message)
-                }
-                Err(Panicked { index: None, message }) => return Err(Failure::Unsendable(message)),
+                self.consumer.save(&mut tx, world, now, &mut writes).await?;
             }
+            self.write(&mut tx, writes, items, &mut attempt, now).await?;
+            tx.commit().await?;
+            spans.end();
+            return Ok(attempt);
         }
     }
 
+    /// Begins a transaction: of what was parked, it claims the rows that nobody else is at; of what comes from topics, it says which lanes are held.
+    async fn begin(
+        &self,
+        items: &mut Vec<Item<C>>,
+        haste: bool,
+    ) -> Result<(Transaction<'static, Postgres>, HashSet<Vec<u8>>), Failure> {
+        let from_queue = items.iter().any(|item| item.kept.is_some());
+        let from_topic = !from_queue && items.iter().any(|item| item.message.is_some());
+        let (mut tx, held) = if from_topic {
+            self.queue.begin(&self.pool, || items.iter().filter_map(Item::lane).collect()).await?
+        } else {
+            (self.pool.begin().await?, HashSet::new())
+        };
+        if haste {
+            Queue::hasten(&mut tx).await?;
+        }
+        if from_queue {
+            self.claim(&mut tx, items).await?;
+        }
+        Ok((tx, held))
+    }
+
+    /// Lets go of rows that another instance, or a person, was first at, and of what waits behind them.
+    async fn claim(&self, tx: &mut Transaction<'static, Postgres>, items: &mut Vec<Item<C>>) -> Result<(), Failure> {
+        let rows: Vec<(i64, i32)> =
+            items.iter().filter_map(|item| item.kept.as_ref()).map(|kept| (kept.arrival, kept.attempts)).collect();
+        let claimed = self.queue.claim(tx, &rows).await?;
+        let mut lost = HashSet::new();
+        items.retain(|item| {
+            let Some(kept) = &item.kept else { return true };
+            let ours = claimed.contains(&kept.arrival) && !lost.contains(&kept.lane);
+            if !ours {
+                lost.insert(kept.lane.clone());
+            }
+            ours
+        });
+        Ok(())
+    }
+
+    /// Decides what can be; returns the items on which a rule panicked. What comes after one is decided only to find further ones.
     fn decide_all(
         &self,
         world: &mut C::World,
@@ -152,10 +250,10 @@ impl<C: Consumer> Engine<C> {
         attempt: &mut Attempt<C>,
         spans: &mut Spans,
         now: Timestamp,
-    ) -> Result<(), Panicked> {
-        let mut last = None;
+    ) -> Result<Vec<(usize, String)>, Failure> {
+        let (mut last, mut panicked) = (None, Vec::new());
         for (index, item) in items.iter().enumerate() {
-            let Ok(work) = &item.work else { continue };
+            let Some(work) = item.to_decide() else { continue };
             if attempt.outcomes[index].is_some() {
                 continue; // passed over
             }
@@ -164,95 +262,17 @@ impl<C: Consumer> Engine<C> {
             let decided = catch_unwind(AssertUnwindSafe(|| self.consumer.decide(world, work, now, &mut effects)));
             match decided {
                 Ok(decision) => attempt.decided(index, decision, effects),
-                Err(panic) => return Err(Panicked { index: Some(index), message: panic_text(&*panic) }),
+                Err(panic) => panicked.push((index, panic_text(&*panic))),
             }
             last = Some(&work.cause);
         }
-        let Some(cause) = last else { return Ok(()) };
+        let Some(cause) = last.filter(|_| panicked.is_empty()) else { return Ok(panicked) };
         let mut effects = Effects::new(&self.codec, C::NAME, cause, now);
         catch_unwind(AssertUnwindSafe(|| self.consumer.finish(world, now, &mut effects)))
-            .map_err(|panic| Panicked { index: None, message: panic_text(&*panic) })?;
+            .map_err(|panic| Failure::Panicked(panic_text(&*panic)))?;
         attempt.finished(effects);
-        Ok(())
+        Ok(panicked)
     }
-
-    /// What the consumer writes, timers, dead letters and the outbox; the outbox last, when every lock of the transaction is held.
-    async fn write(
-        &self,
-        tx: &mut sqlx::PgConnection,
-        mut writes: Writes,
-        items: &[Item<C>],
-        attempt: &mut Attempt<C>,
-        now: Timestamp,
-    ) -> Result<(), Failure> {
-        if let Some(error) = attempt.broken.take() {
-            return Err(Failure::Unsendable(error.to_string()));
-        }
-        attempt.armed = self.timers.save(&mut writes, &attempt.timers);
-        let burials = attempt.burials(items);
-        if !burials.is_empty() {
-            let letters = dead_letter::bury(tx, C::NAME, &self.schema, &burials, now).await?;
-            attempt.said.extend(letters);
-        }
-        attempt.positions = outbox::write(tx, writes, &attempt.said).await?;
-        Ok(())
-    }
-
-    /// After the commit: answers for the doors, calls to the outside, a word to the sweeper.
-    fn conclude(&self, items: Vec<Item<C>>, attempt: Attempt<C>) {
-        let Attempt { outcomes, calls, armed, positions, said_until, expired, .. } = attempt;
-        // Before the items are let go, so that there is no moment at which nothing seems to be open.
-        for call in calls {
-            let _ = self.calls.send((call, self.health.open_call())); // stopping: the call's timer asks again
-        }
-        let mut dead = 0;
-        for ((item, outcome), until) in items.into_iter().zip(outcomes).zip(said_until) {
-            let place = item.message.as_ref().map(|message| message.place());
-            if let (Some(death), true) = (item.death(&outcome), item.reply.is_none()) {
-                dead += 1;
-                tracing::error!(
-                    consumer = C::NAME,
-                    event_type = item.message.as_ref().and_then(|message| message.event_type()),
-                    place,
-                    stage = death.stage,
-                    class = death.class,
-                    "dead letter: {}",
-                    death.message
-                );
-            }
-            let Some(reply) = item.reply else { continue };
-            let answer = match (item.work, outcome) {
-                (Err(death), _) => Err(Conflict(death.message)),
-                (Ok(_), Some(Ok(answer))) => Ok(Done {
-                    reply: answer,
-                    position: until.checked_sub(1).and_then(|last| positions.get(last).copied()),
-                }),
-                (Ok(_), Some(Err(conflict))) => Err(conflict),
-                (Ok(_), None) => Err(Conflict("it was not decided".into())),
-            };
-            let _ = reply.send(answer); // the caller may have gone: its request is done all the same
-        }
-        if dead > 0 {
-            metrics::counter!("quadrille_dead_letters_total", "consumer" => C::NAME).increment(dead);
-        }
-        if expired > 0 {
-            metrics::counter!("quadrille_expired_events_total", "consumer" => C::NAME).increment(expired);
-        }
-        if let Some(due) = armed {
-            self.armed.send_if_modified(|next| {
-                let sooner = next.is_none_or(|next| due < next);
-                if sooner {
-                    *next = Some(due);
-                }
-                sooner
-            });
-        }
-    }
-}
-
-struct Panicked {
-    index: Option<usize>,
-    message: String,
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {

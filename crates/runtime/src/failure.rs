@@ -28,6 +28,9 @@ pub enum Failure {
         /// What the decoder said.
         source: serde_json::Error,
     },
+    /// A rule panicked over the batch as a whole, after each of its inputs was decided.
+    #[error("{0}")]
+    Panicked(String),
     /// An event could not be encoded, or is too large for its topic.
     #[error("an event that was decided can't be sent: {0}")]
     Unsendable(String),
@@ -40,9 +43,10 @@ pub enum Verdict {
     Retry,
     /// The whole batch again, at once: it was decided on what is no longer so.
     Again,
-    /// One of the batch is at fault: split it until the offender is alone, then a dead letter.
-    /// An event that fails for its order alone will be parked here, ahead of its dead letter.
-    Bisect,
+    /// One of the batch is at fault, for its order alone and perhaps for a while: split it until the offender is alone, then it is parked.
+    Park,
+    /// One of the batch is at fault, and no repetition helps: split it until the offender is alone, then it is a dead letter.
+    DeadLetter,
     /// Nobody can go on: exit with an error, offsets untouched.
     Stop,
 }
@@ -52,9 +56,15 @@ impl Failure {
     pub fn verdict(&self) -> Verdict {
         match self {
             Self::LostRace { .. } => Verdict::Again,
-            Self::Stored { .. } | Self::Unsendable(_) => Verdict::Bisect,
+            Self::Stored { .. } | Self::Panicked(_) => Verdict::Park,
+            Self::Unsendable(_) => Verdict::DeadLetter,
             Self::Database(error) => database_verdict(error),
         }
+    }
+
+    /// Whether it is a wait that took too long: for a lock (55P03), or for a statement (57014). It may be the whole database's fault, or one row's.
+    pub fn is_wait(&self) -> bool {
+        matches!(self.class().as_str(), "sqlstate_55P03" | "sqlstate_57014")
     }
 
     /// A short, stable name of the kind of failure, for metrics and fingerprints.
@@ -62,6 +72,7 @@ impl Failure {
         match self {
             Self::LostRace { .. } => "lost_race".into(),
             Self::Stored { .. } => "stored_data".into(),
+            Self::Panicked(_) => "panic".into(),
             Self::Unsendable(_) => "unsendable".into(),
             Self::Database(error) => match error.as_database_error().and_then(|error| error.code()) {
                 Some(code) => format!("sqlstate_{code}"),
@@ -75,7 +86,8 @@ impl Failure {
 fn database_verdict(error: &sqlx::Error) -> Verdict {
     let Some(code) = error.as_database_error().and_then(|error| error.code()) else {
         return match error {
-            sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::Encode(_) => Verdict::Bisect,
+            sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => Verdict::Park,
+            sqlx::Error::Encode(_) => Verdict::DeadLetter,
             sqlx::Error::Configuration(_)
             | sqlx::Error::ColumnNotFound(_)
             | sqlx::Error::ColumnIndexOutOfBounds { .. } => Verdict::Stop,
@@ -83,9 +95,10 @@ fn database_verdict(error: &sqlx::Error) -> Verdict {
         };
     };
     match code.get(..2).unwrap_or_default() {
+        _ if code == "55P03" || code == "57014" => Verdict::Park,
         "08" | "40" | "53" | "55" | "57" => Verdict::Retry,
         _ if code == "25P03" => Verdict::Retry,
-        "22" | "23" => Verdict::Bisect,
+        "22" | "23" => Verdict::DeadLetter,
         _ => Verdict::Stop, // 42 (no such table), 28 (refused), 58, XX: no repetition helps
     }
 }

@@ -44,7 +44,7 @@ pub(crate) struct Horizon {
     pub next: String,
     /// Delete what goes with the orders `$1`, then their rows.
     pub forget: Vec<String>,
-    /// Deletes guards of dead letters that died before `$1`.
+    /// Deletes dead letters that were resolved before `$1`; open ones wait for a person, however long.
     pub letters: String,
 }
 
@@ -62,7 +62,9 @@ impl Horizon {
                  from {rows} as kept where order_id > $1 and order_id < $2 order by order_id limit $3 for update of kept skip locked"
             ),
             forget,
-            letters: format!("delete from {schema}.dead_letter where died_at < $1"),
+            letters: format!(
+                "delete from {schema}.dead_letter where resolution in ('recovered', 'skipped', 'died_again') and resolved_at < $1"
+            ),
         }
     }
 
@@ -116,7 +118,7 @@ impl<C: Consumer> Engine<C> {
             .iter()
             .enumerate()
             .filter_map(|(index, item)| {
-                let work = item.work.as_ref().ok().filter(|work| work.cause.origin == Origin::Topic)?;
+                let work = item.to_decide().filter(|work| work.cause.origin == Origin::Topic)?;
                 let order_id = C::order(&work.input).filter(|order_id| *order_id < oldest)?;
                 Some((index, order_id, order_id.minted_at()?))
             })

@@ -4,13 +4,15 @@ use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::process::ExitCode;
+use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use events::{DeadLetterResolved, Event as _, OrderParked, OrderUnparked};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use sqlx::PgPool;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -23,15 +25,17 @@ use crate::health::Health;
 use crate::horizon::Horizon;
 use crate::http::{self, OpenApiRouter};
 use crate::listen::{self, Listener, Stopped};
+use crate::parking::Pace;
+use crate::parking::queue::Queue;
 use crate::rebalance::{Context, Partition, Progress};
 use crate::registry::Registry;
 use crate::settings::{ConsumerSettings, Settings};
 use crate::timers::Timers;
 use crate::topology::Topology;
-use crate::{migrations, prune, sql, sweep, telemetry};
+use crate::{migrations, prune, retry, sql, sweep, telemetry};
 
-/// Connections for batches: of the loop, the doors, the sweeper, and one to spare.
-const BATCHES: u32 = 4;
+/// Connections for batches: of the loop, the doors, the sweeper, the retrier, and one to spare.
+const BATCHES: u32 = 5;
 
 /// Where each consumer listens unless it is told otherwise.
 const PORTS: [(&str, u16); 8] = [
@@ -132,6 +136,12 @@ impl Host {
         Ok(pool)
     }
 
+    /// The health of a consumer in this process: what opens and closes its circuits.
+    pub fn health_of(&self, name: &'static str) -> Arc<Health> {
+        let mut all = self.health.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(all.entry(name).or_insert_with(|| Arc::new(Health::of(name))))
+    }
+
     /// Where a hosted consumer's doors listen.
     pub fn address(&self, name: &str) -> Option<SocketAddr> {
         self.addresses.lock().unwrap_or_else(PoisonError::into_inner).get(name).copied()
@@ -196,26 +206,29 @@ impl Host {
         }
         let codec = Codec::new(&Registry::stored(&pool).await?)?;
         codec.check_writers(&C::says())?;
+        codec.check_writers(&[OrderParked::TYPE, OrderUnparked::TYPE, DeadLetterResolved::TYPE])?;
         let (calls, called) = mpsc::unbounded_channel();
         let (queue, waiting) = mpsc::channel(door::WAITING);
-        let health = Arc::new(Health::of(C::NAME));
-        let timers = Timers::of(&schema);
+        let health = self.health_of(C::NAME);
         let keep = self.settings.keep(C::NAME, &C::defaults())?;
         let horizon = consumer.retention().map(|retention| Horizon::of(&schema, keep, retention));
         let engine = Arc::new(Engine {
             consumer,
+            timers: Timers::of(&schema),
+            queue: Queue::of(&schema),
+            pace: Pace::of(&settings),
             schema,
             pool: self.batches::<C>()?,
             codec,
             clock: self.clock.clone(),
             health: Arc::clone(&health),
-            timers,
             horizon,
             calls,
             armed: watch::Sender::new(None),
+            parked: Notify::new(),
+            waited: AtomicU32::new(0),
             shutdown: self.shutdown.clone(),
         });
-        let linger = settings.linger.0;
         self.listen(&engine, settings.clone()).await?;
         self.spawn(C::NAME, {
             let engine = Arc::clone(&engine);
@@ -223,7 +236,12 @@ impl Host {
         });
         self.spawn(C::NAME, {
             let engine = Arc::clone(&engine);
-            async move { Ok(door::attend(engine, waiting, linger).await?) }
+            let registry = Registry::new(&self.settings.common().schema_registry_url, self.pool::<C>()?)?;
+            async move { Ok(retry::retry(engine, registry).await?) }
+        });
+        self.spawn(C::NAME, {
+            let engine = Arc::clone(&engine);
+            async move { Ok(door::attend(engine, waiting).await?) }
         });
         let every = self.settings.common().prune_every.0;
         self.spawn(C::NAME, {
@@ -373,7 +391,8 @@ fn run<F: Future<Output = anyhow::Result<()>>>(
     if let Some(endpoint) = &settings.common().otlp_endpoint {
         telemetry::export(endpoint, &format!("quadrille-{name}")).context("OTEL_EXPORTER_OTLP_ENDPOINT")?;
     }
-    let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let workers = settings.common().worker_threads.max(1);
+    let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()?;
     let result = tokio.block_on(async {
         let host = Arc::new(Host::new(settings, Clock::default()));
         match start(Arc::clone(&host)).await {

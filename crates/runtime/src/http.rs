@@ -37,19 +37,30 @@ pub struct Problem {
     /// What else there is to say, by name.
     #[serde(flatten)]
     pub more: serde_json::Map<String, serde_json::Value>,
+    /// In how many seconds it is worth asking again: the header `Retry-After`.
+    #[serde(skip)]
+    pub retry_after: Option<u32>,
 }
 
 impl Problem {
     /// A problem of this status; its type is made of the title.
     pub fn new(status: StatusCode, title: &str) -> Self {
         let kind = format!("/problems/{}", title.to_lowercase().replace(' ', "-"));
-        Self { kind, title: title.to_owned(), status: status.as_u16(), detail: None, more: serde_json::Map::new() }
+        let (title, status, more) = (title.to_owned(), status.as_u16(), serde_json::Map::new());
+        Self { kind, title, status, detail: None, more, retry_after: None }
     }
 
     /// Adds what was expected, what came, what to do.
     #[must_use]
     pub fn detail(mut self, detail: impl Into<String>) -> Self {
         self.detail = Some(detail.into());
+        self
+    }
+
+    /// Adds in how many seconds it is worth asking again.
+    #[must_use]
+    pub fn retry_after(mut self, seconds: u32) -> Self {
+        self.retry_after = Some(seconds);
         self
     }
 
@@ -64,7 +75,13 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        (status, [(header::CONTENT_TYPE, "application/problem+json")], axum::Json(self)).into_response()
+        let retry_after = self.retry_after;
+        let mut response =
+            (status, [(header::CONTENT_TYPE, "application/problem+json")], axum::Json(self)).into_response();
+        if let Some(seconds) = retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        }
+        response
     }
 }
 
@@ -72,6 +89,7 @@ impl From<Refused> for Problem {
     fn from(refused: Refused) -> Self {
         match refused {
             Refused::Conflict(detail) => Self::new(StatusCode::CONFLICT, "Conflict").detail(detail),
+            Refused::Broken(detail) => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "Not decided").detail(detail),
             Refused::Unavailable(detail) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "Unavailable").detail(detail),
         }
     }

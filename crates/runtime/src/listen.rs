@@ -6,20 +6,20 @@ use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Header, Headers as _, Message as _};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use crate::batch::Item;
-use crate::codec::CodecError;
-use crate::consumer::Consumer;
-use crate::dead_letter::Death;
+use crate::consumer::{Consumer, Work};
 use crate::engine::{Abandoned, Engine};
-use crate::headers::Headers;
+use crate::health::Circuit;
+use crate::hear;
 use crate::linger;
 use crate::message::{Message, Unreadable};
 use crate::rebalance::{Context, Partition, Progress};
 use crate::registry::Registry;
+use crate::retry::unreadable;
 use crate::settings::ConsumerSettings;
 use crate::topology::Topology;
 
@@ -110,6 +110,9 @@ pub(crate) fn client(
         ("fetch.queue.backoff.ms", "10"),
         ("queued.min.messages", "3000"),
         ("queued.max.messages.kbytes", "4096"),
+        // A response of a broker is held until the last of its messages is decided: the defaults (50 MB, 1 MB a partition) are all a consumer's memory.
+        ("fetch.max.bytes", "2097152"),
+        ("fetch.message.max.bytes", "262144"),
         ("max.poll.interval.ms", "60000"),
         ("topic.metadata.refresh.interval.ms", "30000"),
     ] {
@@ -138,15 +141,15 @@ impl<C: Consumer> Listener<C> {
             self.let_calls_return();
             let batch = self.gather(linger)?;
             if !batch.ends.is_empty() {
-                let (events, began) = (batch.messages.len(), Instant::now());
+                let began = Instant::now();
                 metrics::histogram!("quadrille_batch_size", "consumer" => C::NAME, "from" => "topic")
-                    .record(events as f64);
+                    .record(batch.messages.len() as f64);
                 if !self.decide(batch)? {
                     break;
                 }
                 let took = began.elapsed();
                 metrics::histogram!("quadrille_batch_seconds", "consumer" => C::NAME).record(took);
-                linger = linger::next(self.settings.linger.0, events, took);
+                linger = linger::next(self.settings.linger.0, took);
             }
             if last_commit.elapsed() >= COMMIT_EVERY {
                 self.commit(CommitMode::Async);
@@ -157,10 +160,12 @@ impl<C: Consumer> Listener<C> {
         Ok(())
     }
 
-    /// Takes no further events while many calls to the outside are open: each would wait behind them beyond its lease, and be asked for twice.
+    /// Takes no further events while many calls to the outside are open: each would wait behind them beyond its lease, and be asked for twice; nor
+    /// while the outside does not answer at all, but for one batch now and then, so that the loop goes on polling.
     fn let_calls_return(&self) {
         let since = Instant::now();
-        while self.engine.health.open_calls() > MANY_CALLS
+        let health = &self.engine.health;
+        while (health.open_calls() > MANY_CALLS || health.is_broken(Circuit::Outside))
             && since.elapsed() < LONG_BATCH
             && !self.engine.shutdown.is_cancelled()
         {
@@ -217,6 +222,7 @@ impl<C: Consumer> Listener<C> {
         }
         match polled {
             Some(Ok(message)) => {
+                self.engine.health.close_circuit(Circuit::Kafka, self.engine.clock.now());
                 if let Some(topic) = self.topology.known(message.topic()) {
                     batch.reached(topic, message.partition(), message.offset() + 1);
                 }
@@ -228,16 +234,32 @@ impl<C: Consumer> Listener<C> {
             Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
                 return Err(Stopped::Kafka { consumer: C::NAME, source: KafkaError::MessageConsumptionFatal(code) });
             }
-            Some(Err(error)) => tracing::warn!(consumer = C::NAME, %error, "poll"),
+            Some(Err(error)) => self.trouble(&error),
+            None if self.engine.health.is_broken(Circuit::Kafka) => self.look_whether_kafka_is_back(),
             None => {}
         }
         Ok(rebalanced)
     }
 
+    /// Kafka's client says that something does not go well: when no broker can be reached, that is for everyone.
+    fn trouble(&self, error: &KafkaError) {
+        tracing::warn!(consumer = C::NAME, %error, "poll");
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
+            self.engine.health.break_circuit(Circuit::Kafka, error.to_string(), self.engine.clock.now());
+        }
+    }
+
+    /// An idle topic gives no sign of life: the broker is asked.
+    fn look_whether_kafka_is_back(&self) {
+        let some_topic = self.topology.full_names().first().copied().map(ToOwned::to_owned);
+        if self.kafka.fetch_metadata(some_topic.as_deref(), POLL).is_ok() {
+            self.engine.health.close_circuit(Circuit::Kafka, self.engine.clock.now());
+        }
+    }
+
     /// Copies what the consumer hears; what it does not hear is skipped by its type, without being copied or decoded.
     fn own(&self, message: &BorrowedMessage<'_>) -> Option<Message> {
         let topic = self.topology.known(message.topic())?;
-        let mut headers = Headers::default();
         if let Some(borrowed) = message.headers() {
             let of_type = |header: &Header<'_, &[u8]>| header.key == "ce_type";
             let event_type = borrowed.iter().filter(of_type).last().and_then(|header| header.value);
@@ -245,18 +267,8 @@ impl<C: Consumer> Listener<C> {
             if foreign && !self.untyped.contains(topic) {
                 return None;
             }
-            headers = Headers::with_capacity(480);
-            borrowed.iter().for_each(|header| headers.push_bytes(header.key, header.value));
         }
-        Some(Message {
-            topic,
-            partition: message.partition(),
-            offset: message.offset(),
-            timestamp_ms: message.timestamp().to_millis(),
-            key: message.key().map(<[u8]>::to_vec),
-            headers,
-            payload: message.payload().map(<[u8]>::to_vec),
-        })
+        Some(Message::taken(topic, message))
     }
 
     /// Has a batch decided; false when the process is stopping and nothing of it was written.
@@ -328,30 +340,15 @@ impl<C: Consumer> Listener<C> {
 
     /// What a record is to the consumer: work, or a dead letter.
     fn item(&self, message: Message) -> Item<C> {
-        let work = self.hear(&message).map_err(|Unreadable(text)| Death {
-            stage: "decode",
-            class: "unreadable".into(),
-            message: text,
-            order_id: None,
-        });
-        Item { work, message: Some(message), fired: None, open: None, reply: None }
+        let work = self.hear(&message).map_err(unreadable);
+        Item::heard(work, message)
     }
 
-    /// Decodes; an unknown schema id is looked up first. A panic of the decoder is the record's fault alone.
-    fn hear(&self, message: &Message) -> Result<crate::consumer::Work<C::Input>, Unreadable> {
-        // A dead letter is heard as bytes: what they were is not asked.
-        if message.topic != crate::dead_letter::TOPIC
-            && let Err(CodecError::AskRegistry(id)) = self.engine.codec.name(message.payload.as_deref())
-            && message.payload.as_deref().is_some_and(|value| value.first() == Some(&0))
-        {
-            self.tokio
-                .block_on(self.registry.learn(&self.engine.codec, id, &self.engine.shutdown))
-                .map_err(Unreadable::from)?;
+    fn hear(&self, message: &Message) -> Result<Work<C::Input>, Unreadable> {
+        match hear::unknown_schema(&self.engine, message) {
+            Some(_) => self.tokio.block_on(hear::hear(&self.engine, &self.registry, message)),
+            None => hear::decode(&self.engine, message),
         }
-        let heard = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            self.engine.consumer.hear(message, &self.engine.codec)
-        }));
-        heard.unwrap_or_else(|_| Err(Unreadable(format!("{} makes its decoder panic", message.place()))))
     }
 
     fn commit(&self, mode: CommitMode) {

@@ -1,6 +1,7 @@
 //! What comes in by the front door: one Kafka record with its bytes, and what its CloudEvents headers say.
 
 use events::Event;
+use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use uuid::Uuid;
 
 use crate::codec::Codec;
@@ -27,6 +28,23 @@ pub struct Message {
 }
 
 impl Message {
+    /// Copies a record of Kafka's client.
+    pub(crate) fn taken(topic: &'static str, record: &BorrowedMessage<'_>) -> Self {
+        let mut headers = Headers::with_capacity(480);
+        if let Some(borrowed) = record.headers() {
+            borrowed.iter().for_each(|header| headers.push_bytes(header.key, header.value));
+        }
+        Self {
+            topic,
+            partition: record.partition(),
+            offset: record.offset(),
+            timestamp_ms: record.timestamp().to_millis(),
+            key: record.key().map(<[u8]>::to_vec),
+            headers,
+            payload: record.payload().map(<[u8]>::to_vec),
+        }
+    }
+
     /// The CloudEvents type, by which a consumer skips what it does not hear without decoding it.
     pub fn event_type(&self) -> Option<&str> {
         self.headers.text("ce_type")

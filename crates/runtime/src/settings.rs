@@ -77,6 +77,8 @@ pub struct Common {
     pub topic_prefix: String,
     /// How long a stopping process may take to finish its batches.
     pub shutdown_within: Span,
+    /// Threads that decide and serve. One consumer waits for its database far more than it computes, and a second thread is woken for nothing.
+    pub worker_threads: usize,
     /// The share of orders whose traces are recorded when an OTLP endpoint is set, from 0 to 1.
     pub trace_share: f64,
     /// `OTEL_EXPORTER_OTLP_ENDPOINT`: where traces go, over HTTP; none: nowhere.
@@ -97,6 +99,7 @@ impl Default for Common {
             kafka: BTreeMap::new(),
             topic_prefix: String::new(),
             shutdown_within: Span::secs(20),
+            worker_threads: 1,
             trace_share: 0.01,
             otlp_endpoint: None,
             horizon: None,
@@ -123,6 +126,14 @@ pub struct ConsumerSettings {
     /// How long a batch waits for more events while there is little to do; it waits longer when batches fill, and not at all when the last one
     /// took longer than this without filling.
     pub linger: Span,
+    /// How often what fails for its order alone is tried before it becomes a dead letter, the first time included.
+    pub park_attempts: u32,
+    /// How long it waits after the first attempt; twice as long after each further one.
+    pub park_first: Span,
+    /// The longest that it waits between two attempts.
+    pub park_ceiling: Span,
+    /// By which share each wait is longer or shorter, from 0 to 1, so that what failed together does not come back together.
+    pub park_spread: f64,
     /// Kafka's `group.instance.id`: an instance that restarts under it resumes its partitions at once.
     pub instance_id: Option<String>,
     /// librdkafka properties for this consumer alone.
@@ -140,6 +151,10 @@ impl Default for ConsumerSettings {
             batch_events: 1_000,
             batch_bytes: 1_000_000,
             linger: Span::millis(2),
+            park_attempts: 8,
+            park_first: Span::secs(1),
+            park_ceiling: Span::secs(300),
+            park_spread: 0.2,
             instance_id: None,
             kafka: BTreeMap::new(),
             keep: None,
@@ -293,7 +308,7 @@ impl Provider for Environment {
             };
             let verbatim = path.len() < 3
                 && path[0] == "common"
-                && !["trace_share", "allow_short_horizon"].contains(&path[1].as_str())
+                && !matches!(path[1].as_str(), "trace_share" | "worker_threads" | "allow_short_horizon")
                 || path.get(1).is_some_and(|key| key == "kafka");
             insert(&mut root, &path, if verbatim { Value::from(value) } else { typed(value) });
         }

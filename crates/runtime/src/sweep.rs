@@ -6,8 +6,8 @@ use std::time::Duration;
 use events::Timestamp;
 use tokio_util::sync::CancellationToken;
 
-use crate::batch::Item;
-use crate::consumer::{Cause, Consumer, Timer, Work};
+use crate::batch::{Fired, Item};
+use crate::consumer::{Cause, Consumer, Work};
 use crate::engine::{Abandoned, Engine};
 use crate::failure::{Backoff, Failure, Verdict};
 
@@ -31,7 +31,7 @@ pub(crate) async fn sweep<C: Consumer>(engine: Arc<Engine<C>>) -> Result<(), Aba
                 rest(&engine, next).await;
                 continue;
             }
-            Err(failure) if failure.verdict() == Verdict::Retry => {
+            Err(failure) if matches!(failure.verdict(), Verdict::Retry | Verdict::Park) => {
                 let wait = backoff.next_wait();
                 tracing::warn!(consumer = C::NAME, %failure, ?wait, "timers can't be read, will be tried again");
                 or_stop(&engine.shutdown, tokio::time::sleep(wait)).await;
@@ -50,7 +50,7 @@ pub(crate) async fn sweep<C: Consumer>(engine: Arc<Engine<C>>) -> Result<(), Aba
 }
 
 enum Due {
-    Now(Vec<Timer>),
+    Now(Vec<Fired>),
     At(Option<Timestamp>),
 }
 
@@ -59,15 +59,10 @@ async fn look<C: Consumer>(engine: &Engine<C>, now: Timestamp) -> Result<Due, Fa
     if due.is_empty() { Ok(Due::At(engine.timers.next(&engine.pool).await?)) } else { Ok(Due::Now(due)) }
 }
 
-fn fired<C: Consumer>(engine: &Engine<C>, timer: Timer) -> Item<C> {
-    let input = engine.consumer.due(&timer);
-    Item {
-        work: Ok(Work { cause: Cause::timer(&timer), input }),
-        message: None,
-        fired: Some(timer),
-        open: Some(engine.health.open()),
-        reply: None,
-    }
+fn fired<C: Consumer>(engine: &Engine<C>, fired: Fired) -> Item<C> {
+    let input = engine.consumer.due(&fired.timer);
+    let work = Work { cause: Cause::timer(&fired.timer), input };
+    Item { fired: Some(fired), ..Item::asked(work, engine.health.open()) }
 }
 
 /// Rests until the next timer is due, one is armed that is due earlier, or a second has passed.

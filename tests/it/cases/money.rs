@@ -71,6 +71,39 @@ async fn case_02_a_charge_whose_answer_was_lost_is_found_by_its_key_and_not_made
     pipeline.finish().await;
 }
 
+/// The void fails five times, for good; only a person's sixth attempt lets go.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn case_12_a_cancellation_whose_void_fails_stays_open_dies_with_its_case_and_can_never_be_captured() {
+    let pipeline = with_stock(&[("TEA", "a", 5)]).await;
+    let order = pipeline.place(&super::suspicious().paid_with("tok_void_fails")).await;
+    pipeline.settle().await; // it waits for its review
+    assert_eq!(cancel(&pipeline, &order).await, 202);
+    let stuck = "select count(*) from payments.payment where stuck";
+    for _ in 0..60 {
+        pipeline.settle().await;
+        if pipeline.count(stuck).await == 1 {
+            break;
+        }
+        pipeline.advance(Duration::from_secs(5));
+    }
+    let dead = pipeline.dead_letters().await;
+    assert_eq!(dead.iter().map(|letter| letter["quadrille-error-class"].as_str()).collect::<Vec<_>>(), ["void_failed"]);
+    assert_eq!(pipeline.status(&order).await, "CANCELLING", "not ended before the money is let go");
+    assert_eq!(payment(&pipeline, &order).await["state"], "VOIDING");
+    let rejected = told(&pipeline, "payments", &format!("/payments/{order}/retry"), json!({"by": "eve"})).await;
+    assert_eq!(rejected["state"], "VOIDING");
+    until_said(&pipeline, &order, "OrderCancelled").await;
+    assert_eq!(times(&pipeline, &order, "PaymentCaptured").await, 0);
+    let captured = "select count(*) from sandbox.operation where operation = 'capture'";
+    assert_eq!(pipeline.count(captured).await, 0, "a later capture is impossible");
+    let voided: PaymentVoided = pipeline.the(&order).await;
+    assert!(voided.amount > 0 && voided.announced, "{voided:?}");
+    let resolved = "select count(*) from payments.dead_letter where resolution = 'recovered' and resolved_by = 'eve'";
+    assert_eq!(pipeline.count(resolved).await, 1);
+    assert_eq!(level(&pipeline, "TEA").await, (5, 0, 0));
+    pipeline.finish_with_dead_letters().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn case_06_a_3ds_success_after_the_reservation_expired_holds_no_money_and_the_order_says_why() {
     let pipeline = with_stock(&[("TEA", "a", 5)]).await;

@@ -101,7 +101,7 @@ async fn positions_are_handed_out_one_by_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rows_that_kafka_refuses_are_set_aside_and_hold_nobody_up() {
+async fn case_24_rows_that_kafka_refuses_are_set_aside_and_hold_nobody_up() {
     let bench = Bench::with_topics(&[("orders", 1_000_000), ("small", 2_000)]).await;
     let relay = bench.relay();
     let mut rows: Vec<(&'static str, String, Vec<u8>)> = Vec::new();

@@ -32,7 +32,10 @@ impl Step<'_, '_> {
     fn open(&mut self, operation: Operation, amount: i64) {
         let due = self.now.plus(self.settings.pause(1));
         let since = self.now;
+        let tries = u32::from(!self.silent);
         let payment = self.change();
+        let before = payment.case.attempt.as_ref().filter(|attempt| attempt.operation == operation);
+        let (parked, letter_id) = before.map_or((false, None), |attempt| (attempt.parked, attempt.letter_id));
         let made = payment.case.made.at(operation);
         *made += 1;
         payment.case.attempt = Some(Attempt {
@@ -40,12 +43,14 @@ impl Step<'_, '_> {
             number: *made,
             amount,
             since,
-            tries: 1,
+            tries,
             due,
             phase: Phase::Open,
             errored: false,
             refund_id: None,
             retried_by: None,
+            parked,
+            letter_id,
         });
         self.slot.ask = Some(Ask::Make);
         self.slot.fresh = true;
@@ -66,6 +71,7 @@ impl Step<'_, '_> {
 
     /// Its answer is recorded.
     pub(super) fn conclude(&mut self) {
+        self.say_recovered();
         self.rest(Phase::Done);
     }
 
@@ -106,19 +112,25 @@ impl Step<'_, '_> {
             .unwrap_or_default();
         self.rest(phase);
         let what = format!("{name}: {what}; look at the payment in the gateway, then POST /payments/{order_id}/retry");
-        self.effects.dead_letter(order_id, class, what);
+        self.say_stuck(class, what);
     }
 
     /// The attempt's timer fired: asked again, looked up, attempted anew, or given to a person.
     pub fn attempt_due(&mut self, due: Timestamp) {
         let Some(attempt) = self.slot.payment.case.attempt.clone().filter(|attempt| due >= attempt.due) else { return };
         match attempt.phase {
+            // It answers nobody: that is no failure of this attempt.
+            Phase::Open if self.silent => {
+                self.wait(Phase::Open, self.now.plus(self.settings.long_pause(self.slot.payment.order_id)));
+                self.say_waiting("the gateway answers nobody");
+            }
             Phase::Open if attempt.tries >= self.settings.attempt_tries => {
                 let what = format!("no answer after {} tries: nobody knows whether it was done", attempt.tries);
                 self.stick(Phase::Unanswered, "gateway_no_answer", &what);
             }
             Phase::Open => {
                 self.try_again(attempt.tries);
+                self.say_waiting(if attempt.errored { "the gateway failed on its own side" } else { "no answer" });
                 self.ask(if attempt.tries < CALLS && !attempt.errored { Ask::Make } else { Ask::LookUp });
             }
             Phase::Pending => {
@@ -152,6 +164,7 @@ impl Step<'_, '_> {
             attempt.tries = 1;
         }
         self.slot.ask = None;
+        self.say_recovered();
         self.wait(Phase::Pending, due);
     }
 
@@ -159,6 +172,7 @@ impl Step<'_, '_> {
     pub(super) fn void_failed(&mut self, number: u32, detail: &str) {
         if number < self.settings.void_attempts {
             self.wait(Phase::Waiting, self.now.plus(self.settings.pause(number)));
+            self.say_waiting(&format!("not let go: {detail}"));
         } else {
             self.stick(Phase::Failed, "void_failed", &format!("not let go after {number} attempts: {detail}"));
         }
@@ -187,6 +201,7 @@ impl Step<'_, '_> {
             Phase::Open if !attempt.errored => self.ask(Ask::Make),
             Phase::Open if attempt.number < self.settings.attempt_tries => {
                 self.wait(Phase::Waiting, self.now.plus(self.settings.pause(attempt.number)));
+                self.say_waiting("the gateway failed on its own side, and did nothing");
             }
             Phase::Open => {
                 let what = format!(

@@ -36,6 +36,8 @@ struct Desk {
     settings: PaymentsSettings,
     world: World,
     now: Timestamp,
+    /// Whether the gateway answers nobody.
+    silent: bool,
     inputs: u128,
     /// Of the last batch.
     said: Vec<Outgoing>,
@@ -52,6 +54,7 @@ impl Desk {
             settings: PaymentsSettings::default(),
             world: World::default(),
             now: START,
+            silent: false,
             inputs: 0,
             said: Vec::new(),
             calls: Vec::new(),
@@ -63,7 +66,7 @@ impl Desk {
     /// Decides a batch, as the runtime does.
     fn batch(&mut self, inputs: Vec<Input>) -> Vec<Result<Reply, Conflict>> {
         (self.said, self.calls, self.dead) = Default::default();
-        let rules = Rules { settings: &self.settings, gateway: "sandbox", now: self.now };
+        let rules = Rules { settings: &self.settings, gateway: "sandbox", silent: self.silent, now: self.now };
         let mut replies = Vec::new();
         for input in inputs {
             self.inputs += 1;

@@ -3,6 +3,8 @@
 //! Calls of one moment are done in one transaction of its own (never in one of payments): a provider's book, not ours. The latency that is set
 //! is waited for by each call on its own.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use events::OrderId;
@@ -67,6 +69,8 @@ impl Default for SandboxSettings {
 pub struct Sandbox {
     jobs: mpsc::Sender<Ticket>,
     settings: SandboxSettings,
+    /// Whether it was told to answer nobody.
+    silent: Arc<AtomicBool>,
 }
 
 /// The sandbox does not answer: its keeper has stopped, or its database is away.
@@ -84,13 +88,13 @@ impl Sandbox {
     pub fn open(settings: SandboxSettings, validity: Span, pool: PgPool, clock: Clock) -> (Self, Keeper) {
         let (jobs, waiting) = mpsc::channel(WAITING);
         let keeper = Keeper::new(settings.clone(), validity, pool, clock, waiting);
-        (Self { jobs, settings }, keeper)
+        (Self { jobs, settings, silent: Arc::default() }, keeper)
     }
 
     /// A sandbox without a keeper: no call is answered.
     pub fn closed(settings: SandboxSettings) -> Self {
         let (jobs, _) = mpsc::channel(1);
-        Self { jobs, settings }
+        Self { jobs, settings, silent: Arc::default() }
     }
 
     /// The customer's answer to a 3-D Secure challenge. What comes of it is told, as a provider's webhook would.
@@ -115,9 +119,17 @@ impl Sandbox {
         }
     }
 
+    /// Has it do and answer nothing from now on, as a provider that is down; or everything again. Of this process alone.
+    pub(crate) fn be_silent(&self, silent: bool) {
+        self.silent.store(silent, Ordering::Release);
+    }
+
     async fn call(&self, job: Job) -> Outcome {
         if !self.settings.latency.0.is_zero() {
             tokio::time::sleep(self.settings.latency.0).await;
+        }
+        if self.silent.load(Ordering::Acquire) {
+            return Outcome::Unknown { detail: "the sandbox is told to answer nobody".to_owned() };
         }
         match self.run(job).await {
             Ok((Done::Outcome(outcome), delay)) => {

@@ -15,13 +15,14 @@ use crate::status::Status;
 use crate::{Kind, SagaTracker};
 use sample::{Sample, message, order, own_key, samples, work};
 
-type Row = (BTreeMap<OrderId, Facts>, BTreeMap<(events::Sku, events::WarehouseId), Level>, Vec<Kept>);
+type Levels = BTreeMap<(events::Sku, events::WarehouseId), Level>;
+type Row = (BTreeMap<OrderId, Facts>, Levels, BTreeMap<uuid::Uuid, Resolution>, Vec<Kept>);
 type Kept = ((OrderId, events::EventId), String);
 
 /// What a world comes to: everything but where an event was read first.
 fn rows(world: &World) -> Row {
     let kept = |(key, heard): (&(OrderId, events::EventId), &Arc<Heard>)| (*key, heard.record.data.clone());
-    (world.orders.clone(), world.levels.clone(), world.events.iter().map(kept).collect())
+    (world.orders.clone(), world.levels.clone(), world.resolutions.clone(), world.events.iter().map(kept).collect())
 }
 
 fn folded(inputs: &[Input]) -> World {
@@ -112,6 +113,47 @@ fn personal_data_is_kept_apart_from_the_event() {
 }
 
 #[test]
+fn a_stored_event_tells_what_it_told_when_it_was_heard() {
+    let mut events = 0;
+    for sample in samples() {
+        let Input::Heard(heard) = work(&sample, 1, 5).input else { continue };
+        let record = &heard.record;
+        let place = |topic| {
+            assert_eq!(topic, record.place.topic);
+            record.place
+        };
+        let told = crate::told::kept(record.event_type, &record.data, place).unwrap().unwrap();
+        assert_eq!(told, heard.facts, "{}", sample.name);
+        events += 1;
+    }
+    assert_eq!(events, 35);
+    let place = |_| panic!("nobody asks for it");
+    assert!(crate::told::kept("quadrille.orders.OrderGifted", "{}", place).is_none(), "a later version's");
+}
+
+#[test]
+fn what_a_later_version_wrote_is_kept_whole() {
+    let codec = runtime::Codec::of_catalogue().unwrap();
+    let schema = events::entry_of("OrderCancellationRequested").unwrap().schema;
+    let later = schema.replacen(
+        "\"fields\": [",
+        "\"fields\": [{\"name\": \"gift\", \"type\": \"string\", \"default\": \"\"},",
+        1,
+    );
+    assert_ne!(later, schema);
+    codec.learn(900, &later).unwrap();
+    let sample = samples().into_iter().find(|sample| sample.name == "OrderCancellationRequested").unwrap();
+    let mut message = sample::record(&sample, 1, 1);
+    let (own, gift) = (message.payload.take().unwrap(), [6, b'y', b'e', b's']);
+    message.payload = Some([&[0, 0, 0, 3, 132], &gift[..], &own[5..]].concat());
+    let Input::Heard(heard) = SagaTracker.hear(&message, &codec).unwrap().input else { panic!("an event") };
+    let kept: serde_json::Value = serde_json::from_str(&heard.record.data).unwrap();
+    assert_eq!((&kept["gift"], &kept["requested_by"]), (&"yes".into(), &"customer".into()), "{kept}");
+    let place = |_| heard.record.place;
+    assert_eq!(crate::told::kept(heard.record.event_type, &heard.record.data, place).unwrap().unwrap(), heard.facts);
+}
+
+#[test]
 fn of_two_levels_the_higher_version_stays() {
     let of = |version: i64| {
         let mut sample = samples().into_iter().find(|sample| sample.name == "StockLevelChanged").unwrap();
@@ -132,6 +174,21 @@ fn a_watermark_never_goes_back() {
     let world = folded(&[of(2), of(3), of(1)]);
     assert_eq!(world.watermarks.len(), 2, "one for each shard");
     assert!(world.watermarks.values().all(|watermark| watermark.published_until.as_millis() == 3));
+}
+
+#[test]
+fn of_what_became_of_a_dead_letter_the_latest_word_stays_in_any_order() {
+    let of = |resolution: &str, at: i64| {
+        let mut sample = samples().into_iter().find(|sample| sample.name == "DeadLetterResolved").unwrap();
+        sample.value["resolution"] = resolution.into();
+        work(&sample, 1, at).input
+    };
+    let words = [of("died_again", 1), of("recovered", 3), of("skipped", 2)];
+    for order in [[0, 1, 2], [2, 1, 0], [1, 0, 2]] {
+        let world = folded(&order.map(|at| words[at].clone()));
+        let resolution = world.resolutions.values().next().unwrap();
+        assert_eq!((world.resolutions.len(), resolution.resolution.as_str()), (1, "recovered"));
+    }
 }
 
 #[test]

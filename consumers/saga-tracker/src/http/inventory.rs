@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::page::{Asked, asked, behind, cursor, cut, limit, text};
-use super::{Doors, failed};
+use super::{Doors, failed, written};
 use crate::store::{self, LevelFilter, LevelRow};
 
 /// Which levels.
@@ -21,6 +21,8 @@ pub(super) struct LevelsAsked {
     limit: Option<i64>,
     /// `next` of the page before; absent for the first.
     after: Option<String>,
+    /// The `position` that a change of this one level answered with: the read waits until the change is seen here. With `sku` and `warehouse`.
+    position: Option<String>,
 }
 
 /// A page of levels.
@@ -79,6 +81,7 @@ pub(super) async fn list(State(doors): State<Doors>, query: Asked<LevelsAsked>) 
         })?,
         limit: limit + 1,
     };
+    written::of_level(&doors, filter.sku.as_deref(), filter.warehouse.as_deref(), asked.position.as_deref()).await?;
     let mut rows = store::levels(&doors.pool, &filter).await.map_err(failed)?;
     let more = cut(&mut rows, limit);
     let next = rows.last().filter(|_| more).map(|last| cursor(&[&last.sku, &last.warehouse]));

@@ -8,10 +8,14 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::page::{Asked, asked, behind, cursor, cut, limit, one_of, text, time};
+use super::written;
 use super::{Doors, failed, order_id, unknown_order};
+use crate::case::Case;
 use crate::status::Status;
 use crate::store::{self, OrderFilter};
-use views::{EventView, OrderDetail, OrderView};
+use views::OrderView;
+
+pub(crate) use views::{EventView, OrderDetail};
 
 /// The most events of one order that are shown.
 const LONGEST_HISTORY: i64 = 10_000;
@@ -71,19 +75,48 @@ pub(super) async fn list(State(doors): State<Doors>, query: Asked<OrdersAsked>) 
     Ok(Json(Orders { orders: rows.iter().map(OrderView::of).collect(), next }))
 }
 
+/// Which order, when.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(super) struct OrderAsked {
+    /// As it was at this moment, RFC 3339, folded from its stored events; as it is now unless set.
+    at: Option<String>,
+    /// The `position` that a write of this order answered with: the read waits until that write is seen here.
+    position: Option<String>,
+}
+
 /// Shows one order, as far as its events were heard.
 #[utoipa::path(get, path = "/orders/{order_id}", tag = "orders", params(
-    ("order_id" = uuid::Uuid, Path, description = "The order."),
+    ("order_id" = uuid::Uuid, Path, description = "The order."), OrderAsked,
 ), responses(
     (status = 200, description = "The order.", body = OrderDetail),
-    (status = 404, description = "Nothing was heard of it yet, or the path names no order.", body = Problem, content_type = "application/problem+json"),
-    (status = 503, description = "The database does not answer: ask again.", body = Problem, content_type = "application/problem+json"),
+    (status = 400, description = "The moment or the position can't be read.", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "Nothing was heard of it (by that moment), or the path names no order.", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "The database does not answer, or the position is not reached yet: ask again.", body = Problem, content_type = "application/problem+json"),
 ))]
-pub(super) async fn show(State(doors): State<Doors>, Path(id): Path<String>) -> Result<Json<OrderDetail>, Problem> {
-    let order_id = order_id(&id)?;
+pub(super) async fn show(
+    State(doors): State<Doors>,
+    Path(id): Path<String>,
+    query: Asked<OrderAsked>,
+) -> Result<Json<OrderDetail>, Problem> {
+    let (order_id, asked) = (order_id(&id)?, asked(query)?);
+    let at = time("at", asked.at.as_deref())?;
+    written::of_order(&doors, order_id, asked.position.as_deref()).await?;
+    if at.is_some() {
+        let case = Case::read(&doors.pool, order_id, at).await.map_err(failed)?;
+        return case.ok_or_else(|| unknown_order(order_id))?.detail().map(Json).map_err(failed);
+    }
     let row = store::order(&doors.pool, order_id).await.map_err(failed)?.ok_or_else(|| unknown_order(order_id))?;
     let shipments = store::shipments_of(&doors.pool, order_id).await.map_err(failed)?;
     OrderDetail::of(&row, shipments).map(Json).map_err(failed)
+}
+
+/// Which history.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(super) struct HistoryAsked {
+    /// The `position` that a write of this order answered with: the read waits until that write is seen here.
+    position: Option<String>,
 }
 
 /// What happened to an order.
@@ -97,14 +130,19 @@ pub(super) struct History {
 
 /// Shows every event of an order, with how long after the one before it happened.
 #[utoipa::path(get, path = "/orders/{order_id}/events", tag = "orders", params(
-    ("order_id" = uuid::Uuid, Path, description = "The order."),
+    ("order_id" = uuid::Uuid, Path, description = "The order."), HistoryAsked,
 ), responses(
     (status = 200, description = "Its history. Personal data is not shown.", body = History),
     (status = 404, description = "Nothing was heard of it yet, or the path names no order.", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "The database does not answer: ask again.", body = Problem, content_type = "application/problem+json"),
 ))]
-pub(super) async fn history(State(doors): State<Doors>, Path(id): Path<String>) -> Result<Json<History>, Problem> {
-    let order_id = order_id(&id)?;
+pub(super) async fn history(
+    State(doors): State<Doors>,
+    Path(id): Path<String>,
+    query: Asked<HistoryAsked>,
+) -> Result<Json<History>, Problem> {
+    let (order_id, asked) = (order_id(&id)?, asked(query)?);
+    written::of_order(&doors, order_id, asked.position.as_deref()).await?;
     let kept = store::history(&doors.pool, order_id, LONGEST_HISTORY).await.map_err(failed)?;
     if kept.is_empty() {
         return Err(unknown_order(order_id));

@@ -18,6 +18,18 @@ pub(super) fn without_personal(event: &impl Serialize) -> Result<String, serde_j
     String::from_utf8(text).map(without_nul).map_err(serde_json::Error::custom)
 }
 
+/// The JSON text of an event that is JSON already, without its personal data.
+///
+/// # Errors
+/// When it is no record.
+pub(super) fn stripped(mut event: serde_json::Value) -> Result<String, serde_json::Error> {
+    event.as_object_mut().map_or_else(no_record, |fields| {
+        fields.remove(PERSONAL);
+        Ok(())
+    })?;
+    Ok(without_nul(event.to_string()))
+}
+
 /// A NUL in a string can't be asked for in PostgreSQL: `\u0000` becomes U+FFFD, unless its backslash is itself escaped.
 fn without_nul(text: String) -> String {
     const NUL: &str = "\\u0000";
@@ -200,7 +212,14 @@ mod tests {
     }
 
     #[test]
+    fn what_is_json_already_is_stripped_alike() {
+        let event = json!({"personal": "Ada", "lines": [{"personal": "a part's own"}], "new": "a\0b"});
+        assert_eq!(stripped(event).unwrap(), r#"{"lines":[{"personal":"a part's own"}],"new":"a\ufffdb"}"#);
+    }
+
+    #[test]
     fn what_is_no_record_is_refused() {
+        assert!(stripped(json!([1])).is_err());
         assert!(without_personal(&"text").is_err());
         assert!(without_personal(&[1, 2]).is_err());
     }

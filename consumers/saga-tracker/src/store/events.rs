@@ -6,7 +6,7 @@ use std::sync::Arc;
 use events::{EventId, OrderId};
 use runtime::Failure;
 use runtime::sql::At;
-use sqlx::{FromRow, PgConnection, PgPool};
+use sqlx::{FromRow, PgConnection, PgExecutor, PgPool};
 use uuid::Uuid;
 
 use super::clean;
@@ -53,7 +53,7 @@ pub(super) async fn save(
 }
 
 /// An event as it is kept.
-#[derive(FromRow)]
+#[derive(Clone, FromRow)]
 pub(crate) struct Kept {
     pub event_id: Uuid,
     pub topic: String,
@@ -70,10 +70,18 @@ pub(crate) struct Kept {
 }
 
 /// The events of an order as they happened: by time, and where several have the same, by their place in the outbox.
-pub(crate) async fn history(pool: &PgPool, order_id: OrderId, limit: i64) -> Result<Vec<Kept>, Failure> {
+pub(crate) async fn history(db: impl PgExecutor<'_>, order_id: OrderId, limit: i64) -> Result<Vec<Kept>, Failure> {
     let rows = sqlx::query_as(
         "select event_id, topic, \"partition\", \"offset\", event_type, at, seq, causation, correlation, traceparent, data
          from saga_tracker.event where order_id = $1 order by at, seq, event_id limit $2",
     );
-    Ok(rows.bind(order_id.as_uuid()).bind(limit).fetch_all(pool).await?)
+    Ok(rows.bind(order_id.as_uuid()).bind(limit).fetch_all(db).await?)
+}
+
+/// Whether the event at this position of an order is kept, and the latest position that is.
+pub(crate) async fn folded(pool: &PgPool, order_id: OrderId, position: i64) -> Result<(bool, Option<i64>), Failure> {
+    let row = sqlx::query_as(
+        "select coalesce(bool_or(seq = $2), false), max(seq) from saga_tracker.event where order_id = $1",
+    );
+    Ok(row.bind(order_id.as_uuid()).bind(position).fetch_one(pool).await?)
 }

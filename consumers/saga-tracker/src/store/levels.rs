@@ -7,23 +7,28 @@ use runtime::Failure;
 use runtime::sql::At;
 use sqlx::{FromRow, PgConnection, PgPool};
 
-use super::clean;
+use super::{Tables, clean};
 use crate::world::Level;
 
 /// Writes levels; of two versions the higher stays.
-pub(super) async fn save(db: &mut PgConnection, levels: &BTreeMap<(Sku, WarehouseId), Level>) -> Result<(), Failure> {
+pub(super) async fn save(
+    db: &mut PgConnection,
+    tables: Tables,
+    levels: &BTreeMap<(Sku, WarehouseId), Level>,
+) -> Result<(), Failure> {
     if levels.is_empty() {
         return Ok(());
     }
     let number = |of: fn(&Level) -> i64| -> Vec<i64> { levels.values().map(of).collect() };
-    sqlx::query(
-        "insert into saga_tracker.level as kept (sku, warehouse, version, on_hand, reserved, missing, available, changed_at)
-         select * from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::timestamptz[])
+    sqlx::query(tables.of(
+        "insert into saga_tracker.level as kept (sku, warehouse, version, on_hand, reserved, missing, available, changed_at, position)
+         select * from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::timestamptz[],
+           $9::bigint[])
          on conflict (sku, warehouse) do update set
            version = excluded.version, on_hand = excluded.on_hand, reserved = excluded.reserved, missing = excluded.missing,
-           available = excluded.available, changed_at = excluded.changed_at
+           available = excluded.available, changed_at = excluded.changed_at, position = excluded.position
          where kept.version < excluded.version",
-    )
+    ))
     .bind(levels.keys().map(|(sku, _)| clean(sku.as_str())).collect::<Vec<_>>())
     .bind(levels.keys().map(|(_, warehouse)| clean(warehouse.as_str())).collect::<Vec<_>>())
     .bind(number(|level| level.version))
@@ -32,6 +37,7 @@ pub(super) async fn save(db: &mut PgConnection, levels: &BTreeMap<(Sku, Warehous
     .bind(number(|level| level.missing))
     .bind(number(|level| level.available))
     .bind(levels.values().map(|level| At(level.changed_at)).collect::<Vec<_>>())
+    .bind(number(|level| level.position))
     .execute(db)
     .await?;
     Ok(())
@@ -77,4 +83,10 @@ pub(crate) async fn levels(pool: &PgPool, filter: &LevelFilter) -> Result<Vec<Le
     .fetch_all(pool)
     .await?;
     Ok(rows)
+}
+
+/// Where in the outbox a level was said; none: nothing was heard of it.
+pub(crate) async fn level_position(pool: &PgPool, sku: &str, warehouse: &str) -> Result<Option<i64>, Failure> {
+    let row = sqlx::query_scalar("select position from saga_tracker.level where sku = $1 and warehouse = $2");
+    Ok(row.bind(sku).bind(warehouse).fetch_optional(pool).await?)
 }

@@ -10,7 +10,7 @@ use runtime::sql::At;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
-use super::clean_option;
+use super::{Tables, clean_option};
 use crate::facts::{Facts, Moment};
 use crate::steps::Timeline;
 use reading::timeline;
@@ -19,7 +19,8 @@ pub(crate) use reading::{OrderFilter, OrderRow, order, orders};
 
 mod reading;
 
-/// An order is looked at so long after it was placed if it has not ended: the shortest `within` of topics.yaml.
+/// An order is looked at so long after it was placed if it has not ended: the shortest `within` of topics.yaml. An event that is heard of an older
+/// one brings that look back: whoever looked at it last knew less.
 const LOOK_AFTER: Duration = Duration::from_secs(120);
 /// In whole steps, so that it says no more than it has to.
 const MINUTE: i64 = 60_000;
@@ -32,6 +33,7 @@ fn deadline(placed_at: Timestamp) -> At {
 /// Merges what a batch tells into the orders' rows; returns what is known of their ways now. Statement and [`Facts::merge`] are the same merge.
 pub(super) async fn save(
     db: &mut PgConnection,
+    tables: Tables,
     orders: &BTreeMap<OrderId, Facts>,
 ) -> Result<HashMap<OrderId, Timeline>, Failure> {
     if orders.is_empty() {
@@ -47,7 +49,7 @@ pub(super) async fn save(
     let placed = || facts().map(|facts| facts.placed_at.unwrap_or(Timestamp::from_millis(0)));
     let code = |facts: &Facts| facts.reason.as_ref().map(|reason| reason.code.replace('\0', "\u{fffd}"));
     let detail = |facts: &Facts| facts.reason.as_ref().map(|reason| reason.detail.replace('\0', "\u{fffd}"));
-    let rows: Vec<PgRow> = sqlx::query(MERGE)
+    let rows: Vec<PgRow> = sqlx::query(tables.of(MERGE))
         .bind(orders.keys().map(|order_id| order_id.as_uuid()).collect::<Vec<_>>())
         .bind(facts().map(|facts| facts.seen).collect::<Vec<_>>())
         .bind(facts().map(|facts| facts.status.rank()).collect::<Vec<_>>())
@@ -131,6 +133,7 @@ on conflict (order_id) do update set
    dispatched_at = least(kept.dispatched_at, excluded.dispatched_at), committed_at = least(kept.committed_at, excluded.committed_at),
    cancel_asked_at = least(kept.cancel_asked_at, excluded.cancel_asked_at), let_go_at = least(kept.let_go_at, excluded.let_go_at),
    undo_at = least(kept.undo_at, excluded.undo_at), closed_at = least(kept.closed_at, excluded.closed_at),
-   ended_at = least(kept.ended_at, excluded.ended_at), changed_at = greatest(kept.changed_at, excluded.changed_at)
+   ended_at = least(kept.ended_at, excluded.ended_at), changed_at = greatest(kept.changed_at, excluded.changed_at),
+   deadline = least(kept.deadline, excluded.deadline)
 returning order_id, rank, placed_at, accepted_at, reserved_at, authorized_at, review_at, cleared_at, confirmed_at, captured_at,
    dispatched_at, committed_at, cancel_asked_at, let_go_at, undo_at, closed_at, ended_at";

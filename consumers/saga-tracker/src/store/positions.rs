@@ -1,28 +1,29 @@
 //! How far the tracker has read, and how far relays have published.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
+use events::Timestamp;
 use runtime::Failure;
 use runtime::sql::At;
 use sqlx::{FromRow, PgConnection, PgPool};
 
-use super::clean;
+use super::{Tables, clean};
+use crate::deadline::Shard;
 use crate::world::{Position, Watermark};
 
 /// Moves positions on, never back.
 pub(super) async fn save(
     db: &mut PgConnection,
+    tables: Tables,
     positions: &BTreeMap<(&'static str, i32), Position>,
 ) -> Result<(), Failure> {
     if positions.is_empty() {
         return Ok(());
     }
-    sqlx::query(
-        "insert into saga_tracker.position as kept (topic, \"partition\", \"offset\", seq, at)
+    sqlx::query(tables.of("insert into saga_tracker.position as kept (topic, \"partition\", \"offset\", seq, at)
          select * from unnest($1::text[], $2::int[], $3::bigint[], $4::bigint[], $5::timestamptz[])
          on conflict (topic, \"partition\") do update set \"offset\" = greatest(kept.\"offset\", excluded.\"offset\"),
-           seq = greatest(kept.seq, excluded.seq), at = greatest(kept.at, excluded.at)",
-    )
+           seq = greatest(kept.seq, excluded.seq), at = greatest(kept.at, excluded.at)"))
     .bind(positions.keys().map(|(topic, _)| *topic).collect::<Vec<_>>())
     .bind(positions.keys().map(|(_, partition)| *partition).collect::<Vec<_>>())
     .bind(positions.values().map(|position| position.offset).collect::<Vec<_>>())
@@ -36,19 +37,20 @@ pub(super) async fn save(
 /// Writes watermarks; of two the later stays, as in [`Watermark`]'s order.
 pub(super) async fn save_watermarks(
     db: &mut PgConnection,
+    tables: Tables,
     watermarks: &BTreeMap<(String, i32), Watermark>,
 ) -> Result<(), Failure> {
     if watermarks.is_empty() {
         return Ok(());
     }
-    sqlx::query(
+    sqlx::query(tables.of(
         "insert into saga_tracker.watermark as kept (database, shard, published_until, last_seq, backlog, relay)
          select * from unnest($1::text[], $2::int[], $3::timestamptz[], $4::bigint[], $5::bigint[], $6::text[])
          on conflict (database, shard) do update set published_until = excluded.published_until, last_seq = excluded.last_seq,
            backlog = excluded.backlog, relay = excluded.relay
          where (kept.published_until, kept.last_seq, kept.backlog, kept.relay collate \"C\")
              < (excluded.published_until, excluded.last_seq, excluded.backlog, excluded.relay collate \"C\")",
-    )
+    ))
     .bind(watermarks.keys().map(|(database, _)| clean(database)).collect::<Vec<_>>())
     .bind(watermarks.keys().map(|(_, shard)| *shard).collect::<Vec<_>>())
     .bind(watermarks.values().map(|watermark| At(watermark.published_until)).collect::<Vec<_>>())
@@ -93,4 +95,11 @@ pub(crate) async fn watermarks(pool: &PgPool) -> Result<Vec<WatermarkRow>, Failu
          from saga_tracker.watermark group by database order by database",
     );
     Ok(rows.fetch_all(pool).await?)
+}
+
+/// Up to which moment each shard of each database's outbox is published.
+pub(crate) async fn published(pool: &PgPool) -> Result<HashMap<Shard, Timestamp>, Failure> {
+    let rows: Vec<(String, i32, At)> =
+        sqlx::query_as("select database, shard, published_until from saga_tracker.watermark").fetch_all(pool).await?;
+    Ok(rows.into_iter().map(|(database, shard, At(until))| ((database, shard), until)).collect())
 }

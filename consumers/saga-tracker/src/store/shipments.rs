@@ -9,11 +9,15 @@ use runtime::sql::At;
 use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::clean_option;
-use crate::facts::{Facts, Shipment};
+use super::{Tables, clean_option};
+use crate::facts::{Facts, Moment, Shipment};
 
 /// Merges what a batch tells into the shipments' rows, as [`Facts::merge`] does.
-pub(super) async fn save(db: &mut PgConnection, orders: &BTreeMap<OrderId, Facts>) -> Result<(), Failure> {
+pub(super) async fn save(
+    db: &mut PgConnection,
+    tables: Tables,
+    orders: &BTreeMap<OrderId, Facts>,
+) -> Result<(), Failure> {
     let told: Vec<(OrderId, ShipmentId, &Shipment)> = orders
         .iter()
         .flat_map(|(order_id, facts)| facts.shipments.iter().map(|(id, shipment)| (*order_id, *id, shipment)))
@@ -27,7 +31,7 @@ pub(super) async fn save(db: &mut PgConnection, orders: &BTreeMap<OrderId, Facts
     let at = |of: fn(&Shipment) -> Option<Timestamp>| -> Vec<Option<At>> {
         told.iter().map(|(_, _, shipment)| of(shipment).map(At)).collect()
     };
-    sqlx::query(
+    sqlx::query(tables.of(
         "insert into saga_tracker.shipment as kept
            (order_id, shipment_id, warehouse, items, short, short_at, confirmed_at, dispatched_at, delivered_at, carrier, tracking)
          select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::timestamptz[],
@@ -39,7 +43,7 @@ pub(super) async fn save(db: &mut PgConnection, orders: &BTreeMap<OrderId, Facts
            dispatched_at = least(kept.dispatched_at, excluded.dispatched_at),
            delivered_at = least(kept.delivered_at, excluded.delivered_at),
            carrier = greatest(kept.carrier, excluded.carrier), tracking = greatest(kept.tracking, excluded.tracking)",
-    )
+    ))
     .bind(told.iter().map(|(order_id, _, _)| order_id.as_uuid()).collect::<Vec<_>>())
     .bind(told.iter().map(|(_, shipment_id, _)| shipment_id.as_uuid()).collect::<Vec<_>>())
     .bind(text(|shipment| &shipment.warehouse))
@@ -71,6 +75,33 @@ pub(crate) struct ShipmentRow {
     pub delivered_at: Option<At>,
     pub carrier: Option<String>,
     pub tracking: Option<String>,
+}
+
+impl ShipmentRow {
+    /// The row that the view would show of a shipment of an order of which these facts are known.
+    pub fn of(order_id: OrderId, shipment_id: ShipmentId, of: &Shipment, order: &Facts) -> Self {
+        let status = match of {
+            Shipment { delivered_at: Some(_), .. } => "DELIVERED",
+            Shipment { dispatched_at: Some(_), .. } => "DISPATCHED",
+            Shipment { confirmed_at: None, .. } => "SHORT",
+            Shipment { .. } if order.moments.at(Moment::LetGo).is_some() => "CANCELLED",
+            Shipment { .. } => "PACKED",
+        };
+        Self {
+            order_id: order_id.as_uuid(),
+            shipment_id: shipment_id.as_uuid(),
+            warehouse: of.warehouse.clone(),
+            status: status.to_owned(),
+            items: of.items.clone(),
+            short: of.short.clone(),
+            short_at: of.short_at.map(At),
+            confirmed_at: of.confirmed_at.map(At),
+            dispatched_at: of.dispatched_at.map(At),
+            delivered_at: of.delivered_at.map(At),
+            carrier: of.carrier.clone(),
+            tracking: of.tracking.clone(),
+        }
+    }
 }
 
 /// Which shipments are asked for.

@@ -40,7 +40,7 @@ pub use snapshot::{NotASnapshot, Snapshot};
 use self::worker::Worker;
 use crate::clock::Clock;
 use crate::failure::Backoff;
-use crate::health::Health;
+use crate::health::{Circuit, Health};
 use crate::migrations;
 
 /// Publishes the outboxes of all databases in the settings until told to stop. What passes by itself (a database or a broker that is away) is waited
@@ -97,7 +97,11 @@ async fn relay(
         let wait = backoff.next_wait();
         metrics::counter!("quadrille_relay_restarts_total").increment(1);
         tracing::warn!(%error, attempt = backoff.attempts(), ?wait, "the relay starts again from its cursor");
-        health.failing(error.to_string());
+        let circuit = match error {
+            RelayError::Producer(_) | RelayError::Metadata { .. } | RelayError::Undelivered { .. } => Circuit::Kafka,
+            _ => Circuit::Database,
+        };
+        health.break_circuit(circuit, error.to_string(), clock.now());
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
             () = shutdown.cancelled() => {}

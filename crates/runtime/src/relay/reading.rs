@@ -84,7 +84,7 @@ impl Worker<'_> {
         if rows <= limit {
             self.outbound.seal(batch);
             self.reading = Reading::Following { since: target, read_at };
-            return Ok(Found::Rows);
+            return Ok(Found::Rows(rows as usize));
         }
         batch.position = Position::Ahead(ahead.0.clone(), ahead.1);
         self.outbound.seal(batch);

@@ -15,10 +15,14 @@ use super::settings::RelaySettings;
 use super::snapshot::Snapshot;
 use super::watermark::{Progress, Watermark};
 use crate::clock::Clock;
-use crate::health::Health;
+use crate::health::{Circuit, Health};
 
 /// Longest wait after a read that found rows.
 const BUSY_PAUSE_MAX: Duration = Duration::from_millis(10);
+/// A read that found so many rows shows that there is much to do.
+const MANY: usize = 200;
+/// Longest wait then; half of it is the shortest.
+const MUCH_PAUSE_MAX: Duration = Duration::from_millis(20);
 /// How often a relay that waits looks after its session.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -35,7 +39,8 @@ pub(super) enum Reading {
 /// What a read came to.
 pub(super) enum Found {
     Nothing,
-    Rows,
+    /// So many rows.
+    Rows(usize),
     /// Rows, and more wait.
     More,
 }
@@ -98,10 +103,13 @@ impl<'r> Worker<'r> {
                 let began = Instant::now();
                 match self.read().await? {
                     Found::More => continue,
-                    Found::Rows => {
+                    Found::Rows(rows) => {
                         idle = self.settings.idle_pause;
                         // As long a pause as the read took: reading takes half a core at most, and the busier the machine the larger the batches.
-                        began.elapsed().clamp(self.settings.pause, BUSY_PAUSE_MAX.max(self.settings.pause))
+                        // Much to do: longer, for Kafka is given one request for each partition that a read has rows for, however few.
+                        let most = if rows >= MANY { MUCH_PAUSE_MAX } else { BUSY_PAUSE_MAX };
+                        let least = if rows >= MANY { MUCH_PAUSE_MAX / 2 } else { self.settings.pause };
+                        began.elapsed().clamp(least, most.max(least))
                     }
                     Found::Nothing => {
                         let pause = idle;
@@ -126,7 +134,9 @@ impl<'r> Worker<'r> {
             self.leases_due = now + self.settings.lease_interval;
             self.balance().await?;
             health.joined();
-            health.recovered();
+            for circuit in [Circuit::Database, Circuit::Kafka] {
+                health.close_circuit(circuit, self.clock.now());
+            }
             self.meter.shards(self.session.held.len());
             if let Some(until) = self.published_until {
                 self.meter.lag(self.clock.now().as_millis() - until.as_millis(), self.backlog());

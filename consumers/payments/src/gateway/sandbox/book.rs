@@ -53,6 +53,10 @@ impl Book {
     /// Does a job; says what is answered, and how much later than usual.
     pub fn run(&mut self, job: &Job, terms: Terms<'_>) -> (Done, Duration) {
         match job {
+            Job::Authorize { request, buyer } if is_down(request, buyer, terms) => {
+                let detail = "the sandbox does not answer this token yet".to_owned();
+                (Done::Outcome(Outcome::Unknown { detail }), Duration::ZERO)
+            }
             Job::Authorize { request, buyer } => {
                 self.once(Operation::Authorize, request, terms, |book| book.authorize(request, buyer, terms))
             }
@@ -139,6 +143,8 @@ impl Book {
             | Token::RefundFails
             | Token::Slow
             | Token::AnswerLostOnce
+            | Token::DownAMinute
+            | Token::DownADay
             | Token::Stored500 => entry.hold(&payment_id),
         };
         self.payments.insert(payment_id.clone(), entry);
@@ -266,6 +272,16 @@ impl Book {
         }
         Some(refund.status.clone())
     }
+}
+
+/// Whether the order is too young for its token. An id without a time is old enough.
+fn is_down(request: &Request, buyer: &Buyer, terms: Terms<'_>) -> bool {
+    let down_for = buyer.payment_method.parse::<Token>().map_or(Duration::ZERO, Token::down_for);
+    let minted = request.order_id.as_uuid().get_timestamp().map(|minted| minted.to_unix());
+    minted.is_some_and(|(seconds, nanos)| {
+        let millis = i64::try_from(seconds).unwrap_or(i64::MAX / 2_000) * 1_000 + i64::from(nanos / 1_000_000);
+        terms.now.since(Timestamp::from_millis(millis)) < down_for
+    })
 }
 
 fn again(stored: &Stored, operation: Operation, request: &Request) -> Outcome {

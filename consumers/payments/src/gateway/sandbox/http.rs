@@ -28,7 +28,11 @@ struct Doors {
 }
 
 pub(crate) fn doors(door: Door<Payments>, sandbox: Sandbox) -> OpenApiRouter {
-    OpenApiRouter::new().routes(routes!(three_d_secure)).routes(routes!(webhook)).with_state(Doors { door, sandbox })
+    OpenApiRouter::new()
+        .routes(routes!(three_d_secure))
+        .routes(routes!(webhook))
+        .routes(routes!(outage))
+        .with_state(Doors { door, sandbox })
 }
 
 /// The customer's answer to their bank.
@@ -78,6 +82,24 @@ struct Taken {
     /// Where the payment stands; absent if it is kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     state: Option<State>,
+}
+
+/// Whether the sandbox is down.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, ToSchema)]
+struct Outage {
+    /// Whether it does and answers nothing.
+    down: bool,
+}
+
+/// Has the sandbox do and answer nothing, as a provider that is down, or everything again. It holds for the calls of this process.
+#[utoipa::path(put, path = "/sandbox/outage", tag = "sandbox", request_body = Outage, responses(
+    (status = 200, description = "It is so", body = Outage),
+    (status = 422, description = "The body does not fit", body = Problem, content_type = "application/problem+json"),
+))]
+async fn outage(Shared(doors): Shared<Doors>, Json(body): Json<Outage>) -> Json<Outage> {
+    doors.sandbox.be_silent(body.down);
+    tracing::info!(consumer = Payments::NAME, down = body.down, "the sandbox gateway was told to be down, or up");
+    Json(body)
 }
 
 /// The result of 3-D Secure, as the customer's bank would tell it. One that comes before the payment asked for it is kept.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 /// Declares the tokens with their names.
 macro_rules! tokens {
@@ -57,6 +58,10 @@ tokens! {
     AnswerLostOnce = "tok_answer_lost_once",
     /// Nothing is ever answered, look-ups neither.
     NoAnswer = "tok_no_answer",
+    /// Nothing is held or answered until the order is a minute old, by the time in its id.
+    DownAMinute = "tok_down_a_minute",
+    /// Nothing is held or answered until the order is a day old.
+    DownADay = "tok_down_a_day",
     /// The first attempts to authorize and to capture do nothing, and answer with a stored server error.
     Stored500 = "tok_stored_500",
     /// One minor unit too much is held.
@@ -83,6 +88,32 @@ impl Token {
         [Self::ThreeDsPasses, Self::ThreeDsFails, Self::ThreeDsAbandoned].contains(&self)
     }
 
+    /// How old an order must be before anything is done for it.
+    pub(super) fn down_for(self) -> Duration {
+        match self {
+            Self::DownAMinute => Duration::from_secs(60),
+            Self::DownADay => Duration::from_secs(24 * 3_600),
+            Self::Approved
+            | Self::Declined
+            | Self::InsufficientFunds
+            | Self::ChecksFail
+            | Self::ThreeDsPasses
+            | Self::ThreeDsFails
+            | Self::ThreeDsAbandoned
+            | Self::CaptureFails
+            | Self::VoidFailsOnce
+            | Self::VoidFails
+            | Self::RefundPending
+            | Self::RefundFails
+            | Self::Slow
+            | Self::AnswerLostOnce
+            | Self::NoAnswer
+            | Self::Stored500
+            | Self::WrongAmount
+            | Self::WrongCurrency => Duration::ZERO,
+        }
+    }
+
     /// Attempts to void, from the first, that fail.
     pub(super) fn voids_refused(self) -> u32 {
         match self {
@@ -101,6 +132,8 @@ impl Token {
             | Self::Slow
             | Self::AnswerLostOnce
             | Self::NoAnswer
+            | Self::DownAMinute
+            | Self::DownADay
             | Self::Stored500
             | Self::WrongAmount
             | Self::WrongCurrency => 0,

@@ -61,7 +61,8 @@ fn payload(sample: &Sample, order_id: OrderId, codec: &Codec) -> Vec<u8> {
         PaymentActionRequired PaymentAuthorized PaymentDeclined PaymentCaptured PaymentCaptureFailed PaymentVoided
         PaymentRefunded PaymentRefundFailed AuthorizationExpiring FraudCleared FraudRejected FraudReviewRequested
         FulfillmentShortPicked FulfillmentConfirmed FulfillmentRejected FulfillmentCancelled ShipmentDispatched
-        ShipmentDelivered NotificationSent NotificationFailed OrderParked OrderUnparked RelayAdvanced OrderStuck)
+        ShipmentDelivered NotificationSent NotificationFailed OrderParked OrderUnparked RelayAdvanced DeadLetterResolved
+        OrderStuck)
 }
 
 /// The sample as it is heard, as an event of this order at this place in the outbox.
@@ -188,6 +189,10 @@ pub fn samples() -> Vec<Sample> {
             "RelayAdvanced",
             json!({"database": "quadrille", "relay": "r", "shards": [0, 1], "published_until": BEGAN, "last_seq": 5,
             "backlog": 0}),
+        ),
+        (
+            "DeadLetterResolved",
+            json!({"letter_id": id, "consumer": "payments", "resolution": "recovered", "by": "eve"}),
         ),
         (
             "OrderStuck",

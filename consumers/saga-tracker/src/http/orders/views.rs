@@ -12,7 +12,7 @@ use crate::store::{Kept, OrderRow, ShipmentRow, stored};
 
 /// An order, as far as its events were heard. All amounts are in minor units of `currency`.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct OrderView {
+pub(crate) struct OrderView {
     /// Its id.
     order_id: String,
     /// Where it stands: the furthest that any of its events says.
@@ -76,7 +76,7 @@ struct StepView {
 
 /// An order with all that is known of it.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct OrderDetail {
+pub(crate) struct OrderDetail {
     #[serde(flatten)]
     order: OrderView,
     /// Its lines, as accepted.
@@ -95,7 +95,7 @@ pub(in crate::http) struct OrderDetail {
 
 /// An event of an order.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct EventView {
+pub(crate) struct EventView {
     /// Its id (`ce_id`).
     event_id: String,
     /// Its type (`ce_type`).

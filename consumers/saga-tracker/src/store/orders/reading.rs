@@ -6,7 +6,7 @@ use events::{OrderId, Timestamp};
 use runtime::Failure;
 use runtime::sql::At;
 use sqlx::postgres::PgRow;
-use sqlx::{FromRow, PgPool, Row};
+use sqlx::{FromRow, PgExecutor, PgPool, Row};
 use uuid::Uuid;
 
 use crate::facts::{Facts, Moment, Moments, Reason};
@@ -130,7 +130,7 @@ pub(crate) async fn orders(pool: &PgPool, filter: &OrderFilter) -> Result<Vec<Or
 }
 
 /// One order.
-pub(crate) async fn order(pool: &PgPool, order_id: OrderId) -> Result<Option<OrderRow>, Failure> {
+pub(crate) async fn order(db: impl PgExecutor<'_>, order_id: OrderId) -> Result<Option<OrderRow>, Failure> {
     let row = sqlx::query_as(select_orders!("where order_id = $1")).bind(order_id.as_uuid());
-    Ok(row.fetch_optional(pool).await?)
+    Ok(row.fetch_optional(db).await?)
 }

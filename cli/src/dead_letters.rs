@@ -1,0 +1,157 @@
+//! `quadrille dead-letters …`: what needs a person, and what is done about it. It works on the databases, whether or not the tracker runs.
+
+mod arguments;
+mod carry_out;
+mod shown;
+
+use std::io::Read as _;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use clap::Subcommand;
+use runtime::{Clock, Settings};
+use saga_tracker::hand::{Act, Hand, with_fields};
+use serde_json::Value;
+
+use arguments::{EditArguments, FilterArguments, How, Which};
+
+/// What can be done with dead letters.
+#[derive(Subcommand)]
+pub enum Command {
+    /// List them, the newest first.
+    List {
+        #[command(flatten)]
+        filter: FilterArguments,
+        /// How many at most.
+        #[arg(long, default_value_t = 50)]
+        limit: i64,
+        /// Print JSON, one object a line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Group them by cause (fingerprint): how many, since when, and an example; those that are open, unless --status says otherwise.
+    Groups {
+        #[command(flatten)]
+        filter: FilterArguments,
+        /// How many groups at most.
+        #[arg(long, default_value_t = 50)]
+        limit: i64,
+        /// Print JSON, one object a line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show one: its case, its data, what was done about it, and what can be done.
+    Show {
+        /// Its id, or how it begins.
+        id: String,
+        /// Print its data as JSON and nothing else: what an edit begins with.
+        #[arg(long)]
+        data: bool,
+        /// Print everything as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Have its consumer decide it again, before everything of the same key that waits behind it.
+    Retry {
+        #[command(flatten)]
+        which: Which,
+        #[command(flatten)]
+        how: How,
+    },
+    /// Leave it out for good, and cancel its order: an event that is skipped is never skipped in silence.
+    Skip {
+        #[command(flatten)]
+        which: Which,
+        #[command(flatten)]
+        how: How,
+    },
+    /// Cancel its order now. The dead letter stays: retry or skip it too, or what waits behind it waits on.
+    Compensate {
+        #[command(flatten)]
+        which: Which,
+        #[command(flatten)]
+        how: How,
+    },
+    /// Have its consumer decide it again, with other data, which is checked against the event's schema.
+    Edit(EditArguments),
+    /// Show who had what done, why, and what came of it, the newest first.
+    Audit {
+        /// About this dead letter: its id, or how it begins.
+        id: Option<String>,
+        /// How many at most.
+        #[arg(long, default_value_t = 50)]
+        limit: i64,
+        /// Print JSON, one object a line.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Runs one of them.
+pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
+    let hand = Hand::open(&Settings::from_env()?, Clock::default()).await?;
+    match command {
+        Command::List { filter, limit, json } => {
+            let letters = hand.list(&filter.filter(), limit).await?;
+            shown::list(&letters, json, shown::letters)
+        }
+        Command::Groups { filter, limit, json } => {
+            let groups = hand.groups(&filter.filter().or_open(), limit).await?;
+            shown::list(&groups, json, shown::groups)
+        }
+        Command::Show { id, data, json } => show(&hand, &id, data, json).await,
+        Command::Retry { which, how } => carry_out::carry_out(&hand, Act::Retry, which, how).await,
+        Command::Skip { which, how } => carry_out::carry_out(&hand, Act::Skip, which, how).await,
+        Command::Compensate { which, how } => carry_out::carry_out(&hand, Act::Compensate, which, how).await,
+        Command::Edit(arguments) => edit(&hand, arguments).await,
+        Command::Audit { id, limit, json } => {
+            let letter_id = match id {
+                Some(id) => Some(hand.find(&id).await?),
+                None => None,
+            };
+            shown::list(&hand.audit(letter_id, limit).await?, json, shown::actions)
+        }
+    }
+}
+
+async fn show(hand: &Hand, id: &str, data: bool, json: bool) -> anyhow::Result<ExitCode> {
+    let letter = hand.show(hand.find(id).await?).await?.context("it is gone")?;
+    match (data, json) {
+        (true, _) => {
+            println!("{:#}", letter.data.context("its value can't be read: an edit must give all of its data")?)
+        }
+        (false, true) => println!("{:#}", serde_json::to_value(&letter)?),
+        (false, false) => print!("{}", shown::letter(&letter)),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn edit(hand: &Hand, arguments: EditArguments) -> anyhow::Result<ExitCode> {
+    let EditArguments { id, data, set, how } = arguments;
+    let letter_id = hand.find(&id).await?;
+    let whole = match &data {
+        Some(path) => read(path)?,
+        None if set.is_empty() => {
+            bail!(
+                "expected new data: --data FILE, or --set POINTER=VALUE; `quadrille dead-letters show {id} --data` prints what there is"
+            )
+        }
+        None => {
+            let letter = hand.show(letter_id).await?.context("it is gone")?;
+            letter.data.context("its value can't be read: give all of its data with --data FILE")?
+        }
+    };
+    let data = with_fields(whole, &set).map_err(anyhow::Error::msg)?;
+    carry_out::one(hand, letter_id, Act::Edit(data), how).await
+}
+
+fn read(path: &Path) -> anyhow::Result<Value> {
+    let mut text = String::new();
+    if path == Path::new("-") {
+        std::io::stdin().read_to_string(&mut text).context("standard input")?;
+    } else {
+        text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    }
+    serde_json::from_str(&text).with_context(|| format!("{}: expected the event's data as JSON", path.display()))
+}

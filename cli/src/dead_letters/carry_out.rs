@@ -1,0 +1,150 @@
+//! One thing done with some dead letters, with its progress; Ctrl-C ends it between two of them.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+use anyhow::ensure;
+use indicatif::{ProgressBar, ProgressStyle};
+use saga_tracker::hand::{Act, Bulk, Hand, HandError, Note, Outcome, Report, Told};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::arguments::{How, Which};
+
+/// What a process exits with that Ctrl-C ended.
+const INTERRUPTED: u8 = 130;
+/// Reasons that are listed at most.
+const REASONS: usize = 10;
+
+/// Does it with the dead letters that were named, or with all of a filter.
+pub async fn carry_out(hand: &Hand, act: Act, which: Which, how: How) -> anyhow::Result<ExitCode> {
+    if !which.all {
+        let mut ids = Vec::new();
+        for id in &which.ids {
+            ids.push(hand.find(id).await?);
+        }
+        return each(hand, ids, act, how).await;
+    }
+    let note = note(&act, &how)?;
+    let filter = which.filter.filter().or_open();
+    let bulk = Bulk { act, filter, note, rate: how.rate, max_loops: how.max_loops, dry_run: how.dry_run };
+    let mut shown = Shown::new(how.json, how.dry_run);
+    let stop = CancellationToken::new();
+    let report = {
+        let run = hand.all(&bulk, &stop, |told| shown.told(told));
+        tokio::pin!(run);
+        loop {
+            tokio::select! {
+                report = &mut run => break report?,
+                signal = tokio::signal::ctrl_c(), if !stop.is_cancelled() => {
+                    signal?;
+                    stop.cancel();
+                }
+            }
+        }
+    };
+    Ok(shown.end(bulk.act.name(), &report))
+}
+
+/// Does it with one dead letter.
+pub async fn one(hand: &Hand, letter_id: Uuid, act: Act, how: How) -> anyhow::Result<ExitCode> {
+    each(hand, vec![letter_id], act, how).await
+}
+
+async fn each(hand: &Hand, ids: Vec<Uuid>, act: Act, how: How) -> anyhow::Result<ExitCode> {
+    let note = note(&act, &how)?;
+    let mut code = ExitCode::SUCCESS;
+    for letter_id in ids {
+        let done = hand.one(letter_id, &act, &note, how.max_loops, how.dry_run).await;
+        if done.is_err() {
+            code = ExitCode::FAILURE;
+        }
+        println!("{}", line(letter_id, done.as_ref(), how.json));
+    }
+    Ok(code)
+}
+
+fn note(act: &Act, how: &How) -> anyhow::Result<Note> {
+    let retry = matches!(act, Act::Retry);
+    let why = how.why.trim();
+    ensure!(retry || how.dry_run || !why.is_empty(), "expected --why \"a reason\": it is kept with what is done");
+    Ok(Note { who: how.by.clone(), why: why.to_owned() })
+}
+
+fn line(letter_id: Uuid, outcome: Result<&Outcome, &HandError>, json: bool) -> String {
+    match outcome {
+        Ok(outcome) if json => {
+            json!({"letter_id": letter_id, "what": outcome.what, "step": outcome.step, "done": outcome.done})
+                .to_string()
+        }
+        Err(error) if json => json!({"letter_id": letter_id, "refused": error.to_string()}).to_string(),
+        Ok(Outcome { done: Some(done), .. }) => format!("{letter_id}: {done}"),
+        Ok(Outcome { step, done: None, .. }) => format!("{letter_id}: would be done: {step}"),
+        Err(error) => format!("{letter_id}: not done: {error}"),
+    }
+}
+
+/// What is shown while it goes on.
+struct Shown {
+    bar: Option<ProgressBar>,
+    json: bool,
+    dry_run: bool,
+    /// Why dead letters were refused: how many, and one of them.
+    refused: BTreeMap<String, (u64, Uuid)>,
+}
+
+impl Shown {
+    fn new(json: bool, dry_run: bool) -> Self {
+        Self { bar: None, json, dry_run, refused: BTreeMap::new() }
+    }
+
+    fn told(&mut self, told: &Told<'_>) {
+        if self.json || self.dry_run {
+            println!("{}", line(told.letter_id, told.outcome, self.json));
+        } else {
+            self.bar.get_or_insert_with(|| bar(told.total)).inc(1);
+        }
+        if let Err(error) = told.outcome {
+            self.refused.entry(error.to_string()).or_insert((0, told.letter_id)).0 += 1;
+        }
+    }
+
+    /// Says what was done and what is left.
+    fn end(self, what: &str, report: &Report) -> ExitCode {
+        if let Some(bar) = self.bar {
+            bar.finish_and_clear();
+        }
+        let Report { total, done, refused, stopped, error } = report;
+        if self.json {
+            let error = error.as_ref().map(ToString::to_string);
+            println!(
+                "{}",
+                json!({"what": what, "dry_run": self.dry_run, "total": total, "done": done, "refused": refused,
+                "left": report.left(), "stopped": stopped, "error": error})
+            );
+        } else {
+            let would = if self.dry_run { "would be done" } else { "done" };
+            println!("{what}: {done} {would}, {refused} refused, {} left of {total}", report.left());
+            for (why, (letters, example)) in self.refused.iter().take(REASONS) {
+                println!("  {letters} not done, such as {example}: {why}");
+            }
+        }
+        match (error, stopped) {
+            (Some(error), _) => {
+                eprintln!("quadrille: {error}; the same command goes on with what is left");
+                ExitCode::FAILURE
+            }
+            (None, true) => {
+                eprintln!("quadrille: stopped; nothing is half done, and the same command goes on with what is left");
+                ExitCode::from(INTERRUPTED)
+            }
+            (None, false) => ExitCode::SUCCESS,
+        }
+    }
+}
+
+fn bar(total: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} dead letters, {per_sec}, {eta} left");
+    ProgressBar::new(total).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}

@@ -1,0 +1,111 @@
+//! `quadrille replay …`: a consumer hears again what it has heard; the tracker's read models are rebuilt beside the live ones.
+
+use std::cell::Cell;
+use std::process::ExitCode;
+
+use anyhow::bail;
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use runtime::replay::{Moved, Point, ReplayError, reset};
+use runtime::{Consumer as _, Settings};
+use saga_tracker::{SagaTracker, Stage};
+use tokio_util::sync::CancellationToken;
+
+/// Replay a consumer's topics.
+///
+/// `saga-tracker`: rebuilds the read models beside the live ones and puts them in their place when they have caught up. The consumer runs on, reads
+/// are answered all the time, the event store stays as it is. Ctrl-C leaves everything as it was.
+///
+/// Any other consumer: sets its group's offsets to the point, while none of its instances runs; started again it hears everything from there, and
+/// does nothing twice, as its orders' rows are the guard.
+#[derive(Args)]
+pub struct Arguments {
+    /// Which consumer, such as `saga-tracker` or `payments`.
+    #[arg(long)]
+    consumer: String,
+    /// From where: `beginning`, an offset (of every partition), or a moment such as `2026-11-23T09:30:00Z`.
+    #[arg(long)]
+    from: Point,
+}
+
+/// Runs it.
+pub async fn run(Arguments { consumer, from }: Arguments) -> anyhow::Result<ExitCode> {
+    let settings = Settings::from_env()?;
+    if consumer == SagaTracker::NAME {
+        return rebuild(&settings, from).await;
+    }
+    let moved = match consumer.as_str() {
+        "orders" => reset::<orders::Orders>(&settings, from).await,
+        "inventory" => reset::<inventory::Inventory>(&settings, from).await,
+        "payments" => reset::<payments::Payments>(&settings, from).await,
+        "fraud" => reset::<fraud::Fraud>(&settings, from).await,
+        "fulfillment" => reset::<fulfillment::Fulfillment>(&settings, from).await,
+        "notifications" => reset::<notifications::Notifications>(&settings, from).await,
+        other => bail!(
+            "there is no consumer `{other}` that reads topics: expected orders, inventory, payments, fraud, fulfillment, notifications or saga-tracker"
+        ),
+    };
+    shown(&consumer, from, moved)
+}
+
+fn shown(consumer: &str, from: Point, moved: Result<Vec<Moved>, ReplayError>) -> anyhow::Result<ExitCode> {
+    let moved = moved?;
+    for of in &moved {
+        let stood = of.from.map_or_else(|| "the start".to_owned(), |offset| offset.to_string());
+        println!("{}/{}: {stood} → {} of {}", of.topic, of.partition, of.to, of.end);
+    }
+    let records: i64 = moved.iter().map(|of| of.end - of.to).sum();
+    println!(
+        "{consumer} stands at {from}: it hears {records} records again when it is started, and does nothing twice"
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn rebuild(settings: &Settings, from: Point) -> anyhow::Result<ExitCode> {
+    let stop = CancellationToken::new();
+    let bar = ProgressBar::new(0);
+    bar.set_style(
+        ProgressStyle::with_template("{elapsed_precise} {bar:40} {pos}/{len} {msg}")
+            .unwrap_or_else(|_| ProgressStyle::default_bar()),
+    );
+    let last = Cell::new("");
+    let show = |stage: Stage| {
+        let (what, done, of) = match stage {
+            Stage::Store(done, of) => ("events of the store", done, of),
+            Stage::Topics(done, of) => ("records of the topics", done, of),
+            Stage::CarryOver => ("rows from before taken over", 0, 0),
+            Stage::Switch => ("catching up, then taking the live tables' place", 0, 0),
+        };
+        if last.replace(what) != what {
+            bar.set_message(what);
+        }
+        if of > 0 {
+            bar.set_length(of);
+            bar.set_position(done);
+        }
+    };
+    let work = saga_tracker::rebuild(settings, from, &stop, show);
+    let interrupted = async {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            stop.cancel();
+        }
+        std::future::pending::<()>().await;
+    };
+    let done = tokio::select! {
+        done = work => done,
+        () = interrupted => bail!("interrupted"),
+    };
+    bar.finish_and_clear();
+    let done = done?;
+    println!(
+        "read models rebuilt from {from}: {} stored events and {} records folded, {} rows taken over as they were; the live tables were held for {} ms",
+        done.stored, done.records, done.carried_over, done.held_ms
+    );
+    if done.unknown + done.unreadable > 0 {
+        println!(
+            "{} stored events are of types that this version does not know, {} records can't be understood (they are among the dead letters)",
+            done.unknown, done.unreadable
+        );
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,96 @@
+//! The gateway's circuit: when it answers nobody, no call is made until it answers again, and no attempt uses up its tries meanwhile.
+//!
+//! A card that is never answered is one order's trouble; only a look-up of what nobody asked for tells whether the gateway answers at all.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use events::{Currency, OrderId};
+use runtime::{Circuit, Clock, Health};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::gateway::{Gateway, Money, Operation, Outcome, Request};
+
+/// Calls in a row without an answer, after which the gateway itself is asked whether it is there.
+const SUSPICIOUS: u32 = 3;
+/// The first pause between two questions whether it is back; doubled with each, up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+
+/// The circuit of the calls to the gateway.
+#[derive(Clone, Debug)]
+pub(crate) struct Breaker {
+    health: Arc<Health>,
+    clock: Clock,
+    unanswered: Arc<AtomicU32>,
+    suspicion: Arc<Notify>,
+}
+
+impl Breaker {
+    /// A closed circuit, which opens as this health says.
+    pub fn new(health: Arc<Health>, clock: Clock) -> Self {
+        Self { health, clock, unanswered: Arc::default(), suspicion: Arc::default() }
+    }
+
+    /// Whether the gateway answers nobody.
+    pub fn is_open(&self) -> bool {
+        self.health.is_broken(Circuit::Outside)
+    }
+
+    /// Takes what came of a call.
+    pub fn note(&self, outcome: &Outcome) {
+        if !matches!(outcome, Outcome::Unknown { .. }) {
+            self.unanswered.store(0, Ordering::Release);
+        } else if self.unanswered.fetch_add(1, Ordering::AcqRel) + 1 >= SUSPICIOUS {
+            self.suspicion.notify_one();
+        }
+    }
+
+    /// Asks the gateway whether it is there, whenever calls give reason to, and from then on until it is.
+    ///
+    /// # Errors
+    /// Never: it ends when it is told to stop.
+    pub async fn watch(
+        self,
+        gateway: impl Gateway,
+        patience: Duration,
+        shutdown: CancellationToken,
+    ) -> anyhow::Result<()> {
+        loop {
+            tokio::select! {
+                () = self.suspicion.notified() => {}
+                () = shutdown.cancelled() => return Ok(()),
+            }
+            let mut pause = FIRST_PAUSE;
+            while let Err(why) = probe(&gateway, patience).await {
+                self.health.break_circuit(Circuit::Outside, why, self.clock.now());
+                tokio::select! {
+                    () = self.clock.sleep_until(self.clock.now().plus(pause)) => {}
+                    () = shutdown.cancelled() => return Ok(()),
+                }
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+            self.unanswered.store(0, Ordering::Release);
+            self.health.close_circuit(Circuit::Outside, self.clock.now());
+        }
+    }
+}
+
+/// Looks up what nobody ever asked for: any answer will do.
+async fn probe(gateway: &impl Gateway, patience: Duration) -> Result<(), String> {
+    let request = Request {
+        order_id: OrderId(Uuid::nil()),
+        key: "order:none:probe".to_owned(),
+        attempt: 1,
+        money: Money { amount: 0, currency: Currency::EUR },
+        payment_id: None,
+    };
+    match tokio::time::timeout(patience, gateway.look_up(Operation::Authorize, &request)).await {
+        Ok(Outcome::Unknown { detail }) => Err(format!("{} answers nobody: {detail}", gateway.name())),
+        Ok(_) => Ok(()),
+        Err(_) => Err(format!("{} answers nobody: no answer to a look-up within {patience:?}", gateway.name())),
+    }
+}

@@ -1,0 +1,164 @@
+//! The figures that alerts and metrics go by, taken again and again.
+
+use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use events::Timestamp;
+use runtime::{Clock, Failure};
+use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
+
+use super::{Kind, keep};
+use crate::settings::TrackerSettings;
+use crate::store::{self, watch as figures};
+
+/// Dead letters are counted over so long.
+const WINDOW: Duration = Duration::from_secs(300);
+
+const CURRENCY: &str = "currency";
+const CONSUMER: &str = "consumer";
+
+/// Takes the figures until told to stop.
+pub(crate) async fn watch(
+    pool: PgPool,
+    clock: Clock,
+    settings: Arc<TrackerSettings>,
+    databases: HashSet<String>,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let mut watch = Watch { pool, settings, databases, named: BTreeSet::new() };
+    while !shutdown.is_cancelled() {
+        if let Err(failure) = watch.look(clock.now()).await {
+            tracing::warn!(consumer = "saga-tracker", %failure, "figures of alerts can't be taken, will be tried again");
+        }
+        tokio::select! {
+            () = tokio::time::sleep(watch.settings.watch_every.0) => {}
+            () = shutdown.cancelled() => {}
+        }
+    }
+    Ok(())
+}
+
+struct Watch {
+    pool: PgPool,
+    settings: Arc<TrackerSettings>,
+    /// The databases of the consumers: a watermark of another one is an old one.
+    databases: HashSet<String>,
+    /// Gauges by their labels: one whose rows are gone is nothing, and not what it was.
+    named: BTreeSet<(&'static str, String)>,
+}
+
+impl Watch {
+    async fn look(&mut self, now: Timestamp) -> Result<(), Failure> {
+        self.stuck(now).await?;
+        self.money(now).await?;
+        self.dead_letters(now).await?;
+        self.relays(now).await?;
+        self.parked(now).await?;
+        metrics::gauge!("quadrille_alerts_undelivered").set(store::alerts::undelivered(&self.pool).await? as f64);
+        let open = figures::open_alerts(&self.pool).await?;
+        for kind in Kind::ALL {
+            let count = open.iter().find(|(of, _)| of == kind.as_str()).map_or(0, |(_, count)| *count);
+            metrics::gauge!("quadrille_alerts_open", "kind" => kind.as_str()).set(count as f64);
+        }
+        Ok(())
+    }
+
+    fn labels(&self, label: &'static str) -> Vec<String> {
+        self.named.iter().filter(|(of, _)| *of == label).map(|(_, name)| name.clone()).collect()
+    }
+
+    async fn keep(&self, kind: Kind, wrong: &[(String, String)], now: Timestamp) -> Result<(), Failure> {
+        let mut tx = self.pool.begin().await?;
+        keep(&mut tx, kind, wrong, now).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Stuck orders and reviews are raised where they are found; here those that moved on are resolved.
+    async fn stuck(&self, now: Timestamp) -> Result<(), Failure> {
+        metrics::gauge!("quadrille_orders_stuck").set(figures::stuck(&self.pool).await? as f64);
+        figures::resolve_orders(&self.pool, now).await
+    }
+
+    async fn money(&mut self, now: Timestamp) -> Result<(), Failure> {
+        let rows = figures::money_at_risk(&self.pool).await?;
+        self.named.extend(rows.iter().map(|row| (CURRENCY, row.currency.clone())));
+        for currency in self.labels(CURRENCY) {
+            let amount = rows.iter().find(|row| row.currency == currency).map_or(0, |row| row.amount);
+            metrics::gauge!("quadrille_money_at_risk", CURRENCY => currency).set(amount as f64);
+        }
+        let too_much = rows.iter().filter(|row| row.amount > self.settings.money_limit(&row.currency));
+        let wrong: Vec<(String, String)> = too_much
+            .map(|row| {
+                let figures::MoneyRow { currency, amount, orders } = row;
+                let limit = self.settings.money_limit(currency);
+                let text = format!(
+                    "{amount} minor units of {currency} are held or taken for {orders} orders that are stuck or have dead letters, \
+                     more than {limit}: see GET /dead-letters"
+                );
+                (currency.clone(), text)
+            })
+            .collect();
+        self.keep(Kind::MoneyAtRisk, &wrong, now).await
+    }
+
+    async fn dead_letters(&self, now: Timestamp) -> Result<(), Failure> {
+        let count = figures::dead_letters_since(&self.pool, now.minus(WINDOW)).await?;
+        metrics::gauge!("quadrille_dead_letters_recent").set(count as f64);
+        let limit = self.settings.dead_letters;
+        let text = || {
+            let minutes = WINDOW.as_secs() / 60;
+            format!(
+                "{count} dead letters within {minutes} minutes, more than {limit}: `quadrille dead-letters list` groups them by cause"
+            )
+        };
+        let wrong: Vec<_> = (count > limit).then(|| ("all".to_owned(), text())).into_iter().collect();
+        self.keep(Kind::DeadLetterRate, &wrong, now).await
+    }
+
+    async fn relays(&self, now: Timestamp) -> Result<(), Failure> {
+        let mut wrong = Vec::new();
+        let rows = store::watermarks(&self.pool).await?;
+        for row in rows.into_iter().filter(|row| self.databases.contains(&row.database)) {
+            let lag = now.since(row.published_until.0);
+            metrics::gauge!("quadrille_published_lag_seconds", "database" => row.database.clone())
+                .set(lag.as_secs_f64());
+            if lag > self.settings.relay_lag.0 {
+                let text = format!(
+                    "the outbox of {} is published up to {}, {} s ago, {} rows waited then: look at outbox-relay, and `quadrille relay status`",
+                    row.database,
+                    row.published_until.0,
+                    lag.as_secs(),
+                    row.backlog
+                );
+                wrong.push((row.database, text));
+            }
+        }
+        self.keep(Kind::RelayLag, &wrong, now).await
+    }
+
+    async fn parked(&mut self, now: Timestamp) -> Result<(), Failure> {
+        let mut wrong = Vec::new();
+        let rows = figures::parked(&self.pool).await?;
+        self.named.extend(rows.iter().map(|row| (CONSUMER, row.consumer.clone())));
+        for consumer in self.labels(CONSUMER) {
+            let row = rows.iter().find(|row| row.consumer == consumer);
+            let age = row.map_or(Duration::ZERO, |row| now.since(row.oldest.0));
+            metrics::gauge!("quadrille_parked_orders", CONSUMER => consumer.clone())
+                .set(row.map_or(0, |row| row.orders) as f64);
+            metrics::gauge!("quadrille_parked_oldest_seconds", CONSUMER => consumer).set(age.as_secs_f64());
+        }
+        for row in rows {
+            let age = now.since(row.oldest.0);
+            if age > self.settings.parked_age.0 {
+                let text = format!(
+                    "events of {} orders wait for a retry in {}, the oldest since {}: see its log, and what it calls",
+                    row.orders, row.consumer, row.oldest.0
+                );
+                wrong.push((row.consumer, text));
+            }
+        }
+        self.keep(Kind::ParkedAge, &wrong, now).await
+    }
+}

@@ -1,0 +1,196 @@
+//! The audit: now and then the tracker asks the books whether the invariants hold. Each breach is a line in a table, an error in the log, a figure.
+//!
+//! A run costs what its settings say, however much there is: it looks at the newest orders, at a page of older ones (so that in time it has walked
+//! over all of them, and begins anew), at the orders of open breaches, and at the stock as a whole; each question has a limit of time. It reads
+//! under one snapshot, read only: a replica will do.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use audit::{Asked, AuditError, Finding, Scope, Window};
+use events::Timestamp;
+use runtime::settings::ConsumerSettings;
+use runtime::{Clock, Consumer as _, Failure, Host, Settings, Span, sql};
+use serde::Deserialize;
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use crate::SagaTracker;
+use crate::store::{self, Found};
+
+/// The consumers whose databases are read.
+const BOOKS: [&str; 7] = ["orders", "inventory", "payments", "fraud", "fulfillment", "notifications", "saga-tracker"];
+/// Breaches that one answer names, at most: of more it is not known which are healed.
+const NAMED: i64 = 200;
+
+/// What can be set of the audit.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default)]
+pub(crate) struct AuditSettings {
+    /// How often the books are looked at; 0s: never.
+    audit_every: Span,
+    /// How many of the newest orders, and of older ones, a run looks at.
+    audit_orders: i64,
+    /// How long one question may take.
+    audit_within: Span,
+    /// Outbox rows that a run looks for in the topics: the newest ones, at most; 0: none.
+    audit_outbox_rows: i64,
+    /// A replica of the common database to read from.
+    audit_database_url: Option<String>,
+}
+
+impl Default for AuditSettings {
+    fn default() -> Self {
+        Self {
+            audit_every: Span::secs(300),
+            audit_orders: 100_000,
+            audit_within: Span::secs(60),
+            audit_outbox_rows: 20_000,
+            audit_database_url: None,
+        }
+    }
+}
+
+/// Rows of the outbox are looked for when they are as old as this, or a little older.
+const OUTBOX_WINDOW: Duration = Duration::from_secs(60);
+
+/// Why a run was given up.
+#[derive(Debug, thiserror::Error)]
+enum Broken {
+    #[error(transparent)]
+    Audit(#[from] AuditError),
+    #[error(transparent)]
+    Store(#[from] Failure),
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+    #[error(transparent)]
+    Settings(#[from] runtime::settings::SettingsError),
+}
+
+/// Audits for as long as the host runs.
+pub(crate) fn start(host: &Host) -> anyhow::Result<()> {
+    let settings: AuditSettings = host.settings().section(SagaTracker::NAME)?;
+    if settings.audit_every.0.is_zero() {
+        return Ok(());
+    }
+    let auditor = Auditor {
+        databases: databases(host.settings(), &settings)?,
+        pool: host.pool::<SagaTracker>()?,
+        clock: host.clock().clone(),
+        all: host.settings().clone(),
+        settings,
+    };
+    let shutdown = host.shutdown().clone();
+    host.spawn("audit", async move {
+        loop {
+            let next = auditor.clock.now().plus(auditor.settings.audit_every.0);
+            tokio::select! {
+                () = auditor.clock.sleep_until(next) => {}
+                () = shutdown.cancelled() => return Ok(()),
+            }
+            tokio::select! {
+                ran = auditor.run() => if let Err(error) = ran {
+                    metrics::counter!("quadrille_audit_failures_total").increment(1);
+                    tracing::warn!(%error, "the books could not be looked at: they will be the next time");
+                },
+                () = shutdown.cancelled() => return Ok(()),
+            }
+        }
+    });
+    Ok(())
+}
+
+/// One pool for each database that consumers have.
+fn databases(settings: &Settings, own: &AuditSettings) -> anyhow::Result<Vec<PgPool>> {
+    let common = &settings.common().database_url;
+    let mut urls = BTreeSet::new();
+    for consumer in BOOKS {
+        let section: ConsumerSettings = settings.section(consumer)?;
+        let url = section.database_url.unwrap_or_else(|| common.clone());
+        urls.insert(match &own.audit_database_url {
+            Some(replica) if url == *common => replica.clone(),
+            Some(_) | None => url,
+        });
+    }
+    urls.iter().map(|url| Ok(sql::pool(url, "quadrille audit", 1)?)).collect()
+}
+
+struct Auditor {
+    databases: Vec<PgPool>,
+    pool: PgPool,
+    clock: Clock,
+    all: Settings,
+    settings: AuditSettings,
+}
+
+impl Auditor {
+    /// One run, if no other instance has just made it.
+    async fn run(&self) -> Result<(), Broken> {
+        let now = self.clock.now();
+        // A little less than the interval: clocks of instances and timers are not that exact.
+        let every = self.settings.audit_every.0 * 9 / 10;
+        let Some(walked) = store::claim_audit(&self.pool, now, every).await? else { return Ok(()) };
+        let orders = self.settings.audit_orders;
+        let (newest, page) = store::pages(&self.pool, walked, orders).await?;
+        let scope = |first: Option<Uuid>, last: Option<Uuid>, again: Vec<Uuid>, whole| Scope {
+            first: first.unwrap_or(Uuid::nil()),
+            last: last.unwrap_or(Uuid::max()),
+            again,
+            quiet: false,
+            whole,
+            within: self.settings.audit_within.0,
+        };
+        let mut scopes = vec![scope(newest, None, store::open_orders(&self.pool).await?, true)];
+        if newest.is_some() {
+            scopes.push(scope(Some(walked), page, Vec::new(), false));
+        }
+        let mut findings = Vec::new();
+        for database in &self.databases {
+            for scope in &scopes {
+                findings.extend(audit::ask(database, scope).await?);
+            }
+            if self.settings.audit_outbox_rows > 0 {
+                let window = Window { since: OUTBOX_WINDOW, rows: self.settings.audit_outbox_rows };
+                findings.push(audit::outbox(&self.all, database, window).await?);
+            }
+        }
+        self.record(&findings, now).await?;
+        store::walked(&self.pool, page.unwrap_or(Uuid::nil())).await?;
+        Ok(())
+    }
+
+    /// Writes what was found, and says aloud what is new.
+    async fn record(&self, findings: &[Finding], now: Timestamp) -> Result<(), Broken> {
+        let mut tx = self.pool.begin().await?;
+        for (check, (found, breaches)) in together(findings) {
+            metrics::gauge!("quadrille_audit_breaches", "check" => check).set(breaches as f64);
+            for subject in store::record(&mut tx, check, &found, now).await? {
+                let detail = found.lines.get(&subject).map_or("", String::as_str);
+                tracing::error!(check, subject, "an invariant is broken: {detail}");
+            }
+        }
+        tx.commit().await?;
+        metrics::counter!("quadrille_audits_total").increment(1);
+        Ok(())
+    }
+}
+
+/// What was found, by check, over all databases and ranges. A check that was not answered somewhere says nothing of what is healed.
+fn together(findings: &[Finding]) -> BTreeMap<&'static str, (Found, i64)> {
+    let mut all: BTreeMap<&'static str, (Found, i64)> = BTreeMap::new();
+    for finding in findings {
+        let (found, breaches) = all.entry(finding.name).or_insert_with(|| (Found { all: true, ..Found::default() }, 0));
+        match &finding.asked {
+            Asked::Answered { breaches: more, lines, .. } => {
+                *breaches += more;
+                found.all &= *more <= NAMED;
+                found.lines.extend(lines.iter().map(|line| (line.subject.clone(), line.detail.clone())));
+            }
+            Asked::Unanswered { why } => {
+                found.all = false;
+                tracing::warn!(check = finding.name, "not audited: {why}");
+            }
+        }
+    }
+    all
+}

@@ -1,0 +1,99 @@
+//! An order's case: everything that happened to it and how it stood at any moment, folded from the stored events alone.
+//!
+//! No read model is asked. What is shown of an order now is what its row says, as a test proves of every order of a mixed run; what is shown of an
+//! earlier moment is what the row said then, had every event been heard at once.
+
+mod stock;
+mod text;
+
+use events::{OrderId, Timestamp};
+use runtime::Failure;
+use serde_json::{Value, json};
+use sqlx::PgPool;
+
+use crate::facts::Facts;
+use crate::http::{EventView, OrderDetail};
+use crate::record::Place;
+use crate::steps::Timeline;
+use crate::store::{self, Kept, OrderRow, ShipmentRow};
+use crate::told;
+
+pub(crate) use stock::Units;
+
+/// The most events of one order that are read.
+const LONGEST: i64 = 10_000;
+
+/// An order at a moment.
+pub struct Case {
+    order_id: OrderId,
+    at: Option<Timestamp>,
+    facts: Facts,
+    stock: Vec<Units>,
+    events: Vec<Kept>,
+    /// Events of types that this version does not know; they are among `events`.
+    unknown: usize,
+}
+
+impl Case {
+    /// Reads an order's events and folds those that had happened at `at`; all of them when it is none. None: the store has no such event.
+    ///
+    /// # Errors
+    /// When the database does not answer, or holds an event that this version can't read.
+    pub async fn read(pool: &PgPool, order_id: OrderId, at: Option<Timestamp>) -> Result<Option<Self>, Failure> {
+        let mut events = store::history(pool, order_id, LONGEST).await?;
+        if let Some(at) = at {
+            events.retain(|event| event.at.0 <= at);
+        }
+        if events.is_empty() {
+            return Ok(None);
+        }
+        let (mut facts, mut unknown) = (Facts::default(), 0);
+        for event in &events {
+            let place = |topic| Place {
+                topic,
+                partition: event.partition,
+                offset: event.offset,
+                at: event.at.0,
+                seq: event.seq,
+            };
+            match told::kept(&event.event_type, &event.data, place) {
+                Some(told) => facts.merge(&told.map_err(|source| unreadable(event, source))?),
+                None => unknown += 1,
+            }
+        }
+        let stock = stock::of(&events)?;
+        Ok(Some(Self { order_id, at, facts, stock, events, unknown }))
+    }
+
+    /// What its events tell.
+    pub fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    /// The order as the doors show it.
+    pub(crate) fn detail(&self) -> Result<OrderDetail, Failure> {
+        let row =
+            OrderRow { order_id: self.order_id, timeline: Timeline::from(&self.facts), facts: self.facts.clone() };
+        OrderDetail::of(&row, self.shipments())
+    }
+
+    fn shipments(&self) -> Vec<ShipmentRow> {
+        self.facts.shipments.iter().map(|(id, of)| ShipmentRow::of(self.order_id, *id, of, &self.facts)).collect()
+    }
+
+    /// The whole case for programs: the order as the tracker's door shows it, the units of its stock, and its events.
+    ///
+    /// # Errors
+    /// When an event is kept in a form that this version can't read.
+    pub fn json(&self) -> Result<Value, Failure> {
+        let mut before = None;
+        let view = |event: &Kept| EventView::of(event.clone(), before.replace(event.at.0));
+        let events: Vec<EventView> = self.events.iter().map(view).collect::<Result<_, _>>()?;
+        let at = self.at.map(|at| at.to_string());
+        Ok(json!({"as_of": at, "order": self.detail()?, "stock": self.stock, "events": events}))
+    }
+}
+
+fn unreadable(event: &Kept, source: serde_json::Error) -> Failure {
+    Failure::Stored { what: format!("saga_tracker.event {} ({})", event.event_id, event.event_type), source }
+}

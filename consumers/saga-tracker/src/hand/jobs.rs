@@ -1,0 +1,165 @@
+//! Jobs: what is asked of the tracker's doors for all dead letters of a filter. Kept in a table, so that a tracker that restarts, or another
+//! instance, goes on where the last one was.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use events::Timestamp;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::all::Course;
+use super::{Act, Bulk, Filter, Hand, HandError, JobView, Note, Report};
+use crate::store::{self, Action, Hold, JobRow};
+
+/// How long an instance that says nothing is believed to work on its job.
+const LEASE: Duration = Duration::from_secs(30);
+/// How long a job rests when somebody who is needed does not answer.
+const REST: Duration = Duration::from_secs(5);
+/// How often instances look for jobs that others began, or let go.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Until when an instance that says something now may work on its job.
+pub(super) fn lease(now: Timestamp) -> Timestamp {
+    now.plus(LEASE)
+}
+
+/// Works on jobs until told to stop, one at a time.
+pub(crate) async fn work(hand: Hand, wake: Arc<Notify>, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let holder = hand.clock.mint();
+    while !shutdown.is_cancelled() {
+        let now = hand.clock.now();
+        let worked = match store::take_job(&hand.tracker, holder, now, lease(now)).await {
+            Ok(Some(job)) => hand.work_on(job, holder, &shutdown).await,
+            Ok(None) => Ok(false),
+            Err(failure) => Err(failure.into()),
+        };
+        if let Err(error) = &worked {
+            tracing::warn!(%error, "jobs on dead letters wait");
+        }
+        if !matches!(worked, Ok(true)) {
+            tokio::select! {
+                () = wake.notified() => {}
+                () = shutdown.cancelled() => {}
+                () = tokio::time::sleep(LOOK) => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+impl Hand {
+    /// Begins a job with all dead letters of a filter that died up to now.
+    ///
+    /// # Errors
+    /// When the database does not answer: no job began.
+    pub async fn begin_job(&self, bulk: &Bulk) -> Result<JobView, HandError> {
+        let now = self.clock.now();
+        let (job_id, total) = (self.clock.mint(), store::count_letters(&self.tracker, &bulk.filter, now).await?);
+        let job = JobRow {
+            job_id,
+            begun_at: runtime::sql::At(now),
+            who: bulk.note.who.clone(),
+            why: bulk.note.why.clone(),
+            what: bulk.act.name().to_owned(),
+            filter: serde_json::to_string(&bulk.filter).map_err(unreadable)?,
+            rate: bulk.rate,
+            max_loops: bulk.max_loops,
+            state: "running".to_owned(),
+            total,
+            done: 0,
+            refused: 0,
+            behind_at: None,
+            behind_id: None,
+            refusal: None,
+            waits_for: None,
+            changed_at: runtime::sql::At(now),
+        };
+        let mut tx = self.tracker.begin().await?;
+        store::begin_job(&mut tx, &job).await?;
+        let detail = format!("{} of {total} dead letters", bulk.act.name());
+        store::note(&mut tx, &self.about_job("start_job", job_id, &bulk.note), "done", &detail).await?;
+        tx.commit().await?;
+        Ok(job.into())
+    }
+
+    /// Stops a job between two dead letters, or lets one that was stopped go on where it was; none: there is no such job.
+    ///
+    /// # Errors
+    /// When it can't be stopped, or go on, any more; or the database does not answer.
+    pub async fn turn_job(&self, job_id: Uuid, on: bool, note: &Note) -> Result<Option<JobView>, HandError> {
+        let now = self.clock.now();
+        let mut tx = self.tracker.begin().await?;
+        let (what, turned) = match on {
+            true => ("start_job", store::resume_job(&mut tx, job_id, now).await?),
+            false => ("stop_job", store::end_job(&mut tx, job_id, "stopped", now).await?),
+        };
+        if turned {
+            let detail = if on { "goes on where it was" } else { "stopped" };
+            store::note(&mut tx, &self.about_job(what, job_id, note), "done", detail).await?;
+            tx.commit().await?;
+        }
+        match store::job(&self.tracker, job_id).await? {
+            Some(job) if turned => Ok(Some(job.into())),
+            Some(job) => {
+                let expected = if on { "stopped" } else { "running" };
+                Err(HandError::Refused(format!("expected a job that is {expected}, this one is {}", job.state)))
+            }
+            None => Ok(None),
+        }
+    }
+
+    fn about_job<'n>(&self, what: &'static str, job_id: Uuid, note: &'n Note) -> Action<'n> {
+        Action {
+            action_id: self.clock.mint(),
+            at: self.clock.now(),
+            who: &note.who,
+            why: &note.why,
+            what,
+            letter_id: None,
+            order_id: None,
+            job_id: Some(job_id),
+        }
+    }
+
+    /// Works on a job until it is through, stopped, or can't go on for now; returns whether to look for another at once.
+    async fn work_on(&self, job: JobRow, holder: Uuid, shutdown: &CancellationToken) -> Result<bool, HandError> {
+        let hold = Hold { job_id: job.job_id, holder };
+        let course =
+            Course { behind: job.behind_at.map(|at| at.0).zip(job.behind_id), until: job.begun_at.0, job: Some(hold) };
+        let mut report = Report::default();
+        let went = self.go_through(&bulk(job)?, course, shutdown, &mut report, &mut |_| {}).await;
+        let now = self.clock.now();
+        match went {
+            Ok(()) if report.stopped => store::release_job(&self.tracker, hold, None, now, now).await?,
+            Ok(()) => {
+                let mut db = self.tracker.acquire().await?;
+                store::end_job(&mut db, hold.job_id, "done", now).await?;
+            }
+            Err(HandError::Lost) => {}
+            Err(error) => {
+                let why = error.to_string();
+                store::release_job(&self.tracker, hold, Some(&why), now, now.plus(REST)).await?;
+                return Err(error);
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// What a job does, as it is kept.
+fn bulk(job: JobRow) -> Result<Bulk, HandError> {
+    let act = match job.what.as_str() {
+        "skip" => Act::Skip,
+        "compensate" => Act::Compensate,
+        _ => Act::Retry,
+    };
+    let filter: Filter = serde_json::from_str(&job.filter).map_err(unreadable)?;
+    let note = Note { who: job.who, why: job.why };
+    Ok(Bulk { act, filter, note, rate: job.rate, max_loops: job.max_loops, dry_run: false })
+}
+
+fn unreadable(source: serde_json::Error) -> HandError {
+    HandError::Failed(runtime::Failure::Stored { what: "saga_tracker.job.filter".to_owned(), source })
+}

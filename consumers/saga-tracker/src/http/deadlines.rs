@@ -1,0 +1,158 @@
+//! Deadlines of open orders: listed, and moved by people.
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use events::Timestamp;
+use runtime::http::{Json, Problem};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::page::{Asked, asked, behind, cursor, cut, limit};
+use super::{Doors, failed, order_id};
+use crate::deadlines::{self, Deadline, NotMoved};
+use crate::record::in_range;
+
+/// Which deadlines.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DeadlinesAsked {
+    /// Orders on the page, at most 500; 50 unless set.
+    limit: Option<i64>,
+    /// `next` of the page before; absent for the first.
+    after: Option<String>,
+}
+
+/// A page of open orders, by when they are looked at next.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Deadlines {
+    /// What is looked at first at the head.
+    deadlines: Vec<DeadlineView>,
+    /// What `after` must be for the next page; absent on the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+}
+
+/// An open order with what it is owed.
+#[derive(Serialize, ToSchema)]
+struct DeadlineView {
+    /// The order.
+    order_id: String,
+    /// When it is looked at next, unless an event of it comes before; RFC 3339.
+    look_at: String,
+    /// Until when a person moved it; absent if nobody did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    moved_until: Option<String>,
+    /// How often people moved it.
+    moves: i64,
+    /// What it is owed, what is due first at the head.
+    owed: Vec<OwedView>,
+}
+
+/// An answer that is owed.
+#[derive(Serialize, ToSchema)]
+struct OwedView {
+    /// The event that is not answered.
+    event_id: String,
+    /// Its type.
+    event_type: &'static str,
+    /// Who must answer.
+    consumer: &'static str,
+    /// The types that are an answer.
+    waiting_for: Vec<&'static str>,
+    /// When it happened, RFC 3339.
+    since: String,
+    /// When the answer is due if nothing delays it, RFC 3339: it counts from when its consumer comes to the event, if that is later.
+    due: String,
+}
+
+impl From<&Deadline> for DeadlineView {
+    fn from(deadline: &Deadline) -> Self {
+        let owed = deadline.owed.iter().map(|owed| OwedView {
+            event_id: owed.event_id.to_string(),
+            event_type: owed.event_type,
+            consumer: owed.consumer,
+            waiting_for: owed.waiting_for.clone(),
+            since: owed.since.to_string(),
+            due: owed.due.to_string(),
+        });
+        Self {
+            order_id: deadline.order_id.to_string(),
+            look_at: deadline.look_at.to_string(),
+            moved_until: deadline.moved_until.map(|until| until.to_string()),
+            moves: deadline.moves,
+            owed: owed.collect(),
+        }
+    }
+}
+
+/// Lists what open orders are owed, by when they are looked at next.
+#[utoipa::path(get, path = "/deadlines", tag = "deadlines", params(DeadlinesAsked), responses(
+    (status = 200, description = "A page of open orders.", body = Deadlines),
+    (status = 400, description = "The limit or the cursor can't be read.", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "The database does not answer: ask again.", body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn list(State(doors): State<Doors>, query: Asked<DeadlinesAsked>) -> Result<Json<Deadlines>, Problem> {
+    let asked = asked(query)?;
+    let limit = limit(asked.limit)?;
+    let behind = behind(asked.after.as_deref(), |parts| match parts {
+        [at, order_id] => Some((in_range(Timestamp::from_millis(at.parse().ok()?)), order_id.parse().ok()?)),
+        _ => None,
+    })?;
+    let mut db = doors.pool.acquire().await?;
+    let mut rows = deadlines::list(&mut db, behind, limit + 1).await.map_err(failed)?;
+    let more = cut(&mut rows, limit);
+    let last = rows.last().filter(|_| more);
+    let next = last.map(|last| cursor(&[&last.look_at.as_millis().to_string(), &last.order_id.to_string()]));
+    Ok(Json(Deadlines { deadlines: rows.iter().map(DeadlineView::from).collect(), next }))
+}
+
+/// Until when, by whom, and why.
+#[derive(Deserialize, ToSchema)]
+pub(super) struct MoveDeadline {
+    /// Nothing is owed before this moment, RFC 3339.
+    #[schema(value_type = String)]
+    until: String,
+    /// The account of who moves it.
+    by: String,
+    /// Why.
+    why: String,
+}
+
+/// A deadline that was moved.
+#[derive(Serialize, ToSchema)]
+pub(super) struct MovedDeadline {
+    /// The order.
+    order_id: String,
+    /// Nothing is owed before this moment, RFC 3339.
+    until: String,
+}
+
+/// Moves the deadline of an open order. Who and why are kept; if it is stuck then, that is told again.
+#[utoipa::path(post, path = "/orders/{order_id}/deadline", tag = "deadlines", request_body = MoveDeadline, params(
+    ("order_id" = uuid::Uuid, Path, description = "The order."),
+), responses(
+    (status = 200, description = "It is moved.", body = MovedDeadline),
+    (status = 409, description = "The order is not open.", body = Problem, content_type = "application/problem+json"),
+    (status = 422, description = "The moment lies behind or can't be read, or who or why is missing.", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "The database does not answer: ask again.", body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn shift(
+    State(doors): State<Doors>,
+    Path(id): Path<String>,
+    Json(asked): Json<MoveDeadline>,
+) -> Result<Json<MovedDeadline>, Problem> {
+    let order_id = order_id(&id)?;
+    let invalid = |detail| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid deadline").detail(detail);
+    let until: Timestamp = asked.until.parse().map_err(|error| invalid(format!("`until`: {error}")))?;
+    let until = in_range(until);
+    let mut db = doors.pool.acquire().await?;
+    deadlines::shift(&mut db, order_id, until, (&asked.by, &asked.why), doors.clock.now()).await.map_err(|error| {
+        let text = error.to_string();
+        match error {
+            NotMoved::Invalid(_) => invalid(text),
+            NotMoved::NotOpen(_) => Problem::new(StatusCode::CONFLICT, "Not open").detail(text),
+            NotMoved::Failed(failure) => failed(failure),
+        }
+    })?;
+    Ok(Json(MovedDeadline { order_id: order_id.to_string(), until: until.to_string() }))
+}

@@ -1,0 +1,230 @@
+//! What people have done with all dead letters of a filter: a job, which the tracker works on, and takes up again after a restart.
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use runtime::http::{Json, Problem};
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::hand::{Who, reason};
+use super::letters::FilterAsked;
+use super::page::one_of;
+use super::{Doors, failed, refused};
+use crate::hand::{Act, Bulk, JobView, MAX_LOOPS, Note, Told};
+use crate::store;
+
+/// Jobs that are listed.
+const LISTED: i64 = 100;
+/// Dead letters of which a dry run tells one by one.
+const TOLD: usize = 500;
+/// Dead letters a second that may be asked for. A job that does less has no lease that lasts from one to the next.
+const SLOWEST: f64 = 0.1;
+const FASTEST: f64 = 10_000.0;
+
+/// One thing to do with all dead letters of a filter.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct JobWish {
+    /// `retry`, `skip` or `compensate`.
+    what: String,
+    /// Why, for whoever reads the audit record; required unless it is a retry. Up to 500 characters.
+    #[serde(default)]
+    why: String,
+    /// With which dead letters that died up to now; those that are open, unless it has a status.
+    filter: FilterAsked,
+    /// Dead letters a second at most, 0.1 to 10000; as fast as it goes unless set.
+    rate: Option<f64>,
+    /// How often a record may have gone round to be given back once more; 5 unless set.
+    max_loops: Option<i32>,
+    /// Only say what would be done.
+    #[serde(default)]
+    dry_run: bool,
+}
+
+impl JobWish {
+    fn bulk(self, who: Who) -> Result<Bulk, Problem> {
+        let acts = [Act::Retry, Act::Skip, Act::Compensate];
+        let named = acts.iter().enumerate().map(|(at, act)| (act.name(), at));
+        let at = one_of("what", Some(&self.what), named)?.unwrap_or_default();
+        if let Some(rate) = self.rate.filter(|rate| !(SLOWEST..=FASTEST).contains(rate)) {
+            let detail = format!("`rate`: expected {SLOWEST} to {FASTEST} dead letters a second, got {rate}");
+            return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid rate").detail(detail));
+        }
+        Ok(Bulk {
+            note: Note { who: who.0, why: reason(self.why, at > 0)? },
+            act: acts[at].clone(),
+            filter: self.filter.filter()?.or_open(),
+            rate: self.rate,
+            max_loops: self.max_loops.unwrap_or(MAX_LOOPS),
+            dry_run: self.dry_run,
+        })
+    }
+}
+
+/// What would be done with one dead letter.
+#[derive(Serialize, ToSchema)]
+struct WouldView {
+    /// The dead letter.
+    letter_id: String,
+    /// What would be done; absent: it would be refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    step: Option<String>,
+    /// Why it would be refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refused: Option<String>,
+}
+
+/// What a job would do.
+#[derive(Serialize, ToSchema)]
+pub(super) struct DryRun {
+    /// Dead letters of the filter.
+    total: u64,
+    /// With how many something would be done.
+    would_do: u64,
+    /// How many would be refused.
+    would_refuse: u64,
+    /// One by one, the first 500.
+    dead_letters: Vec<WouldView>,
+}
+
+/// Begins a job: one thing done with all dead letters of a filter, the oldest first, each a transaction of its own.
+#[utoipa::path(post, path = "/dead-letters/jobs", tag = "dead letters", request_body = JobWish, params(
+    ("X-Api-Key" = String, Header, description = "Your key."),
+), responses(
+    (status = 200, description = "A dry run: what would be done.", body = DryRun),
+    (status = 202, description = "It began.", body = JobView),
+    (status = 400, description = "A filter can't be read.", body = Problem, content_type = "application/problem+json"),
+    (status = 401, description = "No key, or not one that is set.", body = Problem, content_type = "application/problem+json"),
+    (status = 403, description = "No keys are set: nobody may.", body = Problem, content_type = "application/problem+json"),
+    (status = 422, description = "The rate does not fit, or there is no reason.", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "The database does not answer: ask again.", body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn begin(
+    State(doors): State<Doors>,
+    who: Who,
+    Json(wish): Json<JobWish>,
+) -> Result<Response, Problem> {
+    let bulk = wish.bulk(who)?;
+    if bulk.dry_run {
+        return Ok(Json(rehearse(&doors, &bulk).await?).into_response());
+    }
+    let job = doors.hand.begin_job(&bulk).await.map_err(refused)?;
+    doors.wake.notify_one();
+    Ok((StatusCode::ACCEPTED, Json(job)).into_response())
+}
+
+async fn rehearse(doors: &Doors, bulk: &Bulk) -> Result<DryRun, Problem> {
+    let mut dead_letters = Vec::new();
+    let tell = |told: &Told<'_>| {
+        if dead_letters.len() < TOLD {
+            let letter_id = told.letter_id.to_string();
+            dead_letters.push(match told.outcome {
+                Ok(outcome) => WouldView { letter_id, step: Some(outcome.step.clone()), refused: None },
+                Err(error) => WouldView { letter_id, step: None, refused: Some(error.to_string()) },
+            });
+        }
+    };
+    let report = doors.hand.all(bulk, &CancellationToken::new(), tell).await.map_err(refused)?;
+    match report.error {
+        Some(error) => Err(refused(error)),
+        None => Ok(DryRun { total: report.total, would_do: report.done, would_refuse: report.refused, dead_letters }),
+    }
+}
+
+/// Jobs.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Jobs {
+    /// The newest first, a hundred at most.
+    jobs: Vec<JobView>,
+}
+
+/// Lists the newest jobs.
+#[utoipa::path(get, path = "/dead-letters/jobs", tag = "dead letters", responses(
+    (status = 200, description = "The newest jobs.", body = Jobs),
+    (status = 503, description = "The database does not answer: ask again.", body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn list(State(doors): State<Doors>) -> Result<Json<Jobs>, Problem> {
+    let jobs = store::jobs(&doors.pool, LISTED).await.map_err(failed)?;
+    Ok(Json(Jobs { jobs: jobs.into_iter().map(JobView::from).collect() }))
+}
+
+/// Shows how far a job is.
+#[utoipa::path(get, path = "/dead-letters/jobs/{job_id}", tag = "dead letters", params(
+    ("job_id" = Uuid, Path, description = "The job."),
+), responses(
+    (status = 200, description = "The job.", body = JobView),
+    (status = 404, description = "There is none of this id.", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "The database does not answer: ask again.", body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn show(State(doors): State<Doors>, Path(id): Path<String>) -> Result<Json<JobView>, Problem> {
+    let job = store::job(&doors.pool, job_id(&id)?).await.map_err(failed)?;
+    job.map(|job| Json(job.into())).ok_or_else(|| unknown(&id))
+}
+
+/// Why a job is stopped, or goes on.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TurnWish {
+    /// Why, for whoever reads the audit record. Up to 500 characters.
+    #[serde(default)]
+    why: String,
+}
+
+/// Stops a job between two dead letters. It can go on later.
+#[utoipa::path(post, path = "/dead-letters/jobs/{job_id}/stop", tag = "dead letters", request_body = TurnWish, params(
+    ("job_id" = Uuid, Path, description = "The job."), ("X-Api-Key" = String, Header, description = "Your key."),
+), responses(
+    (status = 200, description = "It is stopped.", body = JobView),
+    (status = 401, description = "No key, or not one that is set.", body = Problem, content_type = "application/problem+json"),
+    (status = 403, description = "No keys are set: nobody may.", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "There is none of this id.", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "It does not run.", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "The database does not answer: ask again.", body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn stop(
+    State(doors): State<Doors>,
+    who: Who,
+    Path(id): Path<String>,
+    Json(wish): Json<TurnWish>,
+) -> Result<Json<JobView>, Problem> {
+    turn(doors, who, &id, wish, false).await
+}
+
+/// Lets a job that was stopped go on where it was.
+#[utoipa::path(post, path = "/dead-letters/jobs/{job_id}/resume", tag = "dead letters", request_body = TurnWish, params(
+    ("job_id" = Uuid, Path, description = "The job."), ("X-Api-Key" = String, Header, description = "Your key."),
+), responses(
+    (status = 200, description = "It goes on.", body = JobView),
+    (status = 401, description = "No key, or not one that is set.", body = Problem, content_type = "application/problem+json"),
+    (status = 403, description = "No keys are set: nobody may.", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "There is none of this id.", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "It was not stopped.", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "The database does not answer: ask again.", body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn resume(
+    State(doors): State<Doors>,
+    who: Who,
+    Path(id): Path<String>,
+    Json(wish): Json<TurnWish>,
+) -> Result<Json<JobView>, Problem> {
+    turn(doors, who, &id, wish, true).await
+}
+
+async fn turn(doors: Doors, who: Who, id: &str, wish: TurnWish, on: bool) -> Result<Json<JobView>, Problem> {
+    let note = Note { who: who.0, why: reason(wish.why, false)? };
+    let job = doors.hand.turn_job(job_id(id)?, on, &note).await.map_err(refused)?;
+    doors.wake.notify_one();
+    job.map(Json).ok_or_else(|| unknown(id))
+}
+
+fn job_id(id: &str) -> Result<Uuid, Problem> {
+    id.parse().map_err(|_| unknown(id))
+}
+
+fn unknown(id: &str) -> Problem {
+    let detail = format!("expected the id of a job, got {id:?}; GET /dead-letters/jobs lists them");
+    Problem::new(StatusCode::NOT_FOUND, "Unknown job").detail(detail)
+}

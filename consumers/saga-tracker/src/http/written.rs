@@ -1,0 +1,119 @@
+//! Read your own writes: a read that names the position that a write answered with waits until that write is folded, up to a limit.
+//!
+//! A position is a place in an outbox, and what was said before it may come later: it stood on another topic. So what is waited for is the event
+//! at that very position, which the store keeps; of a stock level, whose events are all in one partition, the level's own position.
+
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use events::OrderId;
+use runtime::http::Problem;
+use runtime::{Failure, Span};
+use serde::Deserialize;
+use tokio::time::Instant;
+
+use super::{Doors, failed};
+use crate::store;
+
+/// Between two looks, the first time; then twice as long each time.
+const FIRST_LOOK: Duration = Duration::from_millis(10);
+const LAST_LOOK: Duration = Duration::from_millis(160);
+
+/// What can be set of reads.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(default)]
+pub(crate) struct ReadSettings {
+    /// How long a read waits at most for the write whose position it names.
+    pub position_within: Span,
+}
+
+impl Default for ReadSettings {
+    fn default() -> Self {
+        Self { position_within: Span::secs(5) }
+    }
+}
+
+fn position(asked: &str) -> Result<i64, Problem> {
+    asked.parse().ok().filter(|position| *position > 0).ok_or_else(|| {
+        let detail = format!("`position`: expected the `position` that a write answered with, such as 00000000000000001042; got {asked:?}");
+        Problem::new(StatusCode::BAD_REQUEST, "Unreadable position").detail(detail)
+    })
+}
+
+/// What is waited for.
+#[derive(Clone, Copy)]
+enum Wanted<'a> {
+    /// An event of this order.
+    Event(OrderId),
+    /// The level of a SKU in a warehouse.
+    Level(&'a str, &'a str),
+}
+
+/// Waits until the event at this position of an order is folded.
+pub(super) async fn of_order(doors: &Doors, order_id: OrderId, asked: Option<&str>) -> Result<(), Problem> {
+    match asked {
+        Some(asked) => wait(doors, position(asked)?, Wanted::Event(order_id)).await,
+        None => Ok(()),
+    }
+}
+
+/// Waits until this level is as it was said at this position, or later.
+pub(super) async fn of_level(
+    doors: &Doors,
+    sku: Option<&str>,
+    warehouse: Option<&str>,
+    asked: Option<&str>,
+) -> Result<(), Problem> {
+    let Some(asked) = asked else { return Ok(()) };
+    let position = position(asked)?;
+    let (Some(sku), Some(warehouse)) = (sku, warehouse) else {
+        let detail = "`position` is waited for at one level: expected `sku` and `warehouse` beside it";
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "Unreadable position").detail(detail));
+    };
+    wait(doors, position, Wanted::Level(sku, warehouse)).await
+}
+
+/// Whether it is folded, and how far what was asked for has come.
+async fn look(doors: &Doors, position: i64, wanted: Wanted<'_>) -> Result<(bool, Option<i64>), Failure> {
+    match wanted {
+        Wanted::Event(order_id) => store::folded(&doors.pool, order_id, position).await,
+        Wanted::Level(sku, warehouse) => {
+            let reached = store::level_position(&doors.pool, sku, warehouse).await?;
+            Ok((reached >= Some(position), reached))
+        }
+    }
+}
+
+/// Looks again and again.
+async fn wait(doors: &Doors, position: i64, wanted: Wanted<'_>) -> Result<(), Problem> {
+    let until = Instant::now() + doors.reads.position_within.0;
+    let mut pause = FIRST_LOOK;
+    loop {
+        let (folded, reached) = look(doors, position, wanted).await.map_err(failed)?;
+        if folded {
+            return Ok(());
+        }
+        if Instant::now() >= until {
+            return Err(late(position, reached));
+        }
+        tokio::time::sleep(pause.min(until - Instant::now())).await;
+        pause = (pause * 2).min(LAST_LOOK);
+    }
+}
+
+fn late(position: i64, reached: Option<i64>) -> Problem {
+    let shown = |position: i64| format!("{position:020}");
+    let far = reached.map_or_else(
+        || "nothing was heard of it yet".to_owned(),
+        |seq| format!("the latest heard of it is {}", shown(seq)),
+    );
+    let detail = format!(
+        "position {} is not in this read model yet, {far}: ask again; GET /stats says how far all of it is",
+        shown(position)
+    );
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "Not yet")
+        .detail(detail)
+        .with("position", shown(position))
+        .with("reached", reached.map(shown))
+        .retry_after(1)
+}

@@ -1,0 +1,106 @@
+//! What was seen of consumers over time: how far they had come, and when nobody was there.
+
+use std::time::Duration;
+
+use events::Timestamp;
+use runtime::Failure;
+use runtime::groups::Spot;
+use runtime::sql::At;
+use sqlx::{FromRow, PgPool};
+
+use crate::deadline::{Outage, Outages, Pace, RULES, Sample};
+
+/// Samples and outages are kept that long: longer than any answer may take.
+const KEPT: Duration = Duration::from_secs(15 * 24 * 3_600);
+/// Samples older than this are thinned to one for each of these spans.
+const FRESH: Duration = Duration::from_secs(3_600);
+const SPAN_SECONDS: i64 = 600;
+
+#[derive(FromRow)]
+struct Row {
+    consumer: String,
+    topic: String,
+    partition: i32,
+    seen_at: At,
+    committed: i64,
+}
+
+/// What earlier runs have seen.
+pub(crate) async fn load(pool: &PgPool) -> Result<(Pace, Outages), Failure> {
+    let known = |name: &str| RULES.hears.iter().find(|(consumer, _)| *consumer == name);
+    let (mut pace, mut outages) = (Pace::default(), Outages::default());
+    let rows: Vec<Row> = sqlx::query_as(
+        "select consumer, topic, \"partition\", seen_at, committed from saga_tracker.pace order by consumer, topic, \"partition\", seen_at",
+    )
+    .fetch_all(pool)
+    .await?;
+    for row in rows {
+        let Some((consumer, topics)) = known(&row.consumer) else { continue };
+        let Some(topic) = topics.iter().find(|topic| **topic == row.topic) else { continue };
+        pace.see(consumer, (topic, row.partition), Sample { at: row.seen_at.0, committed: row.committed });
+    }
+    let rows: Vec<(String, At, At)> =
+        sqlx::query_as("select consumer, began_at, ended_at from saga_tracker.outage order by consumer, began_at")
+            .fetch_all(pool)
+            .await?;
+    for (consumer, At(began), At(ended)) in rows {
+        if let Some((consumer, _)) = known(&consumer) {
+            outages.remember(consumer, Outage { began, ended });
+        }
+    }
+    Ok((pace, outages))
+}
+
+/// Keeps new samples.
+pub(crate) async fn keep(pool: &PgPool, samples: &[(&'static str, Spot, Sample)]) -> Result<(), Failure> {
+    if samples.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "insert into saga_tracker.pace (consumer, topic, \"partition\", seen_at, committed)
+         select * from unnest($1::text[], $2::text[], $3::int[], $4::timestamptz[], $5::bigint[])
+         on conflict (consumer, topic, \"partition\", seen_at) do update set committed = excluded.committed",
+    )
+    .bind(samples.iter().map(|(consumer, _, _)| *consumer).collect::<Vec<_>>())
+    .bind(samples.iter().map(|(_, (topic, _), _)| *topic).collect::<Vec<_>>())
+    .bind(samples.iter().map(|(_, (_, partition), _)| *partition).collect::<Vec<_>>())
+    .bind(samples.iter().map(|(_, _, sample)| At(sample.at)).collect::<Vec<_>>())
+    .bind(samples.iter().map(|(_, _, sample)| sample.committed).collect::<Vec<_>>())
+    .execute(pool)
+    .await?;
+    Ok(())
+}
+
+/// Keeps that a consumer is down.
+pub(crate) async fn keep_outage(pool: &PgPool, consumer: &str, outage: Outage) -> Result<(), Failure> {
+    sqlx::query(
+        "insert into saga_tracker.outage (consumer, began_at, ended_at) values ($1, $2, $3)
+         on conflict (consumer, began_at) do update set ended_at = excluded.ended_at",
+    )
+    .bind(consumer)
+    .bind(At(outage.began))
+    .bind(At(outage.ended))
+    .execute(pool)
+    .await?;
+    Ok(())
+}
+
+/// Forgets what is too old to matter, and thins what is old: of each span the last sample stays, so that nothing seems to be passed earlier.
+pub(crate) async fn thin(pool: &PgPool, now: Timestamp) -> Result<(), Failure> {
+    sqlx::query(
+        "delete from saga_tracker.pace p using (
+           select consumer, topic, \"partition\", seen_at,
+                  row_number() over (partition by consumer, topic, \"partition\", floor(extract(epoch from seen_at) / $3::float8)
+                                     order by seen_at desc) as nth
+           from saga_tracker.pace where seen_at < $1) as old
+         where (p.consumer, p.topic, p.\"partition\", p.seen_at) = (old.consumer, old.topic, old.\"partition\", old.seen_at)
+           and (old.nth > 1 or old.seen_at < $2)",
+    )
+    .bind(At(now.minus(FRESH)))
+    .bind(At(now.minus(KEPT)))
+    .bind(SPAN_SECONDS as f64)
+    .execute(pool)
+    .await?;
+    sqlx::query("delete from saga_tracker.outage where ended_at < $1").bind(At(now.minus(KEPT))).execute(pool).await?;
+    Ok(())
+}

@@ -1,0 +1,83 @@
+//! The figures behind alerts and metrics. Each is one statement over rows that are few while all is well.
+
+use events::Timestamp;
+use runtime::Failure;
+use runtime::sql::At;
+use sqlx::{FromRow, PgPool};
+
+use crate::alerts::Kind;
+use crate::status::Status;
+
+/// Money of one currency that is held or taken for orders that don't go on.
+#[derive(FromRow)]
+pub(crate) struct MoneyRow {
+    pub currency: String,
+    pub amount: i64,
+    pub orders: i64,
+}
+
+/// Money at risk: of open orders that are stuck, or have a dead letter.
+pub(crate) async fn money_at_risk(pool: &PgPool) -> Result<Vec<MoneyRow>, Failure> {
+    let rows = sqlx::query_as(
+        "with ill as (select order_id from saga_tracker.stuck_now
+                      union select order_id from saga_tracker.letter where kind = 'event' and order_id is not null)
+         select currency, count(*) as orders,
+                sum(case when captured is not null then captured - coalesce(refunded, 0)
+                         else greatest(coalesce(authorized, 0) - coalesce(voided, 0), 0) end)::bigint as amount
+         from saga_tracker.\"order\" join ill using (order_id)
+         where outcome is null and currency is not null group by currency order by currency",
+    );
+    Ok(rows.fetch_all(pool).await?)
+}
+
+/// How many orders are stuck now.
+pub(crate) async fn stuck(pool: &PgPool) -> Result<i64, Failure> {
+    let count = sqlx::query_scalar("select count(distinct order_id) from saga_tracker.stuck_now");
+    Ok(count.fetch_one(pool).await?)
+}
+
+/// Dead letters since a moment.
+pub(crate) async fn dead_letters_since(pool: &PgPool, since: Timestamp) -> Result<i64, Failure> {
+    let count = sqlx::query_scalar("select count(*) from saga_tracker.letter where kind = 'event' and died_at > $1");
+    Ok(count.bind(At(since)).fetch_one(pool).await?)
+}
+
+/// What waits for a retry in one consumer.
+#[derive(FromRow)]
+pub(crate) struct ParkedRow {
+    pub consumer: String,
+    pub orders: i64,
+    pub oldest: At,
+}
+
+/// What waits for a retry, by consumer.
+pub(crate) async fn parked(pool: &PgPool) -> Result<Vec<ParkedRow>, Failure> {
+    let rows = sqlx::query_as(
+        "select consumer, count(*) as orders, min(parked_at) as oldest from saga_tracker.delayed where waits group by consumer order by consumer",
+    );
+    Ok(rows.fetch_all(pool).await?)
+}
+
+/// Closes alerts of orders that are stuck no longer, and of reviews that have ended. Under the one snapshot in which both stand: what is raised
+/// meanwhile is not seen.
+pub(crate) async fn resolve_orders(pool: &PgPool, now: Timestamp) -> Result<(), Failure> {
+    sqlx::query(
+        "update saga_tracker.alert a set resolved_at = $1
+         where resolved_at is null
+           and (kind = $2 and not exists (select from saga_tracker.stuck_now s where s.order_id = a.order_id)
+             or kind = $3 and not exists (select from saga_tracker.\"order\" o where o.order_id = a.order_id and o.rank = $4))",
+    )
+    .bind(At(now))
+    .bind(Kind::OrderStuck.as_str())
+    .bind(Kind::ReviewExpiring.as_str())
+    .bind(Status::InReview.rank())
+    .execute(pool)
+    .await?;
+    Ok(())
+}
+
+/// Alerts that are open, by kind.
+pub(crate) async fn open_alerts(pool: &PgPool) -> Result<Vec<(String, i64)>, Failure> {
+    let rows = sqlx::query_as("select kind, count(*) from saga_tracker.alert where resolved_at is null group by kind");
+    Ok(rows.fetch_all(pool).await?)
+}

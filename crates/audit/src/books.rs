@@ -1,0 +1,197 @@
+//! The questions to the tables, and how they are asked: all of one database under one snapshot, read only, each with a limit.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use sqlx::types::Json;
+use sqlx::{Acquire as _, AssertSqlSafe, PgConnection, PgPool, Row as _};
+use uuid::Uuid;
+
+use crate::AuditError;
+
+/// One question. Its answer is: how many breaches, the figures that were compared, and the first 200 breaches as `{subject, detail}`.
+#[derive(Clone, Copy, Debug)]
+pub struct Check {
+    /// Its name, short and stable: what a breach is known by.
+    pub name: &'static str,
+    /// What must hold.
+    pub says: &'static str,
+    /// The schemas that it reads; they must be in one database.
+    pub schemas: &'static [&'static str],
+    /// Whether it is asked of orders of a range of ids ($1 to $2, and $3); else of all there is.
+    pub by_order: bool,
+    /// Whether it may be asked only when no event is on its way.
+    pub quiet: bool,
+    sql: &'static str,
+}
+
+macro_rules! check {
+    ($name:literal, $says:literal, $schemas:expr, by_order: $by_order:literal, quiet: $quiet:literal) => {
+        Check {
+            name: $name,
+            says: $says,
+            schemas: &$schemas,
+            by_order: $by_order,
+            quiet: $quiet,
+            sql: include_str!(concat!("../checks/", $name, ".sql")),
+        }
+    };
+}
+
+const CHECKS: [Check; 12] = [
+    check!("lost", "no order is lost: each has ended, or is open for a reason", ["orders", "payments", "fraud", "fulfillment"], by_order: true, quiet: true),
+    check!("tracker", "the tracker tells of the same ends", ["orders", "saga_tracker"], by_order: true, quiet: false),
+    check!("ledger", "stock: on hand = received ± counted − shipped; the ledger explains every level", ["inventory"], by_order: false, quiet: false),
+    check!("reserved", "stock: reserved units are those of open orders", ["inventory"], by_order: false, quiet: false),
+    check!("levels", "stock: available = on hand − reserved, and the tracker knows the levels as they are", ["inventory", "saga_tracker"], by_order: false, quiet: false),
+    check!("conserved", "stock: in the house = brought in − shipped", ["inventory"], by_order: false, quiet: false),
+    check!("shipped", "what was handed over was committed, and told; nothing of what ended otherwise", ["orders", "inventory", "fulfillment"], by_order: true, quiet: false),
+    check!("both", "no order is both given up and shipped", ["orders", "fulfillment"], by_order: true, quiet: false),
+    check!("authorized", "money: authorized = captured + voided + released remainder + open", ["payments", "orders"], by_order: true, quiet: false),
+    check!("charged", "money: captured − refunded = charged = value of what shipped", ["orders", "payments"], by_order: true, quiet: false),
+    check!("book", "money: the gateway's own book says the same", ["sandbox", "payments"], by_order: true, quiet: false),
+    check!("once", "money: no order is charged twice", ["sandbox"], by_order: true, quiet: false),
+];
+
+/// All questions to the tables, in the order in which they are asked.
+pub fn checks() -> &'static [Check] {
+    &CHECKS
+}
+
+/// What is asked about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scope {
+    /// Orders from this id on.
+    pub first: Uuid,
+    /// Orders before this id.
+    pub last: Uuid,
+    /// These orders too, wherever they are.
+    pub again: Vec<Uuid>,
+    /// Whether no event is on its way: then more can be asked.
+    pub quiet: bool,
+    /// Whether what is not asked order by order is asked too.
+    pub whole: bool,
+    /// How long one question may take.
+    pub within: Duration,
+}
+
+impl Scope {
+    /// Everything there is.
+    pub fn everything(quiet: bool) -> Self {
+        let within = Duration::from_secs(300); // an audit of millions of orders takes its time
+        Self { first: Uuid::nil(), last: Uuid::max(), again: Vec::new(), quiet, whole: true, within }
+    }
+}
+
+/// A breach.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Line {
+    /// What is wrong: an order's id, `SKU/warehouse`, an event's id.
+    pub subject: String,
+    /// What was expected, and what is there.
+    pub detail: String,
+}
+
+/// The answer to one question.
+#[derive(Clone, Debug, Serialize)]
+pub struct Finding {
+    /// The question's name.
+    pub name: &'static str,
+    /// What must hold.
+    pub says: &'static str,
+    /// The answer.
+    pub asked: Asked,
+}
+
+/// Whether it holds.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "snake_case", tag = "answer")]
+pub enum Asked {
+    /// It was answered.
+    Answered {
+        /// How many breaches.
+        breaches: i64,
+        /// What was compared.
+        figures: String,
+        /// The first 200 of them.
+        lines: Vec<Line>,
+    },
+    /// It was not: why.
+    Unanswered {
+        /// What kept it from being answered.
+        why: String,
+    },
+}
+
+impl Finding {
+    /// How many breaches there are; none as well if it was not answered.
+    pub fn breaches(&self) -> i64 {
+        match &self.asked {
+            Asked::Answered { breaches, .. } => *breaches,
+            Asked::Unanswered { .. } => 0,
+        }
+    }
+
+    /// The breaches, the first 200 of them.
+    pub fn lines(&self) -> &[Line] {
+        match &self.asked {
+            Asked::Answered { lines, .. } => lines,
+            Asked::Unanswered { .. } => &[],
+        }
+    }
+}
+
+/// Asks a database all that can be asked there, of one snapshot. A question whose schemas are not all there is left out, one that takes too long
+/// is not answered.
+///
+/// # Errors
+/// When the database does not answer, or a question can't be asked.
+pub async fn ask(pool: &PgPool, scope: &Scope) -> Result<Vec<Finding>, AuditError> {
+    let mut db = pool.begin_with("begin isolation level repeatable read read only").await?;
+    let timeout = format!("set local statement_timeout = {}", scope.within.as_millis());
+    sqlx::query(AssertSqlSafe(timeout)).execute(&mut *db).await?;
+    let there: Vec<String> = sqlx::query_scalar("select nspname::text from pg_namespace").fetch_all(&mut *db).await?;
+    let mut findings = Vec::with_capacity(CHECKS.len());
+    for check in &CHECKS {
+        let is_asked = (scope.quiet || !check.quiet) && (scope.whole || check.by_order);
+        if !is_asked || !check.schemas.iter().all(|schema| there.iter().any(|name| name == schema)) {
+            continue;
+        }
+        let mut tried = db.begin().await?; // a savepoint: one that fails does not end the others
+        match one(&mut tried, check, scope).await {
+            Ok(asked) => {
+                tried.rollback().await?;
+                findings.push(Finding { name: check.name, says: check.says, asked });
+            }
+            Err(error) if is_timeout(&error) => {
+                tried.rollback().await?;
+                let why = format!("it takes longer than {:?}", scope.within);
+                findings.push(Finding { name: check.name, says: check.says, asked: Asked::Unanswered { why } });
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    db.rollback().await?;
+    Ok(findings)
+}
+
+async fn one(db: &mut PgConnection, check: &Check, scope: &Scope) -> Result<Asked, sqlx::Error> {
+    let mut query = sqlx::query(check.sql);
+    if check.by_order {
+        query = query.bind(scope.first).bind(scope.last).bind(&scope.again);
+        if check.sql.contains("$4") {
+            query = query.bind(scope.quiet);
+        }
+    }
+    let row = query.fetch_one(db).await?;
+    let lines: Option<Json<Vec<Line>>> = row.try_get(2)?;
+    Ok(Asked::Answered {
+        breaches: row.try_get(0)?,
+        figures: row.try_get(1)?,
+        lines: lines.map_or_else(Vec::new, |lines| lines.0),
+    })
+}
+
+fn is_timeout(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "57014")
+}

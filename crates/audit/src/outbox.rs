@@ -1,0 +1,90 @@
+//! The outbox and the topics: every row that a relay counts as published is there, under its id.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use runtime::Settings;
+use runtime::replay::{Point, everything};
+use runtime::sql::At;
+use sqlx::{PgPool, Row as _};
+use uuid::Uuid;
+
+use crate::AuditError;
+use crate::books::{Asked, Finding, Line};
+
+/// The name of this question.
+pub const OUTBOX: &str = "outbox";
+const SAYS: &str = "outbox: what counts as published is in the topics";
+/// Clocks of database and relays differ by less than this.
+const SKEW: Duration = Duration::from_secs(60);
+
+/// Which rows are looked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Window {
+    /// Those that were committed in so long, or a little longer.
+    pub since: Duration,
+    /// The newest of them, at most.
+    pub rows: i64,
+}
+
+struct Published {
+    rows: Vec<(Uuid, String, i64)>,
+    from: Point,
+}
+
+/// Looks up the newest published rows of a database's outbox in the topics. Rows that were set aside are not looked for, nor those that a relay
+/// has not published yet.
+///
+/// # Errors
+/// When the database or Kafka does not answer.
+pub async fn outbox(settings: &Settings, pool: &PgPool, window: Window) -> Result<Finding, AuditError> {
+    let Published { rows, from } = published(pool, window).await?;
+    let prefix = &settings.common().topic_prefix;
+    let topics: BTreeSet<&str> = rows.iter().map(|(_, topic, _)| topic.as_str()).collect();
+    let topics: Vec<String> = topics.into_iter().map(|topic| format!("{prefix}{topic}")).collect();
+    let ids = everything(settings.common().kafka.clone(), topics, from).await?;
+    let lost: Vec<Line> = rows
+        .iter()
+        .filter(|(event_id, _, _)| !ids.contains(&event_id.to_string()))
+        .map(|(event_id, topic, seq)| Line {
+            subject: event_id.to_string(),
+            detail: format!(
+                "row {seq} counts as published to {topic} and is not there: `quadrille relay rewind` publishes it again"
+            ),
+        })
+        .collect();
+    let breaches = lost.len() as i64;
+    let figures =
+        format!("{} rows published since {from}, {} of them in the topics", rows.len(), rows.len() - lost.len());
+    let lines = lost.into_iter().take(200).collect();
+    Ok(Finding { name: OUTBOX, says: SAYS, asked: Asked::Answered { breaches, figures, lines } })
+}
+
+/// Rows that every cursor sees, newer than a moment that a relay noted.
+async fn published(pool: &PgPool, window: Window) -> Result<Published, AuditError> {
+    let mut db = pool.begin_with("begin isolation level repeatable read read only").await?;
+    let moment = sqlx::query(
+        "select taken_at, pg_snapshot_xmax(snapshot)::text from outbox.moment
+          where taken_at <= statement_timestamp() - make_interval(secs => $1) order by taken_at desc limit 1",
+    )
+    .bind(window.since.as_secs_f64())
+    .fetch_optional(&mut *db)
+    .await?;
+    let (from, xid) = match moment {
+        Some(row) => (Point::Time(row.try_get::<At, _>(0)?.0.minus(SKEW)), row.try_get(1)?),
+        None => (Point::Beginning, "0".to_owned()), // nothing was noted so long ago: the outbox is younger
+    };
+    // A row that is set aside is not in Kafka, and its relay knows it.
+    let rows: Vec<(Uuid, String, i64)> = sqlx::query_as(
+        "select e.event_id, e.topic, e.seq from outbox.event e join outbox.relay_cursor c using (shard)
+          where e.slot = any('{0,1,2,3}') and e.shard = any('{0,1,2,3,4,5,6,7}') and e.xid >= $1::text::xid8
+            and pg_visible_in_snapshot(e.xid, c.snapshot) and not exists (select from outbox.set_aside s where s.event_id = e.event_id)
+          order by e.seq desc limit $2",
+    )
+    .bind(xid)
+    .bind(window.rows)
+    .fetch_all(&mut *db)
+    .await?;
+    db.rollback().await?;
+    Ok(Published { rows, from })
+}

@@ -1,0 +1,174 @@
+//! The queue of one schema, as its consumer uses it: which lanes are held, what goes behind them, what is due, and what becomes of it.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use events::Timestamp;
+use sqlx::{AssertSqlSafe, FromRow, PgConnection, PgPool, Postgres, Transaction};
+use uuid::Uuid;
+
+use crate::failure::Failure;
+use crate::headers::Headers;
+use crate::message::Message;
+use crate::sql::At;
+
+/// The statements of one schema's queue.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    pub(super) schema: String,
+    /// Begins a transaction only if nothing is parked.
+    begin_if_empty: String,
+    /// Whether something was parked when last looked: then lanes are asked for by name.
+    pub(super) in_use: AtomicBool,
+}
+
+/// A row of the queue, as the retrier reads it.
+#[derive(Clone, Debug, FromRow)]
+pub(crate) struct Kept {
+    pub arrival: i64,
+    pub lane: Vec<u8>,
+    pub topic: Option<String>,
+    pub partition: Option<i32>,
+    pub offset: Option<i64>,
+    pub timestamp_ms: Option<i64>,
+    pub key: Option<Vec<u8>>,
+    pub headers: Vec<u8>,
+    pub payload: Option<Vec<u8>>,
+    pub next_at: Option<At>,
+    pub attempts: i32,
+    pub first_failed_at: Option<At>,
+    pub loops: i32,
+    pub letter_id: Option<Uuid>,
+    pub dead_at: Option<At>,
+    pub decided_by: Option<String>,
+    pub skipped: bool,
+}
+
+/// How much there is in a queue.
+#[derive(Clone, Copy, Debug, Default, FromRow)]
+pub(crate) struct Extent {
+    pub events: i64,
+    pub dead: i64,
+    pub since: Option<At>,
+}
+
+/// The lane of a record: its key; without one, its place, where nothing else comes.
+pub(crate) fn lane(message: &Message) -> Vec<u8> {
+    message.key.clone().unwrap_or_else(|| format!("\u{1}{}", message.place()).into_bytes())
+}
+
+impl Queue {
+    pub fn of(schema: &str) -> Self {
+        // One round trip while nothing is parked. A division by zero, which PostgreSQL logs, is what a first look at a queue in use costs.
+        let begin_if_empty = format!("select 1 / (not exists (select from {schema}.parked))::int; begin");
+        Self { schema: schema.to_owned(), begin_if_empty, in_use: AtomicBool::new(true) }
+    }
+
+    /// Begins a transaction and says which of these lanes are held. While nothing is parked at all, that costs no statement of its own.
+    pub async fn begin(
+        &self,
+        pool: &PgPool,
+        lanes: impl FnOnce() -> Vec<Vec<u8>>,
+    ) -> Result<(Transaction<'static, Postgres>, HashSet<Vec<u8>>), Failure> {
+        if !self.in_use.load(Ordering::Relaxed) {
+            match pool.begin_with(AssertSqlSafe(self.begin_if_empty.clone())).await {
+                Ok(tx) => return Ok((tx, HashSet::new())),
+                Err(error) if is_division_by_zero(&error) => self.in_use.store(true, Ordering::Relaxed),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let mut tx = pool.begin().await?;
+        let held = self.held(&mut tx, &lanes()).await?;
+        Ok((tx, held))
+    }
+
+    async fn held(&self, db: &mut PgConnection, lanes: &[Vec<u8>]) -> Result<HashSet<Vec<u8>>, Failure> {
+        let Self { schema, .. } = self;
+        let statement = format!(
+            "select distinct lane from {schema}.parked where lane = any($1) union all select null where not exists (select from {schema}.parked)"
+        );
+        let held: Vec<Option<Vec<u8>>> = sqlx::query_scalar(AssertSqlSafe(statement)).bind(lanes).fetch_all(db).await?;
+        self.in_use.store(!held.contains(&None), Ordering::Relaxed);
+        Ok(held.into_iter().flatten().collect())
+    }
+
+    /// Waits no longer for locks and statements than others can bear who are decided beside it.
+    pub async fn hasten(db: &mut PgConnection) -> Result<(), Failure> {
+        sqlx::raw_sql("set local lock_timeout = '100ms'; set local statement_timeout = '2s'").execute(db).await?;
+        Ok(())
+    }
+
+    /// Heads that are to be tried next, the most urgent first, whether they are due yet or not.
+    pub async fn next(&self, pool: &PgPool, limit: i64) -> Result<Vec<(Vec<u8>, At)>, Failure> {
+        let Self { schema, .. } = self;
+        let statement =
+            format!("select lane, next_at from {schema}.parked where next_at is not null order by next_at limit $1");
+        Ok(sqlx::query_as(AssertSqlSafe(statement)).bind(limit).fetch_all(pool).await?)
+    }
+
+    /// What waits in these lanes, lane by lane in order.
+    pub async fn read(&self, pool: &PgPool, lanes: &[Vec<u8>], limit: i64) -> Result<Vec<Kept>, Failure> {
+        let Self { schema, .. } = self;
+        let statement = format!(
+            "select arrival, lane, topic, \"partition\", \"offset\", timestamp_ms, key, headers, payload, next_at, attempts,
+                    first_failed_at, loops, letter_id, dead_at, decided_by, skipped
+               from {schema}.parked where lane = any($1) order by lane, arrival limit $2"
+        );
+        Ok(sqlx::query_as(AssertSqlSafe(statement)).bind(lanes).bind(limit).fetch_all(pool).await?)
+    }
+
+    /// Locks rows that are as they were read, and that nobody else is at; returns which.
+    pub async fn claim(&self, db: &mut PgConnection, rows: &[(i64, i32)]) -> Result<HashSet<i64>, Failure> {
+        let Self { schema, .. } = self;
+        let (arrivals, attempts): (Vec<i64>, Vec<i32>) = rows.iter().copied().unzip();
+        let statement = format!(
+            "select parked.arrival from {schema}.parked
+               join unnest($1::bigint[], $2::int[]) as read (arrival, attempts) on parked.arrival = read.arrival and parked.attempts = read.attempts
+              where parked.dead_at is null for update of parked skip locked"
+        );
+        let claimed: Vec<i64> =
+            sqlx::query_scalar(AssertSqlSafe(statement)).bind(arrivals).bind(attempts).fetch_all(db).await?;
+        Ok(claimed.into_iter().collect())
+    }
+
+    /// Sets right what two transactions at one lane leave behind when they do not see each other: heads that nobody freed are due now, and what
+    /// failed behind a head waits for it.
+    pub async fn straighten(&self, pool: &PgPool, now: Timestamp) -> Result<(), Failure> {
+        let Self { schema, .. } = self;
+        let statement = format!(
+            "update {schema}.parked set next_at = case when next_at is null then $1::timestamptz end
+              where dead_at is null and (next_at is null)
+                 <> exists (select from {schema}.parked earlier where earlier.lane = parked.lane and earlier.arrival < parked.arrival)"
+        );
+        sqlx::query(AssertSqlSafe(statement)).bind(At(now)).execute(pool).await?;
+        Ok(())
+    }
+
+    /// How much is parked, how much of it waits for a person, and since when the oldest waits.
+    pub async fn extent(&self, pool: &PgPool) -> Result<Extent, Failure> {
+        let statement = format!(
+            "select count(*) as events, count(dead_at) as dead, min(parked_at) as since from {}.parked",
+            self.schema
+        );
+        Ok(sqlx::query_as(AssertSqlSafe(statement)).fetch_one(pool).await?)
+    }
+}
+
+impl Kept {
+    /// The record, as it was read; none: it is a person's word on a letter without a record.
+    pub fn message(&self, topic: &'static str) -> Option<Message> {
+        Some(Message {
+            topic,
+            partition: self.partition?,
+            offset: self.offset?,
+            timestamp_ms: self.timestamp_ms,
+            key: self.key.clone(),
+            headers: Headers::decode(&self.headers).ok()?,
+            payload: self.payload.clone(),
+        })
+    }
+}
+
+fn is_division_by_zero(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "22012")
+}

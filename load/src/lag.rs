@@ -1,0 +1,70 @@
+//! Waits until every consumer has heard everything: what is measured next has the machine to itself.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+
+use crate::addresses::Pipeline;
+
+/// The consumer groups; the relay is none.
+const GROUPS: [&str; 7] = ["orders", "inventory", "payments", "fraud", "fulfillment", "notifications", "saga-tracker"];
+/// How long a question to the broker may take.
+const ASK: Duration = Duration::from_secs(10);
+/// How long consumers may take to catch up without any progress.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Returns when no group lags behind its topics; answers how long that took.
+///
+/// # Errors
+/// When Kafka does not answer, or the groups make no progress for a minute.
+pub fn await_none(pipeline: &Pipeline) -> anyhow::Result<Duration> {
+    let groups: Vec<BaseConsumer> = GROUPS.iter().map(|group| client(pipeline, group)).collect::<Result<_, _>>()?;
+    let began = Instant::now();
+    let (mut last, mut progress) = (i64::MAX, Instant::now());
+    loop {
+        let lag = groups.iter().map(|group| lag(pipeline, group)).sum::<anyhow::Result<i64>>()?;
+        if lag == 0 {
+            return Ok(began.elapsed());
+        }
+        if lag < last {
+            (last, progress) = (lag, Instant::now());
+        }
+        if progress.elapsed() > PATIENCE {
+            bail!("consumers lag by {lag} events and make no progress: does one of them not run?");
+        }
+        std::thread::sleep(Duration::from_millis(200)); // between two looks
+    }
+}
+
+fn client(pipeline: &Pipeline, group: &str) -> anyhow::Result<BaseConsumer> {
+    let mut config = ClientConfig::new();
+    for (name, value) in &pipeline.settings.common().kafka {
+        config.set(name, value);
+    }
+    config.set("group.id", pipeline.topic(group)).set("enable.auto.commit", "false");
+    config.create().context("KAFKA_… settings")
+}
+
+/// Events that a group has not committed, in the partitions that it reads.
+fn lag(pipeline: &Pipeline, group: &BaseConsumer) -> anyhow::Result<i64> {
+    let topics = choreography::Choreography::embedded().topic_settings("local").context("topics.yaml")?;
+    let mut list = TopicPartitionList::new();
+    for topic in &topics {
+        let name = pipeline.topic(&topic.name);
+        let metadata = group.fetch_metadata(Some(&name), ASK).context("Kafka does not answer")?;
+        for partition in metadata.topics().iter().flat_map(|topic| topic.partitions()) {
+            list.add_partition(&name, partition.id());
+        }
+    }
+    let committed = group.committed_offsets(list, ASK).context("Kafka does not answer")?;
+    let mut lag = 0;
+    for element in committed.elements() {
+        if let Offset::Offset(next) = element.offset() {
+            let (_, high) = group.fetch_watermarks(element.topic(), element.partition(), ASK)?;
+            lag += (high - next).max(0);
+        }
+    }
+    Ok(lag)
+}

@@ -1,0 +1,2 @@
+-- See runtime.furnish_parking.
+select runtime.furnish_parking('fulfillment');

@@ -1,0 +1,287 @@
+//! The audit of the books: it finds what is broken, names it, and takes nothing for a breach that is merely on its way.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use audit::{Finding, Scope, Window};
+use quadrille_tests::Pipeline;
+use runtime::Settings;
+use serde_json::{Value, json};
+
+use crate::rebuild::{KINDS, place, place_mixed, quadrille, stocked, text};
+
+async fn asked(pipeline: &Pipeline, quiet: bool) -> Vec<Finding> {
+    audit::ask(&pipeline.database.pool, &Scope::everything(quiet)).await.expect("the books")
+}
+
+/// What is broken: check, subject and detail.
+async fn broken(pipeline: &Pipeline) -> Vec<(&'static str, String, String)> {
+    let findings = asked(pipeline, true).await;
+    let lines = findings.iter().flat_map(|of| of.lines().iter().map(move |line| (of.name, line)));
+    lines.map(|(name, line)| (name, line.subject.clone(), line.detail.clone())).collect()
+}
+
+async fn sql(pipeline: &Pipeline, statement: &str) {
+    sqlx::raw_sql(sqlx::AssertSqlSafe(statement.to_owned())).execute(&pipeline.database.pool).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_on_its_way_is_no_breach() {
+    let pipeline = stocked().await;
+    let done = AtomicBool::new(false);
+    let load = async {
+        place(&pipeline, &KINDS, 60).await;
+        pipeline.settle().await;
+        done.store(true, Ordering::SeqCst);
+    };
+    let auditing = async {
+        let mut audits = 0;
+        while !done.load(Ordering::SeqCst) {
+            for finding in asked(&pipeline, false).await {
+                assert_eq!(finding.breaches(), 0, "{finding:#?}");
+            }
+            audits += 1;
+        }
+        audits
+    };
+    let ((), audits) = tokio::join!(load, auditing);
+    assert!(audits > 5, "{audits}");
+    assert_eq!(broken(&pipeline).await, []);
+    pipeline.finish_with_dead_letters().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_broken_row_is_found_by_the_check_that_it_breaks_and_named() {
+    let pipeline = stocked().await;
+    let orders = place_mixed(&pipeline, 12).await;
+    pipeline.settle().await;
+    assert_eq!(broken(&pipeline).await, []);
+    let order = &orders[0];
+    for (check, subject, broken_by, mended_by) in [
+        (
+            "ledger",
+            "TEA/a",
+            "update inventory.stock_level set on_hand = on_hand + 5 where sku = 'TEA' and warehouse = 'a'".to_owned(),
+            "update inventory.stock_level set on_hand = on_hand - 5 where sku = 'TEA' and warehouse = 'a'".to_owned(),
+        ),
+        (
+            "reserved",
+            "SHORT-1/b",
+            "update inventory.stock_level set reserved = reserved + 1 where sku = 'SHORT-1' and warehouse = 'b'"
+                .to_owned(),
+            "update inventory.stock_level set reserved = reserved - 1 where sku = 'SHORT-1' and warehouse = 'b'"
+                .to_owned(),
+        ),
+        (
+            "levels",
+            "TEA/a",
+            "update saga_tracker.level set available = available - 1 where sku = 'TEA' and warehouse = 'a'".to_owned(),
+            "update saga_tracker.level set available = available + 1 where sku = 'TEA' and warehouse = 'a'".to_owned(),
+        ),
+        (
+            "charged",
+            order.as_str(),
+            format!(
+                "update payments.payment set captured = captured * 2, authorized = authorized * 2 where order_id = '{order}'"
+            ),
+            format!(
+                "update payments.payment set captured = captured / 2, authorized = authorized / 2 where order_id = '{order}'"
+            ),
+        ),
+        (
+            "authorized",
+            order.as_str(),
+            format!("update payments.payment set authorized = authorized + 7 where order_id = '{order}'"),
+            format!("update payments.payment set authorized = authorized - 7 where order_id = '{order}'"),
+        ),
+        (
+            "book",
+            order.as_str(),
+            format!(
+                "update sandbox.payment set authorized = authorized * 2, captured = captured * 2 where order_id = '{order}'"
+            ),
+            format!(
+                "update sandbox.payment set authorized = authorized / 2, captured = captured / 2 where order_id = '{order}'"
+            ),
+        ),
+        (
+            "once",
+            order.as_str(),
+            format!(
+                "insert into sandbox.operation select key || '/again', operation, order_id, payment_id, amount, currency, answer, done_at from sandbox.operation where order_id = '{order}' and operation = 'capture'"
+            ),
+            "delete from sandbox.operation where key like '%/again'".to_owned(),
+        ),
+        (
+            "both",
+            order.as_str(),
+            format!("update orders.\"order\" set state = 'CANCELLED' where order_id = '{order}'"),
+            format!("update orders.\"order\" set state = 'COMPLETED' where order_id = '{order}'"),
+        ),
+        (
+            "shipped",
+            order.as_str(),
+            format!(
+                "update fulfillment.consignment set units_dispatched = units_dispatched + 1 where order_id = '{order}'"
+            ),
+            format!(
+                "update fulfillment.consignment set units_dispatched = units_dispatched - 1 where order_id = '{order}'"
+            ),
+        ),
+        (
+            "tracker",
+            order.as_str(),
+            format!("update saga_tracker.\"order\" set rank = 91 where order_id = '{order}'"),
+            format!("update saga_tracker.\"order\" set rank = 93 where order_id = '{order}'"),
+        ),
+        (
+            "lost",
+            order.as_str(),
+            format!("update orders.\"order\" set state = 'PENDING', ended_at = null where order_id = '{order}'"),
+            format!("update orders.\"order\" set state = 'COMPLETED', ended_at = now() where order_id = '{order}'"),
+        ),
+        (
+            "conserved",
+            "all stock",
+            format!("update inventory.reservation set committed = committed + 1 where order_id = '{order}'"),
+            format!("update inventory.reservation set committed = committed - 1 where order_id = '{order}'"),
+        ),
+    ] {
+        sql(&pipeline, &broken_by).await;
+        let found = broken(&pipeline).await;
+        assert!(found.iter().any(|(name, of, _)| *name == check && of == subject), "{check} {subject}: {found:#?}");
+        assert!(
+            found.iter().all(|(_, of, _)| [subject, "all stock", order.as_str()].contains(&of.as_str())),
+            "nothing else: {found:#?}"
+        );
+        sql(&pipeline, &mended_by).await;
+        assert_eq!(broken(&pipeline).await, [], "{check} is mended");
+    }
+    pipeline.finish_with_dead_letters().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_trackers_job_notes_a_breach_once_and_when_it_is_healed() {
+    let pipeline = Pipeline::with_settings("[saga_tracker]\naudit_every = '1h'\naudit_orders = 3\n").await;
+    pipeline.stock("TEA", "a", 50).await;
+    let order = pipeline.place(&quadrille_tests::Order::of(&[("TEA", 2, 450)])).await;
+    pipeline.settle().await;
+    // Older than the newest three, and of no page yet: what is open is looked at again all the same.
+    let charge = |by: i64| {
+        format!(
+            "update payments.payment set captured = captured + {by}, authorized = authorized + {by} where order_id = '{order}'"
+        )
+    };
+    sql(&pipeline, &charge(1)).await;
+    let ran = async |times: i64| {
+        pipeline.advance(Duration::from_secs(3_600));
+        let at = pipeline.clock.now();
+        let at = format!(
+            "select count(*) from saga_tracker.audit where ran_at >= '{at}'::timestamptz - interval '1 minute'"
+        );
+        let breaches = "select count(*) from saga_tracker.breach where last_seen = (select ran_at from saga_tracker.audit) or healed_at = (select ran_at from saga_tracker.audit)";
+        pipeline
+            .until(|| async { pipeline.count(&at).await == 1 && pipeline.count(breaches).await == times }, "the audit")
+            .await;
+        pipeline.get("saga-tracker", "/audit?healed=true").await
+    };
+    let first = ran(2).await;
+    let of = |audit: &Value, check: &str| {
+        audit["breaches"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|breach| breach["check"] == check)
+            .cloned()
+            .unwrap_or_default()
+    };
+    assert_eq!(of(&first, "charged")["subject"], json!(order), "{first}");
+    assert_eq!(of(&first, "book")["subject"], json!(order), "{first}");
+    for _ in 0..5 {
+        pipeline.place(&quadrille_tests::Order::of(&[("TEA", 1, 450)])).await;
+    }
+    pipeline.settle().await;
+    let second = ran(2).await;
+    assert_eq!(of(&second, "charged")["first_seen"], of(&first, "charged")["first_seen"]);
+    assert_ne!(of(&second, "charged")["last_seen"], of(&first, "charged")["last_seen"]);
+    assert!(of(&second, "charged")["healed_at"].is_null(), "{second}");
+    sql(&pipeline, &charge(-1)).await;
+    let third = ran(2).await;
+    assert!(of(&third, "charged")["healed_at"].is_string(), "{third}");
+    let open = pipeline.get("saga-tracker", "/audit").await;
+    assert_eq!(open["breaches"], json!([]), "{open}");
+    pipeline.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_that_counts_as_published_and_is_in_no_topic_is_found() {
+    let pipeline = stocked().await;
+    place_mixed(&pipeline, 12).await;
+    pipeline.settle().await;
+    let settings = Settings::from_toml(&pipeline.settings_toml()).unwrap();
+    let window = Window { since: Duration::ZERO, rows: 10_000 };
+    let outbox = async || audit::outbox(&settings, &pipeline.database.pool, window).await.unwrap();
+    let healthy = outbox().await;
+    assert_eq!(healthy.breaches(), 0, "{healthy:#?}");
+    let everything = Window { since: Duration::from_secs(3_600), ..window };
+    let all = audit::outbox(&settings, &pipeline.database.pool, everything).await.unwrap();
+    assert!(all.breaches() == 0 && format!("{all:?}").contains("the beginning"), "{all:#?}");
+    for host in pipeline.hosts() {
+        pipeline.stop(&host).await;
+    }
+    // As if a broker had lost it after it acknowledged it: the row is there, every cursor has passed it.
+    sql(
+        &pipeline,
+        "insert into outbox.event (slot, shard, event_id, topic, key, headers, payload)
+           select slot, shard, 'c0ffee00-0000-7000-8000-000000000001', topic, key, headers, payload from outbox.event where topic = 'orders' limit 1;",
+    )
+    .await;
+    assert_eq!(outbox().await.breaches(), 0, "a row that waits to be published is none");
+    sql(&pipeline, "update outbox.relay_cursor set snapshot = pg_current_snapshot(), ahead = null, ahead_seq = null")
+        .await;
+    let lost = outbox().await;
+    assert_eq!(
+        lost.lines().iter().map(|line| line.subject.as_str()).collect::<Vec<_>>(),
+        ["c0ffee00-0000-7000-8000-000000000001"],
+        "{lost:#?}"
+    );
+    pipeline.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operator_asks_whether_the_books_hold_and_the_exit_code_says_so() {
+    let pipeline = stocked().await;
+    let orders = place_mixed(&pipeline, 12).await;
+    pipeline.settle().await;
+    let healthy = quadrille(&pipeline, &["audit"]).await;
+    assert!(healthy.status.success(), "{}", text(&healthy));
+    assert!(
+        text(&healthy).contains("captured − refunded") && text(&healthy).contains("in the topics"),
+        "{}",
+        text(&healthy)
+    );
+    sql(&pipeline, "update inventory.stock_level set on_hand = on_hand + 5 where sku = 'TEA' and warehouse = 'a'")
+        .await;
+    let broken = quadrille(&pipeline, &["audit", "--json", "--quiet"]).await;
+    assert_eq!(broken.status.code(), Some(1), "{}", text(&broken));
+    let said: Value = serde_json::from_slice(&broken.stdout).unwrap();
+    let ledger = said["findings"].as_array().unwrap().iter().find(|finding| finding["name"] == "ledger").unwrap();
+    assert_eq!(ledger["asked"]["lines"][0]["subject"], "TEA/a", "{said:#}");
+    sql(&pipeline, "update inventory.stock_level set on_hand = on_hand - 5 where sku = 'TEA' and warehouse = 'a'")
+        .await;
+    // Of orders that were placed later there are none: nothing to compare, nothing broken.
+    sql(
+        &pipeline,
+        &format!("update payments.payment set authorized = authorized + 7 where order_id = '{}'", orders[0]),
+    )
+    .await;
+    let later = quadrille(&pipeline, &["audit", "--since", "2100-01-01T00:00:00Z"]).await;
+    assert!(later.status.success(), "{}", text(&later));
+    let all = quadrille(&pipeline, &["audit", "--outbox-rows", "0"]).await;
+    assert!(
+        !all.status.success() && text(&all).contains(&format!("BROKEN  authorized  {}", orders[0])),
+        "{}",
+        text(&all)
+    );
+    pipeline.close().await;
+}
