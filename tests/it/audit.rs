@@ -31,6 +31,10 @@ async fn what_is_on_its_way_is_no_breach() {
     let done = AtomicBool::new(false);
     let load = async {
         place(&pipeline, &KINDS, 60).await;
+        let moving = "select count(*) from orders.\"order\" o left join payments.payment p using (order_id)
+                      left join fraud.assessment a using (order_id)
+                      where o.ended_at is null and p.state is distinct from 'ACTION_REQUIRED' and a.state is distinct from 'REVIEW'";
+        pipeline.until(|| async { pipeline.count(moving).await == 0 }, "the end of what waits for no person").await;
         pipeline.settle().await;
         done.store(true, Ordering::SeqCst);
     };

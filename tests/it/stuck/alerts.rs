@@ -55,6 +55,13 @@ impl Receiver {
         calls.iter().filter(|call| call.taken && call.body["kind"] == kind).map(|call| call.body.clone()).collect()
     }
 
+    /// Whether what was refused has been taken since.
+    pub fn has_got_again_what_it_refused(&self) -> bool {
+        let calls = self.calls.calls.lock().unwrap();
+        let mut refused = calls.iter().filter(|call| !call.taken).peekable();
+        refused.peek().is_some() && refused.all(|call| calls.iter().any(|other| other.taken && other.id == call.id))
+    }
+
     /// One call was refused: it came again, under its id; and all are signed, or, without a secret, none.
     pub fn refused_one_and_got_it_again(&self, signed: bool) {
         let calls = self.calls.calls.lock().unwrap();

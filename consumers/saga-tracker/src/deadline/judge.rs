@@ -199,7 +199,6 @@ fn needed(rules: &Rules, rule: &Rule) -> impl Iterator<Item = &'static str> {
     rules.hears.iter().map(|(name, _)| *name).filter(|name| rule.of_itself || *name == rule.consumer)
 }
 
-#[allow(clippy::too_many_arguments)] // the whole of what a standing depends on
 fn standing(
     rules: &Rules,
     order: &OpenOrder,
