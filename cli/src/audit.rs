@@ -8,18 +8,17 @@ use anyhow::Context;
 use audit::{Asked, Finding, Scope, Window};
 use clap::Args;
 use comfy_table::{Table, presets};
-use events::Timestamp;
+use events::{OrderId, Timestamp};
 use runtime::settings::ConsumerSettings;
-use runtime::{Settings, sql};
+use runtime::{Clock, Settings, sql};
 use serde_json::json;
-use uuid::Uuid;
 
 /// Ask whether every invariant holds: stock, money, orders, the tracker's read models, the outbox against the topics.
 ///
 /// Only reads, under one snapshot of each database; what is on its way is no breach. Exits with 1 if something does not hold, or could not be asked.
 #[derive(Args)]
 pub struct Arguments {
-    /// Only orders that were placed at this moment or later, in RFC 3339; all unless given.
+    /// Only orders that were placed at this moment or later, in RFC 3339; all within the horizon unless given.
     #[arg(long)]
     since: Option<Timestamp>,
     /// Nothing is on its way: every open order must wait for somebody, and the tracker have heard all. Breaches may be mere delays if that is not so.
@@ -36,7 +35,9 @@ pub struct Arguments {
 /// Runs it.
 pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let settings = Settings::from_env()?;
-    let first = arguments.since.map_or(Uuid::nil(), least_id);
+    // Behind the horizon one consumer may have forgotten an order before another does.
+    let horizon = settings.keep("orders", &ConsumerSettings::default())?;
+    let first = OrderId::least_at(arguments.since.unwrap_or(Clock::default().now().minus(horizon))).as_uuid();
     let scope = Scope { first, ..Scope::everything(arguments.quiet) };
     let mut findings = Vec::new();
     for url in databases(&settings)? {
@@ -56,12 +57,6 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         print!("{}", shown(&findings, &unasked));
     }
     Ok(if breaches == 0 && !open { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// The least id of an order that was placed at this time or later.
-fn least_id(at: Timestamp) -> Uuid {
-    let millis = at.as_millis().clamp(0, (1 << 48) - 1) as u128; // a UUIDv7 has 48 bits for it
-    Uuid::from_u128(millis << 80)
 }
 
 /// The databases that consumers are set to use.

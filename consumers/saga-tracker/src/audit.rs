@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use audit::{Asked, AuditError, Finding, Scope, Window};
-use events::Timestamp;
+use events::{OrderId, Timestamp};
 use runtime::settings::ConsumerSettings;
 use runtime::{Clock, Consumer as _, Failure, Host, Settings, Span, sql};
 use serde::Deserialize;
@@ -124,6 +124,12 @@ struct Auditor {
 }
 
 impl Auditor {
+    /// The least id of the orders that every consumer still knows: behind the horizon one may have forgotten an order before another does.
+    fn oldest(&self, now: Timestamp) -> Result<Uuid, Broken> {
+        let horizon = self.all.keep(BOOKS[0], &ConsumerSettings::default())?;
+        Ok(OrderId::least_at(now.minus(horizon)).as_uuid())
+    }
+
     /// One run, if no other instance has just made it.
     async fn run(&self) -> Result<(), Broken> {
         let now = self.clock.now();
@@ -131,9 +137,11 @@ impl Auditor {
         let every = self.settings.audit_every.0 * 9 / 10;
         let Some(walked) = store::claim_audit(&self.pool, now, every).await? else { return Ok(()) };
         let orders = self.settings.audit_orders;
+        let oldest = self.oldest(now)?;
+        let walked = walked.max(oldest);
         let (newest, page) = store::pages(&self.pool, walked, orders).await?;
         let scope = |first: Option<Uuid>, last: Option<Uuid>, again: Vec<Uuid>, whole| Scope {
-            first: first.unwrap_or(Uuid::nil()),
+            first: first.unwrap_or(Uuid::nil()).max(oldest),
             last: last.unwrap_or(Uuid::max()),
             again,
             quiet: false,
