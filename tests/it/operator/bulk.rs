@@ -71,7 +71,7 @@ pub fn unknown(orders: u128) -> Vec<OrderId> {
 }
 
 fn retry_all(rate: Option<f64>) -> Bulk {
-    let filter = Filter { consumer: Some("orders".into()), ..Filter::default() }.or_open();
+    let filter = Filter { consumer: Some("orders".into()), ..Filter::default() }.for_act(&Act::Retry);
     Bulk { act: Act::Retry, filter, note: eve("the backup is restored"), rate, max_loops: MAX_LOOPS, dry_run: false }
 }
 

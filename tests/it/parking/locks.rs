@@ -1,5 +1,6 @@
 //! Locks that somebody holds: one row holds up its order alone, be it an event or a timer that waits for it.
 
+use runtime::sql::At;
 use sqlx::{Postgres, Transaction};
 
 use super::*;
@@ -97,9 +98,13 @@ async fn case_30_timers_that_fire_after_their_order_moved_on_do_nothing() {
     ];
     for (schema, kind, which) in timers {
         let statement =
-            format!("insert into {schema}.timer (order_id, kind, discriminator, due_at) values ($1, $2, $3, now())");
+            format!("insert into {schema}.timer (order_id, kind, discriminator, due_at) values ($1, $2, $3, $4)");
         let order_id: Uuid = done.parse().unwrap();
-        let insert = sqlx::query(sqlx::AssertSqlSafe(statement)).bind(order_id).bind(kind).bind(which);
+        let insert = sqlx::query(sqlx::AssertSqlSafe(statement))
+            .bind(order_id)
+            .bind(kind)
+            .bind(which)
+            .bind(At(pipeline.clock.now()));
         insert.execute(&pipeline.database.pool).await.unwrap();
     }
     for (schema, ..) in timers {

@@ -3,6 +3,7 @@
 use events::{OrderId, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::hand::Act;
 use crate::letter::{Kind, LetterStatus};
 
 /// Which dead letters; what is not set says nothing.
@@ -34,5 +35,15 @@ impl Filter {
     #[must_use]
     pub fn or_open(self) -> Self {
         Self { status: self.status.or(Some(LetterStatus::Open)), ..self }
+    }
+
+    /// Those with which this can be done, unless another kind was asked for: an order that is stuck has no record that could be decided again.
+    #[must_use]
+    pub fn for_act(self, act: &Act) -> Self {
+        let kind = match act {
+            Act::Retry | Act::Edit(_) | Act::Skip => Some(Kind::Event),
+            Act::Compensate => None,
+        };
+        Self { kind: self.kind.or(kind), ..self.or_open() }
     }
 }

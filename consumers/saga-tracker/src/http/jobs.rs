@@ -56,7 +56,7 @@ impl JobWish {
         Ok(Bulk {
             note: Note { who: who.0, why: reason(self.why, at > 0)? },
             act: acts[at].clone(),
-            filter: self.filter.filter()?.or_open(),
+            filter: self.filter.filter()?.for_act(&acts[at]),
             rate: self.rate,
             max_loops: self.max_loops.unwrap_or(MAX_LOOPS),
             dry_run: self.dry_run,
