@@ -36,7 +36,7 @@ pub use self::goods::Reply;
 pub use self::handlers::Input;
 pub use self::reservation::{Holding, Reservation, State, Units};
 pub use self::stock::{Change, Kind, Level, Movement, Stock};
-pub use self::strategy::{Strategy, StrategyName};
+pub use self::strategy::{FewestShipments, Pick, Priority, Shelves, Strategy, StrategyName, Want};
 pub use self::supply::{Supply, USUAL_PRIORITY, Warehouse, Warehouses};
 pub use self::world::{Slot, World};
 

@@ -228,7 +228,9 @@ pub(super) async fn save(db: &mut PgConnection, book: &Book, now: Timestamp) -> 
     }
     writes.execute(db).await.map_err(|failure| match failure {
         Failure::Database(error) => BookError::Database(error),
-        Failure::LostRace { .. } | Failure::Stored { .. } | Failure::Unsendable(_) => BookError::Raced,
+        Failure::LostRace { .. } | Failure::Stored { .. } | Failure::Panicked(_) | Failure::Unsendable(_) => {
+            BookError::Raced
+        }
     })
 }
 
