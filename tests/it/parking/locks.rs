@@ -94,7 +94,7 @@ async fn case_30_timers_that_fire_after_their_order_moved_on_do_nothing() {
         ("payments", "authorization", ""),
         ("fraud", "review", ""),
         ("fulfillment", "pick", shipment.as_str()),
-        ("fulfillment", "hand_over", ""),
+        ("fulfillment", "hand-over", ""),
     ];
     for (schema, kind, which) in timers {
         let statement =
