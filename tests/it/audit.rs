@@ -209,11 +209,16 @@ async fn the_trackers_job_notes_a_breach_once_and_when_it_is_healed() {
     assert_eq!(of(&second, "charged")["first_seen"], of(&first, "charged")["first_seen"]);
     assert_ne!(of(&second, "charged")["last_seen"], of(&first, "charged")["last_seen"]);
     assert!(of(&second, "charged")["healed_at"].is_null(), "{second}");
+    let alerts = |resolved: &str| {
+        format!("select count(*) from saga_tracker.alert where kind = 'invariant_breach' and resolved_at is {resolved}")
+    };
+    assert_eq!(pipeline.count(&alerts("null")).await, 2, "each breach is one alert, however often it is seen");
     sql(&pipeline, &charge(-1)).await;
     let third = ran(2).await;
     assert!(of(&third, "charged")["healed_at"].is_string(), "{third}");
     let open = pipeline.get("saga-tracker", "/audit").await;
     assert_eq!(open["breaches"], json!([]), "{open}");
+    assert_eq!((pipeline.count(&alerts("null")).await, pipeline.count(&alerts("not null")).await), (0, 2), "healed");
     pipeline.finish().await;
 }
 

@@ -9,8 +9,8 @@ mod typed;
 
 use quadrille_tests::Pipeline;
 use runtime::Settings;
-use saga_tracker::LetterStatus;
 use saga_tracker::hand::{Filter, Hand, HandError, LetterView, Note};
+use saga_tracker::{Kind, LetterStatus};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -36,7 +36,7 @@ fn eve(why: &str) -> Note {
 }
 
 fn of_status(status: LetterStatus) -> Filter {
-    Filter { status: Some(status), ..Filter::default() }
+    Filter { kind: Some(Kind::Event), status: Some(status), ..Filter::default() }
 }
 
 async fn letters(hand: &Hand, filter: &Filter) -> Vec<LetterView> {

@@ -45,8 +45,12 @@ fn client() -> ClientConfig {
 
 /// Writes records (key, value, headers) to a topic by its full name, and waits until Kafka has them.
 pub fn produce(topic: &str, records: &[NewRecord<'_>]) {
-    let producer: ThreadedProducer<_> =
-        client().set("linger.ms", "1").set("partitioner", "murmur2_random").create().expect("a producer");
+    let producer: ThreadedProducer<_> = client()
+        .set("linger.ms", "1")
+        .set("partitioner", "murmur2_random")
+        .set("message.max.bytes", "2000000")
+        .create()
+        .expect("a producer");
     for (key, value, headers) in records {
         let headers = headers
             .iter()

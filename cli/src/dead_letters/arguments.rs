@@ -63,7 +63,8 @@ pub struct Which {
     /// Their ids, or how they begin.
     #[arg(required_unless_present = "all", conflicts_with = "all")]
     pub ids: Vec<String>,
-    /// All that the filter lets through and that died up to now, the oldest first; those that are open, unless --status says otherwise.
+    /// All that the filter lets through and that died up to now, the oldest first: open ones unless --status, and
+    /// events unless --kind says otherwise (or their orders are to be compensated).
     #[arg(long)]
     pub all: bool,
     #[command(flatten)]

@@ -27,7 +27,7 @@ pub async fn carry_out(hand: &Hand, act: Act, which: Which, how: How) -> anyhow:
         return each(hand, ids, act, how).await;
     }
     let note = note(&act, &how)?;
-    let filter = which.filter.filter().or_open();
+    let filter = which.filter.filter().fit_for(&act);
     let bulk = Bulk { act, filter, note, rate: how.rate, max_loops: how.max_loops, dry_run: how.dry_run };
     let mut shown = Shown::new(how.json, how.dry_run);
     let stop = CancellationToken::new();

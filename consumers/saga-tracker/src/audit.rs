@@ -15,8 +15,8 @@ use serde::Deserialize;
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use crate::SagaTracker;
 use crate::store::{self, Found};
+use crate::{SagaTracker, alerts};
 
 /// The consumers whose databases are read.
 const BOOKS: [&str; 7] = ["orders", "inventory", "payments", "fraud", "fulfillment", "notifications", "saga-tracker"];
@@ -177,6 +177,8 @@ impl Auditor {
                 tracing::error!(check, subject, "an invariant is broken: {detail}");
             }
         }
+        let open = store::open_breaches(&mut tx, NAMED).await?;
+        alerts::keep(&mut tx, alerts::Kind::InvariantBreach, &open, now).await?;
         tx.commit().await?;
         metrics::counter!("quadrille_audits_total").increment(1);
         Ok(())

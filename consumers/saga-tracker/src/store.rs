@@ -34,7 +34,9 @@ use crate::steps::Timeline;
 use crate::world::World;
 
 pub(crate) use actions::{Action, ActionFilter, ActionRow, actions, conclude, note};
-pub(crate) use breaches::{BreachRow, Found, breaches, claim_audit, open_orders, pages, record, walked};
+pub(crate) use breaches::{
+    BreachRow, Found, breaches, claim_audit, open as open_breaches, open_orders, pages, record, walked,
+};
 pub(crate) use events::{Kept, folded, history};
 pub(crate) use jobs::{Hold, JobRow, advance_job, begin_job, end_job, job, jobs, release_job, resume_job, take_job};
 pub(crate) use letters::{

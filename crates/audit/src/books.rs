@@ -39,7 +39,7 @@ macro_rules! check {
 }
 
 const CHECKS: [Check; 12] = [
-    check!("lost", "no order is lost: each has ended, or is open for a reason", ["orders", "payments", "fraud", "fulfillment"], by_order: true, quiet: true),
+    check!("lost", "no order is lost: each has ended, or is open for a reason", ["orders", "inventory", "payments", "fraud", "fulfillment"], by_order: true, quiet: true),
     check!("tracker", "the tracker tells of the same ends", ["orders", "saga_tracker"], by_order: true, quiet: false),
     check!("ledger", "stock: on hand = received ± counted − shipped; the ledger explains every level", ["inventory"], by_order: false, quiet: false),
     check!("reserved", "stock: reserved units are those of open orders", ["inventory"], by_order: false, quiet: false),

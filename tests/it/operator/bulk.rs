@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use events::{Event, OrderFailed, OrderId, Reason, ReasonCode, StockRejected};
 use quadrille_tests::{NewRecord, Order, Pipeline, Setup, produce, read_all};
-use saga_tracker::LetterStatus;
 use saga_tracker::hand::{Act, Bulk, Filter, Hand, MAX_LOOPS, Report};
+use saga_tracker::{Kind, LetterStatus};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -46,7 +46,8 @@ pub async fn with_unknown_orders(settings: &str, orders: &[OrderId]) -> (Pipelin
         .collect();
     produce(&pipeline.topic(StockRejected::TOPIC), &records);
     let all = orders.len() as i64;
-    let heard = || async { pipeline.count("select count(*) from saga_tracker.letter").await == all };
+    let heard =
+        || async { pipeline.count("select count(*) from saga_tracker.letter where kind = 'event'").await == all };
     pipeline.until(heard, "every dead letter").await;
     (pipeline, known)
 }
@@ -66,12 +67,19 @@ pub async fn restore(pipeline: &Pipeline, known: &str, orders: &[OrderId]) {
     assert_eq!(restored.rows_affected(), orders.len() as u64);
 }
 
+/// Orders that were minted just now: older ones would be stuck by the hard limit besides.
 pub fn unknown(orders: u128) -> Vec<OrderId> {
-    (1..=orders).map(|number| OrderId(Uuid::from_u128(7 << 76 | 2 << 62 | number))).collect()
+    let now = runtime::Clock::default().now().as_millis() as u128;
+    (1..=orders).map(|number| OrderId(Uuid::from_u128(now << 80 | 7 << 76 | 2 << 62 | number))).collect()
+}
+
+/// Events alone: a slow machine may find orders of these tests late, and stuck in the end.
+fn events_that_are(status: LetterStatus) -> Filter {
+    Filter { kind: Some(Kind::Event), ..of_status(status) }
 }
 
 fn retry_all(rate: Option<f64>) -> Bulk {
-    let filter = Filter { consumer: Some("orders".into()), ..Filter::default() }.or_open();
+    let filter = Filter { consumer: Some("orders".into()), ..Filter::default() }.fit_for(&Act::Retry);
     Bulk { act: Act::Retry, filter, note: eve("the backup is restored"), rate, max_loops: MAX_LOOPS, dry_run: false }
 }
 
@@ -99,7 +107,7 @@ async fn ten_thousand_dead_letters_are_retried_at_a_rate_stopped_in_the_middle_a
     let (pipeline, known) = with_unknown_orders("", &orders).await;
     restore(&pipeline, &known, &orders).await;
     let hand = hand(&pipeline).await;
-    let groups = hand.groups(&of_status(LetterStatus::Open), 10).await.unwrap();
+    let groups = hand.groups(&events_that_are(LetterStatus::Open), 10).await.unwrap();
     assert_eq!((groups.len(), groups[0].letters, groups[0].orders), (1, 10_000, 10_000), "one cause: {groups:#?}");
 
     let began = Instant::now();
@@ -123,8 +131,12 @@ async fn ten_thousand_dead_letters_are_retried_at_a_rate_stopped_in_the_middle_a
         .filter(|record| record.header("ce_type") == OrderFailed::TYPE);
     assert_eq!(ended.count(), 10_000, "and so it stands in the topic");
     assert_eq!(pipeline.count("select count(*) from orders.\"order\" where state = 'FAILED'").await, 10_000);
-    assert_eq!(letters(&hand, &of_status(LetterStatus::Open)).await.len(), 0);
-    assert_eq!(pipeline.count("select count(*) from saga_tracker.letter").await, 10_000, "none died again");
+    assert_eq!(letters(&hand, &events_that_are(LetterStatus::Open)).await.len(), 0);
+    assert_eq!(
+        pipeline.count("select count(*) from saga_tracker.letter where kind = 'event'").await,
+        10_000,
+        "none died again"
+    );
     let on_record = "select count(distinct letter_id) from saga_tracker.action where what = 'retry' and who = 'eve' and outcome = 'done'";
     assert_eq!(pipeline.count(on_record).await, 10_000);
     assert_eq!(pipeline.count("select count(*) from saga_tracker.action").await, 10_000, "each is on record once");
@@ -149,7 +161,7 @@ async fn a_dry_run_says_what_would_be_done_and_changes_nothing() {
     assert!(told[0].step.contains("orders decides its record again"), "{:?}", told[0]);
     assert!(told[5].step.contains("the cancellation of order"), "{:?}", told[5]);
     pipeline.settle().await;
-    assert_eq!(letters(&hand, &of_status(LetterStatus::Open)).await.len(), 5);
+    assert_eq!(letters(&hand, &events_that_are(LetterStatus::Open)).await.len(), 5);
     for untouched in [
         "select count(*) from saga_tracker.action",
         "select count(*) from orders.parked",
@@ -171,9 +183,9 @@ async fn a_record_that_dies_again_is_a_dead_letter_of_its_own_until_the_cap_on_l
         let again = format!("select count(*) from saga_tracker.letter where loops = {loops}");
         pipeline.until(|| async { pipeline.count(&again).await == 1 }, "the next dead letter").await;
         pipeline.settle().await;
-        let open = letters(&hand, &of_status(LetterStatus::Open)).await;
+        let open = letters(&hand, &events_that_are(LetterStatus::Open)).await;
         assert_eq!((open.len(), open[0].loops), (1, loops), "{open:#?}");
-        let died_again = letters(&hand, &of_status(LetterStatus::DiedAgain)).await;
+        let died_again = letters(&hand, &events_that_are(LetterStatus::DiedAgain)).await;
         assert_eq!(died_again.len(), usize::try_from(loops).unwrap());
     }
     let mut why = Vec::new();

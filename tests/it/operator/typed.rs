@@ -36,7 +36,7 @@ fn json(line: &str) -> Value {
 async fn an_operator_looks_at_dead_letters_retries_all_stops_with_ctrl_c_and_goes_on() {
     let orders = unknown(12);
     let (pipeline, known) = with_unknown_orders("", &orders).await;
-    let (ok, groups, _) = run(&pipeline, &["groups", "--json"]).await;
+    let (ok, groups, _) = run(&pipeline, &["groups", "--kind", "event", "--json"]).await;
     let group = json(groups.trim());
     assert!(ok && group["letters"] == 12, "{groups}");
     let (_, table, _) = run(&pipeline, &["list", "--class", "conflict", "--event-type", "StockRejected"]).await;

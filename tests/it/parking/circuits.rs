@@ -30,7 +30,7 @@ async fn a_gateway_that_answers_nobody_for_ten_minutes_kills_no_order_and_all_co
         assert_eq!(pipeline.count("select count(*) from payments.dead_letter").await, 0);
     }
     assert_eq!(pipeline.count("select count(*) from payments.payment where stuck").await, 0);
-    let most = "select coalesce(max((data -> 'attempt' ->> 'tries')::bigint), 0) from payments.payment";
+    let most = "select coalesce(max((data::jsonb -> 'attempt' ->> 'tries')::bigint), 0) from payments.payment";
     assert!(pipeline.count(most).await < 8, "no try is used up while nobody is answered");
     outage(&pipeline, false).await;
     let closed = || async {

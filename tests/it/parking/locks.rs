@@ -1,5 +1,6 @@
 //! Locks that somebody holds: one row holds up its order alone, be it an event or a timer that waits for it.
 
+use runtime::sql::At;
 use sqlx::{Postgres, Transaction};
 
 use super::*;
@@ -93,13 +94,17 @@ async fn case_30_timers_that_fire_after_their_order_moved_on_do_nothing() {
         ("payments", "authorization", ""),
         ("fraud", "review", ""),
         ("fulfillment", "pick", shipment.as_str()),
-        ("fulfillment", "hand_over", ""),
+        ("fulfillment", "hand-over", ""),
     ];
     for (schema, kind, which) in timers {
         let statement =
-            format!("insert into {schema}.timer (order_id, kind, discriminator, due_at) values ($1, $2, $3, now())");
+            format!("insert into {schema}.timer (order_id, kind, discriminator, due_at) values ($1, $2, $3, $4)");
         let order_id: Uuid = done.parse().unwrap();
-        let insert = sqlx::query(sqlx::AssertSqlSafe(statement)).bind(order_id).bind(kind).bind(which);
+        let insert = sqlx::query(sqlx::AssertSqlSafe(statement))
+            .bind(order_id)
+            .bind(kind)
+            .bind(which)
+            .bind(At(pipeline.clock.now()));
         insert.execute(&pipeline.database.pool).await.unwrap();
     }
     for (schema, ..) in timers {

@@ -98,7 +98,8 @@ impl Desk {
                     "a conflict leaves the payment as it was: {input:?}"
                 );
             } else {
-                self.said.extend(effects.said().iter().cloned());
+                // That an order waits, and what became of letters, is not the saga's: `operations` is left out.
+                self.said.extend(effects.said().iter().filter(|row| row.topic != "operations").cloned());
                 self.dead.extend(effects.dead_letters().iter().map(|death| death.class.clone()));
                 for (timer, armed) in effects.timer_changes() {
                     if armed {

@@ -33,7 +33,8 @@ pub(super) struct JobWish {
     /// Why, for whoever reads the audit record; required unless it is a retry. Up to 500 characters.
     #[serde(default)]
     why: String,
-    /// With which dead letters that died up to now; those that are open, unless it has a status.
+    /// With which dead letters that died up to now; those that are open, unless it has a status, and events unless it
+    /// has a kind or their orders are to be compensated.
     filter: FilterAsked,
     /// Dead letters a second at most, 0.1 to 10000; as fast as it goes unless set.
     rate: Option<f64>,
@@ -56,7 +57,7 @@ impl JobWish {
         Ok(Bulk {
             note: Note { who: who.0, why: reason(self.why, at > 0)? },
             act: acts[at].clone(),
-            filter: self.filter.filter()?.or_open(),
+            filter: self.filter.filter()?.fit_for(&acts[at]),
             rate: self.rate,
             max_loops: self.max_loops.unwrap_or(MAX_LOOPS),
             dry_run: self.dry_run,

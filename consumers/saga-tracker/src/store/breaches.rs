@@ -87,6 +87,15 @@ pub(crate) async fn record(
     Ok(subjects.into_iter().filter(|subject| !known.iter().any(|of| of == subject)).map(ToOwned::to_owned).collect())
 }
 
+/// The breaches that are open, the oldest first, as alerts: what is wrong by which check, and the detail.
+pub(crate) async fn open(db: &mut PgConnection, limit: i64) -> Result<Vec<(String, String)>, Failure> {
+    let rows = sqlx::query_as(
+        "select \"check\" || '/' || subject, detail from saga_tracker.breach where healed_at is null
+         order by first_seen, \"check\", subject limit $1",
+    );
+    Ok(rows.bind(limit).fetch_all(db).await?)
+}
+
 /// A breach, as the doors read it.
 #[derive(FromRow)]
 pub(crate) struct BreachRow {

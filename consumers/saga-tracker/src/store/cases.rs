@@ -74,8 +74,12 @@ async fn parked(db: &mut PgConnection, order_id: OrderId) -> Result<Vec<ParkedEv
 
 async fn dead_letters(db: &mut PgConnection, order_id: OrderId) -> Result<Vec<OpenDeadLetter>, Failure> {
     let rows: Vec<(Uuid, Vec<String>, Option<String>, String, String, At)> = sqlx::query_as(
-        "select letter_id, consumers, event_type, error_class, left(error_message, 1000), died_at from saga_tracker.letter
-         where order_id = $1 and kind = 'event' order by died_at, letter_id limit $2",
+        "select letter_id, consumers, event_type, error_class, left(error_message, 1000), died_at
+         from saga_tracker.letter l
+         where order_id = $1 and kind = 'event'
+           and not exists (select from saga_tracker.resolution r
+                           where r.letter_id = l.letter_id and r.resolution in ('recovered', 'skipped'))
+         order by died_at, letter_id limit $2",
     )
     .bind(order_id.as_uuid())
     .bind(MOST_LETTERS)

@@ -20,7 +20,9 @@ pub(crate) struct MoneyRow {
 pub(crate) async fn money_at_risk(pool: &PgPool) -> Result<Vec<MoneyRow>, Failure> {
     let rows = sqlx::query_as(
         "with ill as (select order_id from saga_tracker.stuck_now
-                      union select order_id from saga_tracker.letter where kind = 'event' and order_id is not null)
+                      union select order_id from saga_tracker.letter l where kind = 'event' and order_id is not null
+                        and not exists (select from saga_tracker.resolution r
+                                        where r.letter_id = l.letter_id and r.resolution in ('recovered', 'skipped')))
          select currency, count(*) as orders,
                 sum(case when captured is not null then captured - coalesce(refunded, 0)
                          else greatest(coalesce(authorized, 0) - coalesce(voided, 0), 0) end)::bigint as amount
