@@ -55,10 +55,8 @@ async fn status_of(hand: &Hand, letter_id: Uuid) -> String {
 }
 
 fn refusal(error: HandError) -> String {
-    match error {
-        HandError::Refused(why) => why,
-        other => panic!("expected a refusal, got {other:?}"),
-    }
+    let HandError::Refused(why) = error else { panic!("expected a refusal, got {error:?}") };
+    why
 }
 
 /// Waits until the tracker says that a dead letter stands there.

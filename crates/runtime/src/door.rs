@@ -61,8 +61,7 @@ impl<C: Consumer> Door<C> {
         let gone = |_| Refused::Unavailable(format!("{} is stopping: ask again under the same key", C::NAME));
         let item = Item { reply: Some(reply), ..Item::asked(work, self.health.open()) };
         self.queue.send(item).await.map_err(|_| ()).map_err(gone)?;
-        let answered = answer.await.map_err(|_| ()).map_err(gone)?;
-        answered
+        answer.await.map_err(|_| ()).map_err(gone)?
     }
 }
 

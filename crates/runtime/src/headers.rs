@@ -49,6 +49,9 @@ pub struct BrokenHeaders {
     expected: &'static str,
 }
 
+/// A header as Kafka has it: a name, and a value or null.
+pub type Published<'h> = (&'h str, Option<Cow<'h, [u8]>>);
+
 /// A value as it is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kept<'h> {
@@ -156,7 +159,7 @@ impl Headers {
     }
 
     /// All headers of a record with this key, as Kafka has them.
-    pub fn published<'h>(&'h self, key: Option<&'h [u8]>) -> impl Iterator<Item = (&'h str, Option<Cow<'h, [u8]>>)> {
+    pub fn published<'h>(&'h self, key: Option<&'h [u8]>) -> impl Iterator<Item = Published<'h>> {
         published(&self.0, key).map_while(Result::ok)
     }
 
@@ -179,7 +182,7 @@ impl Headers {
 pub(crate) fn published<'h>(
     column: &'h [u8],
     key: Option<&'h [u8]>,
-) -> impl Iterator<Item = Result<(&'h str, Option<Cow<'h, [u8]>>), BrokenHeaders>> {
+) -> impl Iterator<Item = Result<Published<'h>, BrokenHeaders>> {
     let mut rest = Reader(column);
     std::iter::from_fn(move || {
         if rest.0.is_empty() {

@@ -111,13 +111,9 @@ impl<'s> Check<'s> {
     }
 
     fn array(&mut self, items: &'s Value, data: &Value, field: &str) {
-        match data {
-            Value::Array(list) => {
-                for (at, item) in list.iter().enumerate() {
-                    self.value(items, item, &format!("{field}/{at}"));
-                }
-            }
-            other => self.misfit(field, "a list", shown(other)),
+        let Value::Array(list) = data else { return self.misfit(field, "a list", shown(data)) };
+        for (at, item) in list.iter().enumerate() {
+            self.value(items, item, &format!("{field}/{at}"));
         }
     }
 

@@ -72,8 +72,11 @@ async fn parked(db: &mut PgConnection, order_id: OrderId) -> Result<Vec<ParkedEv
     Ok(rows.into_iter().map(parked).collect())
 }
 
+/// Its id, who could not decide it, the type of its event, the class of the error, its message, and when it died.
+type LetterColumns = (Uuid, Vec<String>, Option<String>, String, String, At);
+
 async fn dead_letters(db: &mut PgConnection, order_id: OrderId) -> Result<Vec<OpenDeadLetter>, Failure> {
-    let rows: Vec<(Uuid, Vec<String>, Option<String>, String, String, At)> = sqlx::query_as(
+    let rows: Vec<LetterColumns> = sqlx::query_as(
         "select letter_id, consumers, event_type, error_class, left(error_message, 1000), died_at
          from saga_tracker.letter l
          where order_id = $1 and kind = 'event'
@@ -85,20 +88,14 @@ async fn dead_letters(db: &mut PgConnection, order_id: OrderId) -> Result<Vec<Op
     .bind(MOST_LETTERS)
     .fetch_all(db)
     .await?;
-    let letter = |(letter_id, consumers, event_type, error_class, error_message, At(died_at)): (
-        Uuid,
-        Vec<String>,
-        Option<String>,
-        String,
-        String,
-        At,
-    )| OpenDeadLetter {
-        letter_id: EventId(letter_id),
-        consumer: consumers.join(", "),
-        event_type: event_type.unwrap_or_default(),
-        error_class,
-        error_message,
-        died_at,
-    };
+    let letter =
+        |(letter_id, consumers, event_type, error_class, error_message, At(died_at)): LetterColumns| OpenDeadLetter {
+            letter_id: EventId(letter_id),
+            consumer: consumers.join(", "),
+            event_type: event_type.unwrap_or_default(),
+            error_class,
+            error_message,
+            died_at,
+        };
     Ok(rows.into_iter().map(letter).collect())
 }

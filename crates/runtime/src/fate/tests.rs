@@ -97,15 +97,13 @@ fn fate(item: &Item<Plain>, outcome: Option<&Result<(), Conflict>>) -> Fate {
 
 #[test]
 fn an_event_that_fails_for_its_order_is_tried_again_and_a_contradiction_dies_at_once_and_holds_nobody_up() {
-    match fate(&failed(record(Some("a"), 1)), None) {
-        Fate::Again { attempts: 1, next_at, .. } => assert_eq!(next_at.since(NOW), Duration::from_secs(1)),
-        other => panic!("{other:?}"),
-    }
+    let again = fate(&failed(record(Some("a"), 1)), None);
+    let Fate::Again { attempts: 1, next_at, .. } = again else { panic!("{again:?}") };
+    assert_eq!(next_at.since(NOW), Duration::from_secs(1));
     let conflict = Err(Conflict("no".into()));
-    match fate(&record(Some("a"), 1), Some(&conflict)) {
-        Fate::Dead { death, blocking: false, .. } => assert_eq!(death.class, "conflict"),
-        other => panic!("{other:?}"),
-    }
+    let dead = fate(&record(Some("a"), 1), Some(&conflict));
+    let Fate::Dead { death, blocking: false, .. } = dead else { panic!("{dead:?}") };
+    assert_eq!(death.class, "conflict");
     assert_eq!(fate(&record(Some("a"), 1), Some(&Ok(()))), Fate::Done);
 }
 
@@ -113,12 +111,9 @@ fn an_event_that_fails_for_its_order_is_tried_again_and_a_contradiction_dies_at_
 fn a_timer_is_armed_again_until_its_last_attempt_and_dies_then() {
     assert!(matches!(fate(&failed(timer(0)), None), Fate::Again { attempts: 1, .. }));
     assert!(matches!(fate(&failed(timer(1)), None), Fate::Again { attempts: 2, .. }));
-    match fate(&failed(timer(2)), None) {
-        Fate::Dead { death, attempts: 3, blocking: false } => {
-            assert_eq!(death.order_id, Some(OrderId(Uuid::from_u128(7))));
-        }
-        other => panic!("{other:?}"),
-    }
+    let dead = fate(&failed(timer(2)), None);
+    let Fate::Dead { death, attempts: 3, blocking: false } = dead else { panic!("{dead:?}") };
+    assert_eq!(death.order_id, Some(OrderId(Uuid::from_u128(7))));
 }
 
 #[test]

@@ -99,7 +99,15 @@ async fn relay(
         tracing::warn!(%error, attempt = backoff.attempts(), ?wait, "the relay starts again from its cursor");
         let circuit = match error {
             RelayError::Producer(_) | RelayError::Metadata { .. } | RelayError::Undelivered { .. } => Circuit::Kafka,
-            _ => Circuit::Database,
+            RelayError::Database(_)
+            | RelayError::Migrations(_)
+            | RelayError::Silent(_)
+            | RelayError::Thread(_)
+            | RelayError::CursorMoved { .. }
+            | RelayError::AnotherCluster { .. }
+            | RelayError::Backwards { .. }
+            | RelayError::Cursor(_)
+            | RelayError::StillRunning(_) => Circuit::Database,
         };
         health.break_circuit(circuit, error.to_string(), clock.now());
         tokio::select! {

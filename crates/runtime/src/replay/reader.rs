@@ -209,11 +209,14 @@ impl<C: Consumer> Reader<C> {
     }
 }
 
+/// What of each partition is read.
+type Extents = BTreeMap<(String, i32), Extent>;
+
 fn assigned(
     kafka: &BTreeMap<String, String>,
     topics: &[String],
     from: Point,
-) -> Result<(BaseConsumer, BTreeMap<(String, i32), Extent>), ReplayError> {
+) -> Result<(BaseConsumer, Extents), ReplayError> {
     let client = client(kafka, "quadrille-replay")?;
     let found = extents(&client, topics, from)?;
     let mut list = TopicPartitionList::new();
