@@ -163,6 +163,14 @@ impl Headers {
         published(&self.0, key).map_while(Result::ok)
     }
 
+    /// The same headers as a consumer reads them from Kafka, every value written out.
+    #[must_use]
+    pub fn as_read(&self, key: Option<&[u8]>) -> Self {
+        let mut read = Self::with_capacity(2 * self.0.len());
+        self.published(key).for_each(|(name, value)| read.push_bytes(name, value.as_deref()));
+        read
+    }
+
     /// The form in which the outbox keeps them.
     pub fn encode(&self) -> &[u8] {
         &self.0
@@ -311,6 +319,7 @@ mod tests {
         assert_eq!(text(7), "00000000-0000-0000-0000-000000000007");
         assert_eq!(text(8), "1970-01-01T00:00:00.000Z");
         assert_eq!(text(9), "k");
+        assert_eq!(headers.as_read(Some(b"k")).text("ce_causationid"), Some("00000000-0000-0000-0000-000000000007"));
     }
 
     #[test]

@@ -172,13 +172,14 @@ impl World {
                 "an id was said twice: {:?}",
                 row.headers.text("ce_type")
             );
+            let headers = row.headers.as_read(row.key.as_deref());
             let message = Message {
                 topic: row.topic,
                 partition: 0,
                 offset: self.said.len() as i64,
                 timestamp_ms: None,
                 key: row.key,
-                headers: row.headers,
+                headers,
                 payload: row.payload,
             };
             for party in self.parties() {
