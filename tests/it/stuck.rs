@@ -10,9 +10,10 @@ use std::time::Duration;
 use quadrille_tests::{Order, Pipeline, Setup};
 use serde_json::json;
 
-/// The tracker looks often, and the relay says often how far it is: tests move the clock and don't wait.
-const QUICK: &str = "[saga_tracker]\nlook_every = '50ms'\nsample_every = '50ms'\nwatch_every = '100ms'\n\
-                     [outbox_relay]\nwatermark_interval = '50ms'\nidle_watermark_interval = '50ms'\n";
+/// The tracker looks often and reads at once, and the relay says often how far it is: tests move the clock and don't wait.
+const QUICK: &str = "[saga_tracker]\nlook_every = '50ms'\nsample_every = '50ms'\nwatch_every = '100ms'\nlinger = '2ms'\n\
+                     [saga_tracker.kafka]\n'fetch.min.bytes' = '1'\n\
+                     [outbox_relay]\nwatermark_interval = '400ms'\nidle_watermark_interval = '400ms'\n";
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3_600);

@@ -88,10 +88,15 @@ impl Groups {
     pub async fn ends(&self, consumer: &str, topics: Vec<&'static str>) -> Result<HashMap<Spot, i64>, AskError> {
         let group = format!("{}{consumer}", self.prefix);
         let asked = self.ask("topics reach".to_owned(), group, move |client, _, prefix| {
-            let list = partitions(client, prefix, &topics, Offset::End)?;
+            let mut list = partitions(client, prefix, &topics, Offset::Invalid)?;
             let expected = list.count();
-            // One question for all partitions of a broker; `latest` is a time that stands for the end.
-            Ok((expected, offsets(client.offsets_for_times(list, ASK)?, prefix, &topics)))
+            let places: Vec<(String, i32)> =
+                list.elements().iter().map(|element| (element.topic().to_owned(), element.partition())).collect();
+            for (topic, partition) in places {
+                let (_, end) = client.fetch_watermarks(&topic, partition, ASK)?;
+                list.set_partition_offset(&topic, partition, Offset::Offset(end))?;
+            }
+            Ok((expected, offsets(list, prefix, &topics)))
         });
         let (expected, ends) = asked.await?;
         let came = ends.len();
