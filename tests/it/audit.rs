@@ -222,6 +222,24 @@ async fn the_trackers_job_notes_a_breach_once_and_when_it_is_healed() {
     pipeline.finish().await;
 }
 
+/// A shop that sold nothing for a while: found by hand, as `quadrille audit` on a quiet pipeline could not read the topics.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_outbox_with_nothing_new_has_no_breach() {
+    let pipeline = stocked().await;
+    place_mixed(&pipeline, 3).await;
+    pipeline.settle().await;
+    sql(
+        &pipeline,
+        "insert into outbox.moment (taken_at, snapshot) values (statement_timestamp(), pg_current_snapshot())",
+    )
+    .await;
+    let settings = Settings::from_toml(&pipeline.settings_toml()).unwrap();
+    let window = Window { since: Duration::ZERO, rows: 10_000 };
+    let quiet = audit::outbox(&settings, &pipeline.database.pool, window).await.unwrap();
+    assert_eq!(quiet.breaches(), 0, "{quiet:#?}");
+    pipeline.finish_with_dead_letters().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_row_that_counts_as_published_and_is_in_no_topic_is_found() {
     let pipeline = stocked().await;

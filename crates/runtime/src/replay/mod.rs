@@ -139,7 +139,10 @@ fn extents(
             found.insert((topic.clone(), partition), Extent { low, start, high });
         }
     }
-    if let Point::Time(at) = from {
+    // Kafka's client refuses a question about nothing.
+    if let Point::Time(at) = from
+        && !found.is_empty()
+    {
         let mut asked = TopicPartitionList::new();
         for (topic, partition) in found.keys() {
             asked.add_partition_offset(topic, *partition, Offset::Offset(at.as_millis()))?;
