@@ -123,8 +123,7 @@ pub struct ConsumerSettings {
     pub batch_events: usize,
     /// Bytes of one batch at most.
     pub batch_bytes: usize,
-    /// How long a batch waits for more events while there is little to do; it waits longer when batches fill, and not at all when the last one
-    /// took longer than this without filling.
+    /// How long a batch waits for more events at least; as long as the last batch took where that is longer, up to 50 ms.
     pub linger: Span,
     /// How often what fails for its order alone is tried before it becomes a dead letter, the first time included.
     pub park_attempts: u32,
