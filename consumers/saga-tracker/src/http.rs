@@ -78,6 +78,7 @@ fn failed(failure: Failure) -> Problem {
         Verdict::Again | Verdict::Retry | Verdict::Park if !stored => {
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, "Unavailable")
                 .detail("the database does not answer, or not in time: ask again, for less")
+                .retry_after(1)
         }
         Verdict::Again | Verdict::Retry | Verdict::Park | Verdict::DeadLetter | Verdict::Stop => {
             Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "Unreadable data")

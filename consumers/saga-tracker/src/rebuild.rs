@@ -24,8 +24,10 @@ use crate::{Input, SagaTracker, decide, told};
 const PAGE: usize = 5_000;
 /// Writers are kept out no longer than this while the last records are folded; a rebuild that needs longer lets them in and tries again.
 const HELD: Duration = Duration::from_millis(1_500);
-/// How often it tries.
+/// How often it tries, after a pause that grows by this with each try, up to the longest.
 const TRIES: u32 = 40;
+const PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Where a rebuild is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -238,7 +240,8 @@ impl Rebuild<'_> {
     }
 
     async fn switch(&mut self) -> anyhow::Result<()> {
-        for _ in 0..TRIES {
+        for tried in 0..TRIES {
+            tokio::time::sleep((tried * PAUSE).min(LONGEST_PAUSE)).await;
             self.write().await?; // what a try that failed has read
             self.catch_up().await?;
             self.heed()?;
@@ -291,5 +294,5 @@ impl Rebuild<'_> {
 
 /// Whether another try may succeed.
 fn passes(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<Failure>().is_some_and(|failure| failure.verdict() == Verdict::Retry)
+    error.downcast_ref::<Failure>().is_some_and(|failure| failure.verdict() == Verdict::Retry || failure.is_wait())
 }

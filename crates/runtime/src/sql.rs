@@ -85,13 +85,15 @@ impl<'r, T: serde::Deserialize<'r>> Decode<'r, Postgres> for JsonText<T> {
 /// How long one statement may take.
 const STATEMENT_TIMEOUT: &str = "10s";
 
-/// A pool for a consumer's doors and tools. Statements end after 10 s, lock waits after 3 s, idle transactions after 5 s: each is retried.
+/// A pool for a consumer's doors and tools. Statements end after 10 s, lock waits after 8 s (a reader waits for a rebuild to take the tables' place
+/// rather than hear of it; batches wait for 3 s), idle transactions after 5 s.
 /// Custom plans: what is asked for differs from question to question.
 ///
 /// # Errors
 /// When the address is not a PostgreSQL address.
 pub fn pool(database_url: &str, application: &str, connections: u32) -> Result<PgPool, sqlx::Error> {
-    let options = options(database_url, application)?.options([("plan_cache_mode", "force_custom_plan")]);
+    let options =
+        options(database_url, application)?.options([("plan_cache_mode", "force_custom_plan"), ("lock_timeout", "8s")]);
     Ok(connect(options, connections))
 }
 

@@ -129,7 +129,8 @@ pub(crate) async fn hold_writers(db: &mut PgConnection) -> Result<BTreeMap<(Stri
     Ok(rows.into_iter().map(|(topic, partition, offset)| ((topic, partition), offset)).collect())
 }
 
-/// Puts the copies in the place of the live tables. What people decided of open orders goes with them: when they are looked at next.
+/// Puts the copies in the place of the live tables. What people decided of open orders goes with them: when they are looked at next. Whoever reads
+/// at that moment is not waited for long: new readers wait behind us meanwhile.
 pub(crate) async fn switch(db: &mut PgConnection) -> Result<(), Failure> {
     sqlx::query(
         "update saga_tracker_rebuild.\"order\" as made set deadline = live.deadline from saga_tracker.\"order\" as live
@@ -137,6 +138,7 @@ pub(crate) async fn switch(db: &mut PgConnection) -> Result<(), Failure> {
     )
     .execute(&mut *db)
     .await?;
+    sqlx::query("set local lock_timeout = '200ms'").execute(&mut *db).await?;
     sqlx::query("select saga_tracker.rebuild_switch($1)").bind(&REBUILT[..]).execute(db).await?;
     Ok(())
 }
