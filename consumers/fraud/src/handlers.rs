@@ -7,7 +7,9 @@ use events::{
     Person, Timestamp,
 };
 use runtime::settings::ConsumerSettings;
-use runtime::{Codec, Conflict, Consumer, Effects, Failure, Message, Retention, Span, Timer, Unreadable, Work, Writes};
+use runtime::{
+    Codec, Conflict, Consumer, Effects, Failure, Lock, Message, Retention, Span, Timer, Unreadable, Work, Writes,
+};
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use utoipa::ToSchema;
@@ -94,6 +96,7 @@ impl Fraud {
 
 impl Consumer for Fraud {
     const NAME: &'static str = "fraud";
+    const GUARDED: bool = true;
     type Input = Input;
     type World = World;
     type Reply = Reply;
@@ -133,9 +136,15 @@ impl Consumer for Fraud {
         Input::Deadline(timer.order_id) // the only timer there is
     }
 
-    async fn load(&self, db: &mut PgConnection, batch: &[&Work<Input>], now: Timestamp) -> Result<World, Failure> {
+    async fn load(
+        &self,
+        db: &mut PgConnection,
+        batch: &[&Work<Input>],
+        now: Timestamp,
+        lock: Lock,
+    ) -> Result<World, Failure> {
         let inputs: Vec<&Input> = batch.iter().map(|work| &work.input).collect();
-        store::load(db, &inputs, now.minus(self.settings.velocity.window.0)).await
+        store::load(db, &inputs, now.minus(self.settings.velocity.window.0), lock).await
     }
 
     fn decide(

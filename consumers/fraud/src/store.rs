@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use events::{Currency, OrderId, RuleHit, Timestamp};
 use runtime::sql::{At, JsonText};
-use runtime::{Failure, Retention, Thread, Writes};
+use runtime::{Failure, Lock, Retention, Thread, Writes};
 use serde::{Deserialize, Serialize};
 use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
@@ -88,11 +88,16 @@ impl Row {
     }
 }
 
-/// Locks and reads the orders of a batch, then sums what was counted for the subjects of those that are looked at for the first time.
-pub(crate) async fn load(db: &mut PgConnection, batch: &[&Input], from: Timestamp) -> Result<World, Failure> {
+/// Reads the orders of a batch, then sums what was counted for the subjects of those that are looked at for the first time.
+pub(crate) async fn load(
+    db: &mut PgConnection,
+    batch: &[&Input],
+    from: Timestamp,
+    lock: Lock,
+) -> Result<World, Failure> {
     let order_ids: BTreeSet<Uuid> = batch.iter().map(|input| input.order_id().as_uuid()).collect();
     let mut world = World::default();
-    for row in lock(db, order_ids.into_iter().collect()).await? {
+    for row in assessments(db, order_ids.into_iter().collect(), lock).await? {
         let (order_id, version, row) = row.read()?;
         world.orders.insert(order_id, Slot { loaded: Some(version), row, changed: false });
     }
@@ -112,11 +117,11 @@ pub(crate) async fn load(db: &mut PgConnection, batch: &[&Input], from: Timestam
     Ok(world)
 }
 
-async fn lock(db: &mut PgConnection, order_ids: Vec<Uuid>) -> Result<Vec<Row>, Failure> {
-    let rows = sqlx::query_as(
+async fn assessments(db: &mut PgConnection, order_ids: Vec<Uuid>, lock: Lock) -> Result<Vec<Row>, Failure> {
+    let rows = sqlx::query_as(lock.on(
         "select order_id, state, version, score, amount, currency, opened_at, deadline, decided_by, decided_at, data
-         from fraud.assessment where order_id = any($1) order by order_id for no key update",
-    );
+         from fraud.assessment where order_id = any($1) order by order_id",
+    ));
     Ok(rows.bind(order_ids).fetch_all(db).await?)
 }
 

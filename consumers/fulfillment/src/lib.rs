@@ -26,7 +26,9 @@ use events::{
     OrderCancellationRequested, OrderId, PaymentCaptureFailed, PaymentCaptured, ShipmentDelivered, ShipmentDispatched,
     StockReallocated, Timestamp,
 };
-use runtime::{Codec, Conflict, Consumer, Effects, Failure, Host, Message, Retention, Timer, Unreadable, Work, Writes};
+use runtime::{
+    Codec, Conflict, Consumer, Effects, Failure, Host, Lock, Message, Retention, Timer, Unreadable, Work, Writes,
+};
 use sqlx::PgConnection;
 
 pub use built_in::{Ask, Call, Units, What};
@@ -63,6 +65,7 @@ impl Fulfillment {
 
 impl Consumer for Fulfillment {
     const NAME: &'static str = NAME;
+    const GUARDED: bool = true;
     type Input = Input;
     type World = World;
     type Reply = Reply;
@@ -101,8 +104,14 @@ impl Consumer for Fulfillment {
         Input::due(timer)
     }
 
-    async fn load(&self, db: &mut PgConnection, batch: &[&Work<Input>], _now: Timestamp) -> Result<World, Failure> {
-        store::load(db, batch.iter().map(|work| work.input.order_id().as_uuid()).collect()).await
+    async fn load(
+        &self,
+        db: &mut PgConnection,
+        batch: &[&Work<Input>],
+        _: Timestamp,
+        lock: Lock,
+    ) -> Result<World, Failure> {
+        store::load(db, batch.iter().map(|work| work.input.order_id().as_uuid()).collect(), lock).await
     }
 
     fn decide(

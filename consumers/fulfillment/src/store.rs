@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use events::{OrderId, Timestamp};
 use runtime::sql::{At, JsonText};
-use runtime::{Failure, Retention, Writes};
+use runtime::{Failure, Lock, Retention, Writes};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
@@ -51,17 +51,15 @@ impl World {
 
 type Row = (Uuid, String, i64, JsonText<Consignment>);
 
-/// Locks and reads the orders, by id.
+/// Reads the orders, by id, locked or not.
 ///
 /// # Errors
 /// What the database says, or a state that this version does not know.
-pub async fn load(db: &mut PgConnection, mut ids: Vec<Uuid>) -> Result<World, Failure> {
+pub async fn load(db: &mut PgConnection, mut ids: Vec<Uuid>, lock: Lock) -> Result<World, Failure> {
     ids.sort_unstable();
     ids.dedup();
-    let rows: Vec<Row> = sqlx::query_as(
-        "select order_id, state, version, data from fulfillment.consignment
-         where order_id = any($1) order by order_id for no key update",
-    )
+    let rows: Vec<Row> = sqlx::query_as(lock.on("select order_id, state, version, data from fulfillment.consignment
+         where order_id = any($1) order by order_id"))
     .bind(&ids)
     .fetch_all(db)
     .await?;

@@ -29,7 +29,7 @@ use events::{
     StockReleased, StockReserved, Timestamp,
 };
 use runtime::{
-    Codec, Conflict, Consumer, Effects, Failure, Host, Message, Retention, Span, Timer, Unreadable, Work, Writes,
+    Codec, Conflict, Consumer, Effects, Failure, Host, Lock, Message, Retention, Span, Timer, Unreadable, Work, Writes,
 };
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
@@ -90,6 +90,7 @@ impl Default for Inventory {
 
 impl Consumer for Inventory {
     const NAME: &'static str = "inventory";
+    const GUARDED: bool = true;
     type Input = Input;
     type World = World;
     type Reply = Reply;
@@ -123,8 +124,14 @@ impl Consumer for Inventory {
         Input::Expired(timer.order_id)
     }
 
-    async fn load(&self, db: &mut PgConnection, batch: &[&Work<Input>], _now: Timestamp) -> Result<World, Failure> {
-        store::load(db, batch).await
+    async fn load(
+        &self,
+        db: &mut PgConnection,
+        batch: &[&Work<Input>],
+        _: Timestamp,
+        lock: Lock,
+    ) -> Result<World, Failure> {
+        store::load(db, batch, lock).await
     }
 
     fn decide(

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use events::{OrderId, Sku, Timestamp, WarehouseId};
 use runtime::sql::{At, JsonText};
-use runtime::{Failure, Work, Writes};
+use runtime::{Failure, Lock, Work, Writes};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
@@ -21,18 +21,18 @@ const RESERVATION: &str = "inventory.reservation";
 const STOCK_LEVEL: &str = "inventory.stock_level";
 const RECEIPT: &str = "inventory.receipt";
 
-/// Locks and reads what a batch needs, and nothing of what it does not touch.
-pub(crate) async fn load(db: &mut PgConnection, batch: &[&Work<Input>]) -> Result<World, Failure> {
+/// Reads what a batch needs, and nothing of what it does not touch.
+pub(crate) async fn load(db: &mut PgConnection, batch: &[&Work<Input>], lock: Lock) -> Result<World, Failure> {
     let mut world = World::default();
     let orders: BTreeSet<Uuid> = batch.iter().filter_map(|work| work.input.order_id()).map(OrderId::as_uuid).collect();
     if !orders.is_empty() {
-        lock_orders(db, &Vec::from_iter(orders), &mut world).await?;
+        read_orders(db, &Vec::from_iter(orders), &mut world, lock).await?;
     }
     let inputs: Vec<&Input> = batch.iter().map(|work| &work.input).collect();
     let skus: BTreeSet<&str> = inputs.iter().flat_map(|input| skus(input, &world)).map(Sku::as_str).collect();
     let skus: Vec<String> = skus.into_iter().map(ToOwned::to_owned).collect();
     if !skus.is_empty() {
-        lock_levels(db, &skus, &mut world).await?;
+        read_levels(db, &skus, &mut world, lock).await?;
     }
     if inputs.iter().any(|input| asks_for_warehouses(input)) {
         world.warehouses = warehouses(&mut *db).await?;
@@ -108,14 +108,13 @@ pub(crate) fn save(writes: &mut Writes, world: &World, now: Timestamp) {
     }
 }
 
-async fn lock_orders(db: &mut PgConnection, orders: &[Uuid], world: &mut World) -> Result<(), Failure> {
-    let rows: Vec<(Uuid, i64, JsonText<Reservation>)> = sqlx::query_as(
-        "select order_id, version, data from inventory.reservation
-          where order_id = any($1) order by order_id for no key update",
-    )
-    .bind(orders)
-    .fetch_all(db)
-    .await?;
+async fn read_orders(db: &mut PgConnection, orders: &[Uuid], world: &mut World, lock: Lock) -> Result<(), Failure> {
+    let rows: Vec<(Uuid, i64, JsonText<Reservation>)> =
+        sqlx::query_as(lock.on("select order_id, version, data from inventory.reservation
+          where order_id = any($1) order by order_id"))
+        .bind(orders)
+        .fetch_all(db)
+        .await?;
     for (order_id, stored, JsonText(row)) in rows {
         world.orders.insert(OrderId(order_id), Slot { row: Some(row), stored, changed: false });
     }
@@ -124,10 +123,10 @@ async fn lock_orders(db: &mut PgConnection, orders: &[Uuid], world: &mut World) 
 
 type LevelRow = (String, String, i64, i64, i64, i64, Option<String>, Option<String>);
 
-async fn lock_levels(db: &mut PgConnection, skus: &[String], world: &mut World) -> Result<(), Failure> {
+async fn read_levels(db: &mut PgConnection, skus: &[String], world: &mut World, lock: Lock) -> Result<(), Failure> {
     let rows: Vec<LevelRow> = sqlx::query_as(
-        "select sku, warehouse, on_hand, reserved, missing, version, aisle, bin from inventory.stock_level
-          where sku = any($1) order by sku, warehouse for no key update",
+        lock.on("select sku, warehouse, on_hand, reserved, missing, version, aisle, bin from inventory.stock_level
+          where sku = any($1) order by sku, warehouse"),
     )
     .bind(skus)
     .fetch_all(db)

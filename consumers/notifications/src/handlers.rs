@@ -8,7 +8,9 @@ use events::{
     ShipmentDispatched, Timestamp,
 };
 use runtime::settings::ConsumerSettings;
-use runtime::{Codec, Conflict, Consumer, Effects, Failure, Message, Retention, Span, Timer, Unreadable, Work, Writes};
+use runtime::{
+    Codec, Conflict, Consumer, Effects, Failure, Lock, Message, Retention, Span, Timer, Unreadable, Work, Writes,
+};
 use sqlx::PgConnection;
 
 use crate::contact::Contact;
@@ -127,6 +129,7 @@ fn told<E: Event + Into<Occasion>>(
 
 impl Consumer for Notifications {
     const NAME: &'static str = "notifications";
+    const GUARDED: bool = true;
     type Input = Input;
     type World = World;
     type Reply = ();
@@ -189,9 +192,15 @@ impl Consumer for Notifications {
         Input::Stray(timer.order_id)
     }
 
-    async fn load(&self, db: &mut PgConnection, batch: &[&Work<Input>], _now: Timestamp) -> Result<World, Failure> {
+    async fn load(
+        &self,
+        db: &mut PgConnection,
+        batch: &[&Work<Input>],
+        _: Timestamp,
+        lock: Lock,
+    ) -> Result<World, Failure> {
         let order_ids: Vec<OrderId> = batch.iter().map(|work| work.input.order_id()).collect();
-        store::load(db, order_ids).await
+        store::load(db, order_ids, lock).await
     }
 
     fn decide(

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use events::{EventId, OrderId};
 use runtime::sql::{At, JsonText};
-use runtime::{Failure, Retention, Writes};
+use runtime::{Failure, Lock, Retention, Writes};
 use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
 
@@ -44,20 +44,18 @@ impl Row {
     }
 }
 
-/// Locks and reads the orders of a batch, then, with a newer snapshot, which events of them were told.
-pub(crate) async fn load(db: &mut PgConnection, order_ids: Vec<OrderId>) -> Result<World, Failure> {
+/// Reads the orders of a batch, then, with a newer snapshot, which events of them were told.
+pub(crate) async fn load(db: &mut PgConnection, order_ids: Vec<OrderId>, lock: Lock) -> Result<World, Failure> {
     let order_ids: BTreeSet<Uuid> = order_ids.into_iter().map(OrderId::as_uuid).collect();
     let order_ids: Vec<Uuid> = order_ids.into_iter().collect();
-    let orders = lock(db, &order_ids).await?.into_iter().map(Row::read).collect::<Result<_, _>>()?;
+    let orders = customers(db, &order_ids, lock).await?.into_iter().map(Row::read).collect::<Result<_, _>>()?;
     let told = told(db, &order_ids).await?.into_iter().map(EventId).collect();
     Ok(World { orders, told, messages: Vec::new() })
 }
 
-async fn lock(db: &mut PgConnection, order_ids: &[Uuid]) -> Result<Vec<Row>, Failure> {
-    let rows = sqlx::query_as(
-        "select order_id, version, contact, waiting
-         from notifications.customer where order_id = any($1) order by order_id for no key update",
-    );
+async fn customers(db: &mut PgConnection, order_ids: &[Uuid], lock: Lock) -> Result<Vec<Row>, Failure> {
+    let rows = sqlx::query_as(lock.on("select order_id, version, contact, waiting
+         from notifications.customer where order_id = any($1) order by order_id"));
     Ok(rows.bind(order_ids).fetch_all(db).await?)
 }
 

@@ -26,7 +26,7 @@ use events::{
     OrderPlaced, OrderRejected, StockCommitted, StockRejected, StockReleased, Timestamp,
 };
 use runtime::{
-    Clock, Codec, Conflict, Consumer, Effects, Failure, Host, Message, Retention, Timer, Unreadable, Work, Writes,
+    Clock, Codec, Conflict, Consumer, Effects, Failure, Host, Lock, Message, Retention, Timer, Unreadable, Work, Writes,
 };
 use serde::Deserialize;
 use sqlx::PgConnection;
@@ -108,6 +108,7 @@ pub struct Cancel {
 
 impl Consumer for Orders {
     const NAME: &'static str = NAME;
+    const GUARDED: bool = true;
     type Input = Input;
     type World = World;
     type Reply = Reply;
@@ -144,9 +145,15 @@ impl Consumer for Orders {
         Input::UnknownTimer(timer.clone())
     }
 
-    async fn load(&self, db: &mut PgConnection, batch: &[&Work<Input>], _now: Timestamp) -> Result<World, Failure> {
+    async fn load(
+        &self,
+        db: &mut PgConnection,
+        batch: &[&Work<Input>],
+        _: Timestamp,
+        lock: Lock,
+    ) -> Result<World, Failure> {
         let (orders, placements) = handlers::wanted(batch);
-        store::lock(db, &orders, &placements).await
+        store::load(db, &orders, &placements, lock).await
     }
 
     fn decide(

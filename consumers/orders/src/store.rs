@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use events::OrderId;
 use runtime::sql::{At, JsonText};
-use runtime::{Failure, Retention, Writes};
+use runtime::{Failure, Lock, Retention, Writes};
 use serde::Serialize;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, PgPool, Row};
@@ -26,16 +26,20 @@ pub(crate) fn retention() -> Retention {
     }
 }
 
-/// Locks and reads the orders with these ids or placed under these keys. Both lists are sorted by the statement, not by the caller.
-pub(crate) async fn lock(db: &mut PgConnection, orders: &[Uuid], placements: &[Uuid]) -> Result<World, Failure> {
-    let rows = sqlx::query(
+/// Reads the orders with these ids or placed under these keys, locked or not. Both lists are sorted by the statement, not by the caller.
+pub(crate) async fn load(
+    db: &mut PgConnection,
+    orders: &[Uuid],
+    placements: &[Uuid],
+    lock: Lock,
+) -> Result<World, Failure> {
+    let rows = sqlx::query(lock.on(
         "select order_id, placement, source, reference, state, version, placed_at, ended_at, details, asked, ending, body_digest,
                 case when placement = any($2) then body::text end as body
            from orders.\"order\"
           where order_id = any($1) or placement = any($2)
-          order by order_id
-            for no key update",
-    )
+          order by order_id",
+    ))
     .bind(orders)
     .bind(placements)
     .fetch_all(db)

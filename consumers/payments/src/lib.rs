@@ -31,8 +31,8 @@ use events::{
 };
 use runtime::settings::ConsumerSettings;
 use runtime::{
-    Clock, Codec, Conflict, Consumer, Effects, Failure, Health, Message, Retention, Span, Timer, Unreadable, Work,
-    Writes,
+    Clock, Codec, Conflict, Consumer, Effects, Failure, Health, Lock, Message, Retention, Span, Timer, Unreadable,
+    Work, Writes,
 };
 use sqlx::PgConnection;
 
@@ -84,6 +84,7 @@ impl Payments {
 
 impl Consumer for Payments {
     const NAME: &'static str = "payments";
+    const GUARDED: bool = true;
     type Input = Input;
     type World = World;
     type Reply = Reply;
@@ -124,8 +125,14 @@ impl Consumer for Payments {
         handlers::due(timer)
     }
 
-    async fn load(&self, db: &mut PgConnection, batch: &[&Work<Input>], _now: Timestamp) -> Result<World, Failure> {
-        store::load(db, batch.iter().map(|work| &work.input)).await
+    async fn load(
+        &self,
+        db: &mut PgConnection,
+        batch: &[&Work<Input>],
+        _: Timestamp,
+        lock: Lock,
+    ) -> Result<World, Failure> {
+        store::load(db, batch.iter().map(|work| &work.input), lock).await
     }
 
     fn decide(

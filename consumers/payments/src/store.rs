@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use events::{Currency, OrderId, Personal, Timestamp};
 use runtime::sql::{At, JsonText};
-use runtime::{Failure, Writes};
+use runtime::{Failure, Lock, Writes};
 use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
 
@@ -84,10 +84,11 @@ struct RefundRow {
     told: JsonText<Vec<Told>>,
 }
 
-/// Locks and reads what a batch needs.
+/// Reads what a batch needs.
 pub(crate) async fn load<'i>(
     db: &mut PgConnection,
     inputs: impl Iterator<Item = &'i Input> + Clone,
+    lock: Lock,
 ) -> Result<World, Failure> {
     let told: Vec<&str> =
         inputs.clone().filter(|input| input.order_id().is_none()).filter_map(Input::refund_id).collect();
@@ -96,7 +97,7 @@ pub(crate) async fn load<'i>(
         ids.extend(orders_of(db, &told).await?);
     }
     let mut world = World::default();
-    for row in lock_payments(db, &ids.iter().copied().collect::<Vec<_>>()).await? {
+    for row in payments(db, &ids.iter().copied().collect::<Vec<_>>(), lock).await? {
         let (version, payment) = row.read()?;
         world.payments.insert(payment.order_id, Slot::new(payment, version));
     }
@@ -104,7 +105,7 @@ pub(crate) async fn load<'i>(
     if refunds.is_empty() {
         return Ok(world);
     }
-    for row in lock_refunds(db, &refunds.into_iter().collect::<Vec<_>>()).await? {
+    for row in refunds_told(db, &refunds.into_iter().collect::<Vec<_>>(), lock).await? {
         // Whose refund it is was recorded between the two statements: that order's row is not locked, and can't be now.
         if row.order_id.is_some_and(|order_id| !ids.contains(&order_id)) {
             return Err(Failure::LostRace { table: "payments.refund", saved: 0, decided: 1 });
@@ -120,17 +121,17 @@ async fn orders_of(db: &mut PgConnection, refund_ids: &[&str]) -> Result<Vec<Uui
     Ok(sqlx::query_scalar(statement).bind(refund_ids).fetch_all(db).await?)
 }
 
-async fn lock_payments(db: &mut PgConnection, order_ids: &[Uuid]) -> Result<Vec<Row>, Failure> {
+async fn payments(db: &mut PgConnection, order_ids: &[Uuid], lock: Lock) -> Result<Vec<Row>, Failure> {
     let statement = "select order_id, state, version, gateway, payment_id, currency, amount, authorized, captured, released_remainder, voided,
                 refunded, announced, capture_before, personal_key, personal_data, data
-           from payments.payment where order_id = any($1) order by order_id for no key update";
-    Ok(sqlx::query_as(statement).bind(order_ids).fetch_all(db).await?)
+           from payments.payment where order_id = any($1) order by order_id";
+    Ok(sqlx::query_as(lock.on(statement)).bind(order_ids).fetch_all(db).await?)
 }
 
-async fn lock_refunds(db: &mut PgConnection, refund_ids: &[&str]) -> Result<Vec<RefundRow>, Failure> {
+async fn refunds_told(db: &mut PgConnection, refund_ids: &[&str], lock: Lock) -> Result<Vec<RefundRow>, Failure> {
     let statement = "select refund_id, order_id, version, told from payments.refund
-          where refund_id = any($1) order by refund_id for no key update";
-    Ok(sqlx::query_as(statement).bind(refund_ids).fetch_all(db).await?)
+          where refund_id = any($1) order by refund_id";
+    Ok(sqlx::query_as(lock.on(statement)).bind(refund_ids).fetch_all(db).await?)
 }
 
 /// Adds what a batch changed to its writes.

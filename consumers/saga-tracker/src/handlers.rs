@@ -9,8 +9,8 @@ use events::{
 };
 use runtime::settings::ConsumerSettings;
 use runtime::{
-    Cause, Codec, Conflict, Consumer, DEAD_LETTER_TOPIC, Effects, Failure, Message, Retention, Span, Thread, Timer,
-    Unreadable, Work, Writes,
+    Cause, Codec, Conflict, Consumer, DEAD_LETTER_TOPIC, Effects, Failure, Lock, Message, Retention, Span, Thread,
+    Timer, Unreadable, Work, Writes,
 };
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -115,7 +115,13 @@ impl Consumer for SagaTracker {
     }
 
     /// For events nothing is read: what they tell is merged into the rows as it is written, and a merge needs no lock before it.
-    async fn load(&self, db: &mut PgConnection, batch: &[&Work<Input>], _: Timestamp) -> Result<World, Failure> {
+    async fn load(
+        &self,
+        db: &mut PgConnection,
+        batch: &[&Work<Input>],
+        _: Timestamp,
+        _: Lock,
+    ) -> Result<World, Failure> {
         let looked_at = |work: &&Work<Input>| match &work.input {
             Input::Look(look) => Some(look.order_id.as_uuid()),
             Input::Heard(_)

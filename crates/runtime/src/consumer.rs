@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use events::{OrderId, Timestamp};
 use serde::{Deserialize, Serialize};
-use sqlx::PgConnection;
+use sqlx::{AssertSqlSafe, PgConnection};
 use uuid::Uuid;
 
 use crate::codec::Codec;
@@ -81,14 +81,38 @@ pub struct Work<I> {
 #[error("conflict: {0}")]
 pub struct Conflict(pub String);
 
+/// Whether rows are locked when they are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lock {
+    /// They are, until the transaction ends: nobody else changes them meanwhile.
+    Rows,
+    /// They are not, and there is no transaction: the write says whether they were still as they had been read.
+    Nothing,
+}
+
+impl Lock {
+    /// A `select` of rows of one table, in the order in which they are locked.
+    pub fn on(self, select: &str) -> AssertSqlSafe<String> {
+        AssertSqlSafe(match self {
+            Self::Rows => format!("{select} for no key update"),
+            Self::Nothing => select.to_owned(),
+        })
+    }
+}
+
 /// One consumer: its rules, its tables, its calls. The runtime does the rest of the way: batches, transactions, outbox, timers, dead letters, offsets.
 ///
-/// For each batch, in one transaction: [`load`](Consumer::load) locks and reads what the batch needs, [`decide`](Consumer::decide) is run for each
-/// input in arrival order on what was loaded, [`save`](Consumer::save) writes what changed; then timers and outbox rows are written, and it commits.
+/// For each batch: [`load`](Consumer::load) reads what the batch needs, [`decide`](Consumer::decide) is run for each input in arrival order on what was
+/// loaded, [`save`](Consumer::save) writes what changed; then timers and outbox rows are written, and it commits. Who is [`GUARDED`](Consumer::GUARDED)
+/// does that without locks at first.
 /// After the commit, the calls that were decided are made, and their answers come back as inputs of their own.
 pub trait Consumer: Send + Sync + Sized + 'static {
     /// The consumer group, the PostgreSQL schema (`-` as `_`) and the CloudEvents source.
     const NAME: &'static str;
+    /// Whether each row that it changes is guarded by the version that was read of it, or by its key where it is new, and all of them are written through
+    /// [`Writes`]. Then a batch is read without locks and written by one statement, which fails if anything had changed meanwhile: two round trips
+    /// less, and no row written to lock it. A batch that fails so, or in which anything is out of the ordinary, is decided again with locks.
+    const GUARDED: bool = false;
     /// What it decides about: events, timers, answers and requests, as one enum.
     type Input: Send + Sync + 'static;
     /// What a batch was loaded into: rows by order, and what they share.
@@ -126,12 +150,14 @@ pub trait Consumer: Send + Sync + Sized + 'static {
     /// What a due timer means.
     fn due(&self, timer: &Timer) -> Self::Input;
 
-    /// Locks the orders of the batch, in the order of their ids, and reads what is known of them; then locks what they share, in a stated order.
+    /// Reads what is known of the orders of the batch, then what they share; with [`Lock::Rows`], locks first what it reads, in a stated order: orders
+    /// by their ids, then the rest.
     fn load(
         &self,
         db: &mut PgConnection,
         batch: &[&Work<Self::Input>],
         now: Timestamp,
+        lock: Lock,
     ) -> impl Future<Output = Result<Self::World, Failure>> + Send;
 
     /// Decides one input. Changes `world` only when it succeeds.

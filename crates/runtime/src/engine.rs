@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::batch::{Attempt, Item, line_up};
 use crate::clock::Clock;
 use crate::codec::Codec;
-use crate::consumer::{Consumer, Work};
+use crate::consumer::{Consumer, Lock, Work};
 use crate::effects::Effects;
 use crate::failure::{Backoff, Failure, Verdict};
 use crate::health::{Circuit, Health, Open};
@@ -30,6 +30,9 @@ const HASTY_REPEATS: u32 = 2;
 const EVERYONES: u32 = 5;
 /// From so many failures in a row on, a batch that is repeated opens the circuit.
 const BREAKS_AT: u32 = 3;
+
+/// So many batches are decided with locks after one that lost a race without.
+const CAUTIOUS: u32 = 32;
 
 /// What a door's caller gets once its request is committed.
 #[derive(Clone, Debug)]
@@ -58,6 +61,8 @@ pub(crate) struct Engine<C: Consumer> {
     pub parked: Notify,
     /// Lone items whose wait took too long, since the last batch that was written.
     pub waited: AtomicU32,
+    /// How many more batches are decided with locks, as others change the same rows.
+    pub cautious: AtomicU32,
     pub shutdown: CancellationToken,
 }
 
@@ -111,7 +116,12 @@ impl<C: Consumer> Engine<C> {
     ) -> Result<(), Abandoned> {
         let mut backoff = Backoff::default();
         while !items.is_empty() {
-            let failure = match self.attempt(items, course.haste).await {
+            let decided = match self.attempt_alone(items, course).await {
+                Ok(None) => self.attempt(items, course.haste).await,
+                Ok(Some(attempt)) => Ok(attempt),
+                Err(failure) => Err(failure),
+            };
+            let failure = match decided {
                 Ok(attempt) => {
                     self.went_well(items);
                     self.conclude(std::mem::take(items), attempt);
@@ -174,6 +184,46 @@ impl<C: Consumer> Engine<C> {
         }
     }
 
+    /// Without locks, where that may do: read, decided, and written by one statement. None, and nothing was written, where it did not.
+    async fn attempt_alone(&self, items: &[Item<C>], course: &Course) -> Result<Option<Attempt<C>>, Failure> {
+        let plain = |item: &Item<C>| item.work.is_ok() && item.kept.is_none();
+        if !C::GUARDED || course.haste || self.queue.is_in_use() || !items.iter().all(plain) || self.is_cautious() {
+            return Ok(None);
+        }
+        let now = self.clock.now();
+        let mut spans = Spans::default();
+        let mut db = self.pool.acquire().await?;
+        let works: Vec<&Work<C::Input>> = items.iter().filter_map(Item::to_decide).collect();
+        if works.len() < items.len() {
+            return Ok(None); // one waits behind another that failed
+        }
+        let mut attempt = Attempt::new(items);
+        let mut writes = Writes::default();
+        let mut world = self.consumer.load(&mut db, &works, now, Lock::Nothing).await?;
+        self.pass_over(&mut db, items, &mut attempt, now).await?;
+        if !self.decide_all(&mut world, items, &mut attempt, &mut spans, now)?.is_empty() {
+            return Ok(None);
+        }
+        self.consumer.save(&mut db, world, now, &mut writes).await?;
+        match self.write_alone(&mut db, writes, items, &mut attempt, now).await {
+            Ok(true) => {}
+            Ok(false) => return Ok(None),
+            Err(Failure::LostRace { .. }) => {
+                self.cautious.store(CAUTIOUS, Ordering::Relaxed);
+                return Ok(None);
+            }
+            Err(failure) => return Err(failure),
+        }
+        spans.end();
+        Ok(Some(attempt))
+    }
+
+    /// Whether others changed the same rows of late; counts down.
+    fn is_cautious(&self) -> bool {
+        let less = |left: u32| left.checked_sub(1);
+        self.cautious.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok()
+    }
+
     /// One transaction. Items on which a rule panics failed for their order alone, and the batch is decided again without them.
     async fn attempt(&self, items: &mut Vec<Item<C>>, haste: bool) -> Result<Attempt<C>, Failure> {
         let now = self.clock.now();
@@ -185,7 +235,7 @@ impl<C: Consumer> Engine<C> {
             let mut attempt = Attempt::new(items);
             let mut writes = Writes::default();
             if !works.is_empty() {
-                let mut world = self.consumer.load(&mut tx, &works, now).await?;
+                let mut world = self.consumer.load(&mut tx, &works, now, Lock::Rows).await?;
                 self.pass_over(&mut tx, items, &mut attempt, now).await?;
                 let panicked = self.decide_all(&mut world, items, &mut attempt, &mut spans, now)?;
                 if !panicked.is_empty() {

@@ -227,6 +227,7 @@ impl Host {
             armed: watch::Sender::new(None),
             parked: Notify::new(),
             waited: AtomicU32::new(0),
+            cautious: AtomicU32::new(0),
             shutdown: self.shutdown.clone(),
         });
         self.listen(&engine, settings.clone()).await?;

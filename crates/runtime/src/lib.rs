@@ -50,7 +50,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 pub use clock::Clock;
 pub use codec::{Codec, CodecError};
-pub use consumer::{Cause, Conflict, Consumer, Origin, Thread, Timer, Work};
+pub use consumer::{Cause, Conflict, Consumer, Lock, Origin, Thread, Timer, Work};
 pub use dead_letter::{Death, Laid, TOPIC as DEAD_LETTER_TOPIC};
 pub use door::{Door, Refused};
 pub use effects::{Effects, LARGEST_EVENT, Outgoing};

@@ -4,7 +4,7 @@ use sqlx::PgConnection;
 
 use crate::effects::Outgoing;
 use crate::failure::Failure;
-use crate::writes::Writes;
+use crate::writes::{Within, Writes};
 
 /// Shards of the outbox, leased by relays; a key is always in the same one.
 pub const SHARDS: u64 = 8;
@@ -24,15 +24,20 @@ pub fn shard(key: Option<&[u8]>) -> i16 {
 /// # Errors
 /// What the database says.
 pub async fn append(db: &mut PgConnection, rows: &[Outgoing]) -> Result<Vec<i64>, Failure> {
-    write(db, Writes::default(), rows).await
+    write(db, Writes::default(), rows, Within::Transaction).await
 }
 
 /// Executes the writes of a batch, and then, in the same statement, appends what it says.
-pub(crate) async fn write(db: &mut PgConnection, mut writes: Writes, rows: &[Outgoing]) -> Result<Vec<i64>, Failure> {
+pub(crate) async fn write(
+    db: &mut PgConnection,
+    mut writes: Writes,
+    rows: &[Outgoing],
+    within: Within<'_>,
+) -> Result<Vec<i64>, Failure> {
     if !rows.is_empty() {
         add(&mut writes, rows);
     }
-    let positions = writes.execute_and_say(db, !rows.is_empty()).await?;
+    let positions = writes.execute_and_say(db, !rows.is_empty(), within).await?;
     if positions.len() != rows.len() {
         return Err(Failure::LostRace {
             table: "outbox.event",

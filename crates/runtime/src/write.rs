@@ -19,7 +19,7 @@ use crate::parking::change::{Arrival, Failed};
 use crate::parking::is_told;
 use crate::sql::At;
 use crate::timers::TimerChange;
-use crate::writes::Writes;
+use crate::writes::{Within, Writes};
 
 impl<C: Consumer> Engine<C> {
     /// Writes a batch: what its consumer saves, and the rest; the outbox last, when every lock of the transaction is held.
@@ -31,14 +31,7 @@ impl<C: Consumer> Engine<C> {
         attempt: &mut Attempt<C>,
         now: Timestamp,
     ) -> Result<(), Failure> {
-        if let Some(error) = attempt.broken.take() {
-            return Err(Failure::Unsendable(error.to_string()));
-        }
-        attempt.fates = items
-            .iter()
-            .zip(&attempt.outcomes)
-            .map(|(item, outcome)| Fate::of(item, outcome.as_ref(), &self.pace, now))
-            .collect();
+        let plain = self.judge(items, attempt, now)?;
         for (item, fate) in items.iter().zip(&attempt.fates) {
             if let (Some(fired), Fate::Again { next_at, .. }) = (&item.fired, fate)
                 && let Some(change @ TimerChange::Fired(_)) = attempt.timers.get_mut(&fired.timer.key())
@@ -47,17 +40,49 @@ impl<C: Consumer> Engine<C> {
             }
         }
         attempt.armed = self.timers.save(&mut writes, &attempt.timers);
-        let plain = |(item, fate): (&Item<C>, &Fate)| {
-            matches!(fate, Fate::Done | Fate::Refused) && item.kept.is_none() && item.letter_before().is_none()
-        };
-        if !items.iter().zip(&attempt.fates).all(plain) || !attempt.deaths.is_empty() {
+        if !plain {
             self.write_troubles(tx, items, attempt, now).await?;
         }
         if !attempt.resolved.is_empty() {
             self.resolve(tx, &attempt.resolved, now).await?;
         }
-        attempt.positions = outbox::write(tx, writes, &attempt.said).await?;
+        attempt.positions = outbox::write(tx, writes, &attempt.said, Within::Transaction).await?;
         Ok(())
+    }
+
+    /// Writes a batch that was read without locks, by one statement; false, and nothing is written, where there is more to do than that.
+    pub(crate) async fn write_alone(
+        &self,
+        db: &mut PgConnection,
+        mut writes: Writes,
+        items: &[Item<C>],
+        attempt: &mut Attempt<C>,
+        now: Timestamp,
+    ) -> Result<bool, Failure> {
+        if !self.judge(items, attempt, now)? || !attempt.resolved.is_empty() {
+            return Ok(false);
+        }
+        attempt.armed = self.timers.save(&mut writes, &attempt.timers);
+        let from_topic = items.iter().any(|item| item.message.is_some());
+        let unless = from_topic.then_some(self.queue.any.as_str());
+        attempt.positions = outbox::write(db, writes, &attempt.said, Within::Itself { unless }).await?;
+        Ok(true)
+    }
+
+    /// What becomes of each item; whether all that is left to do is to write what was decided.
+    fn judge(&self, items: &[Item<C>], attempt: &mut Attempt<C>, now: Timestamp) -> Result<bool, Failure> {
+        if let Some(error) = attempt.broken.take() {
+            return Err(Failure::Unsendable(error.to_string()));
+        }
+        attempt.fates = items
+            .iter()
+            .zip(&attempt.outcomes)
+            .map(|(item, outcome)| Fate::of(item, outcome.as_ref(), &self.pace, now))
+            .collect();
+        let plain = |(item, fate): (&Item<C>, &Fate)| {
+            matches!(fate, Fate::Done | Fate::Refused) && item.kept.is_none() && item.letter_before().is_none()
+        };
+        Ok(items.iter().zip(&attempt.fates).all(plain) && attempt.deaths.is_empty())
     }
 
     /// Dead letters, and what goes into the queue, stays there, or comes out of it.

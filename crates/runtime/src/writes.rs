@@ -73,16 +73,24 @@ impl Writes {
     /// # Errors
     /// What the database says, or the lost race.
     pub async fn execute(self, db: &mut PgConnection) -> Result<(), Failure> {
-        self.execute_and_say(db, false).await.map(drop)
+        self.execute_and_say(db, false, Within::Transaction).await.map(drop)
     }
 
     /// Executes all of them; returns the positions of the outbox's rows, in their order.
     ///
     /// # Errors
     /// What the database says, or the lost race.
-    pub(crate) async fn execute_and_say(mut self, db: &mut PgConnection, said: bool) -> Result<Vec<i64>, Failure> {
-        if let Some(error) = self.broken {
+    pub(crate) async fn execute_and_say(
+        mut self,
+        db: &mut PgConnection,
+        said: bool,
+        within: Within<'_>,
+    ) -> Result<Vec<i64>, Failure> {
+        if let Some(error) = self.broken.take() {
             return Err(error.into());
+        }
+        if let Within::Itself { unless } = within {
+            return self.execute_alone(db, said, unless).await;
         }
         if self.writes.is_empty() && !said {
             return Ok(Vec::new());
@@ -102,6 +110,57 @@ impl Writes {
         }
         Ok(row.try_get::<Option<Vec<i64>>, _>(1)?.unwrap_or_default())
     }
+}
+
+impl Writes {
+    /// The same, as the whole of a transaction: nobody is there to take it back when it lost a race, so it fails by itself, with a division by zero.
+    async fn execute_alone(
+        mut self,
+        db: &mut PgConnection,
+        said: bool,
+        unless: Option<&str>,
+    ) -> Result<Vec<i64>, Failure> {
+        let mut holds: Vec<String> = unless.iter().map(|exists| format!("not exists ({exists})")).collect();
+        for (number, Expected { rows, .. }) in self.writes.iter().enumerate() {
+            let Some(rows) = rows else { continue };
+            if let Err(error) = self.arguments.add(*rows as i64) {
+                return Err(sqlx::Error::Encode(error).into());
+            }
+            holds.push(format!("(select count(*) from w{number}) = ${}", self.arguments.len()));
+        }
+        if holds.is_empty() && self.writes.is_empty() && !said {
+            return Ok(Vec::new());
+        }
+        let holds = if holds.is_empty() { "true".to_owned() } else { holds.join(" and ") };
+        let said = if said { "(select array_agg(seq order by seq) from said)" } else { "null::int8[]" };
+        let _ = write!(self.text, " select {said}, 1 / ({holds})::int");
+        let row = match sqlx::query_with(AssertSqlSafe(self.text), self.arguments).fetch_one(db).await {
+            Ok(row) => row,
+            Err(error) if is_division_by_zero(&error) => {
+                let table = self.writes.first().map_or("parked", |write| write.table);
+                return Err(Failure::LostRace { table, saved: 0, decided: 1 });
+            }
+            Err(error) => return Err(error.into()),
+        };
+        Ok(row.try_get::<Option<Vec<i64>>, _>(0)?.unwrap_or_default())
+    }
+}
+
+/// What a batch's writes are part of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Within<'s> {
+    /// A transaction, which is rolled back when they fail.
+    Transaction,
+    /// Nothing: they are a transaction of their own. They fail where this select finds a row.
+    Itself {
+        /// What must not exist.
+        unless: Option<&'s str>,
+    },
+}
+
+/// What a statement that checks something by dividing by it fails with.
+pub(crate) fn is_division_by_zero(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "22012")
 }
 
 /// Writes a statement whose parameters count on from `before`.

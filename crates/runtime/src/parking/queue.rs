@@ -11,11 +11,14 @@ use crate::failure::Failure;
 use crate::headers::Headers;
 use crate::message::Message;
 use crate::sql::At;
+use crate::writes::is_division_by_zero;
 
 /// The statements of one schema's queue.
 #[derive(Debug)]
 pub(crate) struct Queue {
     pub(super) schema: String,
+    /// Finds a row if anything is parked.
+    pub any: String,
     /// Begins a transaction only if nothing is parked.
     begin_if_empty: String,
     /// Whether something was parked when last looked: then lanes are asked for by name.
@@ -59,9 +62,10 @@ pub(crate) fn lane(message: &Message) -> Vec<u8> {
 
 impl Queue {
     pub fn of(schema: &str) -> Self {
+        let any = format!("select from {schema}.parked");
         // One round trip while nothing is parked. A division by zero, which PostgreSQL logs, is what a first look at a queue in use costs.
-        let begin_if_empty = format!("select 1 / (not exists (select from {schema}.parked))::int; begin");
-        Self { schema: schema.to_owned(), begin_if_empty, in_use: AtomicBool::new(true) }
+        let begin_if_empty = format!("select 1 / (not exists ({any}))::int; begin");
+        Self { schema: schema.to_owned(), any, begin_if_empty, in_use: AtomicBool::new(true) }
     }
 
     /// Begins a transaction and says which of these lanes are held. While nothing is parked at all, that costs no statement of its own.
@@ -80,6 +84,11 @@ impl Queue {
         let mut tx = pool.begin().await?;
         let held = self.held(&mut tx, &lanes()).await?;
         Ok((tx, held))
+    }
+
+    /// Whether something was parked when last looked.
+    pub fn is_in_use(&self) -> bool {
+        self.in_use.load(Ordering::Relaxed)
     }
 
     async fn held(&self, db: &mut PgConnection, lanes: &[Vec<u8>]) -> Result<HashSet<Vec<u8>>, Failure> {
@@ -167,8 +176,4 @@ impl Kept {
             payload: self.payload.clone(),
         })
     }
-}
-
-fn is_division_by_zero(error: &sqlx::Error) -> bool {
-    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "22012")
 }
