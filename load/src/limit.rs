@@ -87,7 +87,8 @@ pub async fn run(pipeline: &Pipeline, orders: u64, processes: &[Process]) -> any
         let took = write(&pool, batches, connections).await?;
         let usage = processes::since(&before, processes);
         let (ends, faults, latency) = (BTreeMap::new(), Vec::new(), Histogram::new(3)?);
-        let outcome = Outcome { what: "orders", orders, took, most_took: took, latency, ends, faults, usage };
+        let outcome =
+            Outcome { what: "orders", orders, took, most_took: took, latency, poison: 0, ends, faults, usage };
         if best.as_ref().is_none_or(|(_, best)| took < best.took) {
             best = Some((connections, outcome));
         }

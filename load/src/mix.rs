@@ -26,6 +26,8 @@ pub struct Kind {
     pub verdict: Verdict,
     /// How it may end.
     pub ends: Ends,
+    /// Whether something fails for it alone, on purpose: how long it takes says nothing of the others.
+    pub sick: bool,
 }
 
 impl Kind {
@@ -50,6 +52,8 @@ pub enum Twist {
     Invalid,
     /// Has it billed to another country than it is shipped to.
     Abroad,
+    /// Places it right behind a record, under the same key, that nobody can read: a dead letter.
+    Poison,
 }
 
 /// What the shop's staff does with a review.
@@ -64,7 +68,18 @@ pub enum Verdict {
 }
 
 const fn kind(name: &'static str, share: u32, token: &'static str, sku: &'static str, ends: Ends) -> Kind {
-    Kind { name, share, token, sku, quantity: 2, price: 1_250, twist: Twist::None, verdict: Verdict::Clear, ends }
+    Kind {
+        name,
+        share,
+        token,
+        sku,
+        quantity: 2,
+        price: 1_250,
+        twist: Twist::None,
+        verdict: Verdict::Clear,
+        ends,
+        sick: false,
+    }
 }
 
 const COMPLETED: Ends = &[("COMPLETED", "")];
@@ -118,6 +133,18 @@ pub static MIXED: &[Kind] = &[
     kind("card declined", 20, "tok_declined", "", DECLINED),
     Kind { twist: Twist::Abroad, ..kind("fraud", 10, "tok_checks_fail", "", FRAUD) },
     Kind { twist: Twist::Cancel, ..kind("cancelled", 10, "tok_approved", "", RACE) },
+];
+
+/// The same with 65 in a thousand for which something fails, and which end well all the same.
+pub static SICK: &[Kind] = &[
+    kind("plain", 895, "tok_approved", "", COMPLETED),
+    kind("card declined", 20, "tok_declined", "", DECLINED),
+    Kind { twist: Twist::Abroad, ..kind("fraud", 10, "tok_checks_fail", "", FRAUD) },
+    Kind { twist: Twist::Cancel, ..kind("cancelled", 10, "tok_approved", "", RACE) },
+    Kind { sick: true, ..kind("gateway down for a minute", 50, "tok_down_a_minute", "", COMPLETED) },
+    Kind { sick: true, ..kind("gateway answers with errors", 5, "tok_stored_500", "", COMPLETED) },
+    Kind { sick: true, ..kind("charged, answer lost", 5, "tok_answer_lost_once", "", COMPLETED) },
+    Kind { sick: true, twist: Twist::Poison, ..kind("behind a poison message", 5, "tok_approved", "", COMPLETED) },
 ];
 
 /// Warehouses, by priority.
@@ -179,7 +206,7 @@ impl Mix {
                 body["bill_to"]["country"] = json!("US");
                 body["bill_to"]["postal_code"] = json!("10001");
             }
-            Twist::None | Twist::Cancel | Twist::Recall | Twist::Twice => {}
+            Twist::None | Twist::Cancel | Twist::Recall | Twist::Twice | Twist::Poison => {}
         }
         if kind.price == 0 {
             for charge in ["shipping", "tax"] {
@@ -216,7 +243,7 @@ mod tests {
 
     #[test]
     fn a_thousand_orders_have_every_kind_by_its_share() {
-        for kinds in [DEMO, MIXED] {
+        for kinds in [DEMO, MIXED, SICK] {
             let mix = Mix { kinds, skus: 1_000 };
             let total: u32 = kinds.iter().map(|kind| kind.share).sum();
             assert_eq!(total, 1_000);

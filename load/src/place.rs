@@ -15,6 +15,9 @@ use crate::mix::{Mix, Twist};
 /// The largest number of HTTP requests that wait for an answer at once.
 const OPEN_REQUESTS: usize = 256;
 
+/// What nobody can read.
+const POISON: &str = "{\"reference\": 17, ";
+
 /// Orders to place: some numbers of a mix, under a source.
 #[derive(Clone)]
 pub struct Placer {
@@ -105,20 +108,12 @@ impl Placer {
     pub fn over_kafka(&self, producer: &Producer, n: u64) -> anyhow::Result<()> {
         self.note(n);
         let (key, body) = (n.to_string(), self.mix.body(n, &self.source).to_string());
-        for _ in 0..if self.mix.kind(n).twist == Twist::Twice { 2 } else { 1 } {
-            loop {
-                match producer.kafka.send(BaseRecord::to(&producer.topic).key(&key).payload(&body)) {
-                    Ok(()) => break,
-                    Err((error, _))
-                        if error.rdkafka_error_code() == Some(rdkafka::types::RDKafkaErrorCode::QueueFull) =>
-                    {
-                        std::thread::sleep(Duration::from_millis(2)); // the queue drains meanwhile
-                    }
-                    Err((error, _)) => return Err(error).context("order-placed"),
-                }
-            }
+        match self.mix.kind(n).twist {
+            Twist::Twice => producer.send(&key, &body)?,
+            Twist::Poison => producer.send(&key, POISON)?,
+            Twist::None | Twist::Cancel | Twist::Recall | Twist::Invalid | Twist::Abroad => {}
         }
-        Ok(())
+        producer.send(&key, &body)
     }
 
     /// Places one order after the other, each at its time by a fixed schedule, whatever became of those before.
@@ -144,6 +139,18 @@ pub struct Producer {
 }
 
 impl Producer {
+    fn send(&self, key: &str, payload: &str) -> anyhow::Result<()> {
+        loop {
+            match self.kafka.send(BaseRecord::to(&self.topic).key(key).payload(payload)) {
+                Ok(()) => return Ok(()),
+                Err((error, _)) if error.rdkafka_error_code() == Some(rdkafka::types::RDKafkaErrorCode::QueueFull) => {
+                    std::thread::sleep(Duration::from_millis(2)); // the queue drains meanwhile
+                }
+                Err((error, _)) => return Err(error).context("order-placed"),
+            }
+        }
+    }
+
     /// Waits until Kafka has all that was placed.
     ///
     /// # Errors

@@ -299,6 +299,7 @@ fn outcome(
         took,
         most_took: took,
         latency,
+        poison: 0,
         ends: [].into(),
         faults: Vec::new(),
         usage,

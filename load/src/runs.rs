@@ -27,8 +27,10 @@ pub struct Outcome {
     pub took: Duration,
     /// From the first order placed until nine tenths had ended: some kinds wait for a deadline on purpose.
     pub most_took: Duration,
-    /// From placed to ended of the orders that completed, in microseconds.
+    /// From placed to ended of the orders that completed and for which nothing failed on purpose, in microseconds.
     pub latency: Histogram<u64>,
+    /// Records that nobody can read, placed among the orders: each is a dead letter.
+    pub poison: usize,
     /// Orders by kind, status and reason.
     pub ends: BTreeMap<(&'static str, &'static str, String), u64>,
     /// What is wrong: orders without an end, with a wrong one, or with two.
@@ -176,7 +178,7 @@ impl Run {
             let (status, reason) = match seen.ends.get(&n) {
                 Some(End { status, reason, at }) => {
                     let placed = due(n).or_else(|| self.placer.placed.get(n as usize)?.get().copied()).unwrap_or(began);
-                    if *status == "COMPLETED" {
+                    if *status == "COMPLETED" && !kind.sick {
                         latency.record(at.saturating_duration_since(placed).as_micros() as u64)?;
                     }
                     (*status, reason.clone())
@@ -198,8 +200,9 @@ impl Run {
         if seen.ended_twice > 0 {
             faults.push(format!("{} orders ended twice", seen.ended_twice));
         }
+        let poison = self.count(|_, kind| kind.twist == Twist::Poison) as usize;
         let (took, most_took) = (ended.saturating_duration_since(began), most.saturating_duration_since(began));
-        Ok(Outcome { what: "orders", orders: self.orders, took, most_took, latency, ends, faults, usage })
+        Ok(Outcome { what: "orders", orders: self.orders, took, most_took, latency, poison, ends, faults, usage })
     }
 }
 

@@ -14,6 +14,7 @@ mod model;
 mod operator;
 mod parking;
 mod poison;
+mod races;
 mod rebalance;
 mod rebuild;
 mod relay;

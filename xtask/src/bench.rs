@@ -35,6 +35,9 @@ pub enum Profile {
     Mixed,
     /// The same over one SKU.
     Hot,
+    /// As mixed, but for 65 in a thousand the gateway is down, answers with errors or loses its answer, or poison comes first. Latency is that of the
+    /// others.
+    Sick,
 }
 
 impl Profile {
@@ -42,6 +45,7 @@ impl Profile {
         match self {
             Self::Mixed => "mixed",
             Self::Hot => "hot",
+            Self::Sick => "sick",
         }
     }
 }
