@@ -9,6 +9,8 @@ use runtime::settings::ConsumerSettings;
 use runtime::{Clock, Settings, sql};
 use saga_tracker::deadlines;
 
+use crate::who;
+
 /// What can be done with deadlines.
 #[derive(Subcommand)]
 pub enum Command {
@@ -25,9 +27,9 @@ pub enum Command {
         /// The moment, in RFC 3339: 2026-11-23T09:30:00Z.
         #[arg(long)]
         until: Timestamp,
-        /// Who moves it.
-        #[arg(long)]
-        by: String,
+        /// Who moves it: you, unless set.
+        #[arg(long, env = "USER")]
+        by: Option<String>,
         /// Why.
         #[arg(long)]
         why: String,
@@ -49,7 +51,7 @@ pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
             println!("{} open orders", orders.len());
         }
         Command::Move { order_id, until, by, why } => {
-            deadlines::shift(&mut db, order_id, until, (&by, &why), Clock::default().now()).await?;
+            deadlines::shift(&mut db, order_id, until, (&who::asks(by)?, &why), Clock::default().now()).await?;
             println!("nothing is owed to {order_id} before {until}");
         }
     }

@@ -10,6 +10,7 @@ mod replay;
 mod run;
 mod stock;
 mod topics;
+mod who;
 
 use std::process::ExitCode;
 
@@ -58,6 +59,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    end_with_the_reader();
     let result = match Arguments::parse().command {
         Command::Run { consumers } => return run::run(consumers),
         Command::Migrate => block_on(migrate::migrate()),
@@ -77,6 +79,18 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Ends without a word when whoever reads our output (`head`, `less`) has enough. The signal for that stays ignored: it would end `run` as well, over
+/// any connection that breaks.
+fn end_with_the_reader() {
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if panic.payload_as_str().is_some_and(|text| text.contains("stdout: Broken pipe")) {
+            std::process::exit(128 + 13); // as a shell counts an end by SIGPIPE
+        }
+        hook(panic);
+    }));
 }
 
 fn block_on(command: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {

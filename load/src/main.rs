@@ -145,7 +145,8 @@ impl Profile {
 }
 
 fn main() -> ExitCode {
-    runtime::telemetry::log();
+    // Its own statements over all orders are slow, and no news among its tables.
+    runtime::telemetry::log_unless_set("info,rdkafka=warn,sqlx=error");
     let arguments = Arguments::parse();
     let run = || -> anyhow::Result<bool> {
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(run(arguments))

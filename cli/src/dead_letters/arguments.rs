@@ -77,9 +77,9 @@ pub struct How {
     /// Why; required unless it is a retry. It is kept.
     #[arg(long, default_value = "")]
     pub why: String,
-    /// Who wants it. It is kept.
+    /// Who wants it: you, unless set. It is kept.
     #[arg(long, env = "USER")]
-    pub by: String,
+    pub by: Option<String>,
     /// Dead letters a second at most; as fast as it goes unless set.
     #[arg(long, value_parser = rate)]
     pub rate: Option<f64>,

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::arguments::{How, Which};
+use crate::who;
 
 /// What a process exits with that Ctrl-C ended.
 const INTERRUPTED: u8 = 130;
@@ -69,7 +70,7 @@ fn note(act: &Act, how: &How) -> anyhow::Result<Note> {
     let retry = matches!(act, Act::Retry);
     let why = how.why.trim();
     ensure!(retry || how.dry_run || !why.is_empty(), "expected --why \"a reason\": it is kept with what is done");
-    Ok(Note { who: how.by.clone(), why: why.to_owned() })
+    Ok(Note { who: who::asks(how.by.clone())?, why: why.to_owned() })
 }
 
 fn line(letter_id: Uuid, outcome: Result<&Outcome, &HandError>, json: bool) -> String {

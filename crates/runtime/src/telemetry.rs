@@ -28,7 +28,12 @@ const COUNTS: [f64; 10] = [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 400.0,
 
 /// Logs of this process as JSON lines on standard error; `RUST_LOG` says how much (default `info`). The second call does nothing.
 pub fn log() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,rdkafka=warn,sqlx=warn"));
+    log_unless_set("info,rdkafka=warn,sqlx=warn");
+}
+
+/// The same, with what is logged unless `RUST_LOG` says otherwise.
+pub fn log_unless_set(filter: &str) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(filter));
     let json = tracing_subscriber::fmt().json().flatten_event(true).with_current_span(false).with_span_list(false);
     let _ = json.with_env_filter(filter).with_writer(std::io::stderr).try_init();
 }

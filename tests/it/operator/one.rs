@@ -123,6 +123,9 @@ async fn nothing_is_done_without_a_key_and_what_is_done_is_on_record_under_its_o
     }
     let job = json!({"what": "retry", "filter": {}});
     assert_eq!(ask(&pipeline, None, "/dead-letters/jobs", job).await.0, 401);
+    let unheard = path("compensate?dry_run=true");
+    let (status, problem) = ask(&pipeline, Some(KEY), &unheard, why.clone()).await;
+    assert_eq!((status, &problem["title"]), (400, &json!("Unexpected query")), "it is not done: {problem}");
     let (status, problem) = ask(&pipeline, Some(KEY), &path("compensate"), json!({})).await;
     assert_eq!((status, &problem["title"]), (422, &json!("No reason")), "{problem}");
     let (status, would) = ask(&pipeline, Some(KEY), &path("compensate"), json!({"why": "a", "dry_run": true})).await;

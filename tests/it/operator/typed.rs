@@ -50,6 +50,17 @@ async fn an_operator_looks_at_dead_letters_retries_all_stops_with_ctrl_c_and_goe
     assert!(!ok && error.contains("--why"), "a skip needs a reason: {error}");
     let (ok, dry, _) = run(&pipeline, &["skip", id, "--dry-run"]).await;
     assert!(ok && dry.contains("would be done: the cancellation of order"), "{dry}");
+    // A container may have no USER: the system's own name will do.
+    let mut nameless = quadrille(&pipeline, &["skip", id, "--dry-run"]);
+    let Output { status, stderr, .. } = nameless.env_remove("USER").output().await.unwrap();
+    assert!(status.success(), "{}", String::from_utf8_lossy(&stderr));
+    // `quadrille dead-letters list | head`, of which head has gone.
+    let (reader, closed) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut list = quadrille(&pipeline, &["list"]);
+    let child = list.stdout(closed).stderr(Stdio::piped()).spawn().unwrap();
+    let Output { status, stderr, .. } = child.wait_with_output().await.unwrap();
+    assert_eq!((status.code(), String::from_utf8_lossy(&stderr).as_ref()), (Some(141), ""));
 
     restore(&pipeline, &known, &orders).await;
     let mut retry = quadrille(&pipeline, &["retry", "--all", "--consumer", "orders", "--rate", "2", "--json"]);

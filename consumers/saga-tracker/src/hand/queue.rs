@@ -38,7 +38,7 @@ pub(super) async fn retry(
 ) -> Result<String, HandError> {
     let retried = parking::retry(db, &schema(consumer), letter_id, value, now).await?;
     let edited = if retried.edited { " with the new data" } else { "" };
-    Ok(format!("{consumer} was given it back{edited}, for the {}. time", retried.loops))
+    Ok(format!("{consumer} was given it back{edited}, in round {}", retried.loops))
 }
 
 /// Has a consumer leave a dead letter out; returns what was done.

@@ -20,13 +20,18 @@ const KEY: &str = "x-api-key";
 /// Characters at most of a reason.
 const LONGEST_REASON: usize = 500;
 
-/// Whoever has shown a key.
+/// Whoever has shown a key, and asks for nothing that would be overheard: `?dry_run=true` does not stand in the body.
 pub(super) struct Who(pub String);
 
 impl FromRequestParts<Doors> for Who {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, doors: &Doors) -> Result<Self, Problem> {
+        if let Some(query) = parts.uri.query().filter(|query| !query.is_empty()) {
+            return Err(Problem::new(StatusCode::BAD_REQUEST, "Unexpected query").detail(format!(
+                "expected what is wanted in the body (`dry_run` too), got ?{query} behind the path: nothing was done"
+            )));
+        }
         let key = parts.headers.get(KEY).and_then(|key| key.to_str().ok());
         match doors.keys.whose(key) {
             Ok(name) => Ok(Self(name.to_owned())),
