@@ -139,3 +139,19 @@ pub fn commit_end(group: &str, topics: &[String]) {
     }
     consumer.commit(&list, CommitMode::Sync).expect("the group takes offsets: it has no member");
 }
+
+/// How many records of these topics a group has not committed, of partitions of which it committed any: its lag, as Kafka's own tools have it.
+pub fn lag(group: &str, topics: &[String]) -> i64 {
+    let consumer: BaseConsumer = client().set("group.id", group).create().expect("a consumer");
+    let ends = ends(topics);
+    let mut list = TopicPartitionList::new();
+    for (topic, partition) in ends.keys() {
+        list.add_partition(topic, *partition);
+    }
+    let committed = consumer.committed_offsets(list, PATIENCE).expect("committed offsets");
+    let behind = committed.elements().into_iter().filter_map(|element| {
+        let Offset::Offset(next) = element.offset() else { return None };
+        Some(ends[&(element.topic().to_owned(), element.partition())] - next)
+    });
+    behind.sum()
+}

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rdkafka::client::ClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, Rebalance};
+use rdkafka::error::KafkaResult;
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::health::Health;
@@ -61,6 +62,16 @@ impl Progress {
         to_list(self.uncommitted.drain())
     }
 
+    /// What was to be committed of these partitions was not: it is committed again, where they are still ours. Without that, a group would seem to
+    /// lag, and its orders to be late, until the next event of the partition.
+    fn not_committed(&mut self, partitions: impl Iterator<Item = Partition>) {
+        for partition in partitions {
+            if let Some(next) = self.decided.get(&partition) {
+                self.uncommitted.entry(partition).or_insert(*next);
+            }
+        }
+    }
+
     /// Partitions that came and that left since the last look.
     pub fn take_changes(&mut self) -> (Vec<Partition>, Vec<Partition>) {
         (std::mem::take(&mut self.assigned), std::mem::take(&mut self.revoked))
@@ -83,6 +94,14 @@ impl ClientContext for Context {
 }
 
 impl ConsumerContext for Context {
+    /// A commit that crosses a rebalance is refused: it names the generation before.
+    fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
+        let elements = offsets.elements();
+        let refused = elements.iter().filter(|element| result.is_err() || element.error().is_err());
+        let refused = refused.map(|element| (element.topic().to_owned(), element.partition()));
+        self.with(|progress| progress.not_committed(refused));
+    }
+
     fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         let Rebalance::Revoke(list) = rebalance else { return };
         let leaving: Vec<Partition> = partitions(list);
@@ -121,4 +140,25 @@ impl ConsumerContext for Context {
 
 fn partitions(list: &TopicPartitionList) -> Vec<Partition> {
     list.elements().iter().map(|element| (element.topic().to_owned(), element.partition())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_committed_is_committed_again_unless_its_partition_left() {
+        let mut progress = Progress::default();
+        let [kept, gone] = [0, 1].map(|number| ("orders".to_owned(), number));
+        progress.decide(kept.clone(), 7);
+        progress.decide(gone.clone(), 3);
+        assert_eq!(progress.take_uncommitted().count(), 2);
+        assert_eq!(progress.take_uncommitted().count(), 0, "each once");
+        progress.decided.remove(&gone);
+        progress.not_committed([kept.clone(), gone].into_iter());
+        assert_eq!(progress.uncommitted, HashMap::from([(kept.clone(), 7)]));
+        progress.decide(kept.clone(), 9);
+        progress.not_committed([kept.clone()].into_iter());
+        assert_eq!(progress.uncommitted, HashMap::from([(kept, 9)]), "the furthest");
+    }
 }
