@@ -30,6 +30,8 @@ const POLL: Duration = Duration::from_millis(400);
 const LONG_BATCH: Duration = Duration::from_secs(5);
 /// Offsets are committed this often: what a crash repeats, to no effect.
 const COMMIT_EVERY: Duration = Duration::from_millis(300);
+/// And all of them, whatever became of earlier commits, this often.
+const COMMIT_AGAIN_EVERY: Duration = Duration::from_secs(5);
 /// Questions to the broker.
 const ASK: Duration = Duration::from_secs(10);
 /// From so many calls to the outside on that are open, no further events are taken.
@@ -135,7 +137,7 @@ pub(crate) fn client(
 impl<C: Consumer> Listener<C> {
     /// Runs until told to stop, then commits what was decided and leaves the group.
     pub fn run(self) -> Result<(), Stopped> {
-        let mut last_commit = Instant::now();
+        let (mut last_commit, mut last_whole_commit) = (Instant::now(), Instant::now());
         let mut linger = self.settings.linger.0;
         while !self.engine.shutdown.is_cancelled() {
             self.let_calls_return();
@@ -150,6 +152,10 @@ impl<C: Consumer> Listener<C> {
                 let took = began.elapsed();
                 metrics::histogram!("quadrille_batch_seconds", "consumer" => C::NAME).record(took);
                 linger = linger::next(self.settings.linger.0, took);
+            }
+            if last_whole_commit.elapsed() >= COMMIT_AGAIN_EVERY {
+                self.context.with(Progress::commit_again);
+                last_whole_commit = Instant::now();
             }
             if last_commit.elapsed() >= COMMIT_EVERY {
                 self.commit(CommitMode::Async);

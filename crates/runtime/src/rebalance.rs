@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rdkafka::client::ClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, Rebalance};
-use rdkafka::error::KafkaResult;
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::health::Health;
@@ -62,13 +61,11 @@ impl Progress {
         to_list(self.uncommitted.drain())
     }
 
-    /// What was to be committed of these partitions was not: it is committed again, where they are still ours. Without that, a group would seem to
-    /// lag, and its orders to be late, until the next event of the partition.
-    fn not_committed(&mut self, partitions: impl Iterator<Item = Partition>) {
-        for partition in partitions {
-            if let Some(next) = self.decided.get(&partition) {
-                self.uncommitted.entry(partition).or_insert(*next);
-            }
+    /// Where all partitions stand is committed once more: a commit that crosses a rebalance is refused, as it names the generation before, and its
+    /// group would seem to lag, and its orders to be late, until the next event of the partition.
+    pub fn commit_again(&mut self) {
+        for (partition, next) in &self.decided {
+            self.uncommitted.entry(partition.clone()).or_insert(*next);
         }
     }
 
@@ -94,14 +91,6 @@ impl ClientContext for Context {
 }
 
 impl ConsumerContext for Context {
-    /// A commit that crosses a rebalance is refused: it names the generation before.
-    fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
-        let elements = offsets.elements();
-        let refused = elements.iter().filter(|element| result.is_err() || element.error().is_err());
-        let refused = refused.map(|element| (element.topic().to_owned(), element.partition()));
-        self.with(|progress| progress.not_committed(refused));
-    }
-
     fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         let Rebalance::Revoke(list) = rebalance else { return };
         let leaving: Vec<Partition> = partitions(list);
@@ -147,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_not_committed_is_committed_again_unless_its_partition_left() {
+    fn where_all_partitions_stand_is_committed_once_more_but_for_those_that_left() {
         let mut progress = Progress::default();
         let [kept, gone] = [0, 1].map(|number| ("orders".to_owned(), number));
         progress.decide(kept.clone(), 7);
@@ -155,10 +144,7 @@ mod tests {
         assert_eq!(progress.take_uncommitted().count(), 2);
         assert_eq!(progress.take_uncommitted().count(), 0, "each once");
         progress.decided.remove(&gone);
-        progress.not_committed([kept.clone(), gone].into_iter());
-        assert_eq!(progress.uncommitted, HashMap::from([(kept.clone(), 7)]));
-        progress.decide(kept.clone(), 9);
-        progress.not_committed([kept.clone()].into_iter());
-        assert_eq!(progress.uncommitted, HashMap::from([(kept, 9)]), "the furthest");
+        progress.commit_again();
+        assert_eq!(progress.uncommitted, HashMap::from([(kept, 7)]));
     }
 }
