@@ -141,6 +141,7 @@ pub fn commit_end(group: &str, topics: &[String]) {
 }
 
 /// How many records of these topics a group has not committed, of partitions of which it committed any: its lag, as Kafka's own tools have it.
+/// A group that committed nothing, or does not exist, is behind by everything.
 pub fn lag(group: &str, topics: &[String]) -> i64 {
     let consumer: BaseConsumer = client().set("group.id", group).create().expect("a consumer");
     let ends = ends(topics);
@@ -153,5 +154,5 @@ pub fn lag(group: &str, topics: &[String]) -> i64 {
         let Offset::Offset(next) = element.offset() else { return None };
         Some(ends[&(element.topic().to_owned(), element.partition())] - next)
     });
-    behind.sum()
+    behind.reduce(|all, one| all + one).unwrap_or(i64::MAX)
 }

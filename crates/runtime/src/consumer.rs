@@ -109,7 +109,7 @@ impl Lock {
 pub trait Consumer: Send + Sync + Sized + 'static {
     /// The consumer group, the PostgreSQL schema (`-` as `_`) and the CloudEvents source.
     const NAME: &'static str;
-    /// Whether each row that it changes is guarded by the version that was read of it, or by its key where it is new, and all of them are written through
+    /// Whether each row that it changes is guarded by the version that was read of it, or by its key where it is new (what only adds, or whose last word counts, needs neither), and all of them are written through
     /// [`Writes`]. Then a batch is read without locks and written by one statement, which fails if anything had changed meanwhile: two round trips
     /// less, and no row written to lock it. A batch that fails so, or in which anything is out of the ordinary, is decided again with locks.
     const GUARDED: bool = false;
