@@ -6,17 +6,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use inventory::{Inventory, Pick, Priority, Shelves, Strategy, Want};
 use quadrille_tests::{Order, Pipeline, Setup};
 
-/// A strategy during whose first answers somebody else changes the level that it was asked about.
+/// A strategy during one of whose answers somebody else changes the level that it was asked about.
 #[derive(Clone, Debug)]
 struct Overtaken {
     database_url: String,
-    times: usize,
+    /// Which answer, from 0.
+    at: usize,
     asked: Arc<AtomicUsize>,
 }
 
 impl Strategy for Overtaken {
     fn allocate(&self, wants: &[Want<'_>], shelves: &Shelves<'_>) -> Vec<Pick> {
-        if self.asked.fetch_add(1, Ordering::SeqCst) < self.times {
+        if self.asked.fetch_add(1, Ordering::SeqCst) == self.at {
             let url = self.database_url.clone();
             // A runtime of its own: the rule is asked from within another one.
             let overtake = move || {
@@ -43,20 +44,81 @@ async fn a_batch_that_was_overtaken_between_reading_and_writing_is_decided_again
     let consumers = Setup::default().consumers.into_iter().filter(|name| *name != "inventory").collect();
     let pipeline = Pipeline::with(Setup { consumers, ..Setup::default() }).await;
     let overtaken =
-        Overtaken { database_url: pipeline.database.url.clone(), times: 1, asked: Arc::new(AtomicUsize::new(0)) };
+        Overtaken { database_url: pipeline.database.url.clone(), at: 1, asked: Arc::new(AtomicUsize::new(0)) };
     let strategy = overtaken.clone();
     let start = async |host: Arc<runtime::Host>| {
         let inventory = Inventory::new(host.settings().section("inventory")?).with_strategy(Box::new(strategy));
         inventory::start_as(&host, inventory).await
     };
     pipeline.host_as(start).await;
-    pipeline.stock("TEA", "a", 3).await;
+    pipeline.stock("TEA", "a", 5).await;
+    // The first batch after a start looks whether anything is parked, with locks.
+    pipeline.place(&Order::of(&[("TEA", 2, 450)])).await;
+    pipeline.settle().await;
+    assert_eq!(overtaken.asked.load(Ordering::SeqCst), 1);
     let version = "select version from inventory.stock_level where sku = 'TEA'";
     let before = pipeline.count(version).await;
     pipeline.place(&Order::of(&[("TEA", 2, 450)])).await;
     pipeline.settle().await;
-    assert_eq!(overtaken.asked.load(Ordering::SeqCst), 2, "once without locks, in vain, and once with");
+    assert_eq!(overtaken.asked.load(Ordering::SeqCst), 3, "once without locks, in vain, and once with");
     assert_eq!(pipeline.count("select on_hand from inventory.stock_level where sku = 'TEA'").await, 1);
-    assert!(pipeline.count(version).await >= before + 3, "the other's change, the reservation, the commitment");
+    assert_eq!(pipeline.count(version).await, before + 3, "the other's change, the reservation, the commitment");
     pipeline.finish().await;
+}
+
+/// Two instances of payments have a sandbox's keeper each, and both write one book.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_capture_and_a_void_that_two_instances_ask_for_at_once_the_sandbox_does_one() {
+    use payments::gateway::sandbox::{Sandbox, SandboxSettings};
+    use payments::gateway::{Buyer, Gateway, Money, Outcome, Request};
+
+    let database = quadrille_tests::Database::fresh().await;
+    let stopped = tokio_util::sync::CancellationToken::new();
+    let mut keepers = tokio::task::JoinSet::new();
+    let mut open = || {
+        let settings = SandboxSettings { latency: runtime::Span::millis(0), ..SandboxSettings::default() };
+        let clock = runtime::Clock::default();
+        let (sandbox, keeper) = Sandbox::open(settings, runtime::Span::secs(3_600), database.pool.clone(), clock);
+        keepers.spawn(keeper.keep(stopped.clone()));
+        sandbox
+    };
+    let (one, other) = (open(), open());
+    let order_id = events::OrderId(runtime::Clock::default().mint());
+    let request = |operation: &str, payment_id: Option<String>| Request {
+        order_id,
+        key: format!("order:{order_id}:{operation}:1"),
+        attempt: 1,
+        money: Money { amount: 1_000, currency: events::Currency::EUR },
+        payment_id,
+    };
+    let buyer = Buyer { customer_id: events::CustomerId("ada".into()), payment_method: "tok_approved".into() };
+    let Outcome::Authorized(hold) = one.authorize(&request("authorize", None), &buyer).await else {
+        panic!("tok_approved is approved");
+    };
+    // Both have read the payment when either may write it.
+    let mut nobody_writes = database.pool.begin().await.unwrap();
+    sqlx::raw_sql("lock table sandbox.payment in exclusive mode").execute(&mut *nobody_writes).await.unwrap();
+    let (capture, void) =
+        (request("capture", Some(hold.payment_id.clone())), request("void", Some(hold.payment_id.clone())));
+    let let_both_write = async {
+        let waiting =
+            "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+        while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&database.pool).await.unwrap() < 2 {
+            tokio::task::yield_now().await;
+        }
+        nobody_writes.commit().await.unwrap();
+    };
+    let (captured, voided, ()) = tokio::join!(one.capture(&capture), other.void(&void), let_both_write);
+    let answers = (captured, voided);
+    assert!(
+        matches!(
+            answers,
+            (Outcome::Captured { .. }, Outcome::VoidFailed { .. })
+                | (Outcome::CaptureFailed { .. }, Outcome::Voided { .. })
+        ),
+        "one of them, not both: {answers:?}"
+    );
+    stopped.cancel();
+    keepers.join_all().await;
+    database.drop_it().await;
 }

@@ -74,7 +74,7 @@ impl Consumer for SagaTracker {
     fn defaults() -> ConsumerSettings {
         ConsumerSettings {
             linger: Span::millis(100),
-            batch_events: 2_000,
+            batch_events: 1_000,
             keep: Some(KEEP),
             ..ConsumerSettings::in_bundles()
         }

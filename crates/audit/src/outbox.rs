@@ -81,7 +81,7 @@ async fn published(pool: &PgPool, window: Window) -> Result<Published, AuditErro
     // A row that is set aside is not in Kafka, and its relay knows it.
     let rows: Vec<(Uuid, String, i64)> = sqlx::query_as(
         "select e.event_id, e.topic, e.seq from outbox.event e join outbox.relay_cursor c using (shard)
-          where e.slot = any('{0,1,2,3}') and e.shard = any('{0,1,2,3,4,5,6,7}') and e.xid >= $1::text::xid8
+          where e.slot = any('{0,1,2,3}') and e.xid >= $1::text::xid8
             and pg_visible_in_snapshot(e.xid, c.snapshot) and not exists (select from outbox.set_aside s where s.event_id = e.event_id)
           order by e.seq desc limit $2",
     )

@@ -20,6 +20,7 @@ use crate::health::{Circuit, Health, Open};
 use crate::horizon::Horizon;
 use crate::parking::Pace;
 use crate::parking::queue::Queue;
+use crate::sql::Warm;
 use crate::telemetry::Spans;
 use crate::timers::Timers;
 use crate::writes::Writes;
@@ -48,6 +49,8 @@ pub(crate) struct Engine<C: Consumer> {
     pub consumer: Arc<C>,
     pub schema: String,
     pub pool: PgPool,
+    /// The same pool, for batches without locks.
+    pub warm: Warm,
     pub codec: Codec,
     pub clock: Clock,
     pub health: Arc<Health>,
@@ -190,13 +193,13 @@ impl<C: Consumer> Engine<C> {
         if !C::GUARDED || course.haste || self.queue.is_in_use() || !items.iter().all(plain) || self.is_cautious() {
             return Ok(None);
         }
-        let now = self.clock.now();
-        let mut spans = Spans::default();
-        let mut db = self.pool.acquire().await?;
         let works: Vec<&Work<C::Input>> = items.iter().filter_map(Item::to_decide).collect();
         if works.len() < items.len() {
             return Ok(None); // one waits behind another that failed
         }
+        let now = self.clock.now();
+        let mut spans = Spans::default();
+        let mut db = self.warm.take().await?;
         let mut attempt = Attempt::new(items);
         let mut writes = Writes::default();
         let mut world = self.consumer.load(&mut db, &works, now, Lock::Nothing).await?;
@@ -214,6 +217,7 @@ impl<C: Consumer> Engine<C> {
             }
             Err(failure) => return Err(failure),
         }
+        self.warm.keep(db);
         spans.end();
         Ok(Some(attempt))
     }

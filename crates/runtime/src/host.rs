@@ -30,6 +30,7 @@ use crate::parking::queue::Queue;
 use crate::rebalance::{Context, Partition, Progress};
 use crate::registry::Registry;
 use crate::settings::{ConsumerSettings, Settings};
+use crate::sql::Warm;
 use crate::timers::Timers;
 use crate::topology::Topology;
 use crate::{migrations, prune, retry, sql, sweep, telemetry};
@@ -218,6 +219,7 @@ impl Host {
             queue: Queue::of(&schema),
             pace: Pace::of(&settings),
             schema,
+            warm: Warm::of(self.batches::<C>()?),
             pool: self.batches::<C>()?,
             codec,
             clock: self.clock.clone(),

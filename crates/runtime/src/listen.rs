@@ -108,7 +108,8 @@ pub(crate) fn client(
     let own_protocol = settings.kafka.get("group.protocol").or_else(|| common.get("group.protocol"));
     for (name, value) in [
         ("auto.offset.reset", "earliest"),
-        ("fetch.wait.max.ms", "50"),
+        // An idle consumer asks so often; what comes meanwhile is answered at once.
+        ("fetch.wait.max.ms", "200"),
         ("fetch.queue.backoff.ms", "10"),
         ("queued.min.messages", "3000"),
         ("queued.max.messages.kbytes", "4096"),

@@ -147,7 +147,7 @@ impl Default for ConsumerSettings {
             http: None,
             database_url: None,
             connections: 6,
-            batch_events: 1_000,
+            batch_events: 400,
             batch_bytes: 1_000_000,
             linger: Span::millis(2),
             park_attempts: 8,

@@ -1,11 +1,13 @@
 //! Small bridges between our types and PostgreSQL's, and the options of every connection.
 
 use std::str::FromStr;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use events::Timestamp;
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{
     PgArgumentBuffer, PgConnectOptions, PgHasArrayType, PgPoolOptions, PgTypeInfo, PgValueFormat, PgValueRef,
 };
@@ -107,6 +109,37 @@ pub(crate) fn batch_pool(database_url: &str, application: &str, connections: u32
         .options([("plan_cache_mode", "force_generic_plan"), ("max_parallel_workers_per_gather", "0")])
         .options(["seqscan", "hashjoin", "mergejoin"].map(|plan| (format!("enable_{plan}"), "off")));
     Ok(connect(options, connections))
+}
+
+/// A pool whose last connection is taken first. A pool by itself hands them out in turn, so that each backend has gone cold when it is used again.
+#[derive(Debug)]
+pub struct Warm {
+    pool: PgPool,
+    last: Mutex<Option<PoolConnection<Postgres>>>,
+}
+
+impl Warm {
+    /// Of this pool.
+    pub fn of(pool: PgPool) -> Self {
+        Self { pool, last: Mutex::default() }
+    }
+
+    /// The connection that was used last, or another one while somebody has it.
+    ///
+    /// # Errors
+    /// When there is none to be had.
+    pub async fn take(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match last {
+            Some(db) => Ok(db),
+            None => self.pool.acquire().await,
+        }
+    }
+
+    /// Keeps a connection for the next one who takes. One on which something failed is better dropped.
+    pub fn keep(&self, db: PoolConnection<Postgres>) {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(db);
+    }
 }
 
 fn options(database_url: &str, application: &str) -> Result<PgConnectOptions, sqlx::Error> {

@@ -76,6 +76,14 @@ impl Writes {
         self.execute_and_say(db, false, Within::Transaction).await.map(drop)
     }
 
+    /// Executes all of them as a transaction of their own, outside of any other.
+    ///
+    /// # Errors
+    /// What the database says, or the lost race: nothing is written then.
+    pub async fn execute_alone(self, db: &mut PgConnection) -> Result<(), Failure> {
+        self.execute_and_say(db, false, Within::Itself { unless: None }).await.map(drop)
+    }
+
     /// Executes all of them; returns the positions of the outbox's rows, in their order.
     ///
     /// # Errors
@@ -90,7 +98,7 @@ impl Writes {
             return Err(error.into());
         }
         if let Within::Itself { unless } = within {
-            return self.execute_alone(db, said, unless).await;
+            return self.execute_by_itself(db, said, unless).await;
         }
         if self.writes.is_empty() && !said {
             return Ok(Vec::new());
@@ -114,7 +122,7 @@ impl Writes {
 
 impl Writes {
     /// The same, as the whole of a transaction: nobody is there to take it back when it lost a race, so it fails by itself, with a division by zero.
-    async fn execute_alone(
+    async fn execute_by_itself(
         mut self,
         db: &mut PgConnection,
         said: bool,

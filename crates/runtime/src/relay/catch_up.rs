@@ -8,14 +8,14 @@ use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
 use super::error::RelayError;
-use super::session::Cursor;
+use super::session::{Cursor, bits};
 use super::snapshot::Snapshot;
 use super::statements::{EXTENT, PAGE, WINDOW};
 
 /// Positions whose transactions are held in memory at once: 24 bytes each at most.
 const WINDOW_POSITIONS: i64 = 250_000;
 
-/// Rows of one transaction in one shard, within the window.
+/// Rows of one transaction in shards with equal cursors, within the window.
 #[derive(Clone, Copy, Debug)]
 struct Told {
     xid: u64,
@@ -23,7 +23,30 @@ struct Told {
     first: u32,
     last: u32,
     slot: i16,
-    shard: i16,
+    /// A bit for each.
+    shards: u8,
+}
+
+/// Shards whose cursors are equal: mostly all of them, since they are stored together.
+#[derive(Debug)]
+struct Group {
+    /// A bit for each.
+    shards: u8,
+    cursor: Cursor,
+}
+
+fn grouped(cursors: Vec<Cursor>) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
+    for cursor in cursors {
+        let shards = bits(&[cursor.shard]);
+        let same =
+            |group: &&mut Group| (&group.cursor.snapshot, &group.cursor.ahead) == (&cursor.snapshot, &cursor.ahead);
+        match groups.iter_mut().find(same) {
+            Some(group) => group.shards |= shards,
+            None => groups.push(Group { shards, cursor }),
+        }
+    }
+    groups
 }
 
 /// What is left to publish up to a target snapshot.
@@ -35,7 +58,7 @@ pub(super) struct CatchUp {
     pub taken: Timestamp,
     /// Rows that wait, about.
     pub waiting: i64,
-    from: Vec<Cursor>,
+    from: Vec<Group>,
     last_position: i64,
     /// Everything before this position was handed out.
     position: i64,
@@ -52,6 +75,7 @@ pub(super) struct CatchUp {
 #[derive(Debug, Default)]
 pub(super) struct Page {
     slots: Vec<i16>,
+    /// Of each, a bit for each.
     shards: Vec<i16>,
     xids: Vec<String>,
     firsts: Vec<i64>,
@@ -68,8 +92,9 @@ impl CatchUp {
         taken: Timestamp,
     ) -> Result<Self, RelayError> {
         let (mut waiting, mut first, mut last) = (0, i64::MAX, i64::MIN);
-        for cursor in &from {
-            if let Some(extent) = extent(db, cursor, &target).await? {
+        let from = grouped(from);
+        for group in &from {
+            if let Some(extent) = extent_of(db, group.shards, &group.cursor, &target).await? {
                 waiting += extent.rows;
                 first = first.min(extent.first);
                 last = last.max(extent.last);
@@ -114,8 +139,8 @@ impl CatchUp {
         self.started = 0;
         self.open.clear();
         let target = self.target.to_string();
-        for cursor in &self.from {
-            let query = bind_cursor(sqlx::query(AssertSqlSafe(WINDOW.as_str())), cursor, &target);
+        for Group { shards, cursor } in &self.from {
+            let query = bind_cursor(sqlx::query(AssertSqlSafe(WINDOW.as_str())), *shards, cursor, &target);
             let mut rows = query.bind(self.window_start).bind(self.window_end).fetch(&mut *db);
             while let Some(row) = rows.try_next().await? {
                 let position = |column: usize| -> Result<u32, sqlx::Error> {
@@ -129,7 +154,7 @@ impl CatchUp {
                     first: position(2)?,
                     last: position(3)?,
                     slot: row.try_get(0)?,
-                    shard: cursor.shard,
+                    shards: *shards,
                 });
             }
         }
@@ -154,7 +179,7 @@ impl CatchUp {
         for told in begun {
             if told.first < end {
                 page.slots.push(told.slot);
-                page.shards.push(told.shard);
+                page.shards.push(told.shards.into());
                 page.xids.push(told.xid.to_string());
                 page.firsts.push(self.window_start + i64::from(told.first));
             }
@@ -175,7 +200,7 @@ impl Page {
     }
 }
 
-/// What waits of one shard.
+/// What waits.
 pub(super) struct Extent {
     pub rows: i64,
     first: i64,
@@ -188,7 +213,16 @@ pub(super) async fn extent(
     cursor: &Cursor,
     target: &Snapshot,
 ) -> Result<Option<Extent>, RelayError> {
-    let query = bind_cursor(sqlx::query(AssertSqlSafe(EXTENT.as_str())), cursor, &target.to_string());
+    extent_of(db, bits(&[cursor.shard]), cursor, target).await
+}
+
+async fn extent_of(
+    db: &mut PgConnection,
+    shards: u8,
+    cursor: &Cursor,
+    target: &Snapshot,
+) -> Result<Option<Extent>, RelayError> {
+    let query = bind_cursor(sqlx::query(AssertSqlSafe(EXTENT.as_str())), shards, cursor, &target.to_string());
     let row = query.fetch_one(db).await?;
     Ok(match (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?) {
         (rows, Some(first), Some(last)) => Some(Extent { rows, first, last }),
@@ -199,13 +233,13 @@ pub(super) async fn extent(
 type Query<'q> = sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments>;
 
 /// Binds $1 to $6 of the statements about what waits.
-fn bind_cursor<'q>(query: Query<'q>, cursor: &Cursor, target: &str) -> Query<'q> {
+fn bind_cursor<'q>(query: Query<'q>, shards: u8, cursor: &Cursor, target: &str) -> Query<'q> {
     let (ahead, ahead_seq) = match &cursor.ahead {
         Some((ahead, seq)) => (ahead.to_string(), *seq),
         None => (Snapshot::start().to_string(), 0),
     };
     query
-        .bind(cursor.shard)
+        .bind(i32::from(shards))
         .bind(cursor.snapshot.xmax().to_string())
         .bind(cursor.snapshot.in_progress().iter().map(u64::to_string).collect::<Vec<_>>())
         .bind(ahead)

@@ -10,10 +10,10 @@ use super::catch_up::CatchUp;
 use super::error::RelayError;
 use super::outbound::{Batch, Outbound, Position};
 use super::record::Record;
-use super::session::{Cursor, Session, now};
+use super::session::{Cursor, Session, bits, now};
 use super::set_aside::{set_aside, try_alone};
 use super::snapshot::Snapshot;
-use super::statements::{POLL, POLL_WITH_RUNNING};
+use super::statements::{POLL, STORE_AND_POLL};
 use super::worker::{Found, Reading, Worker, answered};
 
 /// After a pause of this length the next read goes by pages: more may wait than one statement should sort.
@@ -71,7 +71,8 @@ impl Worker<'_> {
     async fn follow(&mut self, since: Snapshot) -> Result<Found, RelayError> {
         let (taken, read_at) = (self.clock.now(), Instant::now());
         let limit = self.page_rows();
-        let polled = poll(&mut self.session, &mut self.outbound, &since, limit, taken);
+        let owed = self.owed.take().map(|ahead| Stored { snapshot: self.unstored.take(), ahead });
+        let polled = poll(&mut self.session, &mut self.outbound, &since, owed.as_ref(), limit, taken);
         let (batch, target, rows) = answered(self.settings, polled).await?;
         let Some(mut batch) = batch else {
             if !self.outbound.extend(&target, taken) {
@@ -95,6 +96,7 @@ impl Worker<'_> {
 
     /// Reads the next page of a backlog, or ends it.
     async fn next_page(&mut self) -> Result<Found, RelayError> {
+        self.store_owed().await?;
         let rows = self.page_rows();
         let Reading::CatchingUp(catch_up) = &mut self.reading else { return Ok(Found::Nothing) };
         let page = answered(self.settings, catch_up.next_page(&mut self.session.db, rows)).await?;
@@ -130,8 +132,6 @@ impl Worker<'_> {
 
     /// Remembers what Kafka acknowledged, in the order in which it was read.
     pub(super) async fn settle(&mut self) -> Result<(), RelayError> {
-        let mut ahead = None;
-        let mut advanced = false;
         while let Some((mut batch, again)) = self.outbound.next_done()? {
             if !again.is_empty() {
                 batch.refused.extend(try_alone(&mut self.session.db, &mut self.outbound, &again).await?);
@@ -141,19 +141,14 @@ impl Worker<'_> {
             }
             self.meter.published(batch.len() - batch.refused.len());
             self.last_seq = self.last_seq.max(batch.last_seq);
-            (self.moved, advanced) = (true, true);
+            self.moved = true;
             match batch.position {
                 Position::Reached(snapshot) => {
-                    ahead = None;
+                    self.owed = Some(None);
                     self.reached(snapshot, batch.taken);
                 }
-                Position::Ahead(snapshot, seq) => ahead = Some((snapshot, seq)),
+                Position::Ahead(snapshot, seq) => self.owed = Some(Some((snapshot, seq))),
             }
-        }
-        if advanced {
-            let reached = self.unstored.take();
-            let ahead = ahead.as_ref().map(|(snapshot, seq)| (snapshot, *seq));
-            answered(self.settings, self.session.store(reached.as_ref(), ahead)).await?;
         }
         Ok(())
     }
@@ -163,13 +158,26 @@ impl Worker<'_> {
         self.published_until = Some(taken);
     }
 
-    /// Stores what was reached without rows; with rows [`Worker::settle`] does it.
-    pub(super) async fn store_reached(&mut self) -> Result<(), RelayError> {
-        match self.unstored.take() {
-            Some(snapshot) => answered(self.settings, self.session.store(Some(&snapshot), None)).await,
-            None => Ok(()),
-        }
+    /// Stores what was published, where the next read is not a poll, which would do that in passing.
+    async fn store_owed(&mut self) -> Result<(), RelayError> {
+        if self.owed.is_some() { self.store_reached().await } else { Ok(()) }
     }
+
+    /// Stores how far the relay is, with or without rows since.
+    pub(super) async fn store_reached(&mut self) -> Result<(), RelayError> {
+        let (snapshot, owed) = (self.unstored.take(), self.owed.take());
+        if snapshot.is_none() && owed.is_none() {
+            return Ok(());
+        }
+        let ahead = owed.as_ref().and_then(Option::as_ref).map(|(snapshot, seq)| (snapshot, *seq));
+        answered(self.settings, self.session.store(snapshot.as_ref(), ahead)).await
+    }
+}
+
+/// What a poll stores in passing.
+struct Stored {
+    snapshot: Option<Snapshot>,
+    ahead: Option<(Snapshot, i64)>,
 }
 
 /// Reads at most `limit` rows and says under which snapshot; one row more than that is counted and not published.
@@ -177,24 +185,33 @@ async fn poll(
     session: &mut Session,
     outbound: &mut Outbound,
     since: &Snapshot,
+    owed: Option<&Stored>,
     limit: u32,
     taken: Timestamp,
 ) -> Result<(Option<Batch>, Snapshot, u32), RelayError> {
-    let running = since.in_progress();
-    let text = if running.is_empty() { POLL.as_str() } else { POLL_WITH_RUNNING.as_str() };
+    let text = if owed.is_some() { STORE_AND_POLL.as_str() } else { POLL.as_str() };
     // The snapshot has a row of its own.
-    let query = sqlx::query(AssertSqlSafe(text))
-        .bind(session.held.as_slice())
+    let mut query = sqlx::query(AssertSqlSafe(text))
+        .bind(i32::from(bits(&session.held)))
         .bind(since.xmax().to_string())
-        .bind(i64::from(limit) + 2);
-    let query =
-        if running.is_empty() { query } else { query.bind(running.iter().map(u64::to_string).collect::<Vec<_>>()) };
+        .bind(i64::from(limit) + 2)
+        .bind(since.in_progress().iter().map(u64::to_string).collect::<Vec<_>>());
+    if let Some(Stored { snapshot, ahead }) = owed {
+        query = query
+            .bind(session.held.as_slice())
+            .bind(session.epoch)
+            .bind(snapshot.as_ref().map(Snapshot::to_string))
+            .bind(ahead.as_ref().map(|(ahead, _)| ahead.to_string()))
+            .bind(ahead.as_ref().map(|(_, seq)| *seq));
+    }
+    let mut stored = None;
     let mut rows = query.fetch(&mut session.db);
     let mut target: Option<Snapshot> = None;
     let (mut batch, mut count) = (None, 0);
     while let Some(row) = rows.try_next().await? {
         let Some(target) = &target else {
             target = Some(row.try_get::<&str, _>(0)?.parse()?);
+            stored = row.try_get::<Option<i16>, _>(1)?;
             continue;
         };
         count += 1;
@@ -202,6 +219,10 @@ async fn poll(
             let batch = batch.get_or_insert_with(|| outbound.open(Position::Reached(target.clone()), taken));
             outbound.give(batch, &Record::of(&row, 1)?).await?;
         }
+    }
+    drop(rows);
+    if let Some(stored) = stored {
+        session.stored(stored as u64)?;
     }
     let target = target.ok_or(sqlx::Error::RowNotFound)?;
     Ok((batch, target, count))

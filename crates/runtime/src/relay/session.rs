@@ -20,6 +20,11 @@ const RESCUE: i32 = 1_001;
 /// Shards of the outbox.
 pub(super) const SHARDS: i16 = crate::outbox::SHARDS as i16;
 
+/// Shards as statements take them: a bit for each.
+pub(super) fn bits(shards: &[i16]) -> u8 {
+    shards.iter().fold(0, |bits, shard| bits | 1_u8 << shard)
+}
+
 /// Up to where a shard is published.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Cursor {
@@ -37,7 +42,8 @@ pub(super) struct Session {
     pub database: String,
     pub held: Vec<i16>,
     system_identifier: i64,
-    epoch: i64,
+    /// Of the cursors, as they were read.
+    pub epoch: i64,
 }
 
 impl Session {
@@ -170,10 +176,13 @@ impl Session {
         .execute(&mut self.db)
         .await?
         .rows_affected();
-        if stored != self.held.len() as u64 {
-            return Err(RelayError::CursorMoved { expected: self.held.len(), stored });
-        }
-        Ok(())
+        self.stored(stored)
+    }
+
+    /// Sees that as many cursors were stored as shards are held.
+    pub fn stored(&self, stored: u64) -> Result<(), RelayError> {
+        let expected = self.held.len();
+        if stored == expected as u64 { Ok(()) } else { Err(RelayError::CursorMoved { expected, stored }) }
     }
 
     /// Sees that nobody moved the cursor while there was nothing to store, and keeps the session from being idle.

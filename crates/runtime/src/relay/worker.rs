@@ -56,6 +56,8 @@ pub(super) struct Worker<'r> {
     pub(super) reading: Reading,
     /// Reached and not stored yet.
     pub(super) unstored: Option<Snapshot>,
+    /// Rows were published since the cursors were stored: what of them lies ahead of the snapshot that is reached, if anything.
+    pub(super) owed: Option<Option<(Snapshot, i64)>>,
     /// Everything committed before this moment is published.
     pub(super) published_until: Option<Timestamp>,
     pub(super) last_seq: i64,
@@ -80,6 +82,7 @@ impl<'r> Worker<'r> {
             meter,
             reading: Reading::Nothing,
             unstored: None,
+            owed: None,
             published_until: None,
             last_seq: 0,
             moved: false,

@@ -33,6 +33,8 @@ pub(super) struct Stored {
 pub(super) struct Book {
     pub operations: BTreeMap<String, Stored>,
     pub payments: BTreeMap<String, Entry>,
+    /// Of the payments, as they were read.
+    pub versions: BTreeMap<String, i64>,
     pub refunds: BTreeMap<String, Refund>,
     pub early: BTreeMap<OrderId, bool>,
     pub new_operations: BTreeSet<String>,

@@ -89,6 +89,16 @@ impl Job {
         }
     }
 
+    /// Whether it reads or changes more than a payment and what was done under its key.
+    pub(super) fn needs_locks(&self) -> bool {
+        let refunds = match self {
+            Self::Change { operation, .. } | Self::LookUp { operation, .. } => *operation == Operation::Refund,
+            Self::Settle { .. } | Self::Act { .. } => true,
+            Self::Authorize { .. } => false,
+        };
+        refunds || self.challenged().is_some()
+    }
+
     /// The idempotency key of a call.
     pub(super) fn key(&self) -> Option<&str> {
         match self {

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use runtime::{Clock, Span};
-use sqlx::PgPool;
+use runtime::sql::Warm;
+use runtime::{Clock, Lock, Span};
+use sqlx::{Connection as _, PgPool};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::book::Terms;
+use super::book::{Book, Terms};
 use super::job::{Done, Job};
 use super::{SandboxSettings, store};
 
@@ -28,7 +29,7 @@ pub(super) struct Ticket {
 pub struct Keeper {
     settings: SandboxSettings,
     validity: Span,
-    pool: PgPool,
+    warm: Warm,
     clock: Clock,
     waiting: mpsc::Receiver<Ticket>,
 }
@@ -41,7 +42,7 @@ impl Keeper {
         clock: Clock,
         waiting: mpsc::Receiver<Ticket>,
     ) -> Self {
-        Self { settings, validity, pool, clock, waiting }
+        Self { settings, validity, warm: Warm::of(pool), clock, waiting }
     }
 
     /// Keeps the book until told to stop, or until nobody can ask any more. A batch that fails is not answered: who asked looks up what was done.
@@ -76,20 +77,32 @@ impl Keeper {
     async fn settle(&self, jobs: &[Job]) -> Result<Vec<(Done, Duration)>, store::BookError> {
         let mut races = 0;
         loop {
-            match self.transact(jobs).await {
+            match self.transact(jobs, races > 0).await {
                 Err(store::BookError::Raced) if races < RACES => races += 1,
                 result => return result,
             }
         }
     }
 
-    async fn transact(&self, jobs: &[Job]) -> Result<Vec<(Done, Duration)>, store::BookError> {
+    /// Payments are read without locks and written at the version that was read, unless `locked`, or there is more to it than them.
+    async fn transact(&self, jobs: &[Job], locked: bool) -> Result<Vec<(Done, Duration)>, store::BookError> {
         let terms = Terms { settings: &self.settings, validity: self.validity.0, now: self.clock.now() };
-        let mut tx = self.pool.begin().await?;
-        let mut book = store::load(&mut tx, jobs).await?;
-        let done = jobs.iter().map(|job| book.run(job, terms)).collect();
-        store::save(&mut tx, &book, terms.now).await?;
-        tx.commit().await?;
+        let run = |book: &mut Book| jobs.iter().map(|job| book.run(job, terms)).collect();
+        let mut db = self.warm.take().await?;
+        let done = if locked || jobs.iter().any(Job::needs_locks) {
+            let mut tx = db.begin().await?;
+            let mut book = store::load(&mut tx, jobs, Lock::Rows).await?;
+            let done = run(&mut book);
+            store::save(&book, terms.now).execute(&mut tx).await.map_err(store::failed)?;
+            tx.commit().await?;
+            done
+        } else {
+            let mut book = store::load(&mut db, jobs, Lock::Nothing).await?;
+            let done = run(&mut book);
+            store::save(&book, terms.now).execute_alone(&mut db).await.map_err(store::failed)?;
+            done
+        };
+        self.warm.keep(db);
         Ok(done)
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use events::{Card, OrderId, Timestamp};
 use runtime::sql::{At, JsonText};
-use runtime::{Failure, Writes};
+use runtime::{Failure, Lock, Writes};
 use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
 
@@ -62,6 +62,7 @@ struct PaymentRow {
     refunded: i64,
     capture_before: At,
     card: JsonText<Card>,
+    version: i64,
 }
 
 #[derive(FromRow)]
@@ -73,8 +74,8 @@ struct RefundRow {
     created_at: At,
 }
 
-/// Locks and reads what the jobs need.
-pub(super) async fn load(db: &mut PgConnection, jobs: &[Job]) -> Result<Book, BookError> {
+/// Reads what the jobs need, and locks it where it is to be locked.
+pub(super) async fn load(db: &mut PgConnection, jobs: &[Job], lock: Lock) -> Result<Book, BookError> {
     let mut book = Book::default();
     let challenged: Vec<Uuid> =
         set(jobs.iter().filter_map(Job::challenged)).into_iter().map(OrderId::as_uuid).collect();
@@ -101,7 +102,8 @@ pub(super) async fn load(db: &mut PgConnection, jobs: &[Job]) -> Result<Book, Bo
         payments.extend(payments_of_orders(db, &acted).await?);
     }
     if !payments.is_empty() {
-        for row in lock_payments(db, &payments.into_iter().collect::<Vec<_>>()).await? {
+        for row in payments_by_id(db, &payments.into_iter().collect::<Vec<_>>(), lock).await? {
+            book.versions.insert(row.payment_id.clone(), row.version);
             book.payments.insert(row.payment_id.clone(), entry(row)?);
         }
     }
@@ -192,10 +194,14 @@ async fn payments_of_orders(db: &mut PgConnection, order_ids: &[Uuid]) -> Result
         .await
 }
 
-async fn lock_payments(db: &mut PgConnection, payment_ids: &[String]) -> Result<Vec<PaymentRow>, sqlx::Error> {
-    let statement = "select payment_id, order_id, token, currency, amount, state, authorized, captured, released, refunded, capture_before, card
-           from sandbox.payment where payment_id = any($1) order by payment_id for no key update";
-    sqlx::query_as(statement).bind(payment_ids).fetch_all(db).await
+async fn payments_by_id(
+    db: &mut PgConnection,
+    payment_ids: &[String],
+    lock: Lock,
+) -> Result<Vec<PaymentRow>, sqlx::Error> {
+    let statement = "select payment_id, order_id, token, currency, amount, state, authorized, captured, released, refunded, capture_before, card, version
+           from sandbox.payment where payment_id = any($1) order by payment_id";
+    sqlx::query_as(lock.on(statement)).bind(payment_ids).fetch_all(db).await
 }
 
 async fn lock_refunds(db: &mut PgConnection, refund_ids: &[String]) -> Result<Vec<RefundRow>, sqlx::Error> {
@@ -209,8 +215,8 @@ async fn operations(db: &mut PgConnection, keys: &[&str]) -> Result<Vec<Operatio
     sqlx::query_as(statement).bind(keys).fetch_all(db).await
 }
 
-/// Writes what the jobs changed. Of two instances that do one call the second finds its key taken, and does it all again.
-pub(super) async fn save(db: &mut PgConnection, book: &Book, now: Timestamp) -> Result<(), BookError> {
+/// What the jobs changed. Of two instances that do one call the second finds its key taken, or its payment changed, and does it all again.
+pub(super) fn save<'b>(book: &'b Book, now: Timestamp) -> Writes {
     let operations: Vec<_> = book
         .new_operations
         .iter()
@@ -220,8 +226,11 @@ pub(super) async fn save(db: &mut PgConnection, book: &Book, now: Timestamp) -> 
     if !operations.is_empty() {
         insert_operations(&mut writes, &operations, now);
     }
-    let payments: Vec<_> =
-        book.changed_payments.iter().filter_map(|id| book.payments.get(id).map(|entry| (id.as_str(), entry))).collect();
+    let payment = |id: &'b String| {
+        let version = book.versions.get(id).copied().unwrap_or_default();
+        book.payments.get(id).map(|entry| (id.as_str(), entry, version + 1))
+    };
+    let payments: Vec<_> = book.changed_payments.iter().filter_map(payment).collect();
     if !payments.is_empty() {
         upsert_payments(&mut writes, &payments, now);
     }
@@ -235,12 +244,17 @@ pub(super) async fn save(db: &mut PgConnection, book: &Book, now: Timestamp) -> 
     if !early.is_empty() {
         upsert_early_results(&mut writes, &early, now);
     }
-    writes.execute(db).await.map_err(|failure| match failure {
+    writes
+}
+
+/// Why they were not written.
+pub(super) fn failed(failure: Failure) -> BookError {
+    match failure {
         Failure::Database(error) => BookError::Database(error),
         Failure::LostRace { .. } | Failure::Stored { .. } | Failure::Panicked(_) | Failure::Unsendable(_) => {
             BookError::Raced
         }
-    })
+    }
 }
 
 fn insert_operations(writes: &mut Writes, rows: &[(&str, &Stored)], now: Timestamp) {
@@ -259,28 +273,31 @@ fn insert_operations(writes: &mut Writes, rows: &[(&str, &Stored)], now: Timesta
     .bind(At(now));
 }
 
-fn upsert_payments(writes: &mut Writes, rows: &[(&str, &Entry)], now: Timestamp) {
-    writes.add("sandbox.payment", None,
-        "insert into sandbox.payment (payment_id, order_id, token, currency, amount, state, authorized, captured, released, refunded,
-                capture_before, card, created_at, updated_at)
-         select row.*, $13, $13
+fn upsert_payments(writes: &mut Writes, rows: &[(&str, &Entry, i64)], now: Timestamp) {
+    writes.add("sandbox.payment", Some(rows.len()),
+        "insert into sandbox.payment as kept (payment_id, order_id, token, currency, amount, state, authorized, captured, released, refunded,
+                capture_before, card, version, created_at, updated_at)
+         select row.*, $14, $14
            from unnest($1::text[], $2::uuid[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::bigint[], $8::bigint[], $9::bigint[],
-                $10::bigint[], $11::timestamptz[], $12::text[]) as row
+                $10::bigint[], $11::timestamptz[], $12::text[], $13::bigint[]) as row
          on conflict (payment_id) do update set state = excluded.state, authorized = excluded.authorized, captured = excluded.captured,
-                released = excluded.released, refunded = excluded.refunded, card = excluded.card, updated_at = excluded.updated_at",
+                released = excluded.released, refunded = excluded.refunded, card = excluded.card, version = excluded.version,
+                updated_at = excluded.updated_at
+          where kept.version = excluded.version - 1",
     )
-    .bind(rows.iter().map(|(id, _)| *id).collect::<Vec<_>>())
-    .bind(rows.iter().map(|(_, row)| row.order_id.as_uuid()).collect::<Vec<_>>())
-    .bind(rows.iter().map(|(_, row)| row.token.as_str()).collect::<Vec<_>>())
-    .bind(rows.iter().map(|(_, row)| row.currency.as_str()).collect::<Vec<_>>())
-    .bind(rows.iter().map(|(_, row)| row.amount).collect::<Vec<_>>())
-    .bind(rows.iter().map(|(_, row)| row.state.as_str()).collect::<Vec<_>>())
-    .bind(rows.iter().map(|(_, row)| row.authorized).collect::<Vec<_>>())
-    .bind(rows.iter().map(|(_, row)| row.captured).collect::<Vec<_>>())
-    .bind(rows.iter().map(|(_, row)| row.released).collect::<Vec<_>>())
-    .bind(rows.iter().map(|(_, row)| row.refunded).collect::<Vec<_>>())
-    .bind(rows.iter().map(|(_, row)| At(row.capture_before)).collect::<Vec<_>>())
-    .bind(rows.iter().map(|(_, row)| JsonText(&row.card)).collect::<Vec<_>>())
+    .bind(rows.iter().map(|(id, ..)| *id).collect::<Vec<_>>())
+    .bind(rows.iter().map(|(_, row, _)| row.order_id.as_uuid()).collect::<Vec<_>>())
+    .bind(rows.iter().map(|(_, row, _)| row.token.as_str()).collect::<Vec<_>>())
+    .bind(rows.iter().map(|(_, row, _)| row.currency.as_str()).collect::<Vec<_>>())
+    .bind(rows.iter().map(|(_, row, _)| row.amount).collect::<Vec<_>>())
+    .bind(rows.iter().map(|(_, row, _)| row.state.as_str()).collect::<Vec<_>>())
+    .bind(rows.iter().map(|(_, row, _)| row.authorized).collect::<Vec<_>>())
+    .bind(rows.iter().map(|(_, row, _)| row.captured).collect::<Vec<_>>())
+    .bind(rows.iter().map(|(_, row, _)| row.released).collect::<Vec<_>>())
+    .bind(rows.iter().map(|(_, row, _)| row.refunded).collect::<Vec<_>>())
+    .bind(rows.iter().map(|(_, row, _)| At(row.capture_before)).collect::<Vec<_>>())
+    .bind(rows.iter().map(|(_, row, _)| JsonText(&row.card)).collect::<Vec<_>>())
+    .bind(rows.iter().map(|(.., version)| *version).collect::<Vec<_>>())
     .bind(At(now));
 }
 
