@@ -13,7 +13,7 @@ pub(super) const COLUMNS: &str = "slot, shard, xid, seq, topic, key, headers, pa
 /// What every event's value is: Avro, in registry framing.
 pub(super) const CONTENT_TYPE: &str = "application/avro";
 
-/// Where a row stands: its primary key.
+/// Where a row stands: its primary key, and its shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place {
     pub slot: i16,

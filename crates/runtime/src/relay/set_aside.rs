@@ -8,7 +8,7 @@ use super::error::RelayError;
 use super::outbound::Outbound;
 use super::record::{Place, Record};
 
-/// Rows by their primary keys: slots $1, shards $2, xids $3, seqs $4.
+/// Rows by their places: slots $1, shards $2, xids $3, seqs $4.
 const BY_PLACE: &str = "
     select event.slot, event.shard, event.xid, event.seq, event.topic, event.key, event.headers, event.payload
     from unnest($1::int2[], $2::int2[], $3::text[]::xid8[], $4::int8[]) as told (slot, shard, xid, seq)
