@@ -121,6 +121,10 @@ async fn ended_orders_are_forgotten_at_the_horizon_an_open_one_stays_and_a_repla
     let levels = "select sum(on_hand + reserved + missing)::bigint from inventory.stock_level";
     let stock = pipeline.count(levels).await;
 
+    let breaches = "insert into saga_tracker.breach values
+       ('of the past', 'a', 'healed', '2001-01-01', '2001-01-01', '2001-01-01'), ('of the past', 'b', 'open', '2001-01-01', '2001-01-01', null)";
+    sqlx::query(breaches).execute(&pipeline.database.pool).await.unwrap();
+
     // Behind the horizon: those who know that an order has ended forget it; payments, fraud and the tracker keep theirs longer.
     pipeline.advance(32 * DAY);
     until_alone(&pipeline, &AT_THE_HORIZON, &open).await;
@@ -149,6 +153,9 @@ async fn ended_orders_are_forgotten_at_the_horizon_an_open_one_stays_and_a_repla
     for timers in ["orders", "inventory", "payments", "fraud", "fulfillment", "notifications", "saga_tracker"] {
         assert_eq!(pipeline.count(&format!("select count(*) from {timers}.timer")).await, 0, "{timers}");
     }
+    let breaches = || async { pipeline.count("select count(*) from saga_tracker.breach").await == 1 };
+    pipeline.until(breaches, "the pruner of healed breaches").await;
+    assert_eq!(pipeline.count("select count(*) from saga_tracker.breach where healed_at is null").await, 1);
     let before = state(&pipeline).await;
     replay(&pipeline, &TOPICS).await;
     assert_eq!(state(&pipeline).await, before, "a replay of forgotten orders does nothing");

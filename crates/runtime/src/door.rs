@@ -16,8 +16,6 @@ use crate::linger;
 const LARGEST_BATCH: usize = 400;
 /// Requests that may wait; further callers wait for a place.
 pub(crate) const WAITING: usize = 4_096;
-/// So many requests at once show that there is much to do: then they wait a little for more.
-const MANY: usize = 32;
 /// Calls to the outside that may be open at once, by consumer.
 const OPEN_CALLS: usize = 512;
 
@@ -96,7 +94,7 @@ pub(crate) async fn attend<C: Consumer>(
             Err(Abandoned::Stopping) => return Ok(()),
             Err(stop @ Abandoned::Stop { .. }) => return Err(stop),
         }
-        wait = if items >= MANY { linger::next(Duration::ZERO, began.elapsed()) } else { Duration::ZERO };
+        wait = linger::next(Duration::ZERO, began.elapsed(), items);
     }
 }
 

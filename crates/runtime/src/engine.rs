@@ -48,8 +48,7 @@ pub struct Done<R> {
 pub(crate) struct Engine<C: Consumer> {
     pub consumer: Arc<C>,
     pub schema: String,
-    pub pool: PgPool,
-    /// The same pool, for batches without locks.
+    /// Connections of the process's runtime: of all but the loop, which has its own.
     pub warm: Warm,
     pub codec: Codec,
     pub clock: Clock,
@@ -94,14 +93,20 @@ struct Course {
 }
 
 impl<C: Consumer> Engine<C> {
-    /// Decides a batch, however often it takes; when this returns Ok every item of it is written, parked, or a dead letter.
-    pub async fn process(&self, mut items: Vec<Item<C>>) -> Result<(), Abandoned> {
+    /// As [`Self::process_on`], for who lives on the process's runtime.
+    pub async fn process(&self, items: Vec<Item<C>>) -> Result<(), Abandoned> {
+        self.process_on(&self.warm, items).await
+    }
+
+    /// Decides a batch, however often it takes; when this returns Ok every item of it is written, parked, or a dead letter. The connections are those
+    /// of the runtime that this runs on.
+    pub async fn process_on(&self, warm: &Warm, mut items: Vec<Item<C>>) -> Result<(), Abandoned> {
         let mut pending = Vec::new(); // the rest of a batch that was split
         // What was parked before is tried in haste: it may hold a lock still.
         let mut course = Course { haste: items.iter().any(|item| item.kept.is_some()), ..Course::default() };
         loop {
             if !items.is_empty() {
-                self.settle(&mut items, &mut pending, &mut course).await?;
+                self.settle(warm, &mut items, &mut pending, &mut course).await?;
             }
             match pending.pop() {
                 Some(rest) => items = rest,
@@ -113,14 +118,15 @@ impl<C: Consumer> Engine<C> {
     /// Repeats one batch until it is written, or splits it: what remains to be decided is in `items` and then `pending`.
     async fn settle(
         &self,
+        warm: &Warm,
         items: &mut Vec<Item<C>>,
         pending: &mut Vec<Vec<Item<C>>>,
         course: &mut Course,
     ) -> Result<(), Abandoned> {
         let mut backoff = Backoff::default();
         while !items.is_empty() {
-            let decided = match self.attempt_alone(items, course).await {
-                Ok(None) => self.attempt(items, course.haste).await,
+            let decided = match self.attempt_alone(warm, items, course).await {
+                Ok(None) => self.attempt(warm, items, course.haste).await,
                 Ok(Some(attempt)) => Ok(attempt),
                 Err(failure) => Err(failure),
             };
@@ -188,7 +194,12 @@ impl<C: Consumer> Engine<C> {
     }
 
     /// Without locks, where that may do: read, decided, and written by one statement. None, and nothing was written, where it did not.
-    async fn attempt_alone(&self, items: &[Item<C>], course: &Course) -> Result<Option<Attempt<C>>, Failure> {
+    async fn attempt_alone(
+        &self,
+        warm: &Warm,
+        items: &[Item<C>],
+        course: &Course,
+    ) -> Result<Option<Attempt<C>>, Failure> {
         let plain = |item: &Item<C>| item.work.is_ok() && item.kept.is_none();
         if !C::GUARDED || course.haste || self.queue.is_in_use() || !items.iter().all(plain) || self.is_cautious() {
             return Ok(None);
@@ -199,7 +210,7 @@ impl<C: Consumer> Engine<C> {
         }
         let now = self.clock.now();
         let mut spans = Spans::default();
-        let mut db = self.warm.take().await?;
+        let mut db = warm.take().await?;
         let mut attempt = Attempt::new(items);
         let mut writes = Writes::default();
         let mut world = self.consumer.load(&mut db, &works, now, Lock::Nothing).await?;
@@ -217,7 +228,7 @@ impl<C: Consumer> Engine<C> {
             }
             Err(failure) => return Err(failure),
         }
-        self.warm.keep(db);
+        warm.keep(db);
         spans.end();
         Ok(Some(attempt))
     }
@@ -229,10 +240,10 @@ impl<C: Consumer> Engine<C> {
     }
 
     /// One transaction. Items on which a rule panics failed for their order alone, and the batch is decided again without them.
-    async fn attempt(&self, items: &mut Vec<Item<C>>, haste: bool) -> Result<Attempt<C>, Failure> {
+    async fn attempt(&self, warm: &Warm, items: &mut Vec<Item<C>>, haste: bool) -> Result<Attempt<C>, Failure> {
         let now = self.clock.now();
         let mut spans = Spans::default();
-        let (mut tx, held) = self.begin(items, haste).await?;
+        let (mut tx, held) = self.begin(warm.pool(), items, haste).await?;
         loop {
             line_up(items, &held);
             let works: Vec<&Work<C::Input>> = items.iter().filter_map(Item::to_decide).collect();
@@ -260,15 +271,16 @@ impl<C: Consumer> Engine<C> {
     /// Begins a transaction: of what was parked, it claims the rows that nobody else is at; of what comes from topics, it says which lanes are held.
     async fn begin(
         &self,
+        pool: &PgPool,
         items: &mut Vec<Item<C>>,
         haste: bool,
     ) -> Result<(Transaction<'static, Postgres>, HashSet<Vec<u8>>), Failure> {
         let from_queue = items.iter().any(|item| item.kept.is_some());
         let from_topic = !from_queue && items.iter().any(|item| item.message.is_some());
         let (mut tx, held) = if from_topic {
-            self.queue.begin(&self.pool, || items.iter().filter_map(Item::lane).collect()).await?
+            self.queue.begin(pool, || items.iter().filter_map(Item::lane).collect()).await?
         } else {
-            (self.pool.begin().await?, HashSet::new())
+            (pool.begin().await?, HashSet::new())
         };
         if haste {
             Queue::hasten(&mut tx).await?;

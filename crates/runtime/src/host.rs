@@ -35,8 +35,8 @@ use crate::timers::Timers;
 use crate::topology::Topology;
 use crate::{migrations, prune, retry, sql, sweep, telemetry};
 
-/// Connections for batches: of the loop, the doors, the sweeper, the retrier, and one to spare.
-const BATCHES: u32 = 5;
+/// Connections for batches: of the doors, the sweeper, the retrier, and one to spare.
+const BATCHES: u32 = 4;
 
 /// Where each consumer listens unless it is told otherwise.
 const PORTS: [(&str, u16); 8] = [
@@ -131,10 +131,13 @@ impl Host {
             return Ok(pool.clone());
         }
         let settings = self.settings.consumer(C::NAME, &C::defaults())?;
-        let url = settings.database_url.as_deref().unwrap_or(&self.settings.common().database_url);
-        let pool = open(url, &name).context("DATABASE_URL")?;
+        let pool = open(self.database_url(&settings), &name).context("DATABASE_URL")?;
         pools.insert(name, pool.clone());
         Ok(pool)
+    }
+
+    fn database_url<'s>(&'s self, settings: &'s ConsumerSettings) -> &'s str {
+        settings.database_url.as_deref().unwrap_or(&self.settings.common().database_url)
     }
 
     /// The health of a consumer in this process: what opens and closes its circuits.
@@ -220,7 +223,6 @@ impl Host {
             pace: Pace::of(&settings),
             schema,
             warm: Warm::of(self.batches::<C>()?),
-            pool: self.batches::<C>()?,
             codec,
             clock: self.clock.clone(),
             health: Arc::clone(&health),
@@ -313,10 +315,11 @@ impl Host {
         let registry = Registry::new(&common.schema_registry_url, self.pool::<C>()?)?;
         let listener = Listener {
             engine: Arc::clone(engine),
-            settings,
             topology: Arc::new(topology),
             registry,
-            tokio: tokio::runtime::Handle::current(),
+            database: self.database_url(&settings).to_owned(),
+            settings,
+            process: tokio::runtime::Handle::current(),
             context,
             kafka,
             hears: C::hears().into_iter().map(str::as_bytes).collect(),

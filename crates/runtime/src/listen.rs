@@ -1,14 +1,15 @@
 //! The consumer loop: a thread that gathers batches from Kafka, has each decided in one transaction, and then, only then, commits offsets.
 
 use std::collections::HashSet;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Header, Headers as _, Message as _};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use tokio::runtime::{Handle, Runtime};
 
 use crate::batch::Item;
 use crate::consumer::{Consumer, Work};
@@ -21,6 +22,7 @@ use crate::rebalance::{Context, Partition, Progress};
 use crate::registry::Registry;
 use crate::retry::unreadable;
 use crate::settings::ConsumerSettings;
+use crate::sql::{self, Warm};
 use crate::topology::Topology;
 
 /// How long the loop waits for a first event; also how late it sees that it shall stop. Longer is cheaper: librdkafka's wrapper spins
@@ -29,13 +31,18 @@ const POLL: Duration = Duration::from_millis(400);
 /// A batch that takes longer is waited for with its partitions paused, polling, or the group would throw the instance out.
 const LONG_BATCH: Duration = Duration::from_secs(5);
 /// Offsets are committed this often: what a crash repeats, to no effect.
-const COMMIT_EVERY: Duration = Duration::from_millis(300);
+const COMMIT_EVERY: Duration = Duration::from_millis(500);
 /// And all of them, whatever became of earlier commits, this often.
 const COMMIT_AGAIN_EVERY: Duration = Duration::from_secs(5);
 /// Questions to the broker.
 const ASK: Duration = Duration::from_secs(10);
 /// From so many calls to the outside on that are open, no further events are taken.
 const MANY_CALLS: usize = 600;
+
+/// Connections of the loop: it uses one, and another after one on which something failed.
+const CONNECTIONS: u32 = 2;
+/// How long they may take to close.
+const CLOSE: Duration = Duration::from_secs(1);
 
 /// A batch ends after so many times its events were read and most were not heard, so that their offsets are committed.
 const MANY_SKIPPED: usize = 8;
@@ -53,6 +60,16 @@ pub enum Stopped {
         consumer: &'static str,
         /// What the client said.
         source: KafkaError,
+    },
+    /// There is nothing to run the loop on.
+    #[error("{consumer}: {what}: {reason}")]
+    NoDesk {
+        /// Whose loop.
+        consumer: &'static str,
+        /// What can't be had.
+        what: &'static str,
+        /// Why.
+        reason: String,
     },
     /// Events were deleted before they were read.
     #[error(
@@ -89,7 +106,10 @@ pub(crate) struct Listener<C: Consumer> {
     pub settings: ConsumerSettings,
     pub topology: Arc<Topology>,
     pub registry: Registry,
-    pub tokio: tokio::runtime::Handle,
+    /// The address of the database.
+    pub database: String,
+    /// The process's runtime, for what is asked seldom.
+    pub process: Handle,
     pub context: Context,
     pub kafka: BaseConsumer<Context>,
     /// The names, as bytes, of the event types that it hears.
@@ -137,22 +157,38 @@ pub(crate) fn client(
 
 impl<C: Consumer> Listener<C> {
     /// Runs until told to stop, then commits what was decided and leaves the group.
+    ///
+    /// Batches are decided on this thread, with connections of its own: handed to another thread and back, each would wake two more.
     pub fn run(self) -> Result<(), Stopped> {
+        let none = |what, reason: String| Stopped::NoDesk { consumer: C::NAME, what, reason };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| none("runtime", error.to_string()))?;
+        let warm = {
+            let _on = runtime.enter();
+            let pool = sql::batch_pool(&self.database, &format!("quadrille {} loop", C::NAME), CONNECTIONS);
+            Warm::of(pool.map_err(|error| none("DATABASE_URL", error.to_string()))?)
+        };
+        let ended = self.turn(&runtime, &warm);
+        let _ = runtime.block_on(async { tokio::time::timeout(CLOSE, warm.close()).await }); // what is not closed by then ends with the process
+        ended
+    }
+
+    fn turn(&self, runtime: &Runtime, warm: &Warm) -> Result<(), Stopped> {
         let (mut last_commit, mut last_whole_commit) = (Instant::now(), Instant::now());
-        let mut linger = self.settings.linger.0;
+        let mut linger = Duration::ZERO;
         while !self.engine.shutdown.is_cancelled() {
             self.let_calls_return();
             let batch = self.gather(linger)?;
             if !batch.ends.is_empty() {
-                let began = Instant::now();
+                let (began, events) = (Instant::now(), batch.messages.len());
                 metrics::histogram!("quadrille_batch_size", "consumer" => C::NAME, "from" => "topic")
-                    .record(batch.messages.len() as f64);
-                if !self.decide(batch)? {
+                    .record(events as f64);
+                if !self.decide(batch, runtime, warm)? {
                     break;
                 }
                 let took = began.elapsed();
                 metrics::histogram!("quadrille_batch_seconds", "consumer" => C::NAME).record(took);
-                linger = linger::next(self.settings.linger.0, took);
+                linger = linger::next(self.settings.linger.0, took, events);
             }
             if last_whole_commit.elapsed() >= COMMIT_AGAIN_EVERY {
                 self.context.with(Progress::commit_again);
@@ -180,14 +216,23 @@ impl<C: Consumer> Listener<C> {
         }
     }
 
-    /// Blocks for a first event, then takes what there is, waits once for a little more, and takes that too.
+    /// Blocks for a first event that is heard, then takes what there is, waits once for a little more, and takes that too.
     fn gather(&self, linger: Duration) -> Result<Batch, Stopped> {
-        let mut batch = Batch::default();
-        self.take(POLL, &mut batch)?;
-        if batch.read == 0 {
-            return Ok(batch);
+        let (mut batch, since) = (Batch::default(), Instant::now());
+        loop {
+            let before = batch.read;
+            self.take(POLL, &mut batch)?;
+            if batch.read == before {
+                return Ok(batch);
+            }
+            self.drain(&mut batch)?;
+            if !batch.messages.is_empty() {
+                break;
+            }
+            if self.full(&batch) || since.elapsed() >= POLL {
+                return Ok(batch);
+            }
         }
-        self.drain(&mut batch)?;
         if !linger.is_zero() && !self.full(&batch) {
             std::thread::sleep(linger);
             self.drain(&mut batch)?;
@@ -279,14 +324,11 @@ impl<C: Consumer> Listener<C> {
     }
 
     /// Has a batch decided; false when the process is stopping and nothing of it was written.
-    fn decide(&self, batch: Batch) -> Result<bool, Stopped> {
+    fn decide(&self, batch: Batch, runtime: &Runtime, warm: &Warm) -> Result<bool, Stopped> {
         let items: Vec<Item<C>> = batch.messages.into_iter().map(|message| self.item(message)).collect();
         metrics::counter!("quadrille_events_total", "consumer" => C::NAME).increment(items.len() as u64);
         if !items.is_empty() {
-            let (done, result) = sync_channel(1);
-            let engine = Arc::clone(&self.engine);
-            self.tokio.spawn(async move { send(&done, engine.process(items).await) });
-            match self.wait(&result) {
+            match self.wait(runtime, pin!(self.engine.process_on(warm, items))) {
                 Ok(()) => {}
                 Err(Abandoned::Stopping) => return Ok(false),
                 Err(stop @ Abandoned::Stop { .. }) => return Err(stop.into()),
@@ -301,19 +343,22 @@ impl<C: Consumer> Listener<C> {
     }
 
     /// Waits for the batch; a long one with its partitions paused, polling on.
-    fn wait(&self, result: &std::sync::mpsc::Receiver<Result<(), Abandoned>>) -> Result<(), Abandoned> {
+    fn wait(
+        &self,
+        runtime: &Runtime,
+        mut batch: Pin<&mut impl Future<Output = Result<(), Abandoned>>>,
+    ) -> Result<(), Abandoned> {
         let mut paused = false;
         loop {
             let patience = if paused { Duration::from_millis(200) } else { LONG_BATCH };
-            match result.recv_timeout(patience) {
+            match runtime.block_on(async { tokio::time::timeout(patience, batch.as_mut()).await }) {
                 Ok(result) => {
                     if paused {
                         self.resume();
                     }
                     return result;
                 }
-                Err(RecvTimeoutError::Disconnected) => return Err(Abandoned::Stopping),
-                Err(RecvTimeoutError::Timeout) => {
+                Err(_) => {
                     self.pause();
                     paused = true;
                     // Paused partitions give no messages; what a rebalance brings meanwhile is paused at the next round.
@@ -353,7 +398,7 @@ impl<C: Consumer> Listener<C> {
 
     fn hear(&self, message: &Message) -> Result<Work<C::Input>, Unreadable> {
         match hear::unknown_schema(&self.engine, message) {
-            Some(_) => self.tokio.block_on(hear::hear(&self.engine, &self.registry, message)),
+            Some(_) => self.process.block_on(hear::hear(&self.engine, &self.registry, message)),
             None => hear::decode(&self.engine, message),
         }
     }
@@ -416,8 +461,4 @@ impl Batch {
             None => self.ends.push(((topic, partition), next)),
         }
     }
-}
-
-fn send(done: &SyncSender<Result<(), Abandoned>>, result: Result<(), Abandoned>) {
-    let _ = done.send(result); // the loop is gone only when the process is
 }

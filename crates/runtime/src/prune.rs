@@ -104,7 +104,7 @@ async fn orders<C: Consumer>(
     until: Timestamp,
     round: &mut Round,
 ) -> Result<Option<Uuid>, Failure> {
-    let mut tx = engine.pool.begin().await?;
+    let mut tx = engine.warm.pool().begin().await?;
     if engine.shutdown.is_cancelled() || !alone(&mut tx, &engine.schema).await? {
         return Ok(None);
     }
@@ -131,7 +131,7 @@ async fn orders<C: Consumer>(
 
 /// Deletes one chunk of what belongs to no order; none where another instance is at it.
 async fn others<C: Consumer>(engine: &Engine<C>, horizon: &Horizon, until: Timestamp) -> Result<Option<u64>, Failure> {
-    let mut tx = engine.pool.begin().await?;
+    let mut tx = engine.warm.pool().begin().await?;
     if !alone(&mut tx, &engine.schema).await? {
         return Ok(None);
     }

@@ -71,19 +71,19 @@ enum Next {
 async fn next<C: Consumer>(engine: &Engine<C>, look_over: &mut Instant) -> Result<Next, Failure> {
     if Instant::now() >= *look_over {
         *look_over = Instant::now() + LOOK_OVER;
-        engine.queue.straighten(&engine.pool, engine.clock.now()).await?;
+        engine.queue.straighten(engine.warm.pool(), engine.clock.now()).await?;
         measure(engine).await?;
     }
-    let heads = engine.queue.next(&engine.pool, LANES).await?;
+    let heads = engine.queue.next(engine.warm.pool(), LANES).await?;
     let now = engine.clock.now();
     let due: Vec<Vec<u8>> = heads.iter().filter(|(_, at)| at.0 <= now).map(|(lane, _)| lane.clone()).collect();
     if due.is_empty() {
         return Ok(Next::At(heads.first().map(|(_, at)| at.0)));
     }
-    let rows = in_turn(engine.queue.read(&engine.pool, &due, BATCH).await?, now);
+    let rows = in_turn(engine.queue.read(engine.warm.pool(), &due, BATCH).await?, now);
     if rows.is_empty() {
         // Something that is due is not the head of its lane.
-        engine.queue.straighten(&engine.pool, now).await?;
+        engine.queue.straighten(engine.warm.pool(), now).await?;
         return Ok(Next::At(None));
     }
     Ok(Next::Now(rows))
@@ -158,7 +158,7 @@ async fn or_stop<C: Consumer>(engine: &Engine<C>, wait: impl Future<Output = ()>
 }
 
 async fn measure<C: Consumer>(engine: &Engine<C>) -> Result<(), Failure> {
-    let extent = engine.queue.extent(&engine.pool).await?;
+    let extent = engine.queue.extent(engine.warm.pool()).await?;
     let age = extent.since.map_or(0.0, |since| engine.clock.now().since(since.0).as_secs_f64());
     metrics::gauge!("quadrille_parked", "consumer" => C::NAME).set(extent.events as f64);
     metrics::gauge!("quadrille_parked_dead", "consumer" => C::NAME).set(extent.dead as f64);

@@ -123,7 +123,8 @@ pub struct ConsumerSettings {
     pub batch_events: usize,
     /// Bytes of one batch at most.
     pub batch_bytes: usize,
-    /// How long a batch waits for more events at least; as long as the last batch took where that is longer, up to 50 ms.
+    /// How long a batch waits for more events. Not at all after one of one or two events; after one of many (32) as long as that one took, where that is
+    /// longer, up to 50 ms.
     pub linger: Span,
     /// How often what fails for its order alone is tried before it becomes a dead letter, the first time included.
     pub park_attempts: u32,

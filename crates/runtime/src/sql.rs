@@ -124,6 +124,17 @@ impl Warm {
         Self { pool, last: Mutex::default() }
     }
 
+    /// The whole pool.
+    pub fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// Closes all connections, on the runtime that opened them.
+    pub async fn close(self) {
+        drop(self.last);
+        self.pool.close().await;
+    }
+
     /// The connection that was used last, or another one while somebody has it.
     ///
     /// # Errors

@@ -55,8 +55,8 @@ enum Due {
 }
 
 async fn look<C: Consumer>(engine: &Engine<C>, now: Timestamp) -> Result<Due, Failure> {
-    let due = engine.timers.due(&engine.pool, now, BATCH).await?;
-    if due.is_empty() { Ok(Due::At(engine.timers.next(&engine.pool).await?)) } else { Ok(Due::Now(due)) }
+    let due = engine.timers.due(engine.warm.pool(), now, BATCH).await?;
+    if due.is_empty() { Ok(Due::At(engine.timers.next(engine.warm.pool()).await?)) } else { Ok(Due::Now(due)) }
 }
 
 fn fired<C: Consumer>(engine: &Engine<C>, fired: Fired) -> Item<C> {

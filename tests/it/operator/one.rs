@@ -1,6 +1,10 @@
 //! One thing done with one dead letter.
 
-use events::{CaseEntry, Event, EventId, FraudCleared, OrderStuck, ReservationExpired};
+use std::time::Duration;
+
+use events::{
+    CaseEntry, Event, EventId, FraudCleared, NotificationSent, OrderStuck, PaymentCaptured, ReservationExpired,
+};
 use quadrille_tests::{Order, Pipeline, produce};
 use saga_tracker::hand::{Act, Filter, HandError, MAX_LOOPS};
 use saga_tracker::{Kind, LetterStatus};
@@ -191,13 +195,25 @@ async fn a_stuck_order_is_compensated_and_is_recovered_when_it_goes_on() {
     pipeline.settle().await;
     let now = pipeline.clock.now();
     let history: Vec<CaseEntry> = Vec::new();
-    let stuck = json!({"order_id": order, "status": "CLEARED", "event_id": EventId(Uuid::nil()), "event_type": FraudCleared::TYPE,
+    let captured = "select event_id from saga_tracker.event where event_type = $1";
+    let captured: Uuid =
+        sqlx::query_scalar(captured).bind(PaymentCaptured::TYPE).fetch_one(&pipeline.database.pool).await.unwrap();
+    let stuck = json!({"order_id": order, "status": "CAPTURED", "event_id": EventId(captured), "event_type": PaymentCaptured::TYPE,
         "waiting_for": [], "consumers": ["fulfillment"], "since": now, "due": now, "detail": "no answer", "history": history});
     let stuck: OrderStuck = serde_json::from_value(stuck).unwrap();
     pipeline.publish(&stuck).await;
     pipeline.settle().await;
     let hand = hand(&pipeline).await;
     let letter = the_letter(&hand, &Filter { kind: Some(Kind::Order), ..of_status(LetterStatus::Open) }).await;
+    // A mail goes out: news of the order, but it is stuck still.
+    pipeline.advance(Duration::from_secs(1));
+    let sent = json!({"order_id": order, "event_id": EventId(Uuid::nil()), "event_type": FraudCleared::TYPE, "channel": "email",
+        "template": "late", "sent_at": pipeline.clock.now()});
+    let sent: NotificationSent = serde_json::from_value(sent).unwrap();
+    pipeline.publish(&sent).await;
+    let heard = "select count(*) from saga_tracker.event where data::jsonb->>'template' = 'late'";
+    pipeline.until(|| async { pipeline.count(heard).await == 1 }, "the mail, heard of").await;
+    assert_eq!(status_of(&hand, letter).await, "open", "a mail to the customer does not help it");
     let error = hand.one(letter, &Act::Retry, &eve(""), MAX_LOOPS, false).await.unwrap_err();
     assert!(refusal(error).contains("deadlines move"));
     let shown = hand.show(letter).await.unwrap().unwrap();

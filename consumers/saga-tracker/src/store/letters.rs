@@ -94,20 +94,21 @@ pub(crate) struct LetterRow {
     pub offset: i64,
 }
 
-/// Dead letters with where they stand: what their consumer said of them, or else whether a person has had them tried again; an order's, whether it
-/// went on.
+/// Dead letters with where they stand: what their consumer said of them, or else whether a person has had them tried again; an order's, whether it is
+/// stuck still for what the letter says: an event that answers nothing does not help it.
 macro_rules! from_letters {
     () => {
         "from (
            select l.*, case
-             when l.kind = 'order' then case when o.outcome is not null or o.changed_at > l.died_at then 'recovered' else 'open' end
+             when l.kind = 'order' then case when exists (select from saga_tracker.stuck_now s
+                                                          where s.order_id = l.order_id and s.letter_id = l.letter_id)
+                                             then 'open' else 'recovered' end
              when r.resolution is not null then r.resolution
              when exists (select from saga_tracker.action a
                           where a.letter_id = l.letter_id and a.what in ('retry', 'edit') and a.outcome = 'done') then 'retrying'
              else 'open' end as status
            from saga_tracker.letter l
-           left join saga_tracker.resolution r using (letter_id)
-           left join saga_tracker.\"order\" o on l.kind = 'order' and o.order_id = l.order_id) letter "
+           left join saga_tracker.resolution r using (letter_id)) letter "
     };
 }
 

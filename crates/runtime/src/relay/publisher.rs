@@ -25,7 +25,7 @@ const REPORT_WAIT: Duration = Duration::from_secs(1);
 
 /// The relay's own choices; settings may add to them and change most.
 const DEFAULTS: [(&str, &str); 9] = [
-    ("linger.ms", "1"),
+    ("linger.ms", "0.1"), // rows of one read are given at once
     ("batch.size", "262144"),
     ("partitioner", "murmur2_random"), // where Java puts a key
     ("queue.buffering.max.kbytes", "16384"),

@@ -21,7 +21,7 @@ pub struct RelaySettings {
     /// Wait after a read that found rows, at least; a read that took longer is followed by as long a wait.
     #[serde(with = "humantime_serde")]
     pub pause: Duration,
-    /// Wait after the first read that found nothing; it doubles up to `idle_pause_max`.
+    /// Wait after a read that found nothing; half a second after the last that found something it begins to double, up to `idle_pause_max`.
     #[serde(with = "humantime_serde")]
     pub idle_pause: Duration,
     /// Longest wait between two reads.

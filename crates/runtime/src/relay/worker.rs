@@ -23,6 +23,9 @@ const BUSY_PAUSE_MAX: Duration = Duration::from_millis(10);
 const MANY: usize = 200;
 /// Longest wait then; half of it is the shortest.
 const MUCH_PAUSE_MAX: Duration = Duration::from_millis(20);
+/// So long after the last rows a relay that finds none looks again as soon as ever: most orders go on within it, through one hop after another, and
+/// each would wait for the relay at each.
+const LIVELY: Duration = Duration::from_millis(500);
 /// How often a relay that waits looks after its session.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -93,7 +96,7 @@ impl<'r> Worker<'r> {
 
     /// Publishes until told to stop, then settles what is on its way.
     pub async fn work(mut self, health: &Health, shutdown: &CancellationToken) -> Result<(), RelayError> {
-        let mut idle = self.settings.idle_pause;
+        let (mut idle, mut found_at) = (self.settings.idle_pause, Instant::now());
         while !shutdown.is_cancelled() {
             self.settle().await?;
             self.look_after(health).await?;
@@ -107,7 +110,7 @@ impl<'r> Worker<'r> {
                 match self.read().await? {
                     Found::More => continue,
                     Found::Rows(rows) => {
-                        idle = self.settings.idle_pause;
+                        (idle, found_at) = (self.settings.idle_pause, Instant::now());
                         // As long a pause as the read took: reading takes half a core at most, and the busier the machine the larger the batches.
                         // Much to do: longer, for Kafka is given one request for each partition that a read has rows for, however few.
                         let most = if rows >= MANY { MUCH_PAUSE_MAX } else { BUSY_PAUSE_MAX };
@@ -116,7 +119,9 @@ impl<'r> Worker<'r> {
                     }
                     Found::Nothing => {
                         let pause = idle;
-                        idle = (idle * 2).min(self.settings.idle_pause_max);
+                        if found_at.elapsed() >= LIVELY {
+                            idle = (idle * 2).min(self.settings.idle_pause_max);
+                        }
                         pause
                     }
                 }
