@@ -169,10 +169,6 @@ async fn run(Arguments { process, command }: Arguments) -> anyhow::Result<bool> 
             load.warm_up(&options).await?;
             let dead = load.dead_letters().await?;
             let outcome = load.run(options.profile.mix(), orders).await?.backlog().await?;
-            println!(
-                "read models and notifications had caught up {:.1} s after the last order ended",
-                load.caught_up().await?.as_secs_f64()
-            );
             load.measured("backlog", None, &options, &outcome, dead).await
         }
         Command::Bench(Bench::OpenLoop { rate, seconds, options }) => {
@@ -260,6 +256,10 @@ impl Load {
         dead: usize,
     ) -> anyhow::Result<bool> {
         let profile = options.profile.name();
+        println!(
+            "read models and notifications had caught up {:.1} s after the last order ended",
+            self.caught_up().await?.as_secs_f64()
+        );
         println!("{mode}, {profile}: {}\n{}\n", report::figures(outcome), report::usage(outcome));
         let right = self.conclude(outcome, dead).await?;
         tell(report::json(mode, profile, &options.revision, outcome, right), rate, options)?;
