@@ -61,9 +61,9 @@ pub enum Stopped {
         /// What the client said.
         source: KafkaError,
     },
-    /// There is nothing to run the loop on.
+    /// The loop can't begin.
     #[error("{consumer}: {what}: {reason}")]
-    NoDesk {
+    NotBegun {
         /// Whose loop.
         consumer: &'static str,
         /// What can't be had.
@@ -160,7 +160,7 @@ impl<C: Consumer> Listener<C> {
     ///
     /// Batches are decided on this thread, with connections of its own: handed to another thread and back, each would wake two more.
     pub fn run(self) -> Result<(), Stopped> {
-        let none = |what, reason: String| Stopped::NoDesk { consumer: C::NAME, what, reason };
+        let none = |what, reason: String| Stopped::NotBegun { consumer: C::NAME, what, reason };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| none("runtime", error.to_string()))?;
         let warm = {
@@ -173,6 +173,7 @@ impl<C: Consumer> Listener<C> {
         ended
     }
 
+    /// Batch after batch, with the offsets of what was decided.
     fn turn(&self, runtime: &Runtime, warm: &Warm) -> Result<(), Stopped> {
         let (mut last_commit, mut last_whole_commit) = (Instant::now(), Instant::now());
         let mut linger = Duration::ZERO;

@@ -306,13 +306,25 @@ impl Provider for Environment {
                     _ => continue,
                 },
             };
-            let verbatim = path.len() < 3
-                && path[0] == "common"
-                && !matches!(path[1].as_str(), "trace_share" | "worker_threads" | "allow_short_horizon")
-                || path.get(1).is_some_and(|key| key == "kafka");
-            insert(&mut root, &path, if verbatim { Value::from(value) } else { typed(value) });
+            put(&mut root, &path, value);
         }
         Ok(Map::from([(Profile::Default, root)]))
+    }
+}
+
+fn put(root: &mut Dict, path: &[String], value: String) {
+    let value = if is_verbatim(path) { Value::from(value) } else { typed(value) };
+    insert(root, path, value);
+}
+
+/// Whether a setting is text whatever it looks like: common ones, but for these, and single properties of librdkafka.
+fn is_verbatim(path: &[String]) -> bool {
+    match path {
+        [section, key] => {
+            section == "common" && !matches!(key.as_str(), "trace_share" | "worker_threads" | "allow_short_horizon")
+        }
+        [_, kafka, _property] => kafka == "kafka",
+        _ => false,
     }
 }
 
@@ -409,6 +421,19 @@ mod tests {
         assert_eq!(keep("horizon = '10d'\nallow_short_horizon = true", "").unwrap(), (10, 400));
         let shorter = told(keep("", "keep = '50d'"));
         assert!(shorter.contains("QUADRILLE_SAGA_TRACKER__KEEP"), "{shorter}");
+    }
+
+    #[test]
+    fn properties_of_librdkafka_are_given_one_by_one_or_as_a_table() {
+        let given = |name: &str, value: &str| {
+            let (path, mut root) = (setting_path(name), Dict::new());
+            put(&mut root, &path, value.to_owned());
+            let parts = Figment::new().merge(Toml::string(PARTS)).merge(Serialized::defaults(root));
+            Settings::layered(parts).unwrap().consumer("orders", &ConsumerSettings::default()).unwrap().kafka
+        };
+        let wanted = BTreeMap::from([("linger.ms".to_owned(), "0".to_owned())]);
+        assert_eq!(given("ORDERS__KAFKA__LINGER_MS", "0"), wanted);
+        assert_eq!(given("ORDERS__KAFKA", "{\"linger.ms\" = \"0\"}"), wanted);
     }
 
     #[test]
