@@ -13,6 +13,7 @@ mod intake;
 mod model;
 mod operator;
 mod parking;
+mod plans;
 mod poison;
 mod races;
 mod rebalance;

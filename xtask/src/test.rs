@@ -3,6 +3,7 @@
 use std::{
     env,
     ffi::OsString,
+    num::NonZero,
     process::{Child, Command, ExitCode, ExitStatus},
     sync::{
         Arc,
@@ -24,6 +25,11 @@ use crate::{
 
 /// The package of the tests that run the consumers' programs.
 const END_TO_END: &str = "quadrille-tests";
+
+/// Rust's own variable: how many tests run side by side.
+const TEST_THREADS: &str = "RUST_TEST_THREADS";
+/// An end-to-end test waits half of its time: for a group that forms, for a broker's answer.
+const TESTS_PER_CORE: usize = 2;
 
 /// Installs, builds, starts the parts and runs the tests. Stops what it started, unless told to `keep` it; also when it
 /// is interrupted. Answers the exit code of `cargo test`, or of the build that failed.
@@ -73,6 +79,10 @@ fn cargo(project: &Project, arguments: &[String], up: &up::Up, interrupted: &Ato
     let program = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
     let mut command = Command::new(program);
     command.args(arguments).envs(&up.addresses).current_dir(project.root());
+    if env::var_os(TEST_THREADS).is_none() {
+        let cores = thread::available_parallelism().map_or(2, NonZero::get);
+        command.env(TEST_THREADS, (TESTS_PER_CORE * cores).to_string());
+    }
     let mut child = command.spawn().context("cannot run cargo")?;
     wait(&mut child, interrupted)
 }

@@ -130,16 +130,30 @@ pub(crate) fn save(writes: &mut Writes, world: World) {
     let World { orders, tallies } = world;
     let mut changed: Vec<(OrderId, Slot)> = orders.into_iter().filter(|(_, slot)| slot.changed).collect();
     changed.sort_unstable_by_key(|(order_id, _)| *order_id);
-    if !changed.is_empty() {
-        let mut columns = Columns::default();
-        changed.into_iter().for_each(|(order_id, slot)| columns.push(order_id, slot));
-        columns.upsert(writes);
+    let (mut new, mut known) = (Columns::default(), Columns::default());
+    for (order_id, slot) in changed {
+        if slot.loaded.is_none() { &mut new } else { &mut known }.push(order_id, slot);
     }
+    new.write(writes, INSERT);
+    known.write(writes, UPDATE);
     let counts = tallies.into_counts();
     if !counts.is_empty() {
         velocity::save_counts(writes, &counts);
     }
 }
+
+const INSERT: &str =
+    "insert into fraud.assessment (order_id, state, version, score, amount, currency, opened_at, deadline, decided_by, decided_at, data)
+     select * from unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[], $7::timestamptz[],
+            $8::timestamptz[], $9::text[], $10::timestamptz[], $11::text[])";
+
+const UPDATE: &str =
+    "update fraud.assessment as kept set state = new.state, version = new.version, decided_by = new.decided_by,
+            decided_at = new.decided_at, data = new.data
+       from unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[], $7::timestamptz[],
+            $8::timestamptz[], $9::text[], $10::timestamptz[], $11::text[])
+            as new (order_id, state, version, score, amount, currency, opened_at, deadline, decided_by, decided_at, data)
+      where kept.order_id = new.order_id and kept.version = new.version - 1";
 
 #[derive(Default)]
 struct Columns {
@@ -171,28 +185,23 @@ impl Columns {
         self.data.push(JsonText(Data { rules: row.rules, thread: row.thread, note: row.note, carried: row.carried }));
     }
 
-    fn upsert(self, writes: &mut Writes) {
-        writes.add("fraud.assessment", Some(self.order_id.len()),
-            "insert into fraud.assessment as kept
-               (order_id, state, version, score, amount, currency, opened_at, deadline, decided_by, decided_at, data)
-             select * from unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[], $7::timestamptz[],
-               $8::timestamptz[], $9::text[], $10::timestamptz[], $11::text[])
-             on conflict (order_id) do update set
-               state = excluded.state, version = excluded.version, decided_by = excluded.decided_by,
-               decided_at = excluded.decided_at, data = excluded.data
-             where kept.version = excluded.version - 1",
-        )
-        .bind(self.order_id)
-        .bind(self.state)
-        .bind(self.version)
-        .bind(self.score)
-        .bind(self.amount)
-        .bind(self.currency)
-        .bind(self.opened_at)
-        .bind(self.deadline)
-        .bind(self.decided_by)
-        .bind(self.decided_at)
-        .bind(self.data);
+    fn write(self, writes: &mut Writes, statement: &str) {
+        if self.order_id.is_empty() {
+            return;
+        }
+        writes
+            .add("fraud.assessment", Some(self.order_id.len()), statement)
+            .bind(self.order_id)
+            .bind(self.state)
+            .bind(self.version)
+            .bind(self.score)
+            .bind(self.amount)
+            .bind(self.currency)
+            .bind(self.opened_at)
+            .bind(self.deadline)
+            .bind(self.decided_by)
+            .bind(self.decided_at)
+            .bind(self.data);
     }
 }
 

@@ -92,10 +92,27 @@ pub fn save(writes: &mut Writes, world: World, now: Timestamp, work_lists: bool)
     if work_lists {
         Tasks::of(&rows, now).save(writes);
     }
-    save_consignments(writes, &rows, now);
+    let (known, new): (Vec<_>, Vec<_>) = rows.into_iter().partition(|(_, version, _)| *version > 1);
+    save_consignments(writes, INSERT, &new, now);
+    save_consignments(writes, UPDATE, &known, now);
 }
 
-fn save_consignments(writes: &mut Writes, rows: &[(OrderId, i64, Consignment)], now: Timestamp) {
+const INSERT: &str =
+    "insert into fulfillment.consignment (order_id, state, version, units_dispatched, data, personal_key, personal_data, created_at, updated_at)
+     select decided.*, $8, $8
+       from unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::bytea[]) as decided";
+
+/// Personal data comes with the first version and is not written again, so that an erasure lasts.
+const UPDATE: &str = "update fulfillment.consignment as known set state = decided.state, version = decided.version,
+            units_dispatched = decided.units_dispatched, data = decided.data, updated_at = $8
+       from unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::bytea[])
+            as decided (order_id, state, version, units_dispatched, data, personal_key, personal_data)
+      where known.order_id = decided.order_id and known.version = decided.version - 1";
+
+fn save_consignments(writes: &mut Writes, statement: &str, rows: &[(OrderId, i64, Consignment)], now: Timestamp) {
+    if rows.is_empty() {
+        return;
+    }
     let ids: Vec<Uuid> = rows.iter().map(|(order_id, ..)| order_id.0).collect();
     let states: Vec<&str> = rows.iter().map(|(.., row)| row.state.as_str()).collect();
     let versions: Vec<i64> = rows.iter().map(|(_, version, _)| *version).collect();
@@ -105,20 +122,8 @@ fn save_consignments(writes: &mut Writes, rows: &[(OrderId, i64, Consignment)], 
     let sealed: Vec<Option<&[u8]>> =
         rows.iter().map(|(.., row)| row.personal.as_ref().map(|it| it.data.as_slice())).collect();
     let data: Vec<JsonText<&Consignment>> = rows.iter().map(|(.., row)| JsonText(row)).collect();
-    // Personal data comes with the first version and is not written again, so that an erasure lasts.
     writes
-        .add(
-            "fulfillment.consignment",
-            Some(rows.len()),
-            "insert into fulfillment.consignment as known
-           (order_id, state, version, units_dispatched, data, personal_key, personal_data, created_at, updated_at)
-         select decided.*, $8, $8
-         from unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::bytea[]) as decided
-         on conflict (order_id) do update
-           set state = excluded.state, version = excluded.version, units_dispatched = excluded.units_dispatched,
-               data = excluded.data, updated_at = excluded.updated_at
-           where known.version = excluded.version - 1",
-        )
+        .add("fulfillment.consignment", Some(rows.len()), statement)
         .bind(ids)
         .bind(states)
         .bind(versions)

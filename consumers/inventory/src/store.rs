@@ -89,17 +89,16 @@ fn receipt(input: &Input) -> Option<&Receipt> {
 /// Adds what the batch changed to its writes.
 pub(crate) fn save(writes: &mut Writes, world: &World, now: Timestamp) {
     let orders: Vec<_> = world.orders.iter().filter(|(_, slot)| slot.changed).collect();
-    if !orders.is_empty() {
-        save_orders(writes, &orders, now);
-    }
+    let (new, known): (Vec<_>, Vec<_>) = orders.into_iter().partition(|(_, slot)| slot.stored == 0);
+    save_orders(writes, INSERT_ORDERS, &new, now);
+    save_orders(writes, UPDATE_ORDERS, &known, now);
     if !world.rebuilt.is_empty() {
         let rebuilt = world.warehouses.iter().filter(|(id, _)| world.rebuilt.contains(*id));
         save_warehouses(writes, &Vec::from_iter(rebuilt));
     }
-    let levels: Vec<_> = world.stock.changed().collect();
-    if !levels.is_empty() {
-        save_levels(writes, &levels);
-    }
+    let (new, known): (Vec<_>, Vec<_>) = world.stock.changed().partition(|(_, _, level)| level.stored == 0);
+    save_levels(writes, INSERT_LEVELS, &new);
+    save_levels(writes, UPDATE_LEVELS, &known);
     if !world.stock.movements().is_empty() {
         append_movements(writes, world.stock.movements(), now);
     }
@@ -184,31 +183,37 @@ async fn read_receipts(db: &mut PgConnection, receipts: &[&Receipt], world: &mut
     Ok(())
 }
 
-fn save_orders(writes: &mut Writes, orders: &[(&OrderId, &Slot)], now: Timestamp) {
+const INSERT_ORDERS: &str = "insert into inventory.reservation
+            (order_id, state, version, reserved, committed, released, missing, expires_at, changed_at, data)
+     select order_id, state, version, reserved, committed, released, missing, expires_at, $9, data
+       from unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::timestamptz[],
+            $10::text[]) as new (order_id, state, version, reserved, committed, released, missing, expires_at, data)";
+
+const UPDATE_ORDERS: &str = "update inventory.reservation as stored
+        set state = new.state, version = new.version, reserved = new.reserved, committed = new.committed,
+            released = new.released, missing = new.missing, changed_at = $9, data = new.data
+       from unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::timestamptz[],
+            $10::text[]) as new (order_id, state, version, reserved, committed, released, missing, expires_at, data)
+      where stored.order_id = new.order_id and stored.version = new.version - 1";
+
+fn save_orders(writes: &mut Writes, statement: &str, orders: &[(&OrderId, &Slot)], now: Timestamp) {
+    if orders.is_empty() {
+        return;
+    }
     let rows = || orders.iter().filter_map(|(order_id, slot)| Some((**order_id, slot.stored, slot.row.as_ref()?)));
     let units = Vec::from_iter(rows().map(|(_, _, row)| row.units()));
-    writes.add(RESERVATION, Some(orders.len()),
-        "insert into inventory.reservation as stored
-                (order_id, state, version, reserved, committed, released, missing, expires_at, changed_at, data)
-         select order_id, state, version, reserved, committed, released, missing, expires_at, $9, data
-           from unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
-                       $8::timestamptz[], $10::text[])
-             as new (order_id, state, version, reserved, committed, released, missing, expires_at, data)
-             on conflict (order_id) do update
-            set state = excluded.state, version = excluded.version, reserved = excluded.reserved, committed = excluded.committed,
-                released = excluded.released, missing = excluded.missing, changed_at = excluded.changed_at, data = excluded.data
-          where stored.version = excluded.version - 1",
-    )
-    .bind(Vec::from_iter(rows().map(|(order_id, _, _)| order_id.as_uuid())))
-    .bind(Vec::from_iter(rows().map(|(_, _, row)| row.state.as_str())))
-    .bind(Vec::from_iter(rows().map(|(_, stored, _)| stored + 1)))
-    .bind(Vec::from_iter(units.iter().map(|units| units.reserved)))
-    .bind(Vec::from_iter(units.iter().map(|units| units.committed)))
-    .bind(Vec::from_iter(units.iter().map(|units| units.released)))
-    .bind(Vec::from_iter(units.iter().map(|units| units.missing)))
-    .bind(Vec::from_iter(rows().map(|(_, _, row)| row.expires_at.map(At))))
-    .bind(At(now))
-    .bind(Vec::from_iter(rows().map(|(_, _, row)| JsonText(row))));
+    writes
+        .add(RESERVATION, Some(orders.len()), statement)
+        .bind(Vec::from_iter(rows().map(|(order_id, _, _)| order_id.as_uuid())))
+        .bind(Vec::from_iter(rows().map(|(_, _, row)| row.state.as_str())))
+        .bind(Vec::from_iter(rows().map(|(_, stored, _)| stored + 1)))
+        .bind(Vec::from_iter(units.iter().map(|units| units.reserved)))
+        .bind(Vec::from_iter(units.iter().map(|units| units.committed)))
+        .bind(Vec::from_iter(units.iter().map(|units| units.released)))
+        .bind(Vec::from_iter(units.iter().map(|units| units.missing)))
+        .bind(Vec::from_iter(rows().map(|(_, _, row)| row.expires_at.map(At))))
+        .bind(At(now))
+        .bind(Vec::from_iter(rows().map(|(_, _, row)| JsonText(row))));
 }
 
 fn save_warehouses(writes: &mut Writes, rebuilt: &[(&WarehouseId, &Warehouse)]) {
@@ -227,24 +232,30 @@ fn save_warehouses(writes: &mut Writes, rebuilt: &[(&WarehouseId, &Warehouse)]) 
         .bind(Vec::from_iter(rebuilt.iter().map(|(_, warehouse)| warehouse.country.as_str())));
 }
 
-fn save_levels(writes: &mut Writes, levels: &[(&Sku, &WarehouseId, &Level)]) {
+const INSERT_LEVELS: &str = "insert into inventory.stock_level (sku, warehouse, on_hand, reserved, missing, version, aisle, bin)
+     select * from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[], $8::text[])";
+
+const UPDATE_LEVELS: &str = "update inventory.stock_level as stored
+        set on_hand = new.on_hand, reserved = new.reserved, missing = new.missing, version = new.version, aisle = new.aisle, bin = new.bin
+       from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[], $8::text[])
+            as new (sku, warehouse, on_hand, reserved, missing, version, aisle, bin)
+      where stored.sku = new.sku and stored.warehouse = new.warehouse and stored.version = new.version - 1";
+
+fn save_levels(writes: &mut Writes, statement: &str, levels: &[(&Sku, &WarehouseId, &Level)]) {
+    if levels.is_empty() {
+        return;
+    }
     let numbers = |of: fn(&Level) -> i64| Vec::from_iter(levels.iter().map(|(_, _, level)| of(level)));
-    writes.add(STOCK_LEVEL, Some(levels.len()),
-        "insert into inventory.stock_level as stored (sku, warehouse, on_hand, reserved, missing, version, aisle, bin)
-         select * from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[], $8::text[])
-             on conflict (sku, warehouse) do update
-            set on_hand = excluded.on_hand, reserved = excluded.reserved, missing = excluded.missing, version = excluded.version,
-                aisle = excluded.aisle, bin = excluded.bin
-          where stored.version = excluded.version - 1",
-    )
-    .bind(Vec::from_iter(levels.iter().map(|(sku, _, _)| sku.as_str())))
-    .bind(Vec::from_iter(levels.iter().map(|(_, warehouse, _)| warehouse.as_str())))
-    .bind(numbers(|level| level.on_hand))
-    .bind(numbers(|level| level.reserved))
-    .bind(numbers(|level| level.missing))
-    .bind(numbers(|level| level.version))
-    .bind(Vec::from_iter(levels.iter().map(|(_, _, level)| level.aisle.as_deref())))
-    .bind(Vec::from_iter(levels.iter().map(|(_, _, level)| level.bin.as_deref())));
+    writes
+        .add(STOCK_LEVEL, Some(levels.len()), statement)
+        .bind(Vec::from_iter(levels.iter().map(|(sku, _, _)| sku.as_str())))
+        .bind(Vec::from_iter(levels.iter().map(|(_, warehouse, _)| warehouse.as_str())))
+        .bind(numbers(|level| level.on_hand))
+        .bind(numbers(|level| level.reserved))
+        .bind(numbers(|level| level.missing))
+        .bind(numbers(|level| level.version))
+        .bind(Vec::from_iter(levels.iter().map(|(_, _, level)| level.aisle.as_deref())))
+        .bind(Vec::from_iter(levels.iter().map(|(_, _, level)| level.bin.as_deref())));
 }
 
 fn append_movements(writes: &mut Writes, movements: &[Movement], now: Timestamp) {

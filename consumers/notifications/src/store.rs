@@ -69,16 +69,27 @@ pub(crate) fn save(writes: &mut Writes, world: World) {
     let World { orders, mut messages, .. } = world;
     let mut changed: Vec<(OrderId, Slot)> = orders.into_iter().filter(|(_, slot)| slot.changed).collect();
     changed.sort_unstable_by_key(|(order_id, _)| *order_id);
-    if !changed.is_empty() {
-        save_customers(writes, changed);
-    }
+    let (new, known): (Vec<_>, Vec<_>) = changed.into_iter().partition(|(_, slot)| slot.loaded.is_none());
+    save_customers(writes, INSERT_CUSTOMERS, new);
+    save_customers(writes, UPDATE_CUSTOMERS, known);
     messages.sort_by_key(|message| (message.order_id, message.event_id));
     if !messages.is_empty() {
         save_messages(writes, messages);
     }
 }
 
-fn save_customers(writes: &mut Writes, changed: Vec<(OrderId, Slot)>) {
+const INSERT_CUSTOMERS: &str = "insert into notifications.customer (order_id, version, contact, waiting)
+     select * from unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[])";
+
+const UPDATE_CUSTOMERS: &str =
+    "update notifications.customer as kept set version = new.version, contact = new.contact, waiting = new.waiting
+       from unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[]) as new (order_id, version, contact, waiting)
+      where kept.order_id = new.order_id and kept.version = new.version - 1";
+
+fn save_customers(writes: &mut Writes, statement: &str, changed: Vec<(OrderId, Slot)>) {
+    if changed.is_empty() {
+        return;
+    }
     let decided = changed.len();
     let order_ids: Vec<Uuid> = changed.iter().map(|(order_id, _)| order_id.as_uuid()).collect();
     let versions: Vec<i64> = changed.iter().map(|(_, slot)| slot.loaded.unwrap_or(0) + 1).collect();
@@ -88,16 +99,8 @@ fn save_customers(writes: &mut Writes, changed: Vec<(OrderId, Slot)>) {
         contacts.push(slot.contact.map(JsonText));
         waiting.push(JsonText(slot.waiting));
     }
-    writes.add("notifications.customer", Some(decided),
-        "insert into notifications.customer as kept (order_id, version, contact, waiting)
-         select * from unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[])
-         on conflict (order_id) do update set version = excluded.version, contact = excluded.contact, waiting = excluded.waiting
-         where kept.version = excluded.version - 1",
-    )
-    .bind(order_ids)
-    .bind(versions)
-    .bind(contacts)
-    .bind(waiting);
+    let part = writes.add("notifications.customer", Some(decided), statement);
+    part.bind(order_ids).bind(versions).bind(contacts).bind(waiting);
 }
 
 #[derive(Default)]
@@ -146,8 +149,7 @@ fn save_messages(writes: &mut Writes, messages: Vec<Message>) {
         "insert into notifications.message
            (order_id, event_id, channel, state, event_type, template, locale, recipient, subject, body, detail, at)
          select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
-           $10::text[], $11::text[], $12::timestamptz[])
-         on conflict (order_id, event_id, channel) do nothing",
+           $10::text[], $11::text[], $12::timestamptz[])",
     )
     .bind(columns.order_id)
     .bind(columns.event_id)

@@ -104,8 +104,7 @@ pub(crate) fn insert(writes: &mut Writes, new: &[Slot]) {
                        $9::timestamptz[], $10::timestamptz[], $11::text[], $12::text[], $13::text[], $14::uuid[], $15::text[])
                 as new (order_id, placement, source, reference, state, currency, total, charged,
                         placed_at, ended_at, details, asked, ending, body_digest, body)
-          order by placement
-             on conflict do nothing",
+          order by placement",
     )
     .bind(each(new, |slot| slot.order.order_id.as_uuid()))
     .bind(each(new, |slot| slot.order.placement))

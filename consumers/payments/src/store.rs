@@ -137,55 +137,71 @@ async fn refunds_told(db: &mut PgConnection, refund_ids: &[&str], lock: Lock) ->
 /// Adds what a batch changed to its writes.
 pub(crate) fn save(writes: &mut Writes, world: World, now: Timestamp) {
     let payments: Vec<Slot> = world.payments.into_values().filter(|slot| slot.changed).collect();
-    if !payments.is_empty() {
-        save_payments(writes, &payments, now);
-    }
+    let (new, known): (Vec<&Slot>, Vec<&Slot>) = payments.iter().partition(|slot| slot.loaded == 0);
+    save_payments(writes, INSERT_PAYMENTS, &new, now);
+    save_payments(writes, UPDATE_PAYMENTS, &known, now);
     let refunds: Vec<(String, ReferenceSlot)> = world.references.into_iter().filter(|(_, slot)| slot.changed).collect();
     if !refunds.is_empty() {
         save_refunds(writes, &refunds, now);
     }
 }
 
-fn save_payments(writes: &mut Writes, slots: &[Slot], now: Timestamp) {
+const INSERT_PAYMENTS: &str =
+    "insert into payments.payment (order_id, state, version, gateway, payment_id, currency, amount, authorized, captured,
+            released_remainder, voided, refunded, announced, capture_before, stuck, personal_key, personal_data, data, created_at, updated_at)
+     select row.*, $19, $19
+       from unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::bigint[], $9::bigint[],
+            $10::bigint[], $11::bigint[], $12::bigint[], $13::boolean[], $14::timestamptz[], $15::boolean[], $16::text[], $17::bytea[],
+            $18::text[]) as row";
+
+const UPDATE_PAYMENTS: &str =
+    "update payments.payment as kept set
+            state = new.state, version = new.version, gateway = new.gateway, payment_id = new.payment_id, currency = new.currency,
+            amount = new.amount, authorized = new.authorized, captured = new.captured, released_remainder = new.released_remainder,
+            voided = new.voided, refunded = new.refunded, announced = new.announced, capture_before = new.capture_before,
+            stuck = new.stuck, personal_key = new.personal_key, personal_data = new.personal_data, data = new.data, updated_at = $19
+       from unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::bigint[], $9::bigint[],
+            $10::bigint[], $11::bigint[], $12::bigint[], $13::boolean[], $14::timestamptz[], $15::boolean[], $16::text[], $17::bytea[],
+            $18::text[]) as new (order_id, state, version, gateway, payment_id, currency, amount, authorized, captured,
+            released_remainder, voided, refunded, announced, capture_before, stuck, personal_key, personal_data, data)
+      where kept.order_id = new.order_id and kept.version = new.version - 1";
+
+fn save_payments(writes: &mut Writes, statement: &str, slots: &[&Slot], now: Timestamp) {
+    if slots.is_empty() {
+        return;
+    }
     let column = |of: fn(&Payment) -> i64| slots.iter().map(|slot| of(&slot.payment)).collect::<Vec<i64>>();
     let text =
         |of: fn(&Payment) -> Option<&str>| slots.iter().map(|slot| of(&slot.payment)).collect::<Vec<Option<&str>>>();
     let personal = slots.iter().map(|slot| slot.payment.personal.as_ref());
-    writes.add("payments.payment", Some(slots.len()),
-        "insert into payments.payment as kept (order_id, state, version, gateway, payment_id, currency, amount, authorized, captured,
-                released_remainder, voided, refunded, announced, capture_before, stuck, personal_key, personal_data, data, created_at, updated_at)
-         select row.*, $19, $19
-           from unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::bigint[], $9::bigint[],
-                $10::bigint[], $11::bigint[], $12::bigint[], $13::boolean[], $14::timestamptz[], $15::boolean[], $16::text[], $17::bytea[],
-                $18::text[]) as row
-         on conflict (order_id) do update set
-                state = excluded.state, version = excluded.version, gateway = excluded.gateway, payment_id = excluded.payment_id,
-                currency = excluded.currency, amount = excluded.amount, authorized = excluded.authorized, captured = excluded.captured,
-                released_remainder = excluded.released_remainder, voided = excluded.voided, refunded = excluded.refunded,
-                announced = excluded.announced, capture_before = excluded.capture_before, stuck = excluded.stuck,
-                personal_key = excluded.personal_key, personal_data = excluded.personal_data, data = excluded.data,
-                updated_at = excluded.updated_at
-          where kept.version = excluded.version - 1",
-    )
-    .bind(slots.iter().map(|slot| slot.payment.order_id.as_uuid()).collect::<Vec<Uuid>>())
-    .bind(slots.iter().map(|slot| slot.payment.state.as_str()).collect::<Vec<&str>>())
-    .bind(slots.iter().map(|slot| slot.loaded + 1).collect::<Vec<i64>>())
-    .bind(text(|payment| payment.gateway.as_deref()))
-    .bind(text(|payment| payment.payment_id.as_deref()))
-    .bind(text(|payment| payment.currency.as_ref().map(Currency::as_str)))
-    .bind(column(|payment| payment.amount))
-    .bind(column(|payment| payment.authorized))
-    .bind(column(|payment| payment.captured))
-    .bind(column(|payment| payment.released_remainder))
-    .bind(column(|payment| payment.voided))
-    .bind(column(|payment| payment.refunded))
-    .bind(slots.iter().map(|slot| slot.payment.announced).collect::<Vec<bool>>())
-    .bind(slots.iter().map(|slot| slot.payment.capture_before.map(At)).collect::<Vec<Option<At>>>())
-    .bind(slots.iter().map(|slot| slot.payment.is_stuck()).collect::<Vec<bool>>())
-    .bind(personal.clone().map(|personal| personal.map(|personal| personal.key_id.as_str())).collect::<Vec<Option<&str>>>())
-    .bind(personal.map(|personal| personal.map(|personal| personal.data.as_slice())).collect::<Vec<Option<&[u8]>>>())
-    .bind(slots.iter().map(|slot| JsonText(&slot.payment.case)).collect::<Vec<JsonText<&Case>>>())
-    .bind(At(now));
+    writes
+        .add("payments.payment", Some(slots.len()), statement)
+        .bind(slots.iter().map(|slot| slot.payment.order_id.as_uuid()).collect::<Vec<Uuid>>())
+        .bind(slots.iter().map(|slot| slot.payment.state.as_str()).collect::<Vec<&str>>())
+        .bind(slots.iter().map(|slot| slot.loaded + 1).collect::<Vec<i64>>())
+        .bind(text(|payment| payment.gateway.as_deref()))
+        .bind(text(|payment| payment.payment_id.as_deref()))
+        .bind(text(|payment| payment.currency.as_ref().map(Currency::as_str)))
+        .bind(column(|payment| payment.amount))
+        .bind(column(|payment| payment.authorized))
+        .bind(column(|payment| payment.captured))
+        .bind(column(|payment| payment.released_remainder))
+        .bind(column(|payment| payment.voided))
+        .bind(column(|payment| payment.refunded))
+        .bind(slots.iter().map(|slot| slot.payment.announced).collect::<Vec<bool>>())
+        .bind(slots.iter().map(|slot| slot.payment.capture_before.map(At)).collect::<Vec<Option<At>>>())
+        .bind(slots.iter().map(|slot| slot.payment.is_stuck()).collect::<Vec<bool>>())
+        .bind(
+            personal
+                .clone()
+                .map(|personal| personal.map(|personal| personal.key_id.as_str()))
+                .collect::<Vec<Option<&str>>>(),
+        )
+        .bind(
+            personal.map(|personal| personal.map(|personal| personal.data.as_slice())).collect::<Vec<Option<&[u8]>>>(),
+        )
+        .bind(slots.iter().map(|slot| JsonText(&slot.payment.case)).collect::<Vec<JsonText<&Case>>>())
+        .bind(At(now));
 }
 
 fn save_refunds(writes: &mut Writes, slots: &[(String, ReferenceSlot)], now: Timestamp) {

@@ -34,6 +34,7 @@ mod world;
 use std::collections::HashMap;
 use std::str::FromStr as _;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 
 use anyhow::Context as _;
 use runtime::settings::ConsumerSettings;
@@ -54,8 +55,11 @@ pub use stuck::Situation;
 pub use world::{Level, Position, Resolution, Watermark, World};
 
 /// The consumer `saga-tracker`.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct SagaTracker;
+#[derive(Debug, Default)]
+pub struct SagaTracker {
+    /// For so many more batches events may come that are kept already.
+    repeating: AtomicU32,
+}
 
 /// The migrations of the schema `saga_tracker`.
 pub fn migrations() -> sqlx::migrate::Migrator {
@@ -90,7 +94,7 @@ async fn begin(host: &runtime::Host) -> anyhow::Result<()> {
         wake: Arc::clone(&wake),
     };
     let mut opened = None;
-    host.start(Arc::new(SagaTracker), |door| {
+    host.start(Arc::new(SagaTracker::default()), |door| {
         opened = Some(door);
         http::doors(doors)
     })

@@ -20,6 +20,9 @@ use crate::store::{self, Tables, rebuild as tables};
 use crate::world::World;
 use crate::{Input, SagaTracker, decide, told};
 
+/// What is told again may be kept already.
+const REPEATING: bool = true;
+
 /// Events of the store, and records of the topics, that are folded and written at once.
 const PAGE: usize = 5_000;
 /// Writers are kept out no longer than this while the last records are folded; a rebuild that needs longer lets them in and tries again.
@@ -106,7 +109,7 @@ async fn work(
 ) -> anyhow::Result<Rebuilt> {
     let codec = Codec::new(&Registry::stored(pool).await?)?;
     let registry = Registry::new(&settings.common().schema_registry_url, pool.clone())?;
-    let reader = Reader::open(settings, Arc::new(SagaTracker), codec, registry, from, stop.clone()).await?;
+    let reader = Reader::open(settings, Arc::<SagaTracker>::default(), codec, registry, from, stop.clone()).await?;
     let mut rebuild = Rebuild { db, reader, stop, unwritten: World::default(), done: Rebuilt::default() };
     if !rebuild.topics_are_whole() {
         rebuild.fold_store(tell).await?;
@@ -173,7 +176,7 @@ impl Rebuild<'_> {
                     Some(Err(_)) | None => self.done.unknown += 1,
                 }
             }
-            store::save(self.db, Tables::Rebuilt, &world).await?;
+            store::save(self.db, Tables::Rebuilt, &world, REPEATING).await?;
             self.done.stored += events.len() as u64;
             tell(Stage::Store(self.done.stored, about.max(self.done.stored)));
         }
@@ -215,7 +218,7 @@ impl Rebuild<'_> {
 
     async fn write(&mut self) -> anyhow::Result<()> {
         let mut tx = self.db.begin().await?;
-        store::save(&mut tx, Tables::Rebuilt, &self.unwritten).await?;
+        store::save(&mut tx, Tables::Rebuilt, &self.unwritten, REPEATING).await?;
         tx.commit().await?;
         self.unwritten = World::default();
         Ok(())

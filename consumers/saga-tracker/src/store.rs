@@ -49,13 +49,15 @@ pub(crate) use shipments::{ShipmentFilter, ShipmentRow, shipments, shipments_of}
 pub(crate) use stats::{StepRow, counts, step_times};
 pub(crate) use tables::{REBUILT, Tables};
 
-/// Writes what a batch tells. Returns whether all its events were new, and what is known now of the way of its orders.
+/// Writes what a batch tells. Returns whether all its events were new, and what is known now of the way of its orders. Unless events may be `repeating`,
+/// one that is kept already is a lost race.
 pub(crate) async fn save(
     db: &mut PgConnection,
     tables: Tables,
     world: &World,
+    repeating: bool,
 ) -> Result<(bool, HashMap<OrderId, Timeline>), Failure> {
-    let all_new = events::save(db, &world.events).await?;
+    let all_new = events::save(db, &world.events, repeating).await?;
     let timelines = save_models(db, tables, world).await?;
     resolutions::save(db, &world.resolutions).await?;
     parked::save(db, &world.parked).await?;

@@ -52,6 +52,16 @@ pub enum Verdict {
 }
 
 impl Failure {
+    /// What the error of an insert of `rows` rows is: a lost race where one of them should have been new and is there already.
+    pub fn of_insert(error: sqlx::Error, table: &'static str, rows: usize) -> Self {
+        match error.as_database_error() {
+            Some(database) if database.is_unique_violation() => {
+                Self::LostRace { table, saved: 0, decided: rows as u64 }
+            }
+            Some(_) | None => Self::Database(error),
+        }
+    }
+
     /// The verdict on this failure; SQLSTATE classes as in PostgreSQL's appendix A.
     pub fn verdict(&self) -> Verdict {
         match self {

@@ -73,8 +73,9 @@ pub struct Host {
 }
 
 impl Host {
-    /// A host that runs nothing yet.
+    /// A host that runs nothing yet. From now on the process records metrics.
     pub fn new(settings: Settings, clock: Clock) -> Self {
+        telemetry::metrics();
         Self {
             settings,
             clock,
@@ -393,7 +394,6 @@ fn run<F: Future<Output = anyhow::Result<()>>>(
     start: impl FnOnce(Arc<Host>) -> F,
 ) -> anyhow::Result<()> {
     let settings = Settings::from_env()?;
-    telemetry::metrics();
     if let Some(endpoint) = &settings.common().otlp_endpoint {
         telemetry::export(endpoint, &format!("quadrille-{name}")).context("OTEL_EXPORTER_OTLP_ENDPOINT")?;
     }

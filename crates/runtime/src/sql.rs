@@ -1,8 +1,9 @@
 //! Small bridges between our types and PostgreSQL's, and the options of every connection.
 
+use std::ops::{Deref, DerefMut};
 use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use events::Timestamp;
 use sqlx::encode::IsNull;
@@ -11,7 +12,7 @@ use sqlx::pool::PoolConnection;
 use sqlx::postgres::{
     PgArgumentBuffer, PgConnectOptions, PgHasArrayType, PgPoolOptions, PgTypeInfo, PgValueFormat, PgValueRef,
 };
-use sqlx::{Decode, Encode, PgPool, Postgres, Type};
+use sqlx::{Decode, Encode, PgConnection, PgPool, Postgres, Type};
 
 /// PostgreSQL counts microseconds from 2000-01-01.
 const PG_EPOCH_MS: i64 = 946_684_800_000;
@@ -100,7 +101,8 @@ pub fn pool(database_url: &str, application: &str, connections: u32) -> Result<P
 }
 
 /// A pool for a consumer's batches: few statements, executed for ever, each by primary key in the order in which it is written. They are planned once
-/// for each connection (planning them anew was a tenth of PostgreSQL's CPU), also while tables are empty: so no plan may read a table as a whole.
+/// for each connection (planning them anew was a tenth of PostgreSQL's CPU), also while tables are empty: so no plan should read a table as a whole,
+/// and none is for ever ([`Warm`]).
 ///
 /// # Errors
 /// When the address is not a PostgreSQL address.
@@ -111,17 +113,40 @@ pub(crate) fn batch_pool(database_url: &str, application: &str, connections: u32
     Ok(connect(options, connections))
 }
 
+/// How long a plan is kept.
+const PLANS_LAST: Duration = Duration::from_secs(120);
+
 /// A pool whose last connection is taken first. A pool by itself hands them out in turn, so that each backend has gone cold when it is used again.
+///
+/// Its plans are made anew now and then: of a table that was vacuumed while it was empty PostgreSQL expects a single page, reads the whole index rather
+/// than look for rows, and goes on to do so, however large the table has grown.
 #[derive(Debug)]
 pub struct Warm {
     pool: PgPool,
-    last: Mutex<Option<PoolConnection<Postgres>>>,
+    last: Mutex<Option<Kept>>,
+    plans_last: Duration,
 }
+
+#[derive(Debug)]
+struct Kept {
+    db: PoolConnection<Postgres>,
+    /// When its plans were forgotten last.
+    planned: Instant,
+}
+
+/// A connection that was taken.
+#[derive(Debug)]
+pub struct Taken(Kept);
 
 impl Warm {
     /// Of this pool.
     pub fn of(pool: PgPool) -> Self {
-        Self { pool, last: Mutex::default() }
+        Self::planned_every(pool, PLANS_LAST)
+    }
+
+    /// Of this pool, with plans that are made anew so often.
+    pub fn planned_every(pool: PgPool, plans_last: Duration) -> Self {
+        Self { pool, last: Mutex::default(), plans_last }
     }
 
     /// The whole pool.
@@ -139,17 +164,35 @@ impl Warm {
     ///
     /// # Errors
     /// When there is none to be had.
-    pub async fn take(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
+    pub async fn take(&self) -> Result<Taken, sqlx::Error> {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).take();
-        match last {
-            Some(db) => Ok(db),
-            None => self.pool.acquire().await,
+        let Some(mut kept) = last else {
+            return Ok(Taken(Kept { db: self.pool.acquire().await?, planned: Instant::now() }));
+        };
+        if kept.planned.elapsed() >= self.plans_last {
+            sqlx::raw_sql("discard plans").execute(&mut *kept.db).await?;
+            kept.planned = Instant::now();
         }
+        Ok(Taken(kept))
     }
 
     /// Keeps a connection for the next one who takes. One on which something failed is better dropped.
-    pub fn keep(&self, db: PoolConnection<Postgres>) {
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(db);
+    pub fn keep(&self, Taken(kept): Taken) {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(kept);
+    }
+}
+
+impl Deref for Taken {
+    type Target = PgConnection;
+
+    fn deref(&self) -> &PgConnection {
+        &self.0.db
+    }
+}
+
+impl DerefMut for Taken {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        &mut self.0.db
     }
 }
 

@@ -1,7 +1,8 @@
 //! Everything that a batch writes, as one statement: below saturation a batch costs what its round trips cost.
 //!
 //! Each write is a common table expression of its own. The outbox's rows come after all of them: an insert there waits for what the others counted,
-//! so that a position is drawn when every lock of the transaction is held. A write that touches fewer rows than were decided is a lost race.
+//! so that a position is drawn when every lock of the transaction is held. A write that touches fewer rows than were decided is a lost race, and so is
+//! a row that was new to who decided it and is there already: inserts need no `on conflict` (ADR 14).
 
 use std::fmt::Write as _;
 
@@ -40,7 +41,7 @@ impl Part<'_> {
 
 impl Writes {
     /// Adds an `insert`, `update` or `delete` without `returning`, whose parameters count from `$1`. When it touches other than `rows` rows of
-    /// `table`, if that is given, another instance was first.
+    /// `table` (with its schema), or inserts one that is there already, another instance was first; without `rows` nobody asks.
     pub fn add(&mut self, table: &'static str, rows: Option<usize>, statement: &str) -> Part<'_> {
         let number = self.writes.len();
         self.text.push_str(if number == 0 { "with w" } else { ", w" });
@@ -109,7 +110,8 @@ impl Writes {
         }
         self.text.push_str("]::int8[], ");
         self.text.push_str(if said { "(select array_agg(seq order by seq) from said)" } else { "null::int8[]" });
-        let row = sqlx::query_with(AssertSqlSafe(self.text), self.arguments).fetch_one(db).await?;
+        let done = sqlx::query_with(AssertSqlSafe(self.text), self.arguments).fetch_one(db).await;
+        let row = done.map_err(|error| failed(error, &self.writes))?;
         let counts: Vec<i64> = row.try_get(0)?;
         for (Expected { table, rows }, saved) in self.writes.iter().zip(counts) {
             if let Some(rows) = rows.filter(|rows| *rows as i64 != saved) {
@@ -148,9 +150,22 @@ impl Writes {
                 let table = self.writes.first().map_or("parked", |write| write.table);
                 return Err(Failure::LostRace { table, saved: 0, decided: 1 });
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(failed(error, &self.writes)),
         };
         Ok(row.try_get::<Option<Vec<i64>>, _>(0)?.unwrap_or_default())
+    }
+}
+
+/// What a statement's error is: a lost race where a row of a write that was counted is there already.
+fn failed(error: sqlx::Error, writes: &[Expected]) -> Failure {
+    let at = error.as_database_error().and_then(|error| error.table()); // without its schema
+    let counted = writes.iter().find_map(|Expected { table, rows }| {
+        let rows = rows.filter(|_| table.rsplit('.').next() == at)?;
+        Some((*table, rows))
+    });
+    match counted {
+        Some((table, rows)) => Failure::of_insert(error, table, rows),
+        None => error.into(),
     }
 }
 

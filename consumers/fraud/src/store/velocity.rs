@@ -46,15 +46,14 @@ pub(super) async fn tallies(
     Ok(())
 }
 
-/// Counts are keyed by subject and order: one that is there already stays as it is.
+/// Counts of orders that are decided for the first time: none of them is there yet.
 pub(super) fn save_counts(writes: &mut Writes, counts: &[Count]) {
     writes
         .add(
             "fraud.velocity",
-            None,
+            Some(counts.len()),
             "insert into fraud.velocity (subject, order_id, kind, currency, amount, at)
-         select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::bigint[], $6::timestamptz[])
-         on conflict (subject, order_id) do nothing",
+         select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::bigint[], $6::timestamptz[])",
         )
         .bind(counts.iter().map(|count| count.subject.0).collect::<Vec<_>>())
         .bind(counts.iter().map(|count| count.order_id.as_uuid()).collect::<Vec<_>>())

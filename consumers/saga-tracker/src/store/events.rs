@@ -12,43 +12,49 @@ use uuid::Uuid;
 use super::clean;
 use crate::record::Heard;
 
-/// Keeps events that are not kept yet; returns whether none of them was.
+macro_rules! insert {
+    ($rest:literal) => {
+        concat!(
+            "insert into saga_tracker.event
+               (order_id, event_id, topic, \"partition\", \"offset\", event_type, at, seq, causation, correlation, traceparent, data,
+                personal, personal_key)
+             select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::int[], $5::bigint[], $6::text[], $7::timestamptz[], $8::bigint[],
+                $9::uuid[], $10::text[], $11::text[], $12::text[], $13::bytea[], $14::text[])",
+            $rest
+        )
+    };
+}
+
+/// Keeps events; returns whether none of them was kept. One that was is a lost race unless they may be `repeating`: looking for each row before it is
+/// inserted costs half as much again as inserting it.
 pub(super) async fn save(
     db: &mut PgConnection,
     events: &BTreeMap<(OrderId, EventId), Arc<Heard>>,
+    repeating: bool,
 ) -> Result<bool, Failure> {
     if events.is_empty() {
         return Ok(true);
     }
     let records = || events.values().map(|heard| &heard.record);
-    let done = sqlx::query(
-        "insert into saga_tracker.event
-           (order_id, event_id, topic, \"partition\", \"offset\", event_type, at, seq, causation, correlation, traceparent, data,
-            personal, personal_key)
-         select order_id, event_id, topic, part, place, event_type, at, seq, causation, correlation, traceparent, data,
-                personal, personal_key
-         from unnest($1::uuid[], $2::uuid[], $3::text[], $4::int[], $5::bigint[], $6::text[], $7::timestamptz[], $8::bigint[],
-                     $9::uuid[], $10::text[], $11::text[], $12::text[], $13::bytea[], $14::text[])
-           as heard (order_id, event_id, topic, part, place, event_type, at, seq, causation, correlation, traceparent, data,
-                     personal, personal_key)
-         on conflict (order_id, event_id) do nothing",
-    )
-    .bind(records().map(|record| record.order_id.as_uuid()).collect::<Vec<_>>())
-    .bind(records().map(|record| record.event_id.as_uuid()).collect::<Vec<_>>())
-    .bind(records().map(|record| record.place.topic).collect::<Vec<_>>())
-    .bind(records().map(|record| record.place.partition).collect::<Vec<_>>())
-    .bind(records().map(|record| record.place.offset).collect::<Vec<_>>())
-    .bind(records().map(|record| record.event_type).collect::<Vec<_>>())
-    .bind(records().map(|record| At(record.place.at)).collect::<Vec<_>>())
-    .bind(records().map(|record| record.place.seq).collect::<Vec<_>>())
-    .bind(records().map(|record| record.causation).collect::<Vec<_>>())
-    .bind(records().map(|record| clean(&record.correlation)).collect::<Vec<_>>())
-    .bind(records().map(|record| record.traceparent.as_deref().map(clean)).collect::<Vec<_>>())
-    .bind(records().map(|record| record.data.as_str()).collect::<Vec<_>>())
-    .bind(records().map(|record| record.personal.as_ref().map(|sealed| sealed.data.as_slice())).collect::<Vec<_>>())
-    .bind(records().map(|record| record.personal.as_ref().map(|sealed| clean(&sealed.key_id))).collect::<Vec<_>>())
-    .execute(db)
-    .await?;
+    let statement = if repeating { insert!(" on conflict (order_id, event_id) do nothing") } else { insert!("") };
+    let done = sqlx::query(statement)
+        .bind(records().map(|record| record.order_id.as_uuid()).collect::<Vec<_>>())
+        .bind(records().map(|record| record.event_id.as_uuid()).collect::<Vec<_>>())
+        .bind(records().map(|record| record.place.topic).collect::<Vec<_>>())
+        .bind(records().map(|record| record.place.partition).collect::<Vec<_>>())
+        .bind(records().map(|record| record.place.offset).collect::<Vec<_>>())
+        .bind(records().map(|record| record.event_type).collect::<Vec<_>>())
+        .bind(records().map(|record| At(record.place.at)).collect::<Vec<_>>())
+        .bind(records().map(|record| record.place.seq).collect::<Vec<_>>())
+        .bind(records().map(|record| record.causation).collect::<Vec<_>>())
+        .bind(records().map(|record| clean(&record.correlation)).collect::<Vec<_>>())
+        .bind(records().map(|record| record.traceparent.as_deref().map(clean)).collect::<Vec<_>>())
+        .bind(records().map(|record| record.data.as_str()).collect::<Vec<_>>())
+        .bind(records().map(|record| record.personal.as_ref().map(|sealed| sealed.data.as_slice())).collect::<Vec<_>>())
+        .bind(records().map(|record| record.personal.as_ref().map(|sealed| clean(&sealed.key_id))).collect::<Vec<_>>())
+        .execute(db)
+        .await;
+    let done = done.map_err(|error| Failure::of_insert(error, "saga_tracker.event", events.len()))?;
     Ok(done.rows_affected() == events.len() as u64)
 }
 

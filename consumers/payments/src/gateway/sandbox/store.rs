@@ -231,9 +231,9 @@ pub(super) fn save<'b>(book: &'b Book, now: Timestamp) -> Writes {
         book.payments.get(id).map(|entry| (id.as_str(), entry, version + 1))
     };
     let payments: Vec<_> = book.changed_payments.iter().filter_map(payment).collect();
-    if !payments.is_empty() {
-        upsert_payments(&mut writes, &payments, now);
-    }
+    let (known, new): (Vec<_>, Vec<_>) = payments.into_iter().partition(|(_, _, version)| *version > 1);
+    save_payments(&mut writes, INSERT_PAYMENTS, &new, now);
+    save_payments(&mut writes, UPDATE_PAYMENTS, &known, now);
     let refunds: Vec<_> =
         book.changed_refunds.iter().filter_map(|id| book.refunds.get(id).map(|refund| (id.as_str(), refund))).collect();
     if !refunds.is_empty() {
@@ -260,8 +260,7 @@ pub(super) fn failed(failure: Failure) -> BookError {
 fn insert_operations(writes: &mut Writes, rows: &[(&str, &Stored)], now: Timestamp) {
     writes.add("sandbox.operation", Some(rows.len()),
         "insert into sandbox.operation (key, operation, order_id, payment_id, amount, currency, answer, done_at)
-         select row.*, $8 from unnest($1::text[], $2::text[], $3::uuid[], $4::text[], $5::bigint[], $6::text[], $7::text[]) as row
-         on conflict (key) do nothing",
+         select row.*, $8 from unnest($1::text[], $2::text[], $3::uuid[], $4::text[], $5::bigint[], $6::text[], $7::text[]) as row",
     )
     .bind(rows.iter().map(|(key, _)| *key).collect::<Vec<_>>())
     .bind(rows.iter().map(|(_, row)| row.operation.as_str()).collect::<Vec<_>>())
@@ -273,32 +272,41 @@ fn insert_operations(writes: &mut Writes, rows: &[(&str, &Stored)], now: Timesta
     .bind(At(now));
 }
 
-fn upsert_payments(writes: &mut Writes, rows: &[(&str, &Entry, i64)], now: Timestamp) {
-    writes.add("sandbox.payment", Some(rows.len()),
-        "insert into sandbox.payment as kept (payment_id, order_id, token, currency, amount, state, authorized, captured, released, refunded,
-                capture_before, card, version, created_at, updated_at)
-         select row.*, $14, $14
-           from unnest($1::text[], $2::uuid[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::bigint[], $8::bigint[], $9::bigint[],
-                $10::bigint[], $11::timestamptz[], $12::text[], $13::bigint[]) as row
-         on conflict (payment_id) do update set state = excluded.state, authorized = excluded.authorized, captured = excluded.captured,
-                released = excluded.released, refunded = excluded.refunded, card = excluded.card, version = excluded.version,
-                updated_at = excluded.updated_at
-          where kept.version = excluded.version - 1",
-    )
-    .bind(rows.iter().map(|(id, ..)| *id).collect::<Vec<_>>())
-    .bind(rows.iter().map(|(_, row, _)| row.order_id.as_uuid()).collect::<Vec<_>>())
-    .bind(rows.iter().map(|(_, row, _)| row.token.as_str()).collect::<Vec<_>>())
-    .bind(rows.iter().map(|(_, row, _)| row.currency.as_str()).collect::<Vec<_>>())
-    .bind(rows.iter().map(|(_, row, _)| row.amount).collect::<Vec<_>>())
-    .bind(rows.iter().map(|(_, row, _)| row.state.as_str()).collect::<Vec<_>>())
-    .bind(rows.iter().map(|(_, row, _)| row.authorized).collect::<Vec<_>>())
-    .bind(rows.iter().map(|(_, row, _)| row.captured).collect::<Vec<_>>())
-    .bind(rows.iter().map(|(_, row, _)| row.released).collect::<Vec<_>>())
-    .bind(rows.iter().map(|(_, row, _)| row.refunded).collect::<Vec<_>>())
-    .bind(rows.iter().map(|(_, row, _)| At(row.capture_before)).collect::<Vec<_>>())
-    .bind(rows.iter().map(|(_, row, _)| JsonText(&row.card)).collect::<Vec<_>>())
-    .bind(rows.iter().map(|(.., version)| *version).collect::<Vec<_>>())
-    .bind(At(now));
+const INSERT_PAYMENTS: &str =
+    "insert into sandbox.payment (payment_id, order_id, token, currency, amount, state, authorized, captured, released, refunded,
+            capture_before, card, version, created_at, updated_at)
+     select row.*, $14, $14
+       from unnest($1::text[], $2::uuid[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::bigint[], $8::bigint[], $9::bigint[],
+            $10::bigint[], $11::timestamptz[], $12::text[], $13::bigint[]) as row";
+
+const UPDATE_PAYMENTS: &str =
+    "update sandbox.payment as kept set state = new.state, authorized = new.authorized, captured = new.captured,
+            released = new.released, refunded = new.refunded, card = new.card, version = new.version, updated_at = $14
+       from unnest($1::text[], $2::uuid[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::bigint[], $8::bigint[], $9::bigint[],
+            $10::bigint[], $11::timestamptz[], $12::text[], $13::bigint[]) as new (payment_id, order_id, token, currency, amount, state,
+            authorized, captured, released, refunded, capture_before, card, version)
+      where kept.payment_id = new.payment_id and kept.version = new.version - 1";
+
+fn save_payments(writes: &mut Writes, statement: &str, rows: &[(&str, &Entry, i64)], now: Timestamp) {
+    if rows.is_empty() {
+        return;
+    }
+    writes
+        .add("sandbox.payment", Some(rows.len()), statement)
+        .bind(rows.iter().map(|(id, ..)| *id).collect::<Vec<_>>())
+        .bind(rows.iter().map(|(_, row, _)| row.order_id.as_uuid()).collect::<Vec<_>>())
+        .bind(rows.iter().map(|(_, row, _)| row.token.as_str()).collect::<Vec<_>>())
+        .bind(rows.iter().map(|(_, row, _)| row.currency.as_str()).collect::<Vec<_>>())
+        .bind(rows.iter().map(|(_, row, _)| row.amount).collect::<Vec<_>>())
+        .bind(rows.iter().map(|(_, row, _)| row.state.as_str()).collect::<Vec<_>>())
+        .bind(rows.iter().map(|(_, row, _)| row.authorized).collect::<Vec<_>>())
+        .bind(rows.iter().map(|(_, row, _)| row.captured).collect::<Vec<_>>())
+        .bind(rows.iter().map(|(_, row, _)| row.released).collect::<Vec<_>>())
+        .bind(rows.iter().map(|(_, row, _)| row.refunded).collect::<Vec<_>>())
+        .bind(rows.iter().map(|(_, row, _)| At(row.capture_before)).collect::<Vec<_>>())
+        .bind(rows.iter().map(|(_, row, _)| JsonText(&row.card)).collect::<Vec<_>>())
+        .bind(rows.iter().map(|(.., version)| *version).collect::<Vec<_>>())
+        .bind(At(now));
 }
 
 fn upsert_refunds(writes: &mut Writes, rows: &[(&str, &Refund)], now: Timestamp) {
