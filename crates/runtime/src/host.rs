@@ -16,6 +16,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::client;
 use crate::clock::Clock;
 use crate::codec::Codec;
 use crate::consumer::Consumer;
@@ -24,7 +25,7 @@ use crate::engine::Engine;
 use crate::health::Health;
 use crate::horizon::Horizon;
 use crate::http::{self, OpenApiRouter};
-use crate::listen::{self, Listener, Stopped};
+use crate::listen::{Listener, Stopped};
 use crate::parking::Pace;
 use crate::parking::queue::Queue;
 use crate::rebalance::{Context, Partition, Progress};
@@ -294,7 +295,7 @@ impl Host {
         let group = format!("{}{}", common.topic_prefix, C::NAME);
         let context = Context { progress: Arc::default(), health: Arc::clone(&engine.health), name: C::NAME };
         self.progress.lock().unwrap_or_else(PoisonError::into_inner).insert(C::NAME, Arc::clone(&context.progress));
-        let kafka: BaseConsumer<Context> = listen::client(&common.kafka, &settings, &group)
+        let kafka: BaseConsumer<Context> = client::of_consumer(&common.kafka, &settings, &group)
             .create_with_context(context.clone())
             .context("KAFKA_… settings")?;
         let kafka = tokio::task::spawn_blocking({

@@ -4,6 +4,7 @@
 //! a [`Host`] runs any number of them in one process.
 
 mod batch;
+mod client;
 mod clock;
 mod codec;
 mod conclude;
@@ -23,6 +24,7 @@ mod host;
 pub mod http;
 mod linger;
 mod listen;
+mod lost;
 mod message;
 pub mod migrations;
 pub mod outbox;

@@ -5,10 +5,10 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rdkafka::Offset;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Header, Headers as _, Message as _};
-use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use tokio::runtime::{Handle, Runtime};
 
 use crate::batch::Item;
@@ -35,7 +35,7 @@ const COMMIT_EVERY: Duration = Duration::from_millis(500);
 /// And all of them, whatever became of earlier commits, this often.
 const COMMIT_AGAIN_EVERY: Duration = Duration::from_secs(5);
 /// Questions to the broker.
-const ASK: Duration = Duration::from_secs(10);
+pub(crate) const ASK: Duration = Duration::from_secs(10);
 /// From so many calls to the outside on that are open, no further events are taken.
 const MANY_CALLS: usize = 600;
 
@@ -116,43 +116,6 @@ pub(crate) struct Listener<C: Consumer> {
     pub hears: HashSet<&'static [u8]>,
     /// The front door's topic, whose records need not say their type.
     pub untyped: HashSet<&'static str>,
-}
-
-/// The client's settings; what the user sets wins, but for what the loop depends on.
-pub(crate) fn client(
-    common: &std::collections::BTreeMap<String, String>,
-    settings: &ConsumerSettings,
-    group: &str,
-) -> ClientConfig {
-    let mut config = ClientConfig::new();
-    let own_protocol = settings.kafka.get("group.protocol").or_else(|| common.get("group.protocol"));
-    for (name, value) in [
-        ("auto.offset.reset", "earliest"),
-        // An idle consumer asks so often; what comes meanwhile is answered at once.
-        ("fetch.wait.max.ms", "200"),
-        ("fetch.queue.backoff.ms", "10"),
-        ("queued.min.messages", "3000"),
-        ("queued.max.messages.kbytes", "4096"),
-        // A response of a broker is held until the last of its messages is decided: the defaults (50 MB, 1 MB a partition) are all a consumer's memory.
-        ("fetch.max.bytes", "2097152"),
-        ("fetch.message.max.bytes", "262144"),
-        ("max.poll.interval.ms", "60000"),
-        ("topic.metadata.refresh.interval.ms", "30000"),
-    ] {
-        config.set(name, value);
-    }
-    if own_protocol.is_none_or(|protocol| protocol == "classic") {
-        // KIP-848 has these on the broker and refuses them here.
-        config.set("partition.assignment.strategy", "cooperative-sticky").set("session.timeout.ms", "10000");
-    }
-    for (name, value) in common.iter().chain(&settings.kafka) {
-        config.set(name, value);
-    }
-    if let Some(instance) = &settings.instance_id {
-        config.set("group.instance.id", instance);
-    }
-    config.set("group.id", group).set("enable.auto.commit", "false").set("enable.auto.offset.store", "false");
-    config
 }
 
 impl<C: Consumer> Listener<C> {
@@ -411,34 +374,6 @@ impl<C: Consumer> Listener<C> {
         {
             tracing::warn!(consumer = C::NAME, %error, "offsets not committed: their events are decided again, to no effect");
         }
-    }
-
-    /// `auto.offset.reset=earliest` alone would jump over deleted events in silence.
-    fn check_nothing_lost(&self, assigned: &[Partition]) -> Result<(), Stopped> {
-        let mut list = TopicPartitionList::new();
-        for (topic, partition) in assigned {
-            list.add_partition(topic, *partition);
-        }
-        let kafka = |source| Stopped::Kafka { consumer: C::NAME, source };
-        let Ok(committed) = self.kafka.committed_offsets(list, ASK) else { return Ok(()) }; // the broker is away: asked again when it is back
-        for element in committed.elements() {
-            let Offset::Offset(committed) = element.offset() else { continue };
-            let partition = (element.topic().to_owned(), element.partition());
-            self.context.with(|progress| progress.resume(partition, committed));
-            let (low, _) = self.kafka.fetch_watermarks(element.topic(), element.partition(), ASK).map_err(kafka)?;
-            if committed < low {
-                let (topic, partition) = (element.topic().to_owned(), element.partition());
-                return Err(Stopped::Lost {
-                    consumer: C::NAME,
-                    topic,
-                    partition,
-                    committed,
-                    low,
-                    lost: low - committed,
-                });
-            }
-        }
-        Ok(())
     }
 }
 

@@ -10,7 +10,7 @@ use super::catch_up::CatchUp;
 use super::error::RelayError;
 use super::outbound::{Batch, Outbound, Position};
 use super::record::Record;
-use super::session::{Cursor, Session, bits, now};
+use super::session::{Cursor, Session, Unstored, bind_store, bits, now};
 use super::set_aside::{set_aside, try_alone};
 use super::snapshot::Snapshot;
 use super::statements::{POLL, STORE_AND_POLL};
@@ -71,8 +71,8 @@ impl Worker<'_> {
     async fn follow(&mut self, since: Snapshot) -> Result<Found, RelayError> {
         let (taken, read_at) = (self.clock.now(), Instant::now());
         let limit = self.page_rows();
-        let owed = self.owed.take().map(|ahead| Stored { snapshot: self.unstored.take(), ahead });
-        let polled = poll(&mut self.session, &mut self.outbound, &since, owed.as_ref(), limit, taken);
+        let stored = self.unstored.rows.then(|| std::mem::take(&mut self.unstored));
+        let polled = poll(&mut self.session, &mut self.outbound, &since, stored.as_ref(), limit, taken);
         let (batch, target, rows) = answered(self.settings, polled).await?;
         let Some(mut batch) = batch else {
             if !self.outbound.extend(&target, taken) {
@@ -96,7 +96,9 @@ impl Worker<'_> {
 
     /// Reads the next page of a backlog, or ends it.
     async fn next_page(&mut self) -> Result<Found, RelayError> {
-        self.store_owed().await?;
+        if self.unstored.rows {
+            self.store_reached().await?; // this read is no poll, which would do it in passing
+        }
         let rows = self.page_rows();
         let Reading::CatchingUp(catch_up) = &mut self.reading else { return Ok(Found::Nothing) };
         let page = answered(self.settings, catch_up.next_page(&mut self.session.db, rows)).await?;
@@ -144,65 +146,49 @@ impl Worker<'_> {
             self.moved = true;
             match batch.position {
                 Position::Reached(snapshot) => {
-                    self.owed = Some(None);
+                    self.unstored.ahead = None;
                     self.reached(snapshot, batch.taken);
                 }
-                Position::Ahead(snapshot, seq) => self.owed = Some(Some((snapshot, seq))),
+                Position::Ahead(snapshot, seq) => self.unstored.ahead = Some((snapshot, seq)),
             }
+            self.unstored.rows = true;
         }
         Ok(())
     }
 
     fn reached(&mut self, snapshot: Snapshot, taken: Timestamp) {
-        self.unstored = Some(snapshot);
+        self.unstored.snapshot = Some(snapshot);
         self.published_until = Some(taken);
-    }
-
-    /// Stores what was published, where the next read is not a poll, which would do that in passing.
-    async fn store_owed(&mut self) -> Result<(), RelayError> {
-        if self.owed.is_some() { self.store_reached().await } else { Ok(()) }
     }
 
     /// Stores how far the relay is, with or without rows since.
     pub(super) async fn store_reached(&mut self) -> Result<(), RelayError> {
-        let (snapshot, owed) = (self.unstored.take(), self.owed.take());
-        if snapshot.is_none() && owed.is_none() {
+        let reached = std::mem::take(&mut self.unstored);
+        if reached.snapshot.is_none() && !reached.rows {
             return Ok(());
         }
-        let ahead = owed.as_ref().and_then(Option::as_ref).map(|(snapshot, seq)| (snapshot, *seq));
-        answered(self.settings, self.session.store(snapshot.as_ref(), ahead)).await
+        answered(self.settings, self.session.store(&reached)).await
     }
 }
 
-/// What a poll stores in passing.
-struct Stored {
-    snapshot: Option<Snapshot>,
-    ahead: Option<(Snapshot, i64)>,
-}
-
-/// Reads at most `limit` rows and says under which snapshot; one row more than that is counted and not published.
+/// Reads at most `limit` rows and says under which snapshot; one row more than that is counted and not published. Stores in passing what was `reached`.
 async fn poll(
     session: &mut Session,
     outbound: &mut Outbound,
     since: &Snapshot,
-    owed: Option<&Stored>,
+    reached: Option<&Unstored>,
     limit: u32,
     taken: Timestamp,
 ) -> Result<(Option<Batch>, Snapshot, u32), RelayError> {
-    let text = if owed.is_some() { STORE_AND_POLL.as_str() } else { POLL.as_str() };
+    let text = if reached.is_some() { STORE_AND_POLL.as_str() } else { POLL.as_str() };
     // The snapshot has a row of its own.
     let mut query = sqlx::query(AssertSqlSafe(text))
         .bind(i32::from(bits(&session.held)))
         .bind(since.xmax().to_string())
         .bind(i64::from(limit) + 2)
         .bind(since.in_progress().iter().map(u64::to_string).collect::<Vec<_>>());
-    if let Some(Stored { snapshot, ahead }) = owed {
-        query = query
-            .bind(session.held.as_slice())
-            .bind(session.epoch)
-            .bind(snapshot.as_ref().map(Snapshot::to_string))
-            .bind(ahead.as_ref().map(|(ahead, _)| ahead.to_string()))
-            .bind(ahead.as_ref().map(|(_, seq)| *seq));
+    if let Some(reached) = reached {
+        query = bind_store(query, &session.held, session.epoch, reached);
     }
     let mut stored = None;
     let mut rows = query.fetch(&mut session.db);
@@ -222,7 +208,7 @@ async fn poll(
     }
     drop(rows);
     if let Some(stored) = stored {
-        session.stored(stored as u64)?;
+        session.check_stored(stored as u64)?;
     }
     let target = target.ok_or(sqlx::Error::RowNotFound)?;
     Ok((batch, target, count))

@@ -4,11 +4,12 @@ use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions as _, Connection as _, PgConnection, Row as _};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, Row as _};
 
 use super::error::RelayError;
 use super::settings::RelaySettings;
 use super::snapshot::Snapshot;
+use super::statements::STORE;
 
 /// Class of the relay's advisory locks: "rlay". Within it the shards, and:
 const LOCKS: i32 = 0x726c_6179;
@@ -33,6 +34,29 @@ pub(super) struct Cursor {
     pub snapshot: Snapshot,
     /// Of what this one sees besides, everything up to the position.
     pub ahead: Option<(Snapshot, i64)>,
+}
+
+/// What is published and not stored yet.
+#[derive(Debug, Default)]
+pub(super) struct Unstored {
+    /// Everything that it sees is published; none: no more than what the stored one sees.
+    pub snapshot: Option<Snapshot>,
+    /// As in [`Cursor`].
+    pub ahead: Option<(Snapshot, i64)>,
+    /// Whether rows were published.
+    pub rows: bool,
+}
+
+type Query<'q> = sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments>;
+
+/// Binds what a statement that stores cursors takes.
+pub(super) fn bind_store<'q>(query: Query<'q>, shards: &[i16], epoch: i64, reached: &Unstored) -> Query<'q> {
+    query
+        .bind(shards.to_vec())
+        .bind(epoch)
+        .bind(reached.snapshot.as_ref().map(Snapshot::to_string))
+        .bind(reached.ahead.as_ref().map(|(ahead, _)| ahead.to_string()))
+        .bind(reached.ahead.as_ref().map(|(_, seq)| *seq))
 }
 
 /// A connection with its leases.
@@ -158,29 +182,15 @@ impl Session {
         Ok((stored.into_iter().map(|stored| stored.cursor).collect(), now))
     }
 
-    /// Stores how far the held shards are published: `snapshot` when given, and what lies ahead of it.
-    pub async fn store(
-        &mut self,
-        snapshot: Option<&Snapshot>,
-        ahead: Option<(&Snapshot, i64)>,
-    ) -> Result<(), RelayError> {
-        let stored = sqlx::query(
-            "update outbox.relay_cursor set snapshot = coalesce($2::text::pg_snapshot, snapshot), ahead = $3::text::pg_snapshot, ahead_seq = $4
-             where shard = any($1) and epoch = $5",
-        )
-        .bind(&self.held)
-        .bind(snapshot.map(Snapshot::to_string))
-        .bind(ahead.map(|(ahead, _)| ahead.to_string()))
-        .bind(ahead.map(|(_, seq)| seq))
-        .bind(self.epoch)
-        .execute(&mut self.db)
-        .await?
-        .rows_affected();
-        self.stored(stored)
+    /// Stores how far the held shards are published.
+    pub async fn store(&mut self, reached: &Unstored) -> Result<(), RelayError> {
+        let statement = sqlx::query(AssertSqlSafe(STORE.as_str()));
+        let done = bind_store(statement, &self.held, self.epoch, reached).execute(&mut self.db).await?;
+        self.check_stored(done.rows_affected())
     }
 
     /// Sees that as many cursors were stored as shards are held.
-    pub fn stored(&self, stored: u64) -> Result<(), RelayError> {
+    pub fn check_stored(&self, stored: u64) -> Result<(), RelayError> {
         let expected = self.held.len();
         if stored == expected as u64 { Ok(()) } else { Err(RelayError::CursorMoved { expected, stored }) }
     }

@@ -39,12 +39,22 @@ fn poll(stored: &str) -> String {
 
 pub(super) static POLL: LazyLock<String> = LazyLock::new(|| poll("null"));
 
-/// The same, and in the same round trip the cursors of the shards $5 of epoch $6 are stored: the snapshot $7, when given, and what lies ahead of it ($8, $9).
-pub(super) static STORE_AND_POLL: LazyLock<String> = LazyLock::new(|| {
-    let store = "update outbox.relay_cursor set snapshot = coalesce($7::text::pg_snapshot, snapshot), ahead = $8::text::pg_snapshot, ahead_seq = $9
-                  where shard = any($5) and epoch = $6";
-    format!("with stored as ({store} returning 1) {}", poll("(select count(*) from stored)"))
-});
+/// Stores the cursors of some shards of an epoch: the snapshot, when given, and what lies ahead of it, its snapshot and its position. Five parameters in this
+/// order, the first of which is `$first`.
+fn store(first: usize) -> String {
+    let [shards, epoch, snapshot, ahead, seq] = std::array::from_fn(|place| first + place);
+    format!(
+        "update outbox.relay_cursor set snapshot = coalesce(${snapshot}::text::pg_snapshot, snapshot), ahead = ${ahead}::text::pg_snapshot,
+                ahead_seq = ${seq}
+          where shard = any(${shards}) and epoch = ${epoch}"
+    )
+}
+
+pub(super) static STORE: LazyLock<String> = LazyLock::new(|| store(1));
+
+/// A poll that stores the cursors in the same round trip: the parameters of [`store`] from $5 on.
+pub(super) static STORE_AND_POLL: LazyLock<String> =
+    LazyLock::new(|| format!("with stored as ({} returning 1) {}", store(5), poll("(select count(*) from stored)")));
 
 /// What is to be published of the shards $1, as in [`HELD`]: not visible in its cursor ($2 xmax, $3 in progress), not published ahead of it ($4 snapshot, $5 seq), visible in
 /// the target ($6). The snapshots are parsed once (as sub-selects), not for each row.

@@ -10,7 +10,7 @@ use super::error::RelayError;
 use super::meter::Meter;
 use super::outbound::Outbound;
 use super::rotation::{Rotated, note_moment, rotate};
-use super::session::Session;
+use super::session::{Session, Unstored};
 use super::settings::RelaySettings;
 use super::snapshot::Snapshot;
 use super::watermark::{Progress, Watermark};
@@ -57,10 +57,7 @@ pub(super) struct Worker<'r> {
     watermark: Watermark,
     pub(super) meter: Meter,
     pub(super) reading: Reading,
-    /// Reached and not stored yet.
-    pub(super) unstored: Option<Snapshot>,
-    /// Rows were published since the cursors were stored: what of them lies ahead of the snapshot that is reached, if anything.
-    pub(super) owed: Option<Option<(Snapshot, i64)>>,
+    pub(super) unstored: Unstored,
     /// Everything committed before this moment is published.
     pub(super) published_until: Option<Timestamp>,
     pub(super) last_seq: i64,
@@ -84,8 +81,7 @@ impl<'r> Worker<'r> {
             watermark,
             meter,
             reading: Reading::Nothing,
-            unstored: None,
-            owed: None,
+            unstored: Unstored::default(),
             published_until: None,
             last_seq: 0,
             moved: false,
