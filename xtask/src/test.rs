@@ -28,7 +28,7 @@ const END_TO_END: &str = "quadrille-tests";
 
 /// Rust's own variable: how many tests run side by side.
 const TEST_THREADS: &str = "RUST_TEST_THREADS";
-/// An end-to-end test waits half of its time: for a group that forms, for a broker's answer.
+/// More than one: an end-to-end test waits now and then, for a group that forms, for a broker's answer.
 const TESTS_PER_CORE: usize = 2;
 
 /// Installs, builds, starts the parts and runs the tests. Stops what it started, unless told to `keep` it; also when it

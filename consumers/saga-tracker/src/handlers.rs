@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use events::{
     DeadLetterResolved, Event, OrderId, OrderPlaced, OrderStuck, RelayAdvanced, StockLevelChanged, Timestamp,
@@ -25,10 +24,6 @@ use crate::{SagaTracker, alerts, decide, record, steps, store, told};
 
 /// How long histories are kept unless a setting says otherwise: over a year, as people ask about last year's orders.
 const KEEP: Span = Span::secs(400 * 24 * 3_600);
-
-/// So many batches are written as if events of them might be kept already, after one of which some were: a group that was reset, or a process that
-/// was killed, hears more than one batch again.
-const REPEATING: u32 = 32;
 
 /// What the tracker folds.
 #[derive(Clone, Debug)]
@@ -56,14 +51,6 @@ pub struct Look {
     /// The unanswered event for which it seems to be stuck.
     pub(crate) event_id: Uuid,
     pub(crate) evidence: Arc<Evidence>,
-}
-
-impl SagaTracker {
-    /// Whether events of this batch may be kept already; counts down.
-    fn is_repeating(&self) -> bool {
-        let less = |left: u32| left.checked_sub(1);
-        self.repeating.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok()
-    }
 }
 
 impl Consumer for SagaTracker {
@@ -190,10 +177,10 @@ impl Consumer for SagaTracker {
     }
 
     async fn save(&self, db: &mut PgConnection, world: World, now: Timestamp, _: &mut Writes) -> Result<(), Failure> {
-        let repeating = self.is_repeating();
+        let repeating = self.repeating.is_called_for();
         let saved = store::save(db, Tables::Live, &world, repeating).await;
         if matches!(saved, Err(Failure::LostRace { .. })) {
-            self.repeating.store(REPEATING, Ordering::Relaxed);
+            self.repeating.begin();
         }
         let (all_new, timelines) = saved?;
         for (kind, key, text) in &world.alerts {

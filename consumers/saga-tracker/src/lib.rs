@@ -34,11 +34,10 @@ mod world;
 use std::collections::HashMap;
 use std::str::FromStr as _;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
 
 use anyhow::Context as _;
 use runtime::settings::ConsumerSettings;
-use runtime::{Consumer as _, Settings};
+use runtime::{Caution, Consumer as _, Settings};
 use sqlx::postgres::PgConnectOptions;
 use tokio::sync::Notify;
 
@@ -57,8 +56,8 @@ pub use world::{Level, Position, Resolution, Watermark, World};
 /// The consumer `saga-tracker`.
 #[derive(Debug, Default)]
 pub struct SagaTracker {
-    /// For so many more batches events may come that are kept already.
-    repeating: AtomicU32,
+    /// Whether events may come that are kept already: a group that was reset, or a process that was killed, hears more than one batch again.
+    repeating: Caution,
 }
 
 /// The migrations of the schema `saga_tracker`.

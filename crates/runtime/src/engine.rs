@@ -11,6 +11,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::batch::{Attempt, Item, line_up};
+use crate::caution::Caution;
 use crate::clock::Clock;
 use crate::codec::Codec;
 use crate::consumer::{Consumer, Lock, Work};
@@ -31,9 +32,6 @@ const HASTY_REPEATS: u32 = 2;
 const EVERYONES: u32 = 5;
 /// From so many failures in a row on, a batch that is repeated opens the circuit.
 const BREAKS_AT: u32 = 3;
-
-/// So many batches are decided with locks after one that lost a race without.
-const CAUTIOUS: u32 = 32;
 
 /// What a door's caller gets once its request is committed.
 #[derive(Clone, Debug)]
@@ -63,8 +61,8 @@ pub(crate) struct Engine<C: Consumer> {
     pub parked: Notify,
     /// Lone items whose wait took too long, since the last batch that was written.
     pub waited: AtomicU32,
-    /// How many more batches are decided with locks, as others change the same rows.
-    pub cautious: AtomicU32,
+    /// Whether batches are decided with locks, as others change the same rows.
+    pub caution: Caution,
     pub shutdown: CancellationToken,
 }
 
@@ -201,7 +199,12 @@ impl<C: Consumer> Engine<C> {
         course: &Course,
     ) -> Result<Option<Attempt<C>>, Failure> {
         let plain = |item: &Item<C>| item.work.is_ok() && item.kept.is_none();
-        if !C::GUARDED || course.haste || self.queue.is_in_use() || !items.iter().all(plain) || self.is_cautious() {
+        if !C::GUARDED
+            || course.haste
+            || self.queue.is_in_use()
+            || !items.iter().all(plain)
+            || self.caution.is_called_for()
+        {
             return Ok(None);
         }
         let works: Vec<&Work<C::Input>> = items.iter().filter_map(Item::to_decide).collect();
@@ -223,7 +226,7 @@ impl<C: Consumer> Engine<C> {
             Ok(true) => {}
             Ok(false) => return Ok(None),
             Err(Failure::LostRace { .. }) => {
-                self.cautious.store(CAUTIOUS, Ordering::Relaxed);
+                self.caution.begin();
                 return Ok(None);
             }
             Err(failure) => return Err(failure),
@@ -231,12 +234,6 @@ impl<C: Consumer> Engine<C> {
         warm.keep(db);
         spans.end();
         Ok(Some(attempt))
-    }
-
-    /// Whether others changed the same rows of late; counts down.
-    fn is_cautious(&self) -> bool {
-        let less = |left: u32| left.checked_sub(1);
-        self.cautious.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok()
     }
 
     /// One transaction. Items on which a rule panics failed for their order alone, and the batch is decided again without them.

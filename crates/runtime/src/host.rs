@@ -16,6 +16,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::caution::Caution;
 use crate::client;
 use crate::clock::Clock;
 use crate::codec::Codec;
@@ -233,7 +234,7 @@ impl Host {
             armed: watch::Sender::new(None),
             parked: Notify::new(),
             waited: AtomicU32::new(0),
-            cautious: AtomicU32::new(0),
+            caution: Caution::default(),
             shutdown: self.shutdown.clone(),
         });
         self.listen(&engine, settings.clone()).await?;

@@ -4,6 +4,7 @@
 //! a [`Host`] runs any number of them in one process.
 
 mod batch;
+mod caution;
 mod client;
 mod clock;
 mod codec;
@@ -51,6 +52,7 @@ mod writes;
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
+pub use caution::Caution;
 pub use clock::Clock;
 pub use codec::{Codec, CodecError};
 pub use consumer::{Cause, Conflict, Consumer, Lock, Origin, Thread, Timer, Work};

@@ -102,7 +102,7 @@ pub fn pool(database_url: &str, application: &str, connections: u32) -> Result<P
 
 /// A pool for a consumer's batches: few statements, executed for ever, each by primary key in the order in which it is written. They are planned once
 /// for each connection (planning them anew was a tenth of PostgreSQL's CPU), also while tables are empty: so no plan should read a table as a whole,
-/// and none is for ever ([`Warm`]).
+/// and none is for ever: [`Warm`] has them made anew, and the pool closes a connection after half an hour.
 ///
 /// # Errors
 /// When the address is not a PostgreSQL address.
