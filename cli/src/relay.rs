@@ -6,7 +6,7 @@ use anyhow::Context;
 use clap::Subcommand;
 use events::Timestamp;
 use runtime::relay::{self, RelayError};
-use runtime::{Settings, sql};
+use runtime::{Settings, migrations, sql};
 use sqlx::PgConnection;
 
 /// What can be done with the outbox.
@@ -35,6 +35,9 @@ pub enum Command {
 pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
     for url in outbox_relay::settings(&Settings::from_env()?)?.database_urls {
         let pool = sql::pool(&url, "quadrille relay", 1).context("DATABASE_URL")?;
+        for (schema, migrator) in migrations::house() {
+            migrations::check(&pool, schema, &migrator).await?;
+        }
         let mut db = pool.acquire().await?;
         let name: String = sqlx::query_scalar("select current_database()").fetch_one(&mut *db).await?;
         println!("{name}: {}", one(&command, &mut db).await.with_context(|| name.clone())?);

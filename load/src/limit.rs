@@ -27,8 +27,6 @@ const SCHEMA: &str = "bench_limit";
 struct Table {
     /// With its schema.
     source: &'static str,
-    /// Whose order a row is, as an expression over it; null: nobody's.
-    order: &'static str,
     /// Changes of a row after it was inserted, as an expression over it; empty: none.
     changes: &'static str,
     /// The column that a change touches; the whole row is written anew.
@@ -36,35 +34,30 @@ struct Table {
 }
 
 const fn inserted(source: &'static str) -> Table {
-    Table { source, order: "order_id", changes: "", touches: "" }
+    Table { source, changes: "", touches: "" }
 }
 
 const fn changed(source: &'static str) -> Table {
-    Table { source, order: "order_id", changes: "version - 1", touches: "version" }
+    Table { source, changes: "version - 1", touches: "version" }
 }
+
+/// Its rows are of many orders each.
+const OUTBOX: &str = "outbox.entry";
 
 /// What each consumer writes: one transaction a batch for the inserts, and one for each round of changes.
 static CONSUMERS: [&[Table]; 8] = [
-    &[changed("orders.\"order\""), Table { source: "outbox.event", order: "order_of(key)", changes: "", touches: "" }],
+    &[changed("orders.\"order\""), inserted(OUTBOX)],
     &[changed("inventory.reservation"), inserted("inventory.movement")],
     &[changed("payments.payment")],
     &[
-        Table {
-            source: "sandbox.payment",
-            order: "order_id",
-            changes: "(captured + released > 0)::int",
-            touches: "captured",
-        },
+        Table { source: "sandbox.payment", changes: "(captured + released > 0)::int", touches: "captured" },
         inserted("sandbox.operation"),
     ],
     &[inserted("fraud.assessment"), inserted("fraud.velocity")],
     &[changed("fulfillment.consignment")],
     &[changed("notifications.customer"), inserted("notifications.message")],
     // The tracker collapses an order's events of a moment into one change.
-    &[
-        Table { source: "saga_tracker.\"order\"", order: "order_id", changes: "2", touches: "seen" },
-        inserted("saga_tracker.event"),
-    ],
+    &[Table { source: "saga_tracker.\"order\"", changes: "2", touches: "seen" }, inserted("saga_tracker.event")],
 ];
 
 impl Table {
@@ -128,16 +121,17 @@ async fn stage(pool: &PgPool, orders: u64) -> anyhow::Result<i32> {
     );
     for table in CONSUMERS.iter().copied().flatten() {
         let (copy, source) = (table.copy(), table.source);
-        let order = table.order.replace("order_of", &format!("{SCHEMA}.order_of"));
         let changes = if table.changes.is_empty() { "0" } else { table.changes };
         execute(&mut *db, format!("create table {SCHEMA}.{copy} (like {source} including all)")).await?;
-        let stage = format!(
-            "create unlogged table {SCHEMA}.{copy}_stage as
-             select source.*, sample.batch as limit_batch, ({changes})::int as limit_changes
-               from (select *, {order} as limit_order from {source}) source join {SCHEMA}.sample on sample.order_id = source.limit_order
-              order by sample.batch"
-        );
-        execute(&mut *db, stage).await?;
+        let rows = if source == OUTBOX {
+            entries()
+        } else {
+            format!(
+                "select source.*, sample.batch as limit_batch, ({changes})::int as limit_changes
+                   from {source} source join {SCHEMA}.sample using (order_id) order by sample.batch"
+            )
+        };
+        execute(&mut *db, format!("create unlogged table {SCHEMA}.{copy}_stage as {rows}")).await?;
         execute(&mut *db, format!("create index on {SCHEMA}.{copy}_stage (limit_batch)")).await?;
         execute(&mut *db, format!("analyze {SCHEMA}.{copy}_stage")).await?;
     }
@@ -145,6 +139,18 @@ async fn stage(pool: &PgPool, orders: u64) -> anyhow::Result<i32> {
     execute(&mut *db, format!("create table {level} (like inventory.stock_level including all)")).await?;
     execute(&mut *db, format!("insert into {level} select * from inventory.stock_level")).await?;
     Ok(i32::try_from(orders.div_ceil(BATCH))?)
+}
+
+/// The outbox's entries: as many events of a batch's orders in each as consumers have them when they are busy.
+fn entries() -> String {
+    format!(
+        "select min(slot) as slot, (array_agg(xid order by seq))[1] as xid, min(seq) as seq, array_agg(shard order by seq) as shards,
+                array_agg(event_id order by seq) as event_ids, array_agg(topic order by seq) as topics, array_agg(key order by seq) as keys,
+                array_agg(headers order by seq) as headers, array_agg(payload order by seq) as payloads, batch as limit_batch, 0 as limit_changes
+           from (select event.*, sample.batch, row_number() over (partition by sample.batch order by event.seq) / {BATCH} as part
+                   from outbox.event join {SCHEMA}.sample on sample.order_id = {SCHEMA}.order_of(event.key)) as event
+          group by batch, part order by batch"
+    )
 }
 
 /// Writes all batches through so many connections.

@@ -216,7 +216,7 @@ impl Bench {
     }
 }
 
-/// Rows as consumers append them; each begins with when it was due, in microseconds since the run began.
+/// Events as consumers append them, a hundred to an entry; each begins with when it was due, in microseconds since the run began.
 async fn insert(pool: &PgPool, from: u64, rows: u64, due: i64) -> anyhow::Result<()> {
     let mut headers = Headers::default();
     for (name, value) in [
@@ -234,9 +234,10 @@ async fn insert(pool: &PgPool, from: u64, rows: u64, due: i64) -> anyhow::Result
         headers.push(name, value);
     }
     let insert = sqlx::query(
-        "insert into outbox.event (slot, shard, topic, key, event_id, headers, payload)
-         select current_slot, n % 8, 'orders', convert_to('order-' || n, 'utf8'), gen_random_uuid(), $3, int8send($4) || $5
-           from outbox.rotation, generate_series($1::bigint, $2::bigint) as n order by n",
+        "insert into outbox.entry (slot, shards, event_ids, topics, keys, headers, payloads)
+         select current_slot, array_agg(n % 8), array_agg(gen_random_uuid()), array_agg('orders'::text), array_agg(convert_to('order-' || n, 'utf8')),
+                array_agg($3), array_agg(int8send($4) || $5)
+           from outbox.rotation, generate_series($1::bigint, $2::bigint) as n group by current_slot, (n - $1) / 100",
     );
     let (from, last) = (from as i64, (from + rows) as i64 - 1);
     insert

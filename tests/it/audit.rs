@@ -259,8 +259,9 @@ async fn a_row_that_counts_as_published_and_is_in_no_topic_is_found() {
     // As if a broker had lost it after it acknowledged it: the row is there, every cursor has passed it.
     sql(
         &pipeline,
-        "insert into outbox.event (slot, shard, event_id, topic, key, headers, payload)
-           select slot, shard, 'c0ffee00-0000-7000-8000-000000000001', topic, key, headers, payload from outbox.event where topic = 'orders' limit 1;",
+        "insert into outbox.entry (slot, shards, event_ids, topics, keys, headers, payloads)
+           select slot, array[shard], '{c0ffee00-0000-7000-8000-000000000001}', array[topic], array[key], array[headers], array[payload]
+             from outbox.event where topic = 'orders' limit 1;",
     )
     .await;
     assert_eq!(outbox().await.breaches(), 0, "a row that waits to be published is none");

@@ -1,5 +1,7 @@
 //! The append to the outbox: the only way by which anything is published, in the transaction that changed the state it tells of.
 
+use std::fmt::Write as _;
+
 use sqlx::PgConnection;
 
 use crate::effects::Outgoing;
@@ -34,34 +36,66 @@ pub(crate) async fn write(
     rows: &[Outgoing],
     within: Within<'_>,
 ) -> Result<Vec<i64>, Failure> {
-    if !rows.is_empty() {
-        add(&mut writes, rows);
+    if rows.is_empty() {
+        return writes.execute_and_say(db, false, within).await;
     }
-    let positions = writes.execute_and_say(db, !rows.is_empty(), within).await?;
-    if positions.len() != rows.len() {
-        return Err(Failure::LostRace {
-            table: "outbox.event",
-            saved: positions.len() as u64,
-            decided: rows.len() as u64,
-        });
+    let entries = entries(rows);
+    add(&mut writes, &entries);
+    let firsts = writes.execute_and_say(db, true, within).await?;
+    if firsts.len() != entries.len() {
+        let (saved, decided) = (firsts.len() as u64, entries.len() as u64);
+        return Err(Failure::LostRace { table: "outbox.entry", saved, decided });
     }
-    Ok(positions)
+    Ok(firsts.into_iter().zip(entries).flat_map(|(first, rows)| (first..).take(rows.len())).collect())
 }
 
-fn add(writes: &mut Writes, rows: &[Outgoing]) {
-    writes
-        .append(
-            "insert into outbox.event (slot, shard, topic, key, event_id, headers, payload) ",
-            "select rotation.current_slot, said.shard, said.topic, said.key, said.event_id, said.headers, said.payload
-             from outbox.rotation,
-                  unnest($1::int2[], $2::text[], $3::bytea[], $4::uuid[], $5::bytea[], $6::bytea[])
-                    with ordinality as said (shard, topic, key, event_id, headers, payload, n)",
-            " order by said.n",
-        )
-        .bind(rows.iter().map(|row| shard(row.key.as_deref())).collect::<Vec<i16>>())
-        .bind(rows.iter().map(|row| row.topic).collect::<Vec<&str>>())
-        .bind(rows.iter().map(|row| row.key.as_deref()).collect::<Vec<Option<&[u8]>>>())
-        .bind(rows.iter().map(|row| row.event_id).collect::<Vec<uuid::Uuid>>())
-        .bind(rows.iter().map(|row| row.headers.encode()).collect::<Vec<&[u8]>>())
-        .bind(rows.iter().map(|row| row.payload.as_deref()).collect::<Vec<Option<&[u8]>>>());
+/// Events of an entry share its row; their positions follow its own, up to this many (the sequence's step).
+const ENTRY_EVENTS: usize = 1_024;
+/// Bytes of an entry: a relay reads it as a whole. A larger event has one of its own.
+const ENTRY_BYTES: usize = 256 << 10;
+
+/// Cuts rows into entries.
+fn entries(rows: &[Outgoing]) -> Vec<&[Outgoing]> {
+    let (mut entries, mut first, mut bytes) = (Vec::new(), 0, 0);
+    for (index, row) in rows.iter().enumerate() {
+        let size = row.key.as_ref().map_or(0, Vec::len)
+            + row.headers.encode().len()
+            + row.payload.as_ref().map_or(0, Vec::len);
+        if index - first == ENTRY_EVENTS || (index > first && bytes + size > ENTRY_BYTES) {
+            entries.push(&rows[first..index]);
+            (first, bytes) = (index, 0);
+        }
+        bytes += size;
+    }
+    entries.push(&rows[first..]);
+    entries
+}
+
+fn add(writes: &mut Writes, entries: &[&[Outgoing]]) {
+    let mut values = String::new();
+    for number in 0..entries.len() {
+        let [shards, ids, topics, keys, headers, payloads] = std::array::from_fn(|column| number * 6 + column + 1);
+        let _ = write!(
+            values,
+            "{}({number}, ${shards}::int2[], ${ids}::uuid[], ${topics}::text[], ${keys}::bytea[], ${headers}::bytea[], ${payloads}::bytea[])",
+            if number == 0 { "" } else { ", " }
+        );
+    }
+    let mut part = writes.append(
+        "insert into outbox.entry (slot, shards, event_ids, topics, keys, headers, payloads) ",
+        &format!(
+            "select rotation.current_slot, said.shards, said.event_ids, said.topics, said.keys, said.headers, said.payloads
+               from outbox.rotation, (values {values}) as said (n, shards, event_ids, topics, keys, headers, payloads)"
+        ),
+        " order by said.n",
+    );
+    for rows in entries {
+        part = part
+            .bind(rows.iter().map(|row| shard(row.key.as_deref())).collect::<Vec<i16>>())
+            .bind(rows.iter().map(|row| row.event_id).collect::<Vec<uuid::Uuid>>())
+            .bind(rows.iter().map(|row| row.topic).collect::<Vec<&str>>())
+            .bind(rows.iter().map(|row| row.key.as_deref()).collect::<Vec<Option<&[u8]>>>())
+            .bind(rows.iter().map(|row| row.headers.encode()).collect::<Vec<&[u8]>>())
+            .bind(rows.iter().map(|row| row.payload.as_deref()).collect::<Vec<Option<&[u8]>>>());
+    }
 }

@@ -75,10 +75,10 @@ async fn fill(bench: &Bench, rows: i64) {
     // As the runtime writes them: transactions of 100 rows.
     for from in (0..rows).step_by(100) {
         sqlx::query(
-            "insert into outbox.event (slot, shard, topic, key, event_id, headers, payload)
-             select current_slot, hashint8(n) & 7, (array['orders','inventory','payments','fraud'])[1 + n % 4], convert_to('0190a8f0-0000-7000-8000-' || lpad(n::text, 12, '0'), 'UTF8'),
-                    gen_random_uuid(), $2, convert_to(rpad(n::text, 220, 'x'), 'UTF8')
-             from outbox.rotation, generate_series($1, $1 + 99) as n",
+            "insert into outbox.entry (slot, shards, event_ids, topics, keys, headers, payloads)
+             select current_slot, array_agg(hashint8(n) & 7), array_agg(gen_random_uuid()), array_agg((array['orders','inventory','payments','fraud'])[1 + n % 4]),
+                    array_agg(convert_to('0190a8f0-0000-7000-8000-' || lpad(n::text, 12, '0'), 'UTF8')), array_agg($2), array_agg(convert_to(rpad(n::text, 220, 'x'), 'UTF8'))
+             from outbox.rotation, generate_series($1, $1 + 99) as n group by current_slot",
         )
         .bind(from)
         .bind(headers())
@@ -224,9 +224,10 @@ async fn idle_and_resumption_and_a_huge_transaction() {
     println!("from start to published: {:?}", since.elapsed());
     for _ in 0..3 {
         sqlx::query(
-            "insert into outbox.event (slot, shard, topic, key, event_id, headers, payload)
-             select current_slot, n % 8, 'orders', convert_to(n::text, 'UTF8'), gen_random_uuid(), $1, convert_to(rpad(n::text, 220, 'x'), 'UTF8')
-             from outbox.rotation, generate_series(1, 200000) as n order by n",
+            "insert into outbox.entry (slot, shards, event_ids, topics, keys, headers, payloads)
+             select current_slot, array_agg(n % 8), array_agg(gen_random_uuid()), array_agg('orders'::text), array_agg(convert_to(n::text, 'UTF8')), array_agg($1),
+                    array_agg(convert_to(rpad(n::text, 220, 'x'), 'UTF8'))
+             from outbox.rotation, generate_series(1, 200000) as n group by current_slot, n / 400 order by n / 400",
         )
         .bind(headers())
         .execute(&bench.pool)

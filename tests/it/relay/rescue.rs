@@ -58,7 +58,7 @@ async fn a_slot_with_unpublished_rows_is_not_emptied() {
     sqlx::raw_sql("update outbox.rotation set current_slot = 3").execute(&bench.pool).await.unwrap();
     say(&bench, "k", 10..20).await;
     let mut open = bench.pool.begin().await.unwrap();
-    sqlx::query("insert into outbox.event (slot, shard, topic, key, event_id, headers) values (0, 0, 'orders', 'o', gen_random_uuid(), '')").execute(&mut *open).await.unwrap();
+    sqlx::query("insert into outbox.entry (slot, shards, event_ids, topics, keys, headers, payloads) values (0, '{0}', array[gen_random_uuid()], '{orders}', '{o}', '{\"\"}', '{null}')").execute(&mut *open).await.unwrap();
     let settings = RelaySettings {
         retention: Duration::from_millis(1),
         rotation_interval: Duration::from_millis(10),
@@ -129,11 +129,11 @@ async fn a_rewound_relay_publishes_again_what_was_committed_since_and_goes_on() 
 /// Turns the outbox into one that came from another cluster by a dump: foreign transaction ids, a foreign cursor.
 async fn restore_from_elsewhere(bench: &Bench) {
     sqlx::raw_sql(
-        "create table kept as select * from outbox.event;
+        "create table kept as select * from outbox.entry;
          create table kept_cursor as select * from outbox.relay_cursor;
-         truncate outbox.event;
-         insert into outbox.event (slot, shard, xid, seq, topic, key, event_id, headers, payload) overriding system value
-             select slot, shard, (xid::text::int8 + 5000000000)::text::xid8, seq, topic, key, event_id, headers, payload from kept;
+         truncate outbox.entry;
+         insert into outbox.entry (slot, xid, seq, shards, event_ids, topics, keys, headers, payloads) overriding system value
+             select slot, (xid::text::int8 + 5000000000)::text::xid8, seq, shards, event_ids, topics, keys, headers, payloads from kept;
          update outbox.relay_cursor set system_identifier = 42,
              snapshot = (select (pg_snapshot_xmax(snapshot)::text::int8 + 5000000000)::text || ':' || (pg_snapshot_xmax(snapshot)::text::int8 + 5000000000)::text || ':')::pg_snapshot;",
     )

@@ -8,23 +8,36 @@ use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
 use super::error::RelayError;
-use super::session::{Cursor, bits};
+use super::session::{Cursor, bits, held};
 use super::snapshot::Snapshot;
 use super::statements::{EXTENT, PAGE, WINDOW};
 
-/// Positions whose transactions are held in memory at once: 24 bytes each at most.
-const WINDOW_POSITIONS: i64 = 250_000;
+/// Positions between an entry and the next one: the sequence's step.
+const STEP: u32 = 1_024;
+/// Positions whose transactions are held in memory at once: those of 250,000 entries, 32 bytes each at most.
+const WINDOW_POSITIONS: i64 = 250_000 * STEP as i64;
 
-/// Rows of one transaction in shards with equal cursors, within the window.
+/// Entries of one transaction in shards with equal cursors, within the window.
 #[derive(Clone, Copy, Debug)]
 struct Told {
     xid: u64,
     /// First and last position, counted from the window's start.
     first: u32,
     last: u32,
+    /// Events in them.
+    events: u32,
     slot: i16,
     /// A bit for each.
     shards: u8,
+}
+
+impl Told {
+    /// The position before which it has about so many events.
+    fn end_of(&self, events: u32) -> u32 {
+        let entries = ((self.last - self.first) / STEP + 1).min(self.events.max(1)); // of others there may be some between them
+        let each = (self.events / entries).max(1);
+        self.first.saturating_add(events.div_ceil(each).saturating_mul(STEP))
+    }
 }
 
 /// Shards whose cursors are equal: mostly all of them, since they are stored together.
@@ -56,7 +69,7 @@ pub(super) struct CatchUp {
     pub target: Snapshot,
     /// Everything committed before this moment is visible in the target.
     pub taken: Timestamp,
-    /// Rows that wait, about.
+    /// Events that wait, about.
     pub waiting: i64,
     from: Vec<Group>,
     last_position: i64,
@@ -79,7 +92,7 @@ pub(super) struct Page {
     shards: Vec<i16>,
     xids: Vec<String>,
     firsts: Vec<i64>,
-    /// Rows at this position and later are on later pages.
+    /// Entries at this position and later are on later pages.
     pub end: i64,
 }
 
@@ -95,7 +108,7 @@ impl CatchUp {
         let from = grouped(from);
         for group in &from {
             if let Some(extent) = extent_of(db, group.shards, &group.cursor, &target).await? {
-                waiting += extent.rows;
+                waiting += extent.events;
                 first = first.min(extent.first);
                 last = last.max(extent.last);
             }
@@ -117,8 +130,8 @@ impl CatchUp {
         })
     }
 
-    /// The next page of about `rows` rows; none when the target is reached.
-    pub async fn next_page(&mut self, db: &mut PgConnection, rows: u32) -> Result<Option<Page>, RelayError> {
+    /// The next page of about `events` events; none when the target is reached.
+    pub async fn next_page(&mut self, db: &mut PgConnection, events: u32) -> Result<Option<Page>, RelayError> {
         loop {
             if self.position > self.last_position {
                 return Ok(None);
@@ -126,7 +139,7 @@ impl CatchUp {
             if self.position >= self.window_end {
                 self.load_window(db).await?;
             }
-            if let Some(page) = self.cut_page(rows) {
+            if let Some(page) = self.cut_page(events) {
                 return Ok(Some(page));
             }
         }
@@ -153,6 +166,7 @@ impl CatchUp {
                     xid,
                     first: position(2)?,
                     last: position(3)?,
+                    events: u32::try_from(row.try_get::<i64, _>(4)?).unwrap_or(u32::MAX),
                     slot: row.try_get(0)?,
                     shards: *shards,
                 });
@@ -162,15 +176,25 @@ impl CatchUp {
         Ok(())
     }
 
-    /// Cuts a page from the window; none when the window has no rows left.
-    fn cut_page(&mut self, rows: u32) -> Option<Page> {
-        let next =
-            self.open.iter().map(|told| told.first).chain(self.window.get(self.started).map(|told| told.first)).min();
-        let Some(start) = next else {
+    /// Cuts a page from the window; none when the window has no entries left.
+    fn cut_page(&mut self, events: u32) -> Option<Page> {
+        let mut end = (self.window_end - self.window_start) as u32;
+        let (mut left, mut found) = (events, false);
+        for told in self.open.iter().chain(&self.window[self.started..]) {
+            if told.first >= end {
+                break;
+            }
+            found = true;
+            if told.events >= left {
+                end = end.min(told.end_of(left));
+                break;
+            }
+            left -= told.events;
+        }
+        if !found {
             self.position = self.window_end;
             return None;
-        };
-        let end = start.saturating_add(rows).min((self.window_end - self.window_start) as u32);
+        }
         let mut page = Page { end: self.window_start + i64::from(end), ..Page::default() };
         let opened = self.window[self.started..].partition_point(|told| told.first < end);
         let begun = std::mem::take(&mut self.open)
@@ -184,7 +208,10 @@ impl CatchUp {
                 page.firsts.push(self.window_start + i64::from(told.first));
             }
             if told.last >= end {
-                self.open.push(Told { first: told.first.max(end), ..told });
+                let first = told.first.max(end);
+                let gone =
+                    u64::from(told.events) * u64::from(first - told.first) / u64::from(told.last - told.first + 1);
+                self.open.push(Told { first, events: told.events - gone as u32, ..told });
             }
         }
         self.started += opened;
@@ -194,7 +221,7 @@ impl CatchUp {
 }
 
 impl Page {
-    /// The page's rows, by position.
+    /// The page's entries, by position; before the columns of each, the shards that are wanted of it.
     pub fn rows(self, db: &mut PgConnection) -> BoxStream<'_, Result<PgRow, sqlx::Error>> {
         sqlx::query(PAGE).bind(self.slots).bind(self.shards).bind(self.xids).bind(self.firsts).bind(self.end).fetch(db)
     }
@@ -202,7 +229,8 @@ impl Page {
 
 /// What waits.
 pub(super) struct Extent {
-    pub rows: i64,
+    /// Events.
+    pub events: i64,
     first: i64,
     last: i64,
 }
@@ -225,7 +253,7 @@ async fn extent_of(
     let query = bind_cursor(sqlx::query(AssertSqlSafe(EXTENT.as_str())), shards, cursor, &target.to_string());
     let row = query.fetch_one(db).await?;
     Ok(match (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?) {
-        (rows, Some(first), Some(last)) => Some(Extent { rows, first, last }),
+        (events, Some(first), Some(last)) => Some(Extent { events, first, last }),
         _ => None,
     })
 }
@@ -239,7 +267,7 @@ fn bind_cursor<'q>(query: Query<'q>, shards: u8, cursor: &Cursor, target: &str) 
         None => (Snapshot::start().to_string(), 0),
     };
     query
-        .bind(i32::from(shards))
+        .bind(held(shards))
         .bind(cursor.snapshot.xmax().to_string())
         .bind(cursor.snapshot.in_progress().iter().map(u64::to_string).collect::<Vec<_>>())
         .bind(ahead)

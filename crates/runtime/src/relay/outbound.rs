@@ -78,7 +78,7 @@ impl Outbound {
         self.row_bytes += (record.size() as f64 - self.row_bytes) / 256.0;
         let row = batch.places.len() as u32;
         batch.places.push(record.place);
-        batch.last_seq = batch.last_seq.max(record.place.seq);
+        batch.last_seq = batch.last_seq.max(record.place.seq());
         let topic = match self.topics.full_name(record.topic) {
             Ok(topic) => topic,
             Err(reason) => {

@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, Row as _};
 use super::catch_up::CatchUp;
 use super::error::RelayError;
 use super::outbound::{Batch, Outbound, Position};
-use super::record::Record;
+use super::record::Entry;
 use super::session::{Cursor, Session, Unstored, bind_store, bits, now};
 use super::set_aside::{set_aside, try_alone};
 use super::snapshot::Snapshot;
@@ -20,6 +20,8 @@ use super::worker::{Found, Reading, Worker, answered};
 const LONG_PAUSE: Duration = Duration::from_secs(2);
 /// The least that a page holds, however large its events are.
 const SMALLEST_PAGE: u32 = 64;
+/// Entries that a poll reads: with more to come the relay goes on by pages, which are cut by how many events they have.
+const POLLED: u32 = 500;
 
 impl Worker<'_> {
     /// Reads what is next and gives it to Kafka.
@@ -70,10 +72,9 @@ impl Worker<'_> {
     /// Reads what became visible since a snapshot.
     async fn follow(&mut self, since: Snapshot) -> Result<Found, RelayError> {
         let (taken, read_at) = (self.clock.now(), Instant::now());
-        let limit = self.page_rows();
         let stored = self.unstored.rows.then(|| std::mem::take(&mut self.unstored));
-        let polled = poll(&mut self.session, &mut self.outbound, &since, stored.as_ref(), limit, taken);
-        let (batch, target, rows) = answered(self.settings, polled).await?;
+        let polled = poll(&mut self.session, &mut self.outbound, &since, stored.as_ref(), taken);
+        let (batch, target, is_all) = answered(self.settings, polled).await?;
         let Some(mut batch) = batch else {
             if !self.outbound.extend(&target, taken) {
                 self.reached(target.clone(), taken);
@@ -82,10 +83,11 @@ impl Worker<'_> {
             return Ok(Found::Nothing);
         };
         let ahead = (target.clone(), batch.last_seq);
-        if rows <= limit {
+        if is_all {
+            let events = batch.len();
             self.outbound.seal(batch);
             self.reading = Reading::Following { since: target, read_at };
-            return Ok(Found::Rows(rows as usize));
+            return Ok(Found::Rows(events));
         }
         batch.position = Position::Ahead(ahead.0.clone(), ahead.1);
         self.outbound.seal(batch);
@@ -99,9 +101,9 @@ impl Worker<'_> {
         if self.unstored.rows {
             self.store_reached().await?; // this read is no poll, which would do it in passing
         }
-        let rows = self.page_rows();
+        let events = self.page_rows();
         let Reading::CatchingUp(catch_up) = &mut self.reading else { return Ok(Found::Nothing) };
-        let page = answered(self.settings, catch_up.next_page(&mut self.session.db, rows)).await?;
+        let page = answered(self.settings, catch_up.next_page(&mut self.session.db, events)).await?;
         let (target, taken) = (catch_up.target.clone(), catch_up.taken);
         let Some(page) = page else {
             if !self.outbound.extend(&target, taken) {
@@ -116,7 +118,10 @@ impl Worker<'_> {
         answered(self.settings, async {
             let mut rows = page.rows(db);
             while let Some(row) = rows.try_next().await? {
-                outbound.give(&mut batch, &Record::of(&row, 0)?).await?;
+                let wanted: i16 = row.try_get(0)?;
+                for record in Entry::of(&row, 1)?.records(wanted as u8) {
+                    outbound.give(&mut batch, &record?).await?;
+                }
             }
             Ok(())
         })
@@ -171,39 +176,42 @@ impl Worker<'_> {
     }
 }
 
-/// Reads at most `limit` rows and says under which snapshot; one row more than that is counted and not published. Stores in passing what was `reached`.
+/// Reads what became visible and says under which snapshot, and whether that was all: at most [`POLLED`] entries, one more is not published. Stores in passing
+/// what was `reached`.
 async fn poll(
     session: &mut Session,
     outbound: &mut Outbound,
     since: &Snapshot,
     reached: Option<&Unstored>,
-    limit: u32,
     taken: Timestamp,
-) -> Result<(Option<Batch>, Snapshot, u32), RelayError> {
+) -> Result<(Option<Batch>, Snapshot, bool), RelayError> {
     let text = if reached.is_some() { STORE_AND_POLL.as_str() } else { POLL.as_str() };
     // The snapshot has a row of its own.
     let mut query = sqlx::query(AssertSqlSafe(text))
-        .bind(i32::from(bits(&session.held)))
+        .bind(session.held.as_slice())
         .bind(since.xmax().to_string())
-        .bind(i64::from(limit) + 2)
+        .bind(i64::from(POLLED) + 2)
         .bind(since.in_progress().iter().map(u64::to_string).collect::<Vec<_>>());
     if let Some(reached) = reached {
         query = bind_store(query, &session.held, session.epoch, reached);
     }
+    let held = bits(&session.held);
     let mut stored = None;
     let mut rows = query.fetch(&mut session.db);
     let mut target: Option<Snapshot> = None;
-    let (mut batch, mut count) = (None, 0);
+    let (mut batch, mut entries) = (None, 0);
     while let Some(row) = rows.try_next().await? {
         let Some(target) = &target else {
             target = Some(row.try_get::<&str, _>(0)?.parse()?);
             stored = row.try_get::<Option<i16>, _>(1)?;
             continue;
         };
-        count += 1;
-        if count <= limit {
+        entries += 1;
+        if entries <= POLLED {
             let batch = batch.get_or_insert_with(|| outbound.open(Position::Reached(target.clone()), taken));
-            outbound.give(batch, &Record::of(&row, 1)?).await?;
+            for record in Entry::of(&row, 1)?.records(held) {
+                outbound.give(batch, &record?).await?;
+            }
         }
     }
     drop(rows);
@@ -211,5 +219,5 @@ async fn poll(
         session.check_stored(stored as u64)?;
     }
     let target = target.ok_or(sqlx::Error::RowNotFound)?;
-    Ok((batch, target, count))
+    Ok((batch, target, entries <= POLLED))
 }

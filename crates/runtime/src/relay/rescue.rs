@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use events::Timestamp;
-use sqlx::{Connection as _, PgConnection, Row as _};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 
 use super::catch_up::extent;
 use super::error::RelayError;
@@ -67,7 +67,7 @@ pub async fn rewind(db: &mut PgConnection, since: Timestamp) -> Result<Rewound, 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rebased {
     /// Rows that had not been published, and now follow all others.
-    pub unpublished: u64,
+    pub unpublished: i64,
 }
 
 /// Makes the outbox of a restored or copied database publishable: what was not published is written again, in its order, by a transaction of this
@@ -80,31 +80,28 @@ pub async fn rebase(db: &mut PgConnection) -> Result<Rebased, RelayError> {
     sqlx::query("set local statement_timeout = 0").execute(&mut *tx).await?;
     lock_rescue(&mut tx).await?;
     lock_out_relays(&mut tx).await?;
-    sqlx::query("lock table outbox.event, outbox.relay_cursor in access exclusive mode").execute(&mut *tx).await?;
-    // A row that this cluster wrote itself (its xid is the one that the server knows of it) was written after the restore: no relay has seen it.
-    // Of the others, those count as published that the cursor of their shard sees, or has published ahead.
+    sqlx::query("lock table outbox.entry, outbox.relay_cursor in access exclusive mode").execute(&mut *tx).await?;
+    // An entry that this cluster wrote itself (its xid is the one that the server knows of it) was written after the restore: no relay has seen it.
+    // Of the others, those events count as published that the cursor of their shard sees, or has published ahead.
     sqlx::query(
         "create temporary table unpublished on commit drop as
-         select event.* from outbox.event left join outbox.relay_cursor using (shard)
-         where (event.xid::text::numeric % 4294967296)::text = event.xmin::text
+         select event.* from outbox.event
+         join (select slot, xid, seq, (xid::text::numeric % 4294967296)::text = xmin::text as is_ours from outbox.entry) as written
+              on written.slot = event.slot and written.xid = event.xid and written.seq = event.entry
+         left join outbox.relay_cursor using (shard)
+         where written.is_ours
             or relay_cursor.shard is null
             or not (pg_visible_in_snapshot(event.xid, relay_cursor.snapshot)
                     or coalesce(event.seq <= ahead_seq and pg_visible_in_snapshot(event.xid, ahead), false))",
     )
     .execute(&mut *tx)
     .await?;
-    sqlx::query("truncate outbox.event").execute(&mut *tx).await?;
+    sqlx::query("truncate outbox.entry").execute(&mut *tx).await?;
     // A dump made while events were written may carry a sequence that is behind its rows.
-    sqlx::query("select setval(pg_get_serial_sequence('outbox.event', 'seq'), greatest((select max(seq) from unpublished), nextval(pg_get_serial_sequence('outbox.event', 'seq'))))")
+    sqlx::query("select setval(pg_get_serial_sequence('outbox.entry', 'seq'), greatest((select max(seq) from unpublished), nextval(pg_get_serial_sequence('outbox.entry', 'seq'))))")
         .execute(&mut *tx)
         .await?;
-    let unpublished = sqlx::query(
-        "insert into outbox.event (slot, shard, topic, key, event_id, headers, payload)
-         select current_slot, shard, topic, key, event_id, headers, payload from unpublished, outbox.rotation order by seq",
-    )
-    .execute(&mut *tx)
-    .await?
-    .rows_affected();
+    let unpublished = sqlx::query_scalar(AssertSqlSafe(appended("", "unpublished"))).fetch_one(&mut *tx).await?;
     let row = sqlx::query(
         "select pg_current_snapshot()::text, pg_current_xact_id()::text, system_identifier from pg_control_system()",
     )
@@ -130,16 +127,28 @@ pub async fn rebase(db: &mut PgConnection) -> Result<Rebased, RelayError> {
 ///
 /// # Errors
 /// What the database says.
-pub async fn release(db: &mut PgConnection, topic: Option<&str>) -> Result<u64, RelayError> {
-    let released = sqlx::query(
-        "with released as (delete from outbox.set_aside where $1::text is null or topic = $1 returning *)
-         insert into outbox.event (slot, shard, topic, key, event_id, headers, payload)
-         select current_slot, shard, topic, key, event_id, headers, payload from released, outbox.rotation order by seq",
+pub async fn release(db: &mut PgConnection, topic: Option<&str>) -> Result<i64, RelayError> {
+    let released = "released as (delete from outbox.set_aside where $1::text is null or topic = $1 returning *), ";
+    let statement = appended(released, "released");
+    Ok(sqlx::query_scalar(AssertSqlSafe(statement)).bind(topic).fetch_one(db).await?)
+}
+
+/// Appends the events of a table, or of what `with` names, once more, in their order, and says how many they are. Entries of 256 kB: counted with 256 bytes besides its own,
+/// no event makes one of more than 1,024.
+fn appended(with: &str, source: &str) -> String {
+    format!(
+        "with {with}sized as (
+             select *, sum(256 + coalesce(octet_length(key), 0) + octet_length(headers) + coalesce(octet_length(payload), 0))
+                           over (order by seq) / (256 << 10) as part
+               from {source}),
+         entries as (
+             insert into outbox.entry (slot, shards, event_ids, topics, keys, headers, payloads)
+             select current_slot, array_agg(shard order by seq), array_agg(event_id order by seq), array_agg(topic order by seq),
+                    array_agg(key order by seq), array_agg(headers order by seq), array_agg(payload order by seq)
+               from sized, outbox.rotation group by current_slot, part order by part
+             returning cardinality(shards) as events)
+         select coalesce(sum(events), 0)::int8 from entries"
     )
-    .bind(topic)
-    .execute(db)
-    .await?;
-    Ok(released.rows_affected())
 }
 
 /// How a database's outbox stands, for `quadrille relay status`.
@@ -170,7 +179,7 @@ pub async fn status(db: &mut PgConnection) -> Result<Status, RelayError> {
     }
     let mut waiting = 0;
     for cursor in &cursors {
-        waiting += extent(db, cursor, &target).await?.map_or(0, |extent| extent.rows);
+        waiting += extent(db, cursor, &target).await?.map_or(0, |extent| extent.events);
     }
     let row = sqlx::query(
         "select (select count(*) from outbox.set_aside), current_slot,

@@ -38,11 +38,11 @@ pub(super) async fn rotate(db: &mut PgConnection, settings: &RelaySettings) -> R
     .await?;
     let (current, age): (i16, f64) = (row.try_get(0)?, row.try_get(1)?);
     let size: i64 =
-        sqlx::query_scalar(AssertSqlSafe(format!("select pg_total_relation_size('outbox.event_{current}')")))
+        sqlx::query_scalar(AssertSqlSafe(format!("select pg_total_relation_size('outbox.entry_{current}')")))
             .fetch_one(&mut *db)
             .await?;
     let is_empty: bool =
-        sqlx::query_scalar(AssertSqlSafe(format!("select not exists (select from outbox.event_{current})")))
+        sqlx::query_scalar(AssertSqlSafe(format!("select not exists (select from outbox.entry_{current})")))
             .fetch_one(&mut *db)
             .await?;
     if is_empty || (age < age_limit && (size as u64) < settings.slot_bytes) {
@@ -64,7 +64,7 @@ async fn switch(db: &mut PgConnection, next: i16) -> Result<Rotated, sqlx::Error
     sqlx::query("set local synchronous_commit = on").execute(&mut *tx).await?;
     lock_rescue(&mut tx).await?;
     sqlx::query("set local lock_timeout = '50ms'").execute(&mut *tx).await?;
-    sqlx::query(AssertSqlSafe(format!("lock table outbox.event_{next} in access exclusive mode")))
+    sqlx::query(AssertSqlSafe(format!("lock table outbox.entry_{next} in access exclusive mode")))
         .execute(&mut *tx)
         .await?;
     // Only now that nobody can be writing it: is every row visible in every cursor?
@@ -73,7 +73,7 @@ async fn switch(db: &mut PgConnection, next: i16) -> Result<Rotated, sqlx::Error
         tx.rollback().await?;
         return Ok(Rotated::NotYet);
     }
-    sqlx::query(AssertSqlSafe(format!("truncate outbox.event_{next}"))).execute(&mut *tx).await?;
+    sqlx::query(AssertSqlSafe(format!("truncate outbox.entry_{next}"))).execute(&mut *tx).await?;
     // What was in the emptied slot had been written before appenders left it.
     sqlx::query(
         "update outbox.rotation set current_slot = $1, rotated_at = statement_timestamp(), emptied_until = coalesce(left_at[$1 + 1], emptied_until),
@@ -91,11 +91,11 @@ fn unpublished(slot: i16) -> String {
     format!(
         "select exists (
              select from generate_series(0, 7) as every (shard) left join outbox.relay_cursor using (shard)
-             where exists (select from outbox.event_{slot} as event
-                           where slot = {slot} and event.shard = every.shard::int2
+             where exists (select from outbox.entry_{slot} as entry
+                           where slot = {slot} and every.shard::int2 = any(entry.shards)
                              and xid >= coalesce(pg_snapshot_xmax(relay_cursor.snapshot), '3'::xid8))
-                or exists (select from outbox.event_{slot} as event
-                           where slot = {slot} and event.shard = every.shard::int2
+                or exists (select from outbox.entry_{slot} as entry
+                           where slot = {slot} and every.shard::int2 = any(entry.shards)
                              and xid = any(array(select pg_snapshot_xip(relay_cursor.snapshot)))))"
     )
 }

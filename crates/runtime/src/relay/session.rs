@@ -21,9 +21,14 @@ const RESCUE: i32 = 1_001;
 /// Shards of the outbox.
 pub(super) const SHARDS: i16 = crate::outbox::SHARDS as i16;
 
-/// Shards as statements take them: a bit for each.
+/// Shards as a set: a bit for each.
 pub(super) fn bits(shards: &[i16]) -> u8 {
     shards.iter().fold(0, |bits, shard| bits | 1_u8 << shard)
+}
+
+/// The shards of a set, as statements take them.
+pub(super) fn held(bits: u8) -> Vec<i16> {
+    (0..SHARDS).filter(|shard| bits & 1 << shard != 0).collect()
 }
 
 /// Up to where a shard is published.

@@ -6,13 +6,12 @@ use sqlx::{PgConnection, Row as _};
 
 use super::error::RelayError;
 use super::outbound::Outbound;
-use super::record::{Place, Record};
+use super::record::{Entry, Place};
 
-/// Rows by their places: slots $1, shards $2, xids $3, seqs $4.
+/// An event by its place: slot $1, xid $2, entry $3 and index $4; as an entry that has it alone.
 const BY_PLACE: &str = "
-    select event.slot, event.shard, event.xid, event.seq, event.topic, event.key, event.headers, event.payload
-    from unnest($1::int2[], $2::int2[], $3::text[]::xid8[], $4::int8[]) as told (slot, shard, xid, seq)
-    join outbox.event using (slot, shard, xid, seq) order by event.seq";
+    select slot, xid, seq + $4, shards[$4 + 1:$4 + 1], topics[$4 + 1:$4 + 1], keys[$4 + 1:$4 + 1], headers[$4 + 1:$4 + 1], payloads[$4 + 1:$4 + 1]
+    from outbox.entry where slot = $1 and xid = $2::text::xid8 and seq = $3";
 
 /// Tries each row alone, for those whose neighbours may have been at fault, and returns the ones that are refused all the same.
 pub(super) async fn try_alone(
@@ -23,9 +22,12 @@ pub(super) async fn try_alone(
     let mut refused = Vec::new();
     for place in places {
         // One by one: a page of rows that were too large together may be large.
-        let row = bind_places(sqlx::query(BY_PLACE), std::slice::from_ref(place)).fetch_one(&mut *db).await?;
-        if let Err(reason) = outbound.give_alone(&Record::of(&row, 0)?).await? {
-            refused.push((*place, reason));
+        let query = sqlx::query(BY_PLACE).bind(place.slot).bind(place.xid.to_string()).bind(place.entry);
+        let row = query.bind(i32::from(place.index)).fetch_one(&mut *db).await?;
+        for record in Entry::of(&row, 0)?.records(u8::MAX) {
+            if let Err(reason) = outbound.give_alone(&record?).await? {
+                refused.push((*place, reason));
+            }
         }
     }
     Ok(refused)
@@ -37,16 +39,20 @@ pub(super) async fn set_aside(
     outbound: &mut Outbound,
     refused: &[(Place, String)],
 ) -> Result<(), RelayError> {
-    let places: Vec<Place> = refused.iter().map(|(place, _)| *place).collect();
-    let reasons: Vec<&str> = refused.iter().map(|(_, reason)| reason.as_str()).collect();
     let query = sqlx::query(
         "insert into outbox.set_aside (seq, event_id, topic, key, headers, payload, shard, error)
-         select event.seq, event.event_id, event.topic, event.key, event.headers, event.payload, event.shard, told.error
-         from unnest($1::int2[], $2::int2[], $3::text[]::xid8[], $4::int8[], $5::text[]) as told (slot, shard, xid, seq, error)
-         join outbox.event using (slot, shard, xid, seq)
+         select entry.seq + told.at - 1, event_ids[told.at], topics[told.at], keys[told.at], headers[told.at], payloads[told.at], shards[told.at], told.error
+         from unnest($1::int2[], $2::text[]::xid8[], $3::int8[], $4::int4[], $5::text[]) as told (slot, xid, seq, at, error)
+         join outbox.entry using (slot, xid, seq)
          on conflict (seq) do nothing returning seq, event_id::text, topic, error",
     );
-    let rows = bind_places(query, &places).bind(reasons).fetch_all(db).await?;
+    let query = query
+        .bind(refused.iter().map(|(place, _)| place.slot).collect::<Vec<_>>())
+        .bind(refused.iter().map(|(place, _)| place.xid.to_string()).collect::<Vec<_>>())
+        .bind(refused.iter().map(|(place, _)| place.entry).collect::<Vec<_>>())
+        .bind(refused.iter().map(|(place, _)| i32::from(place.index) + 1).collect::<Vec<_>>())
+        .bind(refused.iter().map(|(_, reason)| reason.as_str()).collect::<Vec<_>>());
+    let rows = query.fetch_all(db).await?;
     let mut by_topic: HashMap<String, u64> = HashMap::new();
     for row in rows {
         let (seq, event_id, topic, error): (i64, String, String, String) =
@@ -65,14 +71,4 @@ pub(super) async fn set_aside(
         metrics::counter!("quadrille_relay_set_aside_total", "topic" => topic).increment(rows);
     }
     Ok(())
-}
-
-type Query<'q> = sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments>;
-
-fn bind_places<'q>(query: Query<'q>, places: &[Place]) -> Query<'q> {
-    query
-        .bind(places.iter().map(|place| place.slot).collect::<Vec<_>>())
-        .bind(places.iter().map(|place| place.shard).collect::<Vec<_>>())
-        .bind(places.iter().map(|place| place.xid.to_string()).collect::<Vec<_>>())
-        .bind(places.iter().map(|place| place.seq).collect::<Vec<_>>())
 }

@@ -12,26 +12,25 @@ fn each_slot(branch: impl Fn(i16) -> String) -> String {
     (0..SLOTS).map(branch).collect::<Vec<_>>().join(" union all ")
 }
 
-/// Keeps the rows of some shards ($1, a bit for each). Not as `= any(…)`, of which the planner would make a probe of the index for each shard: mostly one
-/// relay holds them all.
-const HELD: &str = "(1 << shard) & $1 <> 0";
+/// Keeps the entries that have events of some shards ($1). Mostly one relay holds them all.
+const HELD: &str = "shards && $1";
 
-/// Rows of the shards $1 that became visible since a snapshot ($2 its xmax, $4 who ran then), by position, at most $3; before them one row with the snapshot
+/// Entries of the shards $1 that became visible since a snapshot ($2 its xmax, $4 who ran then), by position, at most $3; before them one row with the snapshot
 /// that they were read under, and how many cursors were stored with it.
 ///
 /// Who ran comes from a join and not from `= any(…)`: of an array the planner makes a filter over the whole slot where it believes the slot to be
 /// empty, and the plan is kept while the slot fills. `offset 0` keeps it from turning the join round.
 fn poll(stored: &str) -> String {
     let rows = each_slot(|slot| {
-        let table = format!("select {COLUMNS} from outbox.event_{slot} where slot = {slot} and {HELD}");
+        let table = format!("select {COLUMNS} from outbox.entry_{slot} where slot = {slot} and {HELD}");
         format!(
             "{table} and xid >= $2::text::xid8 union all
              select read.* from unnest($4::text[]::xid8[]) as running (id) cross join lateral ({table} and xid = running.id offset 0) as read"
         )
     });
     format!(
-        "select pg_current_snapshot()::text as snapshot, {stored}::int2 as slot, null::int2 as shard, null::xid8 as xid, null::int8 as seq, null::text as topic,
-                null::bytea as key, null::bytea as headers, null::bytea as payload
+        "select pg_current_snapshot()::text as snapshot, {stored}::int2 as slot, null::xid8 as xid, null::int8 as seq, null::int2[] as shards, null::text[] as topics,
+                null::bytea[] as keys, null::bytea[] as headers, null::bytea[] as payloads
          union all select null, {COLUMNS} from ({rows}) as read
          order by seq nulls first limit $3"
     )
@@ -64,23 +63,25 @@ const WANTED: &str = "pg_visible_in_snapshot(xid, (select $6::text::pg_snapshot)
 /// Who ran in the cursor's snapshot ($3), joined as in [`poll`].
 const RUNNING: &str = "unnest((select $3::text[]::xid8[])::xid8[]) as running (id)";
 
-/// How many rows of some shards are to be published, and from which position to which.
+/// How many events of some shards are to be published, and from which entry's position to which.
 pub(super) static EXTENT: LazyLock<String> = LazyLock::new(|| {
     let rows = each_slot(|slot| {
-        let table = format!("select seq from outbox.event_{slot} where slot = {slot} and {HELD}");
+        let table = format!("select seq, shards from outbox.entry_{slot} where slot = {slot} and {HELD}");
         format!(
             "{table} and xid >= (select $2::text::xid8) and {WANTED}
-             union all select read.seq from {RUNNING} cross join lateral ({table} and xid = running.id and {WANTED} offset 0) as read"
+             union all select read.seq, read.shards from {RUNNING} cross join lateral ({table} and xid = running.id and {WANTED} offset 0) as read"
         )
     });
-    format!("select count(*), min(seq), max(seq) from ({rows}) as waiting")
+    format!(
+        "select coalesce(sum((select count(*) from unnest(shards) as shard where shard = any($1))), 0)::int8, min(seq), max(seq) from ({rows}) as waiting"
+    )
 });
 
-/// The same rows in a window of positions [$7, $8), by transaction: a page is then read by primary key.
+/// The same entries in a window of positions [$7, $8), by transaction, with how many events they have: a page is then read by primary key.
 pub(super) static WINDOW: LazyLock<String> = LazyLock::new(|| {
     each_slot(|slot| {
         let table = format!(
-            "select {slot}::int2 as slot, xid, min(seq) as first, max(seq) as last from outbox.event_{slot} where slot = {slot} and {HELD}"
+            "select {slot}::int2 as slot, xid, min(seq) as first, max(seq) as last, sum(cardinality(shards))::int8 as events from outbox.entry_{slot} where slot = {slot} and {HELD}"
         );
         let window = "and seq >= $7 and seq < $8";
         format!(
@@ -90,10 +91,9 @@ pub(super) static WINDOW: LazyLock<String> = LazyLock::new(|| {
     })
 });
 
-/// A page: rows of the transactions (slots $1, their shards $2 as bits, xids $3) from positions $4 on, and before $5.
+/// A page: entries of the transactions (slots $1, xids $3) from positions $4 on, and before $5; before each, which shards of it are wanted ($2, as bits).
 pub(super) const PAGE: &str = "
-    select event.slot, event.shard, event.xid, event.seq, event.topic, event.key, event.headers, event.payload
+    select told.shards, entry.slot, entry.xid, entry.seq, entry.shards, entry.topics, entry.keys, entry.headers, entry.payloads
     from unnest($1::int2[], $2::int2[], $3::text[]::xid8[], $4::int8[]) as told (slot, shards, xid, first)
-    join outbox.event on event.slot = told.slot and event.xid = told.xid and event.seq >= told.first and event.seq < $5
-                     and (1 << event.shard) & told.shards <> 0
-    order by event.seq";
+    join outbox.entry on entry.slot = told.slot and entry.xid = told.xid and entry.seq >= told.first and entry.seq < $5
+    order by entry.seq";
