@@ -1,34 +1,15 @@
-//! The built-in warehouse: answers what it is asked after the commit, as the rules say, the same each time it is asked.
+//! The built-in warehouse: answers what it is asked at once, as the rules say, the same each time it is asked.
 
-use events::{AllocationId, OrderId, ShipmentId, Sku, Timestamp, WarehouseId, Why};
-use runtime::{Cause, Work};
+use events::{AllocationId, ShipmentId, Sku, WarehouseId, Why};
 
 use crate::consignment::Consignment;
-use crate::handlers::{Answer, Answered, By, Input};
+use crate::handlers::Answer;
 use crate::parcel::{Fate, Parcel};
 use crate::settings::{Does, Rule, Settings};
-
-/// What is done after the commit.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Call {
-    /// The built-in warehouse is asked.
-    Ask(Ask),
-    /// A person is alerted: shipments stand in the house for too long.
-    Overdue {
-        /// Whose.
-        order_id: OrderId,
-        /// Until when they should have been handed over.
-        hand_over_by: Timestamp,
-        /// Which.
-        shipments: Vec<ShipmentId>,
-    },
-}
 
 /// A question to the built-in warehouse about one shipment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ask {
-    /// Whose order.
-    pub order_id: OrderId,
     /// Which shipment.
     pub shipment_id: ShipmentId,
     /// In which warehouse.
@@ -65,16 +46,16 @@ pub struct Units {
 
 impl Ask {
     /// Asks for a shipment to be picked.
-    pub fn pick(order_id: OrderId, parcel: &Parcel) -> Call {
-        Self::of(order_id, parcel, What::Pick)
+    pub fn pick(parcel: &Parcel) -> Self {
+        Self::of(parcel, What::Pick)
     }
 
     /// Asks for a packed shipment to be handed over, or back if the order recalls it.
-    pub fn leave(order_id: OrderId, order: &Consignment, parcel: &Parcel) -> Call {
-        Self::of(order_id, parcel, if order.recall.is_some() { What::Recall } else { What::HandOver })
+    pub fn leave(order: &Consignment, parcel: &Parcel) -> Self {
+        Self::of(parcel, if order.recall.is_some() { What::Recall } else { What::HandOver })
     }
 
-    fn of(order_id: OrderId, parcel: &Parcel, what: What) -> Call {
+    fn of(parcel: &Parcel, what: What) -> Self {
         let units = parcel.picks.iter().map(|pick| Units {
             allocation_id: pick.allocation_id,
             sku: pick.sku.clone(),
@@ -82,36 +63,18 @@ impl Ask {
             replacement: pick.replaces.is_some(),
         });
         let units = units.filter(|units| units.quantity > 0);
-        Call::Ask(Self {
-            order_id,
-            shipment_id: parcel.shipment_id,
-            warehouse: parcel.warehouse.clone(),
-            what,
-            units: units.collect(),
-        })
-    }
-
-    /// The same question has the same key, however often it is asked.
-    fn key(&self) -> String {
-        let what = match self.what {
-            What::Pick => "pick",
-            What::HandOver => "hand-over",
-            What::Recall => "recall",
-        };
-        format!("shipment:{}:{what}", self.shipment_id)
+        Self { shipment_id: parcel.shipment_id, warehouse: parcel.warehouse.clone(), what, units: units.collect() }
     }
 }
 
 /// The built-in warehouse's answer; none if its behaviour is not to answer.
-pub fn answer(settings: &Settings, ask: &Ask) -> Option<Work<Input>> {
-    let answer = match ask.what {
-        What::Pick => pick(&settings.behaviour, ask)?,
-        What::HandOver => hand_over(settings, ask)?,
-        What::Recall if trouble(&settings.behaviour, ask, Does::Rush) => handed_over(settings, ask),
-        What::Recall => Answer::WillNotShip(Fate::of(Why::Recalled)),
-    };
-    let answered = Answered { order_id: ask.order_id, shipment_id: ask.shipment_id, by: By::BuiltIn, answer };
-    Some(Work { cause: Cause::answer(&ask.key()), input: Input::Answered(answered) })
+pub fn answer(settings: &Settings, ask: &Ask) -> Option<Answer> {
+    match ask.what {
+        What::Pick => pick(&settings.behaviour, ask),
+        What::HandOver => hand_over(settings, ask),
+        What::Recall if trouble(&settings.behaviour, ask, Does::Rush) => Some(handed_over(settings, ask)),
+        What::Recall => Some(Answer::WillNotShip(Fate::of(Why::Recalled))),
+    }
 }
 
 fn pick(rules: &[Rule], ask: &Ask) -> Option<Answer> {

@@ -5,10 +5,10 @@ mod ends;
 #[cfg(test)]
 mod tests;
 
-use events::{AllocationId, FraudCleared, OrderId, PaymentCaptured, Reason, StockReallocated, Timestamp};
+use events::{AllocationId, FraudCleared, OrderId, PaymentCaptured, Reason, ShipmentId, StockReallocated, Timestamp};
 use runtime::{Conflict, Effects};
 
-use crate::built_in::{Ask, Call};
+use crate::built_in::{Ask, What, answer};
 use crate::consignment::{Consignment, State};
 use crate::parcel::{Parcel, ParcelState, Shortage};
 use crate::plan::plan;
@@ -36,11 +36,70 @@ pub struct Rules<'r, 'c> {
     pub now: Timestamp,
     /// Whose order.
     pub order_id: OrderId,
-    /// What is said, asked and waited for because of the input.
-    pub effects: &'r mut Effects<'c, Call>,
+    /// What is said and waited for because of the input.
+    pub effects: &'r mut Effects<'c, Overdue>,
+    /// What the built-in warehouse is asked.
+    asks: Vec<Ask>,
 }
 
-impl Rules<'_, '_> {
+/// An alert: shipments stand in the house for too long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Overdue {
+    /// Whose.
+    pub order_id: OrderId,
+    /// Until when they should have been handed over.
+    pub hand_over_by: Timestamp,
+    /// Which.
+    pub shipments: Vec<ShipmentId>,
+}
+
+impl<'r, 'c> Rules<'r, 'c> {
+    /// Rules of one order.
+    pub fn new(
+        settings: &'r Settings,
+        now: Timestamp,
+        order_id: OrderId,
+        effects: &'r mut Effects<'c, Overdue>,
+    ) -> Self {
+        Self { settings, now, order_id, effects, asks: Vec::new() }
+    }
+
+    /// Has the built-in warehouse answer what it was asked, and what follows from its answers; it is asked again later where it gives none.
+    ///
+    /// # Panics
+    /// When its answer contradicts the order, which is a defect of ours: it is asked about the order as it stands.
+    pub fn let_built_in_answer(&mut self, order: &mut Consignment) -> Change {
+        let mut change = Change::Nothing;
+        for ask in std::mem::take(&mut self.asks) {
+            let Some(index) = order.parcels.iter().position(|parcel| parcel.shipment_id == ask.shipment_id) else {
+                continue;
+            };
+            match answer(self.settings, &ask).map(|answer| self.answered(order, index, &answer)) {
+                Some(Ok(Change::Nothing)) => {}
+                Some(Ok(Change::Made)) => change = Change::Made,
+                Some(Err(conflict)) => panic!("the built-in warehouse: {conflict}"),
+                None => self.ask_again_later(&ask, order.parcels[index].pick_by),
+            }
+        }
+        change
+    }
+
+    fn ask_again_later(&mut self, ask: &Ask, pick_by: Timestamp) {
+        let again = self.now.plus(self.settings.lease.0);
+        match ask.what {
+            What::Pick => self.effects.arm(PICK, self.order_id, &ask.shipment_id.to_string(), again.min(pick_by)),
+            What::HandOver | What::Recall => self.effects.arm(HAND_OVER, self.order_id, "", again),
+        }
+    }
+
+    /// Forgets a timer that a real warehouse's answer was waited for with. One of the built-in warehouse is left to fire, to no effect: it answers at once,
+    /// so mostly there is none.
+    fn forget(&mut self, kind: &str, discriminator: &str) {
+        if self.settings.warehouse == Warehouse::External {
+            self.effects.disarm(kind, self.order_id, discriminator);
+        }
+    }
+
     /// FraudCleared, first heard: shipments are planned and picking lists go to the warehouses; or nothing can be planned, and the
     /// order is refused.
     ///
@@ -179,7 +238,7 @@ impl Rules<'_, '_> {
             order.overdue_since = Some(self.now);
             let packed = order.parcels.iter().filter(|parcel| parcel.state == ParcelState::Packed);
             let shipments = packed.map(|parcel| parcel.shipment_id).collect();
-            self.effects.call(Call::Overdue { order_id: self.order_id, hand_over_by, shipments });
+            self.effects.call(Overdue { order_id: self.order_id, hand_over_by, shipments });
         }
         match self.settings.warehouse {
             Warehouse::BuiltIn => self.ask_to_leave(order),
@@ -216,8 +275,8 @@ impl Rules<'_, '_> {
     fn send_picking_list(&mut self, parcel: &Parcel) {
         let wait = match self.settings.warehouse {
             Warehouse::BuiltIn if self.settings.pick_delay.0.is_zero() => {
-                self.effects.call(Ask::pick(self.order_id, parcel));
-                self.now.plus(self.settings.lease.0)
+                self.asks.push(Ask::pick(parcel));
+                return;
             }
             Warehouse::BuiltIn => self.now.plus(self.settings.pick_delay.0),
             Warehouse::External => parcel.pick_by,
@@ -225,12 +284,10 @@ impl Rules<'_, '_> {
         self.effects.arm(PICK, self.order_id, &parcel.shipment_id.to_string(), wait.min(parcel.pick_by));
     }
 
-    /// Asks the built-in warehouse for every shipment in the house, and again when it has not answered within the lease.
+    /// Asks the built-in warehouse for every shipment in the house.
     fn ask_to_leave(&mut self, order: &Consignment) {
-        for parcel in order.parcels.iter().filter(|parcel| parcel.state == ParcelState::Packed) {
-            self.effects.call(Ask::leave(self.order_id, order, parcel));
-        }
-        self.effects.arm(HAND_OVER, self.order_id, "", self.now.plus(self.settings.lease.0));
+        let packed = order.parcels.iter().filter(|parcel| parcel.state == ParcelState::Packed);
+        self.asks.extend(packed.map(|parcel| Ask::leave(order, parcel)));
     }
 }
 

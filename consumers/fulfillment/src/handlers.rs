@@ -41,19 +41,8 @@ pub struct Answered {
     pub order_id: OrderId,
     /// Which shipment.
     pub shipment_id: ShipmentId,
-    /// Who says it.
-    pub by: By,
     /// What.
     pub answer: Answer,
-}
-
-/// Who answers for a warehouse.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum By {
-    /// The built-in one, asked after a commit: its answer may have been overtaken.
-    BuiltIn,
-    /// A real one, through a door.
-    Door,
 }
 
 /// A warehouse's answer.
@@ -147,8 +136,11 @@ impl Input {
 /// When the input contradicts what is known of the order.
 pub fn meet(rules: &mut Rules<'_, '_>, slot: &mut Slot, input: &Input) -> Result<Reply, Conflict> {
     let Some(order) = slot.row.as_mut() else {
-        let (first, reply) = meet_unknown(rules, input)?;
-        slot.changed |= first.is_some();
+        let (mut first, reply) = meet_unknown(rules, input)?;
+        if let Some(order) = &mut first {
+            rules.let_built_in_answer(order);
+            slot.changed = true;
+        }
         slot.row = first;
         return Ok(reply);
     };
@@ -172,6 +164,7 @@ pub fn meet(rules: &mut Rules<'_, '_>, slot: &mut Slot, input: &Input) -> Result
         Input::UnknownTimer(timer) => return Err(unknown_timer(timer)),
     };
     slot.changed |= change == Change::Made;
+    slot.changed |= rules.let_built_in_answer(order) == Change::Made;
     Ok(Reply::default())
 }
 
@@ -184,9 +177,6 @@ fn meet_unknown(rules: &mut Rules<'_, '_>, input: &Input) -> Result<(Option<Cons
         }
         Input::Captured(_) => Err(captured_unasked()),
         Input::Reallocated(event) => Err(unknown_order("StockReallocated", event.order_id)),
-        Input::Answered(answered) if answered.by == By::BuiltIn => {
-            Err(unknown_order("a warehouse's answer", answered.order_id))
-        }
         Input::Answered(_) => Ok((None, Reply::default())),
         Input::PickDue(..) | Input::HandOverDue(_) => Ok((None, Reply::default())),
         Input::UnknownTimer(timer) => Err(unknown_timer(timer)),
@@ -199,15 +189,9 @@ fn meet_answer(
     answered: &Answered,
 ) -> Result<(Change, Reply), Conflict> {
     let Some(index) = order.parcels.iter().position(|parcel| parcel.shipment_id == answered.shipment_id) else {
-        return match answered.by {
-            By::BuiltIn => Err(Conflict(format!(
-                "the built-in warehouse answers for shipment {}, which the order does not have",
-                answered.shipment_id
-            ))),
-            By::Door => Ok((Change::Nothing, Reply::default())),
-        };
+        return Ok((Change::Nothing, Reply::default()));
     };
-    let change = rules.answered(order, index, answered.by, &answered.answer)?;
+    let change = rules.answered(order, index, &answered.answer)?;
     let parcel = &order.parcels[index];
     Ok((change, Reply(Some((parcel.state, order.next_step(parcel))))))
 }

@@ -13,7 +13,7 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use crate::bodies::{AnswerTaken, Delivered, HandedOver, Picked, WillNotShip};
-use crate::handlers::{Answer, Answered, By, Input, Reply};
+use crate::handlers::{Answer, Answered, Input, Reply};
 use crate::store::work::{self, List};
 use crate::views::{OrderShipments, WorkItem, WorkList};
 use crate::{Fulfillment, NAME};
@@ -183,7 +183,7 @@ async fn answer(
     answer: Answer,
 ) -> Result<Json<AnswerTaken>, Problem> {
     let (order_id, shipment_id): (OrderId, ShipmentId) = (id("order", &ids.0)?, id("shipment", &ids.1)?);
-    let answered = Answered { order_id, shipment_id, by: By::Door, answer };
+    let answered = Answered { order_id, shipment_id, answer };
     let cause = Cause::door(NAME, &format!("{order_id}/{shipment_id}/{door}"));
     let done = doors.door.submit(Work { cause, input: Input::Answered(answered) }).await.map_err(|refused| {
         tracing::warn!(consumer = NAME, %order_id, %shipment_id, door, "a warehouse's answer is refused: {refused}");

@@ -31,10 +31,9 @@ use runtime::{
 };
 use sqlx::PgConnection;
 
-pub use built_in::{Ask, Call, Units, What};
 pub use consignment::{Consignment, State, Step};
-pub use decide::{HAND_OVER, PICK};
-pub use handlers::{Answer, Answered, By, Input, Reply};
+pub use decide::{HAND_OVER, Overdue, PICK};
+pub use handlers::{Answer, Answered, Input, Reply};
 pub use parcel::{Fate, Parcel, ParcelState, Pick, Shortage};
 pub use settings::{Does, Rule, Settings, Warehouse};
 pub use store::{Slot, World};
@@ -53,14 +52,6 @@ impl Fulfillment {
     pub fn new(settings: Settings) -> Self {
         Self { settings }
     }
-
-    /// What the built-in warehouse answers to a call, for tests that play the outside; none for an alert, or where it does not answer.
-    pub fn answer(&self, call: &Call) -> Option<Work<Input>> {
-        match call {
-            Call::Ask(ask) => built_in::answer(&self.settings, ask),
-            Call::Overdue { .. } => None,
-        }
-    }
 }
 
 impl Consumer for Fulfillment {
@@ -69,7 +60,7 @@ impl Consumer for Fulfillment {
     type Input = Input;
     type World = World;
     type Reply = Reply;
-    type Call = Call;
+    type Call = Overdue;
 
     fn hears() -> Vec<&'static str> {
         vec![
@@ -119,10 +110,10 @@ impl Consumer for Fulfillment {
         world: &mut World,
         work: &Work<Input>,
         now: Timestamp,
-        effects: &mut Effects<'_, Call>,
+        effects: &mut Effects<'_, Overdue>,
     ) -> Result<Reply, Conflict> {
         let order_id = work.input.order_id();
-        let mut rules = decide::Rules { settings: &self.settings, now, order_id, effects };
+        let mut rules = decide::Rules::new(&self.settings, now, order_id, effects);
         handlers::meet(&mut rules, world.orders.entry(order_id).or_default(), &work.input)
     }
 
@@ -145,16 +136,14 @@ impl Consumer for Fulfillment {
         Ok(())
     }
 
-    async fn call(&self, call: Call) -> Option<Work<Input>> {
-        if let Call::Overdue { order_id, hand_over_by, shipments } = &call {
-            metrics::counter!("quadrille_fulfillment_overdue_total").increment(shipments.len() as u64);
-            let shipments: Vec<String> = shipments.iter().map(ToString::to_string).collect();
-            tracing::warn!(
-                consumer = NAME, %order_id, %hand_over_by, shipments = shipments.join(","),
-                "hand-over is overdue: ask the warehouse whether the shipments left, and report it at their doors"
-            );
-        }
-        self.answer(&call)
+    async fn call(&self, Overdue { order_id, hand_over_by, shipments }: Overdue) -> Option<Work<Input>> {
+        metrics::counter!("quadrille_fulfillment_overdue_total").increment(shipments.len() as u64);
+        let shipments: Vec<String> = shipments.iter().map(ToString::to_string).collect();
+        tracing::warn!(
+            consumer = NAME, %order_id, %hand_over_by, shipments = shipments.join(","),
+            "hand-over is overdue: ask the warehouse whether the shipments left, and report it at their doors"
+        );
+        None
     }
 }
 

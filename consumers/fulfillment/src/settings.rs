@@ -19,7 +19,7 @@ pub struct Settings {
     pub pick_delay: Span,
     /// How long the built-in warehouse takes to hand over.
     pub hand_over_delay: Span,
-    /// When the built-in warehouse is asked again after it gave no answer: its process died, or its behaviour is not to answer.
+    /// When the built-in warehouse is asked again after it gave no answer, as some of its behaviours do.
     pub lease: Span,
     /// The carrier that the built-in warehouse hands over to.
     pub carrier: String,

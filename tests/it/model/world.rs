@@ -14,7 +14,7 @@ use inventory::Inventory;
 use notifications::Notifications;
 use orders::{Cancel, Orders};
 use payments::{Payments, PaymentsSettings};
-use runtime::{Clock, Codec, Message, Outgoing};
+use runtime::{Clock, Codec, Message, Outgoing, Span};
 use serde_json::json;
 
 use super::Random;
@@ -74,11 +74,13 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(count: usize, random: Random) -> Self {
+    pub fn new(count: usize, mut random: Random) -> Self {
         let codec = Codec::of_catalogue().expect("our own schemas");
         let book = Shared::default();
         let stock: Vec<(&str, &str, i64)> =
             SKUS.iter().flat_map(|sku| WAREHOUSES.map(|warehouse| (*sku, warehouse, UNITS))).collect();
+        let mut delay = || Span::secs(random.below(2) as u64);
+        let (pick_delay, hand_over_delay) = (delay(), delay());
         let none = || -> super::node::Outside<Orders> { Box::new(|_, never, _, _| match never {}) };
         let mut world = Self {
             random,
@@ -104,14 +106,15 @@ impl World {
                 Box::new(|_, never, _, _| match never {}),
             ),
             fulfillment: Node::new(
-                Fulfillment::default(),
+                // Where it takes its time, whatever else may happen to the order happens meanwhile.
+                Fulfillment::new(fulfillment::Settings {
+                    pick_delay,
+                    hand_over_delay,
+                    ..fulfillment::Settings::default()
+                }),
                 fulfillment::World::default(),
                 &codec,
-                Box::new(|consumer, call, random, _| {
-                    // The warehouse's word may be lost, and may come twice.
-                    let times = if random.chance(10) { 0 } else { 1 + usize::from(random.chance(10)) };
-                    (0..times).filter_map(|_| consumer.answer(&call)).collect()
-                }),
+                Box::new(|_, _, _, _| Vec::new()), // it writes a log line
             ),
             notifications: Node::new(
                 Notifications::default(),

@@ -6,7 +6,7 @@ use runtime::Conflict;
 use super::{Change, PICK, Rules};
 use crate::built_in::Ask;
 use crate::consignment::{Consignment, State};
-use crate::handlers::{Answer, By};
+use crate::handlers::Answer;
 use crate::parcel::{Fate, Parcel, ParcelState, Shortage};
 use crate::settings::Warehouse;
 
@@ -15,23 +15,17 @@ impl Rules<'_, '_> {
     ///
     /// # Errors
     /// When it can't be true: units that were not on the list, a parcel that left without release, or that both left and did not.
-    pub fn answered(
-        &mut self,
-        order: &mut Consignment,
-        index: usize,
-        by: By,
-        answer: &Answer,
-    ) -> Result<Change, Conflict> {
+    pub fn answered(&mut self, order: &mut Consignment, index: usize, answer: &Answer) -> Result<Change, Conflict> {
         match answer {
             Answer::Picked { items, rest } => self.picked(order, index, items, rest),
             Answer::HandedOver { carrier, tracking, at } => {
-                let change = may_leave(order.state, &order.parcels[index], by)?;
+                let change = may_leave(order.state, &order.parcels[index])?;
                 if change == Change::Made {
                     self.dispatch(order, index, carrier, tracking.clone(), at.unwrap_or(self.now));
                 }
                 Ok(change)
             }
-            Answer::WillNotShip(fate) => self.will_not_ship(order, index, by, fate),
+            Answer::WillNotShip(fate) => self.will_not_ship(order, index, fate),
             Answer::Delivered { at } => self.delivered(&mut order.parcels[index], at.unwrap_or(self.now)),
             Answer::PutBack => put_back(&mut order.parcels[index]),
         }
@@ -49,16 +43,17 @@ impl Rules<'_, '_> {
             self.pick_result(order, index, &[], &Fate::of(Why::Late));
             return Change::Made;
         }
-        let (again, change) = match self.settings.warehouse {
+        match self.settings.warehouse {
             Warehouse::BuiltIn => {
-                self.effects.call(Ask::pick(self.order_id, parcel));
-                (self.now.plus(self.settings.lease.0).min(parcel.pick_by), Change::Nothing)
+                self.asks.push(Ask::pick(parcel));
+                Change::Nothing
             }
             // It took over from the built-in one: its work list is written by this save.
-            Warehouse::External => (parcel.pick_by, Change::Made),
-        };
-        self.effects.arm(PICK, self.order_id, &parcel.shipment_id.to_string(), again);
-        change
+            Warehouse::External => {
+                self.effects.arm(PICK, self.order_id, &parcel.shipment_id.to_string(), parcel.pick_by);
+                Change::Made
+            }
+        }
     }
 
     /// The first answer to a picking list counts; whatever comes after it, or after the order moved on, is put back.
@@ -85,7 +80,8 @@ impl Rules<'_, '_> {
         }
         let anything = parcel.picks.iter().any(|pick| pick.picked > 0);
         parcel.state = if anything { ParcelState::Packed } else { ParcelState::Dropped };
-        self.effects.disarm(PICK, self.order_id, &parcel.shipment_id.to_string());
+        self.forget(PICK, &order.parcels[index].shipment_id.to_string());
+        let parcel = &mut order.parcels[index];
         let short = parcel.missing(rest);
         if !short.is_empty() {
             parcel.short = Some(rest.clone());
@@ -130,13 +126,7 @@ impl Rules<'_, '_> {
     }
 
     /// While it is being picked it is a refusal of the whole list; packed, it is kept until the release; after the release it counts.
-    fn will_not_ship(
-        &mut self,
-        order: &mut Consignment,
-        index: usize,
-        by: By,
-        fate: &Fate,
-    ) -> Result<Change, Conflict> {
+    fn will_not_ship(&mut self, order: &mut Consignment, index: usize, fate: &Fate) -> Result<Change, Conflict> {
         let parcel = &mut order.parcels[index];
         match (parcel.state, order.state) {
             (ParcelState::Picking, State::Picking) => {
@@ -153,13 +143,11 @@ impl Rules<'_, '_> {
                 self.finish(order);
                 Ok(Change::Made)
             }
-            (ParcelState::Dispatched, _) if by == By::Door => Err(Conflict(format!(
+            (ParcelState::Dispatched, _) => Err(Conflict(format!(
                 "shipment {} was handed over already: expected will-not-ship before that; a parcel that comes back is a return",
                 parcel.shipment_id
             ))),
-            (ParcelState::Picking | ParcelState::Packed | ParcelState::Dispatched | ParcelState::Dropped, _) => {
-                Ok(Change::Nothing)
-            }
+            (ParcelState::Picking | ParcelState::Packed | ParcelState::Dropped, _) => Ok(Change::Nothing),
         }
     }
 
@@ -182,14 +170,13 @@ impl Rules<'_, '_> {
     }
 }
 
-/// Whether a hand-over counts: only a packed shipment of a released order may leave, once. The built-in warehouse may answer what
-/// was overtaken (it is asked again under a lease); a real one that says it contradicts itself, or ships what is not paid.
-fn may_leave(state: State, parcel: &Parcel, by: By) -> Result<Change, Conflict> {
+/// Whether a hand-over counts: only a packed shipment of a released order may leave, once. A warehouse that says otherwise contradicts itself, or ships what is
+/// not paid.
+fn may_leave(state: State, parcel: &Parcel) -> Result<Change, Conflict> {
     let id = parcel.shipment_id;
     match (state, parcel.state) {
         (State::Released, ParcelState::Packed) => Ok(Change::Made),
         (_, ParcelState::Dispatched) => Ok(Change::Nothing),
-        (State::Released | State::Closed, ParcelState::Dropped) if by == By::BuiltIn => Ok(Change::Nothing),
         (State::Picking | State::Confirmed, _) => Err(Conflict(format!(
             "shipment {id} is not released: expected its hand-over after the payment was captured; get the parcel back and wait"
         ))),

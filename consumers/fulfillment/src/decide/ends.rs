@@ -44,7 +44,7 @@ impl Rules<'_, '_> {
         let mut items = Vec::new();
         for parcel in &mut order.parcels {
             match parcel.state {
-                ParcelState::Picking => self.effects.disarm(PICK, self.order_id, &parcel.shipment_id.to_string()),
+                ParcelState::Picking => self.forget(PICK, &parcel.shipment_id.to_string()),
                 ParcelState::Packed if order.state == State::Confirmed => {
                     items.extend(parcel.packed_given_up(parcel.will_not_ship.as_ref().unwrap_or(&fate)));
                 }
@@ -66,7 +66,7 @@ impl Rules<'_, '_> {
             return false;
         }
         order.state = State::Closed;
-        self.effects.disarm(HAND_OVER, self.order_id, "");
+        self.forget(HAND_OVER, "");
         let dropped = order.parcels.iter().filter(|parcel| parcel.state == ParcelState::Dropped);
         let fated = dropped.filter_map(|parcel| parcel.will_not_ship.as_ref().map(|fate| (parcel, fate)));
         let items: Vec<GivenUp> = fated.flat_map(|(parcel, fate)| parcel.packed_given_up(fate)).collect();

@@ -11,14 +11,15 @@ use runtime::{Cause, Codec, Conflict, Consumer, Effects, Outgoing, Thread, Timer
 use uuid::Uuid;
 
 use crate::consignment::{Consignment, Step};
-use crate::handlers::{Answer, Answered, By, Input, Reply};
+use crate::handlers::{Answer, Answered, Input, Reply};
 use crate::parcel::Fate;
 use crate::settings::{Settings, Warehouse};
-use crate::{Call, Fulfillment, NAME, World};
+use crate::{Fulfillment, NAME, Overdue, World};
 
 /// Built once: a codec's schemas live as long as the process.
 static CODEC: LazyLock<Codec> = LazyLock::new(|| Codec::of_catalogue().unwrap());
 
+#[derive(Clone)]
 pub struct House {
     pub world: World,
     pub now: Timestamp,
@@ -30,7 +31,7 @@ pub struct House {
 
 pub struct Decided {
     pub reply: Reply,
-    pub calls: Vec<Call>,
+    pub calls: Vec<Overdue>,
     pub changed: bool,
     said: Vec<Outgoing>,
     timers: Vec<(Timer, bool)>,
@@ -59,6 +60,11 @@ impl Decided {
     pub fn events<E: Event>(&self) -> Vec<E> {
         let found = self.said.iter().filter(|said| said.headers.text("ce_type") == Some(E::TYPE));
         found.map(|said| self.codec.decode(said.payload.as_deref()).unwrap()).collect()
+    }
+
+    /// Timers that were armed or forgotten.
+    pub fn timers(&self) -> usize {
+        self.timers.len()
     }
 
     pub fn armed(&self) -> usize {
@@ -153,7 +159,7 @@ pub fn reallocated(shipment_id: ShipmentId, moved: &[(&str, &str, i64)]) -> Inpu
 }
 
 pub fn answered(shipment_id: ShipmentId, answer: Answer) -> Input {
-    Input::Answered(Answered { order_id: order_id(), shipment_id, by: By::Door, answer })
+    Input::Answered(Answered { order_id: order_id(), shipment_id, answer })
 }
 
 pub fn pick_due_of(shipment_id: ShipmentId) -> Input {
