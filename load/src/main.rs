@@ -107,7 +107,7 @@ struct Options {
     #[arg(long, default_value = "unknown")]
     revision: String,
     /// Places so many orders first that are not measured: the broker's JIT is cold after its start.
-    #[arg(long, default_value_t = 10_000)]
+    #[arg(long, default_value_t = 30_000)]
     warm_up: u64,
 }
 
