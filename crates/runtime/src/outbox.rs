@@ -49,8 +49,8 @@ pub(crate) async fn write(
     Ok(firsts.into_iter().zip(entries).flat_map(|(first, rows)| (first..).take(rows.len())).collect())
 }
 
-/// Events of an entry share its row; their positions follow its own, up to this many (the sequence's step).
-const ENTRY_EVENTS: usize = 1_024;
+/// Positions between an entry and the next one, as the sequence has them: an entry has so many events at most.
+pub(crate) const STEP: u32 = 1_024;
 /// Bytes of an entry: a relay reads it as a whole. A larger event has one of its own.
 const ENTRY_BYTES: usize = 256 << 10;
 
@@ -61,7 +61,7 @@ fn entries(rows: &[Outgoing]) -> Vec<&[Outgoing]> {
         let size = row.key.as_ref().map_or(0, Vec::len)
             + row.headers.encode().len()
             + row.payload.as_ref().map_or(0, Vec::len);
-        if index - first == ENTRY_EVENTS || (index > first && bytes + size > ENTRY_BYTES) {
+        if index - first == STEP as usize || (index > first && bytes + size > ENTRY_BYTES) {
             entries.push(&rows[first..index]);
             (first, bytes) = (index, 0);
         }

@@ -11,9 +11,8 @@ use super::error::RelayError;
 use super::session::{Cursor, bits, held};
 use super::snapshot::Snapshot;
 use super::statements::{EXTENT, PAGE, WINDOW};
+use crate::outbox::STEP;
 
-/// Positions between an entry and the next one: the sequence's step.
-const STEP: u32 = 1_024;
 /// Positions whose transactions are held in memory at once: those of 250,000 entries, 32 bytes each at most.
 const WINDOW_POSITIONS: i64 = 250_000 * STEP as i64;
 
