@@ -76,7 +76,7 @@ impl Default for RelaySettings {
             name: "outbox-relay".into(),
             pause: Duration::from_millis(1),
             idle_pause: Duration::from_millis(2),
-            idle_pause_max: Duration::from_millis(20),
+            idle_pause_max: Duration::from_millis(40),
             page_rows: 4_000,
             page_bytes: 4 << 20,
             reads_ahead: 4,
