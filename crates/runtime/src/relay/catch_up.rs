@@ -13,7 +13,7 @@ use super::snapshot::Snapshot;
 use super::statements::{EXTENT, PAGE, WINDOW};
 use crate::outbox::STEP;
 
-/// Positions whose transactions are held in memory at once: those of 250,000 entries, 32 bytes each at most.
+/// Positions whose transactions are held in memory at once: those of 250,000 entries, 24 bytes each at most.
 const WINDOW_POSITIONS: i64 = 250_000 * STEP as i64;
 
 /// Entries of one transaction in shards with equal cursors, within the window.

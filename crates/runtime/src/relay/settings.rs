@@ -27,7 +27,7 @@ pub struct RelaySettings {
     /// Longest wait between two reads.
     #[serde(with = "humantime_serde")]
     pub idle_pause_max: Duration,
-    /// Rows that one statement reads at most; with more to come the relay goes on by pages.
+    /// Events that a page of a backlog has, about; twice as many may be on their way before the next read waits.
     pub page_rows: u32,
     /// Bytes of keys, headers and payloads that a page aims at; large events make smaller pages.
     pub page_bytes: u32,
