@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use events::{Event, FraudCleared, FulfillmentConfirmed, PaymentAuthorized};
 use inventory::{Inventory, Pick, Priority, Shelves, Strategy, Want};
-use quadrille_tests::{Order, Pipeline, Setup};
+use quadrille_tests::{Order, Pipeline, Setup, read_all};
 
 /// A strategy during one of whose answers somebody else changes the level that it was asked about.
 #[derive(Clone, Debug)]
@@ -60,7 +61,7 @@ async fn a_batch_that_was_overtaken_between_reading_and_writing_is_decided_again
     let before = pipeline.count(version).await;
     pipeline.place(&Order::of(&[("TEA", 2, 450)])).await;
     pipeline.settle().await;
-    assert_eq!(overtaken.asked.load(Ordering::SeqCst), 3, "once without locks, in vain, and once with");
+    assert_eq!(overtaken.asked.load(Ordering::SeqCst), 3, "once in vain, and once more");
     assert_eq!(pipeline.count("select on_hand from inventory.stock_level where sku = 'TEA'").await, 1);
     assert_eq!(pipeline.count(version).await, before + 3, "the other's change, the reservation, the commitment");
     pipeline.finish().await;
@@ -151,4 +152,53 @@ async fn a_row_that_was_new_to_who_decided_it_and_is_there_already_is_a_lost_rac
     assert_eq!(written, ["a", "of-one-1"]);
     drop(db);
     database.drop_it().await;
+}
+
+/// What a process remembers of an order's rows spares it a question, and is never the last word.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_remembered_row_counts_only_where_nobody_changed_it_and_one_presumed_new_only_where_there_is_none() {
+    let consumers = Setup::default().consumers.into_iter().filter(|name| *name != "fulfillment").collect();
+    let pipeline = Pipeline::with(Setup { consumers, ..Setup::default() }).await;
+    let other_instance = async |change: &str| {
+        let changed = sqlx::query(sqlx::AssertSqlSafe(change.to_owned())).execute(&pipeline.database.pool).await;
+        assert_eq!(changed.unwrap().rows_affected(), 1, "{change}");
+    };
+    let again = |topic: &str, event_type: &str| {
+        let records: Vec<_> = read_all(&pipeline.topic(topic));
+        let records: Vec<_> = records.into_iter().filter(|record| record.header("ce_type") == event_type).collect();
+        assert_eq!(records.len(), 1, "{event_type}");
+        pipeline.publish_again(topic, &records);
+    };
+    pipeline.stock("TEA", "a", 5).await;
+    let order_id = pipeline.place(&Order::of(&[("TEA", 2, 450)])).await;
+    pipeline.settle().await;
+
+    // inventory remembers that the units are held, of which its event needs nothing. In the table they are not.
+    other_instance(
+        "update inventory.reservation set version = version + 1, state = 'reserved', data = (data::jsonb || '{\"state\": \"reserved\"}')::text
+          where state = 'held'",
+    )
+    .await;
+    let counted = pipeline.count("select count(*) from fraud.velocity").await;
+    again("payments", PaymentAuthorized::TYPE);
+    pipeline.settle().await;
+    assert_eq!(pipeline.count("select count(*) from inventory.reservation where state = 'held'").await, 1);
+    // fraud presumes that an order this young is new when its first event comes, and writes it so in vain.
+    pipeline.the::<FraudCleared>(&order_id).await;
+    assert_eq!(pipeline.count("select count(*) from fraud.velocity").await, counted);
+
+    // payments remembers that the money is held. In the table another instance has let it go.
+    other_instance("update payments.payment set version = version + 1, state = 'VOIDED' where state = 'AUTHORIZED'")
+        .await;
+    pipeline.host(&["fulfillment"]).await;
+    pipeline.settle().await;
+    let captures = "select count(*) from sandbox.operation where operation = 'capture'";
+    assert_eq!(pipeline.count(captures).await, 0, "what another instance let go is not taken");
+    other_instance("update payments.payment set version = version + 1, state = 'AUTHORIZED' where state = 'VOIDED'")
+        .await;
+    again("fulfillment", FulfillmentConfirmed::TYPE);
+    pipeline.settle().await;
+    assert_eq!(pipeline.count(captures).await, 1);
+    assert_eq!(pipeline.status(&order_id).await, "COMPLETED");
+    pipeline.finish().await;
 }

@@ -8,7 +8,7 @@ use events::{
 };
 use runtime::settings::ConsumerSettings;
 use runtime::{
-    Codec, Conflict, Consumer, Effects, Failure, Lock, Message, Retention, Span, Timer, Unreadable, Work, Writes,
+    Codec, Conflict, Consumer, Effects, Failure, Message, Reading, Retention, Span, Timer, Unreadable, Work, Writes,
 };
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
@@ -141,10 +141,10 @@ impl Consumer for Fraud {
         db: &mut PgConnection,
         batch: &[&Work<Input>],
         now: Timestamp,
-        lock: Lock,
+        reading: Reading,
     ) -> Result<World, Failure> {
         let inputs: Vec<&Input> = batch.iter().map(|work| &work.input).collect();
-        store::load(db, &inputs, now.minus(self.settings.velocity.window.0), lock).await
+        store::load(db, &inputs, &self.recent, self.settings.velocity.window.0, now, reading).await
     }
 
     fn decide(
@@ -176,12 +176,16 @@ impl Consumer for Fraud {
     async fn save(
         &self,
         db: &mut PgConnection,
-        world: World,
+        world: &World,
         now: Timestamp,
         writes: &mut Writes,
     ) -> Result<(), Failure> {
-        store::save(writes, world);
+        store::save(writes, world)?;
         self.prune(db, now).await
+    }
+
+    fn remember(&self, world: World, now: Timestamp) {
+        self.recent.remember(world.into_open(), now);
     }
 
     async fn call(&self, call: Infallible) -> Option<Work<Input>> {

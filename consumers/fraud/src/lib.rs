@@ -27,6 +27,7 @@ pub struct Fraud {
     settings: FraudSettings,
     /// When old counts were last pruned, in milliseconds; 0: not yet, or some were left.
     pruned_at: AtomicI64,
+    recent: runtime::Recent<Assessment>,
 }
 
 impl Fraud {
@@ -36,7 +37,7 @@ impl Fraud {
     /// When they contradict each other; the message says which and how.
     pub fn new(settings: FraudSettings) -> anyhow::Result<Self> {
         settings.check()?;
-        Ok(Self { settings, pruned_at: AtomicI64::new(0) })
+        Ok(Self { settings, ..Self::default() })
     }
 }
 

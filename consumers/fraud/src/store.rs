@@ -3,10 +3,11 @@
 //! Orders are locked in the order of their ids; what velocity rules count is in [`velocity`], and is not locked.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use events::{Currency, OrderId, RuleHit, Timestamp};
 use runtime::sql::{At, JsonText};
-use runtime::{Failure, Lock, Retention, Thread, Writes};
+use runtime::{Failure, Meets, Reading, Recall, Recent, Retention, Thread, Writes};
 use serde::{Deserialize, Serialize};
 use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
@@ -29,14 +30,25 @@ pub(crate) fn retention() -> Retention {
 }
 
 /// The column `data`.
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct Data {
     rules: Vec<RuleHit>,
     thread: Thread,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     note: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     carried: Option<Carried>,
+}
+
+/// The same, to be written.
+#[derive(Serialize)]
+struct DataOf<'r> {
+    rules: &'r [RuleHit],
+    thread: &'r Thread,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<&'r str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    carried: Option<&'r Carried>,
 }
 
 /// A row of `fraud.assessment`.
@@ -92,14 +104,25 @@ impl Row {
 pub(crate) async fn load(
     db: &mut PgConnection,
     batch: &[&Input],
-    from: Timestamp,
-    lock: Lock,
+    recent: &Recent<Assessment>,
+    window: Duration,
+    now: Timestamp,
+    reading: Reading,
 ) -> Result<World, Failure> {
-    let order_ids: BTreeSet<Uuid> = batch.iter().map(|input| input.order_id().as_uuid()).collect();
-    let mut world = World::default();
-    for row in assessments(db, order_ids.into_iter().collect(), lock).await? {
-        let (order_id, version, row) = row.read()?;
+    let orders = batch.iter().map(|input| {
+        let meets = if matches!(input, Input::Authorized(_)) { Meets::New } else { Meets::Known };
+        (input.order_id(), meets)
+    });
+    let Recall { rows, recalled, others } = recent.recall(orders, now, reading);
+    let mut world = World { recalled, ..World::default() };
+    for (order_id, version, row) in rows {
         world.orders.insert(order_id, Slot { loaded: Some(version), row, changed: false });
+    }
+    if !others.is_empty() {
+        for row in assessments(db, others, reading).await? {
+            let (order_id, version, row) = row.read()?;
+            world.orders.insert(order_id, Slot { loaded: Some(version), row, changed: false });
+        }
     }
     let subjects: BTreeSet<Subject> = batch
         .iter()
@@ -111,14 +134,15 @@ pub(crate) async fn load(
         .map(|(_, subject)| *subject)
         .collect();
     if !subjects.is_empty() {
+        let from = now.minus(window);
         velocity::tallies(db, subjects.into_iter().map(|subject| subject.0).collect(), from, &mut world.tallies)
             .await?;
     }
     Ok(world)
 }
 
-async fn assessments(db: &mut PgConnection, order_ids: Vec<Uuid>, lock: Lock) -> Result<Vec<Row>, Failure> {
-    let rows = sqlx::query_as(lock.on(
+async fn assessments(db: &mut PgConnection, order_ids: Vec<Uuid>, reading: Reading) -> Result<Vec<Row>, Failure> {
+    let rows = sqlx::query_as(reading.of(
         "select order_id, state, version, score, amount, currency, opened_at, deadline, decided_by, decided_at, data
          from fraud.assessment where order_id = any($1) order by order_id",
     ));
@@ -126,20 +150,22 @@ async fn assessments(db: &mut PgConnection, order_ids: Vec<Uuid>, lock: Lock) ->
 }
 
 /// Adds what a batch changed to its writes.
-pub(crate) fn save(writes: &mut Writes, world: World) {
-    let World { orders, tallies } = world;
-    let mut changed: Vec<(OrderId, Slot)> = orders.into_iter().filter(|(_, slot)| slot.changed).collect();
-    changed.sort_unstable_by_key(|(order_id, _)| *order_id);
+pub(crate) fn save(writes: &mut Writes, world: &World) -> Result<(), Failure> {
+    let World { orders, tallies, recalled } = world;
+    recalled.check(|order_id| orders.get(&order_id).is_some_and(|slot| slot.changed))?;
+    let mut changed: Vec<(&OrderId, &Slot)> = orders.iter().filter(|(_, slot)| slot.changed).collect();
+    changed.sort_unstable_by_key(|(order_id, _)| **order_id);
     let (mut new, mut known) = (Columns::default(), Columns::default());
     for (order_id, slot) in changed {
-        if slot.loaded.is_none() { &mut new } else { &mut known }.push(order_id, slot);
+        if slot.loaded.is_none() { &mut new } else { &mut known }.push(*order_id, slot);
     }
     new.write(writes, INSERT);
     known.write(writes, UPDATE);
-    let counts = tallies.into_counts();
+    let counts = tallies.counts();
     if !counts.is_empty() {
         velocity::save_counts(writes, &counts);
     }
+    Ok(())
 }
 
 const INSERT: &str =
@@ -156,33 +182,38 @@ const UPDATE: &str =
       where kept.order_id = new.order_id and kept.version = new.version - 1";
 
 #[derive(Default)]
-struct Columns {
+struct Columns<'r> {
     order_id: Vec<Uuid>,
     state: Vec<&'static str>,
     version: Vec<i64>,
     score: Vec<i64>,
     amount: Vec<i64>,
-    currency: Vec<Option<String>>,
+    currency: Vec<Option<&'r str>>,
     opened_at: Vec<At>,
     deadline: Vec<Option<At>>,
-    decided_by: Vec<Option<String>>,
+    decided_by: Vec<Option<&'r str>>,
     decided_at: Vec<Option<At>>,
-    data: Vec<JsonText<Data>>,
+    data: Vec<JsonText<DataOf<'r>>>,
 }
 
-impl Columns {
-    fn push(&mut self, order_id: OrderId, Slot { loaded, row, .. }: Slot) {
+impl<'r> Columns<'r> {
+    fn push(&mut self, order_id: OrderId, Slot { loaded, row, .. }: &'r Slot) {
         self.order_id.push(order_id.as_uuid());
         self.state.push(row.state.as_str());
         self.version.push(loaded.unwrap_or(0) + 1);
         self.score.push(row.score);
         self.amount.push(row.amount);
-        self.currency.push(row.currency.map(|currency| currency.as_str().to_owned()));
+        self.currency.push(row.currency.as_ref().map(Currency::as_str));
         self.opened_at.push(At(row.opened_at));
         self.deadline.push(row.deadline.map(At));
-        self.decided_by.push(row.decided_by);
+        self.decided_by.push(row.decided_by.as_deref());
         self.decided_at.push(row.decided_at.map(At));
-        self.data.push(JsonText(Data { rules: row.rules, thread: row.thread, note: row.note, carried: row.carried }));
+        self.data.push(JsonText(DataOf {
+            rules: &row.rules,
+            thread: &row.thread,
+            note: row.note.as_deref(),
+            carried: row.carried.as_ref(),
+        }));
     }
 
     fn write(self, writes: &mut Writes, statement: &str) {

@@ -125,8 +125,8 @@ impl Tallies {
     }
 
     /// What was counted, sorted by key.
-    pub fn into_counts(self) -> Vec<Count> {
-        let mut counts: Vec<Count> = self.counts.into_values().flatten().collect();
+    pub fn counts(&self) -> Vec<&Count> {
+        let mut counts: Vec<&Count> = self.counts.values().flatten().collect();
         counts.sort_unstable_by_key(|count| (count.subject, count.order_id));
         counts
     }

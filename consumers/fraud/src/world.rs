@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use events::{Allocation, Currency, CustomerId, Line, OrderId, Personal, RuleHit, Timestamp};
-use runtime::Thread;
+use runtime::{Recalled, Thread};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -100,12 +100,20 @@ pub(crate) struct Slot {
 pub struct World {
     pub(crate) orders: HashMap<OrderId, Slot>,
     pub(crate) tallies: Tallies,
+    /// The orders that were not read.
+    pub(crate) recalled: Recalled,
 }
 
 impl World {
     /// What is known of an order.
     pub fn order(&self, order_id: OrderId) -> Option<&Assessment> {
         self.orders.get(&order_id).map(|slot| &slot.row)
+    }
+
+    /// The orders under review, as they are in the table after the batch.
+    pub(crate) fn into_open(self) -> impl Iterator<Item = (OrderId, i64, Assessment)> {
+        let open = self.orders.into_iter().filter(|(_, slot)| slot.row.state == State::Review);
+        open.map(|(order_id, Slot { loaded, row, changed })| (order_id, loaded.unwrap_or(0) + i64::from(changed), row))
     }
 
     /// Keeps a row, new or changed.

@@ -27,7 +27,8 @@ use events::{
     StockReallocated, Timestamp,
 };
 use runtime::{
-    Codec, Conflict, Consumer, Effects, Failure, Host, Lock, Message, Retention, Timer, Unreadable, Work, Writes,
+    Codec, Conflict, Consumer, Effects, Failure, Host, Meets, Message, Reading, Recent, Retention, Timer, Unreadable,
+    Work, Writes,
 };
 use sqlx::PgConnection;
 
@@ -42,15 +43,16 @@ pub use store::{Slot, World};
 pub const NAME: &str = "fulfillment";
 
 /// The consumer.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Fulfillment {
     settings: Settings,
+    recent: Recent<Consignment>,
 }
 
 impl Fulfillment {
     /// A consumer with these settings; without a host it decides in memory.
     pub fn new(settings: Settings) -> Self {
-        Self { settings }
+        Self { settings, recent: Recent::default() }
     }
 }
 
@@ -99,10 +101,14 @@ impl Consumer for Fulfillment {
         &self,
         db: &mut PgConnection,
         batch: &[&Work<Input>],
-        _: Timestamp,
-        lock: Lock,
+        now: Timestamp,
+        reading: Reading,
     ) -> Result<World, Failure> {
-        store::load(db, batch.iter().map(|work| work.input.order_id().as_uuid()).collect(), lock).await
+        let orders = batch.iter().map(|work| {
+            let meets = if matches!(work.input, Input::Cleared(_)) { Meets::New } else { Meets::Known };
+            (work.input.order_id(), meets)
+        });
+        store::load(db, self.recent.recall(orders, now, reading), reading).await
     }
 
     fn decide(
@@ -128,12 +134,15 @@ impl Consumer for Fulfillment {
     async fn save(
         &self,
         _: &mut PgConnection,
-        world: World,
+        world: &World,
         now: Timestamp,
         writes: &mut Writes,
     ) -> Result<(), Failure> {
-        store::save(writes, world, now, self.settings.warehouse == Warehouse::External);
-        Ok(())
+        store::save(writes, world, now, self.settings.warehouse == Warehouse::External)
+    }
+
+    fn remember(&self, world: World, now: Timestamp) {
+        self.recent.remember(world.into_open(), now);
     }
 
     async fn call(&self, Overdue { order_id, hand_over_by, shipments }: Overdue) -> Option<Work<Input>> {

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use events::{OrderId, Timestamp};
 use runtime::sql::{At, JsonText};
-use runtime::{Failure, Lock, Retention, Writes};
+use runtime::{Failure, Reading, Recall, Recalled, Retention, Writes};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
@@ -40,6 +40,8 @@ pub struct Slot {
 pub struct World {
     /// The orders of the batch.
     pub orders: HashMap<OrderId, Slot>,
+    /// The orders that were not read.
+    pub(crate) recalled: Recalled,
 }
 
 impl World {
@@ -47,23 +49,41 @@ impl World {
     pub fn order(&self, order_id: OrderId) -> Option<&Consignment> {
         self.orders.get(&order_id).and_then(|slot| slot.row.as_ref())
     }
+
+    /// The orders of which something is still to leave, as they are read from the table after the batch.
+    pub(crate) fn into_open(self) -> impl Iterator<Item = (OrderId, i64, Consignment)> {
+        self.orders.into_iter().filter_map(|(order_id, Slot { loaded, row, changed })| {
+            let row = row.filter(|row| row.state != State::Closed)?;
+            Some((order_id, loaded.unwrap_or(0) + i64::from(changed), Consignment { personal: None, ..row }))
+        })
+    }
 }
 
 type Row = (Uuid, String, i64, JsonText<Consignment>);
 
-/// Reads the orders, by id, locked or not.
+/// Reads those orders, by id, locked or not, that are not recalled.
 ///
 /// # Errors
 /// What the database says, or a state that this version does not know.
-pub async fn load(db: &mut PgConnection, mut ids: Vec<Uuid>, lock: Lock) -> Result<World, Failure> {
-    ids.sort_unstable();
-    ids.dedup();
-    let rows: Vec<Row> = sqlx::query_as(lock.on("select order_id, state, version, data from fulfillment.consignment
+pub(crate) async fn load(
+    db: &mut PgConnection,
+    recall: Recall<Consignment>,
+    reading: Reading,
+) -> Result<World, Failure> {
+    let Recall { rows, recalled, others } = recall;
+    let mut world = World { recalled, ..World::default() };
+    for (order_id, version, row) in rows {
+        world.orders.insert(order_id, Slot { loaded: Some(version), row: Some(row), changed: false });
+    }
+    if others.is_empty() {
+        return Ok(world);
+    }
+    let rows: Vec<Row> =
+        sqlx::query_as(reading.of("select order_id, state, version, data from fulfillment.consignment
          where order_id = any($1) order by order_id"))
-    .bind(&ids)
-    .fetch_all(db)
-    .await?;
-    let mut world = World { orders: ids.into_iter().map(|id| (OrderId(id), Slot::default())).collect() };
+        .bind(&others)
+        .fetch_all(db)
+        .await?;
     for (order_id, state, version, JsonText(row)) in rows {
         let row = Consignment { state: state_of(order_id, &state)?, ..row };
         world.orders.insert(OrderId(order_id), Slot { loaded: Some(version), row: Some(row), changed: false });
@@ -80,13 +100,17 @@ fn state_of(order_id: Uuid, name: &str) -> Result<State, sqlx::Error> {
 }
 
 /// Adds what the batch changed to its writes; the work lists too where a real warehouse works.
-pub fn save(writes: &mut Writes, world: World, now: Timestamp, work_lists: bool) {
-    let changed = world.orders.into_iter().filter(|(_, slot)| slot.changed);
-    let mut rows: Vec<(OrderId, i64, Consignment)> = changed
-        .filter_map(|(order_id, slot)| slot.row.map(|row| (order_id, slot.loaded.unwrap_or(0) + 1, row)))
+///
+/// # Errors
+/// When an order that was not read is not changed either.
+pub(crate) fn save(writes: &mut Writes, world: &World, now: Timestamp, work_lists: bool) -> Result<(), Failure> {
+    world.recalled.check(|order_id| world.orders.get(&order_id).is_some_and(|slot| slot.changed))?;
+    let changed = world.orders.iter().filter(|(_, slot)| slot.changed);
+    let mut rows: Vec<(OrderId, i64, &Consignment)> = changed
+        .filter_map(|(order_id, slot)| Some((*order_id, slot.loaded.unwrap_or(0) + 1, slot.row.as_ref()?)))
         .collect();
     if rows.is_empty() {
-        return;
+        return Ok(());
     }
     rows.sort_unstable_by_key(|(order_id, ..)| *order_id);
     if work_lists {
@@ -95,6 +119,7 @@ pub fn save(writes: &mut Writes, world: World, now: Timestamp, work_lists: bool)
     let (known, new): (Vec<_>, Vec<_>) = rows.into_iter().partition(|(_, version, _)| *version > 1);
     save_consignments(writes, INSERT, &new, now);
     save_consignments(writes, UPDATE, &known, now);
+    Ok(())
 }
 
 const INSERT: &str =
@@ -109,7 +134,7 @@ const UPDATE: &str = "update fulfillment.consignment as known set state = decide
             as decided (order_id, state, version, units_dispatched, data, personal_key, personal_data)
       where known.order_id = decided.order_id and known.version = decided.version - 1";
 
-fn save_consignments(writes: &mut Writes, statement: &str, rows: &[(OrderId, i64, Consignment)], now: Timestamp) {
+fn save_consignments(writes: &mut Writes, statement: &str, rows: &[(OrderId, i64, &Consignment)], now: Timestamp) {
     if rows.is_empty() {
         return;
     }
@@ -121,7 +146,7 @@ fn save_consignments(writes: &mut Writes, statement: &str, rows: &[(OrderId, i64
         rows.iter().map(|(.., row)| row.personal.as_ref().map(|it| it.key_id.as_str())).collect();
     let sealed: Vec<Option<&[u8]>> =
         rows.iter().map(|(.., row)| row.personal.as_ref().map(|it| it.data.as_slice())).collect();
-    let data: Vec<JsonText<&Consignment>> = rows.iter().map(|(.., row)| JsonText(row)).collect();
+    let data: Vec<JsonText<&Consignment>> = rows.iter().map(|(.., row)| JsonText(*row)).collect();
     writes
         .add("fulfillment.consignment", Some(rows.len()), statement)
         .bind(ids)

@@ -29,7 +29,8 @@ use events::{
     StockReleased, StockReserved, Timestamp,
 };
 use runtime::{
-    Codec, Conflict, Consumer, Effects, Failure, Host, Lock, Message, Retention, Span, Timer, Unreadable, Work, Writes,
+    Codec, Conflict, Consumer, Effects, Failure, Host, Message, Reading, Recent, Retention, Span, Timer, Unreadable,
+    Work, Writes,
 };
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
@@ -39,6 +40,7 @@ pub use self::handlers::Input;
 pub use self::reservation::{Holding, Reservation, State, Units};
 pub use self::stock::{Change, Kind, Level, Movement, Stock};
 pub use self::strategy::{FewestShipments, Pick, Priority, Shelves, Strategy, StrategyName, Want};
+use self::supply::RecentWarehouses;
 pub use self::supply::{Supply, USUAL_PRIORITY, Warehouse, Warehouses};
 pub use self::world::{Slot, World};
 
@@ -66,13 +68,15 @@ impl Default for Settings {
 pub struct Inventory {
     settings: Settings,
     strategy: Box<dyn Strategy>,
+    recent: Recent<Reservation>,
+    warehouses: RecentWarehouses,
 }
 
 impl Inventory {
     /// An inventory with these settings.
     pub fn new(settings: Settings) -> Self {
         let strategy = settings.strategy.strategy();
-        Self { settings, strategy }
+        Self { settings, strategy, recent: Recent::default(), warehouses: RecentWarehouses::default() }
     }
 
     /// The same with a strategy of the shop's own.
@@ -128,10 +132,10 @@ impl Consumer for Inventory {
         &self,
         db: &mut PgConnection,
         batch: &[&Work<Input>],
-        _: Timestamp,
-        lock: Lock,
+        now: Timestamp,
+        reading: Reading,
     ) -> Result<World, Failure> {
-        store::load(db, batch, lock).await
+        store::load(db, batch, (&self.recent, &self.warehouses), now, reading).await
     }
 
     fn decide(
@@ -163,12 +167,18 @@ impl Consumer for Inventory {
     async fn save(
         &self,
         _: &mut PgConnection,
-        world: World,
+        world: &World,
         now: Timestamp,
         writes: &mut Writes,
     ) -> Result<(), Failure> {
-        store::save(writes, &world, now);
-        Ok(())
+        store::save(writes, world, now)
+    }
+
+    fn remember(&self, world: World, now: Timestamp) {
+        if !world.rebuilt.is_empty() {
+            self.warehouses.forget();
+        }
+        self.recent.remember(world.into_open(), now);
     }
 
     async fn call(&self, call: Infallible) -> Option<Work<Input>> {

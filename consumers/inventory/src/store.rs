@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use events::{OrderId, Sku, Timestamp, WarehouseId};
 use runtime::sql::{At, JsonText};
-use runtime::{Failure, Lock, Work, Writes};
+use runtime::{Failure, Meets, Reading, Recall, Recent, Work, Writes};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
@@ -12,7 +12,7 @@ use crate::goods::{LevelView, Receipt};
 use crate::handlers::Input;
 use crate::reservation::{Reservation, State};
 use crate::stock::{Level, Movement};
-use crate::supply::{Warehouse, Warehouses};
+use crate::supply::{RecentWarehouses, Warehouse, Warehouses};
 use crate::world::{Slot, World};
 
 pub(crate) mod pruning;
@@ -22,20 +22,42 @@ const STOCK_LEVEL: &str = "inventory.stock_level";
 const RECEIPT: &str = "inventory.receipt";
 
 /// Reads what a batch needs, and nothing of what it does not touch.
-pub(crate) async fn load(db: &mut PgConnection, batch: &[&Work<Input>], lock: Lock) -> Result<World, Failure> {
-    let mut world = World::default();
-    let orders: BTreeSet<Uuid> = batch.iter().filter_map(|work| work.input.order_id()).map(OrderId::as_uuid).collect();
-    if !orders.is_empty() {
-        read_orders(db, &Vec::from_iter(orders), &mut world, lock).await?;
+pub(crate) async fn load(
+    db: &mut PgConnection,
+    batch: &[&Work<Input>],
+    (recent, recent_warehouses): (&Recent<Reservation>, &RecentWarehouses),
+    now: Timestamp,
+    reading: Reading,
+) -> Result<World, Failure> {
+    let orders = batch.iter().filter_map(|work| {
+        let meets = if matches!(work.input, Input::Accepted(_)) { Meets::New } else { Meets::Known };
+        Some((work.input.order_id()?, meets))
+    });
+    let Recall { rows, recalled, others } = recent.recall(orders, now, reading);
+    let mut world = World { recalled, ..World::default() };
+    for (order_id, stored, row) in rows {
+        world.orders.insert(order_id, Slot { row: Some(row), stored, changed: false });
+    }
+    if !others.is_empty() {
+        read_orders(db, &others, &mut world, reading).await?;
     }
     let inputs: Vec<&Input> = batch.iter().map(|work| &work.input).collect();
     let skus: BTreeSet<&str> = inputs.iter().flat_map(|input| skus(input, &world)).map(Sku::as_str).collect();
     let skus: Vec<String> = skus.into_iter().map(ToOwned::to_owned).collect();
     if !skus.is_empty() {
-        read_levels(db, &skus, &mut world, lock).await?;
+        read_levels(db, &skus, &mut world, reading).await?;
     }
     if inputs.iter().any(|input| asks_for_warehouses(input)) {
-        world.warehouses = warehouses(&mut *db).await?;
+        let of_orders = inputs.iter().all(|input| input.order_id().is_some());
+        let recalled = recent_warehouses.recall(now).filter(|_| of_orders && reading == Reading::Recalled);
+        world.warehouses = match recalled {
+            Some(recalled) => recalled,
+            None => {
+                let read = warehouses(&mut *db).await?;
+                recent_warehouses.remember(&read, now);
+                read
+            }
+        };
     }
     let receipts: Vec<&Receipt> = inputs.iter().filter_map(|input| receipt(input)).collect();
     if !receipts.is_empty() {
@@ -87,7 +109,8 @@ fn receipt(input: &Input) -> Option<&Receipt> {
 }
 
 /// Adds what the batch changed to its writes.
-pub(crate) fn save(writes: &mut Writes, world: &World, now: Timestamp) {
+pub(crate) fn save(writes: &mut Writes, world: &World, now: Timestamp) -> Result<(), Failure> {
+    world.recalled.check(|order_id| world.orders.get(&order_id).is_some_and(|slot| slot.changed))?;
     let orders: Vec<_> = world.orders.iter().filter(|(_, slot)| slot.changed).collect();
     let (new, known): (Vec<_>, Vec<_>) = orders.into_iter().partition(|(_, slot)| slot.stored == 0);
     save_orders(writes, INSERT_ORDERS, &new, now);
@@ -105,11 +128,17 @@ pub(crate) fn save(writes: &mut Writes, world: &World, now: Timestamp) {
     if !world.received.is_empty() {
         save_receipts(writes, &world.received, now);
     }
+    Ok(())
 }
 
-async fn read_orders(db: &mut PgConnection, orders: &[Uuid], world: &mut World, lock: Lock) -> Result<(), Failure> {
+async fn read_orders(
+    db: &mut PgConnection,
+    orders: &[Uuid],
+    world: &mut World,
+    reading: Reading,
+) -> Result<(), Failure> {
     let rows: Vec<(Uuid, i64, JsonText<Reservation>)> =
-        sqlx::query_as(lock.on("select order_id, version, data from inventory.reservation
+        sqlx::query_as(reading.of("select order_id, version, data from inventory.reservation
           where order_id = any($1) order by order_id"))
         .bind(orders)
         .fetch_all(db)
@@ -122,9 +151,14 @@ async fn read_orders(db: &mut PgConnection, orders: &[Uuid], world: &mut World, 
 
 type LevelRow = (String, String, i64, i64, i64, i64, Option<String>, Option<String>);
 
-async fn read_levels(db: &mut PgConnection, skus: &[String], world: &mut World, lock: Lock) -> Result<(), Failure> {
+async fn read_levels(
+    db: &mut PgConnection,
+    skus: &[String],
+    world: &mut World,
+    reading: Reading,
+) -> Result<(), Failure> {
     let rows: Vec<LevelRow> = sqlx::query_as(
-        lock.on("select sku, warehouse, on_hand, reserved, missing, version, aisle, bin from inventory.stock_level
+        reading.of("select sku, warehouse, on_hand, reserved, missing, version, aisle, bin from inventory.stock_level
           where sku = any($1) order by sku, warehouse"),
     )
     .bind(skus)

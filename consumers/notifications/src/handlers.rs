@@ -9,7 +9,7 @@ use events::{
 };
 use runtime::settings::ConsumerSettings;
 use runtime::{
-    Codec, Conflict, Consumer, Effects, Failure, Lock, Message, Retention, Span, Timer, Unreadable, Work, Writes,
+    Codec, Conflict, Consumer, Effects, Failure, Message, Reading, Retention, Span, Timer, Unreadable, Work, Writes,
 };
 use sqlx::PgConnection;
 
@@ -197,10 +197,10 @@ impl Consumer for Notifications {
         db: &mut PgConnection,
         batch: &[&Work<Input>],
         _: Timestamp,
-        lock: Lock,
+        reading: Reading,
     ) -> Result<World, Failure> {
         let order_ids: Vec<OrderId> = batch.iter().map(|work| work.input.order_id()).collect();
-        store::load(db, order_ids, lock).await
+        store::load(db, order_ids, reading).await
     }
 
     fn decide(
@@ -229,7 +229,13 @@ impl Consumer for Notifications {
         Some(store::retention())
     }
 
-    async fn save(&self, _: &mut PgConnection, world: World, _: Timestamp, writes: &mut Writes) -> Result<(), Failure> {
+    async fn save(
+        &self,
+        _: &mut PgConnection,
+        world: &World,
+        _: Timestamp,
+        writes: &mut Writes,
+    ) -> Result<(), Failure> {
         store::save(writes, world);
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use events::{EventId, OrderId};
 use runtime::sql::{At, JsonText};
-use runtime::{Failure, Lock, Retention, Writes};
+use runtime::{Failure, Reading, Retention, Writes};
 use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
 
@@ -45,16 +45,16 @@ impl Row {
 }
 
 /// Reads the orders of a batch, then, with a newer snapshot, which events of them were told.
-pub(crate) async fn load(db: &mut PgConnection, order_ids: Vec<OrderId>, lock: Lock) -> Result<World, Failure> {
+pub(crate) async fn load(db: &mut PgConnection, order_ids: Vec<OrderId>, reading: Reading) -> Result<World, Failure> {
     let order_ids: BTreeSet<Uuid> = order_ids.into_iter().map(OrderId::as_uuid).collect();
     let order_ids: Vec<Uuid> = order_ids.into_iter().collect();
-    let orders = customers(db, &order_ids, lock).await?.into_iter().map(Row::read).collect::<Result<_, _>>()?;
+    let orders = customers(db, &order_ids, reading).await?.into_iter().map(Row::read).collect::<Result<_, _>>()?;
     let told = told(db, &order_ids).await?.into_iter().map(EventId).collect();
     Ok(World { orders, told, messages: Vec::new() })
 }
 
-async fn customers(db: &mut PgConnection, order_ids: &[Uuid], lock: Lock) -> Result<Vec<Row>, Failure> {
-    let rows = sqlx::query_as(lock.on("select order_id, version, contact, waiting
+async fn customers(db: &mut PgConnection, order_ids: &[Uuid], reading: Reading) -> Result<Vec<Row>, Failure> {
+    let rows = sqlx::query_as(reading.of("select order_id, version, contact, waiting
          from notifications.customer where order_id = any($1) order by order_id"));
     Ok(rows.bind(order_ids).fetch_all(db).await?)
 }
@@ -65,13 +65,14 @@ async fn told(db: &mut PgConnection, order_ids: &[Uuid]) -> Result<Vec<Uuid>, Fa
 }
 
 /// Writes what a batch changed and sends.
-pub(crate) fn save(writes: &mut Writes, world: World) {
-    let World { orders, mut messages, .. } = world;
-    let mut changed: Vec<(OrderId, Slot)> = orders.into_iter().filter(|(_, slot)| slot.changed).collect();
-    changed.sort_unstable_by_key(|(order_id, _)| *order_id);
+pub(crate) fn save(writes: &mut Writes, world: &World) {
+    let World { orders, messages, .. } = world;
+    let mut changed: Vec<(&OrderId, &Slot)> = orders.iter().filter(|(_, slot)| slot.changed).collect();
+    changed.sort_unstable_by_key(|(order_id, _)| **order_id);
     let (new, known): (Vec<_>, Vec<_>) = changed.into_iter().partition(|(_, slot)| slot.loaded.is_none());
     save_customers(writes, INSERT_CUSTOMERS, new);
     save_customers(writes, UPDATE_CUSTOMERS, known);
+    let mut messages: Vec<&Message> = messages.iter().collect();
     messages.sort_by_key(|message| (message.order_id, message.event_id));
     if !messages.is_empty() {
         save_messages(writes, messages);
@@ -86,50 +87,49 @@ const UPDATE_CUSTOMERS: &str =
        from unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[]) as new (order_id, version, contact, waiting)
       where kept.order_id = new.order_id and kept.version = new.version - 1";
 
-fn save_customers(writes: &mut Writes, statement: &str, changed: Vec<(OrderId, Slot)>) {
+fn save_customers(writes: &mut Writes, statement: &str, changed: Vec<(&OrderId, &Slot)>) {
     if changed.is_empty() {
         return;
     }
     let decided = changed.len();
     let order_ids: Vec<Uuid> = changed.iter().map(|(order_id, _)| order_id.as_uuid()).collect();
     let versions: Vec<i64> = changed.iter().map(|(_, slot)| slot.loaded.unwrap_or(0) + 1).collect();
-    let mut contacts: Vec<Option<JsonText<Contact>>> = Vec::with_capacity(changed.len());
-    let mut waiting: Vec<JsonText<Vec<Waiting>>> = Vec::with_capacity(changed.len());
-    for (_, slot) in changed {
-        contacts.push(slot.contact.map(JsonText));
-        waiting.push(JsonText(slot.waiting));
-    }
+    let contacts: Vec<Option<JsonText<&Contact>>> =
+        changed.iter().map(|(_, slot)| slot.contact.as_ref().map(JsonText)).collect();
+    let waiting: Vec<JsonText<&Vec<Waiting>>> = changed.iter().map(|(_, slot)| JsonText(&slot.waiting)).collect();
     let part = writes.add("notifications.customer", Some(decided), statement);
     part.bind(order_ids).bind(versions).bind(contacts).bind(waiting);
 }
 
 #[derive(Default)]
-struct Columns {
+struct Columns<'m> {
     order_id: Vec<Uuid>,
     event_id: Vec<Uuid>,
     channel: Vec<String>,
     state: Vec<&'static str>,
-    event_type: Vec<String>,
+    event_type: Vec<&'m str>,
     template: Vec<&'static str>,
     locale: Vec<&'static str>,
-    recipient: Vec<Option<String>>,
-    subject: Vec<Option<String>>,
-    body: Vec<Option<String>>,
+    recipient: Vec<Option<&'m str>>,
+    subject: Vec<Option<&'m str>>,
+    body: Vec<Option<&'m str>>,
     detail: Vec<Option<&'static str>>,
     at: Vec<At>,
 }
 
-impl Columns {
-    fn push(&mut self, message: Message) {
-        let (state, recipient, subject, body, detail) = match message.delivery {
-            Delivery::Sent { recipient, subject, body } => ("SENT", Some(recipient), subject, Some(body), None),
-            Delivery::Failed { detail } => ("FAILED", None, None, None, Some(detail)),
+impl<'m> Columns<'m> {
+    fn push(&mut self, message: &'m Message) {
+        let (state, recipient, subject, body, detail) = match &message.delivery {
+            Delivery::Sent { recipient, subject, body } => {
+                ("SENT", Some(recipient.as_str()), subject.as_deref(), Some(body.as_str()), None)
+            }
+            Delivery::Failed { detail } => ("FAILED", None, None, None, Some(*detail)),
         };
         self.order_id.push(message.order_id.as_uuid());
         self.event_id.push(message.event_id.as_uuid());
         self.channel.push(message.channel.to_string());
         self.state.push(state);
-        self.event_type.push(message.event_type);
+        self.event_type.push(&message.event_type);
         self.template.push(message.template);
         self.locale.push(message.locale.as_str());
         self.recipient.push(recipient);
@@ -141,7 +141,7 @@ impl Columns {
 }
 
 /// A message that is there already was sent by another instance: the batch is decided again, and finds it told.
-fn save_messages(writes: &mut Writes, messages: Vec<Message>) {
+fn save_messages(writes: &mut Writes, messages: Vec<&Message>) {
     let decided = messages.len();
     let mut columns = Columns::default();
     messages.into_iter().for_each(|message| columns.push(message));

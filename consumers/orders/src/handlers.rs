@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use events::{Event, OrderId, OrderPlaced, StockCommitted, StockRejected, StockReleased, Timestamp};
 use runtime::telemetry::begin_trace;
-use runtime::{Cause, Codec, Conflict, Effects, Message, Origin, Thread, Unreadable, Work};
+use runtime::{Cause, Codec, Conflict, Effects, Meets, Message, Origin, Thread, Unreadable, Work};
 use uuid::Uuid;
 
 use crate::decide::{self, Reply};
@@ -95,24 +95,16 @@ fn is_traceparent(text: &str) -> bool {
     }
 }
 
-/// The orders and the placements that a batch needs to know.
-pub(crate) fn wanted(batch: &[&Work<Input>]) -> (Vec<Uuid>, Vec<Uuid>) {
-    let (mut orders, mut placements) = (Vec::new(), Vec::new());
-    for work in batch {
-        match &work.input {
-            Input::Placed(placed) => placements.push(placed.placement),
-            Input::Cancel(cancel) => orders.push(cancel.order_id.as_uuid()),
-            Input::StockRejected(event) => orders.push(event.order_id.as_uuid()),
-            Input::StockReleased(event) => orders.push(event.order_id.as_uuid()),
-            Input::StockCommitted(event) => orders.push(event.order_id.as_uuid()),
-            Input::UnknownTimer(_) => {}
-        }
+/// The order that an input needs to know; for one that is placed, the id that it gets if it is new.
+pub(crate) fn wanted(input: &Input) -> Option<(OrderId, Meets)> {
+    match input {
+        Input::Placed(placed) => Some((placed.candidate(), Meets::New)),
+        Input::Cancel(cancel) => Some((cancel.order_id, Meets::Known)),
+        Input::StockRejected(event) => Some((event.order_id, Meets::Known)),
+        Input::StockReleased(event) => Some((event.order_id, Meets::Known)),
+        Input::StockCommitted(event) => Some((event.order_id, Meets::Known)),
+        Input::UnknownTimer(_) => None,
     }
-    for list in [&mut orders, &mut placements] {
-        list.sort_unstable();
-        list.dedup();
-    }
-    (orders, placements)
 }
 
 /// Decides one input.

@@ -191,7 +191,11 @@ async fn show(Shared(doors): Shared<Doors>, Path(id): Path<String>) -> Result<Js
 fn unread(failure: Failure) -> Problem {
     match failure {
         Failure::Database(error) => error.into(),
-        Failure::LostRace { .. } | Failure::Stored { .. } | Failure::Panicked(_) | Failure::Unsendable(_) => {
+        Failure::LostRace { .. }
+        | Failure::Unsure
+        | Failure::Stored { .. }
+        | Failure::Panicked(_)
+        | Failure::Unsendable(_) => {
             Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "Unreadable order").detail(failure.to_string())
         }
     }

@@ -26,7 +26,8 @@ use events::{
     OrderPlaced, OrderRejected, StockCommitted, StockRejected, StockReleased, Timestamp,
 };
 use runtime::{
-    Clock, Codec, Conflict, Consumer, Effects, Failure, Host, Lock, Message, Retention, Timer, Unreadable, Work, Writes,
+    Clock, Codec, Conflict, Consumer, Effects, Failure, Host, Message, Reading, Recent, Retention, Timer, Unreadable,
+    Work, Writes,
 };
 use serde::Deserialize;
 use sqlx::PgConnection;
@@ -53,17 +54,18 @@ impl Default for Settings {
 }
 
 /// The consumer.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Orders {
     clock: Clock,
     trace_share: f64,
     keep: Duration,
+    recent: Recent<Order>,
 }
 
 impl Orders {
     /// A consumer that mints ids by this clock and has this share of the traces that begin here recorded, from 0 to 1.
     pub fn new(clock: Clock, trace_share: f64) -> Self {
-        Self { clock, trace_share, keep: Duration::MAX }
+        Self { clock, trace_share, keep: Duration::MAX, recent: Recent::default() }
     }
 
     /// The same that forgets orders when they are this old: one that was placed longer ago, and is not known, is not taken.
@@ -149,11 +151,11 @@ impl Consumer for Orders {
         &self,
         db: &mut PgConnection,
         batch: &[&Work<Input>],
-        _: Timestamp,
-        lock: Lock,
+        now: Timestamp,
+        reading: Reading,
     ) -> Result<World, Failure> {
-        let (orders, placements) = handlers::wanted(batch);
-        store::load(db, &orders, &placements, lock).await
+        let inputs: Vec<&Input> = batch.iter().map(|work| &work.input).collect();
+        store::load(db, &inputs, &self.recent, now, reading).await
     }
 
     fn decide(
@@ -181,11 +183,21 @@ impl Consumer for Orders {
         Some(store::retention())
     }
 
-    async fn save(&self, _: &mut PgConnection, world: World, _: Timestamp, writes: &mut Writes) -> Result<(), Failure> {
-        let (new, changed) = world.into_changes();
+    async fn save(
+        &self,
+        _: &mut PgConnection,
+        world: &World,
+        _: Timestamp,
+        writes: &mut Writes,
+    ) -> Result<(), Failure> {
+        let (new, changed) = world.changes()?;
         store::update(writes, &changed);
         store::insert(writes, &new);
         Ok(())
+    }
+
+    fn remember(&self, world: World, now: Timestamp) {
+        self.recent.remember(world.into_open(), now);
     }
 
     async fn call(&self, call: Infallible) -> Option<Work<Input>> {

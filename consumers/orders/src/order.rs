@@ -7,7 +7,7 @@ use events::{
     Cancellation, Currency, CustomerId, Fault, Line, OrderAccepted, OrderId, OrderRejected, Reason, ShippedLine,
     Timestamp, UnshippedLine,
 };
-use runtime::Thread;
+use runtime::{Failure, Recalled, Thread};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -207,9 +207,20 @@ pub(crate) struct Slot {
 pub struct World {
     slots: HashMap<OrderId, Slot>,
     placements: HashMap<Uuid, OrderId>,
+    /// The orders that were not read: those that are presumed to be new by the ids that they would get.
+    recalled: Recalled,
 }
 
 impl World {
+    /// What is known without reading.
+    pub(crate) fn recalled(rows: Vec<(OrderId, i64, Order)>, recalled: Recalled) -> Self {
+        let mut world = Self { recalled, ..Self::default() };
+        for (_, version, order) in rows {
+            world.loaded(order, version);
+        }
+        world
+    }
+
     /// The order with this id.
     pub fn order(&self, order_id: OrderId) -> Option<&Order> {
         self.slots.get(&order_id).map(|slot| &slot.order)
@@ -249,11 +260,24 @@ impl World {
     }
 
     /// What is to be written: new rows by placement, changed rows by order; that is the order in which they are locked.
-    pub(crate) fn into_changes(self) -> (Vec<Slot>, Vec<Slot>) {
-        let changed = self.slots.into_values().filter(|slot| slot.changed);
+    ///
+    /// # Errors
+    /// When an order that was not read is not changed either.
+    pub(crate) fn changes(&self) -> Result<(Vec<&Slot>, Vec<&Slot>), Failure> {
+        self.recalled.check(|order_id| self.slots.get(&order_id).is_some_and(|slot| slot.changed))?;
+        let changed = self.slots.values().filter(|slot| slot.changed);
         let (mut new, mut changed): (Vec<_>, Vec<_>) = changed.partition(|slot| slot.stored.is_none());
         new.sort_unstable_by_key(|slot| slot.order.placement);
         changed.sort_unstable_by_key(|slot| slot.order.order_id);
-        (new, changed)
+        Ok((new, changed))
+    }
+
+    /// The orders that have not ended, as they are in the table after the batch, without what they were placed as.
+    pub(crate) fn into_open(self) -> impl Iterator<Item = (OrderId, i64, Order)> {
+        let open = self.slots.into_iter().filter(|(_, slot)| !slot.order.state.has_ended());
+        open.map(|(order_id, Slot { stored, order, changed })| {
+            let order = Order { body: Body { text: None, ..order.body }, ..order };
+            (order_id, stored.unwrap_or(0) + i64::from(changed), order)
+        })
     }
 }

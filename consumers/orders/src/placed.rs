@@ -67,6 +67,16 @@ impl Placed {
     }
 }
 
+impl Placed {
+    /// The id that it gets if it is new.
+    pub(crate) fn candidate(&self) -> OrderId {
+        match &self.verdict {
+            Verdict::Valid(event) => event.order_id,
+            Verdict::Invalid(event) => event.order_id,
+        }
+    }
+}
+
 /// The key of (source, reference): of one length, however long they are, so that an invalid order has its guard too.
 pub fn placement(source: &str, reference: &str) -> Uuid {
     derive_id(source, NAME, "placement", reference)

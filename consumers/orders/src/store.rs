@@ -3,14 +3,16 @@
 
 use std::sync::Arc;
 
-use events::OrderId;
+use events::{OrderId, Timestamp};
 use runtime::sql::{At, JsonText};
-use runtime::{Failure, Lock, Retention, Writes};
+use runtime::{Failure, Reading, Recall, Recent, Retention, Writes};
 use serde::Serialize;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, PgPool, Row};
 use uuid::Uuid;
 
+use crate::Input;
+use crate::handlers::wanted;
 use crate::order::{Body, Order, Slot, State, World};
 
 const TABLE: &str = "orders.order";
@@ -26,25 +28,38 @@ pub(crate) fn retention() -> Retention {
     }
 }
 
-/// Reads the orders with these ids or placed under these keys, locked or not. Both lists are sorted by the statement, not by the caller.
+/// Reads what a batch needs: orders by their ids, or by the keys that they were placed under, locked or not.
 pub(crate) async fn load(
     db: &mut PgConnection,
-    orders: &[Uuid],
-    placements: &[Uuid],
-    lock: Lock,
+    inputs: &[&Input],
+    recent: &Recent<Order>,
+    now: Timestamp,
+    reading: Reading,
 ) -> Result<World, Failure> {
-    let rows = sqlx::query(lock.on(
+    let Recall { rows, recalled, others } =
+        recent.recall(inputs.iter().filter_map(|input| wanted(input)), now, reading);
+    let mut world = World::recalled(rows, recalled);
+    if others.is_empty() {
+        return Ok(world);
+    }
+    let is_read = |order_id: OrderId| others.binary_search(&order_id.as_uuid()).is_ok();
+    let placements: Vec<Uuid> = inputs
+        .iter()
+        .filter_map(|input| if let Input::Placed(placed) = input { Some(placed) } else { None })
+        .filter(|placed| is_read(placed.candidate()))
+        .map(|placed| placed.placement)
+        .collect();
+    let rows = sqlx::query(reading.of(
         "select order_id, placement, source, reference, state, version, placed_at, ended_at, details, asked, ending, body_digest,
                 case when placement = any($2) then body::text end as body
            from orders.\"order\"
           where order_id = any($1) or placement = any($2)
           order by order_id",
     ))
-    .bind(orders)
-    .bind(placements)
+    .bind(&others)
+    .bind(&placements)
     .fetch_all(db)
     .await?;
-    let mut world = World::default();
     for row in &rows {
         world.loaded(order(row)?, row.try_get("version")?);
     }
@@ -91,7 +106,7 @@ fn state(order_id: OrderId, text: String) -> Result<State, Failure> {
 }
 
 /// Writes new orders, sorted by placement. One that another instance wrote first, under its id or its key, is a lost race.
-pub(crate) fn insert(writes: &mut Writes, new: &[Slot]) {
+pub(crate) fn insert(writes: &mut Writes, new: &[&Slot]) {
     if new.is_empty() {
         return;
     }
@@ -108,8 +123,8 @@ pub(crate) fn insert(writes: &mut Writes, new: &[Slot]) {
     )
     .bind(each(new, |slot| slot.order.order_id.as_uuid()))
     .bind(each(new, |slot| slot.order.placement))
-    .bind(each(new, |slot| slot.order.source.clone()))
-    .bind(each(new, |slot| slot.order.reference.clone()))
+    .bind(each(new, |slot| slot.order.source.as_str()))
+    .bind(each(new, |slot| slot.order.reference.as_str()))
     .bind(each(new, |slot| slot.order.state.as_str()))
     .bind(each(new, |slot| slot.order.details.terms.as_ref().map(|terms| terms.currency.to_string())))
     .bind(each(new, |slot| slot.order.details.terms.as_ref().map(|terms| terms.total)))
@@ -120,11 +135,11 @@ pub(crate) fn insert(writes: &mut Writes, new: &[Slot]) {
     .bind(json(new, |slot| slot.order.asked.as_ref()))
     .bind(json(new, |slot| slot.order.ending.as_ref()))
     .bind(each(new, |slot| slot.order.body.digest))
-    .bind(each(new, |slot| slot.order.body.text.as_deref().map(ToOwned::to_owned)));
+    .bind(each(new, |slot| slot.order.body.text.as_deref()));
 }
 
 /// Writes what changed of orders that exist, sorted by id. What they were placed with never changes and is not written again.
-pub(crate) fn update(writes: &mut Writes, changed: &[Slot]) {
+pub(crate) fn update(writes: &mut Writes, changed: &[&Slot]) {
     if changed.is_empty() {
         return;
     }
@@ -148,11 +163,14 @@ pub(crate) fn update(writes: &mut Writes, changed: &[Slot]) {
         .bind(json(changed, |slot| slot.order.ending.as_ref()));
 }
 
-fn each<T>(slots: &[Slot], column: impl Fn(&Slot) -> T) -> Vec<T> {
-    slots.iter().map(column).collect()
+fn each<'s, T>(slots: &[&'s Slot], column: impl Fn(&'s Slot) -> T) -> Vec<T> {
+    slots.iter().copied().map(column).collect()
 }
 
 /// A column of JSON texts.
-fn json<T: Serialize>(slots: &[Slot], column: impl Fn(&Slot) -> Option<&T>) -> Vec<Option<JsonText<&T>>> {
+fn json<'s, T: Serialize>(
+    slots: &[&'s Slot],
+    column: impl Fn(&'s Slot) -> Option<&'s T>,
+) -> Vec<Option<JsonText<&'s T>>> {
     slots.iter().map(|slot| column(slot).map(JsonText)).collect()
 }

@@ -120,6 +120,11 @@ impl Input {
         }
     }
 
+    /// Whether it is the first that is heard of an order, as a rule.
+    pub(crate) fn begins(&self) -> bool {
+        matches!(self, Self::Reserved(_))
+    }
+
     /// The refund that a gateway told about, or that an answer names.
     pub(crate) fn refund_id(&self) -> Option<&str> {
         match self {

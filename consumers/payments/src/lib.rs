@@ -31,8 +31,8 @@ use events::{
 };
 use runtime::settings::ConsumerSettings;
 use runtime::{
-    Clock, Codec, Conflict, Consumer, Effects, Failure, Health, Lock, Message, Retention, Span, Timer, Unreadable,
-    Work, Writes,
+    Clock, Codec, Conflict, Consumer, Effects, Failure, Health, Message, Reading, Recent, Retention, Span, Timer,
+    Unreadable, Work, Writes,
 };
 use sqlx::PgConnection;
 
@@ -54,6 +54,7 @@ pub struct Payments {
     settings: PaymentsSettings,
     gateway: Chosen,
     breaker: Breaker,
+    recent: Recent<Payment>,
 }
 
 impl Payments {
@@ -69,7 +70,7 @@ impl Payments {
     /// The same, whose calls wait while their circuit is open.
     fn guarded(settings: PaymentsSettings, gateway: Chosen, breaker: Breaker) -> anyhow::Result<Self> {
         settings.check()?;
-        Ok(Self { settings, gateway, breaker })
+        Ok(Self { settings, gateway, breaker, recent: Recent::default() })
     }
 
     /// A consumer whose calls reach no gateway: for who drives the rules in memory and answers the calls himself.
@@ -129,10 +130,10 @@ impl Consumer for Payments {
         &self,
         db: &mut PgConnection,
         batch: &[&Work<Input>],
-        _: Timestamp,
-        lock: Lock,
+        now: Timestamp,
+        reading: Reading,
     ) -> Result<World, Failure> {
-        store::load(db, batch.iter().map(|work| &work.input), lock).await
+        store::load(db, batch.iter().map(|work| &work.input), &self.recent, now, reading).await
     }
 
     fn decide(
@@ -166,12 +167,15 @@ impl Consumer for Payments {
     async fn save(
         &self,
         _: &mut PgConnection,
-        world: World,
+        world: &World,
         now: Timestamp,
         writes: &mut Writes,
     ) -> Result<(), Failure> {
-        store::save(writes, world, now);
-        Ok(())
+        store::save(writes, world, now)
+    }
+
+    fn remember(&self, world: World, now: Timestamp) {
+        self.recent.remember(world.into_open(), now);
     }
 
     async fn call(&self, call: Call) -> Option<Work<Input>> {

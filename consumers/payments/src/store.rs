@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use events::{Currency, OrderId, Personal, Timestamp};
 use runtime::sql::{At, JsonText};
-use runtime::{Failure, Lock, Writes};
+use runtime::{Failure, Meets, Reading, Recall, Recent, Writes};
 use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
 
@@ -88,24 +88,37 @@ struct RefundRow {
 pub(crate) async fn load<'i>(
     db: &mut PgConnection,
     inputs: impl Iterator<Item = &'i Input> + Clone,
-    lock: Lock,
+    recent: &Recent<Payment>,
+    now: Timestamp,
+    reading: Reading,
 ) -> Result<World, Failure> {
     let told: Vec<&str> =
         inputs.clone().filter(|input| input.order_id().is_none()).filter_map(Input::refund_id).collect();
     let mut ids: BTreeSet<Uuid> = inputs.clone().filter_map(Input::order_id).map(OrderId::as_uuid).collect();
+    let begin: BTreeSet<OrderId> = inputs.clone().filter(|input| input.begins()).filter_map(Input::order_id).collect();
     if !told.is_empty() {
         ids.extend(orders_of(db, &told).await?);
     }
-    let mut world = World::default();
-    for row in payments(db, &ids.iter().copied().collect::<Vec<_>>(), lock).await? {
-        let (version, payment) = row.read()?;
-        world.payments.insert(payment.order_id, Slot::new(payment, version));
+    let wanted = ids.iter().map(|id| OrderId(*id)).map(|order_id| {
+        let meets = if begin.contains(&order_id) { Meets::New } else { Meets::Known };
+        (order_id, meets)
+    });
+    let Recall { rows, recalled, others } = recent.recall(wanted, now, reading);
+    let mut world = World { recalled, ..World::default() };
+    for (order_id, version, payment) in rows {
+        world.payments.insert(order_id, Slot::new(payment, version));
+    }
+    if !others.is_empty() {
+        for row in payments(db, &others, reading).await? {
+            let (version, payment) = row.read()?;
+            world.payments.insert(payment.order_id, Slot::new(payment, version));
+        }
     }
     let refunds: BTreeSet<&str> = inputs.filter_map(Input::refund_id).collect();
     if refunds.is_empty() {
         return Ok(world);
     }
-    for row in refunds_told(db, &refunds.into_iter().collect::<Vec<_>>(), lock).await? {
+    for row in refunds_told(db, &refunds.into_iter().collect::<Vec<_>>(), reading).await? {
         // Whose refund it is was recorded between the two statements: that order's row is not locked, and can't be now.
         if row.order_id.is_some_and(|order_id| !ids.contains(&order_id)) {
             return Err(Failure::LostRace { table: "payments.refund", saved: 0, decided: 1 });
@@ -121,29 +134,31 @@ async fn orders_of(db: &mut PgConnection, refund_ids: &[&str]) -> Result<Vec<Uui
     Ok(sqlx::query_scalar(statement).bind(refund_ids).fetch_all(db).await?)
 }
 
-async fn payments(db: &mut PgConnection, order_ids: &[Uuid], lock: Lock) -> Result<Vec<Row>, Failure> {
+async fn payments(db: &mut PgConnection, order_ids: &[Uuid], reading: Reading) -> Result<Vec<Row>, Failure> {
     let statement = "select order_id, state, version, gateway, payment_id, currency, amount, authorized, captured, released_remainder, voided,
                 refunded, announced, capture_before, personal_key, personal_data, data
            from payments.payment where order_id = any($1) order by order_id";
-    Ok(sqlx::query_as(lock.on(statement)).bind(order_ids).fetch_all(db).await?)
+    Ok(sqlx::query_as(reading.of(statement)).bind(order_ids).fetch_all(db).await?)
 }
 
-async fn refunds_told(db: &mut PgConnection, refund_ids: &[&str], lock: Lock) -> Result<Vec<RefundRow>, Failure> {
+async fn refunds_told(db: &mut PgConnection, refund_ids: &[&str], reading: Reading) -> Result<Vec<RefundRow>, Failure> {
     let statement = "select refund_id, order_id, version, told from payments.refund
           where refund_id = any($1) order by refund_id";
-    Ok(sqlx::query_as(lock.on(statement)).bind(refund_ids).fetch_all(db).await?)
+    Ok(sqlx::query_as(reading.of(statement)).bind(refund_ids).fetch_all(db).await?)
 }
 
 /// Adds what a batch changed to its writes.
-pub(crate) fn save(writes: &mut Writes, world: World, now: Timestamp) {
-    let payments: Vec<Slot> = world.payments.into_values().filter(|slot| slot.changed).collect();
-    let (new, known): (Vec<&Slot>, Vec<&Slot>) = payments.iter().partition(|slot| slot.loaded == 0);
+pub(crate) fn save(writes: &mut Writes, world: &World, now: Timestamp) -> Result<(), Failure> {
+    world.recalled.check(|order_id| world.payments.get(&order_id).is_some_and(|slot| slot.changed))?;
+    let payments = world.payments.values().filter(|slot| slot.changed);
+    let (new, known): (Vec<&Slot>, Vec<&Slot>) = payments.partition(|slot| slot.loaded == 0);
     save_payments(writes, INSERT_PAYMENTS, &new, now);
     save_payments(writes, UPDATE_PAYMENTS, &known, now);
-    let refunds: Vec<(String, ReferenceSlot)> = world.references.into_iter().filter(|(_, slot)| slot.changed).collect();
+    let refunds: Vec<(&String, &ReferenceSlot)> = world.references.iter().filter(|(_, slot)| slot.changed).collect();
     if !refunds.is_empty() {
         save_refunds(writes, &refunds, now);
     }
+    Ok(())
 }
 
 const INSERT_PAYMENTS: &str =
@@ -204,7 +219,7 @@ fn save_payments(writes: &mut Writes, statement: &str, slots: &[&Slot], now: Tim
         .bind(At(now));
 }
 
-fn save_refunds(writes: &mut Writes, slots: &[(String, ReferenceSlot)], now: Timestamp) {
+fn save_refunds(writes: &mut Writes, slots: &[(&String, &ReferenceSlot)], now: Timestamp) {
     writes.add("payments.refund", Some(slots.len()),
         "insert into payments.refund as kept (refund_id, order_id, version, told, updated_at)
          select row.*, $5 from unnest($1::text[], $2::uuid[], $3::bigint[], $4::text[]) as row

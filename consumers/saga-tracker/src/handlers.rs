@@ -9,7 +9,7 @@ use events::{
 };
 use runtime::settings::ConsumerSettings;
 use runtime::{
-    Cause, Codec, Conflict, Consumer, DEAD_LETTER_TOPIC, Effects, Failure, Lock, Message, Retention, Span, Thread,
+    Cause, Codec, Conflict, Consumer, DEAD_LETTER_TOPIC, Effects, Failure, Message, Reading, Retention, Span, Thread,
     Timer, Unreadable, Work, Writes,
 };
 use sqlx::PgConnection;
@@ -120,7 +120,7 @@ impl Consumer for SagaTracker {
         db: &mut PgConnection,
         batch: &[&Work<Input>],
         _: Timestamp,
-        _: Lock,
+        _: Reading,
     ) -> Result<World, Failure> {
         let looked_at = |work: &&Work<Input>| match &work.input {
             Input::Look(look) => Some(look.order_id.as_uuid()),
@@ -176,9 +176,9 @@ impl Consumer for SagaTracker {
         store::pruning::prune(db, until, limit).await
     }
 
-    async fn save(&self, db: &mut PgConnection, world: World, now: Timestamp, _: &mut Writes) -> Result<(), Failure> {
+    async fn save(&self, db: &mut PgConnection, world: &World, now: Timestamp, _: &mut Writes) -> Result<(), Failure> {
         let repeating = self.repeating.is_called_for();
-        let saved = store::save(db, Tables::Live, &world, repeating).await;
+        let saved = store::save(db, Tables::Live, world, repeating).await;
         if matches!(saved, Err(Failure::LostRace { .. })) {
             self.repeating.begin();
         }
@@ -187,7 +187,7 @@ impl Consumer for SagaTracker {
             alerts::raise(db, *kind, key, text, now).await?;
         }
         if all_new {
-            steps::measure(&world, &timelines);
+            steps::measure(world, &timelines);
         }
         Ok(())
     }

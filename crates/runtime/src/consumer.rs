@@ -81,21 +81,23 @@ pub struct Work<I> {
 #[error("conflict: {0}")]
 pub struct Conflict(pub String);
 
-/// Whether rows are locked when they are read.
+/// How a batch learns what its rows are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lock {
-    /// They are, until the transaction ends: nobody else changes them meanwhile.
-    Rows,
-    /// They are not, and there is no transaction: the write says whether they were still as they had been read.
-    Nothing,
+pub enum Reading {
+    /// It reads and locks them until the transaction ends: nobody else changes them meanwhile.
+    Locked,
+    /// It reads them, without a transaction: the write says whether they were still as they had been read.
+    Fresh,
+    /// The same, but what is remembered is not read ([`Recent`](crate::Recent)).
+    Recalled,
 }
 
-impl Lock {
+impl Reading {
     /// A `select` of rows of one table, in the order in which they are locked.
-    pub fn on(self, select: &str) -> AssertSqlSafe<String> {
+    pub fn of(self, select: &str) -> AssertSqlSafe<String> {
         AssertSqlSafe(match self {
-            Self::Rows => format!("{select} for no key update"),
-            Self::Nothing => select.to_owned(),
+            Self::Locked => format!("{select} for no key update"),
+            Self::Fresh | Self::Recalled => select.to_owned(),
         })
     }
 }
@@ -150,14 +152,14 @@ pub trait Consumer: Send + Sync + Sized + 'static {
     /// What a due timer means.
     fn due(&self, timer: &Timer) -> Self::Input;
 
-    /// Reads what is known of the orders of the batch, then what they share; with [`Lock::Rows`], locks first what it reads, in a stated order: orders
-    /// by their ids, then the rest.
+    /// Reads what is known of the orders of the batch, then what they share; with [`Reading::Locked`], locks first what it reads, in a stated order:
+    /// orders by their ids, then the rest. With [`Reading::Recalled`] it need not read the rows of orders that it [remembers](Consumer::remember).
     fn load(
         &self,
         db: &mut PgConnection,
         batch: &[&Work<Self::Input>],
         now: Timestamp,
-        lock: Lock,
+        reading: Reading,
     ) -> impl Future<Output = Result<Self::World, Failure>> + Send;
 
     /// Decides one input. Changes `world` only when it succeeds.
@@ -199,13 +201,19 @@ pub trait Consumer: Send + Sync + Sized + 'static {
 
     /// Writes what the batch changed, set-based, sorted by key: by adding to `writes`, which costs no round trip of its own, or, where a statement
     /// needs another's result, through `db` at once.
+    ///
+    /// # Errors
+    /// What the database says; [`Failure::Unsure`] when something was decided on a recalled row that no write guards.
     fn save(
         &self,
         db: &mut PgConnection,
-        world: Self::World,
+        world: &Self::World,
         now: Timestamp,
         writes: &mut Writes,
     ) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// Takes the world of a batch that is committed, and may keep its orders' rows for the next one in a [`Recent`](crate::Recent).
+    fn remember(&self, _world: Self::World, _now: Timestamp) {}
 
     /// Makes a call and says what came of it; none when the outcome is not known: the call's timer will ask again.
     fn call(&self, call: Self::Call) -> impl Future<Output = Option<Work<Self::Input>>> + Send;

@@ -14,7 +14,7 @@ use crate::batch::{Attempt, Item, line_up};
 use crate::caution::Caution;
 use crate::clock::Clock;
 use crate::codec::Codec;
-use crate::consumer::{Consumer, Lock, Work};
+use crate::consumer::{Consumer, Reading, Work};
 use crate::effects::Effects;
 use crate::failure::{Backoff, Failure, Verdict};
 use crate::health::{Circuit, Health, Open};
@@ -32,6 +32,8 @@ const HASTY_REPEATS: u32 = 2;
 const EVERYONES: u32 = 5;
 /// From so many failures in a row on, a batch that is repeated opens the circuit.
 const BREAKS_AT: u32 = 3;
+/// So often a batch is decided again at once, as what it was decided on is no longer so; then with pauses.
+const AT_ONCE: u32 = 8;
 
 /// What a door's caller gets once its request is committed.
 #[derive(Clone, Debug)]
@@ -61,6 +63,8 @@ pub(crate) struct Engine<C: Consumer> {
     pub parked: Notify,
     /// Lone items whose wait took too long, since the last batch that was written.
     pub waited: AtomicU32,
+    /// Whether rows are read although they are remembered, as others change them.
+    pub doubt: Caution,
     /// Whether batches are decided with locks, as others change the same rows.
     pub caution: Caution,
     pub shutdown: CancellationToken,
@@ -88,6 +92,8 @@ struct Course {
     /// Whether it waits for no lock for long, so that those beside it are not held up.
     haste: bool,
     repeats: u32,
+    /// How often what was to be decided now was decided on what was no longer so.
+    overtaken: u32,
 }
 
 impl<C: Consumer> Engine<C> {
@@ -122,6 +128,7 @@ impl<C: Consumer> Engine<C> {
         course: &mut Course,
     ) -> Result<(), Abandoned> {
         let mut backoff = Backoff::default();
+        course.overtaken = 0;
         while !items.is_empty() {
             let decided = match self.attempt_alone(warm, items, course).await {
                 Ok(None) => self.attempt(warm, items, course.haste).await,
@@ -139,7 +146,13 @@ impl<C: Consumer> Engine<C> {
             metrics::counter!("quadrille_batch_failures_total", "consumer" => C::NAME, "class" => failure.class())
                 .increment(1);
             match failure.verdict() {
-                Verdict::Again => tracing::debug!(consumer = C::NAME, %failure, "batch decided again"),
+                Verdict::Again => {
+                    tracing::debug!(consumer = C::NAME, %failure, "batch decided again");
+                    course.overtaken += 1;
+                    if course.overtaken > AT_ONCE {
+                        self.pause(&mut backoff, &failure).await?;
+                    }
+                }
                 Verdict::Retry => self.pause(&mut backoff, &failure).await?,
                 Verdict::Park if failure.is_wait() && self.repeats(items, course) => {
                     self.pause(&mut backoff, &failure).await?;
@@ -182,7 +195,7 @@ impl<C: Consumer> Engine<C> {
     async fn pause(&self, backoff: &mut Backoff, failure: &Failure) -> Result<(), Abandoned> {
         let wait = backoff.next_wait();
         tracing::warn!(consumer = C::NAME, %failure, attempt = backoff.attempts(), ?wait, "batch failed, will be tried again");
-        if backoff.attempts() >= BREAKS_AT {
+        if backoff.attempts() >= BREAKS_AT && failure.verdict() != Verdict::Again {
             self.health.break_circuit(Circuit::Database, failure.to_string(), self.clock.now());
         }
         tokio::select! {
@@ -191,7 +204,8 @@ impl<C: Consumer> Engine<C> {
         }
     }
 
-    /// Without locks, where that may do: read, decided, and written by one statement. None, and nothing was written, where it did not.
+    /// Without locks, where that may do: recalled or read, decided, and written by one statement. None, and nothing was written, where it did not. A
+    /// batch that was overtaken is read afresh the next time, and with locks the time after.
     async fn attempt_alone(
         &self,
         warm: &Warm,
@@ -211,20 +225,31 @@ impl<C: Consumer> Engine<C> {
         if works.len() < items.len() {
             return Ok(None); // one waits behind another that failed
         }
+        let reading =
+            if course.overtaken == 0 && !self.doubt.is_called_for() { Reading::Recalled } else { Reading::Fresh };
         let now = self.clock.now();
         let mut spans = Spans::default();
         let mut db = warm.take().await?;
         let mut attempt = Attempt::new(items);
         let mut writes = Writes::default();
-        let mut world = self.consumer.load(&mut db, &works, now, Lock::Nothing).await?;
+        let mut world = self.consumer.load(&mut db, &works, now, reading).await?;
         self.pass_over(&mut db, items, &mut attempt, now).await?;
         if !self.decide_all(&mut world, items, &mut attempt, &mut spans, now)?.is_empty() {
             return Ok(None);
         }
-        self.consumer.save(&mut db, world, now, &mut writes).await?;
+        if let Err(failure) = self.consumer.save(&mut db, &world, now, &mut writes).await {
+            if matches!(failure, Failure::Unsure) {
+                warm.keep(db);
+            }
+            return Err(failure);
+        }
         match self.write_alone(&mut db, writes, items, &mut attempt, now).await {
             Ok(true) => {}
             Ok(false) => return Ok(None),
+            Err(failure @ Failure::LostRace { .. }) if reading == Reading::Recalled => {
+                self.doubt.begin();
+                return Err(failure);
+            }
             Err(Failure::LostRace { .. }) => {
                 self.caution.begin();
                 return Ok(None);
@@ -232,6 +257,7 @@ impl<C: Consumer> Engine<C> {
             Err(failure) => return Err(failure),
         }
         warm.keep(db);
+        self.consumer.remember(world, now);
         spans.end();
         Ok(Some(attempt))
     }
@@ -246,8 +272,9 @@ impl<C: Consumer> Engine<C> {
             let works: Vec<&Work<C::Input>> = items.iter().filter_map(Item::to_decide).collect();
             let mut attempt = Attempt::new(items);
             let mut writes = Writes::default();
+            let mut decided = None;
             if !works.is_empty() {
-                let mut world = self.consumer.load(&mut tx, &works, now, Lock::Rows).await?;
+                let mut world = self.consumer.load(&mut tx, &works, now, Reading::Locked).await?;
                 self.pass_over(&mut tx, items, &mut attempt, now).await?;
                 let panicked = self.decide_all(&mut world, items, &mut attempt, &mut spans, now)?;
                 if !panicked.is_empty() {
@@ -256,10 +283,14 @@ impl<C: Consumer> Engine<C> {
                     }
                     continue;
                 }
-                self.consumer.save(&mut tx, world, now, &mut writes).await?;
+                self.consumer.save(&mut tx, &world, now, &mut writes).await?;
+                decided = Some(world);
             }
             self.write(&mut tx, writes, items, &mut attempt, now).await?;
             tx.commit().await?;
+            if let Some(world) = decided {
+                self.consumer.remember(world, now);
+            }
             spans.end();
             return Ok(attempt);
         }

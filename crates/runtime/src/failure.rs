@@ -20,6 +20,9 @@ pub enum Failure {
         /// Rows that were decided.
         decided: u64,
     },
+    /// An order was decided on a row that was recalled, not read, and that nothing will guard.
+    #[error("decided on a remembered row without changing it: it is read before that counts")]
+    Unsure,
     /// A stored value that this version can't read.
     #[error("stored data of {what} can't be read: {source}; was it written by a newer version?")]
     Stored {
@@ -65,7 +68,7 @@ impl Failure {
     /// The verdict on this failure; SQLSTATE classes as in PostgreSQL's appendix A.
     pub fn verdict(&self) -> Verdict {
         match self {
-            Self::LostRace { .. } => Verdict::Again,
+            Self::LostRace { .. } | Self::Unsure => Verdict::Again,
             Self::Stored { .. } | Self::Panicked(_) => Verdict::Park,
             Self::Unsendable(_) => Verdict::DeadLetter,
             Self::Database(error) => database_verdict(error),
@@ -81,6 +84,7 @@ impl Failure {
     pub fn class(&self) -> String {
         match self {
             Self::LostRace { .. } => "lost_race".into(),
+            Self::Unsure => "unsure".into(),
             Self::Stored { .. } => "stored_data".into(),
             Self::Panicked(_) => "panic".into(),
             Self::Unsendable(_) => "unsendable".into(),

@@ -234,6 +234,7 @@ impl Host {
             armed: watch::Sender::new(None),
             parked: Notify::new(),
             waited: AtomicU32::new(0),
+            doubt: Caution::default(),
             caution: Caution::default(),
             shutdown: self.shutdown.clone(),
         });

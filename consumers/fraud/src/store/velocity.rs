@@ -47,7 +47,7 @@ pub(super) async fn tallies(
 }
 
 /// Counts of orders that are decided for the first time: none of them is there yet.
-pub(super) fn save_counts(writes: &mut Writes, counts: &[Count]) {
+pub(super) fn save_counts(writes: &mut Writes, counts: &[&Count]) {
     writes
         .add(
             "fraud.velocity",

@@ -22,7 +22,7 @@ pub(super) struct Tasks {
 
 impl Tasks {
     /// What the warehouses of changed orders should do now.
-    pub(super) fn of(rows: &[(OrderId, i64, Consignment)], now: Timestamp) -> Self {
+    pub(super) fn of(rows: &[(OrderId, i64, &Consignment)], now: Timestamp) -> Self {
         let mut tasks = Self::default();
         let parcels =
             rows.iter().flat_map(|(order_id, _, row)| row.parcels.iter().map(move |parcel| (order_id, row, parcel)));

@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 use super::*;
 use crate::batch::{Fired, line_up};
 use crate::codec::Codec;
-use crate::consumer::{Cause, Lock, Thread, Timer, Work};
+use crate::consumer::{Cause, Reading, Thread, Timer, Work};
 use crate::effects::Effects;
 use crate::failure::Failure;
 use crate::headers::Headers;
@@ -47,7 +47,7 @@ impl Consumer for Plain {
 
     fn due(&self, _: &Timer) {}
 
-    async fn load(&self, _: &mut PgConnection, _: &[&Work<()>], _: Timestamp, _: Lock) -> Result<(), Failure> {
+    async fn load(&self, _: &mut PgConnection, _: &[&Work<()>], _: Timestamp, _: Reading) -> Result<(), Failure> {
         Ok(())
     }
 
@@ -55,7 +55,7 @@ impl Consumer for Plain {
         Ok(())
     }
 
-    async fn save(&self, _: &mut PgConnection, (): (), _: Timestamp, _: &mut Writes) -> Result<(), Failure> {
+    async fn save(&self, _: &mut PgConnection, (): &(), _: Timestamp, _: &mut Writes) -> Result<(), Failure> {
         Ok(())
     }
 

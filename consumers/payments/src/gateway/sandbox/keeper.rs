@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use runtime::sql::Warm;
-use runtime::{Clock, Lock, Span};
+use runtime::{Clock, Reading, Span};
 use sqlx::{Connection as _, PgPool};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -84,20 +84,21 @@ impl Keeper {
         }
     }
 
-    /// Payments are read without locks and written at the version that was read, unless `locked`, or there is more to it than them.
+    /// What is done under a key is presumed to be new, and payments are read without locks and written at the version that was read, unless `locked`, or
+    /// there is more to it than them.
     async fn transact(&self, jobs: &[Job], locked: bool) -> Result<Vec<(Done, Duration)>, store::BookError> {
         let terms = Terms { settings: &self.settings, validity: self.validity.0, now: self.clock.now() };
         let run = |book: &mut Book| jobs.iter().map(|job| book.run(job, terms)).collect();
         let mut db = self.warm.take().await?;
         let done = if locked || jobs.iter().any(Job::needs_locks) {
             let mut tx = db.begin().await?;
-            let mut book = store::load(&mut tx, jobs, Lock::Rows).await?;
+            let mut book = store::load(&mut tx, jobs, Reading::Locked).await?;
             let done = run(&mut book);
             store::save(&book, terms.now).execute(&mut tx).await.map_err(store::failed)?;
             tx.commit().await?;
             done
         } else {
-            let mut book = store::load(&mut db, jobs, Lock::Nothing).await?;
+            let mut book = store::load(&mut db, jobs, Reading::Recalled).await?;
             let done = run(&mut book);
             store::save(&book, terms.now).execute_alone(&mut db).await.map_err(store::failed)?;
             done

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use events::{Card, OrderId, Timestamp};
 use runtime::sql::{At, JsonText};
-use runtime::{Failure, Lock, Writes};
+use runtime::{Failure, Reading, Writes};
 use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
 
@@ -74,8 +74,9 @@ struct RefundRow {
     created_at: At,
 }
 
-/// Reads what the jobs need, and locks it where it is to be locked.
-pub(super) async fn load(db: &mut PgConnection, jobs: &[Job], lock: Lock) -> Result<Book, BookError> {
+/// Reads what the jobs need, and locks it where it is to be locked. With [`Reading::Recalled`] each key is presumed to be new, with the payment that it
+/// authorizes: the write says if it was not, since what is done under a key is written under it.
+pub(super) async fn load(db: &mut PgConnection, jobs: &[Job], reading: Reading) -> Result<Book, BookError> {
     let mut book = Book::default();
     let challenged: Vec<Uuid> =
         set(jobs.iter().filter_map(Job::challenged)).into_iter().map(OrderId::as_uuid).collect();
@@ -88,7 +89,8 @@ pub(super) async fn load(db: &mut PgConnection, jobs: &[Job], lock: Lock) -> Res
             .collect();
     }
     let refunds: Vec<String> = set(jobs.iter().filter_map(Job::refund_id)).into_iter().collect();
-    let mut payments = set(jobs.iter().filter_map(Job::payment_id));
+    let presumed_new = |job: &&Job| reading == Reading::Recalled && matches!(job, Job::Authorize { .. });
+    let mut payments = set(jobs.iter().filter(|job| !presumed_new(job)).filter_map(Job::payment_id));
     if !refunds.is_empty() {
         payments.extend(payments_of(db, &refunds).await?);
     }
@@ -102,7 +104,7 @@ pub(super) async fn load(db: &mut PgConnection, jobs: &[Job], lock: Lock) -> Res
         payments.extend(payments_of_orders(db, &acted).await?);
     }
     if !payments.is_empty() {
-        for row in payments_by_id(db, &payments.into_iter().collect::<Vec<_>>(), lock).await? {
+        for row in payments_by_id(db, &payments.into_iter().collect::<Vec<_>>(), reading).await? {
             book.versions.insert(row.payment_id.clone(), row.version);
             book.payments.insert(row.payment_id.clone(), entry(row)?);
         }
@@ -113,9 +115,12 @@ pub(super) async fn load(db: &mut PgConnection, jobs: &[Job], lock: Lock) -> Res
         }
     }
     // Last, so that what was done under a key while a lock was waited for is seen.
-    let keys: Vec<&str> = set(jobs.iter().filter_map(Job::key)).into_iter().collect();
-    for row in operations(db, &keys).await? {
-        book.operations.insert(row.key.clone(), stored(row)?);
+    let presumed_new = |job: &&Job| reading == Reading::Recalled && !matches!(job, Job::LookUp { .. });
+    let keys: Vec<&str> = set(jobs.iter().filter(|job| !presumed_new(job)).filter_map(Job::key)).into_iter().collect();
+    if !keys.is_empty() {
+        for row in operations(db, &keys).await? {
+            book.operations.insert(row.key.clone(), stored(row)?);
+        }
     }
     Ok(book)
 }
@@ -197,11 +202,11 @@ async fn payments_of_orders(db: &mut PgConnection, order_ids: &[Uuid]) -> Result
 async fn payments_by_id(
     db: &mut PgConnection,
     payment_ids: &[String],
-    lock: Lock,
+    reading: Reading,
 ) -> Result<Vec<PaymentRow>, sqlx::Error> {
     let statement = "select payment_id, order_id, token, currency, amount, state, authorized, captured, released, refunded, capture_before, card, version
            from sandbox.payment where payment_id = any($1) order by payment_id";
-    sqlx::query_as(lock.on(statement)).bind(payment_ids).fetch_all(db).await
+    sqlx::query_as(reading.of(statement)).bind(payment_ids).fetch_all(db).await
 }
 
 async fn lock_refunds(db: &mut PgConnection, refund_ids: &[String]) -> Result<Vec<RefundRow>, sqlx::Error> {
@@ -251,9 +256,11 @@ pub(super) fn save<'b>(book: &'b Book, now: Timestamp) -> Writes {
 pub(super) fn failed(failure: Failure) -> BookError {
     match failure {
         Failure::Database(error) => BookError::Database(error),
-        Failure::LostRace { .. } | Failure::Stored { .. } | Failure::Panicked(_) | Failure::Unsendable(_) => {
-            BookError::Raced
-        }
+        Failure::LostRace { .. }
+        | Failure::Unsure
+        | Failure::Stored { .. }
+        | Failure::Panicked(_)
+        | Failure::Unsendable(_) => BookError::Raced,
     }
 }
 
