@@ -72,12 +72,7 @@ impl Consumer for SagaTracker {
 
     /// Nobody waits for a read model as for the next step: events that are heard together fold into one change of their order's row.
     fn defaults() -> ConsumerSettings {
-        ConsumerSettings {
-            linger: Span::millis(100),
-            batch_events: 1_000,
-            keep: Some(KEEP),
-            ..ConsumerSettings::in_bundles()
-        }
+        ConsumerSettings { linger: Span::millis(100), keep: Some(KEEP), ..ConsumerSettings::in_bundles() }
     }
 
     fn migrations() -> sqlx::migrate::Migrator {

@@ -186,12 +186,14 @@ async fn poll(
     taken: Timestamp,
 ) -> Result<(Option<Batch>, Snapshot, bool), RelayError> {
     let text = if reached.is_some() { STORE_AND_POLL.as_str() } else { POLL.as_str() };
+    let (first, last): (Vec<_>, Vec<_>) =
+        since.unseen().map(|(first, last)| (first.to_string(), last.to_string())).unzip();
     // The snapshot has a row of its own.
     let mut query = sqlx::query(AssertSqlSafe(text))
         .bind(session.held.as_slice())
-        .bind(since.xmax().to_string())
+        .bind(first)
         .bind(i64::from(POLLED) + 2)
-        .bind(since.in_progress().iter().map(u64::to_string).collect::<Vec<_>>());
+        .bind(last);
     if let Some(reached) = reached {
         query = bind_store(query, &session.held, session.epoch, reached);
     }

@@ -35,6 +35,13 @@ impl Snapshot {
         &self.xip
     }
 
+    /// The transactions that it can't see, from each first to its last; ascending.
+    pub fn unseen(&self) -> impl Iterator<Item = (u64, u64)> {
+        let ran = self.xip.chunk_by(|xid, next| xid + 1 == *next);
+        let ran = ran.filter_map(|chunk| Some((*chunk.first()?, *chunk.last()?)));
+        ran.chain([(self.xmax, u64::MAX)])
+    }
+
     /// Whether what this transaction wrote, if it committed, is visible.
     pub fn sees(&self, xid: u64) -> bool {
         xid < self.xmax && self.xip.binary_search(&xid).is_err()
@@ -104,6 +111,8 @@ mod tests {
         let taken = snapshot("10:20:10,14");
         assert!(taken.sees(9) && taken.sees(11) && taken.sees(19));
         assert!(!taken.sees(10) && !taken.sees(14) && !taken.sees(20));
+        let unseen: Vec<_> = snapshot("10:20:10,11,14").unseen().collect();
+        assert_eq!(unseen, [(10, 11), (14, 14), (20, u64::MAX)]);
         assert!(!Snapshot::start().sees(3));
     }
 

@@ -15,23 +15,22 @@ fn each_slot(branch: impl Fn(i16) -> String) -> String {
 /// Keeps the entries that have events of some shards ($1). Mostly one relay holds them all.
 const HELD: &str = "shards && $1";
 
-/// Entries of the shards $1 that became visible since a snapshot ($2 its xmax, $4 who ran then), by position, at most $3; before them one row with the snapshot
-/// that they were read under, and how many cursors were stored with it.
+/// Entries of the shards $1 that became visible since a snapshot (transactions $2 to $4, [`Snapshot::unseen`](super::snapshot::Snapshot::unseen)), by position,
+/// at most $3; before them one row with the snapshot that they were read under, and how many cursors were stored with it.
 ///
-/// Who ran comes from a join and not from `= any(…)`: of an array the planner makes a filter over the whole slot where it believes the slot to be
-/// empty, and the plan is kept while the slot fills. `offset 0` keeps it from turning the join round.
+/// The transactions come from one join over all slots: below saturation a poll costs what it costs to begin it, node by node of its plan. And they come from
+/// a join, not from `= any(…)`: of an array the planner makes a filter over the whole slot where it believes the slot to be empty, and the plan is
+/// kept while the slot fills.
 fn poll(stored: &str) -> String {
     let rows = each_slot(|slot| {
-        let table = format!("select {COLUMNS} from outbox.entry_{slot} where slot = {slot} and {HELD}");
         format!(
-            "{table} and xid >= $2::text::xid8 union all
-             select read.* from unnest($4::text[]::xid8[]) as running (id) cross join lateral ({table} and xid = running.id offset 0) as read"
+            "select {COLUMNS} from outbox.entry_{slot} where slot = {slot} and {HELD} and xid >= unseen.first and xid <= unseen.last"
         )
     });
     format!(
         "select pg_current_snapshot()::text as snapshot, {stored}::int2 as slot, null::xid8 as xid, null::int8 as seq, null::int2[] as shards, null::text[] as topics,
                 null::bytea[] as keys, null::bytea[] as headers, null::bytea[] as payloads
-         union all select null, {COLUMNS} from ({rows}) as read
+         union all select null, read.* from unnest($2::text[]::xid8[], $4::text[]::xid8[]) as unseen (first, last) cross join lateral ({rows}) as read
          order by seq nulls first limit $3"
     )
 }
