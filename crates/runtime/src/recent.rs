@@ -15,7 +15,7 @@ use crate::consumer::Reading;
 use crate::failure::Failure;
 
 /// How many orders are remembered: those of a second or two below saturation, and of the last batches above it.
-const ROWS: usize = 1_000;
+const ROWS: usize = 400;
 /// How long, in case somebody changes rows by hand and leaves their versions as they were; and how old an order is that is presumed to be new.
 const LASTS: Duration = Duration::from_secs(10);
 /// Up to so many orders a batch presumes that what begins here is new. A larger one reads: it costs little for each of its orders, and is dear to repeat.
