@@ -113,7 +113,8 @@ pub trait Consumer: Send + Sync + Sized + 'static {
     const NAME: &'static str;
     /// Whether each row that it changes is guarded by the version that was read of it, or by its key where it is new (what only adds, or whose last word counts, needs neither), and all of them are written through
     /// [`Writes`]. Then a batch is read without locks and written by one statement, which fails if anything had changed meanwhile: two round trips
-    /// less, and no row written to lock it. A batch that fails so, or in which anything is out of the ordinary, is decided again with locks.
+    /// less, and no row written to lock it. A batch that fails so is decided again on what is read, then with locks; one in
+    /// which anything is out of the ordinary with locks at once.
     const GUARDED: bool = false;
     /// What it decides about: events, timers, answers and requests, as one enum.
     type Input: Send + Sync + 'static;

@@ -1,4 +1,4 @@
-//! Rows of orders as this process left them a moment ago: an order's next event needs not read them again.
+//! Rows of orders as this process left them a moment ago: an order's next event need not read them again.
 //!
 //! What is remembered may be outdated, since other instances write too. It is trusted as far as its write is guarded: a row that was recalled and is
 //! changed is written at the version that was recalled, or not at all; one that is not changed says nothing, and is read ([`Recalled::check`]).
