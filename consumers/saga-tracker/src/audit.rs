@@ -82,12 +82,15 @@ pub(crate) fn start(host: &Host) -> anyhow::Result<()> {
     };
     let shutdown = host.shutdown().clone();
     host.spawn("audit", async move {
+        let every = auditor.settings.audit_every.0;
+        let mut next = auditor.clock.now().plus(every);
         loop {
-            let next = auditor.clock.now().plus(auditor.settings.audit_every.0);
             tokio::select! {
                 () = auditor.clock.sleep_until(next) => {}
                 () = shutdown.cancelled() => return Ok(()),
             }
+            // From the beginning of this run, which takes its time.
+            next = auditor.clock.now().plus(every);
             tokio::select! {
                 ran = auditor.run() => if let Err(error) = ran {
                     metrics::counter!("quadrille_audit_failures_total").increment(1);

@@ -65,6 +65,7 @@ mod tests {
             offset: 0,
             attempts: seq,
             next_at: at,
+            parked_at: Some(at),
             error: "slow".into(),
         };
         Parking::by_parked(&parked, &place)

@@ -27,6 +27,9 @@ pub struct OrderParked {
     pub attempts: i64,
     /// When it is tried again.
     pub next_at: Timestamp,
+    /// Since when it waits, however often it was tried since; none: said by a program of an earlier version.
+    #[serde(default)]
+    pub parked_at: Option<Timestamp>,
     /// What went wrong; no personal data.
     pub error: String,
 }

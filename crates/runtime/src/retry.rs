@@ -185,6 +185,7 @@ mod tests {
             key: None,
             headers: Vec::new(),
             payload: None,
+            parked_at: At(NOW),
             next_at: next_at.map(at),
             attempts: 0,
             first_failed_at: None,

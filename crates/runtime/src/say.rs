@@ -13,6 +13,15 @@ use crate::message::Message;
 /// Characters of an error that are said of a parked order.
 const LONGEST_SAID: usize = 300;
 
+/// How it stands with an event that waits.
+pub(crate) struct Wait {
+    /// How often it was tried.
+    pub attempts: i32,
+    pub parked_at: Timestamp,
+    /// When it is tried again.
+    pub next_at: Timestamp,
+}
+
 impl<C: Consumer> Engine<C> {
     /// Says what became of letters that a person had tried again, or skipped.
     pub(crate) fn settle_letters(&self, items: &[Item<C>], attempt: &mut Attempt<C>, now: Timestamp) {
@@ -38,8 +47,7 @@ impl<C: Consumer> Engine<C> {
         attempt: &mut Attempt<C>,
         message: &Message,
         death: &Death,
-        attempts: i32,
-        next_at: Timestamp,
+        wait: &Wait,
         now: Timestamp,
     ) {
         let Some(order_id) = dead_letter::order_of(message) else { return };
@@ -52,8 +60,9 @@ impl<C: Consumer> Engine<C> {
             topic: message.topic.to_owned(),
             partition: message.partition,
             offset: message.offset,
-            attempts: i64::from(attempts),
-            next_at,
+            attempts: i64::from(wait.attempts),
+            next_at: wait.next_at,
+            parked_at: Some(wait.parked_at),
             error,
         };
         self.say(attempt, Some(message), now, |effects| effects.say(&parked, &now.as_millis().to_string()));

@@ -17,6 +17,7 @@ use crate::message::Message;
 use crate::outbox;
 use crate::parking::change::{Arrival, Failed};
 use crate::parking::is_told;
+use crate::say::Wait;
 use crate::sql::At;
 use crate::timers::TimerChange;
 use crate::writes::{Within, Writes};
@@ -144,7 +145,8 @@ impl<C: Consumer> Engine<C> {
             })
             .collect();
         for (message, death, next_at) in said {
-            self.say_parked(attempt, &message, &death, 1, next_at, now);
+            let wait = Wait { attempts: 1, parked_at: now, next_at };
+            self.say_parked(attempt, &message, &death, &wait, now);
         }
         Ok(())
     }
@@ -167,7 +169,10 @@ impl<C: Consumer> Engine<C> {
                 Fate::Behind | Fate::Refused => continue,
                 Fate::Again { death, attempts, next_at } => {
                     failed.push(Failed { arrival, attempts: *attempts, death, next: Ok(*next_at) });
-                    told.push((index, death.clone(), *attempts, *next_at));
+                    if is_told(attempts.unsigned_abs()) {
+                        let wait = Wait { attempts: *attempts, parked_at: kept.parked_at.0, next_at: *next_at };
+                        told.push((index, death.clone(), wait));
+                    }
                     continue;
                 }
                 Fate::Dead { death, attempts, blocking: true } if held.contains_key(&index) => {
@@ -183,11 +188,9 @@ impl<C: Consumer> Engine<C> {
         }
         self.queue.fail(tx, &failed, now).await?;
         drop(failed);
-        for (index, death, attempts, next_at) in
-            told.into_iter().filter(|(_, _, attempts, _)| is_told(attempts.unsigned_abs()))
-        {
+        for (index, death, wait) in told {
             if let Some(message) = &items[index].message {
-                self.say_parked(attempt, message, &death, attempts, next_at, now);
+                self.say_parked(attempt, message, &death, &wait, now);
             }
         }
         if gone.is_empty() {

@@ -48,6 +48,41 @@ async fn an_order_whose_row_somebody_holds_waits_alone_and_goes_on_when_it_is_fr
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_that_waits_for_a_quarter_of_an_hour_is_an_alert_however_lately_it_was_tried() {
+    let pipeline = Pipeline::with_settings(
+        "[inventory]\npark_first = '10m'\npark_ceiling = '10m'\npark_spread = 0.0\n\
+         [saga_tracker]\nwatch_every = '100ms'\nlinger = '2ms'\n[saga_tracker.kafka]\n'fetch.min.bytes' = '1'\n",
+    )
+    .await;
+    pipeline.stock("TEA", "a", 100).await;
+    let sick = pipeline.place(&tea().paid_with("tok_3ds_passes")).await;
+    pipeline.settle().await;
+    let held = hold(&pipeline, &sick).await;
+    let answer = json!({"outcome": "failed"});
+    pipeline.post("payments", &format!("/payments/{sick}/three-d-secure"), answer).await;
+    let heard = async |attempts: i64| {
+        let heard = format!("select count(*) from saga_tracker.delayed where waits and attempts = {attempts}");
+        pipeline.until(|| count(&pipeline, &heard, 1), "the tracker hears of the attempt").await;
+    };
+    let open = || async {
+        let alerts = pipeline.get("saga-tracker", "/alerts").await;
+        alerts["alerts"].as_array().unwrap().iter().filter(|alert| alert["kind"] == "parked_age").count()
+    };
+    heard(1).await;
+    pipeline.advance(Duration::from_secs(600));
+    heard(2).await;
+    assert_eq!(open().await, 0, "it waits for ten minutes");
+    pipeline.advance(Duration::from_secs(360));
+    pipeline.until(|| async { open().await == 1 }, "the alert, six minutes after the second attempt").await;
+    held.rollback().await.unwrap();
+    pipeline.advance(Duration::from_secs(600));
+    pipeline.until(|| async { open().await == 0 }, "the end of the alert").await;
+    pipeline.settle().await;
+    assert_eq!(pipeline.status(&sick).await, "FAILED");
+    pipeline.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_timer_that_fails_for_its_order_is_armed_again_and_dead_after_its_last_attempt_until_a_person_has_it_fire() {
     let pipeline = Pipeline::with_settings("[inventory]\npark_attempts = 2\n").await;
     pipeline.stock("TEA", "a", 100).await;

@@ -25,6 +25,7 @@ impl Step<'_, '_> {
             offset: -1,
             attempts: i64::from(tries),
             next_at: due,
+            parked_at: Some(self.now),
             error: format!("{name}: {error}"),
         };
         self.effects.say(&parked, &self.discriminator());

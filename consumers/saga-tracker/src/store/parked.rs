@@ -27,7 +27,7 @@ pub(super) async fn save(db: &mut PgConnection, parked: &BTreeMap<(OrderId, Stri
             .bind(order_id.as_uuid())
             .bind(clean(consumer))
             .bind(seq)
-            .bind(At(*at))
+            .bind(At(event.parked_at.map_or(*at, crate::record::in_range)))
             .bind(event.event_id.as_uuid())
             .bind(clean(&event.event_type))
             .bind(clean(&event.topic))

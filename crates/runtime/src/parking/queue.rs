@@ -37,6 +37,7 @@ pub(crate) struct Kept {
     pub key: Option<Vec<u8>>,
     pub headers: Vec<u8>,
     pub payload: Option<Vec<u8>>,
+    pub parked_at: At,
     pub next_at: Option<At>,
     pub attempts: i32,
     pub first_failed_at: Option<At>,
@@ -119,7 +120,7 @@ impl Queue {
     pub async fn read(&self, pool: &PgPool, lanes: &[Vec<u8>], limit: i64) -> Result<Vec<Kept>, Failure> {
         let Self { schema, .. } = self;
         let statement = format!(
-            "select arrival, lane, topic, \"partition\", \"offset\", timestamp_ms, key, headers, payload, next_at, attempts,
+            "select arrival, lane, topic, \"partition\", \"offset\", timestamp_ms, key, headers, payload, parked_at, next_at, attempts,
                     first_failed_at, loops, letter_id, dead_at, decided_by, skipped
                from {schema}.parked where lane = any($1) order by lane, arrival limit $2"
         );

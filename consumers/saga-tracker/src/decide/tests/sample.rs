@@ -182,7 +182,7 @@ pub fn samples() -> Vec<Sample> {
         (
             "OrderParked",
             json!({"consumer": "payments", "event_id": id, "event_type": "x", "topic": "orders", "partition": 0, "offset": 1,
-            "attempts": 1, "next_at": BEGAN, "error": "e"}),
+            "attempts": 1, "next_at": BEGAN, "parked_at": BEGAN, "error": "e"}),
         ),
         ("OrderUnparked", json!({"consumer": "payments", "outcome": "recovered"})),
         (
