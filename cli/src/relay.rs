@@ -12,7 +12,7 @@ use sqlx::PgConnection;
 /// What can be done with the outbox.
 #[derive(Subcommand)]
 pub enum Command {
-    /// How many rows wait to be published, and how many were set aside because Kafka does not take them.
+    /// How many events wait to be published, and how many were set aside because Kafka does not take them.
     Status,
     /// Publish everything again that was committed since a moment, under the same ids: for a broker that lost acknowledged data. Relays may run.
     Rewind {
@@ -23,7 +23,7 @@ pub enum Command {
     /// Make the outbox of a restored or copied database publishable: what was not published follows under this cluster's transaction ids.
     /// Stop consumers and relays first.
     Rebase,
-    /// Give rows that were set aside to the relay again, once their cause is mended.
+    /// Give events that were set aside to the relay again, once their cause is mended.
     Release {
         /// Only those of this topic, without prefix.
         #[arg(long)]
@@ -51,22 +51,22 @@ async fn one(command: &Command, db: &mut PgConnection) -> Result<String, RelayEr
             let status = relay::status(db).await?;
             let aside = match status.set_aside {
                 0 => "none set aside".to_owned(),
-                rows => format!(
-                    "{rows} set aside: see the table outbox.set_aside, mend the cause, then `quadrille relay release`"
+                events => format!(
+                    "{events} set aside: see the table outbox.set_aside, mend the cause, then `quadrille relay release`"
                 ),
             };
             let age = status.slot_age.as_secs();
             format!(
-                "{} rows wait to be published, {aside}; slot {} is written since {age} s",
+                "{} events wait to be published, {aside}; slot {} is written since {age} s",
                 status.waiting, status.current_slot
             )
         }
         Command::Rewind { since } => {
             let done = relay::rewind(db, *since).await?;
-            let to = done.to.map_or_else(|| "the oldest row that is kept".to_owned(), |at| at.to_string());
+            let to = done.to.map_or_else(|| "the oldest event that is kept".to_owned(), |at| at.to_string());
             let gone = match done.emptied_until {
                 Some(until) if until > *since => {
-                    format!("; rows committed before {until} had been removed and are NOT published again")
+                    format!("; events committed before {until} had been removed and are NOT published again")
                 }
                 _ => String::new(),
             };
@@ -74,11 +74,11 @@ async fn one(command: &Command, db: &mut PgConnection) -> Result<String, RelayEr
         }
         Command::Rebase => {
             let done = relay::rebase(db).await?;
-            format!("{} rows had not been published and will be; relays and consumers may start", done.unpublished)
+            format!("{} events had not been published and will be; relays and consumers may start", done.unpublished)
         }
         Command::Release { topic } => {
-            let rows = relay::release(db, topic.as_deref()).await?;
-            format!("{rows} rows are with the relay again")
+            let events = relay::release(db, topic.as_deref()).await?;
+            format!("{events} events are with the relay again")
         }
     })
 }

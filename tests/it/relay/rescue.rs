@@ -146,7 +146,7 @@ async fn restore_from_elsewhere(bench: &Bench) {
 async fn an_operator_sees_the_outbox_and_moves_it_from_the_command_line() {
     let bench = Bench::with_topics(&[]).await;
     say(&bench, "k", 0..5).await;
-    assert!(bench.operator(&["status"]).contains("5 rows wait to be published, none set aside"));
+    assert!(bench.operator(&["status"]).contains("5 events wait to be published, none set aside"));
     // There is no topic for them: they are set aside until there is.
     let relay = bench.relay();
     while bench.count("select count(*) from outbox.set_aside").await < 5 {
@@ -155,11 +155,11 @@ async fn an_operator_sees_the_outbox_and_moves_it_from_the_command_line() {
     let status = bench.operator(&["status"]);
     assert!(status.contains("5 set aside") && status.contains("quadrille relay release"), "{status}");
     bench.create(&[("orders", 1_000_000)]).await;
-    assert!(bench.operator(&["release", "--topic", "payments"]).contains("0 rows"));
-    assert!(bench.operator(&["release"]).contains("5 rows are with the relay again"));
+    assert!(bench.operator(&["release", "--topic", "payments"]).contains("0 events"));
+    assert!(bench.operator(&["release"]).contains("5 events are with the relay again"));
     bench.settled().await;
     let rewound = bench.operator(&["rewind", "--since", "2020-01-01T00:00:00Z"]);
-    assert!(rewound.contains("8 shards went back to the oldest row that is kept"), "{rewound}");
+    assert!(rewound.contains("8 shards went back to the oldest event that is kept"), "{rewound}");
     relay.stop().await;
     let rebased = bench.operator(&["rebase"]);
     assert!(rebased.contains("relays and consumers may start"), "{rebased}");

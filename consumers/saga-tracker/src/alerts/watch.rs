@@ -126,7 +126,7 @@ impl Watch {
                 .set(lag.as_secs_f64());
             if lag > self.settings.relay_lag.0 {
                 let text = format!(
-                    "the outbox of {} is published up to {}, {} s ago, {} rows waited then: look at outbox-relay, and `quadrille relay status`",
+                    "the outbox of {} is published up to {}, {} s ago, {} events waited then: look at outbox-relay, and `quadrille relay status`",
                     row.database,
                     row.published_until.0,
                     lag.as_secs(),
