@@ -20,8 +20,9 @@ use super::worker::{Found, Reading, Worker, answered};
 const LONG_PAUSE: Duration = Duration::from_secs(2);
 /// The least that a page holds, however large its events are.
 const SMALLEST_PAGE: u32 = 64;
-/// Entries that a poll reads: with more to come the relay goes on by pages, which are cut by how many events they have.
-const POLLED: u32 = 500;
+/// Entries that a poll reads: with more to come the relay goes on by pages, which are cut by how many events they have. A read is held until Kafka
+/// has acknowledged all of it, and an entry may have some hundred events.
+const POLLED: u32 = 64;
 
 impl Worker<'_> {
     /// Reads what is next and gives it to Kafka.
