@@ -285,7 +285,7 @@ impl Build {
         command.args(["build", "--workspace", "--bins", "--exclude", "xtask"]).current_dir(project.root());
         let folder = match self {
             Self::Release => {
-                println!("building for release: minutes the first time, seconds later");
+                println!("building for release: a quarter of an hour on two cores the first time, seconds later");
                 command.arg("--release");
                 "release"
             }

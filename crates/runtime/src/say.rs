@@ -17,6 +17,7 @@ const LONGEST_SAID: usize = 300;
 pub(crate) struct Wait {
     /// How often it was tried.
     pub attempts: i32,
+    /// Since when it waits.
     pub parked_at: Timestamp,
     /// When it is tried again.
     pub next_at: Timestamp,
