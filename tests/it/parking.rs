@@ -114,15 +114,15 @@ const ENDED: &str = "select count(*) from orders.\"order\" where ended_at is not
 const COMPLETED: &str = "select count(*) from orders.\"order\" where state = 'COMPLETED'";
 const PARKED: &str = "select count(*) from inventory.parked";
 
-/// How every order that went well was told, in the order in which the event store has it.
-const HAPPY: &str = "OrderAccepted StockReserved PaymentAuthorized FraudCleared FulfillmentConfirmed PaymentCaptured ShipmentDispatched \
-                     StockCommitted OrderCompleted";
+/// What each topic says of an order that went well, topic by topic: between topics Kafka promises no order.
+const HAPPY: &str = "FraudCleared FulfillmentConfirmed ShipmentDispatched StockReserved StockCommitted OrderAccepted OrderCompleted \
+                     PaymentAuthorized PaymentCaptured";
 
-/// The stories in the event store, by how many orders tell each.
+/// The stories in the event store (each topic's events in their order, topics by name), by how many orders tell each.
 async fn stories(pipeline: &Pipeline) -> BTreeMap<String, i64> {
     let rows: Vec<(String, i64)> = sqlx::query_as(
         "select story, count(*) from (
-           select order_id, string_agg(split_part(event_type, '.', 3), ' ' order by seq) as story from saga_tracker.event
+           select order_id, string_agg(split_part(event_type, '.', 3), ' ' order by topic, seq) as story from saga_tracker.event
             where topic not in ('operations', 'notifications', 'dead-letter-orders') group by order_id) told
           group by story",
     )
@@ -322,8 +322,9 @@ async fn all_is_well(pipeline: &Pipeline, called_off: &str, sick: &[String]) {
     assert_eq!(resolved.iter().filter(|event| event.resolution.as_str() == "recovered").count(), 25, "{resolved:?}");
     // Each key's events were applied in their order: those of the lane that was called off in the order in which they came.
     let stories = stories(pipeline).await;
-    let cancelled = "OrderAccepted OrderCancellationRequested FulfillmentCancelled PaymentVoided StockReserved StockReleased OrderCancelled";
+    let cancelled = "FulfillmentCancelled StockReserved StockReleased OrderAccepted OrderCancellationRequested OrderCancelled PaymentVoided";
     assert_eq!(stories.get(cancelled), Some(&1), "{stories:#?}");
+    // The reservations of those that waited for their money ran out, wherever the payment was then.
     let late = HAPPY.replace("StockReserved ", "StockReserved ReservationExpired ");
     assert_eq!(stories.get(HAPPY).unwrap_or(&0) + stories.get(&late).unwrap_or(&0), 1_014, "{stories:#?}");
     assert_eq!(stories.values().sum::<i64>(), 1_015, "{stories:#?}");

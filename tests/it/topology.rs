@@ -36,6 +36,25 @@ fn topics_yaml_schemas_and_code_agree() {
     assert!(shown.is_empty(), "{}", shown.join("\n"));
 }
 
+/// Two people, or two jobs, apply the topics at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_schema_that_several_register_at_once_is_there_once() {
+    let database = quadrille_tests::Database::fresh().await;
+    let registry = runtime::Registry::new(&quadrille_tests::stack().registry_url, database.pool.clone()).unwrap();
+    let schema = events::catalogue()[0].schema;
+    for round in 0..4 {
+        let subject = format!("{}-{round}", database.name);
+        let mut asked = tokio::task::JoinSet::new();
+        for _ in 0..8 {
+            let (registry, subject) = (registry.clone(), subject.clone());
+            asked.spawn(async move { registry.register(&subject, schema).await.unwrap() });
+        }
+        let ids: std::collections::BTreeSet<u32> = asked.join_all().await.into_iter().collect();
+        assert_eq!(ids.len(), 1, "{ids:?}");
+    }
+    database.drop_it().await;
+}
+
 /// Prose drifts first: what ARCHITECTURE.md and README.md name exists.
 #[test]
 fn what_the_documents_name_exists() {

@@ -122,13 +122,12 @@ impl Registry {
     /// When the registry can't be reached, finds the schema incompatible with an earlier version, or the id can't be stored.
     pub async fn register(&self, subject: &str, definition: &str) -> Result<u32, RegistryError> {
         let url = format!("{}/subjects/{subject}/versions", self.url);
-        let response = self.http.post(url).json(&serde_json::json!({ "schema": definition })).send().await;
-        let response = response.map_err(|source| self.unreachable(source))?;
-        let registered: Registered = self.answer(subject, response).await?;
+        let registered: Registered =
+            self.write(subject, self.http.post(url).json(&serde_json::json!({ "schema": definition }))).await?;
         let id = registered.id as u32;
         let url = format!("{}/config/{subject}", self.url);
-        let response = self.http.put(url).json(&serde_json::json!({ "compatibility": "FULL_TRANSITIVE" })).send().await;
-        let _: serde_json::Value = self.answer(subject, response.map_err(|source| self.unreachable(source))?).await?;
+        let rule = serde_json::json!({ "compatibility": "FULL_TRANSITIVE" });
+        let _: serde_json::Value = self.write(subject, self.http.put(url).json(&rule)).await?;
         self.remember(id, subject, definition).await?;
         Ok(id)
     }
@@ -141,6 +140,23 @@ impl Registry {
             .execute(&self.pool)
             .await?;
         Ok(())
+    }
+
+    /// Asks for a change. Two that make the same thing at once meet: the registry refuses one of them with a conflict, and finds the thing made
+    /// when it is asked again. A schema that is incompatible is a conflict too, and stays one.
+    async fn write<T: serde::de::DeserializeOwned>(
+        &self,
+        what: &str,
+        request: reqwest::RequestBuilder,
+    ) -> Result<T, RegistryError> {
+        let again = request.try_clone();
+        let mut response = request.send().await.map_err(|source| self.unreachable(source))?;
+        if let Some(again) = again
+            && response.status() == reqwest::StatusCode::CONFLICT
+        {
+            response = again.send().await.map_err(|source| self.unreachable(source))?;
+        }
+        self.answer(what, response).await
     }
 
     async fn answer<T: serde::de::DeserializeOwned>(
