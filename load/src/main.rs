@@ -146,7 +146,7 @@ impl Profile {
 
 fn main() -> ExitCode {
     // Its own statements over all orders are slow, and no news among its tables.
-    runtime::telemetry::log_unless_set("info,rdkafka=warn,sqlx=error");
+    runtime::telemetry::log_unless_set("warn,sqlx=error");
     let arguments = Arguments::parse();
     let run = || -> anyhow::Result<bool> {
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(run(arguments))

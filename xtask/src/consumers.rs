@@ -142,7 +142,6 @@ impl<'p> Pipeline<'p> {
                 measure(part.name(), pid);
             }
         }
-        command.env("RUST_LOG", "warn");
         Ok(command)
     }
 

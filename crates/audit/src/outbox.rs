@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use runtime::Settings;
-use runtime::replay::{Point, everything};
+use runtime::replay::{Point, missing};
 use runtime::sql::At;
 use sqlx::{PgPool, Row as _};
 use uuid::Uuid;
@@ -42,14 +42,15 @@ pub async fn outbox(settings: &Settings, pool: &PgPool, window: Window) -> Resul
     let prefix = &settings.common().topic_prefix;
     let topics: BTreeSet<&str> = rows.iter().map(|(_, topic, _)| topic.as_str()).collect();
     let topics: Vec<String> = topics.into_iter().map(|topic| format!("{prefix}{topic}")).collect();
-    let ids = if topics.is_empty() {
+    let absent = if topics.is_empty() {
         Default::default()
     } else {
-        everything(settings.common().kafka.clone(), topics, from).await?
+        let sought = rows.iter().map(|(event_id, _, _)| *event_id).collect();
+        missing(settings.common().kafka.clone(), topics, from, sought).await?
     };
     let lost: Vec<Line> = rows
         .iter()
-        .filter(|(event_id, _, _)| !ids.contains(&event_id.to_string()))
+        .filter(|(event_id, _, _)| absent.contains(event_id))
         .map(|(event_id, topic, seq)| Line {
             subject: event_id.to_string(),
             detail: format!(

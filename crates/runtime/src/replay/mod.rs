@@ -14,7 +14,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 pub use group::{Moved, reset};
-pub use reader::{Page, Reader, everything};
+pub use reader::{Page, Reader, missing};
 
 /// Questions to the broker.
 const ASK: Duration = Duration::from_secs(20);
@@ -106,7 +106,9 @@ fn client(kafka: &BTreeMap<String, String>, group: &str) -> Result<BaseConsumer,
     config
         .set("auto.offset.reset", "earliest")
         .set("fetch.wait.max.ms", "20")
-        .set("queued.max.messages.kbytes", "16384");
+        .set("queued.max.messages.kbytes", "4096")
+        // A response is held until the last of its messages is read: the default (50 MB) is more than the whole process beside it.
+        .set("fetch.max.bytes", "2097152");
     config.extend(kafka.iter().map(|(name, value)| (name.clone(), value.clone())));
     // A member is what this is not: settings of one would be refused, or make it one.
     for of_members in ["group.instance.id", "group.protocol"] {

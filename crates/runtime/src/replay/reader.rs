@@ -10,6 +10,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::{Extent, Point, ReplayError, client, extents};
 use crate::codec::{Codec, CodecError};
@@ -227,15 +228,17 @@ fn assigned(
     Ok((client, found))
 }
 
-/// The ids (`ce_id`) of all records that these topics (full names) hold from a point on to their ends as they are now.
+/// Which of these ids (`ce_id`) no record has, in topics (full names) from a point on to their ends as they are now. Holds no more than the ids
+/// that it was given, however much there is to read.
 ///
 /// # Errors
 /// What Kafka says, a topic that is missing, or records that are announced and do not come.
-pub async fn everything(
+pub async fn missing(
     kafka: BTreeMap<String, String>,
     topics: Vec<String>,
     from: Point,
-) -> Result<HashSet<String>, ReplayError> {
+    mut ids: HashSet<Uuid>,
+) -> Result<HashSet<Uuid>, ReplayError> {
     let read = move || {
         let (client, found) = assigned(&kafka, &topics, from)?;
         let mut left: HashSet<(String, i32)> = found
@@ -243,14 +246,15 @@ pub async fn everything(
             .filter(|(_, extent)| extent.start < extent.high)
             .map(|(partition, _)| partition.clone())
             .collect();
-        let mut ids = HashSet::new();
-        while !left.is_empty() {
+        while !left.is_empty() && !ids.is_empty() {
             let message = match client.poll(super::ASK) {
                 Some(message) => message?,
                 None => return Err(KafkaError::NoMessageReceived.into()),
             };
             let id = message.headers().and_then(|headers| headers.iter().filter(|of| of.key == "ce_id").last()?.value);
-            ids.extend(id.and_then(|id| String::from_utf8(id.to_vec()).ok()));
+            if let Some(id) = id.and_then(|id| Uuid::try_parse_ascii(id).ok()) {
+                ids.remove(&id);
+            }
             let partition = (message.topic().to_owned(), message.partition());
             if found.get(&partition).is_some_and(|extent| message.offset() + 1 >= extent.high) {
                 left.remove(&partition);
