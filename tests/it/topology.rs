@@ -51,6 +51,8 @@ async fn a_schema_that_several_register_at_once_is_there_once() {
         }
         let ids: std::collections::BTreeSet<u32> = asked.join_all().await.into_iter().collect();
         assert_eq!(ids.len(), 1, "{ids:?}");
+        let url = format!("{}/subjects/{subject}", quadrille_tests::stack().registry_url);
+        reqwest::Client::new().delete(url).send().await.unwrap().error_for_status().unwrap();
     }
     database.drop_it().await;
 }

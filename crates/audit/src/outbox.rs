@@ -42,12 +42,8 @@ pub async fn outbox(settings: &Settings, pool: &PgPool, window: Window) -> Resul
     let prefix = &settings.common().topic_prefix;
     let topics: BTreeSet<&str> = rows.iter().map(|(_, topic, _)| topic.as_str()).collect();
     let topics: Vec<String> = topics.into_iter().map(|topic| format!("{prefix}{topic}")).collect();
-    let absent = if topics.is_empty() {
-        Default::default()
-    } else {
-        let sought = rows.iter().map(|(event_id, _, _)| *event_id).collect();
-        missing(settings.common().kafka.clone(), topics, from, sought).await?
-    };
+    let sought = rows.iter().map(|(event_id, _, _)| *event_id).collect();
+    let absent = missing(settings.common().kafka.clone(), topics, from, sought).await?;
     let lost: Vec<Line> = rows
         .iter()
         .filter(|(event_id, _, _)| absent.contains(event_id))

@@ -239,6 +239,9 @@ pub async fn missing(
     from: Point,
     mut ids: HashSet<Uuid>,
 ) -> Result<HashSet<Uuid>, ReplayError> {
+    if ids.is_empty() {
+        return Ok(ids);
+    }
     let read = move || {
         let (client, found) = assigned(&kafka, &topics, from)?;
         let mut left: HashSet<(String, i32)> = found
