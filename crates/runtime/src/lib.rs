@@ -24,6 +24,7 @@ mod hear;
 mod horizon;
 mod host;
 pub mod http;
+pub mod json;
 mod linger;
 mod listen;
 mod lost;
