@@ -236,6 +236,7 @@ impl Host {
             waited: AtomicU32::new(0),
             doubt: Caution::default(),
             caution: Caution::default(),
+            log_share: self.settings.common().log_share,
             shutdown: self.shutdown.clone(),
         });
         self.listen(&engine, settings.clone()).await?;

@@ -40,6 +40,7 @@ mod retry;
 mod say;
 pub mod settings;
 pub mod sql;
+mod step_log;
 mod sweep;
 pub mod telemetry;
 mod timers;
