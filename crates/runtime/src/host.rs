@@ -237,6 +237,7 @@ impl Host {
             waited: AtomicU32::new(0),
             doubt: Caution::default(),
             caution: Caution::default(),
+            log_share: self.settings.common().log_share,
             shutdown: self.shutdown.clone(),
         });
         let registry = Registry::new(&self.settings.common().schema_registry_url, pool)?;

@@ -42,6 +42,7 @@ mod retry;
 mod say;
 pub mod settings;
 pub mod sql;
+mod step_log;
 mod sweep;
 pub mod telemetry;
 mod timers;
