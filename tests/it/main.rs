@@ -6,6 +6,7 @@ mod audit;
 mod cases;
 mod compensation;
 mod crash;
+mod databases;
 mod duplicates;
 mod happy_path;
 mod horizon;

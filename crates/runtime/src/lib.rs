@@ -10,6 +10,7 @@ mod clock;
 mod codec;
 mod conclude;
 mod consumer;
+pub mod databases;
 mod dead_letter;
 mod door;
 mod effects;
