@@ -11,6 +11,7 @@ mod codec;
 mod conclude;
 mod consumer;
 mod datum;
+pub mod databases;
 mod dead_letter;
 mod door;
 mod effects;
