@@ -74,6 +74,7 @@ impl Message {
         let thread = Thread {
             correlation_id: correlation.ok_or_else(|| self.without("ce_correlationid"))?.into(),
             traceparent: self.headers.text("traceparent").map(Into::into),
+            event: Some(id),
         };
         Ok(Cause::topic(id, thread))
     }
