@@ -53,7 +53,7 @@ pub fn read(message: &Message, codec: &Codec) -> Result<Letter, Unreadable> {
         at: message.headers.text("ce_time").and_then(|time| time.parse().ok()),
     };
     match format(content_type(message), payload) {
-        Some(Format::Avro) => Ok(Letter { order: avro(message, codec)?, ..from_headers }),
+        Some(Format::Avro) => Ok(Letter { order: message.read(codec)?, ..from_headers }),
         Some(Format::Json) if is_structured(payload) => structured(payload, from_headers, &place),
         Some(Format::Json) => Ok(Letter { order: json(payload, &place)?, ..from_headers }),
         None => Err(Unreadable(format!(
@@ -82,14 +82,6 @@ fn format(content_type: Option<&str>, payload: &[u8]) -> Option<Format> {
         Some(b'{') => Some(Format::Json),
         Some(_) | None => None,
     })
-}
-
-/// By whatever schema it was written, as long as its record is an `OrderPlaced`: another event would be read as an empty order.
-fn avro(message: &Message, codec: &Codec) -> Result<OrderPlaced, Unreadable> {
-    let name = codec.name(message.payload.as_deref());
-    let name = name.map_err(|error| Unreadable(format!("{} of {}: {error}", OrderPlaced::TYPE, message.place())))?;
-    expect_type(Some(&name), &message.place())?;
-    message.read(codec)
 }
 
 /// Its name counts, not its namespace.
