@@ -9,6 +9,7 @@ mod compensation;
 mod crash;
 mod databases;
 mod duplicates;
+mod foreign_records;
 mod happy_path;
 mod horizon;
 mod intake;

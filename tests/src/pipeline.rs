@@ -28,6 +28,8 @@ pub struct Setup {
     pub partitions: i32,
     /// Consumers that have a second database, together.
     pub apart: Vec<&'static str>,
+    /// The registry, where it is not the stack's own.
+    pub registry: Option<String>,
 }
 
 impl Default for Setup {
@@ -38,6 +40,7 @@ impl Default for Setup {
             consumers: ALL.to_vec(),
             partitions: 2,
             apart: Vec::new(),
+            registry: None,
         }
     }
 }
@@ -99,7 +102,7 @@ impl Pipeline {
     /// The settings in TOML that its consumers run with.
     pub fn settings_toml(&self) -> String {
         let Database { url, .. } = &self.database;
-        let (kafka, registry) = (&stack().kafka, &stack().registry_url);
+        let (kafka, registry) = (&stack().kafka, self.setup.registry.as_ref().unwrap_or(&stack().registry_url));
         let mut toml = format!(
             "[common]\ndatabase_url = '{url}'\nschema_registry_url = '{registry}'\ntopic_prefix = '{}'\n{}\n[common.kafka]\n'bootstrap.servers' = '{kafka}'\n",
             self.prefix, self.setup.common
