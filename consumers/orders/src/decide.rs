@@ -129,7 +129,9 @@ fn placed_again(order: &Order, placed: &Placed, at_the_door: bool) -> Result<Rep
     let order_id = order.order_id;
     let kept = order.body.text.as_deref();
     // Digests are of the JSON of the version that took the order; a later one may write the same order with more fields.
-    if order.body.digest == placed.body.digest || is_same(kept, &placed.order) {
+    // Of one that was restored from events it is known what was agreed, not how it was placed.
+    let restored = matches!(&placed.verdict, Verdict::Valid(event) if order.is_restored_from(event));
+    if order.body.digest == placed.body.digest || restored || is_same(kept, &placed.order) {
         return Ok(match order.state {
             State::Rejected => Reply::Rejected { order_id, faults: order.details.faults.clone() },
             State::Pending | State::Cancelling | State::Completed | State::Cancelled | State::Failed => {
