@@ -4,6 +4,7 @@
 
 mod audit;
 mod cases;
+mod causation;
 mod compensation;
 mod crash;
 mod databases;

@@ -44,7 +44,7 @@ pub(crate) fn order() -> OrderPlaced {
 /// The `n`th arrival of something.
 pub(crate) fn arrival(n: u128) -> Arrival {
     let candidate = OrderId(Uuid::from_u128(n));
-    let thread = Thread { correlation_id: format!("thread-{n}").into(), traceparent: None };
+    let thread = Thread { correlation_id: format!("thread-{n}").into(), ..Thread::default() };
     Arrival { candidate, source: "kafka".into(), reference: format!("record-{n}"), thread }
 }
 
