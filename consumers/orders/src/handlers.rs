@@ -81,7 +81,7 @@ pub(crate) fn thread(
     let correlation_id = correlation.filter(carried).map_or_else(|| candidate.to_string().into(), Into::into);
     let traceparent = traceparent.filter(|text| is_traceparent(text));
     let traceparent = traceparent.map_or_else(|| begin_trace(candidate.as_uuid(), trace_share).into(), Into::into);
-    Thread { correlation_id, traceparent: Some(traceparent) }
+    Thread { correlation_id, traceparent: Some(traceparent), event: None }
 }
 
 /// W3C trace context, version 00: `00-` 32 digits `-` 16 digits `-` 2 digits, in lower case, neither id all zero.

@@ -44,7 +44,7 @@ pub(crate) struct Horizon {
     pub next: String,
     /// Delete what goes with the orders `$1`, then their rows.
     pub forget: Vec<String>,
-    /// Deletes dead letters that were resolved before `$1`; open ones wait for a person, however long.
+    /// Deletes at most `$2` dead letters that were resolved before `$1`; open ones wait for a person, however long.
     pub letters: String,
 }
 
@@ -63,7 +63,8 @@ impl Horizon {
             ),
             forget,
             letters: format!(
-                "delete from {schema}.dead_letter where resolution in ('recovered', 'skipped', 'died_again') and resolved_at < $1"
+                "delete from {schema}.dead_letter where letter_id in (select letter_id from {schema}.dead_letter
+                  where resolution in ('recovered', 'skipped', 'died_again') and resolved_at < $1 limit $2 for update skip locked)"
             ),
         }
     }
