@@ -148,7 +148,13 @@ fn placed_again(order: &Order, placed: &Placed, at_the_door: bool) -> Result<Rep
     let kept = order.body.text.as_deref();
     // Digests are of the JSON of the version that took the order; a later one may write the same order with more fields.
     let is_rejected_again = order.state == State::Rejected && order.placement != placed.placement;
-    if is_rejected_again || order.body.digest == placed.body.digest || is_same(kept, &placed.order) {
+    // Of one that was restored from events it is known what was agreed, not how it was placed.
+    let is_restored = matches!(&placed.verdict, Verdict::Valid(event) if order.is_restored_from(event));
+    if is_rejected_again
+        || is_restored
+        || order.body.digest == placed.body.digest
+        || is_same(kept, &placed.order)
+    {
         return Ok(match order.state {
             State::Rejected => Reply::Rejected { order_id, faults: order.details.faults.clone() },
             State::Pending | State::Cancelling | State::Completed | State::Cancelled | State::Failed => {

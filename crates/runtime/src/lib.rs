@@ -39,6 +39,7 @@ mod recent;
 mod registry;
 pub mod relay;
 pub mod replay;
+pub mod restore;
 mod retry;
 mod say;
 pub mod settings;

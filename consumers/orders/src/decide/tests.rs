@@ -44,13 +44,8 @@ pub(crate) fn order() -> OrderPlaced {
 /// The `n`th arrival of something.
 pub(crate) fn arrival(n: u128) -> Arrival {
     let candidate = OrderId(Uuid::from_u128(n));
-<<<<<<< HEAD
-    let thread = Thread { correlation_id: format!("thread-{n}").into(), traceparent: None };
-    Arrival { candidate, source: "kafka".into(), reference: Some(format!("record-{n}")), record: None, thread }
-=======
     let thread = Thread { correlation_id: format!("thread-{n}").into(), ..Thread::default() };
-    Arrival { candidate, source: "kafka".into(), reference: format!("record-{n}"), thread }
->>>>>>> main
+    Arrival { candidate, source: "kafka".into(), reference: Some(format!("record-{n}")), record: None, thread }
 }
 
 /// Orders, with a cause of its own for each input.
