@@ -6,6 +6,7 @@ use uuid::Uuid;
 use crate::batch::{Attempt, Item, Trouble};
 use crate::consumer::{Conflict, Consumer};
 use crate::dead_letter::{Burial, Death, Tried};
+use crate::message::Message;
 use crate::parking::{Pace, queue};
 
 /// What becomes of an item.
@@ -71,6 +72,12 @@ impl<C: Consumer> Item<C> {
         }
     }
 
+    /// What tells its record from others at the same place: as it was kept, where it was parked.
+    fn incarnation(&self) -> Option<Uuid> {
+        let kept = self.kept.as_ref().and_then(|kept| kept.incarnation);
+        kept.or_else(|| self.message.as_ref().map(Message::incarnation))
+    }
+
     /// The dead letter that it was before a person had it tried again.
     pub fn letter_before(&self) -> Option<Uuid> {
         let kept = self.kept.as_ref().and_then(|kept| kept.letter_id);
@@ -84,6 +91,7 @@ impl<C: Consumer> Attempt<C> {
         let burial = |item: &'m Item<C>, death: Death, attempts: i32, blocking: bool| Burial {
             death,
             message: item.message.as_ref(),
+            incarnation: item.incarnation(),
             timer: item.fired.as_ref().map(|fired| &fired.timer),
             cause: item.cause(),
             tried: item.tried(attempts, now),
@@ -110,4 +118,4 @@ impl<C: Consumer> Attempt<C> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
