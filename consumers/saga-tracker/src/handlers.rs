@@ -184,7 +184,7 @@ impl Consumer for SagaTracker {
             self.repeating.begin();
         }
         let (all_new, timelines) = saved?;
-        for (kind, key, text) in &world.alerts {
+        for (kind, key, text) in world.alerts.iter().filter(|(kind, ..)| !self.untold.contains(kind)) {
             alerts::raise(db, *kind, key, text, now).await?;
         }
         if all_new {

@@ -23,6 +23,9 @@ pub struct Thread {
     /// The W3C trace context of the event that began it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<Arc<str>>,
+    /// The event by which the order last went on here: the causation of what a timer, an answer or a request brings, none of which is in a topic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event: Option<Uuid>,
 }
 
 /// Why something is decided: the event, timer, answer or request that comes in.

@@ -136,18 +136,12 @@ impl<C: Consumer> Engine<C> {
         let known = horizon.known(db, &orders).await?;
         for (index, order_id, minted_at) in old {
             if !known.contains(&order_id.as_uuid()) {
-                let said_at = items[index].message.as_ref().and_then(said_at);
+                let said_at = items[index].message.as_ref().and_then(Message::said_at);
                 attempt.pass_over(index, horizon.passed_over(C::NAME, order_id, minted_at, said_at));
             }
         }
         Ok(())
     }
-}
-
-/// When a record's event was said; the record's own time where the event does not say.
-fn said_at(message: &Message) -> Option<Timestamp> {
-    let said = message.headers.text("ce_time").and_then(|time| time.parse().ok());
-    said.or(message.timestamp_ms.map(Timestamp::from_millis))
 }
 
 #[cfg(test)]

@@ -55,7 +55,7 @@ impl Bench {
     }
 
     fn event(&mut self, input: Input) -> Outcome {
-        let thread = Thread { correlation_id: "thread".into(), traceparent: None };
+        let thread = Thread { correlation_id: "thread".into(), ..Thread::default() };
         self.put(input, Cause::topic(Uuid::from_u128(7), thread))
     }
 
