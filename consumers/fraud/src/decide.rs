@@ -165,7 +165,7 @@ fn deadline(capture_before: Timestamp, settings: &FraudSettings, now: Timestamp)
 }
 
 /// Counts the order for its customer, card and address: the order's row, which is written with it, sees to it that this happens once.
-fn count(world: &mut World, authorized: &Authorized, now: Timestamp) {
+pub(crate) fn count(world: &mut World, authorized: &Authorized, now: Timestamp) {
     let PaymentAuthorized { order_id, currency, amount, .. } = authorized.event;
     for (kind, subject) in &authorized.subjects {
         let at = authorized.placed_at(now);
@@ -229,7 +229,7 @@ fn tombstone(now: Timestamp, effects: &Effects<'_, Infallible>) -> Assessment {
     }
 }
 
-fn carried(event: &PaymentAuthorized) -> Carried {
+pub(crate) fn carried(event: &PaymentAuthorized) -> Carried {
     Carried {
         customer_id: event.customer_id.clone(),
         currency: event.currency,

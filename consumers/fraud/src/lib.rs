@@ -7,6 +7,7 @@
 mod decide;
 mod handlers;
 mod http;
+mod restore;
 mod rules;
 mod settings;
 mod store;

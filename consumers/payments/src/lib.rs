@@ -18,6 +18,7 @@ pub mod gateway;
 mod handlers;
 mod http;
 mod payment;
+mod restore;
 mod settings;
 mod store;
 mod world;
