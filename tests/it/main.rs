@@ -23,5 +23,6 @@ mod rebalance;
 mod rebuild;
 mod relay;
 mod replay;
+mod stress;
 mod stuck;
 mod topology;
