@@ -22,5 +22,6 @@ mod rebalance;
 mod rebuild;
 mod relay;
 mod replay;
+mod restore;
 mod stuck;
 mod topology;
