@@ -147,7 +147,7 @@ impl Body {
 pub struct Order {
     /// Its id.
     pub order_id: OrderId,
-    /// Its identity as a key: derived from source and reference.
+    /// Its identity as a key; of a rejected order with what it was placed as, so that a mended one can be placed under its identity.
     pub placement: Uuid,
     /// Which system placed it.
     pub source: String,

@@ -2,8 +2,9 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use events::Event;
+use events::{Event, Timestamp};
 use rdkafka::message::{BorrowedMessage, Header, Headers as _, Message as _};
+use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use crate::codec::Codec;
@@ -79,6 +80,17 @@ impl Message {
         Ok(Cause::topic(id, thread))
     }
 
+    /// When its event was said, as its headers have it, else as the record has it; none where no clock can mean what they say.
+    pub fn said_at(&self) -> Option<Timestamp> {
+        let said = self.headers.text("ce_time").and_then(|time| time.parse().ok());
+        said.filter(|at: &Timestamp| at.is_plausible()).or_else(|| self.recorded_at())
+    }
+
+    /// The record's own time; none where no clock can mean it.
+    pub fn recorded_at(&self) -> Option<Timestamp> {
+        self.timestamp_ms.map(Timestamp::from_millis).filter(|at| at.is_plausible())
+    }
+
     /// Decodes its value as this event.
     ///
     /// # Errors
@@ -91,6 +103,20 @@ impl Message {
 
     fn without(&self, header: &str) -> Unreadable {
         Unreadable(format!("{} has no readable header {header}: expected CloudEvents in binary mode", self.place()))
+    }
+
+    /// What tells it from another record at the same place, once the topic was created anew: the first 128 bits of SHA-256 over its time and value.
+    /// The migrations reckon the same of rows that were kept before.
+    pub(crate) fn incarnation(&self) -> Uuid {
+        let mut digest = Sha256::new();
+        if let Some(timestamp) = self.timestamp_ms {
+            digest.update(timestamp.to_be_bytes());
+        }
+        digest.update(self.payload.as_deref().unwrap_or_default());
+        let digest: [u8; 32] = digest.finalize().into();
+        let mut first = [0; 16];
+        first.copy_from_slice(&digest[..16]);
+        Uuid::from_bytes(first)
     }
 
     /// Where it stands, for people: `orders/2@1042`.
