@@ -23,6 +23,7 @@ mod rebalance;
 mod rebuild;
 mod relay;
 mod replay;
+mod restore;
 mod stress;
 mod stuck;
 mod topology;
