@@ -127,7 +127,7 @@ impl Hand {
                 apart.insert(name, sql::pool(&url, "quadrille dead-letters", 2).with_context(|| name.to_owned())?);
             }
         }
-        let codec = Codec::new(&Registry::stored(&tracker).await?)?;
+        let codec = Registry::codec(&tracker).await?;
         Ok(Self { tracker, clock, apart, doors, codec })
     }
 

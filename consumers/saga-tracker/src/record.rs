@@ -142,7 +142,7 @@ fn data<E: Told>(message: &Message, codec: &Codec, event: &E) -> Result<String, 
     if codec.is_own::<E>(message.payload.as_deref()) {
         return Ok(json::without_personal(event)?);
     }
-    Ok(json::stripped(codec.json(message.payload.as_deref())?)?)
+    Ok(json::stripped(codec.json::<E>(message.payload.as_deref())?)?)
 }
 
 /// What one event tells.

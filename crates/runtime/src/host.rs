@@ -19,7 +19,6 @@ use tokio_util::task::TaskTracker;
 use crate::caution::Caution;
 use crate::client;
 use crate::clock::Clock;
-use crate::codec::Codec;
 use crate::consumer::Consumer;
 use crate::door::{self, Door};
 use crate::engine::Engine;
@@ -211,7 +210,7 @@ impl Host {
         for (schema, migrator) in migrations::house().into_iter().chain([(schema.as_str(), C::migrations())]) {
             migrations::check(&pool, schema, &migrator).await?;
         }
-        let codec = Codec::new(&Registry::stored(&pool).await?)?;
+        let codec = Registry::codec(&pool).await?;
         codec.check_writers(&C::says())?;
         codec.check_writers(&[OrderParked::TYPE, OrderUnparked::TYPE, DeadLetterResolved::TYPE])?;
         let (calls, called) = mpsc::unbounded_channel();
@@ -238,14 +237,14 @@ impl Host {
             caution: Caution::default(),
             shutdown: self.shutdown.clone(),
         });
-        self.listen(&engine, settings.clone()).await?;
+        let registry = Registry::new(&self.settings.common().schema_registry_url, pool)?;
+        self.listen(&engine, settings.clone(), registry.clone()).await?;
         self.spawn(C::NAME, {
             let engine = Arc::clone(&engine);
             async move { Ok(sweep::sweep(engine).await?) }
         });
         self.spawn(C::NAME, {
             let engine = Arc::clone(&engine);
-            let registry = Registry::new(&self.settings.common().schema_registry_url, self.pool::<C>()?)?;
             async move { Ok(retry::retry(engine, registry).await?) }
         });
         self.spawn(C::NAME, {
@@ -307,7 +306,12 @@ impl Host {
     }
 
     /// Joins the consumer group, with a thread of its own for the loop.
-    async fn listen<C: Consumer>(&self, engine: &Arc<Engine<C>>, settings: ConsumerSettings) -> anyhow::Result<()> {
+    async fn listen<C: Consumer>(
+        &self,
+        engine: &Arc<Engine<C>>,
+        settings: ConsumerSettings,
+        registry: Registry,
+    ) -> anyhow::Result<()> {
         let common = self.settings.common();
         let untyped = C::untyped();
         let topology = Topology::of(&common.topic_prefix, &C::hears(), &untyped);
@@ -333,7 +337,6 @@ impl Host {
             }
         })
         .await??;
-        let registry = Registry::new(&common.schema_registry_url, self.pool::<C>()?)?;
         let listener = Listener {
             engine: Arc::clone(engine),
             topology: Arc::new(topology),

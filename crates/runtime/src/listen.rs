@@ -8,19 +8,18 @@ use std::time::{Duration, Instant};
 use rdkafka::Offset;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Header, Headers as _, Message as _};
+use rdkafka::message::{BorrowedMessage, Message as _};
 use tokio::runtime::{Handle, Runtime};
 
 use crate::batch::Item;
-use crate::consumer::{Consumer, Work};
+use crate::consumer::Consumer;
 use crate::engine::{Abandoned, Engine};
 use crate::health::Circuit;
-use crate::hear;
+use crate::hear::{self, Asking};
 use crate::linger;
-use crate::message::{Message, Unreadable};
+use crate::message::{Message, headers};
 use crate::rebalance::{Context, Partition, Progress};
 use crate::registry::Registry;
-use crate::retry::unreadable;
 use crate::settings::ConsumerSettings;
 use crate::sql::{self, Warm};
 use crate::topology::Topology;
@@ -276,11 +275,9 @@ impl<C: Consumer> Listener<C> {
     /// Copies what the consumer hears; what it does not hear is skipped by its type, without being copied or decoded.
     fn own(&self, message: &BorrowedMessage<'_>) -> Option<Message> {
         let topic = self.topology.known(message.topic())?;
-        if let Some(borrowed) = message.headers() {
-            let of_type = |header: &Header<'_, &[u8]>| header.key == "ce_type";
-            let event_type = borrowed.iter().filter(of_type).last().and_then(|header| header.value);
-            let foreign = event_type.is_some_and(|name| !self.hears.contains(name));
-            if foreign && !self.untyped.contains(topic) {
+        if !self.untyped.contains(topic) {
+            let event_type = headers(message).filter(|header| header.key == "ce_type").last();
+            if event_type.and_then(|header| header.value).is_some_and(|name| !self.hears.contains(name)) {
                 return None;
             }
         }
@@ -289,7 +286,10 @@ impl<C: Consumer> Listener<C> {
 
     /// Has a batch decided; false when the process is stopping and nothing of it was written.
     fn decide(&self, batch: Batch, runtime: &Runtime, warm: &Warm) -> Result<bool, Stopped> {
-        let items: Vec<Item<C>> = batch.messages.into_iter().map(|message| self.item(message)).collect();
+        let asking = Asking::of(&self.registry);
+        let items =
+            batch.messages.into_iter().map(|message| self.item(message, &asking)).collect::<Result<Vec<_>, _>>();
+        let Ok(items) = items else { return Ok(false) };
         metrics::counter!("quadrille_events_total", "consumer" => C::NAME).increment(items.len() as u64);
         if !items.is_empty() {
             match self.wait(runtime, pin!(self.engine.process_on(warm, items))) {
@@ -354,17 +354,18 @@ impl<C: Consumer> Listener<C> {
         }
     }
 
-    /// What a record is to the consumer: work, or a dead letter.
-    fn item(&self, message: Message) -> Item<C> {
-        let work = self.hear(&message).map_err(unreadable);
-        Item::heard(work, message)
-    }
-
-    fn hear(&self, message: &Message) -> Result<Work<C::Input>, Unreadable> {
-        match hear::unknown_schema(&self.engine, message) {
-            Some(_) => self.process.block_on(hear::hear(&self.engine, &self.registry, message)),
-            None => hear::decode(&self.engine, message),
-        }
+    /// What a record is to the consumer: work, a dead letter, or one that waits for the registry.
+    ///
+    /// # Errors
+    /// When the process is stopping, and only the registry knows what it is.
+    fn item(&self, message: Message, asking: &Asking) -> Result<Item<C>, Abandoned> {
+        let heard = hear::try_decode(&self.engine, asking, &message);
+        let heard = heard.unwrap_or_else(|| self.process.block_on(hear::hear(&self.engine, asking, &message)));
+        let work = match heard {
+            Ok(work) => Ok(work),
+            Err(unheard) => Err(unheard.trouble()?),
+        };
+        Ok(Item::heard(work, message))
     }
 
     fn commit(&self, mode: CommitMode) {
