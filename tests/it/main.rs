@@ -6,6 +6,7 @@ mod audit;
 mod cases;
 mod compensation;
 mod crash;
+mod doors;
 mod duplicates;
 mod happy_path;
 mod horizon;

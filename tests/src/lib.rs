@@ -14,5 +14,5 @@ mod stack;
 pub use database::{Database, schemas};
 pub use kafka::{NewRecord, Record, commit_beginning, commit_end, lag, produce, read_all};
 pub use order::Order;
-pub use pipeline::{Pipeline, Setup};
+pub use pipeline::{KEYS, Pipeline, Setup, key};
 pub use stack::{Stack, binary, stack};
