@@ -4,8 +4,10 @@
 
 mod audit;
 mod cases;
+mod causation;
 mod compensation;
 mod crash;
+mod databases;
 mod doors;
 mod duplicates;
 mod happy_path;

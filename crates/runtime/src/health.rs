@@ -68,6 +68,10 @@ impl Drop for Open {
 impl Health {
     /// A consumer that has not joined its group yet.
     pub fn of(name: &'static str) -> Self {
+        // Told from the beginning: what is not there can't be told from what is closed.
+        for circuit in [Circuit::Database, Circuit::Kafka, Circuit::Outside] {
+            metrics::gauge!("quadrille_circuit_open", "consumer" => name, "circuit" => circuit.as_str()).set(0.0);
+        }
         Self {
             name,
             joined: AtomicBool::new(false),

@@ -1,5 +1,6 @@
 //! The host: what the consumers of one process share, who watches over their tasks, and how they stop.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
@@ -12,6 +13,7 @@ use anyhow::{Context as _, bail};
 use events::{DeadLetterResolved, Event as _, OrderParked, OrderUnparked};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use sqlx::PgPool;
+use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -235,9 +237,14 @@ impl Host {
             waited: AtomicU32::new(0),
             doubt: Caution::default(),
             caution: Caution::default(),
+            log_share: self.settings.common().log_share,
             shutdown: self.shutdown.clone(),
         });
+        let records = pool.clone();
         let registry = Registry::new(&self.settings.common().schema_registry_url, pool)?;
+        // Before the group is joined: who can't open its doors takes nobody's partitions.
+        let doors = doors(Door::new(queue.clone(), Arc::clone(&health)));
+        let listener = self.bind(C::NAME, settings.http, &doors).await?;
         self.listen(&engine, settings.clone(), registry.clone()).await?;
         self.spawn(C::NAME, {
             let engine = Arc::clone(&engine);
@@ -264,8 +271,7 @@ impl Host {
             door::call_out(engine, called, answers).await;
             Ok(())
         });
-        let doors = doors(Door::new(queue, Arc::clone(&health)));
-        self.open(C::NAME, settings.http, doors, health, Some(self.pool::<C>()?)).await
+        self.serve(C::NAME, listener, doors, health, Some(records))
     }
 
     /// Serves a hosted part's probes, metrics and doors. What is done through doors is put on record in the database of `pool`.
@@ -280,18 +286,33 @@ impl Host {
         health: Arc<Health>,
         pool: Option<PgPool>,
     ) -> anyhow::Result<()> {
-        let common = self.settings.common();
+        let listener = self.bind(name, address, &doors).await?;
+        self.serve(name, listener, doors, health, pool)
+    }
+
+    async fn bind(&self, name: &'static str, address: Option<SocketAddr>, doors: &Routes) -> anyhow::Result<TcpListener> {
         let any_port = (Ipv4Addr::LOCALHOST, 0).into();
         let address = address.or(default_address(name)).unwrap_or(any_port);
-        let keys = Keys::parse(&common.keys)?;
-        if !doors.is_empty() && keys.is_empty() && !address.ip().is_loopback() {
+        if !doors.is_empty() && Keys::parse(&self.settings.common().keys)?.is_empty() && !address.ip().is_loopback() {
             bail!(
                 "{name} would listen on {address}, which other machines can reach, and no keys are set: anyone could cancel, refund and ship. \
                  Set QUADRILLE_KEYS (or QUADRILLE_KEYS_FILE) to lines that `quadrille keys new NAME --role ROLE` prints, \
                  or listen on 127.0.0.1 only"
             );
         }
-        let listener = http::bind(name, address).await?;
+        http::bind(name, address).await
+    }
+
+    fn serve(
+        &self,
+        name: &'static str,
+        listener: TcpListener,
+        doors: Routes,
+        health: Arc<Health>,
+        pool: Option<PgPool>,
+    ) -> anyhow::Result<()> {
+        let common = self.settings.common();
+        let keys = Keys::parse(&common.keys)?;
         let address = listener.local_addr()?;
         if !doors.is_empty() && keys.is_empty() {
             tracing::warn!(consumer = name, %address, "no keys are set: whoever is on this machine may do everything, and nobody else is answered");
@@ -348,6 +369,7 @@ impl Host {
             kafka,
             hears: C::hears().into_iter().map(str::as_bytes).collect(),
             untyped: untyped.into_iter().collect(),
+            unanswered_since: Cell::new(None),
         };
         let thread = move || listener.run().map_err(anyhow::Error::from);
         self.spawn(C::NAME, async move { tokio::task::spawn_blocking(thread).await? });

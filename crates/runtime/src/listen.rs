@@ -1,14 +1,15 @@
 //! The consumer loop: a thread that gathers batches from Kafka, has each decided in one transaction, and then, only then, commits offsets.
 
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rdkafka::Offset;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message as _};
+use rdkafka::{Offset, TopicPartitionList};
 use tokio::runtime::{Handle, Runtime};
 
 use crate::batch::Item;
@@ -115,6 +116,8 @@ pub(crate) struct Listener<C: Consumer> {
     pub hears: HashSet<&'static [u8]>,
     /// The front door's topic, whose records need not say their type.
     pub untyped: HashSet<&'static str>,
+    /// When the broker was asked last about partitions that are not read before it answers; none: there are none.
+    pub unanswered_since: Cell<Option<Instant>>,
 }
 
 impl<C: Consumer> Listener<C> {
@@ -232,10 +235,13 @@ impl<C: Consumer> Listener<C> {
             batch.messages.retain(|message| !gone(message.topic, message.partition));
             batch.ends.retain(|((topic, partition), _)| !gone(topic, *partition));
         }
-        if !assigned.is_empty() {
+        if assigned.is_empty() {
+            self.check_the_unchecked()?;
+        } else {
             self.check_nothing_lost(&assigned)?;
         }
         match polled {
+            Some(Ok(message)) if self.is_unchecked(&message) => self.rewind(&message),
             Some(Ok(message)) => {
                 self.engine.health.close_circuit(Circuit::Kafka, self.engine.clock.now());
                 if let Some(topic) = self.topology.known(message.topic()) {
@@ -340,10 +346,27 @@ impl<C: Consumer> Listener<C> {
         }
     }
 
+    /// Reads on, but for the partitions that are not checked yet.
     fn resume(&self) {
-        if let Err(error) = self.kafka.assignment().and_then(|assigned| self.kafka.resume(&assigned)) {
+        let unchecked = self.context.with(|progress| progress.unchecked());
+        let resumed = self.kafka.assignment().and_then(|assigned| {
+            let mut list = TopicPartitionList::new();
+            for element in assigned.elements() {
+                let partition = (element.topic().to_owned(), element.partition());
+                if !unchecked.contains(&partition) {
+                    list.add_partition(&partition.0, partition.1);
+                }
+            }
+            self.kafka.resume(&list)
+        });
+        if let Err(error) = resumed {
             tracing::warn!(consumer = C::NAME, %error, "partitions not resumed");
         }
+    }
+
+    fn is_unchecked(&self, message: &BorrowedMessage<'_>) -> bool {
+        let is_it = |(topic, partition): &Partition| *partition == message.partition() && topic == message.topic();
+        self.unanswered_since.get().is_some() && self.context.with(|progress| progress.unchecked().iter().any(is_it))
     }
 
     /// A message that slipped in from a partition assigned during the pause is read again later.

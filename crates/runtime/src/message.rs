@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use events::Event;
+use events::{Event, Timestamp};
 use rdkafka::message::{BorrowedMessage, Header, Headers as _, Message as _};
 use uuid::Uuid;
 
@@ -74,8 +74,20 @@ impl Message {
         let thread = Thread {
             correlation_id: correlation.ok_or_else(|| self.without("ce_correlationid"))?.into(),
             traceparent: self.headers.text("traceparent").map(Into::into),
+            event: Some(id),
         };
         Ok(Cause::topic(id, thread))
+    }
+
+    /// When its event was said, as its headers have it, else as the record has it; none where no clock can mean what they say.
+    pub fn said_at(&self) -> Option<Timestamp> {
+        let said = self.headers.text("ce_time").and_then(|time| time.parse().ok());
+        said.filter(|at: &Timestamp| at.is_plausible()).or_else(|| self.recorded_at())
+    }
+
+    /// The record's own time; none where no clock can mean it.
+    pub fn recorded_at(&self) -> Option<Timestamp> {
+        self.timestamp_ms.map(Timestamp::from_millis).filter(|at| at.is_plausible())
     }
 
     /// Decodes its value as this event.

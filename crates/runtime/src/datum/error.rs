@@ -33,22 +33,14 @@ impl fmt::Display for DatumError {
 impl std::error::Error for DatumError {}
 
 impl serde::de::Error for DatumError {
-    /// A type's own words, without what they quote: it may be personal.
+    /// A type's own words, without all that they quote: it may be personal, and hold quotes itself.
     fn custom<T: fmt::Display>(words: T) -> Self {
-        let mut bare = String::new();
-        let mut quote = None;
-        for letter in words.to_string().chars() {
-            match quote {
-                Some(end) if letter == end => quote = None,
-                Some(_) => continue,
-                None if letter == '`' || letter == '"' => {
-                    bare.push_str("\u{2026}");
-                    quote = Some(letter);
-                }
-                None => bare.push(letter),
-            }
-        }
-        Self::new(bare)
+        let words = words.to_string();
+        let is_quote = |letter| matches!(letter, '"' | '`');
+        Self::new(match (words.find(is_quote), words.rfind(is_quote)) {
+            (Some(first), Some(last)) => format!("{}\u{2026}{}", &words[..first], &words[last + 1..]),
+            (Some(_), None) | (None, _) => words,
+        })
     }
 
     fn invalid_type(came: Unexpected<'_>, expected: &dyn Expected) -> Self {
