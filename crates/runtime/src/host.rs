@@ -290,7 +290,12 @@ impl Host {
         self.serve(name, listener, doors, health, pool)
     }
 
-    async fn bind(&self, name: &'static str, address: Option<SocketAddr>, doors: &Routes) -> anyhow::Result<TcpListener> {
+    async fn bind(
+        &self,
+        name: &'static str,
+        address: Option<SocketAddr>,
+        doors: &Routes,
+    ) -> anyhow::Result<TcpListener> {
         let any_port = (Ipv4Addr::LOCALHOST, 0).into();
         let address = address.or(default_address(name)).unwrap_or(any_port);
         if !doors.is_empty() && Keys::parse(&self.settings.common().keys)?.is_empty() && !address.ip().is_loopback() {

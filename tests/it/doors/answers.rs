@@ -123,7 +123,11 @@ async fn every_read_and_every_refusal_is_as_its_document_says() {
                 let mut found = Vec::new();
                 misfits(&document, schema, &answer, "", &mut found);
                 if status < 400 {
-                    found.extend(unnamed(&document, schema, &answer).into_iter().map(|name| format!("/{name} is not documented")));
+                    found.extend(
+                        unnamed(&document, schema, &answer)
+                            .into_iter()
+                            .map(|name| format!("/{name} is not documented")),
+                    );
                 }
                 wrong.extend(found.into_iter().map(|misfit| format!("{context}: {misfit}")));
                 seen += 1;

@@ -33,7 +33,10 @@ async fn send(pipeline: &Pipeline, text: &str) -> String {
 async fn slow_heads_and_bodies_are_hung_up_on_and_lengths_are_checked_before_they_are_read() {
     let pipeline = orders_with("request_timeout = '1s'\n").await;
     let head = |more: &str| {
-        format!("POST /orders HTTP/1.1\r\nHost: localhost\r\nX-Api-Key: {}\r\nContent-Type: application/json\r\n{more}", key("web"))
+        format!(
+            "POST /orders HTTP/1.1\r\nHost: localhost\r\nX-Api-Key: {}\r\nContent-Type: application/json\r\n{more}",
+            key("web")
+        )
     };
     let slow_head = (0..20).map(|_| send(&pipeline, "POST /orders HTTP/1.1\r\nHost: lo"));
     for answer in futures_join(slow_head).await {
@@ -85,7 +88,8 @@ fn certificate() -> (X509, PKey<Private>) {
     made.set_not_before(&Asn1Time::days_from_now(0).unwrap()).unwrap();
     made.set_not_after(&Asn1Time::days_from_now(2).unwrap()).unwrap();
     made.append_extension(BasicConstraints::new().ca().build().unwrap()).unwrap();
-    let names = SubjectAlternativeName::new().ip("127.0.0.1").dns("localhost").build(&made.x509v3_context(None, None)).unwrap();
+    let names =
+        SubjectAlternativeName::new().ip("127.0.0.1").dns("localhost").build(&made.x509v3_context(None, None)).unwrap();
     made.append_extension(names).unwrap();
     made.sign(&key, MessageDigest::sha256()).unwrap();
     (made.build(), key)

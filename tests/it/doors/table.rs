@@ -67,8 +67,12 @@ async fn each_route_answers_the_roles_of_the_table_and_nobody_else() {
     for program in PROGRAMS {
         for (method, path, operation) in operations(&pipeline, program).await {
             let route = format!("{method} {path}");
-            let roles: Vec<&str> =
-                operation["x-roles"].as_array().unwrap_or_else(|| panic!("{program}: {route} declares no role")).iter().filter_map(|role| role.as_str()).collect();
+            let roles: Vec<&str> = operation["x-roles"]
+                .as_array()
+                .unwrap_or_else(|| panic!("{program}: {route} declares no role"))
+                .iter()
+                .filter_map(|role| role.as_str())
+                .collect();
             let row = TABLE.iter().find(|row| (row.0, row.1) == (program, route.as_str()));
             let row = row.unwrap_or_else(|| panic!("{program}: {route} is not in the table: say there for whom it is"));
             assert_eq!(roles.join(" "), row.2, "{program}: {route}");
@@ -80,7 +84,8 @@ async fn each_route_answers_the_roles_of_the_table_and_nobody_else() {
     let gone: Vec<_> = TABLE.iter().filter(|row| !seen.contains(&(row.0, row.1))).collect();
     assert!(gone.is_empty(), "routes of the table that no program has: {gone:?}");
     open_to_all(&pipeline).await;
-    let unkeyed = "select count(*) from runtime.door_action where who not in ('vera', 'web', 'app', 'hall', 'eve', 'root')";
+    let unkeyed =
+        "select count(*) from runtime.door_action where who not in ('vera', 'web', 'app', 'hall', 'eve', 'root')";
     assert_eq!(pipeline.count(unkeyed).await, 0);
     pipeline.finish().await;
 }
