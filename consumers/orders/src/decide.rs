@@ -150,11 +150,7 @@ fn placed_again(order: &Order, placed: &Placed, at_the_door: bool) -> Result<Rep
     let is_rejected_again = order.state == State::Rejected && order.placement != placed.placement;
     // Of one that was restored from events it is known what was agreed, not how it was placed.
     let is_restored = matches!(&placed.verdict, Verdict::Valid(event) if order.is_restored_from(event));
-    if is_rejected_again
-        || is_restored
-        || order.body.digest == placed.body.digest
-        || is_same(kept, &placed.order)
-    {
+    if is_rejected_again || is_restored || order.body.digest == placed.body.digest || is_same(kept, &placed.order) {
         return Ok(match order.state {
             State::Rejected => Reply::Rejected { order_id, faults: order.details.faults.clone() },
             State::Pending | State::Cancelling | State::Completed | State::Cancelled | State::Failed => {

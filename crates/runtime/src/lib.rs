@@ -3,6 +3,7 @@
 //! It knows Kafka, Avro and PostgreSQL; it knows no order, no stock and no card. A consumer is a [`Consumer`]: rules, tables and calls;
 //! a [`Host`] runs any number of them in one process.
 
+mod answers;
 mod batch;
 mod caution;
 mod client;
@@ -10,8 +11,8 @@ mod clock;
 mod codec;
 mod conclude;
 mod consumer;
-mod datum;
 pub mod databases;
+mod datum;
 mod dead_letter;
 mod door;
 mod effects;

@@ -6,8 +6,8 @@ use apache_avro::Schema;
 use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::types::Value;
 use apache_avro::writer::datum::GenericDatumWriter;
-use events::{WithEvent, with_event};
 use events::{Event, OrderPlaced};
+use events::{WithEvent, with_event};
 use serde_json::{Value as Json, json};
 
 use super::{DEPTH, DatumSchema, ITEMS, from_slice};
