@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use quadrille_tests::{KEYS, Pipeline, Setup, key};
+use quadrille_tests::{KEYS, Pipeline, Setup};
 use reqwest::Method;
 use serde_json::json;
 
