@@ -8,6 +8,7 @@ mod causation;
 mod compensation;
 mod crash;
 mod databases;
+mod doors;
 mod duplicates;
 mod foreign_records;
 mod happy_path;
