@@ -55,13 +55,18 @@ struct Loaded {
 pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
     let Command::Load { file, inventory, again } = command;
     let rows = read(&file)?;
+    let settings = Settings::from_env()?;
     let url = match inventory {
         Some(url) => url,
-        None => configured()?,
+        None => configured(&settings)?,
     };
+<<<<<<< HEAD
     let http = reqwest::Client::new();
     let load = again.then(|| runtime::Clock::default().mint());
     let (mut changed, mut before) = (0, None);
+=======
+    let http = runtime::http::client(settings.common())?.build()?;
+>>>>>>> main
     for (part, rows) in rows.chunks(PART).enumerate() {
         let mut request = http.post(format!("{}/stock/load", url.trim_end_matches('/'))).json(rows);
         if let Some(load) = load {
@@ -89,11 +94,10 @@ pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn configured() -> anyhow::Result<String> {
-    let settings: ConsumerSettings = Settings::from_env()?.section("inventory")?;
-    let address =
-        settings.http.or_else(|| runtime::default_address("inventory")).context("inventory has no address")?;
-    Ok(format!("http://{address}"))
+fn configured(settings: &Settings) -> anyhow::Result<String> {
+    let own: ConsumerSettings = settings.section("inventory")?;
+    let address = own.http.or_else(|| runtime::default_address("inventory")).context("inventory has no address")?;
+    Ok(runtime::http::url(settings.common(), address))
 }
 
 fn read(file: &Path) -> anyhow::Result<Vec<Row>> {

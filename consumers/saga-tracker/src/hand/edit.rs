@@ -1,6 +1,6 @@
 //! A dead letter's value as JSON that people can read and mend, and back: checked against the event's schema, in the form it came in.
 
-use events::{Event, OrderPlaced, OrderReading, Person, Personal, WithEvent, entry_of, with_event};
+use events::{Event, Fault, OrderPlaced, OrderReading, Person, Personal, WithEvent, entry_of, with_event};
 use runtime::{Codec, CodecError};
 use serde_json::Value;
 
@@ -153,8 +153,8 @@ impl WithEvent for Mend<'_> {
 fn front_door(original: Original<'_>, data: Value, codec: &Codec) -> Result<Vec<u8>, EditError> {
     let OrderReading { order, faults, .. } = OrderPlaced::read(&data);
     if !faults.is_empty() {
-        let listed: Vec<String> = faults.iter().map(|fault| format!("{}: {}", fault.field, fault.detail)).collect();
-        return Err(EditError::Unfit { event_type: OrderPlaced::TYPE, detail: listed.join("; ") });
+        let misfits = faults.into_iter().map(misfit).collect();
+        return Err(EditError::Misfits { event_type: OrderPlaced::TYPE, misfits });
     }
     if original.content_type.is_some_and(|text| text.to_ascii_lowercase().contains("avro")) {
         return Ok(codec.encode(&order)?);
@@ -167,6 +167,13 @@ fn front_door(original: Original<'_>, data: Value, codec: &Codec) -> Result<Vec<
         Some(_) | None => data,
     };
     serde_json::to_vec(&value).map_err(unfit::<OrderPlaced>)
+}
+
+/// A fault of the front door as one of an edit.
+fn misfit(Fault { field, detail, .. }: Fault) -> Misfit {
+    let (expected, came) = detail.split_once(", got ").unwrap_or((detail.as_str(), "this field"));
+    let expected = expected.strip_prefix("expected ").unwrap_or(expected).to_owned();
+    Misfit { field, expected, came: came.to_owned() }
 }
 
 /// Puts the personal data back where the new data has none, and seals what is given in the clear.
