@@ -11,6 +11,7 @@ mod databases;
 mod doors;
 mod duplicates;
 mod foreign_records;
+mod front_door;
 mod happy_path;
 mod horizon;
 mod intake;
