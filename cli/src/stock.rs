@@ -60,13 +60,9 @@ pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Some(url) => url,
         None => configured(&settings)?,
     };
-<<<<<<< HEAD
-    let http = reqwest::Client::new();
+    let http = runtime::http::client(settings.common())?.build()?;
     let load = again.then(|| runtime::Clock::default().mint());
     let (mut changed, mut before) = (0, None);
-=======
-    let http = runtime::http::client(settings.common())?.build()?;
->>>>>>> main
     for (part, rows) in rows.chunks(PART).enumerate() {
         let mut request = http.post(format!("{}/stock/load", url.trim_end_matches('/'))).json(rows);
         if let Some(load) = load {
