@@ -7,11 +7,12 @@ use std::time::Duration;
 use anyhow::Context;
 use audit::{Asked, Finding, Scope, Window};
 use clap::Args;
-use comfy_table::{Table, presets};
 use events::{OrderId, Timestamp};
 use runtime::settings::ConsumerSettings;
 use runtime::{Clock, Settings, sql};
 use serde_json::json;
+
+use crate::output;
 
 /// Ask whether every invariant holds: stock, money, orders, the tracker's read models, the outbox against the topics.
 ///
@@ -27,13 +28,10 @@ pub struct Arguments {
     /// Outbox rows to look for in the topics, the newest ones; 0: none.
     #[arg(long, default_value_t = 20_000)]
     outbox_rows: i64,
-    /// For programs.
-    #[arg(long)]
-    json: bool,
 }
 
 /// Runs it.
-pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
     let settings = Settings::from_env()?;
     // Behind the horizon one consumer may have forgotten an order before another does.
     let horizon = settings.keep("orders", &ConsumerSettings::default())?;
@@ -51,7 +49,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let unasked = unasked(&findings, arguments.quiet);
     let breaches: i64 = findings.iter().map(Finding::breaches).sum();
     let open = findings.iter().any(|finding| matches!(finding.asked, Asked::Unanswered { .. })) || !unasked.is_empty();
-    if arguments.json {
+    if json {
         println!("{:#}", json!({"breaches": breaches, "findings": findings, "unasked": unasked}));
     } else {
         print!("{}", shown(&findings, &unasked));
@@ -80,8 +78,7 @@ fn unasked(findings: &[Finding], quiet: bool) -> Vec<&'static str> {
 }
 
 fn shown(findings: &[Finding], unasked: &[&str]) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_FULL_CONDENSED).set_header(["check", "must hold", "breaches", "compared"]);
+    let mut table = output::table(&["check", "must hold", "breaches", "compared"], &[2]);
     let mut lines = String::new();
     for finding in findings {
         let (breaches, compared) = match &finding.asked {

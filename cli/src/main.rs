@@ -5,6 +5,7 @@ mod dead_letters;
 mod deadlines;
 mod migrate;
 mod orders;
+mod output;
 mod relay;
 mod replay;
 mod run;
@@ -17,11 +18,17 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 /// Operates the Quadrille order pipeline.
+///
+/// Exits with 0 when all that was asked for was done and holds, with 1 when something was not done, not found, or does not hold, with 2 when the command
+/// line can't be understood, and with 130 when Ctrl-C ended it.
 #[derive(Parser)]
 #[command(name = "quadrille", version)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
+    /// Print JSON for programs: one object, or one a line.
+    #[arg(long, global = true)]
+    json: bool,
 }
 
 #[derive(Subcommand)]
@@ -39,7 +46,7 @@ enum Command {
     },
     /// Ask whether every invariant holds: stock, money, orders, read models, outbox against topics.
     Audit(audit::Arguments),
-    /// Orders: one order's whole case, at any moment.
+    /// Orders: found by their reference; one order's whole case, at any moment.
     #[command(subcommand)]
     Orders(orders::Command),
     /// The outbox and its relay: how it stands, and what to do when something went wrong outside.
@@ -60,17 +67,18 @@ enum Command {
 
 fn main() -> ExitCode {
     end_with_the_reader();
-    let result = match Arguments::parse().command {
+    let Arguments { command, json } = Arguments::parse();
+    let result = match command {
         Command::Run { consumers } => return run::run(consumers),
-        Command::Migrate => block_on(migrate::migrate()),
-        Command::Topics(command) => block_on(topics::run(command)),
-        Command::Audit(arguments) => block_on(audit::run(arguments)),
-        Command::Orders(command) => block_on(orders::run(command)),
-        Command::Relay(command) => block_on(relay::run(command)),
-        Command::Deadlines(command) => block_on(deadlines::run(command)),
-        Command::Replay(arguments) => block_on(replay::run(arguments)),
-        Command::DeadLetters(command) => block_on(dead_letters::run(command)),
-        Command::Stock(command) => block_on(stock::run(command)),
+        Command::Migrate => block_on(migrate::migrate(json)),
+        Command::Topics(command) => block_on(topics::run(command, json)),
+        Command::Audit(arguments) => block_on(audit::run(arguments, json)),
+        Command::Orders(command) => block_on(orders::run(command, json)),
+        Command::Relay(command) => block_on(relay::run(command, json)),
+        Command::Deadlines(command) => block_on(deadlines::run(command, json)),
+        Command::Replay(arguments) => block_on(replay::run(arguments, json)),
+        Command::DeadLetters(command) => block_on(dead_letters::run(command, json)),
+        Command::Stock(command) => block_on(stock::run(command, json)),
     };
     match result {
         Ok(code) => code,

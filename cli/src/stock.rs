@@ -9,6 +9,8 @@ use runtime::Settings;
 use runtime::settings::ConsumerSettings;
 use serde::{Deserialize, Serialize};
 
+use crate::output;
+
 /// Rows that are sent at once: each part is taken whole, or not at all.
 const PART: usize = 5_000;
 
@@ -41,7 +43,7 @@ struct Row {
 }
 
 /// Runs one of them.
-pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
+pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
     let Command::Load { file, inventory } = command;
     let rows = read(&file)?;
     let url = match inventory {
@@ -59,7 +61,8 @@ pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
             bail!("rows from line {} on are refused, those before are loaded: {status}: {body}", part * PART + 2);
         }
     }
-    println!("{} levels set from {}", rows.len(), file.display());
+    let object = serde_json::json!({"levels": rows.len(), "file": file.display().to_string()});
+    output::said(json, &object, || format!("{} levels set from {}", rows.len(), file.display()));
     Ok(ExitCode::SUCCESS)
 }
 

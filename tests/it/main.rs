@@ -8,6 +8,7 @@ mod causation;
 mod compensation;
 mod crash;
 mod duplicates;
+mod figures;
 mod happy_path;
 mod horizon;
 mod intake;

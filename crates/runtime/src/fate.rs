@@ -110,4 +110,4 @@ impl<C: Consumer> Attempt<C> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -42,7 +42,9 @@ impl Outside {
             urls.extend(own.database_url);
             let listens =
                 host.address(name).or(own.http.or(runtime::default_address(name)).filter(|at| at.port() != 0));
-            let set = settings.probes.get(name).or(set.get(name).copied()).cloned();
+            // As a variable of the environment, its name has no hyphen.
+            let probe = settings.probes.get(name).or_else(|| settings.probes.get(&name.replace('-', "_")));
+            let set = probe.or(set.get(name).copied()).cloned();
             probes.extend(set.or(listens.map(|at| format!("http://{at}"))).map(|url| (name, url)));
         }
         let outboxes: Result<Vec<PgPool>, _> = urls.iter().map(|url| sql::pool(url, "quadrille alerts", 1)).collect();
