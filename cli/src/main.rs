@@ -8,6 +8,7 @@ mod orders;
 mod output;
 mod relay;
 mod replay;
+mod restore;
 mod run;
 mod stock;
 mod topics;
@@ -57,6 +58,9 @@ enum Command {
     Deadlines(deadlines::Command),
     /// Have a consumer hear again what it has heard; the tracker's read models are rebuilt beside the live ones.
     Replay(replay::Arguments),
+    /// After a database was restored from a dump: what the topics know and it does not, and how it is told again.
+    #[command(subcommand)]
+    Restore(restore::Command),
     /// What needs a person: dead letters and stuck orders; look at them, and do something about one or all of a filter.
     #[command(subcommand)]
     DeadLetters(dead_letters::Command),
@@ -77,6 +81,7 @@ fn main() -> ExitCode {
         Command::Relay(command) => block_on(relay::run(command, json)),
         Command::Deadlines(command) => block_on(deadlines::run(command, json)),
         Command::Replay(arguments) => block_on(replay::run(arguments, json)),
+        Command::Restore(command) => block_on(restore::run(command, json)),
         Command::DeadLetters(command) => block_on(dead_letters::run(command, json)),
         Command::Stock(command) => block_on(stock::run(command, json)),
     };

@@ -2,8 +2,7 @@
 
 use std::process::ExitCode;
 
-use runtime::settings::ConsumerSettings;
-use runtime::{Settings, migrations};
+use runtime::{Settings, databases, migrations};
 use sqlx::migrate::Migrator;
 
 use crate::output;
@@ -27,8 +26,7 @@ pub async fn migrate(json: bool) -> anyhow::Result<ExitCode> {
     let settings = Settings::from_env()?;
     let mut furnished = Vec::new();
     for (consumer, schema, migrator) in schemas() {
-        let own: ConsumerSettings = settings.section(consumer)?;
-        let url = own.database_url.unwrap_or_else(|| settings.common().database_url.clone());
+        let url = databases::url(&settings, consumer)?;
         if !furnished.contains(&url) {
             for (schema, migrator) in migrations::house() {
                 report(json, schema, migrations::run(&url, schema, migrator).await?);
@@ -37,6 +35,7 @@ pub async fn migrate(json: bool) -> anyhow::Result<ExitCode> {
         }
         report(json, schema, migrations::run(&url, schema, migrator).await?);
     }
+    databases::check_names(furnished.iter().map(String::as_str)).await?;
     Ok(ExitCode::SUCCESS)
 }
 

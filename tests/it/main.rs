@@ -7,6 +7,7 @@ mod cases;
 mod causation;
 mod compensation;
 mod crash;
+mod databases;
 mod duplicates;
 mod figures;
 mod happy_path;

@@ -15,6 +15,7 @@ mod handlers;
 mod http;
 mod parcel;
 mod plan;
+mod restore;
 mod settings;
 mod store;
 mod views;

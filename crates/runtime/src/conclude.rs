@@ -30,7 +30,9 @@ impl<C: Consumer> Engine<C> {
             let Some(reply) = item.reply else { continue };
             let position = until.checked_sub(1).and_then(|last| positions.get(last).copied());
             let answer = match (item.work, outcome) {
-                (Err(Trouble::Dead(death) | Trouble::Failed(death)), _) => Err(Refused::Broken(death.message)),
+                (Err(Trouble::Dead(death) | Trouble::Failed(death) | Trouble::Waits(death)), _) => {
+                    Err(Refused::Broken(death.message))
+                }
                 (Ok(_), Some(Ok(reply))) => Ok(Done { reply, position }),
                 (Ok(_), Some(Err(Conflict(why)))) => Err(Refused::Conflict(why)),
                 (Err(Trouble::Skipped), _) | (Ok(_), None) => Err(Refused::Broken("it was not decided".into())),
@@ -90,6 +92,10 @@ fn tell<C: Consumer>(item: &Item<C>, fate: &Fate) {
             "dead letter: {}",
             death.message
         ),
+        // Its circuit is open, and says so.
+        Fate::Again { .. } if matches!(item.work, Err(Trouble::Waits(_))) => {
+            tracing::debug!(consumer = C::NAME, place, "parked until the registry answers");
+        }
         Fate::Again { death, attempts, next_at } => tracing::warn!(
             consumer = C::NAME,
             event_type,

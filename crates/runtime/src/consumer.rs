@@ -188,12 +188,13 @@ pub trait Consumer: Send + Sync + Sized + 'static {
         None
     }
 
-    /// Deletes what belongs to no order and has not changed since `until`: at most `limit` rows. Returns how many; it is asked again while that is
-    /// all of them.
+    /// Deletes what belongs to no order and has not changed since `until`, the horizon, or what is kept by a time of its own: at most `limit` rows.
+    /// Returns how many; it is asked again while that is all of them.
     fn prune(
         &self,
         _db: &mut PgConnection,
         _until: Timestamp,
+        _now: Timestamp,
         _limit: i64,
     ) -> impl Future<Output = Result<u64, Failure>> + Send {
         async { Ok(0) }

@@ -15,6 +15,8 @@ pub enum Circuit {
     Kafka,
     /// What it calls outside, such as a payment gateway.
     Outside,
+    /// The schema registry, where a record needs it: its lane waits, all else flows.
+    Registry,
 }
 
 impl Circuit {
@@ -24,6 +26,7 @@ impl Circuit {
             Self::Database => "database",
             Self::Kafka => "kafka",
             Self::Outside => "outside",
+            Self::Registry => "registry",
         }
     }
 }

@@ -97,12 +97,27 @@ mod tests {
         (items, attempt)
     }
 
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
     fn logged(share: f64, order_id: &str, correlation: Option<&str>) -> Vec<serde_json::Value> {
-        let written = Arc::new(Mutex::new(Vec::new()));
-        let json = tracing_subscriber::fmt().json().flatten_event(true).with_writer(Arc::clone(&written)).finish();
+        let written = Written::default();
+        let writer = written.clone();
+        let json = tracing_subscriber::fmt().json().flatten_event(true).with_writer(move || writer.clone()).finish();
         let (items, attempt) = decided(order_id, correlation);
         tracing::subscriber::with_default(json, || log(&items, &attempt, share));
-        let text = String::from_utf8(written.lock().unwrap().clone()).unwrap();
+        let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
-use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
+use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -16,7 +16,7 @@ use super::{Extent, Point, ReplayError, client, extents};
 use crate::codec::{Codec, CodecError};
 use crate::consumer::Consumer;
 use crate::dead_letter;
-use crate::message::Message;
+use crate::message::{Message, headers};
 use crate::registry::Registry;
 use crate::settings::Settings;
 use crate::topology::Topology;
@@ -198,12 +198,12 @@ impl<C: Consumer> Reader<C> {
     async fn hear(&self, message: &Message) -> Result<Option<C::Input>, ReplayError> {
         if message.topic != dead_letter::TOPIC
             && message.payload.as_deref().is_some_and(|value| value.first() == Some(&0))
-            && let Err(CodecError::AskRegistry(id)) = self.codec.name(message.payload.as_deref())
+            && let Err(CodecError::AskRegistry(id)) = self.codec.check_known(message.payload.as_deref())
         {
             match self.registry.learn(&self.codec, id, &self.stop).await {
                 Ok(()) => {}
-                Err(CodecError::UnknownSchema(_)) => return Ok(None),
-                Err(error) => return Err(error.into()),
+                Err(error @ CodecError::AskRegistry(_)) => return Err(error.into()),
+                Err(_) => return Ok(None),
             }
         }
         let heard = catch_unwind(AssertUnwindSafe(|| self.consumer.hear(message, &self.codec)));
@@ -256,7 +256,7 @@ pub async fn missing(
                 None => return Err(KafkaError::NoMessageReceived.into()),
             };
             let own = if message.topic().ends_with(dead_letter::TOPIC) { dead_letter::ID } else { "ce_id" };
-            let id = message.headers().and_then(|headers| headers.iter().filter(|of| of.key == own).last()?.value);
+            let id = headers(&message).filter(|of| of.key == own).last().and_then(|of| of.value);
             if let Some(id) = id.and_then(|id| Uuid::try_parse_ascii(id).ok()) {
                 ids.remove(&id);
             }
