@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Subcommand;
 use events::Timestamp;
-use runtime::relay::{self, RelayError};
+use runtime::relay::{self, Aside, RelayError, Status};
 use runtime::{Settings, migrations, sql};
 use serde_json::{Value, json};
 use sqlx::PgConnection;
@@ -15,7 +15,7 @@ use crate::output;
 /// What can be done with the outbox.
 #[derive(Subcommand)]
 pub enum Command {
-    /// How many events wait to be published, and how many were set aside because Kafka does not take them.
+    /// How many events wait to be published, and which were set aside because Kafka does not take them; with any of those, the exit code is not 0.
     Status,
     /// Publish everything again that was committed since a moment, under the same ids: for a broker that lost acknowledged data. Relays may run.
     Rewind {
@@ -60,20 +60,46 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
     Ok(code)
 }
 
+fn shown(status: &Status) -> String {
+    let age = status.slot_age.as_secs();
+    let mut text = format!(
+        "{} events wait to be published, {} set aside; slot {} is written since {age} s",
+        status.waiting,
+        if status.set_aside == 0 { "none".to_owned() } else { status.set_aside.to_string() },
+        status.current_slot
+    );
+    for Aside { seq, topic, key, bytes, since, error } in &status.aside {
+        let key = key.as_deref().unwrap_or("-").escape_debug();
+        text.push_str(&format!("\n  {since}  {topic}  key {key}  {bytes} bytes  position {seq}: {error}"));
+    }
+    let more = status.set_aside - status.aside.len() as i64;
+    if more > 0 {
+        text.push_str(&format!("\n  and {more} more in outbox.set_aside"));
+    }
+    if status.set_aside > 0 {
+        text.push_str("\n  Kafka does not take these, and their orders wait for them: mend the cause, then `quadrille relay release`");
+    }
+    text
+}
+
 /// What was done, as an object and as text.
 async fn one(command: &Command, db: &mut PgConnection) -> Result<(Value, String), RelayError> {
     Ok(match command {
         Command::Status => {
             let status = relay::status(db).await?;
-            let aside = match status.set_aside {
-                0 => "none set aside".to_owned(),
-                events => format!(
-                    "{events} set aside: see the table outbox.set_aside, mend the cause, then `quadrille relay release`"
-                ),
-            };
-            let (waiting, slot, age) = (status.waiting, status.current_slot, status.slot_age.as_secs());
-            let object = json!({"waiting": waiting, "set_aside": status.set_aside, "slot": slot, "slot_age_s": age});
-            (object, format!("{waiting} events wait to be published, {aside}; slot {slot} is written since {age} s"))
+            let aside: Vec<Value> = status
+                .aside
+                .iter()
+                .map(|aside| {
+                    json!({
+                        "position": aside.seq, "topic": aside.topic, "key": aside.key, "bytes": aside.bytes,
+                        "since": aside.since.to_string(), "error": aside.error,
+                    })
+                })
+                .collect();
+            let object = json!({"waiting": status.waiting, "set_aside": status.set_aside, "aside": aside, "slot": status.current_slot,
+                "slot_age_s": status.slot_age.as_secs()});
+            (object, shown(&status))
         }
         Command::Rewind { since } => {
             let done = relay::rewind(db, *since).await?;

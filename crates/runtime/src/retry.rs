@@ -222,6 +222,7 @@ mod tests {
             dead_at: dead.then_some(At(NOW)),
             decided_by: None,
             skipped: false,
+            incarnation: None,
         }
     }
 
