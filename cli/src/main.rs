@@ -109,3 +109,68 @@ fn end_with_the_reader() {
 fn block_on(command: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(command)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    /// Documents and sources: messages tell people what to type.
+    fn texts(folder: &Path, found: &mut Vec<PathBuf>) {
+        for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+            if path.is_dir() && !hidden && !path.ends_with("target") {
+                texts(&path, found);
+            } else if path
+                .extension()
+                .is_some_and(|kind| ["md", "rs", "yml", "yaml", "sql"].iter().any(|of| kind == *of))
+            {
+                found.push(path);
+            }
+        }
+    }
+
+    /// Whether the command line knows these words: a command, and what stands below it.
+    fn is_known(words: &[String]) -> bool {
+        let command = Arguments::command();
+        let mut at = &command;
+        for word in words.iter().take_while(|word| !word.is_empty() && !word.starts_with('-')) {
+            if !at.has_subcommands() {
+                return true; // a file, an id: no word of ours
+            }
+            match at.find_subcommand(word) {
+                Some(below) => at = below,
+                None => return false,
+            }
+        }
+        true
+    }
+
+    #[test]
+    fn every_command_that_a_document_or_a_message_names_exists() {
+        Arguments::command().debug_assert();
+        let (root, mut found) = (Path::new(env!("CARGO_MANIFEST_DIR")).join(".."), Vec::new());
+        texts(&root, &mut found);
+        let mut unknown = Vec::new();
+        let mut named = 0;
+        for path in found {
+            let text = std::fs::read_to_string(&path).unwrap();
+            let quoted = text.split("`quadrille ").skip(1).filter_map(|rest| rest.split('`').next());
+            let typed = text.split("release/quadrille ").skip(1).filter_map(|rest| rest.lines().next());
+            for line in quoted.chain(typed) {
+                let bare =
+                    |word: &str| word.trim_matches(|of: char| !of.is_ascii_alphanumeric() && of != '-').to_owned();
+                let words: Vec<String> = line.split_whitespace().take(2).map(bare).collect();
+                named += 1;
+                if !is_known(&words) {
+                    unknown.push(format!("{}: quadrille {line}", path.display()));
+                }
+            }
+        }
+        assert!(named > 50 && unknown.is_empty(), "{unknown:#?}");
+        assert!(!is_known(&["dead-letters".to_owned(), "ls".to_owned()]), "or nothing would be found");
+    }
+}
