@@ -9,6 +9,8 @@ use runtime::Settings;
 use runtime::settings::ConsumerSettings;
 use serde::{Deserialize, Serialize};
 
+use crate::output;
+
 /// Rows that are sent at once: each part is taken whole, or not at all.
 const PART: usize = 5_000;
 
@@ -52,7 +54,7 @@ struct Loaded {
 }
 
 /// Runs one of them.
-pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
+pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
     let Command::Load { file, inventory, again } = command;
     let rows = read(&file)?;
     let settings = Settings::from_env()?;
@@ -80,13 +82,19 @@ pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
         changed += loaded.changed;
         before = loaded.loaded_before.or(before);
     }
-    println!("{changed} of {} levels changed by {}", rows.len(), file.display());
-    if let Some(before) = before {
-        println!(
-            "it was loaded before, at {before}, so what was loaded then stays as it is: units may have been sold since. \
-             Count anew, or load it with --again, which sets the levels to what the file says"
-        );
-    }
+    let object = serde_json::json!({
+        "levels": rows.len(), "changed": changed, "file": file.display().to_string(), "loaded_before": before
+    });
+    output::said(json, &object, || {
+        let done = format!("{changed} of {} levels changed by {}", rows.len(), file.display());
+        match &before {
+            None => done,
+            Some(before) => format!(
+                "{done}\nit was loaded before, at {before}, so what was loaded then stays as it is: units may have been sold since. \
+                 Count anew, or load it with --again, which sets the levels to what the file says"
+            ),
+        }
+    });
     Ok(ExitCode::SUCCESS)
 }
 
