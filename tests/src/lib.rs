@@ -16,5 +16,5 @@ pub use kafka::{
     NewRecord, Record, commit_beginning, commit_end, lag, produce, produce_large, read_all, recreate, watch_offsets,
 };
 pub use order::Order;
-pub use pipeline::{Pipeline, Setup};
+pub use pipeline::{ALL, KEYS, Pipeline, Setup, key};
 pub use stack::{Stack, binary, stack};
