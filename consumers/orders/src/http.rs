@@ -193,6 +193,8 @@ fn unread(failure: Failure) -> Problem {
         Failure::Database(error) => error.into(),
         Failure::LostRace { .. }
         | Failure::Unsure
+        | Failure::Silent(_)
+        | Failure::CallerGone
         | Failure::Stored { .. }
         | Failure::Panicked(_)
         | Failure::Unsendable(_) => {

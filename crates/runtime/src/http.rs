@@ -7,6 +7,7 @@ use axum::Router;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{FromRequest, Request};
 use axum::http::{StatusCode, header};
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde::Serialize;
@@ -18,8 +19,12 @@ pub use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::SwaggerUi;
 
 use crate::door::Refused;
-use crate::health::Health;
-use crate::telemetry;
+use crate::failure::Fault;
+use crate::health::{Circuit, Health};
+use crate::{sql, telemetry};
+
+/// In how many seconds it is worth asking again what something is away for.
+const ASK_AGAIN: u32 = 5;
 
 /// An error as RFC 9457 has it.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -90,15 +95,22 @@ impl From<Refused> for Problem {
         match refused {
             Refused::Conflict(detail) => Self::new(StatusCode::CONFLICT, "Conflict").detail(detail),
             Refused::Broken(detail) => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "Not decided").detail(detail),
-            Refused::Unavailable(detail) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "Unavailable").detail(detail),
+            Refused::Unavailable(detail) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "Unavailable").detail(detail).retry_after(ASK_AGAIN)
+            }
         }
     }
 }
 
 impl From<sqlx::Error> for Problem {
     fn from(error: sqlx::Error) -> Self {
-        tracing::warn!(%error, "a read failed");
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "Unavailable").detail("the database does not answer: ask again")
+        tracing::warn!(error = sql::cause(&error), "a read failed");
+        if Fault::of(&error) == Fault::Connection {
+            sql::renew_connections();
+        }
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "Unavailable")
+            .detail("the database does not answer: ask again")
+            .retry_after(ASK_AGAIN)
     }
 }
 
@@ -137,16 +149,31 @@ pub(crate) fn routes(name: &'static str, doors: OpenApiRouter, health: Arc<Healt
         .license(Some(utoipa::openapi::LicenseBuilder::new().name("Apache-2.0").build()))
         .build();
     let api = OpenApiBuilder::from(api).info(info).build();
-    let ready = move || async move {
-        match health.not_ready() {
-            None => (StatusCode::OK, "ready\n".to_owned()),
-            Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
+    let probe = |says: fn(&Health) -> Option<String>, well: &'static str| {
+        let health = Arc::clone(&health);
+        get(move || async move {
+            match says(&health) {
+                None => (StatusCode::OK, format!("{well}\n")),
+                Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
+            }
+        })
+    };
+    let (ready, live) = (probe(Health::not_ready, "ready"), probe(Health::dead, "alive"));
+    // Without the database no door can answer: at once is better than after its time-outs.
+    let refuse = move |request: Request, next: Next| {
+        let refused = health.refuses().filter(|_| health.is_broken(Circuit::Database));
+        async move {
+            match refused {
+                Some(why) => Problem::from(Refused::Unavailable(why)).into_response(),
+                None => next.run(request).await,
+            }
         }
     };
     router
+        .layer(middleware::from_fn(refuse))
         .merge(SwaggerUi::new("/docs").url("/openapi.json", api))
-        .route("/livez", get(|| async { "alive\n" }))
-        .route("/readyz", get(ready))
+        .route("/livez", live)
+        .route("/readyz", ready)
         .route("/metrics", get(|| async { telemetry::metrics().map(|metrics| metrics.render()).unwrap_or_default() }))
         .fallback(|| async {
             Problem::new(StatusCode::NOT_FOUND, "Not found")
