@@ -2,8 +2,7 @@
 
 use std::process::ExitCode;
 
-use runtime::settings::ConsumerSettings;
-use runtime::{Settings, migrations};
+use runtime::{Settings, databases, migrations};
 use sqlx::migrate::Migrator;
 
 /// Every consumer's schema, beside the runtime's own in each database.
@@ -25,8 +24,7 @@ pub async fn migrate() -> anyhow::Result<ExitCode> {
     let settings = Settings::from_env()?;
     let mut furnished = Vec::new();
     for (consumer, schema, migrator) in schemas() {
-        let own: ConsumerSettings = settings.section(consumer)?;
-        let url = own.database_url.unwrap_or_else(|| settings.common().database_url.clone());
+        let url = databases::url(&settings, consumer)?;
         if !furnished.contains(&url) {
             for (schema, migrator) in migrations::house() {
                 report(schema, migrations::run(&url, schema, migrator).await?);
@@ -35,6 +33,7 @@ pub async fn migrate() -> anyhow::Result<ExitCode> {
         }
         report(schema, migrations::run(&url, schema, migrator).await?);
     }
+    databases::check_names(furnished.iter().map(String::as_str)).await?;
     Ok(ExitCode::SUCCESS)
 }
 

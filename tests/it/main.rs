@@ -4,8 +4,10 @@
 
 mod audit;
 mod cases;
+mod causation;
 mod compensation;
 mod crash;
+mod databases;
 mod duplicates;
 mod happy_path;
 mod horizon;
@@ -13,6 +15,7 @@ mod intake;
 mod model;
 mod operator;
 mod parking;
+mod parts;
 mod plans;
 mod poison;
 mod races;

@@ -26,11 +26,19 @@ pub struct Setup {
     pub consumers: Vec<&'static str>,
     /// Partitions of each topic.
     pub partitions: i32,
+    /// Consumers that have a second database, together.
+    pub apart: Vec<&'static str>,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { settings: String::new(), common: String::new(), consumers: ALL.to_vec(), partitions: 2 }
+        Self {
+            settings: String::new(),
+            common: String::new(),
+            consumers: ALL.to_vec(),
+            partitions: 2,
+            apart: Vec::new(),
+        }
     }
 }
 
@@ -38,6 +46,8 @@ impl Default for Setup {
 pub struct Pipeline {
     /// Its database.
     pub database: Database,
+    /// That of consumers that are set apart.
+    pub second: Option<Database>,
     /// Its clock, shared by all its consumers.
     pub clock: Clock,
     /// Before each topic's and group's name.
@@ -62,6 +72,10 @@ impl Pipeline {
     /// A pipeline as the test wants it.
     pub async fn with(setup: Setup) -> Self {
         let database = Database::fresh().await;
+        let second = match setup.apart.is_empty() {
+            true => None,
+            false => Some(Database::fresh().await),
+        };
         let prefix = format!("{}.", database.name);
         let wanted = wanted(&prefix, setup.partitions);
         let kafka = [("bootstrap.servers".to_owned(), stack().kafka.clone())].into();
@@ -69,6 +83,7 @@ impl Pipeline {
         topics::ready(&kafka, &wanted).await.expect("topics with leaders");
         let pipeline = Self {
             database,
+            second,
             clock: Clock::default(),
             prefix,
             http: reqwest::Client::new(),
@@ -92,9 +107,12 @@ impl Pipeline {
         toml.push_str(&self.setup.settings);
         for name in ALL {
             let section = name.replace('-', "_");
-            let line = "http = '127.0.0.1:0'\n";
+            let mut line = "http = '127.0.0.1:0'\n".to_owned();
+            if let Some(second) = self.second.as_ref().filter(|_| self.setup.apart.contains(&name)) {
+                line.push_str(&format!("database_url = '{}'\n", second.url));
+            }
             match toml.find(&format!("[{section}]\n")) {
-                Some(at) => toml.insert_str(at + section.len() + 3, line),
+                Some(at) => toml.insert_str(at + section.len() + 3, &line),
                 None => toml.push_str(&format!("\n[{section}]\n{line}")),
             }
         }
@@ -235,13 +253,34 @@ impl Pipeline {
             .unwrap_or_else(|error| panic!("{query}: {error}"))
     }
 
+    /// Its databases.
+    pub fn databases(&self) -> impl Iterator<Item = &Database> {
+        [&self.database].into_iter().chain(&self.second)
+    }
+
+    /// How many rows a query counts in all its databases.
+    pub(crate) async fn count_all(&self, query: &str) -> i64 {
+        let mut rows = 0;
+        for database in self.databases() {
+            rows += sqlx::query_scalar::<_, i64>(sqlx::AssertSqlSafe(query.to_owned()))
+                .fetch_one(&database.pool)
+                .await
+                .unwrap_or_else(|error| panic!("{query}: {error}"));
+        }
+        rows
+    }
+
     /// Dead letters so far, as (error class, message).
     pub async fn dead_letters(&self) -> Vec<HashMap<String, String>> {
-        let rows: Vec<Vec<u8>> =
-            sqlx::query_scalar("select headers from outbox.event where topic = 'dead-letter-events' order by seq")
-                .fetch_all(&self.database.pool)
-                .await
-                .expect("the outbox");
+        let mut rows: Vec<Vec<u8>> = Vec::new();
+        for database in self.databases() {
+            let found: Vec<Vec<u8>> =
+                sqlx::query_scalar("select headers from outbox.event where topic = 'dead-letter-events' order by seq")
+                    .fetch_all(&database.pool)
+                    .await
+                    .expect("the outbox");
+            rows.extend(found);
+        }
         let of = |headers: Vec<u8>| {
             let headers = runtime::Headers::decode(&headers).expect("headers of ours");
             let text = |(name, value): (&str, Option<std::borrow::Cow<'_, [u8]>>)| {
@@ -266,13 +305,17 @@ impl Pipeline {
     /// As [`Pipeline::finish`], where dead letters were expected and looked at.
     pub async fn finish_with_dead_letters(self) {
         self.settle().await;
-        for invariant in load::invariants::check(&self.database.pool).await.expect("the books can be read") {
+        let settings = Settings::from_toml(&self.settings_toml()).expect("settings of the test");
+        let books = audit::Databases::open(&settings, None).expect("addresses of databases");
+        for invariant in load::invariants::check_all(&books).await.expect("the books can be read") {
             assert!(invariant.holds, "{}: {}", invariant.name, invariant.figures);
         }
         for host in self.hosts() {
             self.stop(&host).await;
         }
-        self.database.clone().drop_it().await;
+        for database in self.databases() {
+            database.clone().drop_it().await;
+        }
     }
 }
 

@@ -7,6 +7,7 @@
 mod decide;
 mod handlers;
 mod http;
+mod restore;
 mod rules;
 mod settings;
 mod store;
@@ -14,7 +15,6 @@ mod velocity;
 mod world;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
 
 pub use handlers::{Authorized, Input, Reply, Ruling};
 pub use settings::{FraudSettings, Limit, SubjectLimits, VelocitySettings};
@@ -25,8 +25,6 @@ pub use world::{Assessment, Carried, State, World};
 #[derive(Debug, Default)]
 pub struct Fraud {
     settings: FraudSettings,
-    /// When old counts were last pruned, in milliseconds; 0: not yet, or some were left.
-    pruned_at: AtomicI64,
     recent: runtime::Recent<Assessment>,
 }
 

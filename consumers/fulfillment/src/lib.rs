@@ -15,6 +15,7 @@ mod handlers;
 mod http;
 mod parcel;
 mod plan;
+mod restore;
 mod settings;
 mod store;
 mod views;
@@ -145,11 +146,14 @@ impl Consumer for Fulfillment {
         self.recent.remember(world.into_open(), now);
     }
 
-    async fn call(&self, Overdue { order_id, hand_over_by, shipments }: Overdue) -> Option<Work<Input>> {
+    async fn call(
+        &self,
+        Overdue { order_id, hand_over_by, shipments, correlation_id }: Overdue,
+    ) -> Option<Work<Input>> {
         metrics::counter!("quadrille_fulfillment_overdue_total").increment(shipments.len() as u64);
         let shipments: Vec<String> = shipments.iter().map(ToString::to_string).collect();
         tracing::warn!(
-            consumer = NAME, %order_id, %hand_over_by, shipments = shipments.join(","),
+            consumer = NAME, %order_id, %correlation_id, %hand_over_by, shipments = shipments.join(","),
             "hand-over is overdue: ask the warehouse whether the shipments left, and report it at their doors"
         );
         None

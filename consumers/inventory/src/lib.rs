@@ -13,6 +13,7 @@ pub mod goods;
 mod handlers;
 mod http;
 mod reservation;
+mod restore;
 mod stock;
 mod store;
 pub mod strategy;
@@ -38,6 +39,7 @@ use sqlx::PgConnection;
 pub use self::goods::Reply;
 pub use self::handlers::Input;
 pub use self::reservation::{Holding, Reservation, State, Units};
+pub use self::restore::restore_levels;
 pub use self::stock::{Change, Kind, Level, Movement, Stock};
 pub use self::strategy::{FewestShipments, Pick, Priority, Shelves, Strategy, StrategyName, Want};
 use self::supply::RecentWarehouses;
@@ -156,7 +158,13 @@ impl Consumer for Inventory {
         Some(store::pruning::retention())
     }
 
-    async fn prune(&self, db: &mut PgConnection, until: Timestamp, limit: i64) -> Result<u64, Failure> {
+    async fn prune(
+        &self,
+        db: &mut PgConnection,
+        until: Timestamp,
+        _now: Timestamp,
+        limit: i64,
+    ) -> Result<u64, Failure> {
         store::pruning::prune(db, until, limit).await
     }
 

@@ -9,6 +9,7 @@ mod contact;
 mod decide;
 mod handlers;
 mod occasion;
+mod restore;
 mod store;
 mod templates;
 mod words;

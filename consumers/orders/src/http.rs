@@ -9,10 +9,12 @@ use events::{Fault, OrderId, OrderPlaced};
 use runtime::http::{Json, OpenApiRouter, Problem};
 use runtime::{Cause, Done, Door, Failure, Work};
 use serde::Serialize;
+use serde_json::Value;
 use sqlx::PgPool;
 use utoipa_axum::routes;
 
 use crate::decide::Reply;
+use crate::intake::{self, Letter};
 use crate::placed::{Arrival, Placed};
 use crate::validate::LONGEST_ID;
 use crate::{Cancel, Input, NAME, Orders, handlers, store};
@@ -48,34 +50,40 @@ pub(crate) fn doors(doors: Doors) -> OpenApiRouter {
 ///
 /// It is validated, stored and answered at once; what becomes of it is told by events, and shown by `GET /orders/{id}`.
 /// The same order under the same `Idempotency-Key` gets the stored answer, whatever has become of it since.
+/// `null` and an empty text are as if left out. `subtotal` and `total` may say what the order comes to: it is refused if they differ. Other fields
+/// that are not known are ignored, unless they look like a misspelt one.
 #[utoipa::path(
     post, path = "/orders", tag = "orders", request_body = OrderPlaced,
     params(
         ("Idempotency-Key" = Option<String>, Header, description = "The order's reference: the same key and client is the same order. \
-            Up to 64 characters; default: `reference` of the body, else the order's id."),
+            Up to 255 characters; default: `reference` of the body, else the id of a CloudEvent (`ce-id`, or `id` around the order), else the \
+            order's id: then each request is an order of its own."),
         ("X-Api-Client" = Option<String>, Header, description = "The order's source: keys of different clients do not meet. \
-            Up to 64 characters; default: `source` of the body, else `http`."),
+            Up to 255 characters; default: `source` of the body, else that of a CloudEvent, else `http`."),
         ("X-Correlation-Id" = Option<String>, Header, description = "What the order is found again by in logs and events. \
             Up to 128 visible ASCII characters; anything else is replaced by the order's id."),
         ("traceparent" = Option<String>, Header, description = "W3C trace context to carry on."),
     ),
     responses(
         (status = 202, description = "Accepted. With `Idempotency-Replayed: true` it is the stored answer to the same order.", body = Taken),
+        (status = 400, description = "The body is no JSON, or a header is not readable.", body = Problem),
         (status = 409, description = "Another order was placed under this key: `differences` names what differs, `order_id` the earlier one.", body = Problem),
+        (status = 415, description = "The body is not sent as JSON.", body = Problem),
         (status = 422, description = "Invalid: `faults` lists everything that is wrong. Nothing is stored, and the key stays free.", body = Problem),
         (status = 503, description = "Not done, or the answer was lost: ask again under the same key.", body = Problem),
     )
 )]
-async fn place(
-    Shared(doors): Shared<Doors>,
-    headers: HeaderMap,
-    Json(order): Json<OrderPlaced>,
-) -> Result<Response, Problem> {
+async fn place(Shared(doors): Shared<Doors>, headers: HeaderMap, Json(body): Json<Value>) -> Result<Response, Problem> {
     let text = |name| text(&headers, name);
     let (key, client) = (text("idempotency-key")?, text("x-api-client")?);
+    let owned = |name| text(name).map(|value| value.map(ToOwned::to_owned));
+    let event = Letter { id: owned("ce-id")?, source: owned("ce-source")?, ..Letter::default() };
+    let Letter { order, id, source, .. } = intake::placed(body, event).map_err(|why| {
+        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "Unreadable body").detail(format!("the body is no order: {why}"))
+    })?;
     let faults: Vec<Fault> = [
-        mismatch("reference", order.reference.as_deref(), "Idempotency-Key", key),
-        mismatch("source", order.source.as_deref(), "X-Api-Client", client),
+        mismatch("reference", order.order.reference.as_deref(), "Idempotency-Key", key),
+        mismatch("source", order.order.source.as_deref(), "X-Api-Client", client),
     ]
     .into_iter()
     .flatten()
@@ -90,8 +98,9 @@ async fn place(
     let thread = handlers::thread(correlation, traceparent, candidate, doors.orders.trace_share);
     let arrival = Arrival {
         candidate,
-        source: client.unwrap_or(&doors.api_client).to_owned(),
-        reference: key.map_or_else(|| candidate.to_string(), ToOwned::to_owned),
+        source: client.map(ToOwned::to_owned).or(source).unwrap_or_else(|| doors.api_client.to_string()),
+        reference: key.filter(|key| !key.is_empty()).map(ToOwned::to_owned).or(id),
+        record: None,
         thread: thread.clone(),
     };
     let placed = Placed::new(order, arrival);
@@ -218,7 +227,7 @@ fn invalid(faults: &[Fault]) -> Problem {
 }
 
 /// A member of a problem.
-fn json<T: Serialize>(value: &T) -> serde_json::Value {
+fn json<T: Serialize>(value: &T) -> Value {
     serde_json::to_value(value).unwrap_or_default()
 }
 

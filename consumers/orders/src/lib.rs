@@ -14,6 +14,7 @@ mod http;
 pub mod intake;
 pub mod order;
 pub mod placed;
+mod restore;
 mod store;
 pub mod validate;
 

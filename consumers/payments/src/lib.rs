@@ -18,6 +18,7 @@ pub mod gateway;
 mod handlers;
 mod http;
 mod payment;
+mod restore;
 mod settings;
 mod store;
 mod world;
@@ -156,7 +157,13 @@ impl Consumer for Payments {
         Some(store::pruning::retention(self.gateway.forgets()))
     }
 
-    async fn prune(&self, db: &mut PgConnection, until: Timestamp, limit: i64) -> Result<u64, Failure> {
+    async fn prune(
+        &self,
+        db: &mut PgConnection,
+        until: Timestamp,
+        _now: Timestamp,
+        limit: i64,
+    ) -> Result<u64, Failure> {
         store::pruning::prune(db, until, limit).await
     }
 

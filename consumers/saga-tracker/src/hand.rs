@@ -23,7 +23,7 @@ use anyhow::Context as _;
 use events::{OrderId, Timestamp};
 use runtime::parking::HeldLetter;
 use runtime::settings::ConsumerSettings;
-use runtime::{Clock, Codec, Consumer as _, Failure, Registry, Settings, sql};
+use runtime::{Clock, Codec, Consumer as _, Failure, Registry, Settings, Verdict, sql};
 use serde_json::Value;
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -66,6 +66,20 @@ pub enum HandError {
     /// The database refused, or did not answer.
     #[error(transparent)]
     Failed(#[from] Failure),
+}
+
+impl HandError {
+    /// Whether it is about this dead letter alone, so that all others of a filter are gone on with: what it asks is refused, or the database refuses
+    /// what it holds.
+    fn is_of_one(&self) -> bool {
+        match self {
+            Self::Refused(_) | Self::Edit(_) => true,
+            Self::Failed(failure) => {
+                matches!(failure.verdict(), Verdict::DeadLetter | Verdict::Park) && !failure.is_wait()
+            }
+            Self::Unavailable(_) | Self::Lost => false,
+        }
+    }
 }
 
 impl From<sqlx::Error> for HandError {
@@ -129,7 +143,7 @@ impl Hand {
                 apart.insert(name, sql::pool(&url, "quadrille dead-letters", 2).with_context(|| name.to_owned())?);
             }
         }
-        let codec = Codec::new(&Registry::stored(&tracker).await?)?;
+        let codec = Registry::codec(&tracker).await?;
         Ok(Self { tracker, clock, apart, doors, codec })
     }
 

@@ -107,7 +107,7 @@ async fn work(
     stop: &CancellationToken,
     tell: &impl Fn(Stage),
 ) -> anyhow::Result<Rebuilt> {
-    let codec = Codec::new(&Registry::stored(pool).await?)?;
+    let codec = Registry::codec(pool).await?;
     let registry = Registry::new(&settings.common().schema_registry_url, pool.clone())?;
     let reader = Reader::open(settings, Arc::<SagaTracker>::default(), codec, registry, from, stop.clone()).await?;
     let mut rebuild = Rebuild { db, reader, stop, unwritten: World::default(), done: Rebuilt::default() };

@@ -6,6 +6,8 @@ use anyhow::ensure;
 use runtime::Span;
 use serde::{Deserialize, Serialize};
 
+use crate::alerts::Kind;
+
 /// The settings, section `saga_tracker`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -32,6 +34,14 @@ pub struct TrackerSettings {
     pub parked_age: Span,
     /// A review that times out within this is an alert.
     pub review_margin: Span,
+    /// A paid shipment that has not left for longer than this is an alert; none: for as long as fulfillment's `hand_over_deadline`.
+    pub hand_over: Option<Span>,
+    /// A consumer that has not been ready for longer than this is an alert.
+    pub circuit_open: Span,
+    /// Kinds of alerts that nobody is to be told of, such as `["dead_letter"]`; their figures are exported all the same.
+    pub alerts_off: Vec<Kind>,
+    /// Where consumers listen whose `/readyz` is asked, such as `{payments = "http://payments:8082"}`; default: as their own settings say.
+    pub probes: BTreeMap<String, String>,
 }
 
 impl Default for TrackerSettings {
@@ -48,6 +58,10 @@ impl Default for TrackerSettings {
             relay_lag: Span::secs(60),
             parked_age: Span::secs(900),
             review_margin: Span::secs(3_600),
+            hand_over: None,
+            circuit_open: Span::secs(60),
+            alerts_off: Vec::new(),
+            probes: BTreeMap::new(),
         }
     }
 }
@@ -56,6 +70,11 @@ impl TrackerSettings {
     /// How much money at risk is no alert yet, in minor units of a currency.
     pub(crate) fn money_limit(&self, currency: &str) -> i64 {
         self.money_at_risk_in.get(currency).copied().unwrap_or(self.money_at_risk)
+    }
+
+    /// Whether people are told of this.
+    pub(crate) fn alerts(&self, kind: Kind) -> bool {
+        !self.alerts_off.contains(&kind)
     }
 
     /// Checks that the settings can be worked with.

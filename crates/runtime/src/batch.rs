@@ -25,6 +25,8 @@ pub(crate) enum Trouble {
     Dead(Death),
     /// It failed for its order alone: it is tried again later, and what comes after it of its key waits.
     Failed(Death),
+    /// What it needs is away for everyone: it is tried again later, however often that takes, and what comes after it of its key waits.
+    Waits(Death),
     /// A person leaves it out.
     Skipped,
 }
@@ -118,7 +120,7 @@ impl<C: Consumer> Item<C> {
 
 /// Says of each item whether it waits behind another one of its key: one that is parked, or one before it in the batch that failed.
 pub(crate) fn line_up<C: Consumer>(items: &mut [Item<C>], held: &HashSet<Vec<u8>>) {
-    let failed = |item: &Item<C>| matches!(item.work, Err(Trouble::Failed(_)));
+    let failed = |item: &Item<C>| matches!(item.work, Err(Trouble::Failed(_) | Trouble::Waits(_)));
     if held.is_empty() && !items.iter().any(failed) {
         items.iter_mut().for_each(|item| item.behind = false);
         return;

@@ -17,6 +17,8 @@ use crate::sql::At;
 
 /// The topic of events that need a person.
 pub const TOPIC: &str = "dead-letter-events";
+/// The header with a dead letter's own id: its `ce_id` is that of the record that died.
+pub(crate) const ID: &str = "quadrille-dead-letter-id";
 
 /// Why something died.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! What can fail on the way of a batch, and the one verdict on each failure.
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::time::Duration;
 
 /// A failure of a whole batch: nothing of it was written.
@@ -78,11 +79,11 @@ impl Failure {
             Self::Silent(_) => Verdict::Retry,
             Self::Stored { .. } | Self::Panicked(_) => Verdict::Park,
             Self::Unsendable(_) => Verdict::DeadLetter,
-            Self::Database(error) => match Fault::of(error) {
-                Fault::Parts | Fault::Connection => Verdict::Retry,
-                Fault::Wait | Fault::Stored => Verdict::Park,
-                Fault::Data => Verdict::DeadLetter,
-                Fault::Program => Verdict::Stop,
+            Self::Database(error) => match DatabaseFault::of(error) {
+                DatabaseFault::Parts | DatabaseFault::Connection => Verdict::Retry,
+                DatabaseFault::Wait | DatabaseFault::Stored => Verdict::Park,
+                DatabaseFault::Data => Verdict::DeadLetter,
+                DatabaseFault::Program => Verdict::Stop,
             },
         }
     }
@@ -91,7 +92,7 @@ impl Failure {
     pub fn is_of_connection(&self) -> bool {
         match self {
             Self::Silent(_) => true,
-            Self::Database(error) => Fault::of(error) == Fault::Connection,
+            Self::Database(error) => DatabaseFault::of(error) == DatabaseFault::Connection,
             Self::LostRace { .. }
             | Self::Unsure
             | Self::CallerGone
@@ -126,7 +127,7 @@ impl Failure {
 
 /// Where the cause of a database error lies, and so what helps against it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum DatabaseFault {
     /// The server, its state, or what it lets us do, for everyone: it starts, stops, is full, has no connection or no disk left, has lost its database
     /// for a while, refuses the password or a right. It passes, or a person mends it; meanwhile nothing is at fault that we would decide.
     Parts,
@@ -143,7 +144,7 @@ pub enum Fault {
     Program,
 }
 
-impl Fault {
+impl DatabaseFault {
     /// The fault behind an error; SQLSTATEs as in PostgreSQL's appendix A.
     #[allow(clippy::wildcard_enum_match_arm)] // sqlx's errors are not our enum, and may grow
     pub fn of(error: &sqlx::Error) -> Self {
@@ -193,10 +194,12 @@ pub fn told(error: &anyhow::Error) -> String {
     })
 }
 
-/// Waits between repetitions: doubling from 50 ms to 5 s, each spread by the attempt's own number so that instances part.
+/// Waits between repetitions: doubling from 50 ms to 5 s, each spread by chance so that instances part. Not by the process id: in containers all are 1.
 #[derive(Debug, Default)]
 pub struct Backoff {
     attempts: u32,
+    /// Seeded at random, for each of them anew.
+    chance: RandomState,
 }
 
 impl Backoff {
@@ -204,8 +207,8 @@ impl Backoff {
     pub fn next_wait(&mut self) -> Duration {
         let base = 50_u64.saturating_mul(1 << self.attempts.min(7)).min(5_000);
         self.attempts += 1;
-        let spread = u64::from(std::process::id().wrapping_mul(2_654_435_761).wrapping_add(self.attempts) % 100);
-        Duration::from_millis(base * (90 + spread / 5) / 100)
+        let spread = self.chance.hash_one(self.attempts) % 201;
+        Duration::from_micros(base * (900 + spread))
     }
 
     /// Repetitions so far.
@@ -253,41 +256,41 @@ mod tests {
     #[test]
     fn what_parts_do_to_everyone_is_waited_for_and_only_what_no_wait_mends_stops() {
         for (code, fault) in [
-            ("25006", Fault::Connection), // read-only after a failover
-            ("25P03", Fault::Connection), // idle in transaction for too long
-            ("08006", Fault::Connection),
-            ("26000", Fault::Connection), // a pooler's other server connection
-            ("42P05", Fault::Connection),
-            ("28P01", Fault::Parts), // password rotated
-            ("28000", Fault::Parts),
-            ("3D000", Fault::Parts), // a restore drops and creates the database
-            ("42501", Fault::Parts), // rights taken, and given back
-            ("53100", Fault::Parts), // disk full
-            ("53300", Fault::Parts), // too many connections
-            ("57P01", Fault::Parts),
-            ("57P03", Fault::Parts),
-            ("58030", Fault::Parts), // I/O error
-            ("XX001", Fault::Parts),
-            ("40001", Fault::Parts),
-            ("55P03", Fault::Wait),
-            ("57014", Fault::Wait),
-            ("22021", Fault::Data),
-            ("23505", Fault::Data),
-            ("54000", Fault::Data), // index row too large
-            ("0A000", Fault::Program),
-            ("42P01", Fault::Program),
-            ("42703", Fault::Program),
-            ("42601", Fault::Program),
+            ("25006", DatabaseFault::Connection), // read-only after a failover
+            ("25P03", DatabaseFault::Connection), // idle in transaction for too long
+            ("08006", DatabaseFault::Connection),
+            ("26000", DatabaseFault::Connection), // a pooler's other server connection
+            ("42P05", DatabaseFault::Connection),
+            ("28P01", DatabaseFault::Parts), // password rotated
+            ("28000", DatabaseFault::Parts),
+            ("3D000", DatabaseFault::Parts), // a restore drops and creates the database
+            ("42501", DatabaseFault::Parts), // rights taken, and given back
+            ("53100", DatabaseFault::Parts), // disk full
+            ("53300", DatabaseFault::Parts), // too many connections
+            ("57P01", DatabaseFault::Parts),
+            ("57P03", DatabaseFault::Parts),
+            ("58030", DatabaseFault::Parts), // I/O error
+            ("XX001", DatabaseFault::Parts),
+            ("40001", DatabaseFault::Parts),
+            ("55P03", DatabaseFault::Wait),
+            ("57014", DatabaseFault::Wait),
+            ("22021", DatabaseFault::Data),
+            ("23505", DatabaseFault::Data),
+            ("54000", DatabaseFault::Data), // index row too large
+            ("0A000", DatabaseFault::Program),
+            ("42P01", DatabaseFault::Program),
+            ("42703", DatabaseFault::Program),
+            ("42601", DatabaseFault::Program),
         ] {
             let error = sqlx::Error::Database(Box::new(Coded(code)));
-            assert_eq!(Fault::of(&error), fault, "{code}");
+            assert_eq!(DatabaseFault::of(&error), fault, "{code}");
             let stops = Failure::Database(error).verdict() == Verdict::Stop;
-            assert_eq!(stops, fault == Fault::Program, "{code}");
+            assert_eq!(stops, fault == DatabaseFault::Program, "{code}");
         }
         let broken = sqlx::Error::Io(std::io::ErrorKind::ConnectionReset.into());
-        assert_eq!(Fault::of(&broken), Fault::Connection);
-        assert_eq!(Fault::of(&sqlx::Error::PoolTimedOut), Fault::Parts);
-        assert_eq!(Fault::of(&sqlx::Error::Configuration("no host".into())), Fault::Program);
+        assert_eq!(DatabaseFault::of(&broken), DatabaseFault::Connection);
+        assert_eq!(DatabaseFault::of(&sqlx::Error::PoolTimedOut), DatabaseFault::Parts);
+        assert_eq!(DatabaseFault::of(&sqlx::Error::Configuration("no host".into())), DatabaseFault::Program);
     }
 
     #[test]
@@ -298,5 +301,18 @@ mod tests {
             told(&error),
             "the database at 10.0.0.1:5432/shop: error communicating with database: Connection refused"
         );
+    }
+
+    #[test]
+    fn instances_that_fail_together_do_not_come_back_together_whatever_their_process_ids() {
+        let waits = |mut backoff: Backoff| (0..12).map(|_| backoff.next_wait()).collect::<Vec<_>>();
+        let all: Vec<Vec<Duration>> = (0..8).map(|_| waits(Backoff::default())).collect();
+        for (attempt, base) in [50, 100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000].into_iter().enumerate() {
+            let bounds = Duration::from_millis(base * 9 / 10)..=Duration::from_millis(base * 11 / 10);
+            assert!(all.iter().all(|waits| bounds.contains(&waits[attempt])), "{attempt}: {all:?}");
+        }
+        for waits in &all[1..] {
+            assert_ne!(*waits, all[0]);
+        }
     }
 }

@@ -27,6 +27,8 @@ pub enum Circuit {
     Topic,
     /// What it calls outside, such as a payment gateway.
     Outside,
+    /// The schema registry, where a record needs it: its lane waits, all else flows.
+    Registry,
 }
 
 impl Circuit {
@@ -37,6 +39,7 @@ impl Circuit {
             Self::Kafka => "kafka",
             Self::Topic => "topic",
             Self::Outside => "outside",
+            Self::Registry => "registry",
         }
     }
 
@@ -44,7 +47,7 @@ impl Circuit {
     const fn refuses(self) -> bool {
         match self {
             Self::Database | Self::Kafka | Self::Topic => true,
-            Self::Outside => false,
+            Self::Outside | Self::Registry => false,
         }
     }
 }
@@ -95,6 +98,10 @@ impl Drop for Open {
 impl Health {
     /// A consumer that has not joined its group yet.
     pub fn of(name: &'static str) -> Self {
+        // Told from the beginning: what is not there can't be told from what is closed.
+        for circuit in [Circuit::Database, Circuit::Kafka, Circuit::Outside] {
+            metrics::gauge!("quadrille_circuit_open", "consumer" => name, "circuit" => circuit.as_str()).set(0.0);
+        }
         Self {
             name,
             joined: AtomicBool::new(false),

@@ -1,5 +1,6 @@
 //! The host: what the consumers of one process share, who watches over their tasks, and how they stop.
 
+use std::cell::Cell;
 use std::collections::{BTreeSet, HashMap};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
@@ -12,6 +13,7 @@ use anyhow::{Context as _, bail};
 use events::{DeadLetterResolved, Event as _, OrderParked, OrderUnparked};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use sqlx::PgPool;
+use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -19,11 +21,10 @@ use tokio_util::task::TaskTracker;
 use crate::caution::Caution;
 use crate::client;
 use crate::clock::Clock;
-use crate::codec::Codec;
 use crate::consumer::Consumer;
 use crate::door::{self, Door};
 use crate::engine::Engine;
-use crate::failure::{Fault, told};
+use crate::failure::{DatabaseFault, told};
 use crate::health::Health;
 use crate::horizon::Horizon;
 use crate::http::{self, OpenApiRouter};
@@ -217,7 +218,7 @@ impl Host {
         for (schema, migrator) in migrations::house().into_iter().chain([(schema.as_str(), C::migrations())]) {
             migrations::check(&pool, schema, &migrator).await?;
         }
-        let codec = Codec::new(&Registry::stored(&pool).await?)?;
+        let codec = Registry::codec(&pool).await?;
         codec.check_writers(&C::says())?;
         codec.check_writers(&[OrderParked::TYPE, OrderUnparked::TYPE, DeadLetterResolved::TYPE])?;
         let (calls, called) = mpsc::unbounded_channel();
@@ -242,16 +243,19 @@ impl Host {
             waited: AtomicU32::new(0),
             doubt: Caution::default(),
             caution: Caution::default(),
+            log_share: self.settings.common().log_share,
             shutdown: self.shutdown.clone(),
         });
-        self.listen(&engine, settings.clone()).await?;
+        let registry = Registry::new(&self.settings.common().schema_registry_url, pool)?;
+        // Before the group is joined: who can't open its doors takes nobody's partitions.
+        let listener = self.bind(C::NAME, settings.http).await?;
+        self.listen(&engine, settings.clone(), registry.clone()).await?;
         self.spawn(C::NAME, {
             let engine = Arc::clone(&engine);
             async move { Ok(sweep::sweep(engine).await?) }
         });
         self.spawn(C::NAME, {
             let engine = Arc::clone(&engine);
-            let registry = Registry::new(&self.settings.common().schema_registry_url, self.pool::<C>()?)?;
             async move { Ok(retry::retry(engine, registry).await?) }
         });
         self.spawn(C::NAME, {
@@ -271,7 +275,7 @@ impl Host {
             door::call_out(engine, called, answers).await;
             Ok(())
         });
-        self.open(C::NAME, settings.http, doors(Door::new(queue, Arc::clone(&health))), health).await
+        self.serve(C::NAME, listener, doors(Door::new(queue, Arc::clone(&health))), health)
     }
 
     /// Serves a hosted part's probes, metrics and doors.
@@ -285,8 +289,22 @@ impl Host {
         doors: OpenApiRouter,
         health: Arc<Health>,
     ) -> anyhow::Result<()> {
+        let listener = self.bind(name, address).await?;
+        self.serve(name, listener, doors, health)
+    }
+
+    async fn bind(&self, name: &'static str, address: Option<SocketAddr>) -> anyhow::Result<TcpListener> {
         let any_port = (Ipv4Addr::LOCALHOST, 0).into();
-        let listener = http::bind(name, address.or(default_address(name)).unwrap_or(any_port)).await?;
+        http::bind(name, address.or(default_address(name)).unwrap_or(any_port)).await
+    }
+
+    fn serve(
+        &self,
+        name: &'static str,
+        listener: TcpListener,
+        doors: OpenApiRouter,
+        health: Arc<Health>,
+    ) -> anyhow::Result<()> {
         let address = listener.local_addr()?;
         tracing::info!(consumer = name, %address, "doors open");
         self.addresses.lock().unwrap_or_else(PoisonError::into_inner).insert(name, address);
@@ -302,7 +320,9 @@ impl Host {
         loop {
             let error = match pool.acquire().await {
                 Ok(_) => return Ok(()),
-                Err(error) if matches!(Fault::of(&error), Fault::Parts | Fault::Connection) => error,
+                Err(error) if matches!(DatabaseFault::of(&error), DatabaseFault::Parts | DatabaseFault::Connection) => {
+                    error
+                }
                 Err(error) => return Err(error).with_context(|| format!("the database {place}")),
             };
             let why = watch::reason_of(pool).await.unwrap_or_else(|| sql::cause(&error));
@@ -364,7 +384,12 @@ impl Host {
     }
 
     /// Joins the consumer group, with a thread of its own for the loop.
-    async fn listen<C: Consumer>(&self, engine: &Arc<Engine<C>>, settings: ConsumerSettings) -> anyhow::Result<()> {
+    async fn listen<C: Consumer>(
+        &self,
+        engine: &Arc<Engine<C>>,
+        settings: ConsumerSettings,
+        registry: Registry,
+    ) -> anyhow::Result<()> {
         let common = self.settings.common();
         let untyped = C::untyped();
         let topology = Topology::of(&common.topic_prefix, &C::hears(), &untyped);
@@ -393,7 +418,6 @@ impl Host {
         .await??;
         let kafka = Arc::new(kafka);
         self.watch::<C>(&engine.health, &kafka, &topology)?;
-        let registry = Registry::new(&common.schema_registry_url, self.pool::<C>()?)?;
         let pools = Arc::clone(&self.pools);
         let listener = Listener {
             opened: Box::new(move |pool| {
@@ -410,6 +434,7 @@ impl Host {
             kafka,
             hears: C::hears().into_iter().map(str::as_bytes).collect(),
             untyped: untyped.into_iter().collect(),
+            unanswered_since: Cell::new(None),
         };
         let thread = move || listener.run().map_err(anyhow::Error::from);
         self.spawn(C::NAME, async move { tokio::task::spawn_blocking(thread).await? });

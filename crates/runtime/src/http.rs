@@ -4,13 +4,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::rejection::JsonRejection;
+use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use events::Fault;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
@@ -19,8 +21,9 @@ pub use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::SwaggerUi;
 
 use crate::door::Refused;
-use crate::failure::Fault;
+use crate::failure::DatabaseFault;
 use crate::health::{Circuit, Health};
+use crate::json::{self, JsonError};
 use crate::{sql, telemetry};
 
 /// In how many seconds it is worth asking again what something is away for.
@@ -105,7 +108,7 @@ impl From<Refused> for Problem {
 impl From<sqlx::Error> for Problem {
     fn from(error: sqlx::Error) -> Self {
         tracing::warn!(error = sql::cause(&error), "a read failed");
-        if Fault::of(&error) == Fault::Connection {
+        if DatabaseFault::of(&error) == DatabaseFault::Connection {
             sql::renew_connections();
         }
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "Unavailable")
@@ -114,23 +117,48 @@ impl From<sqlx::Error> for Problem {
     }
 }
 
-/// A JSON body, whose refusal is a problem.
+/// A JSON body, read as [`json::read`] does; its refusal is a problem.
 #[derive(Clone, Copy, Debug)]
 pub struct Json<T>(pub T);
 
-impl<T, S> FromRequest<S> for Json<T>
-where
-    axum::Json<T>: FromRequest<S, Rejection = JsonRejection>,
-    S: Send + Sync,
-{
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        match axum::Json::<T>::from_request(request, state).await {
-            Ok(axum::Json(value)) => Ok(Self(value)),
-            Err(rejection) => Err(Problem::new(rejection.status(), "Unreadable body").detail(rejection.body_text())),
+        if !is_json(request.headers()) {
+            return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Unsupported media type")
+                .detail("expected a JSON body: send it with `Content-Type: application/json`"));
         }
+        let body = Bytes::from_request(request, state)
+            .await
+            .map_err(|rejection| Problem::new(rejection.status(), "Unreadable body").detail(rejection.body_text()))?;
+        json::read(&body).map(Self).map_err(Problem::from)
     }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let named = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = named.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    essence.ends_with("/json") || essence.ends_with("+json")
+}
+
+/// 400 for what is no JSON, 422 for JSON of another shape, with the field among its `faults`.
+impl From<JsonError> for Problem {
+    fn from(error: JsonError) -> Self {
+        let status = if error.is_json { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::BAD_REQUEST };
+        let (detail, code) = (error.to_string(), if error.is_json { "invalid_type" } else { "unreadable" });
+        let fault = Fault { field: error.field, code: code.into(), detail: error.detail };
+        Self::new(status, "Unreadable body").detail(detail).with("faults", serde_json::json!([fault]))
+    }
+}
+
+/// PostgreSQL has no text with a NUL in it: what asks for one asks for nothing that there is.
+async fn without_nul(uri: Uri, request: Request, next: Next) -> Response {
+    if uri.path().contains("%00") || uri.query().is_some_and(|query| query.contains("%00")) {
+        let detail = "expected a path and a query without the character NUL (%00), got one: leave it out";
+        return Problem::new(StatusCode::BAD_REQUEST, "Unreadable path").detail(detail).into_response();
+    }
+    next.run(request).await
 }
 
 impl<T: Serialize> IntoResponse for Json<T> {
@@ -179,6 +207,7 @@ pub(crate) fn routes(name: &'static str, doors: OpenApiRouter, health: Arc<Healt
             Problem::new(StatusCode::NOT_FOUND, "Not found")
                 .detail("there is no such path here: /docs lists what there is")
         })
+        .layer(middleware::from_fn(without_nul))
 }
 
 /// Serves until told to stop, then lets open requests finish.
@@ -198,4 +227,38 @@ pub(crate) async fn bind(name: &str, address: SocketAddr) -> anyhow::Result<TcpL
             "{name} can't listen on {address}: {error}. Set {variable} to another address; port 0 takes any free one"
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    struct Count {
+        on_hand: i64,
+    }
+
+    async fn read(content_type: &str, body: &str) -> Result<i64, u16> {
+        let request = Request::builder().header(header::CONTENT_TYPE, content_type).body(Body::from(body.to_owned()));
+        let read = Json::<Count>::from_request(request.unwrap(), &()).await;
+        read.map(|Json(count)| count.on_hand).map_err(|problem| problem.status)
+    }
+
+    #[tokio::test]
+    async fn a_body_is_json_of_the_right_shape_or_a_problem_of_its_own_status() {
+        for (content_type, body, expected) in [
+            ("application/json", r#"{"on_hand": 3.0}"#, Ok(3)),
+            ("Application/JSON; charset=utf-8", "\u{feff}{\"on_hand\": 3}", Ok(3)),
+            ("application/cloudevents+json", r#"{"on_hand": 3}"#, Ok(3)),
+            ("text/plain", r#"{"on_hand": 3}"#, Err(415)),
+            ("application/json", "[3]", Err(422)),
+            ("application/json", r#"{"on_hand": "3"}"#, Err(422)),
+            ("application/json", "{", Err(400)),
+        ] {
+            assert_eq!(read(content_type, body).await, expected, "{content_type} {body}");
+        }
+    }
 }

@@ -37,15 +37,11 @@ pub(crate) async fn write(
     within: Within<'_>,
 ) -> Result<Vec<i64>, Failure> {
     if rows.is_empty() {
-        return writes.execute_and_say(db, false, within).await;
+        return writes.execute_and_say(db, 0, within).await;
     }
     let entries = entries(rows);
     add(&mut writes, &entries);
-    let firsts = writes.execute_and_say(db, true, within).await?;
-    if firsts.len() != entries.len() {
-        let (saved, decided) = (firsts.len() as u64, entries.len() as u64);
-        return Err(Failure::LostRace { table: "outbox.entry", saved, decided });
-    }
+    let firsts = writes.execute_and_say(db, entries.len(), within).await?;
     Ok(firsts.into_iter().zip(entries).flat_map(|(first, rows)| (first..).take(rows.len())).collect())
 }
 

@@ -3,7 +3,7 @@
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection};
 
-use crate::failure::Fault;
+use crate::failure::DatabaseFault;
 use crate::sql;
 
 /// A pooler in transaction mode, where a session is needed.
@@ -87,7 +87,7 @@ async fn keeps_statements(options: &PgConnectOptions) -> Result<bool, sqlx::Erro
         for (db, statement) in [(&mut one, "select $1::int4"), (&mut other, "select $1::int4 + 0")] {
             match sqlx::query_scalar::<_, i32>(statement).bind(number).fetch_one(&mut *db).await {
                 Ok(_) => {}
-                Err(error) if Fault::of(&error) == Fault::Connection => return Ok(false),
+                Err(error) if DatabaseFault::of(&error) == DatabaseFault::Connection => return Ok(false),
                 Err(error) => return Err(error),
             }
         }

@@ -83,6 +83,8 @@ pub struct Common {
     pub worker_threads: usize,
     /// The share of orders whose traces are recorded when an OTLP endpoint is set, from 0 to 1.
     pub trace_share: f64,
+    /// The share of orders each of whose steps is a line of log, from 0 to 1; the same orders in every consumer.
+    pub log_share: f64,
     /// `OTEL_EXPORTER_OTLP_ENDPOINT`: where traces go, over HTTP; none: nowhere.
     pub otlp_endpoint: Option<String>,
     /// How old an order is before consumers forget it, once it has ended; none: as topics.yaml has it.
@@ -103,6 +105,7 @@ impl Default for Common {
             shutdown_within: Span::secs(20),
             worker_threads: 1,
             trace_share: 0.01,
+            log_share: 0.01,
             otlp_endpoint: None,
             horizon: None,
             allow_short_horizon: false,
@@ -339,7 +342,8 @@ fn put(root: &mut Dict, path: &[String], value: String) {
 fn is_verbatim(path: &[String]) -> bool {
     match path {
         [section, key] => {
-            section == "common" && !matches!(key.as_str(), "trace_share" | "worker_threads" | "allow_short_horizon")
+            section == "common"
+                && !matches!(key.as_str(), "trace_share" | "log_share" | "worker_threads" | "allow_short_horizon")
         }
         [_, kafka, _property] => kafka == "kafka",
         _ => false,

@@ -12,7 +12,7 @@ use sqlx::{ConnectOptions as _, Connection as _, PgConnection, PgPool};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::failure::Fault;
+use crate::failure::DatabaseFault;
 use crate::health::{Circuit, Health};
 use crate::rebalance::Context;
 use crate::sql;
@@ -48,7 +48,7 @@ impl Database {
         match tokio::time::timeout(POOLED, pooled).await {
             Ok(Ok(true)) => return Ok(()),
             Ok(Ok(false)) => sql::renew_connections(), // the address may lead to the new primary by now
-            Ok(Err(error)) if Fault::of(&error) == Fault::Connection => sql::renew_connections(),
+            Ok(Err(error)) if DatabaseFault::of(&error) == DatabaseFault::Connection => sql::renew_connections(),
             Ok(Err(_)) | Err(_) => {}
         }
         let options = self.pool.connect_options();

@@ -169,7 +169,7 @@ impl<C: Consumer> Engine<C> {
                 Fate::Behind | Fate::Refused => continue,
                 Fate::Again { death, attempts, next_at } => {
                     failed.push(Failed { arrival, attempts: *attempts, death, next: Ok(*next_at) });
-                    if is_told(attempts.unsigned_abs()) {
+                    if *attempts > kept.attempts && is_told(attempts.unsigned_abs()) {
                         let wait = Wait { attempts: *attempts, parked_at: kept.parked_at.0, next_at: *next_at };
                         told.push((index, death.clone(), wait));
                     }

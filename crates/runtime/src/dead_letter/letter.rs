@@ -2,7 +2,7 @@
 
 use events::{OrderId, Timestamp, derive_id};
 
-use super::{Burial, Death, TOPIC};
+use super::{Burial, Death, ID, TOPIC};
 use crate::effects::Outgoing;
 use crate::message::Message;
 
@@ -27,7 +27,7 @@ pub(super) fn letter(consumer: &'static str, burial: &Burial<'_>, now: Timestamp
     }
     headers.push("kafka_dlt-exception-fqcn", class);
     headers.push("kafka_dlt-exception-message", text);
-    headers.push("quadrille-dead-letter-id", &event_id.to_string());
+    headers.push(ID, &event_id.to_string());
     headers.push("quadrille-consumer", consumer);
     headers.push("quadrille-stage", stage);
     headers.push("quadrille-error-class", class);

@@ -154,6 +154,16 @@ impl Queue {
         Ok(())
     }
 
+    /// Has heads that wait for one and the same thing tried now.
+    pub async fn call_back(&self, pool: &PgPool, class: &str, now: Timestamp) -> Result<(), Failure> {
+        let statement = format!(
+            "update {}.parked set next_at = $2::timestamptz where error_class = $1 and dead_at is null and next_at > $2::timestamptz",
+            self.schema
+        );
+        sqlx::query(AssertSqlSafe(statement)).bind(class).bind(At(now)).execute(pool).await?;
+        Ok(())
+    }
+
     /// How much is parked, how much of it waits for a person, and since when the oldest waits.
     pub async fn extent(&self, pool: &PgPool) -> Result<Extent, Failure> {
         let statement = format!(

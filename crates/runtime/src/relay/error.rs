@@ -5,7 +5,7 @@ use std::time::Duration;
 use rdkafka::error::KafkaError;
 
 use super::snapshot::NotASnapshot;
-use crate::failure::Fault;
+use crate::failure::DatabaseFault;
 use crate::migrations::MigrationError;
 use crate::pooler::Pooled;
 
@@ -121,7 +121,7 @@ impl RelayError {
 }
 
 fn database_is_transient(error: &sqlx::Error) -> bool {
-    matches!(Fault::of(error), Fault::Parts | Fault::Connection | Fault::Wait)
+    matches!(DatabaseFault::of(error), DatabaseFault::Parts | DatabaseFault::Connection | DatabaseFault::Wait)
 }
 
 #[cfg(test)]

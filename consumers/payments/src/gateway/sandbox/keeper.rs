@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use runtime::Fault;
+use runtime::DatabaseFault;
 use runtime::sql::Warm;
 use runtime::{Clock, Reading, Span};
 use sqlx::{Connection as _, PgPool};
@@ -70,7 +70,7 @@ impl Keeper {
                 }
                 Err(error) => {
                     if let store::BookError::Database(error) = &error
-                        && Fault::of(error) == Fault::Connection
+                        && DatabaseFault::of(error) == DatabaseFault::Connection
                     {
                         runtime::sql::renew_connections();
                     }
