@@ -13,7 +13,7 @@
 use std::borrow::Cow;
 
 use events::{Event, OrderPlaced, OrderReading, Timestamp};
-use runtime::{Codec, CodecError, Message, Unreadable, json};
+use runtime::{Codec, Message, Unreadable, json};
 use serde_json::{Map, Value};
 
 /// An order as it was read, with what its envelope says of it.
@@ -136,16 +136,8 @@ fn format(content_type: Option<&str>, payload: &[u8]) -> Option<Format> {
 
 /// By whatever schema it was written, as long as its record is an `OrderPlaced`: another event would be read as an empty order.
 fn avro(message: &Message, codec: &Codec) -> Result<Value, Unreadable> {
-    let unreadable = |error| {
-        let why = match error {
-            CodecError::Avro { event, .. } => format!("its bytes do not fit the schema of {event} that they name"),
-            other => other.to_string(),
-        };
-        Unreadable(format!("{} of {} can't be read: {why}", OrderPlaced::TYPE, message.place()))
-    };
-    let payload = message.payload.as_deref();
-    expect_type(Some(&codec.name(payload).map_err(unreadable)?), &message.place())?;
-    codec.json(payload).map_err(unreadable)
+    let read = codec.json::<OrderPlaced>(message.payload.as_deref());
+    read.map_err(|error| Unreadable(format!("{} of {}: {error}", OrderPlaced::TYPE, message.place())))
 }
 
 /// Its name counts, however it is spelt: not its namespace, nor a version behind it.

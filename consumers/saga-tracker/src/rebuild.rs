@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use events::{EventId, OrderId};
 use runtime::replay::{Point, Reader};
-use runtime::{Codec, Consumer as _, Failure, Registry, Settings, Verdict, migrations, sql};
+use runtime::{Consumer as _, Failure, Registry, Settings, Verdict, migrations, sql};
 use sqlx::{Connection as _, PgConnection, PgPool};
 use tokio_util::sync::CancellationToken;
 

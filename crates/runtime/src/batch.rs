@@ -1,6 +1,7 @@
 //! A batch while it is decided: its items, and what one attempt collects of their decisions.
 
 use std::collections::HashSet;
+use std::ops::Range;
 
 use events::{OrderId, Timestamp};
 use tokio::sync::oneshot;
@@ -141,15 +142,18 @@ pub(crate) struct Attempt<C: Consumer> {
     pub outcomes: Vec<Option<Result<C::Reply, Conflict>>>,
     /// What becomes of each item.
     pub fates: Vec<Fate>,
-    /// How many rows were said when the item was done: where its own end.
-    pub said_until: Vec<usize>,
+    /// Which of the rows that were said are each item's own.
+    pub own: Vec<Range<usize>>,
     pub said: Vec<Outgoing>,
     pub timers: TimerChanges,
     pub calls: Vec<C::Call>,
     pub deaths: Vec<(usize, Death)>,
     pub resolved: Vec<Resolved>,
     pub broken: Option<CodecError>,
+    /// Of each row that was said.
     pub positions: Vec<i64>,
+    /// What each item is answered with.
+    pub answered: Vec<Option<i64>>,
     pub armed: Option<Timestamp>,
     /// How many events of forgotten orders did nothing.
     pub expired: u64,
@@ -162,7 +166,7 @@ impl<C: Consumer> Attempt<C> {
         Self {
             outcomes: items.iter().map(|_| None).collect(),
             fates: Vec::new(),
-            said_until: vec![0; items.len()],
+            own: vec![0..0; items.len()],
             said: Vec::new(),
             timers: fired.map(|fired| (fired.timer.key(), TimerChange::Fired(fired.timer.due))).collect(),
             calls: Vec::new(),
@@ -170,6 +174,7 @@ impl<C: Consumer> Attempt<C> {
             resolved: Vec::new(),
             broken: None,
             positions: Vec::new(),
+            answered: Vec::new(),
             armed: None,
             expired: 0,
         }
@@ -177,12 +182,13 @@ impl<C: Consumer> Attempt<C> {
 
     /// Takes one decision.
     pub fn decided(&mut self, index: usize, decision: Result<C::Reply, Conflict>, effects: Effects<'_, C::Call>) {
+        let first = self.said.len();
         if decision.is_ok() {
             self.deaths.extend(effects.deaths.iter().cloned().map(|death| (index, death)));
             self.finished(effects);
         }
         self.outcomes[index] = Some(decision);
-        self.said_until[index] = self.said.len();
+        self.own[index] = first..self.said.len();
     }
 
     /// Leaves an item undecided: its order is forgotten.

@@ -12,13 +12,13 @@ impl<C: Consumer> Engine<C> {
     /// Lets the items of a batch go that is written.
     pub(crate) fn conclude(&self, items: Vec<Item<C>>, attempt: Attempt<C>) {
         step_log::log(&items, &attempt, self.log_share);
-        let Attempt { outcomes, calls, armed, positions, said_until, fates, expired, .. } = attempt;
+        let Attempt { outcomes, calls, armed, answered, fates, expired, .. } = attempt;
         // Before the items are let go, so that there is no moment at which nothing seems to be open.
         for call in calls {
             let _ = self.calls.send((call, self.health.open_call())); // stopping: the call's timer asks again
         }
         let (mut dead, mut parked) = (0, 0);
-        for (((item, outcome), until), fate) in items.into_iter().zip(outcomes).zip(said_until).zip(fates) {
+        for (((item, outcome), position), fate) in items.into_iter().zip(outcomes).zip(answered).zip(fates) {
             match &fate {
                 Fate::Done | Fate::Refused => {}
                 Fate::Behind => parked += u64::from(item.kept.is_none()),
@@ -28,7 +28,6 @@ impl<C: Consumer> Engine<C> {
             }
             tell(&item, &fate);
             let Some(reply) = item.reply else { continue };
-            let position = until.checked_sub(1).and_then(|last| positions.get(last).copied());
             let answer = match (item.work, outcome) {
                 (Err(Trouble::Dead(death) | Trouble::Failed(death) | Trouble::Waits(death)), _) => {
                     Err(Refused::Broken(death.message))

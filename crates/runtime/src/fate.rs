@@ -8,6 +8,7 @@ use uuid::Uuid;
 use crate::batch::{Attempt, Item, Trouble};
 use crate::consumer::{Conflict, Consumer};
 use crate::dead_letter::{Burial, Death, Tried};
+use crate::message::Message;
 use crate::parking::{Pace, queue};
 
 /// What waits for everyone's trouble to end is tried again after as long as it has waited, between these two; and at once when it ended.
@@ -82,6 +83,12 @@ impl<C: Consumer> Item<C> {
         }
     }
 
+    /// What tells its record from others at the same place: as it was kept, where it was parked.
+    fn incarnation(&self) -> Option<Uuid> {
+        let kept = self.kept.as_ref().and_then(|kept| kept.incarnation);
+        kept.or_else(|| self.message.as_ref().map(Message::incarnation))
+    }
+
     /// The dead letter that it was before a person had it tried again.
     pub fn letter_before(&self) -> Option<Uuid> {
         let kept = self.kept.as_ref().and_then(|kept| kept.letter_id);
@@ -95,6 +102,7 @@ impl<C: Consumer> Attempt<C> {
         let burial = |item: &'m Item<C>, death: Death, attempts: i32, blocking: bool| Burial {
             death,
             message: item.message.as_ref(),
+            incarnation: item.incarnation(),
             timer: item.fired.as_ref().map(|fired| &fired.timer),
             cause: item.cause(),
             tried: item.tried(attempts, now),
@@ -121,4 +129,4 @@ impl<C: Consumer> Attempt<C> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -46,6 +46,8 @@ pub(crate) struct Horizon {
     pub forget: Vec<String>,
     /// Deletes at most `$2` dead letters that were resolved before `$1`; open ones wait for a person, however long.
     pub letters: String,
+    /// Deletes at most `$2` of the positions at which requests were answered before `$1`.
+    pub answers: String,
 }
 
 impl Horizon {
@@ -65,6 +67,9 @@ impl Horizon {
             letters: format!(
                 "delete from {schema}.dead_letter where letter_id in (select letter_id from {schema}.dead_letter
                   where resolution in ('recovered', 'skipped', 'died_again') and resolved_at < $1 limit $2 for update skip locked)"
+            ),
+            answers: format!(
+                "delete from {schema}.answer where cause_id in (select cause_id from {schema}.answer where answered_at < $1 limit $2 for update skip locked)"
             ),
         }
     }

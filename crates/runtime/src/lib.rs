@@ -3,6 +3,7 @@
 //! It knows Kafka, Avro and PostgreSQL; it knows no order, no stock and no card. A consumer is a [`Consumer`]: rules, tables and calls;
 //! a [`Host`] runs any number of them in one process.
 
+mod answers;
 mod batch;
 mod caution;
 mod client;

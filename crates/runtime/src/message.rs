@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use events::{Event, Timestamp};
 use rdkafka::message::{BorrowedMessage, Header, Headers as _, Message as _};
+use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use crate::codec::Codec;
@@ -102,6 +103,20 @@ impl Message {
 
     fn without(&self, header: &str) -> Unreadable {
         Unreadable(format!("{} has no readable header {header}: expected CloudEvents in binary mode", self.place()))
+    }
+
+    /// What tells it from another record at the same place, once the topic was created anew: the first 128 bits of SHA-256 over its time and value.
+    /// The migrations reckon the same of rows that were kept before.
+    pub(crate) fn incarnation(&self) -> Uuid {
+        let mut digest = Sha256::new();
+        if let Some(timestamp) = self.timestamp_ms {
+            digest.update(timestamp.to_be_bytes());
+        }
+        digest.update(self.payload.as_deref().unwrap_or_default());
+        let digest: [u8; 32] = digest.finalize().into();
+        let mut first = [0; 16];
+        first.copy_from_slice(&digest[..16]);
+        Uuid::from_bytes(first)
     }
 
     /// Where it stands, for people: `orders/2@1042`.

@@ -148,9 +148,11 @@ async fn others<C: Consumer>(
     }
     let letters = sqlx::query(AssertSqlSafe(horizon.letters.clone())).bind(At(until)).bind(CHUNK);
     let letters = letters.execute(&mut *tx).await?.rows_affected();
+    let answers = sqlx::query(AssertSqlSafe(horizon.answers.clone())).bind(At(until)).bind(CHUNK);
+    let answers = answers.execute(&mut *tx).await?.rows_affected();
     let others = engine.consumer.prune(&mut tx, until, engine.clock.now(), CHUNK).await?;
     tx.commit().await?;
-    Ok(Some(Pruned { rows: letters + others, more: letters.max(others) >= CHUNK as u64 }))
+    Ok(Some(Pruned { rows: letters + answers + others, more: letters.max(answers).max(others) >= CHUNK as u64 }))
 }
 
 /// Whether no other instance prunes this schema at the moment; until the transaction's end.

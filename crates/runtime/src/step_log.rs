@@ -13,11 +13,8 @@ pub(crate) fn log<C: Consumer>(items: &[Item<C>], attempt: &Attempt<C>, share: f
     if share <= 0.0 {
         return;
     }
-    let mut from = 0;
-    for ((item, until), fate) in items.iter().zip(&attempt.said_until).zip(&attempt.fates) {
-        // An item that was not decided says nothing, and its end is not set.
-        let said = attempt.said.get(from..*until).unwrap_or_default();
-        from = from.max(*until);
+    for ((item, own), fate) in items.iter().zip(&attempt.own).zip(&attempt.fates) {
+        let said = attempt.said.get(own.clone()).unwrap_or_default();
         if matches!(fate, Fate::Done) {
             step(item, said, share);
         }

@@ -74,6 +74,14 @@ impl Writes {
         Part(self)
     }
 
+    /// Adds an insert that goes by the outbox's rows, which are called `said`.
+    pub(crate) fn append_kept(&mut self, name: &str, insert: &str) -> Part<'_> {
+        let _ = write!(self.text, ", {name} as (");
+        renumbered(&mut self.text, insert, self.arguments.len());
+        self.text.push(')');
+        Part(self)
+    }
+
     /// Executes all of them, for who keeps tables beside those of a consumer.
     ///
     /// # Errors

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::handlers::Input;
-use crate::velocity::Tallies;
+use crate::velocity::{Near, Tallies};
 use crate::{Fraud, SubjectLimits, VelocitySettings};
 
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
@@ -413,7 +413,8 @@ fn sums_of_the_database_and_of_the_batch_add_up() {
     let input = bench.fraud.authorized(good(1)).unwrap();
     let Input::Authorized(authorized) = &input else { panic!("authorized") };
     let mut tallies = Tallies::default();
-    tallies.stored(authorized.subjects[0].1, 10, Currency::EUR, 999_001);
+    let near = Near::of(authorized.placed_at(NOW), DAY);
+    tallies.stored(authorized.subjects[0].1, near, 10, Currency::EUR, 999_001);
     bench.world.tallies = tallies;
     bench.event(input);
     let rules: Vec<_> = bench.world.order(order(1)).unwrap().rules.iter().map(|hit| hit.rule.clone()).collect();
