@@ -30,6 +30,8 @@ pub struct Setup {
     pub keyed: bool,
     /// Consumers that have a second database, together.
     pub apart: Vec<&'static str>,
+    /// The registry, where it is not the stack's own.
+    pub registry: Option<String>,
 }
 
 /// A key of each role, by its name: `web` is a shop, `hall` the warehouse `a`.
@@ -72,6 +74,7 @@ impl Default for Setup {
             partitions: 2,
             keyed: false,
             apart: Vec::new(),
+            registry: None,
         }
     }
 }
@@ -133,7 +136,7 @@ impl Pipeline {
     /// The settings in TOML that its consumers run with.
     pub fn settings_toml(&self) -> String {
         let Database { url, .. } = &self.database;
-        let (kafka, registry) = (&stack().kafka, &stack().registry_url);
+        let (kafka, registry) = (&stack().kafka, self.setup.registry.as_ref().unwrap_or(&stack().registry_url));
         let keys = KEYS.map(|(name, role, key)| format!("{name} {role} {key}")).join("; ");
         let keys = format!("keys = '{keys}'\napi_key = '{}'\n", key("root"));
         let keys = if self.setup.keyed { keys.as_str() } else { "" };
