@@ -40,6 +40,9 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
     let databases = Databases::open(&settings, None)?;
     findings.extend(audit::ask_all(&databases, &scope).await?);
     if arguments.outbox_rows > 0 {
+        if let Some(pool) = databases.orders() {
+            findings.push(audit::known(&settings, pool, &scope).await?);
+        }
         for pool in databases.pools().await? {
             let window = Window { since: Duration::from_secs(60), rows: arguments.outbox_rows };
             findings.push(audit::outbox(&settings, &pool, window).await?);

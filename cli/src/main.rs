@@ -3,7 +3,9 @@
 mod audit;
 mod dead_letters;
 mod deadlines;
+mod keys;
 mod migrate;
+mod openapi;
 mod orders;
 mod output;
 mod relay;
@@ -64,6 +66,11 @@ enum Command {
     /// What needs a person: dead letters and stuck orders; look at them, and do something about one or all of a filter.
     #[command(subcommand)]
     DeadLetters(dead_letters::Command),
+    /// Keys for whoever calls the routes of programs.
+    #[command(subcommand)]
+    Keys(keys::Command),
+    /// Print the OpenAPI document of all programs' routes.
+    Openapi,
     /// Stock: load levels from a file.
     #[command(subcommand)]
     Stock(stock::Command),
@@ -83,6 +90,8 @@ fn main() -> ExitCode {
         Command::Replay(arguments) => block_on(replay::run(arguments, json)),
         Command::Restore(command) => block_on(restore::run(command, json)),
         Command::DeadLetters(command) => block_on(dead_letters::run(command, json)),
+        Command::Keys(command) => keys::run(command, json),
+        Command::Openapi => openapi::run(),
         Command::Stock(command) => block_on(stock::run(command, json)),
     };
     match result {

@@ -110,6 +110,9 @@ async fn apply(profile: &str, json: bool) -> anyhow::Result<ExitCode> {
     for (at, url) in databases::of(&settings, consumers)?.into_keys().enumerate() {
         let pool = sql::pool(&url, "quadrille topics apply", 1).context("DATABASE_URL")?;
         let registry = Registry::new(&common.schema_registry_url, pool)?;
+        for corrected in registry.reconcile().await? {
+            println!("{corrected}");
+        }
         for entry in events::catalogue() {
             let subject = choreography::subject(&format!("{}{}", common.topic_prefix, entry.topic), entry.event_type);
             let id = registry.register(&subject, entry.schema).await?;

@@ -26,7 +26,7 @@ use crate::door::{self, Door};
 use crate::engine::Engine;
 use crate::health::Health;
 use crate::horizon::Horizon;
-use crate::http::{self, OpenApiRouter};
+use crate::http::{self, Gate, Keys, Routes, Serving};
 use crate::listen::{Listener, Stopped};
 use crate::parking::Pace;
 use crate::parking::queue::Queue;
@@ -204,7 +204,7 @@ impl Host {
     pub async fn start<C: Consumer>(
         &self,
         consumer: Arc<C>,
-        doors: impl FnOnce(Door<C>) -> OpenApiRouter,
+        doors: impl FnOnce(Door<C>) -> Routes,
     ) -> anyhow::Result<()> {
         let settings = self.settings.consumer(C::NAME, &C::defaults())?;
         let pool = self.pool::<C>()?;
@@ -240,9 +240,11 @@ impl Host {
             log_share: self.settings.common().log_share,
             shutdown: self.shutdown.clone(),
         });
+        let records = pool.clone();
         let registry = Registry::new(&self.settings.common().schema_registry_url, pool)?;
         // Before the group is joined: who can't open its doors takes nobody's partitions.
-        let listener = self.bind(C::NAME, settings.http).await?;
+        let doors = doors(Door::new(queue.clone(), Arc::clone(&health)));
+        let listener = self.bind(C::NAME, settings.http, &doors).await?;
         self.listen(&engine, settings.clone(), registry.clone()).await?;
         self.spawn(C::NAME, {
             let engine = Arc::clone(&engine);
@@ -269,41 +271,63 @@ impl Host {
             door::call_out(engine, called, answers).await;
             Ok(())
         });
-        self.serve(C::NAME, listener, doors(Door::new(queue, Arc::clone(&health))), health)
+        self.serve(C::NAME, listener, doors, health, Some(records))
     }
 
-    /// Serves a hosted part's probes, metrics and doors.
+    /// Serves a hosted part's probes, metrics and doors. What is done through doors is put on record in the database of `pool`.
     ///
     /// # Errors
-    /// When its address is taken.
+    /// When its address is taken, or can be reached from elsewhere and no keys are set.
     pub async fn open(
         &self,
         name: &'static str,
         address: Option<SocketAddr>,
-        doors: OpenApiRouter,
+        doors: Routes,
         health: Arc<Health>,
+        pool: Option<PgPool>,
     ) -> anyhow::Result<()> {
-        let listener = self.bind(name, address).await?;
-        self.serve(name, listener, doors, health)
+        let listener = self.bind(name, address, &doors).await?;
+        self.serve(name, listener, doors, health, pool)
     }
 
-    async fn bind(&self, name: &'static str, address: Option<SocketAddr>) -> anyhow::Result<TcpListener> {
+    async fn bind(
+        &self,
+        name: &'static str,
+        address: Option<SocketAddr>,
+        doors: &Routes,
+    ) -> anyhow::Result<TcpListener> {
         let any_port = (Ipv4Addr::LOCALHOST, 0).into();
-        http::bind(name, address.or(default_address(name)).unwrap_or(any_port)).await
+        let address = address.or(default_address(name)).unwrap_or(any_port);
+        if !doors.is_empty() && Keys::parse(&self.settings.common().keys)?.is_empty() && !address.ip().is_loopback() {
+            bail!(
+                "{name} would listen on {address}, which other machines can reach, and no keys are set: anyone could cancel, refund and ship. \
+                 Set QUADRILLE_KEYS (or QUADRILLE_KEYS_FILE) to lines that `quadrille keys new NAME --role ROLE` prints, \
+                 or listen on 127.0.0.1 only"
+            );
+        }
+        http::bind(name, address).await
     }
 
     fn serve(
         &self,
         name: &'static str,
         listener: TcpListener,
-        doors: OpenApiRouter,
+        doors: Routes,
         health: Arc<Health>,
+        pool: Option<PgPool>,
     ) -> anyhow::Result<()> {
+        let common = self.settings.common();
+        let keys = Keys::parse(&common.keys)?;
         let address = listener.local_addr()?;
+        if !doors.is_empty() && keys.is_empty() {
+            tracing::warn!(consumer = name, %address, "no keys are set: whoever is on this machine may do everything, and nobody else is answered");
+        }
         tracing::info!(consumer = name, %address, "doors open");
         self.addresses.lock().unwrap_or_else(PoisonError::into_inner).insert(name, address);
         self.health.lock().unwrap_or_else(PoisonError::into_inner).insert(name, Arc::clone(&health));
-        self.spawn(name, http::serve(listener, http::routes(name, doors, health), self.shutdown.clone()));
+        let gate = Gate::new(name, keys, pool, self.clock.clone(), common.request_timeout.0);
+        let router = http::routes(name, doors, health, gate);
+        self.spawn(name, http::serve(listener, router, Serving::new(common)?, self.shutdown.clone()));
         Ok(())
     }
 

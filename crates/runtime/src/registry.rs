@@ -318,3 +318,46 @@ impl Registry {
         RegistryError::Unexpected { url: self.shown(), what: what.to_owned(), reason }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Case 36, the registry's part; and of the same kind: a token in the query, and an address that is none.
+    #[tokio::test]
+    async fn no_error_shows_what_is_secret_in_the_address() {
+        let pool = PgPool::connect_lazy("postgres://nobody@127.0.0.1:9/none").unwrap();
+        for url in [
+            "http://svc-orders:s3cr3t@127.0.0.1:9/apis/ccompat/v7",
+            "http://127.0.0.1:9/apis/ccompat/v7?token=s3cr3t",
+            "svc-orders:s3cr3t@127.0.0.1",
+            "http://svc-orders:s3cr3t@:port/",
+        ] {
+            let registry = Registry::new(url, pool.clone()).unwrap();
+            let error = registry.definition(1).await.unwrap_err();
+            let chain = format!("{:#} {error:?}", anyhow::Error::new(registry.definition(1).await.unwrap_err()));
+            assert!(!chain.contains("s3cr3t") && chain.contains("SCHEMA_REGISTRY_URL"), "{url}: {chain}");
+        }
+    }
+
+    #[tokio::test]
+    async fn paths_are_below_the_registrys_own_and_names_of_subjects_are_one_part_of_them() {
+        let pool = PgPool::connect_lazy("postgres://nobody@127.0.0.1:9/none").unwrap();
+        let registry = Registry::new("http://registry/apis/ccompat/v7/", pool).unwrap();
+        let url = registry.at(&["subjects", "shop/order placed?", "versions"]).unwrap();
+        assert_eq!(url.as_str(), "http://registry/apis/ccompat/v7/subjects/shop%2Forder%20placed%3F/versions");
+    }
+
+    #[test]
+    fn a_no_is_believed_for_a_while_and_a_yes_is_not_doubted_for_longer() {
+        let asked = Asked::default();
+        assert!(asked.is_doubtful(1) && asked.refused(1).is_none() && asked.away_for().is_none());
+        asked.is_away(1);
+        assert_eq!(asked.away_for(), Some(1));
+        asked.answered(1, None);
+        asked.answered(2, Some(&CodecError::UnknownSchema(2)));
+        assert!(!asked.is_doubtful(1) && !asked.is_doubtful(2) && asked.away_for().is_none());
+        assert!(asked.refused(1).is_none());
+        assert!(matches!(asked.refused(2), Some(CodecError::UnknownSchema(2))));
+    }
+}

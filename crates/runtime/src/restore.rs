@@ -15,7 +15,7 @@ use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use crate::codec::Codec;
-use crate::consumer::{Cause, Conflict, Consumer, Origin, Reading, Timer, Work};
+use crate::consumer::{Cause, Conflict, Consumer, Origin, Reading, Thread, Timer, Work};
 use crate::effects::Effects;
 use crate::failure::Failure;
 use crate::message::Unreadable;
@@ -271,6 +271,7 @@ impl<C: Restore> Case<'_, C> {
                 Step::Said(told) if said.contains(&told.id) => continue,
                 Step::Said(told) => {
                     let thread = told.message.cause().map_err(|Unreadable(why)| Conflict(why))?.thread;
+                    let thread = thread.map(|thread| Thread { event: told.causation, ..thread });
                     Cause { id: told.cause.unwrap_or(told.id), thread, origin: Origin::Door }
                 }
             };

@@ -91,6 +91,19 @@ pub struct Common {
     pub allow_short_horizon: bool,
     /// How often consumers look for what they may forget.
     pub prune_every: Span,
+    /// Who may call the routes of programs: a line for each key, `NAME ROLE[:SCOPE] KEY`, as `quadrille keys new` prints it. None: programs listen
+    /// on the loopback interface alone, and answer everybody there.
+    pub keys: String,
+    /// The key that this program shows to others: the tracker to orders and payments, the command line to inventory.
+    pub api_key: Option<String>,
+    /// The certificate of the routes, with its chain, in PEM; none: no TLS.
+    pub tls_certificate: Option<PathBuf>,
+    /// The certificate's private key, PKCS #8, in PEM.
+    pub tls_key: Option<PathBuf>,
+    /// Who signed the certificates of other programs, in PEM; none: whom this machine trusts.
+    pub tls_authority: Option<PathBuf>,
+    /// How long a caller may take to send the head of a request, and then its body.
+    pub request_timeout: Span,
 }
 
 impl Default for Common {
@@ -108,6 +121,12 @@ impl Default for Common {
             horizon: None,
             allow_short_horizon: false,
             prune_every: Span::secs(600),
+            keys: String::new(),
+            api_key: None,
+            tls_certificate: None,
+            tls_key: None,
+            tls_authority: None,
+            request_timeout: Span::secs(15),
         }
     }
 }

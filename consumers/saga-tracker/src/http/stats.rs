@@ -20,6 +20,7 @@ const MOST: i64 = 5_000;
 
 /// Of which orders.
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct StatsAsked {
     /// Placed at this time or later, RFC 3339; a day before `placed_before` unless set.
