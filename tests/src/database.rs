@@ -110,15 +110,27 @@ impl Database {
         Self::copied("template0").await
     }
 
-    /// A copy of this one as it is now; it takes the connections of whoever has it open.
+    /// A copy of this one as it is now: a dump.
     pub async fn copy(&self) -> Self {
+        self.disconnect().await;
+        Self::copied(&self.name).await
+    }
+
+    /// Takes the place of this one by what was copied from it before.
+    pub async fn restore(&self, dump: &Self) {
+        dump.disconnect().await;
+        let mut server = PgConnection::connect(&stack().database_url).await.expect("PostgreSQL of the stack");
+        create(&mut server, &format!("drop database {} with (force)", self.name)).await;
+        create(&mut server, &format!("create database {} template {}", self.name, dump.name)).await;
+    }
+
+    async fn disconnect(&self) {
         let mut server = PgConnection::connect(&stack().database_url).await.expect("PostgreSQL of the stack");
         sqlx::query("select pg_terminate_backend(pid) from pg_stat_activity where datname = $1")
             .bind(&self.name)
             .execute(&mut server)
             .await
             .expect("our own sessions end");
-        Self::copied(&self.name).await
     }
 
     async fn copied(template: &str) -> Self {

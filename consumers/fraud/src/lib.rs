@@ -44,6 +44,11 @@ pub fn migrations() -> sqlx::migrate::Migrator {
     sqlx::migrate!("../../migrations/fraud")
 }
 
+/// The OpenAPI document of its routes.
+pub fn document() -> serde_json::Value {
+    http::routes().document("fraud")
+}
+
 /// Starts the consumer and opens its doors.
 ///
 /// # Errors
@@ -52,6 +57,6 @@ pub fn start(host: &runtime::Host) -> runtime::Starting<'_> {
     Box::pin(async move {
         let fraud = Arc::new(Fraud::new(host.settings().section("fraud")?)?);
         let pool = host.pool::<Fraud>()?;
-        host.start(fraud, |door| http::doors(door, pool)).await
+        host.start(fraud, |door| http::routes().with_state(http::Doors::new(door, pool))).await
     })
 }

@@ -165,6 +165,11 @@ pub fn migrations() -> sqlx::migrate::Migrator {
     sqlx::migrate!("../../migrations/fulfillment")
 }
 
+/// The OpenAPI document of its routes.
+pub fn document() -> serde_json::Value {
+    http::routes().document(NAME)
+}
+
 /// Starts the consumer in a host, with its doors.
 ///
 /// # Errors
@@ -173,6 +178,9 @@ pub fn start(host: &Host) -> runtime::Starting<'_> {
     Box::pin(async move {
         let settings: Settings = host.settings().section(NAME)?;
         let (pool, clock) = (host.pool::<Fulfillment>()?, host.clock().clone());
-        host.start(Arc::new(Fulfillment::new(settings)), |door| http::doors(door, pool, clock)).await
+        host.start(Arc::new(Fulfillment::new(settings)), |door| {
+            http::routes().with_state(http::Doors::new(door, pool, clock))
+        })
+        .await
     })
 }

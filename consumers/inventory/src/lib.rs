@@ -210,6 +210,11 @@ pub fn start(host: &Host) -> runtime::Starting<'_> {
     })
 }
 
+/// The OpenAPI document of its routes.
+pub fn document() -> serde_json::Value {
+    http::routes().document(Inventory::NAME)
+}
+
 /// Starts an inventory of the shop's own making, such as one with its own strategy.
 ///
 /// # Errors
@@ -217,6 +222,6 @@ pub fn start(host: &Host) -> runtime::Starting<'_> {
 pub fn start_as(host: &Host, inventory: Inventory) -> runtime::Starting<'_> {
     Box::pin(async move {
         let pool = host.pool::<Inventory>()?;
-        host.start(Arc::new(inventory), |door| http::routes(door, pool)).await
+        host.start(Arc::new(inventory), |door| http::routes().with_state(http::Doors::new(door, pool))).await
     })
 }

@@ -17,7 +17,7 @@ mod world;
 
 use std::sync::Arc;
 
-use runtime::http::OpenApiRouter;
+use runtime::http::Routes;
 use serde::{Deserialize, Serialize};
 
 pub use contact::Contact;
@@ -61,6 +61,6 @@ pub fn migrations() -> sqlx::migrate::Migrator {
 pub fn start(host: &runtime::Host) -> runtime::Starting<'_> {
     Box::pin(async move {
         let notifications = Arc::new(Notifications::new(host.settings().section("notifications")?));
-        host.start(notifications, |_| OpenApiRouter::new()).await
+        host.start(notifications, |_| Routes::new()).await
     })
 }

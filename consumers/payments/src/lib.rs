@@ -195,6 +195,12 @@ pub fn migrations() -> sqlx::migrate::Migrator {
     sqlx::migrate!("../../migrations/payments")
 }
 
+/// The OpenAPI document of its routes, those of the sandbox among them.
+pub fn document() -> serde_json::Value {
+    let sandbox = gateway::sandbox::http::routes().documented();
+    http::own_routes().documented().merge(sandbox).document(Payments::NAME)
+}
+
 /// Starts the consumer, its gateway, and opens its doors.
 ///
 /// # Errors
@@ -222,6 +228,6 @@ pub fn start(host: &runtime::Host) -> runtime::Starting<'_> {
         let watch = breaker.clone().watch(gateway.clone(), settings.call_timeout.0, host.shutdown().clone());
         let payments = Arc::new(Payments::guarded(settings, gateway.clone(), breaker)?);
         host.spawn("the gateway's circuit", watch);
-        host.start(payments, |door| http::doors(door, pool, gateway)).await
+        host.start(payments, |door| http::routes(door, pool, gateway)).await
     })
 }

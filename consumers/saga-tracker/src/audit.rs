@@ -143,6 +143,9 @@ impl Auditor {
             findings.extend(audit::ask_all(&self.databases, scope).await?);
         }
         if self.settings.audit_outbox_rows > 0 {
+            if let Some(pool) = self.databases.orders() {
+                findings.push(audit::known(&self.all, pool, &scope(None, None, Vec::new(), false)).await?);
+            }
             for database in self.databases.pools().await? {
                 let window = Window { since: OUTBOX_WINDOW, rows: self.settings.audit_outbox_rows };
                 findings.push(audit::outbox(&self.all, &database, window).await?);

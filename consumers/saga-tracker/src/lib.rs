@@ -15,6 +15,7 @@ mod deadline;
 pub mod deadlines;
 mod decide;
 mod facts;
+mod find;
 pub mod hand;
 mod handlers;
 mod http;
@@ -43,6 +44,7 @@ use tokio::sync::Notify;
 
 pub use case::Case;
 pub use facts::{Facts, Moment, Moments, Reason, Shipment};
+pub use find::{FoundOrder, find_orders};
 pub use handlers::{Input, Look};
 pub use letter::{Header, Kind, Letter, LetterStatus};
 pub use parked::Parking;
@@ -67,6 +69,11 @@ pub fn migrations() -> sqlx::migrate::Migrator {
     sqlx::migrate!("../../migrations/saga_tracker")
 }
 
+/// The OpenAPI document of its routes.
+pub fn document() -> serde_json::Value {
+    http::routes().document(SagaTracker::NAME)
+}
+
 /// Starts the consumer, opens its doors, and begins to look at overdue orders and to deliver alerts.
 ///
 /// # Errors
@@ -87,20 +94,14 @@ async fn begin(host: &runtime::Host) -> anyhow::Result<()> {
     let own: hand::HandSettings = host.settings().section(SagaTracker::NAME)?;
     let others = hand::Doors::new(host.settings(), &own, |name| host.address(name))?;
     let hand = hand::Hand::new(host.settings(), clock.clone(), pool.clone(), others).await?;
-    let (keys, wake) = (Arc::new(hand::Keys::new(&own.api_keys)?), Arc::new(Notify::new()));
-    let doors = http::Doors {
-        pool: pool.clone(),
-        clock: clock.clone(),
-        reads,
-        hand: hand.clone(),
-        keys,
-        wake: Arc::clone(&wake),
-    };
+    let wake = Arc::new(Notify::new());
+    let doors =
+        http::Doors { pool: pool.clone(), clock: clock.clone(), reads, hand: hand.clone(), wake: Arc::clone(&wake) };
     let mut opened = None;
     let tracker = SagaTracker { untold: settings.alerts_off.clone(), ..SagaTracker::default() };
     host.start(Arc::new(tracker), |door| {
         opened = Some(door);
-        http::doors(doors)
+        http::routes().with_state(doors)
     })
     .await?;
     host.spawn(SagaTracker::NAME, hand::jobs::work(hand, wake, shutdown.clone()));

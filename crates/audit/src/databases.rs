@@ -68,6 +68,11 @@ impl Databases {
         Ok(self.places().await?.into_iter().map(|place| place.pool).collect())
     }
 
+    /// The database of `orders`.
+    pub fn orders(&self) -> Option<&PgPool> {
+        self.0.iter().find(|(_, schemas)| schemas.contains(&"orders")).map(|(pool, _)| pool)
+    }
+
     async fn places(&self) -> Result<Vec<Place>, AuditError> {
         let mut places: BTreeMap<Identity, Place> = BTreeMap::new();
         for (pool, schemas) in &self.0 {

@@ -6,10 +6,12 @@
 
 mod books;
 mod databases;
+mod known;
 mod outbox;
 
 pub use books::{Asked, Check, Finding, Line, Scope, ask, checks};
 pub use databases::{Databases, ask_all};
+pub use known::{KNOWN, known};
 pub use outbox::{OUTBOX, Window, outbox};
 
 /// Why an audit can't be made.

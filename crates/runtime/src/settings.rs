@@ -13,6 +13,8 @@ use figment::{Metadata, Profile, Provider};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::kafka_properties::{self, PropertyError};
+
 /// A setting that is missing or can't be read.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
@@ -91,6 +93,19 @@ pub struct Common {
     pub allow_short_horizon: bool,
     /// How often consumers look for what they may forget.
     pub prune_every: Span,
+    /// Who may call the routes of programs: a line for each key, `NAME ROLE[:SCOPE] KEY`, as `quadrille keys new` prints it. None: programs listen
+    /// on the loopback interface alone, and answer everybody there.
+    pub keys: String,
+    /// The key that this program shows to others: the tracker to orders and payments, the command line to inventory.
+    pub api_key: Option<String>,
+    /// The certificate of the routes, with its chain, in PEM; none: no TLS.
+    pub tls_certificate: Option<PathBuf>,
+    /// The certificate's private key, PKCS #8, in PEM.
+    pub tls_key: Option<PathBuf>,
+    /// Who signed the certificates of other programs, in PEM; none: whom this machine trusts.
+    pub tls_authority: Option<PathBuf>,
+    /// How long a caller may take to send the head of a request, and then its body.
+    pub request_timeout: Span,
 }
 
 impl Default for Common {
@@ -108,6 +123,12 @@ impl Default for Common {
             horizon: None,
             allow_short_horizon: false,
             prune_every: Span::secs(600),
+            keys: String::new(),
+            api_key: None,
+            tls_certificate: None,
+            tls_key: None,
+            tls_authority: None,
+            request_timeout: Span::secs(15),
         }
     }
 }
@@ -178,6 +199,8 @@ impl ConsumerSettings {
 pub struct Settings {
     figment: Figment,
     common: Common,
+    /// Whether they are the process's own.
+    of_process: bool,
 }
 
 impl Settings {
@@ -186,12 +209,13 @@ impl Settings {
     /// # Errors
     /// When one can't be read, or a required one is missing.
     pub fn from_env() -> Result<Self, SettingsError> {
-        Self::layered(
+        let settings = Self::layered(
             Figment::new()
                 .merge(Serialized::defaults(Named { common: Common::default() }))
                 .merge(file())
                 .merge(Environment),
-        )
+        )?;
+        Ok(Self { of_process: true, ..settings })
     }
 
     /// Settings given in TOML, as in `quadrille.toml`, and nothing else: for tests and tools that host consumers themselves.
@@ -218,7 +242,15 @@ impl Settings {
                 return Err(SettingsError::Missing { name, expected });
             }
         }
-        Ok(Self { figment, common })
+        Ok(Self { figment, common, of_process: false })
+    }
+
+    /// The same settings as they are now: a secret that stands in a file may be another one.
+    ///
+    /// # Errors
+    /// As [`Settings::from_env`].
+    pub fn read_again(&self) -> Result<Self, SettingsError> {
+        if self.of_process { Self::from_env() } else { Ok(self.clone()) }
     }
 
     /// What all consumers share.
@@ -303,7 +335,12 @@ impl Provider for Environment {
                 "QUADRILLE_CONFIG" => continue,
                 _ => match (name.strip_prefix("KAFKA_"), name.strip_prefix("QUADRILLE_")) {
                     (Some(property), _) => {
-                        vec!["common".into(), "kafka".into(), property.to_lowercase().replace('_', ".")]
+                        let property = property.to_lowercase().replace('_', ".");
+                        if matches!(kafka_properties::known(&property), Err(PropertyError::Unknown(_))) {
+                            tracing::warn!("{name} is left alone: librdkafka has no property {property}");
+                            continue;
+                        }
+                        vec!["common".into(), "kafka".into(), property]
                     }
                     (_, Some(setting)) => setting_path(setting),
                     _ => continue,

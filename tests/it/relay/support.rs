@@ -74,6 +74,14 @@ impl Bench {
         }
     }
 
+    /// A topic of one partition that takes no record without a key.
+    pub async fn create_compacted(&self, topic: &str) {
+        let admin: AdminClient<DefaultClientContext> = client().create().unwrap();
+        let name = format!("{}{topic}", self.prefix);
+        let topic = NewTopic::new(&name, 1, TopicReplication::Fixed(1)).set("cleanup.policy", "compact");
+        admin.create_topics(&[topic], &AdminOptions::new()).await.unwrap();
+    }
+
     /// A topic that says when each record was appended.
     pub async fn create_appending(&self, topic: &str) {
         let admin: AdminClient<DefaultClientContext> = client().create().unwrap();

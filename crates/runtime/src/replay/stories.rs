@@ -21,8 +21,10 @@ pub struct Told {
     pub message: Message,
     /// Its id.
     pub id: Uuid,
-    /// What it was said because of.
+    /// What it was said because of: an event, or what is in no topic.
     pub cause: Option<Uuid>,
+    /// The event by which its order had last gone on.
+    pub causation: Option<Uuid>,
     /// When it was said.
     pub at: Timestamp,
     /// Its place in the outbox that it was said in; the last, where it came from no outbox.
@@ -48,7 +50,8 @@ impl Told {
         let at = message.headers.text("ce_time").and_then(|time| time.parse().ok());
         let at = at.or(message.timestamp_ms.map(Timestamp::from_millis))?;
         let seq = message.headers.text("ce_sequence").and_then(|seq| seq.parse().ok()).unwrap_or(i64::MAX);
-        Some(Self { id: uuid("ce_id")?, cause: uuid("ce_causationid"), at, seq, message })
+        let causation = uuid("ce_causationid");
+        Some(Self { id: uuid("ce_id")?, cause: uuid("ce_triggerid").or(causation), causation, at, seq, message })
     }
 
     /// The event's type.
