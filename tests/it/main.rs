@@ -19,6 +19,7 @@ mod intake;
 mod model;
 mod operator;
 mod parking;
+mod parts;
 mod plans;
 mod poison;
 mod races;
