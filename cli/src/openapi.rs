@@ -64,7 +64,10 @@ mod tests {
     fn the_document_in_docs_is_what_the_programs_say() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/openapi.json");
         let kept = std::fs::read_to_string(path).unwrap();
-        assert!(kept == text().unwrap(), "docs/openapi.json is not up to date: `quadrille openapi > docs/openapi.json`");
+        assert!(
+            kept == text().unwrap(),
+            "docs/openapi.json is not up to date: `quadrille openapi > docs/openapi.json`"
+        );
     }
 
     /// What a linter complains of, for each document and for the one of all.
@@ -77,7 +80,9 @@ mod tests {
             let mut complain = |what: String| complaints.push(format!("{title}: {what}"));
             let mut found = BTreeSet::new();
             references(document, &mut found);
-            for reference in found.iter().filter(|reference| document.pointer(reference.trim_start_matches('#')).is_none()) {
+            for reference in
+                found.iter().filter(|reference| document.pointer(reference.trim_start_matches('#')).is_none())
+            {
                 complain(format!("{reference} leads nowhere"));
             }
             for name in document["components"]["schemas"].as_object().unwrap().keys() {

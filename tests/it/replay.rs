@@ -221,12 +221,8 @@ pub(crate) async fn venv(name: &str, requirements: &str) -> PathBuf {
     let made = venv.join("made");
     if std::fs::read_to_string(&made).ok().as_ref() != Some(&wanted) {
         printed("python3", &["-m", "venv", &venv.to_string_lossy()], "").await;
-        printed(
-            venv.join("bin/pip"),
-            &["install", "--quiet", "--disable-pip-version-check", "-r", requirements],
-            "",
-        )
-        .await;
+        printed(venv.join("bin/pip"), &["install", "--quiet", "--disable-pip-version-check", "-r", requirements], "")
+            .await;
         std::fs::write(&made, wanted).expect("a note of what is installed");
     }
     drop(lock);

@@ -21,10 +21,13 @@ const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_co
 async fn no_request_that_schemathesis_makes_is_answered_otherwise_than_documented() {
     let python = Command::new("python3").args(["-c", "import venv, ensurepip"]).stderr(Stdio::null()).status().await;
     if !python.is_ok_and(|status| status.success()) {
-        println!("skipped: the routes are not fuzzed here: Python 3 with venv is missing (`cargo xtask install` brings it)");
+        println!(
+            "skipped: the routes are not fuzzed here: Python 3 with venv is missing (`cargo xtask install` brings it)"
+        );
         return;
     }
-    let schemathesis = crate::replay::venv("schemathesis", "tests/it/doors/requirements.txt").await.join("bin/schemathesis");
+    let schemathesis =
+        crate::replay::venv("schemathesis", "tests/it/doors/requirements.txt").await.join("bin/schemathesis");
     let pipeline = Pipeline::with(Setup::keyed("")).await;
     pipeline.stock("SKU-0001", "a", 1_000).await;
     pipeline.place(&Order::of(&[("SKU-0001", 2, 450)])).await;
@@ -47,7 +50,10 @@ async fn no_request_that_schemathesis_makes_is_answered_otherwise_than_documente
     for (program, run) in runs {
         let output = tokio::time::timeout(PATIENCE, run.wait_with_output()).await.expect("schemathesis ends").unwrap();
         let said = String::from_utf8_lossy(&output.stdout);
-        println!("{program}: {}", said.lines().filter(|line| line.contains("generated")).collect::<Vec<_>>().join("; "));
+        println!(
+            "{program}: {}",
+            said.lines().filter(|line| line.contains("generated")).collect::<Vec<_>>().join("; ")
+        );
         if !output.status.success() {
             failed.push(format!("{program}:\n{said}\n{}", String::from_utf8_lossy(&output.stderr)));
         }
