@@ -9,7 +9,7 @@ use audit::{Asked, Finding, Scope, Window};
 use clap::Args;
 use comfy_table::{Table, presets};
 use events::{OrderId, Timestamp};
-use runtime::settings::ConsumerSettings;
+use runtime::settings::{ConsumerSettings, Secret};
 use runtime::{Clock, Settings, sql};
 use serde_json::json;
 
@@ -34,14 +34,14 @@ pub struct Arguments {
 
 /// Runs it.
 pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let settings = Settings::from_env()?;
+    let settings = crate::config::settings()?;
     // Behind the horizon one consumer may have forgotten an order before another does.
     let horizon = settings.keep("orders", &ConsumerSettings::default())?;
     let first = OrderId::least_at(arguments.since.unwrap_or(Clock::default().now().minus(horizon))).as_uuid();
     let scope = Scope { first, ..Scope::everything(arguments.quiet) };
     let mut findings = Vec::new();
     for url in databases(&settings)? {
-        let pool = sql::pool(&url, "quadrille audit", 1).context("DATABASE_URL")?;
+        let pool = sql::pool(url.expose(), "quadrille audit", 1).context("DATABASE_URL")?;
         findings.extend(audit::ask(&pool, &scope).await?);
         if arguments.outbox_rows > 0 {
             let window = Window { since: Duration::from_secs(60), rows: arguments.outbox_rows };
@@ -60,12 +60,8 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 }
 
 /// The databases that consumers are set to use.
-fn databases(settings: &Settings) -> anyhow::Result<BTreeSet<String>> {
-    let common = &settings.common().database_url;
-    let of = |(consumer, _): (&'static str, Vec<&'static str>)| -> anyhow::Result<String> {
-        let own: ConsumerSettings = settings.section(consumer)?;
-        Ok(own.database_url.unwrap_or_else(|| common.clone()))
-    };
+fn databases(settings: &Settings) -> anyhow::Result<BTreeSet<Secret>> {
+    let of = |(consumer, _): (&'static str, Vec<&'static str>)| Ok(settings.database_url(consumer)?);
     crate::run::hears().into_iter().map(of).collect()
 }
 

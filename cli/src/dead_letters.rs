@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use clap::Subcommand;
-use runtime::{Clock, Settings};
+use runtime::Clock;
 use saga_tracker::hand::{Act, Hand, with_fields};
 use serde_json::Value;
 
@@ -90,7 +90,7 @@ pub enum Command {
 
 /// Runs one of them.
 pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
-    let hand = Hand::open(&Settings::from_env()?, Clock::default()).await?;
+    let hand = Hand::open(&crate::config::settings()?, Clock::default()).await?;
     match command {
         Command::List { filter, limit, json } => {
             let letters = hand.list(&filter.filter(), limit).await?;

@@ -1,6 +1,7 @@
 //! `quadrille`: what an operator types.
 
 mod audit;
+mod config;
 mod dead_letters;
 mod deadlines;
 mod migrate;
@@ -28,6 +29,9 @@ struct Arguments {
 enum Command {
     /// Bring every schema of the database to this version. Consumers only check it.
     Migrate,
+    /// Settings: what is set and where, whether it fits, what can be set.
+    #[command(subcommand)]
+    Config(config::Command),
     /// Topics and schemas: check topics.yaml, apply it to Kafka and the registry, draw it.
     #[command(subcommand)]
     Topics(topics::Command),
@@ -63,6 +67,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Run { consumers } => return run::run(consumers),
         Command::Migrate => block_on(migrate::migrate()),
+        Command::Config(command) => block_on(config::run(command)),
         Command::Topics(command) => block_on(topics::run(command)),
         Command::Audit(arguments) => block_on(audit::run(arguments)),
         Command::Orders(command) => block_on(orders::run(command)),

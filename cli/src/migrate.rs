@@ -2,8 +2,7 @@
 
 use std::process::ExitCode;
 
-use runtime::settings::ConsumerSettings;
-use runtime::{Settings, migrations};
+use runtime::migrations;
 use sqlx::migrate::Migrator;
 
 /// Every consumer's schema, beside the runtime's own in each database.
@@ -22,18 +21,17 @@ fn schemas() -> Vec<(&'static str, &'static str, Migrator)> {
 
 /// Brings each schema to this version, in the database of its consumer.
 pub async fn migrate() -> anyhow::Result<ExitCode> {
-    let settings = Settings::from_env()?;
+    let settings = crate::config::settings()?;
     let mut furnished = Vec::new();
     for (consumer, schema, migrator) in schemas() {
-        let own: ConsumerSettings = settings.section(consumer)?;
-        let url = own.database_url.unwrap_or_else(|| settings.common().database_url.clone());
+        let url = settings.database_url(consumer)?;
         if !furnished.contains(&url) {
             for (schema, migrator) in migrations::house() {
-                report(schema, migrations::run(&url, schema, migrator).await?);
+                report(schema, migrations::run(url.expose(), schema, migrator).await?);
             }
             furnished.push(url.clone());
         }
-        report(schema, migrations::run(&url, schema, migrator).await?);
+        report(schema, migrations::run(url.expose(), schema, migrator).await?);
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Subcommand;
 use events::{OrderId, Timestamp};
-use runtime::{Consumer as _, Settings, sql};
+use runtime::{Consumer as _, sql};
 use saga_tracker::{Case, SagaTracker};
 
 /// What can be asked of orders.
@@ -27,10 +27,9 @@ pub enum Command {
 /// Runs one of them.
 pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
     let Command::Show { id, at, json } = command;
-    let settings = Settings::from_env()?;
-    let own = settings.consumer(SagaTracker::NAME, &SagaTracker::defaults())?;
-    let url = own.database_url.as_deref().unwrap_or(&settings.common().database_url);
-    let pool = sql::pool(url, "quadrille orders", 1).context("DATABASE_URL")?;
+    let settings = crate::config::settings()?;
+    let url = settings.database_url(SagaTracker::NAME)?;
+    let pool = sql::pool(url.expose(), "quadrille orders", 1).context("DATABASE_URL")?;
     let Some(case) = Case::read(&pool, id, at).await? else {
         let by = at.map_or_else(String::new, |at| format!(" by {at}"));
         eprintln!("quadrille: nothing was heard of order {id}{by}");

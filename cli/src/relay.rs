@@ -6,7 +6,7 @@ use anyhow::Context;
 use clap::Subcommand;
 use events::Timestamp;
 use runtime::relay::{self, RelayError};
-use runtime::{Settings, migrations, sql};
+use runtime::{migrations, sql};
 use sqlx::PgConnection;
 
 /// What can be done with the outbox.
@@ -33,8 +33,8 @@ pub enum Command {
 
 /// Runs one of them on each database.
 pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
-    for url in outbox_relay::settings(&Settings::from_env()?)?.database_urls {
-        let pool = sql::pool(&url, "quadrille relay", 1).context("DATABASE_URL")?;
+    for url in outbox_relay::settings(&crate::config::settings()?)?.database_urls {
+        let pool = sql::pool(url.expose(), "quadrille relay", 1).context("DATABASE_URL")?;
         for (schema, migrator) in migrations::house() {
             migrations::check(&pool, schema, &migrator).await?;
         }

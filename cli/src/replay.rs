@@ -30,7 +30,7 @@ pub struct Arguments {
 
 /// Runs it.
 pub async fn run(Arguments { consumer, from }: Arguments) -> anyhow::Result<ExitCode> {
-    let settings = Settings::from_env()?;
+    let settings = crate::config::settings()?;
     if consumer == SagaTracker::NAME {
         return rebuild(&settings, from).await;
     }

@@ -5,7 +5,6 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use clap::Subcommand;
-use runtime::Settings;
 use runtime::settings::ConsumerSettings;
 use serde::{Deserialize, Serialize};
 
@@ -64,7 +63,7 @@ pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
 }
 
 fn configured() -> anyhow::Result<String> {
-    let settings: ConsumerSettings = Settings::from_env()?.section("inventory")?;
+    let settings: ConsumerSettings = crate::config::settings()?.section("inventory")?;
     let address =
         settings.http.or_else(|| runtime::default_address("inventory")).context("inventory has no address")?;
     Ok(format!("http://{address}"))

@@ -8,7 +8,7 @@ use anyhow::Context;
 use choreography::{Choreography, Problem};
 use clap::Subcommand;
 use runtime::topics::{Applied, WantedTopic};
-use runtime::{Registry, Settings, sql};
+use runtime::{Registry, sql};
 
 /// What can be done with topics.
 #[derive(Subcommand)]
@@ -96,7 +96,7 @@ fn check(file: Option<PathBuf>) -> anyhow::Result<ExitCode> {
 }
 
 async fn apply(profile: &str) -> anyhow::Result<ExitCode> {
-    let settings = Settings::from_env()?;
+    let settings = crate::config::settings()?;
     let common = settings.common();
     let wanted = wanted(profile, &common.topic_prefix)?;
     for (topic, applied) in runtime::topics::apply(&common.kafka, &wanted).await? {
@@ -107,8 +107,8 @@ async fn apply(profile: &str) -> anyhow::Result<ExitCode> {
         };
         println!("topic {topic}: {what}");
     }
-    let pool = sql::pool(&common.database_url, "quadrille topics apply", 1).context("DATABASE_URL")?;
-    let registry = Registry::new(&common.schema_registry_url, pool)?;
+    let pool = sql::pool(common.database_url.expose(), "quadrille topics apply", 1).context("DATABASE_URL")?;
+    let registry = Registry::from_settings(common, pool)?;
     for entry in events::catalogue() {
         let subject = choreography::subject(&format!("{}{}", common.topic_prefix, entry.topic), entry.event_type);
         let id = registry.register(&subject, entry.schema).await?;

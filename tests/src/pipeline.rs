@@ -86,7 +86,7 @@ impl Pipeline {
         let Database { url, .. } = &self.database;
         let (kafka, registry) = (&stack().kafka, &stack().registry_url);
         let mut toml = format!(
-            "[common]\ndatabase_url = '{url}'\nschema_registry_url = '{registry}'\ntopic_prefix = '{}'\n{}\n[common.kafka]\n'bootstrap.servers' = '{kafka}'\n",
+            "[common]\nprofile = 'demo'\ndatabase_url = '{url}'\nschema_registry_url = '{registry}'\ntopic_prefix = '{}'\n{}\n[common.kafka]\n'bootstrap.servers' = '{kafka}'\n",
             self.prefix, self.setup.common
         );
         toml.push_str(&self.setup.settings);

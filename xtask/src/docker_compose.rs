@@ -151,12 +151,18 @@ fn each_consumer_has_a_service_with_the_addresses_and_its_own_port() {
         let port: u16 = listens.strip_prefix("0.0.0.0:").unwrap().parse().unwrap();
         assert!(HOST_MODULE.contains(&format!("(\"{name}\", {port})")), "runtime::host gives {name} another port");
         assert_eq!(texts(&service["ports"]), published(port));
-        assert_eq!(found, Part::ALL.map(|part| (part.setting().to_owned(), inside(part))).into());
+        assert_eq!(found, settings());
         assert_eq!(service["depends_on"]["setup"]["condition"], "service_completed_successfully");
     }
     let setup = service("setup");
     assert_eq!(texts(&setup["command"])[2], "quadrille migrate && quadrille topics apply");
-    assert_eq!(environment(&setup), Part::ALL.map(|part| (part.setting().to_owned(), inside(part))).into());
+    assert_eq!(environment(&setup), settings());
+}
+
+/// What every program of ours is told: where the parts are, and that this is a demo, as `cargo xtask up` has it.
+fn settings() -> BTreeMap<String, String> {
+    let addresses = Part::ALL.map(|part| (part.setting().to_owned(), inside(part)));
+    addresses.into_iter().chain([("QUADRILLE_PROFILE".to_owned(), "demo".to_owned())]).collect()
 }
 
 #[test]

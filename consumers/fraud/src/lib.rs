@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
 pub use handlers::{Authorized, Input, Reply, Ruling};
-pub use settings::{FraudSettings, Limit, SubjectLimits, VelocitySettings};
+pub use settings::{FraudSettings, Limit, SubjectLimits, VelocitySettings, section};
 pub use velocity::{Kind, Subject, Tally};
 pub use world::{Assessment, Carried, State, World};
 
@@ -52,7 +52,7 @@ pub fn migrations() -> sqlx::migrate::Migrator {
 /// When its settings do not fit, or something that it needs is missing; the message says what to do.
 pub fn start(host: &runtime::Host) -> runtime::Starting<'_> {
     Box::pin(async move {
-        let fraud = Arc::new(Fraud::new(host.settings().section("fraud")?)?);
+        let fraud = Arc::new(Fraud::new(settings::read(host.settings())?)?);
         let pool = host.pool::<Fraud>()?;
         host.start(fraud, |door| http::doors(door, pool)).await
     })

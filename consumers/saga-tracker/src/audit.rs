@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use audit::{Asked, AuditError, Finding, Scope, Window};
 use events::{OrderId, Timestamp};
-use runtime::settings::ConsumerSettings;
+use runtime::settings::{ConsumerSettings, Secret};
 use runtime::{Clock, Consumer as _, Failure, Host, Settings, Span, sql};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::store::{self, Found};
@@ -24,19 +25,23 @@ const BOOKS: [&str; 7] = ["orders", "inventory", "payments", "fraud", "fulfillme
 const NAMED: i64 = 200;
 
 /// What can be set of the audit.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub(crate) struct AuditSettings {
     /// How often the books are looked at; 0s: never.
+    #[schema(inline)]
     audit_every: Span,
     /// How many of the newest orders, and of older ones, a run looks at.
     audit_orders: i64,
     /// How long one question may take.
+    #[schema(inline)]
     audit_within: Span,
     /// Outbox rows that a run looks for in the topics: the newest ones, at most; 0: none.
     audit_outbox_rows: i64,
     /// A replica of the common database to read from.
-    audit_database_url: Option<String>,
+    #[serde(serialize_with = "runtime::settings::hidden")]
+    #[schema(inline, default)]
+    audit_database_url: Option<Secret>,
 }
 
 impl Default for AuditSettings {
@@ -108,14 +113,13 @@ fn databases(settings: &Settings, own: &AuditSettings) -> anyhow::Result<Vec<PgP
     let common = &settings.common().database_url;
     let mut urls = BTreeSet::new();
     for consumer in BOOKS {
-        let section: ConsumerSettings = settings.section(consumer)?;
-        let url = section.database_url.unwrap_or_else(|| common.clone());
+        let url = settings.database_url(consumer)?;
         urls.insert(match &own.audit_database_url {
             Some(replica) if url == *common => replica.clone(),
             Some(_) | None => url,
         });
     }
-    urls.iter().map(|url| Ok(sql::pool(url, "quadrille audit", 1)?)).collect()
+    urls.iter().map(|url| Ok(sql::pool(url.expose(), "quadrille audit", 1)?)).collect()
 }
 
 struct Auditor {

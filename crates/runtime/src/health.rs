@@ -44,6 +44,7 @@ pub struct Health {
     troubles: Mutex<BTreeMap<Circuit, Trouble>>,
     open: AtomicUsize,
     calls: AtomicUsize,
+    simulated: Mutex<Vec<&'static str>>,
 }
 
 /// A request, or a call to the outside, that is not concluded yet; it is when this is dropped.
@@ -72,7 +73,20 @@ impl Health {
             troubles: Mutex::default(),
             open: AtomicUsize::new(0),
             calls: AtomicUsize::new(0),
+            simulated: Mutex::default(),
         }
+    }
+
+    /// It simulates this part of the world: said now, and whenever somebody asks whether it is ready.
+    pub fn simulates(&self, what: &'static str) {
+        tracing::warn!(consumer = self.name, simulated = what, "simulated: nothing real happens here");
+        self.simulated.lock().unwrap_or_else(PoisonError::into_inner).push(what);
+    }
+
+    /// What `/readyz` says of one that is ready.
+    pub fn ready(&self) -> String {
+        let simulated = self.simulated.lock().unwrap_or_else(PoisonError::into_inner);
+        if simulated.is_empty() { "ready".to_owned() } else { format!("ready (simulated: {})", simulated.join(", ")) }
     }
 
     /// Counts a request or a timer as open.
@@ -157,6 +171,14 @@ impl Health {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_simulates_says_so_whenever_it_is_asked() {
+        let health = Health::of("payments");
+        assert_eq!(health.ready(), "ready");
+        health.simulates("sandbox gateway");
+        assert_eq!(health.ready(), "ready (simulated: sandbox gateway)");
+    }
 
     #[test]
     fn an_open_circuit_says_what_why_and_since_when_until_it_is_closed() {

@@ -31,7 +31,7 @@ use crate::parking::Pace;
 use crate::parking::queue::Queue;
 use crate::rebalance::{Context, Partition, Progress};
 use crate::registry::Registry;
-use crate::settings::{ConsumerSettings, Settings};
+use crate::settings::{ConsumerSettings, Secret, Settings};
 use crate::sql::Warm;
 use crate::timers::Timers;
 use crate::topology::Topology;
@@ -56,6 +56,11 @@ const PORTS: [(&str, u16); 8] = [
 pub fn default_address(name: &str) -> Option<SocketAddr> {
     let (_, port) = PORTS.iter().find(|(other, _)| *other == name)?;
     Some((Ipv4Addr::LOCALHOST, *port).into())
+}
+
+/// The names of all that is started: consumers and the relay.
+pub(crate) fn consumers() -> impl Iterator<Item = &'static str> {
+    PORTS.iter().map(|(name, _)| *name)
 }
 
 /// A consumer that starts. Boxed, so that all of a consumer is compiled in its own crate, once, and not in each program and test that starts it.
@@ -134,13 +139,13 @@ impl Host {
             return Ok(pool.clone());
         }
         let settings = self.settings.consumer(C::NAME, &C::defaults())?;
-        let pool = open(self.database_url(&settings), &name).context("DATABASE_URL")?;
+        let pool = open(self.database_url(&settings).expose(), &name).context("DATABASE_URL")?;
         pools.insert(name, pool.clone());
         Ok(pool)
     }
 
-    fn database_url<'s>(&'s self, settings: &'s ConsumerSettings) -> &'s str {
-        settings.database_url.as_deref().unwrap_or(&self.settings.common().database_url)
+    fn database_url<'s>(&'s self, settings: &'s ConsumerSettings) -> &'s Secret {
+        settings.database_url.as_ref().unwrap_or(&self.settings.common().database_url)
     }
 
     /// The health of a consumer in this process: what opens and closes its circuits.
@@ -245,7 +250,7 @@ impl Host {
         });
         self.spawn(C::NAME, {
             let engine = Arc::clone(&engine);
-            let registry = Registry::new(&self.settings.common().schema_registry_url, self.pool::<C>()?)?;
+            let registry = Registry::from_settings(self.settings.common(), self.pool::<C>()?)?;
             async move { Ok(retry::retry(engine, registry).await?) }
         });
         self.spawn(C::NAME, {
@@ -316,12 +321,12 @@ impl Host {
             }
         })
         .await??;
-        let registry = Registry::new(&common.schema_registry_url, self.pool::<C>()?)?;
+        let registry = Registry::from_settings(common, self.pool::<C>()?)?;
         let listener = Listener {
             engine: Arc::clone(engine),
             topology: Arc::new(topology),
             registry,
-            database: self.database_url(&settings).to_owned(),
+            database: self.database_url(&settings).expose().to_owned(),
             settings,
             process: tokio::runtime::Handle::current(),
             context,

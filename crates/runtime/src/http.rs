@@ -139,7 +139,7 @@ pub(crate) fn routes(name: &'static str, doors: OpenApiRouter, health: Arc<Healt
     let api = OpenApiBuilder::from(api).info(info).build();
     let ready = move || async move {
         match health.not_ready() {
-            None => (StatusCode::OK, "ready\n".to_owned()),
+            None => (StatusCode::OK, format!("{}\n", health.ready())),
             Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
         }
     };

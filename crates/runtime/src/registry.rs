@@ -8,11 +8,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::codec::{Codec, CodecError};
 use crate::failure::Backoff;
+use crate::settings::{Common, Secret};
 
 /// A registry with the Confluent API.
 #[derive(Clone)]
 pub struct Registry {
     url: String,
+    user: Option<(String, Secret)>,
     http: reqwest::Client,
     pool: PgPool,
 }
@@ -60,7 +62,29 @@ impl Registry {
     /// When this machine has no usable TLS.
     pub fn new(url: &str, pool: PgPool) -> Result<Self, reqwest::Error> {
         let http = reqwest::Client::builder().timeout(Duration::from_secs(10)).build()?;
-        Ok(Self { url: url.trim_end_matches('/').to_owned(), http, pool })
+        Ok(Self { url: url.trim_end_matches('/').to_owned(), user: None, http, pool })
+    }
+
+    /// The registry of the settings, with the user that they name.
+    ///
+    /// # Errors
+    /// As [`Registry::new`].
+    pub fn from_settings(settings: &Common, pool: PgPool) -> Result<Self, reqwest::Error> {
+        let password = || settings.schema_registry_password.clone().unwrap_or_default();
+        let user = settings.schema_registry_user.clone().map(|user| (user, password()));
+        Ok(Self { user, ..Self::new(&settings.schema_registry_url, pool)? })
+    }
+
+    /// A request that says who asks, where a user is set. A password from a file is read anew.
+    fn request(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
+        let request = self.http.request(method, format!("{}{path}", self.url));
+        match &self.user {
+            Some((user, password)) => {
+                let password = password.read_again().unwrap_or_else(|_| password.clone());
+                request.basic_auth(user, Some(password.expose()))
+            }
+            None => request,
+        }
     }
 
     /// What `topics apply` stored: (schema id, schema text).
@@ -104,8 +128,7 @@ impl Registry {
 
     async fn definition(&self, id: u32) -> Result<Option<String>, RegistryError> {
         let response = self
-            .http
-            .get(format!("{}/schemas/ids/{id}", self.url))
+            .request(reqwest::Method::GET, &format!("/schemas/ids/{id}"))
             .send()
             .await
             .map_err(|source| self.unreachable(source))?;
@@ -121,13 +144,13 @@ impl Registry {
     /// # Errors
     /// When the registry can't be reached, finds the schema incompatible with an earlier version, or the id can't be stored.
     pub async fn register(&self, subject: &str, definition: &str) -> Result<u32, RegistryError> {
-        let url = format!("{}/subjects/{subject}/versions", self.url);
+        let versions = self.request(reqwest::Method::POST, &format!("/subjects/{subject}/versions"));
         let registered: Registered =
-            self.write(subject, self.http.post(url).json(&serde_json::json!({ "schema": definition }))).await?;
+            self.write(subject, versions.json(&serde_json::json!({ "schema": definition }))).await?;
         let id = registered.id as u32;
-        let url = format!("{}/config/{subject}", self.url);
+        let config = self.request(reqwest::Method::PUT, &format!("/config/{subject}"));
         let rule = serde_json::json!({ "compatibility": "FULL_TRANSITIVE" });
-        let _: serde_json::Value = self.write(subject, self.http.put(url).json(&rule)).await?;
+        let _: serde_json::Value = self.write(subject, config.json(&rule)).await?;
         self.remember(id, subject, definition).await?;
         Ok(id)
     }
@@ -173,6 +196,6 @@ impl Registry {
     }
 
     fn unreachable(&self, source: reqwest::Error) -> RegistryError {
-        RegistryError::Unreachable { url: self.url.clone(), source }
+        RegistryError::Unreachable { url: self.url.clone(), source: source.without_url() }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use runtime::settings::Secret;
 use sha2::{Digest, Sha256};
 
 /// The shortest key that is taken, in characters.
@@ -27,13 +28,13 @@ impl Keys {
     ///
     /// # Errors
     /// When one is too short to be worth anything.
-    pub fn new(set: &BTreeMap<String, String>) -> anyhow::Result<Self> {
-        if let Some((name, _)) = set.iter().find(|(_, key)| key.chars().count() < SHORTEST) {
+    pub fn new(set: &BTreeMap<String, Secret>) -> anyhow::Result<Self> {
+        if let Some((name, _)) = set.iter().find(|(_, key)| key.expose().chars().count() < SHORTEST) {
             anyhow::bail!(
                 "settings of saga_tracker: expected at least {SHORTEST} characters in api_keys.{name}, got fewer: `openssl rand -hex 24` makes one"
             );
         }
-        Ok(Self(set.iter().map(|(name, key)| (name.clone(), digest(key))).collect()))
+        Ok(Self(set.iter().map(|(name, key)| (name.clone(), digest(key.expose()))).collect()))
     }
 
     /// Whose key this is. Every key is compared, to its end: how long it takes says nothing of how near one came.
@@ -65,7 +66,7 @@ mod tests {
     use super::*;
 
     fn keys(set: &[(&str, &str)]) -> anyhow::Result<Keys> {
-        Keys::new(&set.iter().map(|(name, key)| ((*name).to_owned(), (*key).to_owned())).collect())
+        Keys::new(&set.iter().map(|(name, key)| ((*name).to_owned(), (*key).into())).collect())
     }
 
     #[test]

@@ -42,6 +42,7 @@ use crate::clock::Clock;
 use crate::failure::Backoff;
 use crate::health::{Circuit, Health};
 use crate::migrations;
+use crate::settings::Secret;
 
 /// Publishes the outboxes of all databases in the settings until told to stop. What passes by itself (a database or a broker that is away) is waited
 /// for; `health` says so meanwhile.
@@ -77,7 +78,7 @@ const SETTLED: Duration = Duration::from_secs(10);
 
 /// Publishes one outbox, starting again from its cursor after whatever passes.
 async fn relay(
-    url: &str,
+    url: &Secret,
     settings: &RelaySettings,
     clock: &Clock,
     health: &Health,
@@ -86,7 +87,9 @@ async fn relay(
     let mut backoff = Backoff::default();
     while !shutdown.is_cancelled() {
         let began = Instant::now();
-        let error = match attempt(url, settings, clock, health, shutdown).await {
+        // A password that was changed in its file is the one that counts.
+        let now = url.read_again().unwrap_or_else(|_| url.clone());
+        let error = match attempt(now.expose(), settings, clock, health, shutdown).await {
             Ok(()) => break,
             Err(error) if error.is_transient() => error,
             Err(error) => return Err(error.into()),

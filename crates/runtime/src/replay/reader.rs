@@ -17,7 +17,7 @@ use crate::codec::{Codec, CodecError};
 use crate::consumer::Consumer;
 use crate::message::Message;
 use crate::registry::Registry;
-use crate::settings::Settings;
+use crate::settings::{Properties, Settings};
 use crate::topology::Topology;
 
 /// Between two looks at an empty queue.
@@ -234,7 +234,7 @@ fn assigned(
 /// # Errors
 /// What Kafka says, a topic that is missing, or records that are announced and do not come.
 pub async fn missing(
-    kafka: BTreeMap<String, String>,
+    kafka: Properties,
     topics: Vec<String>,
     from: Point,
     mut ids: HashSet<Uuid>,
