@@ -4,10 +4,13 @@ mod audit;
 mod config;
 mod dead_letters;
 mod deadlines;
+mod keys;
 mod migrate;
+mod openapi;
 mod orders;
 mod relay;
 mod replay;
+mod restore;
 mod run;
 mod stock;
 mod topics;
@@ -54,9 +57,17 @@ enum Command {
     Deadlines(deadlines::Command),
     /// Have a consumer hear again what it has heard; the tracker's read models are rebuilt beside the live ones.
     Replay(replay::Arguments),
+    /// After a database was restored from a dump: what the topics know and it does not, and how it is told again.
+    #[command(subcommand)]
+    Restore(restore::Command),
     /// What needs a person: dead letters and stuck orders; look at them, and do something about one or all of a filter.
     #[command(subcommand)]
     DeadLetters(dead_letters::Command),
+    /// Keys for whoever calls the routes of programs.
+    #[command(subcommand)]
+    Keys(keys::Command),
+    /// Print the OpenAPI document of all programs' routes.
+    Openapi,
     /// Stock: load levels from a file.
     #[command(subcommand)]
     Stock(stock::Command),
@@ -74,7 +85,10 @@ fn main() -> ExitCode {
         Command::Relay(command) => block_on(relay::run(command)),
         Command::Deadlines(command) => block_on(deadlines::run(command)),
         Command::Replay(arguments) => block_on(replay::run(arguments)),
+        Command::Restore(command) => block_on(restore::run(command)),
         Command::DeadLetters(command) => block_on(dead_letters::run(command)),
+        Command::Keys(command) => keys::run(command),
+        Command::Openapi => openapi::run(),
         Command::Stock(command) => block_on(stock::run(command)),
     };
     match result {

@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-use runtime::migrations;
+use runtime::settings::Secret;
+use runtime::{databases, migrations};
 use sqlx::migrate::Migrator;
 
 /// Every consumer's schema, beside the runtime's own in each database.
@@ -33,6 +34,7 @@ pub async fn migrate() -> anyhow::Result<ExitCode> {
         }
         report(schema, migrations::run(url.expose(), schema, migrator).await?);
     }
+    databases::check_names(furnished.iter().map(Secret::expose)).await?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use clap::Subcommand;
+use runtime::Settings;
 use runtime::settings::ConsumerSettings;
 use serde::{Deserialize, Serialize};
 
@@ -43,11 +44,12 @@ struct Row {
 pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
     let Command::Load { file, inventory } = command;
     let rows = read(&file)?;
+    let settings = crate::config::settings()?;
     let url = match inventory {
         Some(url) => url,
-        None => configured()?,
+        None => configured(&settings)?,
     };
-    let http = reqwest::Client::new();
+    let http = runtime::http::client(settings.common())?.build()?;
     for (part, rows) in rows.chunks(PART).enumerate() {
         let response = http.post(format!("{}/stock/load", url.trim_end_matches('/'))).json(rows).send().await;
         let response =
@@ -62,11 +64,10 @@ pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn configured() -> anyhow::Result<String> {
-    let settings: ConsumerSettings = crate::config::settings()?.section("inventory")?;
-    let address =
-        settings.http.or_else(|| runtime::default_address("inventory")).context("inventory has no address")?;
-    Ok(format!("http://{address}"))
+fn configured(settings: &Settings) -> anyhow::Result<String> {
+    let own: ConsumerSettings = settings.section("inventory")?;
+    let address = own.http.or_else(|| runtime::default_address("inventory")).context("inventory has no address")?;
+    Ok(runtime::http::url(settings.common(), address))
 }
 
 fn read(file: &Path) -> anyhow::Result<Vec<Row>> {

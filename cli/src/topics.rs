@@ -8,7 +8,7 @@ use anyhow::Context;
 use choreography::{Choreography, Problem};
 use clap::Subcommand;
 use runtime::topics::{Applied, WantedTopic};
-use runtime::{Registry, sql};
+use runtime::{Registry, databases, sql};
 
 /// What can be done with topics.
 #[derive(Subcommand)]
@@ -19,7 +19,7 @@ pub enum Command {
         #[arg(long)]
         file: Option<PathBuf>,
     },
-    /// Create and update the Kafka topics and register the schemas; the ids go to the database, where consumers find them.
+    /// Create and update the Kafka topics and register the schemas; the ids go to the databases, where consumers find them.
     Apply {
         /// How many partitions and copies: `local` or `production`.
         #[arg(long, default_value = "local")]
@@ -107,12 +107,21 @@ async fn apply(profile: &str) -> anyhow::Result<ExitCode> {
         };
         println!("topic {topic}: {what}");
     }
-    let pool = sql::pool(common.database_url.expose(), "quadrille topics apply", 1).context("DATABASE_URL")?;
-    let registry = Registry::from_settings(common, pool)?;
-    for entry in events::catalogue() {
-        let subject = choreography::subject(&format!("{}{}", common.topic_prefix, entry.topic), entry.event_type);
-        let id = registry.register(&subject, entry.schema).await?;
-        println!("schema {subject}: id {id}");
+    // Each consumer looks in its own database.
+    let consumers = crate::run::hears().into_iter().map(|(consumer, _)| consumer);
+    for (at, url) in databases::of(&settings, consumers)?.into_keys().enumerate() {
+        let pool = sql::pool(url.expose(), "quadrille topics apply", 1).context("DATABASE_URL")?;
+        let registry = Registry::from_settings(common, pool)?;
+        for corrected in registry.reconcile().await? {
+            println!("{corrected}");
+        }
+        for entry in events::catalogue() {
+            let subject = choreography::subject(&format!("{}{}", common.topic_prefix, entry.topic), entry.event_type);
+            let id = registry.register(&subject, entry.schema).await?;
+            if at == 0 {
+                println!("schema {subject}: id {id}");
+            }
+        }
     }
     // Kafka spreads the news of new topics in the background: wait until they can be written.
     tokio::time::timeout(Duration::from_secs(30), runtime::topics::ready(&common.kafka, &wanted))

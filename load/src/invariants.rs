@@ -22,9 +22,20 @@ pub struct Invariant {
 /// # Errors
 /// When the database does not answer, or a schema is missing.
 pub async fn check(pool: &PgPool) -> anyhow::Result<Vec<Invariant>> {
-    let findings = audit::ask(pool, &Scope::everything(true)).await?;
+    judged(audit::ask(pool, &Scope::everything(true)).await?)
+}
+
+/// The same of consumers that have databases of their own.
+///
+/// # Errors
+/// As [`check`].
+pub async fn check_all(databases: &audit::Databases) -> anyhow::Result<Vec<Invariant>> {
+    judged(audit::ask_all(databases, &Scope::everything(true)).await?)
+}
+
+fn judged(findings: Vec<audit::Finding>) -> anyhow::Result<Vec<Invariant>> {
     if findings.len() != audit::checks().len() {
-        bail!("expected the schemas of all consumers in one database: run `quadrille migrate` first");
+        bail!("a question was not asked: expected the schemas of all consumers, run `quadrille migrate` first");
     }
     let invariant = |finding: audit::Finding| match finding.asked {
         Asked::Answered { breaches, figures, lines } => {

@@ -247,6 +247,28 @@ async fn an_outbox_with_nothing_new_has_no_breach() {
     pipeline.finish_with_dead_letters().await;
 }
 
+/// A dead letter carries its original's `ce_id`, or none: it was taken for lost, and the books for broken.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dead_letter_is_found_by_its_own_id_whatever_died() {
+    let pipeline = stocked().await;
+    let id = uuid::Uuid::from_u128(23).to_string();
+    let accepted = [("ce_type", "quadrille.orders.OrderAccepted"), ("ce_id", id.as_str()), ("ce_correlationid", "23")];
+    let forged = [("quadrille-dead-letter-id", id.as_str())];
+    quadrille_tests::produce(&pipeline.topic("orders"), &[(Some(b"a"), b"no frame", &accepted)]);
+    quadrille_tests::produce(
+        &pipeline.topic("order-placed"),
+        &[(Some(b"b"), b"{ no JSON", &[]), (Some(b"c"), b"{ nor this", &forged)],
+    );
+    // One of an answer, which has no record: the gateway holds another amount than it was asked for.
+    place(&pipeline, &[("TEA", "tok_wrong_amount")], 1).await;
+    let letters = "select count(*) from outbox.event where topic = 'dead-letter-events'";
+    pipeline.until(|| async { pipeline.count(letters).await == 5 }, "five dead letters").await;
+    pipeline.settle().await;
+    let audited = quadrille(&pipeline, &["audit"]).await;
+    assert!(audited.status.success(), "{}", text(&audited));
+    pipeline.close().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_row_that_counts_as_published_and_is_in_no_topic_is_found() {
     let pipeline = stocked().await;

@@ -4,9 +4,13 @@
 
 mod audit;
 mod cases;
+mod causation;
 mod compensation;
 mod crash;
+mod databases;
+mod doors;
 mod duplicates;
+mod foreign_records;
 mod happy_path;
 mod horizon;
 mod intake;
@@ -20,5 +24,7 @@ mod rebalance;
 mod rebuild;
 mod relay;
 mod replay;
+mod restore;
+mod stress;
 mod stuck;
 mod topology;

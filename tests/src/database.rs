@@ -102,8 +102,39 @@ async fn create(server: &mut PgConnection, statement: &str) {
 impl Database {
     /// A fresh copy.
     pub async fn fresh() -> Self {
+        Self::copied(&template().await).await
+    }
+
+    /// One in which nothing is yet.
+    pub async fn empty() -> Self {
+        Self::copied("template0").await
+    }
+
+    /// A copy of this one as it is now: a dump.
+    pub async fn copy(&self) -> Self {
+        self.disconnect().await;
+        Self::copied(&self.name).await
+    }
+
+    /// Takes the place of this one by what was copied from it before.
+    pub async fn restore(&self, dump: &Self) {
+        dump.disconnect().await;
+        let mut server = PgConnection::connect(&stack().database_url).await.expect("PostgreSQL of the stack");
+        create(&mut server, &format!("drop database {} with (force)", self.name)).await;
+        create(&mut server, &format!("create database {} template {}", self.name, dump.name)).await;
+    }
+
+    async fn disconnect(&self) {
+        let mut server = PgConnection::connect(&stack().database_url).await.expect("PostgreSQL of the stack");
+        sqlx::query("select pg_terminate_backend(pid) from pg_stat_activity where datname = $1")
+            .bind(&self.name)
+            .execute(&mut server)
+            .await
+            .expect("our own sessions end");
+    }
+
+    async fn copied(template: &str) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let template = template().await;
         let name = format!("{}_{}", run_name(), NEXT.fetch_add(1, Ordering::Relaxed));
         let mut server = PgConnection::connect(&stack().database_url).await.expect("PostgreSQL of the stack");
         create(&mut server, &format!("create database {name} template {template}")).await;

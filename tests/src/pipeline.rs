@@ -26,11 +26,56 @@ pub struct Setup {
     pub consumers: Vec<&'static str>,
     /// Partitions of each topic.
     pub partitions: i32,
+    /// Whether its programs want [`KEYS`].
+    pub keyed: bool,
+    /// Consumers that have a second database, together.
+    pub apart: Vec<&'static str>,
+    /// The registry, where it is not the stack's own.
+    pub registry: Option<String>,
+}
+
+/// A key of each role, by its name: `web` is a shop, `hall` the warehouse `a`.
+pub const KEYS: [(&str, &str, &str); 6] = [
+    ("vera", "viewer", "0123456789abcdef-vera"),
+    ("web", "shop:web", "0123456789abcdef-web"),
+    ("app", "shop:app", "0123456789abcdef-app"),
+    ("hall", "warehouse:a", "0123456789abcdef-hall"),
+    ("eve", "operator", "0123456789abcdef-eve"),
+    ("root", "admin", "0123456789abcdef-root"),
+];
+
+/// The key of this name.
+///
+/// # Panics
+/// When there is none.
+pub fn key(name: &str) -> &'static str {
+    KEYS.iter().find(|(other, ..)| *other == name).unwrap_or_else(|| panic!("no key {name}")).2
+}
+
+impl From<&str> for Setup {
+    fn from(settings: &str) -> Self {
+        Self { settings: settings.to_owned(), ..Self::default() }
+    }
+}
+
+impl Setup {
+    /// With settings of the test's, and keys.
+    pub fn keyed(settings: &str) -> Self {
+        Self { keyed: true, ..settings.into() }
+    }
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { settings: String::new(), common: String::new(), consumers: ALL.to_vec(), partitions: 2 }
+        Self {
+            settings: String::new(),
+            common: String::new(),
+            consumers: ALL.to_vec(),
+            partitions: 2,
+            keyed: false,
+            apart: Vec::new(),
+            registry: None,
+        }
     }
 }
 
@@ -38,6 +83,8 @@ impl Default for Setup {
 pub struct Pipeline {
     /// Its database.
     pub database: Database,
+    /// That of consumers that are set apart.
+    pub second: Option<Database>,
     /// Its clock, shared by all its consumers.
     pub clock: Clock,
     /// Before each topic's and group's name.
@@ -56,12 +103,16 @@ impl Pipeline {
 
     /// A pipeline with settings of the test's.
     pub async fn with_settings(settings: &str) -> Self {
-        Self::with(Setup { settings: settings.to_owned(), ..Setup::default() }).await
+        Self::with(settings.into()).await
     }
 
     /// A pipeline as the test wants it.
     pub async fn with(setup: Setup) -> Self {
         let database = Database::fresh().await;
+        let second = match setup.apart.is_empty() {
+            true => None,
+            false => Some(Database::fresh().await),
+        };
         let prefix = format!("{}.", database.name);
         let wanted = wanted(&prefix, setup.partitions);
         let kafka = [("bootstrap.servers".to_owned(), stack().kafka.clone())].into();
@@ -69,6 +120,7 @@ impl Pipeline {
         topics::ready(&kafka, &wanted).await.expect("topics with leaders");
         let pipeline = Self {
             database,
+            second,
             clock: Clock::default(),
             prefix,
             http: reqwest::Client::new(),
@@ -84,17 +136,23 @@ impl Pipeline {
     /// The settings in TOML that its consumers run with.
     pub fn settings_toml(&self) -> String {
         let Database { url, .. } = &self.database;
-        let (kafka, registry) = (&stack().kafka, &stack().registry_url);
+        let (kafka, registry) = (&stack().kafka, self.setup.registry.as_ref().unwrap_or(&stack().registry_url));
+        let keys = KEYS.map(|(name, role, key)| format!("{name} {role} {key}")).join("; ");
+        let keys = format!("keys = '{keys}'\napi_key = '{}'\n", key("root"));
+        let keys = if self.setup.keyed { keys.as_str() } else { "" };
         let mut toml = format!(
-            "[common]\nprofile = 'demo'\ndatabase_url = '{url}'\nschema_registry_url = '{registry}'\ntopic_prefix = '{}'\n{}\n[common.kafka]\n'bootstrap.servers' = '{kafka}'\n",
+            "[common]\nprofile = 'demo'\n{keys}database_url = '{url}'\nschema_registry_url = '{registry}'\ntopic_prefix = '{}'\n{}\n[common.kafka]\n'bootstrap.servers' = '{kafka}'\n",
             self.prefix, self.setup.common
         );
         toml.push_str(&self.setup.settings);
         for name in ALL {
             let section = name.replace('-', "_");
-            let line = "http = '127.0.0.1:0'\n";
+            let mut line = "http = '127.0.0.1:0'\n".to_owned();
+            if let Some(second) = self.second.as_ref().filter(|_| self.setup.apart.contains(&name)) {
+                line.push_str(&format!("database_url = '{}'\n", second.url));
+            }
             match toml.find(&format!("[{section}]\n")) {
-                Some(at) => toml.insert_str(at + section.len() + 3, line),
+                Some(at) => toml.insert_str(at + section.len() + 3, &line),
                 None => toml.push_str(&format!("\n[{section}]\n{line}")),
             }
         }
@@ -167,7 +225,20 @@ impl Pipeline {
 
     /// Asks a door: status and answer (null where it is not JSON).
     pub async fn ask(&self, method: reqwest::Method, consumer: &str, path: &str, body: Option<Value>) -> (u16, Value) {
-        let request = self.http.request(method, self.door(consumer, path));
+        let key = if (consumer, path) == ("orders", "/orders") { key("web") } else { key("root") };
+        self.ask_as(key, method, consumer, path, body).await
+    }
+
+    /// Asks a door with this key: status and answer (null where it is not JSON). A pipeline without keys does not look at it.
+    pub async fn ask_as(
+        &self,
+        key: &str,
+        method: reqwest::Method,
+        consumer: &str,
+        path: &str,
+        body: Option<Value>,
+    ) -> (u16, Value) {
+        let request = self.http.request(method, self.door(consumer, path)).header("X-Api-Key", key);
         let request = match body {
             Some(body) => request.json(&body),
             None => request,
@@ -235,13 +306,34 @@ impl Pipeline {
             .unwrap_or_else(|error| panic!("{query}: {error}"))
     }
 
+    /// Its databases.
+    pub fn databases(&self) -> impl Iterator<Item = &Database> {
+        [&self.database].into_iter().chain(&self.second)
+    }
+
+    /// How many rows a query counts in all its databases.
+    pub(crate) async fn count_all(&self, query: &str) -> i64 {
+        let mut rows = 0;
+        for database in self.databases() {
+            rows += sqlx::query_scalar::<_, i64>(sqlx::AssertSqlSafe(query.to_owned()))
+                .fetch_one(&database.pool)
+                .await
+                .unwrap_or_else(|error| panic!("{query}: {error}"));
+        }
+        rows
+    }
+
     /// Dead letters so far, as (error class, message).
     pub async fn dead_letters(&self) -> Vec<HashMap<String, String>> {
-        let rows: Vec<Vec<u8>> =
-            sqlx::query_scalar("select headers from outbox.event where topic = 'dead-letter-events' order by seq")
-                .fetch_all(&self.database.pool)
-                .await
-                .expect("the outbox");
+        let mut rows: Vec<Vec<u8>> = Vec::new();
+        for database in self.databases() {
+            let found: Vec<Vec<u8>> =
+                sqlx::query_scalar("select headers from outbox.event where topic = 'dead-letter-events' order by seq")
+                    .fetch_all(&database.pool)
+                    .await
+                    .expect("the outbox");
+            rows.extend(found);
+        }
         let of = |headers: Vec<u8>| {
             let headers = runtime::Headers::decode(&headers).expect("headers of ours");
             let text = |(name, value): (&str, Option<std::borrow::Cow<'_, [u8]>>)| {
@@ -266,13 +358,17 @@ impl Pipeline {
     /// As [`Pipeline::finish`], where dead letters were expected and looked at.
     pub async fn finish_with_dead_letters(self) {
         self.settle().await;
-        for invariant in load::invariants::check(&self.database.pool).await.expect("the books can be read") {
+        let settings = Settings::from_toml(&self.settings_toml()).expect("settings of the test");
+        let books = audit::Databases::open(&settings, None).expect("addresses of databases");
+        for invariant in load::invariants::check_all(&books).await.expect("the books can be read") {
             assert!(invariant.holds, "{}: {}", invariant.name, invariant.figures);
         }
         for host in self.hosts() {
             self.stop(&host).await;
         }
-        self.database.clone().drop_it().await;
+        for database in self.databases() {
+            database.clone().drop_it().await;
+        }
     }
 }
 

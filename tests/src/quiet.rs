@@ -57,7 +57,7 @@ impl Pipeline {
         for why in hosts.iter().flat_map(|host| host.not_ready()) {
             busy.push(why);
         }
-        let said = self.count("select count(*) from outbox.event where topic <> 'operations'").await;
+        let said = self.count_all("select count(*) from outbox.event where topic <> 'operations'").await;
         let topics: Vec<String> =
             choreography::Choreography::embedded().topics.names().map(|name| self.topic(name)).collect();
         let prefix = self.prefix.clone();
@@ -87,7 +87,7 @@ impl Pipeline {
 
     /// Rows that some shard's cursor does not cover yet.
     async fn unrelayed(&self) -> i64 {
-        self.count(
+        self.count_all(
             "select count(*) from outbox.event e left join outbox.relay_cursor c using (shard)
              where c.snapshot is null or not pg_visible_in_snapshot(e.xid, c.snapshot::pg_snapshot)",
         )

@@ -165,16 +165,17 @@ fn deadline(capture_before: Timestamp, settings: &FraudSettings, now: Timestamp)
 }
 
 /// Counts the order for its customer, card and address: the order's row, which is written with it, sees to it that this happens once.
-fn count(world: &mut World, authorized: &Authorized, now: Timestamp) {
+pub(crate) fn count(world: &mut World, authorized: &Authorized, now: Timestamp) {
     let PaymentAuthorized { order_id, currency, amount, .. } = authorized.event;
     for (kind, subject) in &authorized.subjects {
-        world.tallies.count(Count { subject: *subject, kind: *kind, order_id, currency, amount, at: now });
+        let at = authorized.placed_at(now);
+        world.tallies.count(Count { subject: *subject, kind: *kind, order_id, currency, amount, at });
     }
 }
 
 fn tallies(world: &World, authorized: &Authorized, settings: &FraudSettings, now: Timestamp) -> Vec<(Kind, Tally)> {
-    let from = now.minus(settings.velocity.window.0);
-    authorized.subjects.iter().map(|(kind, subject)| (*kind, world.tallies.of(*subject, from))).collect()
+    let (at, window) = (authorized.placed_at(now), settings.velocity.window.0);
+    authorized.subjects.iter().map(|(kind, subject)| (*kind, world.tallies.of(*subject, at, window))).collect()
 }
 
 fn facts<'f>(authorized: &'f Authorized, tallies: &'f [(Kind, Tally)]) -> Facts<'f> {
@@ -228,7 +229,7 @@ fn tombstone(now: Timestamp, effects: &Effects<'_, Infallible>) -> Assessment {
     }
 }
 
-fn carried(event: &PaymentAuthorized) -> Carried {
+pub(crate) fn carried(event: &PaymentAuthorized) -> Carried {
     Carried {
         customer_id: event.customer_id.clone(),
         currency: event.currency,

@@ -48,6 +48,13 @@ pub struct Authorized {
     pub(crate) subjects: Vec<(Kind, Subject)>,
 }
 
+impl Authorized {
+    /// When the order was placed: what velocity rules go by, so that a backlog that is worked off is no burst. Now, where its id does not say it.
+    pub(crate) fn placed_at(&self, now: Timestamp) -> Timestamp {
+        self.event.order_id.minted_at().map_or(now, |at| at.min(now))
+    }
+}
+
 /// A person's decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
@@ -173,15 +180,25 @@ impl Consumer for Fraud {
         Some(store::retention())
     }
 
-    async fn save(
+    /// Counts go by the window of the velocity rules, not by the horizon.
+    async fn prune(
         &self,
         db: &mut PgConnection,
-        world: &World,
+        _until: Timestamp,
         now: Timestamp,
+        limit: i64,
+    ) -> Result<u64, Failure> {
+        store::delete_counts(db, self.settings.velocity.kept_since(now), limit).await
+    }
+
+    async fn save(
+        &self,
+        _: &mut PgConnection,
+        world: &World,
+        _now: Timestamp,
         writes: &mut Writes,
     ) -> Result<(), Failure> {
-        store::save(writes, world)?;
-        self.prune(db, now).await
+        store::save(writes, world)
     }
 
     fn remember(&self, world: World, now: Timestamp) {

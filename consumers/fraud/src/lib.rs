@@ -7,6 +7,7 @@
 mod decide;
 mod handlers;
 mod http;
+mod restore;
 mod rules;
 mod settings;
 mod store;
@@ -14,7 +15,6 @@ mod velocity;
 mod world;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
 
 pub use handlers::{Authorized, Input, Reply, Ruling};
 pub use settings::{FraudSettings, Limit, SubjectLimits, VelocitySettings, section};
@@ -25,8 +25,6 @@ pub use world::{Assessment, Carried, State, World};
 #[derive(Debug, Default)]
 pub struct Fraud {
     settings: FraudSettings,
-    /// When old counts were last pruned, in milliseconds; 0: not yet, or some were left.
-    pruned_at: AtomicI64,
     recent: runtime::Recent<Assessment>,
 }
 
@@ -46,6 +44,11 @@ pub fn migrations() -> sqlx::migrate::Migrator {
     sqlx::migrate!("../../migrations/fraud")
 }
 
+/// The OpenAPI document of its routes.
+pub fn document() -> serde_json::Value {
+    http::routes().document("fraud")
+}
+
 /// Starts the consumer and opens its doors.
 ///
 /// # Errors
@@ -54,6 +57,6 @@ pub fn start(host: &runtime::Host) -> runtime::Starting<'_> {
     Box::pin(async move {
         let fraud = Arc::new(Fraud::new(settings::read(host.settings())?)?);
         let pool = host.pool::<Fraud>()?;
-        host.start(fraud, |door| http::doors(door, pool)).await
+        host.start(fraud, |door| http::routes().with_state(http::Doors::new(door, pool))).await
     })
 }

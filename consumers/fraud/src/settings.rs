@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::ensure;
-use events::Currency;
+use events::{Currency, Timestamp};
 use runtime::settings::{Secret, Section};
 use runtime::{Consumer as _, Settings, Span};
 use serde::{Deserialize, Serialize};
@@ -77,7 +77,7 @@ pub struct FraudSettings {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct VelocitySettings {
-    /// How far back is counted; older counts are deleted.
+    /// How far from an order others are counted with it, by when they were placed. Counts are kept for twice as long.
     #[schema(inline)]
     pub window: Span,
     /// Key under which customers, cards and addresses are hashed before they are counted. Without it, whoever reads the table can try guesses.
@@ -154,6 +154,13 @@ impl Default for VelocitySettings {
             card: SubjectLimits { orders: 10, orders_points: 60, amount_points: 20 },
             address: SubjectLimits { orders: 20, orders_points: 30, amount_points: 10 },
         }
+    }
+}
+
+impl VelocitySettings {
+    /// Counts of orders that were placed before are deleted: an order that waited for a window's length still meets those of its time.
+    pub(crate) fn kept_since(&self, now: Timestamp) -> Timestamp {
+        now.minus(self.window.0).minus(self.window.0)
     }
 }
 

@@ -13,10 +13,12 @@ use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
 
 use crate::handlers::Input;
-use crate::velocity::Subject;
+use crate::velocity::{Near, Subject};
 use crate::world::{Assessment, Carried, Slot, State, World};
 
 mod velocity;
+
+pub(crate) use velocity::delete_counts;
 
 /// Orders that were decided, or that were over before: all but open reviews. What velocity rules count goes by its own window.
 pub(crate) fn retention() -> Retention {
@@ -124,19 +126,20 @@ pub(crate) async fn load(
             world.orders.insert(order_id, Slot { loaded: Some(version), row, changed: false });
         }
     }
-    let subjects: BTreeSet<Subject> = batch
+    let wanted: BTreeSet<(Subject, Near)> = batch
         .iter()
         .filter(|input| !world.orders.contains_key(&input.order_id()))
-        .flat_map(|input| match input {
-            Input::Authorized(authorized) => authorized.subjects.as_slice(),
-            Input::Voided(_) | Input::Deadline(_) | Input::Ruled { .. } => &[],
+        .filter_map(|input| match input {
+            Input::Authorized(authorized) => Some(authorized),
+            Input::Voided(_) | Input::Deadline(_) | Input::Ruled { .. } => None,
         })
-        .map(|(_, subject)| *subject)
+        .flat_map(|authorized| {
+            let near = Near::of(authorized.placed_at(now), window);
+            authorized.subjects.iter().map(move |(_, subject)| (*subject, near))
+        })
         .collect();
-    if !subjects.is_empty() {
-        let from = now.minus(window);
-        velocity::tallies(db, subjects.into_iter().map(|subject| subject.0).collect(), from, &mut world.tallies)
-            .await?;
+    if !wanted.is_empty() {
+        velocity::tallies(db, wanted, window, &mut world.tallies).await?;
     }
     Ok(world)
 }

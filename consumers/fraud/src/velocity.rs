@@ -1,6 +1,7 @@
 //! What velocity rules count: orders and amounts of one customer, one card, one address, over a window of time.
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
 
 use events::{Address, Currency, OrderId, PaymentAuthorized, Person, Timestamp};
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -94,20 +95,45 @@ pub(crate) struct Count {
     pub order_id: OrderId,
     pub currency: Currency,
     pub amount: i64,
+    /// When it was placed.
     pub at: Timestamp,
+}
+
+/// A time, in steps of a small part of the window: orders that were placed at about the same time are counted with the same others, so that a busy
+/// subject is summed up once for many of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Near {
+    from_ms: i64,
+    step_ms: i64,
+}
+
+impl Near {
+    /// Steps of a window: a minute, of a day.
+    const STEPS: i64 = 1_440;
+
+    pub fn of(at: Timestamp, window: Duration) -> Self {
+        let step_ms = (window.as_millis() as i64 / Self::STEPS).max(1);
+        Self { from_ms: at.as_millis().div_euclid(step_ms) * step_ms, step_ms }
+    }
+
+    /// What is counted lies behind the first of these and not behind the second: a window before, and a window after what may be decided late.
+    pub fn bounds(self, window: Duration) -> (Timestamp, Timestamp) {
+        let at = |millis| Timestamp::from_millis(millis);
+        (at(self.from_ms).minus(window), at(self.from_ms + self.step_ms).plus(window))
+    }
 }
 
 /// What is known of the subjects of a batch: the sums of the database, and what the batch itself adds.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tallies {
-    stored: HashMap<Subject, Tally>,
+    stored: HashMap<(Subject, Near), Tally>,
     counts: HashMap<Subject, Vec<Count>>,
 }
 
 impl Tallies {
     /// Adds a sum of the database.
-    pub fn stored(&mut self, subject: Subject, orders: i64, currency: Currency, amount: i64) {
-        self.stored.entry(subject).or_default().add(orders, currency, amount);
+    pub fn stored(&mut self, subject: Subject, near: Near, orders: i64, currency: Currency, amount: i64) {
+        self.stored.entry((subject, near)).or_default().add(orders, currency, amount);
     }
 
     /// Counts an order: later ones of the same batch see it.
@@ -115,10 +141,13 @@ impl Tallies {
         self.counts.entry(count.subject).or_default().push(count);
     }
 
-    /// How much there was of a subject since `from`.
-    pub fn of(&self, subject: Subject, from: Timestamp) -> Tally {
-        let mut tally = self.stored.get(&subject).cloned().unwrap_or_default();
-        for count in self.counts.get(&subject).into_iter().flatten().filter(|count| count.at > from) {
+    /// How much there was of a subject within a window of this time.
+    pub fn of(&self, subject: Subject, at: Timestamp, window: Duration) -> Tally {
+        let near = Near::of(at, window);
+        let mut tally = self.stored.get(&(subject, near)).cloned().unwrap_or_default();
+        let (after, until) = near.bounds(window);
+        let counts = self.counts.get(&subject).into_iter().flatten();
+        for count in counts.filter(|count| count.at > after && count.at <= until) {
             tally.add(1, count.currency, count.amount);
         }
         tally
@@ -172,8 +201,27 @@ mod tests {
             let order_id = OrderId(Uuid::from_u128(at.as_millis() as u128));
             tallies.count(Count { subject, kind: Kind::Customer, order_id, currency: Currency::EUR, amount: 5, at });
         }
-        assert_eq!(tallies.of(subject, Timestamp::from_millis(0)).orders, 2);
-        let later = tallies.of(subject, Timestamp::from_millis(1_000));
+        let window = Duration::from_secs(10);
+        let of = |at| tallies.of(subject, Timestamp::from_millis(at), window);
+        assert_eq!(of(2_000).orders, 2);
+        let later = of(11_500);
         assert_eq!((later.orders, later.amounts[&Currency::EUR]), (1, 5));
+        assert_eq!(of(-9_500).orders, 0, "nor is one that was placed long after it");
+    }
+
+    #[test]
+    fn orders_of_one_time_are_counted_with_the_same_others_and_the_window_is_never_shorter_than_set() {
+        let day = Duration::from_secs(86_400);
+        let at = Timestamp::from_millis;
+        let near = Near::of(at(1_800_000_030_000), day);
+        assert_eq!(near, Near::of(at(1_800_000_030_001), day));
+        assert_ne!(near, Near::of(at(1_800_000_090_000), day));
+        for moment in [1_800_000_000_000, 1_800_000_059_999] {
+            let (after, until) = Near::of(at(moment), day).bounds(day);
+            assert!(after <= at(moment).minus(day) && until >= at(moment).plus(day), "{moment}");
+            assert!(until.since(after) <= 2 * day + Duration::from_secs(60));
+        }
+        let (after, until) = Near::of(at(7), Duration::from_millis(5)).bounds(Duration::from_millis(5));
+        assert_eq!((after.as_millis(), until.as_millis()), (2, 13), "a window of a few milliseconds");
     }
 }

@@ -5,6 +5,8 @@ mod ends;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use events::{AllocationId, FraudCleared, OrderId, PaymentCaptured, Reason, ShipmentId, StockReallocated, Timestamp};
 use runtime::{Conflict, Effects};
 
@@ -51,6 +53,8 @@ pub struct Overdue {
     pub hand_over_by: Timestamp,
     /// Which.
     pub shipments: Vec<ShipmentId>,
+    /// The order's, for the log.
+    pub correlation_id: Arc<str>,
 }
 
 impl<'r, 'c> Rules<'r, 'c> {
@@ -238,7 +242,8 @@ impl<'r, 'c> Rules<'r, 'c> {
             order.overdue_since = Some(self.now);
             let packed = order.parcels.iter().filter(|parcel| parcel.state == ParcelState::Packed);
             let shipments = packed.map(|parcel| parcel.shipment_id).collect();
-            self.effects.call(Overdue { order_id: self.order_id, hand_over_by, shipments });
+            let correlation_id = Arc::clone(&order.thread.correlation_id);
+            self.effects.call(Overdue { order_id: self.order_id, hand_over_by, shipments, correlation_id });
         }
         match self.settings.warehouse {
             Warehouse::BuiltIn => self.ask_to_leave(order),

@@ -163,7 +163,10 @@ pub fn meet(rules: &mut Rules<'_, '_>, slot: &mut Slot, input: &Input) -> Result
         }
         Input::UnknownTimer(timer) => return Err(unknown_timer(timer)),
     };
-    slot.changed |= change == Change::Made;
+    if change == Change::Made {
+        slot.changed = true;
+        rules.effects.go_on(&mut order.thread);
+    }
     slot.changed |= rules.let_built_in_answer(order) == Change::Made;
     Ok(Reply::default())
 }

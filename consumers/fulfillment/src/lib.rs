@@ -15,6 +15,7 @@ mod handlers;
 mod http;
 mod parcel;
 mod plan;
+mod restore;
 mod settings;
 mod store;
 mod views;
@@ -145,11 +146,14 @@ impl Consumer for Fulfillment {
         self.recent.remember(world.into_open(), now);
     }
 
-    async fn call(&self, Overdue { order_id, hand_over_by, shipments }: Overdue) -> Option<Work<Input>> {
+    async fn call(
+        &self,
+        Overdue { order_id, hand_over_by, shipments, correlation_id }: Overdue,
+    ) -> Option<Work<Input>> {
         metrics::counter!("quadrille_fulfillment_overdue_total").increment(shipments.len() as u64);
         let shipments: Vec<String> = shipments.iter().map(ToString::to_string).collect();
         tracing::warn!(
-            consumer = NAME, %order_id, %hand_over_by, shipments = shipments.join(","),
+            consumer = NAME, %order_id, %correlation_id, %hand_over_by, shipments = shipments.join(","),
             "hand-over is overdue: ask the warehouse whether the shipments left, and report it at their doors"
         );
         None
@@ -159,6 +163,11 @@ impl Consumer for Fulfillment {
 /// The migrations of its schema.
 pub fn migrations() -> sqlx::migrate::Migrator {
     sqlx::migrate!("../../migrations/fulfillment")
+}
+
+/// The OpenAPI document of its routes.
+pub fn document() -> serde_json::Value {
+    http::routes().document(NAME)
 }
 
 /// Starts the consumer in a host, with its doors.
@@ -173,6 +182,9 @@ pub fn start(host: &Host) -> runtime::Starting<'_> {
             Warehouse::External => {}
         }
         let (pool, clock) = (host.pool::<Fulfillment>()?, host.clock().clone());
-        host.start(Arc::new(Fulfillment::new(settings)), |door| http::doors(door, pool, clock)).await
+        host.start(Arc::new(Fulfillment::new(settings)), |door| {
+            http::routes().with_state(http::Doors::new(door, pool, clock))
+        })
+        .await
     })
 }

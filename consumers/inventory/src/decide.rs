@@ -16,7 +16,7 @@ use runtime::Conflict;
 pub use self::accept::accepted;
 pub use self::let_go::{declined, refunded, voided};
 pub use self::ship::dispatched;
-pub use self::shortage::short_picked;
+pub use self::shortage::{reallocated, short_picked};
 use crate::reservation::{Holding, Reservation, State};
 use crate::stock::Change;
 

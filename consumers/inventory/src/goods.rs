@@ -12,6 +12,7 @@ use crate::world::World;
 
 /// Units that came in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({"sku": "SKU-0001", "warehouse": "berlin", "quantity": 40, "reference": "delivery-17"}))]
 pub struct Receipt {
     /// What came.
     #[schema(value_type = String, example = "MUG-BLUE")]
@@ -29,6 +30,7 @@ pub struct Receipt {
 
 /// What someone counted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({"sku": "SKU-0001", "warehouse": "berlin", "on_hand": 38}))]
 pub struct Count {
     /// What was counted.
     #[schema(value_type = String, example = "MUG-BLUE")]
@@ -43,6 +45,7 @@ pub struct Count {
 
 /// One level as a stock file has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({"sku": "SKU-0001", "warehouse": "berlin", "on_hand": 40, "aisle": "A", "bin": "7"}))]
 pub struct LoadRow {
     /// What is in stock.
     #[schema(value_type = String, example = "MUG-BLUE")]

@@ -147,7 +147,7 @@ impl Inventory {
 }
 
 /// Changes stock first, as that alone can be refused; then the order's row, its clock, and what is said.
-fn carry_out(
+pub(crate) fn carry_out(
     world: &mut World,
     order_id: OrderId,
     decision: Decision,

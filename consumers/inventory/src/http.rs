@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use events::{Fault, WarehouseId};
-use runtime::http::{Json, OpenApiRouter, Problem};
+use runtime::http::{Access, Caller, Json, Problem, Role, Routes};
 use runtime::{Cause, Consumer as _, Door, Work};
 use serde::Serialize;
 use sqlx::PgPool;
@@ -28,25 +28,28 @@ const MOST_UNITS: i64 = 1_000_000_000;
 const LONGEST_NAME: usize = 100;
 
 #[derive(Clone)]
-struct Doors {
+pub(crate) struct Doors {
     door: Door<Inventory>,
     pool: PgPool,
 }
 
 /// The routes.
-pub(crate) fn routes(door: Door<Inventory>, pool: PgPool) -> OpenApiRouter {
-    OpenApiRouter::new()
-        .routes(routes!(receive))
-        .routes(routes!(count))
-        .routes(routes!(load))
-        .routes(routes!(stock))
-        .routes(routes!(build))
-        .routes(routes!(warehouses))
-        .layer(DefaultBodyLimit::max(LARGEST_BODY))
-        .with_state(Doors { door, pool })
+pub(crate) fn routes() -> Routes<Doors> {
+    let (own_stock, look) = (&[Role::Warehouse, Role::Operator], &[Role::Viewer, Role::Shop, Role::Warehouse]);
+    Routes::new()
+        .route(Access::to(own_stock), routes!(receive))
+        .route(Access::to(own_stock), routes!(count))
+        .route(Access::to(&[Role::Admin]).largest_body(LARGEST_BODY), routes!(load))
+        .route(Access::to(look), routes!(stock))
+        .route(Access::to(&[Role::Admin]), routes!(build))
+        .route(Access::to(look), routes!(warehouses))
 }
 
 impl Doors {
+    pub(crate) fn new(door: Door<Inventory>, pool: PgPool) -> Self {
+        Self { door, pool }
+    }
+
     /// Has it decided. `key` makes it the same request when it comes again.
     async fn submit(&self, key: &str, input: Input) -> Result<Reply, Problem> {
         let cause = Cause::door(Inventory::NAME, key);
@@ -112,7 +115,12 @@ fn unexpected() -> Problem {
     (status = 409, description = "It was booked with another quantity.", body = Problem),
     (status = 422, description = "It is not valid; `faults` says why.", body = Problem),
 ))]
-async fn receive(State(doors): State<Doors>, Json(receipt): Json<Receipt>) -> Result<Json<LevelView>, Problem> {
+async fn receive(
+    State(doors): State<Doors>,
+    caller: Caller,
+    Json(receipt): Json<Receipt>,
+) -> Result<Json<LevelView>, Problem> {
+    caller.may_act_for(receipt.warehouse.as_str())?;
     let mut faults = Vec::new();
     name(&mut faults, "/sku", receipt.sku.as_str());
     warehouse_id(&mut faults, "/warehouse", &receipt.warehouse);
@@ -133,7 +141,12 @@ async fn receive(State(doors): State<Doors>, Json(receipt): Json<Receipt>) -> Re
     (status = 409, description = "Fewer units were counted than are reserved for orders.", body = Problem),
     (status = 422, description = "It is not valid; `faults` says why.", body = Problem),
 ))]
-async fn count(State(doors): State<Doors>, Json(count): Json<Count>) -> Result<Json<LevelView>, Problem> {
+async fn count(
+    State(doors): State<Doors>,
+    caller: Caller,
+    Json(count): Json<Count>,
+) -> Result<Json<LevelView>, Problem> {
+    caller.may_act_for(count.warehouse.as_str())?;
     let mut faults = Vec::new();
     name(&mut faults, "/sku", count.sku.as_str());
     warehouse_id(&mut faults, "/warehouse", &count.warehouse);

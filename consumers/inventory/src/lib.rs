@@ -13,6 +13,7 @@ pub mod goods;
 mod handlers;
 mod http;
 mod reservation;
+mod restore;
 mod stock;
 mod store;
 pub mod strategy;
@@ -40,6 +41,7 @@ use utoipa::ToSchema;
 pub use self::goods::Reply;
 pub use self::handlers::Input;
 pub use self::reservation::{Holding, Reservation, State, Units};
+pub use self::restore::restore_levels;
 pub use self::stock::{Change, Kind, Level, Movement, Stock};
 pub use self::strategy::{FewestShipments, Pick, Priority, Shelves, Strategy, StrategyName, Want};
 use self::supply::RecentWarehouses;
@@ -160,7 +162,13 @@ impl Consumer for Inventory {
         Some(store::pruning::retention())
     }
 
-    async fn prune(&self, db: &mut PgConnection, until: Timestamp, limit: i64) -> Result<u64, Failure> {
+    async fn prune(
+        &self,
+        db: &mut PgConnection,
+        until: Timestamp,
+        _now: Timestamp,
+        limit: i64,
+    ) -> Result<u64, Failure> {
         store::pruning::prune(db, until, limit).await
     }
 
@@ -214,6 +222,11 @@ pub fn start(host: &Host) -> runtime::Starting<'_> {
     })
 }
 
+/// The OpenAPI document of its routes.
+pub fn document() -> serde_json::Value {
+    http::routes().document(Inventory::NAME)
+}
+
 /// Starts an inventory of the shop's own making, such as one with its own strategy.
 ///
 /// # Errors
@@ -222,6 +235,6 @@ pub fn start_as(host: &Host, inventory: Inventory) -> runtime::Starting<'_> {
     Box::pin(async move {
         host.settings().refuse_unknown(&section())?;
         let pool = host.pool::<Inventory>()?;
-        host.start(Arc::new(inventory), |door| http::routes(door, pool)).await
+        host.start(Arc::new(inventory), |door| http::routes().with_state(http::Doors::new(door, pool))).await
     })
 }

@@ -9,6 +9,7 @@ mod contact;
 mod decide;
 mod handlers;
 mod occasion;
+mod restore;
 mod store;
 mod templates;
 mod words;
@@ -17,7 +18,7 @@ mod world;
 use std::sync::Arc;
 
 use runtime::Consumer as _;
-use runtime::http::OpenApiRouter;
+use runtime::http::Routes;
 use runtime::settings::Section;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -75,6 +76,6 @@ pub fn start(host: &runtime::Host) -> runtime::Starting<'_> {
     Box::pin(async move {
         host.settings().refuse_unknown(&section())?;
         let notifications = Arc::new(Notifications::new(host.settings().section(Notifications::NAME)?));
-        host.start(notifications, |_| OpenApiRouter::new()).await
+        host.start(notifications, |_| Routes::new()).await
     })
 }

@@ -2,7 +2,7 @@
 //!
 //! | input | no row | PENDING | CANCELLING | ended |
 //! |---|---|---|---|---|
-//! | placed | accepted, or rejected | the stored answer, or a conflict | the same | the same |
+//! | placed | accepted, or rejected | the stored answer, or a conflict | the same | the same; mended after a rejection: as no row |
 //! | cancel | unknown | CANCELLING | asked again | ended |
 //! | stock rejected | conflict | FAILED | CANCELLED | · |
 //! | stock released or committed, not closed | conflict | · | · | · |
@@ -20,11 +20,14 @@ use events::{
 use runtime::{Conflict, Effects};
 
 use crate::Cancel;
-use crate::difference::{Difference, differences, is_same, listed};
+use crate::difference::{Difference, differences, is_same, listed, without_texts};
 use crate::order::{Asked, Order, State, World};
 use crate::placed::{Placed, Verdict};
 
 mod ending;
+
+/// How far a producer's clock may be ahead of ours.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(3_600);
 
 type Out<'e, 'c> = &'e mut Effects<'c, Infallible>;
 
@@ -84,27 +87,44 @@ pub fn on_placed(
     now: Timestamp,
     out: Out<'_, '_>,
 ) -> Result<Reply, Conflict> {
-    if let Some(order) = world.placed_as(placed.placement) {
+    if let Some(order) = known(world, placed) {
         return placed_again(order, placed, at_the_door);
     }
     out.follow(&placed.thread);
     let thread = out.thread();
     let correlation_id = Arc::clone(&thread.correlation_id);
-    // The placement tells orders apart that a careless producer sent under one event id.
-    let discriminator = placed.placement.to_string();
+    // The key tells orders apart that a careless producer sent under one event id.
     match &placed.verdict {
         Verdict::Valid(accepted) => {
-            out.say(accepted, &discriminator);
+            out.say(accepted, &placed.placement.to_string());
             world.add(Order::accepted(accepted, placed.placement, placed.body.clone(), thread, now));
             Ok(Reply::Placed { order_id: accepted.order_id, correlation_id, replayed: false })
         }
         Verdict::Invalid(rejected) if at_the_door => Ok(Reply::Invalid(rejected.faults.clone())),
         Verdict::Invalid(rejected) => {
-            out.say(rejected, &discriminator);
-            world.add(Order::rejected(rejected, placed.placement, placed.body.clone(), thread, now));
+            out.say(rejected, &placed.rejection.to_string());
+            world.add(Order::rejected(rejected, placed.rejection, placed.body.clone(), thread, now));
             Ok(Reply::Nothing)
         }
     }
+}
+
+/// The order that this one repeats; or, under its identity, differs from. One that was rejected is repeated by the same bytes, or by a record that
+/// was there when it was rejected; mended, it is another order.
+fn known<'w>(world: &'w World, placed: &Placed) -> Option<&'w Order> {
+    let was_there = |order: &Order| placed.said_at.is_some_and(|said_at| said_at <= order.placed_at);
+    let is_same = |order: &Order| is_same(order.body.text.as_deref(), &placed.order);
+    let rejected = world
+        .placed_as(placed.rejection)
+        .filter(|order| matches!(placed.verdict, Verdict::Invalid(_)) || was_there(order))
+        .or_else(|| world.placed_as(placed.rejected_before()).filter(|order| was_there(order) || is_same(order)));
+    // Accepted by an earlier version, which knew it by its place alone.
+    let at_its_place = || {
+        let at_most = |order: &Order| order.placed_at.plus(CLOCKS_DIFFER);
+        let is_it = |order: &&Order| is_same(order) && placed.said_at.is_none_or(|said_at| said_at <= at_most(order));
+        placed.place.and_then(|place| world.placed_as(place)).filter(is_it)
+    };
+    rejected.or_else(at_its_place).or_else(|| world.placed_as(placed.placement))
 }
 
 /// Whether an order that is not known was placed in time: one from behind the horizon may have been decided, ended and forgotten.
@@ -113,13 +133,11 @@ pub fn on_placed(
 /// When it was not.
 pub fn in_time(world: &World, placed: &Placed, keep: Duration, now: Timestamp) -> Result<(), Conflict> {
     match placed.said_at {
-        Some(said_at) if said_at < now.minus(keep) && world.placed_as(placed.placement).is_none() => {
-            Err(Conflict(format!(
-                "expected an order of the last {:.1} days, as older ones are forgotten and can't be told from new ones; got one that was placed at \
+        Some(said_at) if said_at < now.minus(keep) && known(world, placed).is_none() => Err(Conflict(format!(
+            "expected an order of the last {:.1} days, as older ones are forgotten and can't be told from new ones; got one that was placed at \
                  {said_at}: place it again, as a new order, if it still stands",
-                keep.as_secs_f64() / 86_400.0
-            )))
-        }
+            keep.as_secs_f64() / 86_400.0
+        ))),
         Some(_) | None => Ok(()),
     }
 }
@@ -129,7 +147,10 @@ fn placed_again(order: &Order, placed: &Placed, at_the_door: bool) -> Result<Rep
     let order_id = order.order_id;
     let kept = order.body.text.as_deref();
     // Digests are of the JSON of the version that took the order; a later one may write the same order with more fields.
-    if order.body.digest == placed.body.digest || is_same(kept, &placed.order) {
+    let is_rejected_again = order.state == State::Rejected && order.placement != placed.placement;
+    // Of one that was restored from events it is known what was agreed, not how it was placed.
+    let is_restored = matches!(&placed.verdict, Verdict::Valid(event) if order.is_restored_from(event));
+    if is_rejected_again || is_restored || order.body.digest == placed.body.digest || is_same(kept, &placed.order) {
         return Ok(match order.state {
             State::Rejected => Reply::Rejected { order_id, faults: order.details.faults.clone() },
             State::Pending | State::Cancelling | State::Completed | State::Cancelled | State::Failed => {
@@ -143,11 +164,9 @@ fn placed_again(order: &Order, placed: &Placed, at_the_door: bool) -> Result<Rep
         return Ok(Reply::Differs { order_id, differences });
     }
     Err(Conflict(format!(
-        "source {:?} placed order {order_id} as reference {:?} before, with another body: {}; expected the same order again, or a \
-         reference of its own for another order",
-        order.source,
-        order.reference,
-        listed(&differences),
+        "order {order_id} was placed under the same source and reference before, with another body: {}; expected the same order again, \
+         or a reference of its own for another order",
+        listed(&without_texts(differences)),
     )))
 }
 

@@ -42,7 +42,7 @@ pub fn differences(before: Option<&str>, now: &OrderPlaced) -> Vec<Difference> {
     let erased = || vec![Difference { field: String::new(), before: None, now: None }];
     let Some(before) = before else { return erased() };
     // Read through today's struct: an order kept by an earlier version lacks fields that have been added since.
-    let Ok(before) = serde_json::from_str::<OrderPlaced>(before) else { return erased() };
+    let Some(before) = kept(before) else { return erased() };
     let mut found = Vec::new();
     let (before, now) = (serde_json::to_value(before), serde_json::to_value(now));
     if let (Ok(before), Ok(now)) = (before, now) {
@@ -51,9 +51,14 @@ pub fn differences(before: Option<&str>, now: &OrderPlaced) -> Vec<Difference> {
     found
 }
 
+/// An order as it was kept, read as it would be today: a text that was empty is none.
+fn kept(text: &str) -> Option<OrderPlaced> {
+    serde_json::from_str(text).ok().map(|value: Value| OrderPlaced::read(&value).order)
+}
+
 /// Whether an order that was kept as JSON is this one, read through today's struct.
 pub(crate) fn is_same(before: Option<&str>, now: &OrderPlaced) -> bool {
-    before.and_then(|before| serde_json::from_str::<OrderPlaced>(before).ok()).is_some_and(|before| before == *now)
+    before.and_then(kept).is_some_and(|before| before == *now)
 }
 
 fn compare(at: &str, before: Option<&Value>, now: Option<&Value>, found: &mut Vec<Difference>) {
@@ -83,6 +88,16 @@ fn compare(at: &str, before: Option<&Value>, now: Option<&Value>, found: &mut Ve
 fn shown(value: &Value) -> String {
     let text = value.to_string();
     if text.chars().count() <= 80 { text } else { text.chars().take(79).chain(['…']).collect() }
+}
+
+/// The same, with values only where they are numbers: for what is logged and kept beyond the caller.
+pub(crate) fn without_texts(differences: Vec<Difference>) -> Vec<Difference> {
+    let number = |value: Option<String>| value.filter(|value| value.parse::<i64>().is_ok());
+    let bare = |one: Difference| match (number(one.before), number(one.now)) {
+        (Some(before), Some(now)) => Difference { before: Some(before), now: Some(now), field: one.field },
+        (Some(_), None) | (None, Some(_)) | (None, None) => Difference { before: None, now: None, field: one.field },
+    };
+    differences.into_iter().map(bare).collect()
 }
 
 /// All of them in one line.

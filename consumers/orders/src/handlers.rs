@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::decide::{self, Reply};
 use crate::intake;
 use crate::order::World;
-use crate::placed::{Arrival, Placed};
+use crate::placed::{Arrival, Placed, Record, Verdict};
 use crate::{Input, NAME};
 
 /// The longest correlation id that is taken over, in characters.
@@ -52,11 +52,12 @@ fn place(message: &Message, codec: &Codec, candidate: OrderId, trace_share: f64)
         Arrival {
             candidate,
             source: letter.source.unwrap_or_else(|| "kafka".into()),
-            reference: letter.id.unwrap_or_else(|| message.place()),
+            reference: letter.id,
+            record: Some(Record::of(message)),
             thread: thread.clone(),
         },
     );
-    placed.said_at = letter.at.or(message.timestamp_ms.map(Timestamp::from_millis));
+    placed.said_at = letter.at.filter(|at| at.is_plausible()).or_else(|| message.recorded_at());
     // An id that is not a UUID, or none, is replaced by one of the order's identity.
     let id = named.unwrap_or_else(|| request(placed.placement).id);
     Ok(Work { cause: Cause::topic(id, thread), input: Input::Placed(Box::new(placed)) })
@@ -80,7 +81,7 @@ pub(crate) fn thread(
     let correlation_id = correlation.filter(carried).map_or_else(|| candidate.to_string().into(), Into::into);
     let traceparent = traceparent.filter(|text| is_traceparent(text));
     let traceparent = traceparent.map_or_else(|| begin_trace(candidate.as_uuid(), trace_share).into(), Into::into);
-    Thread { correlation_id, traceparent: Some(traceparent) }
+    Thread { correlation_id, traceparent: Some(traceparent), event: None }
 }
 
 /// W3C trace context, version 00: `00-` 32 digits `-` 16 digits `-` 2 digits, in lower case, neither id all zero.
@@ -95,10 +96,18 @@ fn is_traceparent(text: &str) -> bool {
     }
 }
 
+/// How old a record is that is not presumed to be new: it may be read again, long after it was decided.
+const YOUNG: Duration = Duration::from_secs(3_600);
+
 /// The order that an input needs to know; for one that is placed, the id that it gets if it is new.
-pub(crate) fn wanted(input: &Input) -> Option<(OrderId, Meets)> {
+pub(crate) fn wanted(input: &Input, now: Timestamp) -> Option<(OrderId, Meets)> {
     match input {
-        Input::Placed(placed) => Some((placed.candidate(), Meets::New)),
+        Input::Placed(placed) => {
+            // Its own key guards an order that is presumed to be new. Others, under which it may be known too, are looked up.
+            let has_other_keys = matches!(placed.verdict, Verdict::Invalid(_)) || placed.place.is_some();
+            let is_old = placed.said_at.is_some_and(|said_at| said_at < now.minus(YOUNG));
+            Some((placed.candidate(), if has_other_keys || is_old { Meets::Known } else { Meets::New }))
+        }
         Input::Cancel(cancel) => Some((cancel.order_id, Meets::Known)),
         Input::StockRejected(event) => Some((event.order_id, Meets::Known)),
         Input::StockReleased(event) => Some((event.order_id, Meets::Known)),

@@ -1,23 +1,27 @@
-//! The public front door on Kafka: one order in any of three formats, decided by `content-type` where there is one that says
-//! so, else by the first byte. Records here may lack every header.
+//! The public front door: one order in any of three formats, decided by `content-type` where there is one that says so, else by the first byte.
+//! Records of the topic may lack every header.
 //!
 //! | format | content-type | first byte |
 //! |---|---|---|
 //! | Avro in registry framing, read by the writer's schema | one that names `avro` | `0x00` |
 //! | CloudEvents structured JSON | `application/cloudevents+json` | `{` with `specversion` |
 //! | plain JSON | one that names `json` | `{` |
+//!
+//! Each is read as JSON and then field by field, so that the same rules hold for all of them. What can be read as an order is answered with its faults;
+//! what can't is a dead letter. Neither repeats a text of the record.
 
-use events::{Event, OrderPlaced, Timestamp};
-use runtime::{Codec, Message, Unreadable};
-use serde::Deserialize;
-use serde::de::{DeserializeOwned, IgnoredAny};
+use std::borrow::Cow;
+
+use events::{Event, OrderPlaced, OrderReading, Timestamp};
+use runtime::{Codec, Message, Unreadable, json};
+use serde_json::{Map, Value};
 
 /// An order as it was read, with what its envelope says of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Letter {
     /// The order.
-    pub order: OrderPlaced,
-    /// The CloudEvents id.
+    pub order: OrderReading,
+    /// The event's own id: `ce_id`, or the header `id` of producers that know no CloudEvents.
     pub id: Option<String>,
     /// The CloudEvents source.
     pub source: Option<String>,
@@ -41,21 +45,35 @@ enum Format {
 /// When it is in none of the formats, or holds something else than an order: a dead letter.
 pub fn read(message: &Message, codec: &Codec) -> Result<Letter, Unreadable> {
     let place = message.place();
-    let header = |name: &str| message.headers.text(name).map(ToOwned::to_owned);
-    expect_type(message.event_type(), &place)?;
+    let header = |name: &str| message.headers.text(name).map(unquoted).filter(|text| !text.is_empty());
+    let owned = |name: &str| header(name).map(Cow::into_owned);
+    expect_type(header("ce_type").as_deref(), &place)?;
     let payload = message.payload.as_deref().unwrap_or_default();
     let from_headers = Letter {
-        order: OrderPlaced::default(),
-        id: header("ce_id"),
-        source: header("ce_source"),
-        correlation: header("ce_correlationid"),
-        traceparent: header("traceparent"),
-        at: message.headers.text("ce_time").and_then(|time| time.parse().ok()),
+        order: OrderReading::default(),
+        id: owned("ce_id").or_else(|| owned("id")),
+        source: owned("ce_source"),
+        correlation: owned("ce_correlationid"),
+        traceparent: owned("traceparent"),
+        at: header("ce_time").and_then(|time| time.parse().ok()),
     };
-    match format(content_type(message), payload) {
-        Some(Format::Avro) => Ok(Letter { order: avro(message, codec)?, ..from_headers }),
-        Some(Format::Json) if is_structured(payload) => structured(payload, from_headers, &place),
-        Some(Format::Json) => Ok(Letter { order: json(payload, &place)?, ..from_headers }),
+    let content_type = header("content-type").or_else(|| header("Content-Type"));
+    match format(content_type.as_deref(), payload) {
+        Some(Format::Avro) => {
+            let order = OrderPlaced::read(&avro(message, codec)?);
+            Ok(Letter { order, ..from_headers })
+        }
+        Some(Format::Json) => {
+            let value = json::parse(payload).map_err(|error| {
+                Unreadable(format!(
+                    "{place} can't be read as an order in JSON: {error}; mend it and place the order again"
+                ))
+            })?;
+            placed(value, from_headers).map_err(|why| Unreadable(format!("{place} is no order: {why}")))
+        }
+        None if json::is_utf16(payload) => Err(Unreadable(format!(
+            "{place} is no order: expected JSON in UTF-8, got UTF-16: place the order again as UTF-8"
+        ))),
         None => Err(Unreadable(format!(
             "{place} is no order: expected Avro in registry framing (first byte 0x00) or JSON (first byte {{), plain or as a \
              CloudEvent, got {}; place the order again in one of them",
@@ -67,17 +85,49 @@ pub fn read(message: &Message, codec: &Codec) -> Result<Letter, Unreadable> {
     }
 }
 
-fn content_type(message: &Message) -> Option<&str> {
-    ["content-type", "Content-Type"].into_iter().find_map(|name| message.headers.text(name))
+/// Takes an order out of JSON: plain, or in a CloudEvent, whose envelope goes before the headers.
+///
+/// # Errors
+/// When it holds no order: what was expected, and what came.
+pub fn placed(value: Value, headers: Letter) -> Result<Letter, String> {
+    match object(value, "")? {
+        fields if fields.contains_key("specversion") => structured(fields, headers),
+        fields => Ok(Letter { order: OrderPlaced::read(&Value::Object(fields)), ..headers }),
+    }
+}
+
+/// An object; also one that was written as JSON twice, as a text.
+fn object(value: Value, at: &str) -> Result<Map<String, Value>, String> {
+    let came = match value {
+        Value::Object(fields) => return Ok(fields),
+        Value::String(text) => match json::parse(text.as_bytes()) {
+            Ok(Value::Object(fields)) => return Ok(fields),
+            Ok(_) | Err(_) => "a text that is none",
+        },
+        Value::Null => "null",
+        Value::Bool(_) | Value::Number(_) => "a single value",
+        Value::Array(_) => "a list: place each order in a record of its own",
+    };
+    Err(format!("{at}{}expected one JSON object, got {came}", if at.is_empty() { "" } else { ": " }))
+}
+
+/// Header values in JSON's quotes, as some frameworks write texts, are meant without them.
+fn unquoted(text: &str) -> Cow<'_, str> {
+    let quoted = text.starts_with('"').then(|| serde_json::from_str::<String>(text).ok()).flatten();
+    quoted.map_or(Cow::Borrowed(text), Cow::Owned)
 }
 
 /// A content-type that names neither (`text/plain` of a console tool) says nothing.
 fn format(content_type: Option<&str>, payload: &[u8]) -> Option<Format> {
+    if json::is_utf16(payload) {
+        return None;
+    }
     let named = content_type.map(str::to_ascii_lowercase).and_then(|text| {
         let avro = text.contains("avro").then_some(Format::Avro);
         avro.or_else(|| text.contains("json").then_some(Format::Json))
     });
-    named.or_else(|| match payload.trim_ascii_start().first() {
+    let text = payload.strip_prefix(b"\xef\xbb\xbf").unwrap_or(payload);
+    named.or_else(|| match text.trim_ascii_start().first() {
         _ if payload.first() == Some(&0) => Some(Format::Avro),
         Some(b'{') => Some(Format::Json),
         Some(_) | None => None,
@@ -85,17 +135,15 @@ fn format(content_type: Option<&str>, payload: &[u8]) -> Option<Format> {
 }
 
 /// By whatever schema it was written, as long as its record is an `OrderPlaced`: another event would be read as an empty order.
-fn avro(message: &Message, codec: &Codec) -> Result<OrderPlaced, Unreadable> {
-    let name = codec.name(message.payload.as_deref());
-    let name = name.map_err(|error| Unreadable(format!("{} of {}: {error}", OrderPlaced::TYPE, message.place())))?;
-    expect_type(Some(&name), &message.place())?;
-    message.read(codec)
+fn avro(message: &Message, codec: &Codec) -> Result<Value, Unreadable> {
+    let read = codec.json::<OrderPlaced>(message.payload.as_deref());
+    read.map_err(|error| Unreadable(format!("{} of {}: {error}", OrderPlaced::TYPE, message.place())))
 }
 
-/// Its name counts, not its namespace.
+/// Its name counts, however it is spelt: not its namespace, nor a version behind it.
 fn expect_type(event_type: Option<&str>, place: &str) -> Result<(), Unreadable> {
     match event_type {
-        Some(other) if other.rsplit('.').next() != Some(OrderPlaced::NAME) => Err(Unreadable(format!(
+        Some(other) if !is_order_placed(other) => Err(Unreadable(format!(
             "{place} is no order: expected type {}, or a record of that name, got {:?}; only orders are placed in this topic",
             OrderPlaced::TYPE,
             other.chars().take(80).collect::<String>(),
@@ -104,71 +152,57 @@ fn expect_type(event_type: Option<&str>, place: &str) -> Result<(), Unreadable> 
     }
 }
 
-#[derive(Deserialize)]
-struct Peek {
-    specversion: Option<IgnoredAny>,
-}
-
-fn is_structured(payload: &[u8]) -> bool {
-    serde_json::from_slice::<Peek>(payload).is_ok_and(|peek| peek.specversion.is_some())
+fn is_order_placed(event_type: &str) -> bool {
+    let mut parts: Vec<String> =
+        event_type.split(|one: char| !one.is_alphanumeric()).map(str::to_ascii_lowercase).collect();
+    let is_version = |part: &String| {
+        let number = part.strip_prefix('v').unwrap_or(part);
+        !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    while parts.last().is_some_and(is_version) {
+        parts.pop();
+    }
+    match parts.as_slice() {
+        [.., last] if last == "orderplaced" => true,
+        [.., order, placed] => order == "order" && placed == "placed",
+        [] | [_] => false,
+    }
 }
 
 /// CloudEvents in structured mode; attributes that say nothing of an order are ignored.
-#[derive(Deserialize)]
-struct Structured {
-    specversion: String,
-    id: String,
-    source: String,
-    #[serde(rename = "type")]
-    event_type: String,
-    correlationid: Option<String>,
-    traceparent: Option<String>,
-    time: Option<String>,
-    data: Option<OrderPlaced>,
-}
-
-/// What the envelope says goes before the headers.
-fn structured(payload: &[u8], headers: Letter, place: &str) -> Result<Letter, Unreadable> {
-    let event: Structured = json(payload, place)?;
-    expect_type(Some(&event.event_type), place)?;
-    if !event.specversion.starts_with("1.") {
-        let came = event.specversion.chars().take(20).collect::<String>();
-        return Err(Unreadable(format!("{place}: expected CloudEvents 1.x, got specversion {came:?}")));
-    }
-    let missing = || {
-        Unreadable(format!(
-            "{place}: expected the order as JSON in data of the CloudEvent, got none (data_base64 is not taken)"
-        ))
+fn structured(mut event: Map<String, Value>, headers: Letter) -> Result<Letter, String> {
+    let mut attribute = |name: &str| match event.remove(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text).filter(|text| !text.is_empty())),
+        Some(Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
+            Err(format!("/{name}: expected a text, as CloudEvents has it, got something else"))
+        }
     };
-    Ok(Letter {
-        order: event.data.ok_or_else(missing)?,
-        id: Some(event.id),
-        source: Some(event.source),
-        correlation: event.correlationid.or(headers.correlation),
-        traceparent: event.traceparent.or(headers.traceparent),
-        at: event.time.and_then(|time| time.parse().ok()).or(headers.at),
-    })
-}
-
-fn json<T: DeserializeOwned>(payload: &[u8], place: &str) -> Result<T, Unreadable> {
-    // The library would read a list as a struct without names.
-    if payload.trim_ascii_start().first() != Some(&b'{') {
-        return Err(Unreadable(format!(
-            "{place} is no order: expected one JSON object, as its content-type says, got something else"
-        )));
+    let required = |name: &str, value: Option<String>| {
+        value.ok_or_else(|| format!("/{name}: expected this attribute of a CloudEvent, got nothing"))
+    };
+    let version = required("specversion", attribute("specversion")?)?;
+    let event_type = required("type", attribute("type")?)?;
+    let id = required("id", attribute("id")?)?;
+    let source = required("source", attribute("source")?)?;
+    let (correlation, traceparent) = (attribute("correlationid")?, attribute("traceparent")?);
+    let at = attribute("time")?.and_then(|time| time.parse().ok());
+    expect_type(Some(&event_type), "/type").map_err(|Unreadable(why)| why)?;
+    if !version.starts_with("1.") {
+        return Err("/specversion: expected CloudEvents 1.x, got another version".into());
     }
-    serde_json::from_slice(payload).map_err(|error| {
-        Unreadable(format!(
-            "{place} can't be read as an order in JSON: {}; see the schema of OrderPlaced",
-            without_values(&error.to_string())
-        ))
+    let data = event
+        .remove("data")
+        .filter(|data| !data.is_null())
+        .ok_or("/data: expected the order as JSON in data of the CloudEvent, got none (data_base64 is not taken)")?;
+    Ok(Letter {
+        order: OrderPlaced::read(&Value::Object(object(data, "/data")?)),
+        id: Some(id),
+        source: Some(source),
+        correlation: correlation.or(headers.correlation),
+        traceparent: traceparent.or(headers.traceparent),
+        at: at.or(headers.at),
     })
-}
-
-/// An error of the JSON library without the texts that it quotes: they may be personal, and a dead letter's message is logged.
-fn without_values(error: &str) -> String {
-    let quoted = error.split('"').enumerate().map(|(index, part)| if index % 2 == 1 { "…" } else { part });
-    quoted.collect::<Vec<_>>().join("\"")
 }
 
 #[cfg(test)]

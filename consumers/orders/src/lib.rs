@@ -14,6 +14,7 @@ mod http;
 pub mod intake;
 pub mod order;
 pub mod placed;
+mod restore;
 mod store;
 pub mod validate;
 
@@ -220,6 +221,11 @@ pub fn migrations() -> sqlx::migrate::Migrator {
     sqlx::migrate!("../../migrations/orders")
 }
 
+/// The OpenAPI document of its routes.
+pub fn document() -> serde_json::Value {
+    http::routes().document(NAME)
+}
+
 /// Starts the consumer in this host.
 ///
 /// # Errors
@@ -232,7 +238,9 @@ pub fn start(host: &Host) -> runtime::Starting<'_> {
         let orders = Arc::new(orders.keeping(host.settings().keep(NAME, &Orders::defaults())?));
         let pool = host.pool::<Orders>()?;
         let at_the_door = Arc::clone(&orders);
-        host.start(orders, move |door| http::doors(http::Doors::new(door, pool, at_the_door, settings.api_client)))
-            .await
+        host.start(orders, move |door| {
+            http::routes().with_state(http::Doors::new(door, pool, at_the_door, settings.api_client))
+        })
+        .await
     })
 }

@@ -72,6 +72,21 @@ pub struct Terms {
     pub total: i64,
 }
 
+impl Terms {
+    fn of(event: &OrderAccepted) -> Self {
+        Self {
+            customer_id: event.customer_id.clone(),
+            currency: event.currency,
+            lines: event.lines.clone(),
+            subtotal: event.subtotal,
+            shipping: event.shipping,
+            discount: event.discount,
+            tax: event.tax,
+            total: event.total,
+        }
+    }
+}
+
 /// What is known of an order since it was placed; it never changes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Details {
@@ -120,12 +135,19 @@ pub struct Body {
     pub text: Option<Arc<str>>,
 }
 
+impl Body {
+    /// Of an order that is known from events alone, as its database was restored from a dump: they do not hold it.
+    pub(crate) fn unknown() -> Self {
+        Self { digest: Uuid::nil(), text: None }
+    }
+}
+
 /// One order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Order {
     /// Its id.
     pub order_id: OrderId,
-    /// Its identity as a key: derived from source and reference.
+    /// Its identity as a key; of a rejected order with what it was placed as, so that a mended one can be placed under its identity.
     pub placement: Uuid,
     /// Which system placed it.
     pub source: String,
@@ -148,18 +170,14 @@ pub struct Order {
 }
 
 impl Order {
+    /// Whether it was placed as what is unknown, with the terms of this one.
+    pub(crate) fn is_restored_from(&self, event: &OrderAccepted) -> bool {
+        self.body == Body::unknown() && self.details.terms.as_ref() == Some(&Terms::of(event))
+    }
+
     /// The row of an order that was accepted.
     pub(crate) fn accepted(event: &OrderAccepted, placement: Uuid, body: Body, thread: Thread, now: Timestamp) -> Self {
-        let terms = Terms {
-            customer_id: event.customer_id.clone(),
-            currency: event.currency,
-            lines: event.lines.clone(),
-            subtotal: event.subtotal,
-            shipping: event.shipping,
-            discount: event.discount,
-            tax: event.tax,
-            total: event.total,
-        };
+        let terms = Terms::of(event);
         Self {
             order_id: event.order_id,
             placement,

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use events::{
-    Address, CustomerId, Fault, OrderAccepted, OrderId, OrderPlaced, OrderRejected, Person, Timestamp, derive_id,
+    Address, CustomerId, Fault, OrderAccepted, OrderId, OrderPlaced, OrderReading, OrderRejected, Person, Timestamp,
+    derive_id,
 };
-use runtime::Thread;
+use runtime::{Message, Thread};
 use uuid::Uuid;
 
 use crate::NAME;
 use crate::order::Body;
-use crate::validate::{LONGEST_ID, Priced, validate};
+use crate::validate::{LONGEST_ID, LONGEST_REFERENCE, Priced, check};
 
 /// What an order brings besides its body.
 #[derive(Clone, Debug)]
@@ -19,10 +20,32 @@ pub struct Arrival {
     pub candidate: OrderId,
     /// Its source, if the body names none.
     pub source: String,
-    /// Its reference, if the body names none.
-    pub reference: String,
+    /// Its reference, if the body names none; without one it is known by its record, or, at the door, by the id that it gets.
+    pub reference: Option<String>,
+    /// The record that it came in; none at the door.
+    pub record: Option<Record>,
     /// What everything that happens to it is found again by.
     pub thread: Thread,
+}
+
+/// A record, as it is told from all others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Where it stands: `order-placed/0@7`. In a topic that was made anew another one may stand there.
+    pub place: String,
+    /// Its time, as it says; many a producer's means nothing.
+    pub timestamp_ms: Option<i64>,
+    /// A digest of its value.
+    pub digest: Uuid,
+}
+
+impl Record {
+    /// What tells this record from others.
+    pub fn of(message: &Message) -> Self {
+        let payload = message.payload.as_deref().unwrap_or_default();
+        let digest = Uuid::new_v5(&Uuid::NAMESPACE_OID, payload);
+        Self { place: message.place(), timestamp_ms: message.timestamp_ms, digest }
+    }
 }
 
 /// What is answered if the order is new.
@@ -37,8 +60,12 @@ pub enum Verdict {
 /// An order that was placed: for the first time, or again.
 #[derive(Clone, Debug)]
 pub struct Placed {
-    /// Its identity as a key: derived from source and reference.
+    /// Its identity as a key: derived from source and reference, or from its record, if it brings no reference.
     pub placement: Uuid,
+    /// The key that it has if it is rejected: derived from its identity and its bytes, so that it can be placed again, mended, under its identity.
+    pub rejection: Uuid,
+    /// The key of a record's place alone, which was the identity in earlier versions; none if it brings a reference.
+    pub place: Option<Uuid>,
     /// The order, with its source and reference filled in.
     pub order: OrderPlaced,
     /// The order as it is kept.
@@ -53,21 +80,28 @@ pub struct Placed {
 
 impl Placed {
     /// Fills in what the body left to its way in, and validates.
-    pub fn new(mut order: OrderPlaced, arrival: Arrival) -> Self {
-        let source = order.source.get_or_insert(arrival.source).clone();
-        let reference = order.reference.get_or_insert(arrival.reference).clone();
-        let body = body_of(&order);
-        let verdict = match validate(&order) {
-            Ok(priced) => {
-                Verdict::Valid(accepted(arrival.candidate, &order, source.clone(), reference.clone(), priced))
-            }
-            Err(faults) => Verdict::Invalid(rejected(arrival.candidate, &order, &source, &reference, faults)),
+    pub fn new(reading: impl Into<OrderReading>, arrival: Arrival) -> Self {
+        let mut reading: OrderReading = reading.into();
+        let Arrival { candidate, source, reference, record, thread } = arrival;
+        let order = &mut reading.order;
+        let source = order.source.get_or_insert(source).clone();
+        let named = order.reference.take().or(reference);
+        let place = if named.is_none() { record.as_ref() } else { None };
+        let reference =
+            named.unwrap_or_else(|| record.as_ref().map_or(candidate.to_string(), |record| record.place.clone()));
+        order.reference = Some(reference.clone());
+        let of_place = place.map(|_| placement(&source, &reference));
+        let placement = place.map_or_else(|| placement(&source, &reference), |record| of_record(&source, record));
+        let body = body_of(&reading.order);
+        let verdict = match check(&reading) {
+            Ok(priced) => Verdict::Valid(accepted(candidate, &reading.order, source, reference, priced)),
+            Err(faults) => Verdict::Invalid(rejected(candidate, &reading.order, &source, &reference, faults)),
         };
-        Self { placement: placement(&source, &reference), order, body, thread: arrival.thread, verdict, said_at: None }
+        let bytes = record.map_or(body.digest, |record| record.digest);
+        let rejection = derive_id(placement, NAME, "rejection", &bytes.to_string());
+        Self { placement, rejection, place: of_place, order: reading.order, body, thread, verdict, said_at: None }
     }
-}
 
-impl Placed {
     /// The id that it gets if it is new.
     pub(crate) fn candidate(&self) -> OrderId {
         match &self.verdict {
@@ -75,11 +109,27 @@ impl Placed {
             Verdict::Invalid(event) => event.order_id,
         }
     }
+
+    /// The key of an order of this identity that an earlier version rejected: migration 0025 gave it that.
+    pub(crate) fn rejected_before(&self) -> Uuid {
+        const VERSION: u128 = 0xf << 76; // the digit of a UUID that names its version
+        Uuid::from_u128(self.place.unwrap_or(self.placement).as_u128() & !VERSION | 8 << 76)
+    }
+
+    /// All keys under which an order that it repeats may be known.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = Uuid> {
+        [Some(self.placement), Some(self.rejection), Some(self.rejected_before()), self.place].into_iter().flatten()
+    }
 }
 
 /// The key of (source, reference): of one length, however long they are, so that an invalid order has its guard too.
 pub fn placement(source: &str, reference: &str) -> Uuid {
     derive_id(source, NAME, "placement", reference)
+}
+
+/// The key of a record that brings no reference: the same each time that it is read, and another one for each other record.
+fn of_record(source: &str, Record { place, timestamp_ms, digest }: &Record) -> Uuid {
+    derive_id(source, NAME, "record", &format!("{place}/{timestamp_ms:?}/{digest}"))
 }
 
 /// Equal orders have equal JSON, because fields are written in the order of the struct, whatever format they came in.
@@ -126,18 +176,18 @@ fn rejected(
     let contact = || Person { ship_to: Address::default(), bill_to: Address::default(), ..Person::from(order) };
     OrderRejected {
         order_id,
-        source: clean(source),
-        reference: clean(reference),
-        customer_id: (!order.customer.id.is_empty()).then(|| CustomerId(clean(&order.customer.id))),
+        source: clean(source, LONGEST_REFERENCE),
+        reference: clean(reference, LONGEST_REFERENCE),
+        customer_id: (!order.customer.id.is_empty()).then(|| CustomerId(clean(&order.customer.id, LONGEST_ID))),
         faults,
         personal: customer_fits.then(|| contact().seal()),
     }
 }
 
-/// A text that was not valid, as it can be kept and sent: without control characters, not longer than an id may be.
-pub(crate) fn clean(text: &str) -> String {
+/// A text that was not valid, as it can be kept and sent: without control characters, and not too long.
+pub(crate) fn clean(text: &str, longest: usize) -> String {
     let mut characters = text.chars().map(|one| if one.is_control() { char::REPLACEMENT_CHARACTER } else { one });
-    let mut kept: String = characters.by_ref().take(LONGEST_ID).collect();
+    let mut kept: String = characters.by_ref().take(longest).collect();
     if characters.next().is_some() {
         kept.pop();
         kept.push('…');
@@ -160,6 +210,25 @@ mod tests {
         let other = Placed::new(other, arrival(3));
         assert_eq!(one.placement, other.placement);
         assert_ne!(one.body.digest, other.body.digest);
+    }
+
+    /// Case 12: what stands at the place of an earlier record in a topic that was made anew is another order; the same record is the same.
+    #[test]
+    fn a_record_without_a_reference_is_known_by_its_place_its_time_and_its_bytes() {
+        let nameless = OrderPlaced { reference: None, ..order() };
+        let record = Record { place: "order-placed/0@0".into(), timestamp_ms: Some(1), digest: Uuid::from_u128(1) };
+        let placed = |record: &Record| {
+            let arrival = Arrival { reference: None, record: Some(record.clone()), ..arrival(1) };
+            Placed::new(nameless.clone(), arrival)
+        };
+        let first = placed(&record);
+        assert_eq!(first.placement, placed(&record).placement);
+        assert_eq!(first.order.reference.as_deref(), Some("order-placed/0@0"));
+        let made_anew = Record { timestamp_ms: Some(2), ..record.clone() };
+        let without_a_clock = Record { digest: Uuid::from_u128(2), ..record.clone() };
+        for other in [made_anew, without_a_clock, Record { place: "order-placed/1@0".into(), ..record }] {
+            assert_ne!(first.placement, placed(&other).placement, "{other:?}");
+        }
     }
 
     #[test]
@@ -188,8 +257,8 @@ mod tests {
 
     #[test]
     fn what_was_too_long_or_unprintable_is_cut_and_cleaned() {
-        assert_eq!(clean("a\0b\n"), "a\u{fffd}b\u{fffd}");
-        assert_eq!(clean(&"x".repeat(64)), "x".repeat(64));
-        assert_eq!(clean(&"x".repeat(65)), format!("{}…", "x".repeat(63)));
+        assert_eq!(clean("a\0b\n", 64), "a\u{fffd}b\u{fffd}");
+        assert_eq!(clean(&"x".repeat(64), 64), "x".repeat(64));
+        assert_eq!(clean(&"x".repeat(65), 64), format!("{}…", "x".repeat(63)));
     }
 }

@@ -37,7 +37,7 @@ pub(crate) async fn load(
     reading: Reading,
 ) -> Result<World, Failure> {
     let Recall { rows, recalled, others } =
-        recent.recall(inputs.iter().filter_map(|input| wanted(input)), now, reading);
+        recent.recall(inputs.iter().filter_map(|input| wanted(input, now)), now, reading);
     let mut world = World::recalled(rows, recalled);
     if others.is_empty() {
         return Ok(world);
@@ -47,7 +47,7 @@ pub(crate) async fn load(
         .iter()
         .filter_map(|input| if let Input::Placed(placed) = input { Some(placed) } else { None })
         .filter(|placed| is_read(placed.candidate()))
-        .map(|placed| placed.placement)
+        .flat_map(|placed| placed.keys())
         .collect();
     let rows = sqlx::query(reading.of(
         "select order_id, placement, source, reference, state, version, placed_at, ended_at, details, asked, ending, body_digest,

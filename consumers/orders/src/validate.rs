@@ -2,17 +2,24 @@
 
 use std::collections::HashSet;
 
-use events::{Address, Currency, Customer, Fault, Line, LineId, OrderPlaced, PlacedLine, Sku, apportion};
+pub use events::MOST_LINES;
+use events::{
+    Address, Currency, Customer, Fault, Line, LineId, OrderPlaced, OrderReading, PlacedLine, Sku, apportion, is_country,
+};
 
-/// The most lines of an order.
-pub const MOST_LINES: usize = 500;
 /// The most units of a line.
 pub const MOST_UNITS: i64 = 1_000_000;
 /// The largest amount, in minor units: no total of any number of orders that fits a database comes near an overflow, and JSON
 /// in every language reads it exactly.
 pub const LARGEST_AMOUNT: i64 = 1_000_000_000_000_000;
-/// The longest id (source, reference, customer, line, SKU), in characters.
+/// The longest id of a customer or a line, in characters.
 pub const LONGEST_ID: usize = 64;
+/// The longest source and reference, in characters: they come as CloudEvents' source and id and as idempotency keys.
+pub const LONGEST_REFERENCE: usize = 255;
+/// The longest SKU, in characters, as inventory takes it.
+pub const LONGEST_SKU: usize = 100;
+/// The most faults that are named.
+const MOST_FAULTS: usize = 100;
 /// The longest name or line of an address, in characters.
 pub const LONGEST_TEXT: usize = 200;
 /// The longest e-mail address, in characters, as RFC 5321 has it.
@@ -33,14 +40,51 @@ pub struct Priced {
     pub total: i64,
 }
 
+/// Validates an order as it was read, whose source and reference are filled in.
+///
+/// # Errors
+/// What can't be read of it, and everything else that is wrong with it; never empty.
+pub fn check(reading: &OrderReading) -> Result<Priced, Vec<Fault>> {
+    let mut faults = reading.faults.clone();
+    let unread = |field: &str| {
+        reading.faults.iter().any(|fault| {
+            field.strip_prefix(fault.field.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        })
+    };
+    match validate(&reading.order) {
+        Ok(priced) if faults.is_empty() => {
+            let sums = [("/subtotal", reading.subtotal, priced.subtotal), ("/total", reading.total, priced.total)];
+            let differ = sums.into_iter().filter(|(_, said, is)| said.is_some_and(|said| said != *is));
+            faults.extend(differ.map(|(field, said, is)| {
+                let said = said.unwrap_or_default();
+                let detail =
+                    format!("expected {is}, as lines, shipping, discount and tax come to, or nothing, got {said}");
+                Fault { field: field.into(), code: "mismatch".into(), detail }
+            }));
+            if faults.is_empty() {
+                return Ok(priced);
+            }
+        }
+        Ok(_) => {}
+        // What could not be read is not missing.
+        Err(found) => faults.extend(found.into_iter().filter(|fault| !unread(&fault.field))),
+    }
+    if faults.len() > MOST_FAULTS {
+        let detail = format!("and {} more faults: mend these first", faults.len() - MOST_FAULTS);
+        faults.truncate(MOST_FAULTS);
+        faults.push(Fault { field: String::new(), code: "too_many_faults".into(), detail });
+    }
+    Err(faults)
+}
+
 /// Validates an order whose source and reference are filled in, and spreads shipping, discount and tax over its lines.
 ///
 /// # Errors
 /// Everything that is wrong with it, in the order of its fields; never empty.
 pub fn validate(order: &OrderPlaced) -> Result<Priced, Vec<Fault>> {
     let mut faults = Faults::default();
-    faults.text("/source", order.source.as_deref().unwrap_or_default(), LONGEST_ID);
-    faults.text("/reference", order.reference.as_deref().unwrap_or_default(), LONGEST_ID);
+    faults.text("/source", order.source.as_deref().unwrap_or_default(), LONGEST_REFERENCE);
+    faults.text("/reference", order.reference.as_deref().unwrap_or_default(), LONGEST_REFERENCE);
     customer(&mut faults, &order.customer);
     let lines = lines(&mut faults, &order.lines);
     let currency = currency(&mut faults, &order.currency);
@@ -99,9 +143,9 @@ fn lines(faults: &mut Faults, placed: &[PlacedLine]) -> Option<Vec<Line>> {
         let at = |field: &str| format!("/lines/{index}/{field}");
         let id = line.id.clone().unwrap_or_else(|| (index + 1).to_string());
         if faults.text(&at("id"), &id, LONGEST_ID) && !ids.insert(id.clone()) {
-            faults.add(&at("id"), "duplicate", format!("expected an id that no other line has, got {id:?} again"));
+            faults.add(&at("id"), "duplicate", "expected an id that no other line has, got one again");
         }
-        faults.text(&at("sku"), &line.sku, LONGEST_ID);
+        faults.text(&at("sku"), &line.sku, LONGEST_SKU);
         faults.range(&at("quantity"), line.quantity, 1, MOST_UNITS);
         faults.range(&at("unit_price"), line.unit_price, 0, LARGEST_AMOUNT);
         let (sku, quantity, unit_price) = (Sku(line.sku.clone()), line.quantity, line.unit_price);
@@ -178,9 +222,9 @@ fn address(faults: &mut Faults, at: &str, address: &Address) {
         faults.text(&format!("{at}/postal_code"), &address.postal_code, 20);
     }
     let country = &address.country;
-    if country.len() != 2 || !country.bytes().all(|letter| letter.is_ascii_uppercase()) {
+    if !is_country(country) {
         let (code, got) = if country.is_empty() { ("required", "nothing".into()) } else { ("invalid", shown(country)) };
-        let detail = format!("expected an ISO 3166-1 alpha-2 code in capitals such as DE, got {got}");
+        let detail = format!("expected the ISO 3166-1 alpha-2 code of a country in capitals such as DE, got {got}");
         faults.add(&format!("{at}/country"), code, detail);
     }
 }
@@ -232,9 +276,10 @@ impl Faults {
     }
 }
 
-/// What came, quoted and cut, for a message; not for personal data.
+/// What came, for a message: quoted where it is as short as a code. What is longer may be any column of the sender's.
 fn shown(text: &str) -> String {
-    format!("{:?}", text.chars().take(20).collect::<String>())
+    let length = text.chars().count();
+    if length <= 4 { format!("{text:?}") } else { format!("{length} characters") }
 }
 
 #[cfg(test)]

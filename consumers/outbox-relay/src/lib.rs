@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use runtime::http::OpenApiRouter;
+use runtime::http::Routes;
 use runtime::relay::{self, RelaySettings};
 use runtime::settings::{ConsumerSettings, Section, SettingsError};
 use runtime::{Health, Host, Settings};
@@ -27,7 +27,7 @@ pub fn start(host: &Arc<Host>) -> runtime::Starting<'_> {
         let settings = settings(host.settings())?;
         let probes: ConsumerSettings = host.settings().section(NAME)?;
         let health = Arc::new(Health::of(NAME));
-        host.open(NAME, probes.http, OpenApiRouter::new(), Arc::clone(&health)).await?;
+        host.open(NAME, probes.http, Routes::new(), Arc::clone(&health), None).await?;
         host.spawn(NAME, relay::run(settings, host.clock().clone(), health, host.shutdown().clone()));
         Ok(())
     })

@@ -1,5 +1,7 @@
 //! The calls to the gateway: what a batch decided to ask, made after its commit, and the answers as they come back.
 
+use std::sync::Arc;
+
 use events::OrderId;
 use runtime::{Cause, Work};
 
@@ -30,6 +32,8 @@ pub struct Call {
     pub request: Request,
     /// Who pays; needed to authorize, and only known until then.
     pub buyer: Option<Buyer>,
+    /// The order's, for the log.
+    pub correlation_id: Arc<str>,
 }
 
 /// What came of a call.
@@ -57,7 +61,14 @@ impl Call {
             payment_id: payment.payment_id.clone(),
         };
         let buyer = payment.case.purchase.as_ref().map(|purchase| purchase.buyer.clone());
-        Some(Self { operation: attempt.operation, ask, request, buyer })
+        let correlation_id = payment.case.thread.as_ref().map(|thread| Arc::clone(&thread.correlation_id));
+        Some(Self {
+            operation: attempt.operation,
+            ask,
+            request,
+            buyer,
+            correlation_id: correlation_id.unwrap_or_default(),
+        })
     }
 
     /// The answer to this call, as an input of its own.
@@ -89,7 +100,7 @@ impl Call {
         metrics::histogram!("quadrille_gateway_call_seconds", &labels[..2]).record(began.elapsed().as_secs_f64());
         if let Outcome::Unknown { detail } = &outcome {
             let Request { order_id, key, .. } = &self.request;
-            tracing::warn!(consumer = "payments", %order_id, key, detail, "the gateway's outcome is not known: it will be asked again");
+            tracing::warn!(consumer = "payments", %order_id, correlation_id = &*self.correlation_id, key, detail, "the gateway's outcome is not known: it will be asked again");
             return None;
         }
         Some(self.answered(outcome))

@@ -181,6 +181,7 @@ impl Step<'_, '_> {
     /// Remembered until the open call's answer is recorded.
     fn stop(&mut self, undoing: Undoing) {
         if self.slot.payment.case.stop.is_none() {
+            self.go_on();
             self.change().case.stop = Some(undoing);
         }
     }
@@ -235,6 +236,14 @@ impl Step<'_, '_> {
             case.thread = Some(self.effects.thread());
         }
         self.change()
+    }
+
+    /// What the gateway answers from now on is said because of this event.
+    fn go_on(&mut self) {
+        self.change();
+        if let Some(thread) = &mut self.slot.payment.case.thread {
+            self.effects.go_on(thread);
+        }
     }
 
     fn unexpected(&self, event: &str, when: &str) -> Conflict {

@@ -221,7 +221,7 @@ impl Rules<'_> {
         }
     }
 
-    fn step<'s, 'c>(
+    pub fn step<'s, 'c>(
         &'s self,
         world: &'s mut World,
         order_id: OrderId,

@@ -18,6 +18,7 @@ pub mod gateway;
 mod handlers;
 mod http;
 mod payment;
+mod restore;
 mod settings;
 mod store;
 mod world;
@@ -156,7 +157,13 @@ impl Consumer for Payments {
         Some(store::pruning::retention(self.gateway.forgets()))
     }
 
-    async fn prune(&self, db: &mut PgConnection, until: Timestamp, limit: i64) -> Result<u64, Failure> {
+    async fn prune(
+        &self,
+        db: &mut PgConnection,
+        until: Timestamp,
+        _now: Timestamp,
+        limit: i64,
+    ) -> Result<u64, Failure> {
         store::pruning::prune(db, until, limit).await
     }
 
@@ -188,6 +195,12 @@ pub fn migrations() -> sqlx::migrate::Migrator {
     sqlx::migrate!("../../migrations/payments")
 }
 
+/// The OpenAPI document of its routes, those of the sandbox among them.
+pub fn document() -> serde_json::Value {
+    let sandbox = gateway::sandbox::http::routes().documented();
+    http::own_routes().documented().merge(sandbox).document(Payments::NAME)
+}
+
 /// Starts the consumer, its gateway, and opens its doors.
 ///
 /// # Errors
@@ -216,6 +229,6 @@ pub fn start(host: &runtime::Host) -> runtime::Starting<'_> {
         let watch = breaker.clone().watch(gateway.clone(), settings.call_timeout.0, host.shutdown().clone());
         let payments = Arc::new(Payments::guarded(settings, gateway.clone(), breaker)?);
         host.spawn("the gateway's circuit", watch);
-        host.start(payments, |door| http::doors(door, pool, gateway)).await
+        host.start(payments, |door| http::routes(door, pool, gateway)).await
     })
 }

@@ -4,13 +4,13 @@
 //! over all of them, and begins anew), at the orders of open breaches, and at the stock as a whole; each question has a limit of time. It reads
 //! under one snapshot, read only: a replica will do.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use audit::{Asked, AuditError, Finding, Scope, Window};
+use audit::{Asked, AuditError, Databases, Finding, Scope, Window};
 use events::{OrderId, Timestamp};
 use runtime::settings::{ConsumerSettings, Secret};
-use runtime::{Clock, Consumer as _, Failure, Host, Settings, Span, sql};
+use runtime::{Clock, Consumer as _, Failure, Host, Settings, Span};
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
 use utoipa::ToSchema;
@@ -19,8 +19,6 @@ use uuid::Uuid;
 use crate::store::{self, Found};
 use crate::{SagaTracker, alerts};
 
-/// The consumers whose databases are read.
-const BOOKS: [&str; 7] = ["orders", "inventory", "payments", "fraud", "fulfillment", "notifications", "saga-tracker"];
 /// Breaches that one answer names, at most: of more it is not known which are healed.
 const NAMED: i64 = 200;
 
@@ -79,7 +77,7 @@ pub(crate) fn start(host: &Host) -> anyhow::Result<()> {
         return Ok(());
     }
     let auditor = Auditor {
-        databases: databases(host.settings(), &settings)?,
+        databases: Databases::open(host.settings(), settings.audit_database_url.as_ref())?,
         pool: host.pool::<SagaTracker>()?,
         clock: host.clock().clone(),
         all: host.settings().clone(),
@@ -108,22 +106,8 @@ pub(crate) fn start(host: &Host) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// One pool for each database that consumers have.
-fn databases(settings: &Settings, own: &AuditSettings) -> anyhow::Result<Vec<PgPool>> {
-    let common = &settings.common().database_url;
-    let mut urls = BTreeSet::new();
-    for consumer in BOOKS {
-        let url = settings.database_url(consumer)?;
-        urls.insert(match &own.audit_database_url {
-            Some(replica) if url == *common => replica.clone(),
-            Some(_) | None => url,
-        });
-    }
-    urls.iter().map(|url| Ok(sql::pool(url.expose(), "quadrille audit", 1)?)).collect()
-}
-
 struct Auditor {
-    databases: Vec<PgPool>,
+    databases: Databases,
     pool: PgPool,
     clock: Clock,
     all: Settings,
@@ -133,7 +117,7 @@ struct Auditor {
 impl Auditor {
     /// The least id of the orders that every consumer still knows: behind the horizon one may have forgotten an order before another does.
     fn oldest(&self, now: Timestamp) -> Result<Uuid, Broken> {
-        let horizon = self.all.keep(BOOKS[0], &ConsumerSettings::default())?;
+        let horizon = self.all.keep("orders", &ConsumerSettings::default())?;
         Ok(OrderId::least_at(now.minus(horizon)).as_uuid())
     }
 
@@ -160,13 +144,16 @@ impl Auditor {
             scopes.push(scope(Some(walked), page, Vec::new(), false));
         }
         let mut findings = Vec::new();
-        for database in &self.databases {
-            for scope in &scopes {
-                findings.extend(audit::ask(database, scope).await?);
+        for scope in &scopes {
+            findings.extend(audit::ask_all(&self.databases, scope).await?);
+        }
+        if self.settings.audit_outbox_rows > 0 {
+            if let Some(pool) = self.databases.orders() {
+                findings.push(audit::known(&self.all, pool, &scope(None, None, Vec::new(), false)).await?);
             }
-            if self.settings.audit_outbox_rows > 0 {
+            for database in self.databases.pools().await? {
                 let window = Window { since: OUTBOX_WINDOW, rows: self.settings.audit_outbox_rows };
-                findings.push(audit::outbox(&self.all, database, window).await?);
+                findings.push(audit::outbox(&self.all, &database, window).await?);
             }
         }
         self.record(&findings, now).await?;

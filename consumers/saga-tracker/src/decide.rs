@@ -5,10 +5,10 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use events::{DeadLetterResolved, Event as _, OrderStuck, RelayAdvanced, StockLevelChanged, Timestamp, derive_id};
-use runtime::{Consumer as _, Effects};
+use runtime::{Consumer as _, Effects, Thread};
 
 use crate::SagaTracker;
-use crate::alerts::Kind;
+use crate::alerts::{Kind, of_event};
 use crate::deadline::{RULES, judge};
 use crate::handlers::{Input, Look};
 use crate::record::{Heard, Place, in_range};
@@ -41,7 +41,7 @@ pub(crate) fn on_look(world: &mut World, look: &Look, now: Timestamp, effects: &
     world.looks.insert(look.order_id, if is_other { now } else { judged.look_at });
     let Some(situation) = found.filter(|_| !is_other) else { return }; // answered meanwhile, or told
     let event = tell(case, &judged, situation);
-    effects.follow(&case.thread);
+    effects.follow(&Thread { event: Some(look.event_id), ..case.thread.clone() });
     effects.say(&event, "");
     let letter_id = derive_id(effects.cause().id, SagaTracker::NAME, OrderStuck::TYPE, "");
     world.told.extend(Situation::by(&event, letter_id, now));
@@ -114,6 +114,9 @@ pub(crate) fn fold(world: &mut World, input: &Input) {
     match input {
         Input::Heard(heard) => {
             on_heard(world, heard);
+            if let Some((kind, text)) = of_event(heard.record.event_type, heard.record.order_id) {
+                world.alerts.push((kind, heard.record.order_id.to_string(), text));
+            }
             on_place(world, &heard.record.place);
         }
         Input::Level(event, place) => {

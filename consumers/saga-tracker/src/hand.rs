@@ -10,7 +10,6 @@ mod doors;
 mod edit;
 mod filter;
 pub(crate) mod jobs;
-mod keys;
 mod plan;
 mod queue;
 mod schema;
@@ -22,7 +21,7 @@ use std::collections::BTreeMap;
 use anyhow::Context as _;
 use events::{OrderId, Timestamp};
 use runtime::parking::HeldLetter;
-use runtime::{Clock, Codec, Consumer as _, Failure, Registry, Settings, sql};
+use runtime::{Clock, Codec, Consumer as _, Failure, Registry, Settings, Verdict, sql};
 use serde_json::Value;
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -32,7 +31,6 @@ pub use all::{Bulk, Report, Told};
 pub use doors::Doors;
 pub use edit::{EditError, with_fields};
 pub use filter::Filter;
-pub use keys::{Denied, Keys};
 pub use plan::{Act, Facts, Refusal, Step, What, plan};
 pub use schema::Misfit;
 pub use settings::HandSettings;
@@ -65,6 +63,20 @@ pub enum HandError {
     /// The database refused, or did not answer.
     #[error(transparent)]
     Failed(#[from] Failure),
+}
+
+impl HandError {
+    /// Whether it is about this dead letter alone, so that all others of a filter are gone on with: what it asks is refused, or the database refuses
+    /// what it holds.
+    fn is_of_one(&self) -> bool {
+        match self {
+            Self::Refused(_) | Self::Edit(_) => true,
+            Self::Failed(failure) => {
+                matches!(failure.verdict(), Verdict::DeadLetter | Verdict::Park) && !failure.is_wait()
+            }
+            Self::Unavailable(_) | Self::Lost => false,
+        }
+    }
 }
 
 impl From<sqlx::Error> for HandError {
@@ -131,7 +143,7 @@ impl Hand {
                 );
             }
         }
-        let codec = Codec::new(&Registry::stored(&tracker).await?)?;
+        let codec = Registry::codec(&tracker).await?;
         Ok(Self { tracker, clock, apart, doors, codec })
     }
 

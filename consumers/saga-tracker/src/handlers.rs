@@ -167,7 +167,13 @@ impl Consumer for SagaTracker {
         Some(store::pruning::retention())
     }
 
-    async fn prune(&self, db: &mut PgConnection, until: Timestamp, limit: i64) -> Result<u64, Failure> {
+    async fn prune(
+        &self,
+        db: &mut PgConnection,
+        until: Timestamp,
+        _now: Timestamp,
+        limit: i64,
+    ) -> Result<u64, Failure> {
         store::pruning::prune(db, until, limit).await
     }
 
@@ -178,7 +184,7 @@ impl Consumer for SagaTracker {
             self.repeating.begin();
         }
         let (all_new, timelines) = saved?;
-        for (kind, key, text) in &world.alerts {
+        for (kind, key, text) in world.alerts.iter().filter(|(kind, ..)| !self.untold.contains(kind)) {
             alerts::raise(db, *kind, key, text, now).await?;
         }
         if all_new {

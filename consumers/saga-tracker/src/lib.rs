@@ -57,11 +57,18 @@ pub use world::{Level, Position, Resolution, Watermark, World};
 pub struct SagaTracker {
     /// Whether events may come that are kept already: a group that was reset, or a process that was killed, hears more than one batch again.
     repeating: Caution,
+    /// Alerts that nobody is to be told of.
+    untold: Vec<alerts::Kind>,
 }
 
 /// The migrations of the schema `saga_tracker`.
 pub fn migrations() -> sqlx::migrate::Migrator {
     sqlx::migrate!("../../migrations/saga_tracker")
+}
+
+/// The OpenAPI document of its routes.
+pub fn document() -> serde_json::Value {
+    http::routes().document(SagaTracker::NAME)
 }
 
 /// Starts the consumer, opens its doors, and begins to look at overdue orders and to deliver alerts.
@@ -76,41 +83,58 @@ async fn begin(host: &runtime::Host) -> anyhow::Result<()> {
     let settings = Arc::new(settings::read(host.settings())?);
     let (pool, clock, shutdown) = (host.pool::<SagaTracker>()?, host.clock().clone(), host.shutdown().clone());
     let databases = databases(host.settings())?;
+    let hand_over: HandOver = host.settings().section("fulfillment")?;
+    let hand_over = settings.hand_over.unwrap_or(hand_over.hand_over_deadline).0;
     let reads = host.settings().section(SagaTracker::NAME)?;
     let own: hand::HandSettings = host.settings().section(SagaTracker::NAME)?;
     let others = hand::Doors::new(host.settings(), &own, |name| host.address(name))?;
     let hand = hand::Hand::new(host.settings(), clock.clone(), pool.clone(), others).await?;
-    let (keys, wake) = (Arc::new(hand::Keys::new(&own.api_keys)?), Arc::new(Notify::new()));
-    let doors = http::Doors {
-        pool: pool.clone(),
-        clock: clock.clone(),
-        reads,
-        hand: hand.clone(),
-        keys,
-        wake: Arc::clone(&wake),
-    };
+    let wake = Arc::new(Notify::new());
+    let doors =
+        http::Doors { pool: pool.clone(), clock: clock.clone(), reads, hand: hand.clone(), wake: Arc::clone(&wake) };
     let mut opened = None;
-    host.start(Arc::new(SagaTracker::default()), |door| {
+    let tracker = SagaTracker { untold: settings.alerts_off.clone(), ..SagaTracker::default() };
+    host.start(Arc::new(tracker), |door| {
         opened = Some(door);
-        http::doors(doors)
+        http::routes().with_state(doors)
     })
     .await?;
     host.spawn(SagaTracker::NAME, hand::jobs::work(hand, wake, shutdown.clone()));
     let names = databases.values().cloned().collect();
+    let set = [("orders", &own.orders_url), ("payments", &own.payments_url)];
+    let set = set.into_iter().filter_map(|(name, url)| Some((name, url.as_ref()?))).collect();
+    let outside = alerts::Outside::new(host, &settings, &set)?;
     host.spawn(
         "saga-tracker: alerts",
         alerts::deliver(pool.clone(), clock.clone(), Arc::clone(&settings), shutdown.clone()),
     );
     host.spawn(
         "saga-tracker: figures",
-        alerts::watch(pool.clone(), clock.clone(), Arc::clone(&settings), names, shutdown.clone()),
+        alerts::watch(
+            alerts::Watch::new(pool.clone(), Arc::clone(&settings), names, outside),
+            clock.clone(),
+            shutdown.clone(),
+        ),
     );
     if let Some(door) = opened {
         let groups = runtime::groups::Groups::of(host.settings().common());
-        let sweep = sweep::Sweep { pool, clock, door, settings, groups, databases, shutdown };
+        let sweep = sweep::Sweep { pool, clock, door, settings, hand_over, groups, databases, shutdown };
         host.spawn("saga-tracker: deadlines", sweep.run());
     }
     audit::start(host)
+}
+
+/// What fulfillment's settings say of how long a shipment may stand in its warehouse.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+struct HandOver {
+    hand_over_deadline: runtime::Span,
+}
+
+impl Default for HandOver {
+    fn default() -> Self {
+        Self { hand_over_deadline: runtime::Span::secs(24 * 3_600) }
+    }
 }
 
 /// The name of the database that each consumer's outbox is in.

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use events::{EventId, OrderId};
 use runtime::replay::{Point, Reader};
-use runtime::{Codec, Consumer as _, Failure, Registry, Settings, Verdict, migrations, sql};
+use runtime::{Consumer as _, Failure, Registry, Settings, Verdict, migrations, sql};
 use sqlx::{Connection as _, PgConnection, PgPool};
 use tokio_util::sync::CancellationToken;
 
@@ -106,7 +106,7 @@ async fn work(
     stop: &CancellationToken,
     tell: &impl Fn(Stage),
 ) -> anyhow::Result<Rebuilt> {
-    let codec = Codec::new(&Registry::stored(pool).await?)?;
+    let codec = Registry::codec(pool).await?;
     let registry = Registry::from_settings(settings.common(), pool.clone())?;
     let reader = Reader::open(settings, Arc::<SagaTracker>::default(), codec, registry, from, stop.clone()).await?;
     let mut rebuild = Rebuild { db, reader, stop, unwritten: World::default(), done: Rebuilt::default() };

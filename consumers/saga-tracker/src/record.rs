@@ -90,8 +90,7 @@ fn minted_at(order_id: OrderId) -> Option<Timestamp> {
 /// # Errors
 /// When nothing says when it happened.
 pub(crate) fn place(message: &Message) -> Result<Place, Unreadable> {
-    let said = message.headers.text("ce_time").and_then(|time| time.parse().ok());
-    let at = said.or(message.timestamp_ms.map(Timestamp::from_millis)).ok_or_else(|| {
+    let at = message.said_at().or(message.timestamp_ms.map(Timestamp::from_millis)).ok_or_else(|| {
         let place = message.place();
         Unreadable(format!("expected a header ce_time in RFC 3339, or a record with a time; {place} has neither"))
     })?;
@@ -142,7 +141,7 @@ fn data<E: Told>(message: &Message, codec: &Codec, event: &E) -> Result<String, 
     if codec.is_own::<E>(message.payload.as_deref()) {
         return Ok(json::without_personal(event)?);
     }
-    Ok(json::stripped(codec.json(message.payload.as_deref())?)?)
+    Ok(json::stripped(codec.json::<E>(message.payload.as_deref())?)?)
 }
 
 /// What one event tells.

@@ -10,8 +10,10 @@ use utoipa::ToSchema;
 
 use crate::SagaTracker;
 use crate::audit::AuditSettings;
-use crate::hand::{HandSettings, Keys};
+use crate::hand::HandSettings;
 use crate::http::ReadSettings;
+
+use crate::alerts::Kind;
 
 /// The settings, section `saga_tracker`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -47,6 +49,17 @@ pub struct TrackerSettings {
     /// A review that times out within this is an alert.
     #[schema(inline)]
     pub review_margin: Span,
+    /// A paid shipment that has not left for longer than this is an alert; none: for as long as fulfillment's `hand_over_deadline`.
+    #[schema(inline)]
+    pub hand_over: Option<Span>,
+    /// A consumer that has not been ready for longer than this is an alert.
+    #[schema(inline)]
+    pub circuit_open: Span,
+    /// Kinds of alerts that nobody is to be told of, such as `["dead_letter"]`; their figures are exported all the same.
+    #[schema(inline)]
+    pub alerts_off: Vec<Kind>,
+    /// Where consumers listen whose `/readyz` is asked, such as `{payments = "http://payments:8082"}`; default: as their own settings say.
+    pub probes: BTreeMap<String, String>,
 }
 
 /// What can be set of the tracker.
@@ -59,7 +72,7 @@ pub fn section() -> Section {
         .checked(|all| {
             all.section::<ReadSettings>(SagaTracker::NAME)?;
             all.section::<AuditSettings>(SagaTracker::NAME)?;
-            Keys::new(&all.section::<HandSettings>(SagaTracker::NAME)?.api_keys)?;
+            all.section::<HandSettings>(SagaTracker::NAME)?;
             all.keep(SagaTracker::NAME, &SagaTracker::defaults())?;
             read(all).map(drop)
         })
@@ -87,6 +100,10 @@ impl Default for TrackerSettings {
             relay_lag: Span::secs(60),
             parked_age: Span::secs(900),
             review_margin: Span::secs(3_600),
+            hand_over: None,
+            circuit_open: Span::secs(60),
+            alerts_off: Vec::new(),
+            probes: BTreeMap::new(),
         }
     }
 }
@@ -95,6 +112,11 @@ impl TrackerSettings {
     /// How much money at risk is no alert yet, in minor units of a currency.
     pub(crate) fn money_limit(&self, currency: &str) -> i64 {
         self.money_at_risk_in.get(currency).copied().unwrap_or(self.money_at_risk)
+    }
+
+    /// Whether people are told of this.
+    pub(crate) fn alerts(&self, kind: Kind) -> bool {
+        !self.alerts_off.contains(&kind)
     }
 
     /// Checks that the settings can be worked with.

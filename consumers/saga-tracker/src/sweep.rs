@@ -9,10 +9,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use events::{OrderId, Timestamp};
+use events::{Event as _, OrderId, PaymentCaptured, Timestamp};
 use runtime::groups::Groups;
 use runtime::{Cause, Clock, Consumer as _, Door, Failure, Work};
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -36,6 +36,8 @@ pub(crate) struct Sweep {
     pub clock: Clock,
     pub door: Door<SagaTracker>,
     pub settings: Arc<TrackerSettings>,
+    /// For how long a paid shipment may stand in its warehouse.
+    pub hand_over: Duration,
     pub groups: Groups,
     /// Whose outbox is in which database.
     pub databases: HashMap<&'static str, String>,
@@ -100,7 +102,8 @@ impl Sweep {
             let judged = judge(&RULES, order, &evidence, now);
             tally.count(&judged);
             answered.extend(answered_since(order, &judged));
-            let look_at = self.review(order, &judged, now).await?.unwrap_or(judged.look_at);
+            let alerted = [self.review(order, &judged, now).await?, self.hand_over(order, now).await?];
+            let look_at = alerted.into_iter().flatten().fold(judged.look_at, Timestamp::min);
             match situation(order, &judged) {
                 Some((event_id, _)) => stuck.push(self.tell(order, event_id, Arc::clone(&evidence))),
                 None => looks.extend(seen.get(&order.order_id).map(|seen| (order.order_id, *seen, look_at))),
@@ -136,15 +139,47 @@ impl Sweep {
         let Some(ends) = reviewed.and_then(|answer| answer.event.moment("deadline")) else { return Ok(None) };
         let alert_at = ends.minus(self.settings.review_margin.0);
         if now < alert_at {
-            return Ok(Some(alert_at.min(judged.look_at)));
+            return Ok(Some(alert_at));
         }
         let mut db = self.pool.acquire().await?;
         let text = format!(
             "the review of order {} ends at {ends}, and with it its reservation: clear or reject it, POST /reviews/{}/verdict at fraud",
             order.order_id, order.order_id
         );
-        alerts::raise(&mut db, alerts::Kind::ReviewExpiring, &order.order_id.to_string(), &text, now).await?;
+        self.raise(&mut db, alerts::Kind::ReviewExpiring, order.order_id, &text, now).await?;
         Ok(None)
+    }
+
+    /// Alerts of a paid shipment that stands in its warehouse; returns when to look for that, if it is not yet.
+    async fn hand_over(&self, order: &OpenOrder, now: Timestamp) -> Result<Option<Timestamp>, Failure> {
+        let paid = order.events.iter().find(|event| event.event_type == PaymentCaptured::TYPE);
+        let Some(alert_at) = paid.map(|event| event.at.plus(self.hand_over)) else { return Ok(None) };
+        if now < alert_at {
+            return Ok(Some(alert_at));
+        }
+        let order_id = order.order_id;
+        let text = format!(
+            "order {order_id} is paid since {}, and not all of its shipments have left: ask the warehouse, and report what it says at \
+             fulfillment, POST /orders/{order_id}/shipments/…/handed-over or …/will-not-ship",
+            alert_at.minus(self.hand_over)
+        );
+        let mut db = self.pool.acquire().await?;
+        self.raise(&mut db, alerts::Kind::HandOverOverdue, order_id, &text, now).await?;
+        Ok(None)
+    }
+
+    async fn raise(
+        &self,
+        db: &mut PgConnection,
+        kind: alerts::Kind,
+        order_id: OrderId,
+        text: &str,
+        now: Timestamp,
+    ) -> Result<(), Failure> {
+        if self.settings.alerts(kind) {
+            alerts::raise(db, kind, &order_id.to_string(), text, now).await?;
+        }
+        Ok(())
     }
 }
 

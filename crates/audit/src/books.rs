@@ -38,7 +38,7 @@ macro_rules! check {
     };
 }
 
-const CHECKS: [Check; 12] = [
+pub(crate) const CHECKS: [Check; 12] = [
     check!("lost", "no order is lost: each has ended, or is open for a reason", ["orders", "inventory", "payments", "fraud", "fulfillment"], by_order: true, quiet: true),
     check!("tracker", "the tracker tells of the same ends", ["orders", "saga_tracker"], by_order: true, quiet: false),
     check!("ledger", "stock: on hand = received ± counted − shipped; the ledger explains every level", ["inventory"], by_order: false, quiet: false),
@@ -52,6 +52,27 @@ const CHECKS: [Check; 12] = [
     check!("book", "money: the gateway's own book says the same", ["sandbox", "payments"], by_order: true, quiet: false),
     check!("once", "money: no order is charged twice", ["sandbox"], by_order: true, quiet: false),
 ];
+
+impl Check {
+    /// Its statement.
+    pub(crate) fn text(&self) -> &'static str {
+        self.sql
+    }
+
+    /// Whether these schemas are all that it reads.
+    pub(crate) fn is_within(&self, schemas: &[&str]) -> bool {
+        self.schemas.iter().all(|schema| schemas.contains(schema))
+    }
+
+    /// How many parameters it has.
+    pub(crate) fn parameters(&self) -> usize {
+        match (self.by_order, self.sql.contains("$4")) {
+            (true, true) => 4,
+            (true, false) => 3,
+            (false, _) => 0,
+        }
+    }
+}
 
 /// All questions to the tables, in the order in which they are asked.
 pub fn checks() -> &'static [Check] {
@@ -141,55 +162,90 @@ impl Finding {
     }
 }
 
+/// What one question was answered.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Answer {
+    pub breaches: i64,
+    pub figures: String,
+    pub lines: Vec<Line>,
+}
+
 /// Asks a database all that can be asked there, of one snapshot. A question whose schemas are not all there is left out, one that takes too long
 /// is not answered.
 ///
 /// # Errors
 /// When the database does not answer, or a question can't be asked.
 pub async fn ask(pool: &PgPool, scope: &Scope) -> Result<Vec<Finding>, AuditError> {
+    let there: Vec<String> = sqlx::query_scalar("select nspname::text from pg_namespace").fetch_all(pool).await?;
+    ask_those(pool, scope, &there.iter().map(String::as_str).collect::<Vec<_>>()).await
+}
+
+/// The same of those questions that read nothing but these schemas.
+pub(crate) async fn ask_those(pool: &PgPool, scope: &Scope, schemas: &[&str]) -> Result<Vec<Finding>, AuditError> {
     let mut db = pool.begin_with("begin isolation level repeatable read read only").await?;
-    let timeout = format!("set local statement_timeout = {}", scope.within.as_millis());
-    sqlx::query(AssertSqlSafe(timeout)).execute(&mut *db).await?;
-    let there: Vec<String> = sqlx::query_scalar("select nspname::text from pg_namespace").fetch_all(&mut *db).await?;
+    limit(&mut db, scope).await?;
     let mut findings = Vec::with_capacity(CHECKS.len());
     for check in &CHECKS {
         let is_asked = (scope.quiet || !check.quiet) && (scope.whole || check.by_order);
-        if !is_asked || !check.schemas.iter().all(|schema| there.iter().any(|name| name == schema)) {
+        if !is_asked || !check.is_within(schemas) {
             continue;
         }
-        let mut tried = db.begin().await?; // a savepoint: one that fails does not end the others
-        match one(&mut tried, check, scope).await {
-            Ok(asked) => {
-                tried.rollback().await?;
-                findings.push(Finding { name: check.name, says: check.says, asked });
-            }
-            Err(error) if is_timeout(&error) => {
-                tried.rollback().await?;
-                let why = format!("it takes longer than {:?}", scope.within);
-                findings.push(Finding { name: check.name, says: check.says, asked: Asked::Unanswered { why } });
-            }
-            Err(error) => return Err(error.into()),
-        }
+        let asked = match answered(&mut db, check, check.sql, scope, &[]).await? {
+            Some(Answer { breaches, figures, lines }) => Asked::Answered { breaches, figures, lines },
+            None => Asked::Unanswered { why: format!("it takes longer than {:?}", scope.within) },
+        };
+        findings.push(Finding { name: check.name, says: check.says, asked });
     }
     db.rollback().await?;
     Ok(findings)
 }
 
-async fn one(db: &mut PgConnection, check: &Check, scope: &Scope) -> Result<Asked, sqlx::Error> {
-    let mut query = sqlx::query(check.sql);
+/// How long one statement of the transaction may take.
+pub(crate) async fn limit(db: &mut PgConnection, scope: &Scope) -> Result<(), sqlx::Error> {
+    let timeout = format!("set local statement_timeout = {}", scope.within.as_millis());
+    sqlx::query(AssertSqlSafe(timeout)).execute(db).await?;
+    Ok(())
+}
+
+/// Asks one question, with these texts as further parameters; none: it takes too long. A savepoint: one that fails does not end the others.
+pub(crate) async fn answered(
+    db: &mut PgConnection,
+    check: &Check,
+    sql: &str,
+    scope: &Scope,
+    given: &[String],
+) -> Result<Option<Answer>, AuditError> {
+    let mut tried = db.begin().await?;
+    let answer = match one(&mut tried, check, sql, scope, given).await {
+        Ok(answer) => Some(answer),
+        Err(error) if is_timeout(&error) => None,
+        Err(error) => return Err(error.into()),
+    };
+    tried.rollback().await?;
+    Ok(answer)
+}
+
+async fn one(
+    db: &mut PgConnection,
+    check: &Check,
+    sql: &str,
+    scope: &Scope,
+    given: &[String],
+) -> Result<Answer, sqlx::Error> {
+    let mut query = sqlx::query(AssertSqlSafe(sql.to_owned()));
     if check.by_order {
         query = query.bind(scope.first).bind(scope.last).bind(&scope.again);
-        if check.sql.contains("$4") {
+        if check.parameters() > 3 {
             query = query.bind(scope.quiet);
         }
     }
+    for text in given {
+        query = query.bind(text);
+    }
     let row = query.fetch_one(db).await?;
     let lines: Option<Json<Vec<Line>>> = row.try_get(2)?;
-    Ok(Asked::Answered {
-        breaches: row.try_get(0)?,
-        figures: row.try_get(1)?,
-        lines: lines.map_or_else(Vec::new, |lines| lines.0),
-    })
+    let lines = lines.map_or_else(Vec::new, |lines| lines.0);
+    Ok(Answer { breaches: row.try_get(0)?, figures: row.try_get(1)?, lines })
 }
 
 fn is_timeout(error: &sqlx::Error) -> bool {

@@ -1,13 +1,17 @@
 //! The books: what must hold over the tables of all consumers, and between the outbox and the topics.
 //!
-//! Each is one question across schemas, as an auditor would ask it: consumers never do. All of them are asked of one snapshot, and none takes for a
+//! Each is one question across schemas, as an auditor would ask it: consumers never do. All of one database are asked of one snapshot, and none takes for a
 //! breach what is merely on its way: a fact is compared only with what must have been committed before it. (One can only be asked when all is
 //! quiet, and says so.) The tracker asks now and then, `quadrille audit` when an operator wants to know, the demo and the tests after each run.
 
 mod books;
+mod databases;
+mod known;
 mod outbox;
 
 pub use books::{Asked, Check, Finding, Line, Scope, ask, checks};
+pub use databases::{Databases, ask_all};
+pub use known::{KNOWN, known};
 pub use outbox::{OUTBOX, Window, outbox};
 
 /// Why an audit can't be made.
@@ -16,6 +20,9 @@ pub enum AuditError {
     /// The database does not answer, or not as expected.
     #[error("the books can't be read: {0}")]
     Database(#[from] sqlx::Error),
+    /// A setting does not fit.
+    #[error(transparent)]
+    Settings(#[from] runtime::settings::SettingsError),
     /// The topics can't be read.
     #[error("the topics can't be read: {0}")]
     Topics(#[from] runtime::replay::ReplayError),

@@ -7,6 +7,7 @@
 mod agreement;
 mod catalogue;
 mod codes;
+mod country;
 mod currency;
 mod derive;
 mod fraud;
@@ -17,6 +18,7 @@ mod money;
 mod notifications;
 mod operations;
 mod order_placed;
+mod order_reader;
 mod orders;
 mod parts;
 mod payments;
@@ -28,6 +30,7 @@ mod time;
 
 pub use catalogue::{CatalogueEntry, DEAD_LETTER_EVENTS, Event, WithEvent, catalogue, entry_of, with_event};
 pub use codes::{Action, Cancellation, Channel, Check, Condition, ReasonCode, Resolution, Unparked, Why};
+pub use country::is_country;
 pub use currency::{Currency, UnknownCurrency};
 pub use derive::derive_id;
 pub use fraud::{FraudCleared, FraudRejected, FraudReviewRequested};
@@ -44,6 +47,7 @@ pub use money::{MoneyError, all_inclusive, apportion, line_value, value};
 pub use notifications::{NotificationFailed, NotificationRecorded, NotificationSent};
 pub use operations::{DeadLetterResolved, OrderParked, OrderUnparked, RelayAdvanced};
 pub use order_placed::{Address, Customer, OrderPlaced, PlacedLine};
+pub use order_reader::{MOST_LINES, OrderReading};
 pub use orders::{
     OrderAccepted, OrderCancellationRequested, OrderCancelled, OrderCompleted, OrderFailed, OrderRejected,
 };

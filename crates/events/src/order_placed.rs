@@ -64,8 +64,8 @@ pub struct PlacedLine {
 pub struct OrderPlaced {
     /// Which system placed it; default: the header `ce_source`, else `kafka`.
     pub source: Option<String>,
-    /// The system's own id of the order, up to 64 characters. The same source and reference is the same
-    /// order; default: the header `ce_id`, else where the record stands.
+    /// The system's own id of the order, up to 255 characters. The same source and reference is the same
+    /// order; default: the header `ce_id` or `id`, else the record itself.
     pub reference: Option<String>,
     /// Who buys.
     pub customer: Customer,

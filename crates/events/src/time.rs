@@ -42,6 +42,11 @@ impl Timestamp {
         Self(self.0.saturating_sub(millis_of(duration)))
     }
 
+    /// Whether a clock can mean it: not seconds taken for milliseconds, nor the zero of a time that was never set.
+    pub const fn is_plausible(self) -> bool {
+        self.0 >= 1_577_836_800_000 // 2020-01-01, years before the first order here
+    }
+
     /// How long after `earlier` this is; zero if it is not after it.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))

@@ -1,6 +1,7 @@
 //! A batch while it is decided: its items, and what one attempt collects of their decisions.
 
 use std::collections::HashSet;
+use std::ops::Range;
 
 use events::{OrderId, Timestamp};
 use tokio::sync::oneshot;
@@ -25,6 +26,8 @@ pub(crate) enum Trouble {
     Dead(Death),
     /// It failed for its order alone: it is tried again later, and what comes after it of its key waits.
     Failed(Death),
+    /// What it needs is away for everyone: it is tried again later, however often that takes, and what comes after it of its key waits.
+    Waits(Death),
     /// A person leaves it out.
     Skipped,
 }
@@ -113,7 +116,7 @@ impl<C: Consumer> Item<C> {
 
 /// Says of each item whether it waits behind another one of its key: one that is parked, or one before it in the batch that failed.
 pub(crate) fn line_up<C: Consumer>(items: &mut [Item<C>], held: &HashSet<Vec<u8>>) {
-    let failed = |item: &Item<C>| matches!(item.work, Err(Trouble::Failed(_)));
+    let failed = |item: &Item<C>| matches!(item.work, Err(Trouble::Failed(_) | Trouble::Waits(_)));
     if held.is_empty() && !items.iter().any(failed) {
         items.iter_mut().for_each(|item| item.behind = false);
         return;
@@ -134,15 +137,18 @@ pub(crate) struct Attempt<C: Consumer> {
     pub outcomes: Vec<Option<Result<C::Reply, Conflict>>>,
     /// What becomes of each item.
     pub fates: Vec<Fate>,
-    /// How many rows were said when the item was done: where its own end.
-    pub said_until: Vec<usize>,
+    /// Which of the rows that were said are each item's own.
+    pub own: Vec<Range<usize>>,
     pub said: Vec<Outgoing>,
     pub timers: TimerChanges,
     pub calls: Vec<C::Call>,
     pub deaths: Vec<(usize, Death)>,
     pub resolved: Vec<Resolved>,
     pub broken: Option<CodecError>,
+    /// Of each row that was said.
     pub positions: Vec<i64>,
+    /// What each item is answered with.
+    pub answered: Vec<Option<i64>>,
     pub armed: Option<Timestamp>,
     /// How many events of forgotten orders did nothing.
     pub expired: u64,
@@ -155,7 +161,7 @@ impl<C: Consumer> Attempt<C> {
         Self {
             outcomes: items.iter().map(|_| None).collect(),
             fates: Vec::new(),
-            said_until: vec![0; items.len()],
+            own: vec![0..0; items.len()],
             said: Vec::new(),
             timers: fired.map(|fired| (fired.timer.key(), TimerChange::Fired(fired.timer.due))).collect(),
             calls: Vec::new(),
@@ -163,6 +169,7 @@ impl<C: Consumer> Attempt<C> {
             resolved: Vec::new(),
             broken: None,
             positions: Vec::new(),
+            answered: Vec::new(),
             armed: None,
             expired: 0,
         }
@@ -170,12 +177,13 @@ impl<C: Consumer> Attempt<C> {
 
     /// Takes one decision.
     pub fn decided(&mut self, index: usize, decision: Result<C::Reply, Conflict>, effects: Effects<'_, C::Call>) {
+        let first = self.said.len();
         if decision.is_ok() {
             self.deaths.extend(effects.deaths.iter().cloned().map(|death| (index, death)));
             self.finished(effects);
         }
         self.outcomes[index] = Some(decision);
-        self.said_until[index] = self.said.len();
+        self.own[index] = first..self.said.len();
     }
 
     /// Leaves an item undecided: its order is forgotten.

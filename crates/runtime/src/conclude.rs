@@ -6,17 +6,19 @@ use crate::door::Refused;
 use crate::engine::{Done, Engine};
 use crate::fate::Fate;
 use crate::message::Message;
+use crate::step_log;
 
 impl<C: Consumer> Engine<C> {
     /// Lets the items of a batch go that is written.
     pub(crate) fn conclude(&self, items: Vec<Item<C>>, attempt: Attempt<C>) {
-        let Attempt { outcomes, calls, armed, positions, said_until, fates, expired, .. } = attempt;
+        step_log::log(&items, &attempt, self.log_share);
+        let Attempt { outcomes, calls, armed, answered, fates, expired, .. } = attempt;
         // Before the items are let go, so that there is no moment at which nothing seems to be open.
         for call in calls {
             let _ = self.calls.send((call, self.health.open_call())); // stopping: the call's timer asks again
         }
         let (mut dead, mut parked) = (0, 0);
-        for (((item, outcome), until), fate) in items.into_iter().zip(outcomes).zip(said_until).zip(fates) {
+        for (((item, outcome), position), fate) in items.into_iter().zip(outcomes).zip(answered).zip(fates) {
             match &fate {
                 Fate::Done | Fate::Refused => {}
                 Fate::Behind => parked += u64::from(item.kept.is_none()),
@@ -26,9 +28,10 @@ impl<C: Consumer> Engine<C> {
             }
             tell(&item, &fate);
             let Some(reply) = item.reply else { continue };
-            let position = until.checked_sub(1).and_then(|last| positions.get(last).copied());
             let answer = match (item.work, outcome) {
-                (Err(Trouble::Dead(death) | Trouble::Failed(death)), _) => Err(Refused::Broken(death.message)),
+                (Err(Trouble::Dead(death) | Trouble::Failed(death) | Trouble::Waits(death)), _) => {
+                    Err(Refused::Broken(death.message))
+                }
                 (Ok(_), Some(Ok(reply))) => Ok(Done { reply, position }),
                 (Ok(_), Some(Err(Conflict(why)))) => Err(Refused::Conflict(why)),
                 (Err(Trouble::Skipped), _) | (Ok(_), None) => Err(Refused::Broken("it was not decided".into())),
@@ -62,8 +65,16 @@ fn tell<C: Consumer>(item: &Item<C>, fate: &Fate) {
     let event_type = item.message.as_ref().and_then(|message| message.event_type());
     let event_id = item.message.as_ref().and_then(|message| message.headers.text("ce_id"));
     let correlation_id = item.message.as_ref().and_then(|message| message.headers.text("ce_correlationid"));
-    let order_id = item.timer_of().or_else(|| item.message.as_ref().and_then(crate::dead_letter::order_of));
+    let decided = item.work.as_ref().ok().and_then(|work| C::order(&work.input));
+    let died = match fate {
+        Fate::Dead { death, .. } | Fate::Again { death, .. } => death.order_id,
+        Fate::Done | Fate::Refused | Fate::Behind | Fate::Skipped => None,
+    };
+    let known = decided.or(died).or(item.timer_of());
+    let order_id = known.or_else(|| item.message.as_ref().and_then(crate::dead_letter::order_of));
     let order_id = order_id.map(|id| id.to_string());
+    // Unless whoever placed the order gave it another one, an order's correlation id is its own.
+    let correlation_id = correlation_id.or(order_id.as_deref());
     let place = item.message.as_ref().map(Message::place);
     match fate {
         Fate::Dead { death, attempts, blocking } => tracing::error!(
@@ -80,6 +91,10 @@ fn tell<C: Consumer>(item: &Item<C>, fate: &Fate) {
             "dead letter: {}",
             death.message
         ),
+        // Its circuit is open, and says so.
+        Fate::Again { .. } if matches!(item.work, Err(Trouble::Waits(_))) => {
+            tracing::debug!(consumer = C::NAME, place, "parked until the registry answers");
+        }
         Fate::Again { death, attempts, next_at } => tracing::warn!(
             consumer = C::NAME,
             event_type,

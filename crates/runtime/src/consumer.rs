@@ -23,6 +23,9 @@ pub struct Thread {
     /// The W3C trace context of the event that began it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<Arc<str>>,
+    /// The event by which the order last went on here: the causation of what a timer, an answer or a request brings, none of which is in a topic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event: Option<Uuid>,
 }
 
 /// Why something is decided: the event, timer, answer or request that comes in.
@@ -185,12 +188,13 @@ pub trait Consumer: Send + Sync + Sized + 'static {
         None
     }
 
-    /// Deletes what belongs to no order and has not changed since `until`: at most `limit` rows. Returns how many; it is asked again while that is
-    /// all of them.
+    /// Deletes what belongs to no order and has not changed since `until`, the horizon, or what is kept by a time of its own: at most `limit` rows.
+    /// Returns how many; it is asked again while that is all of them.
     fn prune(
         &self,
         _db: &mut PgConnection,
         _until: Timestamp,
+        _now: Timestamp,
         _limit: i64,
     ) -> impl Future<Output = Result<u64, Failure>> + Send {
         async { Ok(0) }

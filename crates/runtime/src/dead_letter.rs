@@ -17,6 +17,8 @@ use crate::sql::At;
 
 /// The topic of events that need a person.
 pub const TOPIC: &str = "dead-letter-events";
+/// The header with a dead letter's own id: its `ce_id` is that of the record that died.
+pub(crate) const ID: &str = "quadrille-dead-letter-id";
 
 /// Why something died.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,6 +67,8 @@ impl Tried {
 pub(crate) struct Burial<'m> {
     pub death: Death,
     pub message: Option<&'m Message>,
+    /// What tells the record from others at its place: as it was read, where a person edited it since.
+    pub incarnation: Option<Uuid>,
     pub timer: Option<&'m Timer>,
     /// What the cause is known by, where there is no record.
     pub cause: String,
@@ -74,10 +78,14 @@ pub(crate) struct Burial<'m> {
 }
 
 impl Burial<'_> {
-    /// The letter's id: the same when the same dies again at the same place, unless a person had it tried again since.
+    /// The letter's id: the same when the same record dies again at the same place, unless a person had it tried again since.
     pub fn letter_id(&self, consumer: &str) -> Uuid {
         let Self { death, message, cause, tried, .. } = self;
-        let place = message.map_or_else(|| cause.clone(), Message::place);
+        let place = match (message, self.incarnation) {
+            (Some(message), Some(incarnation)) => format!("{}/{incarnation}", message.place()),
+            (Some(message), None) => message.place(),
+            (None, _) => cause.clone(),
+        };
         let derived = match tried.loops {
             0 => derive_id(place, consumer, TOPIC, &death.class),
             loops => derive_id(place, consumer, TOPIC, &format!("{}/{loops}", death.class)),
@@ -114,7 +122,7 @@ pub(crate) async fn bury(
     }
     let mut kept = keep(db, consumer, schema, &burials, now).await?;
     let new = burials.into_iter().filter(|burial| kept.remove(&burial.letter_id(consumer)));
-    Ok(new.map(|burial| letter::letter(consumer, burial, now)).collect())
+    Ok(new.map(|burial| letter::letter(consumer, schema, burial, now)).collect())
 }
 
 /// Returns the ids of those that were not kept before: what is read again is a dead letter already.
@@ -127,14 +135,16 @@ async fn keep(
 ) -> Result<HashSet<Uuid>, Failure> {
     let statement = format!(
         "insert into {schema}.dead_letter (letter_id, topic, \"partition\", \"offset\", timestamp_ms, key, headers, payload, order_id, timer_kind,
-                timer_discriminator, stage, error_class, message, attempts, first_failed_at, loops, blocking, arrival, died_at)
+                timer_discriminator, stage, error_class, message, attempts, first_failed_at, loops, blocking, arrival, died_at, incarnation)
          select letter_id, topic, \"partition\", \"offset\", timestamp_ms, key, headers, payload, order_id, timer_kind, timer_discriminator, stage,
-                error_class, message, attempts, first_failed_at, loops, blocking, coalesce(arrival, nextval('{schema}.arrival')), $20
+                error_class, message, attempts, first_failed_at, loops, blocking, coalesce(arrival, nextval('{schema}.arrival')), $20, incarnation
            from unnest($1::uuid[], $2::text[], $3::int[], $4::bigint[], $5::bigint[], $6::bytea[], $7::bytea[], $8::bytea[], $9::uuid[],
                        $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::int[], $16::timestamptz[], $17::int[],
-                       $18::boolean[], $19::bigint[])
+                       $18::boolean[], $19::bigint[], $21::uuid[])
                   as dead (letter_id, topic, \"partition\", \"offset\", timestamp_ms, key, headers, payload, order_id, timer_kind,
-                           timer_discriminator, stage, error_class, message, attempts, first_failed_at, loops, blocking, arrival)
+                           timer_discriminator, stage, error_class, message, attempts, first_failed_at, loops, blocking, arrival, incarnation)
+          where not exists (select from {schema}.dead_letter d where d.topic = dead.topic and d.\"partition\" = dead.\"partition\"
+                               and d.\"offset\" = dead.\"offset\" and d.loops = dead.loops and d.incarnation is null)
          on conflict do nothing returning letter_id"
     );
     let message = || burials.iter().map(|burial| burial.message);
@@ -160,6 +170,7 @@ async fn keep(
         .bind(burials.iter().map(|burial| burial.blocking).collect::<Vec<_>>())
         .bind(burials.iter().map(|burial| burial.tried.arrival).collect::<Vec<_>>())
         .bind(At(now))
+        .bind(burials.iter().map(|burial| burial.incarnation).collect::<Vec<_>>())
         .fetch_all(db)
         .await?;
     Ok(kept.into_iter().collect())

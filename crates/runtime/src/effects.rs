@@ -6,7 +6,7 @@ use events::{DeadLetterResolved, Event, EventId, OrderId, Resolution, Timestamp,
 use uuid::Uuid;
 
 use crate::codec::{Codec, CodecError};
-use crate::consumer::{Cause, Thread, Timer};
+use crate::consumer::{Cause, Origin, Thread, Timer};
 use crate::dead_letter::{self, Death, Laid};
 use crate::headers::Headers;
 use crate::telemetry::Spans;
@@ -85,6 +85,13 @@ impl<'c, C> Effects<'c, C> {
         }
     }
 
+    /// Notes in the order's own thread that it went on by this event: what its calls and timers bring later is said because of it.
+    pub fn go_on(&self, thread: &mut Thread) {
+        if self.cause.origin == Origin::Topic {
+            thread.event = Some(self.cause.id);
+        }
+    }
+
     /// Moves the thread on to a span of this decision, where its trace is recorded.
     pub(crate) fn trace(&mut self, spans: &mut Spans, consumer: &'static str) {
         if let Some(thread) = &mut self.thread {
@@ -127,7 +134,12 @@ impl<'c, C> Effects<'c, C> {
         headers.push("ce_source", self.producer);
         headers.push_time("ce_time", self.now);
         headers.push_key("ce_subject", subject);
-        headers.push_uuid("ce_causationid", self.cause.id);
+        // Whoever walks back finds an event: what is in no topic is named beside it.
+        let event = self.thread.as_ref().and_then(|thread| thread.event).filter(|_| self.cause.origin != Origin::Topic);
+        headers.push_uuid("ce_causationid", event.unwrap_or(self.cause.id));
+        if event.is_some() {
+            headers.push("ce_triggerid", &self.cause_text);
+        }
         match &self.thread {
             Some(thread) if *thread.correlation_id != *subject => {
                 headers.push("ce_correlationid", &thread.correlation_id);

@@ -67,6 +67,8 @@ pub(crate) struct Engine<C: Consumer> {
     pub doubt: Caution,
     /// Whether batches are decided with locks, as others change the same rows.
     pub caution: Caution,
+    /// The share of orders whose steps are logged.
+    pub log_share: f64,
     pub shutdown: CancellationToken,
 }
 

@@ -1,5 +1,6 @@
 //! What can fail on the way of a batch, and the one verdict on each failure.
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::time::Duration;
 
 /// A failure of a whole batch: nothing of it was written.
@@ -112,15 +113,17 @@ fn database_verdict(error: &sqlx::Error) -> Verdict {
         _ if code == "55P03" || code == "57014" => Verdict::Park,
         "08" | "40" | "53" | "55" | "57" => Verdict::Retry,
         _ if code == "25P03" => Verdict::Retry,
-        "22" | "23" => Verdict::DeadLetter,
-        _ => Verdict::Stop, // 42 (no such table), 28 (refused), 58, XX: no repetition helps
+        "22" | "23" | "54" => Verdict::DeadLetter, // 54: a value beyond what PostgreSQL can hold, or index
+        _ => Verdict::Stop,                        // 42 (no such table), 28 (refused), 58, XX: no repetition helps
     }
 }
 
-/// Waits between repetitions: doubling from 50 ms to 5 s, each spread by the attempt's own number so that instances part.
+/// Waits between repetitions: doubling from 50 ms to 5 s, each spread by chance so that instances part. Not by the process id: in containers all are 1.
 #[derive(Debug, Default)]
 pub struct Backoff {
     attempts: u32,
+    /// Seeded at random, for each of them anew.
+    chance: RandomState,
 }
 
 impl Backoff {
@@ -128,12 +131,30 @@ impl Backoff {
     pub fn next_wait(&mut self) -> Duration {
         let base = 50_u64.saturating_mul(1 << self.attempts.min(7)).min(5_000);
         self.attempts += 1;
-        let spread = u64::from(std::process::id().wrapping_mul(2_654_435_761).wrapping_add(self.attempts) % 100);
-        Duration::from_millis(base * (90 + spread / 5) / 100)
+        let spread = self.chance.hash_one(self.attempts) % 201;
+        Duration::from_micros(base * (900 + spread))
     }
 
     /// Repetitions so far.
     pub fn attempts(&self) -> u32 {
         self.attempts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn instances_that_fail_together_do_not_come_back_together_whatever_their_process_ids() {
+        let waits = |mut backoff: Backoff| (0..12).map(|_| backoff.next_wait()).collect::<Vec<_>>();
+        let all: Vec<Vec<Duration>> = (0..8).map(|_| waits(Backoff::default())).collect();
+        for (attempt, base) in [50, 100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000].into_iter().enumerate() {
+            let bounds = Duration::from_millis(base * 9 / 10)..=Duration::from_millis(base * 11 / 10);
+            assert!(all.iter().all(|waits| bounds.contains(&waits[attempt])), "{attempt}: {all:?}");
+        }
+        for waits in &all[1..] {
+            assert_ne!(*waits, all[0]);
+        }
     }
 }

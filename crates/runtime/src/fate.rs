@@ -1,12 +1,19 @@
 //! What becomes of each item of a batch once all that can be decided is: a pure reckoning, which the engine carries out.
 
+use std::time::Duration;
+
 use events::Timestamp;
 use uuid::Uuid;
 
 use crate::batch::{Attempt, Item, Trouble};
 use crate::consumer::{Conflict, Consumer};
 use crate::dead_letter::{Burial, Death, Tried};
+use crate::message::Message;
 use crate::parking::{Pace, queue};
+
+/// What waits for everyone's trouble to end is tried again after as long as it has waited, between these two; and at once when it ended.
+const WAITS_FROM: Duration = Duration::from_secs(1);
+const WAITS_TO: Duration = Duration::from_secs(60);
 
 /// What becomes of an item.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,7 +46,12 @@ impl Fate {
         match (&item.work, outcome) {
             (Ok(_), _) if item.behind => Self::Behind,
             (Err(_), _) | (_, Some(Err(_))) if item.reply.is_some() => Self::Refused,
-            (Err(Trouble::Failed(_)), _) if item.behind => Self::Behind,
+            (Err(Trouble::Failed(_) | Trouble::Waits(_)), _) if item.behind => Self::Behind,
+            (Err(Trouble::Waits(death)), _) => {
+                let waited = item.kept.as_ref().map_or(Duration::ZERO, |kept| now.since(kept.parked_at.0));
+                let next_at = now.plus(waited.clamp(WAITS_FROM, WAITS_TO));
+                Self::Again { death: death.clone(), attempts: before.unwrap_or(1), next_at }
+            }
             (Err(Trouble::Failed(death)), _) => {
                 let seed = item.message.as_ref().map_or_else(|| item.cause().into_bytes(), queue::lane);
                 match pace.next(attempts.unsigned_abs(), &seed, now) {
@@ -71,6 +83,12 @@ impl<C: Consumer> Item<C> {
         }
     }
 
+    /// What tells its record from others at the same place: as it was kept, where it was parked.
+    fn incarnation(&self) -> Option<Uuid> {
+        let kept = self.kept.as_ref().and_then(|kept| kept.incarnation);
+        kept.or_else(|| self.message.as_ref().map(Message::incarnation))
+    }
+
     /// The dead letter that it was before a person had it tried again.
     pub fn letter_before(&self) -> Option<Uuid> {
         let kept = self.kept.as_ref().and_then(|kept| kept.letter_id);
@@ -84,6 +102,7 @@ impl<C: Consumer> Attempt<C> {
         let burial = |item: &'m Item<C>, death: Death, attempts: i32, blocking: bool| Burial {
             death,
             message: item.message.as_ref(),
+            incarnation: item.incarnation(),
             timer: item.fired.as_ref().map(|fired| &fired.timer),
             cause: item.cause(),
             tried: item.tried(attempts, now),
@@ -110,4 +129,4 @@ impl<C: Consumer> Attempt<C> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

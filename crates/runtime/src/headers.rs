@@ -4,7 +4,8 @@
 //! A header is either
 //! - *long*: the name's length (u16, below 0x8000), the name, the value's length (i32, -1 is null), the value; or
 //! - *short*, for the names of [`KNOWN`]: a byte 0x80 + its place there, then what the value is: 0 null, 1 text (u16 length, bytes),
-//!   2 a UUID (16 bytes), 3 a time (milliseconds, i64), 4 the record's key.
+//!   2 a UUID (16 bytes), 3 a time (milliseconds, i64), 4 the record's key; or
+//! - *huge*, for a name that no u16 counts, as strangers may send it: a byte 0xff, the name's length (u32), and the rest as in a long one.
 //!
 //! UUIDs, times and the key are written out as text when the record is published.
 
@@ -29,6 +30,9 @@ const KNOWN: [&str; 12] = [
     "tracestate",
 ];
 const SHORT: u8 = 0x80;
+const HUGE: u8 = 0xff;
+/// The longest name of a long header.
+const LONG_NAME: usize = 0x7fff;
 const NULL: u8 = 0;
 const TEXT: u8 = 1;
 const UUID: u8 = 2;
@@ -96,10 +100,13 @@ impl Headers {
                 self.0.extend(length.to_be_bytes());
             }
             (None, _) | (Some(_), Some(Err(_))) => {
-                // Kafka's names are short; one beyond this would be cut here.
-                let name = &name.as_bytes()[..name.len().min(0x7fff)];
-                self.0.extend((name.len() as u16).to_be_bytes());
-                self.0.extend(name);
+                if name.len() > LONG_NAME {
+                    self.0.push(HUGE);
+                    self.0.extend((name.len() as u32).to_be_bytes());
+                } else {
+                    self.0.extend((name.len() as u16).to_be_bytes());
+                }
+                self.0.extend(name.as_bytes());
                 self.0.extend(length.map_or(-1, |length| length as i32).to_be_bytes());
             }
         }
@@ -236,8 +243,13 @@ impl<'h> Reader<'h> {
     fn header(&mut self, at: usize) -> Result<(Name<'h>, Kept<'h>), BrokenHeaders> {
         let cut = || BrokenHeaders { at, expected: "more bytes" };
         let first = *self.0.first().ok_or_else(cut)?;
-        if first & SHORT == 0 {
-            let length = usize::from(u16::from_be_bytes(self.array().ok_or_else(cut)?));
+        if first & SHORT == 0 || first == HUGE {
+            let length = if first == HUGE {
+                self.take(1);
+                u32::from_be_bytes(self.array().ok_or_else(cut)?) as usize
+            } else {
+                usize::from(u16::from_be_bytes(self.array().ok_or_else(cut)?))
+            };
             let name = self.take(length).ok_or_else(cut)?;
             let length = i32::from_be_bytes(self.array().ok_or_else(cut)?);
             let value = match usize::try_from(length) {
@@ -320,6 +332,20 @@ mod tests {
         assert_eq!(text(8), "1970-01-01T00:00:00.000Z");
         assert_eq!(text(9), "k");
         assert_eq!(headers.as_read(Some(b"k")).text("ce_causationid"), Some("00000000-0000-0000-0000-000000000007"));
+    }
+
+    #[test]
+    fn a_name_of_any_length_comes_back_whole() {
+        for length in [0, 1, LONG_NAME, LONG_NAME + 1, 40_000, 70_000] {
+            let (mut headers, name) = (Headers::default(), "n".repeat(length));
+            headers.push_bytes(&name, Some(b"value"));
+            headers.push_bytes(&name, None);
+            headers.push("ce_id", "7");
+            let found = all(&Headers::decode(headers.encode()).unwrap(), None);
+            let value = Some(b"value".to_vec());
+            assert_eq!(found, [(name.clone(), value), (name.clone(), None), ("ce_id".into(), Some(b"7".to_vec()))]);
+            assert_eq!(headers.text("ce_id"), Some("7"));
+        }
     }
 
     #[test]

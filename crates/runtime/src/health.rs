@@ -15,6 +15,8 @@ pub enum Circuit {
     Kafka,
     /// What it calls outside, such as a payment gateway.
     Outside,
+    /// The schema registry, where a record needs it: its lane waits, all else flows.
+    Registry,
 }
 
 impl Circuit {
@@ -24,6 +26,7 @@ impl Circuit {
             Self::Database => "database",
             Self::Kafka => "kafka",
             Self::Outside => "outside",
+            Self::Registry => "registry",
         }
     }
 }
@@ -66,6 +69,10 @@ impl Drop for Open {
 impl Health {
     /// A consumer that has not joined its group yet.
     pub fn of(name: &'static str) -> Self {
+        // Told from the beginning: what is not there can't be told from what is closed.
+        for circuit in [Circuit::Database, Circuit::Kafka, Circuit::Outside] {
+            metrics::gauge!("quadrille_circuit_open", "consumer" => name, "circuit" => circuit.as_str()).set(0.0);
+        }
         Self {
             name,
             joined: AtomicBool::new(false),

@@ -44,8 +44,10 @@ pub(crate) struct Horizon {
     pub next: String,
     /// Delete what goes with the orders `$1`, then their rows.
     pub forget: Vec<String>,
-    /// Deletes dead letters that were resolved before `$1`; open ones wait for a person, however long.
+    /// Deletes at most `$2` dead letters that were resolved before `$1`; open ones wait for a person, however long.
     pub letters: String,
+    /// Deletes at most `$2` of the positions at which requests were answered before `$1`.
+    pub answers: String,
 }
 
 impl Horizon {
@@ -63,7 +65,11 @@ impl Horizon {
             ),
             forget,
             letters: format!(
-                "delete from {schema}.dead_letter where resolution in ('recovered', 'skipped', 'died_again') and resolved_at < $1"
+                "delete from {schema}.dead_letter where letter_id in (select letter_id from {schema}.dead_letter
+                  where resolution in ('recovered', 'skipped', 'died_again') and resolved_at < $1 limit $2 for update skip locked)"
+            ),
+            answers: format!(
+                "delete from {schema}.answer where cause_id in (select cause_id from {schema}.answer where answered_at < $1 limit $2 for update skip locked)"
             ),
         }
     }
@@ -130,18 +136,12 @@ impl<C: Consumer> Engine<C> {
         let known = horizon.known(db, &orders).await?;
         for (index, order_id, minted_at) in old {
             if !known.contains(&order_id.as_uuid()) {
-                let said_at = items[index].message.as_ref().and_then(said_at);
+                let said_at = items[index].message.as_ref().and_then(Message::said_at);
                 attempt.pass_over(index, horizon.passed_over(C::NAME, order_id, minted_at, said_at));
             }
         }
         Ok(())
     }
-}
-
-/// When a record's event was said; the record's own time where the event does not say.
-fn said_at(message: &Message) -> Option<Timestamp> {
-    let said = message.headers.text("ce_time").and_then(|time| time.parse().ok());
-    said.or(message.timestamp_ms.map(Timestamp::from_millis))
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The host: what the consumers of one process share, who watches over their tasks, and how they stop.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
@@ -12,6 +13,7 @@ use anyhow::{Context as _, bail};
 use events::{DeadLetterResolved, Event as _, OrderParked, OrderUnparked};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use sqlx::PgPool;
+use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -19,13 +21,12 @@ use tokio_util::task::TaskTracker;
 use crate::caution::Caution;
 use crate::client;
 use crate::clock::Clock;
-use crate::codec::Codec;
 use crate::consumer::Consumer;
 use crate::door::{self, Door};
 use crate::engine::Engine;
 use crate::health::Health;
 use crate::horizon::Horizon;
-use crate::http::{self, OpenApiRouter};
+use crate::http::{self, Gate, Keys, Routes, Serving};
 use crate::listen::{Listener, Stopped};
 use crate::parking::Pace;
 use crate::parking::queue::Queue;
@@ -208,7 +209,7 @@ impl Host {
     pub async fn start<C: Consumer>(
         &self,
         consumer: Arc<C>,
-        doors: impl FnOnce(Door<C>) -> OpenApiRouter,
+        doors: impl FnOnce(Door<C>) -> Routes,
     ) -> anyhow::Result<()> {
         let settings = self.settings.consumer(C::NAME, &C::defaults())?;
         let pool = self.pool::<C>()?;
@@ -216,7 +217,7 @@ impl Host {
         for (schema, migrator) in migrations::house().into_iter().chain([(schema.as_str(), C::migrations())]) {
             migrations::check(&pool, schema, &migrator).await?;
         }
-        let codec = Codec::new(&Registry::stored(&pool).await?)?;
+        let codec = Registry::codec(&pool).await?;
         codec.check_writers(&C::says())?;
         codec.check_writers(&[OrderParked::TYPE, OrderUnparked::TYPE, DeadLetterResolved::TYPE])?;
         let (calls, called) = mpsc::unbounded_channel();
@@ -241,16 +242,21 @@ impl Host {
             waited: AtomicU32::new(0),
             doubt: Caution::default(),
             caution: Caution::default(),
+            log_share: self.settings.common().log_share,
             shutdown: self.shutdown.clone(),
         });
-        self.listen(&engine, settings.clone()).await?;
+        let records = pool.clone();
+        let registry = Registry::from_settings(self.settings.common(), pool)?;
+        // Before the group is joined: who can't open its doors takes nobody's partitions.
+        let doors = doors(Door::new(queue.clone(), Arc::clone(&health)));
+        let listener = self.bind(C::NAME, settings.http, &doors).await?;
+        self.listen(&engine, settings.clone(), registry.clone()).await?;
         self.spawn(C::NAME, {
             let engine = Arc::clone(&engine);
             async move { Ok(sweep::sweep(engine).await?) }
         });
         self.spawn(C::NAME, {
             let engine = Arc::clone(&engine);
-            let registry = Registry::from_settings(self.settings.common(), self.pool::<C>()?)?;
             async move { Ok(retry::retry(engine, registry).await?) }
         });
         self.spawn(C::NAME, {
@@ -270,32 +276,76 @@ impl Host {
             door::call_out(engine, called, answers).await;
             Ok(())
         });
-        self.open(C::NAME, settings.http, doors(Door::new(queue, Arc::clone(&health))), health).await
+        self.serve(C::NAME, listener, doors, health, Some(records))
     }
 
-    /// Serves a hosted part's probes, metrics and doors.
+    /// Serves a hosted part's probes, metrics and doors. What is done through doors is put on record in the database of `pool`.
     ///
     /// # Errors
-    /// When its address is taken.
+    /// When its address is taken, or can be reached from elsewhere and no keys are set.
     pub async fn open(
         &self,
         name: &'static str,
         address: Option<SocketAddr>,
-        doors: OpenApiRouter,
+        doors: Routes,
         health: Arc<Health>,
+        pool: Option<PgPool>,
     ) -> anyhow::Result<()> {
+        let listener = self.bind(name, address, &doors).await?;
+        self.serve(name, listener, doors, health, pool)
+    }
+
+    async fn bind(
+        &self,
+        name: &'static str,
+        address: Option<SocketAddr>,
+        doors: &Routes,
+    ) -> anyhow::Result<TcpListener> {
         let any_port = (Ipv4Addr::LOCALHOST, 0).into();
-        let listener = http::bind(name, address.or(default_address(name)).unwrap_or(any_port)).await?;
+        let address = address.or(default_address(name)).unwrap_or(any_port);
+        if !doors.is_empty()
+            && Keys::parse(self.settings.common().keys.expose())?.is_empty()
+            && !address.ip().is_loopback()
+        {
+            bail!(
+                "{name} would listen on {address}, which other machines can reach, and no keys are set: anyone could cancel, refund and ship. \
+                 Set QUADRILLE_KEYS (or QUADRILLE_KEYS_FILE) to lines that `quadrille keys new NAME --role ROLE` prints, \
+                 or listen on 127.0.0.1 only"
+            );
+        }
+        http::bind(name, address).await
+    }
+
+    fn serve(
+        &self,
+        name: &'static str,
+        listener: TcpListener,
+        doors: Routes,
+        health: Arc<Health>,
+        pool: Option<PgPool>,
+    ) -> anyhow::Result<()> {
+        let common = self.settings.common();
+        let keys = Keys::parse(common.keys.expose())?;
         let address = listener.local_addr()?;
+        if !doors.is_empty() && keys.is_empty() {
+            tracing::warn!(consumer = name, %address, "no keys are set: whoever is on this machine may do everything, and nobody else is answered");
+        }
         tracing::info!(consumer = name, %address, "doors open");
         self.addresses.lock().unwrap_or_else(PoisonError::into_inner).insert(name, address);
         self.health.lock().unwrap_or_else(PoisonError::into_inner).insert(name, Arc::clone(&health));
-        self.spawn(name, http::serve(listener, http::routes(name, doors, health), self.shutdown.clone()));
+        let gate = Gate::new(name, keys, pool, self.clock.clone(), common.request_timeout.0);
+        let router = http::routes(name, doors, health, gate);
+        self.spawn(name, http::serve(listener, router, Serving::new(common)?, self.shutdown.clone()));
         Ok(())
     }
 
     /// Joins the consumer group, with a thread of its own for the loop.
-    async fn listen<C: Consumer>(&self, engine: &Arc<Engine<C>>, settings: ConsumerSettings) -> anyhow::Result<()> {
+    async fn listen<C: Consumer>(
+        &self,
+        engine: &Arc<Engine<C>>,
+        settings: ConsumerSettings,
+        registry: Registry,
+    ) -> anyhow::Result<()> {
         let common = self.settings.common();
         let untyped = C::untyped();
         let topology = Topology::of(&common.topic_prefix, &C::hears(), &untyped);
@@ -321,7 +371,6 @@ impl Host {
             }
         })
         .await??;
-        let registry = Registry::from_settings(common, self.pool::<C>()?)?;
         let listener = Listener {
             engine: Arc::clone(engine),
             topology: Arc::new(topology),
@@ -333,6 +382,7 @@ impl Host {
             kafka,
             hears: C::hears().into_iter().map(str::as_bytes).collect(),
             untyped: untyped.into_iter().collect(),
+            unanswered_since: Cell::new(None),
         };
         let thread = move || listener.run().map_err(anyhow::Error::from);
         self.spawn(C::NAME, async move { tokio::task::spawn_blocking(thread).await? });

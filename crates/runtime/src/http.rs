@@ -3,22 +3,41 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::Router;
-use axum::extract::rejection::JsonRejection;
-use axum::extract::{FromRequest, Request};
-use axum::http::{StatusCode, header};
+use anyhow::Context as _;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, FromRequest, Request};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use axum::middleware::{self, Next, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Extension, Router};
+use events::Fault;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
-use utoipa::openapi::{InfoBuilder, OpenApiBuilder};
-pub use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::SwaggerUi;
 
+mod access;
+mod keys;
+mod openapi;
+mod record;
+mod routes;
+mod server;
+mod tries;
+
+pub(crate) use access::Gate;
+pub use access::{Access, Caller, KEY_HEADER};
+pub use keys::{Key, Keys, Role};
+pub use openapi::merge;
+pub use routes::Routes;
+pub(crate) use server::{Serving, serve};
+
 use crate::door::Refused;
+use crate::failure::Failure;
 use crate::health::Health;
+use crate::json::{self, JsonError};
+use crate::settings::Common;
 use crate::telemetry;
 
 /// An error as RFC 9457 has it.
@@ -81,6 +100,9 @@ impl IntoResponse for Problem {
         if let Some(seconds) = retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
         }
+        if status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
         response
     }
 }
@@ -96,29 +118,82 @@ impl From<Refused> for Problem {
 }
 
 impl From<sqlx::Error> for Problem {
+    #[allow(clippy::wildcard_enum_match_arm)] // sqlx's errors are not our enum, and may grow
     fn from(error: sqlx::Error) -> Self {
         tracing::warn!(%error, "a read failed");
+        if matches!(error, sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_)) {
+            return Self::unreadable();
+        }
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "Unavailable").detail("the database does not answer: ask again")
     }
 }
 
-/// A JSON body, whose refusal is a problem.
+impl From<Failure> for Problem {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Database(error) => error.into(),
+            Failure::Stored { .. }
+            | Failure::LostRace { .. }
+            | Failure::Unsure
+            | Failure::Panicked(_)
+            | Failure::Unsendable(_) => {
+                tracing::warn!(%failure, "a read failed");
+                Self::unreadable()
+            }
+        }
+    }
+}
+
+impl Problem {
+    /// For stored data: asked again it is as unreadable.
+    fn unreadable() -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "Unreadable data")
+            .detail("what is stored can't be read by this version: the log says why; asking again does not help")
+    }
+}
+
+/// A JSON body, read as [`json::read`] does; its refusal is a problem.
 #[derive(Clone, Copy, Debug)]
 pub struct Json<T>(pub T);
 
-impl<T, S> FromRequest<S> for Json<T>
-where
-    axum::Json<T>: FromRequest<S, Rejection = JsonRejection>,
-    S: Send + Sync,
-{
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        match axum::Json::<T>::from_request(request, state).await {
-            Ok(axum::Json(value)) => Ok(Self(value)),
-            Err(rejection) => Err(Problem::new(rejection.status(), "Unreadable body").detail(rejection.body_text())),
+        if !is_json(request.headers()) {
+            return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Unsupported media type")
+                .detail("expected a JSON body: send it with `Content-Type: application/json`"));
         }
+        let body = Bytes::from_request(request, state)
+            .await
+            .map_err(|rejection| Problem::new(rejection.status(), "Unreadable body").detail(rejection.body_text()))?;
+        json::read(&body).map(Self).map_err(Problem::from)
     }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let named = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = named.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    essence.ends_with("/json") || essence.ends_with("+json")
+}
+
+/// 400 for what is no JSON, 422 for JSON of another shape, with the field among its `faults`.
+impl From<JsonError> for Problem {
+    fn from(error: JsonError) -> Self {
+        let status = if error.is_json { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::BAD_REQUEST };
+        let (detail, code) = (error.to_string(), if error.is_json { "invalid_type" } else { "unreadable" });
+        let fault = Fault { field: error.field, code: code.into(), detail: error.detail };
+        Self::new(status, "Unreadable body").detail(detail).with("faults", serde_json::json!([fault]))
+    }
+}
+
+/// PostgreSQL has no text with a NUL in it: what asks for one asks for nothing that there is.
+async fn without_nul(uri: Uri, request: Request, next: Next) -> Response {
+    if uri.path().contains("%00") || uri.query().is_some_and(|query| query.contains("%00")) {
+        let detail = "expected a path and a query without the character NUL (%00), got one: leave it out";
+        return Problem::new(StatusCode::BAD_REQUEST, "Unreadable path").detail(detail).into_response();
+    }
+    next.run(request).await
 }
 
 impl<T: Serialize> IntoResponse for Json<T> {
@@ -127,24 +202,30 @@ impl<T: Serialize> IntoResponse for Json<T> {
     }
 }
 
+/// All programs' routes, as `quadrille openapi` writes them; a test compares.
+const ALL: &str = include_str!("../../../docs/openapi.json");
+
 /// The routes of one consumer: its doors, their documents, its probes.
-pub(crate) fn routes(name: &'static str, doors: OpenApiRouter, health: Arc<Health>) -> Router {
-    let (router, api) = doors.split_for_parts();
-    let info = InfoBuilder::new()
-        .title(format!("Quadrille: {name}"))
-        .version(env!("CARGO_PKG_VERSION"))
-        .description(Some("The doors of one consumer of the order pipeline. Errors are problem details (RFC 9457)."))
-        .license(Some(utoipa::openapi::LicenseBuilder::new().name("Apache-2.0").build()))
-        .build();
-    let api = OpenApiBuilder::from(api).info(info).build();
+pub(crate) fn routes(name: &'static str, doors: Routes, health: Arc<Health>, gate: Gate) -> Router {
+    let document = doors.document(name);
     let ready = move || async move {
         match health.not_ready() {
             None => (StatusCode::OK, format!("{}\n", health.ready())),
             Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
         }
     };
-    router
-        .merge(SwaggerUi::new("/docs").url("/openapi.json", api))
+    let guarded = doors
+        .into_router()
+        .method_not_allowed_fallback(|| async {
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed")
+                .detail("this path has no such method: /docs lists what there is")
+        })
+        .layer(DefaultBodyLimit::disable()) // the guard bounds it
+        .layer(Extension(Arc::new(gate)))
+        .layer(map_response(as_problem));
+    guarded
+        .merge(SwaggerUi::new("/docs").external_url_unchecked("/openapi.json", document))
+        .route("/openapi/all.json", get(|| async { ([(header::CONTENT_TYPE, "application/json")], ALL) }))
         .route("/livez", get(|| async { "alive\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(|| async { telemetry::metrics().map(|metrics| metrics.render()).unwrap_or_default() }))
@@ -152,12 +233,54 @@ pub(crate) fn routes(name: &'static str, doors: OpenApiRouter, health: Arc<Healt
             Problem::new(StatusCode::NOT_FOUND, "Not found")
                 .detail("there is no such path here: /docs lists what there is")
         })
+        .layer(middleware::from_fn(without_nul))
 }
 
-/// Serves until told to stop, then lets open requests finish.
-pub(crate) async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) -> anyhow::Result<()> {
-    axum::serve(listener, router).with_graceful_shutdown(async move { shutdown.cancelled().await }).await?;
-    Ok(())
+/// An error that axum words itself, as of a path or a query that can't be read, is a problem too.
+async fn as_problem(response: Response) -> Response {
+    let status = response.status();
+    let content_type = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    if !(status.is_client_error() || status.is_server_error()) || content_type.is_some_and(|kind| kind.contains("json"))
+    {
+        return response;
+    }
+    let text = axum::body::to_bytes(response.into_body(), LONGEST_DETAIL).await.unwrap_or_default();
+    let problem = Problem::new(status, status.canonical_reason().unwrap_or("Refused"));
+    match String::from_utf8(text.into()) {
+        Ok(text) if !text.is_empty() => problem.detail(text).into_response(),
+        Ok(_) | Err(_) => problem.into_response(),
+    }
+}
+
+/// Bytes at most of a detail that axum wrote.
+const LONGEST_DETAIL: usize = 2_000;
+
+/// A client for the routes of other programs: it shows this program's key (`QUADRILLE_API_KEY`), and trusts the authority of their certificates
+/// (`QUADRILLE_TLS_AUTHORITY`).
+///
+/// # Errors
+/// When the key can't stand in a header, or the authority can't be read.
+pub fn client(common: &Common) -> anyhow::Result<reqwest::ClientBuilder> {
+    let mut client = reqwest::Client::builder();
+    if let Some(key) = &common.api_key {
+        let mut shown =
+            HeaderValue::from_str(key.expose()).ok().context("QUADRILLE_API_KEY: expected visible ASCII characters")?;
+        shown.set_sensitive(true);
+        client = client.default_headers([(header::HeaderName::from_static(KEY_HEADER), shown)].into_iter().collect());
+    }
+    if let Some(path) = &common.tls_authority {
+        let pem = std::fs::read(path).with_context(|| format!("QUADRILLE_TLS_AUTHORITY: {}", path.display()))?;
+        let authority =
+            reqwest::Certificate::from_pem(&pem).context("QUADRILLE_TLS_AUTHORITY: expected a certificate in PEM")?;
+        client = client.add_root_certificate(authority);
+    }
+    Ok(client)
+}
+
+/// Where a program at this address is reached, from this machine or by its settings.
+pub fn url(common: &Common, address: SocketAddr) -> String {
+    let scheme = if common.tls_certificate.is_some() { "https" } else { "http" };
+    format!("{scheme}://{address}")
 }
 
 /// Opens the listening socket.
@@ -171,4 +294,38 @@ pub(crate) async fn bind(name: &str, address: SocketAddr) -> anyhow::Result<TcpL
             "{name} can't listen on {address}: {error}. Set {variable} to another address; port 0 takes any free one"
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    struct Count {
+        on_hand: i64,
+    }
+
+    async fn read(content_type: &str, body: &str) -> Result<i64, u16> {
+        let request = Request::builder().header(header::CONTENT_TYPE, content_type).body(Body::from(body.to_owned()));
+        let read = Json::<Count>::from_request(request.unwrap(), &()).await;
+        read.map(|Json(count)| count.on_hand).map_err(|problem| problem.status)
+    }
+
+    #[tokio::test]
+    async fn a_body_is_json_of_the_right_shape_or_a_problem_of_its_own_status() {
+        for (content_type, body, expected) in [
+            ("application/json", r#"{"on_hand": 3.0}"#, Ok(3)),
+            ("Application/JSON; charset=utf-8", "\u{feff}{\"on_hand\": 3}", Ok(3)),
+            ("application/cloudevents+json", r#"{"on_hand": 3}"#, Ok(3)),
+            ("text/plain", r#"{"on_hand": 3}"#, Err(415)),
+            ("application/json", "[3]", Err(422)),
+            ("application/json", r#"{"on_hand": "3"}"#, Err(422)),
+            ("application/json", "{", Err(400)),
+        ] {
+            assert_eq!(read(content_type, body).await, expected, "{content_type} {body}");
+        }
+    }
 }

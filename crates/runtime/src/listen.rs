@@ -1,26 +1,26 @@
 //! The consumer loop: a thread that gathers batches from Kafka, has each decided in one transaction, and then, only then, commits offsets.
 
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rdkafka::Offset;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Header, Headers as _, Message as _};
+use rdkafka::message::{BorrowedMessage, Message as _};
+use rdkafka::{Offset, TopicPartitionList};
 use tokio::runtime::{Handle, Runtime};
 
 use crate::batch::Item;
-use crate::consumer::{Consumer, Work};
+use crate::consumer::Consumer;
 use crate::engine::{Abandoned, Engine};
 use crate::health::Circuit;
-use crate::hear;
+use crate::hear::{self, Asking};
 use crate::linger;
-use crate::message::{Message, Unreadable};
+use crate::message::{Message, headers};
 use crate::rebalance::{Context, Partition, Progress};
 use crate::registry::Registry;
-use crate::retry::unreadable;
 use crate::settings::ConsumerSettings;
 use crate::sql::{self, Warm};
 use crate::topology::Topology;
@@ -116,6 +116,8 @@ pub(crate) struct Listener<C: Consumer> {
     pub hears: HashSet<&'static [u8]>,
     /// The front door's topic, whose records need not say their type.
     pub untyped: HashSet<&'static str>,
+    /// When the broker was asked last about partitions that are not read before it answers; none: there are none.
+    pub unanswered_since: Cell<Option<Instant>>,
 }
 
 impl<C: Consumer> Listener<C> {
@@ -233,10 +235,13 @@ impl<C: Consumer> Listener<C> {
             batch.messages.retain(|message| !gone(message.topic, message.partition));
             batch.ends.retain(|((topic, partition), _)| !gone(topic, *partition));
         }
-        if !assigned.is_empty() {
+        if assigned.is_empty() {
+            self.check_the_unchecked()?;
+        } else {
             self.check_nothing_lost(&assigned)?;
         }
         match polled {
+            Some(Ok(message)) if self.is_unchecked(&message) => self.rewind(&message),
             Some(Ok(message)) => {
                 self.engine.health.close_circuit(Circuit::Kafka, self.engine.clock.now());
                 if let Some(topic) = self.topology.known(message.topic()) {
@@ -276,11 +281,9 @@ impl<C: Consumer> Listener<C> {
     /// Copies what the consumer hears; what it does not hear is skipped by its type, without being copied or decoded.
     fn own(&self, message: &BorrowedMessage<'_>) -> Option<Message> {
         let topic = self.topology.known(message.topic())?;
-        if let Some(borrowed) = message.headers() {
-            let of_type = |header: &Header<'_, &[u8]>| header.key == "ce_type";
-            let event_type = borrowed.iter().filter(of_type).last().and_then(|header| header.value);
-            let foreign = event_type.is_some_and(|name| !self.hears.contains(name));
-            if foreign && !self.untyped.contains(topic) {
+        if !self.untyped.contains(topic) {
+            let event_type = headers(message).filter(|header| header.key == "ce_type").last();
+            if event_type.and_then(|header| header.value).is_some_and(|name| !self.hears.contains(name)) {
                 return None;
             }
         }
@@ -289,7 +292,10 @@ impl<C: Consumer> Listener<C> {
 
     /// Has a batch decided; false when the process is stopping and nothing of it was written.
     fn decide(&self, batch: Batch, runtime: &Runtime, warm: &Warm) -> Result<bool, Stopped> {
-        let items: Vec<Item<C>> = batch.messages.into_iter().map(|message| self.item(message)).collect();
+        let asking = Asking::of(&self.registry);
+        let items =
+            batch.messages.into_iter().map(|message| self.item(message, &asking)).collect::<Result<Vec<_>, _>>();
+        let Ok(items) = items else { return Ok(false) };
         metrics::counter!("quadrille_events_total", "consumer" => C::NAME).increment(items.len() as u64);
         if !items.is_empty() {
             match self.wait(runtime, pin!(self.engine.process_on(warm, items))) {
@@ -340,10 +346,27 @@ impl<C: Consumer> Listener<C> {
         }
     }
 
+    /// Reads on, but for the partitions that are not checked yet.
     fn resume(&self) {
-        if let Err(error) = self.kafka.assignment().and_then(|assigned| self.kafka.resume(&assigned)) {
+        let unchecked = self.context.with(|progress| progress.unchecked());
+        let resumed = self.kafka.assignment().and_then(|assigned| {
+            let mut list = TopicPartitionList::new();
+            for element in assigned.elements() {
+                let partition = (element.topic().to_owned(), element.partition());
+                if !unchecked.contains(&partition) {
+                    list.add_partition(&partition.0, partition.1);
+                }
+            }
+            self.kafka.resume(&list)
+        });
+        if let Err(error) = resumed {
             tracing::warn!(consumer = C::NAME, %error, "partitions not resumed");
         }
+    }
+
+    fn is_unchecked(&self, message: &BorrowedMessage<'_>) -> bool {
+        let is_it = |(topic, partition): &Partition| *partition == message.partition() && topic == message.topic();
+        self.unanswered_since.get().is_some() && self.context.with(|progress| progress.unchecked().iter().any(is_it))
     }
 
     /// A message that slipped in from a partition assigned during the pause is read again later.
@@ -354,17 +377,18 @@ impl<C: Consumer> Listener<C> {
         }
     }
 
-    /// What a record is to the consumer: work, or a dead letter.
-    fn item(&self, message: Message) -> Item<C> {
-        let work = self.hear(&message).map_err(unreadable);
-        Item::heard(work, message)
-    }
-
-    fn hear(&self, message: &Message) -> Result<Work<C::Input>, Unreadable> {
-        match hear::unknown_schema(&self.engine, message) {
-            Some(_) => self.process.block_on(hear::hear(&self.engine, &self.registry, message)),
-            None => hear::decode(&self.engine, message),
-        }
+    /// What a record is to the consumer: work, a dead letter, or one that waits for the registry.
+    ///
+    /// # Errors
+    /// When the process is stopping, and only the registry knows what it is.
+    fn item(&self, message: Message, asking: &Asking) -> Result<Item<C>, Abandoned> {
+        let heard = hear::try_decode(&self.engine, asking, &message);
+        let heard = heard.unwrap_or_else(|| self.process.block_on(hear::hear(&self.engine, asking, &message)));
+        let work = match heard {
+            Ok(work) => Ok(work),
+            Err(unheard) => Err(unheard.trouble()?),
+        };
+        Ok(Item::heard(work, message))
     }
 
     fn commit(&self, mode: CommitMode) {

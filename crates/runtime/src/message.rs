@@ -1,12 +1,27 @@
 //! What comes in by the front door: one Kafka record with its bytes, and what its CloudEvents headers say.
 
-use events::Event;
-use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use events::{Event, Timestamp};
+use rdkafka::message::{BorrowedMessage, Header, Headers as _, Message as _};
+use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use crate::codec::Codec;
 use crate::consumer::{Cause, Thread};
 use crate::headers::Headers;
+
+/// Stands, without a value, for each header whose name is not UTF-8: Kafka's client gives neither.
+pub(crate) const UNREADABLE_HEADER: &str = "quadrille-unreadable-header";
+
+/// The headers of a record, in order. Kafka allows any bytes as a name, and its client panics over one that is not UTF-8.
+pub(crate) fn headers<'m>(record: &'m BorrowedMessage<'_>) -> impl Iterator<Item = Header<'m, &'m [u8]>> {
+    let headers = record.headers();
+    (0..headers.map_or(0, |headers| headers.count())).filter_map(move |at| {
+        let header = catch_unwind(AssertUnwindSafe(|| headers?.try_get(at)));
+        header.unwrap_or(Some(Header { key: UNREADABLE_HEADER, value: None }))
+    })
+}
 
 /// A record as it was read, its topic without the deployment's prefix.
 #[derive(Clone, Debug)]
@@ -31,9 +46,7 @@ impl Message {
     /// Copies a record of Kafka's client.
     pub(crate) fn taken(topic: &'static str, record: &BorrowedMessage<'_>) -> Self {
         let mut headers = Headers::with_capacity(480);
-        if let Some(borrowed) = record.headers() {
-            borrowed.iter().for_each(|header| headers.push_bytes(header.key, header.value));
-        }
+        self::headers(record).for_each(|header| headers.push_bytes(header.key, header.value));
         Self {
             topic,
             partition: record.partition(),
@@ -62,8 +75,20 @@ impl Message {
         let thread = Thread {
             correlation_id: correlation.ok_or_else(|| self.without("ce_correlationid"))?.into(),
             traceparent: self.headers.text("traceparent").map(Into::into),
+            event: Some(id),
         };
         Ok(Cause::topic(id, thread))
+    }
+
+    /// When its event was said, as its headers have it, else as the record has it; none where no clock can mean what they say.
+    pub fn said_at(&self) -> Option<Timestamp> {
+        let said = self.headers.text("ce_time").and_then(|time| time.parse().ok());
+        said.filter(|at: &Timestamp| at.is_plausible()).or_else(|| self.recorded_at())
+    }
+
+    /// The record's own time; none where no clock can mean it.
+    pub fn recorded_at(&self) -> Option<Timestamp> {
+        self.timestamp_ms.map(Timestamp::from_millis).filter(|at| at.is_plausible())
     }
 
     /// Decodes its value as this event.
@@ -78,6 +103,20 @@ impl Message {
 
     fn without(&self, header: &str) -> Unreadable {
         Unreadable(format!("{} has no readable header {header}: expected CloudEvents in binary mode", self.place()))
+    }
+
+    /// What tells it from another record at the same place, once the topic was created anew: the first 128 bits of SHA-256 over its time and value.
+    /// The migrations reckon the same of rows that were kept before.
+    pub(crate) fn incarnation(&self) -> Uuid {
+        let mut digest = Sha256::new();
+        if let Some(timestamp) = self.timestamp_ms {
+            digest.update(timestamp.to_be_bytes());
+        }
+        digest.update(self.payload.as_deref().unwrap_or_default());
+        let digest: [u8; 32] = digest.finalize().into();
+        let mut first = [0; 16];
+        first.copy_from_slice(&digest[..16]);
+        Uuid::from_bytes(first)
     }
 
     /// Where it stands, for people: `orders/2@1042`.

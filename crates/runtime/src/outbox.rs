@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use sqlx::PgConnection;
 
+use crate::answers::Answers;
 use crate::effects::Outgoing;
 use crate::failure::Failure;
 use crate::writes::{Within, Writes};
@@ -26,26 +27,26 @@ pub fn shard(key: Option<&[u8]>) -> i16 {
 /// # Errors
 /// What the database says.
 pub async fn append(db: &mut PgConnection, rows: &[Outgoing]) -> Result<Vec<i64>, Failure> {
-    write(db, Writes::default(), rows, Within::Transaction).await
+    write(db, Writes::default(), rows, None, Within::Transaction).await
 }
 
-/// Executes the writes of a batch, and then, in the same statement, appends what it says.
+/// Executes the writes of a batch, and then, in the same statement, appends what it says and keeps what its requests are answered.
 pub(crate) async fn write(
     db: &mut PgConnection,
     mut writes: Writes,
     rows: &[Outgoing],
+    answers: Option<&Answers>,
     within: Within<'_>,
 ) -> Result<Vec<i64>, Failure> {
     if rows.is_empty() {
-        return writes.execute_and_say(db, false, within).await;
+        return writes.execute_and_say(db, 0, within).await;
     }
     let entries = entries(rows);
     add(&mut writes, &entries);
-    let firsts = writes.execute_and_say(db, true, within).await?;
-    if firsts.len() != entries.len() {
-        let (saved, decided) = (firsts.len() as u64, entries.len() as u64);
-        return Err(Failure::LostRace { table: "outbox.entry", saved, decided });
+    if let Some(answers) = answers {
+        answers.add(&mut writes, entries.iter().map(|rows| rows.len()));
     }
+    let firsts = writes.execute_and_say(db, entries.len(), within).await?;
     Ok(firsts.into_iter().zip(entries).flat_map(|(first, rows)| (first..).take(rows.len())).collect())
 }
 

@@ -34,6 +34,13 @@ struct Round {
     oldest: Option<Uuid>,
 }
 
+/// One chunk of rows that belong to no order.
+struct Pruned {
+    rows: u64,
+    /// Whether there may be more.
+    more: bool,
+}
+
 /// Prunes now and then until told to stop. A round that fails is made up for by the next.
 pub(crate) async fn prune<C: Consumer>(engine: Arc<Engine<C>>, every: Duration) {
     let Some(horizon) = &engine.horizon else { return };
@@ -80,9 +87,9 @@ async fn round<C: Consumer>(engine: &Engine<C>, horizon: &Horizon) -> Result<Rou
         rest(engine).await;
     }
     loop {
-        let Some(pruned) = others(engine, horizon, until).await? else { return Ok(round) };
-        round.others += pruned;
-        if pruned < CHUNK as u64 || engine.shutdown.is_cancelled() {
+        let Some(Pruned { rows, more }) = others(engine, horizon, until).await? else { return Ok(round) };
+        round.others += rows;
+        if !more || engine.shutdown.is_cancelled() {
             return Ok(round);
         }
         rest(engine).await;
@@ -130,15 +137,22 @@ async fn orders<C: Consumer>(
 }
 
 /// Deletes one chunk of what belongs to no order; none where another instance is at it.
-async fn others<C: Consumer>(engine: &Engine<C>, horizon: &Horizon, until: Timestamp) -> Result<Option<u64>, Failure> {
+async fn others<C: Consumer>(
+    engine: &Engine<C>,
+    horizon: &Horizon,
+    until: Timestamp,
+) -> Result<Option<Pruned>, Failure> {
     let mut tx = engine.warm.pool().begin().await?;
     if !alone(&mut tx, &engine.schema).await? {
         return Ok(None);
     }
-    sqlx::query(AssertSqlSafe(horizon.letters.clone())).bind(At(until)).execute(&mut *tx).await?;
-    let pruned = engine.consumer.prune(&mut tx, until, CHUNK).await?;
+    let letters = sqlx::query(AssertSqlSafe(horizon.letters.clone())).bind(At(until)).bind(CHUNK);
+    let letters = letters.execute(&mut *tx).await?.rows_affected();
+    let answers = sqlx::query(AssertSqlSafe(horizon.answers.clone())).bind(At(until)).bind(CHUNK);
+    let answers = answers.execute(&mut *tx).await?.rows_affected();
+    let others = engine.consumer.prune(&mut tx, until, engine.clock.now(), CHUNK).await?;
     tx.commit().await?;
-    Ok(Some(pruned))
+    Ok(Some(Pruned { rows: letters + answers + others, more: letters.max(answers).max(others) >= CHUNK as u64 }))
 }
 
 /// Whether no other instance prunes this schema at the moment; until the transaction's end.

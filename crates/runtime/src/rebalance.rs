@@ -23,6 +23,8 @@ pub(crate) struct Progress {
     assigned: Vec<Partition>,
     /// Partitions that left since the loop last looked.
     revoked: Vec<Partition>,
+    /// Partitions that are not read yet: the broker did not say whether events of them were deleted unread.
+    unchecked: Vec<Partition>,
 }
 
 /// The librdkafka context of one loop.
@@ -40,8 +42,12 @@ impl Context {
 }
 
 impl Progress {
-    /// Everything up to this offset of a partition is decided.
+    /// Everything up to this offset of a partition is decided. A partition that left while its batch was decided is another's, even when it has
+    /// come back since: where it stands there is committed by its owner, and may be further.
     pub fn decide(&mut self, partition: Partition, next: i64) {
+        if self.revoked.contains(&partition) {
+            return;
+        }
         self.uncommitted.insert(partition.clone(), next);
         self.decided.insert(partition, next);
     }
@@ -69,6 +75,29 @@ impl Progress {
         }
     }
 
+    /// Partitions leave; returns what is decided of them and not committed yet.
+    fn revoke(&mut self, leaving: Vec<Partition>) -> TopicPartitionList {
+        let uncommitted: Vec<_> =
+            leaving.iter().filter_map(|partition| self.uncommitted.remove_entry(partition)).collect();
+        for partition in &leaving {
+            self.decided.remove(partition);
+        }
+        self.assigned.retain(|partition| !leaving.contains(partition));
+        self.unchecked.retain(|partition| !leaving.contains(partition));
+        self.revoked.extend(leaving);
+        to_list(uncommitted.into_iter())
+    }
+
+    /// Partitions that are not to be read before it is known whether events of them were deleted unread.
+    pub fn set_unchecked(&mut self, partitions: Vec<Partition>) {
+        self.unchecked = partitions;
+    }
+
+    /// The partitions that are not read yet.
+    pub fn unchecked(&self) -> Vec<Partition> {
+        self.unchecked.clone()
+    }
+
     /// Partitions that came and that left since the last look.
     pub fn take_changes(&mut self) -> (Vec<Partition>, Vec<Partition>) {
         (std::mem::take(&mut self.assigned), std::mem::take(&mut self.revoked))
@@ -93,16 +122,7 @@ impl ClientContext for Context {
 impl ConsumerContext for Context {
     fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         let Rebalance::Revoke(list) = rebalance else { return };
-        let leaving: Vec<Partition> = partitions(list);
-        let decided = self.with(|progress| {
-            let taken =
-                leaving.iter().filter_map(|partition| progress.uncommitted.remove_entry(partition)).collect::<Vec<_>>();
-            for partition in &leaving {
-                progress.decided.remove(partition);
-            }
-            progress.revoked.extend(leaving);
-            to_list(taken.into_iter())
-        });
+        let decided = self.with(|progress| progress.revoke(partitions(list)));
         if decided.count() > 0
             && !consumer.assignment_lost()
             && let Err(error) = consumer.commit(&decided, CommitMode::Sync)
@@ -143,8 +163,44 @@ mod tests {
         progress.decide(gone.clone(), 3);
         assert_eq!(progress.take_uncommitted().count(), 2);
         assert_eq!(progress.take_uncommitted().count(), 0, "each once");
-        progress.decided.remove(&gone);
+        assert_eq!(progress.revoke(vec![gone]).count(), 0, "it is committed already");
         progress.commit_again();
         assert_eq!(progress.uncommitted, HashMap::from([(kept, 7)]));
+    }
+
+    #[test]
+    fn a_partition_that_left_while_its_batch_was_decided_is_not_committed_any_more() {
+        let mut progress = Progress::default();
+        let [kept, gone, back] = [0, 1, 2].map(|number| ("orders".to_owned(), number));
+        progress.decide(back.clone(), 4);
+        // In the middle of a long batch two leave; one of them comes back, where another instance has read on meanwhile.
+        assert_eq!(
+            progress.revoke(vec![gone.clone(), back.clone()]).count(),
+            1,
+            "what was decided before is committed"
+        );
+        progress.assigned.push(back.clone());
+        for partition in [&kept, &gone, &back] {
+            progress.decide(partition.clone(), 7);
+        }
+        progress.commit_again();
+        assert_eq!(progress.uncommitted, HashMap::from([(kept.clone(), 7)]), "and never set back");
+        // The loop has looked: from now on what comes of it is ours again.
+        let (assigned, _) = progress.take_changes();
+        assert_eq!(assigned, [back.clone()]);
+        progress.resume(back.clone(), 90);
+        progress.decide(back.clone(), 91);
+        progress.commit_again();
+        assert_eq!(progress.uncommitted, HashMap::from([(kept, 7), (back, 91)]));
+    }
+
+    #[test]
+    fn a_partition_that_came_and_left_before_the_loop_looked_is_not_taken_up() {
+        let mut progress = Progress::default();
+        let passing = ("orders".to_owned(), 3);
+        progress.assigned.push(passing.clone());
+        progress.set_unchecked(vec![passing.clone()]);
+        progress.revoke(vec![passing]);
+        assert!(progress.take_changes().0.is_empty() && progress.unchecked().is_empty());
     }
 }

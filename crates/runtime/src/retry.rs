@@ -9,11 +9,11 @@ use tokio::time::Instant;
 
 use crate::batch::{Item, Trouble};
 use crate::consumer::Consumer;
-use crate::dead_letter::{self, Death};
+use crate::dead_letter;
 use crate::engine::{Abandoned, Engine};
 use crate::failure::{Backoff, Failure, Verdict};
 use crate::health::Circuit;
-use crate::hear::hear;
+use crate::hear::{self, Asking, hear, unreadable};
 use crate::message::Unreadable;
 use crate::parking::queue::Kept;
 use crate::registry::Registry;
@@ -26,24 +26,33 @@ const BATCH: i64 = 400;
 const REST: Duration = Duration::from_secs(1);
 /// Between two batches.
 const BREATH: Duration = Duration::from_millis(5);
+/// How often a registry that is away is asked whether it is back.
+const LOOK_FOR_REGISTRY: Duration = Duration::from_secs(2);
 /// How often the queue is looked over as a whole.
 const LOOK_OVER: Duration = Duration::from_secs(10);
 
 /// Tries what is parked until told to stop.
 pub(crate) async fn retry<C: Consumer>(engine: Arc<Engine<C>>, registry: Registry) -> Result<(), Abandoned> {
-    let (mut backoff, mut look_over) = (Backoff::default(), Instant::now());
+    let (mut backoff, mut look_over, mut look) = (Backoff::default(), Instant::now(), Instant::now());
     while !engine.shutdown.is_cancelled() {
         // What fails for everyone is nobody's own failure: no attempt is used up for it.
         let batch = if engine.health.is_broken(Circuit::Database) {
             Ok(Next::At(None))
         } else {
-            next(&engine, &mut look_over).await
+            match look_whether_the_registry_is_back(&engine, &registry, &mut look).await {
+                Ok(()) => next(&engine, &mut look_over).await,
+                Err(failure) => Err(failure),
+            }
         };
         match batch {
             Ok(Next::Now(rows)) => {
                 backoff = Backoff::default();
                 metrics::counter!("quadrille_retries_total", "consumer" => C::NAME).increment(rows.len() as u64);
-                match engine.process(items(&engine, &registry, rows).await).await {
+                let decided = match items(&engine, &registry, rows).await {
+                    Ok(items) => engine.process(items).await,
+                    Err(abandoned) => Err(abandoned),
+                };
+                match decided {
                     Ok(()) => or_stop(&engine, tokio::time::sleep(BREATH)).await, // another instance may be at them
                     Err(Abandoned::Stopping) => return Ok(()),
                     Err(stop @ Abandoned::Stop { .. }) => return Err(stop),
@@ -104,13 +113,21 @@ fn in_turn(rows: Vec<Kept>, now: Timestamp) -> Vec<Kept> {
     rows.into_iter().filter(|row| is_turn(row)).collect()
 }
 
-async fn items<C: Consumer>(engine: &Arc<Engine<C>>, registry: &Registry, rows: Vec<Kept>) -> Vec<Item<C>> {
+async fn items<C: Consumer>(
+    engine: &Arc<Engine<C>>,
+    registry: &Registry,
+    rows: Vec<Kept>,
+) -> Result<Vec<Item<C>>, Abandoned> {
     let mut items = Vec::with_capacity(rows.len());
+    let asking = Asking::of(registry);
     for kept in rows {
         let message = kept.topic.as_deref().and_then(known).and_then(|topic| kept.message(topic));
         let work = match &message {
             _ if kept.skipped => Err(Trouble::Skipped),
-            Some(message) => hear(engine, registry, message).await.map_err(unreadable),
+            Some(message) => match hear(engine, &asking, message).await {
+                Ok(work) => Ok(work),
+                Err(unheard) => Err(unheard.trouble()?),
+            },
             None => Err(unreadable(Unreadable(format!(
                 "what was parked from {:?} can't be read: expected a topic and headers as this version has them; was it parked by a newer one?",
                 kept.topic
@@ -119,13 +136,28 @@ async fn items<C: Consumer>(engine: &Arc<Engine<C>>, registry: &Registry, rows: 
         let open = Some(engine.health.open());
         items.push(Item { work, message, fired: None, kept: Some(kept), behind: false, open, reply: None });
     }
-    items
+    Ok(items)
 }
 
-/// A record that can't be understood: a dead letter.
-pub(crate) fn unreadable(Unreadable(message): Unreadable) -> Trouble {
-    let class = "unreadable".to_owned();
-    Trouble::Dead(Death { stage: "decode", class, message, order_id: None, laid: None })
+/// Asks whether a registry that was away is back; if it is, all that waits for it is due.
+async fn look_whether_the_registry_is_back<C: Consumer>(
+    engine: &Engine<C>,
+    registry: &Registry,
+    look: &mut Instant,
+) -> Result<(), Failure> {
+    if !engine.health.is_broken(Circuit::Registry) || Instant::now() < *look {
+        return Ok(());
+    }
+    let is_back = tokio::select! {
+        is_back = registry.is_back() => is_back,
+        () = engine.shutdown.cancelled() => false,
+    };
+    if is_back {
+        engine.queue.call_back(engine.warm.pool(), hear::WAITS, engine.clock.now()).await?;
+        engine.health.close_circuit(Circuit::Registry, engine.clock.now());
+    }
+    *look = Instant::now() + LOOK_FOR_REGISTRY;
+    Ok(())
 }
 
 /// A topic by its name.
@@ -194,6 +226,7 @@ mod tests {
             dead_at: dead.then_some(At(NOW)),
             decided_by: None,
             skipped: false,
+            incarnation: None,
         }
     }
 

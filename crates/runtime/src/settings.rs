@@ -12,6 +12,7 @@ mod tree;
 mod unknown;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -152,6 +153,8 @@ pub struct Common {
     pub worker_threads: usize,
     /// The share of orders whose traces are recorded when an OTLP endpoint is set, from 0 to 1.
     pub trace_share: f64,
+    /// The share of orders each of whose steps is a line of log, from 0 to 1; the same orders in every consumer.
+    pub log_share: f64,
     /// Where traces go, over HTTP; none: nowhere.
     pub otlp_endpoint: Option<String>,
     /// How old an order is before consumers forget it, once it has ended; none: as topics.yaml has it.
@@ -162,6 +165,27 @@ pub struct Common {
     /// How often consumers look for what they may forget.
     #[schema(inline)]
     pub prune_every: Span,
+    /// Who may call the routes of programs: a line for each key, `NAME ROLE[:SCOPE] KEY`, as `quadrille keys new` prints it. None: programs listen
+    /// on the loopback interface alone, and answer everybody there.
+    #[serde(serialize_with = "crate::settings::hidden")]
+    #[schema(inline, default)]
+    pub keys: Secret,
+    /// The key that this program shows to others: the tracker to orders and payments, the command line to inventory.
+    #[serde(serialize_with = "crate::settings::hidden")]
+    #[schema(inline, default)]
+    pub api_key: Option<Secret>,
+    /// The certificate of the routes, with its chain, in PEM; none: no TLS.
+    #[schema(value_type = Option<String>)]
+    pub tls_certificate: Option<PathBuf>,
+    /// The certificate's private key, PKCS #8, in PEM.
+    #[schema(value_type = Option<String>)]
+    pub tls_key: Option<PathBuf>,
+    /// Who signed the certificates of other programs, in PEM; none: whom this machine trusts.
+    #[schema(value_type = Option<String>)]
+    pub tls_authority: Option<PathBuf>,
+    /// How long a caller may take to send the head of a request, and then its body.
+    #[schema(inline)]
+    pub request_timeout: Span,
 }
 
 impl Default for Common {
@@ -177,10 +201,17 @@ impl Default for Common {
             shutdown_within: Span::secs(20),
             worker_threads: 1,
             trace_share: 0.01,
+            log_share: 0.01,
             otlp_endpoint: None,
             horizon: None,
             allow_short_horizon: false,
             prune_every: Span::secs(600),
+            keys: Secret::default(),
+            api_key: None,
+            tls_certificate: None,
+            tls_key: None,
+            tls_authority: None,
+            request_timeout: Span::secs(15),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Logs as JSON lines, metrics for Prometheus, and W3C traces: carried in headers through outbox and topics, exported over OTLP when an endpoint is set.
 
+mod described;
+
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -45,6 +47,7 @@ pub fn metrics() -> Option<&'static PrometheusHandle> {
             .set_buckets_for_metric(Matcher::Suffix("seconds".into()), &SECONDS)
             .and_then(|builder| builder.set_buckets_for_metric(Matcher::Suffix("size".into()), &COUNTS))
             .and_then(PrometheusBuilder::install_recorder)
+            .inspect(|_| described::describe())
             .inspect_err(|error| tracing::warn!(%error, "metrics are not recorded"))
             .ok()
     };
@@ -85,8 +88,13 @@ pub(crate) fn flush() {
 /// process decides alike.
 pub fn begin_trace(id: Uuid, share: f64) -> String {
     let (_, low) = id.as_u64_pair();
-    let recorded = (low % 1_000_000) as f64 / 1_000_000.0 < share;
-    format!("00-{}-{:016x}-0{}", id.simple(), low | 1, u8::from(recorded))
+    format!("00-{}-{:016x}-0{}", id.simple(), low | 1, u8::from(is_in_share(id, share)))
+}
+
+/// Whether an id is among this share of all: every process decides alike.
+pub(crate) fn is_in_share(id: Uuid, share: f64) -> bool {
+    let (_, low) = id.as_u64_pair();
+    (low % 1_000_000) as f64 / 1_000_000.0 < share
 }
 
 /// The spans of one attempt at a batch: ended when it is committed, dropped unsent when it is not.

@@ -6,6 +6,7 @@ use events::{OrderUnparked, Timestamp, Unparked};
 use sqlx::{AssertSqlSafe, PgConnection};
 use uuid::Uuid;
 
+use crate::answers;
 use crate::batch::{Attempt, Item};
 use crate::consumer::Consumer;
 use crate::dead_letter::{self, Burial, Death};
@@ -47,7 +48,10 @@ impl<C: Consumer> Engine<C> {
         if !attempt.resolved.is_empty() {
             self.resolve(tx, &attempt.resolved, now).await?;
         }
-        attempt.positions = outbox::write(tx, writes, &attempt.said, Within::Transaction).await?;
+        let known = self.answered_before(tx, answers::silent(items, attempt)).await?;
+        let answers = self.answers(items, attempt, now);
+        attempt.positions = outbox::write(tx, writes, &attempt.said, Some(&answers), Within::Transaction).await?;
+        attempt.answered = answers::positions(items, attempt, known);
         Ok(())
     }
 
@@ -66,7 +70,10 @@ impl<C: Consumer> Engine<C> {
         attempt.armed = self.timers.save(&mut writes, &attempt.timers);
         let from_topic = items.iter().any(|item| item.message.is_some());
         let unless = from_topic.then_some(self.queue.any.as_str());
-        attempt.positions = outbox::write(db, writes, &attempt.said, Within::Itself { unless }).await?;
+        let known = self.answered_before(db, answers::silent(items, attempt)).await?;
+        let answers = self.answers(items, attempt, now);
+        attempt.positions = outbox::write(db, writes, &attempt.said, Some(&answers), Within::Itself { unless }).await?;
+        attempt.answered = answers::positions(items, attempt, known);
         Ok(true)
     }
 
@@ -169,7 +176,7 @@ impl<C: Consumer> Engine<C> {
                 Fate::Behind | Fate::Refused => continue,
                 Fate::Again { death, attempts, next_at } => {
                     failed.push(Failed { arrival, attempts: *attempts, death, next: Ok(*next_at) });
-                    if is_told(attempts.unsigned_abs()) {
+                    if *attempts > kept.attempts && is_told(attempts.unsigned_abs()) {
                         let wait = Wait { attempts: *attempts, parked_at: kept.parked_at.0, next_at: *next_at };
                         told.push((index, death.clone(), wait));
                     }

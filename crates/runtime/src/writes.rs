@@ -11,6 +11,11 @@ use sqlx::{Arguments as _, AssertSqlSafe, Encode, PgConnection, Postgres, Row as
 
 use crate::failure::Failure;
 
+/// The outbox's table.
+const OUTBOX: &str = "outbox.entry";
+/// The positions of its rows, in their order.
+const SAID: &str = "(select array_agg(seq order by seq) from said)";
+
 /// The writes of one batch, in any order: no two of them touch the same row.
 #[derive(Default)]
 pub struct Writes {
@@ -69,12 +74,20 @@ impl Writes {
         Part(self)
     }
 
+    /// Adds an insert that goes by the outbox's rows, which are called `said`.
+    pub(crate) fn append_kept(&mut self, name: &str, insert: &str) -> Part<'_> {
+        let _ = write!(self.text, ", {name} as (");
+        renumbered(&mut self.text, insert, self.arguments.len());
+        self.text.push(')');
+        Part(self)
+    }
+
     /// Executes all of them, for who keeps tables beside those of a consumer.
     ///
     /// # Errors
     /// What the database says, or the lost race.
     pub async fn execute(self, db: &mut PgConnection) -> Result<(), Failure> {
-        self.execute_and_say(db, false, Within::Transaction).await.map(drop)
+        self.execute_and_say(db, 0, Within::Transaction).await.map(drop)
     }
 
     /// Executes all of them as a transaction of their own, outside of any other.
@@ -82,17 +95,17 @@ impl Writes {
     /// # Errors
     /// What the database says, or the lost race: nothing is written then.
     pub async fn execute_alone(self, db: &mut PgConnection) -> Result<(), Failure> {
-        self.execute_and_say(db, false, Within::Itself { unless: None }).await.map(drop)
+        self.execute_and_say(db, 0, Within::Itself { unless: None }).await.map(drop)
     }
 
-    /// Executes all of them; returns the positions of the outbox's rows, in their order.
+    /// Executes all of them; returns the positions of the outbox's rows, of which so many are [`append`](Self::append)ed, in their order.
     ///
     /// # Errors
-    /// What the database says, or the lost race.
+    /// What the database says, or the lost race: also where the outbox took more or fewer rows.
     pub(crate) async fn execute_and_say(
         mut self,
         db: &mut PgConnection,
-        said: bool,
+        said: usize,
         within: Within<'_>,
     ) -> Result<Vec<i64>, Failure> {
         if let Some(error) = self.broken.take() {
@@ -101,7 +114,7 @@ impl Writes {
         if let Within::Itself { unless } = within {
             return self.execute_by_itself(db, said, unless).await;
         }
-        if self.writes.is_empty() && !said {
+        if self.writes.is_empty() && said == 0 {
             return Ok(Vec::new());
         }
         self.text.push_str(" select array[");
@@ -109,7 +122,7 @@ impl Writes {
             let _ = write!(self.text, "{}(select count(*) from w{number})", if number == 0 { "" } else { ", " });
         }
         self.text.push_str("]::int8[], ");
-        self.text.push_str(if said { "(select array_agg(seq order by seq) from said)" } else { "null::int8[]" });
+        self.text.push_str(if said > 0 { SAID } else { "null::int8[]" });
         let done = sqlx::query_with(AssertSqlSafe(self.text), self.arguments).fetch_one(db).await;
         let row = done.map_err(|error| failed(error, &self.writes))?;
         let counts: Vec<i64> = row.try_get(0)?;
@@ -118,7 +131,11 @@ impl Writes {
                 return Err(Failure::LostRace { table, saved: saved as u64, decided: rows as u64 });
             }
         }
-        Ok(row.try_get::<Option<Vec<i64>>, _>(1)?.unwrap_or_default())
+        let positions = row.try_get::<Option<Vec<i64>>, _>(1)?.unwrap_or_default();
+        if positions.len() != said {
+            return Err(Failure::LostRace { table: OUTBOX, saved: positions.len() as u64, decided: said as u64 });
+        }
+        Ok(positions)
     }
 }
 
@@ -127,27 +144,29 @@ impl Writes {
     async fn execute_by_itself(
         mut self,
         db: &mut PgConnection,
-        said: bool,
+        said: usize,
         unless: Option<&str>,
     ) -> Result<Vec<i64>, Failure> {
         let mut holds: Vec<String> = unless.iter().map(|exists| format!("not exists ({exists})")).collect();
-        for (number, Expected { rows, .. }) in self.writes.iter().enumerate() {
-            let Some(rows) = rows else { continue };
-            if let Err(error) = self.arguments.add(*rows as i64) {
+        let counted =
+            self.writes.iter().enumerate().filter_map(|(number, write)| Some((format!("w{number}"), write.rows?)));
+        let counted: Vec<(String, usize)> = counted.chain((said > 0).then(|| ("said".to_owned(), said))).collect();
+        for (name, rows) in counted {
+            if let Err(error) = self.arguments.add(rows as i64) {
                 return Err(sqlx::Error::Encode(error).into());
             }
-            holds.push(format!("(select count(*) from w{number}) = ${}", self.arguments.len()));
+            holds.push(format!("(select count(*) from {name}) = ${}", self.arguments.len()));
         }
-        if holds.is_empty() && self.writes.is_empty() && !said {
+        if holds.is_empty() && self.writes.is_empty() {
             return Ok(Vec::new());
         }
         let holds = if holds.is_empty() { "true".to_owned() } else { holds.join(" and ") };
-        let said = if said { "(select array_agg(seq order by seq) from said)" } else { "null::int8[]" };
+        let said = if said > 0 { SAID } else { "null::int8[]" };
         let _ = write!(self.text, " select {said}, 1 / ({holds})::int");
         let row = match sqlx::query_with(AssertSqlSafe(self.text), self.arguments).fetch_one(db).await {
             Ok(row) => row,
             Err(error) if is_division_by_zero(&error) => {
-                let table = self.writes.first().map_or("parked", |write| write.table);
+                let table = self.writes.first().map_or(OUTBOX, |write| write.table);
                 return Err(Failure::LostRace { table, saved: 0, decided: 1 });
             }
             Err(error) => return Err(failed(error, &self.writes)),

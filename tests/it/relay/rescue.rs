@@ -152,7 +152,8 @@ async fn an_operator_sees_the_outbox_and_moves_it_from_the_command_line() {
     while bench.count("select count(*) from outbox.set_aside").await < 5 {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    let status = bench.operator(&["status"]);
+    let (well, status) = bench.operator_says(&["status"]);
+    assert!(!well, "rows that were set aside wait for a person: {status}");
     assert!(status.contains("5 set aside") && status.contains("quadrille relay release"), "{status}");
     bench.create(&[("orders", 1_000_000)]).await;
     assert!(bench.operator(&["release", "--topic", "payments"]).contains("0 events"));

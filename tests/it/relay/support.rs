@@ -74,6 +74,14 @@ impl Bench {
         }
     }
 
+    /// A topic of one partition that takes no record without a key.
+    pub async fn create_compacted(&self, topic: &str) {
+        let admin: AdminClient<DefaultClientContext> = client().create().unwrap();
+        let name = format!("{}{topic}", self.prefix);
+        let topic = NewTopic::new(&name, 1, TopicReplication::Fixed(1)).set("cleanup.policy", "compact");
+        admin.create_topics(&[topic], &AdminOptions::new()).await.unwrap();
+    }
+
     /// A topic that says when each record was appended.
     pub async fn create_appending(&self, topic: &str) {
         let admin: AdminClient<DefaultClientContext> = client().create().unwrap();
@@ -109,8 +117,15 @@ impl Bench {
         Process(child)
     }
 
-    /// What `quadrille relay …` prints on this outbox.
+    /// What `quadrille relay …` prints on this outbox, where all is well.
     pub fn operator(&self, arguments: &[&str]) -> String {
+        let (well, printed) = self.operator_says(arguments);
+        assert!(well, "{printed}");
+        printed
+    }
+
+    /// Whether `quadrille relay …` finds all well on this outbox, and what it prints.
+    pub fn operator_says(&self, arguments: &[&str]) -> (bool, String) {
         let output = Command::new(binary("quadrille"))
             .arg("relay")
             .args(arguments)
@@ -118,8 +133,8 @@ impl Bench {
             .env("KAFKA_BOOTSTRAP_SERVERS", &stack().kafka)
             .output()
             .expect("quadrille starts");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).expect("text")
+        let printed = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8(printed).expect("text"))
     }
 
     /// Rows that no cursor covers.

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::handlers::Input;
-use crate::velocity::Tallies;
+use crate::velocity::{Near, Tallies};
 use crate::{Fraud, SubjectLimits, VelocitySettings};
 
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
@@ -55,7 +55,7 @@ impl Bench {
     }
 
     fn event(&mut self, input: Input) -> Outcome {
-        let thread = Thread { correlation_id: "thread".into(), traceparent: None };
+        let thread = Thread { correlation_id: "thread".into(), ..Thread::default() };
         self.put(input, Cause::topic(Uuid::from_u128(7), thread))
     }
 
@@ -321,6 +321,30 @@ fn velocity_counts_the_order_that_is_looked_at_and_those_before_it_in_the_batch(
     assert_eq!(bench.authorized(of_one_customer(4)).types(), ["FraudCleared"], "a day later they are forgotten");
 }
 
+/// Ten days' orders of one customer, one a day, decided together after a long stop: by the clock they would be ten in a minute.
+#[test]
+fn a_backlog_is_no_burst_and_a_burst_in_a_backlog_is_one() {
+    let one = SubjectLimits { orders: 2, orders_points: 60, amount_points: 0 };
+    let velocity = VelocitySettings { customer: one, ..VelocitySettings::default() };
+    let mut bench = Bench::new(FraudSettings { velocity, ..FraudSettings::default() });
+    let placed = |n: u128, ago: Duration| {
+        let id = OrderId::least_at(NOW.minus(ago)).as_uuid().as_u128() | 7 << 76 | 2 << 62 | n;
+        PaymentAuthorized { customer_id: "same".into(), order_id: order(id), ..good(n) }
+    };
+    for day in (1..=10).rev() {
+        let outcome = bench.authorized(placed(u128::from(day), DAY * day + DAY * day / 50));
+        assert_eq!(outcome.types(), ["FraudCleared"], "{day} days ago");
+    }
+    let outcomes = (1..=3).map(|n| bench.authorized(placed(20 + n, Duration::from_secs(36_000))));
+    let types: Vec<Vec<String>> =
+        outcomes.map(|outcome| outcome.types().into_iter().map(Into::into).collect()).collect();
+    assert_eq!(
+        types,
+        [["FraudCleared"], ["FraudReviewRequested"], ["FraudReviewRequested"]],
+        "with that of the day before"
+    );
+}
+
 #[test]
 fn an_order_without_a_card_is_counted_by_customer_and_address_alone() {
     let mut bench = Bench::new(FraudSettings::default());
@@ -389,7 +413,8 @@ fn sums_of_the_database_and_of_the_batch_add_up() {
     let input = bench.fraud.authorized(good(1)).unwrap();
     let Input::Authorized(authorized) = &input else { panic!("authorized") };
     let mut tallies = Tallies::default();
-    tallies.stored(authorized.subjects[0].1, 10, Currency::EUR, 999_001);
+    let near = Near::of(authorized.placed_at(NOW), DAY);
+    tallies.stored(authorized.subjects[0].1, near, 10, Currency::EUR, 999_001);
     bench.world.tallies = tallies;
     bench.event(input);
     let rules: Vec<_> = bench.world.order(order(1)).unwrap().rules.iter().map(|hit| hit.rule.clone()).collect();

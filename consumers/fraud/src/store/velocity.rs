@@ -6,7 +6,8 @@
 //! being a few milliseconds late, as the next order sees them all. Rows are only appended, and an order is counted in the transaction that writes
 //! its own row, so nothing is counted twice.
 
-use std::sync::atomic::Ordering;
+use std::collections::BTreeSet;
+use std::time::Duration;
 
 use events::{Currency, Timestamp};
 use runtime::sql::At;
@@ -14,34 +15,34 @@ use runtime::{Failure, Writes};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::Fraud;
-use crate::velocity::{Count, Subject, Tallies};
+use crate::velocity::{Count, Near, Subject, Tallies};
 
-/// How many old counts are deleted in one batch at most: what is left goes with the next.
-const PRUNED_AT_ONCE: i64 = 5_000;
-/// How often old counts are looked for.
-const PRUNED_EVERY_MS: i64 = 60_000;
-
-/// Sums what was counted for these subjects since `from`.
+/// Sums what was counted for each of these subjects near these times.
 pub(super) async fn tallies(
     db: &mut PgConnection,
-    subjects: Vec<Uuid>,
-    from: Timestamp,
+    wanted: BTreeSet<(Subject, Near)>,
+    window: Duration,
     tallies: &mut Tallies,
 ) -> Result<(), Failure> {
-    let sums: Vec<(Uuid, String, i64, i64)> = sqlx::query_as(
-        "select subject, currency, count(*), least(sum(amount), 9223372036854775807)::bigint
-         from fraud.velocity where subject = any($1) and at > $2 group by subject, currency",
+    let wanted: Vec<(Subject, Near)> = wanted.into_iter().collect();
+    let bounds = || wanted.iter().map(|(_, near)| near.bounds(window));
+    let sums: Vec<(i64, String, i64, i64)> = sqlx::query_as(
+        "select wanted.n, currency, count(*), least(sum(amount), 9223372036854775807)::bigint
+           from unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[]) with ordinality as wanted (subject, after, until, n)
+           join fraud.velocity as counted on counted.subject = wanted.subject and counted.at > wanted.after and counted.at <= wanted.until
+          group by wanted.n, currency",
     )
-    .bind(subjects)
-    .bind(At(from))
+    .bind(wanted.iter().map(|(subject, _)| subject.0).collect::<Vec<Uuid>>())
+    .bind(bounds().map(|(after, _)| At(after)).collect::<Vec<_>>())
+    .bind(bounds().map(|(_, until)| At(until)).collect::<Vec<_>>())
     .fetch_all(db)
     .await?;
-    for (subject, currency, orders, amount) in sums {
-        let what = || format!("fraud.velocity {subject}, currency");
+    for (n, currency, orders, amount) in sums {
+        let Some((subject, near)) = wanted.get(n as usize - 1) else { continue };
+        let what = || format!("fraud.velocity {}, currency", subject.0);
         let currency: Currency =
             serde_json::from_value(currency.into()).map_err(|source| Failure::Stored { what: what(), source })?;
-        tallies.stored(Subject(subject), orders, currency, amount);
+        tallies.stored(*subject, *near, orders, currency, amount);
     }
     Ok(())
 }
@@ -63,30 +64,15 @@ pub(super) fn save_counts(writes: &mut Writes, counts: &[&Count]) {
         .bind(counts.iter().map(|count| At(count.at)).collect::<Vec<_>>());
 }
 
-impl Fraud {
-    /// Deletes counts that left the window: once a minute, and again with the next batch while some are left.
-    pub(crate) async fn prune(&self, db: &mut PgConnection, now: Timestamp) -> Result<(), Failure> {
-        let last = self.pruned_at.load(Ordering::Relaxed);
-        if now.as_millis() - last < PRUNED_EVERY_MS {
-            return Ok(());
-        }
-        let pruned = delete_counts(db, now.minus(self.settings.velocity.window.0)).await?;
-        if pruned < PRUNED_AT_ONCE as u64 {
-            self.pruned_at.store(now.as_millis(), Ordering::Relaxed);
-        }
-        Ok(())
-    }
-}
-
-/// Rows that another instance deletes at this moment are left to it.
-async fn delete_counts(db: &mut PgConnection, until: Timestamp) -> Result<u64, Failure> {
+/// Deletes the oldest counts of orders that were placed before; rows that another instance deletes at this moment are left to it.
+pub(crate) async fn delete_counts(db: &mut PgConnection, until: Timestamp, limit: i64) -> Result<u64, Failure> {
     let done = sqlx::query(
         "delete from fraud.velocity as gone
          using (select subject, order_id from fraud.velocity where at <= $1 order by at limit $2 for update skip locked) as old
          where gone.subject = old.subject and gone.order_id = old.order_id",
     )
     .bind(At(until))
-    .bind(PRUNED_AT_ONCE)
+    .bind(limit)
     .execute(db)
     .await?;
     Ok(done.rows_affected())

@@ -37,6 +37,37 @@ pub fn short_picked(order: Option<&Reservation>, event: &FulfillmentShortPicked,
     Ok(Some(Decision { order, changes, say: Some(Said::Reallocated(said)) }))
 }
 
+/// A shortage that was answered so: told again as it was, whatever stock there is now.
+///
+/// # Errors
+/// As [`short_picked`].
+pub fn reallocated(order: Option<&Reservation>, event: &FulfillmentShortPicked, answer: &StockReallocated) -> Ruling {
+    let known = match order.map(|known| (known.state, known)) {
+        Some((State::Reserved | State::Held, known)) => known,
+        Some((State::Closed, _)) => return Ok(None),
+        Some((State::Rejected, _)) | None => return Err(conflict("FulfillmentShortPicked", event.order_id, order)),
+    };
+    if known.answered.contains(&event.shipment_id) {
+        return Ok(None);
+    }
+    let mut order = known.clone();
+    let mut changes = Vec::new();
+    for item in &event.short {
+        let holding = listed(&mut order, "FulfillmentShortPicked", event.order_id, item.allocation_id, item.quantity)?;
+        holding.give_up(item.quantity, &item.condition);
+        changes.push(given_up(holding, item.quantity, &item.condition));
+    }
+    for item in &answer.missing {
+        if let Some(holding) = order.holding(item.allocation_id) {
+            holding.not_shipped(item.quantity, &item.why);
+        }
+    }
+    changes.extend(answer.moved.iter().map(|held| Change::reserved(&held.sku, &held.warehouse, held.quantity)));
+    order.holdings.extend(answer.moved.iter().map(Holding::new));
+    order.answered.push(event.shipment_id);
+    Ok(Some(Decision { order, changes, say: None }))
+}
+
 /// Finds what is short in warehouses that were not tried; the rest stays missing.
 fn replace(
     order: &mut Reservation,

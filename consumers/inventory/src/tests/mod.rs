@@ -70,7 +70,7 @@ impl House {
     /// Decides an input as a new event. A conflict must change nothing.
     pub fn hear(&mut self, input: Input) -> Result<Heard, Conflict> {
         self.events += 1;
-        let thread = Thread { correlation_id: "c".into(), traceparent: None };
+        let thread = Thread { correlation_id: "c".into(), ..Thread::default() };
         self.decide(Cause::topic(Uuid::from_u128(self.events), thread), input)
     }
 

@@ -47,7 +47,7 @@ fn a_level_is_announced_under_an_id_of_its_own_version() {
 
 #[test]
 fn an_order_decided_again_says_the_same_under_the_same_ids() {
-    let cause = Cause::topic(Uuid::from_u128(5), Thread { correlation_id: "c".into(), traceparent: None });
+    let cause = Cause::topic(Uuid::from_u128(5), Thread { correlation_id: "c".into(), ..Thread::default() });
     let said = || {
         let mut house = in_state(None);
         house.decide(cause.clone(), accepted()).unwrap().said

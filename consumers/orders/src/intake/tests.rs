@@ -33,7 +33,7 @@ fn structured() -> serde_json::Value {
 fn the_same_order_in_each_format_is_the_same_order() {
     let avro = codec().encode(&order()).unwrap();
     let json_event = structured().to_string();
-    let bare = |payload: Vec<u8>| read(&message(&[], payload), &codec()).unwrap().order;
+    let bare = |payload: Vec<u8>| read(&message(&[], payload), &codec()).unwrap().order.order;
     let placed = [bare(avro.clone()), bare(plain()), bare(json_event.clone().into())];
     let digests = placed.map(|order| Placed::new(order, arrival(1)).body.digest);
     assert_eq!(digests, [digests[0]; 3]);
@@ -43,7 +43,7 @@ fn the_same_order_in_each_format_is_the_same_order() {
         ("application/cloudevents+json; charset=utf-8", json_event.into()),
         ("text/plain", [b" \n".to_vec(), plain(), b"\n".to_vec()].concat()),
     ] {
-        assert_eq!(read(&message(&[("content-type", content_type)], payload), &codec()).unwrap().order, order());
+        assert_eq!(read(&message(&[("content-type", content_type)], payload), &codec()).unwrap().order, order().into());
     }
 }
 
@@ -63,6 +63,8 @@ fn headers_say_where_an_order_comes_from_and_a_structured_event_says_it_better()
 fn a_line_typed_into_a_console_tool_is_an_order_however_little_it_says() {
     let letter = read(&message(&[], "{}"), &codec()).unwrap();
     assert_eq!(letter, Letter::default());
+    let letter = read(&message(&[], "{\"lines\": 3}"), &codec()).unwrap();
+    assert_eq!(letter.order.faults[0].field, "/lines");
 }
 
 #[test]
@@ -73,6 +75,8 @@ fn what_is_no_order_is_unreadable_and_the_message_says_why() {
     without_data["data"] = serde_json::Value::Null;
     let mut version_2 = structured();
     version_2["specversion"] = "2.0".into();
+    let mut other_id = structured();
+    other_id["id"] = 17.into();
     let header = ("ce_type", "quadrille.orders.OrderFailed");
     let other_event = codec().encode(&events::ShipmentDelivered {
         order_id: arrival(1).candidate,
@@ -82,14 +86,18 @@ fn what_is_no_order_is_unreadable_and_the_message_says_why() {
     for (headers, payload, why) in [
         (vec![], b"hello".to_vec(), "0x68"),
         (vec![], Vec::new(), "no value"),
-        (vec![], b"{\"lines\": 3}".to_vec(), "expected a sequence"),
+        (vec![], br#"{"customer": {"name": "\ud83d"}}"#.to_vec(), "/customer/name"),
+        (vec![], br#"{"tax": 1, "tax": 2}"#.to_vec(), "twice"),
+        (vec![], b"\xff\xfe{\0".to_vec(), "UTF-16"),
+        (vec![("content-type", "application/json")], b"{\0\"\0".to_vec(), "UTF-16"),
         (vec![], b"{".to_vec(), "EOF"),
         (vec![("content-type", "application/json")], b"[]".to_vec(), "one JSON object"),
         (vec![("content-type", "avro/binary")], plain(), "registry framing"),
         (vec![header], plain(), "OrderFailed"),
         (vec![], other_type.to_string().into(), "OrderAccepted"),
         (vec![], without_data.to_string().into(), "data"),
-        (vec![], version_2.to_string().into(), "2.0"),
+        (vec![], version_2.to_string().into(), "/specversion"),
+        (vec![], other_id.to_string().into(), "/id"),
         (vec![], other_event.unwrap(), "ShipmentDelivered"),
         (vec![], vec![0, 0, 0, 255, 255, 1], "schema id"),
     ] {
@@ -98,8 +106,71 @@ fn what_is_no_order_is_unreadable_and_the_message_says_why() {
     }
 }
 
+/// Case 17: an order as a text is taken; what is none is told without what it holds.
+#[test]
+fn an_order_that_was_written_as_json_twice_is_taken() {
+    let mut event = structured();
+    event["data"] = serde_json::to_string(&order()).unwrap().into();
+    let quoted = serde_json::to_string(&String::from_utf8(plain()).unwrap()).unwrap();
+    for (headers, payload) in [(vec![], event.to_string()), (vec![("content-type", "application/json")], quoted)] {
+        assert_eq!(read(&message(&headers, payload), &codec()).unwrap().order, order().into());
+    }
+}
+
 #[test]
 fn an_unreadable_order_is_reported_without_its_texts() {
-    let Unreadable(text) = read(&message(&[], "{\"customer\": \"Ada Secret\"}"), &codec()).unwrap_err();
-    assert!(text.contains("expected struct Customer") && !text.contains("Secret"), "{text}");
+    let mut event = structured();
+    event["specversion"] = "Ada \"Secret\"".into();
+    let mut data = structured();
+    data["data"] = "{\"name\": \"Ada Secret\"".into();
+    let broken = br#"{"customer": {"name": "Ada \"Secret\"", "phone": "#.to_vec();
+    let cut = codec().encode(&order()).unwrap()[..40].to_vec();
+    for payload in [event.to_string().into(), data.to_string().into(), broken, cut, b"[\"Secret\"]".to_vec()] {
+        let headers = if payload[0] == 0 { [("k", "v")] } else { [("content-type", "application/json")] };
+        let Unreadable(text) = read(&message(&headers, payload), &codec()).unwrap_err();
+        assert!(!text.contains("Secret") && !text.contains("Ada"), "{text}");
+    }
+}
+
+/// Case 16: a byte order mark.
+#[test]
+fn a_byte_order_mark_is_skipped() {
+    let marked = [b"\xef\xbb\xbf".to_vec(), plain()].concat();
+    assert_eq!(read(&message(&[], marked), &codec()).unwrap().order, order().into());
+}
+
+/// Cases 11 and 19.
+#[test]
+fn the_producers_own_id_is_found_under_its_names_with_and_without_quotes() {
+    for headers in [
+        [("ce_id", "19d"), ("ce_source", "/shop")],
+        [("ce_id", "\"19d\""), ("ce_source", "\"/shop\"")],
+        [("id", "19d"), ("ce_source", "/shop")],
+        [("id", "\"19d\""), ("ce_source", "/shop")],
+    ] {
+        let letter = read(&message(&headers, plain()), &codec()).unwrap();
+        assert_eq!((letter.id.as_deref(), letter.source.as_deref()), (Some("19d"), Some("/shop")), "{headers:?}");
+    }
+    let both = read(&message(&[("id", "outbox"), ("ce_id", "event")], plain()), &codec()).unwrap();
+    assert_eq!(both.id.as_deref(), Some("event"));
+    assert_eq!(read(&message(&[("ce_id", ""), ("id", "")], plain()), &codec()).unwrap().id, None);
+}
+
+/// Case 19.
+#[test]
+fn a_type_is_an_order_by_its_name_however_it_is_spelt() {
+    for name in [
+        "OrderPlaced",
+        "quadrille.order_placed.OrderPlaced",
+        "com.example.shop.OrderPlaced.v1",
+        "com.example.shop.order.placed",
+        "com.example.order-placed.v2",
+        "ORDER_PLACED",
+    ] {
+        assert!(is_order_placed(name), "{name}");
+        assert!(read(&message(&[("ce_type", &format!("\"{name}\""))], plain()), &codec()).is_ok());
+    }
+    for name in ["", "v1", "quadrille.orders.OrderAccepted", "com.example.PreOrderPlaced", "placed", "order.replaced"] {
+        assert!(!is_order_placed(name), "{name}");
+    }
 }

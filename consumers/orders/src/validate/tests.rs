@@ -50,10 +50,11 @@ fn each_line_is_checked_and_named_by_its_position() {
 #[test]
 fn limits_hold_on_both_sides() {
     let mut order = order();
-    order.reference = Some("é".repeat(LONGEST_ID));
+    order.reference = Some("é".repeat(LONGEST_REFERENCE));
+    order.lines[0].sku = "é".repeat(LONGEST_SKU);
     order.lines = (0..MOST_LINES).map(|_| PlacedLine { id: None, ..order.lines[0].clone() }).collect();
     assert!(validate(&order).is_ok());
-    order.reference = Some("é".repeat(LONGEST_ID + 1));
+    order.reference = Some("é".repeat(LONGEST_REFERENCE + 1));
     order.lines.push(order.lines[0].clone());
     assert_eq!(codes(&order), ["/reference too_long", "/lines too_many"]);
 }
@@ -81,7 +82,7 @@ fn addresses_contact_and_currency_have_their_forms() {
         order.customer.email = email.into();
         assert_eq!(codes(&order), ["/customer/email invalid"], "{email}");
     }
-    for country in ["gb", "GBR", "G1", "ÄÖ"] {
+    for country in ["gb", "GBR", "G1", "ÄÖ", "ZZ", "XX", "AA", "UK"] {
         let mut order = order();
         order.bill_to = Some(Address { country: country.into(), ..order.ship_to.clone() });
         assert_eq!(codes(&order), ["/bill_to/country invalid"], "{country}");
@@ -100,7 +101,40 @@ fn what_a_fault_says_of_contact_and_address_repeats_no_personal_data() {
     order.ship_to.line1 = "Secret\n".into();
     let faults = validate(&order).unwrap_err();
     assert_eq!(faults.len(), 3);
+    order.ship_to.country = "Secret Street 1".into();
+    order.currency = "Secret".into();
+    order.lines.iter_mut().for_each(|line| line.id = Some("Secret".into()));
+    let faults = validate(&order).unwrap_err();
+    assert_eq!(faults.len(), 6);
     assert!(faults.iter().all(|fault| !fault.detail.to_lowercase().contains("secret")), "{faults:?}");
+}
+
+/// Case 34.
+#[test]
+fn a_total_that_differs_is_named_and_one_that_agrees_is_taken() {
+    let said = |subtotal, total| check(&OrderReading { subtotal, total, ..order().into() });
+    assert_eq!(said(Some(2500), Some(2700)).unwrap().total, 2700);
+    let fields = |faults: Vec<Fault>| {
+        faults.into_iter().map(|fault| format!("{} {}", fault.field, fault.code)).collect::<Vec<_>>()
+    };
+    assert_eq!(fields(said(None, Some(2499)).unwrap_err()), ["/total mismatch"]);
+    assert_eq!(fields(said(Some(1), Some(0)).unwrap_err()), ["/subtotal mismatch", "/total mismatch"]);
+}
+
+#[test]
+fn what_can_not_be_read_is_named_once_beside_what_is_wrong_else_and_the_list_ends() {
+    let mut value = serde_json::to_value(order()).unwrap();
+    value["lines"][0]["quantity"] = "2".into();
+    value["customer"] = "Ada".into();
+    value["tax"] = (-1).into();
+    let codes = |value: &serde_json::Value| {
+        let faults = check(&OrderPlaced::read(value)).unwrap_err();
+        faults.into_iter().map(|fault| format!("{} {}", fault.field, fault.code)).collect::<Vec<_>>()
+    };
+    assert_eq!(codes(&value), ["/customer invalid_type", "/lines/0/quantity invalid_type", "/tax too_small"]);
+    value["lines"] = serde_json::json!(vec![serde_json::json!({}); MOST_LINES]);
+    let many = codes(&value);
+    assert_eq!((many.len(), many[MOST_FAULTS].as_str()), (MOST_FAULTS + 1, " too_many_faults"));
 }
 
 #[test]

@@ -37,6 +37,7 @@ impl Step<'_, '_> {
         let due = self.now.plus(self.settings.pause(1));
         let since = self.now;
         let tries = u32::from(!self.silent);
+        self.go_on();
         let payment = self.change();
         let before = payment.case.attempt.as_ref().filter(|attempt| attempt.operation == operation);
         let (parked, letter_id) = before.map_or((false, None), |attempt| (attempt.parked, attempt.letter_id));

@@ -70,7 +70,7 @@ impl Desk {
         let mut replies = Vec::new();
         for input in inputs {
             self.inputs += 1;
-            let thread = Thread { correlation_id: "thread".into(), traceparent: None };
+            let thread = Thread { correlation_id: "thread".into(), ..Thread::default() };
             let cause = match &input {
                 Input::Answer(answer) => Cause::answer(&crate::key(ORDER, answer.operation, answer.attempt)),
                 Input::Verdict { .. } | Input::RefundTold(_) | Input::Retry { .. } => {

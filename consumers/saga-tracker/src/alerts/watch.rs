@@ -9,10 +9,12 @@ use runtime::{Clock, Failure};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
-use super::{Kind, keep};
+use super::{Kind, Outside, keep};
 use crate::settings::TrackerSettings;
 use crate::store::{self, watch as figures};
 
+/// Causes of dead letters that are alerts of their own, the oldest first: of more the rate tells.
+const CAUSES: usize = 100;
 /// Dead letters are counted over so long.
 const WINDOW: Duration = Duration::from_secs(300);
 
@@ -20,14 +22,7 @@ const CURRENCY: &str = "currency";
 const CONSUMER: &str = "consumer";
 
 /// Takes the figures until told to stop.
-pub(crate) async fn watch(
-    pool: PgPool,
-    clock: Clock,
-    settings: Arc<TrackerSettings>,
-    databases: HashSet<String>,
-    shutdown: CancellationToken,
-) -> anyhow::Result<()> {
-    let mut watch = Watch { pool, settings, databases, named: BTreeSet::new() };
+pub(crate) async fn watch(mut watch: Watch, clock: Clock, shutdown: CancellationToken) -> anyhow::Result<()> {
     while !shutdown.is_cancelled() {
         if let Err(failure) = watch.look(clock.now()).await {
             tracing::warn!(consumer = "saga-tracker", %failure, "figures of alerts can't be taken, will be tried again");
@@ -40,22 +35,34 @@ pub(crate) async fn watch(
     Ok(())
 }
 
-struct Watch {
+/// What is looked at.
+pub(crate) struct Watch {
     pool: PgPool,
     settings: Arc<TrackerSettings>,
     /// The databases of the consumers: a watermark of another one is an old one.
     databases: HashSet<String>,
     /// Gauges by their labels: one whose rows are gone is nothing, and not what it was.
     named: BTreeSet<(&'static str, String)>,
+    outside: Outside,
 }
 
 impl Watch {
+    /// A watch that has not looked yet.
+    pub fn new(pool: PgPool, settings: Arc<TrackerSettings>, databases: HashSet<String>, outside: Outside) -> Self {
+        Self { pool, settings, databases, named: BTreeSet::new(), outside }
+    }
+
     async fn look(&mut self, now: Timestamp) -> Result<(), Failure> {
         self.stuck(now).await?;
         self.money(now).await?;
         self.dead_letters(now).await?;
         self.relays(now).await?;
         self.parked(now).await?;
+        self.single_dead_letters(now).await?;
+        let aside = self.outside.set_aside().await;
+        self.keep(Kind::SetAside, &aside, now).await?;
+        let not_ready = self.outside.not_ready(self.settings.circuit_open.0, now).await;
+        self.keep(Kind::CircuitOpen, &not_ready, now).await?;
         metrics::gauge!("quadrille_alerts_undelivered").set(store::alerts::undelivered(&self.pool).await? as f64);
         let open = figures::open_alerts(&self.pool).await?;
         for kind in Kind::ALL {
@@ -70,6 +77,7 @@ impl Watch {
     }
 
     async fn keep(&self, kind: Kind, wrong: &[(String, String)], now: Timestamp) -> Result<(), Failure> {
+        let wrong = if self.settings.alerts(kind) { wrong } else { &[] };
         let mut tx = self.pool.begin().await?;
         keep(&mut tx, kind, wrong, now).await?;
         Ok(tx.commit().await?)
@@ -110,11 +118,28 @@ impl Watch {
         let text = || {
             let minutes = WINDOW.as_secs() / 60;
             format!(
-                "{count} dead letters within {minutes} minutes, more than {limit}: `quadrille dead-letters list` groups them by cause"
+                "{count} dead letters within {minutes} minutes, more than {limit}: `quadrille dead-letters groups` shows them by cause"
             )
         };
         let wrong: Vec<_> = (count > limit).then(|| ("all".to_owned(), text())).into_iter().collect();
         self.keep(Kind::DeadLetterRate, &wrong, now).await
+    }
+
+    /// One dead letter is enough: something waits for a person. Those of one cause are one alert.
+    async fn single_dead_letters(&self, now: Timestamp) -> Result<(), Failure> {
+        let causes = figures::open_dead_letters(&self.pool).await?;
+        metrics::gauge!("quadrille_dead_letters_open")
+            .set(causes.iter().map(|cause| cause.letters).sum::<i64>() as f64);
+        let alert = |cause: figures::CauseRow| {
+            let figures::CauseRow { fingerprint, letters, consumer, error_class, example } = cause;
+            let text = format!(
+                "{letters} events could not be decided by {consumer} ({error_class}), such as dead letter {example}: \
+                 `quadrille dead-letters show {example}` says why, then retry, edit or skip it"
+            );
+            (fingerprint, text)
+        };
+        let wrong: Vec<_> = causes.into_iter().take(CAUSES).map(alert).collect();
+        self.keep(Kind::DeadLetter, &wrong, now).await
     }
 
     async fn relays(&self, now: Timestamp) -> Result<(), Failure> {

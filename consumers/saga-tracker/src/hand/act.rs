@@ -106,7 +106,8 @@ impl Hand {
         };
         let doing = Doing { letter, planned, action, job };
         let done = self.carry_out(&doing).await?;
-        tracing::info!(letter_id = %letter.letter_id, what = act.name(), who = note.who, done, "a dead letter was acted on");
+        let order_id = letter.order_id.map(tracing::field::display);
+        tracing::info!(consumer = "saga-tracker", letter_id = %letter.letter_id, order_id, what = act.name(), who = note.who, done, "a dead letter was acted on");
         Ok(doing.planned.outcome(case, act, Some(done)))
     }
 

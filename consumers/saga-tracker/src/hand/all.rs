@@ -121,10 +121,8 @@ impl Hand {
                 tell(&Told { letter_id: letter.letter_id, outcome: outcome.as_ref(), total: report.total });
                 match outcome {
                     Ok(_) => report.done += 1,
-                    Err(HandError::Refused(_) | HandError::Edit(_)) => report.refused += 1,
-                    Err(error @ (HandError::Unavailable(_) | HandError::Lost | HandError::Failed(_))) => {
-                        return Err(error);
-                    }
+                    Err(error) if error.is_of_one() => report.refused += 1,
+                    Err(error) => return Err(error),
                 }
             }
         }
@@ -136,9 +134,11 @@ impl Hand {
             Ok(planned) => self.done(case, &bulk.act, planned, &bulk.note, job).await,
             Err(error) => Err(error),
         };
-        if let (Err(HandError::Refused(why)), Some(hold)) = (&done, job) {
-            let (mut db, now) = (self.tracker.acquire().await?, self.clock.now());
-            if !store::advance_job(&mut db, hold, place(case.letter), Some(why), now, jobs::lease(now)).await? {
+        if let (Err(error), Some(hold)) = (&done, job)
+            && error.is_of_one()
+        {
+            let (mut db, now, why) = (self.tracker.acquire().await?, self.clock.now(), error.to_string());
+            if !store::advance_job(&mut db, hold, place(case.letter), Some(&why), now, jobs::lease(now)).await? {
                 return Err(HandError::Lost);
             }
         }

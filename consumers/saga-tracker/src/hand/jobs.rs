@@ -129,7 +129,10 @@ impl Hand {
         let course =
             Course { behind: job.behind_at.map(|at| at.0).zip(job.behind_id), until: job.begun_at.0, job: Some(hold) };
         let mut report = Report::default();
-        let went = self.go_through(&bulk(job)?, course, shutdown, &mut report, &mut |_| {}).await;
+        let went = match bulk(job) {
+            Ok(bulk) => self.go_through(&bulk, course, shutdown, &mut report, &mut |_| {}).await,
+            Err(unknown) => Err(unknown),
+        };
         let now = self.clock.now();
         match went {
             Ok(()) if report.stopped => store::release_job(&self.tracker, hold, None, now, now).await?,
@@ -151,9 +154,15 @@ impl Hand {
 /// What a job does, as it is kept.
 fn bulk(job: JobRow) -> Result<Bulk, HandError> {
     let act = match job.what.as_str() {
+        "retry" => Act::Retry,
         "skip" => Act::Skip,
         "compensate" => Act::Compensate,
-        _ => Act::Retry,
+        other => {
+            return Err(HandError::Refused(format!(
+                "job {} is of kind {other:?}: expected `retry`, `skip` or `compensate`. Nothing was done; stop it, or let the version that began it go on",
+                job.job_id
+            )));
+        }
     };
     let filter: Filter = serde_json::from_str(&job.filter).map_err(unreadable)?;
     let note = Note { who: job.who, why: job.why };
@@ -162,4 +171,47 @@ fn bulk(job: JobRow) -> Result<Bulk, HandError> {
 
 fn unreadable(source: serde_json::Error) -> HandError {
     HandError::Failed(runtime::Failure::Stored { what: "saga_tracker.job.filter".to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use runtime::sql::At;
+
+    fn job(what: &str) -> JobRow {
+        let at = At(Timestamp::from_millis(1));
+        JobRow {
+            job_id: Uuid::from_u128(7),
+            begun_at: at,
+            who: "ann".into(),
+            why: String::new(),
+            what: what.into(),
+            filter: "{}".into(),
+            rate: None,
+            max_loops: 5,
+            state: "running".into(),
+            total: 3,
+            done: 0,
+            refused: 0,
+            behind_at: None,
+            behind_id: None,
+            refusal: None,
+            waits_for: None,
+            changed_at: at,
+        }
+    }
+
+    #[test]
+    fn a_job_of_an_unknown_kind_is_refused_and_no_retry_of_all() {
+        for (what, act) in [("retry", Act::Retry), ("skip", Act::Skip), ("compensate", Act::Compensate)] {
+            assert_eq!(bulk(job(what)).unwrap().act.name(), act.name());
+        }
+        for what in ["", "Retry", "edit", "replay"] {
+            let refused = bulk(job(what));
+            assert!(
+                matches!(&refused, Err(HandError::Refused(why)) if why.contains(&format!("{what:?}"))),
+                "{refused:?}"
+            );
+        }
+    }
 }

@@ -1,8 +1,5 @@
 //! Settings of the operator's hand, in the section `saga_tracker`.
 
-use std::collections::BTreeMap;
-
-use runtime::settings::Secret;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -10,10 +7,6 @@ use utoipa::ToSchema;
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct HandSettings {
-    /// Who may change anything through the tracker's doors: name and key of each, as in `api_keys = {eve = "…"}`. None: nobody may.
-    #[serde(serialize_with = "runtime::settings::hidden")]
-    #[schema(inline, default)]
-    pub api_keys: BTreeMap<String, Secret>,
     /// Where orders listens, such as `http://orders:8080`; default: as orders' own settings say.
     pub orders_url: Option<String>,
     /// Where payments listens; default: as payments' own settings say.

@@ -11,6 +11,7 @@ use crate::store::alerts as store;
 
 /// Which alerts.
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AlertsAsked {
     /// `false`: those that are resolved too. Only open ones unless set.
@@ -31,9 +32,10 @@ pub(super) struct Alerts {
 struct AlertView {
     /// Its id, as the webhook has it.
     id: String,
-    /// What is wrong: `order_stuck`, `money_at_risk`, `dead_letter_rate`, `relay_lag`, `parked_age`, `invariant_breach`, `review_expiring`.
+    /// What is wrong: `order_stuck`, `money_at_risk`, `dead_letter_rate`, `relay_lag`, `parked_age`, `invariant_breach`, `review_expiring`,
+    /// `refund_failed`, `capture_failed`, `hold_expiring`, `hand_over_overdue`, `set_aside`, `circuit_open`, `dead_letter`.
     kind: String,
-    /// Which of its kind: an order, a currency, a database, a consumer, an invariant.
+    /// Which of its kind: an order, a currency, a database, a consumer, an invariant, a cause of dead letters (`fingerprint`).
     key: String,
     /// What was expected, what came, what to do.
     text: String,

@@ -22,6 +22,7 @@ const LONGEST_HISTORY: i64 = 10_000;
 
 /// Which orders.
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct OrdersAsked {
     /// Where they stand, such as `COMPLETED`, `FAILED` or `IN_REVIEW`.
@@ -77,6 +78,7 @@ pub(super) async fn list(State(doors): State<Doors>, query: Asked<OrdersAsked>) 
 
 /// Which order, when.
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct OrderAsked {
     /// As it was at this moment, RFC 3339, folded from its stored events; as it is now unless set.
@@ -113,6 +115,7 @@ pub(super) async fn show(
 
 /// Which history.
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct HistoryAsked {
     /// The `position` that a write of this order answered with: the read waits until that write is seen here.

@@ -17,6 +17,7 @@ const SPAN: Duration = Duration::from_secs(24 * 3_600);
 
 /// Of which orders.
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct StatsAsked {
     /// Placed at this time or later, RFC 3339; a day before `placed_before` unless set.

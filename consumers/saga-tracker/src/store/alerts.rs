@@ -5,13 +5,14 @@ use std::time::Duration;
 use events::{OrderId, Timestamp, derive_id};
 use runtime::Failure;
 use runtime::sql::At;
-use sqlx::{FromRow, PgConnection, PgExecutor, PgPool};
+use sqlx::{AssertSqlSafe, FromRow, PgConnection, PgExecutor, PgPool};
 use uuid::Uuid;
 
 use super::clean;
+use super::watch::{ON_THE_WAY, STILL};
 use crate::alerts::Kind;
 
-/// Raises an alert unless it is open; returns whether it is new.
+/// Raises an alert unless it is open, or its order has gone on meanwhile; returns whether it is new.
 pub(crate) async fn raise(
     db: &mut PgConnection,
     kind: Kind,
@@ -21,18 +22,21 @@ pub(crate) async fn raise(
     now: Timestamp,
 ) -> Result<bool, Failure> {
     let alert_id = derive_id(now, kind.as_str(), "alert", key);
-    let done = sqlx::query(
-        "insert into saga_tracker.alert (alert_id, kind, key, text, order_id, raised_at, next_at) values ($1, $2, $3, $4, $5, $6, $6)
-         on conflict do nothing",
-    )
-    .bind(alert_id)
-    .bind(kind.as_str())
-    .bind(clean(key))
-    .bind(clean(text))
-    .bind(order_id.map(OrderId::as_uuid))
-    .bind(At(now))
-    .execute(db)
-    .await?;
+    let unless = if ON_THE_WAY.contains(&kind) { STILL } else { "true" };
+    let statement = format!(
+        "insert into saga_tracker.alert (alert_id, kind, key, text, order_id, raised_at, next_at)
+         select $1, a.kind, $3, $4, a.order_id, $6, $6 from (values ($2::text, $5::uuid)) as a (kind, order_id) where {unless}
+         on conflict do nothing"
+    );
+    let done = sqlx::query(AssertSqlSafe(statement))
+        .bind(alert_id)
+        .bind(kind.as_str())
+        .bind(clean(key))
+        .bind(clean(text))
+        .bind(order_id.map(OrderId::as_uuid))
+        .bind(At(now))
+        .execute(db)
+        .await?;
     Ok(done.rows_affected() == 1)
 }
 

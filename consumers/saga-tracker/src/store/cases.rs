@@ -28,6 +28,7 @@ pub(crate) async fn load(db: &mut PgConnection, order_ids: &[Uuid]) -> Result<BT
         let thread = kept.last().map(|event| Thread {
             correlation_id: Arc::from(event.correlation.as_str()),
             traceparent: event.traceparent.as_deref().map(Arc::from),
+            event: None,
         });
         let case = CaseFile {
             order,

@@ -3,7 +3,7 @@
 use events::Timestamp;
 use runtime::Failure;
 use runtime::sql::At;
-use sqlx::{FromRow, PgPool};
+use sqlx::{AssertSqlSafe, FromRow, PgPool};
 
 use crate::alerts::Kind;
 use crate::status::Status;
@@ -60,22 +60,76 @@ pub(crate) async fn parked(pool: &PgPool) -> Result<Vec<ParkedRow>, Failure> {
     Ok(rows.fetch_all(pool).await?)
 }
 
-/// Closes alerts of orders that are stuck no longer, and of reviews that have ended. Under the one snapshot in which both stand: what is raised
-/// meanwhile is not seen.
+/// Closes alerts of orders that are so no longer. Under the one snapshot in which both stand: what is raised meanwhile is not seen.
 pub(crate) async fn resolve_orders(pool: &PgPool, now: Timestamp) -> Result<(), Failure> {
-    sqlx::query(
+    let statement = format!(
         "update saga_tracker.alert a set resolved_at = $1
          where resolved_at is null
            and (kind = $2 and not exists (select from saga_tracker.stuck_now s where s.order_id = a.order_id)
-             or kind = $3 and not exists (select from saga_tracker.\"order\" o where o.order_id = a.order_id and o.rank = $4))",
-    )
-    .bind(At(now))
-    .bind(Kind::OrderStuck.as_str())
-    .bind(Kind::ReviewExpiring.as_str())
-    .bind(Status::InReview.rank())
-    .execute(pool)
-    .await?;
+             or kind = $3 and not exists (select from saga_tracker.\"order\" o where o.order_id = a.order_id and o.rank = $4)
+             or kind = any($5) and not {STILL})"
+    );
+    sqlx::query(AssertSqlSafe(statement))
+        .bind(At(now))
+        .bind(Kind::OrderStuck.as_str())
+        .bind(Kind::ReviewExpiring.as_str())
+        .bind(Status::InReview.rank())
+        .bind(ON_THE_WAY.map(Kind::as_str))
+        .execute(pool)
+        .await?;
     Ok(())
+}
+
+/// Alerts of what an order's row says in itself.
+pub(crate) const ON_THE_WAY: [Kind; 4] =
+    [Kind::RefundFailed, Kind::CaptureFailed, Kind::HoldExpiring, Kind::HandOverOverdue];
+
+/// Whether an alert `a` of those is (still) so.
+pub(crate) const STILL: &str = "exists (
+    select from saga_tracker.\"order\" o where o.order_id = a.order_id and o.outcome is null and case a.kind
+        when 'refund_failed' then o.refunded is null
+        when 'hold_expiring' then o.captured_at is null and o.undo_at is null
+        when 'hand_over_overdue' then o.let_go_at is null and exists (
+            select from saga_tracker.shipment s where s.order_id = o.order_id and s.confirmed_at is not null and s.dispatched_at is null)
+        else true end)";
+
+/// Open dead letters of one cause.
+#[derive(FromRow)]
+pub(crate) struct CauseRow {
+    pub fingerprint: String,
+    pub letters: i64,
+    pub consumer: String,
+    pub error_class: String,
+    /// The id of the newest.
+    pub example: String,
+}
+
+/// Dead letters of events that nobody has dealt with, by cause, the one that is open for longest first.
+pub(crate) async fn open_dead_letters(pool: &PgPool) -> Result<Vec<CauseRow>, Failure> {
+    let rows = sqlx::query_as(
+        "select fingerprint, count(*) as letters, min(consumers[1]) as consumer, min(error_class) as error_class,
+                (array_agg(letter_id::text order by died_at desc))[1] as example
+         from saga_tracker.letter l where kind = 'event'
+           and not exists (select from saga_tracker.resolution r where r.letter_id = l.letter_id)
+         group by fingerprint order by min(died_at), fingerprint",
+    );
+    Ok(rows.fetch_all(pool).await?)
+}
+
+/// What was set aside in one outbox.
+#[derive(FromRow)]
+pub(crate) struct AsideRow {
+    pub database: String,
+    pub events: i64,
+    pub topics: String,
+}
+
+/// Events that Kafka does not take, in the outbox of any database.
+pub(crate) async fn set_aside(pool: &PgPool) -> Result<AsideRow, Failure> {
+    let row = sqlx::query_as(
+        "select current_database()::text as database, count(*) as events, coalesce(string_agg(distinct topic, ', '), '') as topics from outbox.set_aside",
+    );
+    Ok(row.fetch_one(pool).await?)
 }
 
 /// Alerts that are open, by kind.

@@ -2,19 +2,79 @@
 
 use events::{OrderId, Timestamp, derive_id};
 
-use super::{Burial, Death, TOPIC};
+use super::{Burial, Death, ID, TOPIC};
 use crate::effects::Outgoing;
+use crate::headers::Headers;
 use crate::message::Message;
 
 /// How much of an error tells one cause from another.
 const TELLING: usize = 160;
+/// How much of an error is published.
+const LONGEST_MESSAGE: usize = 4_000;
+/// The largest letter, in bytes with key and headers: its topic takes a little more (`max_message_bytes` in topics.yaml).
+const LARGEST_LETTER: usize = 2_000_000;
+/// Of a letter that is too large for its topic: bytes of the record's key that are published,
+const CUT_KEY: usize = 1_000;
+/// bytes up to which its headers are published at all,
+const CUT_HEADERS: usize = 100_000;
+/// and of one header that is published of larger ones all the same.
+const CUT_HEADER: usize = 1_000;
+/// Those are what says what the record was.
+const TELLING_HEADERS: [&str; 4] = ["ce_id", "ce_type", "ce_correlationid", "content-type"];
 
-/// The row for the outbox.
-pub(super) fn letter(consumer: &'static str, burial: &Burial<'_>, now: Timestamp) -> Outgoing {
+/// The row for the outbox. What is too large for the topic is cut there, and says where it is whole: in its consumer's own table, of which it is tried
+/// again.
+pub(super) fn letter(consumer: &'static str, schema: &str, burial: &Burial<'_>, now: Timestamp) -> Outgoing {
+    let whole = addressed(consumer, burial, now, burial.message.map(|message| message.headers.clone()));
+    let Some(message) = burial.message.filter(|_| size(&whole) > LARGEST_LETTER) else { return whole };
+    let length = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
+    let small = message.headers.encode().len() <= CUT_HEADERS;
+    let mut headers = if small { message.headers.clone() } else { telling(message) };
+    headers.push(
+        "quadrille-cut",
+        &format!(
+            "of {} bytes of key, {} of headers and {} of value as much as the topic takes",
+            length(&message.key),
+            message.headers.encode().len(),
+            length(&message.payload)
+        ),
+    );
+    headers.push("quadrille-whole-in", &format!("{schema}.dead_letter where letter_id = '{}'", whole.event_id));
+    let mut cut = addressed(consumer, burial, now, Some(headers));
+    if let Some(key) = &mut cut.key {
+        key.truncate(CUT_KEY);
+    }
+    let room = LARGEST_LETTER.saturating_sub(size(&Outgoing { payload: None, ..cut.clone() }));
+    if let Some(payload) = &mut cut.payload {
+        payload.truncate(room);
+    }
+    cut
+}
+
+fn size(letter: &Outgoing) -> usize {
+    letter.key.as_ref().map_or(0, Vec::len)
+        + letter.headers.encode().len()
+        + letter.payload.as_ref().map_or(0, Vec::len)
+}
+
+/// Of a record's own headers those that say what it was.
+fn telling(message: &Message) -> Headers {
+    let mut headers = Headers::default();
+    for name in TELLING_HEADERS {
+        if let Some(value) = message.headers.text(name).filter(|value| value.len() <= CUT_HEADER) {
+            headers.push(name, value);
+        }
+    }
+    headers
+}
+
+/// The letter with its case behind these headers of its record.
+fn addressed(consumer: &'static str, burial: &Burial<'_>, now: Timestamp, own: Option<Headers>) -> Outgoing {
     let Burial { death, message, tried, .. } = burial;
     let Death { stage, class, message: text, .. } = death;
+    let text = &text[..text.floor_char_boundary(LONGEST_MESSAGE)];
     let event_id = burial.letter_id(consumer);
-    let mut headers = message.map(|message| message.headers.clone()).unwrap_or_default();
+    let mut headers = own.unwrap_or_default();
     if let Some(message) = message {
         headers.push("kafka_dlt-original-topic", message.topic);
         headers.push("kafka_dlt-original-partition", &message.partition.to_string());
@@ -27,7 +87,7 @@ pub(super) fn letter(consumer: &'static str, burial: &Burial<'_>, now: Timestamp
     }
     headers.push("kafka_dlt-exception-fqcn", class);
     headers.push("kafka_dlt-exception-message", text);
-    headers.push("quadrille-dead-letter-id", &event_id.to_string());
+    headers.push(ID, &event_id.to_string());
     headers.push("quadrille-consumer", consumer);
     headers.push("quadrille-stage", stage);
     headers.push("quadrille-error-class", class);
@@ -113,7 +173,15 @@ mod tests {
     fn burial<'m>(message: &'m Message, loops: i32) -> Burial<'m> {
         let first_failed_at = Timestamp::from_millis(1_000);
         let tried = Tried { attempts: 8, first_failed_at, loops, arrival: Some(3) };
-        Burial { death: death("no"), message: Some(message), timer: None, cause: String::new(), tried, blocking: true }
+        Burial {
+            death: death("no"),
+            message: Some(message),
+            incarnation: Some(message.incarnation()),
+            timer: None,
+            cause: String::new(),
+            tried,
+            blocking: true,
+        }
     }
 
     #[test]
@@ -129,7 +197,7 @@ mod tests {
     #[test]
     fn a_letter_has_the_record_unchanged_and_its_case_in_headers() {
         let record = message(5);
-        let letter = letter("inventory", &burial(&record, 2), Timestamp::from_millis(9_000));
+        let letter = letter("inventory", "inventory", &burial(&record, 2), Timestamp::from_millis(9_000));
         assert_eq!((&letter.payload, &letter.key), (&record.payload, &record.key));
         let first = |headers: &Headers| headers.encode()[..record.headers.encode().len()].to_vec();
         assert_eq!(first(&letter.headers), first(&record.headers), "a header that is no text too");
@@ -147,6 +215,59 @@ mod tests {
             ("quadrille-loops", "2"),
         ] {
             assert_eq!(letter.headers.text(name), Some(value), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_record_that_is_too_large_for_the_topic_is_cut_there_and_says_where_it_is_whole() {
+        let at = Timestamp::from_millis(9_000);
+        let large = |bytes: usize| Some(vec![b'x'; bytes]);
+        for (key, header, value) in
+            [(36, 10, 3 << 20), (36, 10, 20 << 20), (5 << 20, 10, 7), (36, 3 << 20, 7), (3 << 20, 3 << 20, 3 << 20)]
+        {
+            let mut record = Message { key: large(key), payload: large(value), ..message(5) };
+            record.headers.push("ce_type", "quadrille.orders.OrderPlaced");
+            record.headers.push_bytes("x-large", large(header).as_deref());
+            let burial = burial(&record, 0);
+            let letter = letter("orders", "orders", &burial, at);
+            let what = format!("key {key}, header {header}, value {value}");
+            assert!(size(&letter) <= LARGEST_LETTER, "{what}: {}", size(&letter));
+            let whole = letter.headers.text("quadrille-whole-in").expect(&what);
+            assert!(
+                whole.contains(&burial.letter_id("orders").to_string()) && whole.starts_with("orders.dead_letter"),
+                "{whole}"
+            );
+            assert!(
+                letter.headers.text("quadrille-cut").is_some_and(|cut| cut.contains(&format!("{value} of value"))),
+                "{what}"
+            );
+            assert_eq!(letter.headers.text("ce_type"), Some("quadrille.orders.OrderPlaced"), "{what}");
+            assert_eq!(letter.headers.text("kafka_dlt-original-offset"), Some("5"), "{what}");
+            let kept = letter.payload.unwrap();
+            assert!(!kept.is_empty() && record.payload.as_ref().unwrap().starts_with(&kept), "{what}");
+        }
+        let fits = Message { payload: large(1 << 20), ..message(5) };
+        let letter = letter("orders", "orders", &burial(&fits, 0), at);
+        assert_eq!(
+            (&letter.payload, letter.headers.text("quadrille-cut")),
+            (&fits.payload, None),
+            "what fits is whole"
+        );
+    }
+
+    #[test]
+    fn another_record_at_the_same_place_is_another_letter_as_after_its_topic_was_created_anew() {
+        let first = message(5);
+        let ids = [
+            first.clone(),
+            Message { timestamp_ms: Some(8), ..first.clone() },
+            Message { timestamp_ms: None, ..first.clone() },
+            Message { payload: Some(vec![1, 2, 4]), ..first.clone() },
+            Message { payload: None, ..first.clone() },
+        ]
+        .map(|record| burial(&record, 0).letter_id("inventory"));
+        for (at, id) in ids.iter().enumerate() {
+            assert!(!ids[..at].contains(id), "{at}");
         }
     }
 

@@ -20,7 +20,7 @@ use crate::writes::Writes;
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
 /// A consumer that decides nothing: what becomes of its items is all that is asked.
-struct Plain;
+pub(crate) struct Plain;
 
 impl Consumer for Plain {
     const NAME: &'static str = "plain";

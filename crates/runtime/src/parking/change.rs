@@ -46,18 +46,19 @@ impl Queue {
         let Self { schema, .. } = self;
         let statement = format!(
             "insert into {schema}.parked (lane, topic, \"partition\", \"offset\", timestamp_ms, key, headers, payload, parked_at, next_at, attempts,
-                    first_failed_at, last_failed_at, stage, error_class, message, letter_id, dead_at)
+                    first_failed_at, last_failed_at, stage, error_class, message, letter_id, dead_at, incarnation)
              select lane, topic, \"partition\", \"offset\", timestamp_ms, key, headers, payload, $14, next_at, (stage is not null)::int,
                     case when stage is not null then $14 end, case when stage is not null then $14 end, stage, error_class, message, letter_id,
-                    case when letter_id is not null then $14 end
+                    case when letter_id is not null then $14 end, incarnation
                from unnest($1::bytea[], $2::text[], $3::int[], $4::bigint[], $5::bigint[], $6::bytea[], $7::bytea[], $8::bytea[],
-                           $9::timestamptz[], $10::text[], $11::text[], $12::text[], $13::uuid[]) with ordinality
+                           $9::timestamptz[], $10::text[], $11::text[], $12::text[], $13::uuid[], $15::uuid[]) with ordinality
                       as new (lane, topic, \"partition\", \"offset\", timestamp_ms, key, headers, payload, next_at, stage, error_class, message,
-                              letter_id, n)
+                              letter_id, incarnation, n)
               where letter_id is not null or not exists (select from {schema}.dead_letter d
-                    where d.topic = new.topic and d.\"partition\" = new.\"partition\" and d.\"offset\" = new.\"offset\")
+                    where d.topic = new.topic and d.\"partition\" = new.\"partition\" and d.\"offset\" = new.\"offset\"
+                      and coalesce(d.incarnation, new.incarnation) = new.incarnation)
               order by n
-             on conflict (topic, \"partition\", \"offset\") do nothing
+             on conflict (topic, \"partition\", \"offset\", incarnation) do nothing
              returning topic, \"partition\", \"offset\""
         );
         let deaths = || arrivals.iter().map(|arrival| arrival.failure.as_ref().map(|(death, _)| *death));
@@ -77,6 +78,7 @@ impl Queue {
             .bind(deaths().map(|death| death.map(|death| kept_text(&death.message))).collect::<Vec<_>>())
             .bind(next().map(|next| next.and_then(Result::err)).collect::<Vec<_>>())
             .bind(At(now))
+            .bind(arrivals.iter().map(|arrival| arrival.message.incarnation()).collect::<Vec<_>>())
             .fetch_all(db)
             .await?;
         self.in_use.store(true, Ordering::Relaxed);

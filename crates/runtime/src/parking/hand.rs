@@ -4,6 +4,7 @@ use events::Timestamp;
 use sqlx::{AssertSqlSafe, Connection, FromRow, PgConnection};
 use uuid::Uuid;
 
+use super::queue::lane_of_letter;
 use crate::failure::Failure;
 use crate::sql::At;
 
@@ -159,13 +160,13 @@ async fn requeue(
 ) -> Result<(), sqlx::Error> {
     let statement = format!(
         "insert into {schema}.parked as kept (arrival, lane, topic, \"partition\", \"offset\", timestamp_ms, key, headers, payload, parked_at,
-                next_at, attempts, loops, letter_id)
-         select arrival, coalesce(key, convert_to(chr(1) || topic || '/' || \"partition\" || '@' || \"offset\", 'UTF8')), topic, \"partition\",
-                \"offset\", timestamp_ms, key, headers, coalesce($2, payload), $3, $3, 0, loops + 1, letter_id
+                next_at, attempts, loops, letter_id, incarnation)
+         select arrival, {}, topic, \"partition\", \"offset\", timestamp_ms, key, headers, coalesce($2, payload), $3, $3, 0, loops + 1, letter_id, incarnation
            from {schema}.dead_letter where letter_id = $1
-         on conflict (topic, \"partition\", \"offset\") do update set
+         on conflict (topic, \"partition\", \"offset\", incarnation) do update set
                 payload = excluded.payload, next_at = excluded.next_at, attempts = 0, loops = excluded.loops, letter_id = excluded.letter_id,
-                dead_at = null"
+                dead_at = null",
+        lane_of_letter()
     );
     sqlx::query(AssertSqlSafe(statement)).bind(letter_id).bind(edited).bind(At(now)).execute(db).await?;
     Ok(())

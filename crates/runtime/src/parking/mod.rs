@@ -221,7 +221,7 @@ pub async fn queue(db: &mut PgConnection, schema: &str, limit: i64) -> Result<Ve
     );
     let rows: Vec<QueueRow> = sqlx::query_as(AssertSqlSafe(statement)).bind(limit).fetch_all(db).await?;
     let read = |row: QueueRow| ParkedRow {
-        lane: String::from_utf8_lossy(&row.lane).replace('\u{1}', ""),
+        lane: queue::shown(&row.lane),
         topic: row.topic,
         partition: row.partition,
         offset: row.offset,

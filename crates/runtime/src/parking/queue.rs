@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use events::Timestamp;
+use sha2::{Digest as _, Sha256};
 use sqlx::{AssertSqlSafe, FromRow, PgConnection, PgPool, Postgres, Transaction};
 use uuid::Uuid;
 
@@ -46,6 +47,8 @@ pub(crate) struct Kept {
     pub dead_at: Option<At>,
     pub decided_by: Option<String>,
     pub skipped: bool,
+    /// What tells the record from others at its place, as it was when it was read; none: of a version that did not keep it.
+    pub incarnation: Option<Uuid>,
 }
 
 /// How much there is in a queue.
@@ -56,9 +59,40 @@ pub(crate) struct Extent {
     pub since: Option<At>,
 }
 
-/// The lane of a record: its key; without one, its place, where nothing else comes.
+/// The longest key that is a lane by itself, in bytes: an index holds no more.
+const LONGEST_LANE: usize = 2_600;
+/// What the lanes of longer keys begin with.
+const DIGEST: u8 = 2;
+
+/// The lane of a record: its key, or a digest of a key that no index can hold; without one, its place, where nothing else comes.
 pub(crate) fn lane(message: &Message) -> Vec<u8> {
-    message.key.clone().unwrap_or_else(|| format!("\u{1}{}", message.place()).into_bytes())
+    match &message.key {
+        Some(key) if key.len() > LONGEST_LANE => {
+            let digest: [u8; 32] = Sha256::digest(key).into();
+            std::iter::once(DIGEST).chain(digest).collect()
+        }
+        Some(key) => key.clone(),
+        None => format!("\u{1}{}/{}", message.place(), message.incarnation()).into_bytes(),
+    }
+}
+
+/// The lane of a row of `dead_letter` as SQL: the same as [`lane`] of its record.
+pub(super) fn lane_of_letter() -> String {
+    format!(
+        "case when key is null then convert_to(chr(1) || topic || '/' || \"partition\" || '@' || \"offset\" || '/' || coalesce(incarnation::text, ''), 'UTF8')
+              when octet_length(key) > {LONGEST_LANE} then '\\x{DIGEST:02x}'::bytea || sha256(key) else key end"
+    )
+}
+
+/// A lane for people: the key, as far as it is text.
+pub(super) fn shown(lane: &[u8]) -> String {
+    match lane.split_first() {
+        Some((&DIGEST, digest)) if digest.len() == 32 => {
+            let hex: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+            format!("a key of more than {LONGEST_LANE} bytes, SHA-256 {hex}…")
+        }
+        Some(_) | None => String::from_utf8_lossy(lane).replace('\u{1}', ""),
+    }
 }
 
 impl Queue {
@@ -121,7 +155,7 @@ impl Queue {
         let Self { schema, .. } = self;
         let statement = format!(
             "select arrival, lane, topic, \"partition\", \"offset\", timestamp_ms, key, headers, payload, parked_at, next_at, attempts,
-                    first_failed_at, loops, letter_id, dead_at, decided_by, skipped
+                    first_failed_at, loops, letter_id, dead_at, decided_by, skipped, incarnation
                from {schema}.parked where lane = any($1) order by lane, arrival limit $2"
         );
         Ok(sqlx::query_as(AssertSqlSafe(statement)).bind(lanes).bind(limit).fetch_all(pool).await?)
@@ -154,6 +188,16 @@ impl Queue {
         Ok(())
     }
 
+    /// Has heads that wait for one and the same thing tried now.
+    pub async fn call_back(&self, pool: &PgPool, class: &str, now: Timestamp) -> Result<(), Failure> {
+        let statement = format!(
+            "update {}.parked set next_at = $2::timestamptz where error_class = $1 and dead_at is null and next_at > $2::timestamptz",
+            self.schema
+        );
+        sqlx::query(AssertSqlSafe(statement)).bind(class).bind(At(now)).execute(pool).await?;
+        Ok(())
+    }
+
     /// How much is parked, how much of it waits for a person, and since when the oldest waits.
     pub async fn extent(&self, pool: &PgPool) -> Result<Extent, Failure> {
         let statement = format!(
@@ -176,5 +220,40 @@ impl Kept {
             headers: Headers::decode(&self.headers).ok()?,
             payload: self.payload.clone(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(key: Option<Vec<u8>>, timestamp_ms: i64, value: &[u8]) -> Message {
+        let (headers, payload) = (Headers::default(), Some(value.to_vec()));
+        Message { topic: "orders", partition: 0, offset: 7, timestamp_ms: Some(timestamp_ms), key, headers, payload }
+    }
+
+    #[test]
+    fn keys_of_any_length_have_a_lane_that_an_index_holds() {
+        for length in [0, 1, LONGEST_LANE, LONGEST_LANE + 1, 5_000, 1_000_000] {
+            let key: Vec<u8> = (0..length).map(|at| (at * 31 % 251) as u8).collect();
+            let lane_of = |key: &[u8]| lane(&record(Some(key.to_vec()), 1, b""));
+            assert!(lane_of(&key).len() <= LONGEST_LANE, "{length}");
+            assert_eq!(lane_of(&key), lane_of(&key));
+            if let Some((_, rest)) = key.split_first() {
+                assert_ne!(lane_of(&key), lane_of(rest), "{length}");
+            }
+        }
+        assert_eq!(lane(&record(Some(b"key".to_vec()), 1, b"")), b"key");
+        assert!(shown(&lane(&record(Some(vec![0xff; 5_000]), 1, b""))).starts_with("a key of more than 2600 bytes"));
+        assert!(shown(&lane(&record(None, 1, b""))).starts_with("orders/0@7"));
+    }
+
+    #[test]
+    fn a_record_is_told_from_another_at_its_place_by_its_time_and_its_value() {
+        let one = record(None, 1, b"value").incarnation();
+        assert_eq!(one, record(Some(b"k".to_vec()), 1, b"value").incarnation());
+        assert_ne!(one, record(None, 2, b"value").incarnation());
+        assert_ne!(one, record(None, 1, b"other").incarnation());
+        assert_ne!(lane(&record(None, 1, b"a")), lane(&record(None, 1, b"b")));
     }
 }

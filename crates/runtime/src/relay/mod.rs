@@ -33,7 +33,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub use error::RelayError;
-pub use rescue::{Rebased, Rewound, Status, rebase, release, rewind, status};
+pub use rescue::{Aside, Rebased, Rewound, Status, rebase, release, rewind, status};
 pub use settings::RelaySettings;
 pub use snapshot::{NotASnapshot, Snapshot};
 

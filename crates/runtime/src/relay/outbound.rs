@@ -1,6 +1,7 @@
 //! From rows to acknowledged batches: what was read is given to Kafka, and the batches whose every row was taken, or set aside, are handed back in order.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::Duration;
 
 use events::Timestamp;
@@ -8,7 +9,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::OwnedHeaders;
 
 use super::error::RelayError;
-use super::publisher::{ANNOUNCEMENT, Fault, Outgoing, Publisher, RING, Refused, fault};
+use super::publisher::{ALONE, ANNOUNCEMENT, Fault, Outgoing, Publisher, RING, Refused, fault};
 use super::record::{Place, Record};
 use super::settings::RelaySettings;
 use super::snapshot::Snapshot;
@@ -27,8 +28,12 @@ pub(super) enum Position {
 pub(super) struct Batch {
     number: u32,
     places: Vec<Place>,
+    /// Of each row, a number for its topic and key; none without a key.
+    keys: Vec<Option<u64>>,
     /// Rows that Kafka will not take, and why.
     pub refused: Vec<(Place, String)>,
+    /// Rows that Kafka refused with their neighbours, in their order: each may pass alone.
+    pub again: Vec<usize>,
     pub position: Position,
     /// Everything committed before this moment is published when the batch is done, if its position is a reached one.
     pub taken: Timestamp,
@@ -36,6 +41,20 @@ pub(super) struct Batch {
 }
 
 impl Batch {
+    fn new(number: u32, position: Position, taken: Timestamp) -> Self {
+        let (places, keys, refused, again) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { number, places, keys, refused, again, position, taken, last_seq: 0 }
+    }
+
+    /// Where a row stands.
+    pub fn place(&self, row: usize) -> Place {
+        self.places[row]
+    }
+
+    fn is_refused(&self, row: usize) -> bool {
+        self.refused.iter().any(|(place, _)| *place == self.places[row])
+    }
+
     /// Rows in it.
     pub fn len(&self) -> usize {
         self.places.len()
@@ -69,7 +88,7 @@ impl Outbound {
         let number = self.next_number;
         self.next_number = (self.next_number + 1) % ANNOUNCEMENT;
         self.publisher.open(number);
-        Batch { number, places: Vec::new(), refused: Vec::new(), position, taken, last_seq: 0 }
+        Batch::new(number, position, taken)
     }
 
     /// Gives a row to Kafka as part of a batch. A row that Kafka can't take is noted in the batch.
@@ -78,6 +97,7 @@ impl Outbound {
         self.row_bytes += (record.size() as f64 - self.row_bytes) / 256.0;
         let row = batch.places.len() as u32;
         batch.places.push(record.place);
+        batch.keys.push(record.key.map(|key| key_number(record.topic, key)));
         batch.last_seq = batch.last_seq.max(record.place.seq());
         let topic = match self.topics.full_name(record.topic) {
             Ok(topic) => topic,
@@ -117,34 +137,34 @@ impl Outbound {
         true
     }
 
-    /// The oldest batch, if it is done: its rows acknowledged or noted as refused, but for those returned beside it, which may pass alone.
-    pub fn next_done(&mut self) -> Result<Option<(Batch, Vec<Place>)>, RelayError> {
+    /// Whether all that is on its way was reported, well or ill.
+    pub fn is_reported(&self) -> bool {
+        self.in_flight.iter().all(|batch| self.publisher.is_done(batch.number))
+    }
+
+    /// The oldest batch, if it is done: its rows acknowledged, noted as refused, or to be tried again alone.
+    pub fn next_done(&mut self) -> Result<Option<Batch>, RelayError> {
         if !self.in_flight.front().is_some_and(|batch| self.publisher.is_done(batch.number)) {
             return Ok(None);
         }
         let Some(mut batch) = self.in_flight.pop_front() else { return Ok(None) };
         let refused = self.publisher.take_refused(batch.number);
-        let again = self.sort_out(&mut batch, refused)?;
-        Ok(Some((batch, again)))
-    }
-
-    fn sort_out(&mut self, batch: &mut Batch, refused: Vec<Refused>) -> Result<Vec<Place>, RelayError> {
         let rows = refused.len();
-        let mut again = Vec::new();
         for Refused { row, error, .. } in refused {
-            let place = batch.places[row as usize];
             match fault(&error) {
-                Fault::Row => batch.refused.push((place, error.to_string())),
-                Fault::Neighbours => again.push(place),
+                Fault::Row => batch.refused.push((batch.place(row as usize), error.to_string())),
+                Fault::Neighbours => batch.again.push(row as usize),
                 Fault::Connection => return Err(undelivered(rows, &error)),
             }
         }
-        Ok(again)
+        batch.again.sort_unstable();
+        Ok(Some(batch))
     }
 
     /// Gives one row to Kafka alone and waits for the answer: an error says why it was refused.
     pub async fn give_alone(&mut self, record: &Record<'_>) -> Result<Result<(), String>, RelayError> {
-        let mut batch = self.open(Position::Ahead(Snapshot::start(), 0), Timestamp::from_millis(0));
+        let mut batch = Batch::new(ALONE, Position::Ahead(Snapshot::start(), 0), Timestamp::from_millis(0));
+        self.publisher.open(batch.number);
         self.give(&mut batch, record).await?;
         self.publisher.seal(batch.number);
         while !self.publisher.is_done(batch.number) {
@@ -218,6 +238,58 @@ impl Outbound {
     }
 }
 
+/// What is given to Kafka alone once batches that were read one after the other are reported: rows that were refused with their neighbours, and behind
+/// them all later ones of their keys once more, though Kafka has taken those. So a key's events end in their order. By batch and row, in their order.
+pub(super) fn alone(batches: &[Batch]) -> Vec<(usize, usize)> {
+    let (mut rows, mut keys) = (Vec::new(), HashSet::new());
+    for (number, batch) in batches.iter().enumerate() {
+        for (row, key) in batch.keys.iter().enumerate() {
+            let is_again = batch.again.binary_search(&row).is_ok();
+            if is_again {
+                keys.extend(*key);
+            }
+            if is_again || key.is_some_and(|key| keys.contains(&key)) && !batch.is_refused(row) {
+                rows.push((number, row));
+            }
+        }
+    }
+    rows
+}
+
+fn key_number(topic: &str, key: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (topic, key).hash(&mut hasher);
+    hasher.finish()
+}
+
 fn undelivered(rows: usize, error: &KafkaError) -> RelayError {
     RelayError::Undelivered { rows, reason: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn batch(first: i64, keys: &[Option<&str>], again: &[usize], refused: &[usize]) -> Batch {
+        let mut batch = Batch::new(0, Position::Ahead(Snapshot::start(), 0), Timestamp::from_millis(0));
+        for (row, key) in keys.iter().enumerate() {
+            batch.places.push(Place { slot: 0, xid: 1, entry: first, index: row as u16 });
+            batch.keys.push(key.map(|key| key_number("orders", key.as_bytes())));
+        }
+        batch.again = again.to_vec();
+        batch.refused = refused.iter().map(|row| (batch.place(*row), "no".to_owned())).collect();
+        batch
+    }
+
+    #[test]
+    fn later_rows_of_a_key_follow_those_that_are_tried_alone_and_others_do_not() {
+        let (a, b) = (Some("a"), Some("b"));
+        let first = batch(0, &[a, b, None, a, None], &[1, 2], &[4]);
+        let second = batch(1_024, &[a, b, None, b, b], &[], &[3]);
+        assert_eq!(alone(&[first, second]), [(0, 1), (0, 2), (1, 1), (1, 4)]);
+        let nothing = batch(0, &[a, b, a], &[], &[0]);
+        assert!(alone(&[nothing]).is_empty());
+        let early = batch(0, &[a, a, a], &[1], &[]);
+        assert_eq!(alone(&[early]), [(0, 1), (0, 2)], "what came before has its place already");
+    }
 }

@@ -20,6 +20,9 @@ pub(super) const RING: usize = 64;
 /// The number of the batch of what the relay itself says: outside the ring, since it may be on its way for longer than any.
 pub(super) const ANNOUNCEMENT: u32 = (u32::MAX / RING as u32) * RING as u32;
 
+/// The number of the row that is tried alone: outside the ring too, since the batches of the ring are on their way meanwhile.
+pub(super) const ALONE: u32 = ANNOUNCEMENT + 1;
+
 /// How long the thread that serves reports blocks: rdkafka spins through the last millisecond of it, so not less.
 const REPORT_WAIT: Duration = Duration::from_secs(1);
 
@@ -56,6 +59,7 @@ pub(super) struct Refused {
 struct Reports {
     pending: [AtomicU32; RING],
     announced: AtomicU32,
+    alone: AtomicU32,
     refused: Mutex<Vec<Refused>>,
     wants_room: AtomicBool,
     changed: Notify,
@@ -64,7 +68,11 @@ struct Reports {
 impl Reports {
     /// Rows of a batch that have no report yet.
     fn pending(&self, batch: u32) -> &AtomicU32 {
-        if batch == ANNOUNCEMENT { &self.announced } else { &self.pending[batch as usize % RING] }
+        match batch {
+            ANNOUNCEMENT => &self.announced,
+            ALONE => &self.alone,
+            _ => &self.pending[batch as usize % RING],
+        }
     }
 }
 
@@ -120,6 +128,7 @@ impl Publisher {
         let reports = Arc::new(Reports {
             pending: std::array::from_fn(|_| AtomicU32::new(0)),
             announced: AtomicU32::new(0),
+            alone: AtomicU32::new(0),
             refused: Mutex::default(),
             wants_room: AtomicBool::new(false),
             changed: Notify::new(),
@@ -244,6 +253,45 @@ pub(super) fn fault(error: &KafkaError) -> Fault {
         }
         Some(Code::MessageSizeTooLarge | Code::MessageBatchTooLarge | Code::InvalidMessageSize) => Fault::Neighbours,
         Some(Code::InvalidRecord | Code::InvalidTimestamp | Code::UnsupportedForMessageFormat) => Fault::Neighbours,
+        // What librdkafka says of the rows beside those that the broker names as invalid.
+        Some(Code::InvalidDifferentRecord) => Fault::Neighbours,
         _ => Fault::Connection,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_that_a_broker_finds_invalid_and_its_neighbours_are_tried_alone_and_what_is_not_known_is_the_connections() {
+        use RDKafkaErrorCode as Code;
+        let of = |code| fault(&KafkaError::MessageProduction(code));
+        for code in
+            [Code::InvalidRecord, Code::InvalidDifferentRecord, Code::MessageSizeTooLarge, Code::InvalidTimestamp]
+        {
+            assert_eq!(of(code), Fault::Neighbours, "{code:?}");
+        }
+        for code in [Code::UnknownTopicOrPartition, Code::TopicAuthorizationFailed, Code::PolicyViolation] {
+            assert_eq!(of(code), Fault::Row, "{code:?}");
+        }
+        for code in [Code::BrokerTransportFailure, Code::NotEnoughReplicas, Code::MessageTimedOut, Code::PurgeQueue] {
+            assert_eq!(of(code), Fault::Connection, "{code:?}");
+        }
+    }
+
+    #[test]
+    fn rows_that_are_tried_alone_take_no_place_of_the_ring() {
+        let publisher = Publisher::new(&BTreeMap::new()).unwrap();
+        for batch in 0..RING as u32 {
+            publisher.open(batch);
+        }
+        for _ in 0..3 * RING {
+            publisher.open(ALONE);
+            assert!(!publisher.is_done(ALONE));
+            publisher.seal(ALONE);
+            assert!(publisher.is_done(ALONE));
+        }
+        assert!((0..RING as u32).all(|batch| !publisher.is_done(batch)), "each waits for its own rows still");
     }
 }

@@ -140,25 +140,38 @@ impl Worker<'_> {
 
     /// Remembers what Kafka acknowledged, in the order in which it was read.
     pub(super) async fn settle(&mut self) -> Result<(), RelayError> {
-        while let Some((mut batch, again)) = self.outbound.next_done()? {
-            if !again.is_empty() {
-                batch.refused.extend(try_alone(&mut self.session.db, &mut self.outbound, &again).await?);
-            }
-            if !batch.refused.is_empty() {
-                answered(self.settings, set_aside(&mut self.session.db, &mut self.outbound, &batch.refused)).await?;
-            }
-            self.meter.published(batch.len() - batch.refused.len());
-            self.last_seq = self.last_seq.max(batch.last_seq);
-            self.moved = true;
-            match batch.position {
-                Position::Reached(snapshot) => {
-                    self.unstored.ahead = None;
-                    self.reached(snapshot, batch.taken);
+        while let Some(batch) = self.outbound.next_done()? {
+            let mut batches = vec![batch];
+            if !batches[0].again.is_empty() {
+                // What was read behind it is on its way: later events of the same keys go once more behind those that are tried again.
+                self.reported().await?;
+                while let Some(batch) = self.outbound.next_done()? {
+                    batches.push(batch);
                 }
-                Position::Ahead(snapshot, seq) => self.unstored.ahead = Some((snapshot, seq)),
+                try_alone(&mut self.session.db, &mut self.outbound, &mut batches).await?;
             }
-            self.unstored.rows = true;
+            for batch in batches {
+                self.done(batch).await?;
+            }
         }
+        Ok(())
+    }
+
+    async fn done(&mut self, batch: Batch) -> Result<(), RelayError> {
+        if !batch.refused.is_empty() {
+            answered(self.settings, set_aside(&mut self.session.db, &mut self.outbound, &batch.refused)).await?;
+        }
+        self.meter.published(batch.len() - batch.refused.len());
+        self.last_seq = self.last_seq.max(batch.last_seq);
+        self.moved = true;
+        match batch.position {
+            Position::Reached(snapshot) => {
+                self.unstored.ahead = None;
+                self.reached(snapshot, batch.taken);
+            }
+            Position::Ahead(snapshot, seq) => self.unstored.ahead = Some((snapshot, seq)),
+        }
+        self.unstored.rows = true;
         Ok(())
     }
 

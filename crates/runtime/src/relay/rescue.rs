@@ -158,11 +158,33 @@ pub struct Status {
     pub waiting: i64,
     /// Rows that were set aside.
     pub set_aside: i64,
+    /// The oldest of them.
+    pub aside: Vec<Aside>,
     /// The slot that appenders write.
     pub current_slot: i16,
     /// How long they have.
     pub slot_age: Duration,
 }
+
+/// A row that was set aside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Aside {
+    /// Its position.
+    pub seq: i64,
+    /// Its topic, without the prefix of the installation.
+    pub topic: String,
+    /// Its key, as far as it is text; cut.
+    pub key: Option<String>,
+    /// Bytes of its value.
+    pub bytes: i64,
+    /// Since when.
+    pub since: Timestamp,
+    /// Why Kafka did not take it.
+    pub error: String,
+}
+
+/// How many of the rows that were set aside are named.
+const NAMED: i64 = 20;
 
 /// Counts what waits and what was set aside.
 ///
@@ -186,8 +208,24 @@ pub async fn status(db: &mut PgConnection) -> Result<Status, RelayError> {
                 extract(epoch from statement_timestamp() - rotated_at)::float8
          from outbox.rotation",
     )
-    .fetch_one(db)
+    .fetch_one(&mut *db)
     .await?;
     let slot_age = Duration::try_from_secs_f64(row.try_get(2)?).unwrap_or_default();
-    Ok(Status { waiting, set_aside: row.try_get(0)?, current_slot: row.try_get(1)?, slot_age })
+    let aside = set_aside(db).await?;
+    Ok(Status { waiting, set_aside: row.try_get(0)?, aside, current_slot: row.try_get(1)?, slot_age })
+}
+
+async fn set_aside(db: &mut PgConnection) -> Result<Vec<Aside>, sqlx::Error> {
+    let rows: Vec<(i64, String, Option<Vec<u8>>, i64, At, String)> = sqlx::query_as(
+        "select seq, topic, substr(key, 1, 100), coalesce(octet_length(payload), 0)::int8, set_aside_at, error
+           from outbox.set_aside order by set_aside_at, seq limit $1",
+    )
+    .bind(NAMED)
+    .fetch_all(db)
+    .await?;
+    let read = |(seq, topic, key, bytes, since, error): (i64, String, Option<Vec<u8>>, i64, At, String)| {
+        let key = key.map(|key| String::from_utf8_lossy(&key).into_owned());
+        Aside { seq, topic, key, bytes, since: since.0, error }
+    };
+    Ok(rows.into_iter().map(read).collect())
 }

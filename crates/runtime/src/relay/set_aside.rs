@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use sqlx::{PgConnection, Row as _};
 
 use super::error::RelayError;
-use super::outbound::Outbound;
+use super::outbound::{Batch, Outbound, alone};
 use super::record::{Entry, Place};
 
 /// An event by its place: slot $1, xid $2, entry $3 and index $4; as an entry that has it alone.
@@ -13,24 +13,24 @@ const BY_PLACE: &str = "
     select slot, xid, seq + $4, shards[$4 + 1:$4 + 1], topics[$4 + 1:$4 + 1], keys[$4 + 1:$4 + 1], headers[$4 + 1:$4 + 1], payloads[$4 + 1:$4 + 1]
     from outbox.entry where slot = $1 and xid = $2::text::xid8 and seq = $3";
 
-/// Tries each row alone, for those whose neighbours may have been at fault, and returns the ones that are refused all the same.
+/// Tries each row alone whose neighbours may have been at fault, later ones of its key behind it, and notes in its batch what is refused all the same.
 pub(super) async fn try_alone(
     db: &mut PgConnection,
     outbound: &mut Outbound,
-    places: &[Place],
-) -> Result<Vec<(Place, String)>, RelayError> {
-    let mut refused = Vec::new();
-    for place in places {
+    batches: &mut [Batch],
+) -> Result<(), RelayError> {
+    for (batch, row) in alone(batches) {
+        let place = batches[batch].place(row);
         // One by one: a page of rows that were too large together may be large.
         let query = sqlx::query(BY_PLACE).bind(place.slot).bind(place.xid.to_string()).bind(place.entry);
         let row = query.bind(i32::from(place.index)).fetch_one(&mut *db).await?;
         for record in Entry::of(&row, 0)?.records(u8::MAX) {
             if let Err(reason) = outbound.give_alone(&record?).await? {
-                refused.push((*place, reason));
+                batches[batch].refused.push((place, reason));
             }
         }
     }
-    Ok(refused)
+    Ok(())
 }
 
 /// Copies the rows into `outbox.set_aside`. Repeated for the same rows it changes nothing.

@@ -215,11 +215,26 @@ impl<'r> Worker<'r> {
                 return self.store_reached().await;
             }
             self.outbound.changed(TICK).await;
-            if spoke.elapsed() > self.settings.session_timeout / 4 {
-                spoke = Instant::now();
-                answered(self.settings, self.session.check_epoch()).await?;
-            }
+            self.keep_awake(&mut spoke).await?;
         }
+    }
+
+    /// Waits until Kafka has answered about everything that was read, well or ill; the session is kept awake as in [`Self::drain`].
+    pub(super) async fn reported(&mut self) -> Result<(), RelayError> {
+        let mut spoke = Instant::now();
+        while !self.outbound.is_reported() {
+            self.outbound.changed(TICK).await;
+            self.keep_awake(&mut spoke).await?;
+        }
+        Ok(())
+    }
+
+    async fn keep_awake(&mut self, spoke: &mut Instant) -> Result<(), RelayError> {
+        if spoke.elapsed() > self.settings.session_timeout / 4 {
+            *spoke = Instant::now();
+            answered(self.settings, self.session.check_epoch()).await?;
+        }
+        Ok(())
     }
 }
 

@@ -45,6 +45,20 @@ pub async fn reset<C: Consumer>(settings: &Settings, to: Point) -> Result<Vec<Mo
     .await?
 }
 
+/// Checks that no instance of a consumer runs.
+///
+/// # Errors
+/// [`ReplayError::Active`] while one does; what Kafka says.
+pub async fn check_stopped<C: Consumer>(settings: &Settings) -> Result<(), ReplayError> {
+    let common = settings.common();
+    let (kafka, group) = (common.kafka.clone(), format!("{}{}", common.topic_prefix, C::NAME));
+    tokio::task::spawn_blocking(move || match members(&client(&kafka, &group)?, &group)? {
+        0 => Ok(()),
+        members => Err(ReplayError::Active { group, members }),
+    })
+    .await?
+}
+
 fn members(client: &BaseConsumer, group: &str) -> Result<usize, KafkaError> {
     let list = client.fetch_group_list(Some(group), ASK)?;
     Ok(list.groups().iter().filter(|of| of.name() == group).map(|of| of.members().len()).sum())

@@ -2,6 +2,7 @@
 
 mod group;
 mod reader;
+mod stories;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,8 +14,9 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
-pub use group::{Moved, reset};
+pub use group::{Moved, check_stopped, reset};
 pub use reader::{Page, Reader, missing};
+pub use stories::{Stories, Told, newest_keys, stories};
 
 /// Questions to the broker.
 const ASK: Duration = Duration::from_secs(20);

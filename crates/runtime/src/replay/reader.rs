@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
-use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
+use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -15,7 +15,8 @@ use uuid::Uuid;
 use super::{Extent, Point, ReplayError, client, extents};
 use crate::codec::{Codec, CodecError};
 use crate::consumer::Consumer;
-use crate::message::Message;
+use crate::dead_letter;
+use crate::message::{Message, headers};
 use crate::registry::Registry;
 use crate::settings::{Properties, Settings};
 use crate::topology::Topology;
@@ -195,14 +196,14 @@ impl<C: Consumer> Reader<C> {
 
     /// As the loop hears it; none: it can't be understood.
     async fn hear(&self, message: &Message) -> Result<Option<C::Input>, ReplayError> {
-        if message.topic != crate::dead_letter::TOPIC
+        if message.topic != dead_letter::TOPIC
             && message.payload.as_deref().is_some_and(|value| value.first() == Some(&0))
-            && let Err(CodecError::AskRegistry(id)) = self.codec.name(message.payload.as_deref())
+            && let Err(CodecError::AskRegistry(id)) = self.codec.check_known(message.payload.as_deref())
         {
             match self.registry.learn(&self.codec, id, &self.stop).await {
                 Ok(()) => {}
-                Err(CodecError::UnknownSchema(_)) => return Ok(None),
-                Err(error) => return Err(error.into()),
+                Err(error @ CodecError::AskRegistry(_)) => return Err(error.into()),
+                Err(_) => return Ok(None),
             }
         }
         let heard = catch_unwind(AssertUnwindSafe(|| self.consumer.hear(message, &self.codec)));
@@ -228,7 +229,7 @@ fn assigned(
     Ok((client, found))
 }
 
-/// Which of these ids (`ce_id`) no record has, in topics (full names) from a point on to their ends as they are now. Holds no more than the ids
+/// Which of these ids no record has (`ce_id`, or a dead letter's own, which stands behind the headers of its original), in topics (full names) from a point on to their ends as they are now. Holds no more than the ids
 /// that it was given, however much there is to read.
 ///
 /// # Errors
@@ -254,7 +255,8 @@ pub async fn missing(
                 Some(message) => message?,
                 None => return Err(KafkaError::NoMessageReceived.into()),
             };
-            let id = message.headers().and_then(|headers| headers.iter().filter(|of| of.key == "ce_id").last()?.value);
+            let own = if message.topic().ends_with(dead_letter::TOPIC) { dead_letter::ID } else { "ce_id" };
+            let id = headers(&message).filter(|of| of.key == own).last().and_then(|of| of.value);
             if let Some(id) = id.and_then(|id| Uuid::try_parse_ascii(id).ok()) {
                 ids.remove(&id);
             }

@@ -77,7 +77,7 @@ pub fn order_id() -> OrderId {
 }
 
 fn thread() -> Thread {
-    Thread { correlation_id: "correlation".into(), traceparent: None }
+    Thread { correlation_id: "correlation".into(), ..Thread::default() }
 }
 
 /// The id of the allocation of a test's line, by its name.

@@ -1,0 +1,252 @@
+//! `quadrille restore …`: after a database was restored from a dump, what the topics know and it does not.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use clap::{Args, Subcommand};
+use events::{Event as _, OrderId, StockLevelChanged, Timestamp};
+use fulfillment::Fulfillment;
+use inventory::Inventory;
+use notifications::Notifications;
+use orders::Orders;
+use payments::Payments;
+use runtime::replay::{Point, Stories, check_stopped, reset, stories};
+use runtime::restore::{Known, Restore, Restored, Retelling, advance_positions};
+use runtime::sql::At;
+use runtime::{Clock, Codec, Consumer, Registry, Settings, databases, migrations, relay, sql};
+use saga_tracker::SagaTracker;
+use serde_json::json;
+use sqlx::PgPool;
+
+/// Before the last moment that a relay noted in the dump, by so much: what was then being written is read too.
+const MARGIN: Duration = Duration::from_secs(120);
+
+/// What can be done after a restore.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Say which orders the topics know better than the databases, and whether they can be told again. Changes nothing; exits with 1 if there are any.
+    Check(Arguments),
+    /// Tell them again: each order's rows, as they were, without asking anyone outside; then make the outboxes publishable (`relay rebase`) and set
+    /// the consumers back, which hear the rest when they are started. Exits with 1 if orders are left to a person, whom it names.
+    ///
+    /// Once, after the restore, before anything is started: consumers and relays must be stopped.
+    Apply(Arguments),
+}
+
+/// From where, and how it is shown.
+#[derive(Args)]
+pub struct Arguments {
+    /// From where topics are read: `beginning`, or a moment before the dump was made. Two minutes before the dump's last note of a relay unless given.
+    #[arg(long)]
+    since: Option<Point>,
+    /// For programs.
+    #[arg(long)]
+    json: bool,
+}
+
+/// One consumer's orders.
+struct Of {
+    consumer: &'static str,
+    restored: Restored,
+}
+
+/// Runs one of them.
+pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
+    let (arguments, write) = match command {
+        Command::Check(arguments) => (arguments, false),
+        Command::Apply(arguments) => (arguments, true),
+    };
+    let settings = crate::config::settings()?;
+    if write {
+        stopped(&settings).await?;
+    }
+    let since = match arguments.since {
+        Some(since) => since,
+        None => dumped(&settings).await?,
+    };
+    let told = stories(&settings, since).await?;
+    let restoring = Restoring { settings: &settings, stories: &told, write, now: Clock::default().now() };
+    let all = restoring.all().await?;
+    let notes = restoring.levels().await?;
+    let unpublished = if write { restoring.ready(since).await? } else { Vec::new() };
+    Ok(shown(&arguments, write, since, &told, &all, &[notes, unpublished].concat()))
+}
+
+struct Restoring<'r> {
+    settings: &'r Settings,
+    stories: &'r Stories,
+    write: bool,
+    now: Timestamp,
+}
+
+impl Restoring<'_> {
+    async fn all(&self) -> anyhow::Result<Vec<Of>> {
+        let (settings, clock) = (self.settings, Clock::default());
+        let share = settings.common().trace_share;
+        Ok(vec![
+            self.of(&Orders::new(clock, share)).await?,
+            self.of(&Inventory::new(settings.section(Inventory::NAME)?)).await?,
+            self.of(&Payments::detached(settings.section(Payments::NAME)?)?).await?,
+            self.of(&fraud::Fraud::new(settings.section("fraud")?)?).await?,
+            self.of(&Fulfillment::new(settings.section(Fulfillment::NAME)?)).await?,
+            self.of(&Notifications::new(settings.section(Notifications::NAME)?)).await?,
+        ])
+    }
+
+    async fn of<C: Restore>(&self, consumer: &C) -> anyhow::Result<Of> {
+        let pool = pool(self.settings, C::NAME)?;
+        let schema = C::NAME.replace('-', "_");
+        for (schema, migrator) in migrations::house().into_iter().chain([(schema.as_str(), C::migrations())]) {
+            migrations::check(&pool, schema, &migrator).await?;
+        }
+        let codec = Codec::new(&Registry::stored(&pool).await?)?;
+        let known = Known::read(&mut *pool.acquire().await?, self.stories).await?;
+        let one_outbox = databases::of(self.settings, names())?.len() == 1;
+        let (stories, write, now) = (self.stories, self.write, self.now);
+        let retelling = Retelling { stories, known: &known, one_outbox, codec: &codec, write, now };
+        let restored = retelling.of(consumer, &pool).await.with_context(|| C::NAME.to_owned())?;
+        Ok(Of { consumer: C::NAME, restored })
+    }
+
+    /// The levels of stock, as their topic has them.
+    async fn levels(&self) -> anyhow::Result<Vec<String>> {
+        let pool = pool(self.settings, Inventory::NAME)?;
+        let codec = Codec::new(&Registry::stored(&pool).await?)?;
+        let mut levels: Vec<StockLevelChanged> = Vec::new();
+        for told in self.stories.levels.iter().filter(|told| told.event_type() == StockLevelChanged::TYPE) {
+            levels.push(told.message.read(&codec)?);
+        }
+        let mut tx = pool.begin().await?;
+        let notes = inventory::restore_levels(&mut tx, &levels, self.now).await?;
+        match self.write {
+            true => tx.commit().await?,
+            false => return Ok(Vec::new()), // what orders explain is not written either
+        }
+        Ok(notes)
+    }
+
+    /// Has the outboxes published, and the consumers hear again what they heard since.
+    async fn ready(&self, since: Point) -> anyhow::Result<Vec<String>> {
+        let mut notes = Vec::new();
+        for url in databases::of(self.settings, names())?.into_keys() {
+            let mut db = sql::pool(url.expose(), "quadrille restore", 1).context("DATABASE_URL")?.acquire().await?;
+            advance_positions(&mut db, self.stories).await?;
+            let rebased = relay::rebase(&mut db).await?;
+            if rebased.unpublished > 0 {
+                notes.push(format!(
+                    "{} events that the dump had not published yet are published again",
+                    rebased.unpublished
+                ));
+            }
+        }
+        let settings = self.settings;
+        reset::<Orders>(settings, since).await?;
+        reset::<Inventory>(settings, since).await?;
+        reset::<Payments>(settings, since).await?;
+        reset::<fraud::Fraud>(settings, since).await?;
+        reset::<Fulfillment>(settings, since).await?;
+        reset::<Notifications>(settings, since).await?;
+        reset::<SagaTracker>(settings, since).await?;
+        Ok(notes)
+    }
+}
+
+fn names() -> impl Iterator<Item = &'static str> {
+    crate::run::hears().into_iter().map(|(consumer, _)| consumer)
+}
+
+fn pool(settings: &Settings, consumer: &str) -> anyhow::Result<PgPool> {
+    sql::pool(databases::url(settings, consumer)?.expose(), "quadrille restore", 2).context("DATABASE_URL")
+}
+
+async fn stopped(settings: &Settings) -> anyhow::Result<()> {
+    check_stopped::<Orders>(settings).await?;
+    check_stopped::<Inventory>(settings).await?;
+    check_stopped::<Payments>(settings).await?;
+    check_stopped::<fraud::Fraud>(settings).await?;
+    check_stopped::<Fulfillment>(settings).await?;
+    check_stopped::<Notifications>(settings).await?;
+    Ok(check_stopped::<SagaTracker>(settings).await?)
+}
+
+/// When the dump was made, by the last note that a relay left in it: of several databases the earliest.
+async fn dumped(settings: &Settings) -> anyhow::Result<Point> {
+    let mut dumped: Option<Timestamp> = None;
+    for url in databases::of(settings, names())?.into_keys() {
+        let pool = sql::pool(url.expose(), "quadrille restore", 1).context("DATABASE_URL")?;
+        let (noted, orders): (Option<At>, bool) = sqlx::query_as(
+            "select (select max(taken_at) from outbox.moment), exists (select from outbox.relay_cursor)",
+        )
+        .fetch_one(&pool)
+        .await?;
+        match noted {
+            Some(At(noted)) => dumped = Some(dumped.map_or(noted, |before| before.min(noted))),
+            None if orders => bail!(
+                "when the dump was made is not noted in it (or its outbox was rebased already): say --since, a moment before it, such as \
+                 2026-11-23T09:30:00Z, or `beginning`"
+            ),
+            None => return Ok(Point::Beginning),
+        }
+    }
+    Ok(dumped.map_or(Point::Beginning, |noted| Point::Time(noted.minus(MARGIN))))
+}
+
+fn shown(
+    arguments: &Arguments,
+    write: bool,
+    since: Point,
+    stories: &Stories,
+    all: &[Of],
+    notes: &[String],
+) -> ExitCode {
+    let ids = |orders: &[OrderId]| orders.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let mut behind: Vec<OrderId> = all.iter().flat_map(|of| of.restored.rebuilt.iter().copied()).collect();
+    behind.extend(all.iter().flat_map(|of| of.restored.left.iter().map(|(order_id, _)| *order_id)));
+    behind.sort_unstable();
+    behind.dedup();
+    let left: usize = all.iter().map(|of| of.restored.left.len()).sum();
+    if arguments.json {
+        let consumers: Vec<_> = all
+            .iter()
+            .map(|of| {
+                let left = of.restored.left.iter().map(|(order_id, why)| json!({"order_id": order_id, "why": why}));
+                json!({"consumer": of.consumer, "known": of.restored.known, "rebuilt": ids(&of.restored.rebuilt),
+                    "left": left.collect::<Vec<_>>()})
+            })
+            .collect();
+        println!(
+            "{:#}",
+            json!({"since": since.to_string(), "records": stories.records, "orders": stories.orders.len(), "behind": ids(&behind),
+                "written": write, "consumers": consumers, "notes": notes})
+        );
+    } else {
+        println!("{} records since {since} tell of {} orders", stories.records, stories.orders.len());
+        let done = if write { "rebuilt" } else { "can be rebuilt" };
+        for Of { consumer, restored } in all {
+            let Restored { known, rebuilt, left } = restored;
+            println!("{consumer}: {known} known, {} {done}, {} left to a person", rebuilt.len(), left.len());
+        }
+        for (consumer, order_id, why) in
+            all.iter().flat_map(|of| of.restored.left.iter().map(|(id, why)| (of.consumer, id, why)))
+        {
+            println!("LEFT  {consumer}  {order_id}: {why}");
+        }
+        for note in notes {
+            println!("{note}");
+        }
+        match (behind.len(), write) {
+            (0, _) => println!("the databases know all that the topics tell"),
+            (orders, false) => {
+                println!("{orders} orders are behind the topics, or unknown:");
+                ids(&behind).iter().for_each(|id| println!("  {id}"));
+                println!("stop consumers and relays, then `quadrille restore apply`");
+            }
+            (orders, true) => {
+                println!("{orders} orders were told again; consumers and relays may start, then `quadrille audit`")
+            }
+        }
+    }
+    let clean = if write { left == 0 } else { behind.is_empty() };
+    if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

@@ -1,0 +1,85 @@
+//! Consignments told again after a restore: what warehouses answered, from what was said of it.
+
+use events::{
+    AllocationId, Event as _, FulfillmentCancelled, FulfillmentConfirmed, FulfillmentShortPicked, Shipment,
+    ShipmentDelivered, ShipmentDispatched, ShipmentId,
+};
+use runtime::restore::{Restore, Retold};
+use runtime::{Conflict, Effects};
+
+use crate::decide::{Change, Overdue, Rules};
+use crate::handlers::{Answer, Input};
+use crate::parcel::{Fate, Parcel, ParcelState};
+use crate::store::World;
+use crate::{Consignment, Fulfillment};
+
+impl Restore for Fulfillment {
+    const FORCED: &'static [&'static str] = &[];
+
+    fn retell(
+        &self,
+        world: &mut World,
+        event: &Retold<'_, Input>,
+        effects: &mut Effects<'_, Overdue>,
+    ) -> Result<(), Conflict> {
+        let slot = world.orders.entry(event.order_id).or_default();
+        let order = slot.row.as_mut().ok_or_else(|| event.untold())?;
+        effects.follow(&order.thread);
+        let answers = answers(order, event)?;
+        let mut rules = Rules::new(&self.settings, event.told.at, event.order_id, effects);
+        for (shipment_id, answer) in answers {
+            let index = order.parcels.iter().position(|parcel| parcel.shipment_id == shipment_id);
+            let index = index.ok_or_else(|| event.untold())?;
+            slot.changed |= rules.answered(order, index, &answer)? == Change::Made;
+        }
+        Ok(())
+    }
+}
+
+/// What the warehouses must have answered for this to be said.
+fn answers(order: &Consignment, event: &Retold<'_, Input>) -> Result<Vec<(ShipmentId, Answer)>, Conflict> {
+    Ok(match event.told.event_type() {
+        FulfillmentShortPicked::TYPE => {
+            let FulfillmentShortPicked { shipment_id, short, .. } = event.read()?;
+            let parcel = order.parcel(shipment_id).ok_or_else(|| event.untold())?;
+            let lacks = |id: AllocationId| -> i64 {
+                short.iter().filter(|item| item.allocation_id == id).map(|item| item.quantity).sum()
+            };
+            let items = parcel.picks.iter().map(|pick| (pick.allocation_id, pick.quantity - lacks(pick.allocation_id)));
+            let first = short.first().ok_or_else(|| event.untold())?;
+            let rest = Fate { why: first.why.clone(), condition: first.condition.clone() };
+            vec![(shipment_id, Answer::Picked { items: items.filter(|(_, units)| *units > 0).collect(), rest })]
+        }
+        FulfillmentConfirmed::TYPE => {
+            let FulfillmentConfirmed { shipments, .. } = event.read()?;
+            let picking = |shipment: &&Shipment| {
+                order.parcel(shipment.shipment_id).is_some_and(|of| of.state == ParcelState::Picking)
+            };
+            let picked = |shipment: &Shipment| {
+                let items = shipment.items.iter().map(|item| (item.allocation_id, item.quantity)).collect();
+                (shipment.shipment_id, Answer::Picked { items, rest: Fate::of(events::Why::Short) })
+            };
+            shipments.iter().filter(picking).map(picked).collect()
+        }
+        ShipmentDispatched::TYPE => {
+            let ShipmentDispatched { shipment_id, carrier, tracking, dispatched_at, .. } = event.read()?;
+            vec![(shipment_id, Answer::HandedOver { carrier, tracking, at: Some(dispatched_at) })]
+        }
+        ShipmentDelivered::TYPE => {
+            let ShipmentDelivered { shipment_id, delivered_at, .. } = event.read()?;
+            vec![(shipment_id, Answer::Delivered { at: Some(delivered_at) })]
+        }
+        FulfillmentCancelled::TYPE => {
+            let FulfillmentCancelled { items, .. } = event.read()?;
+            let given_up = |parcel: &&Parcel| parcel.state == ParcelState::Packed;
+            let fate = |parcel: &Parcel| {
+                let of = |id: AllocationId| items.iter().find(|item| item.allocation_id == id);
+                let item = parcel.picks.iter().find_map(|pick| of(pick.allocation_id))?;
+                let fate = Fate { why: item.why.clone(), condition: item.condition.clone() };
+                Some((parcel.shipment_id, Answer::WillNotShip(fate)))
+            };
+            order.parcels.iter().filter(given_up).filter_map(fate).collect()
+        }
+        _ => return Err(event.untold()),
+    })
+}

@@ -1,0 +1,14 @@
+//! Messages told again after a restore: what went out follows from what was heard, and is not sent again.
+
+use runtime::restore::{Restore, Retold};
+use runtime::{Conflict, Effects};
+
+use crate::{Input, Notifications, SentLog, World};
+
+impl Restore for Notifications {
+    const FORCED: &'static [&'static str] = &[];
+
+    fn retell(&self, _: &mut World, event: &Retold<'_, Input>, _: &mut Effects<'_, SentLog>) -> Result<(), Conflict> {
+        Err(event.untold())
+    }
+}

@@ -1,0 +1,134 @@
+//! Payments told again after a restore: what the gateway answered, from what was said of it. Nobody is asked.
+
+use events::{
+    AuthorizationExpiring, Event as _, PaymentActionRequired, PaymentAuthorized, PaymentCaptureFailed, PaymentCaptured,
+    PaymentDeclined, PaymentRefundFailed, PaymentRefunded, PaymentVoided, ReasonCode,
+};
+use runtime::restore::{Restore, Retold};
+use runtime::{Conflict, Effects};
+
+use crate::Payments;
+use crate::calls::{Answer, Call};
+use crate::gateway::{Gateway as _, Hold, Money, Operation, Outcome};
+use crate::handlers::{Input, Rules};
+use crate::payment::{State, Verdict};
+use crate::world::World;
+
+impl Restore for Payments {
+    const FORCED: &'static [&'static str] = &[];
+
+    /// Each was a batch of its own: the gateway was asked after it.
+    fn settled(&self, world: &mut World) {
+        for slot in world.payments.values_mut() {
+            (slot.fresh, slot.ask) = (false, None);
+        }
+    }
+
+    fn retell(
+        &self,
+        world: &mut World,
+        event: &Retold<'_, Input>,
+        effects: &mut Effects<'_, Call>,
+    ) -> Result<(), Conflict> {
+        let order_id = event.order_id;
+        let known = world.payment(order_id).ok_or_else(|| event.untold())?;
+        let acts = known.state == State::ActionRequired;
+        let (operation, outcome) = match event.told.event_type() {
+            PaymentActionRequired::TYPE => {
+                if event.is_last {
+                    // The payment's id is not told. Asked under the same key, the gateway says it again.
+                    let what = "its payment waits for the customer: payments asks the gateway for it again, under the same key, when it starts";
+                    return Err(Conflict(what.into()));
+                }
+                let PaymentActionRequired { action, url, .. } = event.read()?;
+                let payment_id = known.payment_id.clone().unwrap_or_default();
+                (Operation::Authorize, Outcome::ActionRequired { payment_id, action, url })
+            }
+            PaymentAuthorized::TYPE => {
+                let PaymentAuthorized { payment_id, amount, currency, capture_before, card, .. } = event.read()?;
+                let money = Money { amount, currency };
+                let hold =
+                    payment_id.map(|payment_id| Hold { payment_id, money, capture_before: Some(capture_before), card });
+                match hold {
+                    Some(hold) if !acts => (Operation::Authorize, Outcome::Authorized(hold)),
+                    hold => return self.verdict(world, event, Verdict::Passed { hold }, effects),
+                }
+            }
+            PaymentDeclined::TYPE => {
+                let PaymentDeclined { reason, .. } = event.read()?;
+                let (code, detail) = parted(&reason.detail);
+                (Operation::Authorize, Outcome::Declined { code, detail })
+            }
+            PaymentCaptured::TYPE => {
+                let PaymentCaptured { amount, currency, .. } = event.read()?;
+                (Operation::Capture, Outcome::Captured { money: Money { amount, currency } })
+            }
+            PaymentCaptureFailed::TYPE => {
+                let PaymentCaptureFailed { reason, .. } = event.read()?;
+                if reason.code == ReasonCode::AuthorizationExpired {
+                    return self.decided(world, event, &Input::AuthorizationDue { order_id }, effects);
+                }
+                let (code, detail) = parted(&reason.detail);
+                (Operation::Capture, Outcome::CaptureFailed { code, detail })
+            }
+            AuthorizationExpiring::TYPE => {
+                return self.decided(world, event, &Input::AuthorizationDue { order_id }, effects);
+            }
+            PaymentVoided::TYPE => {
+                let PaymentVoided { amount, currency, reason, .. } = event.read()?;
+                if acts && reason.code == ReasonCode::ActionFailed {
+                    self.verdict(world, event, Verdict::Failed { detail: reason.detail }, effects)?;
+                }
+                let currency = currency.ok_or_else(|| event.untold())?;
+                (Operation::Void, Outcome::Voided { money: Money { amount, currency } })
+            }
+            PaymentRefunded::TYPE => {
+                let PaymentRefunded { amount, currency, .. } = event.read()?;
+                let money = Money { amount, currency };
+                (Operation::Refund, Outcome::Refunded { refund_id: String::new(), money })
+            }
+            PaymentRefundFailed::TYPE => {
+                let PaymentRefundFailed { reason, .. } = event.read()?;
+                let detail = reason.detail.rsplit("the gateway: ").next().unwrap_or_default().to_owned();
+                (Operation::Refund, Outcome::RefundFailed { refund_id: None, detail })
+            }
+            _ => return Err(event.untold()),
+        };
+        let attempt = world.payment(order_id).map_or(0, |payment| payment.case.made.of(operation));
+        // Not as an input: that would make the refund known by an id that is not told.
+        let answer = Answer { order_id, operation, attempt, outcome };
+        self.rules(event).step(world, order_id, effects).answer(&answer)
+    }
+}
+
+impl Payments {
+    fn rules(&self, event: &Retold<'_, Input>) -> Rules<'_> {
+        Rules { settings: &self.settings, gateway: self.gateway.name(), silent: false, now: event.told.at }
+    }
+
+    fn decided(
+        &self,
+        world: &mut World,
+        event: &Retold<'_, Input>,
+        input: &Input,
+        effects: &mut Effects<'_, Call>,
+    ) -> Result<(), Conflict> {
+        self.rules(event).decide(world, input, effects).map(drop)
+    }
+
+    fn verdict(
+        &self,
+        world: &mut World,
+        event: &Retold<'_, Input>,
+        verdict: Verdict,
+        effects: &mut Effects<'_, Call>,
+    ) -> Result<(), Conflict> {
+        self.decided(world, event, &Input::Verdict { order_id: event.order_id, verdict }, effects)
+    }
+}
+
+/// The provider's code and words, which the reason has in one.
+fn parted(detail: &str) -> (String, String) {
+    let (code, detail) = detail.split_once(": ").unwrap_or((detail, ""));
+    (code.to_owned(), detail.to_owned())
+}

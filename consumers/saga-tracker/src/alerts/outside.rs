@@ -1,0 +1,101 @@
+//! What is wrong outside the tracker's own tables: events that wait in the outboxes since Kafka does not take them, and consumers that say of
+//! themselves that they are not ready.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use events::Timestamp;
+use reqwest::StatusCode;
+use runtime::settings::ConsumerSettings;
+use runtime::{Host, sql};
+use sqlx::PgPool;
+
+use crate::settings::TrackerSettings;
+
+/// Who is asked whether it is ready.
+const ASKED: [&str; 7] = ["orders", "inventory", "payments", "fraud", "fulfillment", "notifications", "outbox-relay"];
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Characters of an answer that an alert repeats.
+const REPEATED: usize = 300;
+
+/// The outboxes and the other programs.
+pub(crate) struct Outside {
+    outboxes: Vec<PgPool>,
+    probes: Vec<(&'static str, String)>,
+    http: reqwest::Client,
+    /// Since when a program has said that it is not ready.
+    since: BTreeMap<&'static str, Timestamp>,
+}
+
+impl Outside {
+    /// The databases that consumers are set to use, and where each program listens: as it is set, else in this process, else by its own settings.
+    ///
+    /// # Errors
+    /// When a setting can't be read.
+    pub fn new(host: &Host, settings: &TrackerSettings, set: &BTreeMap<&str, &String>) -> anyhow::Result<Self> {
+        let all = host.settings();
+        let (mut urls, mut probes) = (BTreeSet::from([all.common().database_url.clone()]), Vec::new());
+        for name in ASKED {
+            let own: ConsumerSettings = all.section(name)?;
+            urls.extend(own.database_url.clone());
+            let listens =
+                host.address(name).or(own.http.or(runtime::default_address(name)).filter(|at| at.port() != 0));
+            let set = settings.probes.get(name).or(set.get(name).copied()).cloned();
+            probes.extend(set.or(listens.map(|at| format!("http://{at}"))).map(|url| (name, url)));
+        }
+        let outboxes: Result<Vec<PgPool>, _> =
+            urls.iter().map(|url| sql::pool(url.expose(), "quadrille alerts", 1)).collect();
+        let http = reqwest::Client::builder().timeout(PATIENCE).build()?;
+        Ok(Self { outboxes: outboxes.context("DATABASE_URL")?, probes, http, since: BTreeMap::new() })
+    }
+
+    /// By database: the events that were set aside. A database that does not answer is no news here: its consumers are not ready.
+    pub async fn set_aside(&self) -> Vec<(String, String)> {
+        let mut wrong = Vec::new();
+        for pool in &self.outboxes {
+            let found = crate::store::watch::set_aside(pool).await;
+            let Ok(crate::store::watch::AsideRow { database, events, topics }) = found
+                .inspect_err(|failure| tracing::warn!(consumer = "saga-tracker", %failure, "an outbox can't be read, will be tried again"))
+            else {
+                continue;
+            };
+            metrics::gauge!("quadrille_outbox_set_aside", "database" => database.clone()).set(events as f64);
+            if events > 0 {
+                let text = format!(
+                    "{events} events of {database} are not taken by Kafka and were set aside (topics {topics}): their orders wait for them. \
+                     See outbox.set_aside for why, mend the cause, then `quadrille relay release`"
+                );
+                wrong.push((database, text));
+            }
+        }
+        wrong
+    }
+
+    /// By consumer: what it says of why it is not ready, if it has said so for longer than `patience`. One that does not answer at all is told from
+    /// its group, and by whoever runs it.
+    pub async fn not_ready(&mut self, patience: Duration, now: Timestamp) -> Vec<(String, String)> {
+        let asked = self.probes.iter().map(|(name, url)| {
+            let request = self.http.get(format!("{}/readyz", url.trim_end_matches('/')));
+            async move {
+                let answer = request.send().await.ok()?;
+                let is_ready = answer.status() != StatusCode::SERVICE_UNAVAILABLE;
+                Some((*name, is_ready, answer.text().await.unwrap_or_default()))
+            }
+        });
+        let mut wrong = Vec::new();
+        for (name, is_ready, why) in futures_util::future::join_all(asked).await.into_iter().flatten() {
+            if is_ready {
+                self.since.remove(name);
+                continue;
+            }
+            let for_long = now.since(*self.since.entry(name).or_insert(now));
+            if for_long >= patience {
+                let why: String = why.trim().chars().take(REPEATED).collect();
+                wrong.push((name.to_owned(), format!("{name} has not been ready for {} s: {why}", for_long.as_secs())));
+            }
+        }
+        wrong
+    }
+}

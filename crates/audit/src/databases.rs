@@ -1,0 +1,396 @@
+//! The books of consumers that have databases of their own: what is in one database is asked there; what a question needs of others is read there,
+//! order by order, and given to it as a table.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use runtime::databases::{Identity, identity};
+use runtime::settings::Secret;
+use runtime::{Settings, databases, sql};
+use sqlx::{AssertSqlSafe, PgPool};
+use uuid::Uuid;
+
+use crate::AuditError;
+use crate::books::{Answer, Asked, CHECKS, Check, Finding, Line, Scope, answered, ask_those, limit};
+
+/// The schemas that questions are asked of, by the consumer whose database they are in.
+const BOOKS: [(&str, &[&str]); 7] = [
+    ("orders", &["orders"]),
+    ("inventory", &["inventory"]),
+    ("payments", &["payments", "sandbox"]),
+    ("fraud", &["fraud"]),
+    ("fulfillment", &["fulfillment"]),
+    ("notifications", &["notifications"]),
+    ("saga-tracker", &["saga_tracker"]),
+];
+/// Orders that a question across databases is asked of at once.
+const PAGE: i64 = 20_000;
+/// How often a breach across databases is looked at again, which were not read at one moment, and how long after the last look.
+const LOOKS: usize = 2;
+const BETWEEN: Duration = Duration::from_millis(400);
+
+/// The databases that hold the books.
+#[derive(Clone, Debug)]
+pub struct Databases(Vec<(PgPool, Vec<&'static str>)>);
+
+/// One of them.
+struct Place {
+    pool: PgPool,
+    schemas: Vec<&'static str>,
+}
+
+impl Databases {
+    /// Those that consumers are set to use; of the common one a replica, where one is named.
+    ///
+    /// # Errors
+    /// When a setting, or an address, does not fit.
+    pub fn open(settings: &Settings, replica: Option<&Secret>) -> Result<Self, AuditError> {
+        let common = &settings.common().database_url;
+        let mut all = Vec::new();
+        for (url, consumers) in databases::of(settings, BOOKS.iter().map(|(consumer, _)| *consumer))? {
+            let schemas = BOOKS.iter().filter(|(consumer, _)| consumers.contains(consumer));
+            let address = replica.filter(|_| url == *common).unwrap_or(&url);
+            let pool = sql::pool(address.expose(), "quadrille audit", 1)?;
+            all.push((pool, schemas.flat_map(|(_, schemas)| *schemas).copied().collect()));
+        }
+        Ok(Self(all))
+    }
+
+    /// All of one database.
+    pub fn single(pool: PgPool) -> Self {
+        Self(vec![(pool, BOOKS.iter().flat_map(|(_, schemas)| *schemas).copied().collect())])
+    }
+
+    /// A pool for each database, also of one that is reached by several addresses.
+    ///
+    /// # Errors
+    /// When one does not answer.
+    pub async fn pools(&self) -> Result<Vec<PgPool>, AuditError> {
+        Ok(self.places().await?.into_iter().map(|place| place.pool).collect())
+    }
+
+    /// The database of `orders`.
+    pub fn orders(&self) -> Option<&PgPool> {
+        self.0.iter().find(|(_, schemas)| schemas.contains(&"orders")).map(|(pool, _)| pool)
+    }
+
+    async fn places(&self) -> Result<Vec<Place>, AuditError> {
+        let mut places: BTreeMap<Identity, Place> = BTreeMap::new();
+        for (pool, schemas) in &self.0 {
+            let found = identity(&mut *pool.acquire().await?).await?;
+            let place = places.entry(found).or_insert_with(|| Place { pool: pool.clone(), schemas: Vec::new() });
+            place.schemas.extend(schemas);
+        }
+        Ok(places.into_values().collect())
+    }
+}
+
+/// Asks all that can be asked: what is in one database of one snapshot of it, the rest across databases, where a breach counts only if it is still
+/// the same when it is looked at again.
+///
+/// # Errors
+/// When a database does not answer, or a question can't be asked.
+pub async fn ask_all(databases: &Databases, scope: &Scope) -> Result<Vec<Finding>, AuditError> {
+    let places = databases.places().await?;
+    let mut findings = Vec::new();
+    for place in &places {
+        findings.extend(ask_those(&place.pool, scope, &place.schemas).await?);
+    }
+    for check in &CHECKS {
+        let is_asked = (scope.quiet || !check.quiet) && (scope.whole || check.by_order);
+        if is_asked && !places.iter().any(|place| check.is_within(&place.schemas)) {
+            findings.push(Finding { name: check.name, says: check.says, asked: across(check, &places, scope).await? });
+        }
+    }
+    let at = |finding: &Finding| CHECKS.iter().position(|check| check.name == finding.name);
+    findings.sort_by_key(at);
+    Ok(findings)
+}
+
+async fn across(check: &Check, places: &[Place], scope: &Scope) -> Result<Asked, AuditError> {
+    let joined = Joined::of(check, places).await?;
+    let mut sum: Option<Answer> = None;
+    for page in joined.pages(scope).await? {
+        let Some(mut answer) = joined.ask(&page).await? else {
+            return Ok(Asked::Unanswered { why: format!("it takes longer than {:?}", scope.within) });
+        };
+        for _ in 0..LOOKS {
+            if answer.breaches > 0 {
+                tokio::time::sleep(BETWEEN).await; // the other database's part of it may be on its way
+                joined.look_again(&page, &mut answer).await?;
+            }
+        }
+        sum = Some(match sum {
+            Some(before) => before.and(answer),
+            None => answer,
+        });
+    }
+    let Answer { breaches, figures, lines } = sum.unwrap_or_default();
+    Ok(Asked::Answered { breaches, figures, lines })
+}
+
+/// A table of another database than that in which the question is asked.
+struct Table<'p> {
+    pool: &'p PgPool,
+    /// As the question has it: `payments.payment`.
+    name: String,
+    /// Those of its columns that the question names, with their types.
+    columns: Vec<(String, String)>,
+}
+
+/// A question across databases.
+struct Joined<'p> {
+    check: &'p Check,
+    home: &'p PgPool,
+    tables: Vec<Table<'p>>,
+    /// The question, with its foreign tables as parameters.
+    sql: String,
+    /// The table whose orders make its pages.
+    paged: Option<(&'p PgPool, &'static str)>,
+}
+
+impl<'p> Joined<'p> {
+    async fn of(check: &'p Check, places: &'p [Place]) -> Result<Self, AuditError> {
+        let place_of = |schema: &str| places.iter().find(|place| place.schemas.contains(&schema));
+        let missing = || sqlx::Error::Configuration(format!("no database has all of {:?}", check.schemas).into());
+        let home = place_of(check.schemas[0]).ok_or_else(missing)?;
+        let text = check.text();
+        let mut tables = Vec::new();
+        for schema in check.schemas.iter().filter(|schema| !home.schemas.contains(*schema)) {
+            let place = place_of(schema).ok_or_else(missing)?;
+            for name in tables_of(schema, text) {
+                let columns = columns(&place.pool, &name, text).await?;
+                tables.push(Table { pool: &place.pool, name, columns });
+            }
+        }
+        let sql = rewritten(check, &tables);
+        let paged = match check.by_order {
+            true if check.schemas.contains(&"orders") => {
+                place_of("orders").map(|place| (&place.pool, "orders.\"order\""))
+            }
+            true => place_of("payments").map(|place| (&place.pool, "payments.payment")),
+            false => None,
+        };
+        Ok(Self { check, home: &home.pool, tables, sql, paged })
+    }
+
+    /// The scope, cut into ranges of so many orders; the orders that it names besides are of the first.
+    async fn pages(&self, scope: &Scope) -> Result<Vec<Scope>, AuditError> {
+        let mut pages = vec![scope.clone()];
+        let Some((pool, table)) = self.paged else { return Ok(pages) };
+        let statement = format!(
+            "select order_id from {table} where order_id >= $1 and order_id < $2 order by order_id offset $3 limit 1"
+        );
+        let mut first = scope.first;
+        loop {
+            let next: Option<Uuid> = sqlx::query_scalar(AssertSqlSafe(statement.clone()))
+                .bind(first)
+                .bind(scope.last)
+                .bind(PAGE)
+                .fetch_optional(pool)
+                .await?;
+            let Some(next) = next else { return Ok(pages) };
+            if let Some(last) = pages.last_mut() {
+                last.last = next;
+            }
+            pages.push(Scope { first: next, again: Vec::new(), ..scope.clone() });
+            first = next;
+        }
+    }
+
+    /// Reads the other databases, then asks; none: it takes too long.
+    async fn ask(&self, scope: &Scope) -> Result<Option<Answer>, AuditError> {
+        let mut read = Vec::new();
+        for table in &self.tables {
+            read.push(table.read(scope).await?);
+        }
+        let mut db = self.home.begin_with("begin isolation level repeatable read read only").await?;
+        limit(&mut db, scope).await?;
+        let answer = answered(&mut db, self.check, &self.sql, scope, &read).await?;
+        db.rollback().await?;
+        Ok(answer)
+    }
+
+    /// Keeps the breaches that are there in the same words when they are looked at again. More than are named can't be looked at one by one.
+    async fn look_again(&self, scope: &Scope, answer: &mut Answer) -> Result<(), AuditError> {
+        let subjects = answer.lines.iter().filter_map(|line| line.subject.parse().ok()).collect();
+        let narrowed = match self.check.by_order {
+            true => Scope { first: Uuid::max(), last: Uuid::max(), again: subjects, ..scope.clone() },
+            false => scope.clone(),
+        };
+        let Some(again) = self.ask(&narrowed).await? else { return Ok(()) };
+        let before = answer.lines.len();
+        answer.lines.retain(|line: &Line| again.lines.contains(line));
+        answer.breaches -= (before - answer.lines.len()) as i64;
+        Ok(())
+    }
+}
+
+impl Table<'_> {
+    /// Its rows of these orders, or all where it has none, as a JSON text.
+    async fn read(&self, scope: &Scope) -> Result<String, AuditError> {
+        let Self { pool, name, columns } = self;
+        let list: Vec<String> = columns.iter().map(|(column, _)| format!("\"{column}\"")).collect();
+        let by_order = columns.iter().any(|(column, _)| column == "order_id");
+        let range = match by_order {
+            true => "order_id >= $1 and order_id < $2 or order_id = any($3)",
+            false => "$1::uuid is distinct from $2::uuid or $3::uuid[] is not null", // all of it
+        };
+        let statement = format!(
+            "select coalesce(json_agg(found), '[]')::text from (select {} from {name} where {range}) found",
+            list.join(", ")
+        );
+        let mut db = pool.begin_with("begin isolation level repeatable read read only").await?;
+        limit(&mut db, scope).await?;
+        let rows = sqlx::query_scalar(AssertSqlSafe(statement))
+            .bind(scope.first)
+            .bind(scope.last)
+            .bind(&scope.again)
+            .fetch_one(&mut *db)
+            .await?;
+        db.rollback().await?;
+        Ok(rows)
+    }
+}
+
+/// The tables of a schema that a question names, as it writes them.
+fn tables_of(schema: &str, text: &str) -> Vec<String> {
+    let prefix = format!("{schema}.");
+    let is_word = |of: char| of.is_ascii_alphanumeric() || of == '_';
+    let mut found = Vec::new();
+    for (at, _) in text.match_indices(&prefix) {
+        if text[..at].ends_with(is_word) {
+            continue;
+        }
+        let rest = &text[at + prefix.len()..];
+        let end = match rest.strip_prefix('"') {
+            Some(quoted) => quoted.find('"').map(|end| end + 2),
+            None => rest.find(|of| !is_word(of)),
+        };
+        let name = format!("{prefix}{}", &rest[..end.unwrap_or(rest.len())]);
+        if name != prefix && !found.contains(&name) {
+            found.push(name);
+        }
+    }
+    found
+}
+
+/// The columns of a table that a question may mean: those whose name is a word of it.
+async fn columns(pool: &PgPool, table: &str, text: &str) -> Result<Vec<(String, String)>, AuditError> {
+    let all: Vec<(String, String)> = sqlx::query_as(
+        "select attname::text, format_type(atttypid, atttypmod) from pg_attribute
+          where attrelid = $1::text::regclass and attnum > 0 and not attisdropped order by attnum",
+    )
+    .bind(table)
+    .fetch_all(pool)
+    .await?;
+    let words: Vec<&str> = text.split(|of: char| !(of.is_ascii_alphanumeric() || of == '_')).collect();
+    Ok(all.into_iter().filter(|(column, _)| words.contains(&column.as_str())).collect())
+}
+
+/// The question with its foreign tables as `with` parts, each of a parameter that follows its own.
+fn rewritten(check: &Check, tables: &[Table<'_>]) -> String {
+    let lines = check.text().lines().skip_while(|line| line.trim_start().starts_with("--"));
+    let mut text: String = lines.collect::<Vec<_>>().join("\n");
+    let mut parts = Vec::new();
+    for (at, table) in tables.iter().enumerate() {
+        let name = table.name.replace('.', "__").replace('"', "");
+        text = renamed(&text, &table.name, &name);
+        let columns: Vec<String> = table.columns.iter().map(|(column, of)| format!("\"{column}\" {of}")).collect();
+        let parameter = check.parameters() + at + 1;
+        parts.push(format!(
+            "{name} as materialized (select * from json_to_recordset(${parameter}::text::json) as found ({}))",
+            columns.join(", ")
+        ));
+    }
+    match text.strip_prefix("with ") {
+        Some(rest) => format!("with {}, {rest}", parts.join(", ")),
+        None => format!("with {} {text}", parts.join(", ")),
+    }
+}
+
+/// A text with a table's name replaced, where it is not the beginning of a longer one.
+fn renamed(text: &str, from: &str, to: &str) -> String {
+    let is_word = |of: char| of.is_ascii_alphanumeric() || of == '_';
+    let mut parts = text.split(from);
+    let mut done = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let is_another = done.ends_with(is_word) || part.starts_with(is_word);
+        done.push_str(if is_another { from } else { to });
+        done.push_str(part);
+    }
+    done
+}
+
+impl Answer {
+    /// This one and that of the next page.
+    fn and(mut self, next: Self) -> Self {
+        self.breaches += next.breaches;
+        self.figures = summed(&self.figures, &next.figures);
+        self.lines.extend(next.lines);
+        self.lines.truncate(200);
+        self
+    }
+}
+
+/// Figures of two pages: number by number where their words are the same, else one after the other.
+fn summed(one: &str, other: &str) -> String {
+    let words = |text: &str| {
+        text.split(|of: char| of.is_ascii_digit())
+            .filter(|word| !word.is_empty())
+            .map(ToOwned::to_owned)
+            .collect::<Vec<_>>()
+    };
+    let numbers = |text: &str| {
+        text.split(|of: char| !of.is_ascii_digit()).filter_map(|number| number.parse::<i128>().ok()).collect::<Vec<_>>()
+    };
+    let (ones, others) = (numbers(one), numbers(other));
+    if words(one) != words(other) || ones.len() != others.len() {
+        return format!("{one}; {other}");
+    }
+    let mut sums = ones.iter().zip(&others).map(|(one, other)| one + other);
+    let (mut text, mut in_number) = (String::new(), false);
+    for of in one.chars() {
+        if !of.is_ascii_digit() {
+            text.push(of);
+        } else if !in_number && let Some(sum) = sums.next() {
+            text.push_str(&sum.to_string());
+        }
+        in_number = of.is_ascii_digit();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tables_of_a_schema_are_found_in_a_question_by_their_names() {
+        let text = "select from orders.\"order\" o join payments.payment p, my_payments.payment, payments.timer where payments.payment.x = 1";
+        assert_eq!(tables_of("payments", text), ["payments.payment", "payments.timer"]);
+        assert_eq!(tables_of("orders", text), ["orders.\"order\""]);
+        assert!(tables_of("fraud", text).is_empty());
+        assert_eq!(renamed("a.b, a.bc, xa.b", "a.b", "a__b"), "a__b, a.bc, xa.b");
+    }
+
+    #[test]
+    fn figures_of_pages_add_up_where_their_words_are_the_same() {
+        assert_eq!(summed("12 captured − 3 refunded", "8 captured − 17 refunded"), "20 captured − 20 refunded");
+        assert_eq!(
+            summed("2 orders = 2 failed", "1 orders = 1 completed"),
+            "2 orders = 2 failed; 1 orders = 1 completed"
+        );
+    }
+
+    #[test]
+    fn every_question_of_several_schemas_can_be_asked_with_any_of_them_elsewhere() {
+        for check in CHECKS.iter().filter(|check| check.schemas.len() > 1) {
+            for schema in &check.schemas[1..] {
+                assert!(!tables_of(schema, check.text()).is_empty(), "{} names no table of {schema}", check.name);
+            }
+            let text = check.text().lines().find(|line| !line.trim_start().starts_with("--")).unwrap_or_default();
+            assert!(text.starts_with("with ") || text.starts_with("select"), "{}: {text}", check.name);
+        }
+    }
+}

@@ -1,0 +1,358 @@
+//! A database that was restored from a dump is behind the topics: what each consumer knew of an order is told again, from what it said itself.
+//!
+//! Rules are pure, and ids of what is said are derived from causes. So an order's events are decided once more, in the order in which they were
+//! said, on the rows of the dump, and come to the rows that were lost; nothing is published and nobody outside is asked, as all of it was said and
+//! done. What no topic holds (a gateway's answer, a request, a timer, what was found on rows that orders share) is in the consumer's own event, which
+//! says what came of it ([`Restore::retell`]). An order of which that does not come to the very events that the topic holds is left as it was, and named.
+//!
+//! What a consumer heard after it last said something of an order is left to it: its group is set back, and it hears that again.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use events::{OrderId, Timestamp};
+use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
+
+use crate::codec::Codec;
+use crate::consumer::{Cause, Conflict, Consumer, Origin, Reading, Thread, Timer, Work};
+use crate::effects::Effects;
+use crate::failure::Failure;
+use crate::message::Unreadable;
+use crate::replay::{Stories, Told};
+use crate::timers::{TimerChange, TimerChanges, Timers};
+use crate::writes::Writes;
+
+/// A consumer whose rows can be told again.
+pub trait Restore: Consumer {
+    /// Types of its own events that hold what was found on rows that orders share, or what was minted: they are retold, their cause is not decided again.
+    const FORCED: &'static [&'static str];
+
+    /// An input that has the row of an order read, and nothing else.
+    fn about(&self, order_id: OrderId) -> Self::Input {
+        let due = Timestamp::from_millis(0);
+        self.due(&Timer { order_id, kind: String::new(), discriminator: String::new(), due })
+    }
+
+    /// Prepares what a batch loaded for rules that change what orders share.
+    fn ready(&self, _world: &mut Self::World, _order_id: OrderId) {}
+
+    /// Ends a step, as a batch ends.
+    fn settled(&self, _world: &mut Self::World) {}
+
+    /// Has the world know what this event of its own says: by deciding what no topic holds, or, of a [`FORCED`](Restore::FORCED) one, as it says.
+    ///
+    /// # Errors
+    /// When the event does not say enough, or contradicts what is known.
+    fn retell(
+        &self,
+        world: &mut Self::World,
+        event: &Retold<'_, Self::Input>,
+        effects: &mut Effects<'_, Self::Call>,
+    ) -> Result<(), Conflict>;
+}
+
+/// An event of the consumer itself.
+pub struct Retold<'r, I> {
+    /// Whose.
+    pub order_id: OrderId,
+    /// The event.
+    pub told: &'r Told,
+    /// What it was said because of, where a topic holds it.
+    pub input: Option<&'r I>,
+    /// Whether it is the last that the consumer said of the order.
+    pub is_last: bool,
+    codec: &'r Codec,
+}
+
+impl<I> Retold<'_, I> {
+    /// Decodes it.
+    ///
+    /// # Errors
+    /// When it can't be read.
+    pub fn read<E: events::Event>(&self) -> Result<E, Conflict> {
+        self.told.message.read(self.codec).map_err(|Unreadable(why)| Conflict(why))
+    }
+
+    /// It says too little.
+    pub fn untold(&self) -> Conflict {
+        Conflict(format!(
+            "{} at {} can't be told again from what topics hold",
+            self.told.event_type(),
+            self.told.message.place()
+        ))
+    }
+}
+
+/// What of one consumer's orders was told again.
+#[derive(Clone, Debug, Default)]
+pub struct Restored {
+    /// Orders that its database knows as well as the topics do.
+    pub known: usize,
+    /// Orders that were behind the topics, or unknown, and are not any more.
+    pub rebuilt: Vec<OrderId>,
+    /// Orders that are, and can't be told again: why.
+    pub left: Vec<(OrderId, String)>,
+}
+
+/// Which events a database knows.
+#[derive(Clone, Debug)]
+pub struct Known {
+    /// What is older than its outbox keeps is known.
+    kept_from: i64,
+    ids: HashSet<Uuid>,
+}
+
+impl Known {
+    /// Asks an outbox which of the events that topics hold it knows.
+    ///
+    /// # Errors
+    /// What the database says; when it was rebased already, and no longer knows.
+    pub async fn read(db: &mut PgConnection, stories: &Stories) -> Result<Self, Failure> {
+        let (kept_from, last): (Option<i64>, i64) = sqlx::query_as(
+            "select (select min(seq) from outbox.entry where slot = any('{0,1,2,3}')), last_value from outbox.entry_seq_seq",
+        )
+        .fetch_one(&mut *db)
+        .await?;
+        // An entry has 1,024 positions; of an empty outbox all that it ever gave is known.
+        let kept_from = kept_from.unwrap_or(last + 1_024);
+        let newer: Vec<Uuid> =
+            stories.orders.values().flatten().filter(|told| told.seq >= kept_from).map(|told| told.id).collect();
+        let known: Vec<Uuid> = sqlx::query_scalar(
+            "select said.event_id from outbox.entry cross join lateral unnest(event_ids) as said (event_id)
+              where slot = any('{0,1,2,3}') and said.event_id = any($1)",
+        )
+        .bind(&newer)
+        .fetch_all(db)
+        .await?;
+        Ok(Self { kept_from, ids: known.into_iter().collect() })
+    }
+
+    fn has(&self, told: &Told) -> bool {
+        told.seq < self.kept_from || self.ids.contains(&told.id)
+    }
+}
+
+/// Has later positions follow all that topics hold.
+///
+/// # Errors
+/// What the database says.
+pub async fn advance_positions(db: &mut PgConnection, stories: &Stories) -> Result<(), Failure> {
+    let said = stories.orders.values().flatten().chain(&stories.levels).map(|told| told.seq);
+    let Some(last) = said.filter(|seq| *seq < i64::MAX).max() else { return Ok(()) };
+    sqlx::query("select setval('outbox.entry_seq_seq', greatest($1, nextval('outbox.entry_seq_seq')))")
+        .bind(last + 1_024)
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// How orders are told again.
+pub struct Retelling<'r> {
+    /// What topics tell.
+    pub stories: &'r Stories,
+    /// What the database of the consumer knows.
+    pub known: &'r Known,
+    /// Whether positions of all consumers are of one outbox: then they say what came first, else clocks do.
+    pub one_outbox: bool,
+    /// The event schemas.
+    pub codec: &'r Codec,
+    /// Whether what is told is written, or only tried.
+    pub write: bool,
+    /// The time.
+    pub now: Timestamp,
+}
+
+impl Retelling<'_> {
+    /// Tells one consumer its orders again.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn of<C: Restore>(&self, consumer: &C, pool: &PgPool) -> Result<Restored, Failure> {
+        let placed = self.placed(consumer);
+        let (says, timers) = (C::says(), Timers::of(&C::NAME.replace('-', "_")));
+        let mut restored = Restored::default();
+        for (order_id, story) in &self.stories.orders {
+            let own: Vec<&Told> = story.iter().filter(|told| says.contains(&told.event_type())).collect();
+            if own.iter().all(|told| self.known.has(told)) {
+                restored.known += usize::from(!own.is_empty());
+                continue;
+            }
+            let mut tx = pool.begin().await?;
+            let cause = Cause { id: Uuid::nil(), thread: None, origin: Origin::Door };
+            let work = Work { cause, input: consumer.about(*order_id) };
+            let mut world = consumer.load(&mut tx, &[&work], self.now, Reading::Locked).await?;
+            let case = Case { retelling: self, consumer, order_id: *order_id, story, own, placed: &placed };
+            let told = catch_unwind(AssertUnwindSafe(|| case.told(&mut world)));
+            let changes = match told.unwrap_or_else(|_| Err(Conflict("a rule panicked".into()))) {
+                Ok(changes) => changes,
+                Err(Conflict(why)) => {
+                    restored.left.push((*order_id, why));
+                    continue;
+                }
+            };
+            let mut writes = Writes::default();
+            consumer.save(&mut tx, &world, self.now, &mut writes).await?;
+            timers.save(&mut writes, &changes);
+            match writes.execute(&mut tx).await {
+                Ok(()) if self.write => tx.commit().await?,
+                Ok(()) => tx.rollback().await?,
+                Err(failure) if failure.verdict() == crate::failure::Verdict::Retry => return Err(failure),
+                Err(failure) => {
+                    restored.left.push((*order_id, failure.to_string()));
+                    continue;
+                }
+            }
+            restored.rebuilt.push(*order_id);
+        }
+        Ok(restored)
+    }
+
+    /// What a consumer hears at the front door, by what it is a cause of.
+    fn placed<C: Restore>(&self, consumer: &C) -> HashMap<Uuid, Work<C::Input>> {
+        let untyped = C::untyped();
+        let heard = self.stories.placed.iter().filter(|message| untyped.contains(&message.topic));
+        let works = heard.filter_map(|message| {
+            catch_unwind(AssertUnwindSafe(|| consumer.hear(message, self.codec))).ok().and_then(Result::ok)
+        });
+        works.map(|work| (work.cause.id, work)).collect()
+    }
+}
+
+/// One order of one consumer.
+struct Case<'c, C: Restore> {
+    retelling: &'c Retelling<'c>,
+    consumer: &'c C,
+    order_id: OrderId,
+    story: &'c [Told],
+    /// The consumer's own events.
+    own: Vec<&'c Told>,
+    placed: &'c HashMap<Uuid, Work<C::Input>>,
+}
+
+/// What is told next.
+enum Step<'s, I> {
+    /// Something that a topic holds is decided again; of what nothing came then, nothing may come now.
+    Decided {
+        /// What.
+        work: &'s Work<I>,
+        /// Whether the consumer said nothing because of it.
+        silent: bool,
+    },
+    /// What came of something that none does.
+    Said(&'s Told),
+}
+
+/// When it was said or decided: by the outbox's positions, or by clocks.
+type Moment = (Timestamp, i64, u8);
+
+impl<C: Restore> Case<'_, C> {
+    fn moment(&self, told: &Told, rank: u8) -> Moment {
+        let at = if self.retelling.one_outbox { Timestamp::from_millis(0) } else { told.at };
+        (at, told.seq, rank)
+    }
+
+    /// Tells the order; returns the timers that it leaves armed, or forgotten.
+    fn told(&self, world: &mut C::World) -> Result<TimerChanges, Conflict> {
+        let Self { retelling, consumer, own, .. } = self;
+        let inputs = self.inputs();
+        let causes: HashMap<Uuid, &Work<C::Input>> = inputs.iter().map(|(told, work)| (told.id, work)).collect();
+        let mut steps: Vec<(Moment, Timestamp, Step<'_, C::Input>)> = self.decided(&inputs);
+        let unknown = own.iter().filter(|told| !retelling.known.has(told));
+        steps.extend(unknown.map(|told| (self.moment(told, 1), told.at, Step::Said(told))));
+        steps.sort_by_key(|(moment, ..)| *moment);
+        let ids: HashSet<Uuid> = own.iter().map(|told| told.id).collect();
+        let mut said: HashSet<Uuid> = HashSet::new();
+        let mut timers = BTreeMap::new();
+        consumer.ready(world, self.order_id);
+        for (_, at, step) in steps {
+            let cause = match &step {
+                Step::Decided { work, .. } => work.cause.clone(),
+                Step::Said(told) if said.contains(&told.id) => continue,
+                Step::Said(told) => {
+                    let thread = told.message.cause().map_err(|Unreadable(why)| Conflict(why))?.thread;
+                    let thread = thread.map(|thread| Thread { event: told.causation, ..thread });
+                    Cause { id: told.cause.unwrap_or(told.id), thread, origin: Origin::Door }
+                }
+            };
+            let mut effects = Effects::new(retelling.codec, C::NAME, &cause, at);
+            match &step {
+                Step::Decided { work, silent } => match consumer.decide(world, work, at, &mut effects) {
+                    Ok(_) => {}
+                    Err(_) if *silent => continue, // it was a contradiction then too
+                    Err(conflict) => return Err(conflict),
+                },
+                Step::Said(told) => {
+                    let input = told.cause.and_then(|cause| {
+                        let placed = || self.placed.get(&cause);
+                        causes.get(&cause).copied().or_else(placed).map(|work| &work.input)
+                    });
+                    let is_last = own.iter().all(|own| self.moment(own, 1) <= self.moment(told, 1));
+                    let (order_id, codec) = (self.order_id, retelling.codec);
+                    let retold = Retold { order_id, told, input, is_last, codec };
+                    consumer.retell(world, &retold, &mut effects)?;
+                    self.is_told(told, &effects)?;
+                    said.insert(told.id);
+                }
+            }
+            consumer.settled(world);
+            for event in &effects.said {
+                let event_type = event.headers.text("ce_type").unwrap_or_default();
+                let stands = matches!(&step, Step::Said(told) if told.event_type() == event_type);
+                if C::says().contains(&event_type) && !stands && !ids.contains(&event.event_id) {
+                    return Err(Conflict(format!(
+                        "told again, {event_type} would follow, which its topic does not hold: decide by hand what became of it"
+                    )));
+                }
+                said.insert(event.event_id);
+            }
+            let changes =
+                effects.timers.into_iter().map(|(key, due)| (key, due.map_or(TimerChange::Disarm, TimerChange::Arm)));
+            timers.extend(changes);
+        }
+        Ok(timers)
+    }
+
+    /// What comes of an event must be that event, unless it is taken as it is.
+    fn is_told(&self, told: &Told, effects: &Effects<'_, C::Call>) -> Result<(), Conflict> {
+        let event_type = told.event_type();
+        let is_said = effects.said.iter().any(|event| event.headers.text("ce_type") == Some(event_type));
+        if is_said || C::FORCED.contains(&event_type) {
+            return Ok(());
+        }
+        let place = told.message.place();
+        Err(Conflict(format!("told again, {event_type} at {place} does not follow from what topics and database hold")))
+    }
+
+    /// What topics hold for the consumer to hear of this order.
+    fn inputs(&self) -> Vec<(&Told, Work<C::Input>)> {
+        let hears = C::hears();
+        let heard = self.story.iter().filter(|told| hears.contains(&told.event_type()));
+        let read = |told: &Told| {
+            let heard = catch_unwind(AssertUnwindSafe(|| self.consumer.hear(&told.message, self.retelling.codec)));
+            heard.ok().and_then(Result::ok)
+        };
+        let mut once = HashSet::new();
+        let heard = heard.filter(|told| once.insert(told.id));
+        heard.filter_map(|told: &Told| read(told).map(|work| (told, work))).collect()
+    }
+
+    /// Those that are decided again, each when it was: what something unknown was said because of, and what came before the last of it.
+    fn decided<'i>(&self, inputs: &'i [(&Told, Work<C::Input>)]) -> Vec<(Moment, Timestamp, Step<'i, C::Input>)> {
+        let known = &self.retelling.known;
+        let last = self.own.iter().filter(|told| !known.has(told)).map(|told| self.moment(told, 1)).max();
+        let step = |(told, work): &'i (&Told, Work<C::Input>)| {
+            let came_of_it: Vec<&&Told> = self.own.iter().filter(|own| own.cause == Some(told.id)).collect();
+            let first = came_of_it.iter().min_by_key(|own| self.moment(own, 0));
+            let (moment, at) = match first {
+                Some(_) if came_of_it.iter().all(|own| known.has(own)) => return None,
+                Some(_) if came_of_it.iter().any(|own| C::FORCED.contains(&own.event_type())) => return None,
+                Some(first) => (self.moment(first, 0), first.at),
+                None => (self.moment(told, 0), told.at),
+            };
+            let silent = first.is_none();
+            (Some(moment) < last).then_some((moment, at, Step::Decided { work, silent }))
+        };
+        inputs.iter().filter_map(step).collect()
+    }
+}

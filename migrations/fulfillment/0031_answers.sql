@@ -1,0 +1,2 @@
+-- See runtime.add_answers.
+select runtime.add_answers('fulfillment');

@@ -1,0 +1,2 @@
+-- See runtime.add_record_identity.
+select runtime.add_record_identity('inventory');
