@@ -15,16 +15,9 @@ pub enum Command {
         /// Only those that are set.
         #[arg(long)]
         set: bool,
-        /// For programs.
-        #[arg(long)]
-        json: bool,
     },
     /// Check the settings of all parts as their start would, and start nothing. Exits with 1 if something is wrong.
-    Check {
-        /// For programs.
-        #[arg(long)]
-        json: bool,
-    },
+    Check,
     /// Print the page that lists all settings, docs/configuration.md.
     Reference,
 }
@@ -44,21 +37,23 @@ pub fn sections() -> Vec<Section> {
     ]
 }
 
-/// The settings of this process, for a command that works on all parts: what is unknown in any of them is refused.
+/// A command works on all parts: what is unknown in any of them is refused before it begins. `config` looks for itself, `run` refuses what its parts
+/// refuse, and where settings can't be read at all, the command says so if it needs them.
 ///
 /// # Errors
-/// When a setting is missing, unknown, or can't be read.
-pub fn settings() -> Result<Settings, SettingsError> {
-    let settings = Settings::from_env()?;
-    settings.refuse_unknown_in(&sections())?;
-    Ok(settings)
+/// Every setting that there is not.
+pub fn refuse_unknown(command: &super::Command) -> Result<(), SettingsError> {
+    if matches!(command, super::Command::Config(_) | super::Command::Run { .. }) {
+        return Ok(());
+    }
+    Settings::from_env().map_or(Ok(()), |settings| settings.refuse_unknown_in(&sections()))
 }
 
 /// Runs one of them.
-pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
+pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Show { set, json } => show(set, json),
-        Command::Check { json } => check(json),
+        Command::Show { set } => show(set, json),
+        Command::Check => check(json),
         Command::Reference => {
             print!("{}", reference(&sections()));
             Ok(ExitCode::SUCCESS)
@@ -67,7 +62,8 @@ pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
 }
 
 fn show(set: bool, json: bool) -> anyhow::Result<ExitCode> {
-    let settings = settings()?;
+    let settings = Settings::from_env()?;
+    settings.refuse_unknown_in(&sections())?;
     let rows = sections().iter().flat_map(|section| settings.rows(section)).collect::<Vec<Row>>();
     let rows: Vec<Row> = rows.into_iter().filter(|row| !set || row.from != "default").collect();
     if json {

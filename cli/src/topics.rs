@@ -8,7 +8,10 @@ use anyhow::Context;
 use choreography::{Choreography, Problem};
 use clap::Subcommand;
 use runtime::topics::{Applied, WantedTopic};
-use runtime::{Registry, databases, sql};
+use runtime::{Registry, Settings, databases, sql};
+use serde_json::json;
+
+use crate::output;
 
 /// What can be done with topics.
 #[derive(Subcommand)]
@@ -36,12 +39,13 @@ pub enum Command {
 }
 
 /// Runs one of them.
-pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
+pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Check { file } => check(file),
-        Command::Apply { profile } => apply(&profile).await,
+        Command::Check { file } => check(file, json),
+        Command::Apply { profile } => apply(&profile, json).await,
         Command::Graph => {
-            println!("{}", choreography::graph(&Choreography::embedded()));
+            let graph = choreography::graph(&Choreography::embedded());
+            output::said(json, &json!({"mermaid": graph}), || graph.clone());
             Ok(ExitCode::SUCCESS)
         }
         Command::Asyncapi { profile } => {
@@ -71,7 +75,7 @@ pub fn problems(choreography: &Choreography) -> Vec<Problem> {
     problems
 }
 
-fn check(file: Option<PathBuf>) -> anyhow::Result<ExitCode> {
+fn check(file: Option<PathBuf>, json: bool) -> anyhow::Result<ExitCode> {
     let choreography = match file {
         None => Choreography::embedded(),
         Some(path) => {
@@ -80,23 +84,17 @@ fn check(file: Option<PathBuf>) -> anyhow::Result<ExitCode> {
         }
     };
     let problems = problems(&choreography);
-    for problem in &problems {
-        println!("{problem}");
-    }
-    if problems.is_empty() {
-        let topics = choreography.topics.iter().count();
-        println!(
-            "topics.yaml, {} schemas and the code of all consumers agree ({topics} topics)",
-            events::catalogue().len()
-        );
-        return Ok(ExitCode::SUCCESS);
-    }
-    println!("{} problems", problems.len());
-    Ok(ExitCode::FAILURE)
+    let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    let (topics, schemas) = (choreography.topics.iter().count(), events::catalogue().len());
+    output::said(json, &json!({"problems": texts, "topics": topics, "schemas": schemas}), || match texts.as_slice() {
+        [] => format!("topics.yaml, {schemas} schemas and the code of all consumers agree ({topics} topics)"),
+        some => format!("{}\n{} problems", some.join("\n"), some.len()),
+    });
+    Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn apply(profile: &str) -> anyhow::Result<ExitCode> {
-    let settings = crate::config::settings()?;
+async fn apply(profile: &str, json: bool) -> anyhow::Result<ExitCode> {
+    let settings = Settings::from_env()?;
     let common = settings.common();
     let wanted = wanted(profile, &common.topic_prefix)?;
     for (topic, applied) in runtime::topics::apply(&common.kafka, &wanted).await? {
@@ -105,7 +103,7 @@ async fn apply(profile: &str) -> anyhow::Result<ExitCode> {
             Applied::Updated => "up to date",
             Applied::Grown => "has more partitions now",
         };
-        println!("topic {topic}: {what}");
+        output::said(json, &json!({"topic": topic, "outcome": what}), || format!("topic {topic}: {what}"));
     }
     // Each consumer looks in its own database.
     let consumers = crate::run::hears().into_iter().map(|(consumer, _)| consumer);
@@ -119,7 +117,7 @@ async fn apply(profile: &str) -> anyhow::Result<ExitCode> {
             let subject = choreography::subject(&format!("{}{}", common.topic_prefix, entry.topic), entry.event_type);
             let id = registry.register(&subject, entry.schema).await?;
             if at == 0 {
-                println!("schema {subject}: id {id}");
+                output::said(json, &json!({"subject": subject, "id": id}), || format!("schema {subject}: id {id}"));
             }
         }
     }

@@ -10,6 +10,7 @@ mod crash;
 mod databases;
 mod doors;
 mod duplicates;
+mod figures;
 mod foreign_records;
 mod happy_path;
 mod horizon;

@@ -95,8 +95,8 @@ async fn dead_letters_of_any_size_and_key_and_of_a_topic_made_anew_are_listed_pu
     }
 
     // Each can be tried again, whatever its key, and dies again as a letter of its own.
-    let hand = Hand::open(&runtime::Settings::from_toml(&pipeline.settings_toml()).unwrap(), pipeline.clock.clone());
-    let hand = hand.await.unwrap();
+    let settings = runtime::Settings::from_toml(&pipeline.settings_toml()).unwrap();
+    let hand = Hand::open(&settings, pipeline.clock.clone()).await.unwrap();
     let filter = Filter { consumer: Some("orders".into()), ..Filter::default() }.fit_for(&Act::Retry);
     let note = Note { who: "eve".into(), why: "a test".into() };
     let bulk = Bulk { act: Act::Retry, filter, note, rate: None, max_loops: MAX_LOOPS, dry_run: false };

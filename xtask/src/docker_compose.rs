@@ -151,6 +151,9 @@ fn each_consumer_has_a_service_with_the_addresses_and_its_own_port() {
         let port: u16 = listens.strip_prefix("0.0.0.0:").unwrap().parse().unwrap();
         assert!(HOST_MODULE.contains(&format!("(\"{name}\", {port})")), "runtime::host gives {name} another port");
         assert_eq!(texts(&service["ports"]), published(port));
+        if name == "saga-tracker" {
+            tracker_calls_others(&mut found);
+        }
         assert_eq!(found, settings());
         assert_eq!(service["depends_on"]["setup"]["condition"], "service_completed_successfully");
     }
@@ -163,6 +166,19 @@ fn each_consumer_has_a_service_with_the_addresses_and_its_own_port() {
 fn settings() -> BTreeMap<String, String> {
     let addresses = Part::ALL.map(|part| (part.setting().to_owned(), inside(part)));
     addresses.into_iter().chain([("QUADRILLE_PROFILE".to_owned(), "demo".to_owned())]).collect()
+}
+
+/// Where it calls the others: each by its service's name and its own port, and nobody left out.
+fn tracker_calls_others(found: &mut BTreeMap<String, String>) {
+    for name in CONSUMERS.into_iter().filter(|name| *name != "saga-tracker") {
+        let (upper, listens) = (name.to_uppercase().replace('-', "_"), texts(&service(name)["ports"]));
+        let port = listens[0].rsplit(':').next().unwrap();
+        let variable = match name {
+            "orders" | "payments" => format!("QUADRILLE_SAGA_TRACKER__{upper}_URL"),
+            _ => format!("QUADRILLE_SAGA_TRACKER__PROBES__{upper}"),
+        };
+        assert_eq!(found.remove(&variable), Some(format!("http://{name}:{port}")), "{variable}");
+    }
 }
 
 #[test]

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
-use events::{Fault, WarehouseId};
+use axum::http::{HeaderMap, StatusCode};
+use events::{Fault, WarehouseId, is_country};
 use runtime::http::{Access, Caller, Json, Problem, Role, Routes};
 use runtime::{Cause, Consumer as _, Door, Work};
 use serde::Serialize;
@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use utoipa_axum::routes;
 
 use crate::Inventory;
-use crate::goods::{Count, LevelView, LoadRow, Loaded, Receipt, Reply};
+use crate::goods::{Count, LevelView, Load, LoadRow, Loaded, Receipt, Reply};
 use crate::handlers::Input;
 use crate::store;
 use crate::supply::Warehouse;
@@ -24,6 +24,8 @@ pub const LARGEST_LOAD: usize = 10_000;
 const LARGEST_BODY: usize = 8_000_000;
 /// The most units that one request may speak of.
 const MOST_UNITS: i64 = 1_000_000_000;
+/// The longest key of a load, in characters.
+const LONGEST_KEY: usize = 255;
 /// The longest SKU, warehouse, reference, aisle and bin, in characters.
 const LONGEST_NAME: usize = 100;
 
@@ -159,16 +161,30 @@ async fn count(
 
 /// Sets many levels at once
 ///
-/// All of them, or none. The same rows again change nothing. Warehouses that are not known yet are made.
-#[utoipa::path(post, path = "/stock/load", tag = "stock", request_body = Vec<LoadRow>, responses(
+/// All of them, or none. Warehouses that are not known yet are made. The same load again (its `Idempotency-Key`, or else its rows) changes
+/// nothing, and says so: units that were sold since do not come back. To set the same levels anew, count, or send a new key.
+#[utoipa::path(post, path = "/stock/load", tag = "stock", request_body = Vec<LoadRow>, params(
+    ("Idempotency-Key" = Option<String>, Header, description = "What the load is known by. Up to 255 characters; default: its rows."),
+), responses(
     (status = 200, description = "How many rows changed something.", body = Loaded),
-    (status = 409, description = "Rows have fewer units than are reserved for orders.", body = Problem),
+    (status = 409, description = "Rows have fewer units than are reserved for orders, or other rows were loaded under this key.", body = Problem),
     (status = 422, description = "Rows are not valid; `faults` says which and why.", body = Problem),
 ))]
-async fn load(State(doors): State<Doors>, Json(rows): Json<Vec<LoadRow>>) -> Result<Json<Loaded>, Problem> {
-    valid(load_faults(&rows))?;
-    let key = format!("load\u{1f}{}", serde_json::to_string(&rows).unwrap_or_default());
-    let Reply::Loaded(loaded) = doors.submit(&key, Input::Load(rows)).await? else { return Err(unexpected()) };
+async fn load(
+    State(doors): State<Doors>,
+    headers: HeaderMap,
+    Json(rows): Json<Vec<LoadRow>>,
+) -> Result<Json<Loaded>, Problem> {
+    let key = headers.get("idempotency-key").map(|value| value.to_str().unwrap_or_default());
+    let mut faults = load_faults(&rows);
+    if key.is_some_and(|key| key.is_empty() || key.len() > LONGEST_KEY) {
+        let detail = format!("expected 1 to {LONGEST_KEY} visible ASCII characters in Idempotency-Key");
+        faults.push(Fault { field: String::new(), code: "invalid_key".into(), detail });
+    }
+    valid(faults)?;
+    let load = Load::new(key.map(ToOwned::to_owned), rows);
+    let key = format!("load\u{1f}{}\u{1f}{}", load.key, load.digest);
+    let Reply::Loaded(loaded) = doors.submit(&key, Input::Load(load)).await? else { return Err(unexpected()) };
     Ok(Json(loaded))
 }
 
@@ -261,8 +277,8 @@ async fn build(
     warehouse_id(&mut faults, "", &id);
     name(&mut faults, "/name", &warehouse.name);
     let country = &warehouse.country;
-    if !(country.is_empty() || country.len() == 2 && country.bytes().all(|letter| letter.is_ascii_uppercase())) {
-        let detail = format!("expected two capital letters as in ISO 3166-1, or nothing, got {country:?}");
+    if !(country.is_empty() || is_country(country)) {
+        let detail = format!("expected the code of a country as in ISO 3166-1, or nothing, got {country:?}");
         faults.push(Fault { field: "/country".into(), code: "invalid_country".into(), detail });
     }
     valid(faults)?;

@@ -15,6 +15,7 @@ mod deadline;
 pub mod deadlines;
 mod decide;
 mod facts;
+mod find;
 pub mod hand;
 mod handlers;
 mod http;
@@ -42,6 +43,7 @@ use tokio::sync::Notify;
 
 pub use case::Case;
 pub use facts::{Facts, Moment, Moments, Reason, Shipment};
+pub use find::{FoundOrder, find_orders};
 pub use handlers::{Input, Look};
 pub use letter::{Header, Kind, Letter, LetterStatus};
 pub use parked::Parking;

@@ -145,7 +145,7 @@ impl Record<'_> {
         let given = self.given(name)?;
         let number = whole(given);
         if number.is_none() {
-            let detail = format!("expected a whole number, without quotes, got {}", kind(given));
+            let detail = format!("expected a whole number, got {}", kind(given));
             self.fault(name, "invalid_type", detail);
         }
         number

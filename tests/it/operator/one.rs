@@ -78,7 +78,7 @@ async fn an_edit_mends_a_broken_order_at_the_front_door_and_names_what_does_not_
     let misfit = &problem["misfits"][0];
     assert_eq!(
         (&misfit["field"], &misfit["expected"], &misfit["came"]),
-        (&json!("/lines/0/quantity"), &json!("a whole number"), &json!("\"two\"")),
+        (&json!("/lines/0/quantity"), &json!("a whole number"), &json!("a text")),
         "{problem}"
     );
     assert_eq!(status_of(&hand, letter).await, "open", "nothing was done");

@@ -30,6 +30,8 @@ pub(super) struct OrdersAsked {
     status: Option<String>,
     /// The shop's id of their customer.
     customer_id: Option<String>,
+    /// The reference that whoever placed them gave, whole.
+    reference: Option<String>,
     /// Placed at this time or later, RFC 3339.
     placed_after: Option<String>,
     /// Placed before this time, RFC 3339.
@@ -62,6 +64,7 @@ pub(super) async fn list(State(doors): State<Doors>, query: Asked<OrdersAsked>) 
     let filter = OrderFilter {
         status: one_of("status", asked.status.as_deref(), Status::ALL.iter().map(|status| (status.as_str(), *status)))?,
         customer_id: text("customer_id", asked.customer_id)?,
+        reference: text("reference", asked.reference)?,
         placed_after: time("placed_after", asked.placed_after.as_deref())?,
         placed_before: time("placed_before", asked.placed_before.as_deref())?,
         behind: behind(asked.after.as_deref(), |parts| match parts {
