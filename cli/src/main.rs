@@ -99,14 +99,14 @@ fn main() -> ExitCode {
         Command::Restore(command) => block_on(restore::run(command, json)),
         Command::DeadLetters(command) => block_on(dead_letters::run(command, json)),
         Command::Config(command) => block_on(config::run(command, json)),
-        Command::Keys(command) => keys::run(command),
+        Command::Keys(command) => keys::run(command, json),
         Command::Openapi => openapi::run(),
         Command::Stock(command) => block_on(stock::run(command, json)),
     };
     match result {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("quadrille: {error:#}");
+            eprintln!("quadrille: {}", runtime::told(&error));
             ExitCode::FAILURE
         }
     }

@@ -293,6 +293,8 @@ impl ConsumerSettings {
 pub struct Settings {
     root: Arc<Node>,
     common: Common,
+    /// Whether they are the process's own.
+    of_process: bool,
 }
 
 impl std::fmt::Debug for Settings {
@@ -307,14 +309,8 @@ impl Settings {
     /// # Errors
     /// When one can't be read, is unknown, or a required one is missing.
     pub fn from_env() -> Result<Self, SettingsError> {
-        Self::from_variables(std::env::vars_os())
-    }
-
-    /// The same with an environment that is given.
-    fn from_variables(
-        variables: impl Iterator<Item = (std::ffi::OsString, std::ffi::OsString)>,
-    ) -> Result<Self, SettingsError> {
-        Self::layered(tree::file()?.under(Node::of_variables(variables)?))
+        let settings = Self::layered(tree::file()?.under(Node::of_variables(std::env::vars_os())?))?;
+        Ok(Self { of_process: true, ..settings })
     }
 
     /// Settings given in TOML, as in `quadrille.toml`, and nothing else: for tests and tools that host consumers themselves.
@@ -343,7 +339,7 @@ impl Settings {
             Ok(read) => common = read,
             Err(error) => problems.push(error.to_string()),
         }
-        let settings = Self { root: Arc::new(root), common };
+        let settings = Self { root: Arc::new(root), common, of_process: false };
         if let Err(SettingsError::Unknown { problems: unknown }) = settings.refuse_unknown_in(sections) {
             problems.extend(unknown);
         }
@@ -365,7 +361,7 @@ impl Settings {
         if !problems.is_empty() {
             return Err(SettingsError::Unknown { problems });
         }
-        Ok(Self { common: Self::read_common(&root)?, root: Arc::new(root) })
+        Ok(Self { common: Self::read_common(&root)?, root: Arc::new(root), of_process: false })
     }
 
     fn read_common(root: &Node) -> Result<Common, SettingsError> {
@@ -384,6 +380,14 @@ impl Settings {
         }
         common.take_registry_user_out_of_its_url();
         Ok(common)
+    }
+
+    /// The same settings as they are now: a secret that stands in a file may be another one.
+    ///
+    /// # Errors
+    /// As [`Settings::from_env`].
+    pub fn read_again(&self) -> Result<Self, SettingsError> {
+        if self.of_process { Self::from_env() } else { Ok(self.clone()) }
     }
 
     /// What all consumers share.

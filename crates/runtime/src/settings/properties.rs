@@ -10,7 +10,7 @@ use super::Secret;
 
 /// Whether a property of librdkafka holds a password or a key.
 pub fn is_secret_property(name: &str) -> bool {
-    let ends = ["password", "secret", "key.pem", "jaas.config"];
+    let ends = ["password", "passphrase", "secret", "key.pem", "jaas.config"];
     ends.iter().any(|end| name.ends_with(end)) || name == "sasl.oauthbearer.config"
 }
 

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::SettingsError;
+use crate::kafka_properties::{self, PropertyError};
 
 /// Variables that are no `QUADRILLE_…`: each is a common setting.
 const PLAIN: [(&str, &str); 5] = [
@@ -22,6 +23,8 @@ pub(super) const FILE: &str = "_file";
 
 /// Names the settings file; no setting itself.
 const CONFIG: &str = "QUADRILLE_CONFIG";
+/// Of docker-compose.yml, which puts them into `QUADRILLE_KEYS`: they may stand in the shell in which `quadrille` is called too.
+const COMPOSE: [&str; 2] = ["QUADRILLE_SHOP_KEY", "QUADRILLE_ADMIN_KEY"];
 
 /// Where something is set.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -208,7 +211,7 @@ pub(super) fn file() -> Result<Node, SettingsError> {
 
 /// Which setting a variable sets; none: it is none of ours.
 fn path_of(name: &str) -> Option<Vec<String>> {
-    if name == CONFIG {
+    if name == CONFIG || COMPOSE.contains(&name) {
         return None;
     }
     for (plain, field) in PLAIN {
@@ -219,7 +222,12 @@ fn path_of(name: &str) -> Option<Vec<String>> {
         }
     }
     if let Some(property) = name.strip_prefix("KAFKA_") {
-        return Some(vec!["common".into(), "kafka".into(), kafka_property(property)]);
+        let property = kafka_property(property);
+        if matches!(kafka_properties::known(property.trim_end_matches(FILE)), Err(PropertyError::Unknown(_))) {
+            tracing::warn!("{name} is left alone: librdkafka has no property {property}");
+            return None;
+        }
+        return Some(vec!["common".into(), "kafka".into(), property]);
     }
     name.strip_prefix("QUADRILLE_").map(setting_path)
 }
