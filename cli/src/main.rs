@@ -1,6 +1,7 @@
 //! `quadrille`: what an operator types.
 
 mod audit;
+mod config;
 mod dead_letters;
 mod deadlines;
 mod keys;
@@ -38,6 +39,9 @@ struct Arguments {
 enum Command {
     /// Bring every schema of the database to this version. Consumers only check it.
     Migrate,
+    /// Settings: what is set and where, whether it fits, what can be set.
+    #[command(subcommand)]
+    Config(config::Command),
     /// Topics and schemas: check topics.yaml, apply it to Kafka and the registry, draw it.
     #[command(subcommand)]
     Topics(topics::Command),
@@ -79,6 +83,10 @@ enum Command {
 fn main() -> ExitCode {
     end_with_the_reader();
     let Arguments { command, json } = Arguments::parse();
+    if let Err(error) = config::refuse_unknown(&command) {
+        eprintln!("quadrille: {error:#}");
+        return ExitCode::FAILURE;
+    }
     let result = match command {
         Command::Run { consumers } => return run::run(consumers),
         Command::Migrate => block_on(migrate::migrate(json)),
@@ -90,6 +98,7 @@ fn main() -> ExitCode {
         Command::Replay(arguments) => block_on(replay::run(arguments, json)),
         Command::Restore(command) => block_on(restore::run(command, json)),
         Command::DeadLetters(command) => block_on(dead_letters::run(command, json)),
+        Command::Config(command) => block_on(config::run(command, json)),
         Command::Keys(command) => keys::run(command, json),
         Command::Openapi => openapi::run(),
         Command::Stock(command) => block_on(stock::run(command, json)),
