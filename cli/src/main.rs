@@ -97,7 +97,7 @@ fn main() -> ExitCode {
     match result {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("quadrille: {error:#}");
+            eprintln!("quadrille: {}", runtime::told(&error));
             ExitCode::FAILURE
         }
     }

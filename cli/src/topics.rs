@@ -99,9 +99,13 @@ async fn apply(profile: &str, json: bool) -> anyhow::Result<ExitCode> {
     let wanted = wanted(profile, &common.topic_prefix)?;
     for (topic, applied) in runtime::topics::apply(&common.kafka, &wanted).await? {
         let what = match applied {
-            Applied::Created => "created",
-            Applied::Updated => "up to date",
-            Applied::Grown => "has more partitions now",
+            Applied::Created => "created".to_owned(),
+            Applied::Updated => "up to date".to_owned(),
+            Applied::Grown => "has more partitions now".to_owned(),
+            Applied::Larger { found, wanted } => format!(
+                "up to date, but for its partitions: it has {found}, and {wanted} are wanted. Keys moved when they were added: events of an order that was \
+                 open then may have been read out of turn"
+            ),
         };
         output::said(json, &json!({"topic": topic, "outcome": what}), || format!("topic {topic}: {what}"));
     }

@@ -23,7 +23,10 @@ const CONSUMERS: [&str; 7] =
 /// When a setting does not fit, or the address of its probes is taken.
 pub fn start(host: &Arc<Host>) -> runtime::Starting<'_> {
     Box::pin(async move {
-        let settings = settings(host.settings())?;
+        let all = host.settings().clone();
+        let mut settings = settings(&all)?;
+        let read = move || Some(self::settings(&all.read_again().ok()?).ok()?.database_urls);
+        settings.read_again = relay::ReadAgain(Some(Arc::new(read)));
         let probes: ConsumerSettings = host.settings().section(NAME)?;
         let health = Arc::new(Health::of(NAME));
         host.open(NAME, probes.http, Routes::new(), Arc::clone(&health), None).await?;

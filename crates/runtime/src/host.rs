@@ -1,20 +1,20 @@
 //! The host: what the consumers of one process share, who watches over their tasks, and how they stop.
 
 use std::cell::Cell;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use events::{DeadLetterResolved, Event as _, OrderParked, OrderUnparked};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use sqlx::PgPool;
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -24,6 +24,7 @@ use crate::clock::Clock;
 use crate::consumer::Consumer;
 use crate::door::{self, Door};
 use crate::engine::Engine;
+use crate::failure::{DatabaseFault, told};
 use crate::health::Health;
 use crate::horizon::Horizon;
 use crate::http::{self, Gate, Keys, Routes, Serving};
@@ -36,10 +37,13 @@ use crate::settings::{ConsumerSettings, Settings};
 use crate::sql::Warm;
 use crate::timers::Timers;
 use crate::topology::Topology;
-use crate::{migrations, prune, retry, sql, sweep, telemetry};
+use crate::{migrations, pooler, prune, retry, sql, sweep, telemetry, watch};
 
 /// Connections for batches: of the doors, the sweeper, the retrier, and one to spare.
 const BATCHES: u32 = 4;
+
+/// How long a start waits for a database that is away.
+const START_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Where each consumer listens unless it is told otherwise.
 const PORTS: [(&str, u16); 8] = [
@@ -69,7 +73,7 @@ pub struct Host {
     shutdown: CancellationToken,
     tasks: TaskTracker,
     failure: Arc<Mutex<Option<anyhow::Error>>>,
-    pools: Mutex<HashMap<String, PgPool>>,
+    pools: Arc<Mutex<HashMap<String, PgPool>>>,
     addresses: Mutex<HashMap<&'static str, SocketAddr>>,
     health: Mutex<HashMap<&'static str, Arc<Health>>>,
     progress: Mutex<HashMap<&'static str, Arc<Mutex<Progress>>>>,
@@ -85,7 +89,7 @@ impl Host {
             shutdown: CancellationToken::new(),
             tasks: TaskTracker::new(),
             failure: Arc::default(),
-            pools: Mutex::default(),
+            pools: Arc::default(),
             addresses: Mutex::default(),
             health: Mutex::default(),
             progress: Mutex::default(),
@@ -191,7 +195,7 @@ impl Host {
                 Ok(Err(error)) => error,
                 Err(ended) => anyhow::anyhow!("{name} died: {ended}"),
             };
-            tracing::error!(task = name, error = format!("{failed:#}"), "stopping");
+            tracing::error!(task = name, error = told(&failed), "stopping");
             failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(failed);
             shutdown.cancel();
         });
@@ -208,6 +212,8 @@ impl Host {
     ) -> anyhow::Result<()> {
         let settings = self.settings.consumer(C::NAME, &C::defaults())?;
         let pool = self.pool::<C>()?;
+        self.wait_for(&pool).await?;
+        pooler::check_for_consumers(&pool.connect_options(), C::NAME).await?;
         let schema = C::NAME.replace('-', "_");
         for (schema, migrator) in migrations::house().into_iter().chain([(schema.as_str(), C::migrations())]) {
             migrations::check(&pool, schema, &migrator).await?;
@@ -232,7 +238,7 @@ impl Host {
             health: Arc::clone(&health),
             horizon,
             calls,
-            armed: watch::Sender::new(None),
+            armed: tokio::sync::watch::Sender::new(None),
             parked: Notify::new(),
             waited: AtomicU32::new(0),
             doubt: Caution::default(),
@@ -331,6 +337,76 @@ impl Host {
         Ok(())
     }
 
+    /// Waits a little for a database that is away, as during a failover; then says which, and why.
+    async fn wait_for(&self, pool: &PgPool) -> anyhow::Result<()> {
+        let place = sql::place(&pool.connect_options());
+        let since = Instant::now();
+        loop {
+            let error = match pool.acquire().await {
+                Ok(_) => return Ok(()),
+                Err(error) if matches!(DatabaseFault::of(&error), DatabaseFault::Parts | DatabaseFault::Connection) => {
+                    error
+                }
+                Err(error) => return Err(error).with_context(|| format!("the database {place}")),
+            };
+            let why = watch::reason_of(pool).await.unwrap_or_else(|| sql::cause(&error));
+            if since.elapsed() >= START_PATIENCE {
+                bail!(
+                    "the database can't be used, tried for {START_PATIENCE:?}: {why}. Check DATABASE_URL, or start the database"
+                );
+            }
+            tracing::warn!(why, "the database can't be used yet, will be tried again");
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_secs(1)) => {}
+                () = self.shutdown.cancelled() => bail!("stopped while it waited for the database: {why}"),
+            }
+        }
+    }
+
+    /// Watches over what a consumer depends on.
+    fn watch<C: Consumer>(
+        &self,
+        health: &Arc<Health>,
+        client: &Arc<BaseConsumer<Context>>,
+        topology: &Topology,
+    ) -> anyhow::Result<()> {
+        let (pools, settings) = (Arc::clone(&self.pools), self.settings.clone());
+        let ours =
+            |name: &str| name.strip_prefix("quadrille ").and_then(|rest| rest.split(' ').next()) == Some(C::NAME);
+        let database = watch::Database {
+            health: Arc::clone(health),
+            clock: self.clock.clone(),
+            shutdown: self.shutdown.clone(),
+            pool: self.pool::<C>()?,
+            pools: Box::new(move || {
+                let pools = pools.lock().unwrap_or_else(PoisonError::into_inner);
+                pools.iter().filter(|(name, _)| ours(name)).map(|(_, pool)| pool.clone()).collect()
+            }),
+            address: Box::new(move || {
+                let settings = settings.read_again().ok()?;
+                let own = settings.consumer(C::NAME, &C::defaults()).ok()?.database_url;
+                sql::address(own.as_deref().unwrap_or(&settings.common().database_url)).ok()
+            }),
+        };
+        let written = events::catalogue().iter().filter(|entry| C::says().contains(&entry.event_type));
+        let written = written.map(|entry| topology.full(entry.topic));
+        let topics: BTreeSet<String> =
+            topology.full_names().into_iter().map(ToOwned::to_owned).chain(written).collect();
+        let kafka = watch::Kafka {
+            health: Arc::clone(health),
+            clock: self.clock.clone(),
+            shutdown: self.shutdown.clone(),
+            client: Arc::downgrade(client),
+            topics: topics.into_iter().collect(),
+            needs_topics: true,
+        };
+        self.spawn(C::NAME, async move {
+            tokio::join!(watch::watch_databases(vec![database]), kafka.watch());
+            Ok(())
+        });
+        Ok(())
+    }
+
     /// Joins the consumer group, with a thread of its own for the loop.
     async fn listen<C: Consumer>(
         &self,
@@ -345,6 +421,7 @@ impl Host {
         let context = Context { progress: Arc::default(), health: Arc::clone(&engine.health), name: C::NAME };
         self.progress.lock().unwrap_or_else(PoisonError::into_inner).insert(C::NAME, Arc::clone(&context.progress));
         let kafka: BaseConsumer<Context> = client::of_consumer(&common.kafka, &settings, &group)
+            .with_context(|| format!("KAFKA_… settings of {}", C::NAME))?
             .create_with_context(context.clone())
             .context("KAFKA_… settings")?;
         let kafka = tokio::task::spawn_blocking({
@@ -363,7 +440,14 @@ impl Host {
             }
         })
         .await??;
+        let kafka = Arc::new(kafka);
+        self.watch::<C>(&engine.health, &kafka, &topology)?;
+        let pools = Arc::clone(&self.pools);
         let listener = Listener {
+            opened: Box::new(move |pool| {
+                let name = format!("quadrille {} loop", C::NAME);
+                pools.lock().unwrap_or_else(PoisonError::into_inner).insert(name, pool.clone());
+            }),
             engine: Arc::clone(engine),
             topology: Arc::new(topology),
             registry,
@@ -432,8 +516,9 @@ pub fn main<F: Future<Output = anyhow::Result<()>>>(
     match run(name, start) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(consumer = name, "{error:#}");
-            eprintln!("{name}: {error:#}");
+            let error = told(&error);
+            tracing::error!(consumer = name, "{error}");
+            eprintln!("{name}: {error}");
             ExitCode::FAILURE
         }
     }

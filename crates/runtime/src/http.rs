@@ -34,11 +34,14 @@ pub use routes::Routes;
 pub(crate) use server::{Serving, serve};
 
 use crate::door::Refused;
-use crate::failure::Failure;
-use crate::health::Health;
+use crate::failure::{DatabaseFault, Failure};
+use crate::health::{Circuit, Health};
 use crate::json::{self, JsonError};
 use crate::settings::Common;
-use crate::telemetry;
+use crate::{sql, telemetry};
+
+/// In how many seconds it is worth asking again what something is away for.
+const ASK_AGAIN: u32 = 5;
 
 /// An error as RFC 9457 has it.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -112,19 +115,24 @@ impl From<Refused> for Problem {
         match refused {
             Refused::Conflict(detail) => Self::new(StatusCode::CONFLICT, "Conflict").detail(detail),
             Refused::Broken(detail) => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "Not decided").detail(detail),
-            Refused::Unavailable(detail) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "Unavailable").detail(detail),
+            Refused::Unavailable(detail) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "Unavailable").detail(detail).retry_after(ASK_AGAIN)
+            }
         }
     }
 }
 
 impl From<sqlx::Error> for Problem {
-    #[allow(clippy::wildcard_enum_match_arm)] // sqlx's errors are not our enum, and may grow
     fn from(error: sqlx::Error) -> Self {
-        tracing::warn!(%error, "a read failed");
-        if matches!(error, sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_)) {
-            return Self::unreadable();
+        tracing::warn!(error = sql::cause(&error), "a read failed");
+        match DatabaseFault::of(&error) {
+            DatabaseFault::Stored => return Self::unreadable(),
+            DatabaseFault::Connection => sql::renew_connections(),
+            DatabaseFault::Parts | DatabaseFault::Wait | DatabaseFault::Data | DatabaseFault::Program => {}
         }
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "Unavailable").detail("the database does not answer: ask again")
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "Unavailable")
+            .detail("the database does not answer: ask again")
+            .retry_after(ASK_AGAIN)
     }
 }
 
@@ -135,6 +143,8 @@ impl From<Failure> for Problem {
             Failure::Stored { .. }
             | Failure::LostRace { .. }
             | Failure::Unsure
+            | Failure::Silent(_)
+            | Failure::CallerGone
             | Failure::Panicked(_)
             | Failure::Unsendable(_) => {
                 tracing::warn!(%failure, "a read failed");
@@ -208,10 +218,24 @@ const ALL: &str = include_str!("../../../docs/openapi.json");
 /// The routes of one consumer: its doors, their documents, its probes.
 pub(crate) fn routes(name: &'static str, doors: Routes, health: Arc<Health>, gate: Gate) -> Router {
     let document = doors.document(name);
-    let ready = move || async move {
-        match health.not_ready() {
-            None => (StatusCode::OK, "ready\n".to_owned()),
-            Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
+    let probe = |says: fn(&Health) -> Option<String>, well: &'static str| {
+        let health = Arc::clone(&health);
+        get(move || async move {
+            match says(&health) {
+                None => (StatusCode::OK, format!("{well}\n")),
+                Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
+            }
+        })
+    };
+    let (ready, live) = (probe(Health::not_ready, "ready"), probe(Health::dead, "alive"));
+    // Without the database no door can answer: at once is better than after its time-outs.
+    let refuse = move |request: Request, next: Next| {
+        let refused = health.refuses().filter(|_| health.is_broken(Circuit::Database));
+        async move {
+            match refused {
+                Some(why) => Problem::from(Refused::Unavailable(why)).into_response(),
+                None => next.run(request).await,
+            }
         }
     };
     let guarded = doors
@@ -220,14 +244,15 @@ pub(crate) fn routes(name: &'static str, doors: Routes, health: Arc<Health>, gat
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed")
                 .detail("this path has no such method: /docs lists what there is")
         })
+        .layer(middleware::from_fn(refuse))
         .layer(DefaultBodyLimit::disable()) // the guard bounds it
         .layer(Extension(Arc::new(gate)))
         .layer(map_response(as_problem));
     guarded
         .merge(SwaggerUi::new("/docs").external_url_unchecked("/openapi.json", document))
         .route("/openapi/all.json", get(|| async { ([(header::CONTENT_TYPE, "application/json")], ALL) }))
-        .route("/livez", get(|| async { "alive\n" }))
-        .route("/readyz", get(ready))
+        .route("/livez", live)
+        .route("/readyz", ready)
         .route("/metrics", get(|| async { telemetry::metrics().map(|metrics| metrics.render()).unwrap_or_default() }))
         .fallback(|| async {
             Problem::new(StatusCode::NOT_FOUND, "Not found")

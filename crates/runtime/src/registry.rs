@@ -20,7 +20,9 @@ use crate::failure::Backoff;
 pub use self::kept::{Corrected, Correction, StoredError};
 
 /// How long one question may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Who takes longer to answer is not back: less than a batch waits.
+const IS_BACK_WITHIN: Duration = Duration::from_secs(2);
 /// Bytes of an answer: a schema's text as a JSON string, and what is said of it.
 const LARGEST_ANSWER: usize = 2 * LARGEST_SCHEMA;
 /// Schemas that one may refer to, in all.
@@ -135,13 +137,8 @@ impl Registry {
             Ok(_) => {}
             Err(error) => tracing::warn!(%error, id, "stored schemas can't be read: the registry is asked"),
         }
-        let definition = match self.definition(id).await {
-            Ok(definition) => definition,
-            Err(error) => {
-                self.asked.is_away(id);
-                return Err(NotLearned::Away(error.to_string()));
-            }
-        };
+        self.asked.waits_for(id);
+        let definition = self.definition(id).await.map_err(|error| NotLearned::Away(error.to_string()))?;
         let learned = definition.and_then(|definition| codec.learn(id, &definition).map(|_| definition));
         self.asked.answered(id, learned.as_ref().err());
         let definition = learned.map_err(NotLearned::Unreadable)?;
@@ -157,12 +154,10 @@ impl Registry {
         self.asked.is_doubtful(id)
     }
 
-    /// Whether it answers again: asked for the id that it was away for.
+    /// Whether it answers again: asked for the id that it did not answer for.
     pub(crate) async fn is_back(&self) -> bool {
-        match self.asked.away_for() {
-            Some(id) => self.definition(id).await.is_ok(),
-            None => true,
-        }
+        let Some(id) = self.asked.unanswered() else { return true };
+        matches!(tokio::time::timeout(IS_BACK_WITHIN, self.definition(id)).await, Ok(Ok(_)))
     }
 
     /// Makes an unknown id known to the codec; a registry that can't be reached is asked again until `stop`.
@@ -351,12 +346,12 @@ mod tests {
     #[test]
     fn a_no_is_believed_for_a_while_and_a_yes_is_not_doubted_for_longer() {
         let asked = Asked::default();
-        assert!(asked.is_doubtful(1) && asked.refused(1).is_none() && asked.away_for().is_none());
-        asked.is_away(1);
-        assert_eq!(asked.away_for(), Some(1));
+        assert!(asked.is_doubtful(1) && asked.refused(1).is_none() && asked.unanswered().is_none());
+        asked.waits_for(1);
+        assert_eq!(asked.unanswered(), Some(1));
         asked.answered(1, None);
         asked.answered(2, Some(&CodecError::UnknownSchema(2)));
-        assert!(!asked.is_doubtful(1) && !asked.is_doubtful(2) && asked.away_for().is_none());
+        assert!(!asked.is_doubtful(1) && !asked.is_doubtful(2) && asked.unanswered().is_none());
         assert!(asked.refused(1).is_none());
         assert!(matches!(asked.refused(2), Some(CodecError::UnknownSchema(2))));
     }

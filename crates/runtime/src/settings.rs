@@ -13,6 +13,8 @@ use figment::{Metadata, Profile, Provider};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::kafka_properties::{self, PropertyError};
+
 /// A setting that is missing or can't be read.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
@@ -197,6 +199,8 @@ impl ConsumerSettings {
 pub struct Settings {
     figment: Figment,
     common: Common,
+    /// Whether they are the process's own.
+    of_process: bool,
 }
 
 impl Settings {
@@ -205,12 +209,13 @@ impl Settings {
     /// # Errors
     /// When one can't be read, or a required one is missing.
     pub fn from_env() -> Result<Self, SettingsError> {
-        Self::layered(
+        let settings = Self::layered(
             Figment::new()
                 .merge(Serialized::defaults(Named { common: Common::default() }))
                 .merge(file())
                 .merge(Environment),
-        )
+        )?;
+        Ok(Self { of_process: true, ..settings })
     }
 
     /// Settings given in TOML, as in `quadrille.toml`, and nothing else: for tests and tools that host consumers themselves.
@@ -237,7 +242,15 @@ impl Settings {
                 return Err(SettingsError::Missing { name, expected });
             }
         }
-        Ok(Self { figment, common })
+        Ok(Self { figment, common, of_process: false })
+    }
+
+    /// The same settings as they are now: a secret that stands in a file may be another one.
+    ///
+    /// # Errors
+    /// As [`Settings::from_env`].
+    pub fn read_again(&self) -> Result<Self, SettingsError> {
+        if self.of_process { Self::from_env() } else { Ok(self.clone()) }
     }
 
     /// What all consumers share.
@@ -322,7 +335,12 @@ impl Provider for Environment {
                 "QUADRILLE_CONFIG" => continue,
                 _ => match (name.strip_prefix("KAFKA_"), name.strip_prefix("QUADRILLE_")) {
                     (Some(property), _) => {
-                        vec!["common".into(), "kafka".into(), property.to_lowercase().replace('_', ".")]
+                        let property = property.to_lowercase().replace('_', ".");
+                        if matches!(kafka_properties::known(&property), Err(PropertyError::Unknown(_))) {
+                            tracing::warn!("{name} is left alone: librdkafka has no property {property}");
+                            continue;
+                        }
+                        vec!["common".into(), "kafka".into(), property]
                     }
                     (_, Some(setting)) => setting_path(setting),
                     _ => continue,

@@ -1,6 +1,8 @@
 //! What can be set about a relay, with defaults that suit a shop of any size.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -12,6 +14,9 @@ pub struct RelaySettings {
     /// The databases whose outboxes are published, as `postgres://user:password@host:port/database`. Direct addresses:
     /// a pooler in transaction mode would lose the leases, which live in the session.
     pub database_urls: Vec<String>,
+    /// How `database_urls` are read again, when a password is refused.
+    #[serde(skip)]
+    pub read_again: ReadAgain,
     /// Properties for librdkafka: `bootstrap.servers`, TLS and SASL, and what shall differ from the relay's own choices.
     pub kafka: BTreeMap<String, String>,
     /// What stands before each topic's name in this installation.
@@ -45,7 +50,8 @@ pub struct RelaySettings {
     /// Limit of one wait for a lock.
     #[serde(with = "humantime_serde")]
     pub lock_timeout: Duration,
-    /// Published rows stay at least so long, so that the relay can be rewound, unless `slot_bytes` is reached first.
+    /// Published rows stay at least so long, so that the relay can be rewound, unless `slot_bytes` is reached first; by default as long as
+    /// topics.yaml says (`outbox_retention`).
     #[serde(with = "humantime_serde")]
     pub retention: Duration,
     /// A slot of the outbox that has grown to this is left for the next one, whatever its age: four slots bound the disk.
@@ -67,10 +73,32 @@ pub struct RelaySettings {
     pub drain_timeout: Duration,
 }
 
+/// How the addresses of the databases are read again: a secret that stands in a file may be another one.
+#[derive(Clone, Default)]
+pub struct ReadAgain(pub Option<Arc<ReadUrls>>);
+
+/// Reads addresses again, in their order; none: they can't be read at present.
+pub type ReadUrls = dyn Fn() -> Option<Vec<String>> + Send + Sync;
+
+impl fmt::Debug for ReadAgain {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("ReadAgain")
+    }
+}
+
+impl RelaySettings {
+    /// The address at this place as it is now.
+    pub(super) fn url(&self, index: usize) -> Option<String> {
+        let now = self.read_again.0.as_ref().and_then(|read| read());
+        now.and_then(|urls| urls.into_iter().nth(index)).or_else(|| self.database_urls.get(index).cloned())
+    }
+}
+
 impl Default for RelaySettings {
     fn default() -> Self {
         Self {
             database_urls: Vec::new(),
+            read_again: ReadAgain::default(),
             kafka: BTreeMap::new(),
             topic_prefix: String::new(),
             name: "outbox-relay".into(),
@@ -84,7 +112,7 @@ impl Default for RelaySettings {
             session_timeout: Duration::from_secs(5),
             statement_timeout: Duration::from_secs(10),
             lock_timeout: Duration::from_secs(3),
-            retention: Duration::from_secs(3_600),
+            retention: choreography::Choreography::embedded().outbox_retention,
             slot_bytes: 4 << 30,
             rotation_interval: Duration::from_secs(10),
             watermark_interval: Duration::from_secs(1),
@@ -92,5 +120,15 @@ impl Default for RelaySettings {
             topic_grace: Duration::from_secs(3),
             drain_timeout: Duration::from_secs(5),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn published_rows_stay_as_long_as_topics_yaml_says() {
+        assert_eq!(RelaySettings::default().retention, Duration::from_secs(86_400));
     }
 }
