@@ -136,6 +136,8 @@ mod tests {
 
     use super::*;
 
+    const NAME: &str = "quadrille";
+
     /// Documents and sources: messages tell people what to type.
     fn texts(folder: &Path, found: &mut Vec<PathBuf>) {
         for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
@@ -176,8 +178,8 @@ mod tests {
         let mut named = 0;
         for path in found {
             let text = std::fs::read_to_string(&path).unwrap();
-            let quoted = text.split("`quadrille ").skip(1).filter_map(|rest| rest.split('`').next());
-            let typed = text.split("release/quadrille ").skip(1).filter_map(|rest| rest.lines().next());
+            let quoted = text.split(&format!("`{NAME} ")).skip(1).filter_map(|rest| rest.split('`').next());
+            let typed = text.split(&format!("release/{NAME} ")).skip(1).filter_map(|rest| rest.lines().next());
             for line in quoted.chain(typed) {
                 let bare =
                     |word: &str| word.trim_matches(|of: char| !of.is_ascii_alphanumeric() && of != '-').to_owned();
