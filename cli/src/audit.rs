@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use audit::{Asked, Databases, Finding, Scope, Window};
 use clap::Args;
-use comfy_table::{Table, presets};
 use events::{OrderId, Timestamp};
 use runtime::settings::ConsumerSettings;
 use runtime::{Clock, Settings};
 use serde_json::json;
+
+use crate::output;
 
 /// Ask whether every invariant holds: stock, money, orders, the tracker's read models, the outbox against the topics.
 ///
@@ -26,13 +27,10 @@ pub struct Arguments {
     /// Outbox rows to look for in the topics, the newest ones; 0: none.
     #[arg(long, default_value_t = 20_000)]
     outbox_rows: i64,
-    /// For programs.
-    #[arg(long)]
-    json: bool,
 }
 
 /// Runs it.
-pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
     let settings = Settings::from_env()?;
     // Behind the horizon one consumer may have forgotten an order before another does.
     let horizon = settings.keep("orders", &ConsumerSettings::default())?;
@@ -52,7 +50,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     }
     let breaches: i64 = findings.iter().map(Finding::breaches).sum();
     let open = findings.iter().any(|finding| matches!(finding.asked, Asked::Unanswered { .. }));
-    if arguments.json {
+    if json {
         println!("{:#}", json!({"breaches": breaches, "findings": findings}));
     } else {
         print!("{}", shown(&findings));
@@ -61,8 +59,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 }
 
 fn shown(findings: &[Finding]) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_FULL_CONDENSED).set_header(["check", "must hold", "breaches", "compared"]);
+    let mut table = output::table(&["check", "must hold", "breaches", "compared"], &[2]);
     let mut lines = String::new();
     for finding in findings {
         let (breaches, compared) = match &finding.asked {

@@ -16,6 +16,8 @@ use serde_json::Value;
 
 use arguments::{EditArguments, FilterArguments, How, Which};
 
+use crate::output;
+
 /// What can be done with dead letters.
 #[derive(Subcommand)]
 pub enum Command {
@@ -26,9 +28,6 @@ pub enum Command {
         /// How many at most.
         #[arg(long, default_value_t = 50)]
         limit: i64,
-        /// Print JSON, one object a line.
-        #[arg(long)]
-        json: bool,
     },
     /// Group them by cause (fingerprint): how many, since when, and an example; those that are open, unless --status says otherwise.
     Groups {
@@ -37,9 +36,6 @@ pub enum Command {
         /// How many groups at most.
         #[arg(long, default_value_t = 50)]
         limit: i64,
-        /// Print JSON, one object a line.
-        #[arg(long)]
-        json: bool,
     },
     /// Show one: its case, its data, what was done about it, and what can be done.
     Show {
@@ -48,9 +44,6 @@ pub enum Command {
         /// Print its data as JSON and nothing else: what an edit begins with.
         #[arg(long)]
         data: bool,
-        /// Print everything as JSON.
-        #[arg(long)]
-        json: bool,
     },
     /// Have its consumer decide it again, before everything of the same key that waits behind it.
     Retry {
@@ -82,35 +75,32 @@ pub enum Command {
         /// How many at most.
         #[arg(long, default_value_t = 50)]
         limit: i64,
-        /// Print JSON, one object a line.
-        #[arg(long)]
-        json: bool,
     },
 }
 
 /// Runs one of them.
-pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
+pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
     let hand = Hand::open(&Settings::from_env()?, Clock::default()).await?;
     match command {
-        Command::List { filter, limit, json } => {
+        Command::List { filter, limit } => {
             let letters = hand.list(&filter.filter(), limit).await?;
-            shown::list(&letters, json, shown::letters)
+            output::rows(&letters, json, shown::letters)
         }
-        Command::Groups { filter, limit, json } => {
+        Command::Groups { filter, limit } => {
             let groups = hand.groups(&filter.filter().or_open(), limit).await?;
-            shown::list(&groups, json, shown::groups)
+            output::rows(&groups, json, shown::groups)
         }
-        Command::Show { id, data, json } => show(&hand, &id, data, json).await,
-        Command::Retry { which, how } => carry_out::carry_out(&hand, Act::Retry, which, how).await,
-        Command::Skip { which, how } => carry_out::carry_out(&hand, Act::Skip, which, how).await,
-        Command::Compensate { which, how } => carry_out::carry_out(&hand, Act::Compensate, which, how).await,
-        Command::Edit(arguments) => edit(&hand, arguments).await,
-        Command::Audit { id, limit, json } => {
+        Command::Show { id, data } => show(&hand, &id, data, json).await,
+        Command::Retry { which, how } => carry_out::carry_out(&hand, Act::Retry, which, how, json).await,
+        Command::Skip { which, how } => carry_out::carry_out(&hand, Act::Skip, which, how, json).await,
+        Command::Compensate { which, how } => carry_out::carry_out(&hand, Act::Compensate, which, how, json).await,
+        Command::Edit(arguments) => edit(&hand, arguments, json).await,
+        Command::Audit { id, limit } => {
             let letter_id = match id {
                 Some(id) => Some(hand.find(&id).await?),
                 None => None,
             };
-            shown::list(&hand.audit(letter_id, limit).await?, json, shown::actions)
+            output::rows(&hand.audit(letter_id, limit).await?, json, shown::actions)
         }
     }
 }
@@ -127,7 +117,7 @@ async fn show(hand: &Hand, id: &str, data: bool, json: bool) -> anyhow::Result<E
     Ok(ExitCode::SUCCESS)
 }
 
-async fn edit(hand: &Hand, arguments: EditArguments) -> anyhow::Result<ExitCode> {
+async fn edit(hand: &Hand, arguments: EditArguments, json: bool) -> anyhow::Result<ExitCode> {
     let EditArguments { id, data, set, how } = arguments;
     let letter_id = hand.find(&id).await?;
     let whole = match &data {
@@ -143,7 +133,7 @@ async fn edit(hand: &Hand, arguments: EditArguments) -> anyhow::Result<ExitCode>
         }
     };
     let data = with_fields(whole, &set).map_err(anyhow::Error::msg)?;
-    carry_out::one(hand, letter_id, Act::Edit(data), how).await
+    carry_out::one(hand, letter_id, Act::Edit(data), how, json).await
 }
 
 fn read(path: &Path) -> anyhow::Result<Value> {

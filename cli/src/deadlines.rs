@@ -5,11 +5,11 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Subcommand;
 use events::{OrderId, Timestamp, entry_of};
-use runtime::settings::ConsumerSettings;
 use runtime::{Clock, Settings, sql};
 use saga_tracker::deadlines;
+use serde_json::json;
 
-use crate::who;
+use crate::{output, who};
 
 /// What can be done with deadlines.
 #[derive(Subcommand)]
@@ -37,34 +37,50 @@ pub enum Command {
 }
 
 /// Runs one of them on the tracker's database.
-pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
+pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
     let settings = Settings::from_env()?;
-    let own: ConsumerSettings = settings.section("saga-tracker")?;
-    let url = own.database_url.as_deref().unwrap_or(&settings.common().database_url);
-    let mut db = sql::pool(url, "quadrille deadlines", 1).context("DATABASE_URL")?.acquire().await?;
+    let url = settings.database_url("saga-tracker")?;
+    let mut db = sql::pool(url.expose(), "quadrille deadlines", 1).context("DATABASE_URL")?.acquire().await?;
     match command {
         Command::List { limit } => {
             let orders = deadlines::list(&mut db, None, limit).await?;
             for order in &orders {
-                print(order);
+                output::said(json, &object(order), || text(order));
             }
-            println!("{} open orders", orders.len());
+            if !json {
+                println!("{} open orders", orders.len());
+            }
         }
         Command::Move { order_id, until, by, why } => {
             deadlines::shift(&mut db, order_id, until, (&who::asks(by)?, &why), Clock::default().now()).await?;
-            println!("nothing is owed to {order_id} before {until}");
+            let object = json!({"order_id": order_id, "moved_until": until.to_string()});
+            output::said(json, &object, || format!("nothing is owed to {order_id} before {until}"));
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn print(order: &deadlines::Deadline) {
+fn short(event_type: &str) -> String {
+    entry_of(event_type).map_or(event_type.to_owned(), |entry| entry.name.to_owned())
+}
+
+fn text(order: &deadlines::Deadline) -> String {
     let moved = order.moved_until.map_or_else(String::new, |until| format!(", moved to {until}"));
-    println!("{}: looked at {}{moved}", order.order_id, order.look_at);
-    let short = |event_type: &str| entry_of(event_type).map_or(event_type.to_owned(), |entry| entry.name.to_owned());
+    let mut text = format!("{}: looked at {}{moved}", order.order_id, order.look_at);
     for owed in &order.owed {
         let answers: Vec<String> = owed.waiting_for.iter().map(|answer| short(answer)).collect();
-        let (event, due) = (short(owed.event_type), owed.due);
-        println!("  {} answers {event} of {} with {} by {due}", owed.consumer, owed.since, answers.join(", "));
+        let (consumer, event, since, due) = (owed.consumer, short(owed.event_type), owed.since, owed.due);
+        text.push_str(&format!("\n  {consumer} answers {event} of {since} with {} by {due}", answers.join(", ")));
     }
+    text
+}
+
+fn object(order: &deadlines::Deadline) -> serde_json::Value {
+    let owed = order.owed.iter().map(|owed| {
+        let answers: Vec<String> = owed.waiting_for.iter().map(|answer| short(answer)).collect();
+        json!({"consumer": owed.consumer, "event": short(owed.event_type), "since": owed.since.to_string(),
+               "answers": answers, "due": owed.due.to_string()})
+    });
+    json!({"order_id": order.order_id, "look_at": order.look_at.to_string(),
+           "moved_until": order.moved_until.map(|until| until.to_string()), "owed": owed.collect::<Vec<_>>()})
 }

@@ -2,8 +2,11 @@
 
 use std::process::ExitCode;
 
+use runtime::settings::Secret;
 use runtime::{Settings, databases, migrations};
 use sqlx::migrate::Migrator;
+
+use crate::output;
 
 /// Every consumer's schema, beside the runtime's own in each database.
 fn schemas() -> Vec<(&'static str, &'static str, Migrator)> {
@@ -20,27 +23,27 @@ fn schemas() -> Vec<(&'static str, &'static str, Migrator)> {
 }
 
 /// Brings each schema to this version, in the database of its consumer.
-pub async fn migrate() -> anyhow::Result<ExitCode> {
+pub async fn migrate(json: bool) -> anyhow::Result<ExitCode> {
     let settings = Settings::from_env()?;
     let mut furnished = Vec::new();
     for (consumer, schema, migrator) in schemas() {
         let url = databases::url(&settings, consumer)?;
         if !furnished.contains(&url) {
             for (schema, migrator) in migrations::house() {
-                report(schema, migrations::run(&url, schema, migrator).await?);
+                report(json, schema, migrations::run(url.expose(), schema, migrator).await?);
             }
             furnished.push(url.clone());
         }
-        report(schema, migrations::run(&url, schema, migrator).await?);
+        report(json, schema, migrations::run(url.expose(), schema, migrator).await?);
     }
-    databases::check_names(furnished.iter().map(String::as_str)).await?;
+    databases::check_names(furnished.iter().map(Secret::expose)).await?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn report(schema: &str, run: usize) {
-    match run {
-        0 => println!("{schema}: up to date"),
-        1 => println!("{schema}: 1 migration run"),
-        more => println!("{schema}: {more} migrations run"),
-    }
+fn report(json: bool, schema: &str, run: usize) {
+    output::said(json, &serde_json::json!({"schema": schema, "migrations_run": run}), || match run {
+        0 => format!("{schema}: up to date"),
+        1 => format!("{schema}: 1 migration run"),
+        more => format!("{schema}: {more} migrations run"),
+    });
 }

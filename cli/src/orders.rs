@@ -1,4 +1,4 @@
-//! `quadrille orders …`: one order's case, from the event store.
+//! `quadrille orders …`: orders found by their reference, and one order's case, from the event store.
 
 use std::process::ExitCode;
 
@@ -7,10 +7,19 @@ use clap::Subcommand;
 use events::{OrderId, Timestamp};
 use runtime::{Consumer as _, Settings, sql};
 use saga_tracker::{Case, SagaTracker};
+use sqlx::PgPool;
+
+use crate::output;
 
 /// What can be asked of orders.
 #[derive(Subcommand)]
 pub enum Command {
+    /// Find orders by the reference that whoever placed them gave: the shop's own number, or the id of the event. Another shop may have given the same.
+    Find {
+        /// The reference, whole.
+        #[arg(long)]
+        reference: String,
+    },
     /// Show everything that happened to an order, and how it stood: money, stock, shipments, latencies. Folded from its stored events alone.
     Show {
         /// The order's id.
@@ -18,20 +27,40 @@ pub enum Command {
         /// As it was at this moment, in RFC 3339: 2026-11-23T09:30:00Z. Now unless given.
         #[arg(long)]
         at: Option<Timestamp>,
-        /// For programs.
-        #[arg(long)]
-        json: bool,
     },
 }
 
 /// Runs one of them.
-pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
-    let Command::Show { id, at, json } = command;
+pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
     let settings = Settings::from_env()?;
-    let own = settings.consumer(SagaTracker::NAME, &SagaTracker::defaults())?;
-    let url = own.database_url.as_deref().unwrap_or(&settings.common().database_url);
-    let pool = sql::pool(url, "quadrille orders", 1).context("DATABASE_URL")?;
-    let Some(case) = Case::read(&pool, id, at).await? else {
+    let url = settings.database_url(SagaTracker::NAME)?;
+    let pool = sql::pool(url.expose(), "quadrille orders", 1).context("DATABASE_URL")?;
+    match command {
+        Command::Find { reference } => find(&pool, &reference, json).await,
+        Command::Show { id, at } => show(&pool, id, at, json).await,
+    }
+}
+
+async fn find(pool: &PgPool, reference: &str, json: bool) -> anyhow::Result<ExitCode> {
+    let found = saga_tracker::find_orders(pool, reference).await?;
+    if found.is_empty() {
+        eprintln!("quadrille: no order with reference {reference:?} was heard of");
+        return Ok(ExitCode::FAILURE);
+    }
+    output::rows(&found, json, |orders| {
+        let mut table = output::table(&["order", "status", "placed", "source", "total"], &[4]);
+        for order in orders {
+            let total = order.total.zip(order.currency.as_ref()).map(|(total, currency)| format!("{total} {currency}"));
+            let source = order.source.clone().unwrap_or_default();
+            let placed = order.placed_at.clone();
+            table.add_row([order.order_id.clone(), order.status.clone(), placed, source, total.unwrap_or_default()]);
+        }
+        table
+    })
+}
+
+async fn show(pool: &PgPool, id: OrderId, at: Option<Timestamp>, json: bool) -> anyhow::Result<ExitCode> {
+    let Some(case) = Case::read(pool, id, at).await? else {
         let by = at.map_or_else(String::new, |at| format!(" by {at}"));
         eprintln!("quadrille: nothing was heard of order {id}{by}");
         return Ok(ExitCode::FAILURE);

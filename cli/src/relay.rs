@@ -7,7 +7,10 @@ use clap::Subcommand;
 use events::Timestamp;
 use runtime::relay::{self, Aside, RelayError, Status};
 use runtime::{Settings, migrations, sql};
+use serde_json::{Value, json};
 use sqlx::PgConnection;
+
+use crate::output;
 
 /// What can be done with the outbox.
 #[derive(Subcommand)]
@@ -28,33 +31,33 @@ pub enum Command {
         /// Only those of this topic, without prefix.
         #[arg(long)]
         topic: Option<String>,
+        /// All of them, without being asked.
+        #[arg(long)]
+        yes: bool,
     },
 }
 
-/// Runs one of them on each database.
-pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
-    let mut all_well = true;
+/// Runs one of them on each database. Fails where events are set aside, when it is asked how the outbox stands.
+pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
+    if let Command::Release { topic: None, yes } = &command {
+        output::confirm("give all events that were set aside to the relay again, of every topic and database", *yes)?;
+    }
+    let mut code = ExitCode::SUCCESS;
     for url in outbox_relay::settings(&Settings::from_env()?)?.database_urls {
-        let pool = sql::pool(&url, "quadrille relay", 1).context("DATABASE_URL")?;
+        let pool = sql::pool(url.expose(), "quadrille relay", 1).context("DATABASE_URL")?;
         for (schema, migrator) in migrations::house() {
             migrations::check(&pool, schema, &migrator).await?;
         }
         let mut db = pool.acquire().await?;
         let name: String = sqlx::query_scalar("select current_database()").fetch_one(&mut *db).await?;
-        let (said, well) = one(&command, &mut db).await.with_context(|| name.clone())?;
-        println!("{name}: {said}");
-        all_well &= well;
+        let (mut object, text) = one(&command, &mut db).await.with_context(|| name.clone())?;
+        if object["set_aside"].as_u64().is_some_and(|events| events > 0) {
+            code = ExitCode::FAILURE;
+        }
+        object["database"] = json!(name);
+        output::said(json, &object, || format!("{name}: {text}"));
     }
-    Ok(if all_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// What to print of one database, and whether all is well there.
-async fn one(command: &Command, db: &mut PgConnection) -> Result<(String, bool), RelayError> {
-    if let Command::Status = command {
-        let status = relay::status(db).await?;
-        return Ok((shown(&status), status.set_aside == 0));
-    }
-    Ok((done(command, db).await?, true))
+    Ok(code)
 }
 
 fn shown(status: &Status) -> String {
@@ -79,27 +82,43 @@ fn shown(status: &Status) -> String {
     text
 }
 
-async fn done(command: &Command, db: &mut PgConnection) -> Result<String, RelayError> {
+/// What was done, as an object and as text.
+async fn one(command: &Command, db: &mut PgConnection) -> Result<(Value, String), RelayError> {
     Ok(match command {
-        Command::Status => shown(&relay::status(db).await?),
+        Command::Status => {
+            let status = relay::status(db).await?;
+            let aside: Vec<Value> = status
+                .aside
+                .iter()
+                .map(|aside| {
+                    json!({
+                        "position": aside.seq, "topic": aside.topic, "key": aside.key, "bytes": aside.bytes,
+                        "since": aside.since.to_string(), "error": aside.error,
+                    })
+                })
+                .collect();
+            let object = json!({"waiting": status.waiting, "set_aside": status.set_aside, "aside": aside, "slot": status.current_slot,
+                "slot_age_s": status.slot_age.as_secs()});
+            (object, shown(&status))
+        }
         Command::Rewind { since } => {
             let done = relay::rewind(db, *since).await?;
             let to = done.to.map_or_else(|| "the oldest event that is kept".to_owned(), |at| at.to_string());
-            let gone = match done.emptied_until {
-                Some(until) if until > *since => {
-                    format!("; events committed before {until} had been removed and are NOT published again")
-                }
-                _ => String::new(),
-            };
-            format!("{} shards went back to {to}; running relays publish again from there{gone}", done.shards)
+            let lost = done.emptied_until.filter(|until| until > since);
+            let gone = lost.map_or_else(String::new, |until| {
+                format!("; events committed before {until} had been removed and are NOT published again")
+            });
+            let object = json!({"shards": done.shards, "to": done.to.map(|at| at.to_string()), "removed_before": lost.map(|at| at.to_string())});
+            (object, format!("{} shards went back to {to}; running relays publish again from there{gone}", done.shards))
         }
         Command::Rebase => {
-            let done = relay::rebase(db).await?;
-            format!("{} events had not been published and will be; relays and consumers may start", done.unpublished)
+            let events = relay::rebase(db).await?.unpublished;
+            let text = format!("{events} events had not been published and will be; relays and consumers may start");
+            (json!({"unpublished": events}), text)
         }
-        Command::Release { topic } => {
+        Command::Release { topic, .. } => {
             let events = relay::release(db, topic.as_deref()).await?;
-            format!("{events} events are with the relay again")
+            (json!({"released": events}), format!("{events} events are with the relay again"))
         }
     })
 }

@@ -9,7 +9,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 use runtime::replay::{Moved, Point, ReplayError, reset};
 use runtime::{Consumer as _, Settings};
 use saga_tracker::{SagaTracker, Stage};
+use serde_json::json;
 use tokio_util::sync::CancellationToken;
+
+use crate::output;
 
 /// Replay a consumer's topics.
 ///
@@ -29,10 +32,10 @@ pub struct Arguments {
 }
 
 /// Runs it.
-pub async fn run(Arguments { consumer, from }: Arguments) -> anyhow::Result<ExitCode> {
+pub async fn run(Arguments { consumer, from }: Arguments, json: bool) -> anyhow::Result<ExitCode> {
     let settings = Settings::from_env()?;
     if consumer == SagaTracker::NAME {
-        return rebuild(&settings, from).await;
+        return rebuild(&settings, from, json).await;
     }
     let moved = match consumer.as_str() {
         "orders" => reset::<orders::Orders>(&settings, from).await,
@@ -45,23 +48,26 @@ pub async fn run(Arguments { consumer, from }: Arguments) -> anyhow::Result<Exit
             "there is no consumer `{other}` that reads topics: expected orders, inventory, payments, fraud, fulfillment, notifications or saga-tracker"
         ),
     };
-    shown(&consumer, from, moved)
+    shown(&consumer, from, moved, json)
 }
 
-fn shown(consumer: &str, from: Point, moved: Result<Vec<Moved>, ReplayError>) -> anyhow::Result<ExitCode> {
+fn shown(consumer: &str, from: Point, moved: Result<Vec<Moved>, ReplayError>, json: bool) -> anyhow::Result<ExitCode> {
     let moved = moved?;
     for of in &moved {
         let stood = of.from.map_or_else(|| "the start".to_owned(), |offset| offset.to_string());
-        println!("{}/{}: {stood} → {} of {}", of.topic, of.partition, of.to, of.end);
+        let object = json!({"topic": of.topic, "partition": of.partition, "from": of.from, "to": of.to, "end": of.end});
+        output::said(json, &object, || format!("{}/{}: {stood} → {} of {}", of.topic, of.partition, of.to, of.end));
     }
     let records: i64 = moved.iter().map(|of| of.end - of.to).sum();
-    println!(
-        "{consumer} stands at {from}: it hears {records} records again when it is started, and does nothing twice"
-    );
+    output::said(json, &json!({"consumer": consumer, "from": from.to_string(), "records": records}), || {
+        format!(
+            "{consumer} stands at {from}: it hears {records} records again when it is started, and does nothing twice"
+        )
+    });
     Ok(ExitCode::SUCCESS)
 }
 
-async fn rebuild(settings: &Settings, from: Point) -> anyhow::Result<ExitCode> {
+async fn rebuild(settings: &Settings, from: Point, json: bool) -> anyhow::Result<ExitCode> {
     let stop = CancellationToken::new();
     let bar = ProgressBar::new(0);
     bar.set_style(
@@ -97,6 +103,14 @@ async fn rebuild(settings: &Settings, from: Point) -> anyhow::Result<ExitCode> {
     };
     bar.finish_and_clear();
     let done = done?;
+    if json {
+        println!(
+            "{}",
+            json!({"consumer": SagaTracker::NAME, "from": from.to_string(), "stored": done.stored, "records": done.records,
+                   "carried_over": done.carried_over, "held_ms": done.held_ms, "unknown": done.unknown, "unreadable": done.unreadable})
+        );
+        return Ok(ExitCode::SUCCESS);
+    }
     println!(
         "read models rebuilt from {from}: {} stored events and {} records folded, {} rows taken over as they were; the live tables were held for {} ms",
         done.stored, done.records, done.carried_over, done.held_ms

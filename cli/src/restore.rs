@@ -40,9 +40,6 @@ pub struct Arguments {
     /// From where topics are read: `beginning`, or a moment before the dump was made. Two minutes before the dump's last note of a relay unless given.
     #[arg(long)]
     since: Option<Point>,
-    /// For programs.
-    #[arg(long)]
-    json: bool,
 }
 
 /// One consumer's orders.
@@ -52,7 +49,7 @@ struct Of {
 }
 
 /// Runs one of them.
-pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
+pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
     let (arguments, write) = match command {
         Command::Check(arguments) => (arguments, false),
         Command::Apply(arguments) => (arguments, true),
@@ -70,7 +67,7 @@ pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
     let all = restoring.all().await?;
     let notes = restoring.levels().await?;
     let unpublished = if write { restoring.ready(since).await? } else { Vec::new() };
-    Ok(shown(&arguments, write, since, &told, &all, &[notes, unpublished].concat()))
+    Ok(shown(json, write, since, &told, &all, &[notes, unpublished].concat()))
 }
 
 struct Restoring<'r> {
@@ -130,7 +127,7 @@ impl Restoring<'_> {
     async fn ready(&self, since: Point) -> anyhow::Result<Vec<String>> {
         let mut notes = Vec::new();
         for url in databases::of(self.settings, names())?.into_keys() {
-            let mut db = sql::pool(&url, "quadrille restore", 1).context("DATABASE_URL")?.acquire().await?;
+            let mut db = sql::pool(url.expose(), "quadrille restore", 1).context("DATABASE_URL")?.acquire().await?;
             advance_positions(&mut db, self.stories).await?;
             let rebased = relay::rebase(&mut db).await?;
             if rebased.unpublished > 0 {
@@ -157,7 +154,7 @@ fn names() -> impl Iterator<Item = &'static str> {
 }
 
 fn pool(settings: &Settings, consumer: &str) -> anyhow::Result<PgPool> {
-    sql::pool(&databases::url(settings, consumer)?, "quadrille restore", 2).context("DATABASE_URL")
+    sql::pool(databases::url(settings, consumer)?.expose(), "quadrille restore", 2).context("DATABASE_URL")
 }
 
 async fn stopped(settings: &Settings) -> anyhow::Result<()> {
@@ -174,7 +171,7 @@ async fn stopped(settings: &Settings) -> anyhow::Result<()> {
 async fn dumped(settings: &Settings) -> anyhow::Result<Point> {
     let mut dumped: Option<Timestamp> = None;
     for url in databases::of(settings, names())?.into_keys() {
-        let pool = sql::pool(&url, "quadrille restore", 1).context("DATABASE_URL")?;
+        let pool = sql::pool(url.expose(), "quadrille restore", 1).context("DATABASE_URL")?;
         let (noted, orders): (Option<At>, bool) = sqlx::query_as(
             "select (select max(taken_at) from outbox.moment), exists (select from outbox.relay_cursor)",
         )
@@ -192,21 +189,14 @@ async fn dumped(settings: &Settings) -> anyhow::Result<Point> {
     Ok(dumped.map_or(Point::Beginning, |noted| Point::Time(noted.minus(MARGIN))))
 }
 
-fn shown(
-    arguments: &Arguments,
-    write: bool,
-    since: Point,
-    stories: &Stories,
-    all: &[Of],
-    notes: &[String],
-) -> ExitCode {
+fn shown(json: bool, write: bool, since: Point, stories: &Stories, all: &[Of], notes: &[String]) -> ExitCode {
     let ids = |orders: &[OrderId]| orders.iter().map(ToString::to_string).collect::<Vec<_>>();
     let mut behind: Vec<OrderId> = all.iter().flat_map(|of| of.restored.rebuilt.iter().copied()).collect();
     behind.extend(all.iter().flat_map(|of| of.restored.left.iter().map(|(order_id, _)| *order_id)));
     behind.sort_unstable();
     behind.dedup();
     let left: usize = all.iter().map(|of| of.restored.left.len()).sum();
-    if arguments.json {
+    if json {
         let consumers: Vec<_> = all
             .iter()
             .map(|of| {

@@ -9,6 +9,8 @@ use runtime::Settings;
 use runtime::settings::ConsumerSettings;
 use serde::{Deserialize, Serialize};
 
+use crate::output;
+
 /// Rows that are sent at once: each part is taken whole, or not at all.
 const PART: usize = 5_000;
 
@@ -17,10 +19,14 @@ const PART: usize = 5_000;
 pub enum Command {
     /// Set the levels in a CSV file: columns sku, warehouse, on_hand, and optionally aisle, bin and priority (of the warehouse).
     ///
-    /// The same file again changes nothing.
+    /// The levels are those of a count: all units in the building. A file that was loaded before changes nothing, since units may have left: it
+    /// says so. Count anew, or say --again, which brings units back that were sold since.
     Load {
         /// The file; its first line names the columns.
         file: PathBuf,
+        /// Set the levels although the same file was loaded before.
+        #[arg(long)]
+        again: bool,
         /// Inventory's address, such as http://127.0.0.1:8081; default: from the settings.
         #[arg(long)]
         inventory: Option<String>,
@@ -40,17 +46,31 @@ struct Row {
     priority: Option<i64>,
 }
 
+/// What inventory answers.
+#[derive(Debug, Deserialize)]
+struct Loaded {
+    changed: usize,
+    loaded_before: Option<String>,
+}
+
 /// Runs one of them.
-pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
-    let Command::Load { file, inventory } = command;
+pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
+    let Command::Load { file, inventory, again } = command;
     let rows = read(&file)?;
+    let settings = Settings::from_env()?;
     let url = match inventory {
         Some(url) => url,
-        None => configured()?,
+        None => configured(&settings)?,
     };
-    let http = reqwest::Client::new();
+    let http = runtime::http::client(settings.common())?.build()?;
+    let load = again.then(|| runtime::Clock::default().mint());
+    let (mut changed, mut before) = (0, None);
     for (part, rows) in rows.chunks(PART).enumerate() {
-        let response = http.post(format!("{}/stock/load", url.trim_end_matches('/'))).json(rows).send().await;
+        let mut request = http.post(format!("{}/stock/load", url.trim_end_matches('/'))).json(rows);
+        if let Some(load) = load {
+            request = request.header("Idempotency-Key", format!("{load}/{part}"));
+        }
+        let response = request.send().await;
         let response =
             response.with_context(|| format!("inventory does not answer at {url}: start it, or say --inventory"))?;
         let status = response.status();
@@ -58,16 +78,30 @@ pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
             let body = response.text().await.unwrap_or_default();
             bail!("rows from line {} on are refused, those before are loaded: {status}: {body}", part * PART + 2);
         }
+        let loaded: Loaded = response.json().await.context("inventory's answer can't be read")?;
+        changed += loaded.changed;
+        before = loaded.loaded_before.or(before);
     }
-    println!("{} levels set from {}", rows.len(), file.display());
+    let object = serde_json::json!({
+        "levels": rows.len(), "changed": changed, "file": file.display().to_string(), "loaded_before": before
+    });
+    output::said(json, &object, || {
+        let done = format!("{changed} of {} levels changed by {}", rows.len(), file.display());
+        match &before {
+            None => done,
+            Some(before) => format!(
+                "{done}\nit was loaded before, at {before}, so what was loaded then stays as it is: units may have been sold since. \
+                 Count anew, or load it with --again, which sets the levels to what the file says"
+            ),
+        }
+    });
     Ok(ExitCode::SUCCESS)
 }
 
-fn configured() -> anyhow::Result<String> {
-    let settings: ConsumerSettings = Settings::from_env()?.section("inventory")?;
-    let address =
-        settings.http.or_else(|| runtime::default_address("inventory")).context("inventory has no address")?;
-    Ok(format!("http://{address}"))
+fn configured(settings: &Settings) -> anyhow::Result<String> {
+    let own: ConsumerSettings = settings.section("inventory")?;
+    let address = own.http.or_else(|| runtime::default_address("inventory")).context("inventory has no address")?;
+    Ok(runtime::http::url(settings.common(), address))
 }
 
 fn read(file: &Path) -> anyhow::Result<Vec<Row>> {

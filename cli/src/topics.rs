@@ -9,6 +9,9 @@ use choreography::{Choreography, Problem};
 use clap::Subcommand;
 use runtime::topics::{Applied, WantedTopic};
 use runtime::{Registry, Settings, databases, sql};
+use serde_json::json;
+
+use crate::output;
 
 /// What can be done with topics.
 #[derive(Subcommand)]
@@ -36,12 +39,13 @@ pub enum Command {
 }
 
 /// Runs one of them.
-pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
+pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Check { file } => check(file),
-        Command::Apply { profile } => apply(&profile).await,
+        Command::Check { file } => check(file, json),
+        Command::Apply { profile } => apply(&profile, json).await,
         Command::Graph => {
-            println!("{}", choreography::graph(&Choreography::embedded()));
+            let graph = choreography::graph(&Choreography::embedded());
+            output::said(json, &json!({"mermaid": graph}), || graph.clone());
             Ok(ExitCode::SUCCESS)
         }
         Command::Asyncapi { profile } => {
@@ -71,7 +75,7 @@ pub fn problems(choreography: &Choreography) -> Vec<Problem> {
     problems
 }
 
-fn check(file: Option<PathBuf>) -> anyhow::Result<ExitCode> {
+fn check(file: Option<PathBuf>, json: bool) -> anyhow::Result<ExitCode> {
     let choreography = match file {
         None => Choreography::embedded(),
         Some(path) => {
@@ -80,43 +84,44 @@ fn check(file: Option<PathBuf>) -> anyhow::Result<ExitCode> {
         }
     };
     let problems = problems(&choreography);
-    for problem in &problems {
-        println!("{problem}");
-    }
-    if problems.is_empty() {
-        let topics = choreography.topics.iter().count();
-        println!(
-            "topics.yaml, {} schemas and the code of all consumers agree ({topics} topics)",
-            events::catalogue().len()
-        );
-        return Ok(ExitCode::SUCCESS);
-    }
-    println!("{} problems", problems.len());
-    Ok(ExitCode::FAILURE)
+    let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    let (topics, schemas) = (choreography.topics.iter().count(), events::catalogue().len());
+    output::said(json, &json!({"problems": texts, "topics": topics, "schemas": schemas}), || match texts.as_slice() {
+        [] => format!("topics.yaml, {schemas} schemas and the code of all consumers agree ({topics} topics)"),
+        some => format!("{}\n{} problems", some.join("\n"), some.len()),
+    });
+    Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn apply(profile: &str) -> anyhow::Result<ExitCode> {
+async fn apply(profile: &str, json: bool) -> anyhow::Result<ExitCode> {
     let settings = Settings::from_env()?;
     let common = settings.common();
     let wanted = wanted(profile, &common.topic_prefix)?;
     for (topic, applied) in runtime::topics::apply(&common.kafka, &wanted).await? {
         let what = match applied {
-            Applied::Created => "created",
-            Applied::Updated => "up to date",
-            Applied::Grown => "has more partitions now",
+            Applied::Created => "created".to_owned(),
+            Applied::Updated => "up to date".to_owned(),
+            Applied::Grown => "has more partitions now".to_owned(),
+            Applied::Larger { found, wanted } => format!(
+                "up to date, but for its partitions: it has {found}, and {wanted} are wanted. Keys moved when they were added: events of an order that was \
+                 open then may have been read out of turn"
+            ),
         };
-        println!("topic {topic}: {what}");
+        output::said(json, &json!({"topic": topic, "outcome": what}), || format!("topic {topic}: {what}"));
     }
     // Each consumer looks in its own database.
     let consumers = crate::run::hears().into_iter().map(|(consumer, _)| consumer);
     for (at, url) in databases::of(&settings, consumers)?.into_keys().enumerate() {
-        let pool = sql::pool(&url, "quadrille topics apply", 1).context("DATABASE_URL")?;
-        let registry = Registry::new(&common.schema_registry_url, pool)?;
+        let pool = sql::pool(url.expose(), "quadrille topics apply", 1).context("DATABASE_URL")?;
+        let registry = Registry::from_settings(common, pool)?;
+        for corrected in registry.reconcile().await? {
+            println!("{corrected}");
+        }
         for entry in events::catalogue() {
             let subject = choreography::subject(&format!("{}{}", common.topic_prefix, entry.topic), entry.event_type);
             let id = registry.register(&subject, entry.schema).await?;
             if at == 0 {
-                println!("schema {subject}: id {id}");
+                output::said(json, &json!({"subject": subject, "id": id}), || format!("schema {subject}: id {id}"));
             }
         }
     }

@@ -32,14 +32,17 @@ impl Pipeline {
     /// When an address is missing, or the database does not answer.
     pub async fn from_env() -> anyhow::Result<Self> {
         let settings = Settings::from_env()?;
-        let pool = sql::pool(&settings.common().database_url, "quadrille load", 4).context("DATABASE_URL")?;
+        let pool = sql::pool(settings.common().database_url.expose(), "quadrille load", 4).context("DATABASE_URL")?;
         let codec = Registry::codec(&pool).await.context("schema ids: run `quadrille topics apply` first")?;
-        let http = reqwest::Client::builder().pool_max_idle_per_host(256).build()?;
+        let http = runtime::http::client(settings.common())?.pool_max_idle_per_host(256).build()?;
         let mut doors = BTreeMap::new();
         for consumer in WITH_DOORS {
             let set: ConsumerSettings = settings.section(consumer)?;
             let address = set.http.or_else(|| runtime::default_address(consumer));
-            doors.insert(consumer, format!("http://{}", address.with_context(|| format!("{consumer} has no door"))?));
+            doors.insert(
+                consumer,
+                runtime::http::url(settings.common(), address.with_context(|| format!("{consumer} has no door"))?),
+            );
         }
         Ok(Self { settings: Arc::new(settings), pool, codec, http, doors: Arc::new(doors) })
     }

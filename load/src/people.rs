@@ -30,7 +30,7 @@ fn reaction(mix: &Mix, Call { asks, order_id, reference }: &Call) -> Option<Reac
     let cancel = || Reaction {
         consumer: "orders",
         path: format!("/orders/{order_id}/cancel"),
-        body: json!({"requested_by": "customer", "reason": "changed my mind"}),
+        body: json!({"reason": "changed my mind"}),
     };
     let confirm = |outcome| Reaction {
         consumer: "payments",
@@ -40,7 +40,7 @@ fn reaction(mix: &Mix, Call { asks, order_id, reference }: &Call) -> Option<Reac
     let rule = |verdict| Reaction {
         consumer: "fraud",
         path: format!("/reviews/{order_id}/verdict"),
-        body: json!({"verdict": verdict, "by": "staff", "note": "looked at it"}),
+        body: json!({"verdict": verdict, "note": "looked at it"}),
     };
     match asks {
         Asks::Nothing => (kind.twist == Twist::Cancel).then(cancel),

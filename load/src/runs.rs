@@ -218,7 +218,9 @@ async fn load_stock(pipeline: &Pipeline, mix: &Mix, orders: u64) -> anyhow::Resu
             .map(|(sku, warehouse, units)| json!({"sku": sku, "warehouse": warehouse, "on_hand": units, "aisle": sku.get(..5), "bin": warehouse}))
             .collect();
         let url = pipeline.door("inventory", "/stock/load");
-        expect_success(pipeline.http.post(url).json(&rows).send().await?).await?;
+        // A key of its own: each run fills the shelves anew.
+        let load = pipeline.http.post(url).header("Idempotency-Key", pipeline.clock_id()).json(&rows);
+        expect_success(load.send().await?).await?;
     }
     Ok(())
 }

@@ -55,6 +55,7 @@ impl Process {
         let section = name.to_uppercase().replace('-', "_");
         let child = Command::new(binary(&format!("quadrille-{name}")))
             .current_dir(folder)
+            .env("QUADRILLE_PROFILE", "demo")
             .env("DATABASE_URL", &pipeline.database.url)
             .env("KAFKA_BOOTSTRAP_SERVERS", &stack().kafka)
             .env("SCHEMA_REGISTRY_URL", &stack().registry_url)
@@ -185,22 +186,106 @@ async fn consumers_killed_in_the_middle_of_two_thousand_orders_lose_nothing_and_
     for (_, process) in processes {
         process.stop();
     }
-    nothing_lost_and_nothing_twice(&pipeline).await;
+    nothing_lost_and_nothing_twice(&pipeline, ORDERS as i64).await;
     pipeline.close().await;
 }
 
-async fn nothing_lost_and_nothing_twice(pipeline: &Pipeline) {
+/// How long an instance is frozen: longer than its group waits for it, so that another takes its partitions over, and it finds out when it wakes up.
+/// `FROZEN=90` is the time of the report that this was asked for.
+fn frozen_for() -> Duration {
+    #[allow(clippy::disallowed_methods)] // a test has no settings of its own
+    let seconds = std::env::var("FROZEN").ok().and_then(|seconds| seconds.parse().ok());
+    Duration::from_secs(seconds.unwrap_or(14))
+}
+
+/// One of two instances is frozen under load, in the middle of whatever it does, and wakes up with batches and offsets that are no longer its own; later it
+/// is killed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_instance_that_is_frozen_under_load_and_one_that_is_killed_lose_nothing_do_nothing_twice_and_set_no_offset_back()
+ {
+    const TWICE: [&str; 4] = ["orders", "inventory", "payments", "fulfillment"];
+    const WAVE: usize = 20;
+    let pipeline = Pipeline::with(Setup { partitions: 4, ..Setup::default() }).await;
+    for sku in ["TEA", "SHORT-1", "GONE-1", "DAMAGED-1"] {
+        pipeline.stock(sku, "a", 10_000).await;
+    }
+    let place = |numbers: std::ops::Range<usize>| {
+        let bodies: Vec<String> = numbers.map(|number| order(number).body().to_string()).collect();
+        let records: Vec<quadrille_tests::NewRecord<'_>> =
+            bodies.iter().map(|body| (None, body.as_bytes(), &[] as &[_])).collect();
+        produce(&pipeline.topic("order-placed"), &records);
+    };
+    place(0..100);
+    until_count(&pipeline, ENDED, 100).await;
+    let host = pipeline.hosts().remove(0);
+    let owned = |name: &str| host.decided().iter().filter(|(of, ..)| *of == name).count();
+    let alone: Vec<usize> = TWICE.iter().map(|name| owned(name)).collect();
+    let mut others: Vec<Process> = TWICE.iter().map(|name| Process::start(&pipeline, name)).collect();
+    let shared = || async { TWICE.iter().zip(&alone).all(|(name, alone)| owned(name) < *alone) };
+    pipeline.until(shared, "the second instances to have partitions").await;
+
+    let topics = |names: &[&str]| names.iter().map(|name| pipeline.topic(name)).collect::<Vec<_>>();
+    let groups = [
+        (pipeline.topic("orders"), topics(&["order-placed", "inventory"])),
+        (pipeline.topic("inventory"), topics(&["orders", "payments", "fulfillment"])),
+        (pipeline.topic("payments"), topics(&["inventory", "fulfillment"])),
+        (pipeline.topic("fulfillment"), topics(&["fraud", "payments"])),
+    ];
+    let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let watch = tokio::task::spawn_blocking({
+        let stop = std::sync::Arc::clone(&stop);
+        move || quadrille_tests::watch_offsets(&groups, &stop)
+    });
+    let signal = |process: &Process, signal: &str| {
+        let sent = Command::new("kill").args([signal, &process.child.id().to_string()]).status().expect("kill");
+        assert!(sent.success(), "{} has ended: its log says why", process.name);
+    };
+    let mut placed = 100;
+    let mut wave = || {
+        placed += WAVE;
+        place(placed - WAVE..placed);
+        placed
+    };
+    wave();
+    for process in &others {
+        signal(process, "-STOP");
+    }
+    let frozen = Instant::now();
+    while frozen.elapsed() < frozen_for() {
+        wave();
+        tokio::time::sleep(Duration::from_millis(500)).await; // the load goes on meanwhile
+    }
+    for process in &others {
+        signal(process, "-CONT");
+    }
+    for _ in 0..6 {
+        wave();
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    for process in &mut others {
+        process.kill();
+    }
+    let all = wave() as i64;
+    until_count(&pipeline, ENDED, all).await;
+    until_count(&pipeline, "select count(*) from saga_tracker.\"order\" where outcome is not null", all).await;
+    stop.store(true, std::sync::atomic::Ordering::Release);
+    assert!(watch.await.expect("no offset is set back") > 10, "it looked often");
+    pipeline.settle().await;
+    for host in pipeline.hosts() {
+        pipeline.stop(&host).await;
+    }
+    nothing_lost_and_nothing_twice(&pipeline, all).await;
+    pipeline.close().await;
+}
+
+async fn nothing_lost_and_nothing_twice(pipeline: &Pipeline, orders: i64) {
     for invariant in load::invariants::check(&pipeline.database.pool).await.expect("the books can be read") {
         assert!(invariant.holds, "{}: {}", invariant.name, invariant.figures);
     }
     let dead = pipeline.dead_letters().await;
     assert!(dead.is_empty(), "{dead:#?}");
-    assert_eq!(
-        pipeline.count("select count(*) from orders.\"order\"").await,
-        ORDERS as i64,
-        "none lost, none taken twice"
-    );
-    assert_eq!(pipeline.count("select count(distinct reference) from orders.\"order\"").await, ORDERS as i64);
+    assert_eq!(pipeline.count("select count(*) from orders.\"order\"").await, orders, "none lost, none taken twice");
+    assert_eq!(pipeline.count("select count(distinct reference) from orders.\"order\"").await, orders);
     for (what, twice) in [
         ("authorized", "select order_id from sandbox.payment group by 1 having count(*) > 1"),
         ("refunded", "select payment_id from sandbox.refund where state <> 'failed' group by 1 having count(*) > 1"),
@@ -211,7 +296,7 @@ async fn nothing_lost_and_nothing_twice(pipeline: &Pipeline) {
     }
     // On the topic a record may come twice (its id tells); an end, or a parcel, may not.
     for (topic, ends, wanted) in [
-        ("orders", &["OrderCompleted", "OrderFailed", "OrderCancelled", "OrderRejected"][..], ORDERS),
+        ("orders", &["OrderCompleted", "OrderFailed", "OrderCancelled", "OrderRejected"][..], orders as usize),
         ("fulfillment", &["ShipmentDispatched"][..], 0),
     ] {
         let mut said: HashMap<Vec<u8>, Vec<String>> = HashMap::new();

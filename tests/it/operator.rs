@@ -14,9 +14,8 @@ use saga_tracker::{Kind, LetterStatus};
 use serde_json::Value;
 use uuid::Uuid;
 
+/// Eve's key, of those of [`quadrille_tests::KEYS`].
 const KEY: &str = "0123456789abcdef-eve";
-/// Settings with a key for eve.
-const KEYS: &str = "[saga_tracker]\napi_keys = { eve = '0123456789abcdef-eve' }\n";
 
 /// A hand as the command line has it: on the databases, and on the doors as they are at `orders` and `payments`.
 async fn hand_at(pipeline: &Pipeline, orders: &str, payments: &str) -> Hand {

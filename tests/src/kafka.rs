@@ -1,9 +1,13 @@
 //! Kafka as a user of the pipeline has it: records written, topics read to their end, groups reset.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
+use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::message::{Header, Headers as _, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer as _, ThreadedProducer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
@@ -63,6 +67,90 @@ pub fn produce(topic: &str, records: &[NewRecord<'_>]) {
         producer.send(record).map_err(|(error, _)| error).expect("room in the producer's queue");
     }
     producer.flush(PATIENCE).expect("Kafka takes the records");
+}
+
+/// The same for records of any size: compressed, as whoever gets around a topic's limit has them.
+pub fn produce_large(topic: &str, records: &[NewRecord<'_>]) {
+    let producer: ThreadedProducer<_> = client()
+        .set("compression.type", "zstd")
+        .set("message.max.bytes", "100000000")
+        .set("batch.num.messages", "1") // so that they stand in their order, and none is refused for its neighbours
+        .create()
+        .expect("a producer");
+    for (key, value, _) in records {
+        let record = BaseRecord::to(topic).payload(*value);
+        let record = match key {
+            Some(key) => record.key(*key),
+            None => record,
+        };
+        producer.send(record).map_err(|(error, _)| error).expect("room in the producer's queue");
+        producer.flush(PATIENCE).expect("Kafka takes the record");
+    }
+}
+
+/// Deletes a topic and creates it anew, and forgets how far a group (that has no member) had read.
+///
+/// # Panics
+/// When Kafka refuses.
+pub async fn recreate(topic: &str, partitions: i32, group: &str) {
+    let admin: AdminClient<DefaultClientContext> = client().create().expect("an admin client");
+    let options = AdminOptions::new();
+    admin.delete_groups(&[group], &options).await.expect("an answer").pop().expect("one").expect("the group is gone");
+    admin.delete_topics(&[topic], &options).await.expect("an answer").pop().expect("one").expect("the topic is gone");
+    let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
+    let since = std::time::Instant::now();
+    loop {
+        match admin.create_topics([&new], &options).await.expect("an answer").pop().expect("one") {
+            Ok(_) => return,
+            Err((_, RDKafkaErrorCode::TopicAlreadyExists)) if since.elapsed() < PATIENCE => {
+                tokio::time::sleep(Duration::from_millis(50)).await; // it is being deleted still
+            }
+            Err((_, code)) => panic!("{topic} can't be created anew: {code}"),
+        }
+    }
+}
+
+/// Deletes all that a partition holds, as its retention does.
+///
+/// # Panics
+/// When Kafka refuses.
+pub async fn delete_all(topic: &str, partition: i32) {
+    let admin: AdminClient<DefaultClientContext> = client().create().expect("an admin client");
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(topic, partition, Offset::End).expect("an offset");
+    admin.delete_records(&list, &AdminOptions::new()).await.expect("the records are deleted");
+}
+
+/// Looks at the committed offsets of some groups, with the topics that each reads, until told to stop; returns how often.
+///
+/// # Panics
+/// When a committed offset was set back; says which.
+pub fn watch_offsets(groups: &[(String, Vec<String>)], stop: &AtomicBool) -> usize {
+    let clients: Vec<(BaseConsumer, TopicPartitionList)> = groups
+        .iter()
+        .map(|(group, topics)| {
+            let mut list = TopicPartitionList::new();
+            for (topic, partition) in ends(topics).into_keys() {
+                list.add_partition(&topic, partition);
+            }
+            (client().set("group.id", group).create().expect("a consumer"), list)
+        })
+        .collect();
+    let (mut seen, mut looks) = (HashMap::new(), 0);
+    while !stop.load(Ordering::Acquire) {
+        for ((group, _), (consumer, list)) in groups.iter().zip(&clients) {
+            let committed = consumer.committed_offsets(list.clone(), PATIENCE).expect("committed offsets");
+            for element in committed.elements() {
+                let Offset::Offset(next) = element.offset() else { continue };
+                let of = (group.clone(), element.topic().to_owned(), element.partition());
+                let before = seen.insert(of.clone(), next).unwrap_or(0);
+                assert!(next >= before, "{of:?} was set back from {before} to {next}");
+            }
+        }
+        looks += 1;
+        std::thread::sleep(Duration::from_millis(100)); // between two looks
+    }
+    looks
 }
 
 /// Reads a topic from its beginning to what is its end now.

@@ -12,7 +12,10 @@ mod quiet;
 mod stack;
 
 pub use database::{Database, schemas};
-pub use kafka::{NewRecord, Record, commit_beginning, commit_end, lag, produce, read_all};
+pub use kafka::{
+    NewRecord, Record, commit_beginning, commit_end, delete_all, lag, produce, produce_large, read_all, recreate,
+    watch_offsets,
+};
 pub use order::Order;
-pub use pipeline::{ALL, Pipeline, Setup};
+pub use pipeline::{ALL, KEYS, Pipeline, Setup, key};
 pub use stack::{Stack, binary, stack};

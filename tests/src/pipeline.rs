@@ -26,8 +26,43 @@ pub struct Setup {
     pub consumers: Vec<&'static str>,
     /// Partitions of each topic.
     pub partitions: i32,
+    /// Whether its programs want [`KEYS`].
+    pub keyed: bool,
     /// Consumers that have a second database, together.
     pub apart: Vec<&'static str>,
+    /// The registry, where it is not the stack's own.
+    pub registry: Option<String>,
+}
+
+/// A key of each role, by its name: `web` is a shop, `hall` the warehouse `a`.
+pub const KEYS: [(&str, &str, &str); 6] = [
+    ("vera", "viewer", "0123456789abcdef-vera"),
+    ("web", "shop:web", "0123456789abcdef-web"),
+    ("app", "shop:app", "0123456789abcdef-app"),
+    ("hall", "warehouse:a", "0123456789abcdef-hall"),
+    ("eve", "operator", "0123456789abcdef-eve"),
+    ("root", "admin", "0123456789abcdef-root"),
+];
+
+/// The key of this name.
+///
+/// # Panics
+/// When there is none.
+pub fn key(name: &str) -> &'static str {
+    KEYS.iter().find(|(other, ..)| *other == name).unwrap_or_else(|| panic!("no key {name}")).2
+}
+
+impl From<&str> for Setup {
+    fn from(settings: &str) -> Self {
+        Self { settings: settings.to_owned(), ..Self::default() }
+    }
+}
+
+impl Setup {
+    /// With settings of the test's, and keys.
+    pub fn keyed(settings: &str) -> Self {
+        Self { keyed: true, ..settings.into() }
+    }
 }
 
 impl Default for Setup {
@@ -37,7 +72,9 @@ impl Default for Setup {
             common: String::new(),
             consumers: ALL.to_vec(),
             partitions: 2,
+            keyed: false,
             apart: Vec::new(),
+            registry: None,
         }
     }
 }
@@ -66,7 +103,7 @@ impl Pipeline {
 
     /// A pipeline with settings of the test's.
     pub async fn with_settings(settings: &str) -> Self {
-        Self::with(Setup { settings: settings.to_owned(), ..Setup::default() }).await
+        Self::with(settings.into()).await
     }
 
     /// A pipeline as the test wants it.
@@ -99,9 +136,12 @@ impl Pipeline {
     /// The settings in TOML that its consumers run with.
     pub fn settings_toml(&self) -> String {
         let Database { url, .. } = &self.database;
-        let (kafka, registry) = (&stack().kafka, &stack().registry_url);
+        let (kafka, registry) = (&stack().kafka, self.setup.registry.as_ref().unwrap_or(&stack().registry_url));
+        let keys = KEYS.map(|(name, role, key)| format!("{name} {role} {key}")).join("; ");
+        let keys = format!("keys = '{keys}'\napi_key = '{}'\n", key("root"));
+        let keys = if self.setup.keyed { keys.as_str() } else { "" };
         let mut toml = format!(
-            "[common]\ndatabase_url = '{url}'\nschema_registry_url = '{registry}'\ntopic_prefix = '{}'\n{}\n[common.kafka]\n'bootstrap.servers' = '{kafka}'\n",
+            "[common]\nprofile = 'demo'\n{keys}database_url = '{url}'\nschema_registry_url = '{registry}'\ntopic_prefix = '{}'\n{}\n[common.kafka]\n'bootstrap.servers' = '{kafka}'\n",
             self.prefix, self.setup.common
         );
         toml.push_str(&self.setup.settings);
@@ -185,7 +225,20 @@ impl Pipeline {
 
     /// Asks a door: status and answer (null where it is not JSON).
     pub async fn ask(&self, method: reqwest::Method, consumer: &str, path: &str, body: Option<Value>) -> (u16, Value) {
-        let request = self.http.request(method, self.door(consumer, path));
+        let key = if (consumer, path) == ("orders", "/orders") { key("web") } else { key("root") };
+        self.ask_as(key, method, consumer, path, body).await
+    }
+
+    /// Asks a door with this key: status and answer (null where it is not JSON). A pipeline without keys does not look at it.
+    pub async fn ask_as(
+        &self,
+        key: &str,
+        method: reqwest::Method,
+        consumer: &str,
+        path: &str,
+        body: Option<Value>,
+    ) -> (u16, Value) {
+        let request = self.http.request(method, self.door(consumer, path)).header("X-Api-Key", key);
         let request = match body {
             Some(body) => request.json(&body),
             None => request,

@@ -14,8 +14,7 @@ impl Pipeline {
     /// # Panics
     /// When the database does not answer.
     pub async fn codec(&self) -> Codec {
-        let stored = Registry::stored(&self.database.pool).await.expect("schema ids");
-        Codec::new(&stored).expect("our schemas")
+        Registry::codec(&self.database.pool).await.expect("our schemas and their ids")
     }
 
     /// Writes an event to its topic, as its consumer would; the same event again has the same id.

@@ -146,17 +146,46 @@ fn each_consumer_has_a_service_with_the_addresses_and_its_own_port() {
     for name in CONSUMERS {
         let service = service(name);
         assert_eq!(texts(&service["command"]), [format!("quadrille-{name}")]);
-        let mut found = environment(&service);
+        let mut found = with_keys(environment(&service));
         let listens = found.remove(&format!("QUADRILLE_{}__HTTP", name.to_uppercase().replace('-', "_"))).unwrap();
         let port: u16 = listens.strip_prefix("0.0.0.0:").unwrap().parse().unwrap();
         assert!(HOST_MODULE.contains(&format!("(\"{name}\", {port})")), "runtime::host gives {name} another port");
         assert_eq!(texts(&service["ports"]), published(port));
-        assert_eq!(found, Part::ALL.map(|part| (part.setting().to_owned(), inside(part))).into());
+        if name == "saga-tracker" {
+            tracker_calls_others(&mut found);
+        }
+        assert_eq!(found, settings());
         assert_eq!(service["depends_on"]["setup"]["condition"], "service_completed_successfully");
     }
     let setup = service("setup");
     assert_eq!(texts(&setup["command"])[2], "quadrille migrate && quadrille topics apply");
-    assert_eq!(environment(&setup), Part::ALL.map(|part| (part.setting().to_owned(), inside(part))).into());
+    assert_eq!(with_keys(environment(&setup)), settings());
+}
+
+/// What every program of ours is told: where the parts are, and that this is a demo, as `cargo xtask up` has it.
+fn settings() -> BTreeMap<String, String> {
+    let addresses = Part::ALL.map(|part| (part.setting().to_owned(), inside(part)));
+    addresses.into_iter().chain([("QUADRILLE_PROFILE".to_owned(), "demo".to_owned())]).collect()
+}
+
+/// In containers programs listen for other containers, which they only do with keys: each takes, and shows, the same one.
+fn with_keys(mut found: BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let keys = found.remove("QUADRILLE_KEYS").unwrap();
+    assert_eq!(keys.rsplit(' ').next(), found.remove("QUADRILLE_API_KEY").as_deref());
+    found
+}
+
+/// Where it calls the others: each by its service's name and its own port, and nobody left out.
+fn tracker_calls_others(found: &mut BTreeMap<String, String>) {
+    for name in CONSUMERS.into_iter().filter(|name| *name != "saga-tracker") {
+        let (upper, listens) = (name.to_uppercase().replace('-', "_"), texts(&service(name)["ports"]));
+        let port = listens[0].rsplit(':').next().unwrap();
+        let variable = match name {
+            "orders" | "payments" => format!("QUADRILLE_SAGA_TRACKER__{upper}_URL"),
+            _ => format!("QUADRILLE_SAGA_TRACKER__PROBES__{upper}"),
+        };
+        assert_eq!(found.remove(&variable), Some(format!("http://{name}:{port}")), "{variable}");
+    }
 }
 
 #[test]

@@ -69,6 +69,9 @@ fn requirements() -> Vec<Requirement> {
             || postgres::programs(None).is_ok(),
         ),
         one(Need::Tools, "kcat", &[&["kcat"]], || runs("kcat")),
+        one(Need::Tools, "PgBouncer", &[&["pgbouncer"]], || {
+            runs("pgbouncer") || Path::new("/usr/sbin/pgbouncer").is_file()
+        }),
         one(Need::Tools, "promtool", &[&["prometheus"]], || runs("promtool")),
         one(Need::Tools, "Python 3 with venv", &[&["python3", "python3-venv"]], has_venv),
     ]

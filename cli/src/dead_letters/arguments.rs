@@ -67,6 +67,9 @@ pub struct Which {
     /// events unless --kind says otherwise (or their orders are to be compensated).
     #[arg(long)]
     pub all: bool,
+    /// Do it with all of them without being asked.
+    #[arg(long, requires = "all")]
+    pub yes: bool,
     #[command(flatten)]
     pub filter: FilterArguments,
 }
@@ -89,9 +92,6 @@ pub struct How {
     /// Only say what would be done, one by one.
     #[arg(long)]
     pub dry_run: bool,
-    /// Print JSON, one object a line.
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// An edit.

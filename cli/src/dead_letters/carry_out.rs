@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::arguments::{How, Which};
-use crate::who;
+use crate::{output, who};
 
 /// What a process exits with that Ctrl-C ended.
 const INTERRUPTED: u8 = 130;
@@ -19,18 +19,21 @@ const INTERRUPTED: u8 = 130;
 const REASONS: usize = 10;
 
 /// Does it with the dead letters that were named, or with all of a filter.
-pub async fn carry_out(hand: &Hand, act: Act, which: Which, how: How) -> anyhow::Result<ExitCode> {
+pub async fn carry_out(hand: &Hand, act: Act, which: Which, how: How, json: bool) -> anyhow::Result<ExitCode> {
     if !which.all {
         let mut ids = Vec::new();
         for id in &which.ids {
             ids.push(hand.find(id).await?);
         }
-        return each(hand, ids, act, how).await;
+        return each(hand, ids, act, how, json).await;
     }
     let note = note(&act, &how)?;
     let filter = which.filter.filter().fit_for(&act);
+    if !how.dry_run {
+        output::confirm(&format!("{} all dead letters of the filter", act.name()), which.yes)?;
+    }
     let bulk = Bulk { act, filter, note, rate: how.rate, max_loops: how.max_loops, dry_run: how.dry_run };
-    let mut shown = Shown::new(how.json, how.dry_run);
+    let mut shown = Shown::new(json, how.dry_run);
     let stop = CancellationToken::new();
     let report = {
         let run = hand.all(&bulk, &stop, |told| shown.told(told));
@@ -49,11 +52,11 @@ pub async fn carry_out(hand: &Hand, act: Act, which: Which, how: How) -> anyhow:
 }
 
 /// Does it with one dead letter.
-pub async fn one(hand: &Hand, letter_id: Uuid, act: Act, how: How) -> anyhow::Result<ExitCode> {
-    each(hand, vec![letter_id], act, how).await
+pub async fn one(hand: &Hand, letter_id: Uuid, act: Act, how: How, json: bool) -> anyhow::Result<ExitCode> {
+    each(hand, vec![letter_id], act, how, json).await
 }
 
-async fn each(hand: &Hand, ids: Vec<Uuid>, act: Act, how: How) -> anyhow::Result<ExitCode> {
+async fn each(hand: &Hand, ids: Vec<Uuid>, act: Act, how: How, json: bool) -> anyhow::Result<ExitCode> {
     let note = note(&act, &how)?;
     let mut code = ExitCode::SUCCESS;
     for letter_id in ids {
@@ -61,7 +64,7 @@ async fn each(hand: &Hand, ids: Vec<Uuid>, act: Act, how: How) -> anyhow::Result
         if done.is_err() {
             code = ExitCode::FAILURE;
         }
-        println!("{}", line(letter_id, done.as_ref(), how.json));
+        println!("{}", line(letter_id, done.as_ref(), json));
     }
     Ok(code)
 }
@@ -140,6 +143,8 @@ impl Shown {
                 eprintln!("quadrille: stopped; nothing is half done, and the same command goes on with what is left");
                 ExitCode::from(INTERRUPTED)
             }
+            // As of those that were named: what was refused was not done.
+            (None, false) if *refused > 0 => ExitCode::FAILURE,
             (None, false) => ExitCode::SUCCESS,
         }
     }

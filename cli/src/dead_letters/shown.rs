@@ -1,45 +1,14 @@
 //! Dead letters as people read them: tables and case files; or as programs do: JSON, one object a line.
 
 use std::fmt::Write as _;
-use std::process::ExitCode;
 
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::Table;
 use saga_tracker::hand::{ActionView, BytesView, GroupView, LetterView};
-use serde::Serialize;
+
+use crate::output::table;
 
 /// Characters of a message that a table shows.
 const SHOWN: usize = 100;
-/// Columns of a table.
-const WIDTH: u16 = 200;
-
-/// Prints a list, as a table or as JSON.
-pub fn list<T: Serialize>(rows: &[T], json: bool, table: impl Fn(&[T]) -> Table) -> anyhow::Result<ExitCode> {
-    if json {
-        for row in rows {
-            println!("{}", serde_json::to_string(row)?);
-        }
-    } else if rows.is_empty() {
-        println!("none");
-    } else {
-        println!("{}", table(rows));
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-fn table(header: &[&str], numbers: &[usize]) -> Table {
-    let mut table = Table::new();
-    table
-        .load_style(presets::UTF8_FULL_CONDENSED)
-        .set_header(header)
-        .set_content_arrangement(ContentArrangement::Dynamic)
-        .set_width(WIDTH);
-    for column in numbers {
-        if let Some(column) = table.column_mut(*column) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    table
-}
 
 /// Dead letters, one a line. An id may be given by its first characters: the table shows as many as tell it apart.
 pub fn letters(letters: &[LetterView]) -> Table {

@@ -4,8 +4,8 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State as Shared};
 use axum::http::StatusCode;
 use events::{Currency, CustomerId, Line, OrderId, RuleHit, Timestamp};
-use runtime::http::{Json, OpenApiRouter, Problem};
-use runtime::{Cause, Consumer as _, Door, Failure, Work};
+use runtime::http::{Access, Caller, Json, Problem, Role, Routes};
+use runtime::{Cause, Consumer as _, Door, Work};
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
 use utoipa::{IntoParams, ToSchema};
@@ -20,25 +20,32 @@ use crate::{Fraud, store};
 const PAGE: u32 = 50;
 const LARGEST_PAGE: u32 = 200;
 /// Characters at most.
-const LONGEST_ACCOUNT: usize = 100;
 const LONGEST_NOTE: usize = 2_000;
 
+/// What the routes work with.
 #[derive(Clone)]
-struct Doors {
+pub(crate) struct Doors {
     door: Door<Fraud>,
     pool: PgPool,
 }
 
-pub(crate) fn doors(door: Door<Fraud>, pool: PgPool) -> OpenApiRouter {
-    OpenApiRouter::new()
-        .routes(routes!(list))
-        .routes(routes!(show))
-        .routes(routes!(rule))
-        .with_state(Doors { door, pool })
+impl Doors {
+    pub(crate) fn new(door: Door<Fraud>, pool: PgPool) -> Self {
+        Self { door, pool }
+    }
+}
+
+/// The routes.
+pub(crate) fn routes() -> Routes<Doors> {
+    Routes::new()
+        .route(Access::to(&[Role::Viewer]), routes!(list))
+        .route(Access::to(&[Role::Viewer]), routes!(show))
+        .route(Access::to(&[Role::Operator]), routes!(rule))
 }
 
 /// Which page of the queue.
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 struct Page {
     /// Reviews on the page, at most 200; 50 unless set.
     limit: Option<u32>,
@@ -97,13 +104,12 @@ struct Review {
     note: Option<String>,
 }
 
-/// What a person decides.
+/// What a person decides. Who that is, is whose key comes.
 #[derive(Debug, Deserialize, ToSchema)]
+#[schema(example = json!({"verdict": "clear", "note": "called the customer"}))]
 struct Verdict {
     /// `clear`: the order may go on; `reject`: it ends.
     verdict: Ruling,
-    /// Account of who decides, at most 100 characters; it is told to other consumers, so no personal data.
-    by: String,
     /// Why, at most 2,000 characters; it stays here.
     note: Option<String>,
 }
@@ -152,7 +158,7 @@ async fn list(Shared(doors): Shared<Doors>, page: Result<Query<Page>, QueryRejec
     let Query(page) = page.map_err(|rejection| unreadable("Unreadable query").detail(rejection.body_text()))?;
     let limit = page.limit.unwrap_or(PAGE).clamp(1, LARGEST_PAGE);
     let after = page.after.as_deref().map_or(Ok((Timestamp::from_millis(0), OrderId(Uuid::nil()))), cursor)?;
-    let mut rows = store::open_reviews(&doors.pool, after, i64::from(limit) + 1).await.map_err(unavailable)?;
+    let mut rows = store::open_reviews(&doors.pool, after, i64::from(limit) + 1).await?;
     let more = rows.len() > limit as usize;
     rows.truncate(limit as usize);
     let last = rows.last().filter(|_| more);
@@ -170,7 +176,7 @@ async fn list(Shared(doors): Shared<Doors>, page: Result<Query<Page>, QueryRejec
 ))]
 async fn show(Shared(doors): Shared<Doors>, Path(order_id): Path<String>) -> Result<Json<Review>, Problem> {
     let order_id = known_form(&order_id)?;
-    let row = store::assessment(&doors.pool, order_id).await.map_err(unavailable)?;
+    let row = store::assessment(&doors.pool, order_id).await?;
     row.map(|row| Json(Review::of(order_id, row))).ok_or_else(|| unknown(order_id))
 }
 
@@ -185,11 +191,14 @@ async fn show(Shared(doors): Shared<Doors>, Path(order_id): Path<String>) -> Res
 ))]
 async fn rule(
     Shared(doors): Shared<Doors>,
+    caller: Caller,
     Path(order_id): Path<String>,
     Json(verdict): Json<Verdict>,
 ) -> Result<Json<Decided>, Problem> {
     let order_id = known_form(&order_id)?;
-    let Verdict { verdict: ruling, by, note } = checked(verdict)?;
+    let Verdict { verdict: ruling, note } = checked(verdict)?;
+    caller.says_why(note.as_deref().unwrap_or_default());
+    let by = caller.name().to_owned();
     let cause = Cause::door(Fraud::NAME, &format!("{order_id}/verdict"));
     let done = doors.door.submit(Work { cause, input: Input::Ruled { order_id, ruling, by, note } }).await?;
     match done.reply {
@@ -203,19 +212,13 @@ async fn rule(
 }
 
 fn checked(verdict: Verdict) -> Result<Verdict, Problem> {
-    let by = verdict.by.trim().to_owned();
-    let wrong = |detail: String| Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid verdict").detail(detail));
-    let length = by.chars().count();
-    if length == 0 || length > LONGEST_ACCOUNT {
-        return wrong(format!(
-            "`by`: expected 1 to {LONGEST_ACCOUNT} characters, the account of who decides; got {length}"
-        ));
+    let note = verdict.note.as_deref().unwrap_or_default();
+    let length = note.chars().count();
+    if length > LONGEST_NOTE || note.contains('\0') {
+        let detail = format!("`note`: expected at most {LONGEST_NOTE} characters of text, got {length}");
+        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid verdict").detail(detail));
     }
-    let length = verdict.note.as_deref().map_or(0, |note| note.chars().count());
-    if length > LONGEST_NOTE {
-        return wrong(format!("`note`: expected at most {LONGEST_NOTE} characters, got {length}"));
-    }
-    Ok(Verdict { by, ..verdict })
+    Ok(verdict)
 }
 
 fn cursor(after: &str) -> Result<(Timestamp, OrderId), Problem> {
@@ -252,9 +255,4 @@ fn over(state: State, decided_by: Option<String>) -> Problem {
 
 fn unreadable(title: &str) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, title)
-}
-
-fn unavailable(failure: Failure) -> Problem {
-    tracing::warn!(consumer = Fraud::NAME, %failure, "a read failed");
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "Unavailable").detail("the database does not answer: ask again")
 }

@@ -17,7 +17,7 @@ mod world;
 use std::sync::Arc;
 
 pub use handlers::{Authorized, Input, Reply, Ruling};
-pub use settings::{FraudSettings, Limit, SubjectLimits, VelocitySettings};
+pub use settings::{FraudSettings, Limit, SubjectLimits, VelocitySettings, section};
 pub use velocity::{Kind, Subject, Tally};
 pub use world::{Assessment, Carried, State, World};
 
@@ -44,14 +44,19 @@ pub fn migrations() -> sqlx::migrate::Migrator {
     sqlx::migrate!("../../migrations/fraud")
 }
 
+/// The OpenAPI document of its routes.
+pub fn document() -> serde_json::Value {
+    http::routes().document("fraud")
+}
+
 /// Starts the consumer and opens its doors.
 ///
 /// # Errors
 /// When its settings do not fit, or something that it needs is missing; the message says what to do.
 pub fn start(host: &runtime::Host) -> runtime::Starting<'_> {
     Box::pin(async move {
-        let fraud = Arc::new(Fraud::new(host.settings().section("fraud")?)?);
+        let fraud = Arc::new(Fraud::new(settings::read(host.settings())?)?);
         let pool = host.pool::<Fraud>()?;
-        host.start(fraud, |door| http::doors(door, pool)).await
+        host.start(fraud, |door| http::routes().with_state(http::Doors::new(door, pool))).await
     })
 }

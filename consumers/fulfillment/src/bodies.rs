@@ -25,6 +25,7 @@ pub struct AnswerTaken {
 /// What was picked.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"items": [{"allocation_id": "01890a5d-ac96-774b-bcce-b302099a8057", "quantity": 2}]}))]
 pub struct Picked {
     /// Units taken, by allocation; one that is not named was not taken.
     pub items: Vec<PickedItem>,
@@ -96,6 +97,7 @@ pub enum Goods {
 /// A shipment left with its carrier.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"carrier": "DHL", "tracking": "JD014600003"}))]
 pub struct HandedOver {
     /// Who carries it.
     pub carrier: String,
@@ -110,6 +112,7 @@ pub struct HandedOver {
 /// A shipment does not ship.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"why": "damaged"}))]
 pub struct WillNotShip {
     /// Why.
     pub why: NotShipped,
@@ -121,6 +124,7 @@ pub struct WillNotShip {
 /// A shipment arrived.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"at": "2026-11-28T09:30:00Z"}))]
 pub struct Delivered {
     /// When (RFC 3339); default: now.
     #[serde(default)]

@@ -4,7 +4,7 @@
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use events::{OrderId, ShipmentId, Timestamp};
-use runtime::http::{Json, OpenApiRouter, Problem};
+use runtime::http::{Access, Caller, Json, Problem, Role, Routes};
 use runtime::{Cause, Clock, Door, Work};
 use serde::Deserialize;
 use sqlx::PgPool;
@@ -25,40 +25,55 @@ const LARGEST_PAGE: i64 = 1_000;
 
 /// What the doors share.
 #[derive(Clone)]
-struct Doors {
+pub(crate) struct Doors {
     door: Door<Fulfillment>,
     pool: PgPool,
     clock: Clock,
 }
 
-/// All doors of fulfillment.
-pub fn doors(door: Door<Fulfillment>, pool: PgPool, clock: Clock) -> OpenApiRouter {
-    OpenApiRouter::new()
-        .routes(routes!(order_shipments))
-        .routes(routes!(picking_lists))
-        .routes(routes!(parcels))
-        .routes(routes!(picked))
-        .routes(routes!(handed_over))
-        .routes(routes!(will_not_ship))
-        .routes(routes!(delivered))
-        .routes(routes!(put_back))
-        .with_state(Doors { door, pool, clock })
+impl Doors {
+    pub(crate) fn new(door: Door<Fulfillment>, pool: PgPool, clock: Clock) -> Self {
+        Self { door, pool, clock }
+    }
 }
 
-/// The shipments of an order, with what was picked, what left and what will not.
-#[utoipa::path(get, path = "/orders/{order_id}/shipments", params(("order_id" = OrderId, Path,)),
+/// All routes of fulfillment.
+pub(crate) fn routes() -> Routes<Doors> {
+    let (look, work) = (&[Role::Viewer, Role::Warehouse], &[Role::Warehouse, Role::Operator]);
+    Routes::new()
+        .route(Access::to(look), routes!(order_shipments))
+        .route(Access::to(look), routes!(picking_lists))
+        .route(Access::to(work), routes!(parcels))
+        .route(Access::to(work), routes!(picked))
+        .route(Access::to(work), routes!(handed_over))
+        .route(Access::to(work), routes!(will_not_ship))
+        .route(Access::to(work), routes!(delivered))
+        .route(Access::to(work), routes!(put_back))
+}
+
+/// The shipments of an order, with what was picked, what left and what will not. A warehouse sees its own.
+#[utoipa::path(get, path = "/orders/{order_id}/shipments", tag = "fulfillment", params(("order_id" = Uuid, Path, description = "The order.")),
     responses((status = 200, body = OrderShipments), (status = 404, body = Problem, description = "The order has not come here (yet).")))]
 async fn order_shipments(
     State(doors): State<Doors>,
+    caller: Caller,
     Path(order_id): Path<String>,
 ) -> Result<Json<OrderShipments>, Problem> {
     let order_id: OrderId = id("order", &order_id)?;
-    let order = crate::store::read(&doors.pool, order_id).await?.ok_or_else(|| {
+    let unknown = || {
         let detail =
             format!("order {order_id} has not come to fulfillment: it is known here once fraud has cleared it");
         Problem::new(StatusCode::NOT_FOUND, "Not found").detail(detail)
-    })?;
-    Ok(Json(OrderShipments::of(order_id, &order)))
+    };
+    let order = crate::store::read(&doors.pool, order_id).await?.ok_or_else(unknown)?;
+    let mut shown = OrderShipments::of(order_id, &order);
+    if let Some(own) = caller.warehouse() {
+        shown.shipments.retain(|shipment| shipment.warehouse.as_str() == own);
+        if shown.shipments.is_empty() {
+            return Err(unknown());
+        }
+    }
+    Ok(Json(shown))
 }
 
 /// Which page of a work list.
@@ -69,40 +84,59 @@ struct Page {
     after: Option<String>,
     /// How many entries, 1 to 1000; default 100.
     limit: Option<i64>,
+    /// Of parcels: names and addresses in full, for labels. That they were shown is put on record.
+    reveal: Option<bool>,
 }
 
 /// The picking lists of a real warehouse, what must be picked first first, each in walking order. (The built-in warehouse needs none.)
-#[utoipa::path(get, path = "/warehouse/{warehouse}/picking-lists", params(("warehouse" = String, Path,), Page),
+#[utoipa::path(get, path = "/warehouse/{warehouse}/picking-lists", tag = "fulfillment", params(("warehouse" = String, Path, description = "The shop's own code of the warehouse."), Page),
     responses((status = 200, body = WorkList), (status = 400, body = Problem)))]
 async fn picking_lists(
     state: State<Doors>,
+    caller: Caller,
     warehouse: Path<String>,
     page: Query<Page>,
 ) -> Result<Json<WorkList>, Problem> {
-    work_list(state.0, &warehouse, List::Picking, &page).await
+    work_list(state.0, &caller, &warehouse, List::Picking, &page).await
 }
 
-/// The parcels that a real warehouse should hand over, hold back (recall) or put back, with the address for the label.
-#[utoipa::path(get, path = "/warehouse/{warehouse}/parcels", params(("warehouse" = String, Path,), Page),
+/// The parcels that a real warehouse should hand over, hold back (recall) or put back. The address for the label is masked, unless `reveal=true`.
+#[utoipa::path(get, path = "/warehouse/{warehouse}/parcels", tag = "fulfillment", params(("warehouse" = String, Path, description = "The shop's own code of the warehouse."), Page),
     responses((status = 200, body = WorkList), (status = 400, body = Problem)))]
-async fn parcels(state: State<Doors>, warehouse: Path<String>, page: Query<Page>) -> Result<Json<WorkList>, Problem> {
-    work_list(state.0, &warehouse, List::Parcels, &page).await
+async fn parcels(
+    state: State<Doors>,
+    caller: Caller,
+    warehouse: Path<String>,
+    page: Query<Page>,
+) -> Result<Json<WorkList>, Problem> {
+    work_list(state.0, &caller, &warehouse, List::Parcels, &page).await
 }
 
-async fn work_list(doors: Doors, warehouse: &str, list: List, page: &Page) -> Result<Json<WorkList>, Problem> {
+async fn work_list(
+    doors: Doors,
+    caller: &Caller,
+    warehouse: &str,
+    list: List,
+    page: &Page,
+) -> Result<Json<WorkList>, Problem> {
+    caller.may_act_for(warehouse)?;
+    let reveal = list == List::Parcels && page.reveal == Some(true);
+    if reveal {
+        caller.reveals("names and addresses of parcels").await?;
+    }
     let after = page.after.as_deref().map_or(Ok((Timestamp::from_millis(0), Uuid::nil())), cursor)?;
     let limit = page.limit.unwrap_or(PAGE).clamp(1, LARGEST_PAGE);
     let tasks = work::tasks(&doors.pool, warehouse, list, after, limit).await?;
     let full = i64::try_from(tasks.len()).is_ok_and(|entries| entries == limit);
     let last = tasks.last().map(|task| format!("{}.{}", task.due_at.as_millis(), task.shipment_id));
     let now = doors.clock.now();
-    let shipments = tasks.iter().filter_map(|task| WorkItem::of(task, now)).collect();
+    let shipments = tasks.iter().filter_map(|task| WorkItem::of(task, now, reveal)).collect();
     Ok(Json(WorkList { shipments, next: last.filter(|_| full) }))
 }
 
 fn cursor(after: &str) -> Result<(Timestamp, Uuid), Problem> {
     let parts = after.split_once('.');
-    let read = parts.and_then(|(due, id)| Some((Timestamp::from_millis(due.parse().ok()?), id.parse().ok()?)));
+    let read = parts.and_then(|(due, id)| Some((in_range(due.parse().ok()?)?, id.parse().ok()?)));
     read.ok_or_else(|| {
         let detail =
             format!("expected `after` as the `next` of the page before, got `{after}`: leave it out to begin anew");
@@ -110,25 +144,32 @@ fn cursor(after: &str) -> Result<(Timestamp, Uuid), Problem> {
     })
 }
 
+/// A moment that PostgreSQL can hold too: what is typed into a cursor must not overflow.
+fn in_range(millis: i64) -> Option<Timestamp> {
+    (0..=253_402_300_799_999).contains(&millis).then(|| Timestamp::from_millis(millis))
+}
+
 /// The warehouse picked and packed a shipment: all, some or none of it. The first answer counts; one that comes too late gets
 /// `next: put_back`.
-#[utoipa::path(post, path = "/orders/{order_id}/shipments/{shipment_id}/picked", request_body = Picked,
-    params(("order_id" = OrderId, Path,), ("shipment_id" = ShipmentId, Path,)),
+#[utoipa::path(post, path = "/orders/{order_id}/shipments/{shipment_id}/picked", tag = "fulfillment", request_body = Picked,
+    params(("order_id" = Uuid, Path, description = "The order."), ("shipment_id" = Uuid, Path, description = "The shipment.")),
     responses((status = 200, body = AnswerTaken), (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem)))]
 async fn picked(
     doors: State<Doors>,
+    caller: Caller,
     ids: Path<(String, String)>,
     Json(body): Json<Picked>,
 ) -> Result<Json<AnswerTaken>, Problem> {
-    answer(doors.0, &ids, "picked", body.into()).await
+    answer(doors.0, &caller, &ids, "picked", body.into()).await
 }
 
 /// The carrier has a shipment: no way back. Only a released order's shipments may leave.
-#[utoipa::path(post, path = "/orders/{order_id}/shipments/{shipment_id}/handed-over", request_body = HandedOver,
-    params(("order_id" = OrderId, Path,), ("shipment_id" = ShipmentId, Path,)),
+#[utoipa::path(post, path = "/orders/{order_id}/shipments/{shipment_id}/handed-over", tag = "fulfillment", request_body = HandedOver,
+    params(("order_id" = Uuid, Path, description = "The order."), ("shipment_id" = Uuid, Path, description = "The shipment.")),
     responses((status = 200, body = AnswerTaken), (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem)))]
 async fn handed_over(
     doors: State<Doors>,
+    caller: Caller,
     ids: Path<(String, String)>,
     Json(body): Json<HandedOver>,
 ) -> Result<Json<AnswerTaken>, Problem> {
@@ -138,61 +179,76 @@ async fn handed_over(
     }
     let at = moment(body.at.as_deref())?;
     let left = Answer::HandedOver { carrier: body.carrier, tracking: body.tracking, at };
-    answer(doors.0, &ids, "handed-over", left).await
+    answer(doors.0, &caller, &ids, "handed-over", left).await
 }
 
 /// A shipment stays: recalled, damaged, lost or refused. While it is being picked, another warehouse is asked; before the release it
 /// is kept until then.
-#[utoipa::path(post, path = "/orders/{order_id}/shipments/{shipment_id}/will-not-ship", request_body = WillNotShip,
-    params(("order_id" = OrderId, Path,), ("shipment_id" = ShipmentId, Path,)),
+#[utoipa::path(post, path = "/orders/{order_id}/shipments/{shipment_id}/will-not-ship", tag = "fulfillment", request_body = WillNotShip,
+    params(("order_id" = Uuid, Path, description = "The order."), ("shipment_id" = Uuid, Path, description = "The shipment.")),
     responses((status = 200, body = AnswerTaken), (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem)))]
 async fn will_not_ship(
     doors: State<Doors>,
+    caller: Caller,
     ids: Path<(String, String)>,
     Json(body): Json<WillNotShip>,
 ) -> Result<Json<AnswerTaken>, Problem> {
-    answer(doors.0, &ids, "will-not-ship", body.into()).await
+    answer(doors.0, &caller, &ids, "will-not-ship", body.into()).await
 }
 
 /// A shipment arrived, after the end of the order.
-#[utoipa::path(post, path = "/orders/{order_id}/shipments/{shipment_id}/delivered", request_body = Delivered,
-    params(("order_id" = OrderId, Path,), ("shipment_id" = ShipmentId, Path,)),
+#[utoipa::path(post, path = "/orders/{order_id}/shipments/{shipment_id}/delivered", tag = "fulfillment", request_body = Delivered,
+    params(("order_id" = Uuid, Path, description = "The order."), ("shipment_id" = Uuid, Path, description = "The shipment.")),
     responses((status = 200, body = AnswerTaken), (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem)))]
 async fn delivered(
     doors: State<Doors>,
+    caller: Caller,
     ids: Path<(String, String)>,
     Json(body): Json<Delivered>,
 ) -> Result<Json<AnswerTaken>, Problem> {
     let at = moment(body.at.as_deref())?;
-    answer(doors.0, &ids, "delivered", Answer::Delivered { at }).await
+    answer(doors.0, &caller, &ids, "delivered", Answer::Delivered { at }).await
 }
 
 /// The goods of a shipment that was given up are back on their shelves.
 #[utoipa::path(post, path = "/orders/{order_id}/shipments/{shipment_id}/put-back",
-    params(("order_id" = OrderId, Path,), ("shipment_id" = ShipmentId, Path,)),
+    params(("order_id" = Uuid, Path, description = "The order."), ("shipment_id" = Uuid, Path, description = "The shipment.")),
     responses((status = 200, body = AnswerTaken), (status = 404, body = Problem), (status = 409, body = Problem)))]
-async fn put_back(doors: State<Doors>, ids: Path<(String, String)>) -> Result<Json<AnswerTaken>, Problem> {
-    answer(doors.0, &ids, "put-back", Answer::PutBack).await
+async fn put_back(
+    doors: State<Doors>,
+    caller: Caller,
+    ids: Path<(String, String)>,
+) -> Result<Json<AnswerTaken>, Problem> {
+    answer(doors.0, &caller, &ids, "put-back", Answer::PutBack).await
 }
 
 /// Has a warehouse's answer decided. The same answer about the same shipment is the same request, however often it is sent.
 async fn answer(
     doors: Doors,
+    caller: &Caller,
     ids: &(String, String),
     door: &str,
     answer: Answer,
 ) -> Result<Json<AnswerTaken>, Problem> {
     let (order_id, shipment_id): (OrderId, ShipmentId) = (id("order", &ids.0)?, id("shipment", &ids.1)?);
+    let unknown = || {
+        let detail = format!("order {order_id} has no shipment {shipment_id}: expected both ids as on the work list");
+        Problem::new(StatusCode::NOT_FOUND, "Not found").detail(detail)
+    };
+    if let Some(own) = caller.warehouse() {
+        let order = crate::store::read(&doors.pool, order_id).await?;
+        let parcel = order.as_ref().and_then(|order| order.parcel(shipment_id));
+        if parcel.is_none_or(|parcel| parcel.warehouse.as_str() != own) {
+            return Err(unknown());
+        }
+    }
     let answered = Answered { order_id, shipment_id, answer };
     let cause = Cause::door(NAME, &format!("{order_id}/{shipment_id}/{door}"));
     let done = doors.door.submit(Work { cause, input: Input::Answered(answered) }).await.map_err(|refused| {
         tracing::warn!(consumer = NAME, %order_id, %shipment_id, door, "a warehouse's answer is refused: {refused}");
         Problem::from(refused)
     })?;
-    let Reply(Some((state, next))) = done.reply else {
-        let detail = format!("order {order_id} has no shipment {shipment_id}: expected both ids as on the work list");
-        return Err(Problem::new(StatusCode::NOT_FOUND, "Not found").detail(detail));
-    };
+    let Reply(Some((state, next))) = done.reply else { return Err(unknown()) };
     Ok(Json(AnswerTaken { shipment_id, state, next, position: done.position }))
 }
 

@@ -164,6 +164,12 @@ pub struct WorkList {
     pub next: Option<String>,
 }
 
+/// What is shown of an address unless it is revealed: where it is about, not whose it is.
+fn masked(address: Address) -> Address {
+    let hidden = |text: &str| text.chars().take(1).chain("***".chars()).collect::<String>();
+    Address { name: hidden(&address.name), line1: "***".to_owned(), line2: None, ..address }
+}
+
 /// One shipment that waits for its warehouse.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct WorkItem {
@@ -173,7 +179,7 @@ pub struct WorkItem {
     pub due_at: String,
     /// Whether that has passed.
     pub overdue: bool,
-    /// Where it goes, for the label; only on shipments that may be handed over.
+    /// Where it goes, for the label; only on shipments that may be handed over. Masked unless `reveal=true`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ship_to: Option<Address>,
     /// The shipment, with what to do next.
@@ -182,7 +188,7 @@ pub struct WorkItem {
 
 impl WorkItem {
     /// What is shown of a task; none if its shipment moved on while the list was read.
-    pub fn of(task: &Task, now: Timestamp) -> Option<Self> {
+    pub fn of(task: &Task, now: Timestamp, reveal: bool) -> Option<Self> {
         let shipment = ShipmentView::of(&task.order, task.order.parcel(task.shipment_id)?);
         let label = match shipment.next {
             Step::Wait | Step::Nothing => return None,
@@ -193,7 +199,9 @@ impl WorkItem {
             order_id: task.order_id,
             due_at: task.due_at.to_string(),
             overdue: task.due_at <= now,
-            ship_to: label.and_then(|personal| personal.open().ok()).map(|person| person.ship_to),
+            ship_to: label
+                .and_then(|personal| personal.open().ok())
+                .map(|person| if reveal { person.ship_to } else { masked(person.ship_to) }),
             shipment,
         })
     }

@@ -3,6 +3,7 @@
 //! A rule says `None` for a duplicate, a replay, or an event that was overtaken by another, and a [`Conflict`] for what the protocol excludes.
 
 mod accept;
+mod bounds;
 mod let_go;
 mod ship;
 mod shortage;

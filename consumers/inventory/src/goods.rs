@@ -1,6 +1,6 @@
 //! The rules for what people do with goods: deliveries, counts, loads, and the warehouses themselves.
 
-use events::{Sku, WarehouseId};
+use events::{Sku, Timestamp, WarehouseId};
 use runtime::Conflict;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -12,6 +12,7 @@ use crate::world::World;
 
 /// Units that came in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({"sku": "SKU-0001", "warehouse": "berlin", "quantity": 40, "reference": "delivery-17"}))]
 pub struct Receipt {
     /// What came.
     #[schema(value_type = String, example = "MUG-BLUE")]
@@ -29,6 +30,7 @@ pub struct Receipt {
 
 /// What someone counted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({"sku": "SKU-0001", "warehouse": "berlin", "on_hand": 38}))]
 pub struct Count {
     /// What was counted.
     #[schema(value_type = String, example = "MUG-BLUE")]
@@ -43,6 +45,7 @@ pub struct Count {
 
 /// One level as a stock file has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({"sku": "SKU-0001", "warehouse": "berlin", "on_hand": 40, "aisle": "A", "bin": "7"}))]
 pub struct LoadRow {
     /// What is in stock.
     #[schema(value_type = String, example = "MUG-BLUE")]
@@ -65,6 +68,35 @@ pub struct LoadRow {
     #[serde(default)]
     #[schema(example = 1)]
     pub priority: Option<i64>,
+}
+
+/// A stock file, or a part of one, with what it is known by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Load {
+    /// What it is known by: the same key is loaded once.
+    pub key: String,
+    /// A digest of its rows.
+    pub digest: Uuid,
+    /// Its rows.
+    pub rows: Vec<LoadRow>,
+}
+
+impl Load {
+    /// A load under its sender's key, or else known by its rows.
+    pub fn new(key: Option<String>, rows: Vec<LoadRow>) -> Self {
+        let text = serde_json::to_string(&rows).unwrap_or_default();
+        let digest = events::derive_id(text, "inventory", "load", "");
+        Self { key: key.unwrap_or_else(|| digest.to_string()), digest, rows }
+    }
+}
+
+/// A load that was taken before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LoadedBefore {
+    /// A digest of its rows.
+    pub digest: Uuid,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// The stock of one SKU in one warehouse, as people see it.
@@ -108,12 +140,15 @@ impl LevelView {
 }
 
 /// What became of a load.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Loaded {
     /// Rows whose level, or place, was changed by it.
     pub changed: usize,
     /// Rows that were so already.
     pub unchanged: usize,
+    /// When the same load was taken before, as RFC 3339: then nothing was changed now, as units may have left since. Absent if it is new.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loaded_before: Option<String>,
 }
 
 /// What a caller at a door gets to hear.
@@ -198,11 +233,22 @@ fn counted(level: Option<&Level>, sku: &Sku, warehouse: &WarehouseId, on_hand: i
     Ok(changes)
 }
 
-/// Sets all these levels, or none; the same again changes nothing. No level may stand in it twice.
+/// Sets all these levels, or none; the same load again changes nothing, whatever became of the levels since. No level may stand in it twice.
 ///
 /// # Errors
-/// When a row has fewer units than are reserved for orders; it names up to ten of them.
-pub fn load(world: &mut World, rows: &[LoadRow], cause: Uuid) -> Result<Reply, Conflict> {
+/// When a row has fewer units than are reserved for orders (it names up to ten of them), or other rows were loaded under its key.
+pub fn load(world: &mut World, load: &Load, cause: Uuid, now: Timestamp) -> Result<Reply, Conflict> {
+    let Load { key, digest, rows } = load;
+    if let Some(before) = world.loads.get(key) {
+        if before.digest != *digest {
+            return Err(Conflict(format!(
+                "expected the rows that were loaded under this key at {}, got others: load them under a key of their own",
+                before.at
+            )));
+        }
+        let loaded_before = Some(before.at.to_string());
+        return Ok(Reply::Loaded(Loaded { changed: 0, unchanged: rows.len(), loaded_before }));
+    }
     let (mut changes, mut refused) = (Vec::new(), Vec::new());
     let mut corrected = Vec::with_capacity(rows.len());
     for row in rows {
@@ -229,7 +275,9 @@ pub fn load(world: &mut World, rows: &[LoadRow], cause: Uuid) -> Result<Reply, C
         let mapped = world.stock.map(&row.sku, &row.warehouse, row.aisle.as_deref(), row.bin.as_deref());
         changed += usize::from(corrected || mapped);
     }
-    Ok(Reply::Loaded(Loaded { changed, unchanged: rows.len() - changed }))
+    world.loads.insert(key.clone(), LoadedBefore { digest: *digest, at: now });
+    world.loaded.push((key.clone(), *digest));
+    Ok(Reply::Loaded(Loaded { changed, unchanged: rows.len() - changed, loaded_before: None }))
 }
 
 /// Makes a warehouse, or changes it.

@@ -9,7 +9,7 @@ use events::{
 use runtime::{Codec, Conflict, Effects, Message, Origin, Unreadable, Work};
 
 use crate::decide::{self, Decision, Ruling, Said};
-use crate::goods::{self, Count, LoadRow, Receipt, Reply};
+use crate::goods::{self, Count, Load, Receipt, Reply};
 use crate::supply::{Supply, Warehouse};
 use crate::world::World;
 use crate::{Inventory, RESERVATION};
@@ -38,7 +38,7 @@ pub enum Input {
     /// Someone counted.
     Count(Count),
     /// Levels as a file has them.
-    Load(Vec<LoadRow>),
+    Load(Load),
     /// A warehouse as it shall be.
     Build(WarehouseId, Warehouse),
 }
@@ -101,7 +101,7 @@ impl Inventory {
             return match input {
                 Input::Receive(receipt) => goods::receive(world, receipt, cause),
                 Input::Count(count) => goods::count(world, count, cause),
-                Input::Load(rows) => goods::load(world, rows, cause),
+                Input::Load(load) => goods::load(world, load, cause, now),
                 Input::Build(id, warehouse) => Ok(goods::build(world, id, warehouse)),
                 Input::Accepted(_)
                 | Input::Expired(_)

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use axum::extract::{DefaultBodyLimit, Path, State};
-use axum::http::StatusCode;
-use events::{Fault, WarehouseId};
-use runtime::http::{Json, OpenApiRouter, Problem};
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use events::{Fault, WarehouseId, is_country};
+use runtime::http::{Access, Caller, Json, Problem, Role, Routes};
 use runtime::{Cause, Consumer as _, Door, Work};
 use serde::Serialize;
 use sqlx::PgPool;
@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use utoipa_axum::routes;
 
 use crate::Inventory;
-use crate::goods::{Count, LevelView, LoadRow, Loaded, Receipt, Reply};
+use crate::goods::{Count, LevelView, Load, LoadRow, Loaded, Receipt, Reply};
 use crate::handlers::Input;
 use crate::store;
 use crate::supply::Warehouse;
@@ -24,29 +24,34 @@ pub const LARGEST_LOAD: usize = 10_000;
 const LARGEST_BODY: usize = 8_000_000;
 /// The most units that one request may speak of.
 const MOST_UNITS: i64 = 1_000_000_000;
+/// The longest key of a load, in characters.
+const LONGEST_KEY: usize = 255;
 /// The longest SKU, warehouse, reference, aisle and bin, in characters.
 const LONGEST_NAME: usize = 100;
 
 #[derive(Clone)]
-struct Doors {
+pub(crate) struct Doors {
     door: Door<Inventory>,
     pool: PgPool,
 }
 
 /// The routes.
-pub(crate) fn routes(door: Door<Inventory>, pool: PgPool) -> OpenApiRouter {
-    OpenApiRouter::new()
-        .routes(routes!(receive))
-        .routes(routes!(count))
-        .routes(routes!(load))
-        .routes(routes!(stock))
-        .routes(routes!(build))
-        .routes(routes!(warehouses))
-        .layer(DefaultBodyLimit::max(LARGEST_BODY))
-        .with_state(Doors { door, pool })
+pub(crate) fn routes() -> Routes<Doors> {
+    let (own_stock, look) = (&[Role::Warehouse, Role::Operator], &[Role::Viewer, Role::Shop, Role::Warehouse]);
+    Routes::new()
+        .route(Access::to(own_stock), routes!(receive))
+        .route(Access::to(own_stock), routes!(count))
+        .route(Access::to(&[Role::Admin]).largest_body(LARGEST_BODY), routes!(load))
+        .route(Access::to(look), routes!(stock))
+        .route(Access::to(&[Role::Admin]), routes!(build))
+        .route(Access::to(look), routes!(warehouses))
 }
 
 impl Doors {
+    pub(crate) fn new(door: Door<Inventory>, pool: PgPool) -> Self {
+        Self { door, pool }
+    }
+
     /// Has it decided. `key` makes it the same request when it comes again.
     async fn submit(&self, key: &str, input: Input) -> Result<Reply, Problem> {
         let cause = Cause::door(Inventory::NAME, key);
@@ -112,7 +117,12 @@ fn unexpected() -> Problem {
     (status = 409, description = "It was booked with another quantity.", body = Problem),
     (status = 422, description = "It is not valid; `faults` says why.", body = Problem),
 ))]
-async fn receive(State(doors): State<Doors>, Json(receipt): Json<Receipt>) -> Result<Json<LevelView>, Problem> {
+async fn receive(
+    State(doors): State<Doors>,
+    caller: Caller,
+    Json(receipt): Json<Receipt>,
+) -> Result<Json<LevelView>, Problem> {
+    caller.may_act_for(receipt.warehouse.as_str())?;
     let mut faults = Vec::new();
     name(&mut faults, "/sku", receipt.sku.as_str());
     warehouse_id(&mut faults, "/warehouse", &receipt.warehouse);
@@ -133,7 +143,12 @@ async fn receive(State(doors): State<Doors>, Json(receipt): Json<Receipt>) -> Re
     (status = 409, description = "Fewer units were counted than are reserved for orders.", body = Problem),
     (status = 422, description = "It is not valid; `faults` says why.", body = Problem),
 ))]
-async fn count(State(doors): State<Doors>, Json(count): Json<Count>) -> Result<Json<LevelView>, Problem> {
+async fn count(
+    State(doors): State<Doors>,
+    caller: Caller,
+    Json(count): Json<Count>,
+) -> Result<Json<LevelView>, Problem> {
+    caller.may_act_for(count.warehouse.as_str())?;
     let mut faults = Vec::new();
     name(&mut faults, "/sku", count.sku.as_str());
     warehouse_id(&mut faults, "/warehouse", &count.warehouse);
@@ -146,16 +161,30 @@ async fn count(State(doors): State<Doors>, Json(count): Json<Count>) -> Result<J
 
 /// Sets many levels at once
 ///
-/// All of them, or none. The same rows again change nothing. Warehouses that are not known yet are made.
-#[utoipa::path(post, path = "/stock/load", tag = "stock", request_body = Vec<LoadRow>, responses(
+/// All of them, or none. Warehouses that are not known yet are made. The same load again (its `Idempotency-Key`, or else its rows) changes
+/// nothing, and says so: units that were sold since do not come back. To set the same levels anew, count, or send a new key.
+#[utoipa::path(post, path = "/stock/load", tag = "stock", request_body = Vec<LoadRow>, params(
+    ("Idempotency-Key" = Option<String>, Header, description = "What the load is known by. Up to 255 characters; default: its rows."),
+), responses(
     (status = 200, description = "How many rows changed something.", body = Loaded),
-    (status = 409, description = "Rows have fewer units than are reserved for orders.", body = Problem),
+    (status = 409, description = "Rows have fewer units than are reserved for orders, or other rows were loaded under this key.", body = Problem),
     (status = 422, description = "Rows are not valid; `faults` says which and why.", body = Problem),
 ))]
-async fn load(State(doors): State<Doors>, Json(rows): Json<Vec<LoadRow>>) -> Result<Json<Loaded>, Problem> {
-    valid(load_faults(&rows))?;
-    let key = format!("load\u{1f}{}", serde_json::to_string(&rows).unwrap_or_default());
-    let Reply::Loaded(loaded) = doors.submit(&key, Input::Load(rows)).await? else { return Err(unexpected()) };
+async fn load(
+    State(doors): State<Doors>,
+    headers: HeaderMap,
+    Json(rows): Json<Vec<LoadRow>>,
+) -> Result<Json<Loaded>, Problem> {
+    let key = headers.get("idempotency-key").map(|value| value.to_str().unwrap_or_default());
+    let mut faults = load_faults(&rows);
+    if key.is_some_and(|key| key.is_empty() || key.len() > LONGEST_KEY) {
+        let detail = format!("expected 1 to {LONGEST_KEY} visible ASCII characters in Idempotency-Key");
+        faults.push(Fault { field: String::new(), code: "invalid_key".into(), detail });
+    }
+    valid(faults)?;
+    let load = Load::new(key.map(ToOwned::to_owned), rows);
+    let key = format!("load\u{1f}{}\u{1f}{}", load.key, load.digest);
+    let Reply::Loaded(loaded) = doors.submit(&key, Input::Load(load)).await? else { return Err(unexpected()) };
     Ok(Json(loaded))
 }
 
@@ -248,8 +277,8 @@ async fn build(
     warehouse_id(&mut faults, "", &id);
     name(&mut faults, "/name", &warehouse.name);
     let country = &warehouse.country;
-    if !(country.is_empty() || country.len() == 2 && country.bytes().all(|letter| letter.is_ascii_uppercase())) {
-        let detail = format!("expected two capital letters as in ISO 3166-1, or nothing, got {country:?}");
+    if !(country.is_empty() || is_country(country)) {
+        let detail = format!("expected the code of a country as in ISO 3166-1, or nothing, got {country:?}");
         faults.push(Fault { field: "/country".into(), code: "invalid_country".into(), detail });
     }
     valid(faults)?;

@@ -8,7 +8,7 @@ use runtime::{Failure, Meets, Reading, Recall, Recent, Work, Writes};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use crate::goods::{LevelView, Receipt};
+use crate::goods::{LevelView, LoadedBefore, Receipt};
 use crate::handlers::Input;
 use crate::reservation::{Reservation, State};
 use crate::stock::{Level, Movement};
@@ -63,6 +63,10 @@ pub(crate) async fn load(
     if !receipts.is_empty() {
         read_receipts(db, &receipts, &mut world).await?;
     }
+    let loads: Vec<&str> = inputs.iter().filter_map(|input| load_key(input)).collect();
+    if !loads.is_empty() {
+        read_loads(db, &loads, &mut world).await?;
+    }
     Ok(world)
 }
 
@@ -83,7 +87,7 @@ fn skus<'a>(input: &'a Input, world: &'a World) -> Vec<&'a Sku> {
         },
         (Input::Receive(receipt), _) => vec![&receipt.sku],
         (Input::Count(count), _) => vec![&count.sku],
-        (Input::Load(rows), _) => rows.iter().map(|row| &row.sku).collect(),
+        (Input::Load(load), _) => load.rows.iter().map(|row| &row.sku).collect(),
     }
 }
 
@@ -108,6 +112,10 @@ fn receipt(input: &Input) -> Option<&Receipt> {
     if let Input::Receive(receipt) = input { Some(receipt) } else { None }
 }
 
+fn load_key(input: &Input) -> Option<&str> {
+    if let Input::Load(load) = input { Some(&load.key) } else { None }
+}
+
 /// Adds what the batch changed to its writes.
 pub(crate) fn save(writes: &mut Writes, world: &World, now: Timestamp) -> Result<(), Failure> {
     world.recalled.check(|order_id| world.orders.get(&order_id).is_some_and(|slot| slot.changed))?;
@@ -127,6 +135,9 @@ pub(crate) fn save(writes: &mut Writes, world: &World, now: Timestamp) -> Result
     }
     if !world.received.is_empty() {
         save_receipts(writes, &world.received, now);
+    }
+    if !world.loaded.is_empty() {
+        save_loads(writes, &world.loaded, now);
     }
     Ok(())
 }
@@ -214,6 +225,16 @@ async fn read_receipts(db: &mut PgConnection, receipts: &[&Receipt], world: &mut
         .into_iter()
         .map(|(reference, sku, warehouse, quantity)| ((reference, Sku(sku), WarehouseId(warehouse)), quantity));
     world.receipts.extend(booked);
+    Ok(())
+}
+
+async fn read_loads(db: &mut PgConnection, keys: &[&str], world: &mut World) -> Result<(), Failure> {
+    let rows: Vec<(String, Uuid, At)> =
+        sqlx::query_as("select load_key, digest, loaded_at from inventory.load where load_key = any($1)")
+            .bind(keys)
+            .fetch_all(db)
+            .await?;
+    world.loads.extend(rows.into_iter().map(|(key, digest, At(at))| (key, LoadedBefore { digest, at })));
     Ok(())
 }
 
@@ -327,5 +348,20 @@ fn save_receipts(writes: &mut Writes, received: &[Receipt], now: Timestamp) {
         .bind(Vec::from_iter(received.iter().map(|receipt| receipt.sku.as_str())))
         .bind(Vec::from_iter(received.iter().map(|receipt| receipt.warehouse.as_str())))
         .bind(Vec::from_iter(received.iter().map(|receipt| receipt.quantity)))
+        .bind(At(now));
+}
+
+/// One that another instance took first is a lost race: decided again, it changes nothing, or names the difference.
+fn save_loads(writes: &mut Writes, loaded: &[(String, Uuid)], now: Timestamp) {
+    writes
+        .add(
+            "inventory.load",
+            Some(loaded.len()),
+            "insert into inventory.load (load_key, digest, loaded_at)
+         select load_key, digest, $3 from unnest($1::text[], $2::uuid[]) as new (load_key, digest) order by load_key
+             on conflict do nothing",
+        )
+        .bind(Vec::from_iter(loaded.iter().map(|(key, _)| key.as_str())))
+        .bind(Vec::from_iter(loaded.iter().map(|(_, digest)| *digest)))
         .bind(At(now));
 }

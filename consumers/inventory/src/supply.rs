@@ -17,6 +17,7 @@ pub const USUAL_PRIORITY: i64 = 100;
 
 /// What is known of a warehouse.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({"name": "Berlin", "priority": 10, "country": "DE"}))]
 pub struct Warehouse {
     /// Its name, for people.
     pub name: String,

@@ -6,7 +6,7 @@ use events::{OrderId, Sku, WarehouseId};
 use runtime::Recalled;
 use uuid::Uuid;
 
-use crate::goods::Receipt;
+use crate::goods::{LoadedBefore, Receipt};
 use crate::reservation::{Reservation, State};
 use crate::stock::{Change, Stock};
 use crate::supply::{USUAL_PRIORITY, Warehouse, Warehouses};
@@ -35,6 +35,10 @@ pub struct World {
     pub receipts: BTreeMap<(String, Sku, WarehouseId), i64>,
     /// Deliveries that this batch booked.
     pub(crate) received: Vec<Receipt>,
+    /// Loads that were taken before, by their keys.
+    pub loads: BTreeMap<String, LoadedBefore>,
+    /// Loads that this batch took: key and digest.
+    pub(crate) loaded: Vec<(String, Uuid)>,
     /// Warehouses that this batch changed.
     pub(crate) rebuilt: BTreeSet<WarehouseId>,
     /// The orders that were not read.

@@ -6,8 +6,8 @@ use axum::extract::{Path, State as Shared};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use events::{Fault, OrderId, OrderPlaced};
-use runtime::http::{Json, OpenApiRouter, Problem};
-use runtime::{Cause, Done, Door, Failure, Work};
+use runtime::http::{Access, Caller, Json, Problem, Role, Routes};
+use runtime::{Cause, Done, Door, Work};
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::PgPool;
@@ -15,8 +15,8 @@ use utoipa_axum::routes;
 
 use crate::decide::Reply;
 use crate::intake::{self, Letter};
+use crate::order::Order;
 use crate::placed::{Arrival, Placed};
-use crate::validate::LONGEST_ID;
 use crate::{Cancel, Input, NAME, Orders, handlers, store};
 
 use views::{CancelBody, OrderView, Taken};
@@ -42,8 +42,12 @@ impl Doors {
 }
 
 /// The routes, with their documents.
-pub(crate) fn doors(doors: Doors) -> OpenApiRouter {
-    OpenApiRouter::new().routes(routes!(place)).routes(routes!(show)).routes(routes!(cancel)).with_state(doors)
+pub(crate) fn routes() -> Routes<Doors> {
+    Routes::new()
+        // The order itself says whose it is.
+        .route(Access::to(&[Role::Shop]).unrecorded(), routes!(place))
+        .route(Access::to(&[Role::Shop, Role::Viewer]), routes!(show))
+        .route(Access::to(&[Role::Shop, Role::Operator]), routes!(cancel))
 }
 
 /// Place an order.
@@ -53,13 +57,20 @@ pub(crate) fn doors(doors: Doors) -> OpenApiRouter {
 /// `null` and an empty text are as if left out. `subtotal` and `total` may say what the order comes to: it is refused if they differ. Other fields
 /// that are not known are ignored, unless they look like a misspelt one.
 #[utoipa::path(
-    post, path = "/orders", tag = "orders", request_body = OrderPlaced,
+    post, path = "/orders", tag = "orders",
+    request_body(content = OrderPlaced, example = json!({
+        "customer": {"id": "c-1", "name": "Ada Lovelace", "email": "ada@example.com"},
+        "lines": [{"sku": "SKU-0001", "quantity": 2, "unit_price": 1250}], "currency": "EUR", "shipping": 490,
+        "payment_method": "tok_approved",
+        "ship_to": {"name": "Ada Lovelace", "line1": "1 Main St", "city": "London", "postal_code": "N1 1AA", "country": "GB"}
+    })),
     params(
         ("Idempotency-Key" = Option<String>, Header, description = "The order's reference: the same key and client is the same order. \
             Up to 255 characters; default: `reference` of the body, else the id of a CloudEvent (`ce-id`, or `id` around the order), else the \
             order's id: then each request is an order of its own."),
         ("X-Api-Client" = Option<String>, Header, description = "The order's source: keys of different clients do not meet. \
-            Up to 255 characters; default: `source` of the body, else that of a CloudEvent, else `http`."),
+            Up to 255 characters; default: `source` of the body, else that of a CloudEvent, else `http`. \
+            A shop's key has a source: no other may be named."),
         ("X-Correlation-Id" = Option<String>, Header, description = "What the order is found again by in logs and events. \
             Up to 128 visible ASCII characters; anything else is replaced by the order's id."),
         ("traceparent" = Option<String>, Header, description = "W3C trace context to carry on."),
@@ -73,14 +84,27 @@ pub(crate) fn doors(doors: Doors) -> OpenApiRouter {
         (status = 503, description = "Not done, or the answer was lost: ask again under the same key.", body = Problem),
     )
 )]
-async fn place(Shared(doors): Shared<Doors>, headers: HeaderMap, Json(body): Json<Value>) -> Result<Response, Problem> {
+async fn place(
+    Shared(doors): Shared<Doors>,
+    caller: Caller,
+    headers: HeaderMap,
+    Json(body): Json<Value>,
+) -> Result<Response, Problem> {
     let text = |name| text(&headers, name);
-    let (key, client) = (text("idempotency-key")?, text("x-api-client")?);
+    let (key, mut client) = (text("idempotency-key")?, text("x-api-client")?);
     let owned = |name| text(name).map(|value| value.map(ToOwned::to_owned));
     let event = Letter { id: owned("ce-id")?, source: owned("ce-source")?, ..Letter::default() };
     let Letter { order, id, source, .. } = intake::placed(body, event).map_err(|why| {
         Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "Unreadable body").detail(format!("the body is no order: {why}"))
     })?;
+    if let Some(own) = caller.shop() {
+        let named = [client, order.order.source.as_deref()].into_iter().flatten();
+        if let Some(named) = named.into_iter().find(|named| !named.is_empty() && *named != own) {
+            return Err(Problem::new(StatusCode::FORBIDDEN, "Another source")
+                .detail(format!("expected orders of the source {own}, whose key came, or none named; got {named:?}")));
+        }
+        client = Some(own);
+    }
     let faults: Vec<Fault> = [
         mismatch("reference", order.order.reference.as_deref(), "Idempotency-Key", key),
         mismatch("source", order.order.source.as_deref(), "X-Api-Client", client),
@@ -149,7 +173,8 @@ fn answer(Done { reply, position }: Done<Reply>) -> Result<Response, Problem> {
 
 /// Ask for the cancellation of an order.
 ///
-/// It is asked for, not granted: only fulfillment knows whether the goods have left. The answer is the order's end.
+/// It is asked for, not granted: only fulfillment knows whether the goods have left. The answer is the order's end. Who asks is whose key comes; a
+/// shop asks for its own orders only.
 #[utoipa::path(
     post, path = "/orders/{id}/cancel", tag = "orders", request_body = CancelBody,
     params(("id" = String, Path, description = "The order's id.")),
@@ -157,24 +182,25 @@ fn answer(Done { reply, position }: Done<Reply>) -> Result<Response, Problem> {
         (status = 202, description = "Asked for, now or before.", body = Taken),
         (status = 404, description = "There is no such order.", body = Problem),
         (status = 409, description = "The order has ended: `state` names how.", body = Problem),
-        (status = 422, description = "`requested_by` or `reason` is not as expected: `faults` says why.", body = Problem),
+        (status = 422, description = "`reason` is not as expected: `faults` says why.", body = Problem),
         (status = 503, description = "Not done, or the answer was lost: ask again.", body = Problem),
     )
 )]
 async fn cancel(
     Shared(doors): Shared<Doors>,
+    caller: Caller,
     Path(id): Path<String>,
-    Json(CancelBody { requested_by, reason }): Json<CancelBody>,
+    Json(CancelBody { reason }): Json<CancelBody>,
 ) -> Result<Response, Problem> {
     let order_id: OrderId = id.parse().map_err(|_| unknown())?;
-    let faults: Vec<Fault> =
-        [fault("/requested_by", &requested_by, 1, LONGEST_ID), fault("/reason", &reason, 0, LONGEST_REASON)]
-            .into_iter()
-            .flatten()
-            .collect();
-    if !faults.is_empty() {
-        return Err(invalid(&faults));
+    if let Some(fault) = fault("/reason", &reason, 0, LONGEST_REASON) {
+        return Err(invalid(&[fault]));
     }
+    if caller.shop().is_some() {
+        read(&doors, &caller, order_id).await?;
+    }
+    caller.says_why(&reason);
+    let requested_by = caller.name().to_owned();
     let input = Input::Cancel(Cancel { order_id, requested_by, reason });
     let done = doors.door.submit(Work { cause: Cause::door(NAME, &format!("{order_id}/cancel")), input }).await?;
     answer(done)
@@ -190,24 +216,19 @@ async fn cancel(
         (status = 503, description = "The database does not answer: ask again.", body = Problem),
     )
 )]
-async fn show(Shared(doors): Shared<Doors>, Path(id): Path<String>) -> Result<Json<OrderView>, Problem> {
+async fn show(
+    Shared(doors): Shared<Doors>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Json<OrderView>, Problem> {
     let order_id: OrderId = id.parse().map_err(|_| unknown())?;
-    let order = store::find(&doors.pool, order_id.as_uuid()).await.map_err(unread)?;
-    order.map(|order| Json(order.into())).ok_or_else(unknown)
+    Ok(Json(read(&doors, &caller, order_id).await?.into()))
 }
 
-/// A failed read at the door: the database's own, or a stored value that this version can't read.
-fn unread(failure: Failure) -> Problem {
-    match failure {
-        Failure::Database(error) => error.into(),
-        Failure::LostRace { .. }
-        | Failure::Unsure
-        | Failure::Stored { .. }
-        | Failure::Panicked(_)
-        | Failure::Unsendable(_) => {
-            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "Unreadable order").detail(failure.to_string())
-        }
-    }
+/// The order, if the caller may know of it: a shop knows its own.
+async fn read(doors: &Doors, caller: &Caller, order_id: OrderId) -> Result<Order, Problem> {
+    let order = store::find(&doors.pool, order_id.as_uuid()).await?;
+    order.filter(|order| caller.shop().is_none_or(|own| own == order.source)).ok_or_else(unknown)
 }
 
 fn unknown() -> Problem {

@@ -8,7 +8,7 @@ use runtime::{Conflict, Effects};
 use uuid::Uuid;
 
 use crate::order::{Body, Order, World};
-use crate::placed::{Placed, placement};
+use crate::placed::{Placed, placement, rejection_of_unknown_bytes};
 use crate::{Cancel, Input, NAME, Orders, decide};
 
 impl Restore for Orders {
@@ -34,7 +34,11 @@ impl Restore for Orders {
             }
             OrderRejected::TYPE => {
                 let rejected: OrderRejected = event.read()?;
-                let unknown = || (placement(&rejected.source, &rejected.reference), Body::unknown());
+                // What was too long stands shortened in the event: then only the record says what it was placed as.
+                let unknown = || {
+                    let known_as = placement(&rejected.source, &rejected.reference);
+                    (rejection_of_unknown_bytes(known_as), Body::unknown())
+                };
                 let (key, body) = placed_as(event, |placed| placed.rejection).unwrap_or_else(unknown);
                 world.add(Order::rejected(&rejected, key, body, effects.thread(), event.told.at));
             }

@@ -5,9 +5,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use runtime::http::OpenApiRouter;
+use runtime::http::Routes;
 use runtime::relay::{self, RelaySettings};
-use runtime::settings::{ConsumerSettings, SettingsError};
+use runtime::settings::{ConsumerSettings, Section, SettingsError};
 use runtime::{Health, Host, Settings};
 
 /// The relay's name: of its section in the settings, its metrics and its binary.
@@ -23,13 +23,24 @@ const CONSUMERS: [&str; 7] =
 /// When a setting does not fit, or the address of its probes is taken.
 pub fn start(host: &Arc<Host>) -> runtime::Starting<'_> {
     Box::pin(async move {
-        let settings = settings(host.settings())?;
+        host.settings().refuse_unknown(&section())?;
+        let all = host.settings().clone();
+        let mut settings = settings(&all)?;
+        let read = move || Some(self::settings(&all.read_again().ok()?).ok()?.database_urls);
+        settings.read_again = relay::ReadAgain(Some(Arc::new(read)));
         let probes: ConsumerSettings = host.settings().section(NAME)?;
         let health = Arc::new(Health::of(NAME));
-        host.open(NAME, probes.http, OpenApiRouter::new(), Arc::clone(&health)).await?;
+        host.open(NAME, probes.http, Routes::new(), Arc::clone(&health), None).await?;
         host.spawn(NAME, relay::run(settings, host.clock().clone(), health, host.shutdown().clone()));
         Ok(())
     })
+}
+
+/// What can be set of the relay.
+pub fn section() -> Section {
+    let mut section = Section::consumer(NAME, &ConsumerSettings::default());
+    section.fields.retain(|field| field.name == "http"); // its probes; it hears nothing
+    section.with(&RelaySettings::default()).checked(|all| Ok(settings(all).map(drop)?))
 }
 
 /// The relay's settings: its own section over what all consumers share.
@@ -45,8 +56,7 @@ pub fn settings(all: &Settings) -> Result<RelaySettings, SettingsError> {
     if settings.database_urls.is_empty() {
         let mut urls = BTreeSet::new();
         for consumer in CONSUMERS {
-            let section: ConsumerSettings = all.section(consumer)?;
-            urls.insert(section.database_url.unwrap_or_else(|| common.database_url.clone()));
+            urls.insert(all.database_url(consumer)?);
         }
         settings.database_urls = urls.into_iter().collect();
     }

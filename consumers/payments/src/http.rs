@@ -4,8 +4,8 @@ use axum::extract::{Path, State as Shared};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use events::OrderId;
-use runtime::http::{Json, OpenApiRouter, Problem};
-use runtime::{Cause, Consumer as _, Door, Failure, Work};
+use runtime::http::{Access, Caller, Json, Problem, Role, Routes};
+use runtime::{Cause, Consumer as _, Door, Work};
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
 use utoipa::ToSchema;
@@ -17,22 +17,28 @@ use crate::handlers::{Input, Reply};
 use crate::payment::{Payment, State};
 use crate::{Payments, store};
 
-/// Characters at most of an account.
-const LONGEST_ACCOUNT: usize = 100;
+/// Characters at most of a reason.
+const LONGEST_REASON: usize = 500;
 
+/// What the routes work with.
 #[derive(Clone)]
-struct Doors {
+pub(crate) struct Doors {
     door: Door<Payments>,
     pool: PgPool,
 }
 
-pub(crate) fn doors(door: Door<Payments>, pool: PgPool, gateway: Chosen) -> OpenApiRouter {
-    let own = OpenApiRouter::new()
-        .routes(routes!(show))
-        .routes(routes!(retry))
-        .with_state(Doors { door: door.clone(), pool });
+/// The routes that every gateway has.
+pub(crate) fn own_routes() -> Routes<Doors> {
+    Routes::new().route(Access::to(&[Role::Viewer]), routes!(show)).route(Access::to(&[Role::Operator]), routes!(retry))
+}
+
+/// All routes, with those of the chosen gateway.
+pub(crate) fn routes(door: Door<Payments>, pool: PgPool, gateway: Chosen) -> Routes {
+    let own = own_routes().with_state(Doors { door: door.clone(), pool });
     match gateway {
-        Chosen::Sandbox(sandbox) => own.merge(sandbox::http::doors(door, sandbox)),
+        Chosen::Sandbox(sandbox) => {
+            own.merge(sandbox::http::routes().with_state(sandbox::http::Doors::new(door, sandbox)))
+        }
     }
 }
 
@@ -114,11 +120,13 @@ struct ActionView {
     expires_at: String,
 }
 
-/// Who asks.
+/// Why it is tried again. Who asks is whose key comes.
 #[derive(Debug, Deserialize, ToSchema)]
+#[schema(example = json!({"why": "the bank answers again"}))]
 struct Retry {
-    /// Account of the person, 1 to 100 characters.
-    by: String,
+    /// For the record; up to 500 characters.
+    #[serde(default)]
+    why: String,
 }
 
 /// It is tried again.
@@ -180,7 +188,7 @@ impl PaymentView {
 ))]
 async fn show(Shared(doors): Shared<Doors>, Path(order_id): Path<String>) -> Result<Json<PaymentView>, Problem> {
     let order_id = in_path(&order_id)?;
-    let payment = store::payment(&doors.pool, order_id).await.map_err(unavailable)?;
+    let payment = store::payment(&doors.pool, order_id).await?;
     payment.map(|payment| Json(PaymentView::of(payment))).ok_or_else(|| unknown(order_id))
 }
 
@@ -195,16 +203,18 @@ async fn show(Shared(doors): Shared<Doors>, Path(order_id): Path<String>) -> Res
 ))]
 async fn retry(
     Shared(doors): Shared<Doors>,
+    caller: Caller,
     Path(order_id): Path<String>,
     Json(body): Json<Retry>,
 ) -> Result<Response, Problem> {
     let order_id = in_path(&order_id)?;
-    let by = body.by.trim().to_owned();
-    let length = by.chars().count();
-    if length == 0 || length > LONGEST_ACCOUNT {
-        let detail = format!("`by`: expected 1 to {LONGEST_ACCOUNT} characters, the account of who asks; got {length}");
+    let length = body.why.chars().count();
+    if length > LONGEST_REASON || body.why.contains('\0') {
+        let detail = format!("`why`: expected at most {LONGEST_REASON} characters of text, got {length}");
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid retry").detail(detail));
     }
+    caller.says_why(&body.why);
+    let by = caller.name().to_owned();
     let cause = Cause::door(Payments::NAME, &format!("{order_id}/retry"));
     let done = doors.door.submit(Work { cause, input: Input::Retry { order_id, by } }).await?;
     match done.reply {
@@ -233,9 +243,4 @@ fn unknown(order_id: OrderId) -> Problem {
     let detail =
         format!("no payment of order {order_id} is known: its stock is not reserved yet, or there is no such order");
     Problem::new(StatusCode::NOT_FOUND, "Unknown order").detail(detail)
-}
-
-fn unavailable(failure: Failure) -> Problem {
-    tracing::warn!(consumer = Payments::NAME, %failure, "a read failed");
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "Unavailable").detail("the database does not answer: ask again")
 }

@@ -41,7 +41,7 @@ pub use attempt::{Attempt, Made, Phase, key};
 pub use calls::{Answer, Ask, Call};
 pub use handlers::{Input, RefundTold, Reply};
 pub use payment::{Asked, Case, Payment, Purchase, State, Undoing, Verdict};
-pub use settings::{GatewayName, PaymentsSettings};
+pub use settings::{GatewayName, PaymentsSettings, section};
 pub use world::{Reference, RefundStatus, Told, World};
 
 use breaker::Breaker;
@@ -195,13 +195,19 @@ pub fn migrations() -> sqlx::migrate::Migrator {
     sqlx::migrate!("../../migrations/payments")
 }
 
+/// The OpenAPI document of its routes, those of the sandbox among them.
+pub fn document() -> serde_json::Value {
+    let sandbox = gateway::sandbox::http::routes().documented();
+    http::own_routes().documented().merge(sandbox).document(Payments::NAME)
+}
+
 /// Starts the consumer, its gateway, and opens its doors.
 ///
 /// # Errors
 /// When its settings do not fit, or something that it needs is missing; the message says what to do.
 pub fn start(host: &runtime::Host) -> runtime::Starting<'_> {
     Box::pin(async move {
-        let settings: PaymentsSettings = host.settings().section(Payments::NAME)?;
+        let settings = settings::read(host.settings())?;
         let pool = host.pool::<Payments>()?;
         let gateway = match settings.gateway {
             GatewayName::Sandbox => {
@@ -214,6 +220,7 @@ pub fn start(host: &runtime::Host) -> runtime::Starting<'_> {
                 );
                 let schema = (gateway::sandbox::SCHEMA, gateway::sandbox::migrations());
                 runtime::migrations::check(&pool, schema.0, &schema.1).await.context("the sandbox gateway's book")?;
+                host.health_of(Payments::NAME).simulates("sandbox gateway");
                 host.spawn("sandbox gateway", keeper.keep(host.shutdown().clone()));
                 Chosen::Sandbox(sandbox)
             }
@@ -222,6 +229,6 @@ pub fn start(host: &runtime::Host) -> runtime::Starting<'_> {
         let watch = breaker.clone().watch(gateway.clone(), settings.call_timeout.0, host.shutdown().clone());
         let payments = Arc::new(Payments::guarded(settings, gateway.clone(), breaker)?);
         host.spawn("the gateway's circuit", watch);
-        host.start(payments, |door| http::doors(door, pool, gateway)).await
+        host.start(payments, |door| http::routes(door, pool, gateway)).await
     })
 }

@@ -18,7 +18,7 @@ pub(crate) use outside::Outside;
 pub(crate) use watch::{Watch, watch};
 
 /// What is wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// An order is stuck. Its key is the order.
@@ -112,7 +112,7 @@ impl Kind {
 }
 
 /// What an event of an order alerts people of, if it does.
-pub(crate) fn of_event(event_type: &str, order_id: OrderId) -> Option<(Kind, String)> {
+pub(crate) fn of_event(event_type: &str, order_id: OrderId) -> Option<(Kind, String, String)> {
     let (kind, text) = match event_type {
         PaymentRefundFailed::TYPE => (
             Kind::RefundFailed,
@@ -135,7 +135,7 @@ pub(crate) fn of_event(event_type: &str, order_id: OrderId) -> Option<(Kind, Str
         ),
         _ => return None,
     };
-    Some((kind, text))
+    Some((kind, order_id.to_string(), text))
 }
 
 /// Raises an alert, unless one of this kind and key is open already; returns whether it is new. `text` says what was expected, what came, and

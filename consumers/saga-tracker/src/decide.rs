@@ -8,7 +8,7 @@ use events::{DeadLetterResolved, Event as _, OrderStuck, RelayAdvanced, StockLev
 use runtime::{Consumer as _, Effects, Thread};
 
 use crate::SagaTracker;
-use crate::alerts::{Kind, of_event};
+use crate::alerts::Kind;
 use crate::deadline::{RULES, judge};
 use crate::handlers::{Input, Look};
 use crate::record::{Heard, Place, in_range};
@@ -114,9 +114,6 @@ pub(crate) fn fold(world: &mut World, input: &Input) {
     match input {
         Input::Heard(heard) => {
             on_heard(world, heard);
-            if let Some((kind, text)) = of_event(heard.record.event_type, heard.record.order_id) {
-                world.alerts.push((kind, heard.record.order_id.to_string(), text));
-            }
             on_place(world, &heard.record.place);
         }
         Input::Level(event, place) => {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use events::{
     DeadLetterResolved, Event, OrderId, OrderPlaced, OrderStuck, RelayAdvanced, StockLevelChanged, Timestamp,
@@ -24,6 +25,9 @@ use crate::{SagaTracker, alerts, decide, record, steps, store, told};
 
 /// How long histories are kept unless a setting says otherwise: over a year, as people ask about last year's orders.
 const KEEP: Span = Span::secs(400 * 24 * 3_600);
+
+/// Events that are older are no news when they are heard: the topics are read again, and people were told then.
+const NEWS: Duration = Duration::from_secs(7 * 24 * 3_600);
 
 /// What the tracker folds.
 #[derive(Clone, Debug)]
@@ -148,6 +152,11 @@ impl Consumer for SagaTracker {
             )));
         }
         decide::fold(world, &work.input);
+        if let Input::Heard(heard) = &work.input
+            && now.since(heard.record.place.at) < NEWS
+        {
+            world.alerts.extend(alerts::of_event(heard.record.event_type, heard.record.order_id));
+        }
         Ok(())
     }
 

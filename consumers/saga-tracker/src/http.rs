@@ -18,14 +18,14 @@ use std::sync::Arc;
 
 use axum::http::StatusCode;
 use events::OrderId;
-use runtime::http::{OpenApiRouter, Problem};
+use runtime::http::{Access, Problem, Role, Routes};
 use runtime::{Clock, Consumer as _, Failure, Verdict};
 use sqlx::PgPool;
 use tokio::sync::Notify;
 use utoipa_axum::routes;
 
 use crate::SagaTracker;
-use crate::hand::{EditError, Hand, HandError, Keys};
+use crate::hand::{EditError, Hand, HandError};
 
 pub(crate) use orders::{EventView, OrderDetail};
 pub(crate) use written::ReadSettings;
@@ -37,37 +37,37 @@ pub(crate) struct Doors {
     pub clock: Clock,
     pub reads: ReadSettings,
     pub hand: Hand,
-    pub keys: Arc<Keys>,
     /// Wakes who works on jobs.
     pub wake: Arc<Notify>,
 }
 
 /// The routes, with their documents.
-pub(crate) fn doors(doors: Doors) -> OpenApiRouter {
-    OpenApiRouter::new()
-        .routes(routes!(orders::list))
-        .routes(routes!(orders::show))
-        .routes(routes!(orders::history))
-        .routes(routes!(inventory::list))
-        .routes(routes!(fulfillment::list))
-        .routes(routes!(letters::list))
-        .routes(routes!(letters::groups))
-        .routes(routes!(letters::show))
-        .routes(routes!(hand::retry))
-        .routes(routes!(hand::skip))
-        .routes(routes!(hand::edit))
-        .routes(routes!(hand::compensate))
-        .routes(routes!(hand::actions))
-        .routes(routes!(jobs::list, jobs::begin))
-        .routes(routes!(jobs::show))
-        .routes(routes!(jobs::stop))
-        .routes(routes!(jobs::resume))
-        .routes(routes!(stats::show))
-        .routes(routes!(deadlines::list))
-        .routes(routes!(deadlines::shift))
-        .routes(routes!(alerts::list))
-        .routes(routes!(audit::show))
-        .with_state(doors)
+pub(crate) fn routes() -> Routes<Doors> {
+    let (look, act) = (Access::to(&[Role::Viewer]), Access::to(&[Role::Operator]));
+    Routes::new()
+        .route(look, routes!(orders::list))
+        .route(look, routes!(orders::show))
+        .route(look, routes!(orders::history))
+        .route(look, routes!(inventory::list))
+        .route(look, routes!(fulfillment::list))
+        .route(look, routes!(letters::list))
+        .route(look, routes!(letters::groups))
+        .route(look, routes!(letters::show))
+        .route(act, routes!(hand::retry))
+        .route(act, routes!(hand::skip))
+        .route(act, routes!(hand::edit))
+        .route(act, routes!(hand::compensate))
+        .route(look, routes!(hand::actions))
+        .route(look, routes!(jobs::list))
+        .route(act, routes!(jobs::begin))
+        .route(look, routes!(jobs::show))
+        .route(act, routes!(jobs::stop))
+        .route(act, routes!(jobs::resume))
+        .route(look, routes!(stats::show))
+        .route(look, routes!(deadlines::list))
+        .route(act, routes!(deadlines::shift))
+        .route(look, routes!(alerts::list))
+        .route(look, routes!(audit::show))
 }
 
 /// A read that failed: the database is away, or what it holds is not ours.

@@ -15,6 +15,7 @@ mod deadline;
 pub mod deadlines;
 mod decide;
 mod facts;
+mod find;
 pub mod hand;
 mod handlers;
 mod http;
@@ -36,19 +37,19 @@ use std::str::FromStr as _;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use runtime::settings::ConsumerSettings;
 use runtime::{Caution, Consumer as _, Settings};
 use sqlx::postgres::PgConnectOptions;
 use tokio::sync::Notify;
 
 pub use case::Case;
 pub use facts::{Facts, Moment, Moments, Reason, Shipment};
+pub use find::{FoundOrder, find_orders};
 pub use handlers::{Input, Look};
 pub use letter::{Header, Kind, Letter, LetterStatus};
 pub use parked::Parking;
 pub use rebuild::{Rebuilt, Stage, rebuild};
 pub use record::{Heard, Place, Record};
-pub use settings::TrackerSettings;
+pub use settings::{TrackerSettings, section};
 pub use status::Status;
 pub use stuck::Situation;
 pub use world::{Level, Position, Resolution, Watermark, World};
@@ -67,6 +68,11 @@ pub fn migrations() -> sqlx::migrate::Migrator {
     sqlx::migrate!("../../migrations/saga_tracker")
 }
 
+/// The OpenAPI document of its routes.
+pub fn document() -> serde_json::Value {
+    http::routes().document(SagaTracker::NAME)
+}
+
 /// Starts the consumer, opens its doors, and begins to look at overdue orders and to deliver alerts.
 ///
 /// # Errors
@@ -76,9 +82,7 @@ pub fn start(host: &runtime::Host) -> runtime::Starting<'_> {
 }
 
 async fn begin(host: &runtime::Host) -> anyhow::Result<()> {
-    let settings: TrackerSettings = host.settings().section(SagaTracker::NAME)?;
-    settings.check()?;
-    let settings = Arc::new(settings);
+    let settings = Arc::new(settings::read(host.settings())?);
     let (pool, clock, shutdown) = (host.pool::<SagaTracker>()?, host.clock().clone(), host.shutdown().clone());
     let databases = databases(host.settings())?;
     let hand_over: HandOver = host.settings().section("fulfillment")?;
@@ -87,20 +91,14 @@ async fn begin(host: &runtime::Host) -> anyhow::Result<()> {
     let own: hand::HandSettings = host.settings().section(SagaTracker::NAME)?;
     let others = hand::Doors::new(host.settings(), &own, |name| host.address(name))?;
     let hand = hand::Hand::new(host.settings(), clock.clone(), pool.clone(), others).await?;
-    let (keys, wake) = (Arc::new(hand::Keys::new(&own.api_keys)?), Arc::new(Notify::new()));
-    let doors = http::Doors {
-        pool: pool.clone(),
-        clock: clock.clone(),
-        reads,
-        hand: hand.clone(),
-        keys,
-        wake: Arc::clone(&wake),
-    };
+    let wake = Arc::new(Notify::new());
+    let doors =
+        http::Doors { pool: pool.clone(), clock: clock.clone(), reads, hand: hand.clone(), wake: Arc::clone(&wake) };
     let mut opened = None;
     let tracker = SagaTracker { untold: settings.alerts_off.clone(), ..SagaTracker::default() };
     host.start(Arc::new(tracker), |door| {
         opened = Some(door);
-        http::doors(doors)
+        http::routes().with_state(doors)
     })
     .await?;
     host.spawn(SagaTracker::NAME, hand::jobs::work(hand, wake, shutdown.clone()));
@@ -129,7 +127,7 @@ async fn begin(host: &runtime::Host) -> anyhow::Result<()> {
 }
 
 /// What fulfillment's settings say of how long a shipment may stand in its warehouse.
-#[derive(serde::Deserialize)]
+#[derive(serde::Serialize, serde::Deserialize)]
 #[serde(default)]
 struct HandOver {
     hand_over_deadline: runtime::Span,
@@ -145,9 +143,8 @@ impl Default for HandOver {
 fn databases(settings: &Settings) -> anyhow::Result<HashMap<&'static str, String>> {
     let mut databases = HashMap::new();
     for (consumer, _) in &deadline::RULES.hears {
-        let own: ConsumerSettings = settings.section(consumer)?;
-        let url = own.database_url.as_deref().unwrap_or(&settings.common().database_url);
-        let options = PgConnectOptions::from_str(url).context("DATABASE_URL")?;
+        let url = settings.database_url(consumer)?;
+        let options = PgConnectOptions::from_str(url.expose()).context("DATABASE_URL")?;
         databases.insert(*consumer, options.get_database().unwrap_or(options.get_username()).to_owned());
     }
     Ok(databases)

@@ -46,7 +46,7 @@ pub(crate) use levels::{LevelFilter, LevelRow, level_position, levels};
 pub(crate) use orders::{OrderFilter, OrderRow, order, orders};
 pub(crate) use positions::{PositionRow, positions, published, watermarks};
 pub(crate) use shipments::{ShipmentFilter, ShipmentRow, shipments, shipments_of};
-pub(crate) use stats::{StepRow, counts, step_times};
+pub(crate) use stats::{StepRow, counts, newest, step_times};
 pub(crate) use tables::{REBUILT, Tables};
 
 /// Writes what a batch tells. Returns whether all its events were new, and what is known now of the way of its orders. Unless events may be `repeating`,

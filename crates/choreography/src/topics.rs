@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::model::{Choreography, Profile, Topic};
+use crate::model::{Choreography, Owner, Profile, Topic};
 
 /// One Kafka topic, ready to be created or compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +31,10 @@ impl Choreography {
             ("min.insync.replicas".to_owned(), defaults.min_insync_replicas.to_string()),
             ("max.message.bytes".to_owned(), max_message_bytes.to_string()),
         ]);
+        if topic.owner == Owner::Anyone {
+            // A stranger's clock may mean anything, and the broker would delete by it.
+            config.insert("message.timestamp.type".to_owned(), "LogAppendTime".to_owned());
+        }
         if topic.compacted {
             config.insert("cleanup.policy".to_owned(), "compact".to_owned());
         } else {
@@ -71,6 +75,8 @@ mod tests {
         assert_eq!((of("orders").partitions, of("orders").replicas), (4, 1));
         assert_eq!(of("orders").config["retention.ms"], (3 * 24 * 3_600_000).to_string());
         assert_eq!(of("stock-levels").config["cleanup.policy"], "compact");
+        assert_eq!(of("order-placed").config["message.timestamp.type"], "LogAppendTime", "case 18");
+        assert!(!of("orders").config.contains_key("message.timestamp.type"));
         assert_eq!(of("dead-letter-events").partitions, 1);
         assert_eq!(of("dead-letter-events").config["max.message.bytes"], "2097152");
         let production = choreography.topic_settings("production").unwrap();

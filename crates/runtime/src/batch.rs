@@ -76,6 +76,11 @@ impl<C: Consumer> Item<C> {
         self.work.as_ref().ok().filter(|_| !self.behind)
     }
 
+    /// Whether it was asked for by somebody who has left: it is not done then, as its caller may have it done elsewhere or another time.
+    pub fn is_abandoned(&self) -> bool {
+        self.reply.as_ref().is_some_and(oneshot::Sender::is_closed)
+    }
+
     /// Gives the item up.
     pub fn condemn(&mut self, stage: &'static str, class: String, message: String) {
         self.work = Err(Trouble::Dead(self.death(stage, class, message)));

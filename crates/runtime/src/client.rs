@@ -4,10 +4,20 @@ use std::collections::BTreeMap;
 
 use rdkafka::ClientConfig;
 
+use crate::kafka_properties::{self, PropertyError};
 use crate::settings::ConsumerSettings;
 
 /// The client's settings; what the user sets wins, but for what the loop depends on.
-pub(crate) fn of_consumer(common: &BTreeMap<String, String>, settings: &ConsumerSettings, group: &str) -> ClientConfig {
+///
+/// # Errors
+/// When the user sets what the loop depends on otherwise.
+pub(crate) fn of_consumer(
+    common: &BTreeMap<String, String>,
+    settings: &ConsumerSettings,
+    group: &str,
+) -> Result<ClientConfig, PropertyError> {
+    kafka_properties::check(common)?;
+    kafka_properties::check(&settings.kafka)?;
     let mut config = ClientConfig::new();
     let own_protocol = settings.kafka.get("group.protocol").or_else(|| common.get("group.protocol"));
     for (name, value) in [
@@ -36,5 +46,6 @@ pub(crate) fn of_consumer(common: &BTreeMap<String, String>, settings: &Consumer
         config.set("group.instance.id", instance);
     }
     config.set("group.id", group).set("enable.auto.commit", "false").set("enable.auto.offset.store", "false");
-    config
+    config.set("isolation.level", "read_committed");
+    Ok(config)
 }

@@ -306,3 +306,55 @@ fn caught<T>(what: &str, parsed: std::thread::Result<Result<T, apache_avro::Erro
 fn avro(event: &str, done: &'static str, reason: impl ToString) -> CodecError {
     CodecError::Avro { event: event.to_owned(), done, reason: reason.to_string() }
 }
+
+#[cfg(test)]
+mod tests {
+    use events::{OrderCancellationRequested, OrderPlaced};
+
+    use super::*;
+
+    const STRANGE: [&str; 6] = ["", "syntax = \"proto3\";", "{\"type\": \"object\"}", "[[]]", "\"no.such.Name\"", "{"];
+
+    /// Case 01; and of the same kind: texts that no parser takes, deep ones, and long ones.
+    #[test]
+    fn a_stored_text_that_is_no_avro_is_left_out_and_stops_nobody() {
+        let ours: Vec<(u32, String)> =
+            events::catalogue().iter().zip(100..).map(|(entry, id)| (id, entry.schema.to_owned())).collect();
+        let strange = STRANGE.iter().map(|text| (*text).to_owned());
+        let strange = strange.chain(["[".repeat(100_000), format!("\"{}\"", "x".repeat(LARGEST_SCHEMA))]);
+        let stored: Vec<(u32, String)> = (1..).zip(strange).chain(ours).collect();
+        let codec = Codec::new(&stored).unwrap();
+        codec.check_writers(&[OrderPlaced::TYPE]).unwrap();
+        let value = codec.encode(&OrderPlaced { currency: "EUR".into(), ..OrderPlaced::default() }).unwrap();
+        assert_eq!(codec.decode::<OrderPlaced>(Some(&value)).unwrap().currency, "EUR");
+        assert!(matches!(codec.check_known(Some(&[0, 0, 0, 0, 1])), Err(CodecError::AskRegistry(1))));
+    }
+
+    #[test]
+    fn what_an_id_stood_for_before_is_read_after_what_it_stands_for_now_and_the_type_decides() {
+        let codec = Codec::of_catalogue().unwrap();
+        let value = codec.encode(&OrderPlaced::default()).unwrap();
+        let id = schema_id(Some(&value)).unwrap();
+        assert!(codec.learn(id, OrderCancellationRequested::SCHEMA).unwrap(), "it is news");
+        assert!(!codec.learn(id, OrderCancellationRequested::SCHEMA).unwrap(), "once");
+        assert!(codec.decode::<OrderPlaced>(Some(&value)).is_ok(), "by what it stood for");
+        let error = codec.decode::<events::OrderFailed>(Some(&value)).unwrap_err().to_string();
+        assert!(error.contains("OrderCancellationRequested: expected quadrille.orders.OrderFailed"), "{error}");
+        let fresh = Codec::new(&[(id, OrderCancellationRequested::SCHEMA.to_owned())]).unwrap();
+        assert!(fresh.decode::<OrderPlaced>(Some(&value)).is_err());
+        fresh.learn_former(id, OrderPlaced::SCHEMA).unwrap();
+        assert!(fresh.decode::<OrderPlaced>(Some(&value)).is_ok());
+    }
+
+    #[test]
+    fn a_schema_in_parts_becomes_one_text_and_one_that_lacks_a_part_none() {
+        let address = r#"{"type": "record", "name": "Address", "namespace": "shop", "fields": [{"name": "city", "type": "string"}]}"#;
+        let outer = r#"{"type": "record", "name": "OrderPlaced", "namespace": "shop.orders", "fields": [
+            {"name": "ship_to", "type": "shop.Address"}, {"name": "bill_to", "type": ["null", "shop.Address"]}]}"#;
+        let one = whole(1, outer, &[address.to_owned()]).unwrap();
+        assert!(is_readable(&one) && one.contains("city"), "{one}");
+        assert!(whole(1, outer, &[]).is_err());
+        assert!(same_schema(&one, &whole(2, outer, &[address.replace(": ", ":")]).unwrap()));
+        assert!(!same_schema(&one, address) && !same_schema("{", "["));
+    }
+}

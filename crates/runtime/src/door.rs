@@ -16,6 +16,8 @@ use crate::linger;
 const LARGEST_BATCH: usize = 400;
 /// Requests that may wait; further callers wait for a place.
 pub(crate) const WAITING: usize = 4_096;
+/// How long a caller waits; longer than a batch takes that waits for locks.
+const PATIENCE: Duration = Duration::from_secs(20);
 /// Calls to the outside that may be open at once, by consumer.
 const OPEN_CALLS: usize = 512;
 
@@ -55,11 +57,23 @@ impl<C: Consumer> Door<C> {
     /// # Errors
     /// When it contradicts the order's state, can't be decided, or the consumer is stopping.
     pub async fn submit(&self, work: Work<C::Input>) -> Result<Done<C::Reply>, Refused> {
+        if let Some(why) = self.health.refuses() {
+            return Err(Refused::Unavailable(why));
+        }
         let (reply, answer) = oneshot::channel();
         let gone = |_| Refused::Unavailable(format!("{} is stopping: ask again under the same key", C::NAME));
         let item = Item { reply: Some(reply), ..Item::asked(work, self.health.open()) };
-        self.queue.send(item).await.map_err(|_| ()).map_err(gone)?;
-        answer.await.map_err(|_| ()).map_err(gone)?
+        let answered = async {
+            self.queue.send(item).await.map_err(|_| ()).map_err(gone)?;
+            answer.await.map_err(|_| ()).map_err(gone)?
+        };
+        tokio::select! {
+            answered = answered => answered,
+            () = self.health.until_it_refuses() => Err(Refused::Unavailable(self.health.refuses().unwrap_or_default())),
+            () = tokio::time::sleep(PATIENCE) => {
+                Err(Refused::Unavailable(format!("not decided within {} s: ask again under the same key", PATIENCE.as_secs())))
+            }
+        }
     }
 }
 
@@ -87,6 +101,7 @@ pub(crate) async fn attend<C: Consumer>(
                 waiting.push(item);
             }
         }
+        waiting.retain(|item| !item.is_abandoned());
         let (items, began) = (waiting.len(), Instant::now());
         metrics::histogram!("quadrille_batch_size", "consumer" => C::NAME, "from" => "door").record(items as f64);
         match engine.process(std::mem::take(&mut waiting)).await {

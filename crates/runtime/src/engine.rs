@@ -4,10 +4,11 @@ use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use events::Timestamp;
 use sqlx::{PgPool, Postgres, Transaction};
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::batch::{Attempt, Item, line_up};
@@ -21,9 +22,10 @@ use crate::health::{Circuit, Health, Open};
 use crate::horizon::Horizon;
 use crate::parking::Pace;
 use crate::parking::queue::Queue;
-use crate::sql::Warm;
+use crate::sql::{Warm, renew_connections};
 use crate::telemetry::Spans;
 use crate::timers::Timers;
+use crate::watch;
 use crate::writes::Writes;
 
 /// How often a batch is repeated, in haste, before it is split for a wait that took too long.
@@ -32,6 +34,8 @@ const HASTY_REPEATS: u32 = 2;
 const EVERYONES: u32 = 5;
 /// From so many failures in a row on, a batch that is repeated opens the circuit.
 const BREAKS_AT: u32 = 3;
+/// So long an attempt may take: a few of the longest statements.
+const SILENT: Duration = Duration::from_secs(40);
 /// So often a batch is decided again at once, as what it was decided on is no longer so; then with pauses.
 const AT_ONCE: u32 = 8;
 
@@ -58,7 +62,7 @@ pub(crate) struct Engine<C: Consumer> {
     pub queue: Queue,
     pub pace: Pace,
     pub calls: mpsc::UnboundedSender<(C::Call, Open)>,
-    pub armed: watch::Sender<Option<Timestamp>>,
+    pub armed: tokio::sync::watch::Sender<Option<Timestamp>>,
     /// Wakes the retrier.
     pub parked: Notify,
     /// Lone items whose wait took too long, since the last batch that was written.
@@ -132,12 +136,11 @@ impl<C: Consumer> Engine<C> {
         let mut backoff = Backoff::default();
         course.overtaken = 0;
         while !items.is_empty() {
-            let decided = match self.attempt_alone(warm, items, course).await {
-                Ok(None) => self.attempt(warm, items, course.haste).await,
-                Ok(Some(attempt)) => Ok(attempt),
-                Err(failure) => Err(failure),
-            };
-            let failure = match decided {
+            items.retain(|item| !item.is_abandoned());
+            if items.is_empty() {
+                break;
+            }
+            let failure = match self.attempt_within(warm, items, course).await {
                 Ok(attempt) => {
                     self.went_well(items);
                     self.conclude(std::mem::take(items), attempt);
@@ -147,6 +150,9 @@ impl<C: Consumer> Engine<C> {
             };
             metrics::counter!("quadrille_batch_failures_total", "consumer" => C::NAME, "class" => failure.class())
                 .increment(1);
+            if failure.is_of_connection() {
+                renew_connections();
+            }
             match failure.verdict() {
                 Verdict::Again => {
                     tracing::debug!(consumer = C::NAME, %failure, "batch decided again");
@@ -162,12 +168,39 @@ impl<C: Consumer> Engine<C> {
                 Verdict::Park | Verdict::DeadLetter if items.len() > 1 => {
                     pending.push(items.split_off(items.len() / 2));
                 }
+                // Not even its dead letter can be written: that is no longer the item's fault alone.
+                Verdict::Park | Verdict::DeadLetter if items[0].to_decide().is_none() => {
+                    self.pause(&mut backoff, &failure).await?;
+                }
                 Verdict::Park => items[0].fail("save", failure.class(), failure.to_string()),
                 Verdict::DeadLetter => items[0].condemn("save", failure.class(), failure.to_string()),
                 Verdict::Stop => return Err(Abandoned::Stop { consumer: C::NAME, failure }),
             }
         }
         Ok(())
+    }
+
+    /// One attempt, without locks where that may do. Longer than any of its statements may take nobody waits for an answer: a machine that is gone sends
+    /// none, and the connection to it breaks only after a quarter of an hour.
+    async fn attempt_within(
+        &self,
+        warm: &Warm,
+        items: &mut Vec<Item<C>>,
+        course: &Course,
+    ) -> Result<Attempt<C>, Failure> {
+        let mut attempt = Box::pin(async {
+            match self.attempt_alone(warm, items, course).await? {
+                Some(attempt) => Ok(attempt),
+                None => self.attempt(warm, items, course.haste).await,
+            }
+        });
+        match tokio::time::timeout(SILENT, &mut attempt).await {
+            Ok(decided) => decided,
+            Err(_) => {
+                renew_connections(); // before the attempt is dropped, so that its connection is closed and not asked whether it lives
+                Err(Failure::Silent(SILENT))
+            }
+        }
     }
 
     /// Whether a batch whose wait took too long is repeated as it is: in haste at first, so that an offender is found soon; and where one item after
@@ -189,6 +222,7 @@ impl<C: Consumer> Engine<C> {
 
     fn went_well(&self, items: &[Item<C>]) {
         self.health.close_circuit(Circuit::Database, self.clock.now());
+        self.health.wrote();
         if self.waited.load(Ordering::Acquire) > 0 && items.iter().any(|item| item.to_decide().is_some()) {
             self.waited.store(0, Ordering::Release);
         }
@@ -197,8 +231,11 @@ impl<C: Consumer> Engine<C> {
     async fn pause(&self, backoff: &mut Backoff, failure: &Failure) -> Result<(), Abandoned> {
         let wait = backoff.next_wait();
         tracing::warn!(consumer = C::NAME, %failure, attempt = backoff.attempts(), ?wait, "batch failed, will be tried again");
-        if backoff.attempts() >= BREAKS_AT && failure.verdict() != Verdict::Again {
-            self.health.break_circuit(Circuit::Database, failure.to_string(), self.clock.now());
+        let at_once = matches!(failure, Failure::Silent(_) | Failure::Database(sqlx::Error::PoolTimedOut)); // that was waiting enough
+        if (backoff.attempts() >= BREAKS_AT || at_once) && failure.verdict() != Verdict::Again {
+            let none = matches!(failure, Failure::Database(sqlx::Error::PoolTimedOut));
+            let why = if none { watch::reason_of(self.warm.pool()).await } else { None };
+            self.health.break_circuit(Circuit::Database, why.unwrap_or_else(|| failure.to_string()), self.clock.now());
         }
         tokio::select! {
             () = tokio::time::sleep(wait) => Ok(()),
@@ -239,6 +276,7 @@ impl<C: Consumer> Engine<C> {
         if !self.decide_all(&mut world, items, &mut attempt, &mut spans, now)?.is_empty() {
             return Ok(None);
         }
+        none_left(items)?;
         if let Err(failure) = self.consumer.save(&mut db, &world, now, &mut writes).await {
             if matches!(failure, Failure::Unsure) {
                 warm.keep(db);
@@ -288,6 +326,7 @@ impl<C: Consumer> Engine<C> {
                 self.consumer.save(&mut tx, &world, now, &mut writes).await?;
                 decided = Some(world);
             }
+            none_left(items)?;
             self.write(&mut tx, writes, items, &mut attempt, now).await?;
             tx.commit().await?;
             if let Some(world) = decided {
@@ -369,6 +408,11 @@ impl<C: Consumer> Engine<C> {
         attempt.finished(effects);
         Ok(panicked)
     }
+}
+
+/// Sees that nobody left who asked for one of these: a database that stood still for a while answers when callers have long turned elsewhere.
+fn none_left<C: Consumer>(items: &[Item<C>]) -> Result<(), Failure> {
+    if items.iter().any(Item::is_abandoned) { Err(Failure::CallerGone) } else { Ok(()) }
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {

@@ -7,8 +7,14 @@ use std::time::Duration;
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// The database refused a statement, or did not answer.
-    #[error("database: {0}")]
+    #[error("database: {}", crate::sql::cause(.0))]
     Database(#[from] sqlx::Error),
+    /// The database did not answer, nor did the connection break: its machine is gone, or stands still.
+    #[error("the database did not answer within {0:?}")]
+    Silent(Duration),
+    /// Whoever asked left before it was written.
+    #[error("a caller left before its request was written")]
+    CallerGone,
     /// A save touched fewer rows than were decided: another instance was first.
     #[error(
         "lost race: {table} took {saved} of {decided} rows that were decided; another instance changed the others first"
@@ -69,10 +75,30 @@ impl Failure {
     /// The verdict on this failure; SQLSTATE classes as in PostgreSQL's appendix A.
     pub fn verdict(&self) -> Verdict {
         match self {
-            Self::LostRace { .. } | Self::Unsure => Verdict::Again,
+            Self::LostRace { .. } | Self::Unsure | Self::CallerGone => Verdict::Again,
+            Self::Silent(_) => Verdict::Retry,
             Self::Stored { .. } | Self::Panicked(_) => Verdict::Park,
             Self::Unsendable(_) => Verdict::DeadLetter,
-            Self::Database(error) => database_verdict(error),
+            Self::Database(error) => match DatabaseFault::of(error) {
+                DatabaseFault::Parts | DatabaseFault::Connection => Verdict::Retry,
+                DatabaseFault::Wait | DatabaseFault::Stored => Verdict::Park,
+                DatabaseFault::Data => Verdict::DeadLetter,
+                DatabaseFault::Program => Verdict::Stop,
+            },
+        }
+    }
+
+    /// Whether another connection may do better than the one on which it failed.
+    pub fn is_of_connection(&self) -> bool {
+        match self {
+            Self::Silent(_) => true,
+            Self::Database(error) => DatabaseFault::of(error) == DatabaseFault::Connection,
+            Self::LostRace { .. }
+            | Self::Unsure
+            | Self::CallerGone
+            | Self::Stored { .. }
+            | Self::Panicked(_)
+            | Self::Unsendable(_) => false,
         }
     }
 
@@ -85,6 +111,8 @@ impl Failure {
     pub fn class(&self) -> String {
         match self {
             Self::LostRace { .. } => "lost_race".into(),
+            Self::Silent(_) => "database_silent".into(),
+            Self::CallerGone => "caller_gone".into(),
             Self::Unsure => "unsure".into(),
             Self::Stored { .. } => "stored_data".into(),
             Self::Panicked(_) => "panic".into(),
@@ -97,25 +125,73 @@ impl Failure {
     }
 }
 
-#[allow(clippy::wildcard_enum_match_arm)] // sqlx's errors are not our enum, and may grow
-fn database_verdict(error: &sqlx::Error) -> Verdict {
-    let Some(code) = error.as_database_error().and_then(|error| error.code()) else {
-        return match error {
-            sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => Verdict::Park,
-            sqlx::Error::Encode(_) => Verdict::DeadLetter,
-            sqlx::Error::Configuration(_)
-            | sqlx::Error::ColumnNotFound(_)
-            | sqlx::Error::ColumnIndexOutOfBounds { .. } => Verdict::Stop,
-            _ => Verdict::Retry, // pool and I/O errors
+/// Where the cause of a database error lies, and so what helps against it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DatabaseFault {
+    /// The server, its state, or what it lets us do, for everyone: it starts, stops, is full, has no connection or no disk left, has lost its database
+    /// for a while, refuses the password or a right. It passes, or a person mends it; meanwhile nothing is at fault that we would decide.
+    Parts,
+    /// This connection: it broke, leads to a server that is read-only now, or its prepared statements are no longer what the server knows. Another one
+    /// may do better.
+    Connection,
+    /// A wait for a lock or a statement that took too long.
+    Wait,
+    /// What is stored can't be read by this version.
+    Stored,
+    /// What was to be written.
+    Data,
+    /// The statement: this program and the database do not fit each other.
+    Program,
+}
+
+impl DatabaseFault {
+    /// The fault behind an error; SQLSTATEs as in PostgreSQL's appendix A.
+    #[allow(clippy::wildcard_enum_match_arm)] // sqlx's errors are not our enum, and may grow
+    pub fn of(error: &sqlx::Error) -> Self {
+        let Some(database) = error.as_database_error() else {
+            return match error {
+                sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => Self::Stored,
+                sqlx::Error::Encode(_) => Self::Data,
+                sqlx::Error::Configuration(_)
+                | sqlx::Error::ColumnNotFound(_)
+                | sqlx::Error::ColumnIndexOutOfBounds { .. } => Self::Program,
+                sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => Self::Parts,
+                _ => Self::Connection, // broken off, or something unforeseen on it
+            };
         };
-    };
-    match code.get(..2).unwrap_or_default() {
-        _ if code == "55P03" || code == "57014" => Verdict::Park,
-        "08" | "40" | "53" | "55" | "57" => Verdict::Retry,
-        _ if code == "25P03" => Verdict::Retry,
-        "22" | "23" | "54" => Verdict::DeadLetter, // 54: a value beyond what PostgreSQL can hold, or index
-        _ => Verdict::Stop,                        // 42 (no such table), 28 (refused), 58, XX: no repetition helps
+        let code = database.code().unwrap_or_default();
+        match code.get(..2).unwrap_or_default() {
+            _ if code == "55P03" || code == "57014" => Self::Wait,
+            // "cached plan must not change result type", by the function that says it: texts are translated.
+            _ if code == "0A000" && routine(database) == Some("RevalidateCachedQuery") => Self::Connection,
+            // 25: read-only after a failover, or a transaction that was ended; 26000, 42P05: prepared statements that a pooler mixed up.
+            "08" | "25" => Self::Connection,
+            _ if code == "26000" || code == "42P05" => Self::Connection,
+            // 28, 3D000, 42501: password, database and rights can be given back; 58, XX: the server's disk or inside.
+            "28" | "3D" | "40" | "53" | "55" | "57" | "58" | "XX" => Self::Parts,
+            _ if code == "42501" => Self::Parts,
+            "22" | "23" | "54" => Self::Data,
+            _ => Self::Program, // 42: no such table or column
+        }
     }
+}
+
+fn routine(error: &dyn sqlx::error::DatabaseError) -> Option<&str> {
+    error.try_downcast_ref::<sqlx::postgres::PgDatabaseError>()?.routine()
+}
+
+/// An error with its causes, each said once: many an error's own text ends with its cause's.
+pub fn told(error: &anyhow::Error) -> String {
+    error.chain().fold(String::new(), |mut told, cause| {
+        let cause = cause.to_string();
+        if !told.contains(&cause) {
+            if !told.is_empty() {
+                told.push_str(": ");
+            }
+            told.push_str(&cause);
+        }
+        told
+    })
 }
 
 /// Waits between repetitions: doubling from 50 ms to 5 s, each spread by chance so that instances part. Not by the process id: in containers all are 1.
@@ -144,6 +220,88 @@ impl Backoff {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[derive(Debug)]
+    struct Coded(&'static str);
+
+    impl std::fmt::Display for Coded {
+        fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            out.write_str(self.0)
+        }
+    }
+
+    impl std::error::Error for Coded {}
+
+    impl sqlx::error::DatabaseError for Coded {
+        fn message(&self) -> &str {
+            "said so"
+        }
+        fn code(&self) -> Option<std::borrow::Cow<'_, str>> {
+            Some(self.0.into())
+        }
+        fn as_error(&self) -> &(dyn std::error::Error + Send + Sync + 'static) {
+            self
+        }
+        fn as_error_mut(&mut self) -> &mut (dyn std::error::Error + Send + Sync + 'static) {
+            self
+        }
+        fn into_error(self: Box<Self>) -> Box<dyn std::error::Error + Send + Sync + 'static> {
+            self
+        }
+        fn kind(&self) -> sqlx::error::ErrorKind {
+            sqlx::error::ErrorKind::Other
+        }
+    }
+
+    #[test]
+    fn what_parts_do_to_everyone_is_waited_for_and_only_what_no_wait_mends_stops() {
+        for (code, fault) in [
+            ("25006", DatabaseFault::Connection), // read-only after a failover
+            ("25P03", DatabaseFault::Connection), // idle in transaction for too long
+            ("08006", DatabaseFault::Connection),
+            ("26000", DatabaseFault::Connection), // a pooler's other server connection
+            ("42P05", DatabaseFault::Connection),
+            ("28P01", DatabaseFault::Parts), // password rotated
+            ("28000", DatabaseFault::Parts),
+            ("3D000", DatabaseFault::Parts), // a restore drops and creates the database
+            ("42501", DatabaseFault::Parts), // rights taken, and given back
+            ("53100", DatabaseFault::Parts), // disk full
+            ("53300", DatabaseFault::Parts), // too many connections
+            ("57P01", DatabaseFault::Parts),
+            ("57P03", DatabaseFault::Parts),
+            ("58030", DatabaseFault::Parts), // I/O error
+            ("XX001", DatabaseFault::Parts),
+            ("40001", DatabaseFault::Parts),
+            ("55P03", DatabaseFault::Wait),
+            ("57014", DatabaseFault::Wait),
+            ("22021", DatabaseFault::Data),
+            ("23505", DatabaseFault::Data),
+            ("54000", DatabaseFault::Data), // index row too large
+            ("0A000", DatabaseFault::Program),
+            ("42P01", DatabaseFault::Program),
+            ("42703", DatabaseFault::Program),
+            ("42601", DatabaseFault::Program),
+        ] {
+            let error = sqlx::Error::Database(Box::new(Coded(code)));
+            assert_eq!(DatabaseFault::of(&error), fault, "{code}");
+            let stops = Failure::Database(error).verdict() == Verdict::Stop;
+            assert_eq!(stops, fault == DatabaseFault::Program, "{code}");
+        }
+        let broken = sqlx::Error::Io(std::io::ErrorKind::ConnectionReset.into());
+        assert_eq!(DatabaseFault::of(&broken), DatabaseFault::Connection);
+        assert_eq!(DatabaseFault::of(&sqlx::Error::PoolTimedOut), DatabaseFault::Parts);
+        assert_eq!(DatabaseFault::of(&sqlx::Error::Configuration("no host".into())), DatabaseFault::Program);
+    }
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let refused = sqlx::Error::Io(std::io::Error::other("Connection refused"));
+        let error = anyhow::Error::from(refused).context("the database at 10.0.0.1:5432/shop");
+        assert_eq!(
+            told(&error),
+            "the database at 10.0.0.1:5432/shop: error communicating with database: Connection refused"
+        );
+    }
 
     #[test]
     fn instances_that_fail_together_do_not_come_back_together_whatever_their_process_ids() {

@@ -1,10 +1,20 @@
 //! Whether a consumer can do its work now: what `/readyz` says, and the circuits that what fails for everyone has opened.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use events::Timestamp;
+use tokio::sync::watch;
+
+/// A loop that has not come round for so long stands still.
+const STANDS_STILL: Duration = Duration::from_secs(4);
+/// A loop that has not come round for so long won't by itself: whoever runs the process may start it again.
+const DEAD: Duration = Duration::from_secs(120);
+/// A circuit that work opened, and on which no work failed for so long, is closed by a watcher who finds nothing amiss: else one that nobody has work
+/// for stayed open for ever.
+const FORGOTTEN: Duration = Duration::from_secs(15);
 
 /// What a consumer depends on: when it fails for everyone, the loop stops with backoff, and nothing is parked or dead for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -13,6 +23,8 @@ pub enum Circuit {
     Database,
     /// Kafka.
     Kafka,
+    /// One of its topics: it is gone, or has no leader.
+    Topic,
     /// What it calls outside, such as a payment gateway.
     Outside,
     /// The schema registry, where a record needs it: its lane waits, all else flows.
@@ -25,8 +37,17 @@ impl Circuit {
         match self {
             Self::Database => "database",
             Self::Kafka => "kafka",
+            Self::Topic => "topic",
             Self::Outside => "outside",
             Self::Registry => "registry",
+        }
+    }
+
+    /// Whether doors refuse requests while it is open. What is only called outside is called later.
+    const fn refuses(self) -> bool {
+        match self {
+            Self::Database | Self::Kafka | Self::Topic => true,
+            Self::Outside | Self::Registry => false,
         }
     }
 }
@@ -36,6 +57,8 @@ impl Circuit {
 struct Trouble {
     why: String,
     since: Timestamp,
+    /// When work failed on it last; none when only a watcher found it.
+    failed: Option<Instant>,
 }
 
 /// The health of one consumer in this process.
@@ -47,6 +70,14 @@ pub struct Health {
     troubles: Mutex<BTreeMap<Circuit, Trouble>>,
     open: AtomicUsize,
     calls: AtomicUsize,
+    simulated: Mutex<Vec<&'static str>>,
+    /// Whether requests are refused, as they could not be done.
+    refuses: watch::Sender<bool>,
+    created: Instant,
+    /// When its loop came round last, in milliseconds since `created`; 0: it has none, or not yet.
+    came_round: AtomicU64,
+    /// When a batch was written last, in the same way.
+    wrote: AtomicU64,
 }
 
 /// A request, or a call to the outside, that is not concluded yet; it is when this is dropped.
@@ -79,7 +110,89 @@ impl Health {
             troubles: Mutex::default(),
             open: AtomicUsize::new(0),
             calls: AtomicUsize::new(0),
+            refuses: watch::Sender::new(false),
+            created: Instant::now(),
+            came_round: AtomicU64::new(0),
+            wrote: AtomicU64::new(0),
+            simulated: Mutex::default(),
         }
+    }
+
+    /// It simulates this part of the world: said now, and whenever somebody asks whether it is ready.
+    pub fn simulates(&self, what: &'static str) {
+        tracing::warn!(consumer = self.name, simulated = what, "simulated: nothing real happens here");
+        self.simulated.lock().unwrap_or_else(PoisonError::into_inner).push(what);
+    }
+
+    /// What `/readyz` says of one that is ready.
+    pub fn ready(&self) -> String {
+        let simulated = self.simulated.lock().unwrap_or_else(PoisonError::into_inner);
+        if simulated.is_empty() { "ready".to_owned() } else { format!("ready (simulated: {})", simulated.join(", ")) }
+    }
+
+    /// Whose health it is.
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Its loop has come round. From the first time on it is expected to, every second or so.
+    pub(crate) fn come_round(&self) {
+        self.mark(&self.came_round);
+    }
+
+    /// A batch was written.
+    pub(crate) fn wrote(&self) {
+        self.mark(&self.wrote);
+    }
+
+    /// Whether a batch was written that lately.
+    pub(crate) fn wrote_within(&self, time: Duration) -> bool {
+        self.since(&self.wrote).is_some_and(|since| since < time)
+    }
+
+    fn mark(&self, when: &AtomicU64) {
+        when.store((self.created.elapsed().as_millis() as u64).max(1), Ordering::Relaxed);
+    }
+
+    fn since(&self, when: &AtomicU64) -> Option<Duration> {
+        let when = Some(when.load(Ordering::Relaxed)).filter(|when| *when > 0)?;
+        Some(self.created.elapsed().saturating_sub(Duration::from_millis(when)))
+    }
+
+    /// What a watcher found out about something that it depends on.
+    pub(crate) fn watched(&self, circuit: Circuit, found: Result<(), String>, now: Timestamp) {
+        match found {
+            Err(why) => self.open_circuit(circuit, why, now, None),
+            Ok(()) => {
+                let lately = |trouble: &Trouble| trouble.failed.is_some_and(|failed| failed.elapsed() < FORGOTTEN);
+                if self.troubled.load(Ordering::Acquire)
+                    && !self.troubles.lock().unwrap_or_else(PoisonError::into_inner).get(&circuit).is_some_and(lately)
+                {
+                    self.close_circuit(circuit, now);
+                }
+            }
+        }
+    }
+
+    /// Why requests are refused at present; none when they are taken.
+    pub fn refuses(&self) -> Option<String> {
+        if !*self.refuses.borrow() {
+            return None;
+        }
+        let troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
+        let (circuit, trouble) = troubles.iter().find(|(circuit, _)| circuit.refuses())?;
+        Some(self.told(*circuit, trouble))
+    }
+
+    /// Returns once requests are refused.
+    pub(crate) async fn until_it_refuses(&self) {
+        if self.refuses.subscribe().wait_for(|refuses| *refuses).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    fn told(&self, circuit: Circuit, Trouble { why, since, .. }: &Trouble) -> String {
+        format!("{} waits for its {} since {since}: {why}", self.name, circuit.as_str())
     }
 
     /// Counts a request or a timer as open.
@@ -112,9 +225,15 @@ impl Health {
 
     /// Something fails for everyone: its circuit is open from now on, if it is not already.
     pub fn break_circuit(&self, circuit: Circuit, why: String, now: Timestamp) {
+        self.open_circuit(circuit, why, now, Some(Instant::now()));
+    }
+
+    fn open_circuit(&self, circuit: Circuit, why: String, now: Timestamp, failed: Option<Instant>) {
         let mut troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
-        let since = troubles.get(&circuit).map_or(now, |trouble| trouble.since);
-        if troubles.insert(circuit, Trouble { why: why.clone(), since }).is_none() {
+        let before = troubles.get(&circuit);
+        let (since, failed) =
+            (before.map_or(now, |trouble| trouble.since), failed.or_else(|| before.and_then(|trouble| trouble.failed)));
+        if troubles.insert(circuit, Trouble { why: why.clone(), since, failed }).is_none() {
             tracing::warn!(
                 consumer = self.name,
                 circuit = circuit.as_str(),
@@ -124,6 +243,12 @@ impl Health {
             self.gauge(circuit, 1.0);
         }
         self.troubled.store(true, Ordering::Release);
+        self.note_whether_it_refuses(&troubles);
+    }
+
+    fn note_whether_it_refuses(&self, troubles: &BTreeMap<Circuit, Trouble>) {
+        let refuses = troubles.keys().any(|circuit| circuit.refuses());
+        self.refuses.send_if_modified(|before| std::mem::replace(before, refuses) != refuses);
     }
 
     /// It works again: its circuit is closed, if it is not already.
@@ -138,6 +263,7 @@ impl Health {
             self.gauge(circuit, 0.0);
         }
         self.troubled.store(!troubles.is_empty(), Ordering::Release);
+        self.note_whether_it_refuses(&troubles);
     }
 
     /// Whether a circuit is open.
@@ -156,14 +282,31 @@ impl Health {
             return Some(format!("{} has not joined its consumer group yet", self.name));
         }
         let troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
-        let (circuit, Trouble { why, since }) = troubles.first_key_value()?;
-        Some(format!("{} waits for its {} since {since}: {why}", self.name, circuit.as_str()))
+        if let Some((circuit, trouble)) = troubles.first_key_value() {
+            return Some(self.told(*circuit, trouble));
+        }
+        let still = self.since(&self.came_round).filter(|since| *since > STANDS_STILL)?;
+        Some(format!("{}: its loop stands still for {} s: see its log", self.name, still.as_secs()))
+    }
+
+    /// Why the process had better be started again; none while it lives.
+    pub fn dead(&self) -> Option<String> {
+        let still = self.since(&self.came_round).filter(|since| *since > DEAD)?;
+        Some(format!("{}: its loop stands still for {} s", self.name, still.as_secs()))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_simulates_says_so_whenever_it_is_asked() {
+        let health = Health::of("payments");
+        assert_eq!(health.ready(), "ready");
+        health.simulates("sandbox gateway");
+        assert_eq!(health.ready(), "ready (simulated: sandbox gateway)");
+    }
 
     #[test]
     fn an_open_circuit_says_what_why_and_since_when_until_it_is_closed() {
@@ -180,5 +323,37 @@ mod tests {
         assert!(health.not_ready().is_some(), "another circuit");
         health.close_circuit(Circuit::Outside, later);
         assert_eq!(health.not_ready(), None);
+    }
+
+    #[test]
+    fn a_watcher_closes_what_it_opened_and_leaves_to_work_what_failed_for_work() {
+        let (health, now) = (Health::of("orders"), Timestamp::from_millis(0));
+        health.joined();
+        health.watched(Circuit::Database, Err("refused".into()), now);
+        assert!(health.refuses().unwrap().contains("orders waits for its database since"));
+        health.watched(Circuit::Database, Ok(()), now);
+        assert_eq!((health.refuses(), health.not_ready()), (None, None));
+        health.break_circuit(Circuit::Database, "disk full".into(), now);
+        health.watched(Circuit::Database, Ok(()), now);
+        assert!(health.is_broken(Circuit::Database), "a ping writes nothing");
+        health.close_circuit(Circuit::Database, now);
+        assert_eq!(health.refuses(), None);
+        health.break_circuit(Circuit::Outside, "no answer".into(), now);
+        assert_eq!(health.refuses(), None, "requests are taken while the outside is away");
+    }
+
+    #[test]
+    fn a_loop_that_stands_still_is_not_ready_and_one_that_never_began_is_not_waited_for() {
+        let mut health = Health::of("orders");
+        health.joined();
+        health.created = Instant::now() - Duration::from_secs(130);
+        assert_eq!((health.not_ready(), health.dead()), (None, None));
+        health.come_round();
+        assert_eq!((health.not_ready(), health.dead()), (None, None));
+        health.came_round.store(124_000, Ordering::Relaxed);
+        assert!(health.not_ready().unwrap().contains("stands still"));
+        assert_eq!(health.dead(), None);
+        health.came_round.store(1, Ordering::Relaxed);
+        assert!(health.dead().is_some());
     }
 }

@@ -1,20 +1,20 @@
 //! The host: what the consumers of one process share, who watches over their tasks, and how they stop.
 
 use std::cell::Cell;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use events::{DeadLetterResolved, Event as _, OrderParked, OrderUnparked};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use sqlx::PgPool;
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -24,22 +24,26 @@ use crate::clock::Clock;
 use crate::consumer::Consumer;
 use crate::door::{self, Door};
 use crate::engine::Engine;
+use crate::failure::{DatabaseFault, told};
 use crate::health::Health;
 use crate::horizon::Horizon;
-use crate::http::{self, OpenApiRouter};
+use crate::http::{self, Gate, Keys, Routes, Serving};
 use crate::listen::{Listener, Stopped};
 use crate::parking::Pace;
 use crate::parking::queue::Queue;
 use crate::rebalance::{Context, Partition, Progress};
 use crate::registry::Registry;
-use crate::settings::{ConsumerSettings, Settings};
+use crate::settings::{ConsumerSettings, Secret, Settings};
 use crate::sql::Warm;
 use crate::timers::Timers;
 use crate::topology::Topology;
-use crate::{migrations, prune, retry, sql, sweep, telemetry};
+use crate::{migrations, pooler, prune, retry, sql, sweep, telemetry, watch};
 
 /// Connections for batches: of the doors, the sweeper, the retrier, and one to spare.
 const BATCHES: u32 = 4;
+
+/// How long a start waits for a database that is away.
+const START_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Where each consumer listens unless it is told otherwise.
 const PORTS: [(&str, u16); 8] = [
@@ -59,6 +63,11 @@ pub fn default_address(name: &str) -> Option<SocketAddr> {
     Some((Ipv4Addr::LOCALHOST, *port).into())
 }
 
+/// The names of all that is started: consumers and the relay.
+pub(crate) fn consumers() -> impl Iterator<Item = &'static str> {
+    PORTS.iter().map(|(name, _)| *name)
+}
+
 /// A consumer that starts. Boxed, so that all of a consumer is compiled in its own crate, once, and not in each program and test that starts it.
 pub type Starting<'h> = Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send + 'h>>;
 
@@ -69,7 +78,7 @@ pub struct Host {
     shutdown: CancellationToken,
     tasks: TaskTracker,
     failure: Arc<Mutex<Option<anyhow::Error>>>,
-    pools: Mutex<HashMap<String, PgPool>>,
+    pools: Arc<Mutex<HashMap<String, PgPool>>>,
     addresses: Mutex<HashMap<&'static str, SocketAddr>>,
     health: Mutex<HashMap<&'static str, Arc<Health>>>,
     progress: Mutex<HashMap<&'static str, Arc<Mutex<Progress>>>>,
@@ -85,7 +94,7 @@ impl Host {
             shutdown: CancellationToken::new(),
             tasks: TaskTracker::new(),
             failure: Arc::default(),
-            pools: Mutex::default(),
+            pools: Arc::default(),
             addresses: Mutex::default(),
             health: Mutex::default(),
             progress: Mutex::default(),
@@ -135,13 +144,13 @@ impl Host {
             return Ok(pool.clone());
         }
         let settings = self.settings.consumer(C::NAME, &C::defaults())?;
-        let pool = open(self.database_url(&settings), &name).context("DATABASE_URL")?;
+        let pool = open(self.database_url(&settings).expose(), &name).context("DATABASE_URL")?;
         pools.insert(name, pool.clone());
         Ok(pool)
     }
 
-    fn database_url<'s>(&'s self, settings: &'s ConsumerSettings) -> &'s str {
-        settings.database_url.as_deref().unwrap_or(&self.settings.common().database_url)
+    fn database_url<'s>(&'s self, settings: &'s ConsumerSettings) -> &'s Secret {
+        settings.database_url.as_ref().unwrap_or(&self.settings.common().database_url)
     }
 
     /// The health of a consumer in this process: what opens and closes its circuits.
@@ -191,7 +200,7 @@ impl Host {
                 Ok(Err(error)) => error,
                 Err(ended) => anyhow::anyhow!("{name} died: {ended}"),
             };
-            tracing::error!(task = name, error = format!("{failed:#}"), "stopping");
+            tracing::error!(task = name, error = told(&failed), "stopping");
             failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(failed);
             shutdown.cancel();
         });
@@ -204,10 +213,12 @@ impl Host {
     pub async fn start<C: Consumer>(
         &self,
         consumer: Arc<C>,
-        doors: impl FnOnce(Door<C>) -> OpenApiRouter,
+        doors: impl FnOnce(Door<C>) -> Routes,
     ) -> anyhow::Result<()> {
         let settings = self.settings.consumer(C::NAME, &C::defaults())?;
         let pool = self.pool::<C>()?;
+        self.wait_for(&pool).await?;
+        pooler::check_for_consumers(&pool.connect_options(), C::NAME).await?;
         let schema = C::NAME.replace('-', "_");
         for (schema, migrator) in migrations::house().into_iter().chain([(schema.as_str(), C::migrations())]) {
             migrations::check(&pool, schema, &migrator).await?;
@@ -232,7 +243,7 @@ impl Host {
             health: Arc::clone(&health),
             horizon,
             calls,
-            armed: watch::Sender::new(None),
+            armed: tokio::sync::watch::Sender::new(None),
             parked: Notify::new(),
             waited: AtomicU32::new(0),
             doubt: Caution::default(),
@@ -240,9 +251,11 @@ impl Host {
             log_share: self.settings.common().log_share,
             shutdown: self.shutdown.clone(),
         });
-        let registry = Registry::new(&self.settings.common().schema_registry_url, pool)?;
+        let records = pool.clone();
+        let registry = Registry::from_settings(self.settings.common(), pool)?;
         // Before the group is joined: who can't open its doors takes nobody's partitions.
-        let listener = self.bind(C::NAME, settings.http).await?;
+        let doors = doors(Door::new(queue.clone(), Arc::clone(&health)));
+        let listener = self.bind(C::NAME, settings.http, &doors).await?;
         self.listen(&engine, settings.clone(), registry.clone()).await?;
         self.spawn(C::NAME, {
             let engine = Arc::clone(&engine);
@@ -269,41 +282,136 @@ impl Host {
             door::call_out(engine, called, answers).await;
             Ok(())
         });
-        self.serve(C::NAME, listener, doors(Door::new(queue, Arc::clone(&health))), health)
+        self.serve(C::NAME, listener, doors, health, Some(records))
     }
 
-    /// Serves a hosted part's probes, metrics and doors.
+    /// Serves a hosted part's probes, metrics and doors. What is done through doors is put on record in the database of `pool`.
     ///
     /// # Errors
-    /// When its address is taken.
+    /// When its address is taken, or can be reached from elsewhere and no keys are set.
     pub async fn open(
         &self,
         name: &'static str,
         address: Option<SocketAddr>,
-        doors: OpenApiRouter,
+        doors: Routes,
         health: Arc<Health>,
+        pool: Option<PgPool>,
     ) -> anyhow::Result<()> {
-        let listener = self.bind(name, address).await?;
-        self.serve(name, listener, doors, health)
+        let listener = self.bind(name, address, &doors).await?;
+        self.serve(name, listener, doors, health, pool)
     }
 
-    async fn bind(&self, name: &'static str, address: Option<SocketAddr>) -> anyhow::Result<TcpListener> {
+    async fn bind(
+        &self,
+        name: &'static str,
+        address: Option<SocketAddr>,
+        doors: &Routes,
+    ) -> anyhow::Result<TcpListener> {
         let any_port = (Ipv4Addr::LOCALHOST, 0).into();
-        http::bind(name, address.or(default_address(name)).unwrap_or(any_port)).await
+        let address = address.or(default_address(name)).unwrap_or(any_port);
+        if !doors.is_empty()
+            && Keys::parse(self.settings.common().keys.expose())?.is_empty()
+            && !address.ip().is_loopback()
+        {
+            bail!(
+                "{name} would listen on {address}, which other machines can reach, and no keys are set: anyone could cancel, refund and ship. \
+                 Set QUADRILLE_KEYS (or QUADRILLE_KEYS_FILE) to lines that `quadrille keys new NAME --role ROLE` prints, \
+                 or listen on 127.0.0.1 only"
+            );
+        }
+        http::bind(name, address).await
     }
 
     fn serve(
         &self,
         name: &'static str,
         listener: TcpListener,
-        doors: OpenApiRouter,
+        doors: Routes,
         health: Arc<Health>,
+        pool: Option<PgPool>,
     ) -> anyhow::Result<()> {
+        let common = self.settings.common();
+        let keys = Keys::parse(common.keys.expose())?;
         let address = listener.local_addr()?;
+        if !doors.is_empty() && keys.is_empty() {
+            tracing::warn!(consumer = name, %address, "no keys are set: whoever is on this machine may do everything, and nobody else is answered");
+        }
         tracing::info!(consumer = name, %address, "doors open");
         self.addresses.lock().unwrap_or_else(PoisonError::into_inner).insert(name, address);
         self.health.lock().unwrap_or_else(PoisonError::into_inner).insert(name, Arc::clone(&health));
-        self.spawn(name, http::serve(listener, http::routes(name, doors, health), self.shutdown.clone()));
+        let gate = Gate::new(name, keys, pool, self.clock.clone(), common.request_timeout.0);
+        let router = http::routes(name, doors, health, gate);
+        self.spawn(name, http::serve(listener, router, Serving::new(common)?, self.shutdown.clone()));
+        Ok(())
+    }
+
+    /// Waits a little for a database that is away, as during a failover; then says which, and why.
+    async fn wait_for(&self, pool: &PgPool) -> anyhow::Result<()> {
+        let place = sql::place(&pool.connect_options());
+        let since = Instant::now();
+        loop {
+            let error = match pool.acquire().await {
+                Ok(_) => return Ok(()),
+                Err(error) if matches!(DatabaseFault::of(&error), DatabaseFault::Parts | DatabaseFault::Connection) => {
+                    error
+                }
+                Err(error) => return Err(error).with_context(|| format!("the database {place}")),
+            };
+            let why = watch::reason_of(pool).await.unwrap_or_else(|| sql::cause(&error));
+            if since.elapsed() >= START_PATIENCE {
+                bail!(
+                    "the database can't be used, tried for {START_PATIENCE:?}: {why}. Check DATABASE_URL, or start the database"
+                );
+            }
+            tracing::warn!(why, "the database can't be used yet, will be tried again");
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_secs(1)) => {}
+                () = self.shutdown.cancelled() => bail!("stopped while it waited for the database: {why}"),
+            }
+        }
+    }
+
+    /// Watches over what a consumer depends on.
+    fn watch<C: Consumer>(
+        &self,
+        health: &Arc<Health>,
+        client: &Arc<BaseConsumer<Context>>,
+        topology: &Topology,
+    ) -> anyhow::Result<()> {
+        let (pools, settings) = (Arc::clone(&self.pools), self.settings.clone());
+        let ours =
+            |name: &str| name.strip_prefix("quadrille ").and_then(|rest| rest.split(' ').next()) == Some(C::NAME);
+        let database = watch::Database {
+            health: Arc::clone(health),
+            clock: self.clock.clone(),
+            shutdown: self.shutdown.clone(),
+            pool: self.pool::<C>()?,
+            pools: Box::new(move || {
+                let pools = pools.lock().unwrap_or_else(PoisonError::into_inner);
+                pools.iter().filter(|(name, _)| ours(name)).map(|(_, pool)| pool.clone()).collect()
+            }),
+            address: Box::new(move || {
+                let settings = settings.read_again().ok()?;
+                let own = settings.consumer(C::NAME, &C::defaults()).ok()?.database_url;
+                sql::address(own.as_ref().unwrap_or(&settings.common().database_url).expose()).ok()
+            }),
+        };
+        let written = events::catalogue().iter().filter(|entry| C::says().contains(&entry.event_type));
+        let written = written.map(|entry| topology.full(entry.topic));
+        let topics: BTreeSet<String> =
+            topology.full_names().into_iter().map(ToOwned::to_owned).chain(written).collect();
+        let kafka = watch::Kafka {
+            health: Arc::clone(health),
+            clock: self.clock.clone(),
+            shutdown: self.shutdown.clone(),
+            client: Arc::downgrade(client),
+            topics: topics.into_iter().collect(),
+            needs_topics: true,
+        };
+        self.spawn(C::NAME, async move {
+            tokio::join!(watch::watch_databases(vec![database]), kafka.watch());
+            Ok(())
+        });
         Ok(())
     }
 
@@ -321,6 +429,7 @@ impl Host {
         let context = Context { progress: Arc::default(), health: Arc::clone(&engine.health), name: C::NAME };
         self.progress.lock().unwrap_or_else(PoisonError::into_inner).insert(C::NAME, Arc::clone(&context.progress));
         let kafka: BaseConsumer<Context> = client::of_consumer(&common.kafka, &settings, &group)
+            .with_context(|| format!("KAFKA_… settings of {}", C::NAME))?
             .create_with_context(context.clone())
             .context("KAFKA_… settings")?;
         let kafka = tokio::task::spawn_blocking({
@@ -339,11 +448,18 @@ impl Host {
             }
         })
         .await??;
+        let kafka = Arc::new(kafka);
+        self.watch::<C>(&engine.health, &kafka, &topology)?;
+        let pools = Arc::clone(&self.pools);
         let listener = Listener {
+            opened: Box::new(move |pool| {
+                let name = format!("quadrille {} loop", C::NAME);
+                pools.lock().unwrap_or_else(PoisonError::into_inner).insert(name, pool.clone());
+            }),
             engine: Arc::clone(engine),
             topology: Arc::new(topology),
             registry,
-            database: self.database_url(&settings).to_owned(),
+            database: self.database_url(&settings).expose().to_owned(),
             settings,
             process: tokio::runtime::Handle::current(),
             context,
@@ -408,8 +524,9 @@ pub fn main<F: Future<Output = anyhow::Result<()>>>(
     match run(name, start) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(consumer = name, "{error:#}");
-            eprintln!("{name}: {error:#}");
+            let error = told(&error);
+            tracing::error!(consumer = name, "{error}");
+            eprintln!("{name}: {error}");
             ExitCode::FAILURE
         }
     }

@@ -3,27 +3,45 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::Router;
+use anyhow::Context as _;
 use axum::body::Bytes;
-use axum::extract::{FromRequest, Request};
-use axum::http::{HeaderMap, StatusCode, Uri, header};
-use axum::middleware::{self, Next};
+use axum::extract::{DefaultBodyLimit, FromRequest, Request};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use axum::middleware::{self, Next, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Extension, Router};
 use events::Fault;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
-use utoipa::openapi::{InfoBuilder, OpenApiBuilder};
-pub use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::SwaggerUi;
 
+mod access;
+mod keys;
+mod openapi;
+mod record;
+mod routes;
+mod server;
+mod tries;
+
+pub(crate) use access::Gate;
+pub use access::{Access, Caller, KEY_HEADER};
+pub use keys::{Key, Keys, Role};
+pub use openapi::merge;
+pub use routes::Routes;
+pub(crate) use server::{Serving, serve};
+
 use crate::door::Refused;
-use crate::health::Health;
+use crate::failure::{DatabaseFault, Failure};
+use crate::health::{Circuit, Health};
 use crate::json::{self, JsonError};
-use crate::telemetry;
+use crate::settings::Common;
+use crate::{sql, telemetry};
+
+/// In how many seconds it is worth asking again what something is away for.
+const ASK_AGAIN: u32 = 5;
 
 /// An error as RFC 9457 has it.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -85,6 +103,9 @@ impl IntoResponse for Problem {
         if let Some(seconds) = retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
         }
+        if status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
         response
     }
 }
@@ -94,15 +115,50 @@ impl From<Refused> for Problem {
         match refused {
             Refused::Conflict(detail) => Self::new(StatusCode::CONFLICT, "Conflict").detail(detail),
             Refused::Broken(detail) => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "Not decided").detail(detail),
-            Refused::Unavailable(detail) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "Unavailable").detail(detail),
+            Refused::Unavailable(detail) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "Unavailable").detail(detail).retry_after(ASK_AGAIN)
+            }
         }
     }
 }
 
 impl From<sqlx::Error> for Problem {
     fn from(error: sqlx::Error) -> Self {
-        tracing::warn!(%error, "a read failed");
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "Unavailable").detail("the database does not answer: ask again")
+        tracing::warn!(error = sql::cause(&error), "a read failed");
+        match DatabaseFault::of(&error) {
+            DatabaseFault::Stored => return Self::unreadable(),
+            DatabaseFault::Connection => sql::renew_connections(),
+            DatabaseFault::Parts | DatabaseFault::Wait | DatabaseFault::Data | DatabaseFault::Program => {}
+        }
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "Unavailable")
+            .detail("the database does not answer: ask again")
+            .retry_after(ASK_AGAIN)
+    }
+}
+
+impl From<Failure> for Problem {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Database(error) => error.into(),
+            Failure::Stored { .. }
+            | Failure::LostRace { .. }
+            | Failure::Unsure
+            | Failure::Silent(_)
+            | Failure::CallerGone
+            | Failure::Panicked(_)
+            | Failure::Unsendable(_) => {
+                tracing::warn!(%failure, "a read failed");
+                Self::unreadable()
+            }
+        }
+    }
+}
+
+impl Problem {
+    /// For stored data: asked again it is as unreadable.
+    fn unreadable() -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "Unreadable data")
+            .detail("what is stored can't be read by this version: the log says why; asking again does not help")
     }
 }
 
@@ -156,26 +212,47 @@ impl<T: Serialize> IntoResponse for Json<T> {
     }
 }
 
+/// All programs' routes, as `quadrille openapi` writes them; a test compares.
+const ALL: &str = include_str!("../../../docs/openapi.json");
+
 /// The routes of one consumer: its doors, their documents, its probes.
-pub(crate) fn routes(name: &'static str, doors: OpenApiRouter, health: Arc<Health>) -> Router {
-    let (router, api) = doors.split_for_parts();
-    let info = InfoBuilder::new()
-        .title(format!("Quadrille: {name}"))
-        .version(env!("CARGO_PKG_VERSION"))
-        .description(Some("The doors of one consumer of the order pipeline. Errors are problem details (RFC 9457)."))
-        .license(Some(utoipa::openapi::LicenseBuilder::new().name("Apache-2.0").build()))
-        .build();
-    let api = OpenApiBuilder::from(api).info(info).build();
-    let ready = move || async move {
-        match health.not_ready() {
-            None => (StatusCode::OK, "ready\n".to_owned()),
-            Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
+pub(crate) fn routes(name: &'static str, doors: Routes, health: Arc<Health>, gate: Gate) -> Router {
+    let document = doors.document(name);
+    let probe = |says: fn(&Health) -> Option<String>, well: fn(&Health) -> String| {
+        let health = Arc::clone(&health);
+        get(move || async move {
+            match says(&health) {
+                None => (StatusCode::OK, format!("{}\n", well(&health))),
+                Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
+            }
+        })
+    };
+    let (ready, live) = (probe(Health::not_ready, Health::ready), probe(Health::dead, |_| "alive".to_owned()));
+    // Without the database no door can answer: at once is better than after its time-outs.
+    let refuse = move |request: Request, next: Next| {
+        let refused = health.refuses().filter(|_| health.is_broken(Circuit::Database));
+        async move {
+            match refused {
+                Some(why) => Problem::from(Refused::Unavailable(why)).into_response(),
+                None => next.run(request).await,
+            }
         }
     };
-    router
-        .merge(SwaggerUi::new("/docs").url("/openapi.json", api))
-        .route("/livez", get(|| async { "alive\n" }))
-        .route("/readyz", get(ready))
+    let guarded = doors
+        .into_router()
+        .method_not_allowed_fallback(|| async {
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed")
+                .detail("this path has no such method: /docs lists what there is")
+        })
+        .layer(middleware::from_fn(refuse))
+        .layer(DefaultBodyLimit::disable()) // the guard bounds it
+        .layer(Extension(Arc::new(gate)))
+        .layer(map_response(as_problem));
+    guarded
+        .merge(SwaggerUi::new("/docs").external_url_unchecked("/openapi.json", document))
+        .route("/openapi/all.json", get(|| async { ([(header::CONTENT_TYPE, "application/json")], ALL) }))
+        .route("/livez", live)
+        .route("/readyz", ready)
         .route("/metrics", get(|| async { telemetry::metrics().map(|metrics| metrics.render()).unwrap_or_default() }))
         .fallback(|| async {
             Problem::new(StatusCode::NOT_FOUND, "Not found")
@@ -184,10 +261,51 @@ pub(crate) fn routes(name: &'static str, doors: OpenApiRouter, health: Arc<Healt
         .layer(middleware::from_fn(without_nul))
 }
 
-/// Serves until told to stop, then lets open requests finish.
-pub(crate) async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) -> anyhow::Result<()> {
-    axum::serve(listener, router).with_graceful_shutdown(async move { shutdown.cancelled().await }).await?;
-    Ok(())
+/// An error that axum words itself, as of a path or a query that can't be read, is a problem too.
+async fn as_problem(response: Response) -> Response {
+    let status = response.status();
+    let content_type = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    if !(status.is_client_error() || status.is_server_error()) || content_type.is_some_and(|kind| kind.contains("json"))
+    {
+        return response;
+    }
+    let text = axum::body::to_bytes(response.into_body(), LONGEST_DETAIL).await.unwrap_or_default();
+    let problem = Problem::new(status, status.canonical_reason().unwrap_or("Refused"));
+    match String::from_utf8(text.into()) {
+        Ok(text) if !text.is_empty() => problem.detail(text).into_response(),
+        Ok(_) | Err(_) => problem.into_response(),
+    }
+}
+
+/// Bytes at most of a detail that axum wrote.
+const LONGEST_DETAIL: usize = 2_000;
+
+/// A client for the routes of other programs: it shows this program's key (`QUADRILLE_API_KEY`), and trusts the authority of their certificates
+/// (`QUADRILLE_TLS_AUTHORITY`).
+///
+/// # Errors
+/// When the key can't stand in a header, or the authority can't be read.
+pub fn client(common: &Common) -> anyhow::Result<reqwest::ClientBuilder> {
+    let mut client = reqwest::Client::builder();
+    if let Some(key) = &common.api_key {
+        let mut shown =
+            HeaderValue::from_str(key.expose()).ok().context("QUADRILLE_API_KEY: expected visible ASCII characters")?;
+        shown.set_sensitive(true);
+        client = client.default_headers([(header::HeaderName::from_static(KEY_HEADER), shown)].into_iter().collect());
+    }
+    if let Some(path) = &common.tls_authority {
+        let pem = std::fs::read(path).with_context(|| format!("QUADRILLE_TLS_AUTHORITY: {}", path.display()))?;
+        let authority =
+            reqwest::Certificate::from_pem(&pem).context("QUADRILLE_TLS_AUTHORITY: expected a certificate in PEM")?;
+        client = client.add_root_certificate(authority);
+    }
+    Ok(client)
+}
+
+/// Where a program at this address is reached, from this machine or by its settings.
+pub fn url(common: &Common, address: SocketAddr) -> String {
+    let scheme = if common.tls_certificate.is_some() { "https" } else { "http" };
+    format!("{scheme}://{address}")
 }
 
 /// Opens the listening socket.

@@ -10,6 +10,7 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
+use sqlx::PgPool;
 use tokio::runtime::{Handle, Runtime};
 
 use crate::batch::Item;
@@ -111,7 +112,9 @@ pub(crate) struct Listener<C: Consumer> {
     /// The process's runtime, for what is asked seldom.
     pub process: Handle,
     pub context: Context,
-    pub kafka: BaseConsumer<Context>,
+    pub kafka: Arc<BaseConsumer<Context>>,
+    /// Where the host finds the loop's pool, for a password that changes.
+    pub opened: Box<dyn FnOnce(&PgPool) + Send>,
     /// The names, as bytes, of the event types that it hears.
     pub hears: HashSet<&'static [u8]>,
     /// The front door's topic, whose records need not say their type.
@@ -124,7 +127,7 @@ impl<C: Consumer> Listener<C> {
     /// Runs until told to stop, then commits what was decided and leaves the group.
     ///
     /// Batches are decided on this thread, with connections of its own: handed to another thread and back, each would wake two more.
-    pub fn run(self) -> Result<(), Stopped> {
+    pub fn run(mut self) -> Result<(), Stopped> {
         let none = |what, reason: String| Stopped::NotBegun { consumer: C::NAME, what, reason };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| none("runtime", error.to_string()))?;
@@ -133,6 +136,7 @@ impl<C: Consumer> Listener<C> {
             let pool = sql::batch_pool(&self.database, &format!("quadrille {} loop", C::NAME), CONNECTIONS);
             Warm::of(pool.map_err(|error| none("DATABASE_URL", error.to_string()))?)
         };
+        std::mem::replace(&mut self.opened, Box::new(|_| ()))(warm.pool());
         let ended = self.turn(&runtime, &warm);
         let _ = runtime.block_on(async { tokio::time::timeout(CLOSE, warm.close()).await }); // what is not closed by then ends with the process
         ended
@@ -143,7 +147,9 @@ impl<C: Consumer> Listener<C> {
         let (mut last_commit, mut last_whole_commit) = (Instant::now(), Instant::now());
         let mut linger = Duration::ZERO;
         while !self.engine.shutdown.is_cancelled() {
+            self.engine.health.come_round();
             self.let_calls_return();
+            self.read_recreated_topics();
             let batch = self.gather(linger)?;
             if !batch.ends.is_empty() {
                 let (began, events) = (Instant::now(), batch.messages.len());
@@ -179,6 +185,25 @@ impl<C: Consumer> Listener<C> {
             && !self.engine.shutdown.is_cancelled()
         {
             std::thread::sleep(self.settings.linger.0.max(Duration::from_millis(1)));
+            health.come_round();
+        }
+    }
+
+    /// A topic that was away and is back is another one, whose offsets mean nothing of the first's.
+    fn read_recreated_topics(&self) {
+        if self.engine.health.is_broken(Circuit::Topic) {
+            return;
+        }
+        let topics = self.context.with(Progress::take_anew);
+        if topics.is_empty() {
+            return;
+        }
+        tracing::warn!(consumer = C::NAME, ?topics, "topics were made anew: they are read from their beginning");
+        let Ok(assigned) = self.kafka.assignment() else { return }; // its partitions come anew by a rebalance
+        for element in assigned.elements().iter().filter(|element| topics.contains(element.topic())) {
+            if let Err(error) = self.kafka.seek(element.topic(), element.partition(), Offset::Beginning, ASK) {
+                tracing::warn!(consumer = C::NAME, %error, "seek");
+            }
         }
     }
 
@@ -318,9 +343,10 @@ impl<C: Consumer> Listener<C> {
         runtime: &Runtime,
         mut batch: Pin<&mut impl Future<Output = Result<(), Abandoned>>>,
     ) -> Result<(), Abandoned> {
-        let mut paused = false;
+        let (mut paused, since) = (false, Instant::now());
         loop {
-            let patience = if paused { Duration::from_millis(200) } else { LONG_BATCH };
+            self.engine.health.come_round();
+            let patience = Duration::from_millis(if paused { 200 } else { 1_000 });
             match runtime.block_on(async { tokio::time::timeout(patience, batch.as_mut()).await }) {
                 Ok(result) => {
                     if paused {
@@ -328,6 +354,7 @@ impl<C: Consumer> Listener<C> {
                     }
                     return result;
                 }
+                Err(_) if since.elapsed() < LONG_BATCH => {}
                 Err(_) => {
                     self.pause();
                     paused = true;

@@ -1,7 +1,10 @@
 //! Migrations: each schema has its own table of what was run; only `quadrille migrate` runs them, consumers check and refuse to start on another version.
 
-use sqlx::migrate::{Migrate, Migrator};
-use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
+use sqlx::migrate::{Migrate, Migration, Migrator};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgPool, SqlSafeStr as _};
+
+use crate::pooler::Pooled;
+use crate::sql;
 
 /// A schema that is not at this binary's version.
 #[derive(Debug, thiserror::Error)]
@@ -27,13 +30,42 @@ pub enum MigrationError {
         version: i64,
     },
     /// The database refuses.
-    #[error("migrations of schema {schema}: {source}")]
+    #[error("schema {schema} of the database {place}: {}", sql::cause(source))]
     Database {
         /// The PostgreSQL schema.
         schema: String,
+        /// Which database, without a password.
+        place: String,
         /// What it said.
         source: sqlx::Error,
     },
+    /// Its texts would not hold every name.
+    #[error(
+        "the database {place} has the encoding {encoding}: expected UTF8, as names and addresses in any language are stored in it. \
+         Create it with `create database … encoding 'UTF8' template template0`"
+    )]
+    Encoding {
+        /// Which database.
+        place: String,
+        /// Its encoding.
+        encoding: String,
+    },
+    /// The schema is missing, and may not be made.
+    #[error(
+        "the database {place} has no schema {schema}, and the user {user} may create none: have it created by `create schema {schema} authorization {user}`, \
+         or let the user create it by `grant create on database`"
+    )]
+    NoSchema {
+        /// The PostgreSQL schema.
+        schema: String,
+        /// Which database.
+        place: String,
+        /// Who may not.
+        user: String,
+    },
+    /// Sessions don't last behind its address.
+    #[error("{0}")]
+    Pooled(#[from] Pooled),
     /// One can't be run.
     #[error("migrations of schema {schema}: {source}")]
     Run {
@@ -49,21 +81,50 @@ pub fn house() -> [(&'static str, Migrator); 2] {
     [("runtime", sqlx::migrate!("../../migrations/runtime")), ("outbox", sqlx::migrate!("../../migrations/outbox"))]
 }
 
-/// Runs what was not run yet in one schema; returns how many that were.
+/// Held by the one that migrates; others wait for it, and then find nothing to do.
+const ONE_AT_A_TIME: &str = "select pg_advisory_lock(hashtextextended('quadrille migrate', 0))";
+
+/// Runs what was not run yet in one schema; returns how many that were. Of several that run at once one migrates, and the others wait.
 ///
 /// # Errors
 /// When one fails: it and what follows were not run.
-pub async fn run(database_url: &str, schema: &str, mut migrator: Migrator) -> Result<usize, MigrationError> {
-    let database = |source| MigrationError::Database { schema: schema.to_owned(), source };
-    let mut db = PgConnection::connect(database_url).await.map_err(database)?;
-    sqlx::query(AssertSqlSafe(format!("create schema if not exists {schema}")))
-        .execute(&mut db)
-        .await
-        .map_err(database)?;
+pub async fn run(database_url: &str, schema: &str, migrator: Migrator) -> Result<usize, MigrationError> {
+    let options = sql::address(database_url).map_err(|source| MigrationError::Database {
+        schema: schema.to_owned(),
+        place: "that is set".into(),
+        source,
+    })?;
+    let place = sql::place(&options);
+    let database = |source| MigrationError::Database { schema: schema.to_owned(), place: place.clone(), source };
+    let mut db = options.connect().await.map_err(database)?;
+    Pooled::refuse(&options, "`quadrille migrate`").await.map_err(|refused| match refused {
+        Ok(pooled) => MigrationError::Pooled(pooled),
+        Err(source) => database(source),
+    })?;
+    sqlx::query(ONE_AT_A_TIME).execute(&mut db).await.map_err(database)?;
+    let (encoding, exists, may_create): (String, bool, bool) = sqlx::query_as(
+        "select current_setting('server_encoding'), to_regnamespace($1) is not null, has_database_privilege(current_database(), 'create')",
+    )
+    .bind(schema)
+    .fetch_one(&mut db)
+    .await
+    .map_err(database)?;
+    if encoding != "UTF8" {
+        return Err(MigrationError::Encoding { place, encoding });
+    }
+    if !exists && !may_create {
+        let (schema, user) = (schema.to_owned(), options.get_username().to_owned());
+        return Err(MigrationError::NoSchema { schema, place, user });
+    }
+    if !exists {
+        let statement = AssertSqlSafe(format!("create schema if not exists {schema}"));
+        sqlx::query(statement).execute(&mut db).await.map_err(database)?;
+    }
     let table = format!("{schema}.migration");
     let failed = |source| MigrationError::Run { schema: schema.to_owned(), source };
     db.ensure_migrations_table(&table).await.map_err(failed)?;
     let before = db.list_applied_migrations(&table).await.map_err(failed)?.len();
+    let mut migrator = without_create(schema, &migrator);
     migrator.dangerous_set_table_name(table);
     let all = migrator.iter().filter(|migration| !migration.migration_type.is_down_migration()).count();
     migrator.run_direct(None, &mut db, false).await.map_err(failed)?;
@@ -71,12 +132,24 @@ pub async fn run(database_url: &str, schema: &str, mut migrator: Migrator) -> Re
     Ok(all - before.min(all))
 }
 
+/// The same migrations, under the same checksums, without the statement that creates the schema: it is there, and whoever may not create one may not
+/// say so either.
+fn without_create(schema: &str, migrator: &Migrator) -> Migrator {
+    let create = format!("create schema if not exists {schema};");
+    let of = |migration: &Migration| {
+        let sql = migration.sql.as_str().replace(&create, "");
+        Migration { sql: AssertSqlSafe(sql).into_sql_str(), ..migration.clone() }
+    };
+    Migrator { migrations: migrator.iter().map(of).collect(), ..Migrator::DEFAULT }
+}
+
 /// Checks that a schema is at exactly this binary's version.
 ///
 /// # Errors
 /// When it is behind, or foreign.
 pub async fn check(pool: &PgPool, schema: &str, migrator: &Migrator) -> Result<(), MigrationError> {
-    let database = |source| MigrationError::Database { schema: schema.to_owned(), source };
+    let place = || sql::place(&pool.connect_options());
+    let database = |source| MigrationError::Database { schema: schema.to_owned(), place: place(), source };
     let exists: bool = sqlx::query_scalar("select to_regclass($1) is not null")
         .bind(format!("{schema}.migration"))
         .fetch_one(pool)

@@ -1,6 +1,6 @@
 //! Partitions come and go: what was decided is committed before a partition leaves, what was not is dropped.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rdkafka::client::ClientContext;
@@ -23,6 +23,8 @@ pub(crate) struct Progress {
     assigned: Vec<Partition>,
     /// Partitions that left since the loop last looked.
     revoked: Vec<Partition>,
+    /// Topics that were away and are others when they are back: they are read from their beginning.
+    anew: HashSet<String>,
     /// Partitions that are not read yet: the broker did not say whether events of them were deleted unread.
     unchecked: Vec<Partition>,
 }
@@ -73,6 +75,18 @@ impl Progress {
         for (partition, next) in &self.decided {
             self.uncommitted.entry(partition.clone()).or_insert(*next);
         }
+    }
+
+    /// These topics are gone: what was decided of them is no position in those that come in their place under the same names.
+    pub fn begin_anew(&mut self, topics: &[&str]) {
+        self.decided.retain(|(topic, _), _| !topics.contains(&topic.as_str()));
+        self.uncommitted.retain(|(topic, _), _| !topics.contains(&topic.as_str()));
+        self.anew.extend(topics.iter().map(ToString::to_string));
+    }
+
+    /// The topics that begin anew, once.
+    pub fn take_anew(&mut self) -> HashSet<String> {
+        std::mem::take(&mut self.anew)
     }
 
     /// Partitions leave; returns what is decided of them and not committed yet.
@@ -187,7 +201,7 @@ mod tests {
         assert_eq!(progress.uncommitted, HashMap::from([(kept.clone(), 7)]), "and never set back");
         // The loop has looked: from now on what comes of it is ours again.
         let (assigned, _) = progress.take_changes();
-        assert_eq!(assigned, [back.clone()]);
+        assert_eq!(assigned, std::slice::from_ref(&back));
         progress.resume(back.clone(), 90);
         progress.decide(back.clone(), 91);
         progress.commit_again();

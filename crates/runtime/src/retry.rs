@@ -148,7 +148,11 @@ async fn look_whether_the_registry_is_back<C: Consumer>(
     if !engine.health.is_broken(Circuit::Registry) || Instant::now() < *look {
         return Ok(());
     }
-    if registry.is_back().await {
+    let is_back = tokio::select! {
+        is_back = registry.is_back() => is_back,
+        () = engine.shutdown.cancelled() => false,
+    };
+    if is_back {
         engine.queue.call_back(engine.warm.pool(), hear::WAITS, engine.clock.now()).await?;
         engine.health.close_circuit(Circuit::Registry, engine.clock.now());
     }

@@ -2,7 +2,8 @@
 
 use std::ops::{Deref, DerefMut};
 use std::str::FromStr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use events::Timestamp;
@@ -85,9 +86,6 @@ impl<'r, T: serde::Deserialize<'r>> Decode<'r, Postgres> for JsonText<T> {
     }
 }
 
-/// How long one statement may take.
-const STATEMENT_TIMEOUT: &str = "10s";
-
 /// A pool for a consumer's doors and tools. Statements end after 10 s, lock waits after 8 s (a reader waits for a rebuild to take the tables' place
 /// rather than hear of it; batches wait for 3 s), idle transactions after 5 s.
 /// Custom plans: what is asked for differs from question to question.
@@ -95,9 +93,8 @@ const STATEMENT_TIMEOUT: &str = "10s";
 /// # Errors
 /// When the address is not a PostgreSQL address.
 pub fn pool(database_url: &str, application: &str, connections: u32) -> Result<PgPool, sqlx::Error> {
-    let options =
-        options(database_url, application)?.options([("plan_cache_mode", "force_custom_plan"), ("lock_timeout", "8s")]);
-    Ok(connect(options, connections))
+    let settings = session_settings(&[("plan_cache_mode", "force_custom_plan"), ("lock_timeout", "8s")]);
+    Ok(lazy_pool(address(database_url)?.application_name(application), settings, connections))
 }
 
 /// A pool for a consumer's batches: few statements, executed for ever, each by primary key in the order in which it is written. They are planned once
@@ -107,10 +104,14 @@ pub fn pool(database_url: &str, application: &str, connections: u32) -> Result<P
 /// # Errors
 /// When the address is not a PostgreSQL address.
 pub(crate) fn batch_pool(database_url: &str, application: &str, connections: u32) -> Result<PgPool, sqlx::Error> {
-    let options = options(database_url, application)?
-        .options([("plan_cache_mode", "force_generic_plan"), ("max_parallel_workers_per_gather", "0")])
-        .options(["seqscan", "hashjoin", "mergejoin"].map(|plan| (format!("enable_{plan}"), "off")));
-    Ok(connect(options, connections))
+    let settings = session_settings(&[
+        ("plan_cache_mode", "force_generic_plan"),
+        ("max_parallel_workers_per_gather", "0"),
+        ("enable_seqscan", "off"),
+        ("enable_hashjoin", "off"),
+        ("enable_mergejoin", "off"),
+    ]);
+    Ok(lazy_pool(address(database_url)?.application_name(application), settings, connections))
 }
 
 /// How long a plan is kept.
@@ -130,6 +131,8 @@ pub struct Warm {
 #[derive(Debug)]
 struct Kept {
     db: PoolConnection<Postgres>,
+    /// When it was taken from the pool.
+    taken: Instant,
     /// When its plans were forgotten last.
     planned: Instant,
 }
@@ -166,8 +169,9 @@ impl Warm {
     /// When there is none to be had.
     pub async fn take(&self) -> Result<Taken, sqlx::Error> {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(mut kept) = last else {
-            return Ok(Taken(Kept { db: self.pool.acquire().await?, planned: Instant::now() }));
+        let Some(mut kept) = last.filter(|kept| opened_after_renewal(kept.taken.elapsed())) else {
+            let (db, now) = (self.pool.acquire().await?, Instant::now());
+            return Ok(Taken(Kept { db, taken: now, planned: now }));
         };
         if kept.planned.elapsed() >= self.plans_last {
             sqlx::raw_sql("discard plans").execute(&mut *kept.db).await?;
@@ -196,19 +200,134 @@ impl DerefMut for Taken {
     }
 }
 
-fn options(database_url: &str, application: &str) -> Result<PgConnectOptions, sqlx::Error> {
-    Ok(PgConnectOptions::from_str(database_url)?.application_name(application).options([
-        ("statement_timeout", STATEMENT_TIMEOUT),
-        ("lock_timeout", "3s"),
-        ("idle_in_transaction_session_timeout", "5s"),
-    ]))
+/// What every connection of a consumer is set to. Isolation is ours: statements that guard what they decided by versions need no stricter one, and
+/// under `serializable` as a database's default whole batches would be repeated.
+const SESSION: [(&str, &str); 4] = [
+    ("default_transaction_isolation", "read committed"),
+    ("statement_timeout", "10s"),
+    ("lock_timeout", "3s"),
+    ("idle_in_transaction_session_timeout", "5s"),
+];
+
+fn session_settings(own: &[(&str, &str)]) -> String {
+    set_statements(SESSION.iter().chain(own).copied())
 }
 
-fn connect(options: PgConnectOptions, connections: u32) -> PgPool {
+/// Statements that set these for the session. Settings are not sent as `options` while connecting: PgBouncer and other poolers refuse that.
+pub(crate) fn set_statements<'s>(settings: impl Iterator<Item = (&'s str, &'s str)>) -> String {
+    settings.map(|(name, value)| format!("set {name} = '{value}';")).collect()
+}
+
+/// The address of a database. Without `extra_float_digits`, which poolers refuse, and which says what PostgreSQL does by default.
+///
+/// # Errors
+/// When it can't be read; the message holds nothing of the address, as that holds the password.
+pub fn address(database_url: &str) -> Result<PgConnectOptions, sqlx::Error> {
+    let options = PgConnectOptions::from_str(database_url).map_err(|error| {
+        sqlx::Error::Configuration(
+            format!(
+                "the address of the database can't be read: {}. Expected postgres://user:password@host:port/database, with each of # / ? @ : % [ ] in \
+                 user or password percent-encoded (# is %23, / %2F, ? %3F, @ %40, : %3A, % %25), or the password apart from it in PGPASSWORD",
+                cause(&error)
+            )
+            .into(),
+        )
+    })?;
+    Ok(options.extra_float_digits(None))
+}
+
+/// What went wrong, without the words that sqlx puts before it: whoever reports it says of which database.
+#[allow(clippy::wildcard_enum_match_arm)] // sqlx's errors are not our enum, and may grow
+pub(crate) fn cause(error: &sqlx::Error) -> String {
+    if let Some(database) = error.as_database_error() {
+        let code = database.code().map(|code| format!(" (SQLSTATE {code})")).unwrap_or_default();
+        return format!("{}{code}", database.message());
+    }
+    match error {
+        sqlx::Error::Configuration(cause) | sqlx::Error::Tls(cause) => cause.to_string(),
+        sqlx::Error::Io(cause) => cause.to_string(),
+        sqlx::Error::PoolTimedOut => "no connection to be had in time".into(),
+        other => other.to_string(),
+    }
+}
+
+/// Where a pool's connections lead, for messages: never with a password.
+pub(crate) fn place(options: &PgConnectOptions) -> String {
+    let database = options.get_database().unwrap_or(options.get_username());
+    match options.get_socket() {
+        Some(socket) => format!("{}/{database}", socket.display()),
+        None => format!("{}:{}/{database}", options.get_host(), options.get_port()),
+    }
+}
+
+fn lazy_pool(options: PgConnectOptions, settings: String, connections: u32) -> PgPool {
+    let settings: Arc<str> = settings.into();
     PgPoolOptions::new()
         .max_connections(connections)
         .min_connections(0)
-        .acquire_timeout(Duration::from_secs(5))
+        .acquire_timeout(Duration::from_secs(3))
         .test_before_acquire(false) // a broken connection fails its batch, which is retried on another
+        .after_connect(move |db, _| {
+            let settings = Arc::clone(&settings);
+            Box::pin(
+                async move { sqlx::raw_sql(sqlx::AssertSqlSafe(settings.to_string())).execute(db).await.map(drop) },
+            )
+        })
+        .before_acquire(|_, meta| Box::pin(async move { Ok(opened_after_renewal(meta.age)) }))
+        .after_release(|_, meta| Box::pin(async move { Ok(opened_after_renewal(meta.age)) }))
         .connect_lazy_with(options)
+}
+
+/// When connections were last found to be at fault, in milliseconds of [`since_start`].
+static RENEWED: AtomicU64 = AtomicU64::new(0);
+
+fn since_start() -> u64 {
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    // Far from 0, so that what was opened before the first call is not before all renewals.
+    START.elapsed().as_millis() as u64 + (1 << 40)
+}
+
+/// Closes the process's connections to its databases, each when it is next taken or given back: after a failover they lead to a server that is read-only
+/// now, after a migration their statements have another result than they were prepared with, and neither passes on the same connection.
+pub fn renew_connections() {
+    RENEWED.store(since_start(), Ordering::Release);
+}
+
+fn opened_after_renewal(age: Duration) -> bool {
+    since_start().saturating_sub(age.as_millis() as u64) > RENEWED.load(Ordering::Acquire)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_holds_any_letter_percent_encoded_and_no_error_shows_it() {
+        for password in ["s3#cr3t", "a/b", "a?b", "a@b", "a:b", "100%", "[x]", "a b", "ü"] {
+            let encoded: String = password.bytes().map(|byte| format!("%{byte:02X}")).collect();
+            let options = address(&format!("postgres://shop:{encoded}@127.0.0.1:5432/orders")).unwrap();
+            assert_eq!(
+                (options.get_host(), options.get_port(), options.get_database()),
+                ("127.0.0.1", 5432, Some("orders"))
+            );
+            assert_eq!(place(&options), "127.0.0.1:5432/orders");
+        }
+        for url in
+            ["postgres://shop:s3cr3t#1@127.0.0.1:5432/orders", "postgres://shop:s3cr3t/1@127.0.0.1/orders", "s3cr3t"]
+        {
+            let error = address(url).unwrap_err().to_string();
+            assert!(error.contains("%23") && error.contains("PGPASSWORD") && !error.contains("s3cr3t"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_connection_is_used_until_connections_are_found_to_be_at_fault() {
+        let opened = Instant::now();
+        std::thread::sleep(Duration::from_millis(3));
+        assert!(opened_after_renewal(opened.elapsed()));
+        renew_connections();
+        assert!(!opened_after_renewal(opened.elapsed()));
+        std::thread::sleep(Duration::from_millis(3));
+        assert!(opened_after_renewal(Duration::ZERO));
+    }
 }

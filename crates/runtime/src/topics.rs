@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::admin::{
-    AdminClient, AdminOptions, AlterConfig, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication,
+    AdminClient, AdminOptions, AlterConfig, ConfigSource, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication,
 };
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
+
+use crate::kafka_properties::{self, PropertyError};
 
 /// One topic as it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +37,13 @@ pub enum Applied {
     Updated,
     /// It was there without records; it has more partitions now.
     Grown,
+    /// It was there; somebody gave it more partitions than are wanted, and none can be taken away. Its settings are as wanted now.
+    Larger {
+        /// Partitions that it has.
+        found: i32,
+        /// Partitions that are wanted.
+        wanted: i32,
+    },
 }
 
 /// Why topics are not as wanted.
@@ -43,6 +52,9 @@ pub enum TopicsError {
     /// Kafka does not answer, or its client refuses a setting.
     #[error("Kafka: {0}: check KAFKA_BOOTSTRAP_SERVERS and the other KAFKA_… settings")]
     Kafka(#[from] KafkaError),
+    /// A property of its client is not for others to choose, or there is none.
+    #[error("KAFKA_… settings: {0}")]
+    Property(#[from] PropertyError),
     /// Kafka refuses one.
     #[error("topic {topic}: {code}")]
     Refused {
@@ -71,11 +83,12 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Makes the topics as wanted; returns what became of each, in order.
 ///
 /// # Errors
-/// At the first topic that can't be had as wanted; those before it are done, and applying again goes on from there.
+/// When a topic can't be had as wanted: the first such one; all others are done.
 pub async fn apply(
     kafka: &BTreeMap<String, String>,
     wanted: &[WantedTopic],
 ) -> Result<Vec<(String, Applied)>, TopicsError> {
+    kafka_properties::check(kafka)?;
     let mut config = ClientConfig::new();
     config.extend(kafka.iter().map(|(name, value)| (name.clone(), value.clone())));
     let admin: AdminClient<DefaultClientContext> = config.create()?;
@@ -93,15 +106,18 @@ pub async fn apply(
             }
         }
     }
-    let mut done = Vec::with_capacity(wanted.len());
+    let (mut done, mut failed) = (Vec::with_capacity(wanted.len()), None);
     for topic in wanted {
         let applied = match found.get(&topic.name) {
-            None => Applied::Created,
-            Some(state) => correct(&admin, &options, topic, state).await?,
+            None => Ok(Applied::Created),
+            Some(state) => correct(&admin, &options, topic, state).await,
         };
-        done.push((topic.name.clone(), applied));
+        match applied {
+            Ok(applied) => done.push((topic.name.clone(), applied)),
+            Err(error) => failed = failed.or(Some(error)),
+        }
     }
-    Ok(done)
+    failed.map_or(Ok(done), Err)
 }
 
 /// What a topic has.
@@ -123,7 +139,12 @@ async fn correct(
 ) -> Result<Applied, TopicsError> {
     let mut applied = Applied::Updated;
     if found.partitions != topic.partitions {
-        if topic.keyed && !found.empty || found.partitions > topic.partitions {
+        if found.partitions > topic.partitions {
+            let (found, wanted) = (found.partitions, topic.partitions);
+            set(admin, options, topic).await?;
+            return Ok(Applied::Larger { found, wanted });
+        }
+        if topic.keyed && !found.empty {
             return Err(TopicsError::InUse {
                 topic: topic.name.clone(),
                 found: found.partitions,
@@ -135,14 +156,34 @@ async fn correct(
         )?;
         applied = Applied::Grown;
     }
-    let alter = AlterConfig::new(ResourceSpecifier::Topic(&topic.name));
-    let alter = topic.config.iter().fold(alter, |alter, (name, value)| alter.set(name, value));
-    for result in admin.alter_configs(&[alter], options).await? {
-        if let Err((_, code)) = result {
-            return Err(TopicsError::Refused { topic: topic.name.clone(), code });
-        }
-    }
+    set(admin, options, topic).await?;
     Ok(applied)
+}
+
+/// Sets what is wanted and leaves alone what else was set. This library has only the request that replaces all settings of a topic, so they are read
+/// before and sent along: what somebody sets in that moment is lost.
+async fn set(
+    admin: &AdminClient<DefaultClientContext>,
+    options: &AdminOptions,
+    topic: &WantedTopic,
+) -> Result<(), TopicsError> {
+    let refused = |code| TopicsError::Refused { topic: topic.name.clone(), code };
+    let mut config = BTreeMap::new();
+    for described in admin.describe_configs(&[ResourceSpecifier::Topic(&topic.name)], options).await? {
+        let set =
+            described.map_err(refused)?.entries.into_iter().filter(|entry| entry.source == ConfigSource::DynamicTopic);
+        config.extend(set.filter_map(|entry| Some((entry.name, entry.value?))));
+    }
+    if topic.config.iter().all(|(name, value)| config.get(name) == Some(value)) {
+        return Ok(());
+    }
+    config.extend(topic.config.clone());
+    let alter = AlterConfig::new(ResourceSpecifier::Topic(&topic.name));
+    let alter = config.iter().fold(alter, |alter, (name, value)| alter.set(name, value));
+    for result in admin.alter_configs(&[alter], options).await? {
+        result.map_err(|(_, code)| refused(code))?;
+    }
+    Ok(())
 }
 
 fn refused(results: Vec<Result<String, (String, RDKafkaErrorCode)>>) -> Result<(), TopicsError> {

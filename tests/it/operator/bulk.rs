@@ -12,9 +12,9 @@ use uuid::Uuid;
 use super::{eve, hand, letters, of_status};
 
 /// A pipeline of orders alone, one order in its books, and dead letters: inventory rejected the stock of orders that orders does not know.
-pub async fn with_unknown_orders(settings: &str, orders: &[OrderId]) -> (Pipeline, String) {
+pub async fn with_unknown_orders(setup: impl Into<Setup>, orders: &[OrderId]) -> (Pipeline, String) {
     let consumers = vec!["orders", "saga-tracker", "outbox-relay"];
-    let pipeline = Pipeline::with(Setup { settings: settings.into(), consumers, ..Setup::default() }).await;
+    let pipeline = Pipeline::with(Setup { consumers, ..setup.into() }).await;
     let known = pipeline.place(&Order::of(&[("TEA", 1, 450)])).await;
     let codec = pipeline.codec().await;
     let rejected = |order_id: OrderId| {

@@ -1,10 +1,10 @@
 //! Jobs: what is asked of the tracker's doors for all dead letters of a filter.
 
-use quadrille_tests::Pipeline;
+use quadrille_tests::{Pipeline, Setup};
 use serde_json::{Value, json};
 
 use super::bulk::{restore, unknown, with_unknown_orders};
-use super::{KEY, KEYS, ask};
+use super::{KEY, ask};
 
 async fn job(pipeline: &Pipeline, id: &str) -> Value {
     pipeline.get("saga-tracker", &format!("/dead-letters/jobs/{id}")).await
@@ -18,7 +18,7 @@ async fn until_done(pipeline: &Pipeline, id: &str, letters: i64) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_job_goes_on_after_a_restart_of_the_tracker_and_after_a_stop_and_does_nothing_twice() {
     let orders = unknown(300);
-    let (pipeline, known) = with_unknown_orders(KEYS, &orders).await;
+    let (pipeline, known) = with_unknown_orders(Setup::keyed(""), &orders).await;
     restore(&pipeline, &known, &orders).await;
     let tracker = pipeline.host(&["saga-tracker"]).await;
     let wish = json!({"what": "retry", "filter": {"consumer": "orders", "event_type": "StockRejected"}, "rate": 100});
@@ -78,8 +78,8 @@ async fn a_job_goes_on_after_a_restart_of_the_tracker_and_after_a_stop_and_does_
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_job_that_needs_a_door_that_is_closed_waits_and_says_for_what() {
     let orders = unknown(3);
-    let nobody = "[saga_tracker]\norders_url = 'http://127.0.0.1:9'\napi_keys = { eve = '0123456789abcdef-eve' }\n";
-    let (pipeline, _) = with_unknown_orders(nobody, &orders).await;
+    let nobody = "[saga_tracker]\norders_url = 'http://127.0.0.1:9'\n";
+    let (pipeline, _) = with_unknown_orders(Setup::keyed(nobody), &orders).await;
     let wish = json!({"what": "skip", "why": "a forged feed", "filter": {"class": "conflict"}});
     let (status, begun) = ask(&pipeline, Some(KEY), "/dead-letters/jobs", wish).await;
     assert_eq!(status, 202, "{begun}");

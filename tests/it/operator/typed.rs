@@ -41,6 +41,7 @@ async fn an_operator_looks_at_dead_letters_retries_all_stops_with_ctrl_c_and_goe
     assert!(ok && group["letters"] == 12, "{groups}");
     let (_, table, _) = run(&pipeline, &["list", "--class", "conflict", "--event-type", "StockRejected"]).await;
     assert_eq!(table.lines().filter(|line| line.contains("StockRejected")).count(), 12, "{table}");
+    assert!(table.lines().count() == 13 && !table.contains('│'), "a row is a line in a pipe: {table}");
     let id = group["example"].as_str().unwrap();
     let (ok, case, error) = run(&pipeline, &["show", &id[..8]]).await;
     assert!(ok && case.contains(id) && case.contains("expected StockRejected only of orders"), "{case}{error}");
@@ -63,7 +64,9 @@ async fn an_operator_looks_at_dead_letters_retries_all_stops_with_ctrl_c_and_goe
     assert_eq!((status.code(), String::from_utf8_lossy(&stderr).as_ref()), (Some(141), ""));
 
     restore(&pipeline, &known, &orders).await;
-    let mut retry = quadrille(&pipeline, &["retry", "--all", "--consumer", "orders", "--rate", "2", "--json"]);
+    let (ok, _, error) = run(&pipeline, &["retry", "--all", "--consumer", "orders"]).await;
+    assert!(!ok && error.contains("--yes"), "who has no terminal says so beforehand: {error}");
+    let mut retry = quadrille(&pipeline, &["retry", "--all", "--yes", "--consumer", "orders", "--rate", "2", "--json"]);
     let mut child = retry.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     for _ in 0..3 {
@@ -81,7 +84,7 @@ async fn an_operator_looks_at_dead_letters_retries_all_stops_with_ctrl_c_and_goe
     let (done, left) = (report["done"].as_i64().unwrap(), report["left"].as_i64().unwrap());
     assert!(done >= 3 && left > 0 && done + left == 12, "{report}");
 
-    let (ok, again, error) = run(&pipeline, &["retry", "--all", "--consumer", "orders"]).await;
+    let (ok, again, error) = run(&pipeline, &["retry", "--all", "--yes", "--consumer", "orders"]).await;
     assert!(ok && again.contains(&format!("retry: {left} done, 0 refused, 0 left of {left}")), "{again}{error}");
     let failed = "select count(*) from orders.\"order\" where state = 'FAILED'";
     pipeline.until(|| async { pipeline.count(failed).await == 12 }, "every order's end").await;

@@ -232,6 +232,53 @@ async fn a_relay_whose_session_was_ended_starts_again_from_its_cursor() {
     bench.drop_it().await;
 }
 
+/// A broker names the records of a batch that it finds invalid, and refuses the others with them: those are sent again, in their keys' order, and the
+/// relay does not start anew, for ever, as if the connection were at fault. More of them than the ring of batches has places.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_a_broker_finds_invalid_are_set_aside_and_their_neighbours_keep_their_keys_order() {
+    let bench = Bench::with_topics(&[]).await;
+    bench.create_compacted("levels").await;
+    let row = |number: usize, key: Option<&str>| {
+        let headers = runtime::Headers::default();
+        let (key, payload) = (key.map(|key| key.as_bytes().to_vec()), Some(number.to_string().into_bytes()));
+        runtime::Outgoing { topic: "levels", key, event_id: uuid::Uuid::now_v7(), headers, payload }
+    };
+    let keys = ["a", "b", "c"];
+    let mut rows: Vec<runtime::Outgoing> = (0..150).map(|number| row(number, Some(keys[number % 3]))).collect();
+    rows.insert(70, row(1_000, None));
+    rows.insert(20, row(1_001, None));
+    let (first, rest) = rows.split_at(100);
+    for part in [first, rest] {
+        let mut tx = bench.pool.begin().await.unwrap();
+        runtime::outbox::append(&mut tx, part).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+    let relay = bench.relay();
+    bench.settled().await;
+    let aside = sqlx::query("select convert_from(payload, 'UTF8'), error from outbox.set_aside order by seq");
+    let aside = aside.fetch_all(&bench.pool).await.unwrap();
+    assert_eq!(aside.iter().map(|row| row.get(0)).collect::<Vec<&str>>(), ["1001", "1000"]);
+    let error: &str = aside[0].get(1);
+    assert!(error.to_lowercase().contains("invalid"), "{error}");
+    let records = bench.read("levels");
+    for (at, key) in keys.iter().enumerate() {
+        let all: Vec<usize> =
+            records.iter().filter(|record| record.key == *key).map(|record| record.text().parse().unwrap()).collect();
+        // What came through before is there once more behind what did not: the last of each is what counts.
+        let last: Vec<usize> = all
+            .iter()
+            .enumerate()
+            .filter(|(at, number)| !all[at + 1..].contains(number))
+            .map(|(_, number)| *number)
+            .collect();
+        assert_eq!(last, (0..150).filter(|number| number % 3 == at).collect::<Vec<_>>(), "{key}: {all:?}");
+    }
+    let (well, status) = bench.operator_says(&["status"]);
+    assert!(!well && status.contains("2 set aside") && status.contains("levels  key -"), "{status}");
+    relay.stop().await;
+    bench.drop_it().await;
+}
+
 /// The plan of a poll is made while the outbox is empty, and kept: it must not read a slot as a whole when that has filled.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_poll_reads_what_is_new_however_full_the_slot_is() {

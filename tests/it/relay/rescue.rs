@@ -157,7 +157,7 @@ async fn an_operator_sees_the_outbox_and_moves_it_from_the_command_line() {
     assert!(status.contains("5 set aside") && status.contains("quadrille relay release"), "{status}");
     bench.create(&[("orders", 1_000_000)]).await;
     assert!(bench.operator(&["release", "--topic", "payments"]).contains("0 events"));
-    assert!(bench.operator(&["release"]).contains("5 events are with the relay again"));
+    assert!(bench.operator(&["release", "--yes"]).contains("5 events are with the relay again"));
     bench.settled().await;
     let rewound = bench.operator(&["rewind", "--since", "2020-01-01T00:00:00Z"]);
     assert!(rewound.contains("8 shards went back to the oldest event that is kept"), "{rewound}");

@@ -46,7 +46,7 @@ impl Bench {
         let prefix = format!("{}-", database.name);
         let kafka = [("bootstrap.servers".to_owned(), stack().kafka.clone())].into();
         let settings = RelaySettings {
-            database_urls: vec![database.url.clone()],
+            database_urls: vec![database.url.clone().into()],
             kafka,
             topic_prefix: prefix.clone(),
             ..RelaySettings::default()
@@ -72,6 +72,14 @@ impl Bench {
         for result in admin.create_topics(&topics, &AdminOptions::new()).await.unwrap() {
             result.unwrap();
         }
+    }
+
+    /// A topic of one partition that takes no record without a key.
+    pub async fn create_compacted(&self, topic: &str) {
+        let admin: AdminClient<DefaultClientContext> = client().create().unwrap();
+        let name = format!("{}{topic}", self.prefix);
+        let topic = NewTopic::new(&name, 1, TopicReplication::Fixed(1)).set("cleanup.policy", "compact");
+        admin.create_topics(&[topic], &AdminOptions::new()).await.unwrap();
     }
 
     /// A topic that says when each record was appended.

@@ -14,7 +14,7 @@ use axum::routing::post;
 use quadrille_tests::Pipeline;
 use serde_json::{Value, json};
 
-use super::{HOUR, MINUTE, looked, order, without};
+use super::{HOUR, MINUTE, QUICK, looked, order, without};
 
 /// What came, and whether it was taken.
 #[derive(Clone, Debug)]
@@ -139,6 +139,104 @@ async fn a_review_that_is_about_to_time_out_is_an_alert_and_so_is_a_relay_that_d
     pipeline.close().await;
 }
 
+async fn is_open(pipeline: &Pipeline, kind: &str, key: &str) -> bool {
+    open_alerts(pipeline, kind).await.iter().any(|alert| alert["key"] == key)
+}
+
+/// A consumer that says that it is not ready.
+async fn not_ready() -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let says = || async { (StatusCode::SERVICE_UNAVAILABLE, "fraud waits for its database since noon: no answer") };
+    let router = Router::new().route("/readyz", axum::routing::get(says));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    url
+}
+
+/// Each thing that needs a person is told by default, by itself, and until it is so no longer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_refund_capture_hold_hand_over_row_circuit_and_dead_letter_that_needs_a_person_is_an_alert() {
+    let receiver = Receiver::that_refuses(0).await;
+    let probe = not_ready().await;
+    let more =
+        format!("alert_url = '{}'\nprobes = {{fraud = '{probe}'}}\nalerts_off = ['review_expiring']\n", receiver.url);
+    let tracker = QUICK.replacen("[saga_tracker]\n", &format!("[saga_tracker]\n{more}"), 1);
+    let settings = format!("[payments]\nexpiring_margin = '167h'\n{tracker}");
+    let pipeline = Pipeline::with_settings(&settings).await;
+    pipeline.stock("TEA", "a", 10).await;
+    for sku in ["DAMAGED-1", "HOLD-1"] {
+        pipeline.stock(sku, "a", 10).await;
+    }
+    let of = |number, sku: &str, token: &str| {
+        order(number).with("lines", json!([{"sku": sku, "quantity": 1, "unit_price": 450}])).paid_with(token)
+    };
+    let refund = pipeline.place(&of(1, "DAMAGED-1", "tok_refund_fails")).await;
+    let capture = pipeline.place(&of(2, "TEA", "tok_capture_fails")).await;
+    let held = pipeline.place(&of(3, "HOLD-1", "tok_approved")).await;
+    let abroad = json!({"name": "Ada", "line1": "1 Road", "city": "New York", "postal_code": "10001", "country": "US"});
+    let lines = json!([{"sku": "TEA", "quantity": 2, "unit_price": 450_000}]);
+    let review = pipeline.place(&order(4).with("lines", lines).with("bill_to", abroad)).await;
+    quadrille_tests::produce(&pipeline.topic("order-placed"), &[(Some(b"k"), b"{ no JSON", &[])]);
+    sqlx::raw_sql(
+        "insert into outbox.set_aside (seq, event_id, topic, headers, shard, error) values (1, gen_random_uuid(), 'orders', '', 0, 'too large')",
+    )
+    .execute(&pipeline.database.pool)
+    .await
+    .unwrap();
+    pipeline.settle().await;
+    let database = pipeline.database.name.clone();
+    for (kind, key) in [("refund_failed", &refund), ("set_aside", &database)] {
+        pipeline.until(|| is_open(&pipeline, kind, key), kind).await;
+    }
+    // That order is undone by now; it is told all the same.
+    pipeline
+        .until(
+            || async { receiver.taken("capture_failed").iter().any(|alert| alert["order_id"] == capture) },
+            "capture_failed",
+        )
+        .await;
+    pipeline
+        .until(|| async { open_alerts(&pipeline, "dead_letter").await.len() >= 2 }, "a dead letter, and the refund's")
+        .await;
+    let letters = open_alerts(&pipeline, "dead_letter").await;
+    assert!(
+        letters.iter().all(|alert| !alert["text"].as_str().unwrap().contains("no JSON")),
+        "no text of a record: {letters:?}"
+    );
+
+    pipeline.advance(2 * HOUR);
+    for (kind, key) in [("hold_expiring", review.as_str()), ("circuit_open", "fraud")] {
+        pipeline.until(|| is_open(&pipeline, kind, key), kind).await;
+    }
+    let circuit = open_alerts(&pipeline, "circuit_open").await;
+    assert!(circuit[0]["text"].as_str().unwrap().contains("fraud waits for its database"), "{circuit:?}");
+    assert!(open_alerts(&pipeline, "hand_over_overdue").await.is_empty(), "there is time");
+    for _ in 0..23 {
+        pipeline.advance(HOUR);
+        looked(&pipeline).await;
+    }
+    pipeline.until(|| is_open(&pipeline, "hand_over_overdue", &held), "hand_over_overdue").await;
+    let review_told = "select count(*) from saga_tracker.alert where kind = 'review_expiring'";
+    assert_eq!(pipeline.count(review_told).await, 0, "turned off");
+    // The review ended, and the hold with it; the row was released; the parcel was recalled.
+    sqlx::raw_sql("delete from outbox.set_aside").execute(&pipeline.database.pool).await.unwrap();
+    let cancel = json!({"requested_by": "customer", "reason": "too late"});
+    assert_eq!(pipeline.post("orders", &format!("/orders/{held}/cancel"), cancel).await.0, 202);
+    for (kind, key) in [
+        ("hold_expiring", &review),
+        ("set_aside", &database),
+        ("hand_over_overdue", &held),
+        ("capture_failed", &capture),
+    ] {
+        pipeline.until(|| async { !is_open(&pipeline, kind, key).await }, &format!("the end of {kind}")).await;
+    }
+    assert!(is_open(&pipeline, "refund_failed", &refund).await, "nobody has dealt with it");
+    for kind in ["refund_failed", "set_aside", "hold_expiring", "circuit_open", "hand_over_overdue", "dead_letter"] {
+        pipeline.until(|| async { !receiver.taken(kind).is_empty() }, "the webhook").await;
+    }
+    pipeline.close().await;
+}
+
 fn rules(file: &str) -> String {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/alerts").join(file).to_string_lossy().into_owned()
 }
@@ -151,6 +249,35 @@ fn prometheus_own_tool_takes_the_rules_and_their_tests_pass() {
         let said = String::from_utf8_lossy(&run.stdout).into_owned() + &String::from_utf8_lossy(&run.stderr);
         assert!(run.status.success(), "{what} {file}: {said}");
     }
+}
+
+/// Every program's metrics: here all of them are one process.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn prometheus_own_tool_has_nothing_to_say_of_the_metrics() {
+    let pipeline = without(&[], "").await;
+    let page = || async {
+        let url = pipeline.door("saga-tracker", "/metrics");
+        pipeline.http.get(url).send().await.unwrap().text().await.unwrap()
+    };
+    for token in ["tok_approved", "tok_capture_fails", "tok_wrong_amount"] {
+        pipeline.place(&order(1).paid_with(token)).await;
+    }
+    pipeline.settle().await;
+    for name in ["quadrille_step_seconds_bucket", "quadrille_alerts_open", "quadrille_relay_published_total"] {
+        pipeline.until(|| async { page().await.contains(name) }, name).await;
+    }
+    let mut lint = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .expect("promtool, of Debian's package prometheus: `cargo xtask test` installs it");
+    std::io::Write::write_all(&mut lint.stdin.take().unwrap(), page().await.as_bytes()).unwrap();
+    let run = lint.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&run.stdout).into_owned() + &String::from_utf8_lossy(&run.stderr);
+    assert!(run.status.success() && said.trim().is_empty(), "{said}");
+    pipeline.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

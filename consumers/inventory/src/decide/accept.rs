@@ -7,11 +7,14 @@ use events::{
 };
 use runtime::Thread;
 
-use super::{Decision, Ruling, Said, allocation_id};
+use super::{Decision, Ruling, Said, allocation_id, bounds};
 use crate::reservation::{Holding, Reservation, State};
 use crate::stock::Change;
 use crate::strategy::Want;
 use crate::supply::Supply;
+
+/// How many short lines a reason names.
+const NAMED: usize = 5;
 
 /// An order is accepted: all of it is reserved, across warehouses if need be, or nothing.
 ///
@@ -34,7 +37,9 @@ pub fn accepted(
         picks.iter().map(|(_, units)| units).sum::<i64>() < want.quantity
     };
     if wants.iter().zip(&found).any(short) {
-        return Ok(Some(rejected(event, supply, thread)));
+        let lines = short_lines(event, supply);
+        let reason = out_of_stock(&lines);
+        return Ok(Some(rejected(event, lines, reason, thread)));
     }
     let mut plan = Vec::new();
     for (line, picks) in event.lines.iter().zip(found) {
@@ -52,6 +57,11 @@ pub fn accepted(
                 replaces: None,
             });
         }
+    }
+    let room = bounds::room(event.lines.iter().map(|line| (&line.line_id, &line.sku)));
+    if plan.iter().map(bounds::size).sum::<usize>() > room {
+        let reason = bounds::too_many_parts(&plan);
+        return Ok(Some(rejected(event, short_lines(event, supply), reason, thread)));
     }
     let order = Reservation {
         state: State::Reserved,
@@ -80,7 +90,7 @@ pub fn accepted(
 }
 
 /// Each line with what there would have been for it, after the lines before it.
-fn rejected(event: &OrderAccepted, supply: &Supply<'_>, thread: Thread) -> Decision {
+fn short_lines(event: &OrderAccepted, supply: &Supply<'_>) -> Vec<ShortLine> {
     let mut lines = Vec::<ShortLine>::with_capacity(event.lines.len());
     for line in &event.lines {
         let before: i64 = lines.iter().filter(|other| other.sku == line.sku).map(|other| other.wanted).sum();
@@ -88,10 +98,21 @@ fn rejected(event: &OrderAccepted, supply: &Supply<'_>, thread: Thread) -> Decis
         let (line_id, sku) = (line.line_id.clone(), line.sku.clone());
         lines.push(ShortLine { line_id, sku, wanted: line.quantity, available });
     }
+    lines
+}
+
+/// What is short, the first lines of it: the reason travels on with each later event.
+fn out_of_stock(lines: &[ShortLine]) -> Reason {
     let short: Vec<_> = lines.iter().filter(|line| line.available < line.wanted).collect();
-    let what = short.iter().map(|line| format!("{} of {} units of {}", line.available, line.wanted, line.sku));
-    let detail = format!("available: {}", what.collect::<Vec<_>>().join(", "));
-    let reason = Reason { code: ReasonCode::OutOfStock, detail };
+    let what =
+        short.iter().take(NAMED).map(|line| format!("{} of {} units of {}", line.available, line.wanted, line.sku));
+    let more = short.len().saturating_sub(NAMED);
+    let more = if more > 0 { format!(", and {more} more lines") } else { String::new() };
+    let detail = format!("available: {}{more}", what.collect::<Vec<_>>().join(", "));
+    Reason { code: ReasonCode::OutOfStock, detail }
+}
+
+fn rejected(event: &OrderAccepted, lines: Vec<ShortLine>, reason: Reason, thread: Thread) -> Decision {
     let order = Reservation::without_stock(State::Rejected, reason.clone(), thread);
     let said = StockRejected { order_id: event.order_id, lines, reason };
     Decision { order, changes: Vec::new(), say: Some(Said::Rejected(said)) }

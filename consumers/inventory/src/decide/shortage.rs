@@ -3,7 +3,7 @@
 use events::{Allocation, FulfillmentShortPicked, GivenUp, OrderId, ShipmentId, StockReallocated, WarehouseId};
 use runtime::Conflict;
 
-use super::{Decision, Ruling, Said, allocation_id, conflict, given_up, listed};
+use super::{Decision, Ruling, Said, allocation_id, bounds, conflict, given_up, listed};
 use crate::reservation::{Holding, Reservation, State};
 use crate::stock::Change;
 use crate::strategy::Want;
@@ -79,11 +79,16 @@ fn replace(
         event.short.iter().map(|item| Want { sku: &item.sku, quantity: item.quantity }).collect();
     let found = supply.find(&wants, &tried, &order.ship_to_country)?;
     let (mut moved, mut missing) = (Vec::new(), Vec::new());
+    let mut room = bounds::room_left(&order.holdings);
     for (item, picks) in event.short.iter().zip(found) {
         let mut open = item.quantity;
         for (warehouse, quantity) in picks {
+            let replacement = replacement(event.order_id, event.shipment_id, item, warehouse, quantity, supply);
+            // What would split the order into too many parts is not looked for: it goes on without those units.
+            let Some(rest) = room.checked_sub(bounds::size(&replacement)) else { break };
+            room = rest;
             open -= quantity;
-            add(&mut moved, replacement(event.order_id, event.shipment_id, item, warehouse, quantity, supply));
+            add(&mut moved, replacement);
         }
         if open > 0 {
             missing.push(GivenUp { quantity: open, ..item.clone() });

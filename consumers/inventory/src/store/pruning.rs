@@ -20,10 +20,11 @@ pub(crate) fn retention() -> Retention {
     }
 }
 
-/// Old movements, and old deliveries. Returns how many of the one or the other, whichever is more.
+/// Old movements, deliveries and loads. Returns how many of the one or the other, whichever is most.
 pub(crate) async fn prune(db: &mut PgConnection, until: Timestamp, limit: i64) -> Result<u64, Failure> {
     let folded = fold_movements(db, until, limit).await?;
-    Ok(folded.max(forget_receipts(db, until, limit).await?))
+    let receipts = forget_receipts(db, until, limit).await?;
+    Ok(folded.max(receipts).max(forget_loads(db, until, limit).await?))
 }
 
 /// Sums the oldest movements up into the opening rows of their levels. They were appended in the order of their ids, which is nearly that of their
@@ -56,6 +57,20 @@ async fn forget_receipts(db: &mut PgConnection, until: Timestamp, limit: i64) ->
           using (select reference, sku, warehouse from inventory.receipt where received_at < $1 order by received_at limit $2
                     for update skip locked) as old
           where gone.reference = old.reference and gone.sku = old.sku and gone.warehouse = old.warehouse",
+    )
+    .bind(At(until))
+    .bind(limit)
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// A load that is this old can be taken again under its key.
+async fn forget_loads(db: &mut PgConnection, until: Timestamp, limit: i64) -> Result<u64, Failure> {
+    let done = sqlx::query(
+        "delete from inventory.load as gone
+          using (select load_key from inventory.load where loaded_at < $1 order by loaded_at limit $2 for update skip locked) as old
+          where gone.load_key = old.load_key",
     )
     .bind(At(until))
     .bind(limit)

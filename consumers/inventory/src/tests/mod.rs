@@ -1,5 +1,6 @@
 //! An inventory in memory, for tests of its rules: what one input changes, says and arms.
 
+mod bounds;
 mod cells;
 mod goods;
 mod random;

@@ -27,9 +27,8 @@ impl Taken {
 
 /// What is asked of a cancellation.
 #[derive(Debug, Deserialize, ToSchema)]
+#[schema(example = json!({"reason": "the customer changed their mind"}))]
 pub(super) struct CancelBody {
-    /// Who asks, as a role or an account's id such as `customer` or `support:17`; no personal data. Up to 64 characters.
-    pub requested_by: String,
     /// Why, for people; no personal data. Up to 500 characters.
     #[serde(default)]
     pub reason: String,

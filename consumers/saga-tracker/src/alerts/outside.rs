@@ -1,14 +1,14 @@
 //! What is wrong outside the tracker's own tables: events that wait in the outboxes since Kafka does not take them, and consumers that say of
 //! themselves that they are not ready.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use events::Timestamp;
 use reqwest::StatusCode;
 use runtime::settings::ConsumerSettings;
-use runtime::{Host, sql};
+use runtime::{Host, databases, sql};
 use sqlx::PgPool;
 
 use crate::settings::TrackerSettings;
@@ -36,17 +36,19 @@ impl Outside {
     /// When a setting can't be read.
     pub fn new(host: &Host, settings: &TrackerSettings, set: &BTreeMap<&str, &String>) -> anyhow::Result<Self> {
         let all = host.settings();
-        let (mut urls, mut probes) = (BTreeSet::from([all.common().database_url.clone()]), Vec::new());
+        let mut probes = Vec::new();
         for name in ASKED {
             let own: ConsumerSettings = all.section(name)?;
-            urls.extend(own.database_url);
             let listens =
                 host.address(name).or(own.http.or(runtime::default_address(name)).filter(|at| at.port() != 0));
-            let set = settings.probes.get(name).or(set.get(name).copied()).cloned();
-            probes.extend(set.or(listens.map(|at| format!("http://{at}"))).map(|url| (name, url)));
+            // As a variable of the environment, its name has no hyphen.
+            let probe = settings.probes.get(name).or_else(|| settings.probes.get(&name.replace('-', "_")));
+            let set = probe.or(set.get(name).copied()).cloned();
+            probes.extend(set.or(listens.map(|at| runtime::http::url(all.common(), at))).map(|url| (name, url)));
         }
-        let outboxes: Result<Vec<PgPool>, _> = urls.iter().map(|url| sql::pool(url, "quadrille alerts", 1)).collect();
-        let http = reqwest::Client::builder().timeout(PATIENCE).build()?;
+        let urls = databases::of(all, ASKED)?.into_keys();
+        let outboxes: Result<Vec<PgPool>, _> = urls.map(|url| sql::pool(url.expose(), "quadrille alerts", 1)).collect();
+        let http = runtime::http::client(all.common())?.timeout(PATIENCE).build()?;
         Ok(Self { outboxes: outboxes.context("DATABASE_URL")?, probes, http, since: BTreeMap::new() })
     }
 

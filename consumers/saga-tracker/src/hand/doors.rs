@@ -12,9 +12,8 @@ use super::{HandError, HandSettings};
 
 /// How long a door may take.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Characters at most of who asks, and of why, as orders takes them.
-const LONGEST_WHO: usize = 64;
-const LONGEST_WHY: usize = 500;
+/// Characters at most of a reason, as orders and payments take them.
+const LONGEST_REASON: usize = 500;
 
 /// The doors of orders and payments.
 #[derive(Clone, Debug)]
@@ -34,12 +33,13 @@ impl Doors {
         own: &HandSettings,
         hosted: impl Fn(&str) -> Option<std::net::SocketAddr>,
     ) -> anyhow::Result<Self> {
+        let common = settings.common();
         let listens = |name: &str| -> anyhow::Result<Option<String>> {
             let set = settings.section::<ConsumerSettings>(name)?.http.or(runtime::default_address(name));
             let address = hosted(name).or(set.filter(|address| address.port() != 0));
-            Ok(address.map(|address| format!("http://{address}")))
+            Ok(address.map(|address| runtime::http::url(common, address)))
         };
-        let http = reqwest::Client::builder().timeout(PATIENCE).build()?;
+        let http = runtime::http::client(common)?.timeout(PATIENCE).build()?;
         let [orders, payments] = [(&own.orders_url, "orders"), (&own.payments_url, "payments")].map(|(set, name)| {
             let set = set.as_ref().map(|url| url.trim_end_matches('/').to_owned());
             if set.is_some() { Ok(set) } else { listens(name) }
@@ -49,9 +49,7 @@ impl Doors {
 
     /// Asks for an order's cancellation; returns what orders said. An order that has ended, or that orders never knew, has nothing to be taken back.
     pub(super) async fn cancel(&self, order_id: OrderId, who: &str, why: &str) -> Result<String, HandError> {
-        let who: String = format!("operator:{who}").chars().take(LONGEST_WHO).collect();
-        let why: String = why.chars().filter(|letter| !letter.is_control()).take(LONGEST_WHY).collect();
-        let body = json!({"requested_by": who, "reason": why});
+        let body = json!({"reason": reason(who, why)});
         let (status, answer) = self.post("orders", &self.orders, &format!("/orders/{order_id}/cancel"), &body).await?;
         match status {
             StatusCode::ACCEPTED => Ok(format!("the cancellation of order {order_id} is asked for")),
@@ -67,7 +65,7 @@ impl Doors {
     /// Has payments try the stuck attempt of an order again; returns what payments said.
     pub(super) async fn retry_payment(&self, order_id: OrderId, who: &str) -> Result<String, HandError> {
         let path = format!("/payments/{order_id}/retry");
-        let (status, answer) = self.post("payments", &self.payments, &path, &json!({"by": who})).await?;
+        let (status, answer) = self.post("payments", &self.payments, &path, &json!({"why": reason(who, "")})).await?;
         match status {
             StatusCode::ACCEPTED => {
                 Ok(format!("payments tries it again as {}", answer["attempt"].as_str().unwrap_or("a new attempt")))
@@ -103,6 +101,11 @@ impl Doors {
         let answer = response.bytes().await.map_err(unreachable)?;
         Ok((status, serde_json::from_slice(&answer).unwrap_or_default()))
     }
+}
+
+/// Others put on record whose key asks, which is this program's: for whom it asks stands in the reason.
+fn reason(who: &str, why: &str) -> String {
+    format!("{who}: {why}").chars().filter(|letter| !letter.is_control()).take(LONGEST_REASON).collect()
 }
 
 fn unexpected(consumer: &str, expected: &str, came: StatusCode, answer: &Value) -> HandError {

@@ -1,6 +1,6 @@
 //! A dead letter's value as JSON that people can read and mend, and back: checked against the event's schema, in the form it came in.
 
-use events::{Event, OrderPlaced, Person, Personal, WithEvent, entry_of, with_event};
+use events::{Event, Fault, OrderPlaced, OrderReading, Person, Personal, WithEvent, entry_of, with_event};
 use runtime::{Codec, CodecError};
 use serde_json::Value;
 
@@ -80,7 +80,7 @@ impl Original<'_> {
 
     /// The value as JSON, if it is JSON: the front door takes that too.
     fn json(&self) -> Option<Value> {
-        if self.at_the_front_door() { serde_json::from_slice(self.value?).ok().filter(Value::is_object) } else { None }
+        if self.at_the_front_door() { runtime::json::parse(self.value?).ok().filter(Value::is_object) } else { None }
     }
 }
 
@@ -116,6 +116,9 @@ impl WithEvent for Read<'_> {
 /// When the new data is no such event, or would be another order's.
 pub fn mended(original: Original<'_>, data: Value, codec: &Codec) -> Result<Vec<u8>, EditError> {
     let event_type = original.named()?;
+    if original.at_the_front_door() {
+        return front_door(original, data, codec);
+    }
     let known = with_event(event_type, Mend { original, data, codec });
     known.unwrap_or_else(|| Err(EditError::UnknownType(event_type.to_owned())))
 }
@@ -137,9 +140,6 @@ impl WithEvent for Mend<'_> {
             return Err(EditError::Misfits { event_type: E::TYPE, misfits });
         }
         let event: E = serde_json::from_value(data.clone()).map_err(unfit::<E>)?;
-        if original.at_the_front_door() {
-            return front_door(original, data, &event, codec);
-        }
         let (expected, came) = (original.key.unwrap_or_default(), event.key());
         if came.as_bytes() != expected {
             return Err(EditError::OtherKey { expected: String::from_utf8_lossy(expected).into_owned(), came });
@@ -148,10 +148,16 @@ impl WithEvent for Mend<'_> {
     }
 }
 
-/// The front door reads a record as its content-type says, else by its first byte: JSON wherever Avro is not asked for.
-fn front_door<E: Event>(original: Original<'_>, data: Value, event: &E, codec: &Codec) -> Result<Vec<u8>, EditError> {
+/// What orders would read is taken, also with fields that it ignores. It reads a record as its content-type says, else by its first byte: JSON
+/// wherever Avro is not asked for.
+fn front_door(original: Original<'_>, data: Value, codec: &Codec) -> Result<Vec<u8>, EditError> {
+    let OrderReading { order, faults, .. } = OrderPlaced::read(&data);
+    if !faults.is_empty() {
+        let misfits = faults.into_iter().map(misfit).collect();
+        return Err(EditError::Misfits { event_type: OrderPlaced::TYPE, misfits });
+    }
     if original.content_type.is_some_and(|text| text.to_ascii_lowercase().contains("avro")) {
-        return Ok(codec.encode(event)?);
+        return Ok(codec.encode(&order)?);
     }
     let value = match original.json() {
         Some(mut envelope) if envelope.get("specversion").is_some() => {
@@ -160,7 +166,14 @@ fn front_door<E: Event>(original: Original<'_>, data: Value, event: &E, codec: &
         }
         Some(_) | None => data,
     };
-    serde_json::to_vec(&value).map_err(unfit::<E>)
+    serde_json::to_vec(&value).map_err(unfit::<OrderPlaced>)
+}
+
+/// A fault of the front door as one of an edit.
+fn misfit(Fault { field, detail, .. }: Fault) -> Misfit {
+    let (expected, came) = detail.split_once(", got ").unwrap_or((detail.as_str(), "this field"));
+    let expected = expected.strip_prefix("expected ").unwrap_or(expected).to_owned();
+    Misfit { field, expected, came: came.to_owned() }
 }
 
 /// Puts the personal data back where the new data has none, and seals what is given in the clear.
@@ -291,6 +304,24 @@ mod tests {
         assert_eq!(data(original, &codec).unwrap(), json!({"currency": 5}));
         let structured: Value = serde_json::from_slice(&mended(original, whole.clone(), &codec).unwrap()).unwrap();
         assert_eq!((&structured["id"], &structured["data"]), (&json!("i"), &whole));
+    }
+
+    /// Case 32: what the front door ignores does not hinder a person who mends the rest; what it can't read does.
+    #[test]
+    fn an_order_is_mended_beside_fields_that_nobody_knows() {
+        let codec = codec();
+        let order = json!({"note": "please gift-wrap", "extras": [{"a": null}], "currency": "EUR", "shipping": "490",
+            "ship_to": {"postal_code": null}, "lines": [{"sku": "TEA", "quantity": 1, "unit_price": 5, "weight": 1.5}]});
+        let value = serde_json::to_vec(&order).unwrap();
+        let original =
+            Original { topic: "order-placed", event_type: None, content_type: None, key: None, value: Some(&value) };
+        let shown = data(original, &codec).unwrap();
+        let error = mended(original, shown.clone(), &codec).unwrap_err().to_string();
+        assert!(error.contains("/shipping: expected a whole number") && !error.contains("490"), "{error}");
+        let new = with_fields(shown, &[("/shipping".into(), json!(490)), ("/ship_to/postal_code".into(), json!(""))])
+            .unwrap();
+        let new: Value = serde_json::from_slice(&mended(original, new, &codec).unwrap()).unwrap();
+        assert_eq!((&new["note"], &new["shipping"]), (&order["note"], &json!(490)));
     }
 
     #[test]

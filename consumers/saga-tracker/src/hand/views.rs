@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::plan::{Act, Facts, plan};
-use crate::letter::{Header, hex};
+use crate::letter::{Header, Kind, hex};
 use crate::store::{ActionRow, GroupRow, JobRow, LetterRow};
 
 /// Where a record stands.
@@ -25,7 +25,7 @@ pub struct PlaceView {
 pub struct BytesView {
     /// How many there are.
     pub bytes: usize,
-    /// Whether only their beginning is shown; `GET /dead-letters/{letter_id}` shows all.
+    /// Whether only their beginning is shown, or nothing; `GET /dead-letters/{letter_id}?reveal=true` shows all.
     pub cut: bool,
     /// As text, if they are readable.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -35,7 +35,7 @@ pub struct BytesView {
     pub hex: Option<String>,
 }
 
-/// A dead letter. Key, value and headers are those of the original, with the headers that say why it died. They may hold personal data.
+/// A dead letter. Key, value and headers are those of the original, with the headers that say why it died. They may hold personal data, and are not shown unless `reveal=true`.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct LetterView {
     /// Its id.
@@ -86,6 +86,29 @@ pub struct LetterView {
     /// What people had done about it, the newest first; only of a single dead letter.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub actions: Vec<ActionView>,
+}
+
+/// Headers whose values we write, and none of them holds a person.
+const OURS: [&str; 3] = ["ce_", "kafka_dlt-", "quadrille-"];
+
+impl LetterView {
+    /// Without what may hold personal data: what a record held, but for our own headers. The case of a stuck order holds none.
+    #[must_use]
+    pub fn hidden(mut self) -> Self {
+        if self.kind == Kind::Order.as_str() {
+            return self;
+        }
+        for bytes in [&mut self.key, &mut self.value].into_iter().flatten() {
+            *bytes = BytesView { bytes: bytes.bytes, cut: bytes.bytes > 0, text: None, hex: None };
+        }
+        for header in &mut self.headers {
+            if !OURS.iter().any(|ours| header.name.starts_with(ours)) {
+                (header.value, header.hex) = (None, None);
+            }
+        }
+        self.data = None;
+        self
+    }
 }
 
 /// Something that a person may want done with a dead letter.

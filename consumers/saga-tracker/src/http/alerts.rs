@@ -11,6 +11,7 @@ use crate::store::alerts as store;
 
 /// Which alerts.
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AlertsAsked {
     /// `false`: those that are resolved too. Only open ones unless set.

@@ -11,6 +11,7 @@ use crate::store::{self, BreachRow};
 
 /// Which breaches.
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AuditAsked {
     /// Also those that are healed.

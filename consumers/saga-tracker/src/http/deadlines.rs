@@ -3,7 +3,7 @@
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use events::Timestamp;
-use runtime::http::{Json, Problem};
+use runtime::http::{Caller, Json, Problem};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -14,6 +14,7 @@ use crate::record::in_range;
 
 /// Which deadlines.
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct DeadlinesAsked {
     /// Orders on the page, at most 500; 50 unless set.
@@ -106,14 +107,13 @@ pub(super) async fn list(State(doors): State<Doors>, query: Asked<DeadlinesAsked
     Ok(Json(Deadlines { deadlines: rows.iter().map(DeadlineView::from).collect(), next }))
 }
 
-/// Until when, by whom, and why.
+/// Until when, and why. By whom is whose key comes.
 #[derive(Deserialize, ToSchema)]
+#[schema(example = json!({"until": "2030-01-01T00:00:00Z", "why": "the warehouse is closed until then"}))]
 pub(super) struct MoveDeadline {
     /// Nothing is owed before this moment, RFC 3339.
     #[schema(value_type = String)]
     until: String,
-    /// The account of who moves it.
-    by: String,
     /// Why.
     why: String,
 }
@@ -138,6 +138,7 @@ pub(super) struct MovedDeadline {
 ))]
 pub(super) async fn shift(
     State(doors): State<Doors>,
+    caller: Caller,
     Path(id): Path<String>,
     Json(asked): Json<MoveDeadline>,
 ) -> Result<Json<MovedDeadline>, Problem> {
@@ -145,14 +146,17 @@ pub(super) async fn shift(
     let invalid = |detail| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid deadline").detail(detail);
     let until: Timestamp = asked.until.parse().map_err(|error| invalid(format!("`until`: {error}")))?;
     let until = in_range(until);
+    caller.says_why(&asked.why);
     let mut db = doors.pool.acquire().await?;
-    deadlines::shift(&mut db, order_id, until, (&asked.by, &asked.why), doors.clock.now()).await.map_err(|error| {
-        let text = error.to_string();
-        match error {
-            NotMoved::Invalid(_) => invalid(text),
-            NotMoved::NotOpen(_) => Problem::new(StatusCode::CONFLICT, "Not open").detail(text),
-            NotMoved::Failed(failure) => failed(failure),
-        }
-    })?;
+    deadlines::shift(&mut db, order_id, until, (caller.name(), &asked.why), doors.clock.now()).await.map_err(
+        |error| {
+            let text = error.to_string();
+            match error {
+                NotMoved::Invalid(_) => invalid(text),
+                NotMoved::NotOpen(_) => Problem::new(StatusCode::CONFLICT, "Not open").detail(text),
+                NotMoved::Failed(failure) => failed(failure),
+            }
+        },
+    )?;
     Ok(Json(MovedDeadline { order_id: order_id.to_string(), until: until.to_string() }))
 }

@@ -22,6 +22,7 @@ const STATUSES: [(&str, (&str, &str)); 5] = [
 
 /// Which shipments.
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ShipmentsAsked {
     /// `SHORT`: its warehouse could give nothing; `PACKED`, `DISPATCHED`, `DELIVERED`; `CANCELLED`: it stayed in the house.

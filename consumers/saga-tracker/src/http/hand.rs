@@ -3,7 +3,7 @@
 use axum::extract::{FromRequestParts, Path, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
-use runtime::http::{Json, Problem};
+use runtime::http::{Caller, Json, Problem};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
@@ -12,16 +12,14 @@ use uuid::Uuid;
 use super::letters::letter_id;
 use super::page::{Asked, asked, behind, cursor, cut, limit, text};
 use super::{Doors, failed, refused};
-use crate::hand::{Act, ActionView, Denied, MAX_LOOPS, Note, Outcome};
+use crate::hand::{Act, ActionView, MAX_LOOPS, Note, Outcome};
 use crate::store::{self, ActionFilter};
 
-/// The header that holds the key.
-const KEY: &str = "x-api-key";
 /// Characters at most of a reason.
 const LONGEST_REASON: usize = 500;
 
-/// Whoever has shown a key, and asks for nothing that would be overheard: `?dry_run=true` does not stand in the body.
-pub(super) struct Who(pub String);
+/// Who acts, and asks for nothing that would be overheard: `?dry_run=true` does not stand in the body.
+pub(super) struct Who(pub Caller);
 
 impl FromRequestParts<Doors> for Who {
     type Rejection = Problem;
@@ -32,23 +30,22 @@ impl FromRequestParts<Doors> for Who {
                 "expected what is wanted in the body (`dry_run` too), got ?{query} behind the path: nothing was done"
             )));
         }
-        let key = parts.headers.get(KEY).and_then(|key| key.to_str().ok());
-        match doors.keys.whose(key) {
-            Ok(name) => Ok(Self(name.to_owned())),
-            Err(Denied::NoneSet) => Err(Problem::new(StatusCode::FORBIDDEN, "No keys are set").detail(
-                "nobody may change anything here: set api_keys in [saga_tracker], a key for each person, or \
-                 QUADRILLE_SAGA_TRACKER__API_KEYS__<NAME>, and start the tracker again; or use `quadrille dead-letters`",
-            )),
-            Err(Denied::Missing) => Err(Problem::new(StatusCode::UNAUTHORIZED, "No key")
-                .detail("expected your API key in the header X-Api-Key, got none")),
-            Err(Denied::Wrong) => Err(Problem::new(StatusCode::UNAUTHORIZED, "Unknown key")
-                .detail("expected a key of api_keys in the header X-Api-Key, got another one")),
-        }
+        Caller::from_request_parts(parts, doors).await.map(Self)
+    }
+}
+
+impl Who {
+    /// Whose act it is, and why.
+    pub(super) fn note(&self, why: String, required: bool) -> Result<Note, Problem> {
+        let why = reason(why, required)?;
+        self.0.says_why(&why);
+        Ok(Note { who: self.0.name().to_owned(), why })
     }
 }
 
 /// What is wanted, and why.
 #[derive(Debug, Deserialize, ToSchema)]
+#[schema(example = json!({"why": "forged", "dry_run": true}))]
 #[serde(deny_unknown_fields)]
 pub(super) struct Wish {
     /// Why, for whoever reads the audit record; required unless it is a retry. Up to 500 characters.
@@ -63,6 +60,7 @@ pub(super) struct Wish {
 
 /// An edit.
 #[derive(Debug, Deserialize, ToSchema)]
+#[schema(example = json!({"why": "cut by a proxy", "data": {"order_id": "01890a5d-ac96-774b-bcce-b302099a8057"}, "dry_run": true}))]
 #[serde(deny_unknown_fields)]
 pub(super) struct EditWish {
     /// Why, for whoever reads the audit record. Up to 500 characters.
@@ -77,7 +75,7 @@ pub(super) struct EditWish {
 }
 
 /// A reason that can be kept.
-pub(super) fn reason(why: String, required: bool) -> Result<String, Problem> {
+fn reason(why: String, required: bool) -> Result<String, Problem> {
     let (least, length) = (usize::from(required), why.trim().chars().count());
     if length < least || length > LONGEST_REASON || why.contains('\0') {
         let detail = format!("`why`: expected {least} to {LONGEST_REASON} characters of text, got {length}");
@@ -91,7 +89,7 @@ async fn act(doors: Doors, who: Who, id: String, act: Act, wish: Wish) -> Result
         Act::Retry => false,
         Act::Edit(_) | Act::Skip | Act::Compensate => true,
     };
-    let note = Note { who: who.0, why: reason(wish.why, required)? };
+    let note = who.note(wish.why, required)?;
     let max_loops = wish.max_loops.unwrap_or(MAX_LOOPS);
     let done = doors.hand.one(letter_id(&id)?, &act, &note, max_loops, wish.dry_run).await;
     done.map(Json).map_err(refused)
@@ -101,11 +99,9 @@ async fn act(doors: Doors, who: Who, id: String, act: Act, wish: Wish) -> Result
 ///
 /// An attempt of payments that waits for a person is tried again by payments.
 #[utoipa::path(post, path = "/dead-letters/{letter_id}/retry", tag = "dead letters", request_body = Wish, params(
-    ("letter_id" = Uuid, Path, description = "The dead letter."), ("X-Api-Key" = String, Header, description = "Your key."),
+    ("letter_id" = Uuid, Path, description = "The dead letter.")
 ), responses(
     (status = 200, description = "What was done, or would be. What comes of it shows in its status.", body = Outcome),
-    (status = 401, description = "No key, or not one that is set.", body = Problem, content_type = "application/problem+json"),
-    (status = 403, description = "No keys are set: nobody may.", body = Problem, content_type = "application/problem+json"),
     (status = 404, description = "There is none of this id.", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "It can't be done, or was done: `detail` says why.", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "Somebody who is needed does not answer: ask again.", body = Problem, content_type = "application/problem+json"),
@@ -123,11 +119,9 @@ pub(super) async fn retry(
 ///
 /// Its order is cancelled first, unless no order hangs on it: if that can't be asked for, nothing is skipped.
 #[utoipa::path(post, path = "/dead-letters/{letter_id}/skip", tag = "dead letters", request_body = Wish, params(
-    ("letter_id" = Uuid, Path, description = "The dead letter."), ("X-Api-Key" = String, Header, description = "Your key."),
+    ("letter_id" = Uuid, Path, description = "The dead letter.")
 ), responses(
     (status = 200, description = "What was done, or would be.", body = Outcome),
-    (status = 401, description = "No key, or not one that is set.", body = Problem, content_type = "application/problem+json"),
-    (status = 403, description = "No keys are set: nobody may.", body = Problem, content_type = "application/problem+json"),
     (status = 404, description = "There is none of this id.", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "It can't be done, or was done: `detail` says why.", body = Problem, content_type = "application/problem+json"),
     (status = 422, description = "There is no reason.", body = Problem, content_type = "application/problem+json"),
@@ -144,11 +138,9 @@ pub(super) async fn skip(
 
 /// Has its consumer decide a dead letter again, with other data, which is checked against the event's schema.
 #[utoipa::path(post, path = "/dead-letters/{letter_id}/edit", tag = "dead letters", request_body = EditWish, params(
-    ("letter_id" = Uuid, Path, description = "The dead letter."), ("X-Api-Key" = String, Header, description = "Your key."),
+    ("letter_id" = Uuid, Path, description = "The dead letter.")
 ), responses(
     (status = 200, description = "What was done, or would be.", body = Outcome),
-    (status = 401, description = "No key, or not one that is set.", body = Problem, content_type = "application/problem+json"),
-    (status = 403, description = "No keys are set: nobody may.", body = Problem, content_type = "application/problem+json"),
     (status = 404, description = "There is none of this id.", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "It can't be done, or was done: `detail` says why.", body = Problem, content_type = "application/problem+json"),
     (status = 422, description = "The data does not fit: `misfits` names each field, what was expected and what came.", body = Problem, content_type = "application/problem+json"),
@@ -165,11 +157,9 @@ pub(super) async fn edit(
 
 /// Asks for the cancellation of its order. The dead letter itself stays as it is.
 #[utoipa::path(post, path = "/dead-letters/{letter_id}/compensate", tag = "dead letters", request_body = Wish, params(
-    ("letter_id" = Uuid, Path, description = "The dead letter."), ("X-Api-Key" = String, Header, description = "Your key."),
+    ("letter_id" = Uuid, Path, description = "The dead letter.")
 ), responses(
     (status = 200, description = "What was done, or would be.", body = Outcome),
-    (status = 401, description = "No key, or not one that is set.", body = Problem, content_type = "application/problem+json"),
-    (status = 403, description = "No keys are set: nobody may.", body = Problem, content_type = "application/problem+json"),
     (status = 404, description = "There is none of this id.", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "Its order is not known, or went on: `detail` says so.", body = Problem, content_type = "application/problem+json"),
     (status = 422, description = "There is no reason.", body = Problem, content_type = "application/problem+json"),
@@ -186,6 +176,7 @@ pub(super) async fn compensate(
 
 /// Which actions.
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ActionsAsked {
     /// About this dead letter.

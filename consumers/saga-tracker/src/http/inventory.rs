@@ -11,6 +11,7 @@ use crate::store::{self, LevelFilter, LevelRow};
 
 /// Which levels.
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct LevelsAsked {
     /// This SKU alone.

@@ -9,11 +9,11 @@ use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::hand::{Who, reason};
+use super::hand::Who;
 use super::letters::FilterAsked;
 use super::page::one_of;
 use super::{Doors, failed, refused};
-use crate::hand::{Act, Bulk, JobView, MAX_LOOPS, Note, Told};
+use crate::hand::{Act, Bulk, JobView, MAX_LOOPS, Told};
 use crate::store;
 
 /// Jobs that are listed.
@@ -26,6 +26,7 @@ const FASTEST: f64 = 10_000.0;
 
 /// One thing to do with all dead letters of a filter.
 #[derive(Debug, Deserialize, ToSchema)]
+#[schema(example = json!({"what": "retry", "filter": {"class": "conflict"}, "rate": 50, "dry_run": true}))]
 #[serde(deny_unknown_fields)]
 pub(super) struct JobWish {
     /// `retry`, `skip` or `compensate`.
@@ -55,7 +56,7 @@ impl JobWish {
             return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid rate").detail(detail));
         }
         Ok(Bulk {
-            note: Note { who: who.0, why: reason(self.why, at > 0)? },
+            note: who.note(self.why, at > 0)?,
             act: acts[at].clone(),
             filter: self.filter.filter()?.fit_for(&acts[at]),
             rate: self.rate,
@@ -92,14 +93,10 @@ pub(super) struct DryRun {
 }
 
 /// Begins a job: one thing done with all dead letters of a filter, the oldest first, each a transaction of its own.
-#[utoipa::path(post, path = "/dead-letters/jobs", tag = "dead letters", request_body = JobWish, params(
-    ("X-Api-Key" = String, Header, description = "Your key."),
-), responses(
+#[utoipa::path(post, path = "/dead-letters/jobs", tag = "dead letters", request_body = JobWish, responses(
     (status = 200, description = "A dry run: what would be done.", body = DryRun),
     (status = 202, description = "It began.", body = JobView),
     (status = 400, description = "A filter can't be read.", body = Problem, content_type = "application/problem+json"),
-    (status = 401, description = "No key, or not one that is set.", body = Problem, content_type = "application/problem+json"),
-    (status = 403, description = "No keys are set: nobody may.", body = Problem, content_type = "application/problem+json"),
     (status = 422, description = "The rate does not fit, or there is no reason.", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "The database does not answer: ask again.", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -167,6 +164,7 @@ pub(super) async fn show(State(doors): State<Doors>, Path(id): Path<String>) -> 
 
 /// Why a job is stopped, or goes on.
 #[derive(Debug, Default, Deserialize, ToSchema)]
+#[schema(example = json!({"why": "lunch"}))]
 #[serde(deny_unknown_fields)]
 pub(super) struct TurnWish {
     /// Why, for whoever reads the audit record. Up to 500 characters.
@@ -176,11 +174,9 @@ pub(super) struct TurnWish {
 
 /// Stops a job between two dead letters. It can go on later.
 #[utoipa::path(post, path = "/dead-letters/jobs/{job_id}/stop", tag = "dead letters", request_body = TurnWish, params(
-    ("job_id" = Uuid, Path, description = "The job."), ("X-Api-Key" = String, Header, description = "Your key."),
+    ("job_id" = Uuid, Path, description = "The job.")
 ), responses(
     (status = 200, description = "It is stopped.", body = JobView),
-    (status = 401, description = "No key, or not one that is set.", body = Problem, content_type = "application/problem+json"),
-    (status = 403, description = "No keys are set: nobody may.", body = Problem, content_type = "application/problem+json"),
     (status = 404, description = "There is none of this id.", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "It does not run.", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "The database does not answer: ask again.", body = Problem, content_type = "application/problem+json"),
@@ -196,11 +192,9 @@ pub(super) async fn stop(
 
 /// Lets a job that was stopped go on where it was.
 #[utoipa::path(post, path = "/dead-letters/jobs/{job_id}/resume", tag = "dead letters", request_body = TurnWish, params(
-    ("job_id" = Uuid, Path, description = "The job."), ("X-Api-Key" = String, Header, description = "Your key."),
+    ("job_id" = Uuid, Path, description = "The job.")
 ), responses(
     (status = 200, description = "It goes on.", body = JobView),
-    (status = 401, description = "No key, or not one that is set.", body = Problem, content_type = "application/problem+json"),
-    (status = 403, description = "No keys are set: nobody may.", body = Problem, content_type = "application/problem+json"),
     (status = 404, description = "There is none of this id.", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "It was not stopped.", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "The database does not answer: ask again.", body = Problem, content_type = "application/problem+json"),
@@ -215,7 +209,7 @@ pub(super) async fn resume(
 }
 
 async fn turn(doors: Doors, who: Who, id: &str, wish: TurnWish, on: bool) -> Result<Json<JobView>, Problem> {
-    let note = Note { who: who.0, why: reason(wish.why, false)? };
+    let note = who.note(wish.why, false)?;
     let job = doors.hand.turn_job(job_id(id)?, on, &note).await.map_err(refused)?;
     doors.wake.notify_one();
     job.map(Json).ok_or_else(|| unknown(id))

@@ -3,7 +3,7 @@
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use events::{OrderId, Timestamp};
-use runtime::http::{Json, Problem};
+use runtime::http::{Caller, Json, Problem};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -16,11 +16,11 @@ use crate::record::in_range;
 use crate::store;
 
 /// Which dead letters; what is absent says nothing.
-#[derive(Debug, Default, Deserialize, IntoParams, ToSchema)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct FilterAsked {
     /// `event`: an event that a consumer could not decide; `order`: an order that is stuck.
-    #[param(value_type = Option<Kind>)]
+    #[schema(value_type = Option<Kind>)]
     kind: Option<String>,
     /// Who could not decide it, or should have answered.
     consumer: Option<String>,
@@ -37,16 +37,17 @@ pub(super) struct FilterAsked {
     /// Died before this time, RFC 3339.
     died_before: Option<String>,
     /// Where they stand.
-    #[param(value_type = Option<LetterStatus>)]
+    #[schema(value_type = Option<LetterStatus>)]
     status: Option<String>,
 }
 
 /// Which page of them. (Queries can't nest: the filter's fields are repeated here.)
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct LettersAsked {
     /// `event`: an event that a consumer could not decide; `order`: an order that is stuck.
-    #[param(value_type = Option<Kind>)]
+    #[param(inline, value_type = Option<Kind>)]
     kind: Option<String>,
     /// Who could not decide it, or should have answered.
     consumer: Option<String>,
@@ -63,12 +64,23 @@ pub(super) struct LettersAsked {
     /// Died before this time, RFC 3339.
     died_before: Option<String>,
     /// Where they stand.
-    #[param(value_type = Option<LetterStatus>)]
+    #[param(inline, value_type = Option<LetterStatus>)]
     status: Option<String>,
     /// Entries on the page, at most 500; 50 unless set.
     limit: Option<i64>,
     /// `next` of the page before; absent for the first.
     after: Option<String>,
+    /// Keys, values, headers and data of events in full, for operators. That they were shown is put on record.
+    reveal: Option<bool>,
+}
+
+/// How a dead letter is shown.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LetterAsked {
+    /// Key, value, headers and data of an event in full, for operators. That they were shown is put on record.
+    reveal: Option<bool>,
 }
 
 impl FilterAsked {
@@ -115,9 +127,14 @@ pub(super) struct Letters {
     (status = 400, description = "A filter or the cursor can't be read.", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "The database does not answer: ask again.", body = Problem, content_type = "application/problem+json"),
 ))]
-pub(super) async fn list(State(doors): State<Doors>, query: Asked<LettersAsked>) -> Result<Json<Letters>, Problem> {
+pub(super) async fn list(
+    State(doors): State<Doors>,
+    caller: Caller,
+    query: Asked<LettersAsked>,
+) -> Result<Json<Letters>, Problem> {
     let asked = asked(query)?;
     let limit = limit(asked.limit)?;
+    let view = revealed(&caller, asked.reveal).await?;
     let behind = behind(asked.after.as_deref(), |parts| match parts {
         [died_at, id] => Some((in_range(Timestamp::from_millis(died_at.parse().ok()?)), id.parse().ok()?)),
         _ => None,
@@ -129,7 +146,7 @@ pub(super) async fn list(State(doors): State<Doors>, query: Asked<LettersAsked>)
         .last()
         .filter(|_| more)
         .map(|last| cursor(&[&last.died_at.0.as_millis().to_string(), &last.letter_id.to_string()]));
-    Ok(Json(Letters { dead_letters: rows.into_iter().map(LetterView::from).collect(), next }))
+    Ok(Json(Letters { dead_letters: rows.into_iter().map(|row| view(row.into())).collect(), next }))
 }
 
 /// Dead letters by cause.
@@ -152,18 +169,34 @@ pub(super) async fn groups(State(doors): State<Doors>, query: Asked<LettersAsked
     Ok(Json(Groups { groups }))
 }
 
-/// Shows one dead letter: its whole value, its data, what was done about it, and what can be done now.
+/// Shows one dead letter: what died of what, what was done about it, and what can be done now; with `reveal=true` its whole value and its data.
 #[utoipa::path(get, path = "/dead-letters/{letter_id}", tag = "dead letters", params(
-    ("letter_id" = Uuid, Path, description = "The dead letter."),
+    ("letter_id" = Uuid, Path, description = "The dead letter."), LetterAsked,
 ), responses(
     (status = 200, description = "The dead letter.", body = LetterView),
+    (status = 400, description = "The query can't be read.", body = Problem, content_type = "application/problem+json"),
     (status = 404, description = "There is none of this id.", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "The database does not answer: ask again.", body = Problem, content_type = "application/problem+json"),
 ))]
-pub(super) async fn show(State(doors): State<Doors>, Path(id): Path<String>) -> Result<Json<LetterView>, Problem> {
-    let letter_id = letter_id(&id)?;
+pub(super) async fn show(
+    State(doors): State<Doors>,
+    caller: Caller,
+    Path(id): Path<String>,
+    query: Asked<LetterAsked>,
+) -> Result<Json<LetterView>, Problem> {
+    let (letter_id, asked) = (letter_id(&id)?, asked(query)?);
+    let view = revealed(&caller, asked.reveal).await?;
     let letter = doors.hand.show(letter_id).await.map_err(refused)?;
-    letter.map(Json).ok_or_else(|| unknown(&id))
+    letter.map(|letter| Json(view(letter))).ok_or_else(|| unknown(&id))
+}
+
+/// How the caller sees dead letters.
+async fn revealed(caller: &Caller, reveal: Option<bool>) -> Result<fn(LetterView) -> LetterView, Problem> {
+    if reveal != Some(true) {
+        return Ok(LetterView::hidden);
+    }
+    caller.reveals("records of dead letters").await?;
+    Ok(|letter| letter)
 }
 
 /// The dead letter that a path names.

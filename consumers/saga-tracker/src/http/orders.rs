@@ -22,13 +22,16 @@ const LONGEST_HISTORY: i64 = 10_000;
 
 /// Which orders.
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct OrdersAsked {
     /// Where they stand, such as `COMPLETED`, `FAILED` or `IN_REVIEW`.
-    #[param(value_type = Option<Status>)]
+    #[param(inline, value_type = Option<Status>)]
     status: Option<String>,
     /// The shop's id of their customer.
     customer_id: Option<String>,
+    /// The reference that whoever placed them gave, whole.
+    reference: Option<String>,
     /// Placed at this time or later, RFC 3339.
     placed_after: Option<String>,
     /// Placed before this time, RFC 3339.
@@ -61,6 +64,7 @@ pub(super) async fn list(State(doors): State<Doors>, query: Asked<OrdersAsked>) 
     let filter = OrderFilter {
         status: one_of("status", asked.status.as_deref(), Status::ALL.iter().map(|status| (status.as_str(), *status)))?,
         customer_id: text("customer_id", asked.customer_id)?,
+        reference: text("reference", asked.reference)?,
         placed_after: time("placed_after", asked.placed_after.as_deref())?,
         placed_before: time("placed_before", asked.placed_before.as_deref())?,
         behind: behind(asked.after.as_deref(), |parts| match parts {
@@ -77,6 +81,7 @@ pub(super) async fn list(State(doors): State<Doors>, query: Asked<OrdersAsked>) 
 
 /// Which order, when.
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct OrderAsked {
     /// As it was at this moment, RFC 3339, folded from its stored events; as it is now unless set.
@@ -113,6 +118,7 @@ pub(super) async fn show(
 
 /// Which history.
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct HistoryAsked {
     /// The `position` that a write of this order answered with: the read waits until that write is seen here.

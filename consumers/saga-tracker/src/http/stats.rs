@@ -15,8 +15,12 @@ use crate::store;
 /// Orders of this span are counted unless the caller says of which.
 const SPAN: Duration = Duration::from_secs(24 * 3_600);
 
+/// Orders that are counted at most: about a tenth of a second's reading.
+const MOST: i64 = 5_000;
+
 /// Of which orders.
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct StatsAsked {
     /// Placed at this time or later, RFC 3339; a day before `placed_before` unless set.
@@ -25,17 +29,19 @@ pub(super) struct StatsAsked {
     placed_before: Option<String>,
 }
 
-/// The figures. What they count is read row by row: ask for no longer a span than you need.
+/// The figures, exact for the orders that are counted: all of the span, or its newest 5,000.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Stats {
-    /// Orders placed at this time or later are counted, RFC 3339.
+    /// Orders placed at this time or later are counted, RFC 3339; later than was asked for where `complete` is false.
     placed_after: String,
     /// Orders placed before this time are counted.
     placed_before: String,
+    /// Whether all orders of the span are counted. If not, ask for those before `placed_after` too.
+    complete: bool,
     /// How many orders stand where, and why.
     orders: Vec<CountView>,
     /// How long each step took.
-    steps: Vec<StepView>,
+    steps: Vec<StepTimesView>,
     /// How far the tracker has read.
     positions: Vec<PositionView>,
     /// How far relays have published.
@@ -55,7 +61,7 @@ struct CountView {
 
 /// How long a step took, in milliseconds.
 #[derive(Serialize, ToSchema)]
-struct StepView {
+struct StepTimesView {
     /// Its name; `complete` is from placed to completed, `whole` from placed to any end.
     step: String,
     /// Of how many orders.
@@ -100,7 +106,7 @@ struct PublishedView {
 #[utoipa::path(get, path = "/stats", tag = "figures", params(StatsAsked), responses(
     (status = 200, description = "The figures.", body = Stats),
     (status = 400, description = "A time can't be read, or the span is empty.", body = Problem, content_type = "application/problem+json"),
-    (status = 503, description = "The database does not answer in time: ask for a shorter span.", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "The database does not answer: ask again.", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn show(State(doors): State<Doors>, query: Asked<StatsAsked>) -> Result<Json<Stats>, Problem> {
     let asked = asked(query)?;
@@ -112,19 +118,21 @@ pub(super) async fn show(State(doors): State<Doors>, query: Asked<StatsAsked>) -
         let detail = format!("expected `placed_after` before `placed_before`, got {from} and {until}");
         return Err(Problem::new(StatusCode::BAD_REQUEST, "Unreadable filter").detail(detail));
     }
-    let counts = store::counts(&doors.pool, from, until).await.map_err(failed)?;
-    let mut steps = store::step_times(&doors.pool, from, until).await.map_err(failed)?;
+    let counted = store::newest(&doors.pool, from, until, MOST).await.map_err(failed)?;
+    let counts = store::counts(&doors.pool, counted).await.map_err(failed)?;
+    let mut steps = store::step_times(&doors.pool, counted).await.map_err(failed)?;
     steps.sort_by_key(|row| crate::steps::place_of(&row.step));
     let positions = store::positions(&doors.pool).await.map_err(failed)?;
     let published = store::watermarks(&doors.pool).await.map_err(failed)?;
     Ok(Json(Stats {
-        placed_after: from.to_string(),
+        placed_after: counted.cut_at.unwrap_or(from).to_string(),
         placed_before: until.to_string(),
+        complete: counted.cut_at.is_none(),
         orders: counts
             .into_iter()
             .map(|row| CountView { status: row.status, reason: row.reason, orders: row.orders })
             .collect(),
-        steps: steps.into_iter().map(StepView::from).collect(),
+        steps: steps.into_iter().map(StepTimesView::from).collect(),
         positions: positions.into_iter().map(PositionView::from).collect(),
         published: published
             .into_iter()
@@ -137,7 +145,7 @@ pub(super) async fn show(State(doors): State<Doors>, query: Asked<StatsAsked>) -
     }))
 }
 
-impl From<store::StepRow> for StepView {
+impl From<store::StepRow> for StepTimesView {
     fn from(row: store::StepRow) -> Self {
         let quantile = |at: usize| row.quantiles.get(at).copied().unwrap_or(row.longest);
         let (p50_ms, p95_ms, p99_ms) = (quantile(0), quantile(1), quantile(2));

@@ -22,10 +22,15 @@ pub(crate) async fn raise(
     now: Timestamp,
 ) -> Result<bool, Failure> {
     let alert_id = derive_id(now, kind.as_str(), "alert", key);
-    let unless = if ON_THE_WAY.contains(&kind) { STILL } else { "true" };
+    let so = match kind {
+        // Told once, whether or not its order has been undone by then.
+        Kind::CaptureFailed => "not exists (select from saga_tracker.alert b where b.kind = a.kind and b.key = $3)",
+        _ if ON_THE_WAY.contains(&kind) => STILL,
+        _ => "true",
+    };
     let statement = format!(
         "insert into saga_tracker.alert (alert_id, kind, key, text, order_id, raised_at, next_at)
-         select $1, a.kind, $3, $4, a.order_id, $6, $6 from (values ($2::text, $5::uuid)) as a (kind, order_id) where {unless}
+         select $1, a.kind, $3, $4, a.order_id, $6, $6 from (values ($2::text, $5::uuid)) as a (kind, order_id) where {so}
          on conflict do nothing"
     );
     let done = sqlx::query(AssertSqlSafe(statement))

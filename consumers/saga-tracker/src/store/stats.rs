@@ -1,10 +1,41 @@
-//! Counts and times over the orders of a span of time.
+//! Counts and times over the orders of a span of time: over so many at most, since each is a row that is read.
 
 use events::Timestamp;
 use runtime::Failure;
 use sqlx::{FromRow, PgPool};
+use uuid::Uuid;
 
 use super::least_id;
+
+/// Orders from one id on, up to another one that is not among them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Range {
+    first: Uuid,
+    end: Uuid,
+    /// When the first of them was placed, where older ones of the span are left out.
+    pub cut_at: Option<Timestamp>,
+}
+
+/// The orders that were placed in `from..until`; of more than about `most` the newest.
+pub(crate) async fn newest(pool: &PgPool, from: Timestamp, until: Timestamp, most: i64) -> Result<Range, Failure> {
+    let (first, end) = (least_id(from), least_id(until));
+    let cut: Vec<Uuid> = sqlx::query_scalar(
+        "select order_id from saga_tracker.\"order\" where order_id >= $1 and order_id < $2 order by order_id desc offset $3 limit 2",
+    )
+    .bind(first)
+    .bind(end)
+    .bind(most - 1)
+    .fetch_all(pool)
+    .await?;
+    Ok(match cut.as_slice() {
+        // From the millisecond of the last one on, as a UUIDv7 has it: who asks for what was placed before misses nothing.
+        [last, _older] => {
+            let cut_at = Timestamp::from_millis((last.as_u128() >> 80) as i64);
+            Range { first: least_id(cut_at), end, cut_at: Some(cut_at) }
+        }
+        _ => Range { first, end, cut_at: None },
+    })
+}
 
 /// How many orders stand there, for this reason.
 #[derive(FromRow)]
@@ -14,13 +45,13 @@ pub(crate) struct CountRow {
     pub orders: i64,
 }
 
-/// Orders that were placed in `from..until`, by status and reason.
-pub(crate) async fn counts(pool: &PgPool, from: Timestamp, until: Timestamp) -> Result<Vec<CountRow>, Failure> {
+/// Orders by status and reason.
+pub(crate) async fn counts(pool: &PgPool, of: Range) -> Result<Vec<CountRow>, Failure> {
     let rows = sqlx::query_as(
         "select status, (reason).code as reason, count(*) as orders from saga_tracker.\"order\"
          where order_id >= $1 and order_id < $2 group by rank, status, (reason).code order by rank, (reason).code",
     );
-    Ok(rows.bind(least_id(from)).bind(least_id(until)).fetch_all(pool).await?)
+    Ok(rows.bind(of.first).bind(of.end).fetch_all(pool).await?)
 }
 
 /// How long a step took, in milliseconds.
@@ -33,12 +64,12 @@ pub(crate) struct StepRow {
     pub longest: i64,
 }
 
-/// The steps of orders that were placed in `from..until`.
-pub(crate) async fn step_times(pool: &PgPool, from: Timestamp, until: Timestamp) -> Result<Vec<StepRow>, Failure> {
+/// The steps of orders.
+pub(crate) async fn step_times(pool: &PgPool, of: Range) -> Result<Vec<StepRow>, Failure> {
     let rows = sqlx::query_as(
         "select step, count(*) as orders, percentile_disc(array[0.5, 0.95, 0.99]) within group (order by took_ms) as quantiles,
            max(took_ms) as longest
          from saga_tracker.step where order_id >= $1 and order_id < $2 group by step",
     );
-    Ok(rows.bind(least_id(from)).bind(least_id(until)).fetch_all(pool).await?)
+    Ok(rows.bind(of.first).bind(of.end).fetch_all(pool).await?)
 }

@@ -5,17 +5,22 @@ use std::time::Duration;
 use rdkafka::error::KafkaError;
 
 use super::snapshot::NotASnapshot;
+use crate::failure::DatabaseFault;
 use crate::migrations::MigrationError;
+use crate::pooler::Pooled;
 
 /// A failure of a relay on one database.
 #[derive(Debug, thiserror::Error)]
 pub enum RelayError {
     /// PostgreSQL refused a statement or went away.
-    #[error("the outbox's database: {0}")]
+    #[error("the outbox's database: {}", crate::sql::cause(.0))]
     Database(#[from] sqlx::Error),
     /// The outbox is not at this binary's version.
     #[error(transparent)]
     Migrations(#[from] MigrationError),
+    /// The leases would not last.
+    #[error(transparent)]
+    Pooled(#[from] Pooled),
     /// PostgreSQL did not answer, nor did the connection break.
     #[error("the outbox's database did not answer within {0:?}; the connection is given up")]
     Silent(Duration),
@@ -103,27 +108,20 @@ impl RelayError {
                 database_is_transient(error)
             }
             Self::Migrations(
-                MigrationError::Behind { .. } | MigrationError::Foreign { .. } | MigrationError::Run { .. },
-            ) => false,
+                MigrationError::Behind { .. }
+                | MigrationError::Foreign { .. }
+                | MigrationError::Encoding { .. }
+                | MigrationError::NoSchema { .. }
+                | MigrationError::Pooled(_)
+                | MigrationError::Run { .. },
+            )
+            | Self::Pooled(_) => false,
         }
     }
 }
 
 fn database_is_transient(error: &sqlx::Error) -> bool {
-    let Some(code) = error.as_database_error().and_then(|error| error.code()) else {
-        // No code: the connection failed, which passes, or the address or a column is wrong, which does not.
-        return !matches!(
-            error,
-            sqlx::Error::Configuration(_)
-                | sqlx::Error::ColumnDecode { .. }
-                | sqlx::Error::ColumnIndexOutOfBounds { .. }
-                | sqlx::Error::ColumnNotFound(_)
-                | sqlx::Error::Decode(_)
-                | sqlx::Error::Encode(_)
-        );
-    };
-    // 25006: a server that was just demoted refuses to write; its address will lead to the new primary.
-    matches!(code.as_ref(), "25006" | "25P03") || matches!(code.get(..2), Some("08" | "40" | "53" | "55" | "57"))
+    matches!(DatabaseFault::of(error), DatabaseFault::Parts | DatabaseFault::Connection | DatabaseFault::Wait)
 }
 
 #[cfg(test)]

@@ -29,19 +29,22 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use rdkafka::ClientConfig;
+use rdkafka::consumer::BaseConsumer;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub use error::RelayError;
 pub use rescue::{Aside, Rebased, Rewound, Status, rebase, release, rewind, status};
-pub use settings::RelaySettings;
+pub use settings::{ReadAgain, ReadUrls, RelaySettings};
 pub use snapshot::{NotASnapshot, Snapshot};
 
 use self::worker::Worker;
 use crate::clock::Clock;
 use crate::failure::Backoff;
 use crate::health::{Circuit, Health};
-use crate::migrations;
+use crate::rebalance::Context;
+use crate::{migrations, sql, watch};
 
 /// Publishes the outboxes of all databases in the settings until told to stop. What passes by itself (a database or a broker that is away) is waited
 /// for; `health` says so meanwhile.
@@ -58,18 +61,63 @@ pub async fn run(
         !settings.database_urls.is_empty(),
         "the relay has no database: expected at least one address in `database_urls`"
     );
+    crate::kafka_properties::check(&settings.kafka).context("KAFKA_… settings of the relay")?;
     let settings = Arc::new(settings);
     // Not spawned through the host: this future owns the tasks, and dropped it drops them.
     let mut relays = JoinSet::new();
-    for url in settings.database_urls.clone() {
+    for index in 0..settings.database_urls.len() {
         let (settings, clock, health, shutdown) =
             (Arc::clone(&settings), clock.clone(), Arc::clone(&health), shutdown.clone());
-        relays.spawn(async move { relay(&url, &settings, &clock, &health, &shutdown).await });
+        relays.spawn(async move { relay(index, &settings, &clock, &health, &shutdown).await });
     }
+    // These watch on as long as the relays work, and end with them.
+    let mut watches = JoinSet::new();
+    let client = watch_parts(&mut watches, &settings, &clock, &health, &shutdown)?;
     while let Some(ended) = relays.join_next().await {
         ended.context("a relay died")??;
     }
+    drop((watches, client));
     Ok(())
+}
+
+/// Watches over the databases and Kafka, whether there is anything to publish or not.
+fn watch_parts(
+    watches: &mut JoinSet<()>,
+    settings: &Arc<RelaySettings>,
+    clock: &Clock,
+    health: &Arc<Health>,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<Arc<BaseConsumer<Context>>> {
+    let mut databases = Vec::new();
+    for (index, url) in settings.database_urls.iter().enumerate() {
+        let pool = sql::pool(url.expose(), &format!("{} watch", settings.name), 1).context("DATABASE_URL")?;
+        let (pools, again) = (pool.clone(), Arc::clone(settings));
+        databases.push(watch::Database {
+            health: Arc::clone(health),
+            clock: clock.clone(),
+            shutdown: shutdown.clone(),
+            pool,
+            pools: Box::new(move || vec![pools.clone()]),
+            address: Box::new(move || sql::address(again.url(index)?.expose()).ok()),
+        });
+    }
+    watches.spawn(watch::watch_databases(databases));
+    let context = Context { progress: Arc::default(), health: Arc::clone(health), name: health.name() };
+    let mut config = ClientConfig::new();
+    config.extend(settings.kafka.iter().map(|(name, value)| (name.clone(), value.clone())));
+    // It reads nothing, and librdkafka wants a group of every consumer.
+    let client: BaseConsumer<Context> = config.set("group.id", &settings.name).create_with_context(context)?;
+    let client = Arc::new(client);
+    let kafka = watch::Kafka {
+        health: Arc::clone(health),
+        clock: clock.clone(),
+        shutdown: shutdown.clone(),
+        client: Arc::downgrade(&client),
+        topics: vec![format!("{}operations", settings.topic_prefix)],
+        needs_topics: false,
+    };
+    watches.spawn(kafka.watch());
+    Ok(client)
 }
 
 /// A relay that has worked for so long starts its waits anew.
@@ -77,7 +125,7 @@ const SETTLED: Duration = Duration::from_secs(10);
 
 /// Publishes one outbox, starting again from its cursor after whatever passes.
 async fn relay(
-    url: &str,
+    index: usize,
     settings: &RelaySettings,
     clock: &Clock,
     health: &Health,
@@ -86,7 +134,10 @@ async fn relay(
     let mut backoff = Backoff::default();
     while !shutdown.is_cancelled() {
         let began = Instant::now();
-        let error = match attempt(url, settings, clock, health, shutdown).await {
+        let Some(url) = settings.url(index) else {
+            anyhow::bail!("there is no address of the database {index} any more")
+        };
+        let error = match attempt(url.expose(), settings, clock, health, shutdown).await {
             Ok(()) => break,
             Err(error) if error.is_transient() => error,
             Err(error) => return Err(error.into()),
@@ -101,6 +152,7 @@ async fn relay(
             RelayError::Producer(_) | RelayError::Metadata { .. } | RelayError::Undelivered { .. } => Circuit::Kafka,
             RelayError::Database(_)
             | RelayError::Migrations(_)
+            | RelayError::Pooled(_)
             | RelayError::Silent(_)
             | RelayError::Thread(_)
             | RelayError::CursorMoved { .. }
@@ -125,6 +177,10 @@ async fn attempt(
     health: &Health,
     shutdown: &CancellationToken,
 ) -> Result<(), RelayError> {
+    let options = crate::sql::address(url)?;
+    crate::pooler::Pooled::refuse(&options, "the relay, whose leases live in the session,")
+        .await
+        .map_err(|refused| refused.map_or_else(RelayError::Database, RelayError::Pooled))?;
     check_migrations(url, &settings.name).await?;
     Worker::start(url, settings, clock).await?.work(health, shutdown).await
 }

@@ -1,15 +1,14 @@
 //! The relay's one connection: it polls, and it holds the leases, so that a relay that is gone lets go of its shards.
 
-use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, Row as _};
 
 use super::error::RelayError;
 use super::settings::RelaySettings;
 use super::snapshot::Snapshot;
 use super::statements::STORE;
+use crate::sql;
 
 /// Class of the relay's advisory locks: "rlay". Within it the shards, and:
 const LOCKS: i32 = 0x726c_6179;
@@ -64,6 +63,23 @@ pub(super) fn bind_store<'q>(query: Query<'q>, shards: &[i16], epoch: i64, reach
         .bind(reached.ahead.as_ref().map(|(_, seq)| *seq))
 }
 
+/// What the session is set to, beside its limits.
+const SESSION: [(&str, &str); 11] = [
+    ("default_transaction_isolation", "read committed"),
+    // A cursor that is lost publishes again under the same ids. What else is written here comes before its cursor in the log.
+    ("synchronous_commit", "off"),
+    // The outbox has no statistics and needs none: primary keys, in the order in which a statement names them.
+    ("plan_cache_mode", "force_generic_plan"),
+    ("jit", "off"),
+    ("work_mem", "16MB"),
+    ("enable_seqscan", "off"),
+    ("enable_bitmapscan", "off"),
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
+    ("enable_hashagg", "off"),
+    ("max_parallel_workers_per_gather", "0"),
+];
+
 /// A connection with its leases.
 pub(super) struct Session {
     pub db: PgConnection,
@@ -84,19 +100,11 @@ impl Session {
             ("idle_session_timeout", settings.session_timeout),
             ("idle_in_transaction_session_timeout", settings.session_timeout),
         ];
-        let options = PgConnectOptions::from_str(url)?
-            .application_name(&settings.name)
-            .options(limits.map(|(name, limit)| (name, limit.as_millis().to_string())))
-            // A cursor that is lost publishes again under the same ids. What else is written here comes before its cursor in the log.
-            .options([("synchronous_commit", "off")])
-            // The outbox has no statistics and needs none: primary keys, in the order in which a statement names them.
-            .options([("plan_cache_mode", "force_generic_plan"), ("jit", "off"), ("work_mem", "16MB")])
-            .options(
-                ["seqscan", "bitmapscan", "hashjoin", "mergejoin", "hashagg"]
-                    .map(|plan| (format!("enable_{plan}"), "off")),
-            )
-            .options([("max_parallel_workers_per_gather", "0")]);
+        let limits = limits.map(|(name, limit)| (name, limit.as_millis().to_string()));
+        let set = limits.iter().map(|(name, limit)| (*name, limit.as_str())).chain(SESSION);
+        let options = sql::address(url)?.application_name(&settings.name);
         let mut db = options.connect().await?;
+        sqlx::raw_sql(AssertSqlSafe(sql::set_statements(set))).execute(&mut db).await?;
         let row = sqlx::query("select current_database()::text, system_identifier from pg_control_system()")
             .fetch_one(&mut db)
             .await?;

@@ -65,6 +65,8 @@ pub(super) struct Worker<'r> {
     pub(super) moved: bool,
     leases_due: Instant,
     rotation_due: Instant,
+    /// Whether it has held leases, or seen that there are none for it.
+    works: bool,
 }
 
 impl<'r> Worker<'r> {
@@ -87,6 +89,7 @@ impl<'r> Worker<'r> {
             moved: false,
             leases_due: now,
             rotation_due: now,
+            works: false,
         })
     }
 
@@ -138,8 +141,8 @@ impl<'r> Worker<'r> {
             self.leases_due = now + self.settings.lease_interval;
             self.balance().await?;
             health.joined();
-            for circuit in [Circuit::Database, Circuit::Kafka] {
-                health.close_circuit(circuit, self.clock.now());
+            if !std::mem::replace(&mut self.works, true) {
+                health.close_circuit(Circuit::Database, self.clock.now()); // from now on the watcher asks
             }
             self.meter.shards(self.session.held.len());
             if let Some(until) = self.published_until {

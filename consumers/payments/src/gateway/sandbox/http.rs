@@ -4,7 +4,7 @@ use axum::extract::{Path, State as Shared};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use events::OrderId;
-use runtime::http::{Json, OpenApiRouter, Problem};
+use runtime::http::{Access, Json, Problem, Role, Routes};
 use runtime::{Cause, Consumer as _, Door, Work};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -21,18 +21,25 @@ use crate::world::RefundStatus;
 /// Characters at most of the ids of a webhook.
 const LONGEST_ID: usize = 200;
 
+/// What the routes work with.
 #[derive(Clone)]
-struct Doors {
+pub(crate) struct Doors {
     door: Door<Payments>,
     sandbox: Sandbox,
 }
 
-pub(crate) fn doors(door: Door<Payments>, sandbox: Sandbox) -> OpenApiRouter {
-    OpenApiRouter::new()
-        .routes(routes!(three_d_secure))
-        .routes(routes!(webhook))
-        .routes(routes!(outage))
-        .with_state(Doors { door, sandbox })
+impl Doors {
+    pub(crate) fn new(door: Door<Payments>, sandbox: Sandbox) -> Self {
+        Self { door, sandbox }
+    }
+}
+
+/// The routes by which the sandbox is played.
+pub(crate) fn routes() -> Routes<Doors> {
+    Routes::new()
+        .route(Access::to(&[Role::Operator]), routes!(three_d_secure))
+        .route(Access::to(&[Role::Operator]), routes!(webhook))
+        .route(Access::to(&[Role::Admin]), routes!(outage))
 }
 
 /// The customer's answer to their bank.
@@ -47,6 +54,7 @@ enum Outcome {
 
 /// A 3-D Secure result.
 #[derive(Debug, Deserialize, ToSchema)]
+#[schema(example = json!({"outcome": "passed"}))]
 struct ThreeDSecure {
     /// What the customer answered.
     outcome: Outcome,
@@ -54,6 +62,7 @@ struct ThreeDSecure {
 
 /// A message of the sandbox about a refund.
 #[derive(Debug, Deserialize, ToSchema)]
+#[schema(example = json!({"id": "message-1", "refund_id": "re_1", "status": "succeeded"}))]
 struct Webhook {
     /// Id of the message, chosen by who posts it, at most 200 characters: posted again it counts once.
     id: String,
@@ -86,6 +95,7 @@ struct Taken {
 
 /// Whether the sandbox is down.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, ToSchema)]
+#[schema(example = json!({"down": false}))]
 struct Outage {
     /// Whether it does and answers nothing.
     down: bool,

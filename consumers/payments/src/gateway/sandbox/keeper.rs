@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use runtime::DatabaseFault;
 use runtime::sql::Warm;
 use runtime::{Clock, Reading, Span};
 use sqlx::{Connection as _, PgPool};
@@ -68,6 +69,11 @@ impl Keeper {
                     }
                 }
                 Err(error) => {
+                    if let store::BookError::Database(error) = &error
+                        && DatabaseFault::of(error) == DatabaseFault::Connection
+                    {
+                        runtime::sql::renew_connections();
+                    }
                     tracing::warn!(consumer = "payments", %error, jobs = jobs.len(), "the sandbox's book can't be written: not answered")
                 }
             }

@@ -258,6 +258,8 @@ pub(super) fn failed(failure: Failure) -> BookError {
         Failure::Database(error) => BookError::Database(error),
         Failure::LostRace { .. }
         | Failure::Unsure
+        | Failure::Silent(_)
+        | Failure::CallerGone
         | Failure::Stored { .. }
         | Failure::Panicked(_)
         | Failure::Unsendable(_) => BookError::Raced,

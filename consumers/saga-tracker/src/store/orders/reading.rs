@@ -87,6 +87,7 @@ impl FromRow<'_, PgRow> for OrderRow {
 pub(crate) struct OrderFilter {
     pub status: Option<Status>,
     pub customer_id: Option<String>,
+    pub reference: Option<String>,
     pub placed_after: Option<Timestamp>,
     pub placed_before: Option<Timestamp>,
     /// Only older ones than this.
@@ -113,7 +114,7 @@ pub(crate) async fn orders(pool: &PgPool, filter: &OrderFilter) -> Result<Vec<Or
     let open = filter.status.filter(|status| !status.is_end());
     let rows = sqlx::query_as(select_orders!(
         "where ($1::text is null or outcome = $1) and ($2::text is null or outcome is null and status = $2)
-           and ($3::text is null or customer_id = $3) and ($4::uuid is null or order_id >= $4)
+           and ($3::text is null or customer_id = $3) and ($8::text is null or reference = $8) and ($4::uuid is null or order_id >= $4)
            and ($5::uuid is null or order_id < $5) and ($6::uuid is null or order_id < $6)
          order by order_id desc limit $7"
     ))
@@ -124,6 +125,7 @@ pub(crate) async fn orders(pool: &PgPool, filter: &OrderFilter) -> Result<Vec<Or
     .bind(filter.placed_before.map(least_id))
     .bind(filter.behind.map(OrderId::as_uuid))
     .bind(filter.limit)
+    .bind(&filter.reference)
     .fetch_all(pool)
     .await?;
     Ok(rows)

@@ -1,0 +1,133 @@
+//! Topics that are away, were made anew, or were set by hand.
+
+use std::collections::BTreeMap;
+
+use super::*;
+use quadrille_tests::{Setup, produce};
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ConfigSource, NewPartitions, ResourceSpecifier};
+use rdkafka::client::DefaultClientContext;
+use runtime::topics::{Applied, WantedTopic, apply, ready as led};
+
+fn admin() -> AdminClient<DefaultClientContext> {
+    ClientConfig::new().set("bootstrap.servers", &stack().kafka).create().unwrap()
+}
+
+fn kafka() -> BTreeMap<String, String> {
+    [("bootstrap.servers".to_owned(), stack().kafka.clone())].into()
+}
+
+fn wanted(name: &str, partitions: i32) -> WantedTopic {
+    let config = [("retention.ms".to_owned(), "86400000".to_owned())].into();
+    WantedTopic { name: name.to_owned(), partitions, replicas: 1, keyed: true, config }
+}
+
+/// Case 12: the topic is away, and comes back empty.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topic_that_is_away_is_told_and_one_that_is_made_anew_is_read_from_its_beginning() {
+    let setup = Setup { consumers: vec!["orders"], partitions: 1, ..Setup::default() };
+    let pipeline = Pipeline::with(setup).await;
+    until_ready(&pipeline, &["orders"]).await;
+    let topic = pipeline.topic("order-placed");
+    let place = |id: &str| {
+        let body = tea().body().to_string();
+        produce(&topic, &[(None, body.as_bytes(), &[("ce_id", id)])]);
+    };
+    place("first");
+    let orders = "select count(*) from orders.\"order\"";
+    pipeline.until(|| async { pipeline.count(orders).await == 1 }, "the first order").await;
+    admin().delete_topics(&[&topic], &AdminOptions::new()).await.unwrap();
+    let took = told(&pipeline, &["orders"], &format!("topic {topic} does not exist")).await;
+    assert!(took < TOLD_WITHIN, "told after {took:?}");
+    let body = tea().body();
+    assert_eq!(post(&pipeline, &body, Duration::from_secs(20)).await, Some(503));
+    tokio::time::sleep(Duration::from_secs(3)).await; // looks that find it missing
+    apply(&kafka(), &[wanted(&topic, 1)]).await.unwrap();
+    led(&kafka(), &[wanted(&topic, 1)]).await.unwrap();
+    place("second");
+    place("third");
+    pipeline.until(|| async { pipeline.count(orders).await == 3 }, "the orders of the topic that is new").await;
+    until_ready(&pipeline, &["orders"]).await;
+    pipeline.finish().await;
+}
+
+/// Case 20, and partitions that were added by hand.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn topics_apply_leaves_alone_what_topics_yaml_does_not_name() {
+    let names = ["set", "grown", "other"].map(|what| format!("qtest_{}.{what}", std::process::id()));
+    let all: Vec<WantedTopic> = names.iter().map(|name| wanted(name, 2)).collect();
+    apply(&kafka(), &all).await.unwrap();
+    led(&kafka(), &all).await.unwrap();
+    let (admin, options) = (admin(), AdminOptions::new());
+    let by_hand = AlterConfig::new(ResourceSpecifier::Topic(&names[0]))
+        .set("segment.ms", "3600000")
+        .set("compression.type", "zstd")
+        .set("retention.ms", "1000");
+    admin.alter_configs(&[by_hand], &options).await.unwrap();
+    admin.create_partitions(&[NewPartitions::new(&names[1], 5)], &options).await.unwrap();
+    let since = Instant::now();
+    loop {
+        let applied = apply(&kafka(), &all).await.unwrap();
+        let of = |name: &str| applied.iter().find(|(topic, _)| topic == name).map(|(_, applied)| *applied);
+        assert_eq!(of(&names[2]), Some(Applied::Updated), "the rest is done");
+        if of(&names[1]) == Some(Applied::Larger { found: 5, wanted: 2 }) {
+            break;
+        }
+        assert!(since.elapsed() < Duration::from_secs(20), "{applied:?}"); // Kafka spreads the news of partitions
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let described = admin.describe_configs(&[ResourceSpecifier::Topic(&names[0])], &options).await.unwrap();
+    let entries = described.into_iter().flat_map(|resource| resource.unwrap().entries);
+    let set: BTreeMap<String, String> = entries
+        .filter(|entry| entry.source == ConfigSource::DynamicTopic)
+        .filter_map(|entry| Some((entry.name, entry.value?)))
+        .collect();
+    let expected = [("compression.type", "zstd"), ("retention.ms", "86400000"), ("segment.ms", "3600000")];
+    assert_eq!(set, expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    admin.delete_topics(&names, &options).await.unwrap();
+}
+
+/// Cases 05 and 31, by the program itself.
+#[tokio::test]
+async fn what_kubernetes_and_shells_set_is_left_alone_and_what_the_promise_rests_on_is_refused_by_name() {
+    let run = |settings: &[(&str, &str)]| {
+        let mut command = std::process::Command::new(quadrille_tests::binary("quadrille"));
+        command.args(["topics", "apply"]).envs(settings.iter().copied());
+        command
+            .env("DATABASE_URL", "postgres://nobody:s3cr3t@127.0.0.1:9/none")
+            .env("KAFKA_BOOTSTRAP_SERVERS", &stack().kafka)
+            .env("SCHEMA_REGISTRY_URL", &stack().registry_url)
+            .env("QUADRILLE_TOPIC_PREFIX", format!("qtest_{}.env.", std::process::id()));
+        let output = command.output().unwrap();
+        String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+    };
+    for (name, value, nearest) in [
+        ("KAFKA_AUTO_OFFSET_RESET", "latest", "earliest"),
+        ("KAFKA_ISOLATION_LEVEL", "read_uncommitted", "read_committed"),
+        ("KAFKA_BOOTSTRAP_SERVER", "k:1", "bootstrap.servers"),
+    ] {
+        let told = run(&[(name, value)]);
+        assert!(told.contains(&name[6..].to_lowercase().replace('_', ".")) && told.contains(nearest), "{name}: {told}");
+        assert!(!told.contains("topic qtest"), "refused before anything is done: {told}");
+    }
+    let injected = [
+        ("KAFKA_PORT", "tcp://10.96.14.7:9092"),
+        ("KAFKA_SERVICE_HOST", "10.96.14.7"),
+        ("KAFKA_PORT_9092_TCP_ADDR", "10.96.14.7"),
+        ("KAFKA_HEAP_OPTS", "-Xmx1g"),
+        ("KAFKA_HOME", "/opt/kafka"),
+        ("KAFKA_OPTS", "-Djava.security.auth.login.config=/etc/kafka/jaas.conf"),
+        ("KAFKA_TOPIC", "order-placed"),
+    ];
+    let told = run(&injected);
+    assert!(told.contains("order-placed: created"), "{told}");
+    assert!(told.contains("127.0.0.1:9") && !told.contains("s3cr3t"), "host and cause: {told}");
+    let names: Vec<String> = choreography::Choreography::embedded()
+        .topics
+        .iter()
+        .map(|(name, _)| format!("qtest_{}.env.{name}", std::process::id()))
+        .collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    admin().delete_topics(&names, &AdminOptions::new()).await.unwrap();
+}
