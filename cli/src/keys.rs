@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 use runtime::http::{Key, Role};
+use serde_json::json;
 
 /// What can be done with keys.
 #[derive(Subcommand)]
@@ -28,9 +29,13 @@ pub enum Command {
 }
 
 /// Runs it.
-pub fn run(command: Command) -> anyhow::Result<ExitCode> {
+pub fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
     let Command::New { name, role, source, warehouse } = command;
     let (secret, line) = Key::mint(&name, role, source.or(warehouse).as_deref())?;
+    if json {
+        println!("{}", json!({"name": name, "key": secret, "line": line}));
+        return Ok(ExitCode::SUCCESS);
+    }
     eprintln!("The key, which is shown only now. It goes to {name}, to be shown in X-Api-Key:");
     eprintln!("{secret}");
     eprintln!("Its line, for QUADRILLE_KEYS or the file that QUADRILLE_KEYS_FILE names:");

@@ -79,7 +79,7 @@ async fn poison(prefix: &str) -> Vec<(&'static str, Vec<u8>)> {
         "properties": {"reference": {"type": "string"}}});
     let protobuf = json!("syntax = \"proto3\"; package shop; message OrderPlaced { string reference = 1; }");
     let note = json!({"type": "record", "name": "Note", "fields": [{"name": "next", "type": ["null", "Note"]}]});
-    let empty = json!({"type": "array", "items": {"type": "record", "name": "PlacedLine", "fields": []}});
+    let empty = json!({"type": "array", "items": {"type": "record", "name": "Nothing", "fields": []}});
     let long = |number: i64| written(&json!("long"), &json!(number));
     let begun = written(&schema(&[]), &order("poison"));
     let mut all = Vec::new();
@@ -268,7 +268,9 @@ async fn an_id_that_a_rebuilt_registry_gave_to_another_schema_is_noticed_and_cor
         }
         pipeline.host(&["orders", "outbox-relay"]).await;
         let name = format!("rebuilt-{at}");
-        let value = framed(id, &written(&theirs, &order(&name)));
+        let mut order = order(&name);
+        order["rebuilt"] = json!(7);
+        let value = framed(id, &written(&theirs, &order));
         produce(&pipeline.topic("order-placed"), &[(Some(b"k"), &value, &[])]);
         pipeline.until(|| async { accepted(&pipeline).await.contains(&name) }, &name).await;
         let kept = "select count(*) from runtime.schema_id_former where subject = 'orders-of-before'";

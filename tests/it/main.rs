@@ -12,6 +12,7 @@ mod doors;
 mod duplicates;
 mod figures;
 mod foreign_records;
+mod front_door;
 mod happy_path;
 mod horizon;
 mod intake;

@@ -200,31 +200,33 @@ async fn kafkas_tools_and_kcat_read_the_topics_place_an_order_and_reset_a_group_
     pipeline.finish().await;
 }
 
-/// The Python of a virtual environment with what `examples/requirements.txt` names; made by whoever comes first, in this process or another.
 async fn python() -> PathBuf {
+    venv("venv", "examples/requirements.txt").await.join("bin/python")
+}
+
+/// A virtual environment of Python with what this file names; made by whoever comes first, in this process or another.
+pub(crate) async fn venv(name: &str, requirements: &str) -> PathBuf {
     let folder = root().join(".quadrille");
-    let wanted = std::fs::read_to_string(root().join("examples/requirements.txt")).expect("the examples' requirements");
+    std::fs::create_dir_all(&folder).expect("the folder of the parts");
+    let wanted = std::fs::read_to_string(root().join(requirements)).expect("the requirements");
     let lock = std::fs::File::options()
         .create(true)
         .truncate(false)
         .write(true)
-        .open(folder.join("venv.lock"))
+        .open(folder.join(format!("{name}.lock")))
         .expect("a lock file");
     let lock =
         tokio::task::spawn_blocking(move || lock.lock().map(|()| lock)).await.expect("a thread").expect("a lock");
-    let (venv, made) = (folder.join("venv"), folder.join("venv/made"));
+    let venv = folder.join(name);
+    let made = venv.join("made");
     if std::fs::read_to_string(&made).ok().as_ref() != Some(&wanted) {
         printed("python3", &["-m", "venv", &venv.to_string_lossy()], "").await;
-        printed(
-            venv.join("bin/pip"),
-            &["install", "--quiet", "--disable-pip-version-check", "-r", "examples/requirements.txt"],
-            "",
-        )
-        .await;
+        printed(venv.join("bin/pip"), &["install", "--quiet", "--disable-pip-version-check", "-r", requirements], "")
+            .await;
         std::fs::write(&made, wanted).expect("a note of what is installed");
     }
     drop(lock);
-    venv.join("bin/python")
+    venv
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -146,7 +146,7 @@ fn each_consumer_has_a_service_with_the_addresses_and_its_own_port() {
     for name in CONSUMERS {
         let service = service(name);
         assert_eq!(texts(&service["command"]), [format!("quadrille-{name}")]);
-        let mut found = environment(&service);
+        let mut found = with_keys(environment(&service));
         let listens = found.remove(&format!("QUADRILLE_{}__HTTP", name.to_uppercase().replace('-', "_"))).unwrap();
         let port: u16 = listens.strip_prefix("0.0.0.0:").unwrap().parse().unwrap();
         assert!(HOST_MODULE.contains(&format!("(\"{name}\", {port})")), "runtime::host gives {name} another port");
@@ -154,12 +154,25 @@ fn each_consumer_has_a_service_with_the_addresses_and_its_own_port() {
         if name == "saga-tracker" {
             tracker_calls_others(&mut found);
         }
-        assert_eq!(found, Part::ALL.map(|part| (part.setting().to_owned(), inside(part))).into());
+        assert_eq!(found, settings());
         assert_eq!(service["depends_on"]["setup"]["condition"], "service_completed_successfully");
     }
     let setup = service("setup");
     assert_eq!(texts(&setup["command"])[2], "quadrille migrate && quadrille topics apply");
-    assert_eq!(environment(&setup), Part::ALL.map(|part| (part.setting().to_owned(), inside(part))).into());
+    assert_eq!(with_keys(environment(&setup)), settings());
+}
+
+/// What every program of ours is told: where the parts are, and that this is a demo, as `cargo xtask up` has it.
+fn settings() -> BTreeMap<String, String> {
+    let addresses = Part::ALL.map(|part| (part.setting().to_owned(), inside(part)));
+    addresses.into_iter().chain([("QUADRILLE_PROFILE".to_owned(), "demo".to_owned())]).collect()
+}
+
+/// In containers programs listen for other containers, which they only do with keys: each takes, and shows, the same one.
+fn with_keys(mut found: BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let keys = found.remove("QUADRILLE_KEYS").unwrap();
+    assert_eq!(keys.rsplit(' ').next(), found.remove("QUADRILLE_API_KEY").as_deref());
+    found
 }
 
 /// Where it calls the others: each by its service's name and its own port, and nobody left out.

@@ -118,10 +118,14 @@ fn known<'w>(world: &'w World, placed: &Placed) -> Option<&'w Order> {
         .placed_as(placed.rejection)
         .filter(|order| matches!(placed.verdict, Verdict::Invalid(_)) || was_there(order))
         .or_else(|| world.placed_as(placed.rejected_before()).filter(|order| was_there(order) || is_same(order)));
-    // Accepted by an earlier version, which knew it by its place alone.
+    // Accepted by an earlier version, which knew it by its place alone; or restored from events, which say no more.
     let at_its_place = || {
         let at_most = |order: &Order| order.placed_at.plus(CLOCKS_DIFFER);
-        let is_it = |order: &&Order| is_same(order) && placed.said_at.is_none_or(|said_at| said_at <= at_most(order));
+        let is_restored =
+            |order: &Order| matches!(&placed.verdict, Verdict::Valid(event) if order.is_restored_from(event));
+        let is_it = |order: &&Order| {
+            (is_same(order) || is_restored(order)) && placed.said_at.is_none_or(|said_at| said_at <= at_most(order))
+        };
         placed.place.and_then(|place| world.placed_as(place)).filter(is_it)
     };
     rejected.or_else(at_its_place).or_else(|| world.placed_as(placed.placement))

@@ -110,10 +110,9 @@ impl Placed {
         }
     }
 
-    /// The key of an order of this identity that an earlier version rejected: migration 0025 gave it that.
+    /// The key of an order of this identity that was rejected, and of whose bytes nothing is known.
     pub(crate) fn rejected_before(&self) -> Uuid {
-        const VERSION: u128 = 0xf << 76; // the digit of a UUID that names its version
-        Uuid::from_u128(self.place.unwrap_or(self.placement).as_u128() & !VERSION | 8 << 76)
+        rejection_of_unknown_bytes(self.place.unwrap_or(self.placement))
     }
 
     /// All keys under which an order that it repeats may be known.
@@ -125,6 +124,13 @@ impl Placed {
 /// The key of (source, reference): of one length, however long they are, so that an invalid order has its guard too.
 pub fn placement(source: &str, reference: &str) -> Uuid {
     derive_id(source, NAME, "placement", reference)
+}
+
+/// The key of a rejected order of this identity whose bytes are not known: an earlier version rejected it (migration 0025 gave it that key), or it was
+/// told again from events after a restore.
+pub(crate) fn rejection_of_unknown_bytes(placement: Uuid) -> Uuid {
+    const VERSION: u128 = 0xf << 76; // the digit of a UUID that names its version
+    Uuid::from_u128(placement.as_u128() & !VERSION | 8 << 76)
 }
 
 /// The key of a record that brings no reference: the same each time that it is read, and another one for each other record.

@@ -6,7 +6,7 @@ use runtime::{Conflict, Effects};
 use std::convert::Infallible;
 
 use crate::order::{Body, Order, World};
-use crate::placed::placement;
+use crate::placed::{Placed, placement, rejection_of_unknown_bytes};
 use crate::{Cancel, Input, Orders, decide};
 
 impl Restore for Orders {
@@ -25,16 +25,22 @@ impl Restore for Orders {
         match event.told.event_type() {
             OrderAccepted::TYPE => {
                 let accepted: OrderAccepted = event.read()?;
-                let key = placement(&accepted.source, &accepted.reference);
-                let body =
-                    placed_as(event.input).filter(|(of, _)| *of == key).map_or_else(Body::unknown, |(_, body)| body);
+                let known_as = placement(&accepted.source, &accepted.reference);
+                let placed =
+                    placed_as(event.input).filter(|placed| placed.place.unwrap_or(placed.placement) == known_as);
+                let key = placed.map_or(known_as, |placed| placed.placement);
+                let body = placed.map_or_else(Body::unknown, |placed| placed.body.clone());
                 world.add(Order::accepted(&accepted, key, body, effects.thread(), event.told.at));
             }
             OrderRejected::TYPE => {
                 let rejected: OrderRejected = event.read()?;
                 // What was too long stands shortened in the event: then only the record says what it was placed as.
-                let unknown = || (placement(&rejected.source, &rejected.reference), Body::unknown());
-                let (key, body) = placed_as(event.input).unwrap_or_else(unknown);
+                let unknown = || {
+                    let known_as = placement(&rejected.source, &rejected.reference);
+                    (rejection_of_unknown_bytes(known_as), Body::unknown())
+                };
+                let placed = placed_as(event.input);
+                let (key, body) = placed.map_or_else(unknown, |placed| (placed.rejection, placed.body.clone()));
                 world.add(Order::rejected(&rejected, key, body, effects.thread(), event.told.at));
             }
             OrderCancellationRequested::TYPE => {
@@ -47,9 +53,9 @@ impl Restore for Orders {
     }
 }
 
-fn placed_as(input: Option<&Input>) -> Option<(uuid::Uuid, Body)> {
+fn placed_as(input: Option<&Input>) -> Option<&Placed> {
     match input {
-        Some(Input::Placed(placed)) => Some((placed.placement, placed.body.clone())),
+        Some(Input::Placed(placed)) => Some(placed),
         Some(
             Input::Cancel(_)
             | Input::StockRejected(_)

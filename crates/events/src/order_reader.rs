@@ -131,14 +131,13 @@ impl Record<'_> {
     }
 
     fn text(&mut self, name: &str) -> Option<String> {
-        match self.given(name)? {
-            Value::String(text) => Some(text.clone()),
-            other => {
-                let detail = format!("expected a text, got {}", kind(other));
-                self.fault(name, "invalid_type", detail);
-                None
-            }
+        let given = self.given(name)?;
+        if let Value::String(text) = given {
+            return Some(text.clone());
         }
+        let detail = format!("expected a text, got {}", kind(given));
+        self.fault(name, "invalid_type", detail);
+        None
     }
 
     fn whole(&mut self, name: &str) -> Option<i64> {

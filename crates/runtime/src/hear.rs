@@ -32,7 +32,7 @@ impl Asking {
 
     /// Makes a schema id known.
     async fn look_up<C: Consumer>(&self, engine: &Engine<C>, id: u32) -> Result<(), Unheard> {
-        let away = |why: String| Unheard::Trouble(waits(id, &why));
+        let away = |why: String| Unheard::of(waits(id, &why));
         // One asks whether it is back, not each record; see the retrier.
         if engine.health.is_broken(Circuit::Registry) {
             return Err(away("it is away".to_owned()));
@@ -46,7 +46,7 @@ impl Asking {
         };
         let why = match answer {
             Ok(Ok(())) => return Ok(()),
-            Ok(Err(NotLearned::Unreadable(error))) => return Err(Unheard::Trouble(unreadable(error.into()))),
+            Ok(Err(NotLearned::Unreadable(error))) => return Err(Unheard::of(unreadable(error.into()))),
             Ok(Err(NotLearned::Away(why))) => why,
             Err(_) => format!("the schema registry does not answer within {PATIENCE:?}: check SCHEMA_REGISTRY_URL"),
         };
@@ -58,16 +58,20 @@ impl Asking {
 /// Why a record is not heard.
 pub(crate) enum Unheard {
     /// It is a dead letter, or waits for the registry.
-    Trouble(Trouble),
+    Trouble(Box<Trouble>),
     /// The process is stopping, and nobody knows yet: it is read again.
     Stopping,
 }
 
 impl Unheard {
+    fn of(trouble: Trouble) -> Self {
+        Self::Trouble(Box::new(trouble))
+    }
+
     /// As an item has it.
     pub fn trouble(self) -> Result<Trouble, Abandoned> {
         match self {
-            Self::Trouble(trouble) => Ok(trouble),
+            Self::Trouble(trouble) => Ok(*trouble),
             Self::Stopping => Err(Abandoned::Stopping),
         }
     }
@@ -89,7 +93,7 @@ pub(crate) async fn hear<C: Consumer>(
             asking.look_up(engine, id).await?;
         }
     }
-    decode(engine, message).map_err(|misfit| Unheard::Trouble(unreadable(misfit)))
+    decode(engine, message).map_err(|misfit| Unheard::of(unreadable(misfit)))
 }
 
 /// Decodes a record without asking anybody; none: the registry must be asked.
@@ -103,7 +107,7 @@ pub(crate) fn try_decode<C: Consumer>(
     }
     match decode(engine, message) {
         Err(_) if schema_of(message).is_some_and(|id| asking.registry.is_doubtful(id)) => None,
-        Err(misfit) => Some(Err(Unheard::Trouble(unreadable(misfit)))),
+        Err(misfit) => Some(Err(Unheard::of(unreadable(misfit)))),
         Ok(work) => Some(Ok(work)),
     }
 }

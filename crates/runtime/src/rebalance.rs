@@ -201,7 +201,7 @@ mod tests {
         assert_eq!(progress.uncommitted, HashMap::from([(kept.clone(), 7)]), "and never set back");
         // The loop has looked: from now on what comes of it is ours again.
         let (assigned, _) = progress.take_changes();
-        assert_eq!(assigned, [back.clone()]);
+        assert_eq!(assigned, std::slice::from_ref(&back));
         progress.resume(back.clone(), 90);
         progress.decide(back.clone(), 91);
         progress.commit_again();

@@ -16,11 +16,14 @@ use tokio_util::sync::CancellationToken;
 use self::asked::Asked;
 use crate::codec::{self, Codec, CodecError, LARGEST_SCHEMA};
 use crate::failure::Backoff;
+use crate::settings::{Common, Secret};
 
 pub use self::kept::{Corrected, Correction, StoredError};
 
 /// How long one question may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Who takes longer to answer is not back: less than a batch waits.
+const IS_BACK_WITHIN: Duration = Duration::from_secs(2);
 /// Bytes of an answer: a schema's text as a JSON string, and what is said of it.
 const LARGEST_ANSWER: usize = 2 * LARGEST_SCHEMA;
 /// Schemas that one may refer to, in all.
@@ -30,6 +33,7 @@ const MOST_REFERENCES: usize = 64;
 #[derive(Clone)]
 pub struct Registry {
     url: String,
+    user: Option<(String, Secret)>,
     http: reqwest::Client,
     pool: PgPool,
     asked: Arc<Asked>,
@@ -121,7 +125,29 @@ impl Registry {
     /// When this machine has no usable TLS.
     pub fn new(url: &str, pool: PgPool) -> Result<Self, reqwest::Error> {
         let http = reqwest::Client::builder().timeout(PATIENCE).build()?;
-        Ok(Self { url: url.trim_end_matches('/').to_owned(), http, pool, asked: Arc::default() })
+        Ok(Self { url: url.trim_end_matches('/').to_owned(), user: None, http, pool, asked: Arc::default() })
+    }
+
+    /// The registry of the settings, with the user that they name.
+    ///
+    /// # Errors
+    /// As [`Registry::new`].
+    pub fn from_settings(settings: &Common, pool: PgPool) -> Result<Self, reqwest::Error> {
+        let password = || settings.schema_registry_password.clone().unwrap_or_default();
+        let user = settings.schema_registry_user.clone().map(|user| (user, password()));
+        Ok(Self { user, ..Self::new(&settings.schema_registry_url, pool)? })
+    }
+
+    /// A request that says who asks, where a user is set. A password from a file is read anew.
+    fn request(&self, method: reqwest::Method, url: Url) -> reqwest::RequestBuilder {
+        let request = self.http.request(method, url);
+        match &self.user {
+            Some((user, password)) => {
+                let password = password.read_again().unwrap_or_else(|_| password.clone());
+                request.basic_auth(user, Some(password.expose()))
+            }
+            None => request,
+        }
     }
 
     /// Makes an id known to the codec, from what is stored or else from the registry, which is asked once.
@@ -135,13 +161,8 @@ impl Registry {
             Ok(_) => {}
             Err(error) => tracing::warn!(%error, id, "stored schemas can't be read: the registry is asked"),
         }
-        let definition = match self.definition(id).await {
-            Ok(definition) => definition,
-            Err(error) => {
-                self.asked.is_away(id);
-                return Err(NotLearned::Away(error.to_string()));
-            }
-        };
+        self.asked.waits_for(id);
+        let definition = self.definition(id).await.map_err(|error| NotLearned::Away(error.to_string()))?;
         let learned = definition.and_then(|definition| codec.learn(id, &definition).map(|_| definition));
         self.asked.answered(id, learned.as_ref().err());
         let definition = learned.map_err(NotLearned::Unreadable)?;
@@ -157,12 +178,10 @@ impl Registry {
         self.asked.is_doubtful(id)
     }
 
-    /// Whether it answers again: asked for the id that it was away for.
+    /// Whether it answers again: asked for the id that it did not answer for.
     pub(crate) async fn is_back(&self) -> bool {
-        match self.asked.away_for() {
-            Some(id) => self.definition(id).await.is_ok(),
-            None => true,
-        }
+        let Some(id) = self.asked.unanswered() else { return true };
+        matches!(tokio::time::timeout(IS_BACK_WITHIN, self.definition(id)).await, Ok(Ok(_)))
     }
 
     /// Makes an unknown id known to the codec; a registry that can't be reached is asked again until `stop`.
@@ -234,12 +253,13 @@ impl Registry {
     /// When the registry can't be reached, finds the schema incompatible with an earlier version, or the id can't be stored.
     pub async fn register(&self, subject: &str, definition: &str) -> Result<u32, RegistryError> {
         let url = self.at(&["subjects", subject, "versions"])?;
-        let registered: Registered =
-            self.write(subject, self.http.post(url).json(&serde_json::json!({ "schema": definition }))).await?;
+        let registered: Registered = self
+            .write(subject, self.request(reqwest::Method::POST, url).json(&serde_json::json!({ "schema": definition })))
+            .await?;
         let id = registered.id as u32;
         let url = self.at(&["config", subject])?;
         let rule = serde_json::json!({ "compatibility": "FULL_TRANSITIVE" });
-        let _: serde_json::Value = self.write(subject, self.http.put(url).json(&rule)).await?;
+        let _: serde_json::Value = self.write(subject, self.request(reqwest::Method::PUT, url).json(&rule)).await?;
         self.keep(id, subject, definition).await?;
         Ok(id)
     }
@@ -265,7 +285,11 @@ impl Registry {
 
     /// Asks a question; none: the registry itself says that there is no such thing, which a proxy or a wrong path in front of it does not.
     async fn ask<T: DeserializeOwned>(&self, what: &str, path: &[&str]) -> Result<Option<T>, RegistryError> {
-        let response = self.http.get(self.at(path)?).send().await.map_err(|source| self.unreachable(source))?;
+        let response = self
+            .request(reqwest::Method::GET, self.at(path)?)
+            .send()
+            .await
+            .map_err(|source| self.unreachable(source))?;
         let status = response.status();
         let body = self.body(what, response).await?;
         let says_no =
@@ -351,12 +375,12 @@ mod tests {
     #[test]
     fn a_no_is_believed_for_a_while_and_a_yes_is_not_doubted_for_longer() {
         let asked = Asked::default();
-        assert!(asked.is_doubtful(1) && asked.refused(1).is_none() && asked.away_for().is_none());
-        asked.is_away(1);
-        assert_eq!(asked.away_for(), Some(1));
+        assert!(asked.is_doubtful(1) && asked.refused(1).is_none() && asked.unanswered().is_none());
+        asked.waits_for(1);
+        assert_eq!(asked.unanswered(), Some(1));
         asked.answered(1, None);
         asked.answered(2, Some(&CodecError::UnknownSchema(2)));
-        assert!(!asked.is_doubtful(1) && !asked.is_doubtful(2) && asked.away_for().is_none());
+        assert!(!asked.is_doubtful(1) && !asked.is_doubtful(2) && asked.unanswered().is_none());
         assert!(asked.refused(1).is_none());
         assert!(matches!(asked.refused(2), Some(CodecError::UnknownSchema(2))));
     }

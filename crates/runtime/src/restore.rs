@@ -109,13 +109,13 @@ impl Known {
     /// # Errors
     /// What the database says; when it was rebased already, and no longer knows.
     pub async fn read(db: &mut PgConnection, stories: &Stories) -> Result<Self, Failure> {
-        let (kept_from, last): (Option<i64>, i64) = sqlx::query_as(
-            "select (select min(seq) from outbox.entry where slot = any('{0,1,2,3}')), last_value from outbox.entry_seq_seq",
+        // An entry has 1,024 positions; of an empty outbox all that it ever gave is known, of a new database nothing.
+        let kept_from: i64 = sqlx::query_scalar(
+            "select coalesce((select min(seq) from outbox.entry where slot = any('{0,1,2,3}')), case when is_called then last_value + 1024 else 0 end)
+               from outbox.entry_seq_seq",
         )
         .fetch_one(&mut *db)
         .await?;
-        // An entry has 1,024 positions; of an empty outbox all that it ever gave is known.
-        let kept_from = kept_from.unwrap_or(last + 1_024);
         let newer: Vec<Uuid> =
             stories.orders.values().flatten().filter(|told| told.seq >= kept_from).map(|told| told.id).collect();
         let known: Vec<Uuid> = sqlx::query_scalar(

@@ -44,11 +44,11 @@ impl Outside {
             // As a variable of the environment, its name has no hyphen.
             let probe = settings.probes.get(name).or_else(|| settings.probes.get(&name.replace('-', "_")));
             let set = probe.or(set.get(name).copied()).cloned();
-            probes.extend(set.or(listens.map(|at| format!("http://{at}"))).map(|url| (name, url)));
+            probes.extend(set.or(listens.map(|at| runtime::http::url(all.common(), at))).map(|url| (name, url)));
         }
         let urls = databases::of(all, ASKED)?.into_keys();
-        let outboxes: Result<Vec<PgPool>, _> = urls.map(|url| sql::pool(&url, "quadrille alerts", 1)).collect();
-        let http = reqwest::Client::builder().timeout(PATIENCE).build()?;
+        let outboxes: Result<Vec<PgPool>, _> = urls.map(|url| sql::pool(url.expose(), "quadrille alerts", 1)).collect();
+        let http = runtime::http::client(all.common())?.timeout(PATIENCE).build()?;
         Ok(Self { outboxes: outboxes.context("DATABASE_URL")?, probes, http, since: BTreeMap::new() })
     }
 

@@ -25,6 +25,6 @@ pub(crate) const LARGEST: usize = 4 << 20;
 /// Entries of all its lists and maps: each may take no byte at all, and be a struct in memory.
 pub(crate) const ITEMS: u64 = 100_000;
 /// Values of any kind, lists and records included: what reading it may take in time.
-pub(crate) const VALUES: u64 = 2_000_000;
+pub(crate) const VALUES: u64 = 500_000;
 /// Values inside each other.
 pub(crate) const DEPTH: u32 = 64;

@@ -20,8 +20,8 @@ pub(super) struct Asked(Mutex<State>);
 struct State {
     /// When it last answered for an id, and why the id's schema can't be read by.
     answers: HashMap<u32, (Instant, Option<CodecError>)>,
-    /// What it was asked when it was away.
-    away_for: Option<u32>,
+    /// What it was asked last, and did not answer.
+    unanswered: Option<u32>,
 }
 
 impl Asked {
@@ -48,16 +48,16 @@ impl Asked {
             state.answers.clear();
         }
         state.answers.insert(id, (Instant::now(), refusal.cloned()));
-        state.away_for = None;
+        state.unanswered = None;
     }
 
-    /// It did not answer.
-    pub fn is_away(&self, id: u32) {
-        self.state().away_for = Some(id);
+    /// It is asked for an id.
+    pub fn waits_for(&self, id: u32) {
+        self.state().unanswered = Some(id);
     }
 
-    /// What it did not answer, where it was away when last asked.
-    pub fn away_for(&self) -> Option<u32> {
-        self.state().away_for
+    /// What it was asked last, where it did not answer.
+    pub fn unanswered(&self) -> Option<u32> {
+        self.state().unanswered
     }
 }

@@ -183,6 +183,16 @@ pub struct Aside {
     pub error: String,
 }
 
+#[derive(sqlx::FromRow)]
+struct AsideRow {
+    seq: i64,
+    topic: String,
+    key: Option<Vec<u8>>,
+    bytes: i64,
+    set_aside_at: At,
+    error: String,
+}
+
 /// How many of the rows that were set aside are named.
 const NAMED: i64 = 20;
 
@@ -216,16 +226,16 @@ pub async fn status(db: &mut PgConnection) -> Result<Status, RelayError> {
 }
 
 async fn set_aside(db: &mut PgConnection) -> Result<Vec<Aside>, sqlx::Error> {
-    let rows: Vec<(i64, String, Option<Vec<u8>>, i64, At, String)> = sqlx::query_as(
-        "select seq, topic, substr(key, 1, 100), coalesce(octet_length(payload), 0)::int8, set_aside_at, error
+    let rows: Vec<AsideRow> = sqlx::query_as(
+        "select seq, topic, substr(key, 1, 100) as key, coalesce(octet_length(payload), 0)::int8 as bytes, set_aside_at, error
            from outbox.set_aside order by set_aside_at, seq limit $1",
     )
     .bind(NAMED)
     .fetch_all(db)
     .await?;
-    let read = |(seq, topic, key, bytes, since, error): (i64, String, Option<Vec<u8>>, i64, At, String)| {
+    let read = |AsideRow { seq, topic, key, bytes, set_aside_at, error }: AsideRow| {
         let key = key.map(|key| String::from_utf8_lossy(&key).into_owned());
-        Aside { seq, topic, key, bytes, since: since.0, error }
+        Aside { seq, topic, key, bytes, since: set_aside_at.0, error }
     };
     Ok(rows.into_iter().map(read).collect())
 }
