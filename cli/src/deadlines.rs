@@ -5,7 +5,6 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Subcommand;
 use events::{OrderId, Timestamp, entry_of};
-use runtime::settings::ConsumerSettings;
 use runtime::{Clock, Settings, sql};
 use saga_tracker::deadlines;
 use serde_json::json;
@@ -40,9 +39,8 @@ pub enum Command {
 /// Runs one of them on the tracker's database.
 pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
     let settings = Settings::from_env()?;
-    let own: ConsumerSettings = settings.section("saga-tracker")?;
-    let url = own.database_url.as_deref().unwrap_or(&settings.common().database_url);
-    let mut db = sql::pool(url, "quadrille deadlines", 1).context("DATABASE_URL")?.acquire().await?;
+    let url = settings.database_url("saga-tracker")?;
+    let mut db = sql::pool(url.expose(), "quadrille deadlines", 1).context("DATABASE_URL")?.acquire().await?;
     match command {
         Command::List { limit } => {
             let orders = deadlines::list(&mut db, None, limit).await?;

@@ -1,6 +1,7 @@
 //! `quadrille`: what an operator types.
 
 mod audit;
+mod config;
 mod dead_letters;
 mod deadlines;
 mod keys;
@@ -38,6 +39,9 @@ struct Arguments {
 enum Command {
     /// Bring every schema of the database to this version. Consumers only check it.
     Migrate,
+    /// Settings: what is set and where, whether it fits, what can be set.
+    #[command(subcommand)]
+    Config(config::Command),
     /// Topics and schemas: check topics.yaml, apply it to Kafka and the registry, draw it.
     #[command(subcommand)]
     Topics(topics::Command),
@@ -79,6 +83,10 @@ enum Command {
 fn main() -> ExitCode {
     end_with_the_reader();
     let Arguments { command, json } = Arguments::parse();
+    if let Err(error) = config::refuse_unknown(&command) {
+        eprintln!("quadrille: {error:#}");
+        return ExitCode::FAILURE;
+    }
     let result = match command {
         Command::Run { consumers } => return run::run(consumers),
         Command::Migrate => block_on(migrate::migrate(json)),
@@ -90,6 +98,7 @@ fn main() -> ExitCode {
         Command::Replay(arguments) => block_on(replay::run(arguments, json)),
         Command::Restore(command) => block_on(restore::run(command, json)),
         Command::DeadLetters(command) => block_on(dead_letters::run(command, json)),
+        Command::Config(command) => block_on(config::run(command, json)),
         Command::Keys(command) => keys::run(command, json),
         Command::Openapi => openapi::run(),
         Command::Stock(command) => block_on(stock::run(command, json)),
@@ -126,6 +135,8 @@ mod tests {
     use clap::CommandFactory as _;
 
     use super::*;
+
+    const NAME: &str = "quadrille";
 
     /// Documents and sources: messages tell people what to type.
     fn texts(folder: &Path, found: &mut Vec<PathBuf>) {
@@ -167,8 +178,9 @@ mod tests {
         let mut named = 0;
         for path in found {
             let text = std::fs::read_to_string(&path).unwrap();
-            let quoted = text.split("`quadrille ").skip(1).filter_map(|rest| rest.split('`').next());
-            let typed = text.split("release/quadrille ").skip(1).filter_map(|rest| rest.lines().next());
+            let (in_text, on_a_line) = (format!("`{NAME} "), format!("release/{NAME} "));
+            let quoted = text.split(&in_text).skip(1).filter_map(|rest| rest.split('`').next());
+            let typed = text.split(&on_a_line).skip(1).filter_map(|rest| rest.lines().next());
             for line in quoted.chain(typed) {
                 let bare =
                     |word: &str| word.trim_matches(|of: char| !of.is_ascii_alphanumeric() && of != '-').to_owned();

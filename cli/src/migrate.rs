@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use runtime::settings::Secret;
 use runtime::{Settings, databases, migrations};
 use sqlx::migrate::Migrator;
 
@@ -29,13 +30,13 @@ pub async fn migrate(json: bool) -> anyhow::Result<ExitCode> {
         let url = databases::url(&settings, consumer)?;
         if !furnished.contains(&url) {
             for (schema, migrator) in migrations::house() {
-                report(json, schema, migrations::run(&url, schema, migrator).await?);
+                report(json, schema, migrations::run(url.expose(), schema, migrator).await?);
             }
             furnished.push(url.clone());
         }
-        report(json, schema, migrations::run(&url, schema, migrator).await?);
+        report(json, schema, migrations::run(url.expose(), schema, migrator).await?);
     }
-    databases::check_names(furnished.iter().map(String::as_str)).await?;
+    databases::check_names(furnished.iter().map(Secret::expose)).await?;
     Ok(ExitCode::SUCCESS)
 }
 

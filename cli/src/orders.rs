@@ -33,9 +33,8 @@ pub enum Command {
 /// Runs one of them.
 pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
     let settings = Settings::from_env()?;
-    let own = settings.consumer(SagaTracker::NAME, &SagaTracker::defaults())?;
-    let url = own.database_url.as_deref().unwrap_or(&settings.common().database_url);
-    let pool = sql::pool(url, "quadrille orders", 1).context("DATABASE_URL")?;
+    let url = settings.database_url(SagaTracker::NAME)?;
+    let pool = sql::pool(url.expose(), "quadrille orders", 1).context("DATABASE_URL")?;
     match command {
         Command::Find { reference } => find(&pool, &reference, json).await,
         Command::Show { id, at } => show(&pool, id, at, json).await,

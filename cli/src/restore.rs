@@ -127,7 +127,7 @@ impl Restoring<'_> {
     async fn ready(&self, since: Point) -> anyhow::Result<Vec<String>> {
         let mut notes = Vec::new();
         for url in databases::of(self.settings, names())?.into_keys() {
-            let mut db = sql::pool(&url, "quadrille restore", 1).context("DATABASE_URL")?.acquire().await?;
+            let mut db = sql::pool(url.expose(), "quadrille restore", 1).context("DATABASE_URL")?.acquire().await?;
             advance_positions(&mut db, self.stories).await?;
             let rebased = relay::rebase(&mut db).await?;
             if rebased.unpublished > 0 {
@@ -154,7 +154,7 @@ fn names() -> impl Iterator<Item = &'static str> {
 }
 
 fn pool(settings: &Settings, consumer: &str) -> anyhow::Result<PgPool> {
-    sql::pool(&databases::url(settings, consumer)?, "quadrille restore", 2).context("DATABASE_URL")
+    sql::pool(databases::url(settings, consumer)?.expose(), "quadrille restore", 2).context("DATABASE_URL")
 }
 
 async fn stopped(settings: &Settings) -> anyhow::Result<()> {
@@ -171,7 +171,7 @@ async fn stopped(settings: &Settings) -> anyhow::Result<()> {
 async fn dumped(settings: &Settings) -> anyhow::Result<Point> {
     let mut dumped: Option<Timestamp> = None;
     for url in databases::of(settings, names())?.into_keys() {
-        let pool = sql::pool(&url, "quadrille restore", 1).context("DATABASE_URL")?;
+        let pool = sql::pool(url.expose(), "quadrille restore", 1).context("DATABASE_URL")?;
         let (noted, orders): (Option<At>, bool) = sqlx::query_as(
             "select (select max(taken_at) from outbox.moment), exists (select from outbox.relay_cursor)",
         )

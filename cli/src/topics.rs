@@ -112,8 +112,8 @@ async fn apply(profile: &str, json: bool) -> anyhow::Result<ExitCode> {
     // Each consumer looks in its own database.
     let consumers = crate::run::hears().into_iter().map(|(consumer, _)| consumer);
     for (at, url) in databases::of(&settings, consumers)?.into_keys().enumerate() {
-        let pool = sql::pool(&url, "quadrille topics apply", 1).context("DATABASE_URL")?;
-        let registry = Registry::new(&common.schema_registry_url, pool)?;
+        let pool = sql::pool(url.expose(), "quadrille topics apply", 1).context("DATABASE_URL")?;
+        let registry = Registry::from_settings(common, pool)?;
         for corrected in registry.reconcile().await? {
             println!("{corrected}");
         }

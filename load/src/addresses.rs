@@ -32,7 +32,7 @@ impl Pipeline {
     /// When an address is missing, or the database does not answer.
     pub async fn from_env() -> anyhow::Result<Self> {
         let settings = Settings::from_env()?;
-        let pool = sql::pool(&settings.common().database_url, "quadrille load", 4).context("DATABASE_URL")?;
+        let pool = sql::pool(settings.common().database_url.expose(), "quadrille load", 4).context("DATABASE_URL")?;
         let codec = Registry::codec(&pool).await.context("schema ids: run `quadrille topics apply` first")?;
         let http = runtime::http::client(settings.common())?.pool_max_idle_per_host(256).build()?;
         let mut doors = BTreeMap::new();

@@ -72,7 +72,7 @@ impl Table {
 /// # Errors
 /// When there are not so many orders: a backlog must have been run before.
 pub async fn run(pipeline: &Pipeline, orders: u64, processes: &[Process]) -> anyhow::Result<(u32, Outcome)> {
-    let pool = sql::pool(&pipeline.settings.common().database_url, "quadrille limit", 8)?;
+    let pool = sql::pool(pipeline.settings.common().database_url.expose(), "quadrille limit", 8)?;
     let batches = stage(&pool, orders).await?;
     let mut best: Option<(u32, Outcome)> = None;
     for connections in CONNECTIONS {

@@ -62,7 +62,7 @@ impl Bench {
             .execute(&pipeline.pool)
             .await
             .context("create database")?;
-        let options = PgConnectOptions::from_str(&pipeline.settings.common().database_url)?.database(&database);
+        let options = PgConnectOptions::from_str(pipeline.settings.common().database_url.expose())?.database(&database);
         let url = options.to_url_lossy().to_string();
         for (schema, migrator) in migrations::house() {
             migrations::run(&url, schema, migrator).await?;

@@ -55,6 +55,7 @@ impl Process {
         let section = name.to_uppercase().replace('-', "_");
         let child = Command::new(binary(&format!("quadrille-{name}")))
             .current_dir(folder)
+            .env("QUADRILLE_PROFILE", "demo")
             .env("DATABASE_URL", &pipeline.database.url)
             .env("KAFKA_BOOTSTRAP_SERVERS", &stack().kafka)
             .env("SCHEMA_REGISTRY_URL", &stack().registry_url)

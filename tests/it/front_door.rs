@@ -183,8 +183,8 @@ async fn an_order_is_known_by_its_producers_id_at_both_doors_and_can_be_mended()
     }
     place(&[("ce_id", "zero"), ("ce_time", "0001-01-01T00:00:00Z")]);
     // Seconds, where milliseconds are meant.
-    let kafka = [("bootstrap.servers", quadrille_tests::stack().kafka.as_str())];
-    let producer: ThreadedProducer<_> = ClientConfig::from_iter(kafka).create().unwrap();
+    let kafka = quadrille_tests::stack().kafka.as_str();
+    let producer: ThreadedProducer<_> = ClientConfig::new().set("bootstrap.servers", kafka).create().unwrap();
     let seconds = order("seconds").to_string();
     let record = BaseRecord::to(&topic).key("k").payload(&seconds).timestamp(1_764_000_000);
     producer.send(record).map_err(|(error, _)| error).unwrap();

@@ -11,7 +11,7 @@ async fn an_order_goes_from_placed_to_shipped() {
     pipeline.settle().await;
     assert_eq!(pipeline.status(&order).await, "COMPLETED");
     let story: Vec<String> =
-        pipeline.story(&order).await.into_iter().filter(|name| name != "NotificationSent").collect();
+        pipeline.story(&order).await.into_iter().filter(|name| name != "NotificationRecorded").collect();
     assert_eq!(
         story,
         [

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use quadrille_tests::{Order, Pipeline, Setup, produce_large, read_all, recreate};
+use quadrille_tests::{Order, Pipeline, Setup, delete_all, produce, produce_large, read_all, recreate};
 use saga_tracker::hand::{Act, Bulk, Filter, Hand, MAX_LOOPS, Note};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -153,6 +153,35 @@ async fn an_order_under_a_key_of_five_thousand_bytes_is_parked_while_its_row_is_
     pipeline
         .until(|| async { pipeline.count("select count(*) from orders.parked").await == 0 }, "an empty queue")
         .await;
+    for host in pipeline.hosts() {
+        pipeline.stop(&host).await;
+    }
+    pipeline.close().await;
+}
+
+/// What strangers wrote and nobody read can't be published again by any relay: it is told, and the orders behind it are taken.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn records_of_strangers_that_were_deleted_unread_keep_nobody_from_starting() {
+    let consumers = vec!["outbox-relay"];
+    let pipeline = Pipeline::with(Setup { consumers, partitions: 1, ..Setup::default() }).await;
+    let topic = pipeline.topic("order-placed");
+    let text = Order::of(&[("TEA", 1, 450)]).body().to_string();
+    let place = || produce(&topic, &[(Some(b"k"), text.as_bytes(), &[])]);
+    let taken = |orders: i64| {
+        let pipeline = &pipeline;
+        let count = "select count(*) from orders.\"order\"";
+        async move { pipeline.until(|| async { pipeline.count(count).await == orders }, "the order").await }
+    };
+    for round in 0..2 {
+        // Deleted before the group has read anything, and then between two runs of it.
+        place();
+        place();
+        delete_all(&topic, 0).await;
+        place();
+        let orders = pipeline.host(&["orders"]).await;
+        taken(round + 1).await;
+        pipeline.stop(&orders).await;
+    }
     for host in pipeline.hosts() {
         pipeline.stop(&host).await;
     }

@@ -110,6 +110,17 @@ pub async fn recreate(topic: &str, partitions: i32, group: &str) {
     }
 }
 
+/// Deletes all that a partition holds, as its retention does.
+///
+/// # Panics
+/// When Kafka refuses.
+pub async fn delete_all(topic: &str, partition: i32) {
+    let admin: AdminClient<DefaultClientContext> = client().create().expect("an admin client");
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(topic, partition, Offset::End).expect("an offset");
+    admin.delete_records(&list, &AdminOptions::new()).await.expect("the records are deleted");
+}
+
 /// Looks at the committed offsets of some groups, with the topics that each reads, until told to stop; returns how often.
 ///
 /// # Panics

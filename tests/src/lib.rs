@@ -13,7 +13,8 @@ mod stack;
 
 pub use database::{Database, schemas};
 pub use kafka::{
-    NewRecord, Record, commit_beginning, commit_end, lag, produce, produce_large, read_all, recreate, watch_offsets,
+    NewRecord, Record, commit_beginning, commit_end, delete_all, lag, produce, produce_large, read_all, recreate,
+    watch_offsets,
 };
 pub use order::Order;
 pub use pipeline::{ALL, KEYS, Pipeline, Setup, key};

@@ -141,7 +141,7 @@ impl Pipeline {
         let keys = format!("keys = '{keys}'\napi_key = '{}'\n", key("root"));
         let keys = if self.setup.keyed { keys.as_str() } else { "" };
         let mut toml = format!(
-            "[common]\n{keys}database_url = '{url}'\nschema_registry_url = '{registry}'\ntopic_prefix = '{}'\n{}\n[common.kafka]\n'bootstrap.servers' = '{kafka}'\n",
+            "[common]\nprofile = 'demo'\n{keys}database_url = '{url}'\nschema_registry_url = '{registry}'\ntopic_prefix = '{}'\n{}\n[common.kafka]\n'bootstrap.servers' = '{kafka}'\n",
             self.prefix, self.setup.common
         );
         toml.push_str(&self.setup.settings);

@@ -13,6 +13,8 @@ use crate::{
 };
 
 const FILE: &str = "env";
+/// What kind of an installation the consumers run in.
+const PROFILE: &str = "QUADRILLE_PROFILE";
 
 /// The addresses that the user has set, of parts that xtask therefore does not start.
 pub struct External {
@@ -87,6 +89,14 @@ fn hosts(part: Part, address: &str) -> Vec<String> {
 /// The settings by which clients reach the stack, in the form `KEY`, `VALUE`.
 pub type Addresses = BTreeMap<String, String>;
 
+/// What xtask starts is to try, develop and test: the payment gateway and the warehouse are simulated, unless they are named.
+fn demo() -> (String, String) {
+    (
+        PROFILE.to_owned(),
+        env::var_os(PROFILE).and_then(|set| set.into_string().ok()).unwrap_or_else(|| "demo".to_owned()),
+    )
+}
+
 /// Writes the addresses to `.quadrille/env`: those that the user has set, and those of our parts that run.
 ///
 /// # Errors
@@ -97,7 +107,7 @@ pub fn write(project: &Project, external: &External, ports: &Ports, running: &[P
         let value = external.get(part).map(str::to_owned).or_else(|| own(part))?;
         Some((part.setting().to_owned(), value))
     };
-    let addresses = Part::ALL.into_iter().filter_map(address).collect();
+    let addresses = Part::ALL.into_iter().filter_map(address).chain([demo()]).collect();
     project.write_values(FILE, &addresses)?;
     Ok(addresses)
 }

@@ -154,12 +154,18 @@ fn each_consumer_has_a_service_with_the_addresses_and_its_own_port() {
         if name == "saga-tracker" {
             tracker_calls_others(&mut found);
         }
-        assert_eq!(found, Part::ALL.map(|part| (part.setting().to_owned(), inside(part))).into());
+        assert_eq!(found, settings());
         assert_eq!(service["depends_on"]["setup"]["condition"], "service_completed_successfully");
     }
     let setup = service("setup");
     assert_eq!(texts(&setup["command"])[2], "quadrille migrate && quadrille topics apply");
-    assert_eq!(with_keys(environment(&setup)), Part::ALL.map(|part| (part.setting().to_owned(), inside(part))).into());
+    assert_eq!(with_keys(environment(&setup)), settings());
+}
+
+/// What every program of ours is told: where the parts are, and that this is a demo, as `cargo xtask up` has it.
+fn settings() -> BTreeMap<String, String> {
+    let addresses = Part::ALL.map(|part| (part.setting().to_owned(), inside(part)));
+    addresses.into_iter().chain([("QUADRILLE_PROFILE".to_owned(), "demo".to_owned())]).collect()
 }
 
 /// In containers programs listen for other containers, which they only do with keys: each takes, and shows, the same one.

@@ -96,7 +96,7 @@ impl Fraud {
     /// When the personal data can't be opened.
     pub fn authorized(&self, event: PaymentAuthorized) -> Result<Input, OpenError> {
         let person = event.personal.open()?;
-        let subjects = subjects(&self.settings.velocity.key, &event, &person);
+        let subjects = subjects(self.settings.velocity.key.expose(), &event, &person);
         Ok(Input::Authorized(Box::new(Authorized { event, person, subjects })))
     }
 }

@@ -17,7 +17,7 @@ mod world;
 use std::sync::Arc;
 
 pub use handlers::{Authorized, Input, Reply, Ruling};
-pub use settings::{FraudSettings, Limit, SubjectLimits, VelocitySettings};
+pub use settings::{FraudSettings, Limit, SubjectLimits, VelocitySettings, section};
 pub use velocity::{Kind, Subject, Tally};
 pub use world::{Assessment, Carried, State, World};
 
@@ -55,7 +55,7 @@ pub fn document() -> serde_json::Value {
 /// When its settings do not fit, or something that it needs is missing; the message says what to do.
 pub fn start(host: &runtime::Host) -> runtime::Starting<'_> {
     Box::pin(async move {
-        let fraud = Arc::new(Fraud::new(host.settings().section("fraud")?)?);
+        let fraud = Arc::new(Fraud::new(settings::read(host.settings())?)?);
         let pool = host.pool::<Fraud>()?;
         host.start(fraud, |door| http::routes().with_state(http::Doors::new(door, pool))).await
     })

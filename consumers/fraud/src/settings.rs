@@ -4,8 +4,12 @@ use std::collections::BTreeMap;
 
 use anyhow::ensure;
 use events::{Currency, Timestamp};
-use runtime::Span;
+use runtime::settings::{Secret, Section};
+use runtime::{Consumer as _, Settings, Span};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::Fraud;
 
 /// Amounts from which an order counts as high and as very high, in minor units of their currency. Read from code, so that a currency that is
 /// not set still has sensible ones.
@@ -21,7 +25,7 @@ const LIMITS: [(&str, Limit); 8] = [
 ];
 
 /// Amounts of one currency, in its minor units.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Limit {
     /// Above this an order's amount counts as high.
     pub high: i64,
@@ -30,7 +34,7 @@ pub struct Limit {
 }
 
 /// The settings, section `fraud`; points are added up to the score.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct FraudSettings {
     /// A score of this or more is reviewed by a person.
@@ -38,13 +42,17 @@ pub struct FraudSettings {
     /// A score of this or more is rejected at once.
     pub reject_at: i64,
     /// How long a person may take.
+    #[schema(inline)]
     pub review_within: Span,
     /// What must be left of the authorization when a review ends: time to pick, pack and capture. Where less than twice this is left of it, the
     /// review gets half of what is left.
+    #[schema(inline)]
     pub capture_margin: Span,
     /// Limits by currency, in minor units; what is not set here has limits in code, or those of `other_limit`.
+    #[schema(value_type = BTreeMap<String, Limit>, inline)]
     pub limits: BTreeMap<Currency, Limit>,
     /// Limits of every other currency, in whole units (whatever its exponent).
+    #[schema(inline)]
     pub other_limit: Limit,
     /// Points of an amount above `high`.
     pub high_amount_points: i64,
@@ -61,30 +69,37 @@ pub struct FraudSettings {
     /// Points of a postal code that is not the issuer's.
     pub postal_code_check_points: i64,
     /// What counts as too much in too short a time.
+    #[schema(inline)]
     pub velocity: VelocitySettings,
 }
 
 /// Limits of what is counted over a window of time.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct VelocitySettings {
     /// How far from an order others are counted with it, by when they were placed. Counts are kept for twice as long.
+    #[schema(inline)]
     pub window: Span,
     /// Key under which customers, cards and addresses are hashed before they are counted. Without it, whoever reads the table can try guesses.
     /// Another key forgets what was counted.
-    pub key: String,
+    #[serde(serialize_with = "runtime::settings::hidden")]
+    #[schema(inline, default)]
+    pub key: Secret,
     /// Amounts of the window, in one currency, are too much above this many times the `high` limit of that currency.
     pub amount_factor: i64,
     /// Of one customer.
+    #[schema(inline)]
     pub customer: SubjectLimits,
     /// Of one card.
+    #[schema(inline)]
     pub card: SubjectLimits,
     /// To one address.
+    #[schema(inline)]
     pub address: SubjectLimits,
 }
 
 /// Limits of one kind of subject.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SubjectLimits {
     /// More orders than this in the window are too many; the order that is looked at counts.
     pub orders: i64,
@@ -92,6 +107,20 @@ pub struct SubjectLimits {
     pub orders_points: i64,
     /// Points of too high a sum.
     pub amount_points: i64,
+}
+
+/// What can be set of fraud.
+pub fn section() -> Section {
+    Section::consumer(Fraud::NAME, &Fraud::defaults()).with(&FraudSettings::default()).checked(|all| {
+        all.keep(Fraud::NAME, &Fraud::defaults())?;
+        read(all)?.check()
+    })
+}
+
+/// The settings as they are.
+pub(crate) fn read(all: &Settings) -> anyhow::Result<FraudSettings> {
+    all.refuse_unknown(&section())?;
+    Ok(all.section(Fraud::NAME)?)
 }
 
 impl Default for FraudSettings {
@@ -119,7 +148,7 @@ impl Default for VelocitySettings {
     fn default() -> Self {
         Self {
             window: Span::secs(24 * 3_600),
-            key: String::new(),
+            key: Secret::default(),
             amount_factor: 5,
             customer: SubjectLimits { orders: 10, orders_points: 40, amount_points: 20 },
             card: SubjectLimits { orders: 10, orders_points: 60, amount_points: 20 },

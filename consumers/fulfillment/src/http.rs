@@ -52,7 +52,7 @@ pub(crate) fn routes() -> Routes<Doors> {
 }
 
 /// The shipments of an order, with what was picked, what left and what will not. A warehouse sees its own.
-#[utoipa::path(get, path = "/orders/{order_id}/shipments", params(("order_id" = OrderId, Path,)),
+#[utoipa::path(get, path = "/orders/{order_id}/shipments", tag = "fulfillment", params(("order_id" = Uuid, Path, description = "The order.")),
     responses((status = 200, body = OrderShipments), (status = 404, body = Problem, description = "The order has not come here (yet).")))]
 async fn order_shipments(
     State(doors): State<Doors>,
@@ -89,7 +89,7 @@ struct Page {
 }
 
 /// The picking lists of a real warehouse, what must be picked first first, each in walking order. (The built-in warehouse needs none.)
-#[utoipa::path(get, path = "/warehouse/{warehouse}/picking-lists", params(("warehouse" = String, Path,), Page),
+#[utoipa::path(get, path = "/warehouse/{warehouse}/picking-lists", tag = "fulfillment", params(("warehouse" = String, Path, description = "The shop's own code of the warehouse."), Page),
     responses((status = 200, body = WorkList), (status = 400, body = Problem)))]
 async fn picking_lists(
     state: State<Doors>,
@@ -101,7 +101,7 @@ async fn picking_lists(
 }
 
 /// The parcels that a real warehouse should hand over, hold back (recall) or put back. The address for the label is masked, unless `reveal=true`.
-#[utoipa::path(get, path = "/warehouse/{warehouse}/parcels", params(("warehouse" = String, Path,), Page),
+#[utoipa::path(get, path = "/warehouse/{warehouse}/parcels", tag = "fulfillment", params(("warehouse" = String, Path, description = "The shop's own code of the warehouse."), Page),
     responses((status = 200, body = WorkList), (status = 400, body = Problem)))]
 async fn parcels(
     state: State<Doors>,
@@ -151,8 +151,8 @@ fn in_range(millis: i64) -> Option<Timestamp> {
 
 /// The warehouse picked and packed a shipment: all, some or none of it. The first answer counts; one that comes too late gets
 /// `next: put_back`.
-#[utoipa::path(post, path = "/orders/{order_id}/shipments/{shipment_id}/picked", request_body = Picked,
-    params(("order_id" = OrderId, Path,), ("shipment_id" = ShipmentId, Path,)),
+#[utoipa::path(post, path = "/orders/{order_id}/shipments/{shipment_id}/picked", tag = "fulfillment", request_body = Picked,
+    params(("order_id" = Uuid, Path, description = "The order."), ("shipment_id" = Uuid, Path, description = "The shipment.")),
     responses((status = 200, body = AnswerTaken), (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem)))]
 async fn picked(
     doors: State<Doors>,
@@ -164,8 +164,8 @@ async fn picked(
 }
 
 /// The carrier has a shipment: no way back. Only a released order's shipments may leave.
-#[utoipa::path(post, path = "/orders/{order_id}/shipments/{shipment_id}/handed-over", request_body = HandedOver,
-    params(("order_id" = OrderId, Path,), ("shipment_id" = ShipmentId, Path,)),
+#[utoipa::path(post, path = "/orders/{order_id}/shipments/{shipment_id}/handed-over", tag = "fulfillment", request_body = HandedOver,
+    params(("order_id" = Uuid, Path, description = "The order."), ("shipment_id" = Uuid, Path, description = "The shipment.")),
     responses((status = 200, body = AnswerTaken), (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem)))]
 async fn handed_over(
     doors: State<Doors>,
@@ -184,8 +184,8 @@ async fn handed_over(
 
 /// A shipment stays: recalled, damaged, lost or refused. While it is being picked, another warehouse is asked; before the release it
 /// is kept until then.
-#[utoipa::path(post, path = "/orders/{order_id}/shipments/{shipment_id}/will-not-ship", request_body = WillNotShip,
-    params(("order_id" = OrderId, Path,), ("shipment_id" = ShipmentId, Path,)),
+#[utoipa::path(post, path = "/orders/{order_id}/shipments/{shipment_id}/will-not-ship", tag = "fulfillment", request_body = WillNotShip,
+    params(("order_id" = Uuid, Path, description = "The order."), ("shipment_id" = Uuid, Path, description = "The shipment.")),
     responses((status = 200, body = AnswerTaken), (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem)))]
 async fn will_not_ship(
     doors: State<Doors>,
@@ -197,8 +197,8 @@ async fn will_not_ship(
 }
 
 /// A shipment arrived, after the end of the order.
-#[utoipa::path(post, path = "/orders/{order_id}/shipments/{shipment_id}/delivered", request_body = Delivered,
-    params(("order_id" = OrderId, Path,), ("shipment_id" = ShipmentId, Path,)),
+#[utoipa::path(post, path = "/orders/{order_id}/shipments/{shipment_id}/delivered", tag = "fulfillment", request_body = Delivered,
+    params(("order_id" = Uuid, Path, description = "The order."), ("shipment_id" = Uuid, Path, description = "The shipment.")),
     responses((status = 200, body = AnswerTaken), (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem)))]
 async fn delivered(
     doors: State<Doors>,
@@ -212,7 +212,7 @@ async fn delivered(
 
 /// The goods of a shipment that was given up are back on their shelves.
 #[utoipa::path(post, path = "/orders/{order_id}/shipments/{shipment_id}/put-back",
-    params(("order_id" = OrderId, Path,), ("shipment_id" = ShipmentId, Path,)),
+    params(("order_id" = Uuid, Path, description = "The order."), ("shipment_id" = Uuid, Path, description = "The shipment.")),
     responses((status = 200, body = AnswerTaken), (status = 404, body = Problem), (status = 409, body = Problem)))]
 async fn put_back(
     doors: State<Doors>,

@@ -37,7 +37,7 @@ pub use consignment::{Consignment, State, Step};
 pub use decide::{HAND_OVER, Overdue, PICK};
 pub use handlers::{Answer, Answered, Input, Reply};
 pub use parcel::{Fate, Parcel, ParcelState, Pick, Shortage};
-pub use settings::{Does, Rule, Settings, Warehouse};
+pub use settings::{Does, Rule, Settings, Warehouse, section};
 pub use store::{Slot, World};
 
 /// The consumer's name: its group, its schema, the source of its events.
@@ -176,7 +176,11 @@ pub fn document() -> serde_json::Value {
 /// When a setting can't be read, or something that it needs is missing; the message says what to do.
 pub fn start(host: &Host) -> runtime::Starting<'_> {
     Box::pin(async move {
-        let settings: Settings = host.settings().section(NAME)?;
+        let settings = settings::read(host.settings())?;
+        match settings.warehouse {
+            Warehouse::BuiltIn => host.health_of(NAME).simulates("built-in warehouse"),
+            Warehouse::External => {}
+        }
         let (pool, clock) = (host.pool::<Fulfillment>()?, host.clock().clone());
         host.start(Arc::new(Fulfillment::new(settings)), |door| {
             http::routes().with_state(http::Doors::new(door, pool, clock))

@@ -1,38 +1,52 @@
 //! Fulfillment's settings: deadlines, which warehouse works, and how the built-in one behaves.
 
-use runtime::Span;
-use serde::Deserialize;
+use runtime::settings::Section;
+use runtime::{Consumer as _, Span};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{Fulfillment, NAME};
 
 /// Section `fulfillment`; in the environment `QUADRILLE_FULFILLMENT__<FIELD>`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct Settings {
-    /// Who picks and hands over.
+    /// Who picks and hands over. It must be named, but in the demo profile, which has the built-in one: it says that parcels left, and none does.
+    #[serde(serialize_with = "runtime::settings::hidden")]
+    #[schema(inline, default)]
     pub warehouse: Warehouse,
     /// How long a warehouse may take to pick a shipment; after it the warehouse was late, and another one is asked.
+    #[schema(inline)]
     pub pick_deadline: Span,
     /// How long before the authorization lapses picking must be done, where there is that much time left.
+    #[schema(inline)]
     pub capture_margin: Span,
     /// How long after the release a shipment may stand in the house before a person is alerted.
+    #[schema(inline)]
     pub hand_over_deadline: Span,
     /// How long the built-in warehouse takes to pick.
+    #[schema(inline)]
     pub pick_delay: Span,
     /// How long the built-in warehouse takes to hand over.
+    #[schema(inline)]
     pub hand_over_delay: Span,
     /// When the built-in warehouse is asked again after it gave no answer, as some of its behaviours do.
+    #[schema(inline)]
     pub lease: Span,
     /// The carrier that the built-in warehouse hands over to.
     pub carrier: String,
     /// Countries that nothing is shipped to, ISO 3166-1 alpha-2.
     pub refused_countries: Vec<String>,
-    /// How the built-in warehouse behaves, by SKU: the first rule that fits counts. Setting it replaces the default rules.
+    /// How the built-in warehouse behaves, by SKU: the first rule that fits counts, and without rules it does what it is asked. The demo profile
+    /// has rules for test SKUs (`SHORT-*`, `LATE-*`, …), which setting this replaces.
+    #[schema(inline)]
     pub behaviour: Vec<Rule>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            warehouse: Warehouse::BuiltIn,
+            warehouse: Warehouse::External,
             pick_deadline: Span::secs(24 * 3_600),
             capture_margin: Span::secs(3_600),
             hand_over_deadline: Span::secs(24 * 3_600),
@@ -41,13 +55,42 @@ impl Default for Settings {
             lease: Span::secs(10),
             carrier: "built-in".to_owned(),
             refused_countries: Vec::new(),
-            behaviour: Rule::defaults(),
+            behaviour: Vec::new(),
         }
     }
 }
 
+impl Settings {
+    /// A demo's: the built-in warehouse, with its test SKUs.
+    pub fn demo() -> Self {
+        Self { warehouse: Warehouse::BuiltIn, behaviour: Rule::defaults(), ..Self::default() }
+    }
+}
+
+/// What can be set of fulfillment.
+pub fn section() -> Section {
+    Section::consumer(NAME, &Fulfillment::defaults()).with(&Settings::default()).checked(|all| {
+        all.keep(NAME, &Fulfillment::defaults())?;
+        read(all).map(drop)
+    })
+}
+
+/// The settings as they are.
+pub(crate) fn read(all: &runtime::Settings) -> anyhow::Result<Settings> {
+    all.refuse_unknown(&section())?;
+    let expected = "\"external\", a warehouse that reads its work lists and answers through the doors, or \"built_in\", which only says that \
+                    parcels left";
+    let is_named = all.names(NAME, "warehouse", expected, "it is the built-in one")?;
+    let defaults = if all.is_demo() { Settings::demo() } else { Settings::default() };
+    let mut settings = all.section_over(NAME, &defaults)?;
+    if !is_named {
+        settings.warehouse = defaults.warehouse;
+    }
+    Ok(settings)
+}
+
 /// Who picks and hands over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Warehouse {
     /// The built-in one: it answers by itself, as the rules of `behaviour` say.
@@ -57,7 +100,7 @@ pub enum Warehouse {
 }
 
 /// What the built-in warehouse does with a SKU.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Rule {
     /// Which SKUs: an exact name, or a beginning followed by `*`.
     pub sku: String,
@@ -79,7 +122,7 @@ fn everywhere() -> String {
 }
 
 /// Trouble that the built-in warehouse makes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Does {
     /// Finds fewer units than it should.

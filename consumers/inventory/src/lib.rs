@@ -29,12 +29,14 @@ use events::{
     Event, OrderId, ReservationExpired, StockCommitted, StockLevelChanged, StockReallocated, StockRejected,
     StockReleased, StockReserved, Timestamp,
 };
+use runtime::settings::Section;
 use runtime::{
     Codec, Conflict, Consumer, Effects, Failure, Host, Message, Reading, Recent, Retention, Span, Timer, Unreadable,
     Work, Writes,
 };
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
+use utoipa::ToSchema;
 
 pub use self::goods::Reply;
 pub use self::handlers::Input;
@@ -50,12 +52,14 @@ pub use self::world::{Slot, World};
 pub const RESERVATION: &str = "reservation";
 
 /// Settings of inventory: `QUADRILLE_INVENTORY__…`, or the section `inventory` of the settings file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct Settings {
     /// How long stock is held for an order whose payment is not authorized; 3-D Secure must be passed within it.
+    #[schema(inline)]
     pub reservation_ttl: Span,
     /// How units are spread over warehouses: `priority`, or `fewest_shipments`.
+    #[schema(inline)]
     pub strategy: StrategyName,
 }
 
@@ -199,6 +203,14 @@ pub fn migrations() -> sqlx::migrate::Migrator {
     sqlx::migrate!("../../migrations/inventory")
 }
 
+/// What can be set of inventory.
+pub fn section() -> Section {
+    Section::consumer(Inventory::NAME, &Inventory::defaults()).with(&Settings::default()).checked(|all| {
+        all.keep(Inventory::NAME, &Inventory::defaults())?;
+        Ok(all.section::<Settings>(Inventory::NAME).map(drop)?)
+    })
+}
+
 /// Starts inventory in this process.
 ///
 /// # Errors
@@ -221,6 +233,7 @@ pub fn document() -> serde_json::Value {
 /// As [`start`].
 pub fn start_as(host: &Host, inventory: Inventory) -> runtime::Starting<'_> {
     Box::pin(async move {
+        host.settings().refuse_unknown(&section())?;
         let pool = host.pool::<Inventory>()?;
         host.start(Arc::new(inventory), |door| http::routes().with_state(http::Doors::new(door, pool))).await
     })

@@ -43,7 +43,7 @@ pub trait Strategy: fmt::Debug + Send + Sync {
 }
 
 /// The strategies that can be chosen by setting.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum StrategyName {
     /// [`Priority`].

@@ -1,6 +1,6 @@
 //! What is told to whom: at once where the contact is known, else when it comes; each event once. Pure.
 
-use events::{Channel, NotificationFailed, NotificationSent, OrderId, Timestamp};
+use events::{Channel, NotificationFailed, NotificationRecorded, OrderId, Timestamp};
 use runtime::Effects;
 
 use crate::NotificationSettings;
@@ -67,7 +67,7 @@ fn tell(
         let delivery = match contact.recipient(&channel) {
             Ok(recipient) => {
                 let Text { subject, body } = templates::render(&news.occasion, contact, locale, &channel);
-                Delivery::Sent { recipient, subject, body }
+                Delivery::Recorded { recipient, subject, body }
             }
             Err(detail) => Delivery::Failed { detail },
         };
@@ -84,16 +84,16 @@ fn say(message: &Message, effects: &mut Effects<'_, SentLog>) {
     let Message { order_id, event_id, event_type, channel, template, delivery, at, .. } = message;
     let discriminator = format!("{event_id}/{channel}"); // one cause may bring several: what waited for it
     match delivery {
-        Delivery::Sent { .. } => {
-            let sent = NotificationSent {
+        Delivery::Recorded { .. } => {
+            let recorded = NotificationRecorded {
                 order_id: *order_id,
                 event_id: *event_id,
                 event_type: event_type.clone(),
                 channel: channel.clone(),
                 template: (*template).to_owned(),
-                sent_at: *at,
+                recorded_at: *at,
             };
-            effects.say(&sent, &discriminator);
+            effects.say(&recorded, &discriminator);
         }
         Delivery::Failed { detail } => {
             let failed = NotificationFailed {

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use events::{
-    Event, EventId, NotificationFailed, NotificationSent, OrderAccepted, OrderCancelled, OrderCompleted, OrderFailed,
-    OrderId, OrderRejected, PaymentActionRequired, PaymentDeclined, PaymentRefunded, Personal, ShipmentDelivered,
-    ShipmentDispatched, Timestamp,
+    Event, EventId, NotificationFailed, NotificationRecorded, NotificationSent, OrderAccepted, OrderCancelled,
+    OrderCompleted, OrderFailed, OrderId, OrderRejected, PaymentActionRequired, PaymentDeclined, PaymentRefunded,
+    Personal, ShipmentDelivered, ShipmentDispatched, Timestamp,
 };
 use runtime::settings::ConsumerSettings;
 use runtime::{
@@ -68,7 +68,7 @@ pub(crate) struct SentLine {
 impl From<&world::Message> for SentLine {
     fn from(message: &world::Message) -> Self {
         let failed = match &message.delivery {
-            Delivery::Sent { .. } => None,
+            Delivery::Recorded { .. } => None,
             Delivery::Failed { detail } => Some(*detail),
         };
         Self { event_id: message.event_id, channel: message.channel.to_string(), template: message.template, failed }
@@ -82,11 +82,11 @@ impl SentLog {
             let consumer = Notifications::NAME;
             match failed {
                 None => {
-                    tracing::info!(consumer, %order_id, %event_id, %correlation_id, channel, template, "notification sent")
+                    tracing::info!(consumer, %order_id, %event_id, %correlation_id, channel, template, "notification recorded: no channel is connected, nothing was sent")
                 }
                 Some(why) => tracing::warn!(
                     consumer, %order_id, %event_id, %correlation_id, channel, template, why,
-                    "notification not sent: the order has no usable address"
+                    "notification not recorded: the order has no usable address"
                 ),
             }
         }
@@ -160,7 +160,8 @@ impl Consumer for Notifications {
     }
 
     fn says() -> Vec<&'static str> {
-        vec![NotificationSent::TYPE, NotificationFailed::TYPE]
+        // NotificationSent is for the first channel that sends: none is connected yet.
+        vec![NotificationRecorded::TYPE, NotificationSent::TYPE, NotificationFailed::TYPE]
     }
 
     fn hear(&self, message: &Message, codec: &Codec) -> Result<Work<Input>, Unreadable> {

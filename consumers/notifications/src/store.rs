@@ -120,8 +120,8 @@ struct Columns<'m> {
 impl<'m> Columns<'m> {
     fn push(&mut self, message: &'m Message) {
         let (state, recipient, subject, body, detail) = match &message.delivery {
-            Delivery::Sent { recipient, subject, body } => {
-                ("SENT", Some(recipient.as_str()), subject.as_deref(), Some(body.as_str()), None)
+            Delivery::Recorded { recipient, subject, body } => {
+                ("RECORDED", Some(recipient.as_str()), subject.as_deref(), Some(body.as_str()), None)
             }
             Delivery::Failed { detail } => ("FAILED", None, None, None, Some(*detail)),
         };

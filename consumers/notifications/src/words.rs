@@ -4,7 +4,7 @@ use events::{Currency, ReasonCode, Timestamp, Why};
 use serde::{Deserialize, Serialize};
 
 /// A language that we write.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Locale {
     /// English.

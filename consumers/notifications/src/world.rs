@@ -20,7 +20,7 @@ pub struct Waiting {
     pub occasion: Occasion,
 }
 
-/// One message: sent, or given up.
+/// One message: written down, or given up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
     /// Of which order.
@@ -44,8 +44,8 @@ pub struct Message {
 /// What became of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Delivery {
-    /// Handed to its channel. Personal data.
-    Sent {
+    /// Written down; no channel is connected that would send it. Personal data.
+    Recorded {
         /// To whom: an e-mail address or a phone number.
         recipient: String,
         /// The subject of an e-mail.

@@ -143,11 +143,15 @@ fn avro(message: &Message, codec: &Codec) -> Result<Value, Unreadable> {
 /// Its name counts, however it is spelt: not its namespace, nor a version behind it.
 fn expect_type(event_type: Option<&str>, place: &str) -> Result<(), Unreadable> {
     match event_type {
-        Some(other) if !is_order_placed(other) => Err(Unreadable(format!(
-            "{place} is no order: expected type {}, or a record of that name, got {:?}; only orders are placed in this topic",
-            OrderPlaced::TYPE,
-            other.chars().take(80).collect::<String>(),
-        ))),
+        Some(other) if !is_order_placed(other) => {
+            let is_name =
+                other.len() <= 80 && !other.contains(|one: char| one.is_whitespace() || one.is_control() || one == '@');
+            let came = if is_name { format!("{other:?}") } else { "a text that is no name".to_owned() };
+            Err(Unreadable(format!(
+                "{place} is no order: expected type {}, or a record of that name, got {came}; only orders are placed in this topic",
+                OrderPlaced::TYPE,
+            )))
+        }
         Some(_) | None => Ok(()),
     }
 }

@@ -26,12 +26,14 @@ use events::{
     Event, OrderAccepted, OrderCancellationRequested, OrderCancelled, OrderCompleted, OrderFailed, OrderId,
     OrderPlaced, OrderRejected, StockCommitted, StockRejected, StockReleased, Timestamp,
 };
+use runtime::settings::Section;
 use runtime::{
     Clock, Codec, Conflict, Consumer, Effects, Failure, Host, Message, Reading, Recent, Retention, Timer, Unreadable,
     Work, Writes,
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
+use utoipa::ToSchema;
 
 pub use decide::Reply;
 pub use order::{Order, State, World};
@@ -41,7 +43,7 @@ pub use placed::{Arrival, Placed};
 pub const NAME: &str = "orders";
 
 /// What can be set, as `QUADRILLE_ORDERS__<FIELD>` or under `[orders]`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct Settings {
     /// The source of orders placed over HTTP by a caller that sends no `X-Api-Client`.
@@ -206,6 +208,14 @@ impl Consumer for Orders {
     }
 }
 
+/// What can be set of orders.
+pub fn section() -> Section {
+    Section::consumer(NAME, &Orders::defaults()).with(&Settings::default()).checked(|all| {
+        all.keep(NAME, &Orders::defaults())?;
+        Ok(all.section::<Settings>(NAME).map(drop)?)
+    })
+}
+
 /// The migrations of the schema `orders`.
 pub fn migrations() -> sqlx::migrate::Migrator {
     sqlx::migrate!("../../migrations/orders")
@@ -222,6 +232,7 @@ pub fn document() -> serde_json::Value {
 /// When a setting does not fit, or something that it needs is missing; the message says what to run.
 pub fn start(host: &Host) -> runtime::Starting<'_> {
     Box::pin(async move {
+        host.settings().refuse_unknown(&section())?;
         let settings: Settings = host.settings().section(NAME)?;
         let orders = Orders::new(host.clock().clone(), host.settings().common().trace_share);
         let orders = Arc::new(orders.keeping(host.settings().keep(NAME, &Orders::defaults())?));

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use runtime::http::Routes;
 use runtime::relay::{self, RelaySettings};
-use runtime::settings::{ConsumerSettings, SettingsError};
+use runtime::settings::{ConsumerSettings, Section, SettingsError};
 use runtime::{Health, Host, Settings};
 
 /// The relay's name: of its section in the settings, its metrics and its binary.
@@ -23,6 +23,7 @@ const CONSUMERS: [&str; 7] =
 /// When a setting does not fit, or the address of its probes is taken.
 pub fn start(host: &Arc<Host>) -> runtime::Starting<'_> {
     Box::pin(async move {
+        host.settings().refuse_unknown(&section())?;
         let all = host.settings().clone();
         let mut settings = settings(&all)?;
         let read = move || Some(self::settings(&all.read_again().ok()?).ok()?.database_urls);
@@ -33,6 +34,13 @@ pub fn start(host: &Arc<Host>) -> runtime::Starting<'_> {
         host.spawn(NAME, relay::run(settings, host.clock().clone(), health, host.shutdown().clone()));
         Ok(())
     })
+}
+
+/// What can be set of the relay.
+pub fn section() -> Section {
+    let mut section = Section::consumer(NAME, &ConsumerSettings::default());
+    section.fields.retain(|field| field.name == "http"); // its probes; it hears nothing
+    section.with(&RelaySettings::default()).checked(|all| Ok(settings(all).map(drop)?))
 }
 
 /// The relay's settings: its own section over what all consumers share.
@@ -48,8 +56,7 @@ pub fn settings(all: &Settings) -> Result<RelaySettings, SettingsError> {
     if settings.database_urls.is_empty() {
         let mut urls = BTreeSet::new();
         for consumer in CONSUMERS {
-            let section: ConsumerSettings = all.section(consumer)?;
-            urls.insert(section.database_url.unwrap_or_else(|| common.database_url.clone()));
+            urls.insert(all.database_url(consumer)?);
         }
         settings.database_urls = urls.into_iter().collect();
     }

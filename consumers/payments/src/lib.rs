@@ -41,7 +41,7 @@ pub use attempt::{Attempt, Made, Phase, key};
 pub use calls::{Answer, Ask, Call};
 pub use handlers::{Input, RefundTold, Reply};
 pub use payment::{Asked, Case, Payment, Purchase, State, Undoing, Verdict};
-pub use settings::{GatewayName, PaymentsSettings};
+pub use settings::{GatewayName, PaymentsSettings, section};
 pub use world::{Reference, RefundStatus, Told, World};
 
 use breaker::Breaker;
@@ -207,7 +207,7 @@ pub fn document() -> serde_json::Value {
 /// When its settings do not fit, or something that it needs is missing; the message says what to do.
 pub fn start(host: &runtime::Host) -> runtime::Starting<'_> {
     Box::pin(async move {
-        let settings: PaymentsSettings = host.settings().section(Payments::NAME)?;
+        let settings = settings::read(host.settings())?;
         let pool = host.pool::<Payments>()?;
         let gateway = match settings.gateway {
             GatewayName::Sandbox => {
@@ -220,6 +220,7 @@ pub fn start(host: &runtime::Host) -> runtime::Starting<'_> {
                 );
                 let schema = (gateway::sandbox::SCHEMA, gateway::sandbox::migrations());
                 runtime::migrations::check(&pool, schema.0, &schema.1).await.context("the sandbox gateway's book")?;
+                host.health_of(Payments::NAME).simulates("sandbox gateway");
                 host.spawn("sandbox gateway", keeper.keep(host.shutdown().clone()));
                 Chosen::Sandbox(sandbox)
             }

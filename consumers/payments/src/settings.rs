@@ -4,13 +4,17 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use events::OrderId;
-use runtime::Span;
+use runtime::settings::{Section, SettingsError};
+use runtime::{Consumer as _, Settings, Span};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::Payments;
 
 use crate::gateway::sandbox::SandboxSettings;
 
 /// Which gateway holds the money.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum GatewayName {
     /// The built-in one, with test tokens and a book in PostgreSQL.
@@ -19,28 +23,38 @@ pub enum GatewayName {
 }
 
 /// The settings, section `payments`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct PaymentsSettings {
-    /// Which gateway is used for new payments.
+    /// Which gateway is used for new payments. It must be named, but in the demo profile, which has the sandbox: there test tokens say what happens,
+    /// and no money moves.
+    #[serde(serialize_with = "runtime::settings::hidden")]
+    #[schema(inline, default)]
     pub gateway: GatewayName,
     /// How long an attempt may stay without an answer before it is asked again; doubled with each try.
+    #[schema(inline)]
     pub attempt_lease: Span,
     /// The longest pause between two tries, or two attempts.
+    #[schema(inline)]
     pub longest_pause: Span,
     /// How often an attempt is tried, look-ups included, before a person is asked. Twice the call itself under its key, then look-ups.
     pub attempt_tries: u32,
     /// How long one call may take; a later answer is not waited for, but looked up.
+    #[schema(inline)]
     pub call_timeout: Span,
     /// How many attempts are made to void before a person is asked.
     pub void_attempts: u32,
     /// When a pending refund is looked up first; the pauses then double, up to an hour.
+    #[schema(inline)]
     pub pending_look_up: Span,
     /// How long a hold lasts where the gateway does not say; the sandbox's holds last as long.
+    #[schema(inline)]
     pub authorization_validity: Span,
     /// How long before its end `AuthorizationExpiring` is said.
+    #[schema(inline)]
     pub expiring_margin: Span,
     /// The built-in gateway's.
+    #[schema(inline)]
     pub sandbox: SandboxSettings,
 }
 
@@ -59,6 +73,29 @@ impl Default for PaymentsSettings {
             sandbox: SandboxSettings::default(),
         }
     }
+}
+
+/// What can be set of payments.
+pub fn section() -> Section {
+    Section::consumer(Payments::NAME, &Payments::defaults()).with(&PaymentsSettings::default()).checked(|all| {
+        all.keep(Payments::NAME, &Payments::defaults())?;
+        read(all).map(drop)
+    })
+}
+
+/// The settings as they are, checked.
+pub(crate) fn read(all: &Settings) -> anyhow::Result<PaymentsSettings> {
+    all.refuse_unknown(&section())?;
+    named(all)?;
+    let settings: PaymentsSettings = all.section(Payments::NAME)?;
+    settings.check()?;
+    Ok(settings)
+}
+
+fn named(all: &Settings) -> Result<bool, SettingsError> {
+    let expected =
+        "a payment gateway, of which there is one so far: \"sandbox\", which moves no money and takes test tokens";
+    all.names(Payments::NAME, "gateway", expected, "it is the sandbox")
 }
 
 /// The longest pause between two look-ups of a pending refund, which may take days.

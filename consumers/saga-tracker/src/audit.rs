@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use audit::{Asked, AuditError, Databases, Finding, Scope, Window};
 use events::{OrderId, Timestamp};
-use runtime::settings::ConsumerSettings;
+use runtime::settings::{ConsumerSettings, Secret};
 use runtime::{Clock, Consumer as _, Failure, Host, Settings, Span};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::store::{self, Found};
@@ -22,19 +23,23 @@ use crate::{SagaTracker, alerts};
 const NAMED: i64 = 200;
 
 /// What can be set of the audit.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub(crate) struct AuditSettings {
     /// How often the books are looked at; 0s: never.
+    #[schema(inline)]
     audit_every: Span,
     /// How many of the newest orders, and of older ones, a run looks at.
     audit_orders: i64,
     /// How long one question may take.
+    #[schema(inline)]
     audit_within: Span,
     /// Outbox rows that a run looks for in the topics: the newest ones, at most; 0: none.
     audit_outbox_rows: i64,
     /// A replica of the common database to read from.
-    audit_database_url: Option<String>,
+    #[serde(serialize_with = "runtime::settings::hidden")]
+    #[schema(inline, default)]
+    audit_database_url: Option<Secret>,
 }
 
 impl Default for AuditSettings {
@@ -72,7 +77,7 @@ pub(crate) fn start(host: &Host) -> anyhow::Result<()> {
         return Ok(());
     }
     let auditor = Auditor {
-        databases: Databases::open(host.settings(), settings.audit_database_url.as_deref())?,
+        databases: Databases::open(host.settings(), settings.audit_database_url.as_ref())?,
         pool: host.pool::<SagaTracker>()?,
         clock: host.clock().clone(),
         all: host.settings().clone(),

@@ -21,7 +21,6 @@ use std::collections::BTreeMap;
 use anyhow::Context as _;
 use events::{OrderId, Timestamp};
 use runtime::parking::HeldLetter;
-use runtime::settings::ConsumerSettings;
 use runtime::{Clock, Codec, Consumer as _, Failure, Registry, Settings, Verdict, sql};
 use serde_json::Value;
 use sqlx::PgPool;
@@ -118,8 +117,8 @@ impl Hand {
     /// When a setting can't be read, or a database does not answer or is not at this version.
     pub async fn open(settings: &Settings, clock: Clock) -> anyhow::Result<Self> {
         let doors = Doors::new(settings, &settings.section(SagaTracker::NAME)?, |_| None)?;
-        let url = url(settings, SagaTracker::NAME)?;
-        let tracker = sql::pool(&url, "quadrille dead-letters", 2).context("DATABASE_URL")?;
+        let url = settings.database_url(SagaTracker::NAME)?;
+        let tracker = sql::pool(url.expose(), "quadrille dead-letters", 2).context("DATABASE_URL")?;
         Self::new(settings, clock, tracker, doors).await
     }
 
@@ -133,12 +132,15 @@ impl Hand {
         {
             runtime::migrations::check(&tracker, schema, &migrator).await?;
         }
-        let own = url(settings, SagaTracker::NAME)?;
+        let own = settings.database_url(SagaTracker::NAME)?;
         let mut apart = BTreeMap::new();
         for (name, _) in plan::CONSUMERS {
-            let url = url(settings, name)?;
+            let url = settings.database_url(name)?;
             if url != own {
-                apart.insert(name, sql::pool(&url, "quadrille dead-letters", 2).with_context(|| name.to_owned())?);
+                apart.insert(
+                    name,
+                    sql::pool(url.expose(), "quadrille dead-letters", 2).with_context(|| name.to_owned())?,
+                );
             }
         }
         let codec = Registry::codec(&tracker).await?;
@@ -220,11 +222,6 @@ impl Hand {
 fn whole_of(digits: &str, fill: char) -> Result<Uuid, uuid::Error> {
     let missing = 32_usize.saturating_sub(digits.len());
     Uuid::parse_str(&format!("{digits}{}", fill.to_string().repeat(missing)))
-}
-
-fn url(settings: &Settings, consumer: &str) -> anyhow::Result<String> {
-    let own: ConsumerSettings = settings.section(consumer)?;
-    Ok(own.database_url.unwrap_or_else(|| settings.common().database_url.clone()))
 }
 
 /// What the plan goes by: what its consumer keeps of it, or else what was heard.

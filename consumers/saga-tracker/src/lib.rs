@@ -37,7 +37,6 @@ use std::str::FromStr as _;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use runtime::settings::ConsumerSettings;
 use runtime::{Caution, Consumer as _, Settings};
 use sqlx::postgres::PgConnectOptions;
 use tokio::sync::Notify;
@@ -50,7 +49,7 @@ pub use letter::{Header, Kind, Letter, LetterStatus};
 pub use parked::Parking;
 pub use rebuild::{Rebuilt, Stage, rebuild};
 pub use record::{Heard, Place, Record};
-pub use settings::TrackerSettings;
+pub use settings::{TrackerSettings, section};
 pub use status::Status;
 pub use stuck::Situation;
 pub use world::{Level, Position, Resolution, Watermark, World};
@@ -83,9 +82,7 @@ pub fn start(host: &runtime::Host) -> runtime::Starting<'_> {
 }
 
 async fn begin(host: &runtime::Host) -> anyhow::Result<()> {
-    let settings: TrackerSettings = host.settings().section(SagaTracker::NAME)?;
-    settings.check()?;
-    let settings = Arc::new(settings);
+    let settings = Arc::new(settings::read(host.settings())?);
     let (pool, clock, shutdown) = (host.pool::<SagaTracker>()?, host.clock().clone(), host.shutdown().clone());
     let databases = databases(host.settings())?;
     let hand_over: HandOver = host.settings().section("fulfillment")?;
@@ -130,7 +127,7 @@ async fn begin(host: &runtime::Host) -> anyhow::Result<()> {
 }
 
 /// What fulfillment's settings say of how long a shipment may stand in its warehouse.
-#[derive(serde::Deserialize)]
+#[derive(serde::Serialize, serde::Deserialize)]
 #[serde(default)]
 struct HandOver {
     hand_over_deadline: runtime::Span,
@@ -146,9 +143,8 @@ impl Default for HandOver {
 fn databases(settings: &Settings) -> anyhow::Result<HashMap<&'static str, String>> {
     let mut databases = HashMap::new();
     for (consumer, _) in &deadline::RULES.hears {
-        let own: ConsumerSettings = settings.section(consumer)?;
-        let url = own.database_url.as_deref().unwrap_or(&settings.common().database_url);
-        let options = PgConnectOptions::from_str(url).context("DATABASE_URL")?;
+        let url = settings.database_url(consumer)?;
+        let options = PgConnectOptions::from_str(url.expose()).context("DATABASE_URL")?;
         databases.insert(*consumer, options.get_database().unwrap_or(options.get_username()).to_owned());
     }
     Ok(databases)

@@ -73,9 +73,8 @@ pub async fn rebuild(
     stop: &CancellationToken,
     tell: impl Fn(Stage),
 ) -> anyhow::Result<Rebuilt> {
-    let own = settings.consumer(SagaTracker::NAME, &SagaTracker::defaults())?;
-    let url = own.database_url.as_deref().unwrap_or(&settings.common().database_url);
-    let pool = sql::pool(url, "quadrille replay", 2).context("DATABASE_URL")?;
+    let url = settings.database_url(SagaTracker::NAME)?;
+    let pool = sql::pool(url.expose(), "quadrille replay", 2).context("DATABASE_URL")?;
     for (schema, migrator) in migrations::house().into_iter().chain([("saga_tracker", crate::migrations())]) {
         migrations::check(&pool, schema, &migrator).await?;
     }
@@ -108,7 +107,7 @@ async fn work(
     tell: &impl Fn(Stage),
 ) -> anyhow::Result<Rebuilt> {
     let codec = Registry::codec(pool).await?;
-    let registry = Registry::new(&settings.common().schema_registry_url, pool.clone())?;
+    let registry = Registry::from_settings(settings.common(), pool.clone())?;
     let reader = Reader::open(settings, Arc::<SagaTracker>::default(), codec, registry, from, stop.clone()).await?;
     let mut rebuild = Rebuild { db, reader, stop, unwritten: World::default(), done: Rebuilt::default() };
     if !rebuild.topics_are_whole() {

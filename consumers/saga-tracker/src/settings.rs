@@ -3,25 +3,37 @@
 use std::collections::BTreeMap;
 
 use anyhow::ensure;
-use runtime::Span;
+use runtime::settings::{Secret, Section};
+use runtime::{Consumer as _, Settings, Span};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::SagaTracker;
+use crate::audit::AuditSettings;
+use crate::hand::HandSettings;
+use crate::http::ReadSettings;
 
 use crate::alerts::Kind;
 
 /// The settings, section `saga_tracker`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct TrackerSettings {
     /// How often overdue orders and undelivered alerts are looked for.
+    #[schema(inline)]
     pub look_every: Span,
     /// How often it is seen how far consumers are, while an order is about to be overdue.
+    #[schema(inline)]
     pub sample_every: Span,
     /// How often the figures of alerts and metrics are taken.
+    #[schema(inline)]
     pub watch_every: Span,
     /// Where alerts are posted to, as JSON; none: nowhere, `GET /alerts` lists them.
     pub alert_url: Option<String>,
     /// What alerts are signed with; none: they are not.
-    pub alert_secret: Option<String>,
+    #[serde(serialize_with = "runtime::settings::hidden")]
+    #[schema(inline, default)]
+    pub alert_secret: Option<Secret>,
     /// More money than this, in minor units, held or taken for orders that are stuck or have dead letters is an alert.
     pub money_at_risk: i64,
     /// The same for one currency, by its code.
@@ -29,19 +41,49 @@ pub struct TrackerSettings {
     /// More dead letters than this within five minutes are an alert.
     pub dead_letters: i64,
     /// An outbox that was not published for longer than this is an alert.
+    #[schema(inline)]
     pub relay_lag: Span,
     /// An event that waits for a retry for longer than this is an alert.
+    #[schema(inline)]
     pub parked_age: Span,
     /// A review that times out within this is an alert.
+    #[schema(inline)]
     pub review_margin: Span,
     /// A paid shipment that has not left for longer than this is an alert; none: for as long as fulfillment's `hand_over_deadline`.
+    #[schema(inline)]
     pub hand_over: Option<Span>,
     /// A consumer that has not been ready for longer than this is an alert.
+    #[schema(inline)]
     pub circuit_open: Span,
     /// Kinds of alerts that nobody is to be told of, such as `["dead_letter"]`; their figures are exported all the same.
+    #[schema(inline)]
     pub alerts_off: Vec<Kind>,
     /// Where consumers listen whose `/readyz` is asked, such as `{payments = "http://payments:8082"}`; default: as their own settings say.
     pub probes: BTreeMap<String, String>,
+}
+
+/// What can be set of the tracker.
+pub fn section() -> Section {
+    Section::consumer(SagaTracker::NAME, &SagaTracker::defaults())
+        .with(&TrackerSettings::default())
+        .with(&HandSettings::default())
+        .with(&ReadSettings::default())
+        .with(&AuditSettings::default())
+        .checked(|all| {
+            all.section::<ReadSettings>(SagaTracker::NAME)?;
+            all.section::<AuditSettings>(SagaTracker::NAME)?;
+            all.section::<HandSettings>(SagaTracker::NAME)?;
+            all.keep(SagaTracker::NAME, &SagaTracker::defaults())?;
+            read(all).map(drop)
+        })
+}
+
+/// The settings as they are, checked.
+pub(crate) fn read(all: &Settings) -> anyhow::Result<TrackerSettings> {
+    all.refuse_unknown(&section())?;
+    let settings: TrackerSettings = all.section(SagaTracker::NAME)?;
+    settings.check()?;
+    Ok(settings)
 }
 
 impl Default for TrackerSettings {
@@ -89,7 +131,7 @@ impl TrackerSettings {
             let parsed = reqwest::Url::parse(url);
             ensure!(
                 parsed.as_ref().is_ok_and(|url| ["http", "https"].contains(&url.scheme())),
-                "settings of saga_tracker: expected alert_url to be an http or https address, got {url:?}"
+                "settings of saga_tracker: expected alert_url to be an http or https address, such as \"https://alerts.example/hook\""
             );
         }
         Ok(())

@@ -2,12 +2,12 @@
 
 use events::{
     AuthorizationExpiring, Event, FraudCleared, FraudRejected, FraudReviewRequested, FulfillmentCancelled,
-    FulfillmentConfirmed, FulfillmentRejected, FulfillmentShortPicked, NotificationFailed, NotificationSent,
-    OrderAccepted, OrderCancellationRequested, OrderCancelled, OrderCompleted, OrderFailed, OrderId, OrderParked,
-    OrderRejected, OrderStuck, OrderUnparked, PaymentActionRequired, PaymentAuthorized, PaymentCaptureFailed,
-    PaymentCaptured, PaymentDeclined, PaymentRefundFailed, PaymentRefunded, PaymentVoided, Personal, Reason,
-    ReservationExpired, ShipmentDelivered, ShipmentDispatched, ShippedLine, StockCommitted, StockReallocated,
-    StockRejected, StockReleased, StockReserved, Timestamp, UnshippedLine,
+    FulfillmentConfirmed, FulfillmentRejected, FulfillmentShortPicked, NotificationFailed, NotificationRecorded,
+    NotificationSent, OrderAccepted, OrderCancellationRequested, OrderCancelled, OrderCompleted, OrderFailed, OrderId,
+    OrderParked, OrderRejected, OrderStuck, OrderUnparked, PaymentActionRequired, PaymentAuthorized,
+    PaymentCaptureFailed, PaymentCaptured, PaymentDeclined, PaymentRefundFailed, PaymentRefunded, PaymentVoided,
+    Personal, Reason, ReservationExpired, ShipmentDelivered, ShipmentDispatched, ShippedLine, StockCommitted,
+    StockReallocated, StockRejected, StockReleased, StockReserved, Timestamp, UnshippedLine,
 };
 use runtime::{Codec, Message, Unreadable, Work};
 use serde::Serialize;
@@ -178,6 +178,7 @@ told! {
     32 OrderParked [] |_, _, _| {};
     33 OrderUnparked [] |_, _, _| {};
     34 OrderStuck [] |_, _, _| {};
+    35 NotificationRecorded [] |_, _, _| {};
 }
 
 /// An event from its stored JSON, its personal data empty.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use runtime::databases::{Identity, identity};
+use runtime::settings::Secret;
 use runtime::{Settings, databases, sql};
 use sqlx::{AssertSqlSafe, PgPool};
 use uuid::Uuid;
@@ -43,13 +44,13 @@ impl Databases {
     ///
     /// # Errors
     /// When a setting, or an address, does not fit.
-    pub fn open(settings: &Settings, replica: Option<&str>) -> Result<Self, AuditError> {
+    pub fn open(settings: &Settings, replica: Option<&Secret>) -> Result<Self, AuditError> {
         let common = &settings.common().database_url;
         let mut all = Vec::new();
         for (url, consumers) in databases::of(settings, BOOKS.iter().map(|(consumer, _)| *consumer))? {
             let schemas = BOOKS.iter().filter(|(consumer, _)| consumers.contains(consumer));
             let address = replica.filter(|_| url == *common).unwrap_or(&url);
-            let pool = sql::pool(address, "quadrille audit", 1)?;
+            let pool = sql::pool(address.expose(), "quadrille audit", 1)?;
             all.push((pool, schemas.flat_map(|(_, schemas)| *schemas).copied().collect()));
         }
         Ok(Self(all))

@@ -5,12 +5,12 @@ use serde::de::DeserializeOwned;
 
 use crate::{
     AuthorizationExpiring, DeadLetterResolved, FraudCleared, FraudRejected, FraudReviewRequested, FulfillmentCancelled,
-    FulfillmentConfirmed, FulfillmentRejected, FulfillmentShortPicked, NotificationFailed, NotificationSent,
-    OrderAccepted, OrderCancellationRequested, OrderCancelled, OrderCompleted, OrderFailed, OrderParked, OrderPlaced,
-    OrderRejected, OrderStuck, OrderUnparked, PaymentActionRequired, PaymentAuthorized, PaymentCaptureFailed,
-    PaymentCaptured, PaymentDeclined, PaymentRefundFailed, PaymentRefunded, PaymentVoided, RelayAdvanced,
-    ReservationExpired, ShipmentDelivered, ShipmentDispatched, StockCommitted, StockLevelChanged, StockReallocated,
-    StockRejected, StockReleased, StockReserved,
+    FulfillmentConfirmed, FulfillmentRejected, FulfillmentShortPicked, NotificationFailed, NotificationRecorded,
+    NotificationSent, OrderAccepted, OrderCancellationRequested, OrderCancelled, OrderCompleted, OrderFailed,
+    OrderParked, OrderPlaced, OrderRejected, OrderStuck, OrderUnparked, PaymentActionRequired, PaymentAuthorized,
+    PaymentCaptureFailed, PaymentCaptured, PaymentDeclined, PaymentRefundFailed, PaymentRefunded, PaymentVoided,
+    RelayAdvanced, ReservationExpired, ShipmentDelivered, ShipmentDispatched, StockCommitted, StockLevelChanged,
+    StockReallocated, StockRejected, StockReleased, StockReserved,
 };
 
 /// The topic of events that could not be decoded or decided. It has no schema: its records are the original bytes.
@@ -157,6 +157,7 @@ events! {
     }
     "notifications" in "quadrille.notifications" {
         NotificationSent: |event| event.order_id.to_string();
+        NotificationRecorded: |event| event.order_id.to_string();
         NotificationFailed: |event| event.order_id.to_string();
     }
     "operations" in "quadrille.operations" {

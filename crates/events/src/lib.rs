@@ -44,7 +44,7 @@ pub use inventory::{
     StockReserved,
 };
 pub use money::{MoneyError, all_inclusive, apportion, line_value, value};
-pub use notifications::{NotificationFailed, NotificationSent};
+pub use notifications::{NotificationFailed, NotificationRecorded, NotificationSent};
 pub use operations::{DeadLetterResolved, OrderParked, OrderUnparked, RelayAdvanced};
 pub use order_placed::{Address, Customer, OrderPlaced, PlacedLine};
 pub use order_reader::{MOST_LINES, OrderReading};

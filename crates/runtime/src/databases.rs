@@ -4,15 +4,14 @@ use std::collections::BTreeMap;
 
 use sqlx::{Connection as _, PgConnection};
 
-use crate::settings::{ConsumerSettings, Settings, SettingsError};
+use crate::settings::{Secret, Settings, SettingsError};
 
 /// The address of the database of a consumer.
 ///
 /// # Errors
 /// When a setting of it does not fit.
-pub fn url(settings: &Settings, consumer: &str) -> Result<String, SettingsError> {
-    let own: ConsumerSettings = settings.section(consumer)?;
-    Ok(own.database_url.unwrap_or_else(|| settings.common().database_url.clone()))
+pub fn url(settings: &Settings, consumer: &str) -> Result<Secret, SettingsError> {
+    settings.database_url(consumer)
 }
 
 /// The address of each database of these consumers, with who uses it.
@@ -22,8 +21,8 @@ pub fn url(settings: &Settings, consumer: &str) -> Result<String, SettingsError>
 pub fn of<'c>(
     settings: &Settings,
     consumers: impl IntoIterator<Item = &'c str>,
-) -> Result<BTreeMap<String, Vec<&'c str>>, SettingsError> {
-    let mut databases: BTreeMap<String, Vec<&'c str>> = BTreeMap::new();
+) -> Result<BTreeMap<Secret, Vec<&'c str>>, SettingsError> {
+    let mut databases: BTreeMap<Secret, Vec<&'c str>> = BTreeMap::new();
     for consumer in consumers {
         databases.entry(url(settings, consumer)?).or_default().push(consumer);
     }

@@ -2,7 +2,7 @@
 //!
 //! Kafka's admin client can't list a group's offsets in this library; an unsubscribed consumer with that `group.id` can, and joins nothing.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -54,7 +54,7 @@ pub struct Standing {
 /// Asks about groups and topics of one deployment. Clients are made when they are first needed, one for each group.
 #[derive(Clone)]
 pub struct Groups {
-    kafka: BTreeMap<String, String>,
+    kafka: crate::settings::Properties,
     prefix: String,
     clients: Arc<Mutex<HashMap<String, Arc<BaseConsumer>>>>,
 }

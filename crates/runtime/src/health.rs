@@ -70,6 +70,7 @@ pub struct Health {
     troubles: Mutex<BTreeMap<Circuit, Trouble>>,
     open: AtomicUsize,
     calls: AtomicUsize,
+    simulated: Mutex<Vec<&'static str>>,
     /// Whether requests are refused, as they could not be done.
     refuses: watch::Sender<bool>,
     created: Instant,
@@ -113,7 +114,20 @@ impl Health {
             created: Instant::now(),
             came_round: AtomicU64::new(0),
             wrote: AtomicU64::new(0),
+            simulated: Mutex::default(),
         }
+    }
+
+    /// It simulates this part of the world: said now, and whenever somebody asks whether it is ready.
+    pub fn simulates(&self, what: &'static str) {
+        tracing::warn!(consumer = self.name, simulated = what, "simulated: nothing real happens here");
+        self.simulated.lock().unwrap_or_else(PoisonError::into_inner).push(what);
+    }
+
+    /// What `/readyz` says of one that is ready.
+    pub fn ready(&self) -> String {
+        let simulated = self.simulated.lock().unwrap_or_else(PoisonError::into_inner);
+        if simulated.is_empty() { "ready".to_owned() } else { format!("ready (simulated: {})", simulated.join(", ")) }
     }
 
     /// Whose health it is.
@@ -285,6 +299,14 @@ impl Health {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_simulates_says_so_whenever_it_is_asked() {
+        let health = Health::of("payments");
+        assert_eq!(health.ready(), "ready");
+        health.simulates("sandbox gateway");
+        assert_eq!(health.ready(), "ready (simulated: sandbox gateway)");
+    }
 
     #[test]
     fn an_open_circuit_says_what_why_and_since_when_until_it_is_closed() {

@@ -33,7 +33,7 @@ use crate::parking::Pace;
 use crate::parking::queue::Queue;
 use crate::rebalance::{Context, Partition, Progress};
 use crate::registry::Registry;
-use crate::settings::{ConsumerSettings, Settings};
+use crate::settings::{ConsumerSettings, Secret, Settings};
 use crate::sql::Warm;
 use crate::timers::Timers;
 use crate::topology::Topology;
@@ -61,6 +61,11 @@ const PORTS: [(&str, u16); 8] = [
 pub fn default_address(name: &str) -> Option<SocketAddr> {
     let (_, port) = PORTS.iter().find(|(other, _)| *other == name)?;
     Some((Ipv4Addr::LOCALHOST, *port).into())
+}
+
+/// The names of all that is started: consumers and the relay.
+pub(crate) fn consumers() -> impl Iterator<Item = &'static str> {
+    PORTS.iter().map(|(name, _)| *name)
 }
 
 /// A consumer that starts. Boxed, so that all of a consumer is compiled in its own crate, once, and not in each program and test that starts it.
@@ -139,13 +144,13 @@ impl Host {
             return Ok(pool.clone());
         }
         let settings = self.settings.consumer(C::NAME, &C::defaults())?;
-        let pool = open(self.database_url(&settings), &name).context("DATABASE_URL")?;
+        let pool = open(self.database_url(&settings).expose(), &name).context("DATABASE_URL")?;
         pools.insert(name, pool.clone());
         Ok(pool)
     }
 
-    fn database_url<'s>(&'s self, settings: &'s ConsumerSettings) -> &'s str {
-        settings.database_url.as_deref().unwrap_or(&self.settings.common().database_url)
+    fn database_url<'s>(&'s self, settings: &'s ConsumerSettings) -> &'s Secret {
+        settings.database_url.as_ref().unwrap_or(&self.settings.common().database_url)
     }
 
     /// The health of a consumer in this process: what opens and closes its circuits.
@@ -247,7 +252,7 @@ impl Host {
             shutdown: self.shutdown.clone(),
         });
         let records = pool.clone();
-        let registry = Registry::new(&self.settings.common().schema_registry_url, pool)?;
+        let registry = Registry::from_settings(self.settings.common(), pool)?;
         // Before the group is joined: who can't open its doors takes nobody's partitions.
         let doors = doors(Door::new(queue.clone(), Arc::clone(&health)));
         let listener = self.bind(C::NAME, settings.http, &doors).await?;
@@ -304,7 +309,10 @@ impl Host {
     ) -> anyhow::Result<TcpListener> {
         let any_port = (Ipv4Addr::LOCALHOST, 0).into();
         let address = address.or(default_address(name)).unwrap_or(any_port);
-        if !doors.is_empty() && Keys::parse(&self.settings.common().keys)?.is_empty() && !address.ip().is_loopback() {
+        if !doors.is_empty()
+            && Keys::parse(self.settings.common().keys.expose())?.is_empty()
+            && !address.ip().is_loopback()
+        {
             bail!(
                 "{name} would listen on {address}, which other machines can reach, and no keys are set: anyone could cancel, refund and ship. \
                  Set QUADRILLE_KEYS (or QUADRILLE_KEYS_FILE) to lines that `quadrille keys new NAME --role ROLE` prints, \
@@ -323,7 +331,7 @@ impl Host {
         pool: Option<PgPool>,
     ) -> anyhow::Result<()> {
         let common = self.settings.common();
-        let keys = Keys::parse(&common.keys)?;
+        let keys = Keys::parse(common.keys.expose())?;
         let address = listener.local_addr()?;
         if !doors.is_empty() && keys.is_empty() {
             tracing::warn!(consumer = name, %address, "no keys are set: whoever is on this machine may do everything, and nobody else is answered");
@@ -385,7 +393,7 @@ impl Host {
             address: Box::new(move || {
                 let settings = settings.read_again().ok()?;
                 let own = settings.consumer(C::NAME, &C::defaults()).ok()?.database_url;
-                sql::address(own.as_deref().unwrap_or(&settings.common().database_url)).ok()
+                sql::address(own.as_ref().unwrap_or(&settings.common().database_url).expose()).ok()
             }),
         };
         let written = events::catalogue().iter().filter(|entry| C::says().contains(&entry.event_type));
@@ -451,7 +459,7 @@ impl Host {
             engine: Arc::clone(engine),
             topology: Arc::new(topology),
             registry,
-            database: self.database_url(&settings).to_owned(),
+            database: self.database_url(&settings).expose().to_owned(),
             settings,
             process: tokio::runtime::Handle::current(),
             context,

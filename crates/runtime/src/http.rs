@@ -218,16 +218,16 @@ const ALL: &str = include_str!("../../../docs/openapi.json");
 /// The routes of one consumer: its doors, their documents, its probes.
 pub(crate) fn routes(name: &'static str, doors: Routes, health: Arc<Health>, gate: Gate) -> Router {
     let document = doors.document(name);
-    let probe = |says: fn(&Health) -> Option<String>, well: &'static str| {
+    let probe = |says: fn(&Health) -> Option<String>, well: fn(&Health) -> String| {
         let health = Arc::clone(&health);
         get(move || async move {
             match says(&health) {
-                None => (StatusCode::OK, format!("{well}\n")),
+                None => (StatusCode::OK, format!("{}\n", well(&health))),
                 Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
             }
         })
     };
-    let (ready, live) = (probe(Health::not_ready, "ready"), probe(Health::dead, "alive"));
+    let (ready, live) = (probe(Health::not_ready, Health::ready), probe(Health::dead, |_| "alive".to_owned()));
     // Without the database no door can answer: at once is better than after its time-outs.
     let refuse = move |request: Request, next: Next| {
         let refused = health.refuses().filter(|_| health.is_broken(Circuit::Database));
@@ -289,7 +289,7 @@ pub fn client(common: &Common) -> anyhow::Result<reqwest::ClientBuilder> {
     let mut client = reqwest::Client::builder();
     if let Some(key) = &common.api_key {
         let mut shown =
-            HeaderValue::from_str(key).ok().context("QUADRILLE_API_KEY: expected visible ASCII characters")?;
+            HeaderValue::from_str(key.expose()).ok().context("QUADRILLE_API_KEY: expected visible ASCII characters")?;
         shown.set_sensitive(true);
         client = client.default_headers([(header::HeaderName::from_static(KEY_HEADER), shown)].into_iter().collect());
     }

@@ -100,8 +100,10 @@ impl<C: Consumer> Listener<C> {
                 }
             };
             self.judge(&partition, committed, low)?;
-            if let Some(committed) = committed {
-                self.context.with(|progress: &mut Progress| progress.resume(partition, committed.max(low)));
+            // Where the log begins, it is told once: from now on the group has an offset there.
+            if committed.is_some() || low > 0 {
+                let next = committed.map_or(low, |committed| committed.max(low));
+                self.context.with(|progress: &mut Progress| progress.resume(partition, next));
             }
         }
         Ok(unanswered)

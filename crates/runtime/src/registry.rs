@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use self::asked::Asked;
 use crate::codec::{self, Codec, CodecError, LARGEST_SCHEMA};
 use crate::failure::Backoff;
+use crate::settings::{Common, Secret};
 
 pub use self::kept::{Corrected, Correction, StoredError};
 
@@ -32,6 +33,7 @@ const MOST_REFERENCES: usize = 64;
 #[derive(Clone)]
 pub struct Registry {
     url: String,
+    user: Option<(String, Secret)>,
     http: reqwest::Client,
     pool: PgPool,
     asked: Arc<Asked>,
@@ -123,7 +125,29 @@ impl Registry {
     /// When this machine has no usable TLS.
     pub fn new(url: &str, pool: PgPool) -> Result<Self, reqwest::Error> {
         let http = reqwest::Client::builder().timeout(PATIENCE).build()?;
-        Ok(Self { url: url.trim_end_matches('/').to_owned(), http, pool, asked: Arc::default() })
+        Ok(Self { url: url.trim_end_matches('/').to_owned(), user: None, http, pool, asked: Arc::default() })
+    }
+
+    /// The registry of the settings, with the user that they name.
+    ///
+    /// # Errors
+    /// As [`Registry::new`].
+    pub fn from_settings(settings: &Common, pool: PgPool) -> Result<Self, reqwest::Error> {
+        let password = || settings.schema_registry_password.clone().unwrap_or_default();
+        let user = settings.schema_registry_user.clone().map(|user| (user, password()));
+        Ok(Self { user, ..Self::new(&settings.schema_registry_url, pool)? })
+    }
+
+    /// A request that says who asks, where a user is set. A password from a file is read anew.
+    fn request(&self, method: reqwest::Method, url: Url) -> reqwest::RequestBuilder {
+        let request = self.http.request(method, url);
+        match &self.user {
+            Some((user, password)) => {
+                let password = password.read_again().unwrap_or_else(|_| password.clone());
+                request.basic_auth(user, Some(password.expose()))
+            }
+            None => request,
+        }
     }
 
     /// Makes an id known to the codec, from what is stored or else from the registry, which is asked once.
@@ -229,12 +253,13 @@ impl Registry {
     /// When the registry can't be reached, finds the schema incompatible with an earlier version, or the id can't be stored.
     pub async fn register(&self, subject: &str, definition: &str) -> Result<u32, RegistryError> {
         let url = self.at(&["subjects", subject, "versions"])?;
-        let registered: Registered =
-            self.write(subject, self.http.post(url).json(&serde_json::json!({ "schema": definition }))).await?;
+        let registered: Registered = self
+            .write(subject, self.request(reqwest::Method::POST, url).json(&serde_json::json!({ "schema": definition })))
+            .await?;
         let id = registered.id as u32;
         let url = self.at(&["config", subject])?;
         let rule = serde_json::json!({ "compatibility": "FULL_TRANSITIVE" });
-        let _: serde_json::Value = self.write(subject, self.http.put(url).json(&rule)).await?;
+        let _: serde_json::Value = self.write(subject, self.request(reqwest::Method::PUT, url).json(&rule)).await?;
         self.keep(id, subject, definition).await?;
         Ok(id)
     }
@@ -260,7 +285,11 @@ impl Registry {
 
     /// Asks a question; none: the registry itself says that there is no such thing, which a proxy or a wrong path in front of it does not.
     async fn ask<T: DeserializeOwned>(&self, what: &str, path: &[&str]) -> Result<Option<T>, RegistryError> {
-        let response = self.http.get(self.at(path)?).send().await.map_err(|source| self.unreachable(source))?;
+        let response = self
+            .request(reqwest::Method::GET, self.at(path)?)
+            .send()
+            .await
+            .map_err(|source| self.unreachable(source))?;
         let status = response.status();
         let body = self.body(what, response).await?;
         let says_no =

@@ -1,19 +1,35 @@
 //! Settings: defaults, then `quadrille.toml` (or the file that `QUADRILLE_CONFIG` names), then the environment. One place reads them all.
+//!
+//! Each part describes what can be set of it ([`Section`]), from the structs that hold it: unknown settings are refused by it, `quadrille config` shows
+//! it, and docs/configuration.md is written from it.
 
-use std::collections::BTreeMap;
+mod describe;
+mod properties;
+mod read;
+mod reference;
+mod secret;
+mod tree;
+mod unknown;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use choreography::Choreography;
-use figment::Figment;
-use figment::providers::{Env, Format, Serialized, Toml};
-use figment::value::{Dict, Map, Value};
-use figment::{Metadata, Profile, Provider};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type};
 
-use crate::kafka_properties::{self, PropertyError};
+pub use describe::{Field, Section, Shape};
+pub use properties::{Properties, is_secret_property};
+pub use reference::{Row, reference};
+pub use secret::{Secret, hidden};
+pub use tree::Origin;
+
+use tree::Node;
 
 /// A setting that is missing or can't be read.
 #[derive(Debug, thiserror::Error)]
@@ -27,12 +43,32 @@ pub enum SettingsError {
         expected: &'static str,
     },
     /// One has a value that does not fit.
-    #[error("settings of {section}: {source}")]
+    #[error("{place}: {what}")]
     Invalid {
-        /// Which part of the settings.
-        section: String,
-        /// What was expected and what came, with where it was set.
-        source: Box<figment::Error>,
+        /// Which one, and where it is set.
+        place: String,
+        /// What was expected, and what came unless it is a secret.
+        what: String,
+    },
+    /// Nobody reads these.
+    #[error("{}; `quadrille config reference` lists all settings", problems.join("\n"))]
+    Unknown {
+        /// Each with the nearest that there is.
+        problems: Vec<String>,
+    },
+    /// What stands for the outside world is not named, and this is no demo.
+    #[error(
+        "{setting} ({variable}) is not set: expected {expected}. To try Quadrille out set QUADRILLE_PROFILE=demo: then {simulated}"
+    )]
+    Unnamed {
+        /// The setting.
+        setting: String,
+        /// The variable that sets it.
+        variable: String,
+        /// What it may be.
+        expected: &'static str,
+        /// What it is in a demo.
+        simulated: &'static str,
     },
     /// Orders would be forgotten while something of them can still come back.
     #[error("{name} is {got:?}: expected at least {least:?}, {why}; set it longer")]
@@ -49,7 +85,7 @@ pub enum SettingsError {
 }
 
 /// A duration, written like `15m`, `250ms` or `7d`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Span(#[serde(with = "humantime_serde")] pub Duration);
 
@@ -65,19 +101,53 @@ impl Span {
     }
 }
 
+impl ToSchema for Span {}
+
+impl utoipa::PartialSchema for Span {
+    fn schema() -> RefOr<Schema> {
+        let format = SchemaFormat::KnownFormat(KnownFormat::Duration);
+        ObjectBuilder::new().schema_type(Type::String).format(Some(format)).into()
+    }
+}
+
+/// What kind of an installation this is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Profile {
+    /// A shop's: nothing is simulated unless it is named.
+    #[default]
+    Production,
+    /// To try it, develop and test: the sandbox gateway and the built-in warehouse with its test SKUs, where nothing else is named.
+    Demo,
+}
+
 /// What every consumer of a process shares.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct Common {
-    /// `DATABASE_URL`: PostgreSQL, as `postgres://user:password@host:port/database`.
-    pub database_url: String,
-    /// `SCHEMA_REGISTRY_URL`: a registry with the Confluent API. Asked only for schema ids that are not known yet.
+    /// What is simulated where nothing is named: in `production` nothing, in `demo` payments have the sandbox gateway, and fulfillment the built-in
+    /// warehouse with its test SKUs. `cargo xtask up`, `demo` and Docker Compose set `demo`.
+    #[schema(inline)]
+    pub profile: Profile,
+    /// PostgreSQL, as `postgres://user:password@host:port/database`; a password's special letters as in URLs (`%23` for `#`).
+    #[serde(serialize_with = "crate::settings::hidden")]
+    #[schema(inline, default)]
+    pub database_url: Secret,
+    /// A registry with the Confluent API. Asked only for schema ids that are not known yet.
     pub schema_registry_url: String,
-    /// `KAFKA_BOOTSTRAP_SERVERS` and every other `KAFKA_…` variable, as librdkafka's properties (`KAFKA_SASL_USERNAME` is `sasl.username`).
-    pub kafka: BTreeMap<String, String>,
+    /// User, or API key, at the registry.
+    pub schema_registry_user: Option<String>,
+    /// Password, or API secret, at the registry.
+    #[serde(serialize_with = "crate::settings::hidden")]
+    #[schema(inline, default)]
+    pub schema_registry_password: Option<Secret>,
+    /// Properties of librdkafka: `KAFKA_SASL_USERNAME` is `sasl.username`. `KAFKA_BOOTSTRAP_SERVERS` is required.
+    #[schema(value_type = std::collections::BTreeMap<String, String>)]
+    pub kafka: Properties,
     /// Put before every topic's and group's name, so that deployments can share a cluster.
     pub topic_prefix: String,
     /// How long a stopping process may take to finish its batches.
+    #[schema(inline)]
     pub shutdown_within: Span,
     /// Threads that decide and serve. One consumer waits for its database far more than it computes, and a second thread is woken for nothing.
     pub worker_threads: usize,
@@ -85,35 +155,48 @@ pub struct Common {
     pub trace_share: f64,
     /// The share of orders each of whose steps is a line of log, from 0 to 1; the same orders in every consumer.
     pub log_share: f64,
-    /// `OTEL_EXPORTER_OTLP_ENDPOINT`: where traces go, over HTTP; none: nowhere.
+    /// Where traces go, over HTTP; none: nowhere.
     pub otlp_endpoint: Option<String>,
     /// How old an order is before consumers forget it, once it has ended; none: as topics.yaml has it.
+    #[schema(inline)]
     pub horizon: Option<Span>,
     /// Takes a horizon that events can outlive, in topics or as dead letters. For tests alone: such an event would be taken for a new order's.
     pub allow_short_horizon: bool,
     /// How often consumers look for what they may forget.
+    #[schema(inline)]
     pub prune_every: Span,
     /// Who may call the routes of programs: a line for each key, `NAME ROLE[:SCOPE] KEY`, as `quadrille keys new` prints it. None: programs listen
     /// on the loopback interface alone, and answer everybody there.
-    pub keys: String,
+    #[serde(serialize_with = "crate::settings::hidden")]
+    #[schema(inline, default)]
+    pub keys: Secret,
     /// The key that this program shows to others: the tracker to orders and payments, the command line to inventory.
-    pub api_key: Option<String>,
+    #[serde(serialize_with = "crate::settings::hidden")]
+    #[schema(inline, default)]
+    pub api_key: Option<Secret>,
     /// The certificate of the routes, with its chain, in PEM; none: no TLS.
+    #[schema(value_type = Option<String>)]
     pub tls_certificate: Option<PathBuf>,
     /// The certificate's private key, PKCS #8, in PEM.
+    #[schema(value_type = Option<String>)]
     pub tls_key: Option<PathBuf>,
     /// Who signed the certificates of other programs, in PEM; none: whom this machine trusts.
+    #[schema(value_type = Option<String>)]
     pub tls_authority: Option<PathBuf>,
     /// How long a caller may take to send the head of a request, and then its body.
+    #[schema(inline)]
     pub request_timeout: Span,
 }
 
 impl Default for Common {
     fn default() -> Self {
         Self {
-            database_url: String::new(),
+            profile: Profile::Production,
+            database_url: Secret::default(),
             schema_registry_url: String::new(),
-            kafka: BTreeMap::new(),
+            schema_registry_user: None,
+            schema_registry_password: None,
+            kafka: Properties::default(),
             topic_prefix: String::new(),
             shutdown_within: Span::secs(20),
             worker_threads: 1,
@@ -123,7 +206,7 @@ impl Default for Common {
             horizon: None,
             allow_short_horizon: false,
             prune_every: Span::secs(600),
-            keys: String::new(),
+            keys: Secret::default(),
             api_key: None,
             tls_certificate: None,
             tls_key: None,
@@ -134,13 +217,16 @@ impl Default for Common {
 }
 
 /// What the runtime lets be set for each consumer, beside the consumer's own settings.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct ConsumerSettings {
     /// Where its doors, probes and metrics listen. Port 0: any free one, for a second instance on the same machine.
+    #[schema(value_type = Option<String>, format = "address")]
     pub http: Option<SocketAddr>,
     /// A database of its own; else the common one.
-    pub database_url: Option<String>,
+    #[serde(serialize_with = "crate::settings::hidden")]
+    #[schema(inline, default)]
+    pub database_url: Option<Secret>,
     /// Database connections at most.
     pub connections: u32,
     /// Events of one batch at most.
@@ -149,20 +235,25 @@ pub struct ConsumerSettings {
     pub batch_bytes: usize,
     /// How long a batch waits for more events. Not at all after one of one or two events; after one of many (32) as long as that one took, where that is
     /// longer, up to 50 ms.
+    #[schema(inline)]
     pub linger: Span,
     /// How often what fails for its order alone is tried before it becomes a dead letter, the first time included.
     pub park_attempts: u32,
     /// How long it waits after the first attempt; twice as long after each further one.
+    #[schema(inline)]
     pub park_first: Span,
     /// The longest that it waits between two attempts.
+    #[schema(inline)]
     pub park_ceiling: Span,
     /// By which share each wait is longer or shorter, from 0 to 1, so that what failed together does not come back together.
     pub park_spread: f64,
     /// Kafka's `group.instance.id`: an instance that restarts under it resumes its partitions at once.
     pub instance_id: Option<String>,
     /// librdkafka properties for this consumer alone.
-    pub kafka: BTreeMap<String, String>,
+    #[schema(value_type = std::collections::BTreeMap<String, String>)]
+    pub kafka: Properties,
     /// How long this consumer keeps its orders, where that is longer than the horizon.
+    #[schema(inline)]
     pub keep: Option<Span>,
 }
 
@@ -180,7 +271,7 @@ impl Default for ConsumerSettings {
             park_ceiling: Span::secs(300),
             park_spread: 0.2,
             instance_id: None,
-            kafka: BTreeMap::new(),
+            kafka: Properties::default(),
             keep: None,
         }
     }
@@ -190,31 +281,35 @@ impl ConsumerSettings {
     /// For a consumer that nobody waits for: the broker answers it when there is much to tell, or after a tenth of a second.
     pub fn in_bundles() -> Self {
         let fetch = [("fetch.min.bytes", "65536"), ("fetch.wait.max.ms", "100")];
-        Self { kafka: fetch.map(|(name, value)| (name.to_owned(), value.to_owned())).into(), ..Self::default() }
+        Self {
+            kafka: fetch.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().collect(),
+            ..Self::default()
+        }
     }
 }
 
-/// All settings of a process.
-#[derive(Clone, Debug)]
+/// All settings of a process. `Debug` shows none of them.
+#[derive(Clone)]
 pub struct Settings {
-    figment: Figment,
+    root: Arc<Node>,
     common: Common,
     /// Whether they are the process's own.
     of_process: bool,
+}
+
+impl std::fmt::Debug for Settings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Settings").finish_non_exhaustive()
+    }
 }
 
 impl Settings {
     /// The settings of this process: file and environment.
     ///
     /// # Errors
-    /// When one can't be read, or a required one is missing.
+    /// When one can't be read, is unknown, or a required one is missing.
     pub fn from_env() -> Result<Self, SettingsError> {
-        let settings = Self::layered(
-            Figment::new()
-                .merge(Serialized::defaults(Named { common: Common::default() }))
-                .merge(file())
-                .merge(Environment),
-        )?;
+        let settings = Self::layered(tree::file()?.under(Node::of_variables(std::env::vars_os())?))?;
         Ok(Self { of_process: true, ..settings })
     }
 
@@ -223,15 +318,56 @@ impl Settings {
     /// # Errors
     /// As [`Settings::from_env`].
     pub fn from_toml(text: &str) -> Result<Self, SettingsError> {
-        Self::layered(
-            Figment::new().merge(Serialized::defaults(Named { common: Common::default() })).merge(Toml::string(text)),
+        Self::layered(Node::parse(text, "the settings given")?)
+    }
+
+    /// Everything that is wrong with the settings of this process and these parts; they are read as a start would read them.
+    pub fn problems(sections: &[Section]) -> Vec<String> {
+        Self::problems_of(
+            tree::file().and_then(|file| Ok(file.under(Node::of_variables(std::env::vars_os())?))),
+            sections,
         )
     }
 
-    fn layered(figment: Figment) -> Result<Self, SettingsError> {
-        let common: Common = extract(&figment, "common")?;
+    fn problems_of(root: Result<Node, SettingsError>, sections: &[Section]) -> Vec<String> {
+        let root = match root {
+            Ok(root) => root,
+            Err(error) => return vec![error.to_string()],
+        };
+        let (mut problems, mut common) = (Vec::new(), Common::default());
+        match Self::read_common(&root) {
+            Ok(read) => common = read,
+            Err(error) => problems.push(error.to_string()),
+        }
+        let settings = Self { root: Arc::new(root), common, of_process: false };
+        if let Err(SettingsError::Unknown { problems: unknown }) = settings.refuse_unknown_in(sections) {
+            problems.extend(unknown);
+        }
+        for section in sections {
+            match section.check(&settings) {
+                Ok(()) => {}
+                Err(error) if matches!(error.downcast_ref(), Some(SettingsError::Unknown { .. })) => {} // named already
+                Err(error) => problems.push(format!("{error:#}")),
+            }
+        }
+        let mut named = std::collections::BTreeSet::new();
+        problems.retain(|problem| named.insert(problem.clone())); // what is common is wrong for everyone
+        problems
+    }
+
+    fn layered(root: Node) -> Result<Self, SettingsError> {
+        let common = Section::common();
+        let problems = unknown::in_section(&root, &common, &names(std::slice::from_ref(&common)));
+        if !problems.is_empty() {
+            return Err(SettingsError::Unknown { problems });
+        }
+        Ok(Self { common: Self::read_common(&root)?, root: Arc::new(root), of_process: false })
+    }
+
+    fn read_common(root: &Node) -> Result<Common, SettingsError> {
+        let mut common: Common = extract(root, "common", &Common::default())?;
         for (value, name, expected) in [
-            (common.database_url.as_str(), "DATABASE_URL", "postgres://user:password@host:port/database"),
+            (common.database_url.expose(), "DATABASE_URL", "postgres://user:password@host:port/database"),
             (
                 common.kafka.get("bootstrap.servers").map_or("", String::as_str),
                 "KAFKA_BOOTSTRAP_SERVERS",
@@ -242,7 +378,8 @@ impl Settings {
                 return Err(SettingsError::Missing { name, expected });
             }
         }
-        Ok(Self { figment, common, of_process: false })
+        common.take_registry_user_out_of_its_url();
+        Ok(common)
     }
 
     /// The same settings as they are now: a secret that stands in a file may be another one.
@@ -258,13 +395,73 @@ impl Settings {
         &self.common
     }
 
-    /// The settings of one consumer, or what the runtime lets be set for it ([`ConsumerSettings`]).
+    /// Refuses what is set of this part, or of none that there is, and nobody reads. A part's start asks it; what is set of other parts is theirs to
+    /// refuse.
+    ///
+    /// # Errors
+    /// Every such setting, with the nearest that there is.
+    pub fn refuse_unknown(&self, section: &Section) -> Result<(), SettingsError> {
+        self.refuse_unknown_in(std::slice::from_ref(section))
+    }
+
+    /// The same for several parts.
+    ///
+    /// # Errors
+    /// As [`Settings::refuse_unknown`].
+    pub fn refuse_unknown_in(&self, sections: &[Section]) -> Result<(), SettingsError> {
+        let all = names(sections);
+        let consumers = crate::host::consumers().map(|name| name.replace('-', "_"));
+        let known: Vec<String> = ["common".to_owned()]
+            .into_iter()
+            .chain(consumers)
+            .chain(sections.iter().map(|of| of.name.clone()))
+            .collect();
+        let known: Vec<&str> = known.iter().map(String::as_str).collect();
+        let mut problems = unknown::sections(&self.root, &known, &all);
+        problems.extend(sections.iter().flat_map(|section| unknown::in_section(&self.root, section, &all)));
+        if problems.is_empty() { Ok(()) } else { Err(SettingsError::Unknown { problems }) }
+    }
+
+    /// The settings of one consumer, over their defaults.
     ///
     /// # Errors
     /// When a value does not fit.
-    pub fn section<T: DeserializeOwned + Default>(&self, name: &str) -> Result<T, SettingsError> {
-        let key = name.replace('-', "_");
-        if self.figment.contains(&key) { extract(&self.figment, &key) } else { Ok(T::default()) }
+    pub fn section<T: DeserializeOwned + Serialize + Default>(&self, name: &str) -> Result<T, SettingsError> {
+        extract(&self.root, &name.replace('-', "_"), &T::default())
+    }
+
+    /// The settings of one consumer, over these defaults.
+    ///
+    /// # Errors
+    /// When a value does not fit.
+    pub fn section_over<T: DeserializeOwned + Serialize>(&self, name: &str, defaults: &T) -> Result<T, SettingsError> {
+        extract(&self.root, &name.replace('-', "_"), defaults)
+    }
+
+    /// Whether this is a demo, where the outside world is simulated unless it is named.
+    pub fn is_demo(&self) -> bool {
+        self.common.profile == Profile::Demo
+    }
+
+    /// Whether the setting that says what stands for the outside world is set. Where it is not, only a demo may simulate it.
+    ///
+    /// # Errors
+    /// When it is not, and this is no demo.
+    pub fn names(
+        &self,
+        consumer: &str,
+        field: &str,
+        expected: &'static str,
+        simulated: &'static str,
+    ) -> Result<bool, SettingsError> {
+        let path = [consumer.replace('-', "_"), field.to_owned()];
+        if self.root.get(&path[0]).and_then(|section| section.get(field)).is_some() {
+            return Ok(true);
+        }
+        if self.is_demo() {
+            return Ok(false);
+        }
+        Err(SettingsError::Unnamed { setting: path.join("."), variable: tree::variable(&path), expected, simulated })
     }
 
     /// What the runtime lets be set for a consumer, over the defaults of its kind.
@@ -272,8 +469,16 @@ impl Settings {
     /// # Errors
     /// When a value does not fit.
     pub fn consumer(&self, name: &str, defaults: &ConsumerSettings) -> Result<ConsumerSettings, SettingsError> {
-        let key = name.replace('-', "_");
-        extract(&self.figment.clone().join(Serialized::default(&key, defaults)), &key)
+        extract(&self.root, &name.replace('-', "_"), defaults)
+    }
+
+    /// The database of a consumer: its own, or the common one. [`Secret::read_again`] has a password that was changed in its file.
+    ///
+    /// # Errors
+    /// When a value does not fit.
+    pub fn database_url(&self, name: &str) -> Result<Secret, SettingsError> {
+        let own = self.section::<ConsumerSettings>(name)?.database_url;
+        Ok(own.unwrap_or_else(|| self.common.database_url.clone()))
     }
 
     /// How old an order of a consumer is before it is forgotten: the horizon, or what the consumer keeps beyond it.
@@ -298,106 +503,61 @@ impl Settings {
     }
 }
 
-#[derive(Serialize)]
-struct Named {
-    common: Common,
-}
-
-fn extract<T: DeserializeOwned>(figment: &Figment, key: &str) -> Result<T, SettingsError> {
-    figment
-        .extract_inner(key)
-        .map_err(|source| SettingsError::Invalid { section: key.to_owned(), source: Box::new(source) })
-}
-
-fn file() -> figment::providers::Data<Toml> {
-    let named = Env::var("QUADRILLE_CONFIG").map(PathBuf::from);
-    match named {
-        Some(path) => Toml::file_exact(path),
-        None => Toml::file("quadrille.toml"),
-    }
-}
-
-/// The environment: `DATABASE_URL` and its kin, `KAFKA_…` as librdkafka properties, `QUADRILLE_<SECTION>__<FIELD>` for the rest
-/// (a section is a consumer; without one it is a common setting).
-struct Environment;
-
-impl Provider for Environment {
-    fn metadata(&self) -> Metadata {
-        Metadata::named("environment")
-    }
-
-    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
-        let mut root = Dict::new();
-        for (name, value) in std::env::vars() {
-            let path: Vec<String> = match name.as_str() {
-                "DATABASE_URL" | "SCHEMA_REGISTRY_URL" => vec!["common".into(), name.to_lowercase()],
-                "OTEL_EXPORTER_OTLP_ENDPOINT" => vec!["common".into(), "otlp_endpoint".into()],
-                "QUADRILLE_CONFIG" => continue,
-                _ => match (name.strip_prefix("KAFKA_"), name.strip_prefix("QUADRILLE_")) {
-                    (Some(property), _) => {
-                        let property = property.to_lowercase().replace('_', ".");
-                        if matches!(kafka_properties::known(&property), Err(PropertyError::Unknown(_))) {
-                            tracing::warn!("{name} is left alone: librdkafka has no property {property}");
-                            continue;
-                        }
-                        vec!["common".into(), "kafka".into(), property]
-                    }
-                    (_, Some(setting)) => setting_path(setting),
-                    _ => continue,
-                },
-            };
-            put(&mut root, &path, value);
+impl Common {
+    /// User and password in the registry's address would be shown wherever the address is.
+    fn take_registry_user_out_of_its_url(&mut self) {
+        let Some((scheme, rest)) = self.schema_registry_url.split_once("://") else { return };
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        let Some((user, _)) = authority.rsplit_once('@') else { return };
+        let address = format!("{scheme}://{}", &rest[user.len() + 1..]);
+        let (user, password) = user.split_once(':').map_or((user, None), |(user, password)| (user, Some(password)));
+        if self.schema_registry_user.is_none() {
+            self.schema_registry_user = Some(decoded(user));
+            self.schema_registry_password =
+                self.schema_registry_password.take().or(password.map(|password| decoded(password).into()));
         }
-        Ok(Map::from([(Profile::Default, root)]))
+        self.schema_registry_url = address;
     }
 }
 
-fn put(root: &mut Dict, path: &[String], value: String) {
-    let value = if is_verbatim(path) { Value::from(value) } else { typed(value) };
-    insert(root, path, value);
-}
-
-/// Whether a setting is text whatever it looks like: common ones, but for these, and single properties of librdkafka.
-fn is_verbatim(path: &[String]) -> bool {
-    match path {
-        [section, key] => {
-            section == "common"
-                && !matches!(key.as_str(), "trace_share" | "log_share" | "worker_threads" | "allow_short_horizon")
-        }
-        [_, kafka, _property] => kafka == "kafka",
-        _ => false,
+/// Percent-encoding taken out, as addresses have it.
+fn decoded(text: &str) -> String {
+    let mut rest = text.as_bytes();
+    let mut decoded = Vec::with_capacity(rest.len());
+    while let Some((byte, after)) = rest.split_first() {
+        let digits = after.get(..2).filter(|_| *byte == b'%').and_then(|digits| std::str::from_utf8(digits).ok());
+        let meant = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        decoded.push(meant.unwrap_or(*byte));
+        rest = if meant.is_some() { &after[2..] } else { after };
     }
+    String::from_utf8_lossy(&decoded).into_owned()
 }
 
-/// A number, a truth value, a list or table as TOML writes them, or else the text itself.
-fn typed(text: String) -> Value {
-    text.parse().unwrap_or(Value::from(text))
+/// The paths of all settings that these parts and all consumers have, for who looks for the one that was meant.
+fn names(sections: &[Section]) -> Vec<Vec<String>> {
+    let of_consumers = crate::host::consumers().map(|name| Section::consumer(name, &ConsumerSettings::default()));
+    let all: Vec<Section> = sections.iter().cloned().chain([Section::common()]).chain(of_consumers).collect();
+    let with_file = |(path, field): (Vec<String>, &Field)| {
+        let file = (field.shape == Shape::Secret).then(|| {
+            let mut file = path.clone();
+            file.last_mut().into_iter().for_each(|name| name.push_str(tree::FILE));
+            file
+        });
+        [Some(path), file].into_iter().flatten()
+    };
+    all.iter().flat_map(Section::leaves).flat_map(with_file).collect()
 }
 
-fn setting_path(setting: &str) -> Vec<String> {
-    let parts: Vec<String> = setting.to_lowercase().split("__").map(ToOwned::to_owned).collect();
-    match parts.as_slice() {
-        [common] => vec!["common".into(), common.clone()],
-        [section, kafka, property @ ..] if kafka == "kafka" && !property.is_empty() => {
-            vec![section.clone(), kafka.clone(), property.join(".").replace('_', ".")]
-        }
-        _ => parts,
-    }
-}
-
-fn insert(dict: &mut Dict, path: &[String], value: Value) {
-    match path {
-        [] => {}
-        [last] => {
-            dict.insert(last.clone(), value);
-        }
-        [first, rest @ ..] => {
-            let entry = dict.entry(first.clone()).or_insert_with(|| Value::from(Dict::new()));
-            if let Value::Dict(_, inner) = entry {
-                insert(inner, rest, value);
-            }
-        }
-    }
+fn extract<T: DeserializeOwned + Serialize>(root: &Node, key: &str, defaults: &T) -> Result<T, SettingsError> {
+    let defaults = serde_json::to_value(defaults).ok().and_then(Node::of_json).unwrap_or_default();
+    let node = match root.get(key) {
+        Some(set) => defaults.under(set.clone()),
+        None => defaults,
+    };
+    read::read(&node, key).map_err(|misfit| SettingsError::Invalid {
+        place: misfit.place.unwrap_or_else(|| key.to_owned()),
+        what: misfit.what,
+    })
 }
 
 #[cfg(test)]
@@ -406,7 +566,7 @@ mod tests {
 
     const PARTS: &str = "[common]\ndatabase_url = 'postgres://x'\n[common.kafka]\n'bootstrap.servers' = 'k:1'\n";
 
-    #[derive(Debug, Default, Deserialize, PartialEq)]
+    #[derive(Debug, Default, Serialize, Deserialize, PartialEq)]
     #[serde(default)]
     struct Own {
         ttl: Option<Span>,
@@ -467,20 +627,344 @@ mod tests {
     #[test]
     fn properties_of_librdkafka_are_given_one_by_one_or_as_a_table() {
         let given = |name: &str, value: &str| {
-            let (path, mut root) = (setting_path(name), Dict::new());
-            put(&mut root, &path, value.to_owned());
-            let parts = Figment::new().merge(Toml::string(PARTS)).merge(Serialized::defaults(root));
-            Settings::layered(parts).unwrap().consumer("orders", &ConsumerSettings::default()).unwrap().kafka
+            env(&[(name, value)]).unwrap().consumer("orders", &ConsumerSettings::default()).unwrap().kafka
         };
-        let wanted = BTreeMap::from([("linger.ms".to_owned(), "0".to_owned())]);
-        assert_eq!(given("ORDERS__KAFKA__LINGER_MS", "0"), wanted);
-        assert_eq!(given("ORDERS__KAFKA", "{\"linger.ms\" = \"0\"}"), wanted);
+        let wanted: Properties = [("linger.ms".to_owned(), "0".to_owned())].into_iter().collect();
+        assert_eq!(given("QUADRILLE_ORDERS__KAFKA__LINGER_MS", "0"), wanted);
+        assert_eq!(given("QUADRILLE_ORDERS__KAFKA", "{\"linger.ms\" = \"0\"}"), wanted);
+    }
+
+    /// What `Own` has, for tables of wrong settings.
+    #[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+    #[serde(default)]
+    struct Wide {
+        /// How often.
+        #[schema(inline)]
+        every: Span,
+        /// The key.
+        #[serde(serialize_with = "crate::settings::hidden")]
+        #[schema(inline, default)]
+        secret: Option<Secret>,
+        /// Keys by name.
+        #[serde(serialize_with = "crate::settings::hidden")]
+        #[schema(inline, default)]
+        api_keys: std::collections::BTreeMap<String, Secret>,
+        /// Whole.
+        limit: u32,
+        /// Not whole.
+        share: f64,
+        /// Yes or no.
+        on: bool,
+        /// Words.
+        list: Vec<String>,
+        /// Its own.
+        #[schema(inline)]
+        inner: Inner,
+    }
+
+    #[derive(Debug, Serialize, Deserialize, ToSchema)]
+    struct Inner {
+        /// One.
+        first: i64,
+        /// Two.
+        second: i64,
+    }
+
+    impl Default for Inner {
+        fn default() -> Self {
+            Self { first: 1, second: 2 }
+        }
+    }
+
+    fn wide() -> Section {
+        Section::consumer("saga-tracker", &ConsumerSettings::default())
+            .with(&Wide { every: Span::secs(5), ..Wide::default() })
     }
 
     #[test]
-    fn environment_names_become_paths() {
-        assert_eq!(setting_path("TOPIC_PREFIX"), ["common", "topic_prefix"]);
-        assert_eq!(setting_path("SAGA_TRACKER__HTTP"), ["saga_tracker", "http"]);
-        assert_eq!(setting_path("ORDERS__KAFKA__GROUP_PROTOCOL"), ["orders", "kafka", "group.protocol"]);
+    fn secrets_and_ids_that_look_like_something_else_stay_text() {
+        let quoted = "\"quoted, and long enough\"";
+        let read = |name: &str, value: &str| {
+            let settings = env(&[(name, value)]).unwrap();
+            settings.refuse_unknown(&wide()).unwrap();
+            let (own, set) =
+                (settings.section::<Wide>("saga-tracker"), settings.section::<ConsumerSettings>("saga-tracker"));
+            (own.unwrap(), set.unwrap())
+        };
+        for value in
+            ["1234567890123456", "0012345678901234", "12345678.9012345", "true", quoted, "{a=1}", "[1]", "1e400"]
+        {
+            let (own, _) = read("QUADRILLE_SAGA_TRACKER__SECRET", value);
+            assert_eq!(own.secret.as_ref().map(Secret::expose), Some(value));
+            let (own, _) = read("QUADRILLE_SAGA_TRACKER__API_KEYS__EVE", value);
+            assert_eq!(own.api_keys["eve"].expose(), value);
+            let (_, set) = read("QUADRILLE_SAGA_TRACKER__INSTANCE_ID", value);
+            assert_eq!(set.instance_id.as_deref(), Some(value));
+        }
+        let (_, set) = read("QUADRILLE_SAGA_TRACKER__INSTANCE_ID", "");
+        assert_eq!(set.instance_id, None, "Compose sets a variable to nothing");
+    }
+
+    #[test]
+    fn a_variable_is_what_its_setting_makes_of_it() {
+        let settings = env(&[
+            ("QUADRILLE_SAGA_TRACKER__EVERY", "250ms"),
+            ("QUADRILLE_SAGA_TRACKER__LIMIT", " 7 "),
+            ("QUADRILLE_SAGA_TRACKER__SHARE", "1"),
+            ("QUADRILLE_SAGA_TRACKER__ON", "true"),
+            ("QUADRILLE_SAGA_TRACKER__LIST", "a b\nc"),
+            ("QUADRILLE_SAGA_TRACKER__INNER__SECOND", "5"),
+            ("QUADRILLE_SAGA_TRACKER__HTTP", "127.0.0.1:0"),
+        ])
+        .unwrap();
+        settings.refuse_unknown(&wide()).unwrap();
+        let own = settings.section::<Wide>("saga-tracker").unwrap();
+        assert_eq!((own.every, own.limit, own.share, own.on), (Span::millis(250), 7, 1.0, true));
+        assert_eq!((own.list, own.inner.first, own.inner.second), (vec!["a b".to_owned(), "c".to_owned()], 1, 5));
+        let list = env(&[("QUADRILLE_SAGA_TRACKER__LIST", "[\"x\"]")]).unwrap();
+        assert_eq!(list.section::<Wide>("saga-tracker").unwrap().list, ["x"]);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_named_with_what_came() {
+        for (name, value, expected) in [
+            ("LIMIT", "many", "expected a whole number, 0 or more, got \"many\""),
+            ("LIMIT", "-1", "expected a whole number, 0 or more, got \"-1\""),
+            ("SHARE", "half", "expected a number, got \"half\""),
+            ("ON", "yes", "expected true or false, got \"yes\""),
+            ("EVERY", "soon", "soon"),
+            ("INNER", "none", "expected a table"),
+        ] {
+            let name = format!("QUADRILLE_SAGA_TRACKER__{name}");
+            let error = env(&[(&name, value)]).unwrap().section::<Wide>("saga-tracker").unwrap_err().to_string();
+            assert!(error.starts_with(&name) && error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_setting_is_refused_with_the_nearest() {
+        for (name, nearest) in [
+            ("QUADRILLE_TOPIC_PREFX", "QUADRILLE_TOPIC_PREFIX"),
+            ("QUADRILLE_SAGA_TRACKER_HTTP", "QUADRILLE_SAGA_TRACKER__HTTP"),
+            ("QUADRILLE_PROFIL", "QUADRILLE_PROFILE"),
+            ("DATABASE_URL_FILE", ""),
+        ] {
+            let error = env(&[(name, "x")]).map(drop).unwrap_err().to_string();
+            let expected = format!("{name} is no setting; {nearest} is the nearest");
+            assert!(nearest.is_empty() || error.contains(&expected), "{error}");
+        }
+        for (name, nearest) in [
+            ("QUADRILLE_SAGA_TRACKER__HTPT", "QUADRILLE_SAGA_TRACKER__HTTP"),
+            ("QUADRILLE_SAGA_TRACKER__SECRET_FIEL", "QUADRILLE_SAGA_TRACKER__SECRET_FILE"),
+            ("QUADRILLE_SAGA_TRACKER__LIMIT_FILE", "QUADRILLE_SAGA_TRACKER__LIMIT"),
+            ("QUADRILLE_SAGA_TRACKER__INNER__SECNOD", "QUADRILLE_SAGA_TRACKER__INNER__SECOND"),
+            ("QUADRILLE_SAGA_TRACKR__LIMIT", "QUADRILLE_SAGA_TRACKER__LIMIT"),
+            ("QUADRILLE_INVENTRY__HTTP", "QUADRILLE_INVENTORY__HTTP"),
+        ] {
+            let error = env(&[(name, "1")]).unwrap().refuse_unknown(&wide()).unwrap_err().to_string();
+            assert!(error.contains(&format!("{name} is no setting; {nearest} is the nearest")), "{error}");
+        }
+        let others =
+            env(&[("QUADRILLE_ORDERS__RESERVATION_TTL", "1s"), ("QUADRILLE_CONFIG", "x"), ("QUADRILLE", "x")]).unwrap();
+        others.refuse_unknown(&wide()).unwrap(); // orders' own to refuse
+        let table = env(&[("QUADRILLE_SAGA_TRACKER__INNER", "{ frist = 1 }")]).unwrap();
+        let error = table.refuse_unknown(&wide()).unwrap_err().to_string();
+        assert!(error.contains("QUADRILLE_SAGA_TRACKER__INNER is no setting"), "{error}");
+        let file = format!("profil = 'demo'\n{PARTS}");
+        let error = Settings::from_toml(&file).unwrap_err().to_string();
+        assert!(error.contains("common.profil (in the settings given) is no setting; common.profile"), "{error}");
+        let file =
+            Settings::from_toml(&format!("profile = 'demo'\n{PARTS}[saga_tracker]\nevry = 1\nlimt = 2")).unwrap();
+        assert!(file.is_demo());
+        let error = file.refuse_unknown(&wide()).unwrap_err().to_string();
+        assert!(
+            error.contains("saga_tracker.evry") && error.contains("saga_tracker.limit is the nearest"),
+            "all: {error}"
+        );
+    }
+
+    #[test]
+    fn what_is_not_utf8_is_refused_where_it_is_ours_and_nobodys_business_elsewhere() {
+        use std::ffi::OsString;
+        use std::os::unix::ffi::OsStringExt as _;
+        let with = |name: &[u8], value: &[u8]| {
+            let parts =
+                [(b"DATABASE_URL".as_slice(), b"postgres://x".as_slice()), (b"KAFKA_BOOTSTRAP_SERVERS", b"k:1")];
+            let of = |bytes: &[u8]| OsString::from_vec(bytes.to_vec());
+            let all = parts.into_iter().chain([(name, value)]).map(|(name, value)| (of(name), of(value)));
+            Node::of_variables(all).and_then(Settings::layered)
+        };
+        for (name, value) in
+            [(b"LESS_TERMCAP_md".as_slice(), b"\xa3".as_slice()), (b"CAF\xc9", b"1"), (b"\xff", b"\xff")]
+        {
+            with(name, value).unwrap();
+        }
+        let error = with(b"QUADRILLE_TOPIC_PREFIX", b"caf\xc9").unwrap_err().to_string();
+        assert!(error.contains("QUADRILLE_TOPIC_PREFIX: expected UTF-8") && !error.contains("caf"), "{error}");
+        let error = with(b"DATABASE_URL_FILE", b"/run/\xc9").unwrap_err().to_string();
+        assert!(error.contains("DATABASE_URL_FILE: expected UTF-8"), "{error}");
+        let error = with(b"QUADRILLE_CAF\xc9", b"1").unwrap_err().to_string();
+        assert!(error.contains("QUADRILLE_CAF\u{fffd} is no setting"), "{error}");
+    }
+
+    #[test]
+    fn every_secret_is_read_from_a_file_and_again_when_it_was_changed() {
+        let file = std::env::temp_dir().join(format!("quadrille-secret-{}", std::process::id()));
+        std::fs::write(&file, "postgres://me:first@host/db\n").unwrap();
+        let path = file.to_str().unwrap();
+        let settings = env(&[
+            ("DATABASE_URL_FILE", path),
+            ("SCHEMA_REGISTRY_USER", "me"),
+            ("SCHEMA_REGISTRY_PASSWORD_FILE", path),
+            ("KAFKA_SASL_PASSWORD_FILE", path),
+            ("QUADRILLE_SAGA_TRACKER__SECRET_FILE", path),
+            ("QUADRILLE_SAGA_TRACKER__API_KEYS__EVE_FILE", path),
+            ("QUADRILLE_ORDERS__DATABASE_URL_FILE", path),
+            ("QUADRILLE_ORDERS__KAFKA__SASL_PASSWORD_FILE", path),
+        ]);
+        // Both in one place contradict each other.
+        let error = settings.unwrap_err().to_string();
+        assert!(
+            error.contains("DATABASE_URL_FILE: expected either database_url or database_url_file, got both"),
+            "{error}"
+        );
+        let set = [
+            ("DATABASE_URL_FILE", path),
+            ("KAFKA_BOOTSTRAP_SERVERS", "k:1"),
+            ("SCHEMA_REGISTRY_USER", "me"),
+            ("SCHEMA_REGISTRY_PASSWORD_FILE", path),
+            ("KAFKA_SASL_PASSWORD_FILE", path),
+            ("QUADRILLE_SAGA_TRACKER__SECRET_FILE", path),
+            ("QUADRILLE_SAGA_TRACKER__API_KEYS__EVE_FILE", path),
+            ("QUADRILLE_ORDERS__DATABASE_URL_FILE", path),
+            ("QUADRILLE_ORDERS__KAFKA__SASL_PASSWORD_FILE", path),
+        ];
+        // One given in quadrille.toml gives way to a file that the environment names.
+        let below = Node::parse("database_url = 'postgres://other'", "quadrille.toml").unwrap();
+        let variables = Node::of_variables(set.iter().map(|(name, value)| (name.into(), value.into()))).unwrap();
+        let settings = Settings::layered(below.under(variables)).unwrap();
+        settings.refuse_unknown_in(&[wide(), Section::consumer("orders", &ConsumerSettings::default())]).unwrap();
+        let wanted = "postgres://me:first@host/db";
+        let (common, own) = (settings.common(), settings.section::<Wide>("saga-tracker").unwrap());
+        assert_eq!(common.database_url.expose(), wanted);
+        assert_eq!(common.schema_registry_password.as_ref().unwrap().expose(), wanted);
+        assert_eq!(common.kafka["sasl.password"], wanted);
+        assert_eq!((own.secret.unwrap().expose(), own.api_keys["eve"].expose()), (wanted, wanted));
+        let orders = settings.consumer("orders", &ConsumerSettings::default()).unwrap();
+        assert_eq!(orders.kafka["sasl.password"], wanted);
+        let url = settings.database_url("orders").unwrap();
+        std::fs::write(&file, "postgres://me:second@host/db\r\n").unwrap();
+        assert_eq!(url.expose(), wanted);
+        assert_eq!(url.read_again().unwrap().expose(), "postgres://me:second@host/db");
+        std::fs::write(&file, "\n").unwrap();
+        assert!(url.read_again().unwrap_err().to_string().contains("which is empty"));
+        std::fs::remove_file(&file).unwrap();
+        assert!(url.read_again().unwrap_err().to_string().contains(path));
+        let missing = env(&[("QUADRILLE_SAGA_TRACKER__SECRET_FILE", "/nowhere")]).unwrap();
+        let error = missing.section::<Wide>("saga-tracker").unwrap_err().to_string();
+        assert!(error.starts_with("QUADRILLE_SAGA_TRACKER__SECRET_FILE: /nowhere: "), "{error}");
+    }
+
+    #[test]
+    fn a_secret_is_in_no_error_no_debug_and_not_among_what_is_shown() {
+        const HIDDEN: &str = "12345678901234567890";
+        for toml in [
+            format!("[saga_tracker]\nsecret = {HIDDEN}"),
+            format!("[saga_tracker]\nsecret = [\"{HIDDEN}\"]"),
+            format!("[saga_tracker.api_keys]\neve = {HIDDEN}.5"),
+            format!("[orders.kafka]\n'sasl.password' = {}", &HIDDEN[..18]),
+            format!("[saga_tracker]\nsecret = \"{HIDDEN}"),
+        ] {
+            let error = Settings::from_toml(&format!("{PARTS}{toml}")).map_err(|error| error.to_string()).and_then(
+                |settings| {
+                    let own = settings.section::<Wide>("saga-tracker").map(|_| ());
+                    own.and(settings.consumer("orders", &ConsumerSettings::default()).map(drop))
+                        .map_err(|error| error.to_string())
+                },
+            );
+            let error = error.unwrap_err();
+            assert!(!error.contains(&HIDDEN[..18]), "{error}");
+        }
+        let settings = env(&[
+            ("DATABASE_URL_UNUSED", HIDDEN),
+            ("KAFKA_SASL_PASSWORD", HIDDEN),
+            ("SCHEMA_REGISTRY_PASSWORD", HIDDEN),
+            ("QUADRILLE_SAGA_TRACKER__SECRET", HIDDEN),
+            ("QUADRILLE_SAGA_TRACKER__API_KEYS__EVE", HIDDEN),
+            ("QUADRILLE_SAGA_TRACKER__DATABASE_URL", HIDDEN),
+        ])
+        .unwrap();
+        let own = settings.section::<Wide>("saga-tracker").unwrap();
+        let shown = format!("{settings:?} {:?} {own:?} {:?}", settings.common(), settings.rows(&wide()));
+        let shown = shown + &format!("{:?}", settings.rows(&Section::common()));
+        assert!(!shown.contains(HIDDEN), "{shown}");
+        let row = |name: &str| settings.rows(&wide()).into_iter().find(|row| row.setting.ends_with(name)).unwrap();
+        let eve = row("api_keys.eve");
+        assert_eq!((eve.value.as_deref(), eve.from.as_str()), (Some("***"), "QUADRILLE_SAGA_TRACKER__API_KEYS__EVE"));
+        let every = row("tracker.every");
+        assert_eq!((every.value.as_deref(), every.from.as_str()), (Some("5s"), "default"));
+    }
+
+    #[test]
+    fn user_and_password_of_the_registry_are_taken_out_of_its_address() {
+        let of = |url: &str, user: &[(&str, &str)]| {
+            let set: Vec<(&str, &str)> = [("SCHEMA_REGISTRY_URL", url)].iter().chain(user).copied().collect();
+            let common = env(&set).unwrap().common().clone();
+            let password = common.schema_registry_password.map(|password| password.expose().to_owned());
+            (common.schema_registry_url, common.schema_registry_user, password)
+        };
+        let (me, secret) = (Some("me".to_owned()), Some("s3cr3t@#".to_owned()));
+        let address = "https://registry:8081/apis/ccompat/v7".to_owned();
+        let inside = of("https://me:s3cr3t%40%23@registry:8081/apis/ccompat/v7", &[]);
+        assert_eq!(inside, (address.clone(), me.clone(), secret.clone()));
+        let beside = [("SCHEMA_REGISTRY_USER", "me"), ("SCHEMA_REGISTRY_PASSWORD", "s3cr3t@#")];
+        assert_eq!(of(&address, &beside), (address.clone(), me.clone(), secret.clone()));
+        assert_eq!(of("https://old:x@registry:8081/apis/ccompat/v7", &beside), (address.clone(), me, secret));
+        assert_eq!(of("https://registry:8081/@/", &[]), ("https://registry:8081/@/".to_owned(), None, None));
+    }
+
+    #[tokio::test]
+    async fn the_registry_is_told_who_asks_and_nobody_else_is() {
+        use std::io::{Read as _, Write as _};
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://me:s3cr3t@{}/apis/ccompat/v7", listener.local_addr().unwrap());
+        let answering = std::thread::spawn(move || {
+            let (mut caller, _) = listener.accept().unwrap();
+            let (mut asked, mut buffer) = (Vec::new(), [0; 4_096]);
+            while !asked.windows(4).any(|end| end == b"\r\n\r\n") {
+                let read = caller.read(&mut buffer).unwrap();
+                asked.extend_from_slice(&buffer[..read]);
+            }
+            caller.write_all(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").unwrap();
+            String::from_utf8_lossy(&asked).to_lowercase()
+        });
+        let settings = env(&[("SCHEMA_REGISTRY_URL", &url)]).unwrap();
+        let pool = crate::sql::pool("postgres://nobody@127.0.0.1:1/nothing", "test", 1).unwrap();
+        let registry = crate::Registry::from_settings(settings.common(), pool).unwrap();
+        let refused = registry.register("subject", "\"string\"").await.unwrap_err().to_string();
+        assert!(answering.join().unwrap().contains("authorization: basic bwu6cznjcjn0"), "me:s3cr3t, in lower case");
+        let gone = registry.register("subject", "\"string\"").await.unwrap_err().to_string();
+        for said in [refused, gone] {
+            assert!(!said.contains("s3cr3t") && !said.contains("me:"), "{said}");
+        }
+    }
+
+    #[test]
+    fn what_stands_for_the_outside_world_is_named_or_a_demos() {
+        let asked =
+            |set: &[(&str, &str)]| env(set).unwrap().names("payments", "gateway", "a gateway", "it is the sandbox");
+        let error = asked(&[]).unwrap_err().to_string();
+        assert!(error.contains("QUADRILLE_PAYMENTS__GATEWAY") && error.contains("QUADRILLE_PROFILE=demo"), "{error}");
+        assert!(!asked(&[("QUADRILLE_PROFILE", "demo")]).unwrap());
+        assert!(asked(&[("QUADRILLE_PAYMENTS__GATEWAY", "sandbox")]).unwrap());
+        let error = env(&[("QUADRILLE_PROFILE", "demmo")]).unwrap_err().to_string();
+        assert!(error.contains("QUADRILLE_PROFILE") && error.contains("demo"), "{error}");
+    }
+
+    /// As from an environment that holds these beside the addresses.
+    fn env(set: &[(&str, &str)]) -> Result<Settings, SettingsError> {
+        let parts = [("DATABASE_URL", "postgres://x"), ("KAFKA_BOOTSTRAP_SERVERS", "k:1")];
+        let all = parts.iter().chain(set).map(|(name, value)| (name.into(), value.into()));
+        Settings::layered(Node::of_variables(all)?)
     }
 }

@@ -95,7 +95,7 @@ async fn case_28_what_comes_before_the_customer_is_known_waits_and_is_told_then(
     assert_eq!(pipeline.count("select count(*) from notifications.message").await, 0, "nobody knows where to write");
     pipeline.publish(&german().accepted(order_id)).await;
     pipeline.settle().await;
-    let told = "select count(*) from notifications.message where state = 'SENT' and recipient = 'ada@example.com' and locale = 'de'";
+    let told = "select count(*) from notifications.message where state = 'RECORDED' and recipient = 'ada@example.com' and locale = 'de'";
     assert_eq!(pipeline.count(told).await, 2, "the order, and its parcel");
     assert_eq!(pipeline.count(&format!("{told} and body like '%T-1%'")).await, 1);
     pipeline.close().await;

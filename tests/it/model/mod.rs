@@ -34,15 +34,15 @@ impl Random {
     }
 }
 
-/// `QUADRILLE_MODEL_RUNS` and `QUADRILLE_MODEL_SEED` ask for more runs, or for one again.
+/// `MODEL_RUNS` and `MODEL_SEED` ask for more runs, or for one again.
 #[allow(clippy::disallowed_methods)] // tests have no settings of their own
 fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(default)
 }
 
 fn explore(runs: u64, orders: std::ops::RangeInclusive<usize>, salt: u64) {
-    let first = setting("QUADRILLE_MODEL_SEED", salt);
-    let (runs, began) = (setting("QUADRILLE_MODEL_RUNS", runs), Instant::now());
+    let first = setting("MODEL_SEED", salt);
+    let (runs, began) = (setting("MODEL_RUNS", runs), Instant::now());
     let mut steps = 0;
     let mut seen = std::collections::BTreeMap::new();
     for seed in first..first + runs {
@@ -52,10 +52,7 @@ fn explore(runs: u64, orders: std::ops::RangeInclusive<usize>, salt: u64) {
         match catch_unwind(AssertUnwindSafe(|| world.run())) {
             Ok(()) => {}
             Err(panic) => {
-                eprintln!(
-                    "seed {seed}: QUADRILLE_MODEL_SEED={seed} QUADRILLE_MODEL_RUNS=1 runs it again\n{}",
-                    world.log()
-                );
+                eprintln!("seed {seed}: MODEL_SEED={seed} MODEL_RUNS=1 runs it again\n{}", world.log());
                 std::panic::resume_unwind(panic);
             }
         }

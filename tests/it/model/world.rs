@@ -110,7 +110,7 @@ impl World {
                 Fulfillment::new(fulfillment::Settings {
                     pick_delay,
                     hand_over_delay,
-                    ..fulfillment::Settings::default()
+                    ..fulfillment::Settings::demo()
                 }),
                 fulfillment::World::default(),
                 &codec,

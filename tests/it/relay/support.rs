@@ -46,7 +46,7 @@ impl Bench {
         let prefix = format!("{}-", database.name);
         let kafka = [("bootstrap.servers".to_owned(), stack().kafka.clone())].into();
         let settings = RelaySettings {
-            database_urls: vec![database.url.clone()],
+            database_urls: vec![database.url.clone().into()],
             kafka,
             topic_prefix: prefix.clone(),
             ..RelaySettings::default()

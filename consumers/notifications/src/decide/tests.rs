@@ -161,10 +161,10 @@ fn an_accepted_order_is_confirmed_in_the_customers_language_and_told_of_without_
     assert_eq!(bench.sent(), [(10, "order_accepted", "email")]);
     let message = &bench.world.messages[0];
     assert_eq!(message.locale, Locale::De);
-    assert!(matches!(&message.delivery, Delivery::Sent { recipient, .. } if recipient == "ada@example.org"));
-    let sent: NotificationSent = bench.codec.decode(said[0].payload.as_deref()).unwrap();
+    assert!(matches!(&message.delivery, Delivery::Recorded { recipient, .. } if recipient == "ada@example.org"));
+    let sent: NotificationRecorded = bench.codec.decode(said[0].payload.as_deref()).unwrap();
     assert_eq!((sent.event_id, sent.event_type.as_str()), (EventId(Uuid::from_u128(10)), OrderAccepted::TYPE));
-    assert_eq!((sent.template.as_str(), sent.channel, sent.sent_at), ("order_accepted", Channel::Email, NOW));
+    assert_eq!((sent.template.as_str(), sent.channel, sent.recorded_at), ("order_accepted", Channel::Email, NOW));
     let log = format!("{log:?}");
     assert!(!log.contains("Ada") && !log.contains("example.org") && log.contains("thread"), "{log}");
 }
@@ -259,7 +259,7 @@ fn a_rejected_order_carries_its_own_contact() {
     let mut bench = bench();
     let (said, _) = bench.hear(5, &rejected(Some(person("ada@example.org", None))));
     assert_eq!(bench.sent(), [(5, "order_rejected", "email")]);
-    assert_eq!(said[0].headers.text("ce_type"), Some(NotificationSent::TYPE));
+    assert_eq!(said[0].headers.text("ce_type"), Some(NotificationRecorded::TYPE));
     bench.hear(5, &rejected(Some(person("ada@example.org", None))));
     assert_eq!(bench.sent().len(), 1);
 }

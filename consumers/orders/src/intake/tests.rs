@@ -121,11 +121,20 @@ fn an_order_that_was_written_as_json_twice_is_taken() {
 fn an_unreadable_order_is_reported_without_its_texts() {
     let mut event = structured();
     event["specversion"] = "Ada \"Secret\"".into();
+    let mut named = structured();
+    named["type"] = "Ada Secret".into();
     let mut data = structured();
     data["data"] = "{\"name\": \"Ada Secret\"".into();
     let broken = br#"{"customer": {"name": "Ada \"Secret\"", "phone": "#.to_vec();
     let cut = codec().encode(&order()).unwrap()[..40].to_vec();
-    for payload in [event.to_string().into(), data.to_string().into(), broken, cut, b"[\"Secret\"]".to_vec()] {
+    for payload in [
+        event.to_string().into(),
+        named.to_string().into(),
+        data.to_string().into(),
+        broken,
+        cut,
+        b"[\"Secret\"]".to_vec(),
+    ] {
         let headers = if payload[0] == 0 { [("k", "v")] } else { [("content-type", "application/json")] };
         let Unreadable(text) = read(&message(&headers, payload), &codec()).unwrap_err();
         assert!(!text.contains("Secret") && !text.contains("Ada"), "{text}");

@@ -1,5 +1,7 @@
 //! Attempts: opened before the gateway is asked, asked again when their timer fires, given to a person after the last try.
 
+use std::time::Duration;
+
 use events::Timestamp;
 use runtime::Conflict;
 
@@ -12,6 +14,8 @@ use crate::payment::State;
 
 /// Tries under one key by the call itself; later ones only look.
 const CALLS: u32 = 2;
+/// How long a call may be made again under its key. Providers keep what was done under a key for a day; after it the same call is done once more.
+const KEY_LASTS: Duration = Duration::from_secs(23 * 3_600);
 
 impl Step<'_, '_> {
     /// Opens the first attempt at an operation. Where no money moves the answer is yes, at once and without a gateway: the saga needs the events.
@@ -53,7 +57,8 @@ impl Step<'_, '_> {
             parked,
             letter_id,
         });
-        self.slot.ask = Some(Ask::Make);
+        // While the gateway answers nobody it is not asked: no try, and the key stays unused.
+        self.slot.ask = (!self.silent).then_some(Ask::Make);
         self.slot.fresh = true;
         self.effects.arm(ATTEMPT, self.slot.payment.order_id, "", due);
     }
@@ -132,7 +137,8 @@ impl Step<'_, '_> {
             Phase::Open => {
                 self.try_again(attempt.tries);
                 self.say_waiting(if attempt.errored { "the gateway failed on its own side" } else { "no answer" });
-                self.ask(if attempt.tries < CALLS && !attempt.errored { Ask::Make } else { Ask::LookUp });
+                let may_be_made = attempt.tries < CALLS && !attempt.errored && self.key_lasts(&attempt);
+                self.ask(if may_be_made { Ask::Make } else { Ask::LookUp });
             }
             Phase::Pending => {
                 let due = self.now.plus(self.settings.pending_pause(attempt.tries + 1));
@@ -145,6 +151,11 @@ impl Step<'_, '_> {
         }
     }
 
+    /// Whether the gateway still knows what was done under the attempt's key. A key that was never used has all its time before it.
+    fn key_lasts(&self, attempt: &Attempt) -> bool {
+        attempt.tries == 0 || self.now.since(attempt.since) < KEY_LASTS
+    }
+
     fn try_again(&mut self, tries: u32) {
         let due = self.now.plus(self.settings.pause(tries + 1));
         self.count_try(tries);
@@ -152,7 +163,11 @@ impl Step<'_, '_> {
     }
 
     fn count_try(&mut self, tries: u32) {
+        let now = self.now;
         if let Some(attempt) = self.change().case.attempt.as_mut() {
+            if attempt.tries == 0 {
+                attempt.since = now; // its key is used from now on
+            }
             attempt.tries = tries + 1;
         }
     }
@@ -196,10 +211,22 @@ impl Step<'_, '_> {
     }
 
     /// A look-up found nothing under the key. Nothing was done: the same call again; or, where the key is spoilt, another attempt after a pause.
+    /// Of an old key the gateway may have forgotten what was done under it: a person looks, and has it attempted anew.
     pub(super) fn not_found(&mut self) {
         let Some(attempt) = self.slot.payment.case.attempt.clone() else { return };
         match attempt.phase {
-            Phase::Open if !attempt.errored => self.ask(Ask::Make),
+            Phase::Open if !attempt.errored && self.key_lasts(&attempt) => self.ask(Ask::Make),
+            // A person has just looked, as they were asked to, and so did we.
+            Phase::Open if !attempt.errored && attempt.retried_by.is_some() && attempt.tries == 1 => {
+                self.open(attempt.operation, attempt.amount);
+            }
+            Phase::Open if !attempt.errored => {
+                let hours = KEY_LASTS.as_secs() / 3_600;
+                let what = format!(
+                    "begun more than {hours} hours ago, and the gateway knows nothing of it: it was not done, or is forgotten, so it is not done again by itself"
+                );
+                self.stick(Phase::Unanswered, "gateway_no_answer", &what);
+            }
             Phase::Open if attempt.number < self.settings.attempt_tries => {
                 self.wait(Phase::Waiting, self.now.plus(self.settings.pause(attempt.number)));
                 self.say_waiting("the gateway failed on its own side, and did nothing");

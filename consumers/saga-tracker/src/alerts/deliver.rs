@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use events::Timestamp;
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use runtime::settings::Secret;
 use runtime::{Clock, Failure};
 use serde_json::json;
 use sha2::Sha256;
@@ -33,7 +34,7 @@ pub(crate) async fn deliver(
 ) -> anyhow::Result<()> {
     let Some(url) = settings.alert_url.as_deref() else { return Ok(()) };
     let client = reqwest::Client::builder().timeout(PATIENCE).build()?;
-    let hook = Hook { client, url, secret: settings.alert_secret.as_deref() };
+    let hook = Hook { client, url, secret: settings.alert_secret.as_ref() };
     while !shutdown.is_cancelled() {
         match round(&pool, &clock, &hook).await {
             Ok(0) => {}
@@ -53,7 +54,7 @@ pub(crate) async fn deliver(
 struct Hook<'s> {
     client: reqwest::Client,
     url: &'s str,
-    secret: Option<&'s str>,
+    secret: Option<&'s Secret>,
 }
 
 /// Delivers what is due; returns how many were taken by the receiver.
@@ -101,7 +102,7 @@ impl Hook<'_> {
             .header("Content-Type", "application/json")
             .header("Quadrille-Alert-Id", alert.alert_id.to_string());
         if let Some(secret) = self.secret {
-            request = request.header("Quadrille-Signature", signature(secret, now, &body));
+            request = request.header("Quadrille-Signature", signature(secret.expose(), now, &body));
         }
         let answer = request.body(body).send().await.map_err(|error| format!("no answer: {}", error.without_url()))?;
         if answer.status().is_success() { Ok(()) } else { Err(format!("expected 2xx, got {}", answer.status())) }

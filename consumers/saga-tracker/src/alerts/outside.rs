@@ -47,7 +47,7 @@ impl Outside {
             probes.extend(set.or(listens.map(|at| runtime::http::url(all.common(), at))).map(|url| (name, url)));
         }
         let urls = databases::of(all, ASKED)?.into_keys();
-        let outboxes: Result<Vec<PgPool>, _> = urls.map(|url| sql::pool(&url, "quadrille alerts", 1)).collect();
+        let outboxes: Result<Vec<PgPool>, _> = urls.map(|url| sql::pool(url.expose(), "quadrille alerts", 1)).collect();
         let http = runtime::http::client(all.common())?.timeout(PATIENCE).build()?;
         Ok(Self { outboxes: outboxes.context("DATABASE_URL")?, probes, http, since: BTreeMap::new() })
     }

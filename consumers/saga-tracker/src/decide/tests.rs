@@ -83,7 +83,7 @@ fn the_furthest_event_says_where_an_order_stands() {
     assert_eq!(status_after(&["OrderCancellationRequested", "PaymentVoided"]), Status::Cancelling);
     assert_eq!(status_after(&["OrderCompleted", "FulfillmentCancelled"]), Status::Completed);
     assert_eq!(status_after(&["OrderRejected"]), Status::Rejected);
-    assert_eq!(status_after(&["NotificationSent"]), Status::Placed, "what says nothing of its way");
+    assert_eq!(status_after(&["NotificationRecorded"]), Status::Placed, "what says nothing of its way");
 }
 
 #[test]

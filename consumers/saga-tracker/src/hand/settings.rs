@@ -1,9 +1,10 @@
 //! Settings of the operator's hand, in the section `saga_tracker`.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// The settings of the operator's hand.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct HandSettings {
     /// Where orders listens, such as `http://orders:8080`; default: as orders' own settings say.

@@ -45,6 +45,7 @@ impl Who {
 
 /// What is wanted, and why.
 #[derive(Debug, Deserialize, ToSchema)]
+#[schema(example = json!({"why": "forged", "dry_run": true}))]
 #[serde(deny_unknown_fields)]
 pub(super) struct Wish {
     /// Why, for whoever reads the audit record; required unless it is a retry. Up to 500 characters.
@@ -59,6 +60,7 @@ pub(super) struct Wish {
 
 /// An edit.
 #[derive(Debug, Deserialize, ToSchema)]
+#[schema(example = json!({"why": "cut by a proxy", "data": {"order_id": "01890a5d-ac96-774b-bcce-b302099a8057"}, "dry_run": true}))]
 #[serde(deny_unknown_fields)]
 pub(super) struct EditWish {
     /// Why, for whoever reads the audit record. Up to 500 characters.

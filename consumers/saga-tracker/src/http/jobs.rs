@@ -26,6 +26,7 @@ const FASTEST: f64 = 10_000.0;
 
 /// One thing to do with all dead letters of a filter.
 #[derive(Debug, Deserialize, ToSchema)]
+#[schema(example = json!({"what": "retry", "filter": {"class": "conflict"}, "rate": 50, "dry_run": true}))]
 #[serde(deny_unknown_fields)]
 pub(super) struct JobWish {
     /// `retry`, `skip` or `compensate`.
@@ -163,6 +164,7 @@ pub(super) async fn show(State(doors): State<Doors>, Path(id): Path<String>) -> 
 
 /// Why a job is stopped, or goes on.
 #[derive(Debug, Default, Deserialize, ToSchema)]
+#[schema(example = json!({"why": "lunch"}))]
 #[serde(deny_unknown_fields)]
 pub(super) struct TurnWish {
     /// Why, for whoever reads the audit record. Up to 500 characters.

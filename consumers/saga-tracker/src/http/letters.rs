@@ -16,12 +16,11 @@ use crate::record::in_range;
 use crate::store;
 
 /// Which dead letters; what is absent says nothing.
-#[derive(Debug, Default, Deserialize, IntoParams, ToSchema)]
-#[into_params(parameter_in = Query)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct FilterAsked {
     /// `event`: an event that a consumer could not decide; `order`: an order that is stuck.
-    #[param(value_type = Option<Kind>)]
+    #[schema(value_type = Option<Kind>)]
     kind: Option<String>,
     /// Who could not decide it, or should have answered.
     consumer: Option<String>,
@@ -38,7 +37,7 @@ pub(super) struct FilterAsked {
     /// Died before this time, RFC 3339.
     died_before: Option<String>,
     /// Where they stand.
-    #[param(value_type = Option<LetterStatus>)]
+    #[schema(value_type = Option<LetterStatus>)]
     status: Option<String>,
 }
 
@@ -48,7 +47,7 @@ pub(super) struct FilterAsked {
 #[serde(deny_unknown_fields)]
 pub(super) struct LettersAsked {
     /// `event`: an event that a consumer could not decide; `order`: an order that is stuck.
-    #[param(value_type = Option<Kind>)]
+    #[param(inline, value_type = Option<Kind>)]
     kind: Option<String>,
     /// Who could not decide it, or should have answered.
     consumer: Option<String>,
@@ -65,7 +64,7 @@ pub(super) struct LettersAsked {
     /// Died before this time, RFC 3339.
     died_before: Option<String>,
     /// Where they stand.
-    #[param(value_type = Option<LetterStatus>)]
+    #[param(inline, value_type = Option<LetterStatus>)]
     status: Option<String>,
     /// Entries on the page, at most 500; 50 unless set.
     limit: Option<i64>,

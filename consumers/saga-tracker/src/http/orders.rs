@@ -26,7 +26,7 @@ const LONGEST_HISTORY: i64 = 10_000;
 #[serde(deny_unknown_fields)]
 pub(super) struct OrdersAsked {
     /// Where they stand, such as `COMPLETED`, `FAILED` or `IN_REVIEW`.
-    #[param(value_type = Option<Status>)]
+    #[param(inline, value_type = Option<Status>)]
     status: Option<String>,
     /// The shop's id of their customer.
     customer_id: Option<String>,

@@ -41,7 +41,7 @@ pub(super) struct Stats {
     /// How many orders stand where, and why.
     orders: Vec<CountView>,
     /// How long each step took.
-    steps: Vec<StepView>,
+    steps: Vec<StepTimesView>,
     /// How far the tracker has read.
     positions: Vec<PositionView>,
     /// How far relays have published.
@@ -61,7 +61,7 @@ struct CountView {
 
 /// How long a step took, in milliseconds.
 #[derive(Serialize, ToSchema)]
-struct StepView {
+struct StepTimesView {
     /// Its name; `complete` is from placed to completed, `whole` from placed to any end.
     step: String,
     /// Of how many orders.
@@ -132,7 +132,7 @@ pub(super) async fn show(State(doors): State<Doors>, query: Asked<StatsAsked>) -
             .into_iter()
             .map(|row| CountView { status: row.status, reason: row.reason, orders: row.orders })
             .collect(),
-        steps: steps.into_iter().map(StepView::from).collect(),
+        steps: steps.into_iter().map(StepTimesView::from).collect(),
         positions: positions.into_iter().map(PositionView::from).collect(),
         published: published
             .into_iter()
@@ -145,7 +145,7 @@ pub(super) async fn show(State(doors): State<Doors>, query: Asked<StatsAsked>) -
     }))
 }
 
-impl From<store::StepRow> for StepView {
+impl From<store::StepRow> for StepTimesView {
     fn from(row: store::StepRow) -> Self {
         let quantile = |at: usize| row.quantiles.get(at).copied().unwrap_or(row.longest);
         let (p50_ms, p95_ms, p99_ms) = (quantile(0), quantile(1), quantile(2));

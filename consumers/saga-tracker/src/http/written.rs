@@ -9,8 +9,9 @@ use axum::http::StatusCode;
 use events::OrderId;
 use runtime::http::Problem;
 use runtime::{Failure, Span};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
+use utoipa::ToSchema;
 
 use super::{Doors, failed};
 use crate::store;
@@ -20,10 +21,11 @@ const FIRST_LOOK: Duration = Duration::from_millis(10);
 const LAST_LOOK: Duration = Duration::from_millis(160);
 
 /// What can be set of reads.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub(crate) struct ReadSettings {
     /// How long a read waits at most for the write whose position it names.
+    #[schema(inline)]
     pub position_within: Span,
 }
 

@@ -90,7 +90,7 @@ fn watch_parts(
 ) -> anyhow::Result<Arc<BaseConsumer<Context>>> {
     let mut databases = Vec::new();
     for (index, url) in settings.database_urls.iter().enumerate() {
-        let pool = sql::pool(url, &format!("{} watch", settings.name), 1).context("DATABASE_URL")?;
+        let pool = sql::pool(url.expose(), &format!("{} watch", settings.name), 1).context("DATABASE_URL")?;
         let (pools, again) = (pool.clone(), Arc::clone(settings));
         databases.push(watch::Database {
             health: Arc::clone(health),
@@ -98,7 +98,7 @@ fn watch_parts(
             shutdown: shutdown.clone(),
             pool,
             pools: Box::new(move || vec![pools.clone()]),
-            address: Box::new(move || sql::address(&again.url(index)?).ok()),
+            address: Box::new(move || sql::address(again.url(index)?.expose()).ok()),
         });
     }
     watches.spawn(watch::watch_databases(databases));
@@ -137,7 +137,7 @@ async fn relay(
         let Some(url) = settings.url(index) else {
             anyhow::bail!("there is no address of the database {index} any more")
         };
-        let error = match attempt(&url, settings, clock, health, shutdown).await {
+        let error = match attempt(url.expose(), settings, clock, health, shutdown).await {
             Ok(()) => break,
             Err(error) if error.is_transient() => error,
             Err(error) => return Err(error.into()),

@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 
+use events::OrderId;
 use sqlx::{PgConnection, Row as _};
 
 use super::error::RelayError;
 use super::outbound::{Batch, Outbound, alone};
 use super::record::{Entry, Place};
+use crate::headers::Headers;
 
 /// An event by its place: slot $1, xid $2, entry $3 and index $4; as an entry that has it alone.
 const BY_PLACE: &str = "
@@ -44,7 +46,7 @@ pub(super) async fn set_aside(
          select entry.seq + told.at - 1, event_ids[told.at], topics[told.at], keys[told.at], headers[told.at], payloads[told.at], shards[told.at], told.error
          from unnest($1::int2[], $2::text[]::xid8[], $3::int8[], $4::int4[], $5::text[]) as told (slot, xid, seq, at, error)
          join outbox.entry using (slot, xid, seq)
-         on conflict (seq) do nothing returning seq, event_id::text, topic, error",
+         on conflict (seq) do nothing returning seq, event_id::text, topic, error, key, headers",
     );
     let query = query
         .bind(refused.iter().map(|(place, _)| place.slot).collect::<Vec<_>>())
@@ -57,9 +59,12 @@ pub(super) async fn set_aside(
     for row in rows {
         let (seq, event_id, topic, error): (i64, String, String, String) =
             (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
+        let (order_id, correlation_id) = whose(row.try_get(4)?, row.try_get(5)?);
         tracing::error!(
             seq,
             event_id,
+            order_id,
+            correlation_id,
             topic,
             error,
             "an event can't be published and was set aside in outbox.set_aside; its order waits for it. Mend the cause, then run `quadrille relay release`"
@@ -71,4 +76,12 @@ pub(super) async fn set_aside(
         metrics::counter!("quadrille_relay_set_aside_total", "topic" => topic).increment(rows);
     }
     Ok(())
+}
+
+/// The order that a row is of, as its key says, and its correlation id; keys of the front door are anyone's, and are not logged.
+fn whose(key: Option<&[u8]>, headers: &[u8]) -> (Option<String>, Option<String>) {
+    let order_id = key.and_then(|key| std::str::from_utf8(key).ok()?.parse::<OrderId>().ok()).map(|id| id.to_string());
+    let headers = Headers::decode(headers).ok();
+    let correlation = headers.as_ref().and_then(|headers| headers.text("ce_correlationid")).map(ToOwned::to_owned);
+    (order_id.clone(), correlation.or(order_id))
 }

@@ -1,36 +1,45 @@
 //! What can be set about a relay, with defaults that suit a shop of any size.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::settings::{Properties, Secret, Span};
 
 /// Settings of a relay. Only `database_urls` and `kafka` (with `bootstrap.servers`) have to be given.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct RelaySettings {
     /// The databases whose outboxes are published, as `postgres://user:password@host:port/database`. Direct addresses:
     /// a pooler in transaction mode would lose the leases, which live in the session.
-    pub database_urls: Vec<String>,
+    #[serde(serialize_with = "crate::settings::hidden")]
+    #[schema(inline, default)]
+    pub database_urls: Vec<Secret>,
     /// How `database_urls` are read again, when a password is refused.
     #[serde(skip)]
     pub read_again: ReadAgain,
     /// Properties for librdkafka: `bootstrap.servers`, TLS and SASL, and what shall differ from the relay's own choices.
-    pub kafka: BTreeMap<String, String>,
-    /// What stands before each topic's name in this installation.
+    #[schema(value_type = std::collections::BTreeMap<String, String>)]
+    pub kafka: Properties,
+    /// What stands before each topic's name in this installation; the common one.
+    #[serde(skip)]
     pub topic_prefix: String,
     /// The name of this relay in its watermarks and in `pg_stat_activity`.
     pub name: String,
     /// Wait after a read that found rows, at least; a read that took longer is followed by as long a wait.
     #[serde(with = "humantime_serde")]
+    #[schema(value_type = Span, inline)]
     pub pause: Duration,
     /// Wait after a read that found nothing; half a second after the last that found something it begins to double, up to `idle_pause_max`.
     #[serde(with = "humantime_serde")]
+    #[schema(value_type = Span, inline)]
     pub idle_pause: Duration,
     /// Longest wait between two reads.
     #[serde(with = "humantime_serde")]
+    #[schema(value_type = Span, inline)]
     pub idle_pause_max: Duration,
     /// Events that a page of a backlog has, about; twice as many may be on their way before the next read waits.
     pub page_rows: u32,
@@ -40,36 +49,46 @@ pub struct RelaySettings {
     pub reads_ahead: usize,
     /// How often leases are compared with how many relays live: the time that a dead relay's shards wait for another.
     #[serde(with = "humantime_serde")]
+    #[schema(value_type = Span, inline)]
     pub lease_interval: Duration,
     /// PostgreSQL ends the session of a relay that says nothing for so long, and with it its leases.
     #[serde(with = "humantime_serde")]
+    #[schema(value_type = Span, inline)]
     pub session_timeout: Duration,
     /// Limit of one statement.
     #[serde(with = "humantime_serde")]
+    #[schema(value_type = Span, inline)]
     pub statement_timeout: Duration,
     /// Limit of one wait for a lock.
     #[serde(with = "humantime_serde")]
+    #[schema(value_type = Span, inline)]
     pub lock_timeout: Duration,
     /// Published rows stay at least so long, so that the relay can be rewound, unless `slot_bytes` is reached first; by default as long as
     /// topics.yaml says (`outbox_retention`).
     #[serde(with = "humantime_serde")]
+    #[schema(value_type = Span, inline)]
     pub retention: Duration,
     /// A slot of the outbox that has grown to this is left for the next one, whatever its age: four slots bound the disk.
     pub slot_bytes: u64,
     /// How often it is looked whether the outbox's slots shall rotate, and a moment is noted to rewind to.
     #[serde(with = "humantime_serde")]
+    #[schema(value_type = Span, inline)]
     pub rotation_interval: Duration,
     /// How often a watermark is published while the relay advances.
     #[serde(with = "humantime_serde")]
+    #[schema(value_type = Span, inline)]
     pub watermark_interval: Duration,
     /// How often a watermark is published while there is nothing to do.
     #[serde(with = "humantime_serde")]
+    #[schema(value_type = Span, inline)]
     pub idle_watermark_interval: Duration,
     /// How long a topic that Kafka does not know may be on its way before rows for it are set aside.
     #[serde(with = "humantime_serde")]
+    #[schema(value_type = Span, inline)]
     pub topic_grace: Duration,
     /// How long a relay that is told to stop waits for acknowledgements; what is missing then is published again by the next.
     #[serde(with = "humantime_serde")]
+    #[schema(value_type = Span, inline)]
     pub drain_timeout: Duration,
 }
 
@@ -78,7 +97,7 @@ pub struct RelaySettings {
 pub struct ReadAgain(pub Option<Arc<ReadUrls>>);
 
 /// Reads addresses again, in their order; none: they can't be read at present.
-pub type ReadUrls = dyn Fn() -> Option<Vec<String>> + Send + Sync;
+pub type ReadUrls = dyn Fn() -> Option<Vec<Secret>> + Send + Sync;
 
 impl fmt::Debug for ReadAgain {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -88,7 +107,7 @@ impl fmt::Debug for ReadAgain {
 
 impl RelaySettings {
     /// The address at this place as it is now.
-    pub(super) fn url(&self, index: usize) -> Option<String> {
+    pub(super) fn url(&self, index: usize) -> Option<Secret> {
         let now = self.read_again.0.as_ref().and_then(|read| read());
         now.and_then(|urls| urls.into_iter().nth(index)).or_else(|| self.database_urls.get(index).cloned())
     }
@@ -99,7 +118,7 @@ impl Default for RelaySettings {
         Self {
             database_urls: Vec::new(),
             read_again: ReadAgain::default(),
-            kafka: BTreeMap::new(),
+            kafka: Properties::default(),
             topic_prefix: String::new(),
             name: "outbox-relay".into(),
             pause: Duration::from_millis(1),

@@ -18,7 +18,7 @@ use crate::consumer::Consumer;
 use crate::dead_letter;
 use crate::message::{Message, headers};
 use crate::registry::Registry;
-use crate::settings::Settings;
+use crate::settings::{Properties, Settings};
 use crate::topology::Topology;
 
 /// Between two looks at an empty queue.
@@ -235,7 +235,7 @@ fn assigned(
 /// # Errors
 /// What Kafka says, a topic that is missing, or records that are announced and do not come.
 pub async fn missing(
-    kafka: BTreeMap<String, String>,
+    kafka: Properties,
     topics: Vec<String>,
     from: Point,
     mut ids: HashSet<Uuid>,

@@ -50,10 +50,22 @@ const DESCRIBED: &[(&str, Kind, Unit, &str)] = &[
     ("quadrille_gateway_calls_total", Counter, Unit::Count, "Calls to a payment gateway, by operation and outcome."),
     ("quadrille_looks_total", Counter, Unit::Count, "Looks at orders whose deadline had come, by what was found."),
     (
+        "quadrille_lost_records_total",
+        Counter,
+        Unit::Count,
+        "Records that their topic deleted before they were read, by consumer and topic.",
+    ),
+    (
         "quadrille_money_at_risk",
         Gauge,
         Unit::Count,
         "Minor units of a currency that are held or taken for orders that don't go on.",
+    ),
+    (
+        "quadrille_lost_records_total",
+        Counter,
+        Unit::Count,
+        "Records from outside that were deleted before they were read, by topic.",
     ),
     ("quadrille_open_beyond_horizon", Gauge, Unit::Count, "Orders older than the horizon that have not ended."),
     ("quadrille_orders_stuck", Gauge, Unit::Count, "Orders that are stuck now."),
@@ -102,6 +114,12 @@ const DESCRIBED: &[(&str, Kind, Unit, &str)] = &[
     ),
     ("quadrille_relay_shards", Gauge, Unit::Count, "Shards of an outbox that this relay publishes."),
     ("quadrille_retries_total", Counter, Unit::Count, "Parked events that were tried again."),
+    (
+        "quadrille_schemas_left_out",
+        Gauge,
+        Unit::Count,
+        "Stored schemas that this version can't read: records written by them are dead letters.",
+    ),
     (
         "quadrille_step_seconds",
         Histogram,

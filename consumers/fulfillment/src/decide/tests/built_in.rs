@@ -23,7 +23,7 @@ fn release(house: &mut House) -> Decided {
 
 #[test]
 fn it_picks_and_hands_over_by_itself_and_is_waited_for_by_no_timer() {
-    let (mut house, picked) = begin(Settings::default(), "plain", 2);
+    let (mut house, picked) = begin(Settings::demo(), "plain", 2);
     assert_eq!((picked.names(), picked.timers()), (vec!["FulfillmentConfirmed"], 0));
     let left = release(&mut house);
     assert_eq!(left.timers(), 0);
@@ -35,7 +35,7 @@ fn it_picks_and_hands_over_by_itself_and_is_waited_for_by_no_timer() {
 
 #[test]
 fn two_shipments_are_confirmed_once_and_leave_one_by_one() {
-    let mut house = House::with(Settings::default());
+    let mut house = House::with(Settings::demo());
     let picked = house.hear(cleared(&[("a", "BER", 2), ("b", "HAM", 1)])).unwrap();
     assert_eq!(picked.event::<FulfillmentConfirmed>().shipments.len(), 2);
     assert_eq!(release(&mut house).names(), ["ShipmentDispatched", "ShipmentDispatched"]);
@@ -43,7 +43,7 @@ fn two_shipments_are_confirmed_once_and_leave_one_by_one() {
 
 #[test]
 fn a_short_sku_lacks_one_unit_and_its_replacement_does_not() {
-    let (mut house, picked) = begin(Settings::default(), "SHORT-1", 3);
+    let (mut house, picked) = begin(Settings::demo(), "SHORT-1", 3);
     assert_eq!(picked.event::<FulfillmentShortPicked>().short[0].quantity, 1);
     let confirmed: FulfillmentConfirmed = house.reallocate(0, &[("SHORT-1", "HAM", 1)]).unwrap().event();
     assert_eq!(confirmed.shipments.iter().map(|shipment| shipment.items[0].quantity).collect::<Vec<_>>(), [2, 1]);
@@ -52,7 +52,7 @@ fn a_short_sku_lacks_one_unit_and_its_replacement_does_not() {
 #[test]
 fn refused_and_gone_skus_are_given_up_by_every_warehouse_that_their_rule_names() {
     for (sku, why) in [("REFUSE-1", Why::Refused), ("NEVER-1", Why::Refused), ("GONE-1", Why::Short)] {
-        let (mut house, picked) = begin(Settings::default(), sku, 2);
+        let (mut house, picked) = begin(Settings::demo(), sku, 2);
         let short: FulfillmentShortPicked = picked.event();
         assert_eq!((short.short[0].quantity, &short.short[0].why), (2, &why), "{sku}");
         let again = house.reallocate(0, &[(sku, "HAM", 2)]).unwrap();
@@ -63,14 +63,14 @@ fn refused_and_gone_skus_are_given_up_by_every_warehouse_that_their_rule_names()
 
 #[test]
 fn a_late_sku_is_asked_for_again_until_the_deadline_decides() {
-    let (mut house, picked) = begin(Settings::default(), "LATE-1", 1);
+    let (mut house, picked) = begin(Settings::demo(), "LATE-1", 1);
     assert_eq!((picked.names().len(), picked.armed()), (0, 1));
     house.now = house.now.plus(Duration::from_secs(10));
     let again = house.pick_due(0).unwrap();
     assert_eq!((again.names().len(), again.armed(), again.changed), (0, 1, false));
     house.settings(|settings| settings.behaviour.clear());
     assert_eq!(house.clone().pick_due(0).unwrap().names(), ["FulfillmentConfirmed"]);
-    house.settings(|settings| *settings = Settings::default());
+    house.settings(|settings| *settings = Settings::demo());
     house.now = house.now.plus(Duration::from_secs(24 * 3_600));
     assert_eq!(house.pick_due(0).unwrap().event::<FulfillmentShortPicked>().short[0].why, Why::Late);
 }
@@ -78,7 +78,7 @@ fn a_late_sku_is_asked_for_again_until_the_deadline_decides() {
 #[test]
 fn a_damaged_or_lost_parcel_is_given_up_after_the_capture() {
     for (sku, why) in [("DAMAGED-1", Why::Damaged), ("LOST-1", Why::Lost)] {
-        let (mut house, _) = begin(Settings::default(), sku, 1);
+        let (mut house, _) = begin(Settings::demo(), sku, 1);
         let cancelled: FulfillmentCancelled = release(&mut house).event();
         assert_eq!(cancelled.items[0].why, why);
         assert_eq!(house.order().state, State::Closed);
@@ -88,7 +88,7 @@ fn a_damaged_or_lost_parcel_is_given_up_after_the_capture() {
 #[test]
 fn a_held_parcel_honours_a_recall_and_a_rushed_one_has_left() {
     for (sku, end) in [("HOLD-1", "FulfillmentCancelled"), ("RUSH-1", "ShipmentDispatched")] {
-        let (mut house, _) = begin(Settings::default(), sku, 1);
+        let (mut house, _) = begin(Settings::demo(), sku, 1);
         let held = release(&mut house);
         assert_eq!((held.names().len(), held.armed()), (0, 1), "it is asked again");
         let again = house.hand_over_due().unwrap();
@@ -100,7 +100,7 @@ fn a_held_parcel_honours_a_recall_and_a_rushed_one_has_left() {
 
 #[test]
 fn with_delays_the_timers_ask() {
-    let settings = Settings { pick_delay: Span::secs(5), hand_over_delay: Span::secs(7), ..Settings::default() };
+    let settings = Settings { pick_delay: Span::secs(5), hand_over_delay: Span::secs(7), ..Settings::demo() };
     let (mut house, begun) = begin(settings, "plain", 1);
     assert_eq!((begun.names().len(), begun.armed()), (0, 1));
     house.now = house.now.plus(Duration::from_secs(5));
@@ -122,7 +122,7 @@ fn a_timer_of_ours_comes_back_as_what_it_was_armed_for() {
         discriminator: discriminator.into(),
         due: house.now,
     };
-    let consumer = Fulfillment::default();
+    let consumer = Fulfillment::new(Settings::demo());
     assert!(
         matches!(consumer.due(&timer(crate::PICK, &shipment_id.to_string())), crate::Input::PickDue(_, id) if id == shipment_id)
     );

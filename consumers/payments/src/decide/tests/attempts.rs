@@ -67,6 +67,52 @@ fn a_person_has_what_is_not_known_looked_up_under_the_same_key() {
 }
 
 #[test]
+fn after_a_long_outage_nothing_is_made_again_under_an_old_key() {
+    let day = Duration::from_secs(24 * 3_600);
+    for (state, name) in [
+        (State::Authorizing, "authorize"),
+        (State::Capturing, "capture"),
+        (State::Voiding, "void"),
+        (State::Refunding, "refund"),
+    ] {
+        let mut desk = Desk::at(state);
+        desk.now = desk.now.plus(day);
+        desk.fire(ATTEMPT);
+        assert_eq!(desk.called(), [format!("{name}:1?")], "looked up first");
+        desk.answers(Outcome::NotFound);
+        assert!(desk.calls.is_empty(), "the key may be forgotten: {:?}", desk.called());
+        assert_eq!(desk.dead, ["gateway_no_answer"]);
+        assert_eq!((desk.state(), desk.timers.contains_key(ATTEMPT)), (state, false), "a person's case");
+        desk.does(retry());
+        assert_eq!(desk.called(), [format!("{name}:1?")], "looked up once more");
+        desk.answers(Outcome::NotFound);
+        assert_eq!(desk.called(), [format!("{name}:2")], "a person looked, and so did we: under a new key");
+    }
+}
+
+#[test]
+fn within_a_day_the_key_still_counts_and_one_that_was_never_used_does_at_any_age() {
+    let mut desk = Desk::at(State::Capturing);
+    desk.now = desk.now.plus(Duration::from_secs(22 * 3_600));
+    desk.fire(ATTEMPT);
+    assert_eq!(desk.called(), ["capture:1"]);
+    let mut desk = Desk::new();
+    desk.silent = true;
+    desk.does(reserved());
+    assert!(desk.calls.is_empty(), "nobody is asked while the gateway answers nobody");
+    desk.fire(ATTEMPT);
+    desk.silent = false;
+    desk.now = desk.now.plus(Duration::from_secs(30 * 3_600));
+    desk.fire(ATTEMPT);
+    assert_eq!(desk.called(), ["authorize:1"]);
+    desk.fire(ATTEMPT);
+    assert_eq!(desk.called(), ["authorize:1"], "its day begins with its first call");
+    desk.now = desk.now.plus(Duration::from_secs(24 * 3_600));
+    desk.fire(ATTEMPT);
+    assert_eq!(desk.called(), ["authorize:1?"]);
+}
+
+#[test]
 fn a_void_that_fails_is_attempted_again_after_a_pause_then_by_a_person() {
     let mut desk = Desk::at(State::Voiding);
     for number in 1..=4 {

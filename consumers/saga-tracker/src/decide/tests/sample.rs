@@ -61,7 +61,7 @@ fn payload(sample: &Sample, order_id: OrderId, codec: &Codec) -> Vec<u8> {
         PaymentActionRequired PaymentAuthorized PaymentDeclined PaymentCaptured PaymentCaptureFailed PaymentVoided
         PaymentRefunded PaymentRefundFailed AuthorizationExpiring FraudCleared FraudRejected FraudReviewRequested
         FulfillmentShortPicked FulfillmentConfirmed FulfillmentRejected FulfillmentCancelled ShipmentDispatched
-        ShipmentDelivered NotificationSent NotificationFailed OrderParked OrderUnparked RelayAdvanced DeadLetterResolved
+        ShipmentDelivered NotificationSent NotificationRecorded NotificationFailed OrderParked OrderUnparked RelayAdvanced DeadLetterResolved
         OrderStuck)
 }
 
@@ -174,6 +174,10 @@ pub fn samples() -> Vec<Sample> {
         (
             "NotificationSent",
             json!({"event_id": id, "event_type": "x", "channel": "email", "template": "t", "sent_at": BEGAN}),
+        ),
+        (
+            "NotificationRecorded",
+            json!({"event_id": id, "event_type": "x", "channel": "email", "template": "t", "recorded_at": BEGAN}),
         ),
         (
             "NotificationFailed",

@@ -1,0 +1,118 @@
+//! `quadrille config …`: what is set, whether it fits, and what can be set.
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use comfy_table::{Table, presets};
+use runtime::Settings;
+use runtime::settings::{Row, Section, SettingsError, reference};
+
+/// What can be asked of the settings.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Show every setting with its value and where it is from: default, file, or variable. Secrets are masked.
+    Show {
+        /// Only those that are set.
+        #[arg(long)]
+        set: bool,
+    },
+    /// Check the settings of all parts as their start would, and start nothing. Exits with 1 if something is wrong.
+    Check,
+    /// Print the page that lists all settings, docs/configuration.md.
+    Reference,
+}
+
+/// What can be set of all parts.
+pub fn sections() -> Vec<Section> {
+    vec![
+        Section::common(),
+        orders::section(),
+        inventory::section(),
+        payments::section(),
+        fraud::section(),
+        fulfillment::section(),
+        notifications::section(),
+        saga_tracker::section(),
+        outbox_relay::section(),
+    ]
+}
+
+/// A command works on all parts: what is unknown in any of them is refused before it begins. `config` looks for itself, `run` refuses what its parts
+/// refuse, and where settings can't be read at all, the command says so if it needs them.
+///
+/// # Errors
+/// Every setting that there is not.
+pub fn refuse_unknown(command: &super::Command) -> Result<(), SettingsError> {
+    if matches!(command, super::Command::Config(_) | super::Command::Run { .. }) {
+        return Ok(());
+    }
+    Settings::from_env().map_or(Ok(()), |settings| settings.refuse_unknown_in(&sections()))
+}
+
+/// Runs one of them.
+pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Show { set } => show(set, json),
+        Command::Check => check(json),
+        Command::Reference => {
+            print!("{}", reference(&sections()));
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn show(set: bool, json: bool) -> anyhow::Result<ExitCode> {
+    let settings = Settings::from_env()?;
+    settings.refuse_unknown_in(&sections())?;
+    let rows = sections().iter().flat_map(|section| settings.rows(section)).collect::<Vec<Row>>();
+    let rows: Vec<Row> = rows.into_iter().filter(|row| !set || row.from != "default").collect();
+    if json {
+        println!("{:#}", serde_json::json!({ "settings": rows }));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(["setting", "value", "from"]);
+    for Row { setting, value, from, .. } in rows {
+        table.add_row([setting, value.unwrap_or_else(|| "-".to_owned()), from]);
+    }
+    println!("{table}");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn check(json: bool) -> anyhow::Result<ExitCode> {
+    let problems = Settings::problems(&sections());
+    if json {
+        println!("{:#}", serde_json::json!({ "problems": problems }));
+    } else if problems.is_empty() {
+        println!("the settings fit");
+    } else {
+        for problem in &problems {
+            eprintln!("{problem}");
+        }
+    }
+    Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reference_is_what_the_settings_say() {
+        let written =
+            std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/configuration.md")).unwrap();
+        assert!(
+            written == reference(&sections()),
+            "docs/configuration.md differs from the settings: write it with `quadrille config reference > docs/configuration.md`"
+        );
+    }
+
+    #[test]
+    fn every_setting_says_what_it_is_for() {
+        for section in sections() {
+            for (path, field) in section.leaves() {
+                assert!(field.meaning.len() > 10, "{}: {:?}", path.join("."), field.meaning);
+            }
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! Reads settings into their types. What stands in a variable of the environment is what the type that wants it makes of it: a key of digits stays a
+//! text, and a number is one without quotes.
+
+use std::fmt;
+use std::path::Path;
+
+use serde::de::value::{SeqDeserializer, StrDeserializer};
+use serde::de::{self, DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, Visitor};
+use serde::forward_to_deserialize_any;
+
+use super::secret::{self, Secret};
+use super::tree::{FILE, Node, Origin, Raw, variable};
+
+/// What does not fit: where, what was expected, what came.
+#[derive(Debug)]
+pub(super) struct Misfit {
+    pub place: Option<String>,
+    pub what: String,
+}
+
+impl fmt::Display for Misfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+impl std::error::Error for Misfit {}
+
+impl de::Error for Misfit {
+    fn custom<T: fmt::Display>(what: T) -> Self {
+        Self { place: None, what: what.to_string() }
+    }
+}
+
+impl From<toml::de::Error> for Misfit {
+    fn from(error: toml::de::Error) -> Self {
+        de::Error::custom(error.message())
+    }
+}
+
+/// A place in the tree.
+pub(super) struct At<'n> {
+    pub node: &'n Node,
+    pub path: Vec<String>,
+    /// Whether what stands here names the file that holds the value.
+    pub in_file: bool,
+}
+
+impl<'n> At<'n> {
+    fn text(&self) -> Option<&'n str> {
+        match self.node {
+            Node::Leaf(Raw::Text(text) | Raw::Toml(toml::Value::String(text)), _) => Some(text),
+            Node::Leaf(Raw::Toml(_), _) | Node::Table(_) => None,
+        }
+    }
+
+    /// In the environment everything is text; in a file text is text.
+    fn is_variable(&self) -> bool {
+        matches!(self.node, Node::Leaf(Raw::Text(_), _))
+    }
+
+    fn secret(&self) -> Result<Secret, Misfit> {
+        let path = self.text().ok_or_else(|| misfit("expected the path of a file, as a text in quotes"))?;
+        Secret::from_file(Path::new(path)).map_err(|error| misfit(&error.to_string()))
+    }
+
+    /// Adds where it is to a failure that does not say so yet.
+    fn located<T>(&self, result: Result<T, Misfit>) -> Result<T, Misfit> {
+        result.map_err(|mut misfit| {
+            misfit.place.get_or_insert_with(|| place(&self.path, self.node));
+            misfit
+        })
+    }
+
+    fn parsed<T: std::str::FromStr>(&self, text: &str, expected: &str) -> Result<T, Misfit> {
+        text.trim().parse().map_err(|_| misfit(&format!("expected {expected}, got {text:?}")))
+    }
+
+    fn whatever<V: Visitor<'n>>(self, visitor: V) -> Result<V::Value, Misfit> {
+        if self.in_file {
+            return Err(misfit("only a secret is read from a file"));
+        }
+        match self.node {
+            Node::Table(table) => visitor.visit_map(Entries::of(&self, table.iter().collect(), None)?),
+            Node::Leaf(Raw::Text(text), _) => visitor.visit_borrowed_str(text),
+            Node::Leaf(Raw::Toml(value), _) => Ok(value.clone().deserialize_any(visitor)?),
+        }
+    }
+}
+
+fn misfit(what: &str) -> Misfit {
+    de::Error::custom(what)
+}
+
+/// Where a setting is, for people.
+pub(super) fn place(path: &[String], node: &Node) -> String {
+    match node {
+        Node::Leaf(_, Origin::Variable(name)) => name.to_string(),
+        Node::Leaf(_, Origin::File(file)) => format!("{} in {file}", path.join(".")),
+        Node::Leaf(_, Origin::Default) | Node::Table(_) => format!("{} ({})", path.join("."), variable(path)),
+    }
+}
+
+macro_rules! parsed {
+    ($($method:ident $visit:ident $type:ty: $expected:literal,)*) => {$(
+        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
+            match self.text().filter(|_| self.is_variable() && !self.in_file) {
+                Some(text) => visitor.$visit(self.parsed::<$type>(text, $expected)?),
+                None => self.whatever(visitor),
+            }
+        }
+    )*};
+}
+
+impl<'de> Deserializer<'de> for At<'de> {
+    type Error = Misfit;
+
+    parsed! {
+        deserialize_bool visit_bool bool: "true or false",
+        deserialize_i8 visit_i8 i8: "a whole number",
+        deserialize_i16 visit_i16 i16: "a whole number",
+        deserialize_i32 visit_i32 i32: "a whole number",
+        deserialize_i64 visit_i64 i64: "a whole number",
+        deserialize_u8 visit_u8 u8: "a whole number, 0 or more",
+        deserialize_u16 visit_u16 u16: "a whole number, 0 or more",
+        deserialize_u32 visit_u32 u32: "a whole number, 0 or more",
+        deserialize_u64 visit_u64 u64: "a whole number, 0 or more",
+        deserialize_f32 visit_f32 f32: "a number",
+        deserialize_f64 visit_f64 f64: "a number",
+    }
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
+        self.whatever(visitor)
+    }
+
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
+        if self.in_file { visitor.visit_string(self.secret()?.expose().to_owned()) } else { self.whatever(visitor) }
+    }
+
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
+        self.deserialize_str(visitor)
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
+        // Compose's `${NAME:-}` sets a variable to nothing.
+        if self.is_variable() && self.text() == Some("") { visitor.visit_none() } else { visitor.visit_some(self) }
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, Misfit> {
+        if name == secret::NAME && self.in_file {
+            let (secret, path) = (self.secret()?, self.text().unwrap_or_default());
+            return visitor.visit_seq(SeqDeserializer::new([secret.expose(), path].into_iter()));
+        }
+        visitor.visit_newtype_struct(self)
+    }
+
+    /// A list in a variable is written as TOML has it, or one item a line.
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
+        let secret = if self.in_file { Some(self.secret()?) } else { None };
+        let text = secret.as_ref().map(Secret::expose).or(self.text().filter(|_| self.is_variable()));
+        let Some(text) = text else { return self.whatever(visitor) };
+        if text.trim_start().starts_with('[') {
+            let parsed = format!("it = {text}").parse::<toml::Table>();
+            let list = parsed.ok().and_then(|table| table.into_iter().next()).map(|(_, list)| list);
+            let list = list.ok_or_else(|| misfit("expected a list such as [\"a\", \"b\"], or one item a line"))?;
+            return Ok(list.deserialize_any(visitor)?);
+        }
+        let lines: Vec<String> =
+            text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
+        visitor.visit_seq(SeqDeserializer::new(lines.into_iter()))
+    }
+
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
+        let Some(text) = self.text().filter(|_| self.is_variable() && !self.in_file) else {
+            return self.whatever(visitor);
+        };
+        let parsed = format!("it = {text}").parse::<toml::Table>().ok().and_then(|table| table.into_iter().next());
+        match parsed {
+            Some((_, table @ toml::Value::Table(_))) => Ok(table.deserialize_any(visitor)?),
+            Some(_) | None => Err(misfit("expected a table such as { name = \"value\" }")),
+        }
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Misfit> {
+        match self.node {
+            Node::Table(table) => visitor.visit_map(Entries::of(&self, table.iter().collect(), Some(fields))?),
+            Node::Leaf(..) => self.deserialize_map(visitor),
+        }
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Misfit> {
+        let text = self.text().ok_or_else(|| misfit("expected a text in quotes"))?;
+        let name: StrDeserializer<'_, Misfit> = text.into_deserializer();
+        visitor.visit_enum(name)
+    }
+
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
+        visitor.visit_unit()
+    }
+
+    forward_to_deserialize_any! { i128 u128 char bytes byte_buf unit unit_struct tuple tuple_struct identifier }
+}
+
+/// The entries of a table, with those that name a file under the name of what it holds.
+struct Entries<'n> {
+    rest: std::vec::IntoIter<(String, At<'n>)>,
+    next: Option<At<'n>>,
+}
+
+impl<'n> Entries<'n> {
+    fn of(
+        at: &At<'n>,
+        table: Vec<(&'n String, &'n Node)>,
+        fields: Option<&'static [&'static str]>,
+    ) -> Result<Self, Misfit> {
+        let is_field = |name: &str| fields.is_none_or(|fields| fields.contains(&name));
+        let mut entries: Vec<(String, At<'n>)> = Vec::new();
+        for (name, node) in table {
+            let path: Vec<String> = at.path.iter().chain([name]).cloned().collect();
+            let of_file = name
+                .strip_suffix(FILE)
+                .filter(|held| !fields.is_some_and(|all| all.contains(&name.as_str())) && is_field(held));
+            let held = of_file.unwrap_or(name);
+            if entries.iter().any(|(other, _)| other == held) {
+                let what = format!("expected either {held} or {held}{FILE}, got both");
+                return Err(Misfit { place: Some(place(&path, node)), what });
+            }
+            entries.push((held.to_owned(), At { node, path, in_file: of_file.is_some() }));
+        }
+        Ok(Self { rest: entries.into_iter(), next: None })
+    }
+}
+
+impl<'de> MapAccess<'de> for Entries<'de> {
+    type Error = Misfit;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Misfit> {
+        let Some((name, at)) = self.rest.next() else { return Ok(None) };
+        let key = at.located(seed.deserialize(name.into_deserializer()));
+        self.next = Some(at);
+        key.map(Some)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Misfit> {
+        let at = self.next.take().ok_or_else(|| misfit("a value before its key"))?;
+        let again = At { node: at.node, path: at.path.clone(), in_file: at.in_file };
+        again.located(seed.deserialize(at))
+    }
+}
+
+/// Reads one section.
+pub(super) fn read<T: de::DeserializeOwned>(node: &Node, name: &str) -> Result<T, Misfit> {
+    T::deserialize(At { node, path: vec![name.to_owned()], in_file: false })
+}

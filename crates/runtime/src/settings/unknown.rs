@@ -1,0 +1,138 @@
+//! Settings that nobody reads: each is named, with the one that was meant.
+
+use super::describe::{Field, Section, Shape};
+use super::tree::{FILE, Node, Origin, Raw, variable};
+
+/// Names what of a section nobody reads.
+pub(super) fn in_section(root: &Node, section: &Section, all: &[Vec<String>]) -> Vec<String> {
+    let mut unknown = Vec::new();
+    if let Some(node) = root.get(&section.name) {
+        walk(node, std::slice::from_ref(&section.name), &section.fields, &mut unknown);
+    }
+    unknown.iter().map(|(path, node)| told(path, node, all)).collect()
+}
+
+/// Names the sections that are none of these.
+pub(super) fn sections(root: &Node, names: &[&str], all: &[Vec<String>]) -> Vec<String> {
+    let Node::Table(table) = root else { return Vec::new() };
+    let mut unknown = Vec::new();
+    for (name, node) in table.iter().filter(|(name, _)| !names.contains(&name.as_str())) {
+        each_leaf(node, std::slice::from_ref(name), &mut unknown);
+    }
+    unknown.iter().map(|(path, node)| told(path, node, all)).collect()
+}
+
+type Found<'n> = Vec<(Vec<String>, &'n Node)>;
+
+fn walk<'n>(node: &'n Node, path: &[String], fields: &[Field], unknown: &mut Found<'n>) {
+    match node {
+        Node::Table(table) => {
+            for (name, node) in table {
+                let path: Vec<String> = path.iter().chain([name]).cloned().collect();
+                let held = name.strip_suffix(FILE);
+                let by_file = held
+                    .and_then(|held| fields.iter().find(|field| field.name == held && field.shape.may_be_in_a_file()));
+                match fields.iter().find(|field| field.name == *name).or(by_file) {
+                    Some(field) => inside(node, &path, &field.shape, unknown),
+                    None => each_leaf(node, &path, unknown),
+                }
+            }
+        }
+        // A whole table in one variable.
+        Node::Leaf(Raw::Text(text), origin) => {
+            if let Some(table) = Node::inline(text, origin) {
+                let mut inner = Vec::new();
+                walk(&table, path, fields, &mut inner);
+                unknown.extend(inner.into_iter().map(|(path, _)| (path, node)));
+            }
+        }
+        Node::Leaf(Raw::Toml(_), _) => {}
+    }
+}
+
+fn inside<'n>(node: &'n Node, path: &[String], shape: &Shape, unknown: &mut Found<'n>) {
+    match (shape, node) {
+        (Shape::Table(fields), _) => walk(node, path, fields, unknown),
+        (Shape::Map(shape), Node::Table(table)) => {
+            for (name, node) in table {
+                let path: Vec<String> = path.iter().chain([name]).cloned().collect();
+                inside(node, &path, shape, unknown);
+            }
+        }
+        (Shape::Map(_), Node::Leaf(..)) => {}
+        (Shape::Value(_) | Shape::OneOf(_) | Shape::Secret | Shape::List(_), Node::Table(_)) => {
+            each_leaf(node, path, unknown)
+        }
+        (Shape::Value(_) | Shape::OneOf(_) | Shape::Secret | Shape::List(_), Node::Leaf(..)) => {}
+    }
+}
+
+fn each_leaf<'n>(node: &'n Node, path: &[String], leaves: &mut Found<'n>) {
+    match node {
+        Node::Leaf(..) => leaves.push((path.to_vec(), node)),
+        Node::Table(table) if table.is_empty() => leaves.push((path.to_vec(), node)),
+        Node::Table(table) => {
+            for (name, node) in table {
+                each_leaf(node, &path.iter().chain([name]).cloned().collect::<Vec<_>>(), leaves);
+            }
+        }
+    }
+}
+
+fn told(path: &[String], node: &Node, all: &[Vec<String>]) -> String {
+    let by_variable = matches!(node, Node::Leaf(_, Origin::Variable(_)));
+    let shown = |path: &[String]| if by_variable { variable(path) } else { path.join(".") };
+    let (name, place) = match node {
+        Node::Leaf(_, Origin::Variable(name)) => (name.to_string(), String::new()),
+        Node::Leaf(_, Origin::File(file)) => (path.join("."), format!(" (in {file})")),
+        Node::Leaf(_, Origin::Default) | Node::Table(_) => (path.join("."), String::new()),
+    };
+    let near =
+        all.iter().map(|path| shown(path)).min_by_key(|known| distance(&name.to_lowercase(), &known.to_lowercase()));
+    let near = near.filter(|known| distance(&name.to_lowercase(), &known.to_lowercase()) <= (name.len() / 3).max(2));
+    let meant = near.map_or_else(String::new, |known| format!("; {known} is the nearest"));
+    format!("{name}{place} is no setting{meant}")
+}
+
+/// How many letters must be put in, left out, replaced, or swapped with their neighbour to make one of the other.
+fn distance(left: &str, right: &str) -> usize {
+    let (left, right): (Vec<char>, Vec<char>) = (left.chars().collect(), right.chars().collect());
+    let mut rows = vec![(0..=right.len()).collect::<Vec<usize>>()];
+    for i in 1..=left.len() {
+        let mut row = vec![i];
+        for j in 1..=right.len() {
+            let differs = usize::from(left[i - 1] != right[j - 1]);
+            let mut least = (rows[i - 1][j] + 1).min(row[j - 1] + 1).min(rows[i - 1][j - 1] + differs);
+            if i > 1 && j > 1 && left[i - 1] == right[j - 2] && left[i - 2] == right[j - 1] {
+                least = least.min(rows[i - 2][j - 2] + 1);
+            }
+            row.push(least);
+        }
+        rows.push(row);
+    }
+    rows[left.len()][right.len()]
+}
+
+impl Shape {
+    fn may_be_in_a_file(&self) -> bool {
+        match self {
+            Self::Secret => true,
+            Self::Map(shape) | Self::List(shape) => shape.may_be_in_a_file(),
+            Self::Value(_) | Self::OneOf(_) | Self::Table(_) => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distances_count_single_slips() {
+        for (left, right, expected) in
+            [("", "", 0), ("http", "htpt", 1), ("ttl", "tll", 1), ("orders", "order", 1), ("a", "", 1), ("ab", "cd", 2)]
+        {
+            assert_eq!(distance(left, right), expected, "{left} {right}");
+        }
+    }
+}
