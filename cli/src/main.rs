@@ -178,9 +178,9 @@ mod tests {
         let mut named = 0;
         for path in found {
             let text = std::fs::read_to_string(&path).unwrap();
-            let (quote, path) = (format!("`{NAME} "), format!("release/{NAME} "));
-            let quoted = text.split(&quote).skip(1).filter_map(|rest| rest.split('`').next());
-            let typed = text.split(&path).skip(1).filter_map(|rest| rest.lines().next());
+            let (in_text, on_a_line) = (format!("`{NAME} "), format!("release/{NAME} "));
+            let quoted = text.split(&in_text).skip(1).filter_map(|rest| rest.split('`').next());
+            let typed = text.split(&on_a_line).skip(1).filter_map(|rest| rest.lines().next());
             for line in quoted.chain(typed) {
                 let bare =
                     |word: &str| word.trim_matches(|of: char| !of.is_ascii_alphanumeric() && of != '-').to_owned();

@@ -28,6 +28,7 @@ mod rebuild;
 mod relay;
 mod replay;
 mod restore;
+mod settings;
 mod stress;
 mod stuck;
 mod topology;

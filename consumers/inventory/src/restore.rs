@@ -129,7 +129,7 @@ pub async fn restore_levels(
              insert into inventory.movement (sku, warehouse, kind, on_hand, reserved, missing, order_id, cause_id, moved_at)
              select sku, warehouse, 'counted', on_hand, 0, missing, null, $1, $2 from inventory.unexplained where on_hand <> 0 or missing <> 0
              returning 1)
-         select sku, warehouse, on_hand, reserved, missing from inventory.unexplained, (select count(*) from noted) done order by 1, 2",
+         select sku, warehouse, on_hand::int8, reserved::int8, missing::int8 from inventory.unexplained, (select count(*) from noted) done order by 1, 2",
     )
     .bind(Uuid::nil())
     .bind(At(now))

@@ -1,13 +1,15 @@
 //! Orders told again after a restore: from what was accepted and rejected, and what was asked for.
 
-use events::{Event as _, OrderAccepted, OrderCancellationRequested, OrderId, OrderRejected};
+use std::convert::Infallible;
+
+use events::{Event as _, OrderAccepted, OrderCancellationRequested, OrderId, OrderRejected, derive_id};
 use runtime::restore::{Restore, Retold};
 use runtime::{Conflict, Effects};
-use std::convert::Infallible;
+use uuid::Uuid;
 
 use crate::order::{Body, Order, World};
 use crate::placed::{Placed, placement, rejection_of_unknown_bytes};
-use crate::{Cancel, Input, Orders, decide};
+use crate::{Cancel, Input, NAME, Orders, decide};
 
 impl Restore for Orders {
     const FORCED: &'static [&'static str] = &[OrderAccepted::TYPE, OrderRejected::TYPE];
@@ -25,11 +27,9 @@ impl Restore for Orders {
         match event.told.event_type() {
             OrderAccepted::TYPE => {
                 let accepted: OrderAccepted = event.read()?;
-                let known_as = placement(&accepted.source, &accepted.reference);
-                let placed =
-                    placed_as(event.input).filter(|placed| placed.place.unwrap_or(placed.placement) == known_as);
-                let key = placed.map_or(known_as, |placed| placed.placement);
-                let body = placed.map_or_else(Body::unknown, |placed| placed.body.clone());
+                // Of one that brought no reference, the record alone says by which key it is known.
+                let unknown = || (placement(&accepted.source, &accepted.reference), Body::unknown());
+                let (key, body) = placed_as(event, |placed| placed.placement).unwrap_or_else(unknown);
                 world.add(Order::accepted(&accepted, key, body, effects.thread(), event.told.at));
             }
             OrderRejected::TYPE => {
@@ -39,8 +39,7 @@ impl Restore for Orders {
                     let known_as = placement(&rejected.source, &rejected.reference);
                     (rejection_of_unknown_bytes(known_as), Body::unknown())
                 };
-                let placed = placed_as(event.input);
-                let (key, body) = placed.map_or_else(unknown, |placed| (placed.rejection, placed.body.clone()));
+                let (key, body) = placed_as(event, |placed| placed.rejection).unwrap_or_else(unknown);
                 world.add(Order::rejected(&rejected, key, body, effects.thread(), event.told.at));
             }
             OrderCancellationRequested::TYPE => {
@@ -53,16 +52,18 @@ impl Restore for Orders {
     }
 }
 
-fn placed_as(input: Option<&Input>) -> Option<&Placed> {
-    match input {
-        Some(Input::Placed(placed)) => Some(placed),
-        Some(
-            Input::Cancel(_)
-            | Input::StockRejected(_)
-            | Input::StockReleased(_)
-            | Input::StockCommitted(_)
-            | Input::UnknownTimer(_),
-        )
-        | None => None,
+/// By which key an order is known, and its body: as its record has it, if the event follows from that.
+fn placed_as(event: &Retold<'_, Input>, key: fn(&Placed) -> Uuid) -> Option<(Uuid, Body)> {
+    match event.input? {
+        Input::Placed(placed) => {
+            let (told, key) = (event.told, key(placed));
+            let follows = derive_id(told.cause?, NAME, told.event_type(), &key.to_string()) == told.id;
+            follows.then(|| (key, placed.body.clone()))
+        }
+        Input::Cancel(_)
+        | Input::StockRejected(_)
+        | Input::StockReleased(_)
+        | Input::StockCommitted(_)
+        | Input::UnknownTimer(_) => None,
     }
 }

@@ -1,6 +1,6 @@
 //! One batch's way through the house: load, decide, save, tell, in one transaction; and what becomes of it when that fails.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -346,7 +346,7 @@ impl<C: Consumer> Engine<C> {
     ) -> Result<(Transaction<'static, Postgres>, HashSet<Vec<u8>>), Failure> {
         let from_queue = items.iter().any(|item| item.kept.is_some());
         let from_topic = !from_queue && items.iter().any(|item| item.message.is_some());
-        let (mut tx, held) = if from_topic {
+        let (mut tx, mut held) = if from_topic {
             self.queue.begin(pool, || items.iter().filter_map(Item::lane).collect()).await?
         } else {
             (pool.begin().await?, HashSet::new())
@@ -355,13 +355,18 @@ impl<C: Consumer> Engine<C> {
             Queue::hasten(&mut tx).await?;
         }
         if from_queue {
-            self.claim(&mut tx, items).await?;
+            held = self.claim(&mut tx, items).await?;
         }
         Ok((tx, held))
     }
 
-    /// Lets go of rows that another instance, or a person, was first at, and of what waits behind them.
-    async fn claim(&self, tx: &mut Transaction<'static, Postgres>, items: &mut Vec<Item<C>>) -> Result<(), Failure> {
+    /// Lets go of rows that another instance, or a person, was first at, and of what waits behind them. Returns the lanes whose heads are not among
+    /// these: the batch was split, and they failed once more before it came to these.
+    async fn claim(
+        &self,
+        tx: &mut Transaction<'static, Postgres>,
+        items: &mut Vec<Item<C>>,
+    ) -> Result<HashSet<Vec<u8>>, Failure> {
         let rows: Vec<(i64, i32)> =
             items.iter().filter_map(|item| item.kept.as_ref()).map(|kept| (kept.arrival, kept.attempts)).collect();
         let claimed = self.queue.claim(tx, &rows).await?;
@@ -374,7 +379,11 @@ impl<C: Consumer> Engine<C> {
             }
             ours
         });
-        Ok(())
+        let mut firsts: BTreeMap<&[u8], i64> = BTreeMap::new();
+        for kept in items.iter().filter_map(|item| item.kept.as_ref()) {
+            firsts.entry(&kept.lane).and_modify(|first| *first = kept.arrival.min(*first)).or_insert(kept.arrival);
+        }
+        self.queue.ahead(tx, firsts).await
     }
 
     /// Decides what can be; returns the items on which a rule panicked. What comes after one is decided only to find further ones.

@@ -191,7 +191,7 @@ mod tests {
     #[test]
     fn what_kubernetes_and_shells_set_is_none_and_like_none() {
         let injected = "port service.host service.port port.9092.tcp port.9092.tcp.addr port.9092.tcp.port port.9092.tcp.proto broker.service.host \
-                        headless.service.port.kafka heap.opts home opts topic jmx.opts log4j.opts log.level brokers sasl.jaas.config ssl.keystore.type";
+                        headless.service.port.kafka heap.opts home opts topic jmx.opts log4j.opts log.level brokers ssl.keystore.type";
         for name in injected.split_whitespace() {
             assert_eq!(known(name), Err(PropertyError::Unknown(name.to_owned())), "{name}");
         }

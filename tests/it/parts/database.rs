@@ -73,7 +73,7 @@ async fn while_the_database_is_away_callers_hear_503_soon_and_nothing_is_left_of
     let proxy = Proxy::start().await;
     let mut pipeline = Pipeline::with(Setup { consumers: Vec::new(), ..Setup::default() }).await;
     pipeline.database.url = proxy.url(&pipeline.database.url);
-    pipeline.host(&["orders"]).await;
+    pipeline.host(&["orders", "outbox-relay"]).await;
     until_ready(&pipeline, &["orders"]).await;
     let body = tea().body();
     let post = |patience: Duration| post(&pipeline, &body, patience);
@@ -112,7 +112,7 @@ async fn while_the_database_is_away_callers_hear_503_soon_and_nothing_is_left_of
 /// A server that has no connection left says so, and whoever needs one is not ready.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_without_a_connection_to_spare_is_told_by_that_reason() {
-    let setup = Setup { consumers: vec!["orders"], ..Setup::default() };
+    let setup = Setup { consumers: vec!["orders", "outbox-relay"], ..Setup::default() };
     let pipeline = Pipeline::with(setup).await;
     until_ready(&pipeline, &["orders"]).await;
     let name = pipeline.database.name.clone();

@@ -96,7 +96,7 @@ async fn behind_a_pooler_of_transactions_who_needs_a_session_says_so_at_start() 
     let migrated = migrations::run(&url, "orders", orders::migrations()).await.unwrap_err().to_string();
     assert!(migrated.contains("gives each transaction another session"), "{migrated}");
     let settings = RelaySettings {
-        database_urls: vec![url.clone()],
+        database_urls: vec![url.clone().into()],
         kafka: [("bootstrap.servers".to_owned(), stack().kafka.clone())].into(),
         topic_prefix: pipeline.prefix.clone(),
         ..RelaySettings::default()

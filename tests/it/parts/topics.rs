@@ -25,7 +25,7 @@ fn wanted(name: &str, partitions: i32) -> WantedTopic {
 /// Case 12: the topic is away, and comes back empty.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_topic_that_is_away_is_told_and_one_that_is_made_anew_is_read_from_its_beginning() {
-    let setup = Setup { consumers: vec!["orders"], partitions: 1, ..Setup::default() };
+    let setup = Setup { consumers: vec!["orders", "outbox-relay"], partitions: 1, ..Setup::default() };
     let pipeline = Pipeline::with(setup).await;
     until_ready(&pipeline, &["orders"]).await;
     let topic = pipeline.topic("order-placed");

@@ -1,6 +1,6 @@
 //! The queue of one schema, as its consumer uses it: which lanes are held, what goes behind them, what is due, and what becomes of it.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use events::Timestamp;
@@ -173,6 +173,23 @@ impl Queue {
         let claimed: Vec<i64> =
             sqlx::query_scalar(AssertSqlSafe(statement)).bind(arrivals).bind(attempts).fetch_all(db).await?;
         Ok(claimed.into_iter().collect())
+    }
+
+    /// Which of these lanes hold anything that came before this arrival.
+    pub async fn ahead(
+        &self,
+        db: &mut PgConnection,
+        firsts: BTreeMap<&[u8], i64>,
+    ) -> Result<HashSet<Vec<u8>>, Failure> {
+        let (lanes, arrivals): (Vec<&[u8]>, Vec<i64>) = firsts.into_iter().unzip();
+        let statement = format!(
+            "select first.lane from unnest($1::bytea[], $2::bigint[]) as first (lane, arrival)
+              where exists (select from {}.parked where parked.lane = first.lane and parked.arrival < first.arrival)",
+            self.schema
+        );
+        let ahead: Vec<Vec<u8>> =
+            sqlx::query_scalar(AssertSqlSafe(statement)).bind(lanes).bind(arrivals).fetch_all(db).await?;
+        Ok(ahead.into_iter().collect())
     }
 
     /// Sets right what two transactions at one lane leave behind when they do not see each other: heads that nobody freed are due now, and what
