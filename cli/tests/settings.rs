@@ -113,7 +113,6 @@ fn a_check_names_everything_that_is_wrong_and_starts_nothing() {
             ("QUADRILLE_PAYMENTS__CALL_TIMEOUT", "0s"),
             ("QUADRILLE_INVENTORY__RESERVATON_TTL", "1m"),
             ("QUADRILLE_SAGA_TRACKER__ALERT_URL", "example"),
-            ("QUADRILLE_HORIZON", "1d"),
             ("DATABASE_URL", ""),
         ],
     );
@@ -124,7 +123,6 @@ fn a_check_names_everything_that_is_wrong_and_starts_nothing() {
         "expected call_timeout",
         "QUADRILLE_INVENTORY__RESERVATION_TTL is the nearest",
         "expected alert_url",
-        "QUADRILLE_HORIZON is",
         "DATABASE_URL is not set",
         "QUADRILLE_OUTBOX_RELAY__PAUSE: ",
     ] {

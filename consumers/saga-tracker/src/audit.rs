@@ -36,7 +36,7 @@ pub(crate) struct AuditSettings {
     audit_outbox_rows: i64,
     /// A replica of the common database to read from.
     #[serde(serialize_with = "runtime::settings::hidden")]
-    #[schema(default)]
+    #[schema(inline, default)]
     audit_database_url: Option<Secret>,
 }
 

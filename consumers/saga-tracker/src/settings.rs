@@ -29,7 +29,7 @@ pub struct TrackerSettings {
     pub alert_url: Option<String>,
     /// What alerts are signed with; none: they are not.
     #[serde(serialize_with = "runtime::settings::hidden")]
-    #[schema(default)]
+    #[schema(inline, default)]
     pub alert_secret: Option<Secret>,
     /// More money than this, in minor units, held or taken for orders that are stuck or have dead letters is an alert.
     pub money_at_risk: i64,
@@ -44,6 +44,7 @@ pub struct TrackerSettings {
     /// A review that times out within this is an alert.
     pub review_margin: Span,
     /// A paid shipment that has not left for longer than this is an alert; none: for as long as fulfillment's `hand_over_deadline`.
+    #[schema(inline)]
     pub hand_over: Option<Span>,
     /// A consumer that has not been ready for longer than this is an alert.
     pub circuit_open: Span,

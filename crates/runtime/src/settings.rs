@@ -138,7 +138,7 @@ pub struct Common {
     pub schema_registry_user: Option<String>,
     /// Password, or API secret, at the registry.
     #[serde(serialize_with = "crate::settings::hidden")]
-    #[schema(default)]
+    #[schema(inline, default)]
     pub schema_registry_password: Option<Secret>,
     /// Properties of librdkafka: `KAFKA_SASL_USERNAME` is `sasl.username`. `KAFKA_BOOTSTRAP_SERVERS` is required.
     #[schema(value_type = std::collections::BTreeMap<String, String>)]
@@ -156,6 +156,7 @@ pub struct Common {
     /// Where traces go, over HTTP; none: nowhere.
     pub otlp_endpoint: Option<String>,
     /// How old an order is before consumers forget it, once it has ended; none: as topics.yaml has it.
+    #[schema(inline)]
     pub horizon: Option<Span>,
     /// Takes a horizon that events can outlive, in topics or as dead letters. For tests alone: such an event would be taken for a new order's.
     pub allow_short_horizon: bool,
@@ -168,7 +169,7 @@ pub struct Common {
     pub keys: Secret,
     /// The key that this program shows to others: the tracker to orders and payments, the command line to inventory.
     #[serde(serialize_with = "crate::settings::hidden")]
-    #[schema(default)]
+    #[schema(inline, default)]
     pub api_key: Option<Secret>,
     /// The certificate of the routes, with its chain, in PEM; none: no TLS.
     #[schema(value_type = Option<String>)]
@@ -220,7 +221,7 @@ pub struct ConsumerSettings {
     pub http: Option<SocketAddr>,
     /// A database of its own; else the common one.
     #[serde(serialize_with = "crate::settings::hidden")]
-    #[schema(default)]
+    #[schema(inline, default)]
     pub database_url: Option<Secret>,
     /// Database connections at most.
     pub connections: u32,
@@ -245,6 +246,7 @@ pub struct ConsumerSettings {
     #[schema(value_type = std::collections::BTreeMap<String, String>)]
     pub kafka: Properties,
     /// How long this consumer keeps its orders, where that is longer than the horizon.
+    #[schema(inline)]
     pub keep: Option<Span>,
 }
 
@@ -564,6 +566,7 @@ mod tests {
     #[derive(Debug, Default, Serialize, Deserialize, PartialEq)]
     #[serde(default)]
     struct Own {
+        #[schema(inline)]
         ttl: Option<Span>,
         limit: u32,
     }
@@ -637,7 +640,7 @@ mod tests {
         every: Span,
         /// The key.
         #[serde(serialize_with = "crate::settings::hidden")]
-        #[schema(default)]
+        #[schema(inline, default)]
         secret: Option<Secret>,
         /// Keys by name.
         #[serde(serialize_with = "crate::settings::hidden")]
