@@ -566,7 +566,6 @@ mod tests {
     #[derive(Debug, Default, Serialize, Deserialize, PartialEq)]
     #[serde(default)]
     struct Own {
-        #[schema(inline)]
         ttl: Option<Span>,
         limit: u32,
     }
