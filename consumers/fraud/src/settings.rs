@@ -42,17 +42,14 @@ pub struct FraudSettings {
     /// A score of this or more is rejected at once.
     pub reject_at: i64,
     /// How long a person may take.
-    #[schema(inline)]
     pub review_within: Span,
     /// What must be left of the authorization when a review ends: time to pick, pack and capture. Where less than twice this is left of it, the
     /// review gets half of what is left.
-    #[schema(inline)]
     pub capture_margin: Span,
     /// Limits by currency, in minor units; what is not set here has limits in code, or those of `other_limit`.
-    #[schema(value_type = BTreeMap<String, Limit>, inline)]
+    #[schema(value_type = BTreeMap<String, Limit>)]
     pub limits: BTreeMap<Currency, Limit>,
     /// Limits of every other currency, in whole units (whatever its exponent).
-    #[schema(inline)]
     pub other_limit: Limit,
     /// Points of an amount above `high`.
     pub high_amount_points: i64,
@@ -69,7 +66,6 @@ pub struct FraudSettings {
     /// Points of a postal code that is not the issuer's.
     pub postal_code_check_points: i64,
     /// What counts as too much in too short a time.
-    #[schema(inline)]
     pub velocity: VelocitySettings,
 }
 
@@ -78,23 +74,19 @@ pub struct FraudSettings {
 #[serde(default)]
 pub struct VelocitySettings {
     /// How far from an order others are counted with it, by when they were placed. Counts are kept for twice as long.
-    #[schema(inline)]
     pub window: Span,
     /// Key under which customers, cards and addresses are hashed before they are counted. Without it, whoever reads the table can try guesses.
     /// Another key forgets what was counted.
     #[serde(serialize_with = "runtime::settings::hidden")]
-    #[schema(inline, default)]
+    #[schema(default)]
     pub key: Secret,
     /// Amounts of the window, in one currency, are too much above this many times the `high` limit of that currency.
     pub amount_factor: i64,
     /// Of one customer.
-    #[schema(inline)]
     pub customer: SubjectLimits,
     /// Of one card.
-    #[schema(inline)]
     pub card: SubjectLimits,
     /// To one address.
-    #[schema(inline)]
     pub address: SubjectLimits,
 }
 

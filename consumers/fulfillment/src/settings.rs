@@ -13,25 +13,19 @@ use crate::{Fulfillment, NAME};
 pub struct Settings {
     /// Who picks and hands over. It must be named, but in the demo profile, which has the built-in one: it says that parcels left, and none does.
     #[serde(serialize_with = "runtime::settings::hidden")]
-    #[schema(inline, default)]
+    #[schema(default)]
     pub warehouse: Warehouse,
     /// How long a warehouse may take to pick a shipment; after it the warehouse was late, and another one is asked.
-    #[schema(inline)]
     pub pick_deadline: Span,
     /// How long before the authorization lapses picking must be done, where there is that much time left.
-    #[schema(inline)]
     pub capture_margin: Span,
     /// How long after the release a shipment may stand in the house before a person is alerted.
-    #[schema(inline)]
     pub hand_over_deadline: Span,
     /// How long the built-in warehouse takes to pick.
-    #[schema(inline)]
     pub pick_delay: Span,
     /// How long the built-in warehouse takes to hand over.
-    #[schema(inline)]
     pub hand_over_delay: Span,
     /// When the built-in warehouse is asked again after it gave no answer, as some of its behaviours do.
-    #[schema(inline)]
     pub lease: Span,
     /// The carrier that the built-in warehouse hands over to.
     pub carrier: String,
@@ -39,7 +33,6 @@ pub struct Settings {
     pub refused_countries: Vec<String>,
     /// How the built-in warehouse behaves, by SKU: the first rule that fits counts, and without rules it does what it is asked. The demo profile
     /// has rules for test SKUs (`SHORT-*`, `LATE-*`, …), which setting this replaces.
-    #[schema(inline)]
     pub behaviour: Vec<Rule>,
 }
 

@@ -56,10 +56,8 @@ pub const RESERVATION: &str = "reservation";
 #[serde(default)]
 pub struct Settings {
     /// How long stock is held for an order whose payment is not authorized; 3-D Secure must be passed within it.
-    #[schema(inline)]
     pub reservation_ttl: Span,
     /// How units are spread over warehouses: `priority`, or `fewest_shipments`.
-    #[schema(inline)]
     pub strategy: StrategyName,
 }
 

@@ -36,7 +36,6 @@ pub struct NotificationSettings {
     /// Whether customers with a phone number get text messages beside e-mails.
     pub sms: bool,
     /// The language of customers who named none that we write: `en` or `de`.
-    #[schema(inline)]
     pub default_locale: Locale,
 }
 

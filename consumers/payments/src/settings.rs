@@ -29,32 +29,25 @@ pub struct PaymentsSettings {
     /// Which gateway is used for new payments. It must be named, but in the demo profile, which has the sandbox: there test tokens say what happens,
     /// and no money moves.
     #[serde(serialize_with = "runtime::settings::hidden")]
-    #[schema(inline, default)]
+    #[schema(default)]
     pub gateway: GatewayName,
     /// How long an attempt may stay without an answer before it is asked again; doubled with each try.
-    #[schema(inline)]
     pub attempt_lease: Span,
     /// The longest pause between two tries, or two attempts.
-    #[schema(inline)]
     pub longest_pause: Span,
     /// How often an attempt is tried, look-ups included, before a person is asked. Twice the call itself under its key, then look-ups.
     pub attempt_tries: u32,
     /// How long one call may take; a later answer is not waited for, but looked up.
-    #[schema(inline)]
     pub call_timeout: Span,
     /// How many attempts are made to void before a person is asked.
     pub void_attempts: u32,
     /// When a pending refund is looked up first; the pauses then double, up to an hour.
-    #[schema(inline)]
     pub pending_look_up: Span,
     /// How long a hold lasts where the gateway does not say; the sandbox's holds last as long.
-    #[schema(inline)]
     pub authorization_validity: Span,
     /// How long before its end `AuthorizationExpiring` is said.
-    #[schema(inline)]
     pub expiring_margin: Span,
     /// The built-in gateway's.
-    #[schema(inline)]
     pub sandbox: SandboxSettings,
 }
 

@@ -27,12 +27,10 @@ const NAMED: i64 = 200;
 #[serde(default)]
 pub(crate) struct AuditSettings {
     /// How often the books are looked at; 0s: never.
-    #[schema(inline)]
     audit_every: Span,
     /// How many of the newest orders, and of older ones, a run looks at.
     audit_orders: i64,
     /// How long one question may take.
-    #[schema(inline)]
     audit_within: Span,
     /// Outbox rows that a run looks for in the topics: the newest ones, at most; 0: none.
     audit_outbox_rows: i64,

@@ -20,13 +20,10 @@ use crate::alerts::Kind;
 #[serde(default)]
 pub struct TrackerSettings {
     /// How often overdue orders and undelivered alerts are looked for.
-    #[schema(inline)]
     pub look_every: Span,
     /// How often it is seen how far consumers are, while an order is about to be overdue.
-    #[schema(inline)]
     pub sample_every: Span,
     /// How often the figures of alerts and metrics are taken.
-    #[schema(inline)]
     pub watch_every: Span,
     /// Where alerts are posted to, as JSON; none: nowhere, `GET /alerts` lists them.
     pub alert_url: Option<String>,
@@ -41,22 +38,17 @@ pub struct TrackerSettings {
     /// More dead letters than this within five minutes are an alert.
     pub dead_letters: i64,
     /// An outbox that was not published for longer than this is an alert.
-    #[schema(inline)]
     pub relay_lag: Span,
     /// An event that waits for a retry for longer than this is an alert.
-    #[schema(inline)]
     pub parked_age: Span,
     /// A review that times out within this is an alert.
-    #[schema(inline)]
     pub review_margin: Span,
     /// A paid shipment that has not left for longer than this is an alert; none: for as long as fulfillment's `hand_over_deadline`.
     #[schema(inline)]
     pub hand_over: Option<Span>,
     /// A consumer that has not been ready for longer than this is an alert.
-    #[schema(inline)]
     pub circuit_open: Span,
     /// Kinds of alerts that nobody is to be told of, such as `["dead_letter"]`; their figures are exported all the same.
-    #[schema(inline)]
     pub alerts_off: Vec<Kind>,
     /// Where consumers listen whose `/readyz` is asked, such as `{payments = "http://payments:8082"}`; default: as their own settings say.
     pub probes: BTreeMap<String, String>,

@@ -127,11 +127,10 @@ pub enum Profile {
 pub struct Common {
     /// What is simulated where nothing is named: in `production` nothing, in `demo` payments have the sandbox gateway, and fulfillment the built-in
     /// warehouse with its test SKUs. `cargo xtask up`, `demo` and Docker Compose set `demo`.
-    #[schema(inline)]
     pub profile: Profile,
     /// PostgreSQL, as `postgres://user:password@host:port/database`; a password's special letters as in URLs (`%23` for `#`).
     #[serde(serialize_with = "crate::settings::hidden")]
-    #[schema(inline, default)]
+    #[schema(default)]
     pub database_url: Secret,
     /// A registry with the Confluent API. Asked only for schema ids that are not known yet.
     pub schema_registry_url: String,
@@ -147,7 +146,6 @@ pub struct Common {
     /// Put before every topic's and group's name, so that deployments can share a cluster.
     pub topic_prefix: String,
     /// How long a stopping process may take to finish its batches.
-    #[schema(inline)]
     pub shutdown_within: Span,
     /// Threads that decide and serve. One consumer waits for its database far more than it computes, and a second thread is woken for nothing.
     pub worker_threads: usize,
@@ -163,12 +161,11 @@ pub struct Common {
     /// Takes a horizon that events can outlive, in topics or as dead letters. For tests alone: such an event would be taken for a new order's.
     pub allow_short_horizon: bool,
     /// How often consumers look for what they may forget.
-    #[schema(inline)]
     pub prune_every: Span,
     /// Who may call the routes of programs: a line for each key, `NAME ROLE[:SCOPE] KEY`, as `quadrille keys new` prints it. None: programs listen
     /// on the loopback interface alone, and answer everybody there.
     #[serde(serialize_with = "crate::settings::hidden")]
-    #[schema(inline, default)]
+    #[schema(default)]
     pub keys: Secret,
     /// The key that this program shows to others: the tracker to orders and payments, the command line to inventory.
     #[serde(serialize_with = "crate::settings::hidden")]
@@ -184,7 +181,6 @@ pub struct Common {
     #[schema(value_type = Option<String>)]
     pub tls_authority: Option<PathBuf>,
     /// How long a caller may take to send the head of a request, and then its body.
-    #[schema(inline)]
     pub request_timeout: Span,
 }
 
@@ -235,15 +231,12 @@ pub struct ConsumerSettings {
     pub batch_bytes: usize,
     /// How long a batch waits for more events. Not at all after one of one or two events; after one of many (32) as long as that one took, where that is
     /// longer, up to 50 ms.
-    #[schema(inline)]
     pub linger: Span,
     /// How often what fails for its order alone is tried before it becomes a dead letter, the first time included.
     pub park_attempts: u32,
     /// How long it waits after the first attempt; twice as long after each further one.
-    #[schema(inline)]
     pub park_first: Span,
     /// The longest that it waits between two attempts.
-    #[schema(inline)]
     pub park_ceiling: Span,
     /// By which share each wait is longer or shorter, from 0 to 1, so that what failed together does not come back together.
     pub park_spread: f64,
@@ -337,7 +330,11 @@ impl Settings {
         let (mut problems, mut common) = (Vec::new(), Common::default());
         match Self::read_common(&root) {
             Ok(read) => common = read,
-            Err(error) => problems.push(error.to_string()),
+            Err(error) => {
+                problems.push(error.to_string());
+                // What else there is counts for the parts: one that is missing is no reason to think this no demo.
+                common = extract(&root, "common", &common).unwrap_or_default();
+            }
         }
         let settings = Self { root: Arc::new(root), common, of_process: false };
         if let Err(SettingsError::Unknown { problems: unknown }) = settings.refuse_unknown_in(sections) {
@@ -639,7 +636,6 @@ mod tests {
     #[serde(default)]
     struct Wide {
         /// How often.
-        #[schema(inline)]
         every: Span,
         /// The key.
         #[serde(serialize_with = "crate::settings::hidden")]
@@ -647,7 +643,7 @@ mod tests {
         secret: Option<Secret>,
         /// Keys by name.
         #[serde(serialize_with = "crate::settings::hidden")]
-        #[schema(inline, default)]
+        #[schema(default)]
         api_keys: std::collections::BTreeMap<String, Secret>,
         /// Whole.
         limit: u32,
@@ -658,7 +654,6 @@ mod tests {
         /// Words.
         list: Vec<String>,
         /// Its own.
-        #[schema(inline)]
         inner: Inner,
     }
 

@@ -45,13 +45,10 @@ const WAITING: usize = 4_096;
 #[serde(default)]
 pub struct SandboxSettings {
     /// How long each call takes before it is done, as a provider's network and machines would.
-    #[schema(inline)]
     pub latency: Span,
     /// How much longer `tok_slow` takes to be answered; it is done at once.
-    #[schema(inline)]
     pub slow_by: Span,
     /// After how long a look-up finds a pending refund given back.
-    #[schema(inline)]
     pub refund_settles_after: Span,
     /// Where customers reach the doors of payments: the address of a 3-D Secure challenge begins so.
     pub public_url: String,

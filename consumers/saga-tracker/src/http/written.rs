@@ -25,7 +25,6 @@ const LAST_LOOK: Duration = Duration::from_millis(160);
 #[serde(default)]
 pub(crate) struct ReadSettings {
     /// How long a read waits at most for the write whose position it names.
-    #[schema(inline)]
     pub position_within: Span,
 }
 

@@ -16,7 +16,7 @@ pub struct RelaySettings {
     /// The databases whose outboxes are published, as `postgres://user:password@host:port/database`. Direct addresses:
     /// a pooler in transaction mode would lose the leases, which live in the session.
     #[serde(serialize_with = "crate::settings::hidden")]
-    #[schema(inline, default)]
+    #[schema(default)]
     pub database_urls: Vec<Secret>,
     /// How `database_urls` are read again, when a password is refused.
     #[serde(skip)]
@@ -31,15 +31,15 @@ pub struct RelaySettings {
     pub name: String,
     /// Wait after a read that found rows, at least; a read that took longer is followed by as long a wait.
     #[serde(with = "humantime_serde")]
-    #[schema(value_type = Span, inline)]
+    #[schema(value_type = Span)]
     pub pause: Duration,
     /// Wait after a read that found nothing; half a second after the last that found something it begins to double, up to `idle_pause_max`.
     #[serde(with = "humantime_serde")]
-    #[schema(value_type = Span, inline)]
+    #[schema(value_type = Span)]
     pub idle_pause: Duration,
     /// Longest wait between two reads.
     #[serde(with = "humantime_serde")]
-    #[schema(value_type = Span, inline)]
+    #[schema(value_type = Span)]
     pub idle_pause_max: Duration,
     /// Events that a page of a backlog has, about; twice as many may be on their way before the next read waits.
     pub page_rows: u32,
@@ -49,46 +49,46 @@ pub struct RelaySettings {
     pub reads_ahead: usize,
     /// How often leases are compared with how many relays live: the time that a dead relay's shards wait for another.
     #[serde(with = "humantime_serde")]
-    #[schema(value_type = Span, inline)]
+    #[schema(value_type = Span)]
     pub lease_interval: Duration,
     /// PostgreSQL ends the session of a relay that says nothing for so long, and with it its leases.
     #[serde(with = "humantime_serde")]
-    #[schema(value_type = Span, inline)]
+    #[schema(value_type = Span)]
     pub session_timeout: Duration,
     /// Limit of one statement.
     #[serde(with = "humantime_serde")]
-    #[schema(value_type = Span, inline)]
+    #[schema(value_type = Span)]
     pub statement_timeout: Duration,
     /// Limit of one wait for a lock.
     #[serde(with = "humantime_serde")]
-    #[schema(value_type = Span, inline)]
+    #[schema(value_type = Span)]
     pub lock_timeout: Duration,
     /// Published rows stay at least so long, so that the relay can be rewound, unless `slot_bytes` is reached first; by default as long as
     /// topics.yaml says (`outbox_retention`).
     #[serde(with = "humantime_serde")]
-    #[schema(value_type = Span, inline)]
+    #[schema(value_type = Span)]
     pub retention: Duration,
     /// A slot of the outbox that has grown to this is left for the next one, whatever its age: four slots bound the disk.
     pub slot_bytes: u64,
     /// How often it is looked whether the outbox's slots shall rotate, and a moment is noted to rewind to.
     #[serde(with = "humantime_serde")]
-    #[schema(value_type = Span, inline)]
+    #[schema(value_type = Span)]
     pub rotation_interval: Duration,
     /// How often a watermark is published while the relay advances.
     #[serde(with = "humantime_serde")]
-    #[schema(value_type = Span, inline)]
+    #[schema(value_type = Span)]
     pub watermark_interval: Duration,
     /// How often a watermark is published while there is nothing to do.
     #[serde(with = "humantime_serde")]
-    #[schema(value_type = Span, inline)]
+    #[schema(value_type = Span)]
     pub idle_watermark_interval: Duration,
     /// How long a topic that Kafka does not know may be on its way before rows for it are set aside.
     #[serde(with = "humantime_serde")]
-    #[schema(value_type = Span, inline)]
+    #[schema(value_type = Span)]
     pub topic_grace: Duration,
     /// How long a relay that is told to stop waits for acknowledgements; what is missing then is published again by the next.
     #[serde(with = "humantime_serde")]
-    #[schema(value_type = Span, inline)]
+    #[schema(value_type = Span)]
     pub drain_timeout: Duration,
 }
 
