@@ -14,6 +14,9 @@ use crate::datum::{self, DatumSchema};
 /// Bytes of a schema's text. Ours have at most some thousands.
 pub(crate) const LARGEST_SCHEMA: usize = 1 << 20;
 
+/// Characters of what a schema or the library says in a message.
+const LONGEST_WORDS: usize = 400;
+
 /// Why a value can't be read or written.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum CodecError {
@@ -224,7 +227,7 @@ impl Codec {
             }
         }
         Err(misfit.unwrap_or_else(|| {
-            let came = known.first().map_or_else(String::new, |known| known.name.clone());
+            let came = known.first().map_or_else(String::new, |known| cut(&known.name));
             CodecError::OtherType { id, expected: E::TYPE, came }
         }))
     }
@@ -304,7 +307,12 @@ fn caught<T>(what: &str, parsed: std::thread::Result<Result<T, apache_avro::Erro
 }
 
 fn avro(event: &str, done: &'static str, reason: impl ToString) -> CodecError {
-    CodecError::Avro { event: event.to_owned(), done, reason: reason.to_string() }
+    CodecError::Avro { event: cut(event), done, reason: cut(&reason.to_string()) }
+}
+
+/// As much of a text that others wrote, such as a name in their schema, as a message bears.
+fn cut(text: &str) -> String {
+    text.chars().take(LONGEST_WORDS).collect()
 }
 
 #[cfg(test)]

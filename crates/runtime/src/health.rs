@@ -100,7 +100,7 @@ impl Health {
     /// A consumer that has not joined its group yet.
     pub fn of(name: &'static str) -> Self {
         // Told from the beginning: what is not there can't be told from what is closed.
-        for circuit in [Circuit::Database, Circuit::Kafka, Circuit::Outside] {
+        for circuit in [Circuit::Database, Circuit::Kafka, Circuit::Topic, Circuit::Outside, Circuit::Registry] {
             metrics::gauge!("quadrille_circuit_open", "consumer" => name, "circuit" => circuit.as_str()).set(0.0);
         }
         Self {

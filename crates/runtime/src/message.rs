@@ -70,7 +70,7 @@ impl Message {
     pub fn cause(&self) -> Result<Cause, Unreadable> {
         let id = self.headers.text("ce_id").ok_or_else(|| self.without("ce_id"))?;
         let id = Uuid::parse_str(id)
-            .map_err(|_| Unreadable(format!("header ce_id of {} is not a UUID: got `{id}`", self.place())))?;
+            .map_err(|_| Unreadable(format!("header ce_id of {}: expected a UUID, got other text", self.place())))?;
         let correlation = self.headers.text("ce_correlationid").or_else(|| self.headers.text("ce_subject"));
         let thread = Thread {
             correlation_id: correlation.ok_or_else(|| self.without("ce_correlationid"))?.into(),

@@ -42,7 +42,7 @@ fn misfits(document: &Value, schema: &Value, value: &Value, at: &str, found: &mu
         "object" => value.is_object(),
         _ => false,
     };
-    if !types.is_empty() && !types.iter().any(|name| is(&name)) {
+    if !types.is_empty() && !types.iter().any(|name| is(name)) {
         found.push(format!("{at}: expected {types:?}, got {value}"));
     }
     if let Some(known) = schema["enum"].as_array().filter(|known| !known.contains(value)) {

@@ -30,7 +30,9 @@ pub(super) async fn forget(prefix: &str) {
     let mut ours: Vec<&String> = all.iter().filter(|subject| subject.starts_with(prefix)).collect();
     ours.sort_by_key(|subject| subject.contains("address")); // what others refer to goes last
     for subject in ours {
-        http.delete(format!("{url}/subjects/{subject}")).send().await.unwrap();
+        for how in ["", "?permanent=true"] {
+            http.delete(format!("{url}/subjects/{subject}{how}")).send().await.unwrap();
+        }
     }
 }
 

@@ -43,6 +43,7 @@ impl Bouncer {
             command = Command::new("setpriv");
             command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "pgbouncer"]);
         }
+        #[allow(clippy::disallowed_methods)] // a test has no settings of its own
         let path = format!("{}:/usr/sbin:/usr/local/sbin", std::env::var("PATH").unwrap());
         let log = std::fs::File::create(folder.join("log")).unwrap();
         command.arg(&ini).env("PATH", path).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);

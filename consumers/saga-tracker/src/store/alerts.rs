@@ -22,11 +22,13 @@ pub(crate) async fn raise(
     now: Timestamp,
 ) -> Result<bool, Failure> {
     let alert_id = derive_id(now, kind.as_str(), "alert", key);
-    let so = match kind {
+    let so = if kind == Kind::CaptureFailed {
         // Told once, whether or not its order has been undone by then.
-        Kind::CaptureFailed => "not exists (select from saga_tracker.alert b where b.kind = a.kind and b.key = $3)",
-        _ if ON_THE_WAY.contains(&kind) => STILL,
-        _ => "true",
+        "not exists (select from saga_tracker.alert b where b.kind = a.kind and b.key = $3)"
+    } else if ON_THE_WAY.contains(&kind) {
+        STILL
+    } else {
+        "true"
     };
     let statement = format!(
         "insert into saga_tracker.alert (alert_id, kind, key, text, order_id, raised_at, next_at)

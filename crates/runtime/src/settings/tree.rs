@@ -91,11 +91,10 @@ impl Node {
     }
 
     fn of_toml(value: toml::Value, origin: &Origin) -> Self {
-        match value {
-            toml::Value::Table(table) => {
-                Self::Table(table.into_iter().map(|(key, value)| (key, Self::of_toml(value, origin))).collect())
-            }
-            value => Self::Leaf(Raw::Toml(value), origin.clone()),
+        if let toml::Value::Table(table) = value {
+            Self::Table(table.into_iter().map(|(key, value)| (key, Self::of_toml(value, origin))).collect())
+        } else {
+            Self::Leaf(Raw::Toml(value), origin.clone())
         }
     }
 
