@@ -132,6 +132,7 @@ pub(super) struct MovedDeadline {
     ("order_id" = uuid::Uuid, Path, description = "The order."),
 ), responses(
     (status = 200, description = "It is moved.", body = MovedDeadline),
+    (status = 404, description = "The path names no order.", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "The order is not open.", body = Problem, content_type = "application/problem+json"),
     (status = 422, description = "The moment lies behind or can't be read, or who or why is missing.", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "The database does not answer: ask again.", body = Problem, content_type = "application/problem+json"),
