@@ -278,12 +278,12 @@ impl Health {
 
     /// What keeps it from its work; none when it is ready.
     pub fn not_ready(&self) -> Option<String> {
-        if !self.joined.load(Ordering::Acquire) {
-            return Some(format!("{} has not joined its consumer group yet", self.name));
-        }
         let troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((circuit, trouble)) = troubles.first_key_value() {
             return Some(self.told(*circuit, trouble));
+        }
+        if !self.joined.load(Ordering::Acquire) {
+            return Some(format!("{} has not joined its consumer group yet", self.name));
         }
         let still = self.since(&self.came_round).filter(|since| *since > STANDS_STILL)?;
         Some(format!("{}: its loop stands still for {} s: see its log", self.name, still.as_secs()))

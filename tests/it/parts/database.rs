@@ -10,14 +10,14 @@ use std::process::{Child, Command, Stdio};
 async fn a_database_that_is_read_only_for_a_while_ends_nobody_and_loses_nothing() {
     let pipeline = Pipeline::start().await;
     pipeline.stock("TEA", "a", 100).await;
-    until_ready(&pipeline, &CONSUMERS).await;
+    let all = [&CONSUMERS[..], &["outbox-relay"]].concat();
+    until_ready(&pipeline, &all).await;
     let before = pipeline.place(&tea()).await;
     let name = pipeline.database.name.clone();
     let mut db = superuser().await;
     run(&mut db, &format!("alter database {name} set default_transaction_read_only = on")).await;
     end_sessions(&mut db, &name).await;
     let began = Instant::now();
-    let all = [&CONSUMERS[..], &["outbox-relay"]].concat();
     told(&pipeline, &all, "read-only").await;
     assert!(began.elapsed() < TOLD_WITHIN, "told after {:?}", began.elapsed());
     let asked = Instant::now();
@@ -106,7 +106,7 @@ async fn while_the_database_is_away_callers_hear_503_soon_and_nothing_is_left_of
     assert_eq!(post(Duration::from_secs(20)).await, Some(202), "a last order");
     let orders = pipeline.count("select count(*) from orders.\"order\"").await;
     assert_eq!(orders, 2, "none of callers who had left, or heard 503");
-    pipeline.finish().await;
+    close(pipeline).await;
 }
 
 /// A server that has no connection left says so, and whoever needs one is not ready.
@@ -124,7 +124,7 @@ async fn a_database_without_a_connection_to_spare_is_told_by_that_reason() {
     run(&mut db, &format!("alter database {name} connection limit -1")).await;
     until_ready(&pipeline, &["orders"]).await;
     assert_eq!(post(&pipeline, &tea().body(), Duration::from_secs(20)).await, Some(202));
-    pipeline.finish().await;
+    close(pipeline).await;
 }
 
 /// Isolation is ours, whatever the database's default is.

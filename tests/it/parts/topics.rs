@@ -48,7 +48,7 @@ async fn a_topic_that_is_away_is_told_and_one_that_is_made_anew_is_read_from_its
     place("third");
     pipeline.until(|| async { pipeline.count(orders).await == 3 }, "the orders of the topic that is new").await;
     until_ready(&pipeline, &["orders"]).await;
-    pipeline.finish().await;
+    close(pipeline).await;
 }
 
 /// Case 20, and partitions that were added by hand.
