@@ -168,10 +168,14 @@ fn settings() -> BTreeMap<String, String> {
     addresses.into_iter().chain([("QUADRILLE_PROFILE".to_owned(), "demo".to_owned())]).collect()
 }
 
-/// In containers programs listen for other containers, which they only do with keys: each takes, and shows, the same one.
+/// In containers programs listen for other containers, which they only do with keys: a shop's, and one that people and our own programs show.
 fn with_keys(mut found: BTreeMap<String, String>) -> BTreeMap<String, String> {
     let keys = found.remove("QUADRILLE_KEYS").unwrap();
-    assert_eq!(keys.rsplit(' ').next(), found.remove("QUADRILLE_API_KEY").as_deref());
+    assert!(
+        keys.contains("shop shop ${QUADRILLE_SHOP_KEY:?") && keys.contains("admin admin ${QUADRILLE_ADMIN_KEY:?"),
+        "{keys}"
+    );
+    assert_eq!(found.remove("QUADRILLE_API_KEY").as_deref(), Some("${QUADRILLE_ADMIN_KEY}"));
     found
 }
 

@@ -584,6 +584,17 @@ mod tests {
     }
 
     #[test]
+    fn defaults_in_lists_stay_though_an_optional_field_of_theirs_is_not_set() {
+        #[derive(Debug, Default, Serialize, Deserialize, PartialEq)]
+        #[serde(default)]
+        struct Listed {
+            rules: Vec<Own>,
+        }
+        let defaults = Listed { rules: vec![Own { ttl: None, limit: 3 }, Own::default()] };
+        assert_eq!(Settings::from_toml(PARTS).unwrap().section_over("orders", &defaults).unwrap(), defaults);
+    }
+
+    #[test]
     fn a_missing_address_says_what_to_set_and_how_to_get_it() {
         let error = Settings::from_toml("[common.kafka]\n'bootstrap.servers' = 'k:1'").unwrap_err().to_string();
         assert!(error.contains("DATABASE_URL is not set") && error.contains("cargo xtask up"), "{error}");

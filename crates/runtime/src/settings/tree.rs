@@ -70,24 +70,13 @@ impl Default for Node {
 }
 
 impl Node {
-    /// A default.
+    /// A default. What is null is not set.
     pub fn of_json(value: serde_json::Value) -> Option<Self> {
-        use serde_json::Value;
-        let leaf = |value: toml::Value| Some(Self::Leaf(Raw::Toml(value), Origin::Default));
-        match value {
-            Value::Null => None,
-            Value::Object(table) => {
-                let entries = table.into_iter().filter_map(|(key, value)| Some((key, Self::of_json(value)?)));
-                Some(Self::Table(entries.collect()))
-            }
-            Value::Bool(value) => leaf(value.into()),
-            Value::Number(number) => {
-                let whole = number.as_i64().map(toml::Value::Integer);
-                leaf(whole.unwrap_or_else(|| toml::Value::Float(number.as_f64().unwrap_or_default())))
-            }
-            Value::String(text) => leaf(text.into()),
-            Value::Array(_) => leaf(toml::Value::try_from(&value).ok()?),
+        if let serde_json::Value::Object(table) = value {
+            let entries = table.into_iter().filter_map(|(key, value)| Some((key, Self::of_json(value)?)));
+            return Some(Self::Table(entries.collect()));
         }
+        Some(Self::Leaf(Raw::Toml(without_nulls(value)?), Origin::Default))
     }
 
     fn of_toml(value: toml::Value, origin: &Origin) -> Self {
@@ -266,6 +255,25 @@ pub(super) fn variable(path: &[String]) -> String {
         [common, rest @ ..] if common == "common" => format!("QUADRILLE_{}", upper(rest)),
         _ => format!("QUADRILLE_{}", upper(path)),
     }
+}
+
+/// TOML has no null: what is null, in lists and tables too, is left out.
+fn without_nulls(value: serde_json::Value) -> Option<toml::Value> {
+    use serde_json::Value;
+    Some(match value {
+        Value::Null => return None,
+        Value::Bool(value) => value.into(),
+        Value::Number(number) => match number.as_i64() {
+            Some(whole) => whole.into(),
+            None => number.as_f64()?.into(),
+        },
+        Value::String(text) => text.into(),
+        Value::Array(items) => items.into_iter().filter_map(without_nulls).collect::<Vec<_>>().into(),
+        Value::Object(table) => {
+            let entries = table.into_iter().filter_map(|(key, value)| Some((key, without_nulls(value)?)));
+            toml::Value::Table(entries.collect())
+        }
+    })
 }
 
 #[cfg(test)]
