@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::Subcommand;
 use events::{OrderId, Timestamp, entry_of};
 use runtime::{Clock, Settings, sql};
@@ -40,7 +39,7 @@ pub enum Command {
 pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
     let settings = Settings::from_env()?;
     let url = settings.database_url("saga-tracker")?;
-    let mut db = sql::pool(url.expose(), "quadrille deadlines", 1).context("DATABASE_URL")?.acquire().await?;
+    let mut db = sql::connect(url.expose(), "quadrille deadlines", 1).await?.acquire().await?;
     match command {
         Command::List { limit } => {
             let orders = deadlines::list(&mut db, None, limit).await?;

@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::Subcommand;
 use events::{OrderId, Timestamp};
 use runtime::{Consumer as _, Settings, sql};
@@ -34,7 +33,7 @@ pub enum Command {
 pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
     let settings = Settings::from_env()?;
     let url = settings.database_url(SagaTracker::NAME)?;
-    let pool = sql::pool(url.expose(), "quadrille orders", 1).context("DATABASE_URL")?;
+    let pool = sql::connect(url.expose(), "quadrille orders", 1).await?;
     match command {
         Command::Find { reference } => find(&pool, &reference, json).await,
         Command::Show { id, at } => show(&pool, id, at, json).await,

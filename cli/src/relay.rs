@@ -44,7 +44,7 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
     }
     let mut code = ExitCode::SUCCESS;
     for url in outbox_relay::settings(&Settings::from_env()?)?.database_urls {
-        let pool = sql::pool(url.expose(), "quadrille relay", 1).context("DATABASE_URL")?;
+        let pool = sql::connect(url.expose(), "quadrille relay", 1).await?;
         for (schema, migrator) in migrations::house() {
             migrations::check(&pool, schema, &migrator).await?;
         }

@@ -180,11 +180,12 @@ fn routine(error: &dyn sqlx::error::DatabaseError) -> Option<&str> {
     error.try_downcast_ref::<sqlx::postgres::PgDatabaseError>()?.routine()
 }
 
-/// An error with its causes, each said once: many an error's own text ends with its cause's.
+/// An error with its causes, each said once: many an error's own text ends with its cause's, as that of the cause does with the next.
 pub fn told(error: &anyhow::Error) -> String {
     error.chain().fold(String::new(), |mut told, cause| {
         let cause = cause.to_string();
-        if !told.contains(&cause) {
+        let last = cause.rsplit(": ").next().unwrap_or(&cause);
+        if !told.contains(last) {
             if !told.is_empty() {
                 told.push_str(": ");
             }
