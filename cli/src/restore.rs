@@ -14,7 +14,7 @@ use payments::Payments;
 use runtime::replay::{Point, Stories, check_stopped, reset, stories};
 use runtime::restore::{Known, Restore, Restored, Retelling, advance_positions};
 use runtime::sql::At;
-use runtime::{Clock, Codec, Consumer, Registry, Settings, databases, migrations, relay, sql};
+use runtime::{Clock, Consumer, Registry, Settings, databases, migrations, relay, sql};
 use saga_tracker::SagaTracker;
 use serde_json::json;
 use sqlx::PgPool;
@@ -86,7 +86,7 @@ impl Restoring<'_> {
             self.of(&Inventory::new(settings.section(Inventory::NAME)?)).await?,
             self.of(&Payments::detached(settings.section(Payments::NAME)?)?).await?,
             self.of(&fraud::Fraud::new(settings.section("fraud")?)?).await?,
-            self.of(&Fulfillment::new(settings.section(Fulfillment::NAME)?)).await?,
+            self.of(&Fulfillment::new(fulfillment::read(settings)?)).await?,
             self.of(&Notifications::new(settings.section(Notifications::NAME)?)).await?,
         ])
     }
@@ -97,7 +97,7 @@ impl Restoring<'_> {
         for (schema, migrator) in migrations::house().into_iter().chain([(schema.as_str(), C::migrations())]) {
             migrations::check(&pool, schema, &migrator).await?;
         }
-        let codec = Codec::new(&Registry::stored(&pool).await?)?;
+        let codec = Registry::codec(&pool).await?;
         let known = Known::read(&mut *pool.acquire().await?, self.stories).await?;
         let one_outbox = databases::of(self.settings, names())?.len() == 1;
         let (stories, write, now) = (self.stories, self.write, self.now);
@@ -109,7 +109,7 @@ impl Restoring<'_> {
     /// The levels of stock, as their topic has them.
     async fn levels(&self) -> anyhow::Result<Vec<String>> {
         let pool = pool(self.settings, Inventory::NAME)?;
-        let codec = Codec::new(&Registry::stored(&pool).await?)?;
+        let codec = Registry::codec(&pool).await?;
         let mut levels: Vec<StockLevelChanged> = Vec::new();
         for told in self.stories.levels.iter().filter(|told| told.event_type() == StockLevelChanged::TYPE) {
             levels.push(told.message.read(&codec)?);

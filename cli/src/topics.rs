@@ -115,7 +115,8 @@ async fn apply(profile: &str, json: bool) -> anyhow::Result<ExitCode> {
         let pool = sql::connect(url.expose(), "quadrille topics apply", 1).await?;
         let registry = Registry::from_settings(common, pool)?;
         for corrected in registry.reconcile().await? {
-            println!("{corrected}");
+            let said = corrected.to_string();
+            output::said(json, &json!({"corrected": &said}), || said.clone());
         }
         for entry in events::catalogue() {
             let subject = choreography::subject(&format!("{}{}", common.topic_prefix, entry.topic), entry.event_type);

@@ -37,7 +37,7 @@ pub use consignment::{Consignment, State, Step};
 pub use decide::{HAND_OVER, Overdue, PICK};
 pub use handlers::{Answer, Answered, Input, Reply};
 pub use parcel::{Fate, Parcel, ParcelState, Pick, Shortage};
-pub use settings::{Does, Rule, Settings, Warehouse, section};
+pub use settings::{Does, Rule, Settings, Warehouse, read, section};
 pub use store::{Slot, World};
 
 /// The consumer's name: its group, its schema, the source of its events.

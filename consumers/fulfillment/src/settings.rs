@@ -68,8 +68,11 @@ pub fn section() -> Section {
     })
 }
 
-/// The settings as they are.
-pub(crate) fn read(all: &runtime::Settings) -> anyhow::Result<Settings> {
+/// The settings as they are, over the defaults of their profile.
+///
+/// # Errors
+/// When one is not known or can't be read, or the warehouse is not named where it must be.
+pub fn read(all: &runtime::Settings) -> anyhow::Result<Settings> {
     all.refuse_unknown(&section())?;
     let expected = "\"external\", a warehouse that reads its work lists and answers through the doors, or \"built_in\", which only says that \
                     parcels left";

@@ -229,13 +229,20 @@ struct StockView {
     levels: Vec<LevelView>,
 }
 
-/// The stock of one SKU, in all and by warehouse
+/// The stock of one SKU, in all and by warehouse; a warehouse sees its own
 #[utoipa::path(get, path = "/stock/{sku}", tag = "stock", params(("sku" = String, Path, description = "The SKU.")), responses(
     (status = 200, description = "Its levels.", body = StockView),
     (status = 404, description = "No warehouse ever had it.", body = Problem),
 ))]
-async fn stock(State(doors): State<Doors>, Path(sku): Path<String>) -> Result<Json<StockView>, Problem> {
-    let levels = store::levels(&doors.pool, &sku).await?;
+async fn stock(
+    State(doors): State<Doors>,
+    caller: Caller,
+    Path(sku): Path<String>,
+) -> Result<Json<StockView>, Problem> {
+    let mut levels = store::levels(&doors.pool, &sku).await?;
+    if let Some(own) = caller.warehouse() {
+        levels.retain(|level| level.warehouse.as_str() == own);
+    }
     if levels.is_empty() {
         return Err(Problem::new(StatusCode::NOT_FOUND, "No such SKU").detail(format!(
             "no warehouse ever had {sku}: book a delivery with POST /stock/received, or load a stock file"

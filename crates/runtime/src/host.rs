@@ -307,6 +307,7 @@ impl Host {
         address: Option<SocketAddr>,
         doors: &Routes,
     ) -> anyhow::Result<TcpListener> {
+        Serving::new(self.settings.common())?; // a certificate that does not fit is told before anything is joined
         let any_port = (Ipv4Addr::LOCALHOST, 0).into();
         let address = address.or(default_address(name)).unwrap_or(any_port);
         if !doors.is_empty()

@@ -286,13 +286,22 @@ const LONGEST_DETAIL: usize = 2_000;
 /// # Errors
 /// When the key can't stand in a header, or the authority can't be read.
 pub fn client(common: &Common) -> anyhow::Result<reqwest::ClientBuilder> {
-    let mut client = reqwest::Client::builder();
+    let mut client = anonymous(common)?;
     if let Some(key) = &common.api_key {
         let mut shown =
             HeaderValue::from_str(key.expose()).ok().context("QUADRILLE_API_KEY: expected visible ASCII characters")?;
         shown.set_sensitive(true);
         client = client.default_headers([(header::HeaderName::from_static(KEY_HEADER), shown)].into_iter().collect());
     }
+    Ok(client)
+}
+
+/// The same without a key, for what everybody may ask. A redirect is an answer, and not followed: it would have the key shown to whomever it names.
+///
+/// # Errors
+/// When the authority can't be read.
+pub fn anonymous(common: &Common) -> anyhow::Result<reqwest::ClientBuilder> {
+    let mut client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
     if let Some(path) = &common.tls_authority {
         let pem = std::fs::read(path).with_context(|| format!("QUADRILLE_TLS_AUTHORITY: {}", path.display()))?;
         let authority =

@@ -48,7 +48,7 @@ impl Outside {
         }
         let urls = databases::of(all, ASKED)?.into_keys();
         let outboxes: Result<Vec<PgPool>, _> = urls.map(|url| sql::pool(url.expose(), "quadrille alerts", 1)).collect();
-        let http = runtime::http::client(all.common())?.timeout(PATIENCE).build()?;
+        let http = runtime::http::anonymous(all.common())?.timeout(PATIENCE).build()?;
         Ok(Self { outboxes: outboxes.context("DATABASE_URL")?, probes, http, since: BTreeMap::new() })
     }
 

@@ -23,6 +23,8 @@ use crate::clock::Clock;
 pub const KEY_HEADER: &str = "x-api-key";
 /// The largest body that a route takes unless it says otherwise, in bytes.
 const LARGEST_BODY: usize = 2_000_000;
+/// The most characters of a reason that are put on record.
+const LONGEST_WHY: usize = 2_000;
 
 /// Who may call a route, and what is kept of it.
 #[derive(Clone, Copy, Debug)]
@@ -96,24 +98,29 @@ impl Gate {
         }
         let address = request.extensions().get().map_or(IpAddr::from([0, 0, 0, 0]), |Peer(peer)| peer.ip());
         let now = Instant::now();
+        let digest = shown(request.headers()).map(keys::digest);
+        let found = digest.as_ref().and_then(|digest| self.keys.find(digest)).cloned();
         let mut tries = self.tries.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(seconds) = tries.wait(address, now) {
+        // Others' guesses don't keep out a key that was right from there before.
+        let is_known = found.is_some() && digest.as_ref().is_some_and(|digest| tries.came_before(address, digest));
+        if !is_known && let Some(seconds) = tries.wait(address, now) {
             return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "Too many wrong keys")
                 .detail("too many different wrong keys came from your address: wait, then show the right one")
                 .retry_after(seconds));
         }
-        let shown = shown(request.headers()).ok_or_else(|| {
+        let digest = digest.ok_or_else(|| {
             Problem::new(StatusCode::UNAUTHORIZED, "No key")
                 .detail("expected your key in the header X-Api-Key, or as Authorization: Bearer, got none")
         })?;
-        let digest = keys::digest(shown);
-        let found = self.keys.find(&digest).cloned();
-        found.ok_or_else(|| {
-            tries.wrong(address, &digest, now);
+        if let Some(key) = found {
+            tries.right(address, &digest);
+            return Ok(key);
+        }
+        if tries.wrong(address, &digest, now) {
             tracing::warn!(consumer = self.consumer, %address, "a wrong key came");
-            Problem::new(StatusCode::UNAUTHORIZED, "Unknown key")
-                .detail("expected a key that is set here, got another one: `quadrille keys new` makes one")
-        })
+        }
+        Err(Problem::new(StatusCode::UNAUTHORIZED, "Unknown key")
+            .detail("expected a key that is set here, got another one: `quadrille keys new` makes one"))
     }
 }
 
@@ -149,7 +156,8 @@ fn local(headers: &HeaderMap, uri: &Uri) -> Result<Key, Problem> {
     if origin.is_some_and(|origin| !is_here(origin)) {
         return refused("a web page of another host sent this request");
     }
-    if headers.contains_key("x-forwarded-for") || headers.contains_key("forwarded") {
+    let by_proxy = ["forwarded", "via", "x-real-ip", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"];
+    if by_proxy.iter().any(|name| headers.contains_key(*name)) {
         return refused("a proxy brought this request");
     }
     Ok(Key::local())
@@ -192,9 +200,9 @@ impl Caller {
         }
     }
 
-    /// Says why, for the record of what is done.
+    /// Says why, for the record of what is done, which keeps the beginning of a long text.
     pub fn says_why(&self, why: &str) {
-        let _ = self.why.set(why.to_owned());
+        let _ = self.why.set(recordable(why));
     }
 
     /// Whether it may see personal data.
@@ -236,6 +244,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         parts.extensions.get().cloned().ok_or_else(unguarded)
     }
+}
+
+/// A text as its column takes it: PostgreSQL has no NUL, and nobody reads a novel.
+fn recordable(text: &str) -> String {
+    text.chars().filter(|letter| *letter != '\0').take(LONGEST_WHY).collect()
 }
 
 fn unguarded() -> Problem {
@@ -338,9 +351,31 @@ mod tests {
             [("host", "127.0.0.1:8080"), ("origin", "null")],
             [("host", "127.0.0.1:8080"), ("x-forwarded-for", "192.0.2.7")],
             [("host", "127.0.0.1:8080"), ("forwarded", "for=192.0.2.7")],
+            [("host", "127.0.0.1:8080"), ("x-real-ip", "192.0.2.7")],
+            [("host", "127.0.0.1:8080"), ("via", "1.1 proxy")],
         ] {
             assert_eq!(asked(&foreign).unwrap_err().status, 403, "{foreign:?}");
         }
+    }
+
+    #[test]
+    fn guesses_from_an_address_do_not_keep_out_a_key_that_was_right_there() {
+        let keys = Keys::parse("web shop aaaaaaaaaaaaaaaaaaaa; eve operator bbbbbbbbbbbbbbbbbbbb").unwrap();
+        let gate = Gate::new("orders", keys, None, Clock::default(), Duration::from_secs(1));
+        let shows = |key: &str| {
+            let request = Request::builder().header(KEY_HEADER, key).body(Body::empty()).unwrap();
+            gate.identify(&request).map_or_else(|problem| problem.status, |_| 200)
+        };
+        assert_eq!(shows("aaaaaaaaaaaaaaaaaaaa"), 200);
+        let guesses: Vec<u16> = (0..11).map(|guess| shows(&format!("guess {guess}"))).collect();
+        assert_eq!((guesses[..10].iter().all(|status| *status == 401), guesses[10]), (true, 429));
+        assert_eq!((shows("aaaaaaaaaaaaaaaaaaaa"), shows("bbbbbbbbbbbbbbbbbbbb")), (200, 429));
+    }
+
+    #[test]
+    fn a_reason_is_kept_as_the_record_takes_it() {
+        let kept = recordable(&format!("why\0{}", "y".repeat(3_000)));
+        assert_eq!((kept.len(), kept.starts_with("whyy")), (2_000, true));
     }
 
     #[test]

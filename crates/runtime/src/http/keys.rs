@@ -59,11 +59,10 @@ impl std::str::FromStr for Role {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let names = Self::ALL.map(Self::as_str).join(", ");
-        Self::ALL
-            .into_iter()
-            .find(|role| role.as_str() == text)
-            .ok_or_else(|| format!("expected one of the roles {names}; got {text:?}"))
+        let names = || Self::ALL.map(Self::as_str).join(", ");
+        let found = Self::ALL.into_iter().find(|role| role.as_str() == text);
+        // What came may be a key, where columns are swapped: it is not repeated.
+        found.ok_or_else(|| format!("expected one of the roles {}, got something else", names()))
     }
 }
 
@@ -112,23 +111,26 @@ impl Key {
         Self { name: LOCAL.to_owned(), role: Role::Admin, scope: String::new(), digest: [0; 32] }
     }
 
-    /// A line `NAME ROLE[:SCOPE] KEY`: the key as it is, or `sha256:` and its digest in hexadecimal. A message never shows the key.
+    /// A line `NAME ROLE[:SCOPE] KEY`: the key as it is, or `sha256:` and its digest in hexadecimal. A message repeats nothing of the line: where
+    /// columns are swapped, any of them may be the key.
     fn parse(line: &str) -> Result<Self, String> {
         let expected = "expected NAME ROLE[:SCOPE] KEY, as `quadrille keys new` prints it";
         let (name, rest) = line.trim().split_once(char::is_whitespace).ok_or(expected)?;
         let (role, key) = rest.trim().rsplit_once(char::is_whitespace).ok_or(expected)?;
         let fits = |letter: char| letter.is_ascii_alphanumeric() || "._-@".contains(letter);
-        if name.len() > LONGEST_NAME || !name.chars().all(fits) || name == LOCAL {
+        if name.is_empty() || name.len() > LONGEST_NAME || !name.chars().all(fits) || name == LOCAL {
             return Err(format!(
-                "expected a name of 1 to {LONGEST_NAME} letters, digits, `.`, `_`, `-` or `@`, other than `{LOCAL}`; got {name:?}"
+                "expected a name of 1 to {LONGEST_NAME} letters, digits, `.`, `_`, `-` or `@`, other than `{LOCAL}`, in the first \
+                 place, got something else"
             ));
         }
         let (role, scope) = role.trim().split_once(':').unwrap_or((role.trim(), ""));
-        let (role, scope): (Role, &str) = (role.parse()?, scope.trim());
+        let (role, scope): (Role, &str) =
+            (role.parse().map_err(|why: String| format!("in the second place {why}"))?, scope.trim());
         let scope = match role {
             Role::Shop if scope.is_empty() => name,
             Role::Warehouse if scope.is_empty() => {
-                return Err(format!("expected which warehouse {name} is, as in warehouse:berlin"));
+                return Err("expected which warehouse it is, as in warehouse:berlin".to_owned());
             }
             Role::Shop | Role::Warehouse => scope,
             Role::Viewer | Role::Operator | Role::Admin if scope.is_empty() => scope,
@@ -137,10 +139,10 @@ impl Key {
             }
         };
         let digest = match key.strip_prefix(DIGEST) {
-            Some(text) => from_hex(text).ok_or(format!("expected 64 hexadecimal digits behind {DIGEST} of {name}"))?,
+            Some(text) => from_hex(text).ok_or(format!("expected 64 hexadecimal digits behind {DIGEST}"))?,
             None if key.chars().count() < SHORTEST => {
                 return Err(format!(
-                    "expected a key of at least {SHORTEST} characters for {name}, got fewer: `quadrille keys new` makes one"
+                    "expected a key of at least {SHORTEST} characters, got fewer: `quadrille keys new` makes one"
                 ));
             }
             None => digest(key),
@@ -238,7 +240,7 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_refused_by_its_place_and_no_message_shows_a_key() {
         for (line, says) in [
-            ("eve operator short-secret", "at least 16 characters for eve"),
+            ("eve operator short-secret", "at least 16 characters"),
             ("eve boss secret-secret-secret", "viewer, shop, warehouse, operator, admin"),
             ("eve warehouse secret-secret-secret", "which warehouse"),
             ("eve admin:berlin secret-secret-secret", "nothing behind the role"),
@@ -246,6 +248,10 @@ mod tests {
             ("secret-secret-secret", "NAME ROLE[:SCOPE] KEY"),
             ("local admin secret-secret-secret", "other than `local`"),
             ("e/ve admin secret-secret-secret", "expected a name"),
+            ("eve secret-secret-secret operator", "one of the roles"),
+            (&format!("secret-{} eve operator", "0123456789".repeat(7)), "expected a name"),
+            ("secret-secret-secret operator short", "at least 16 characters"),
+            ("secret-secret-secret warehouse 0123456789abcdef", "which warehouse"),
         ] {
             let error = Keys::parse(&format!("ok admin 0123456789abcdef\n{line}")).unwrap_err().to_string();
             assert!(error.contains("key 2") && error.contains(says) && !error.contains("secret"), "{line}: {error}");

@@ -1,6 +1,6 @@
 //! How many wrong keys an address may show: a bounded memory of who showed which.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
@@ -11,46 +11,71 @@ const WITHIN: Duration = Duration::from_secs(60);
 /// Addresses that are remembered at once. When there are more, the one that began first is forgotten.
 const ADDRESSES: usize = 4_096;
 
+/// Wrong keys of an address that are known again: the same key again, as of a program that was set up wrongly, is no guess.
+const KNOWN_AGAIN: usize = 4;
+
 struct Tried {
     since: Instant,
     wrong: u32,
-    /// The beginning of the last wrong key's digest: the same key again, as of a program that was set up wrongly, is no guess.
-    last: [u8; 8],
+    /// The beginnings of the last wrong keys' digests, the newest first.
+    last: [[u8; 8]; KNOWN_AGAIN],
 }
 
-/// Wrong keys by address. An IPv6 address counts as its network of 64 bits, which one caller has whole.
+/// Wrong keys by address, and the right ones that came from there. An IPv6 address counts as its network of 64 bits, which one caller has whole.
 #[derive(Default)]
-pub(crate) struct Tries(HashMap<IpAddr, Tried>);
+pub(crate) struct Tries {
+    wrong: HashMap<IpAddr, Tried>,
+    right: HashSet<(IpAddr, [u8; 32])>,
+}
 
 impl Tries {
     /// In how many seconds this address may show a key again; none: now.
     pub fn wait(&self, address: IpAddr, now: Instant) -> Option<u32> {
-        let tried = self.0.get(&network(address))?;
+        let tried = self.wrong.get(&network(address))?;
         let left = WITHIN.checked_sub(now.duration_since(tried.since))?;
         (tried.wrong >= MOST).then(|| u32::try_from(left.as_secs()).unwrap_or(u32::MAX) + 1)
     }
 
-    /// It showed a wrong key.
-    pub fn wrong(&mut self, address: IpAddr, digest: &[u8; 32], now: Instant) {
+    /// A right key came from there: others' guesses there don't keep it out. When there are too many, all are forgotten.
+    pub fn right(&mut self, address: IpAddr, digest: &[u8; 32]) {
+        let right = (network(address), *digest);
+        if self.right.len() >= ADDRESSES && !self.right.contains(&right) {
+            self.right.clear();
+        }
+        self.right.insert(right);
+    }
+
+    /// Whether this key came from there before, and was right.
+    pub fn came_before(&self, address: IpAddr, digest: &[u8; 32]) -> bool {
+        self.right.contains(&(network(address), *digest))
+    }
+
+    /// It showed a wrong key. Whether that is news: the same key again is none.
+    pub fn wrong(&mut self, address: IpAddr, digest: &[u8; 32], now: Instant) -> bool {
         let address = network(address);
-        if !self.0.contains_key(&address) && self.0.len() >= ADDRESSES {
-            self.0.retain(|_, tried| now.duration_since(tried.since) < WITHIN);
-            if self.0.len() >= ADDRESSES
-                && let Some(first) = self.0.iter().min_by_key(|(_, tried)| tried.since).map(|(address, _)| *address)
+        if !self.wrong.contains_key(&address) && self.wrong.len() >= ADDRESSES {
+            self.wrong.retain(|_, tried| now.duration_since(tried.since) < WITHIN);
+            if self.wrong.len() >= ADDRESSES
+                && let Some(first) = self.wrong.iter().min_by_key(|(_, tried)| tried.since).map(|(address, _)| *address)
             {
-                self.0.remove(&first);
+                self.wrong.remove(&first);
             }
         }
         let mut last = [0; 8];
         last.copy_from_slice(&digest[..8]);
-        let tried = self.0.entry(address).or_insert(Tried { since: now, wrong: 0, last: [0; 8] });
+        let none = Tried { since: now, wrong: 0, last: [[0; 8]; KNOWN_AGAIN] };
+        let tried = self.wrong.entry(address).or_insert(none);
         if now.duration_since(tried.since) >= WITHIN {
-            *tried = Tried { since: now, wrong: 0, last: [0; 8] };
+            *tried = Tried { since: now, wrong: 0, last: [[0; 8]; KNOWN_AGAIN] };
         }
-        if tried.wrong == 0 || tried.last != last {
-            tried.wrong += 1;
+        let known = usize::try_from(tried.wrong).unwrap_or(KNOWN_AGAIN).min(KNOWN_AGAIN);
+        if tried.last[..known].contains(&last) {
+            return false;
         }
-        tried.last = last;
+        tried.wrong += 1;
+        tried.last.rotate_right(1);
+        tried.last[0] = last;
+        true
     }
 }
 
@@ -89,12 +114,23 @@ mod tests {
     }
 
     #[test]
-    fn the_same_wrong_key_again_is_no_guess() {
+    fn the_same_wrong_keys_again_are_no_guesses() {
         let (mut tries, now) = (Tries::default(), Instant::now());
-        for _ in 0..100 {
-            tries.wrong(EVE, &[7; 32], now);
+        let news = (0..100_u8).filter(|turn| tries.wrong(EVE, &[turn % 4; 32], now)).count();
+        assert_eq!((news, tries.wait(EVE, now)), (4, None), "four programs there have old keys");
+    }
+
+    #[test]
+    fn a_right_key_is_known_where_it_came_from_and_nowhere_else() {
+        let mut tries = Tries::default();
+        tries.right(EVE, &[1; 32]);
+        let elsewhere = "192.0.2.8".parse().unwrap();
+        let known = [(EVE, [1; 32]), (EVE, [2; 32]), (elsewhere, [1; 32])].map(|(at, key)| tries.came_before(at, &key));
+        assert_eq!(known, [true, false, false]);
+        for address in 0..2 * ADDRESSES as u32 {
+            tries.right(IpAddr::V4(address.into()), &[1; 32]);
+            assert!(tries.right.len() <= ADDRESSES);
         }
-        assert_eq!(tries.wait(EVE, now), None);
     }
 
     #[test]
@@ -107,6 +143,6 @@ mod tests {
         for address in 0..2 * ADDRESSES as u32 {
             tries.wrong(IpAddr::V4(address.into()), &[1; 32], now + Duration::from_millis(1));
         }
-        assert_eq!(tries.0.len(), ADDRESSES);
+        assert_eq!(tries.wrong.len(), ADDRESSES);
     }
 }

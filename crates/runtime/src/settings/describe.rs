@@ -67,7 +67,10 @@ impl Section {
 
     /// What all parts share.
     pub fn common() -> Self {
-        Self::new("common").with(&Common::default())
+        Self::new("common").with(&Common::default()).checked(|all| {
+            crate::http::Keys::parse(all.common().keys.expose())?;
+            crate::http::Serving::new(all.common()).map(drop)
+        })
     }
 
     /// What the runtime lets be set for a consumer, over the defaults of its kind.
