@@ -1,5 +1,6 @@
 //! `quadrille`: what an operator types.
 
+mod acts;
 mod audit;
 mod config;
 mod dead_letters;
@@ -70,6 +71,8 @@ enum Command {
     /// What needs a person: dead letters and stuck orders; look at them, and do something about one or all of a filter.
     #[command(subcommand)]
     DeadLetters(dead_letters::Command),
+    /// What was done through the doors of programs: who, what, when, why, and what was answered.
+    Acts(acts::Arguments),
     /// Keys for whoever calls the routes of programs.
     #[command(subcommand)]
     Keys(keys::Command),
@@ -98,6 +101,7 @@ fn main() -> ExitCode {
         Command::Replay(arguments) => block_on(replay::run(arguments, json)),
         Command::Restore(command) => block_on(restore::run(command, json)),
         Command::DeadLetters(command) => block_on(dead_letters::run(command, json)),
+        Command::Acts(arguments) => block_on(acts::run(arguments, json)),
         Command::Config(command) => block_on(config::run(command, json)),
         Command::Keys(command) => keys::run(command, json),
         Command::Openapi => openapi::run(),

@@ -131,6 +131,26 @@ fn a_check_names_everything_that_is_wrong_and_starts_nothing() {
 }
 
 #[test]
+fn a_check_refuses_keys_certificates_and_addresses_that_a_start_would_and_shows_no_key() {
+    let http = ("QUADRILLE_ORDERS__HTTP", "0.0.0.0:8080");
+    let key = format!("eve operator {SECRET}");
+    for (set, expected) in [
+        (vec![("QUADRILLE_KEYS", "eve s3cr3t-s3cr3t-s3cr3t operator")], "one of the roles"),
+        (vec![("QUADRILLE_TLS_CERTIFICATE", "/nowhere")], "set without QUADRILLE_TLS_KEY"),
+        (vec![http], "orders would listen on 0.0.0.0:8080"),
+        (vec![http, ("QUADRILLE_KEYS", &key)], "the settings fit"),
+    ] {
+        let (code, said) = with(&["config", "check"], &set);
+        let fits = expected == "the settings fit";
+        assert_eq!(
+            (code, said.contains(expected), said.contains(SECRET)),
+            (Some(i32::from(!fits)), true, false),
+            "{said}"
+        );
+    }
+}
+
+#[test]
 fn what_is_set_is_shown_with_where_it_is_from_and_secrets_never_are() {
     let file = format!("{}/shown.toml", env!("CARGO_TARGET_TMPDIR"));
     std::fs::write(

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use events::{EventId, OrderId};
 use runtime::replay::{Point, Reader};
-use runtime::{Consumer as _, Failure, Registry, Settings, Verdict, migrations, sql};
+use runtime::{Consumer as _, Failure, Pooled, Registry, Settings, Verdict, migrations, sql};
 use sqlx::{Connection as _, PgConnection, PgPool};
 use tokio_util::sync::CancellationToken;
 
@@ -78,6 +78,7 @@ pub async fn rebuild(
     for (schema, migrator) in migrations::house().into_iter().chain([("saga_tracker", crate::migrations())]) {
         migrations::check(&pool, schema, &migrator).await?;
     }
+    Pooled::refuse_for(&pool.connect_options(), "a rebuild of the read models").await?;
     let mut db = pool.acquire().await?.detach();
     tables::be_patient(&mut db).await?;
     if !tables::claim(&mut db).await? {

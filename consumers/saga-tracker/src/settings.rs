@@ -26,7 +26,9 @@ pub struct TrackerSettings {
     /// How often the figures of alerts and metrics are taken.
     pub watch_every: Span,
     /// Where alerts are posted to, as JSON; none: nowhere, `GET /alerts` lists them.
-    pub alert_url: Option<String>,
+    #[serde(serialize_with = "runtime::settings::hidden")]
+    #[schema(inline, default)]
+    pub alert_url: Option<Secret>,
     /// What alerts are signed with; none: they are not.
     #[serde(serialize_with = "runtime::settings::hidden")]
     #[schema(inline, default)]
@@ -120,7 +122,7 @@ impl TrackerSettings {
             );
         }
         if let Some(url) = &self.alert_url {
-            let parsed = reqwest::Url::parse(url);
+            let parsed = reqwest::Url::parse(url.expose());
             ensure!(
                 parsed.as_ref().is_ok_and(|url| ["http", "https"].contains(&url.scheme())),
                 "settings of saga_tracker: expected alert_url to be an http or https address, such as \"https://alerts.example/hook\""
@@ -140,6 +142,9 @@ mod tests {
         let of = |alert_url: &str| TrackerSettings { alert_url: Some(alert_url.into()), ..TrackerSettings::default() };
         assert!(of("https://alerts.example/hook").check().is_ok());
         assert!(of("alerts.example").check().unwrap_err().to_string().contains("alert_url"));
+        let token = "s3cr3t-of-the-hook";
+        let shown = format!("{:?}", of(&format!("https://alerts.example/{token}")));
+        assert!(!shown.contains(token) && !of(token).check().unwrap_err().to_string().contains(token), "{shown}");
         let never = TrackerSettings { look_every: Span::secs(0), ..TrackerSettings::default() };
         assert!(never.check().unwrap_err().to_string().contains("look_every"));
     }

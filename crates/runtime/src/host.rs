@@ -33,7 +33,7 @@ use crate::parking::Pace;
 use crate::parking::queue::Queue;
 use crate::rebalance::{Context, Partition, Progress};
 use crate::registry::Registry;
-use crate::settings::{ConsumerSettings, Secret, Settings};
+use crate::settings::{Common, ConsumerSettings, Secret, Settings};
 use crate::sql::Warm;
 use crate::timers::Timers;
 use crate::topology::Topology;
@@ -56,6 +56,18 @@ const PORTS: [(&str, u16); 8] = [
     ("saga-tracker", 8086),
     ("outbox-relay", 8087),
 ];
+
+/// Without keys doors are open to this machine alone.
+pub(crate) fn refuse_reachable(name: &str, address: SocketAddr, common: &Common) -> anyhow::Result<()> {
+    if !address.ip().is_loopback() && Keys::parse(common.keys.expose())?.is_empty() {
+        bail!(
+            "{name} would listen on {address}, which other machines can reach, and no keys are set: anyone could cancel, refund and ship. \
+             Set QUADRILLE_KEYS (or QUADRILLE_KEYS_FILE) to lines that `quadrille keys new NAME --role ROLE` prints, \
+             or listen on 127.0.0.1 only"
+        );
+    }
+    Ok(())
+}
 
 /// Where a consumer's doors listen unless it is told otherwise; none for what is no consumer.
 pub fn default_address(name: &str) -> Option<SocketAddr> {
@@ -310,15 +322,8 @@ impl Host {
         Serving::new(self.settings.common())?; // a certificate that does not fit is told before anything is joined
         let any_port = (Ipv4Addr::LOCALHOST, 0).into();
         let address = address.or(default_address(name)).unwrap_or(any_port);
-        if !doors.is_empty()
-            && Keys::parse(self.settings.common().keys.expose())?.is_empty()
-            && !address.ip().is_loopback()
-        {
-            bail!(
-                "{name} would listen on {address}, which other machines can reach, and no keys are set: anyone could cancel, refund and ship. \
-                 Set QUADRILLE_KEYS (or QUADRILLE_KEYS_FILE) to lines that `quadrille keys new NAME --role ROLE` prints, \
-                 or listen on 127.0.0.1 only"
-            );
+        if !doors.is_empty() {
+            refuse_reachable(name, address, self.settings.common())?;
         }
         http::bind(name, address).await
     }

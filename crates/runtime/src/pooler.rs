@@ -21,6 +21,17 @@ pub struct Pooled {
 const TRIES: usize = 5;
 
 impl Pooled {
+    /// Refuses an address behind which sessions don't last, for what is no relay.
+    ///
+    /// # Errors
+    /// That it is one, or what the database said.
+    pub async fn refuse_for(options: &PgConnectOptions, what: &str) -> anyhow::Result<()> {
+        Self::refuse(options, what).await.map_err(|refused| match refused {
+            Ok(pooled) => pooled.into(),
+            Err(error) => error.into(),
+        })
+    }
+
     /// Refuses an address behind which sessions don't last.
     ///
     /// # Errors

@@ -18,6 +18,11 @@ use crate::sql::At;
 
 /// Orders, or other rows, of one transaction.
 const CHUNK: i64 = 500;
+/// How long it is on record what was done through the doors.
+const RECORDS: Duration = Duration::from_secs(400 * 24 * 3_600);
+/// Deletes at most `$3` of those records of the consumer `$1` before `$2`: their ids begin with their time.
+const FORGET_RECORDS: &str = "delete from runtime.door_action where action_id in
+    (select action_id from runtime.door_action where consumer = $1 and action_id < $2 order by action_id limit $3)";
 /// The rest between two transactions, so that batches come first.
 const REST: Duration = Duration::from_millis(20);
 
@@ -150,9 +155,17 @@ async fn others<C: Consumer>(
     let letters = letters.execute(&mut *tx).await?.rows_affected();
     let answers = sqlx::query(AssertSqlSafe(horizon.answers.clone())).bind(At(until)).bind(CHUNK);
     let answers = answers.execute(&mut *tx).await?.rows_affected();
+    let records = sqlx::query(FORGET_RECORDS)
+        .bind(C::NAME)
+        .bind(OrderId::least_at(engine.clock.now().minus(RECORDS)).as_uuid())
+        .bind(CHUNK)
+        .execute(&mut *tx)
+        .await?
+        .rows_affected();
     let others = engine.consumer.prune(&mut tx, until, engine.clock.now(), CHUNK).await?;
     tx.commit().await?;
-    Ok(Some(Pruned { rows: letters + answers + others, more: letters.max(answers).max(others) >= CHUNK as u64 }))
+    let most = letters.max(answers).max(records).max(others);
+    Ok(Some(Pruned { rows: letters + answers + records + others, more: most >= CHUNK as u64 }))
 }
 
 /// Whether no other instance prunes this schema at the moment; until the transaction's end.

@@ -88,6 +88,14 @@ async fn a_warehouse_works_on_its_own_parcels_only_and_addresses_are_shown_on_re
     assert_eq!(ask(&pipeline, "hall", Method::POST, "inventory", "/stock/counted", counted("b")).await.0, 403);
     assert_eq!(ask(&pipeline, "hall", Method::POST, "inventory", "/stock/counted", counted("a")).await.0, 200);
 
+    pipeline.stock("TEA", "b", 7).await;
+    for (name, buildings) in [("hall", json!(["a"])), ("vera", json!(["a", "b"]))] {
+        let (_, stock) = ask(&pipeline, name, Method::GET, "inventory", "/stock/TEA", None).await;
+        let levels = stock["levels"].as_array().unwrap().iter().map(|level| level["warehouse"].clone());
+        assert_eq!(Value::from(levels.collect::<Vec<_>>()), buildings, "{name}: {stock}");
+    }
+    assert_eq!(ask(&pipeline, "hall", Method::GET, "inventory", "/stock/CUP", None).await.0, 404, "another's");
+
     let revealed = "select count(*) from runtime.door_action where what like 'reveal %' and who = 'hall'";
     let (_, masked) = ask(&pipeline, "hall", Method::GET, "fulfillment", "/warehouse/a/parcels", None).await;
     let address = &masked["shipments"][0]["ship_to"];
@@ -161,6 +169,8 @@ async fn who_guesses_keys_waits_and_bearer_tokens_are_keys() {
     assert_eq!(limited.status(), 429);
     let wait: u64 = limited.headers()["retry-after"].to_str().unwrap().parse().unwrap();
     assert!((1..=61).contains(&wait), "{wait}");
+    let known = pipeline.http.get(&url).bearer_auth(key("vera")).send().await.unwrap();
+    assert_eq!(known.status(), 404, "it was right from here before");
     pipeline.close().await;
 }
 

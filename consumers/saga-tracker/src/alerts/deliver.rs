@@ -32,7 +32,7 @@ pub(crate) async fn deliver(
     settings: Arc<TrackerSettings>,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    let Some(url) = settings.alert_url.as_deref() else { return Ok(()) };
+    let Some(url) = settings.alert_url.as_ref().map(Secret::expose) else { return Ok(()) };
     let client = reqwest::Client::builder().timeout(PATIENCE).build()?;
     let hook = Hook { client, url, secret: settings.alert_secret.as_ref() };
     while !shutdown.is_cancelled() {

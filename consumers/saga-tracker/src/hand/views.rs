@@ -1,5 +1,8 @@
 //! How dead letters, their groups, what people had done and jobs are shown: the same at the doors and on the command line.
 
+use std::collections::BTreeSet;
+
+use events::{Event as _, OrderPlaced};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -88,8 +91,31 @@ pub struct LetterView {
     pub actions: Vec<ActionView>,
 }
 
-/// Headers whose values we write, and none of them holds a person.
-const OURS: [&str; 3] = ["ce_", "kafka_dlt-", "quadrille-"];
+/// What is written behind a record's own headers when it dies; none of them holds a person.
+const CASE: [&str; 20] = [
+    "kafka_dlt-original-topic",
+    "kafka_dlt-original-partition",
+    "kafka_dlt-original-offset",
+    "kafka_dlt-original-timestamp",
+    "kafka_dlt-original-timestamp-type",
+    "kafka_dlt-original-consumer-group",
+    "quadrille-cut",
+    "quadrille-whole-in",
+    "quadrille-dead-letter-id",
+    "quadrille-consumer",
+    "quadrille-stage",
+    "quadrille-error-class",
+    "quadrille-attempts",
+    "quadrille-first-failed-at",
+    "quadrille-last-failed-at",
+    "quadrille-loops",
+    "quadrille-died-at",
+    "quadrille-code-version",
+    "quadrille-fingerprint",
+    "kafka_dlt-exception-fqcn",
+];
+/// What went wrong, in our words.
+const ERROR: [&str; 2] = ["kafka_dlt-exception-message", "quadrille-error-message"];
 
 impl LetterView {
     /// Without what may hold personal data: what a record held, but for our own headers. The case of a stuck order holds none.
@@ -101,13 +127,22 @@ impl LetterView {
         for bytes in [&mut self.key, &mut self.value].into_iter().flatten() {
             *bytes = BytesView { bytes: bytes.bytes, cut: bytes.bytes > 0, text: None, hex: None };
         }
-        for header in &mut self.headers {
-            if !OURS.iter().any(|ours| header.name.starts_with(ours)) {
-                (header.value, header.hex) = (None, None);
-            }
-        }
+        // At the front door others write.
+        let is_foreign = self.original.as_ref().is_none_or(|place| place.topic == OrderPlaced::TOPIC);
+        mask(&mut self.headers, is_foreign);
         self.data = None;
         self
+    }
+}
+
+/// Takes the values of others' headers away. What others call as we do is theirs all the same: ours stand behind it.
+fn mask(headers: &mut [Header], is_foreign: bool) {
+    let mut seen = BTreeSet::new();
+    for header in headers.iter_mut().rev() {
+        let is_case = CASE.iter().chain(&ERROR).any(|ours| header.name == *ours) && seen.insert(header.name.clone());
+        if !(is_case || !is_foreign && header.name.starts_with("ce_")) {
+            (header.value, header.hex) = (None, None);
+        }
     }
 }
 
@@ -338,5 +373,30 @@ impl From<JobRow> for JobView {
             waits_for: row.waits_for,
             changed_at: row.changed_at.0.to_string(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_that_we_do_not_write_are_masked_and_at_the_front_door_all_of_the_record() {
+        let written = [
+            "ce_subject",
+            "quadrille-note",
+            "quadrille-stage",
+            "x-shop",
+            "quadrille-stage",
+            "kafka_dlt-original-topic",
+        ];
+        let shown = |is_foreign| {
+            let mut headers =
+                written.map(|name| Header { name: name.to_owned(), value: Some("Ada".to_owned()), hex: None });
+            mask(&mut headers, is_foreign);
+            headers.map(|header| header.value.is_some())
+        };
+        assert_eq!(shown(true), [false, false, false, false, true, true]);
+        assert_eq!(shown(false), [true, false, false, false, true, true]);
     }
 }

@@ -74,6 +74,35 @@ pub(super) struct LettersAsked {
     reveal: Option<bool>,
 }
 
+/// Which groups of them.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(super) struct GroupsAsked {
+    /// `event`: an event that a consumer could not decide; `order`: an order that is stuck.
+    #[param(inline, value_type = Option<Kind>)]
+    kind: Option<String>,
+    /// Who could not decide it, or should have answered.
+    consumer: Option<String>,
+    /// The kind of error, such as `unreadable` or `conflict`.
+    class: Option<String>,
+    /// Those with the same cause.
+    fingerprint: Option<String>,
+    /// Those of this order.
+    order_id: Option<Uuid>,
+    /// Those of this event type: its full name, or its last part.
+    event_type: Option<String>,
+    /// Died at this time or later, RFC 3339.
+    died_after: Option<String>,
+    /// Died before this time, RFC 3339.
+    died_before: Option<String>,
+    /// Where they stand.
+    #[param(inline, value_type = Option<LetterStatus>)]
+    status: Option<String>,
+    /// Entries on the page, at most 500; 50 unless set.
+    limit: Option<i64>,
+}
+
 /// How a dead letter is shown.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -103,6 +132,15 @@ impl FilterAsked {
 }
 
 impl LettersAsked {
+    fn filter(self) -> Result<Filter, Problem> {
+        let Self { kind, consumer, class, fingerprint, order_id, event_type, died_after, died_before, status, .. } =
+            self;
+        FilterAsked { kind, consumer, class, fingerprint, order_id, event_type, died_after, died_before, status }
+            .filter()
+    }
+}
+
+impl GroupsAsked {
     fn filter(self) -> Result<Filter, Problem> {
         let Self { kind, consumer, class, fingerprint, order_id, event_type, died_after, died_before, status, .. } =
             self;
@@ -157,12 +195,12 @@ pub(super) struct Groups {
 }
 
 /// Groups dead letters by cause, the largest group first.
-#[utoipa::path(get, path = "/dead-letters/groups", tag = "dead letters", params(LettersAsked), responses(
+#[utoipa::path(get, path = "/dead-letters/groups", tag = "dead letters", params(GroupsAsked), responses(
     (status = 200, description = "The groups. There is no page behind the first: ask for less.", body = Groups),
     (status = 400, description = "A filter can't be read.", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "The database does not answer: ask again, for less.", body = Problem, content_type = "application/problem+json"),
 ))]
-pub(super) async fn groups(State(doors): State<Doors>, query: Asked<LettersAsked>) -> Result<Json<Groups>, Problem> {
+pub(super) async fn groups(State(doors): State<Doors>, query: Asked<GroupsAsked>) -> Result<Json<Groups>, Problem> {
     let asked = asked(query)?;
     let limit = limit(asked.limit)?;
     let groups = doors.hand.groups(&asked.filter()?, limit).await.map_err(refused)?;

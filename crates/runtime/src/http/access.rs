@@ -169,6 +169,8 @@ pub struct Caller {
     key: Arc<Key>,
     gate: Arc<Gate>,
     path: Arc<str>,
+    /// The path with its query, which says what was looked at.
+    asked: Arc<str>,
     why: Arc<OnceLock<String>>,
 }
 
@@ -223,7 +225,8 @@ impl Caller {
         }
         let Some(pool) = &self.gate.pool else { return Ok(()) };
         let what = format!("reveal {what}");
-        let action_id = record::begin(pool, &self.gate.clock, &self.action(&what)).await?;
+        let action = Action { subject: &self.asked, ..self.action(&what) };
+        let action_id = record::begin(pool, &self.gate.clock, &action).await?;
         record::conclude(pool, action_id, 200, None).await?;
         Ok(())
     }
@@ -290,8 +293,10 @@ async fn admit(access: Access, mut request: Request) -> Result<(Caller, Request)
             key.role
         )));
     }
-    let path = request.uri().path().chars().take(500).collect::<String>().into();
-    let caller = Caller { key: Arc::new(key), gate: Arc::clone(&gate), path, why: Arc::default() };
+    let short = |text: &str| text.chars().take(500).collect::<String>().into();
+    let path = short(request.uri().path());
+    let asked = short(request.uri().path_and_query().map_or("", axum::http::uri::PathAndQuery::as_str));
+    let caller = Caller { key: Arc::new(key), gate: Arc::clone(&gate), path, asked, why: Arc::default() };
     let body = read(std::mem::take(request.body_mut()), request.headers(), access.largest_body, gate.patience).await?;
     *request.body_mut() = body;
     request.extensions_mut().insert(caller.clone());

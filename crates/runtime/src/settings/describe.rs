@@ -51,6 +51,8 @@ pub struct Section {
     /// What can be set.
     pub fields: Vec<Field>,
     check: fn(&Settings) -> anyhow::Result<()>,
+    /// A consumer's: its doors are open where its settings say. The relay has none.
+    has_doors: bool,
 }
 
 impl std::fmt::Debug for Section {
@@ -62,7 +64,7 @@ impl std::fmt::Debug for Section {
 impl Section {
     /// A part without settings yet.
     pub fn new(name: &str) -> Self {
-        Self { name: name.replace('-', "_"), fields: Vec::new(), check: |_| Ok(()) }
+        Self { name: name.replace('-', "_"), fields: Vec::new(), check: |_| Ok(()), has_doors: false }
     }
 
     /// What all parts share.
@@ -75,7 +77,7 @@ impl Section {
 
     /// What the runtime lets be set for a consumer, over the defaults of its kind.
     pub fn consumer(name: &str, defaults: &ConsumerSettings) -> Self {
-        Self::new(name).with(defaults)
+        Self { has_doors: name != "outbox-relay", ..Self::new(name).with(defaults) }
     }
 
     /// Adds settings, with these defaults.
@@ -106,7 +108,13 @@ impl Section {
     /// # Errors
     /// What does not fit, is missing, or contradicts something else.
     pub fn check(&self, settings: &Settings) -> anyhow::Result<()> {
-        (self.check)(settings)
+        (self.check)(settings)?;
+        if self.has_doors
+            && let Some(address) = settings.section::<ConsumerSettings>(&self.name)?.http
+        {
+            crate::host::refuse_reachable(&self.name.replace('_', "-"), address, settings.common())?;
+        }
+        Ok(())
     }
 
     /// Every single setting with its path, the fields of tables each for itself.

@@ -1,10 +1,10 @@
 //! What is set, and where: the file's tables and the environment's variables as one tree, before anything of it is read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::SettingsError;
 use crate::kafka_properties::{self, PropertyError};
@@ -212,12 +212,20 @@ fn path_of(name: &str) -> Option<Vec<String>> {
     if let Some(property) = name.strip_prefix("KAFKA_") {
         let property = kafka_property(property);
         if matches!(kafka_properties::known(property.trim_end_matches(FILE)), Err(PropertyError::Unknown(_))) {
-            tracing::warn!("{name} is left alone: librdkafka has no property {property}");
+            left_alone(name, &property);
             return None;
         }
         return Some(vec!["common".into(), "kafka".into(), property]);
     }
     name.strip_prefix("QUADRILLE_").map(setting_path)
+}
+
+/// Says so once: settings are read again while a password is refused.
+fn left_alone(name: &str, property: &str) {
+    static TOLD: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    if TOLD.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned()) {
+        tracing::warn!("{name} is left alone: librdkafka has no property {property}");
+    }
 }
 
 /// `SASL_PASSWORD` is `sasl.password`; `SASL_PASSWORD_FILE` the file that holds it.
