@@ -2,12 +2,11 @@
 //!
 //! Says `RelayAdvanced` on `operations`, the watermark by which the saga tracker tells late from stuck. All else is in [`runtime::relay`].
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use runtime::http::Routes;
 use runtime::relay::{self, RelaySettings};
-use runtime::settings::{ConsumerSettings, Section, SettingsError};
+use runtime::settings::{ConsumerSettings, Secret, Section, SettingsError};
 use runtime::{Health, Host, Settings};
 
 /// The relay's name: of its section in the settings, its metrics and its binary.
@@ -26,7 +25,12 @@ pub fn start(host: &Arc<Host>) -> runtime::Starting<'_> {
         host.settings().refuse_unknown(&section())?;
         let all = host.settings().clone();
         let mut settings = settings(&all)?;
-        let read = move || Some(self::settings(&all.read_again().ok()?).ok()?.database_urls);
+        // Fixed once: a database is known by the consumer that uses it, as its address may change and another's may be equal for a while.
+        let owners = owners(&all)?;
+        let read = move || {
+            let now = all.read_again().ok()?;
+            addresses(&now, &owners).ok()
+        };
         settings.read_again = relay::ReadAgain(Some(Arc::new(read)));
         let probes: ConsumerSettings = host.settings().section(NAME)?;
         let health = Arc::new(Health::of(NAME));
@@ -53,12 +57,53 @@ pub fn settings(all: &Settings) -> Result<RelaySettings, SettingsError> {
     settings.kafka = common.kafka.clone();
     settings.kafka.extend(own);
     settings.topic_prefix.clone_from(&common.topic_prefix);
-    if settings.database_urls.is_empty() {
-        let mut urls = BTreeSet::new();
-        for consumer in CONSUMERS {
-            urls.insert(all.database_url(consumer)?);
-        }
-        settings.database_urls = urls.into_iter().collect();
-    }
+    settings.database_urls = addresses(all, &owners(all)?)?;
     Ok(settings)
+}
+
+/// One consumer for each database, in the order of `CONSUMERS`; none where the section names the databases itself.
+fn owners(all: &Settings) -> Result<Vec<&'static str>, SettingsError> {
+    let mut found: Vec<(&'static str, Secret)> = Vec::new();
+    if all.section::<RelaySettings>(NAME)?.database_urls.is_empty() {
+        for consumer in CONSUMERS {
+            let url = all.database_url(consumer)?;
+            if !found.iter().any(|(_, known)| known.expose() == url.expose()) {
+                found.push((consumer, url));
+            }
+        }
+    }
+    Ok(found.into_iter().map(|(consumer, _)| consumer).collect())
+}
+
+/// The addresses of these owners' databases; without owners those that the section names, in its order.
+fn addresses(all: &Settings, owners: &[&str]) -> Result<Vec<Secret>, SettingsError> {
+    if owners.is_empty() {
+        return Ok(all.section::<RelaySettings>(NAME)?.database_urls);
+    }
+    owners.iter().map(|consumer| all.database_url(consumer)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(payments: &str) -> Settings {
+        let text = format!(
+            "database_url = 'postgres://q:mmm@db1/shop'\n[payments]\ndatabase_url = '{payments}'\n[fraud]\ndatabase_url = 'postgres://q:nnn@db2/fraud'\n"
+        );
+        Settings::from_toml(&text).unwrap()
+    }
+
+    #[test]
+    fn a_relay_keeps_its_database_when_passwords_change() {
+        let hosts = |urls: Vec<Secret>| -> Vec<String> {
+            urls.iter().map(|url| url.expose().rsplit('@').next().unwrap().to_owned()).collect()
+        };
+        let first = with("postgres://q:aaa@db3/pay");
+        let owners = owners(&first).unwrap();
+        assert_eq!(owners, ["orders", "payments", "fraud"]);
+        let expected = ["db1/shop", "db3/pay", "db2/fraud"];
+        assert_eq!(hosts(settings(&first).unwrap().database_urls), expected);
+        assert_eq!(hosts(addresses(&with("postgres://q:zzz@db3/pay"), &owners).unwrap()), expected);
+    }
 }

@@ -217,10 +217,10 @@ impl Step<'_, '_> {
         match attempt.phase {
             Phase::Open if !attempt.errored && self.key_lasts(&attempt) => self.ask(Ask::Make),
             // A person has just looked, as they were asked to, and so did we.
-            Phase::Open if !attempt.errored && attempt.retried_by.is_some() && attempt.tries == 1 => {
+            Phase::Open if !self.key_lasts(&attempt) && attempt.retried_by.is_some() && attempt.tries == 1 => {
                 self.open(attempt.operation, attempt.amount);
             }
-            Phase::Open if !attempt.errored => {
+            Phase::Open if !self.key_lasts(&attempt) => {
                 let hours = KEY_LASTS.as_secs() / 3_600;
                 let what = format!(
                     "begun more than {hours} hours ago, and the gateway knows nothing of it: it was not done, or is forgotten, so it is not done again by itself"

@@ -91,6 +91,25 @@ fn after_a_long_outage_nothing_is_made_again_under_an_old_key() {
 }
 
 #[test]
+fn an_errored_attempt_is_not_attempted_anew_by_itself_after_a_long_outage() {
+    for (state, name) in [(State::Authorizing, "authorize"), (State::Refunding, "refund")] {
+        let mut desk = Desk::at(state);
+        desk.answers(Outcome::Errored { detail: "500".into() });
+        assert_eq!(desk.called(), [format!("{name}:1?")], "it may have been done");
+        desk.now = desk.now.plus(Duration::from_secs(24 * 3_600));
+        desk.fire(ATTEMPT);
+        assert_eq!(desk.called(), [format!("{name}:1?")]);
+        desk.answers(Outcome::NotFound);
+        assert_eq!(desk.dead, ["gateway_no_answer"], "the gateway may have forgotten what it did");
+        assert!(desk.calls.is_empty() && !desk.timers.contains_key(ATTEMPT), "no second hold, no second refund");
+        desk.does(retry());
+        assert_eq!(desk.called(), [format!("{name}:1?")]);
+        desk.answers(Outcome::NotFound);
+        assert_eq!(desk.called(), [format!("{name}:2")], "a person looked, and so did we: under a new key");
+    }
+}
+
+#[test]
 fn within_a_day_the_key_still_counts_and_one_that_was_never_used_does_at_any_age() {
     let mut desk = Desk::at(State::Capturing);
     desk.now = desk.now.plus(Duration::from_secs(22 * 3_600));
