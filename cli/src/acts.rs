@@ -37,6 +37,8 @@ struct Act {
     status: Option<i32>,
 }
 
+type Row = (Uuid, At, String, String, String, String, String, Option<String>, Option<i32>);
+
 /// Lists them, of all databases.
 pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
     let Arguments { who, limit } = arguments;
@@ -45,7 +47,6 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
     let mut acts = Vec::new();
     for url in databases::of(&settings, consumers)?.into_keys() {
         let pool = sql::pool(url.expose(), "quadrille acts", 1).context("DATABASE_URL")?;
-        type Row = (Uuid, At, String, String, String, String, String, Option<String>, Option<i32>);
         let rows: Vec<Row> = sqlx::query_as(
             "select action_id, at, consumer, who, role, what, subject, why, status from runtime.door_action
              where $1::text is null or who = $1 order by action_id desc limit $2",

@@ -125,11 +125,19 @@ async fn ended_orders_are_forgotten_at_the_horizon_an_open_one_stays_and_a_repla
        ('of the past', 'a', 'healed', '2001-01-01', '2001-01-01', '2001-01-01'), ('of the past', 'b', 'open', '2001-01-01', '2001-01-01', null)";
     sqlx::query(breaches).execute(&pipeline.database.pool).await.unwrap();
 
+    let acts = "insert into runtime.door_action (action_id, at, consumer, who, role, what, subject) values
+       ('00000000-0000-7000-8000-000000000001', '2001-01-01', 'orders', 'eve', 'operator', 'of the past', '/'),
+       ('ffffffff-ffff-7fff-bfff-ffffffffffff', now(), 'orders', 'eve', 'operator', 'of now', '/')";
+    sqlx::query(acts).execute(&pipeline.database.pool).await.unwrap();
+
     // Behind the horizon: those who know that an order has ended forget it; payments, fraud and the tracker keep theirs longer.
     pipeline.advance(32 * DAY);
     until_alone(&pipeline, &AT_THE_HORIZON, &open).await;
     pipeline.until(|| async { pipeline.count("select count(*) from inventory.movement").await == 0 }, "the fold").await;
     pipeline.until(|| async { pipeline.count("select count(*) from inventory.receipt").await == 0 }, "receipts").await;
+    let acts = "select count(*) from runtime.door_action where who = 'eve'";
+    pipeline.until(|| async { pipeline.count(acts).await == 1 }, "records of acts").await;
+    assert_eq!(pipeline.count(&format!("{acts} and what = 'of now'")).await, 1);
     assert_eq!(pipeline.count("select count(*) from payments.payment").await, kept);
     assert_eq!(
         pipeline.count("select orders from inventory.forgotten").await,

@@ -140,7 +140,8 @@ fn mask(headers: &mut [Header], is_foreign: bool) {
     let mut seen = BTreeSet::new();
     for header in headers.iter_mut().rev() {
         let is_case = CASE.iter().chain(&ERROR).any(|ours| header.name == *ours) && seen.insert(header.name.clone());
-        if !(is_case || !is_foreign && header.name.starts_with("ce_")) {
+        let is_shown = is_case || !is_foreign && header.name.starts_with("ce_");
+        if !is_shown {
             (header.value, header.hex) = (None, None);
         }
     }
