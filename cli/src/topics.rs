@@ -115,7 +115,8 @@ async fn apply(profile: &str, json: bool) -> anyhow::Result<ExitCode> {
         let pool = sql::pool(url.expose(), "quadrille topics apply", 1).context("DATABASE_URL")?;
         let registry = Registry::from_settings(common, pool)?;
         for corrected in registry.reconcile().await? {
-            println!("{corrected}");
+            let text = corrected.to_string();
+            output::said(json, &json!({"corrected": &text}), || text.clone());
         }
         for entry in events::catalogue() {
             let subject = choreography::subject(&format!("{}{}", common.topic_prefix, entry.topic), entry.event_type);
