@@ -112,23 +112,27 @@ pub fn on_placed(
 /// The order that this one repeats; or, under its identity, differs from. One that was rejected is repeated by the same bytes, or by a record that
 /// was there when it was rejected; mended, it is another order.
 fn known<'w>(world: &'w World, placed: &Placed) -> Option<&'w Order> {
-    let was_there = |order: &Order| placed.said_at.is_some_and(|said_at| said_at <= order.placed_at);
+    let written_at = placed.recorded_at.or(placed.said_at);
+    let was_there = |order: &Order| written_at.is_some_and(|written_at| written_at <= order.placed_at);
     let is_same = |order: &Order| is_same(order.body.text.as_deref(), &placed.order);
     let rejected = world
         .placed_as(placed.rejection)
         .filter(|order| matches!(placed.verdict, Verdict::Invalid(_)) || was_there(order))
-        .or_else(|| world.placed_as(placed.rejected_before()).filter(|order| was_there(order) || is_same(order)));
-    // Accepted by an earlier version, which knew it by its place alone; or restored from events, which say no more.
-    let at_its_place = || {
+        .or_else(|| {
+            let mut before = placed.rejected_before().filter_map(|key| world.placed_as(key));
+            before.find(|order| was_there(order) || is_same(order))
+        });
+    // Accepted by an earlier version, which knew it by its place alone, or by what it read as its source and id; or restored from events, which say no more.
+    let as_before = || {
         let at_most = |order: &Order| order.placed_at.plus(CLOCKS_DIFFER);
         let is_restored =
             |order: &Order| matches!(&placed.verdict, Verdict::Valid(event) if order.is_restored_from(event));
         let is_it = |order: &&Order| {
             (is_same(order) || is_restored(order)) && placed.said_at.is_none_or(|said_at| said_at <= at_most(order))
         };
-        placed.place.and_then(|place| world.placed_as(place)).filter(is_it)
+        placed.former.iter().filter_map(|key| world.placed_as(*key)).find(is_it)
     };
-    rejected.or_else(at_its_place).or_else(|| world.placed_as(placed.placement))
+    rejected.or_else(as_before).or_else(|| world.placed_as(placed.placement))
 }
 
 /// Whether an order that is not known was placed in time: one from behind the horizon may have been decided, ended and forgotten.

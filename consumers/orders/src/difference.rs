@@ -56,9 +56,14 @@ fn kept(text: &str) -> Option<OrderPlaced> {
     serde_json::from_str(text).ok().map(|value: Value| OrderPlaced::read(&value).order)
 }
 
-/// Whether an order that was kept as JSON is this one, read through today's struct.
+/// Whether an order that was kept as JSON is this one, read through today's struct. Whoever asks has found it by its key: what an earlier version
+/// read as its source and reference may be something else.
 pub(crate) fn is_same(before: Option<&str>, now: &OrderPlaced) -> bool {
-    before.and_then(kept).is_some_and(|before| before == *now)
+    let is_it = |before: OrderPlaced| {
+        let (source, reference) = (before.source.clone(), before.reference.clone());
+        before == OrderPlaced { source, reference, ..now.clone() }
+    };
+    before.and_then(kept).is_some_and(is_it)
 }
 
 fn compare(at: &str, before: Option<&Value>, now: Option<&Value>, found: &mut Vec<Difference>) {

@@ -53,11 +53,15 @@ fn place(message: &Message, codec: &Codec, candidate: OrderId, trace_share: f64)
             candidate,
             source: letter.source.unwrap_or_else(|| "kafka".into()),
             reference: letter.id,
+            former: letter
+                .former
+                .map(|(source, id)| (source.unwrap_or_else(|| "kafka".into()), id.unwrap_or_else(|| message.place()))),
             record: Some(Record::of(message)),
             thread: thread.clone(),
         },
     );
-    placed.said_at = letter.at.filter(|at| at.is_plausible()).or_else(|| message.recorded_at());
+    placed.recorded_at = message.recorded_at();
+    placed.said_at = letter.at.filter(|at| at.is_plausible()).or(placed.recorded_at);
     // An id that is not a UUID, or none, is replaced by one of the order's identity.
     let id = named.unwrap_or_else(|| request(placed.placement).id);
     Ok(Work { cause: Cause::topic(id, thread), input: Input::Placed(Box::new(placed)) })
@@ -104,7 +108,7 @@ pub(crate) fn wanted(input: &Input, now: Timestamp) -> Option<(OrderId, Meets)> 
     match input {
         Input::Placed(placed) => {
             // Its own key guards an order that is presumed to be new. Others, under which it may be known too, are looked up.
-            let has_other_keys = matches!(placed.verdict, Verdict::Invalid(_)) || placed.place.is_some();
+            let has_other_keys = matches!(placed.verdict, Verdict::Invalid(_)) || !placed.former.is_empty();
             let is_old = placed.said_at.is_some_and(|said_at| said_at < now.minus(YOUNG));
             Some((placed.candidate(), if has_other_keys || is_old { Meets::Known } else { Meets::New }))
         }

@@ -124,6 +124,7 @@ async fn place(
         candidate,
         source: client.map(ToOwned::to_owned).or(source).unwrap_or_else(|| doors.api_client.to_string()),
         reference: key.filter(|key| !key.is_empty()).map(ToOwned::to_owned).or(id),
+        former: None,
         record: None,
         thread: thread.clone(),
     };

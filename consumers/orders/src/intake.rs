@@ -25,6 +25,8 @@ pub struct Letter {
     pub id: Option<String>,
     /// The CloudEvents source.
     pub source: Option<String>,
+    /// Source and id as earlier versions read them (`ce_source` and `ce_id` alone, quotes and all), where that is something else.
+    pub former: Option<(Option<String>, Option<String>)>,
     /// The correlation id.
     pub correlation: Option<String>,
     /// The W3C trace context.
@@ -49,10 +51,14 @@ pub fn read(message: &Message, codec: &Codec) -> Result<Letter, Unreadable> {
     let owned = |name: &str| header(name).map(Cow::into_owned);
     expect_type(header("ce_type").as_deref(), &place)?;
     let payload = message.payload.as_deref().unwrap_or_default();
+    let (id, source) = (owned("ce_id").or_else(|| owned("id")), owned("ce_source"));
+    let raw = |name: &str| message.headers.text(name).map(ToOwned::to_owned);
+    let former = Some((raw("ce_source"), raw("ce_id"))).filter(|former| (&former.0, &former.1) != (&source, &id));
     let from_headers = Letter {
         order: OrderReading::default(),
-        id: owned("ce_id").or_else(|| owned("id")),
-        source: owned("ce_source"),
+        id,
+        source,
+        former,
         correlation: owned("ce_correlationid"),
         traceparent: owned("traceparent"),
         at: header("ce_time").and_then(|time| time.parse().ok()),
@@ -203,6 +209,7 @@ fn structured(mut event: Map<String, Value>, headers: Letter) -> Result<Letter, 
         order: OrderPlaced::read(&Value::Object(object(data, "/data")?)),
         id: Some(id),
         source: Some(source),
+        former: None, // an envelope is read as it always was
         correlation: correlation.or(headers.correlation),
         traceparent: traceparent.or(headers.traceparent),
         at: at.or(headers.at),

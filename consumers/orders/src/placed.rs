@@ -22,6 +22,8 @@ pub struct Arrival {
     pub source: String,
     /// Its reference, if the body names none; without one it is known by its record, or, at the door, by the id that it gets.
     pub reference: Option<String>,
+    /// Source and reference by which an earlier version knew it, if the body names none, where these are others.
+    pub former: Option<(String, String)>,
     /// The record that it came in; none at the door.
     pub record: Option<Record>,
     /// What everything that happens to it is found again by.
@@ -64,8 +66,9 @@ pub struct Placed {
     pub placement: Uuid,
     /// The key that it has if it is rejected: derived from its identity and its bytes, so that it can be placed again, mended, under its identity.
     pub rejection: Uuid,
-    /// The key of a record's place alone, which was the identity in earlier versions; none if it brings a reference.
-    pub place: Option<Uuid>,
+    /// The keys that it had in earlier versions: of its record's place alone, if it brings no reference, and of what they read as its source and
+    /// reference.
+    pub former: Vec<Uuid>,
     /// The order, with its source and reference filled in.
     pub order: OrderPlaced,
     /// The order as it is kept.
@@ -76,14 +79,19 @@ pub struct Placed {
     pub verdict: Verdict,
     /// When it was placed, where its record says so; through the door it is now.
     pub said_at: Option<Timestamp>,
+    /// When its record was written, by the record's own time; none where it means nothing. A mended order may repeat the time that it says itself.
+    pub recorded_at: Option<Timestamp>,
 }
 
 impl Placed {
     /// Fills in what the body left to its way in, and validates.
     pub fn new(reading: impl Into<OrderReading>, arrival: Arrival) -> Self {
         let mut reading: OrderReading = reading.into();
-        let Arrival { candidate, source, reference, record, thread } = arrival;
+        let Arrival { candidate, source, reference, former, record, thread } = arrival;
         let order = &mut reading.order;
+        let former = former.map(|(source, reference)| {
+            placement(order.source.as_ref().unwrap_or(&source), order.reference.as_ref().unwrap_or(&reference))
+        });
         let source = order.source.get_or_insert(source).clone();
         let named = order.reference.take().or(reference);
         let place = if named.is_none() { record.as_ref() } else { None };
@@ -91,7 +99,10 @@ impl Placed {
             named.unwrap_or_else(|| record.as_ref().map_or(candidate.to_string(), |record| record.place.clone()));
         order.reference = Some(reference.clone());
         let of_place = place.map(|_| placement(&source, &reference));
+        let mut formers: Vec<Uuid> = of_place.into_iter().chain(former).collect();
         let placement = place.map_or_else(|| placement(&source, &reference), |record| of_record(&source, record));
+        formers.retain(|key| *key != placement);
+        formers.dedup();
         let body = body_of(&reading.order);
         let verdict = match check(&reading) {
             Ok(priced) => Verdict::Valid(accepted(candidate, &reading.order, source, reference, priced)),
@@ -99,7 +110,17 @@ impl Placed {
         };
         let bytes = record.map_or(body.digest, |record| record.digest);
         let rejection = derive_id(placement, NAME, "rejection", &bytes.to_string());
-        Self { placement, rejection, place: of_place, order: reading.order, body, thread, verdict, said_at: None }
+        Self {
+            placement,
+            rejection,
+            former: formers,
+            order: reading.order,
+            body,
+            thread,
+            verdict,
+            said_at: None,
+            recorded_at: None,
+        }
     }
 
     /// The id that it gets if it is new.
@@ -110,14 +131,14 @@ impl Placed {
         }
     }
 
-    /// The key of an order of this identity that was rejected, and of whose bytes nothing is known.
-    pub(crate) fn rejected_before(&self) -> Uuid {
-        rejection_of_unknown_bytes(self.place.unwrap_or(self.placement))
+    /// The keys of an order of this identity, or a former one, that was rejected, and of whose bytes nothing is known.
+    pub(crate) fn rejected_before(&self) -> impl Iterator<Item = Uuid> {
+        std::iter::once(&self.placement).chain(&self.former).copied().map(rejection_of_unknown_bytes)
     }
 
     /// All keys under which an order that it repeats may be known.
     pub(crate) fn keys(&self) -> impl Iterator<Item = Uuid> {
-        [Some(self.placement), Some(self.rejection), Some(self.rejected_before()), self.place].into_iter().flatten()
+        [self.placement, self.rejection].into_iter().chain(self.rejected_before()).chain(self.former.iter().copied())
     }
 }
 

@@ -33,12 +33,10 @@ mod told;
 mod world;
 
 use std::collections::HashMap;
-use std::str::FromStr as _;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use runtime::{Caution, Consumer as _, Settings};
-use sqlx::postgres::PgConnectOptions;
 use tokio::sync::Notify;
 
 pub use case::Case;
@@ -144,7 +142,7 @@ fn databases(settings: &Settings) -> anyhow::Result<HashMap<&'static str, String
     let mut databases = HashMap::new();
     for (consumer, _) in &deadline::RULES.hears {
         let url = settings.database_url(consumer)?;
-        let options = PgConnectOptions::from_str(url.expose()).context("DATABASE_URL")?;
+        let options = runtime::sql::address(url.expose()).context("DATABASE_URL")?;
         databases.insert(*consumer, options.get_database().unwrap_or(options.get_username()).to_owned());
     }
     Ok(databases)

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::{Connection as _, PgConnection};
+use sqlx::{ConnectOptions as _, Connection as _, PgConnection};
 
 use crate::settings::{Secret, Settings, SettingsError};
+use crate::sql;
 
 /// The address of the database of a consumer.
 ///
@@ -71,7 +72,7 @@ pub enum Unclear {
 pub async fn check_names(urls: impl IntoIterator<Item = &str>) -> Result<(), Unclear> {
     let mut known: BTreeMap<String, i64> = BTreeMap::new();
     for url in urls {
-        let mut db = PgConnection::connect(url).await?;
+        let mut db = sql::address(url)?.connect().await?;
         let Identity { name, system_identifier } = identity(&mut db).await?;
         db.close().await?;
         if known.insert(name.clone(), system_identifier).is_some_and(|other| other != system_identifier) {

@@ -130,9 +130,7 @@ impl From<sqlx::Error> for Problem {
             DatabaseFault::Connection => sql::renew_connections(),
             DatabaseFault::Parts | DatabaseFault::Wait | DatabaseFault::Data | DatabaseFault::Program => {}
         }
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "Unavailable")
-            .detail("the database does not answer: ask again")
-            .retry_after(ASK_AGAIN)
+        Self::unavailable()
     }
 }
 
@@ -140,13 +138,11 @@ impl From<Failure> for Problem {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::Database(error) => error.into(),
-            Failure::Stored { .. }
-            | Failure::LostRace { .. }
-            | Failure::Unsure
-            | Failure::Silent(_)
-            | Failure::CallerGone
-            | Failure::Panicked(_)
-            | Failure::Unsendable(_) => {
+            Failure::LostRace { .. } | Failure::Unsure | Failure::Silent(_) | Failure::CallerGone => {
+                tracing::warn!(%failure, "a read failed");
+                Self::unavailable()
+            }
+            Failure::Stored { .. } | Failure::Panicked(_) | Failure::Unsendable(_) => {
                 tracing::warn!(%failure, "a read failed");
                 Self::unreadable()
             }
@@ -155,6 +151,13 @@ impl From<Failure> for Problem {
 }
 
 impl Problem {
+    /// For what passes by itself.
+    fn unavailable() -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "Unavailable")
+            .detail("the database does not answer: ask again")
+            .retry_after(ASK_AGAIN)
+    }
+
     /// For stored data: asked again it is as unreadable.
     fn unreadable() -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "Unreadable data")

@@ -203,6 +203,8 @@ impl<C: Consumer> Listener<C> {
         for element in assigned.elements().iter().filter(|element| topics.contains(element.topic())) {
             if let Err(error) = self.kafka.seek(element.topic(), element.partition(), Offset::Beginning, ASK) {
                 tracing::warn!(consumer = C::NAME, %error, "seek");
+                // Tried again: at the position of the first topic its beginning would never be read.
+                self.context.with(|progress| progress.begin_anew(&[element.topic()]));
             }
         }
     }

@@ -1,6 +1,7 @@
 //! The watcher: asks the parts that a consumer depends on, every second or two, whether it works or has nothing to do, so that `/readyz` tells within
 //! five seconds that one is away.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -21,6 +22,8 @@ use crate::sql;
 const DATABASE_EVERY: Duration = Duration::from_secs(1);
 /// How long a connection of the pool may take to answer; and then a new one.
 const POOLED: Duration = Duration::from_millis(1_200);
+/// How long the pool may take to give one; all are in use else, or a new one takes longer.
+const GIVEN: Duration = Duration::from_millis(300);
 const NEW: Duration = Duration::from_millis(2_000);
 /// Between two looks at Kafka, and how long the broker may take to answer.
 const KAFKA_EVERY: Duration = Duration::from_millis(1_500);
@@ -44,18 +47,23 @@ pub(crate) struct Database {
 impl Database {
     /// Asks on a connection of the pool, and where that fails on a new one: it may be that connection alone.
     async fn look(&self) -> Result<(), String> {
-        let pooled = async { writable(&mut *self.pool.acquire().await?).await };
-        match tokio::time::timeout(POOLED, pooled).await {
+        // A pool whose connections are all in use says nothing of them.
+        let acquired = tokio::time::timeout(GIVEN, self.pool.acquire()).await;
+        let is_used_up = matches!(acquired, Err(_) | Ok(Err(sqlx::Error::PoolTimedOut)));
+        let asked = async { writable(&mut *acquired.unwrap_or(Err(sqlx::Error::PoolTimedOut))?).await };
+        match tokio::time::timeout(POOLED, asked).await {
             Ok(Ok(true)) => return Ok(()),
             Ok(Ok(false)) => sql::renew_connections(), // the address may lead to the new primary by now
-            Ok(Err(error)) if DatabaseFault::of(&error) == DatabaseFault::Connection => sql::renew_connections(),
+            Ok(Err(error)) if !is_used_up && DatabaseFault::of(&error) == DatabaseFault::Connection => {
+                sql::renew_connections();
+            }
             Ok(Err(_)) | Err(_) => {}
         }
         let options = self.pool.connect_options();
         let found = reason(&options).await;
         match &found {
-            Ok(()) => sql::renew_connections(), // what the pool holds is not as good
-            Err(Away::Refused) | Err(Away::Why(_)) => {}
+            Ok(()) if !is_used_up => sql::renew_connections(), // what the pool holds is not as good
+            Ok(()) | Err(Away::Refused | Away::Why(_)) => {}
         }
         match found {
             Ok(()) => Ok(()),
@@ -170,7 +178,7 @@ pub(crate) struct Kafka {
 impl Kafka {
     /// Watches until told to stop.
     pub async fn watch(self) {
-        let mut missing = 0;
+        let mut missing: HashMap<String, u32> = HashMap::new();
         loop {
             tokio::select! {
                 () = tokio::time::sleep(KAFKA_EVERY) => {}
@@ -186,10 +194,12 @@ impl Kafka {
                     if !self.needs_topics {
                         continue;
                     }
+                    let gone = topics.iter().filter(|(_, why)| why.is_none()).map(|(name, _)| name);
+                    missing =
+                        gone.map(|name| (name.clone(), missing.get(name).copied().unwrap_or_default() + 1)).collect();
                     let gone: Vec<&str> =
-                        topics.iter().filter(|(_, why)| why.is_none()).map(|(name, _)| name.as_str()).collect();
-                    missing = if gone.is_empty() { 0 } else { missing + 1 };
-                    if missing >= MISSING
+                        missing.iter().filter(|(_, looks)| **looks >= MISSING).map(|(name, _)| name.as_str()).collect();
+                    if !gone.is_empty()
                         && let Some(client) = self.client.upgrade()
                     {
                         client.context().with(|progress| progress.begin_anew(&gone));

@@ -45,7 +45,14 @@ pub(crate) fn order() -> OrderPlaced {
 pub(crate) fn arrival(n: u128) -> Arrival {
     let candidate = OrderId(Uuid::from_u128(n));
     let thread = Thread { correlation_id: format!("thread-{n}").into(), ..Thread::default() };
-    Arrival { candidate, source: "kafka".into(), reference: Some(format!("record-{n}")), record: None, thread }
+    Arrival {
+        candidate,
+        source: "kafka".into(),
+        reference: Some(format!("record-{n}")),
+        former: None,
+        record: None,
+        thread,
+    }
 }
 
 /// Orders, with a cause of its own for each input.
@@ -255,7 +262,7 @@ fn a_rejected_order_can_be_placed_again_mended_and_its_own_record_read_again_cha
 fn what_an_earlier_version_rejected_is_known_and_can_be_placed_again_mended_too() {
     let mut before = Desk::in_state(State::Rejected);
     let mut row = before.world.order(ID).unwrap().clone();
-    row.placement = Placed::new(order(), arrival(1)).rejected_before();
+    row.placement = Placed::new(order(), arrival(1)).rejected_before().next().unwrap();
     assert_eq!(row.placement.to_string().as_bytes()[14], b'8');
     before.world = World::default();
     before.world.loaded(row, 1);
@@ -286,9 +293,7 @@ fn a_record_that_was_known_by_its_place_alone_is_known_and_one_that_took_its_pla
     let mut desk = Desk::default();
     let before = placed(1, NOW);
     let row = match &before.verdict {
-        Verdict::Valid(event) => {
-            Order::accepted(event, before.place.unwrap(), before.body.clone(), Thread::default(), NOW)
-        }
+        Verdict::Valid(event) => Order::accepted(event, before.former[0], before.body.clone(), Thread::default(), NOW),
         Verdict::Invalid(_) => panic!("it is valid"),
     };
     desk.world.loaded(row, 1);
@@ -299,6 +304,50 @@ fn a_record_that_was_known_by_its_place_alone_is_known_and_one_that_took_its_pla
         assert!(matches!(reply, Ok(Reply::Placed { .. })), "{reply:?}");
         assert_eq!(said.len() == 1, is_new, "{n}");
     }
+}
+
+/// Of a rejection whose bytes are not known, only an older record is a repetition; a mended order may say the time of the first one.
+#[test]
+fn a_mended_order_that_says_the_time_of_the_rejected_one_is_decided() {
+    let minute = Duration::from_secs(60);
+    let bad = Placed::new(OrderPlaced { lines: Vec::new(), ..order() }, arrival(1));
+    let Verdict::Invalid(event) = &bad.verdict else { panic!("it has no lines") };
+    let mut desk = Desk::default();
+    let key = bad.rejected_before().next().unwrap();
+    desk.world.loaded(Order::rejected(event, key, crate::order::Body::unknown(), Thread::default(), NOW), 1);
+    for (n, recorded_at, is_new) in [(2, NOW.minus(minute), false), (3, NOW.plus(minute), true)] {
+        let placed = Placed::new(order(), arrival(n));
+        let placed = Placed { said_at: Some(NOW.minus(minute)), recorded_at: Some(recorded_at), ..placed };
+        let (_, said) = desk.with(|world, out| on_placed(world, &placed, false, NOW, out));
+        assert_eq!(said.len() == 1, is_new, "{n}");
+    }
+}
+
+/// Over an upgrade: an earlier version read neither the header `id` nor an id in quotes as such.
+#[test]
+fn an_order_that_was_known_by_another_source_and_id_is_known() {
+    let nameless = || OrderPlaced { source: None, reference: None, ..order() };
+    let headers = |n, former: Option<(&str, &str)>, reference: &str| Arrival {
+        reference: Some(reference.into()),
+        former: former.map(|(source, reference)| (source.into(), reference.into())),
+        ..arrival(n)
+    };
+    for (source, reference, named) in [("kafka", "order-placed/0@7", "17"), ("kafka", "\"19d\"", "19d")] {
+        let mut desk = Desk::default();
+        let before = Arrival { source: source.into(), ..headers(1, None, reference) };
+        let before = Placed::new(nameless(), before);
+        desk.with(|world, out| on_placed(world, &before, false, NOW, out)).0.unwrap();
+        let again = Placed::new(nameless(), headers(2, Some((source, reference)), named));
+        assert!(again.keys().any(|key| key == before.placement), "it is looked up");
+        let (reply, said) = desk.with(|world, out| on_placed(world, &again, false, NOW, out));
+        assert!(matches!(reply, Ok(Reply::Placed { replayed: true, order_id: ID, .. })), "{reply:?}");
+        assert!(said.is_empty(), "no second order");
+        let other = Placed::new(OrderPlaced { tax: 7, ..nameless() }, headers(3, Some((source, reference)), named));
+        let (reply, said) = desk.with(|world, out| on_placed(world, &other, false, NOW, out));
+        assert!(matches!(reply, Ok(Reply::Placed { replayed: false, .. })), "{reply:?}");
+        assert_eq!(said.len(), 1, "another order is one of its own");
+    }
+    assert!(Placed::new(order(), headers(4, Some(("kafka", "x")), "y")).former.is_empty(), "the body names it");
 }
 
 /// Case 18: seconds taken for milliseconds, zero, and a time that was never set say nothing of an order's age.

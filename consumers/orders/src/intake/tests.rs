@@ -60,6 +60,14 @@ fn headers_say_where_an_order_comes_from_and_a_structured_event_says_it_better()
 }
 
 #[test]
+fn what_earlier_versions_read_as_source_and_id_is_told_where_it_is_something_else() {
+    let former = |headers: &[(&str, &str)]| read(&message(headers, plain()), &codec()).unwrap().former;
+    assert_eq!(former(&[("id", "17")]), Some((None, None)));
+    assert_eq!(former(&[("ce_id", "\"19d\""), ("ce_source", "s")]), Some((Some("s".into()), Some("\"19d\"".into()))));
+    assert_eq!(former(&[("ce_id", "19d"), ("id", "17")]), None);
+}
+
+#[test]
 fn a_line_typed_into_a_console_tool_is_an_order_however_little_it_says() {
     let letter = read(&message(&[], "{}"), &codec()).unwrap();
     assert_eq!(letter, Letter::default());

@@ -120,25 +120,38 @@ fn each(
     newest: Option<i64>,
     mut take: impl FnMut(&str, &BorrowedMessage<'_>),
 ) -> Result<(), ReplayError> {
-    let client = client(kafka, "quadrille-replay")?;
-    let mut found = extents(&client, topics, from)?;
-    let mut list = TopicPartitionList::new();
-    for ((topic, partition), extent) in &mut found {
-        extent.start = newest.map_or(extent.start, |newest| extent.start.max(extent.high - newest));
-        list.add_partition_offset(topic, *partition, Offset::Offset(extent.start))?;
-    }
-    client.assign(&list)?;
-    let mut left: HashSet<(String, i32)> =
-        found.iter().filter(|(_, of)| of.start < of.high).map(|(partition, _)| partition.clone()).collect();
-    while !left.is_empty() {
-        let record = client.poll(ASK).ok_or(KafkaError::NoMessageReceived)??;
-        let partition = (record.topic().to_owned(), record.partition());
-        let Some(extent) = found.get(&partition) else { continue };
-        if record.offset() < extent.high {
-            take(&partition.0, &record);
+    // The last offset of a partition may be the marker of a transaction, which is no record: only Kafka knows that its end is reached.
+    let mut kafka = kafka.clone();
+    kafka.insert("enable.partition.eof".to_owned(), "true".to_owned());
+    let found = extents(&client(&kafka, "quadrille-replay")?, topics, from)?;
+    for topic in topics {
+        let (mut list, mut left) = (TopicPartitionList::new(), BTreeMap::new());
+        for ((_, partition), extent) in found.iter().filter(|((of, _), _)| of == topic) {
+            let start = newest.map_or(extent.start, |newest| extent.start.max(extent.high - newest));
+            if start < extent.high {
+                list.add_partition_offset(topic, *partition, Offset::Offset(start))?;
+                left.insert(*partition, extent.high);
+            }
         }
-        if record.offset() + 1 >= extent.high {
-            left.remove(&partition);
+        // A client for each topic, as only the partition is named whose end is reached.
+        let client = client(&kafka, "quadrille-replay")?;
+        client.assign(&list)?;
+        while !left.is_empty() {
+            let record = match client.poll(ASK).ok_or(KafkaError::NoMessageReceived)? {
+                Ok(record) => record,
+                Err(KafkaError::PartitionEOF(partition)) => {
+                    left.remove(&partition);
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
+            let Some(high) = left.get(&record.partition()).copied() else { continue };
+            if record.offset() < high {
+                take(topic, &record);
+            }
+            if record.offset() + 1 >= high {
+                left.remove(&record.partition());
+            }
         }
     }
     Ok(())

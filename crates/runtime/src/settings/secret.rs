@@ -1,6 +1,8 @@
 //! Secrets: passwords, keys, and addresses that hold them. They are used, never shown.
 
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 
 use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
@@ -16,10 +18,38 @@ pub(super) const NAME: &str = "$quadrille::Secret";
 ///
 /// In the settings it is given as a text, or as the file that holds it: `alert_secret_file = "/run/secrets/alert"`, `DATABASE_URL_FILE=…`.
 /// One from a file can be [read again](Secret::read_again), for whoever rotates it.
-#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+///
+/// Two are equal if their texts are, wherever they stand: one database may be named by a text and by a file.
+#[derive(Clone, Default)]
 pub struct Secret {
     text: String,
     file: Option<PathBuf>,
+}
+
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Secret {}
+
+impl PartialOrd for Secret {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Secret {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.text.cmp(&other.text)
+    }
+}
+
+impl Hash for Secret {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.text.hash(state);
+    }
 }
 
 impl Secret {
@@ -153,5 +183,18 @@ impl utoipa::PartialSchema for Secret {
     fn schema() -> RefOr<Schema> {
         let format = SchemaFormat::KnownFormat(KnownFormat::Password);
         ObjectBuilder::new().schema_type(Type::String).format(Some(format)).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_the_same_wherever_it_stands() {
+        let of_file = Secret { text: "postgres://db".into(), file: Some("/run/secrets/db".into()) };
+        let known = std::collections::BTreeSet::from([of_file.clone(), "postgres://db".into()]);
+        assert_eq!(known.len(), 1);
+        assert_ne!(of_file, "postgres://other".into());
     }
 }
