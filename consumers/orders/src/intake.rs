@@ -50,6 +50,12 @@ pub fn read(message: &Message, codec: &Codec) -> Result<Letter, Unreadable> {
     let header = |name: &str| message.headers.text(name).map(unquoted).filter(|text| !text.is_empty());
     let owned = |name: &str| header(name).map(Cow::into_owned);
     expect_type(header("ce_type").as_deref(), &place)?;
+    // Known by its place instead, an order that is sent again would be another one, and be charged again.
+    if let Some(name) = ["ce_id", "id", "ce_source"].into_iter().find(|name| is_no_text(message, name)) {
+        return Err(Unreadable(format!(
+            "{place} can't be known again: expected the header {name} as UTF-8 text, got bytes that are none; place the order again with its id as text"
+        )));
+    }
     let payload = message.payload.as_deref().unwrap_or_default();
     let (id, source) = (owned("ce_id").or_else(|| owned("id")), owned("ce_source"));
     let raw = |name: &str| message.headers.text(name).map(ToOwned::to_owned);
@@ -121,6 +127,11 @@ fn object(value: Value, at: &str) -> Result<Map<String, Value>, String> {
 fn unquoted(text: &str) -> Cow<'_, str> {
     let quoted = text.starts_with('"').then(|| serde_json::from_str::<String>(text).ok()).flatten();
     quoted.map_or(Cow::Borrowed(text), Cow::Owned)
+}
+
+fn is_no_text(message: &Message, name: &str) -> bool {
+    let last = message.headers.published(None).filter(|(other, _)| *other == name).last();
+    last.and_then(|(_, value)| value).is_some_and(|value| std::str::from_utf8(&value).is_err())
 }
 
 /// A content-type that names neither (`text/plain` of a console tool) says nothing.

@@ -191,3 +191,14 @@ fn a_type_is_an_order_by_its_name_however_it_is_spelt() {
         assert!(!is_order_placed(name), "{name}");
     }
 }
+
+/// A UUID in its 16 bytes, as some producers send it.
+#[test]
+fn an_id_that_is_no_text_is_reported_and_not_left_out() {
+    for name in ["id", "ce_id", "ce_source"] {
+        let mut message = message(&[], plain());
+        message.headers.push_bytes(name, Some(&[0xf8, 0x1d, 0x4f, 0xae]));
+        let Unreadable(text) = read(&message, &codec()).unwrap_err();
+        assert!(text.contains(&format!("header {name} as UTF-8")), "{text}");
+    }
+}
