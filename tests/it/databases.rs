@@ -21,6 +21,7 @@ async fn quadrille(url: &str, second: &str, prefix: &str, arguments: &[&str]) ->
         .env("QUADRILLE_FRAUD__DATABASE_URL", second)
         .env("KAFKA_BOOTSTRAP_SERVERS", &stack().kafka)
         .env("SCHEMA_REGISTRY_URL", &stack().registry_url)
+        .env("QUADRILLE_PROFILE", "demo")
         .env("QUADRILLE_TOPIC_PREFIX", prefix)
         .env("USER", "eve");
     tokio::task::spawn_blocking(move || command.output().expect("quadrille runs")).await.expect("a thread")

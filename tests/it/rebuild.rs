@@ -313,6 +313,7 @@ pub(crate) async fn quadrille(pipeline: &Pipeline, arguments: &[&str]) -> Output
         .env("DATABASE_URL", &pipeline.database.url)
         .env("KAFKA_BOOTSTRAP_SERVERS", &stack().kafka)
         .env("SCHEMA_REGISTRY_URL", &stack().registry_url)
+        .env("QUADRILLE_PROFILE", "demo")
         .env("QUADRILLE_TOPIC_PREFIX", &pipeline.prefix);
     tokio::task::spawn_blocking(move || command.output().expect("quadrille runs")).await.expect("a thread")
 }
