@@ -34,7 +34,7 @@ async fn each_event_of_any_order_leads_back_to_its_beginning_through_the_topics(
     // A person answers for the bank, later.
     let path = format!("/payments/{}/three-d-secure", orders[8]);
     let (status, answer) = pipeline.post("payments", &path, json!({"outcome": "passed"})).await;
-    assert_eq!(status, 200, "{answer}");
+    assert_eq!(status, 202, "{answer}");
     pipeline.settle().await;
     let events = events(&pipeline);
     let mut triggered = 0;

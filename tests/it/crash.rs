@@ -53,7 +53,12 @@ impl Process {
             .open(folder.join(format!("crash-{}-{name}.log", pipeline.database.name)))
             .expect("a log");
         let section = name.to_uppercase().replace('-', "_");
-        let child = Command::new(binary(&format!("quadrille-{name}")))
+        let mut command = Command::new(binary(&format!("quadrille-{name}")));
+        if name != "outbox-relay" {
+            // Whoever comes back under its name has its partitions at once.
+            command.env(format!("QUADRILLE_{section}__INSTANCE_ID"), format!("{name}-1"));
+        }
+        let child = command
             .current_dir(folder)
             .env("QUADRILLE_PROFILE", "demo")
             .env("DATABASE_URL", &pipeline.database.url)
@@ -61,8 +66,6 @@ impl Process {
             .env("SCHEMA_REGISTRY_URL", &stack().registry_url)
             .env("QUADRILLE_TOPIC_PREFIX", &pipeline.prefix)
             .env(format!("QUADRILLE_{section}__HTTP"), "127.0.0.1:0")
-            // Whoever comes back under its name has its partitions at once.
-            .env(format!("QUADRILLE_{section}__INSTANCE_ID"), format!("{name}-1"))
             .env("RUST_LOG", "warn")
             .stdout(log.try_clone().expect("a log"))
             .stderr(log)

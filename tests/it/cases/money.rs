@@ -98,7 +98,7 @@ async fn case_12_a_cancellation_whose_void_fails_stays_open_dies_with_its_case_a
     assert_eq!(pipeline.count(captured).await, 0, "a later capture is impossible");
     let voided: PaymentVoided = pipeline.the(&order).await;
     assert!(voided.amount > 0 && voided.announced, "{voided:?}");
-    let resolved = "select count(*) from payments.dead_letter where resolution = 'recovered' and resolved_by = 'eve'";
+    let resolved = "select count(*) from payments.dead_letter where resolution = 'recovered' and resolved_by = 'local'";
     assert_eq!(pipeline.count(resolved).await, 1);
     assert_eq!(level(&pipeline, "TEA").await, (5, 0, 0));
     pipeline.finish_with_dead_letters().await;
