@@ -89,7 +89,7 @@ mod tests {
 
     fn with(payments: &str) -> Settings {
         let text = format!(
-            "database_url = 'postgres://q:mmm@db1/shop'\nkafka = {{ 'bootstrap.servers' = 'k:1' }}\n[payments]\ndatabase_url = '{payments}'\n[fraud]\ndatabase_url = 'postgres://q:nnn@db2/fraud'\n"
+            "[common]\ndatabase_url = 'postgres://q:mmm@db1/shop'\n[common.kafka]\n'bootstrap.servers' = 'k:1'\n[payments]\ndatabase_url = '{payments}'\n[fraud]\ndatabase_url = 'postgres://q:nnn@db2/fraud'\n"
         );
         Settings::from_toml(&text).unwrap()
     }
