@@ -75,10 +75,11 @@ pub async fn rebuild(
 ) -> anyhow::Result<Rebuilt> {
     let url = settings.database_url(SagaTracker::NAME)?;
     let pool = sql::pool(url.expose(), "quadrille replay", 2).context("DATABASE_URL")?;
+    // First, as prepared statements of the checks would fail there with a riddle.
+    Pooled::refuse_for(&pool.connect_options(), "a rebuild of the read models").await?;
     for (schema, migrator) in migrations::house().into_iter().chain([("saga_tracker", crate::migrations())]) {
         migrations::check(&pool, schema, &migrator).await?;
     }
-    Pooled::refuse_for(&pool.connect_options(), "a rebuild of the read models").await?;
     let mut db = pool.acquire().await?.detach();
     tables::be_patient(&mut db).await?;
     if !tables::claim(&mut db).await? {
