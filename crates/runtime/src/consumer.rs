@@ -7,13 +7,13 @@ use serde::{Deserialize, Serialize};
 use sqlx::{AssertSqlSafe, PgConnection};
 use uuid::Uuid;
 
-use crate::codec::Codec;
-use crate::effects::Effects;
+use crate::avro::codec::Codec;
+use crate::engine::effects::Effects;
+use crate::engine::write_set::Writes;
 use crate::failure::Failure;
-use crate::horizon::Retention;
-use crate::message::{Message, Unreadable};
+use crate::kafka::record::{Message, Unreadable};
+use crate::retention::horizon::Retention;
 use crate::settings::ConsumerSettings;
-use crate::writes::Writes;
 
 /// The thread by which everything that happens to one order is found again; a consumer keeps it with its row, for what no event causes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

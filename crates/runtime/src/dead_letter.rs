@@ -10,10 +10,10 @@ use sqlx::{AssertSqlSafe, PgConnection};
 use uuid::Uuid;
 
 use crate::consumer::Timer;
-use crate::effects::Outgoing;
+use crate::engine::effects::Outgoing;
 use crate::failure::Failure;
-use crate::message::Message;
-use crate::sql::At;
+use crate::kafka::record::Message;
+use crate::postgres::sql::At;
 
 /// The topic of events that need a person.
 pub const TOPIC: &str = "dead-letter-events";

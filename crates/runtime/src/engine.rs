@@ -1,5 +1,18 @@
 //! One batch's way through the house: load, decide, save, tell, in one transaction; and what becomes of it when that fails.
 
+mod after_commit;
+mod announce;
+pub(crate) mod answers;
+pub(crate) mod batch;
+pub(crate) mod cooldown;
+pub(crate) mod disposition;
+pub(crate) mod effects;
+pub(crate) mod linger;
+mod persist;
+pub(crate) mod requests;
+pub(crate) mod rows;
+pub(crate) mod write_set;
+
 use std::collections::{BTreeMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -11,22 +24,22 @@ use sqlx::{PgPool, Postgres, Transaction};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use crate::batch::{Attempt, Item, line_up};
-use crate::caution::Caution;
+use crate::avro::codec::Codec;
 use crate::clock::Clock;
-use crate::codec::Codec;
 use crate::consumer::{Consumer, Reading, Work};
-use crate::effects::Effects;
+use crate::engine::batch::{Attempt, Item, line_up};
+use crate::engine::cooldown::Caution;
+use crate::engine::effects::Effects;
+use crate::engine::write_set::Writes;
 use crate::failure::{Backoff, Failure, Verdict};
 use crate::health::{Circuit, Health, Open};
-use crate::horizon::Horizon;
 use crate::parking::Pace;
 use crate::parking::queue::Queue;
-use crate::sql::{Warm, renew_connections};
+use crate::postgres::sql::{Warm, renew_connections};
+use crate::postgres::watch;
+use crate::retention::horizon::Horizon;
 use crate::telemetry::Spans;
-use crate::timers::Timers;
-use crate::watch;
-use crate::writes::Writes;
+use crate::timers::store::Timers;
 
 /// How often a batch is repeated, in haste, before it is split for a wait that took too long.
 const HASTY_REPEATS: u32 = 2;

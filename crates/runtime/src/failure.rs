@@ -7,7 +7,7 @@ use std::time::Duration;
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// The database refused a statement, or did not answer.
-    #[error("database: {}", crate::sql::cause(.0))]
+    #[error("database: {}", crate::postgres::sql::cause(.0))]
     Database(#[from] sqlx::Error),
     /// The database did not answer, nor did the connection break: its machine is gone, or stands still.
     #[error("the database did not answer within {0:?}")]

@@ -18,26 +18,30 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::caution::Caution;
-use crate::client;
+use crate::avro::registry::Registry;
 use crate::clock::Clock;
 use crate::consumer::Consumer;
-use crate::door::{self, Door};
 use crate::engine::Engine;
+use crate::engine::cooldown::Caution;
+use crate::engine::requests::{self, Door};
 use crate::failure::{DatabaseFault, told};
 use crate::health::Health;
-use crate::horizon::Horizon;
 use crate::http::{self, Gate, Keys, Routes, Serving};
-use crate::listen::{Listener, Stopped};
+use crate::kafka::client_config;
+use crate::kafka::consumer_loop::{Listener, Stopped};
+use crate::kafka::rebalance::{Context, Partition, Progress};
+use crate::kafka::topology::Topology;
 use crate::parking::Pace;
 use crate::parking::queue::Queue;
-use crate::rebalance::{Context, Partition, Progress};
-use crate::registry::Registry;
+use crate::parking::retrier;
+use crate::postgres::sql::Warm;
+use crate::postgres::{migrations, pooler, sql, watch};
+use crate::retention::horizon::Horizon;
+use crate::retention::pruner;
 use crate::settings::{Common, ConsumerSettings, Secret, Settings};
-use crate::sql::Warm;
-use crate::timers::Timers;
-use crate::topology::Topology;
-use crate::{migrations, pooler, prune, retry, sql, sweep, telemetry, watch};
+use crate::telemetry;
+use crate::timers::poller;
+use crate::timers::store::Timers;
 
 /// Connections for batches: of the doors, the sweeper, the retrier, and one to spare.
 const BATCHES: u32 = 4;
@@ -239,7 +243,7 @@ impl Host {
         codec.check_writers(&C::says())?;
         codec.check_writers(&[OrderParked::TYPE, OrderUnparked::TYPE, DeadLetterResolved::TYPE])?;
         let (calls, called) = mpsc::unbounded_channel();
-        let (queue, waiting) = mpsc::channel(door::WAITING);
+        let (queue, waiting) = mpsc::channel(requests::WAITING);
         let health = self.health_of(C::NAME);
         let keep = self.settings.keep(C::NAME, &C::defaults())?;
         let horizon = consumer.retention().map(|retention| Horizon::of(&schema, keep, retention));
@@ -271,27 +275,27 @@ impl Host {
         self.listen(&engine, settings.clone(), registry.clone()).await?;
         self.spawn(C::NAME, {
             let engine = Arc::clone(&engine);
-            async move { Ok(sweep::sweep(engine).await?) }
+            async move { Ok(poller::sweep(engine).await?) }
         });
         self.spawn(C::NAME, {
             let engine = Arc::clone(&engine);
-            async move { Ok(retry::retry(engine, registry).await?) }
+            async move { Ok(retrier::retry(engine, registry).await?) }
         });
         self.spawn(C::NAME, {
             let engine = Arc::clone(&engine);
-            async move { Ok(door::attend(engine, waiting).await?) }
+            async move { Ok(requests::attend(engine, waiting).await?) }
         });
         let every = self.settings.common().prune_every.0;
         self.spawn(C::NAME, {
             let engine = Arc::clone(&engine);
             async move {
-                prune::prune(engine, every).await;
+                pruner::prune(engine, every).await;
                 Ok(())
             }
         });
         let answers = queue.clone();
         self.spawn(C::NAME, async move {
-            door::call_out(engine, called, answers).await;
+            requests::call_out(engine, called, answers).await;
             Ok(())
         });
         self.serve(C::NAME, listener, doors, health, Some(records))
@@ -434,7 +438,7 @@ impl Host {
         let group = format!("{}{}", common.topic_prefix, C::NAME);
         let context = Context { progress: Arc::default(), health: Arc::clone(&engine.health), name: C::NAME };
         self.progress.lock().unwrap_or_else(PoisonError::into_inner).insert(C::NAME, Arc::clone(&context.progress));
-        let kafka: BaseConsumer<Context> = client::of_consumer(&common.kafka, &settings, &group)
+        let kafka: BaseConsumer<Context> = client_config::of_consumer(&common.kafka, &settings, &group)
             .with_context(|| format!("KAFKA_… settings of {}", C::NAME))?
             .create_with_context(context.clone())
             .context("KAFKA_… settings")?;

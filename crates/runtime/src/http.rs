@@ -33,12 +33,13 @@ pub use openapi::merge;
 pub use routes::Routes;
 pub(crate) use server::{Serving, serve};
 
-use crate::door::Refused;
+use crate::engine::requests::Refused;
 use crate::failure::{DatabaseFault, Failure};
 use crate::health::{Circuit, Health};
 use crate::json::{self, JsonError};
+use crate::postgres::sql;
 use crate::settings::Common;
-use crate::{sql, telemetry};
+use crate::telemetry;
 
 /// In how many seconds it is worth asking again what something is away for.
 const ASK_AGAIN: u32 = 5;

@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 
 use sqlx::PgConnection;
 
-use crate::answers::Answers;
-use crate::effects::Outgoing;
+use crate::engine::answers::Answers;
+use crate::engine::effects::Outgoing;
+use crate::engine::write_set::{Within, Writes};
 use crate::failure::Failure;
-use crate::writes::{Within, Writes};
 
 /// Shards of the outbox, leased by relays; a key is always in the same one.
 pub const SHARDS: u64 = 8;

@@ -14,14 +14,14 @@ use events::{OrderId, Timestamp};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use crate::codec::Codec;
+use crate::avro::codec::Codec;
 use crate::consumer::{Cause, Conflict, Consumer, Origin, Reading, Thread, Timer, Work};
-use crate::effects::Effects;
+use crate::engine::effects::Effects;
+use crate::engine::write_set::Writes;
 use crate::failure::Failure;
-use crate::message::Unreadable;
+use crate::kafka::record::Unreadable;
 use crate::replay::{Stories, Told};
-use crate::timers::{TimerChange, TimerChanges, Timers};
-use crate::writes::Writes;
+use crate::timers::store::{TimerChange, TimerChanges, Timers};
 
 /// A consumer whose rows can be told again.
 pub trait Restore: Consumer {

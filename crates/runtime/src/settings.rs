@@ -945,7 +945,7 @@ mod tests {
             String::from_utf8_lossy(&asked).to_lowercase()
         });
         let settings = env(&[("SCHEMA_REGISTRY_URL", &url)]).unwrap();
-        let pool = crate::sql::pool("postgres://nobody@127.0.0.1:1/nothing", "test", 1).unwrap();
+        let pool = crate::postgres::sql::pool("postgres://nobody@127.0.0.1:1/nothing", "test", 1).unwrap();
         let registry = crate::Registry::from_settings(settings.common(), pool).unwrap();
         let refused = registry.register("subject", "\"string\"").await.unwrap_err().to_string();
         assert!(answering.join().unwrap().contains("authorization: basic bwu6cznjcjn0"), "me:s3cr3t, in lower case");

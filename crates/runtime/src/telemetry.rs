@@ -1,6 +1,7 @@
 //! Logs as JSON lines, metrics for Prometheus, and W3C traces: carried in headers through outbox and topics, exported over OTLP when an endpoint is set.
 
 mod described;
+pub(crate) mod step_log;
 
 use std::sync::OnceLock;
 use std::time::Duration;

@@ -11,7 +11,7 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 
-use crate::kafka_properties::{self, PropertyError};
+use crate::kafka::properties::{self, PropertyError};
 
 /// One topic as it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,7 +88,7 @@ pub async fn apply(
     kafka: &BTreeMap<String, String>,
     wanted: &[WantedTopic],
 ) -> Result<Vec<(String, Applied)>, TopicsError> {
-    kafka_properties::check(kafka)?;
+    properties::check(kafka)?;
     let mut config = ClientConfig::new();
     config.extend(kafka.iter().map(|(name, value)| (name.clone(), value.clone())));
     let admin: AdminClient<DefaultClientContext> = config.create()?;

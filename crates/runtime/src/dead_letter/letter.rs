@@ -3,9 +3,9 @@
 use events::{OrderId, Timestamp, derive_id};
 
 use super::{Burial, Death, ID, TOPIC};
-use crate::effects::Outgoing;
-use crate::headers::Headers;
-use crate::message::Message;
+use crate::engine::effects::Outgoing;
+use crate::kafka::headers::Headers;
+use crate::kafka::record::Message;
 
 /// How much of an error tells one cause from another.
 const TELLING: usize = 160;
@@ -149,7 +149,7 @@ fn skeleton(message: &str) -> String {
 mod tests {
     use super::*;
     use crate::dead_letter::Tried;
-    use crate::headers::Headers;
+    use crate::kafka::headers::Headers;
 
     fn death(message: &str) -> Death {
         let (class, message) = ("conflict".to_owned(), message.to_owned());

@@ -4,7 +4,7 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::clock::Clock;
-use crate::sql::At;
+use crate::postgres::sql::At;
 
 /// Who does what.
 pub(crate) struct Action<'a> {

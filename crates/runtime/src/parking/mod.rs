@@ -5,19 +5,20 @@
 //! tools use: it marks rows, and the consumer carries out what is marked and says what became of it, in one transaction.
 
 pub(crate) mod change;
-mod hand;
+mod operator;
 mod pace;
 pub(crate) mod queue;
+pub(crate) mod retrier;
 
 use events::{OrderId, Timestamp};
 use sqlx::{AssertSqlSafe, FromRow, PgConnection};
 use uuid::Uuid;
 
 use crate::failure::Failure;
-use crate::headers::Headers;
-use crate::sql::At;
+use crate::kafka::headers::Headers;
+use crate::postgres::sql::At;
 
-pub use hand::{Refusal, Retried, retry, skip};
+pub use operator::{Refusal, Retried, retry, skip};
 pub(crate) use pace::{Pace, is_told};
 
 /// The record that a dead letter keeps, as it was read, or as a person edited it.

@@ -8,11 +8,11 @@ use sha2::{Digest as _, Sha256};
 use sqlx::{AssertSqlSafe, FromRow, PgConnection, PgPool, Postgres, Transaction};
 use uuid::Uuid;
 
+use crate::engine::write_set::is_division_by_zero;
 use crate::failure::Failure;
-use crate::headers::Headers;
-use crate::message::Message;
-use crate::sql::At;
-use crate::writes::is_division_by_zero;
+use crate::kafka::headers::Headers;
+use crate::kafka::record::Message;
+use crate::postgres::sql::At;
 
 /// The statements of one schema's queue.
 #[derive(Debug)]

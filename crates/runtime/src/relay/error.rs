@@ -6,14 +6,14 @@ use rdkafka::error::KafkaError;
 
 use super::snapshot::NotASnapshot;
 use crate::failure::DatabaseFault;
-use crate::migrations::MigrationError;
-use crate::pooler::Pooled;
+use crate::postgres::migrations::MigrationError;
+use crate::postgres::pooler::Pooled;
 
 /// A failure of a relay on one database.
 #[derive(Debug, thiserror::Error)]
 pub enum RelayError {
     /// PostgreSQL refused a statement or went away.
-    #[error("the outbox's database: {}", crate::sql::cause(.0))]
+    #[error("the outbox's database: {}", crate::postgres::sql::cause(.0))]
     Database(#[from] sqlx::Error),
     /// The outbox is not at this binary's version.
     #[error(transparent)]

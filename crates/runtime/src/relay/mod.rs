@@ -43,8 +43,8 @@ use self::worker::Worker;
 use crate::clock::Clock;
 use crate::failure::Backoff;
 use crate::health::{Circuit, Health};
-use crate::rebalance::Context;
-use crate::{migrations, sql, watch};
+use crate::kafka::rebalance::Context;
+use crate::postgres::{migrations, sql, watch};
 
 /// Publishes the outboxes of all databases in the settings until told to stop. What passes by itself (a database or a broker that is away) is waited
 /// for; `health` says so meanwhile.
@@ -61,7 +61,7 @@ pub async fn run(
         !settings.database_urls.is_empty(),
         "the relay has no database: expected at least one address in `database_urls`"
     );
-    crate::kafka_properties::check(&settings.kafka).context("KAFKA_… settings of the relay")?;
+    crate::kafka::properties::check(&settings.kafka).context("KAFKA_… settings of the relay")?;
     let settings = Arc::new(settings);
     // Not spawned through the host: this future owns the tasks, and dropped it drops them.
     let mut relays = JoinSet::new();
@@ -177,8 +177,8 @@ async fn attempt(
     health: &Health,
     shutdown: &CancellationToken,
 ) -> Result<(), RelayError> {
-    let options = crate::sql::address(url)?;
-    crate::pooler::Pooled::refuse(&options, "the relay, whose leases live in the session,")
+    let options = crate::postgres::sql::address(url)?;
+    crate::postgres::pooler::Pooled::refuse(&options, "the relay, whose leases live in the session,")
         .await
         .map_err(|refused| refused.map_or_else(RelayError::Database, RelayError::Pooled))?;
     check_migrations(url, &settings.name).await?;
@@ -186,7 +186,7 @@ async fn attempt(
 }
 
 async fn check_migrations(url: &str, name: &str) -> Result<(), RelayError> {
-    let pool = crate::sql::pool(url, name, 1)?;
+    let pool = crate::postgres::sql::pool(url, name, 1)?;
     for (schema, migrator) in migrations::house() {
         migrations::check(&pool, schema, &migrator).await?;
     }

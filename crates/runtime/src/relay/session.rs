@@ -8,7 +8,7 @@ use super::error::RelayError;
 use super::settings::RelaySettings;
 use super::snapshot::Snapshot;
 use super::statements::STORE;
-use crate::sql;
+use crate::postgres::sql;
 
 /// Class of the relay's advisory locks: "rlay". Within it the shards, and:
 const LOCKS: i32 = 0x726c_6179;

@@ -6,8 +6,8 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::{ASK, Point, ReplayError, client, extents};
 use crate::consumer::Consumer;
+use crate::kafka::topology::Topology;
 use crate::settings::Settings;
-use crate::topology::Topology;
 
 /// Where a partition's group stands now.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -85,7 +85,7 @@ pub enum ReplayError {
     },
     /// A schema id can't be looked up.
     #[error("a schema can't be looked up: {0}")]
-    Schema(#[from] crate::codec::CodecError),
+    Schema(#[from] crate::avro::codec::CodecError),
     /// A thread died.
     #[error("a thread of the replay died: {0}")]
     Died(#[from] tokio::task::JoinError),

@@ -13,13 +13,13 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{Extent, Point, ReplayError, client, extents};
-use crate::codec::{Codec, CodecError};
+use crate::avro::codec::{Codec, CodecError};
+use crate::avro::registry::Registry;
 use crate::consumer::Consumer;
 use crate::dead_letter;
-use crate::message::{Message, headers};
-use crate::registry::Registry;
+use crate::kafka::record::{Message, headers};
+use crate::kafka::topology::Topology;
 use crate::settings::{Properties, Settings};
-use crate::topology::Topology;
 
 /// Between two looks at an empty queue.
 const LOOK: Duration = Duration::from_millis(5);

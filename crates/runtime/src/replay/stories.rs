@@ -10,9 +10,9 @@ use rdkafka::{Offset, TopicPartitionList};
 use uuid::Uuid;
 
 use super::{ASK, Point, ReplayError, client, extents};
-use crate::message::Message;
+use crate::kafka::record::Message;
+use crate::kafka::topology::Topology;
 use crate::settings::Settings;
-use crate::topology::Topology;
 
 /// An event of an order, as its topic has it.
 #[derive(Clone, Debug)]

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::SettingsError;
-use crate::kafka_properties::{self, PropertyError};
+use crate::kafka::properties::{self, PropertyError};
 
 /// Variables that are no `QUADRILLE_…`: each is a common setting.
 const PLAIN: [(&str, &str); 5] = [
@@ -211,7 +211,7 @@ fn path_of(name: &str) -> Option<Vec<String>> {
     }
     if let Some(property) = name.strip_prefix("KAFKA_") {
         let property = kafka_property(property);
-        if matches!(kafka_properties::known(property.trim_end_matches(FILE)), Err(PropertyError::Unknown(_))) {
+        if matches!(properties::known(property.trim_end_matches(FILE)), Err(PropertyError::Unknown(_))) {
             left_alone(name, &property);
             return None;
         }

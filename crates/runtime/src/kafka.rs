@@ -1,0 +1,11 @@
+//! Kafka as a consumer meets it: the loop that polls, rebalances, records and their headers, client settings, and what retention deleted unread.
+
+pub(crate) mod client_config;
+pub(crate) mod consumer_loop;
+pub(crate) mod decode;
+pub(crate) mod headers;
+pub mod properties;
+pub(crate) mod rebalance;
+pub(crate) mod record;
+mod retention_gap;
+pub(crate) mod topology;

@@ -1,0 +1,7 @@
+//! PostgreSQL: pools and types of columns, migrations, poolers, a database for each consumer, and the watch over connections.
+
+pub mod databases;
+pub mod migrations;
+pub(crate) mod pooler;
+pub mod sql;
+pub(crate) mod watch;

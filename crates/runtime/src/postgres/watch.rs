@@ -1,0 +1,249 @@
+//! The watcher: asks the parts that a consumer depends on, every second or two, whether it works or has nothing to do, so that `/readyz` tells within
+//! five seconds that one is away.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::types::RDKafkaErrorCode;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _, PgConnection, PgPool};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::failure::DatabaseFault;
+use crate::health::{Circuit, Health};
+use crate::kafka::rebalance::Context;
+use crate::postgres::sql;
+
+/// Between two looks at the database.
+const DATABASE_EVERY: Duration = Duration::from_secs(1);
+/// How long a connection of the pool may take to answer; and then a new one.
+const POOLED: Duration = Duration::from_millis(1_200);
+/// How long the pool may take to give one; all are in use else, or a new one takes longer.
+const GIVEN: Duration = Duration::from_millis(300);
+const NEW: Duration = Duration::from_millis(2_000);
+/// Between two looks at Kafka, and how long the broker may take to answer.
+const KAFKA_EVERY: Duration = Duration::from_millis(1_500);
+const BROKER: Duration = Duration::from_secs(2);
+/// A topic that was missing at so many looks is another one when it is back.
+const MISSING: u32 = 2;
+
+/// The pools of one consumer, whose password may change while it runs.
+pub(crate) struct Database {
+    pub health: Arc<Health>,
+    pub clock: Clock,
+    pub shutdown: CancellationToken,
+    /// The one that is asked.
+    pub pool: PgPool,
+    /// All of them.
+    pub pools: Box<dyn Fn() -> Vec<PgPool> + Send + Sync>,
+    /// The address as the settings have it now: a secret from a file is read again.
+    pub address: Box<dyn Fn() -> Option<PgConnectOptions> + Send + Sync>,
+}
+
+impl Database {
+    /// Asks on a connection of the pool, and where that fails on a new one: it may be that connection alone.
+    async fn look(&self) -> Result<(), String> {
+        // A pool whose connections are all in use says nothing of them.
+        let acquired = tokio::time::timeout(GIVEN, self.pool.acquire()).await;
+        let is_used_up = matches!(acquired, Err(_) | Ok(Err(sqlx::Error::PoolTimedOut)));
+        let asked = async { writable(&mut *acquired.unwrap_or(Err(sqlx::Error::PoolTimedOut))?).await };
+        match tokio::time::timeout(POOLED, asked).await {
+            Ok(Ok(true)) => return Ok(()),
+            Ok(Ok(false)) => sql::renew_connections(), // the address may lead to the new primary by now
+            Ok(Err(error)) if !is_used_up && DatabaseFault::of(&error) == DatabaseFault::Connection => {
+                sql::renew_connections();
+            }
+            Ok(Err(_)) | Err(_) => {}
+        }
+        let options = self.pool.connect_options();
+        let found = reason(&options).await;
+        match &found {
+            Ok(()) if !is_used_up => sql::renew_connections(), // what the pool holds is not as good
+            Ok(()) | Err(Away::Refused | Away::Why(_)) => {}
+        }
+        match found {
+            Ok(()) => Ok(()),
+            Err(Away::Why(why)) => Err(why),
+            Err(Away::Refused) => self.read_address_again().await,
+        }
+    }
+
+    /// The password does not do any more: there may be a new one.
+    async fn read_address_again(&self) -> Result<(), String> {
+        let refused = |options: &PgConnectOptions| {
+            format!(
+                "{} refuses the user {}: expected a password that it takes; it is read again from where the settings have it",
+                sql::place(options),
+                options.get_username()
+            )
+        };
+        let Some(new) = (self.address)() else { return Err(refused(&self.pool.connect_options())) };
+        match reason(&new).await {
+            Ok(()) => {
+                for pool in (self.pools)() {
+                    let application = pool.connect_options().get_application_name().map(ToOwned::to_owned);
+                    pool.set_connect_options(match application {
+                        Some(name) => new.clone().application_name(&name),
+                        None => new.clone(),
+                    });
+                }
+                tracing::info!(consumer = self.health.name(), "the database takes the new password");
+                Ok(())
+            }
+            Err(Away::Why(why)) => Err(why),
+            Err(Away::Refused) => Err(refused(&new)),
+        }
+    }
+}
+
+/// Watches over databases of one health until told to stop.
+pub(crate) async fn watch_databases(databases: Vec<Database>) {
+    let Some(Database { health, clock, shutdown, .. }) = databases.first() else { return };
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(DATABASE_EVERY) => {}
+            () = shutdown.cancelled() => return,
+        }
+        if health.wrote_within(DATABASE_EVERY) {
+            continue; // it works: no need to ask
+        }
+        let found = join_all(databases.iter().map(Database::look)).await;
+        health.watched(Circuit::Database, found.into_iter().collect(), clock.now());
+    }
+}
+
+/// Why a new connection is of no use.
+enum Away {
+    /// User or password is refused.
+    Refused,
+    /// Anything else.
+    Why(String),
+}
+
+/// Why there is no connection to be had that can write.
+async fn reason(options: &PgConnectOptions) -> Result<(), Away> {
+    let place = sql::place(options);
+    let asked = async {
+        let mut db = options.connect().await?;
+        let writable = writable(&mut db).await?;
+        let _ = db.close().await; // it has answered
+        Ok::<bool, sqlx::Error>(writable)
+    };
+    match tokio::time::timeout(NEW, asked).await {
+        Ok(Ok(true)) => Ok(()),
+        Ok(Ok(false)) => Err(Away::Why(format!("{place} is read-only: a standby, or a primary that was demoted"))),
+        Ok(Err(error)) => {
+            let code = error.as_database_error().and_then(|error| error.code()).unwrap_or_default();
+            let refused = code.starts_with("28");
+            Err(if refused { Away::Refused } else { Away::Why(format!("{place}: {}", sql::cause(&error))) })
+        }
+        Err(_) => Err(Away::Why(format!("{place} does not answer within {NEW:?}"))),
+    }
+}
+
+/// Why a pool has no connection to give.
+pub(crate) async fn reason_of(pool: &PgPool) -> Option<String> {
+    let options = pool.connect_options();
+    match reason(&options).await {
+        Ok(()) => None,
+        Err(Away::Refused) => Some(format!("{} refuses the user {}", sql::place(&options), options.get_username())),
+        Err(Away::Why(why)) => Some(why),
+    }
+}
+
+async fn writable(db: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    // As text and not prepared: a pooler may give the next statement another session.
+    let statement = "select pg_is_in_recovery() or current_setting('transaction_read_only')::bool";
+    let row = sqlx::raw_sql(statement).fetch_one(db).await?;
+    Ok(!sqlx::Row::try_get::<bool, _>(&row, 0)?)
+}
+
+/// Kafka, and the topics that a consumer reads and writes.
+pub(crate) struct Kafka {
+    pub health: Arc<Health>,
+    pub clock: Clock,
+    pub shutdown: CancellationToken,
+    /// The loop's client: this is no reason for it to live on.
+    pub client: Weak<BaseConsumer<Context>>,
+    /// By their full names.
+    pub topics: Vec<String>,
+    /// Whether it matters that they are there; else they are only what the broker is asked for.
+    pub needs_topics: bool,
+}
+
+impl Kafka {
+    /// Watches until told to stop.
+    pub async fn watch(self) {
+        let mut missing: HashMap<String, u32> = HashMap::new();
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(KAFKA_EVERY) => {}
+                () = self.shutdown.cancelled() => return,
+            }
+            let (client, topics) = (Weak::clone(&self.client), self.topics.clone());
+            // The client's context may be dropped here, when its loop has ended meanwhile.
+            let Ok(Some(found)) = tokio::task::spawn_blocking(move || look(&client, &topics)).await else { return };
+            let now = self.clock.now();
+            match found {
+                Ok(topics) => {
+                    self.health.close_circuit(Circuit::Kafka, now);
+                    if !self.needs_topics {
+                        continue;
+                    }
+                    let gone = topics.iter().filter(|(_, why)| why.is_none()).map(|(name, _)| name);
+                    missing =
+                        gone.map(|name| (name.clone(), missing.get(name).copied().unwrap_or_default() + 1)).collect();
+                    let gone: Vec<&str> =
+                        missing.iter().filter(|(_, looks)| **looks >= MISSING).map(|(name, _)| name.as_str()).collect();
+                    if !gone.is_empty()
+                        && let Some(client) = self.client.upgrade()
+                    {
+                        client.context().with(|progress| progress.begin_anew(&gone));
+                    }
+                    let told = topics.iter().map(|(name, why)| match why {
+                        None => format!("topic {name} does not exist: run `quadrille topics apply`"),
+                        Some(why) => format!("topic {name}: {why}"),
+                    });
+                    let told: Vec<String> = told.collect();
+                    let found = if told.is_empty() { Ok(()) } else { Err(told.join("; ")) };
+                    self.health.watched(Circuit::Topic, found, now);
+                }
+                Err(why) => self.health.watched(Circuit::Kafka, Err(why), now),
+            }
+        }
+    }
+}
+
+/// The topics that are away, with why; without: they do not exist. None: the loop has ended.
+#[allow(clippy::type_complexity)] // read in one place
+fn look(
+    client: &Weak<BaseConsumer<Context>>,
+    topics: &[String],
+) -> Option<Result<Vec<(String, Option<String>)>, String>> {
+    let client = client.upgrade()?;
+    let mut away = Vec::new();
+    for topic in topics {
+        let metadata = match client.fetch_metadata(Some(topic), BROKER) {
+            Ok(metadata) => metadata,
+            Err(error) => return Some(Err(format!("no broker answers within {BROKER:?}: {error}"))),
+        };
+        let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else { continue };
+        match found.error().map(RDKafkaErrorCode::from) {
+            Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
+                away.push((topic.clone(), None))
+            }
+            Some(code) => away.push((topic.clone(), Some(code.to_string()))),
+            None => {
+                let led = |partition: &rdkafka::metadata::MetadataPartition| partition.leader() >= 0;
+                if let Some(partition) = found.partitions().iter().find(|partition| !led(partition)) {
+                    away.push((topic.clone(), Some(format!("partition {} has no leader", partition.id()))));
+                }
+            }
+        }
+    }
+    Some(Ok(away))
+}
