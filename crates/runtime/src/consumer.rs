@@ -1,88 +1,18 @@
 //! What a consumer is to the runtime: what it hears, how it loads, decides and saves, and what it calls outside.
 
-use std::sync::Arc;
-
+use crate::vocabulary::Conflict;
+use crate::vocabulary::Timer;
+use crate::vocabulary::Work;
 use events::{OrderId, Timestamp};
-use serde::{Deserialize, Serialize};
 use sqlx::{AssertSqlSafe, PgConnection};
-use uuid::Uuid;
 
 use crate::avro::codec::Codec;
 use crate::engine::effects::Effects;
 use crate::engine::write_set::Writes;
 use crate::failure::Failure;
 use crate::kafka::record::{Message, Unreadable};
-use crate::retention::horizon::Retention;
+use crate::retention::Retention;
 use crate::settings::ConsumerSettings;
-
-/// The thread by which everything that happens to one order is found again; a consumer keeps it with its row, for what no event causes.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Thread {
-    /// The correlation id: one for an order's whole life.
-    pub correlation_id: Arc<str>,
-    /// The W3C trace context of the event that began it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub traceparent: Option<Arc<str>>,
-    /// The event by which the order last went on here: the causation of what a timer, an answer or a request brings, none of which is in a topic.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub event: Option<Uuid>,
-}
-
-/// Why something is decided: the event, timer, answer or request that comes in.
-#[derive(Clone, Debug)]
-pub struct Cause {
-    /// Its id; ids of what is said because of it are derived from it, so that the same reaction run twice says the same under the same id.
-    pub id: Uuid,
-    /// The thread it belongs to, where it says so (an event does; a timer or a request does not).
-    pub thread: Option<Thread>,
-    /// Where it came from.
-    pub origin: Origin,
-}
-
-/// Where a cause came from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// A record of a topic.
-    Topic,
-    /// A timer that is due.
-    Timer(Timer),
-    /// The answer to a call of ours, or a request through a door.
-    Door,
-}
-
-/// A timer: at `due`, look at this order again.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Timer {
-    /// Whose order.
-    pub order_id: OrderId,
-    /// What for, as the consumer names it.
-    pub kind: String,
-    /// Which of several; else empty.
-    pub discriminator: String,
-    /// When.
-    pub due: Timestamp,
-}
-
-impl Timer {
-    /// What tells it from other timers of the consumer.
-    pub(crate) fn key(&self) -> (OrderId, String, String) {
-        (self.order_id, self.kind.clone(), self.discriminator.clone())
-    }
-}
-
-/// One thing to decide, with why.
-#[derive(Clone, Debug)]
-pub struct Work<I> {
-    /// Why.
-    pub cause: Cause,
-    /// What.
-    pub input: I,
-}
-
-/// A contradiction: what came in can't be true by the protocol. It becomes a dead letter, or, through a door, the caller's error.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("conflict: {0}")]
-pub struct Conflict(pub String);
 
 /// How a batch learns what its rows are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -222,38 +152,4 @@ pub trait Consumer: Send + Sync + Sized + 'static {
 
     /// Makes a call and says what came of it; none when the outcome is not known: the call's timer will ask again.
     fn call(&self, call: Self::Call) -> impl Future<Output = Option<Work<Self::Input>>> + Send;
-}
-
-/// The namespace of ids that are derived from texts instead of events.
-fn derived(parts: &[&str]) -> Uuid {
-    events::derive_id(
-        parts[0],
-        "cause",
-        parts.get(1).copied().unwrap_or_default(),
-        parts.get(2).copied().unwrap_or_default(),
-    )
-}
-
-impl Cause {
-    /// The cause of a request through a door of `consumer`; `key` is what makes it the same request when it comes again.
-    pub fn door(consumer: &str, key: &str) -> Self {
-        Self { id: derived(&["door", consumer, key]), thread: None, origin: Origin::Door }
-    }
-
-    /// The cause of the answer to a call of ours, by the attempt's key.
-    pub fn answer(attempt_key: &str) -> Self {
-        Self { id: derived(&["answer", attempt_key]), thread: None, origin: Origin::Door }
-    }
-
-    /// The cause of a due timer: order, name and due time.
-    pub fn timer(timer: &Timer) -> Self {
-        let name = format!("{}/{}", timer.kind, timer.discriminator);
-        let id = derived(&[&timer.order_id.to_string(), &name, &timer.due.as_millis().to_string()]);
-        Self { id, thread: None, origin: Origin::Timer(timer.clone()) }
-    }
-
-    /// The cause that a record is, by its CloudEvents id.
-    pub fn topic(id: Uuid, thread: Thread) -> Self {
-        Self { id, thread: Some(thread), origin: Origin::Topic }
-    }
 }

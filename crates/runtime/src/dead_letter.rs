@@ -1,110 +1,21 @@
 //! Dead letters: what can't be decided goes to `dead-letter-events` through the outbox, its bytes unchanged, its case in headers, and is kept with its
 //! record in the consumer's own schema, so that a person can have it tried again; the rest flows.
 
+pub(crate) mod burial;
 mod letter;
 
 use std::collections::HashSet;
 
-use events::{Event, OrderId, OrderPlaced, Timestamp, derive_id};
+use events::{OrderId, Timestamp};
 use sqlx::{AssertSqlSafe, PgConnection};
 use uuid::Uuid;
 
-use crate::consumer::Timer;
+pub use burial::TOPIC;
+pub(crate) use burial::{Burial, ID, order_of};
+
 use crate::engine::effects::Outgoing;
 use crate::failure::Failure;
-use crate::kafka::record::Message;
 use crate::postgres::sql::At;
-
-/// The topic of events that need a person.
-pub const TOPIC: &str = "dead-letter-events";
-/// The header with a dead letter's own id: its `ce_id` is that of the record that died.
-pub(crate) const ID: &str = "quadrille-dead-letter-id";
-
-/// Why something died.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Death {
-    /// At which stage: `decode`, `decide`, `save` or `call`.
-    pub stage: &'static str,
-    /// The kind of error, short and stable.
-    pub class: String,
-    /// What was expected, what came.
-    pub message: String,
-    /// Whose order, where it is known and no record says so.
-    pub order_id: Option<OrderId>,
-    /// The letter, where a decision laid the case before a person; else it is reckoned from what died where.
-    pub laid: Option<Laid>,
-}
-
-/// A case that a decision laid before a person.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Laid {
-    /// The letter's id.
-    pub letter_id: Uuid,
-    /// How often it was tried.
-    pub attempts: i32,
-    /// Since when.
-    pub since: Timestamp,
-}
-
-/// What was tried before something died.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Tried {
-    pub attempts: i32,
-    pub first_failed_at: Timestamp,
-    pub loops: i32,
-    /// Its place in its lane; none: it had none yet.
-    pub arrival: Option<i64>,
-}
-
-impl Tried {
-    /// Tried once, now.
-    pub fn once(now: Timestamp) -> Self {
-        Self { attempts: 1, first_failed_at: now, loops: 0, arrival: None }
-    }
-}
-
-/// Something to bury: why, and the record or the timer that it came with (an answer or a request has neither).
-pub(crate) struct Burial<'m> {
-    pub death: Death,
-    pub message: Option<&'m Message>,
-    /// What tells the record from others at its place: as it was read, where a person edited it since.
-    pub incarnation: Option<Uuid>,
-    pub timer: Option<&'m Timer>,
-    /// What the cause is known by, where there is no record.
-    pub cause: String,
-    pub tried: Tried,
-    /// Whether the later events of its key wait behind it.
-    pub blocking: bool,
-}
-
-impl Burial<'_> {
-    /// The letter's id: the same when the same record dies again at the same place, unless a person had it tried again since.
-    pub fn letter_id(&self, consumer: &str) -> Uuid {
-        let Self { death, message, cause, tried, .. } = self;
-        let place = match (message, self.incarnation) {
-            (Some(message), Some(incarnation)) => format!("{}/{incarnation}", message.place()),
-            (Some(message), None) => message.place(),
-            (None, _) => cause.clone(),
-        };
-        let derived = match tried.loops {
-            0 => derive_id(place, consumer, TOPIC, &death.class),
-            loops => derive_id(place, consumer, TOPIC, &format!("{}/{loops}", death.class)),
-        };
-        death.laid.map_or(derived, |laid| laid.letter_id)
-    }
-
-    fn order_id(&self) -> Option<OrderId> {
-        self.death.order_id.or_else(|| self.message.and_then(order_of))
-    }
-}
-
-/// The order that a record is of: its key says so, but for the front door, whose keys are anyone's.
-pub(crate) fn order_of(message: &Message) -> Option<OrderId> {
-    if message.topic == OrderPlaced::TOPIC {
-        return None;
-    }
-    std::str::from_utf8(message.key.as_deref()?).ok()?.parse().ok()
-}
 
 /// Keeps dead letters that are not kept yet, and returns their rows for the outbox.
 pub(crate) async fn bury(

@@ -7,12 +7,15 @@ pub(crate) mod batch;
 pub(crate) mod cooldown;
 pub(crate) mod disposition;
 pub(crate) mod effects;
+pub(crate) mod item;
 pub(crate) mod linger;
+mod pass_over;
 mod persist;
 pub(crate) mod requests;
 pub(crate) mod rows;
 pub(crate) mod write_set;
 
+use crate::vocabulary::Abandoned;
 use std::collections::{BTreeMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -26,10 +29,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::avro::codec::Codec;
 use crate::clock::Clock;
-use crate::consumer::{Consumer, Reading, Work};
-use crate::engine::batch::{Attempt, Item, line_up};
+use crate::consumer::{Consumer, Reading};
+use crate::engine::batch::Attempt;
 use crate::engine::cooldown::Caution;
 use crate::engine::effects::Effects;
+use crate::engine::item::{Item, line_up};
 use crate::engine::write_set::Writes;
 use crate::failure::{Backoff, Failure, Verdict};
 use crate::health::{Circuit, Health, Open};
@@ -40,6 +44,7 @@ use crate::postgres::watch;
 use crate::retention::horizon::Horizon;
 use crate::telemetry::Spans;
 use crate::timers::store::Timers;
+use crate::vocabulary::Work;
 
 /// How often a batch is repeated, in haste, before it is split for a wait that took too long.
 const HASTY_REPEATS: u32 = 2;
@@ -51,15 +56,6 @@ const BREAKS_AT: u32 = 3;
 const SILENT: Duration = Duration::from_secs(40);
 /// So often a batch is decided again at once, as what it was decided on is no longer so; then with pauses.
 const AT_ONCE: u32 = 8;
-
-/// What a door's caller gets once its request is committed.
-#[derive(Clone, Debug)]
-pub struct Done<R> {
-    /// The decision's answer.
-    pub reply: R,
-    /// The last position that the decision said something at; a read model that has seen it has seen this write. None when it said nothing.
-    pub position: Option<i64>,
-}
 
 /// Decides batches of one consumer; shared by its loop, its doors, its sweeper and its retrier.
 pub(crate) struct Engine<C: Consumer> {
@@ -87,22 +83,6 @@ pub(crate) struct Engine<C: Consumer> {
     /// The share of orders whose steps are logged.
     pub log_share: f64,
     pub shutdown: CancellationToken,
-}
-
-/// Why a batch was given up.
-#[derive(Debug, thiserror::Error)]
-pub enum Abandoned {
-    /// The process is stopping; nothing of the batch was written and it will be read again.
-    #[error("stopping")]
-    Stopping,
-    /// No repetition helps.
-    #[error("{consumer} can't go on: {failure}")]
-    Stop {
-        /// Whose batch.
-        consumer: &'static str,
-        /// What failed.
-        failure: Failure,
-    },
 }
 
 /// The course of one batch over its repetitions.

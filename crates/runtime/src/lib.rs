@@ -26,6 +26,7 @@ pub mod settings;
 pub mod telemetry;
 mod timers;
 pub mod topics;
+mod vocabulary;
 
 /// Batches allocate and free thousands of small things at once: with the system's allocator that was a quarter of a consumer's CPU, and mimalloc held
 /// twice the memory. Its settings are compiled in, in `.cargo/config.toml`.
@@ -35,14 +36,13 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 pub use avro::codec::{Codec, CodecError};
 pub use avro::registry::{Corrected, Correction, Registry, RegistryError, StoredError};
 pub use clock::Clock;
-pub use consumer::{Cause, Conflict, Consumer, Origin, Reading, Thread, Timer, Work};
-pub use dead_letter::{Death, Laid, TOPIC as DEAD_LETTER_TOPIC};
+pub use consumer::{Consumer, Reading};
+pub use dead_letter::TOPIC as DEAD_LETTER_TOPIC;
 pub use engine::cooldown::Caution;
 pub use engine::effects::{Effects, LARGEST_EVENT, Outgoing};
-pub use engine::requests::{Door, Refused};
+pub use engine::requests::Door;
 pub use engine::rows::{Meets, Recall, Recalled, Recent};
 pub use engine::write_set::{Part, Writes};
-pub use engine::{Abandoned, Done};
 pub use failure::{Backoff, DatabaseFault, Failure, Verdict, told};
 pub use health::{Circuit, Health};
 pub use host::{Host, Starting, default_address, main};
@@ -52,5 +52,6 @@ pub use kafka::rebalance::Partition;
 pub use kafka::record::{Message, Unreadable};
 pub use postgres::pooler::Pooled;
 pub use postgres::{databases, migrations, sql};
-pub use retention::horizon::Retention;
+pub use retention::Retention;
 pub use settings::{Settings, Span};
+pub use vocabulary::{Abandoned, Cause, Conflict, Death, Done, Laid, Origin, Refused, Thread, Timer, Work};

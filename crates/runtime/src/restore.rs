@@ -15,13 +15,14 @@ use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use crate::avro::codec::Codec;
-use crate::consumer::{Cause, Conflict, Consumer, Origin, Reading, Thread, Timer, Work};
+use crate::consumer::{Consumer, Reading};
 use crate::engine::effects::Effects;
 use crate::engine::write_set::Writes;
 use crate::failure::Failure;
 use crate::kafka::record::Unreadable;
 use crate::replay::{Stories, Told};
 use crate::timers::store::{TimerChange, TimerChanges, Timers};
+use crate::vocabulary::{Cause, Conflict, Origin, Thread, Timer, Work};
 
 /// A consumer whose rows can be told again.
 pub trait Restore: Consumer {

@@ -18,7 +18,7 @@ use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
 use tracing_subscriber::EnvFilter;
 use uuid::Uuid;
 
-use crate::consumer::Thread;
+use crate::vocabulary::Thread;
 
 static METRICS: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
 static EXPORTING: OnceLock<SdkTracerProvider> = OnceLock::new();

@@ -2,10 +2,11 @@
 
 use events::{OrderId, Timestamp, derive_id};
 
-use super::{Burial, Death, ID, TOPIC};
+use super::burial::{Burial, ID, TOPIC};
 use crate::engine::effects::Outgoing;
 use crate::kafka::headers::Headers;
 use crate::kafka::record::Message;
+use crate::vocabulary::Death;
 
 /// How much of an error tells one cause from another.
 const TELLING: usize = 160;

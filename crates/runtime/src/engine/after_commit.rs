@@ -1,12 +1,15 @@
 //! After the commit: answers for the doors, calls to the outside, a word to sweeper and retrier, and one line of log for each verdict.
 
-use crate::consumer::{Conflict, Consumer};
-use crate::engine::batch::{Attempt, Item, Trouble};
+use crate::consumer::Consumer;
+use crate::engine::Engine;
+use crate::engine::batch::Attempt;
 use crate::engine::disposition::Fate;
-use crate::engine::requests::Refused;
-use crate::engine::{Done, Engine};
+use crate::engine::item::{Item, Trouble};
 use crate::kafka::record::Message;
 use crate::telemetry::step_log;
+use crate::vocabulary::Conflict;
+use crate::vocabulary::Done;
+use crate::vocabulary::Refused;
 
 impl<C: Consumer> Engine<C> {
     /// Lets the items of a batch go that is written.

@@ -2,13 +2,16 @@
 
 use events::{EventId, OrderId, OrderParked, Resolution, Timestamp};
 
-use crate::consumer::{Cause, Consumer};
-use crate::dead_letter::{self, Death};
+use crate::consumer::Consumer;
+use crate::dead_letter::{self};
 use crate::engine::Engine;
-use crate::engine::batch::{Attempt, Item};
+use crate::engine::batch::Attempt;
 use crate::engine::disposition::Fate;
 use crate::engine::effects::Effects;
+use crate::engine::item::Item;
 use crate::kafka::record::Message;
+use crate::vocabulary::Cause;
+use crate::vocabulary::Death;
 
 /// Characters of an error that are said of a parked order.
 const LONGEST_SAID: usize = 300;

@@ -9,7 +9,8 @@ use uuid::Uuid;
 
 use crate::consumer::Consumer;
 use crate::engine::Engine;
-use crate::engine::batch::{Attempt, Item};
+use crate::engine::batch::Attempt;
+use crate::engine::item::Item;
 use crate::engine::write_set::Writes;
 use crate::failure::Failure;
 use crate::postgres::sql::At;

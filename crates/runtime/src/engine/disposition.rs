@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use events::Timestamp;
-use uuid::Uuid;
 
-use crate::consumer::{Conflict, Consumer};
-use crate::dead_letter::{Burial, Death, Tried};
-use crate::engine::batch::{Attempt, Item, Trouble};
-use crate::kafka::record::Message;
+use crate::consumer::Consumer;
+use crate::engine::item::{Item, Trouble};
 use crate::parking::{Pace, queue};
+use crate::vocabulary::Conflict;
+use crate::vocabulary::Death;
 
 /// What waits for everyone's trouble to end is tried again after as long as it has waited, between these two; and at once when it ended.
 const WAITS_FROM: Duration = Duration::from_secs(1);
@@ -67,64 +66,6 @@ impl Fate {
             }
             (Ok(_), Some(Ok(_)) | None) => Self::Done,
         }
-    }
-}
-
-impl<C: Consumer> Item<C> {
-    fn tried(&self, attempts: i32, now: Timestamp) -> Tried {
-        match &self.kept {
-            Some(kept) => Tried {
-                attempts,
-                first_failed_at: kept.first_failed_at.map_or(now, |at| at.0),
-                loops: kept.loops,
-                arrival: Some(kept.arrival),
-            },
-            None => Tried { attempts, ..Tried::once(now) },
-        }
-    }
-
-    /// What tells its record from others at the same place: as it was kept, where it was parked.
-    fn incarnation(&self) -> Option<Uuid> {
-        let kept = self.kept.as_ref().and_then(|kept| kept.incarnation);
-        kept.or_else(|| self.message.as_ref().map(Message::incarnation))
-    }
-
-    /// The dead letter that it was before a person had it tried again.
-    pub fn letter_before(&self) -> Option<Uuid> {
-        let kept = self.kept.as_ref().and_then(|kept| kept.letter_id);
-        kept.or_else(|| self.fired.as_ref().and_then(|fired| fired.letter_id))
-    }
-}
-
-impl<C: Consumer> Attempt<C> {
-    /// What is to be buried: items that died, and what a decision laid before a person.
-    pub fn burials<'m>(&self, items: &'m [Item<C>], now: Timestamp) -> Vec<(usize, Burial<'m>)> {
-        let burial = |item: &'m Item<C>, death: Death, attempts: i32, blocking: bool| Burial {
-            death,
-            message: item.message.as_ref(),
-            incarnation: item.incarnation(),
-            timer: item.fired.as_ref().map(|fired| &fired.timer),
-            cause: item.cause(),
-            tried: item.tried(attempts, now),
-            blocking,
-        };
-        let died = items.iter().zip(&self.fates).enumerate().filter_map(|(index, (item, fate))| match fate {
-            Fate::Dead { death, attempts, blocking } => {
-                Some((index, burial(item, death.clone(), *attempts, *blocking)))
-            }
-            Fate::Done | Fate::Behind | Fate::Again { .. } | Fate::Skipped | Fate::Refused => None,
-        });
-        let decided = self.deaths.iter().map(|(index, death)| {
-            // The decision stands: there is no timer to be armed again.
-            let burial = burial(&items[*index], death.clone(), 1, false);
-            let tried = death.laid.map_or(burial.tried, |laid| Tried {
-                attempts: laid.attempts,
-                first_failed_at: laid.since,
-                ..burial.tried
-            });
-            (*index, Burial { timer: None, tried, ..burial })
-        });
-        died.chain(decided).collect()
     }
 }
 

@@ -6,10 +6,11 @@ use events::{DeadLetterResolved, Event, EventId, OrderId, Resolution, Timestamp,
 use uuid::Uuid;
 
 use crate::avro::codec::{Codec, CodecError};
-use crate::consumer::{Cause, Origin, Thread, Timer};
-use crate::dead_letter::{self, Death, Laid};
+use crate::dead_letter::{self};
 use crate::kafka::headers::Headers;
 use crate::telemetry::Spans;
+use crate::vocabulary::{Cause, Origin, Thread, Timer};
+use crate::vocabulary::{Death, Laid};
 
 /// The largest event that is sent, in bytes with key and headers. The topics take more: what is appended always fits.
 pub const LARGEST_EVENT: usize = 900_000;

@@ -7,13 +7,14 @@ use sqlx::{AssertSqlSafe, PgConnection};
 use uuid::Uuid;
 
 use crate::consumer::Consumer;
-use crate::dead_letter::{self, Burial, Death};
+use crate::dead_letter::{self, Burial};
 use crate::engine::Engine;
 use crate::engine::announce::Wait;
 use crate::engine::answers;
-use crate::engine::batch::{Attempt, Item};
+use crate::engine::batch::Attempt;
 use crate::engine::disposition::Fate;
 use crate::engine::effects::Resolved;
+use crate::engine::item::Item;
 use crate::engine::write_set::{Within, Writes};
 use crate::failure::Failure;
 use crate::kafka::record::Message;
@@ -22,6 +23,7 @@ use crate::parking::change::{Arrival, Failed};
 use crate::parking::is_told;
 use crate::postgres::sql::At;
 use crate::timers::store::TimerChange;
+use crate::vocabulary::Death;
 
 impl<C: Consumer> Engine<C> {
     /// Writes a batch: what its consumer saves, and the rest; the outbox last, when every lock of the transaction is held.

@@ -1,16 +1,19 @@
 //! Doors: requests and answers to our own calls, decided in batches like events, each caller told once its batch is committed.
 
+use crate::vocabulary::Refused;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 
-use crate::consumer::{Consumer, Work};
-use crate::engine::batch::Item;
+use crate::consumer::Consumer;
+use crate::engine::Engine;
+use crate::engine::item::Item;
 use crate::engine::linger;
-use crate::engine::{Abandoned, Done, Engine};
 use crate::health::{Health, Open};
+use crate::vocabulary::Work;
+use crate::vocabulary::{Abandoned, Done};
 
 /// The most requests that are decided in one transaction.
 const LARGEST_BATCH: usize = 400;
@@ -31,20 +34,6 @@ impl<C: Consumer> Clone for Door<C> {
     fn clone(&self) -> Self {
         Self { queue: self.queue.clone(), health: Arc::clone(&self.health) }
     }
-}
-
-/// Why a request was not done.
-#[derive(Debug, thiserror::Error)]
-pub enum Refused {
-    /// It contradicts the order's state.
-    #[error("{0}")]
-    Conflict(String),
-    /// It can't be decided: a rule fails on it, or the database refuses what was decided. Nothing was written.
-    #[error("{0}")]
-    Broken(String),
-    /// The consumer is stopping, or can't reach its database; nothing was written, or the answer was lost: ask again under the same key.
-    #[error("{0}")]
-    Unavailable(String),
 }
 
 impl<C: Consumer> Door<C> {

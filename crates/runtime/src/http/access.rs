@@ -1,5 +1,6 @@
 //! Who may call a route: each route declares it once, and a guard in front of it admits, bounds the body, and puts what is done on record.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,7 +14,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use sqlx::PgPool;
 
-use super::Problem;
+use super::problem::Problem;
 use super::keys::{self, Key, Keys, LOCAL, Role};
 use super::record::{self, Action};
 use super::tries::Tries;
@@ -33,6 +34,9 @@ pub struct Access {
     largest_body: usize,
     is_recorded: bool,
 }
+
+/// Access by path and method, as the document spells them.
+pub(super) type Accesses = BTreeMap<(String, String), Access>;
 
 impl Access {
     /// For keys of these roles, and of those that cover them. What is not only a read is put on record.

@@ -15,9 +15,9 @@ use tokio::runtime::{Handle, Runtime};
 
 use crate::avro::registry::Registry;
 use crate::consumer::Consumer;
-use crate::engine::batch::Item;
+use crate::engine::Engine;
+use crate::engine::item::Item;
 use crate::engine::linger;
-use crate::engine::{Abandoned, Engine};
 use crate::health::Circuit;
 use crate::kafka::decode::{self, Asking};
 use crate::kafka::rebalance::{Context, Partition, Progress};
@@ -25,6 +25,7 @@ use crate::kafka::record::{Message, headers};
 use crate::kafka::topology::Topology;
 use crate::postgres::sql::{self, Warm};
 use crate::settings::ConsumerSettings;
+use crate::vocabulary::Abandoned;
 
 /// How long the loop waits for a first event; also how late it sees that it shall stop. Longer is cheaper: librdkafka's wrapper spins
 /// through the last millisecond of each wait.

@@ -8,12 +8,14 @@ use tokio::time::Instant;
 
 use crate::avro::codec::{self, CodecError};
 use crate::avro::registry::{NotLearned, Registry};
-use crate::consumer::{Consumer, Work};
-use crate::dead_letter::Death;
-use crate::engine::batch::Trouble;
-use crate::engine::{Abandoned, Engine};
+use crate::consumer::Consumer;
+use crate::engine::Engine;
+use crate::engine::item::Trouble;
 use crate::health::Circuit;
 use crate::kafka::record::{Message, Unreadable};
+use crate::vocabulary::Abandoned;
+use crate::vocabulary::Death;
+use crate::vocabulary::Work;
 
 /// How long the records of one batch may wait for the registry in all. What is not known by then is parked, and its circuit is open.
 const PATIENCE: Duration = Duration::from_secs(3);

@@ -8,8 +8,8 @@ use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use crate::avro::codec::Codec;
-use crate::consumer::{Cause, Thread};
 use crate::kafka::headers::Headers;
+use crate::vocabulary::{Cause, Thread};
 
 /// Stands, without a value, for each header whose name is not UTF-8: Kafka's client gives neither.
 pub(crate) const UNREADABLE_HEADER: &str = "quadrille-unreadable-header";

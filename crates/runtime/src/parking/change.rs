@@ -8,10 +8,10 @@ use sqlx::{AssertSqlSafe, PgConnection};
 use uuid::Uuid;
 
 use super::queue::{Queue, lane};
-use crate::dead_letter::Death;
 use crate::failure::Failure;
 use crate::kafka::record::Message;
 use crate::postgres::sql::At;
+use crate::vocabulary::Death;
 
 /// Bytes of an error that are kept with a parked event.
 const LONGEST_ERROR: usize = 2_000;

@@ -10,13 +10,14 @@ use tokio::time::Instant;
 use crate::avro::registry::Registry;
 use crate::consumer::Consumer;
 use crate::dead_letter;
-use crate::engine::batch::{Item, Trouble};
-use crate::engine::{Abandoned, Engine};
+use crate::engine::Engine;
+use crate::engine::item::{Item, Trouble};
 use crate::failure::{Backoff, Failure, Verdict};
 use crate::health::Circuit;
 use crate::kafka::decode::{self, Asking, hear, unreadable};
 use crate::kafka::record::Unreadable;
 use crate::parking::queue::Kept;
+use crate::vocabulary::Abandoned;
 
 /// Lanes of one batch.
 const LANES: i64 = 100;

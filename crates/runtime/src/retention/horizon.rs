@@ -3,6 +3,7 @@
 //! An order's row is the guard against its events, so it outlives everything that can bring one back. Behind the horizon the order's own id, which
 //! says when it was minted, takes over: an event of an order that old, of which there is no row, was decided long ago and does nothing.
 
+use crate::retention::Retention;
 use std::collections::HashSet;
 use std::time::Duration;
 
@@ -10,29 +11,11 @@ use events::{OrderId, Timestamp};
 use sqlx::{AssertSqlSafe, PgConnection};
 use uuid::Uuid;
 
-use crate::consumer::{Conflict, Consumer, Origin};
-use crate::engine::Engine;
-use crate::engine::batch::{Attempt, Item};
 use crate::failure::Failure;
-use crate::kafka::record::Message;
+use crate::vocabulary::Conflict;
 
 /// How long after its events are passed over an order's row goes: clocks of instances differ, and none may decide what another has forgotten.
 const SLACK: Duration = Duration::from_secs(3_600);
-
-/// What a consumer forgets, as SQL over its own tables: by order, a row at a time of the table that `rows` names, here called `kept`.
-#[derive(Clone, Debug)]
-pub struct Retention {
-    /// The table with one row for each order, with its schema; its key is `order_id`.
-    pub rows: &'static str,
-    /// A condition on a row: it is the order's guard. One that only remembers what came too early is none.
-    pub guards: &'static str,
-    /// A condition on a row: nothing more will happen to the order here.
-    pub ended: &'static str,
-    /// When the row changed last, as an expression.
-    pub changed_at: &'static str,
-    /// Statements that delete what goes with the orders `$1`, before their rows go.
-    pub with: Vec<&'static str>,
-}
 
 /// A consumer's horizon, and its statements.
 pub(crate) struct Horizon {
@@ -75,7 +58,7 @@ impl Horizon {
     }
 
     /// Orders before this id were minted before the horizon.
-    fn oldest(&self, now: Timestamp) -> OrderId {
+    pub fn oldest(&self, now: Timestamp) -> OrderId {
         OrderId::least_at(now.minus(self.keep))
     }
 
@@ -84,14 +67,15 @@ impl Horizon {
         now.minus(self.keep).minus(SLACK)
     }
 
-    async fn known(&self, db: &mut PgConnection, orders: &[Uuid]) -> Result<HashSet<Uuid>, Failure> {
+    /// Which of these orders have a row.
+    pub async fn known(&self, db: &mut PgConnection, orders: &[Uuid]) -> Result<HashSet<Uuid>, Failure> {
         let known: Vec<Uuid> = sqlx::query_scalar(AssertSqlSafe(self.known.clone())).bind(orders).fetch_all(db).await?;
         Ok(known.into_iter().collect())
     }
 
     /// What becomes of an event of a forgotten order: nothing, where it was said while the order was known. One that was said later is news: the
     /// order is open elsewhere, and a person must know.
-    fn passed_over<R: Default>(
+    pub fn passed_over<R: Default>(
         &self,
         consumer: &str,
         order_id: OrderId,
@@ -106,41 +90,6 @@ impl Horizon {
             ))),
             Some(_) | None => Ok(R::default()),
         }
-    }
-}
-
-impl<C: Consumer> Engine<C> {
-    /// Passes over the events of orders that are older than the horizon and have no row. Asks the database only where an order is that old.
-    pub(crate) async fn pass_over(
-        &self,
-        db: &mut PgConnection,
-        items: &[Item<C>],
-        attempt: &mut Attempt<C>,
-        now: Timestamp,
-    ) -> Result<(), Failure> {
-        let Some(horizon) = &self.horizon else { return Ok(()) };
-        let oldest = horizon.oldest(now);
-        let old: Vec<(usize, OrderId, Timestamp)> = items
-            .iter()
-            .enumerate()
-            .filter_map(|(index, item)| {
-                let work = item.to_decide().filter(|work| work.cause.origin == Origin::Topic)?;
-                let order_id = C::order(&work.input).filter(|order_id| *order_id < oldest)?;
-                Some((index, order_id, order_id.minted_at()?))
-            })
-            .collect();
-        if old.is_empty() {
-            return Ok(());
-        }
-        let orders: Vec<Uuid> = old.iter().map(|(_, order_id, _)| order_id.as_uuid()).collect();
-        let known = horizon.known(db, &orders).await?;
-        for (index, order_id, minted_at) in old {
-            if !known.contains(&order_id.as_uuid()) {
-                let said_at = items[index].message.as_ref().and_then(Message::said_at);
-                attempt.pass_over(index, horizon.passed_over(C::NAME, order_id, minted_at, said_at));
-            }
-        }
-        Ok(())
     }
 }
 

@@ -2,11 +2,13 @@
 
 use events::OrderId;
 
-use crate::consumer::{Consumer, Origin};
-use crate::engine::batch::{Attempt, Item};
+use crate::consumer::Consumer;
+use crate::engine::batch::Attempt;
 use crate::engine::disposition::Fate;
 use crate::engine::effects::Outgoing;
+use crate::engine::item::Item;
 use crate::telemetry::is_in_share;
+use crate::vocabulary::Origin;
 
 /// Logs what a batch decided that is committed.
 pub(crate) fn log<C: Consumer>(items: &[Item<C>], attempt: &Attempt<C>, share: f64) {
@@ -61,10 +63,10 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::consumer::{Cause, Thread, Work};
     use crate::engine::disposition::tests::Plain;
     use crate::kafka::headers::Headers;
     use crate::kafka::record::Message;
+    use crate::vocabulary::{Cause, Thread, Work};
 
     /// One decided event of an order, upon which something was said.
     fn decided(order_id: &str, correlation: Option<&str>) -> (Vec<Item<Plain>>, Attempt<Plain>) {

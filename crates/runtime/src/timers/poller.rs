@@ -6,10 +6,13 @@ use std::time::Duration;
 use events::Timestamp;
 use tokio_util::sync::CancellationToken;
 
-use crate::consumer::{Cause, Consumer, Work};
-use crate::engine::batch::{Fired, Item};
-use crate::engine::{Abandoned, Engine};
+use crate::consumer::Consumer;
+use crate::engine::Engine;
+use crate::engine::item::Item;
 use crate::failure::{Backoff, Failure, Verdict};
+use crate::timers::store::Fired;
+use crate::vocabulary::Abandoned;
+use crate::vocabulary::{Cause, Work};
 
 /// Timers of one batch.
 const BATCH: i64 = 400;

@@ -6,11 +6,20 @@ use events::{OrderId, Timestamp};
 use sqlx::{AssertSqlSafe, PgPool};
 use uuid::Uuid;
 
-use crate::consumer::Timer;
-use crate::engine::batch::Fired;
 use crate::engine::write_set::Writes;
 use crate::failure::Failure;
 use crate::postgres::sql::At;
+use crate::vocabulary::Timer;
+
+/// A timer that fired.
+#[derive(Clone, Debug)]
+pub(crate) struct Fired {
+    pub timer: Timer,
+    /// How often it fired and failed before.
+    pub attempts: i32,
+    /// The dead letter that it was before a person had it tried again.
+    pub letter_id: Option<Uuid>,
+}
 
 /// Changes of a batch by (order, kind, discriminator): the last word on each, due when or forgotten.
 pub(crate) type TimerChanges = BTreeMap<TimerKey, TimerChange>;

@@ -1,9 +1,9 @@
 use tokio::sync::oneshot;
 
 use super::*;
-use crate::consumer::{Cause, Work};
 use crate::engine::disposition::tests::Plain;
 use crate::health::Health;
+use crate::vocabulary::{Cause, Work};
 
 fn cause(key: &str) -> Uuid {
     Cause::door("plain", key).id

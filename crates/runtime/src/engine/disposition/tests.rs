@@ -7,15 +7,17 @@ use sqlx::PgConnection;
 
 use super::*;
 use crate::avro::codec::Codec;
-use crate::consumer::{Cause, Reading, Thread, Timer, Work};
-use crate::engine::batch::{Fired, line_up};
+use crate::consumer::Reading;
 use crate::engine::effects::Effects;
+use crate::engine::item::line_up;
 use crate::engine::write_set::Writes;
 use crate::failure::Failure;
 use crate::health::Health;
 use crate::kafka::headers::Headers;
 use crate::kafka::record::{Message, Unreadable};
 use crate::settings::ConsumerSettings;
+use crate::timers::store::Fired;
+use crate::vocabulary::{Cause, Thread, Timer, Work};
 
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
