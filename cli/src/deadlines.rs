@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 use events::{OrderId, Timestamp, entry_of};
-use runtime::{Clock, Settings, sql};
+use runtime::{Clock, Settings};
 use saga_tracker::deadlines;
 use serde_json::json;
 
@@ -39,7 +39,7 @@ pub enum Command {
 pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
     let settings = Settings::from_env()?;
     let url = settings.database_url("saga-tracker")?;
-    let mut db = sql::connect(url.expose(), "quadrille deadlines", 1).await?.acquire().await?;
+    let mut db = runtime::connect(url.expose(), "quadrille deadlines", 1).await?.acquire().await?;
     match command {
         Command::List { limit } => {
             let orders = deadlines::list(&mut db, None, limit).await?;

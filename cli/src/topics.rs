@@ -8,7 +8,7 @@ use anyhow::Context;
 use choreography::{Choreography, Problem};
 use clap::Subcommand;
 use runtime::topics::{Applied, WantedTopic};
-use runtime::{Registry, Settings, databases, sql};
+use runtime::{Registry, Settings, databases};
 use serde_json::json;
 
 use crate::output;
@@ -112,7 +112,7 @@ async fn apply(profile: &str, json: bool) -> anyhow::Result<ExitCode> {
     // Each consumer looks in its own database.
     let consumers = crate::run::hears().into_iter().map(|(consumer, _)| consumer);
     for (at, url) in databases::of(&settings, consumers)?.into_keys().enumerate() {
-        let pool = sql::connect(url.expose(), "quadrille topics apply", 1).await?;
+        let pool = runtime::connect(url.expose(), "quadrille topics apply", 1).await?;
         let registry = Registry::from_settings(common, pool)?;
         for corrected in registry.reconcile().await? {
             let said = corrected.to_string();

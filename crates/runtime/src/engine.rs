@@ -15,6 +15,7 @@ pub(crate) mod requests;
 pub(crate) mod rows;
 pub(crate) mod write_set;
 
+use crate::postgres::reachable;
 use crate::vocabulary::Abandoned;
 use std::collections::{BTreeMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -40,7 +41,6 @@ use crate::health::{Circuit, Health, Open};
 use crate::parking::Pace;
 use crate::parking::queue::Queue;
 use crate::postgres::sql::{Warm, renew_connections};
-use crate::postgres::watch;
 use crate::retention::horizon::Horizon;
 use crate::telemetry::Spans;
 use crate::timers::store::Timers;
@@ -227,7 +227,7 @@ impl<C: Consumer> Engine<C> {
         let at_once = matches!(failure, Failure::Silent(_) | Failure::Database(sqlx::Error::PoolTimedOut)); // that was waiting enough
         if (backoff.attempts() >= BREAKS_AT || at_once) && failure.verdict() != Verdict::Again {
             let none = matches!(failure, Failure::Database(sqlx::Error::PoolTimedOut));
-            let why = if none { watch::reason_of(self.warm.pool()).await } else { None };
+            let why = if none { reachable::reason_of(self.warm.pool()).await } else { None };
             self.health.break_circuit(Circuit::Database, why.unwrap_or_else(|| failure.to_string()), self.clock.now());
         }
         tokio::select! {

@@ -1,5 +1,7 @@
 //! The host: what the consumers of one process share, who watches over their tasks, and how they stop.
 
+use crate::failure::cause;
+use crate::postgres::reachable;
 use std::cell::Cell;
 use std::collections::{BTreeSet, HashMap};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -367,7 +369,7 @@ impl Host {
                 }
                 Err(error) => return Err(error).with_context(|| format!("the database {place}")),
             };
-            let why = watch::reason_of(pool).await.unwrap_or_else(|| sql::cause(&error));
+            let why = reachable::reason_of(pool).await.unwrap_or_else(|| cause(&error));
             if since.elapsed() >= START_PATIENCE {
                 bail!(
                     "the database can't be used, tried for {START_PATIENCE:?}: {why}. Check DATABASE_URL, or start the database"

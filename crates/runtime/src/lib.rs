@@ -51,7 +51,7 @@ pub use kafka::properties as kafka_properties;
 pub use kafka::rebalance::Partition;
 pub use kafka::record::{Message, Unreadable};
 pub use postgres::pooler::Pooled;
-pub use postgres::{databases, migrations, sql};
+pub use postgres::{databases, migrations, reachable::connect, sql};
 pub use retention::Retention;
 pub use settings::{Settings, Span};
 pub use vocabulary::{Abandoned, Cause, Conflict, Death, Done, Laid, Origin, Refused, Thread, Timer, Work};

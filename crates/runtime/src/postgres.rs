@@ -3,5 +3,6 @@
 pub mod databases;
 pub mod migrations;
 pub(crate) mod pooler;
+pub mod reachable;
 pub mod sql;
 pub(crate) mod watch;

@@ -6,7 +6,7 @@ use events::{DeadLetterResolved, Event, EventId, OrderId, Resolution, Timestamp,
 use uuid::Uuid;
 
 use crate::avro::codec::{Codec, CodecError};
-use crate::dead_letter::{self};
+use crate::dead_letter::burial as dead_letter;
 use crate::kafka::headers::Headers;
 use crate::telemetry::Spans;
 use crate::vocabulary::{Cause, Origin, Thread, Timer};

@@ -14,8 +14,8 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use sqlx::PgPool;
 
-use super::problem::Problem;
 use super::keys::{self, Key, Keys, LOCAL, Role};
+use super::problem::Problem;
 use super::record::{self, Action};
 use super::tries::Tries;
 use crate::clock::Clock;

@@ -1,5 +1,6 @@
 //! Errors as problem details (RFC 9457).
 
+use crate::failure::cause;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -93,7 +94,7 @@ impl From<Refused> for Problem {
 
 impl From<sqlx::Error> for Problem {
     fn from(error: sqlx::Error) -> Self {
-        tracing::warn!(error = sql::cause(&error), "a read failed");
+        tracing::warn!(error = cause(&error), "a read failed");
         match DatabaseFault::of(&error) {
             DatabaseFault::Stored => return Self::unreadable(),
             DatabaseFault::Connection => sql::renew_connections(),

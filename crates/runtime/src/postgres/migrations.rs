@@ -1,5 +1,6 @@
 //! Migrations: each schema has its own table of what was run; only `quadrille migrate` runs them, consumers check and refuse to start on another version.
 
+use crate::failure::cause;
 use sqlx::migrate::{Migrate, Migration, Migrator};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgPool, SqlSafeStr as _};
 
@@ -30,7 +31,7 @@ pub enum MigrationError {
         version: i64,
     },
     /// The database refuses.
-    #[error("schema {schema} of the database {place}: {}", sql::cause(source))]
+    #[error("schema {schema} of the database {place}: {}", cause(source))]
     Database {
         /// The PostgreSQL schema.
         schema: String,

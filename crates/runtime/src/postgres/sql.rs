@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
 use events::Timestamp;
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
@@ -16,7 +15,7 @@ use sqlx::postgres::{
 };
 use sqlx::{Decode, Encode, PgConnection, PgPool, Postgres, Type};
 
-use crate::postgres::watch;
+use crate::failure::cause;
 /// PostgreSQL counts microseconds from 2000-01-01.
 const PG_EPOCH_MS: i64 = 946_684_800_000;
 
@@ -97,20 +96,6 @@ impl<'r, T: serde::Deserialize<'r>> Decode<'r, Postgres> for JsonText<T> {
 pub fn pool(database_url: &str, application: &str, connections: u32) -> Result<PgPool, sqlx::Error> {
     let settings = session_settings(&[("plan_cache_mode", "force_custom_plan"), ("lock_timeout", "8s")]);
     Ok(lazy_pool(address(database_url)?.application_name(application), settings, connections))
-}
-
-/// Such a pool for a tool, which is told at once where and why it has no connection.
-///
-/// # Errors
-/// When the address is not a PostgreSQL address, or the database can't be used: with its host and the cause.
-pub async fn connect(database_url: &str, application: &str, connections: u32) -> anyhow::Result<PgPool> {
-    let pool = pool(database_url, application, connections).context("DATABASE_URL")?;
-    if let Err(error) = pool.acquire().await {
-        let options = pool.connect_options();
-        let why = watch::reason_of(&pool).await.unwrap_or_else(|| format!("{}: {}", place(&options), cause(&error)));
-        anyhow::bail!("the database can't be used: {why}. Check DATABASE_URL, or start the database");
-    }
-    Ok(pool)
 }
 
 /// A pool for a consumer's batches: few statements, executed for ever, each by primary key in the order in which it is written. They are planned once
@@ -250,21 +235,6 @@ pub fn address(database_url: &str) -> Result<PgConnectOptions, sqlx::Error> {
         )
     })?;
     Ok(options.extra_float_digits(None))
-}
-
-/// What went wrong, without the words that sqlx puts before it: whoever reports it says of which database.
-#[allow(clippy::wildcard_enum_match_arm)] // sqlx's errors are not our enum, and may grow
-pub(crate) fn cause(error: &sqlx::Error) -> String {
-    if let Some(database) = error.as_database_error() {
-        let code = database.code().map(|code| format!(" (SQLSTATE {code})")).unwrap_or_default();
-        return format!("{}{code}", database.message());
-    }
-    match error {
-        sqlx::Error::Configuration(cause) | sqlx::Error::Tls(cause) => cause.to_string(),
-        sqlx::Error::Io(cause) => cause.to_string(),
-        sqlx::Error::PoolTimedOut => "no connection to be had in time".into(),
-        other => other.to_string(),
-    }
 }
 
 /// Where a pool's connections lead, for messages: never with a password.

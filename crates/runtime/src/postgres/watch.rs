@@ -8,14 +8,15 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::types::RDKafkaErrorCode;
+use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions as _, Connection as _, PgConnection, PgPool};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::failure::DatabaseFault;
 use crate::health::{Circuit, Health};
 use crate::kafka::rebalance::Context;
+use crate::postgres::reachable::{Away, reason, writable};
 use crate::postgres::sql;
 
 /// Between two looks at the database.
@@ -24,7 +25,6 @@ const DATABASE_EVERY: Duration = Duration::from_secs(1);
 const POOLED: Duration = Duration::from_millis(1_200);
 /// How long the pool may take to give one; all are in use else, or a new one takes longer.
 const GIVEN: Duration = Duration::from_millis(300);
-const NEW: Duration = Duration::from_millis(2_000);
 /// Between two looks at Kafka, and how long the broker may take to answer.
 const KAFKA_EVERY: Duration = Duration::from_millis(1_500);
 const BROKER: Duration = Duration::from_secs(2);
@@ -114,52 +114,6 @@ pub(crate) async fn watch_databases(databases: Vec<Database>) {
         let found = join_all(databases.iter().map(Database::look)).await;
         health.watched(Circuit::Database, found.into_iter().collect(), clock.now());
     }
-}
-
-/// Why a new connection is of no use.
-enum Away {
-    /// User or password is refused.
-    Refused,
-    /// Anything else.
-    Why(String),
-}
-
-/// Why there is no connection to be had that can write.
-async fn reason(options: &PgConnectOptions) -> Result<(), Away> {
-    let place = sql::place(options);
-    let asked = async {
-        let mut db = options.connect().await?;
-        let writable = writable(&mut db).await?;
-        let _ = db.close().await; // it has answered
-        Ok::<bool, sqlx::Error>(writable)
-    };
-    match tokio::time::timeout(NEW, asked).await {
-        Ok(Ok(true)) => Ok(()),
-        Ok(Ok(false)) => Err(Away::Why(format!("{place} is read-only: a standby, or a primary that was demoted"))),
-        Ok(Err(error)) => {
-            let code = error.as_database_error().and_then(|error| error.code()).unwrap_or_default();
-            let refused = code.starts_with("28");
-            Err(if refused { Away::Refused } else { Away::Why(format!("{place}: {}", sql::cause(&error))) })
-        }
-        Err(_) => Err(Away::Why(format!("{place} does not answer within {NEW:?}"))),
-    }
-}
-
-/// Why a pool has no connection to give.
-pub(crate) async fn reason_of(pool: &PgPool) -> Option<String> {
-    let options = pool.connect_options();
-    match reason(&options).await {
-        Ok(()) => None,
-        Err(Away::Refused) => Some(format!("{} refuses the user {}", sql::place(&options), options.get_username())),
-        Err(Away::Why(why)) => Some(why),
-    }
-}
-
-async fn writable(db: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    // As text and not prepared: a pooler may give the next statement another session.
-    let statement = "select pg_is_in_recovery() or current_setting('transaction_read_only')::bool";
-    let row = sqlx::raw_sql(statement).fetch_one(db).await?;
-    Ok(!sqlx::Row::try_get::<bool, _>(&row, 0)?)
 }
 
 /// Kafka, and the topics that a consumer reads and writes.

@@ -13,7 +13,7 @@ use crate::postgres::pooler::Pooled;
 #[derive(Debug, thiserror::Error)]
 pub enum RelayError {
     /// PostgreSQL refused a statement or went away.
-    #[error("the outbox's database: {}", crate::postgres::sql::cause(.0))]
+    #[error("the outbox's database: {}", crate::failure::cause(.0))]
     Database(#[from] sqlx::Error),
     /// The outbox is not at this binary's version.
     #[error(transparent)]
