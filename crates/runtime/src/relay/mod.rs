@@ -61,7 +61,7 @@ pub async fn run(
         !settings.database_urls.is_empty(),
         "the relay has no database: expected at least one address in `database_urls`"
     );
-    crate::kafka_properties::check(&settings.kafka).context("KAFKA_… settings of the relay")?;
+    settings.check()?;
     let settings = Arc::new(settings);
     // Not spawned through the host: this future owns the tasks, and dropped it drops them.
     let mut relays = JoinSet::new();
