@@ -3,9 +3,10 @@
 use std::process::ExitCode;
 
 use clap::Subcommand;
-use comfy_table::{Table, presets};
 use runtime::Settings;
 use runtime::settings::{Row, Section, SettingsError, reference};
+
+use crate::output;
 
 /// What can be asked of the settings.
 #[derive(Subcommand)]
@@ -70,8 +71,7 @@ fn show(set: bool, json: bool) -> anyhow::Result<ExitCode> {
         println!("{:#}", serde_json::json!({ "settings": rows }));
         return Ok(ExitCode::SUCCESS);
     }
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(["setting", "value", "from"]);
+    let mut table = output::table(&["setting", "value", "from"], &[]);
     for Row { setting, value, from, .. } in rows {
         table.add_row([setting, value.unwrap_or_else(|| "-".to_owned()), from]);
     }

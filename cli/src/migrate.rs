@@ -27,7 +27,7 @@ pub async fn migrate(json: bool) -> anyhow::Result<ExitCode> {
     let settings = Settings::from_env()?;
     let mut furnished = Vec::new();
     for (consumer, schema, migrator) in schemas() {
-        let url = databases::url(&settings, consumer)?;
+        let url = settings.database_url(consumer)?;
         if !furnished.contains(&url) {
             for (schema, migrator) in migrations::house() {
                 report(json, schema, migrations::run(url.expose(), schema, migrator).await?);

@@ -154,7 +154,7 @@ fn names() -> impl Iterator<Item = &'static str> {
 }
 
 fn pool(settings: &Settings, consumer: &str) -> anyhow::Result<PgPool> {
-    sql::pool(databases::url(settings, consumer)?.expose(), "quadrille restore", 2).context("DATABASE_URL")
+    sql::pool(settings.database_url(consumer)?.expose(), "quadrille restore", 2).context("DATABASE_URL")
 }
 
 async fn stopped(settings: &Settings) -> anyhow::Result<()> {

@@ -113,7 +113,7 @@ async fn apply(profile: &str, json: bool) -> anyhow::Result<ExitCode> {
     let consumers = crate::run::hears().into_iter().map(|(consumer, _)| consumer);
     for (at, url) in databases::of(&settings, consumers)?.into_keys().enumerate() {
         let pool = runtime::connect(url.expose(), "quadrille topics apply", 1).await?;
-        let registry = Registry::from_settings(common, pool)?;
+        let registry = Registry::from_settings(&settings, pool)?;
         for corrected in registry.reconcile().await? {
             let said = corrected.to_string();
             output::said(json, &json!({"corrected": &said}), || said.clone());

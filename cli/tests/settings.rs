@@ -78,10 +78,15 @@ fn keys_of_digits_start_whatever_they_look_like_and_are_never_shown() {
             ("QUADRILLE_FRAUD__INSTANCE_ID", "7"),
             ("QUADRILLE_ORDERS__INSTANCE_ID", "true"),
         ];
+        let hook = format!("https://eve:{SECRET}@hooks.example/services/{SECRET}?token={SECRET}");
+        let registry = format!("https://eve:{SECRET}@registry.example/v7?token={SECRET}");
+        let set: Vec<(&str, &str)> =
+            [&set[..], &[("QUADRILLE_SAGA_TRACKER__ALERT_URL", &hook), ("SCHEMA_REGISTRY_URL", &registry)]].concat();
         let (code, said) = with(&["config", "check"], &set);
         assert_eq!(code, Some(0), "{value}: {said}");
         let (code, said) = with(&["config", "show"], &set);
-        assert!(code == Some(0) && !said.contains(value), "{value}: {said}");
+        assert!(code == Some(0) && !said.contains(value) && !said.contains(SECRET), "{value}: {said}");
+        assert!(said.contains("https://***@registry.example/v7?***"), "{said}");
     }
 }
 
@@ -136,7 +141,23 @@ fn a_check_refuses_keys_certificates_and_addresses_that_a_start_would_and_shows_
     let key = format!("eve operator {SECRET}");
     for (set, expected) in [
         (vec![("QUADRILLE_KEYS", "eve s3cr3t-s3cr3t-s3cr3t operator")], "one of the roles"),
+        (vec![("QUADRILLE_KEYS", "rubbish")], "expected NAME ROLE[:SCOPE] KEY"),
         (vec![("QUADRILLE_TLS_CERTIFICATE", "/nowhere")], "set without QUADRILLE_TLS_KEY"),
+        (
+            vec![("QUADRILLE_TLS_CERTIFICATE", "/nowhere"), ("QUADRILLE_TLS_KEY", "/nowhere")],
+            "QUADRILLE_TLS_CERTIFICATE: /nowhere",
+        ),
+        (vec![("QUADRILLE_TLS_AUTHORITY", "/nowhere")], "QUADRILLE_TLS_AUTHORITY: /nowhere"),
+        (vec![("KAFKA_AUTO_OFFSET_RESET", "latest")], "`auto.offset.reset` is set to `latest`"),
+        (
+            vec![("KAFKA_SASL_PASSWRD", SECRET)],
+            "`sasl.passwrd` is no property of librdkafka; `sasl.password` is the nearest",
+        ),
+        (vec![("QUADRILLE_ORDERS__KAFKA__ISOLATION_LEVEL", "read_uncommitted")], "KAFKA_… settings of orders"),
+        (vec![("QUADRILLE_OUTBOX_RELAY__KAFKA__ACKS", "1")], "KAFKA_… settings of the relay"),
+        (vec![("DATABASE_URL", SECRET)], "the address of the database can't be read"),
+        (vec![("QUADRILLE_FRAUD__DATABASE_URL", SECRET)], "settings of fraud: DATABASE_URL"),
+        (vec![("QUADRILLE_HORIZON", "1d")], "QUADRILLE_HORIZON is 86400s"),
         (vec![http], "orders would listen on 0.0.0.0:8080"),
         (vec![http, ("QUADRILLE_KEYS", &key)], "the settings fit"),
     ] {
@@ -192,4 +213,29 @@ fn what_is_set_is_shown_with_where_it_is_from_and_secrets_never_are() {
     let odd = format!("postgres://quadrille:{SECRET}#1@127.0.0.1:1/x");
     let (_, failed) = with(&["relay", "status"], &[("DATABASE_URL", &odd)]);
     assert!(!failed.contains(SECRET), "{failed}");
+}
+
+/// What can't be read is wrong; what is there all the same is not said to be missing.
+#[test]
+fn one_setting_that_does_not_fit_has_no_other_called_missing() {
+    for (name, value, expected) in [
+        ("DATABASE_URL_FILE", "/nowhere", "DATABASE_URL_FILE: /nowhere: "),
+        ("KAFKA_SASL_PASSWORD_FILE", "/nowhere", "KAFKA_SASL_PASSWORD_FILE: /nowhere: "),
+        ("QUADRILLE_KEYS_FILE", "/nowhere", "QUADRILLE_KEYS_FILE: /nowhere: "),
+        ("QUADRILLE_PROFILE", "demmo", "QUADRILLE_PROFILE: "),
+        ("QUADRILLE_TRACE_SHARE", "half", "QUADRILLE_TRACE_SHARE: "),
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_quadrille"));
+        command.args(["config", "check"]).current_dir(env!("CARGO_TARGET_TMPDIR")).env_clear();
+        command.env("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1").env("QUADRILLE_PROFILE", "demo");
+        command.env("QUADRILLE_ORDERS__HTTP", "0.0.0.0:8080").env("QUADRILLE_KEYS", format!("eve operator {SECRET}"));
+        if name == "QUADRILLE_KEYS_FILE" {
+            command.env_remove("QUADRILLE_KEYS");
+        }
+        if name != "DATABASE_URL_FILE" {
+            command.env("DATABASE_URL", "postgres://nobody@127.0.0.1:1/nothing");
+        }
+        let (code, said) = told(&command.env(name, value).output().expect("quadrille runs"));
+        assert!(code == Some(1) && said.contains(expected) && said.lines().count() == 1, "{name}: {said}");
+    }
 }

@@ -99,9 +99,9 @@ async fn place(
     })?;
     if let Some(own) = caller.shop() {
         let named = [client, order.order.source.as_deref()].into_iter().flatten();
-        if let Some(named) = named.into_iter().find(|named| !named.is_empty() && *named != own) {
+        if named.into_iter().any(|named| !named.is_empty() && named != own) {
             return Err(Problem::new(StatusCode::FORBIDDEN, "Another source")
-                .detail(format!("expected orders of the source {own}, whose key came, or none named; got {named:?}")));
+                .detail(format!("expected orders of the source {own}, whose key came, or none named; got another")));
         }
         client = Some(own);
     }
@@ -251,21 +251,21 @@ fn json<T: Serialize>(value: &T) -> Value {
     serde_json::to_value(value).unwrap_or_default()
 }
 
-/// A header that has to be readable.
+/// A header that has to be readable, and there once: of several nobody could tell which is meant.
 fn text<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>, Problem> {
-    let Some(value) = headers.get(name) else { return Ok(None) };
-    value.to_str().map(Some).map_err(|_| {
-        Problem::new(StatusCode::BAD_REQUEST, "Unreadable header")
-            .detail(format!("expected visible ASCII characters in {name}, got others"))
-    })
+    let refused = |why: String| Problem::new(StatusCode::BAD_REQUEST, "Unreadable header").detail(why);
+    let mut given = headers.get_all(name).iter();
+    let Some(value) = given.next() else { return Ok(None) };
+    if given.next().is_some() {
+        return Err(refused(format!("expected the header {name} once, got it several times: send one of them")));
+    }
+    value.to_str().map(Some).map_err(|_| refused(format!("expected visible ASCII characters in {name}, got others")))
 }
 
 /// Body and header must not disagree: nobody could tell which of them the caller will repeat.
 fn mismatch(field: &str, in_body: Option<&str>, header: &str, in_header: Option<&str>) -> Option<Fault> {
     let (in_body, in_header) = (in_body?, in_header?);
-    let detail = format!(
-        "expected the same as in the header {header}, or only one of the two, got {in_header:?} there: drop one"
-    );
+    let detail = format!("expected the same as in the header {header}, or only one of the two, got another: drop one");
     (in_body != in_header).then(|| Fault { field: format!("/{field}"), code: "mismatch".into(), detail })
 }
 
@@ -281,4 +281,26 @@ fn fault(field: &str, text: &str, least: usize, most: usize) -> Option<Fault> {
         return None;
     };
     Some(Fault { field: field.to_owned(), code: code.into(), detail })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_that_comes_several_times_is_no_key() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(text(&headers, "idempotency-key").ok(), Some(None));
+        headers.append("idempotency-key", HeaderValue::from_static("k-1"));
+        assert_eq!(text(&headers, "idempotency-key").ok(), Some(Some("k-1")));
+        headers.append("idempotency-key", HeaderValue::from_static("k-1"));
+        let refused = text(&headers, "idempotency-key").err().map(IntoResponse::into_response);
+        assert_eq!(refused.map(|response| response.status()), Some(StatusCode::BAD_REQUEST));
+    }
+
+    #[test]
+    fn what_contradicts_a_header_repeats_neither() {
+        let fault = mismatch("reference", Some("k-secret-1"), "Idempotency-Key", Some("k-secret-2")).unwrap();
+        assert!(!fault.detail.contains("secret"), "{}", fault.detail);
+    }
 }

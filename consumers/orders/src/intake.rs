@@ -12,7 +12,7 @@
 
 use std::borrow::Cow;
 
-use events::{Event, OrderPlaced, OrderReading, Timestamp};
+use events::{Event, Fault, OrderPlaced, OrderReading, Timestamp};
 use runtime::{Codec, Message, Unreadable, json};
 use serde_json::{Map, Value};
 
@@ -56,7 +56,6 @@ pub fn read(message: &Message, codec: &Codec) -> Result<Letter, Unreadable> {
             "{place} can't be known again: expected the header {name} as UTF-8 text, got bytes that are none; place the order again with its id as text"
         )));
     }
-    let payload = message.payload.as_deref().unwrap_or_default();
     let (id, source) = (owned("ce_id").or_else(|| owned("id")), owned("ce_source"));
     let raw = |name: &str| message.headers.text(name).map(ToOwned::to_owned);
     let former = Some((raw("ce_source"), raw("ce_id"))).filter(|former| (&former.0, &former.1) != (&source, &id));
@@ -69,6 +68,37 @@ pub fn read(message: &Message, codec: &Codec) -> Result<Letter, Unreadable> {
         traceparent: owned("traceparent"),
         at: header("ce_time").and_then(|time| time.parse().ok()),
     };
+    let letter = in_format(message, codec, &place, from_headers)?;
+    Ok(without_look_alikes(message, letter))
+}
+
+/// Names headers that look like those by which an order is known, where it is not known by them: sent again it would be another order.
+fn without_look_alikes(message: &Message, mut letter: Letter) -> Letter {
+    let (named, sourced) = (
+        letter.id.is_some() || letter.order.order.reference.is_some(),
+        letter.source.is_some() || letter.order.order.source.is_some(),
+    );
+    for (name, _) in message.headers.published(None).filter(|(name, _)| name.len() <= 40) {
+        let plain: String = name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
+        let (meant, field) = match plain.as_str() {
+            "id" if !named => ("id", "/reference"),
+            "ceid" if !named => ("ce_id", "/reference"),
+            "cesource" if !sourced => ("ce_source", "/source"),
+            _ => continue,
+        };
+        if name != meant {
+            let detail = format!(
+                "there is no header {name}: if it is meant as {meant}, name it so; else leave it out or rename it"
+            );
+            letter.order.faults.push(Fault { field: field.into(), code: "unknown_header".into(), detail });
+        }
+    }
+    letter
+}
+
+fn in_format(message: &Message, codec: &Codec, place: &str, from_headers: Letter) -> Result<Letter, Unreadable> {
+    let header = |name: &str| message.headers.text(name).map(unquoted).filter(|text| !text.is_empty());
+    let payload = message.payload.as_deref().unwrap_or_default();
     let content_type = header("content-type").or_else(|| header("Content-Type"));
     match format(content_type.as_deref(), payload) {
         Some(Format::Avro) => {

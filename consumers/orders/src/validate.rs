@@ -276,10 +276,13 @@ impl Faults {
     }
 }
 
-/// What came, for a message: quoted where it is as short as a code. What is longer may be any column of the sender's.
+/// What came, for a message: it may be any column of the sender's.
 fn shown(text: &str) -> String {
-    let length = text.chars().count();
-    if length <= 4 { format!("{text:?}") } else { format!("{length} characters") }
+    match text.chars().count() {
+        2 | 3 if text.chars().any(char::is_lowercase) => "small letters".to_owned(),
+        2 | 3 => "another code".to_owned(),
+        length => format!("{length} characters"),
+    }
 }
 
 #[cfg(test)]

@@ -42,9 +42,9 @@ pub fn start(host: &Arc<Host>) -> runtime::Starting<'_> {
 
 /// What can be set of the relay.
 pub fn section() -> Section {
-    let mut section = Section::consumer(NAME, &ConsumerSettings::default());
-    section.fields.retain(|field| field.name == "http"); // its probes; it hears nothing
-    section.with(&RelaySettings::default()).checked(|all| Ok(settings(all).map(drop)?))
+    Section::consumer(NAME, &ConsumerSettings::default())
+        .with(&RelaySettings::default())
+        .checked(|all| settings(all)?.check())
 }
 
 /// The relay's settings: its own section over what all consumers share.

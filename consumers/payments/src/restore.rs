@@ -1,8 +1,8 @@
 //! Payments told again after a restore: what the gateway answered, from what was said of it. Nobody is asked.
 
 use events::{
-    AuthorizationExpiring, Event as _, PaymentActionRequired, PaymentAuthorized, PaymentCaptureFailed, PaymentCaptured,
-    PaymentDeclined, PaymentRefundFailed, PaymentRefunded, PaymentVoided, ReasonCode,
+    Action, AuthorizationExpiring, Event as _, PaymentActionRequired, PaymentAuthorized, PaymentCaptureFailed,
+    PaymentCaptured, PaymentDeclined, PaymentRefundFailed, PaymentRefunded, PaymentVoided, ReasonCode,
 };
 use runtime::restore::{Restore, Retold};
 use runtime::{Conflict, Effects};
@@ -34,12 +34,12 @@ impl Restore for Payments {
         let known = world.payment(order_id).ok_or_else(|| event.untold())?;
         let acts = known.state == State::ActionRequired;
         let (operation, outcome) = match event.told.event_type() {
+            PaymentActionRequired::TYPE if event.is_last && known.state == State::Authorizing => {
+                // The payment's id is not told: the attempt stays open, payments asks again under the same key when it starts, and hears it.
+                effects.say(&event.read::<PaymentActionRequired>()?, "");
+                return Ok(());
+            }
             PaymentActionRequired::TYPE => {
-                if event.is_last {
-                    // The payment's id is not told. Asked under the same key, the gateway says it again.
-                    let what = "its payment waits for the customer: payments asks the gateway for it again, under the same key, when it starts";
-                    return Err(Conflict(what.into()));
-                }
                 let PaymentActionRequired { action, url, .. } = event.read()?;
                 let payment_id = known.payment_id.clone().unwrap_or_default();
                 (Operation::Authorize, Outcome::ActionRequired { payment_id, action, url })
@@ -76,10 +76,31 @@ impl Restore for Payments {
             }
             PaymentVoided::TYPE => {
                 let PaymentVoided { amount, currency, reason, .. } = event.read()?;
-                if acts && reason.code == ReasonCode::ActionFailed {
+                if reason.code == ReasonCode::ActionFailed {
                     self.verdict(world, event, Verdict::Failed { detail: reason.detail }, effects)?;
                 }
+                if let Some(input) = event.input {
+                    // Said at once: fulfillment let go before anyone was asked.
+                    world.slot(order_id).unasked();
+                    return self.decided(world, event, input, effects);
+                }
                 let currency = currency.ok_or_else(|| event.untold())?;
+                if world.payment(order_id).is_some_and(|payment| payment.state == State::Authorizing) {
+                    // What the gateway answered was not said, as nobody waited for it any more: money was held, or the customer was asked.
+                    let outcome = match amount {
+                        0 => Outcome::ActionRequired {
+                            payment_id: String::new(),
+                            action: Action::ThreeDSecure,
+                            url: None,
+                        },
+                        amount => {
+                            let money = Money { amount, currency };
+                            let (payment_id, capture_before, card) = (String::new(), None, None);
+                            Outcome::Authorized(Hold { payment_id, money, capture_before, card })
+                        }
+                    };
+                    self.answered(world, event, (Operation::Authorize, outcome), effects)?;
+                }
                 (Operation::Void, Outcome::Voided { money: Money { amount, currency } })
             }
             PaymentRefunded::TYPE => {
@@ -94,16 +115,29 @@ impl Restore for Payments {
             }
             _ => return Err(event.untold()),
         };
-        let attempt = world.payment(order_id).map_or(0, |payment| payment.case.made.of(operation));
-        // Not as an input: that would make the refund known by an id that is not told.
-        let answer = Answer { order_id, operation, attempt, outcome };
-        self.rules(event).step(world, order_id, effects).answer(&answer)
+        self.answered(world, event, (operation, outcome), effects)
     }
 }
 
 impl Payments {
     fn rules(&self, event: &Retold<'_, Input>) -> Rules<'_> {
         Rules { settings: &self.settings, gateway: self.gateway.name(), silent: false, now: event.told.at }
+    }
+
+    fn answered(
+        &self,
+        world: &mut World,
+        event: &Retold<'_, Input>,
+        (operation, outcome): (Operation, Outcome),
+        effects: &mut Effects<'_, Call>,
+    ) -> Result<(), Conflict> {
+        let order_id = event.order_id;
+        let attempt = world.payment(order_id).map_or(0, |payment| payment.case.made.of(operation));
+        // Not as an input: that would make the refund known by an id that is not told.
+        let answer = Answer { order_id, operation, attempt, outcome };
+        self.rules(event).step(world, order_id, effects).answer(&answer)?;
+        world.slot(order_id).payment.payment_id.take_if(|id| id.is_empty()); // not told
+        Ok(())
     }
 
     fn decided(

@@ -72,6 +72,12 @@ impl Slot {
     pub fn new(payment: Payment, loaded: i64) -> Self {
         Self { loaded, payment, changed: false, ask: None, fresh: false }
     }
+
+    /// Nobody was asked under the open attempt, and nothing was remembered meanwhile.
+    pub fn unasked(&mut self) {
+        self.fresh = true;
+        self.payment.case.stop = None;
+    }
 }
 
 /// One refund of a batch.

@@ -109,7 +109,7 @@ async fn work(
     tell: &impl Fn(Stage),
 ) -> anyhow::Result<Rebuilt> {
     let codec = Registry::codec(pool).await?;
-    let registry = Registry::from_settings(settings.common(), pool.clone())?;
+    let registry = Registry::from_settings(settings, pool.clone())?;
     let reader = Reader::open(settings, Arc::<SagaTracker>::default(), codec, registry, from, stop.clone()).await?;
     let mut rebuild = Rebuild { db, reader, stop, unwritten: World::default(), done: Rebuilt::default() };
     if !rebuild.topics_are_whole() {

@@ -29,6 +29,9 @@ pub struct Window {
 
 struct Published {
     rows: Vec<(Uuid, String, i64)>,
+    /// The moment after which they were published.
+    since: Point,
+    /// From where topics are read: earlier, as clocks differ.
     from: Point,
 }
 
@@ -38,7 +41,7 @@ struct Published {
 /// # Errors
 /// When the database or Kafka does not answer.
 pub async fn outbox(settings: &Settings, pool: &PgPool, window: Window) -> Result<Finding, AuditError> {
-    let Published { rows, from } = published(pool, window).await?;
+    let Published { rows, since, from } = published(pool, window).await?;
     let prefix = &settings.common().topic_prefix;
     let topics: BTreeSet<&str> = rows.iter().map(|(_, topic, _)| topic.as_str()).collect();
     let topics: Vec<String> = topics.into_iter().map(|topic| format!("{prefix}{topic}")).collect();
@@ -55,8 +58,13 @@ pub async fn outbox(settings: &Settings, pool: &PgPool, window: Window) -> Resul
         })
         .collect();
     let breaches = lost.len() as i64;
-    let figures =
-        format!("{} rows published since {from}, {} of them in the topics", rows.len(), rows.len() - lost.len());
+    let all = if rows.len() as i64 == window.rows { "the newest " } else { "" };
+    let figures = match rows.len() {
+        0 => format!("nothing was published since {since}, so no row was looked for"),
+        sought => {
+            format!("{all}{sought} rows published since {since}: {} of them are in the topics", sought - lost.len())
+        }
+    };
     let lines = lost.into_iter().take(200).collect();
     Ok(Finding { name: OUTBOX, says: SAYS, asked: Asked::Answered { breaches, figures, lines } })
 }
@@ -71,9 +79,12 @@ async fn published(pool: &PgPool, window: Window) -> Result<Published, AuditErro
     .bind(window.since.as_secs_f64())
     .fetch_optional(&mut *db)
     .await?;
-    let (from, xid) = match moment {
-        Some(row) => (Point::Time(row.try_get::<At, _>(0)?.0.minus(SKEW)), row.try_get(1)?),
-        None => (Point::Beginning, "0".to_owned()), // nothing was noted so long ago: the outbox is younger
+    let (since, from, xid) = match moment {
+        Some(row) => {
+            let At(noted) = row.try_get(0)?;
+            (Point::Time(noted), Point::Time(noted.minus(SKEW)), row.try_get(1)?)
+        }
+        None => (Point::Beginning, Point::Beginning, "0".to_owned()), // nothing was noted so long ago: the outbox is younger
     };
     // A row that is set aside is not in Kafka, and its relay knows it.
     let rows: Vec<(Uuid, String, i64)> = sqlx::query_as(
@@ -87,5 +98,5 @@ async fn published(pool: &PgPool, window: Window) -> Result<Published, AuditErro
     .fetch_all(&mut *db)
     .await?;
     db.rollback().await?;
-    Ok(Published { rows, from })
+    Ok(Published { rows, since, from })
 }

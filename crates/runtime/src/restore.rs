@@ -7,6 +7,8 @@
 //!
 //! What a consumer heard after it last said something of an order is left to it: its group is set back, and it hears that again.
 
+mod order;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -23,6 +25,8 @@ use crate::kafka::record::Unreadable;
 use crate::replay::{Stories, Told};
 use crate::timers::store::{TimerChange, TimerChanges, Timers};
 use crate::vocabulary::{Cause, Conflict, Origin, Thread, Timer, Work};
+
+use order::{Order, Step, Timed};
 
 /// A consumer whose rows can be told again.
 pub trait Restore: Consumer {
@@ -182,12 +186,25 @@ impl Retelling<'_> {
             let mut tx = pool.begin().await?;
             let cause = Cause { id: Uuid::nil(), thread: None, origin: Origin::Door };
             let work = Work { cause, input: consumer.about(*order_id) };
-            let mut world = consumer.load(&mut tx, &[&work], self.now, Reading::Locked).await?;
             let case = Case { retelling: self, consumer, order_id: *order_id, story, own, placed: &placed };
-            let told = catch_unwind(AssertUnwindSafe(|| case.told(&mut world)));
-            let changes = match told.unwrap_or_else(|_| Err(Conflict("a rule panicked".into()))) {
+            let inputs = case.inputs();
+            let mut order = Order::of(case.steps(&inputs));
+            let (world, changes) = loop {
+                let mut world = consumer.load(&mut tx, &[&work], self.now, Reading::Locked).await?;
+                let told = catch_unwind(AssertUnwindSafe(|| case.told(&mut world, &inputs, order.steps())));
+                let panicked = |_| Err((0, Conflict("a rule panicked".into())));
+                match told.unwrap_or_else(panicked) {
+                    Ok(changes) => break (world, Ok(changes)),
+                    Err((at, Conflict(why))) => {
+                        if let Err(why) = order.fails(at, why) {
+                            break (world, Err(why));
+                        }
+                    }
+                }
+            };
+            let changes = match changes {
                 Ok(changes) => changes,
-                Err(Conflict(why)) => {
+                Err(why) => {
                     restored.left.push((*order_id, why));
                     continue;
                 }
@@ -231,18 +248,8 @@ struct Case<'c, C: Restore> {
     placed: &'c HashMap<Uuid, Work<C::Input>>,
 }
 
-/// What is told next.
-enum Step<'s, I> {
-    /// Something that a topic holds is decided again; of what nothing came then, nothing may come now.
-    Decided {
-        /// What.
-        work: &'s Work<I>,
-        /// Whether the consumer said nothing because of it.
-        silent: bool,
-    },
-    /// What came of something that none does.
-    Said(&'s Told),
-}
+/// Something that a topic holds for the consumer to hear.
+type Heard<'s, I> = (&'s Told, Work<I>);
 
 /// When it was said or decided: by the outbox's positions, or by clocks.
 type Moment = (Timestamp, i64, u8);
@@ -254,64 +261,85 @@ impl<C: Restore> Case<'_, C> {
     }
 
     /// Tells the order; returns the timers that it leaves armed, or forgotten.
-    fn told(&self, world: &mut C::World) -> Result<TimerChanges, Conflict> {
-        let Self { retelling, consumer, own, .. } = self;
-        let inputs = self.inputs();
+    /// Or at which step it can't be told, and why.
+    fn told(
+        &self,
+        world: &mut C::World,
+        inputs: &[Heard<'_, C::Input>],
+        steps: &[Timed<'_, C::Input>],
+    ) -> Result<TimerChanges, (usize, Conflict)> {
         let causes: HashMap<Uuid, &Work<C::Input>> = inputs.iter().map(|(told, work)| (told.id, work)).collect();
-        let mut steps: Vec<(Moment, Timestamp, Step<'_, C::Input>)> = self.decided(&inputs);
-        let unknown = own.iter().filter(|told| !retelling.known.has(told));
-        steps.extend(unknown.map(|told| (self.moment(told, 1), told.at, Step::Said(told))));
-        steps.sort_by_key(|(moment, ..)| *moment);
-        let ids: HashSet<Uuid> = own.iter().map(|told| told.id).collect();
         let mut said: HashSet<Uuid> = HashSet::new();
         let mut timers = BTreeMap::new();
-        consumer.ready(world, self.order_id);
-        for (_, at, step) in steps {
-            let cause = match &step {
-                Step::Decided { work, .. } => work.cause.clone(),
-                Step::Said(told) if said.contains(&told.id) => continue,
-                Step::Said(told) => {
-                    let thread = told.message.cause().map_err(|Unreadable(why)| Conflict(why))?.thread;
-                    let thread = thread.map(|thread| Thread { event: told.causation, ..thread });
-                    Cause { id: told.cause.unwrap_or(told.id), thread, origin: Origin::Door }
-                }
-            };
-            let mut effects = Effects::new(retelling.codec, C::NAME, &cause, at);
-            match &step {
-                Step::Decided { work, silent } => match consumer.decide(world, work, at, &mut effects) {
-                    Ok(_) => {}
-                    Err(_) if *silent => continue, // it was a contradiction then too
-                    Err(conflict) => return Err(conflict),
-                },
-                Step::Said(told) => {
-                    let input = told.cause.and_then(|cause| {
-                        let placed = || self.placed.get(&cause);
-                        causes.get(&cause).copied().or_else(placed).map(|work| &work.input)
-                    });
-                    let is_last = own.iter().all(|own| self.moment(own, 1) <= self.moment(told, 1));
-                    let (order_id, codec) = (self.order_id, retelling.codec);
-                    let retold = Retold { order_id, told, input, is_last, codec };
-                    consumer.retell(world, &retold, &mut effects)?;
-                    self.is_told(told, &effects)?;
-                    said.insert(told.id);
-                }
-            }
-            consumer.settled(world);
-            for event in &effects.said {
-                let event_type = event.headers.text("ce_type").unwrap_or_default();
-                let stands = matches!(&step, Step::Said(told) if told.event_type() == event_type);
-                if C::says().contains(&event_type) && !stands && !ids.contains(&event.event_id) {
-                    return Err(Conflict(format!(
-                        "told again, {event_type} would follow, which its topic does not hold: decide by hand what became of it"
-                    )));
-                }
-                said.insert(event.event_id);
-            }
-            let changes =
-                effects.timers.into_iter().map(|(key, due)| (key, due.map_or(TimerChange::Disarm, TimerChange::Arm)));
+        self.consumer.ready(world, self.order_id);
+        for (index, (at, step)) in steps.iter().enumerate() {
+            let changes = self.step(world, &causes, &mut said, *at, step).map_err(|conflict| (index, conflict))?;
             timers.extend(changes);
         }
         Ok(timers)
+    }
+
+    /// Tells one step; what came of it is said.
+    fn step(
+        &self,
+        world: &mut C::World,
+        causes: &HashMap<Uuid, &Work<C::Input>>,
+        said: &mut HashSet<Uuid>,
+        at: Timestamp,
+        step: &Step<'_, C::Input>,
+    ) -> Result<TimerChanges, Conflict> {
+        let Self { retelling, consumer, own, .. } = self;
+        let cause = match step {
+            Step::Decided { work, .. } => work.cause.clone(),
+            Step::Said(told) if said.contains(&told.id) => return Ok(TimerChanges::new()),
+            Step::Said(told) => {
+                let thread = told.message.cause().map_err(|Unreadable(why)| Conflict(why))?.thread;
+                let thread = thread.map(|thread| Thread { event: told.causation, ..thread });
+                Cause { id: told.cause.unwrap_or(told.id), thread, origin: Origin::Door }
+            }
+        };
+        let mut effects = Effects::new(retelling.codec, C::NAME, &cause, at);
+        match step {
+            Step::Decided { work, silent } => match consumer.decide(world, work, at, &mut effects) {
+                Ok(_) => {}
+                Err(_) if *silent => return Ok(TimerChanges::new()), // it was a contradiction then too
+                Err(conflict) => return Err(conflict),
+            },
+            Step::Said(told) => {
+                let input = told.cause.and_then(|cause| {
+                    let placed = || self.placed.get(&cause);
+                    causes.get(&cause).copied().or_else(placed).map(|work| &work.input)
+                });
+                let is_last = own.iter().all(|own| self.moment(own, 1) <= self.moment(told, 1));
+                let (order_id, codec) = (self.order_id, retelling.codec);
+                let retold = Retold { order_id, told, input, is_last, codec };
+                consumer.retell(world, &retold, &mut effects)?;
+                self.is_told(told, &effects)?;
+                said.insert(told.id);
+            }
+        }
+        consumer.settled(world);
+        for event in &effects.said {
+            let event_type = event.headers.text("ce_type").unwrap_or_default();
+            let stands = matches!(step, Step::Said(told) if told.event_type() == event_type);
+            if C::says().contains(&event_type) && !stands && own.iter().all(|told| told.id != event.event_id) {
+                return Err(Conflict(format!(
+                    "told again, {event_type} would follow, which its topic does not hold: decide by hand what became of it"
+                )));
+            }
+            said.insert(event.event_id);
+        }
+        let change = |due: Option<Timestamp>| due.map_or(TimerChange::Disarm, TimerChange::Arm);
+        Ok(effects.timers.into_iter().map(|(key, due)| (key, change(due))).collect())
+    }
+
+    /// What is told, when it was.
+    fn steps<'s>(&'s self, inputs: &'s [Heard<'s, C::Input>]) -> Vec<Timed<'s, C::Input>> {
+        let mut steps = self.decided(inputs);
+        let unknown = self.own.iter().filter(|told| !self.retelling.known.has(told));
+        steps.extend(unknown.map(|told| (self.moment(told, 1), told.at, Step::Said(told))));
+        steps.sort_by_key(|(moment, ..)| *moment);
+        steps.into_iter().map(|(_, at, step)| (at, step)).collect()
     }
 
     /// What comes of an event must be that event, unless it is taken as it is.
@@ -326,7 +354,7 @@ impl<C: Restore> Case<'_, C> {
     }
 
     /// What topics hold for the consumer to hear of this order.
-    fn inputs(&self) -> Vec<(&Told, Work<C::Input>)> {
+    fn inputs(&self) -> Vec<Heard<'_, C::Input>> {
         let hears = C::hears();
         let heard = self.story.iter().filter(|told| hears.contains(&told.event_type()));
         let read = |told: &Told| {
@@ -339,21 +367,27 @@ impl<C: Restore> Case<'_, C> {
     }
 
     /// Those that are decided again, each when it was: what something unknown was said because of, and what came before the last of it.
-    fn decided<'i>(&self, inputs: &'i [(&Told, Work<C::Input>)]) -> Vec<(Moment, Timestamp, Step<'i, C::Input>)> {
+    fn decided<'i>(&self, inputs: &'i [Heard<'i, C::Input>]) -> Vec<(Moment, Timestamp, Step<'i, C::Input>)> {
         let known = &self.retelling.known;
         let last = self.own.iter().filter(|told| !known.has(told)).map(|told| self.moment(told, 1)).max();
-        let step = |(told, work): &'i (&Told, Work<C::Input>)| {
+        // Of one partition nothing was heard before what stands before it.
+        let mut heard: HashMap<(&str, i32), Moment> = HashMap::new();
+        let mut step = |(told, work): &'i Heard<'i, C::Input>| {
             let came_of_it: Vec<&&Told> = self.own.iter().filter(|own| own.cause == Some(told.id)).collect();
             let first = came_of_it.iter().min_by_key(|own| self.moment(own, 0));
-            let (moment, at) = match first {
-                Some(_) if came_of_it.iter().all(|own| known.has(own)) => return None,
-                Some(_) if came_of_it.iter().any(|own| C::FORCED.contains(&own.event_type())) => return None,
-                Some(first) => (self.moment(first, 0), first.at),
-                None => (self.moment(told, 0), told.at),
-            };
             let silent = first.is_none();
-            (Some(moment) < last).then_some((moment, at, Step::Decided { work, silent }))
+            let said = first.map_or(told, |first| first);
+            let before =
+                heard.entry((told.message.topic, told.message.partition)).or_insert_with(|| self.moment(told, 0));
+            let moment = self.moment(said, 0).max(*before);
+            *before = if silent { moment } else { moment.max(self.moment(said, 2)) };
+            if !silent && came_of_it.iter().all(|own| known.has(own))
+                || came_of_it.iter().any(|own| C::FORCED.contains(&own.event_type()))
+            {
+                return None;
+            }
+            (Some(moment) < last).then_some((moment, said.at, Step::Decided { work, silent }))
         };
-        inputs.iter().filter_map(step).collect()
+        inputs.iter().filter_map(|input| step(input)).collect()
     }
 }

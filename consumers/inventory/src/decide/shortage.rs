@@ -14,21 +14,7 @@ use crate::supply::Supply;
 /// # Errors
 /// When the order can't be in a warehouse's hands, or the units listed are not reserved.
 pub fn short_picked(order: Option<&Reservation>, event: &FulfillmentShortPicked, supply: &Supply<'_>) -> Ruling {
-    let known = match order.map(|known| (known.state, known)) {
-        Some((State::Reserved | State::Held, known)) => known,
-        Some((State::Closed, _)) => return Ok(None),
-        Some((State::Rejected, _)) | None => return Err(conflict("FulfillmentShortPicked", event.order_id, order)),
-    };
-    if known.answered.contains(&event.shipment_id) {
-        return Ok(None);
-    }
-    let mut order = known.clone();
-    let mut changes = Vec::new();
-    for item in &event.short {
-        let holding = listed(&mut order, "FulfillmentShortPicked", event.order_id, item.allocation_id, item.quantity)?;
-        holding.give_up(item.quantity, &item.condition);
-        changes.push(given_up(holding, item.quantity, &item.condition));
-    }
+    let Some((mut order, mut changes)) = shorted(order, event)? else { return Ok(None) };
     let (moved, missing) = replace(&mut order, event, supply)?;
     changes.extend(moved.iter().map(|held| Change::reserved(&held.sku, &held.warehouse, held.quantity)));
     order.holdings.extend(moved.iter().map(Holding::new));
@@ -37,11 +23,11 @@ pub fn short_picked(order: Option<&Reservation>, event: &FulfillmentShortPicked,
     Ok(Some(Decision { order, changes, say: Some(Said::Reallocated(said)) }))
 }
 
-/// A shortage that was answered so: told again as it was, whatever stock there is now.
-///
-/// # Errors
-/// As [`short_picked`].
-pub fn reallocated(order: Option<&Reservation>, event: &FulfillmentShortPicked, answer: &StockReallocated) -> Ruling {
+/// The order without the units that are short, and what that changes of the stock; nothing where it was answered, or has ended.
+fn shorted(
+    order: Option<&Reservation>,
+    event: &FulfillmentShortPicked,
+) -> Result<Option<(Reservation, Vec<Change>)>, Conflict> {
     let known = match order.map(|known| (known.state, known)) {
         Some((State::Reserved | State::Held, known)) => known,
         Some((State::Closed, _)) => return Ok(None),
@@ -57,6 +43,15 @@ pub fn reallocated(order: Option<&Reservation>, event: &FulfillmentShortPicked, 
         holding.give_up(item.quantity, &item.condition);
         changes.push(given_up(holding, item.quantity, &item.condition));
     }
+    Ok(Some((order, changes)))
+}
+
+/// A shortage that was answered so: told again as it was, whatever stock there is now.
+///
+/// # Errors
+/// As [`short_picked`].
+pub fn reallocated(order: Option<&Reservation>, event: &FulfillmentShortPicked, answer: &StockReallocated) -> Ruling {
+    let Some((mut order, mut changes)) = shorted(order, event)? else { return Ok(None) };
     for item in &answer.missing {
         if let Some(holding) = order.holding(item.allocation_id) {
             holding.not_shipped(item.quantity, &item.why);

@@ -202,3 +202,29 @@ fn an_id_that_is_no_text_is_reported_and_not_left_out() {
         assert!(text.contains(&format!("header {name} as UTF-8")), "{text}");
     }
 }
+
+/// A producer's `ID` is no `id`: the order would be known by its place, and sent again be charged again.
+#[test]
+fn a_header_that_looks_like_an_identity_is_named_where_nothing_else_names_the_order() {
+    let nameless = serde_json::to_vec(&OrderPlaced { source: None, reference: None, ..order() }).unwrap();
+    let faults = |name: &str, payload: &[u8]| -> Vec<String> {
+        let letter = read(&message(&[(name, "Ada Secret")], payload), &codec()).unwrap();
+        assert!(!format!("{:?}", letter.order.faults).contains("Secret"));
+        letter.order.faults.iter().map(|fault| format!("{} {}", fault.field, fault.code)).collect()
+    };
+    for (name, field) in [
+        ("ID", "/reference"),
+        ("Id", "/reference"),
+        ("ce-id", "/reference"),
+        ("CE_ID", "/reference"),
+        ("ce-source", "/source"),
+    ] {
+        assert_eq!(faults(name, &nameless), [format!("{field} unknown_header")], "{name}");
+        assert_eq!(faults(name, &plain()), [""; 0], "{name}: the order names itself");
+    }
+    for name in ["id", "ce_id", "ce_source", "message-id", "cid", "x"] {
+        assert_eq!(faults(name, &nameless), [""; 0], "{name}");
+    }
+    let known = read(&message(&[("ce_id", "e-1"), ("ID", "7")], nameless.clone()), &codec()).unwrap();
+    assert_eq!(known.order.faults, []);
+}

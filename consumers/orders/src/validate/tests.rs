@@ -86,6 +86,7 @@ fn addresses_contact_and_currency_have_their_forms() {
         let mut order = order();
         order.bill_to = Some(Address { country: country.into(), ..order.ship_to.clone() });
         assert_eq!(codes(&order), ["/bill_to/country invalid"], "{country}");
+        assert!(!validate(&order).unwrap_err()[0].detail.contains(&format!("{country:?}")), "{country} is repeated");
     }
     assert_eq!(codes(&OrderPlaced { currency: "EURO".into(), ..order() }), ["/currency invalid"]);
     let mut broken = order();

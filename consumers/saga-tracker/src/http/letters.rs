@@ -15,92 +15,84 @@ use crate::letter::{Kind, LetterStatus};
 use crate::record::in_range;
 use crate::store;
 
-/// Which dead letters; what is absent says nothing.
-#[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct FilterAsked {
-    /// `event`: an event that a consumer could not decide; `order`: an order that is stuck.
-    #[schema(value_type = Option<Kind>)]
-    kind: Option<String>,
-    /// Who could not decide it, or should have answered.
-    consumer: Option<String>,
-    /// The kind of error, such as `unreadable` or `conflict`.
-    class: Option<String>,
-    /// Those with the same cause.
-    fingerprint: Option<String>,
-    /// Those of this order.
-    order_id: Option<Uuid>,
-    /// Those of this event type: its full name, or its last part.
-    event_type: Option<String>,
-    /// Died at this time or later, RFC 3339.
-    died_after: Option<String>,
-    /// Died before this time, RFC 3339.
-    died_before: Option<String>,
-    /// Where they stand.
-    #[schema(value_type = Option<LetterStatus>)]
-    status: Option<String>,
+/// Declares what is asked for of dead letters: a filter, whose fields stand once, and what else. (Queries can't nest.)
+macro_rules! filtered {
+    ($(#[$attribute:meta])* $name:ident: $as:ident$(($inline:ident))? { $($(#[$doc:meta])* $field:ident: $type:ty,)* }) => {
+        $(#[$attribute])*
+        #[serde(deny_unknown_fields)]
+        pub(super) struct $name {
+            /// `event`: an event that a consumer could not decide; `order`: an order that is stuck.
+            #[$as($($inline,)? value_type = Option<Kind>)]
+            kind: Option<String>,
+            /// Who could not decide it, or should have answered.
+            consumer: Option<String>,
+            /// The kind of error, such as `unreadable` or `conflict`.
+            class: Option<String>,
+            /// Those with the same cause.
+            fingerprint: Option<String>,
+            /// Those of this order.
+            order_id: Option<Uuid>,
+            /// Those of this event type: its full name, or its last part.
+            event_type: Option<String>,
+            /// Died at this time or later, RFC 3339.
+            died_after: Option<String>,
+            /// Died before this time, RFC 3339.
+            died_before: Option<String>,
+            /// Where they stand.
+            #[$as($($inline,)? value_type = Option<LetterStatus>)]
+            status: Option<String>,
+            $($(#[$doc])* $field: $type,)*
+        }
+
+        impl $name {
+            /// The filter, or why it can't be read.
+            pub(super) fn filter(self) -> Result<Filter, Problem> {
+                let kinds = [Kind::Event, Kind::Order].into_iter().map(|kind| (kind.as_str(), kind));
+                let statuses = LetterStatus::ALL.into_iter().map(|status| (status.as_str(), status));
+                Ok(Filter {
+                    kind: one_of("kind", self.kind.as_deref(), kinds)?,
+                    consumer: text("consumer", self.consumer)?,
+                    class: text("class", self.class)?,
+                    fingerprint: text("fingerprint", self.fingerprint)?,
+                    order_id: self.order_id.map(OrderId),
+                    event_type: text("event_type", self.event_type)?,
+                    from: time("died_after", self.died_after.as_deref())?,
+                    until: time("died_before", self.died_before.as_deref())?,
+                    status: one_of("status", self.status.as_deref(), statuses)?,
+                })
+            }
+        }
+    };
 }
 
-/// Which page of them. (Queries can't nest: the filter's fields are repeated here.)
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-pub(super) struct LettersAsked {
-    /// `event`: an event that a consumer could not decide; `order`: an order that is stuck.
-    #[param(inline, value_type = Option<Kind>)]
-    kind: Option<String>,
-    /// Who could not decide it, or should have answered.
-    consumer: Option<String>,
-    /// The kind of error, such as `unreadable` or `conflict`.
-    class: Option<String>,
-    /// Those with the same cause.
-    fingerprint: Option<String>,
-    /// Those of this order.
-    order_id: Option<Uuid>,
-    /// Those of this event type: its full name, or its last part.
-    event_type: Option<String>,
-    /// Died at this time or later, RFC 3339.
-    died_after: Option<String>,
-    /// Died before this time, RFC 3339.
-    died_before: Option<String>,
-    /// Where they stand.
-    #[param(inline, value_type = Option<LetterStatus>)]
-    status: Option<String>,
-    /// Entries on the page, at most 500; 50 unless set.
-    limit: Option<i64>,
-    /// `next` of the page before; absent for the first.
-    after: Option<String>,
-    /// Keys, values, headers and data of events in full, for operators. That they were shown is put on record.
-    reveal: Option<bool>,
+filtered! {
+    /// Which dead letters; what is absent says nothing.
+    #[derive(Debug, Default, Deserialize, ToSchema)]
+    FilterAsked: schema {}
 }
 
-/// Which groups of them.
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-pub(super) struct GroupsAsked {
-    /// `event`: an event that a consumer could not decide; `order`: an order that is stuck.
-    #[param(inline, value_type = Option<Kind>)]
-    kind: Option<String>,
-    /// Who could not decide it, or should have answered.
-    consumer: Option<String>,
-    /// The kind of error, such as `unreadable` or `conflict`.
-    class: Option<String>,
-    /// Those with the same cause.
-    fingerprint: Option<String>,
-    /// Those of this order.
-    order_id: Option<Uuid>,
-    /// Those of this event type: its full name, or its last part.
-    event_type: Option<String>,
-    /// Died at this time or later, RFC 3339.
-    died_after: Option<String>,
-    /// Died before this time, RFC 3339.
-    died_before: Option<String>,
-    /// Where they stand.
-    #[param(inline, value_type = Option<LetterStatus>)]
-    status: Option<String>,
-    /// Entries on the page, at most 500; 50 unless set.
-    limit: Option<i64>,
+filtered! {
+    /// Which page of them.
+    #[derive(Debug, Deserialize, IntoParams)]
+    #[into_params(parameter_in = Query)]
+    LettersAsked: param(inline) {
+        /// Entries on the page, at most 500; 50 unless set.
+        limit: Option<i64>,
+        /// `next` of the page before; absent for the first.
+        after: Option<String>,
+        /// Keys, values, headers and data of events in full, for operators. That they were shown is put on record.
+        reveal: Option<bool>,
+    }
+}
+
+filtered! {
+    /// Which groups of them.
+    #[derive(Debug, Deserialize, IntoParams)]
+    #[into_params(parameter_in = Query)]
+    GroupsAsked: param(inline) {
+        /// Entries on the page, at most 500; 50 unless set.
+        limit: Option<i64>,
+    }
 }
 
 /// How a dead letter is shown.
@@ -110,43 +102,6 @@ pub(super) struct GroupsAsked {
 pub(super) struct LetterAsked {
     /// Key, value, headers and data of an event in full, for operators. That they were shown is put on record.
     reveal: Option<bool>,
-}
-
-impl FilterAsked {
-    /// The filter, or why it can't be read.
-    pub(super) fn filter(self) -> Result<Filter, Problem> {
-        let kinds = [Kind::Event, Kind::Order].into_iter().map(|kind| (kind.as_str(), kind));
-        let statuses = LetterStatus::ALL.into_iter().map(|status| (status.as_str(), status));
-        Ok(Filter {
-            kind: one_of("kind", self.kind.as_deref(), kinds)?,
-            consumer: text("consumer", self.consumer)?,
-            class: text("class", self.class)?,
-            fingerprint: text("fingerprint", self.fingerprint)?,
-            order_id: self.order_id.map(OrderId),
-            event_type: text("event_type", self.event_type)?,
-            from: time("died_after", self.died_after.as_deref())?,
-            until: time("died_before", self.died_before.as_deref())?,
-            status: one_of("status", self.status.as_deref(), statuses)?,
-        })
-    }
-}
-
-impl LettersAsked {
-    fn filter(self) -> Result<Filter, Problem> {
-        let Self { kind, consumer, class, fingerprint, order_id, event_type, died_after, died_before, status, .. } =
-            self;
-        FilterAsked { kind, consumer, class, fingerprint, order_id, event_type, died_after, died_before, status }
-            .filter()
-    }
-}
-
-impl GroupsAsked {
-    fn filter(self) -> Result<Filter, Problem> {
-        let Self { kind, consumer, class, fingerprint, order_id, event_type, died_after, died_before, status, .. } =
-            self;
-        FilterAsked { kind, consumer, class, fingerprint, order_id, event_type, died_after, died_before, status }
-            .filter()
-    }
 }
 
 /// A page of dead letters.

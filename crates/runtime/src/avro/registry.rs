@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use self::asked::Asked;
 use crate::avro::codec::{self, Codec, CodecError, LARGEST_SCHEMA};
 use crate::failure::Backoff;
-use crate::settings::{Common, Secret};
+use crate::settings::{Secret, Settings};
 
 pub use self::kept::{Corrected, Correction, StoredError};
 
@@ -33,7 +33,8 @@ const MOST_REFERENCES: usize = 64;
 #[derive(Clone)]
 pub struct Registry {
     url: String,
-    user: Option<(String, Secret)>,
+    /// Who asks, and with which password: as the settings have them at the time.
+    settings: Option<Settings>,
     http: reqwest::Client,
     pool: PgPool,
     asked: Arc<Asked>,
@@ -125,27 +126,25 @@ impl Registry {
     /// When this machine has no usable TLS.
     pub fn new(url: &str, pool: PgPool) -> Result<Self, reqwest::Error> {
         let http = reqwest::Client::builder().timeout(PATIENCE).build()?;
-        Ok(Self { url: url.trim_end_matches('/').to_owned(), user: None, http, pool, asked: Arc::default() })
+        Ok(Self { url: url.trim_end_matches('/').to_owned(), settings: None, http, pool, asked: Arc::default() })
     }
 
     /// The registry of the settings, with the user that they name.
     ///
     /// # Errors
     /// As [`Registry::new`].
-    pub fn from_settings(settings: &Common, pool: PgPool) -> Result<Self, reqwest::Error> {
-        let password = || settings.schema_registry_password.clone().unwrap_or_default();
-        let user = settings.schema_registry_user.clone().map(|user| (user, password()));
-        Ok(Self { user, ..Self::new(&settings.schema_registry_url, pool)? })
+    pub fn from_settings(settings: &Settings, pool: PgPool) -> Result<Self, reqwest::Error> {
+        let asks = settings.common().schema_registry_user.is_some().then(|| settings.clone());
+        Ok(Self { settings: asks, ..Self::new(&settings.common().schema_registry_url, pool)? })
     }
 
-    /// A request that says who asks, where a user is set. A password from a file is read anew.
+    /// A request that says who asks, where a user is set. Its password is read again, as a rotated one is another.
     fn request(&self, method: reqwest::Method, url: Url) -> reqwest::RequestBuilder {
         let request = self.http.request(method, url);
-        match &self.user {
-            Some((user, password)) => {
-                let password = password.read_again().unwrap_or_else(|_| password.clone());
-                request.basic_auth(user, Some(password.expose()))
-            }
+        let Some(settings) = &self.settings else { return request };
+        let now = settings.read_again().unwrap_or_else(|_| settings.clone());
+        match &now.common().schema_registry_user {
+            Some(user) => request.basic_auth(user, now.common().schema_registry_password.as_ref().map(Secret::expose)),
             None => request,
         }
     }

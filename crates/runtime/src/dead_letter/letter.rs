@@ -82,7 +82,6 @@ fn addressed(consumer: &'static str, burial: &Burial<'_>, now: Timestamp, own: O
         headers.push("kafka_dlt-original-offset", &message.offset.to_string());
         if let Some(timestamp) = message.timestamp_ms {
             headers.push("kafka_dlt-original-timestamp", &timestamp.to_string());
-            headers.push("kafka_dlt-original-timestamp-type", "CreateTime");
         }
         headers.push("kafka_dlt-original-consumer-group", consumer);
     }
@@ -207,7 +206,6 @@ mod tests {
             ("kafka_dlt-original-partition", "1"),
             ("kafka_dlt-original-offset", "5"),
             ("kafka_dlt-original-timestamp", "7"),
-            ("kafka_dlt-original-timestamp-type", "CreateTime"),
             ("kafka_dlt-original-consumer-group", "inventory"),
             ("kafka_dlt-exception-fqcn", "conflict"),
             ("quadrille-attempts", "8"),

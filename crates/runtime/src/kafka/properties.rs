@@ -6,6 +6,8 @@ use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaConfRes;
 
+use crate::settings::distance;
+
 /// The names of librdkafka 2.12, of which one is named that is nearest to a misspelt one.
 const NAMES: &str = "\
     acks allow.auto.create.topics api.version.fallback.ms api.version.request api.version.request.timeout.ms auto.commit.enable \
@@ -155,22 +157,6 @@ pub fn check(properties: &BTreeMap<String, String>) -> Result<(), PropertyError>
         }
     }
     Ok(())
-}
-
-/// How many letters are added, left out or changed between two words.
-fn distance(one: &str, other: &str) -> usize {
-    let other: Vec<char> = other.chars().collect();
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (index, letter) in one.chars().enumerate() {
-        let mut before = row[0];
-        row[0] = index + 1;
-        for (place, against) in other.iter().enumerate() {
-            let changed = before + usize::from(letter != *against);
-            before = row[place + 1];
-            row[place + 1] = changed.min(before + 1).min(row[place] + 1);
-        }
-    }
-    row[other.len()]
 }
 
 #[cfg(test)]

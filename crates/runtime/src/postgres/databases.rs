@@ -7,25 +7,17 @@ use sqlx::{ConnectOptions as _, Connection as _, PgConnection};
 use crate::postgres::sql;
 use crate::settings::{Secret, Settings, SettingsError};
 
-/// The address of the database of a consumer.
-///
-/// # Errors
-/// When a setting of it does not fit.
-pub fn url(settings: &Settings, consumer: &str) -> Result<Secret, SettingsError> {
-    settings.database_url(consumer)
-}
-
 /// The address of each database of these consumers, with who uses it.
 ///
 /// # Errors
-/// As [`url`].
+/// When a setting of one does not fit.
 pub fn of<'c>(
     settings: &Settings,
     consumers: impl IntoIterator<Item = &'c str>,
 ) -> Result<BTreeMap<Secret, Vec<&'c str>>, SettingsError> {
     let mut databases: BTreeMap<Secret, Vec<&'c str>> = BTreeMap::new();
     for consumer in consumers {
-        databases.entry(url(settings, consumer)?).or_default().push(consumer);
+        databases.entry(settings.database_url(consumer)?).or_default().push(consumer);
     }
     Ok(databases)
 }

@@ -44,7 +44,9 @@ use crate::clock::Clock;
 use crate::failure::Backoff;
 use crate::health::{Circuit, Health};
 use crate::kafka::rebalance::Context;
-use crate::postgres::{migrations, sql, watch};
+use crate::postgres::migrations;
+use crate::postgres::sql;
+use crate::postgres::watch;
 
 /// Publishes the outboxes of all databases in the settings until told to stop. What passes by itself (a database or a broker that is away) is waited
 /// for; `health` says so meanwhile.
@@ -61,7 +63,7 @@ pub async fn run(
         !settings.database_urls.is_empty(),
         "the relay has no database: expected at least one address in `database_urls`"
     );
-    crate::kafka::properties::check(&settings.kafka).context("KAFKA_… settings of the relay")?;
+    settings.check()?;
     let settings = Arc::new(settings);
     // Not spawned through the host: this future owns the tasks, and dropped it drops them.
     let mut relays = JoinSet::new();

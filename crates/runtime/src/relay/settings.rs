@@ -4,9 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::kafka::properties;
+use crate::postgres::sql;
 use crate::settings::{Properties, Secret, Span};
 
 /// Settings of a relay. Only `database_urls` and `kafka` (with `bootstrap.servers`) have to be given.
@@ -106,6 +109,17 @@ impl fmt::Debug for ReadAgain {
 }
 
 impl RelaySettings {
+    /// Refuses what no relay could start with.
+    ///
+    /// # Errors
+    /// At an address that can't be read, or a property of librdkafka that can't be used.
+    pub fn check(&self) -> anyhow::Result<()> {
+        for url in self.database_urls.iter().filter(|url| !url.is_empty()) {
+            sql::address(url.expose()).context("DATABASE_URL of the relay")?;
+        }
+        properties::check(&self.kafka).context("KAFKA_… settings of the relay")
+    }
+
     /// The address at this place as it is now.
     pub(super) fn url(&self, index: usize) -> Option<Secret> {
         let now = self.read_again.0.as_ref().and_then(|read| read());

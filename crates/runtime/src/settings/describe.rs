@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use anyhow::Context as _;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -11,7 +12,13 @@ use utoipa::openapi::schema::{
     AdditionalProperties, ArrayItems, KnownFormat, Object, Schema, SchemaFormat, SchemaType, Type,
 };
 
-use super::{Common, ConsumerSettings, Settings};
+use super::{Common, ConsumerSettings, Secret, Settings};
+use crate::http;
+use crate::kafka::properties;
+use crate::postgres::sql;
+
+/// What publishes, and is no consumer.
+const RELAY: &str = "outbox-relay";
 
 /// What a setting holds.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,6 +50,9 @@ pub struct Field {
     pub default: Option<Value>,
 }
 
+/// What a start would refuse.
+type Check = fn(&Settings) -> anyhow::Result<()>;
+
 /// The settings of one part: a consumer's, or those that all share.
 #[derive(Clone)]
 pub struct Section {
@@ -50,9 +60,9 @@ pub struct Section {
     pub name: String,
     /// What can be set.
     pub fields: Vec<Field>,
-    check: fn(&Settings) -> anyhow::Result<()>,
-    /// A consumer's: its doors are open where its settings say. The relay has none.
-    has_doors: bool,
+    checks: Vec<Check>,
+    /// A consumer's: what the runtime lets be set for it, by default.
+    consumer: Option<ConsumerSettings>,
 }
 
 impl std::fmt::Debug for Section {
@@ -64,20 +74,28 @@ impl std::fmt::Debug for Section {
 impl Section {
     /// A part without settings yet.
     pub fn new(name: &str) -> Self {
-        Self { name: name.replace('-', "_"), fields: Vec::new(), check: |_| Ok(()), has_doors: false }
+        Self { name: name.replace('-', "_"), fields: Vec::new(), checks: Vec::new(), consumer: None }
     }
 
     /// What all parts share.
     pub fn common() -> Self {
-        Self::new("common").with(&Common::default()).checked(|all| {
-            crate::http::Keys::parse(all.common().keys.expose())?;
-            crate::http::Serving::new(all.common()).map(drop)
-        })
+        Self::new("common")
+            .with(&Common::default())
+            .checked(|all| Ok(http::Keys::parse(all.common().keys.expose()).map(drop)?))
+            .checked(|all| http::Serving::new(all.common()).map(drop))
+            .checked(|all| http::client(all.common()).map(drop))
+            .checked(|all| address(&all.common().database_url))
+            .checked(|all| properties::check(&all.common().kafka).context("KAFKA_… settings"))
     }
 
     /// What the runtime lets be set for a consumer, over the defaults of its kind.
     pub fn consumer(name: &str, defaults: &ConsumerSettings) -> Self {
-        Self { has_doors: name != "outbox-relay", ..Self::new(name).with(defaults) }
+        let mut section = Self::new(name).with(defaults);
+        if name == RELAY {
+            section.fields.retain(|field| field.name == "http"); // its probes; it hears nothing
+            return section;
+        }
+        Self { consumer: Some(defaults.clone()), ..section }
     }
 
     /// Adds settings, with these defaults.
@@ -99,22 +117,32 @@ impl Section {
 
     /// Adds what is checked when the settings are, beside that each can be read.
     #[must_use]
-    pub fn checked(self, check: fn(&Settings) -> anyhow::Result<()>) -> Self {
-        Self { check, ..self }
+    pub fn checked(mut self, check: Check) -> Self {
+        self.checks.push(check);
+        self
     }
 
-    /// Checks this part's settings as its start would.
-    ///
-    /// # Errors
-    /// What does not fit, is missing, or contradicts something else.
-    pub fn check(&self, settings: &Settings) -> anyhow::Result<()> {
-        (self.check)(settings)?;
-        if self.has_doors
-            && let Some(address) = settings.section::<ConsumerSettings>(&self.name)?.http
-        {
-            crate::host::refuse_reachable(&self.name.replace('_', "-"), address, settings.common())?;
-        }
-        Ok(())
+    /// What this part's start would refuse of its settings: what does not fit, is missing, or contradicts something else.
+    pub fn problems(&self, settings: &Settings) -> Vec<anyhow::Error> {
+        let own = self.checks.iter().map(|check| check(settings));
+        let all: Vec<anyhow::Result<()>> = match &self.consumer {
+            None => own.collect(),
+            Some(defaults) => own.chain(self.problems_of_consumer(defaults, settings)).collect(),
+        };
+        all.into_iter().filter_map(Result::err).collect()
+    }
+
+    fn problems_of_consumer(&self, defaults: &ConsumerSettings, settings: &Settings) -> Vec<anyhow::Result<()>> {
+        let name = self.name.replace('_', "-");
+        let own = match settings.consumer(&name, defaults) {
+            Ok(own) => own,
+            Err(error) => return vec![Err(error.into())],
+        };
+        let doors = own.http.map_or(Ok(()), |http| crate::host::refuse_reachable(&name, http, settings.common()));
+        let kafka = properties::check(&own.kafka).with_context(|| format!("KAFKA_… settings of {name}"));
+        let database = own.database_url.as_ref().map_or(Ok(()), address);
+        let keeps = settings.keep(&name, defaults).map(drop).map_err(anyhow::Error::from);
+        vec![doors, kafka, database.with_context(|| format!("settings of {name}")), keeps]
     }
 
     /// Every single setting with its path, the fields of tables each for itself.
@@ -123,6 +151,14 @@ impl Section {
         collect(std::slice::from_ref(&self.name), &self.fields, &mut leaves);
         leaves
     }
+}
+
+/// Whether a database's address can be read; that there is none is told by itself.
+fn address(url: &Secret) -> anyhow::Result<()> {
+    if url.is_empty() {
+        return Ok(());
+    }
+    sql::address(url.expose()).map(drop).context("DATABASE_URL")
 }
 
 fn collect<'f>(path: &[String], fields: &'f [Field], leaves: &mut Vec<(Vec<String>, &'f Field)>) {

@@ -148,8 +148,7 @@ impl<'de> Deserializer<'de> for At<'de> {
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, Misfit> {
         if name == secret::NAME && self.in_file {
-            let (secret, path) = (self.secret()?, self.text().unwrap_or_default());
-            return visitor.visit_seq(SeqDeserializer::new([secret.expose(), path].into_iter()));
+            return visitor.visit_str(self.secret()?.expose());
         }
         visitor.visit_newtype_struct(self)
     }

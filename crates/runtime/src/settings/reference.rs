@@ -77,19 +77,18 @@ fn shown(shape: &Shape, path: &[String], raw: &Raw) -> String {
     match raw {
         // A whole table in a variable may hold a secret.
         Raw::Text(text) if matches!(shape, Shape::Map(_)) && !text.is_empty() => "{…}".to_owned(),
-        Raw::Text(text) | Raw::Toml(toml::Value::String(text)) => without_user(text),
+        Raw::Text(text) | Raw::Toml(toml::Value::String(text)) => without_secrets(text),
         Raw::Toml(value) => serde_json::to_string(value).unwrap_or_default(),
     }
 }
 
-/// An address without who asks: a password may stand there.
-fn without_user(text: &str) -> String {
-    let shown = text.split_once("://").and_then(|(scheme, rest)| {
-        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-        let (_, place) = rest[..end].rsplit_once('@')?;
-        Some(format!("{scheme}://***@{place}{}", &rest[end..]))
-    });
-    shown.unwrap_or_else(|| text.to_owned())
+/// An address without who asks and what it asks: a password or a token may stand there.
+fn without_secrets(text: &str) -> String {
+    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let place = rest[..end].rsplit_once('@').map_or(rest[..end].to_owned(), |(_, place)| format!("***@{place}"));
+    let path = rest[end..].split_once(['?', '#']).map_or(rest[end..].to_owned(), |(path, _)| format!("{path}?***"));
+    format!("{scheme}://{place}{path}")
 }
 
 impl Shape {

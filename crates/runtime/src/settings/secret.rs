@@ -1,77 +1,33 @@
 //! Secrets: passwords, keys, and addresses that hold them. They are used, never shown.
 
-use std::cmp::Ordering;
 use std::fmt;
-use std::hash::{Hash, Hasher};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
+use serde::de::{self, Deserialize, Deserializer, Visitor};
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type};
 
 use super::SettingsError;
 
-/// By this name the settings' own deserializer knows that a secret is wanted, and from which file it came.
+/// By this name the settings' own deserializer knows that a secret is wanted.
 pub(super) const NAME: &str = "$quadrille::Secret";
 
 /// A text that appears in no log, error or answer: `Debug` prints `***`, there is no `Display` and no `Serialize`.
 ///
 /// In the settings it is given as a text, or as the file that holds it: `alert_secret_file = "/run/secrets/alert"`, `DATABASE_URL_FILE=…`.
-/// One from a file can be [read again](Secret::read_again), for whoever rotates it.
-///
-/// Two are equal if their texts are, wherever they stand: one database may be named by a text and by a file.
-#[derive(Clone, Default)]
-pub struct Secret {
-    text: String,
-    file: Option<PathBuf>,
-}
-
-impl PartialEq for Secret {
-    fn eq(&self, other: &Self) -> bool {
-        self.text == other.text
-    }
-}
-
-impl Eq for Secret {}
-
-impl PartialOrd for Secret {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Secret {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.text.cmp(&other.text)
-    }
-}
-
-impl Hash for Secret {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.text.hash(state);
-    }
-}
+/// Who rotates it has it [read again](super::Settings::read_again) with the settings.
+#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Secret(String);
 
 impl Secret {
     /// The text itself, for whoever uses it.
     pub fn expose(&self) -> &str {
-        &self.text
+        &self.0
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.text.is_empty()
-    }
-
-    /// The secret as its file holds it now; without a file, as it is. To be called before each new connection.
-    ///
-    /// # Errors
-    /// When the file can't be read or is empty.
-    pub fn read_again(&self) -> Result<Self, SettingsError> {
-        match &self.file {
-            Some(file) => Self::from_file(file),
-            None => Ok(self.clone()),
-        }
+        self.0.is_empty()
     }
 
     /// The first line ending at the end of the file is not part of the secret: editors and `echo` add one.
@@ -84,7 +40,7 @@ impl Secret {
         if text.is_empty() {
             return Err(unreadable("expected a secret in this file, which is empty".to_owned()));
         }
-        Ok(Self { text: text.to_owned(), file: Some(file.to_owned()) })
+        Ok(text.into())
     }
 }
 
@@ -98,7 +54,7 @@ pub fn hidden<T, S: serde::Serializer>(_: &T, serializer: S) -> Result<S::Ok, S:
 
 impl From<String> for Secret {
     fn from(text: String) -> Self {
-        Self { text, file: None }
+        Self(text)
     }
 }
 
@@ -120,7 +76,7 @@ impl<'de> Deserialize<'de> for Secret {
     }
 }
 
-/// What our own deserializer gives: what stands there, or the parts of what a file holds.
+/// What our own deserializer gives: what stands there, or what a file holds.
 struct TheSecret;
 
 /// What stands there.
@@ -137,10 +93,9 @@ impl<'de> Visitor<'de> for TheSecret {
         deserializer.deserialize_any(TheText)
     }
 
-    /// From a file: its text, and where it is.
-    fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<Secret, A::Error> {
-        let mut next = || parts.next_element::<String>().map(Option::unwrap_or_default);
-        Ok(Secret { text: next()?, file: Some(next()?.into()) })
+    /// From a file.
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Secret, E> {
+        Ok(text.into())
     }
 }
 
@@ -183,18 +138,5 @@ impl utoipa::PartialSchema for Secret {
     fn schema() -> RefOr<Schema> {
         let format = SchemaFormat::KnownFormat(KnownFormat::Password);
         ObjectBuilder::new().schema_type(Type::String).format(Some(format)).into()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_secret_is_the_same_wherever_it_stands() {
-        let of_file = Secret { text: "postgres://db".into(), file: Some("/run/secrets/db".into()) };
-        let known = std::collections::BTreeSet::from([of_file.clone(), "postgres://db".into()]);
-        assert_eq!(known.len(), 1);
-        assert_ne!(of_file, "postgres://other".into());
     }
 }

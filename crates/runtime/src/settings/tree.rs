@@ -156,6 +156,15 @@ impl Node {
         }
     }
 
+    /// Its entries, each as a table of its own.
+    pub fn each(&self) -> Vec<(String, Self)> {
+        let alone = |(name, node): (&String, &Self)| (name.clone(), Self::Table([(name.clone(), node.clone())].into()));
+        match self {
+            Self::Table(table) => table.iter().map(alone).collect(),
+            Self::Leaf(..) => Vec::new(),
+        }
+    }
+
     /// This under what overrules it, table by table.
     pub fn under(self, upper: Self) -> Self {
         match (self, upper) {

@@ -1,5 +1,7 @@
 //! Settings that nobody reads: each is named, with the one that was meant.
 
+use std::collections::BTreeSet;
+
 use super::describe::{Field, Section, Shape};
 use super::tree::{FILE, Node, Origin, Raw, variable};
 
@@ -87,15 +89,29 @@ fn told(path: &[String], node: &Node, all: &[Vec<String>]) -> String {
         Node::Leaf(_, Origin::File(file)) => (path.join("."), format!(" (in {file})")),
         Node::Leaf(_, Origin::Default) | Node::Table(_) => (path.join("."), String::new()),
     };
-    let near =
-        all.iter().map(|path| shown(path)).min_by_key(|known| distance(&name.to_lowercase(), &known.to_lowercase()));
-    let near = near.filter(|known| distance(&name.to_lowercase(), &known.to_lowercase()) <= (name.len() / 3).max(2));
+    // Of a known part another part's: it is spelt right, and stands in the wrong place.
+    if all.iter().any(|known| known[0] == path[0]) {
+        let others: Vec<&Vec<String>> = all.iter().filter(|known| known[1..] == path[1..]).collect();
+        if let Some(first) = others.first() {
+            let parts: BTreeSet<&str> = others.iter().map(|known| known[0].as_str()).collect();
+            let parts = parts.into_iter().collect::<Vec<_>>().join(", ");
+            return format!("{name}{place} is no setting of {}, but one of {parts}, as {}", path[0], shown(first));
+        }
+    }
+    let far = |known: &str| {
+        let (name, known) = (name.to_lowercase(), known.to_lowercase());
+        let plain = name.strip_suffix(FILE).unwrap_or(&name); // of what is no secret there is no file
+        distance(&name, &known).min(distance(plain, &known))
+    };
+    let most = path.last().map_or(0, |field| field.len() / 3).max(2);
+    let near = all.iter().map(|path| shown(path)).filter(|known| *known != name).min_by_key(|known| far(known));
+    let near = near.filter(|known| far(known) <= most);
     let meant = near.map_or_else(String::new, |known| format!("; {known} is the nearest"));
     format!("{name}{place} is no setting{meant}")
 }
 
 /// How many letters must be put in, left out, replaced, or swapped with their neighbour to make one of the other.
-fn distance(left: &str, right: &str) -> usize {
+pub(crate) fn distance(left: &str, right: &str) -> usize {
     let (left, right): (Vec<char>, Vec<char>) = (left.chars().collect(), right.chars().collect());
     let mut rows = vec![(0..=right.len()).collect::<Vec<usize>>()];
     for i in 1..=left.len() {

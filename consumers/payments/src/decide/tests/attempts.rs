@@ -13,14 +13,17 @@ fn unknown_until_stuck(desk: &mut Desk) -> Vec<String> {
     calls
 }
 
+/// The states in which the gateway was asked, and what.
+const ASKED: [(State, &str); 4] = [
+    (State::Authorizing, "authorize"),
+    (State::Capturing, "capture"),
+    (State::Voiding, "void"),
+    (State::Refunding, "refund"),
+];
+
 #[test]
 fn an_attempt_without_an_answer_is_called_again_then_looked_up_then_a_persons_case() {
-    for (state, name) in [
-        (State::Authorizing, "authorize"),
-        (State::Capturing, "capture"),
-        (State::Voiding, "void"),
-        (State::Refunding, "refund"),
-    ] {
+    for (state, name) in ASKED {
         let mut desk = Desk::at(state);
         let mut expected = vec![format!("{name}:1")];
         expected.extend(std::iter::repeat_n(format!("{name}:1?"), 6));
@@ -69,12 +72,7 @@ fn a_person_has_what_is_not_known_looked_up_under_the_same_key() {
 #[test]
 fn after_a_long_outage_nothing_is_made_again_under_an_old_key() {
     let day = Duration::from_secs(24 * 3_600);
-    for (state, name) in [
-        (State::Authorizing, "authorize"),
-        (State::Capturing, "capture"),
-        (State::Voiding, "void"),
-        (State::Refunding, "refund"),
-    ] {
+    for (state, name) in ASKED {
         let mut desk = Desk::at(state);
         desk.now = desk.now.plus(day);
         desk.fire(ATTEMPT);

@@ -132,6 +132,37 @@ macro_rules! numbers {
     };
 }
 
+/// What asks for a type by its name and the names in it, which say nothing here.
+macro_rules! by_name {
+    ($($name:ident $how:ident,)*) => {
+        $(fn $name<V: Visitor<'d>>(
+            self,
+            _: &'static str,
+            _: &'static [&'static str],
+            visitor: V,
+        ) -> Result<V::Value, DatumError> {
+            self.$how(visitor)
+        })*
+    };
+}
+
+impl<'d> Datum<'_, '_, 'd> {
+    fn record<V: Visitor<'d>>(mut self, visitor: V) -> Result<V::Value, DatumError> {
+        match self.enter()? {
+            Kind::Record(fields) => visitor.visit_map(self.fields(fields, false)),
+            _ => Err(self.misfit("a record")),
+        }
+    }
+
+    fn symbol<V: Visitor<'d>>(mut self, visitor: V) -> Result<V::Value, DatumError> {
+        match self.enter()? {
+            Kind::Enum(symbols) => visitor.visit_enum(Symbol(&symbols[self.cursor.index(symbols.len())?])),
+            Kind::Text => visitor.visit_enum(Symbol(self.cursor.text()?)),
+            _ => Err(self.misfit("an enum")),
+        }
+    }
+}
+
 impl<'d> Deserializer<'d> for Datum<'_, '_, 'd> {
     type Error = DatumError;
 
@@ -246,29 +277,9 @@ impl<'d> Deserializer<'d> for Datum<'_, '_, 'd> {
         }
     }
 
-    fn deserialize_struct<V: Visitor<'d>>(
-        mut self,
-        _: &'static str,
-        _: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, DatumError> {
-        match self.enter()? {
-            Kind::Record(fields) => visitor.visit_map(self.fields(fields, false)),
-            _ => Err(self.misfit("a record")),
-        }
-    }
-
-    fn deserialize_enum<V: Visitor<'d>>(
-        mut self,
-        _: &'static str,
-        _: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, DatumError> {
-        match self.enter()? {
-            Kind::Enum(symbols) => visitor.visit_enum(Symbol(&symbols[self.cursor.index(symbols.len())?])),
-            Kind::Text => visitor.visit_enum(Symbol(self.cursor.text()?)),
-            _ => Err(self.misfit("an enum")),
-        }
+    by_name! {
+        deserialize_struct record,
+        deserialize_enum symbol,
     }
 
     fn deserialize_ignored_any<V: Visitor<'d>>(mut self, visitor: V) -> Result<V::Value, DatumError> {

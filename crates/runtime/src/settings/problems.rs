@@ -1,0 +1,124 @@
+//! What a start refuses: unknown settings, missing ones, and, for who asks before it, everything else that is wrong.
+
+use std::sync::Arc;
+
+use super::describe::Field;
+use super::tree::{self, Node};
+use super::{Common, ConsumerSettings, Section, Settings, SettingsError, Shape, extract, unknown};
+
+impl Settings {
+    /// Everything that is wrong with the settings of this process and these parts; they are read as a start would read them.
+    pub fn problems(sections: &[Section]) -> Vec<String> {
+        Self::problems_of(
+            tree::file().and_then(|file| Ok(file.under(Node::of_variables(std::env::vars_os())?))),
+            sections,
+        )
+    }
+
+    fn problems_of(root: Result<Node, SettingsError>, sections: &[Section]) -> Vec<String> {
+        let root = match root {
+            Ok(root) => root,
+            Err(error) => return vec![error.to_string()],
+        };
+        // One that does not fit is no reason to think others missing, nor that this is no demo.
+        let (mut common, misfits) = fitting(&root);
+        let misfit = |name: &str| misfits.iter().any(|(of, _)| of == name);
+        let mut problems: Vec<String> = misfits.iter().map(|(_, why)| why.clone()).collect();
+        problems.extend(missing(&common).into_iter().filter(|(of, _)| !misfit(of)).map(|(_, error)| error.to_string()));
+        common.take_registry_user_out_of_its_url();
+        let settings = Self { root: Arc::new(root), common, of_process: false };
+        if let Err(SettingsError::Unknown { problems: unknown }) = settings.refuse_unknown_in(sections) {
+            problems.extend(unknown);
+        }
+        for error in sections.iter().flat_map(|section| section.problems(&settings)) {
+            match error.downcast_ref::<SettingsError>() {
+                Some(SettingsError::Unknown { .. }) => {} // named already
+                Some(SettingsError::Unnamed { .. }) if misfit("profile") => {}
+                Some(
+                    SettingsError::Unnamed { .. }
+                    | SettingsError::Missing { .. }
+                    | SettingsError::Invalid { .. }
+                    | SettingsError::TooShort { .. },
+                ) => problems.push(format!("{error:#}")),
+                None if misfit("keys") && error.is::<crate::host::Reachable>() => {}
+                None => problems.push(format!("{error:#}")),
+            }
+        }
+        let mut named = std::collections::BTreeSet::new();
+        problems.retain(|problem| named.insert(problem.clone())); // what is common is wrong for everyone
+        problems
+    }
+
+    /// Refuses what is set of this part, or of none that there is, and nobody reads. A part's start asks it; what is set of other parts is theirs to
+    /// refuse.
+    ///
+    /// # Errors
+    /// Every such setting, with the nearest that there is.
+    pub fn refuse_unknown(&self, section: &Section) -> Result<(), SettingsError> {
+        self.refuse_unknown_in(std::slice::from_ref(section))
+    }
+
+    /// The same for several parts.
+    ///
+    /// # Errors
+    /// As [`Settings::refuse_unknown`].
+    pub fn refuse_unknown_in(&self, sections: &[Section]) -> Result<(), SettingsError> {
+        let all = names(sections);
+        let consumers = crate::host::consumers().map(|name| name.replace('-', "_"));
+        let known: Vec<String> = ["common".to_owned()]
+            .into_iter()
+            .chain(consumers)
+            .chain(sections.iter().map(|of| of.name.clone()))
+            .collect();
+        let known: Vec<&str> = known.iter().map(String::as_str).collect();
+        let mut problems = unknown::sections(&self.root, &known, &all);
+        problems.extend(sections.iter().flat_map(|section| unknown::in_section(&self.root, section, &all)));
+        if problems.is_empty() { Ok(()) } else { Err(SettingsError::Unknown { problems }) }
+    }
+}
+
+/// The paths of all settings that these parts and all consumers have, for who looks for the one that was meant.
+pub(super) fn names(sections: &[Section]) -> Vec<Vec<String>> {
+    let of_consumers = crate::host::consumers().map(|name| Section::consumer(name, &ConsumerSettings::default()));
+    let all: Vec<Section> = sections.iter().cloned().chain([Section::common()]).chain(of_consumers).collect();
+    let with_file = |(path, field): (Vec<String>, &Field)| {
+        let file = (field.shape == Shape::Secret).then(|| {
+            let mut file = path.clone();
+            file.last_mut().into_iter().for_each(|name| name.push_str(tree::FILE));
+            file
+        });
+        [Some(path), file].into_iter().flatten()
+    };
+    all.iter().flat_map(Section::leaves).flat_map(with_file).collect()
+}
+
+/// Which required settings are not there, each with the field that would hold it.
+pub(super) fn missing(common: &Common) -> Vec<(&'static str, SettingsError)> {
+    let brokers = common.kafka.get("bootstrap.servers").map_or("", String::as_str);
+    let required = [
+        ("database_url", common.database_url.expose(), "DATABASE_URL", "postgres://user:password@host:port/database"),
+        ("kafka", brokers, "KAFKA_BOOTSTRAP_SERVERS", "host:port[,host:port…]"),
+    ];
+    let absent = required.into_iter().filter(|(_, value, ..)| value.is_empty());
+    absent.map(|(field, _, name, expected)| (field, SettingsError::Missing { name, expected })).collect()
+}
+
+/// The common settings that fit; and of each other its field, and what is wrong.
+fn fitting(root: &Node) -> (Common, Vec<(String, String)>) {
+    let common =
+        |of: Node| extract::<Common>(&Node::Table([("common".to_owned(), of)].into()), "common", &Common::default());
+    let (mut fits, mut misfits) = (Node::default(), Vec::new());
+    for (name, one) in root.get("common").into_iter().flat_map(Node::each) {
+        match common(one.clone()) {
+            Ok(_) => fits = fits.under(one),
+            Err(error) => misfits.push((name.strip_suffix(tree::FILE).unwrap_or(&name).to_owned(), error.to_string())),
+        }
+    }
+    // Each for itself fits, and together they may not: a secret, and a file for it.
+    if misfits.is_empty()
+        && let Err(error) = extract::<Common>(root, "common", &Common::default())
+    {
+        misfits.push((String::new(), error.to_string()));
+    }
+    (common(fits).unwrap_or_default(), misfits)
+}
