@@ -24,8 +24,6 @@ use crate::postgres::sql;
 use crate::settings::Settings;
 use crate::telemetry;
 
-pub use doors::default_address;
-pub(crate) use doors::{Reachable, consumers, refuse_reachable};
 pub use program::main;
 
 /// Connections for batches: of the doors, the sweeper, the retrier, and one to spare.

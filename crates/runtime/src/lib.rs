@@ -3,6 +3,7 @@
 //! It knows Kafka, Avro and PostgreSQL; it knows no order, no stock and no card. A consumer is a [`Consumer`]: rules, tables and calls;
 //! a [`Host`] runs any number of them in one process.
 
+mod addresses;
 mod avro;
 mod clock;
 mod consumer;
@@ -15,9 +16,11 @@ mod host;
 pub mod http;
 pub mod json;
 mod kafka;
+mod nearest;
 pub mod outbox;
 pub mod parking;
 mod postgres;
+mod programs;
 pub mod relay;
 pub mod replay;
 pub mod restore;
@@ -45,13 +48,14 @@ pub use engine::rows::{Meets, Recall, Recalled, Recent};
 pub use engine::write_set::{Part, Writes};
 pub use failure::{Backoff, DatabaseFault, Failure, Verdict, told};
 pub use health::{Circuit, Health};
-pub use host::{Host, Starting, default_address, main};
+pub use host::{Host, Starting, main};
 pub use kafka::headers::{BrokenHeaders, Headers};
 pub use kafka::properties as kafka_properties;
 pub use kafka::rebalance::Partition;
 pub use kafka::record::{Message, Unreadable};
 pub use postgres::pooler::Pooled;
 pub use postgres::{databases, migrations, reachable::connect, sql};
+pub use programs::default_address;
 pub use retention::Retention;
 pub use settings::{Settings, Span};
 pub use vocabulary::{Abandoned, Cause, Conflict, Death, Done, Laid, Origin, Refused, Thread, Timer, Work};

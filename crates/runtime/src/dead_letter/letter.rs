@@ -148,7 +148,7 @@ fn skeleton(message: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dead_letter::Tried;
+    use crate::dead_letter::burial::Tried;
     use crate::kafka::headers::Headers;
 
     fn death(message: &str) -> Death {

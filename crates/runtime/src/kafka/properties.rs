@@ -6,7 +6,7 @@ use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaConfRes;
 
-use crate::settings::distance;
+use crate::nearest::distance;
 
 /// The names of librdkafka 2.12, of which one is named that is nearest to a misspelt one.
 const NAMES: &str = "\

@@ -1,5 +1,6 @@
 //! What every consumer of a process shares.
 
+use crate::settings::SettingsError;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -137,4 +138,15 @@ fn decoded(text: &str) -> String {
         rest = if meant.is_some() { &after[2..] } else { after };
     }
     String::from_utf8_lossy(&decoded).into_owned()
+}
+
+/// Which required settings are not there, each with the field that would hold it.
+pub(super) fn missing(common: &Common) -> Vec<(&'static str, SettingsError)> {
+    let brokers = common.kafka.get("bootstrap.servers").map_or("", String::as_str);
+    let required = [
+        ("database_url", common.database_url.expose(), "DATABASE_URL", "postgres://user:password@host:port/database"),
+        ("kafka", brokers, "KAFKA_BOOTSTRAP_SERVERS", "host:port[,host:port…]"),
+    ];
+    let absent = required.into_iter().filter(|(_, value, ..)| value.is_empty());
+    absent.map(|(field, _, name, expected)| (field, SettingsError::Missing { name, expected })).collect()
 }

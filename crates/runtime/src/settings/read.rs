@@ -1,6 +1,9 @@
 //! Reads settings into their types. What stands in a variable of the environment is what the type that wants it makes of it: a key of digits stays a
 //! text, and a number is one without quotes.
 
+use crate::settings::SettingsError;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::fmt;
 use std::path::Path;
 
@@ -260,4 +263,21 @@ impl<'de> MapAccess<'de> for Entries<'de> {
 /// Reads one section.
 pub(super) fn read<T: de::DeserializeOwned>(node: &Node, name: &str) -> Result<T, Misfit> {
     T::deserialize(At { node, path: vec![name.to_owned()], in_file: false })
+}
+
+/// The settings of a section, over these defaults.
+pub(super) fn extract<T: DeserializeOwned + Serialize>(
+    root: &Node,
+    key: &str,
+    defaults: &T,
+) -> Result<T, SettingsError> {
+    let defaults = serde_json::to_value(defaults).ok().and_then(Node::of_json).unwrap_or_default();
+    let node = match root.get(key) {
+        Some(set) => defaults.under(set.clone()),
+        None => defaults,
+    };
+    read(&node, key).map_err(|misfit| SettingsError::Invalid {
+        place: misfit.place.unwrap_or_else(|| key.to_owned()),
+        what: misfit.what,
+    })
 }

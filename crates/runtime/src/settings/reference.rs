@@ -4,8 +4,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::Settings;
-use super::describe::{Field, Section, Shape};
+use super::describe::{Field, Shape};
 use super::properties::is_secret_property;
+use super::section::Section;
 use super::tree::{FILE, Node, Origin, Raw, variable};
 
 /// One setting as it is now.

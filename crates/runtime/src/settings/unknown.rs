@@ -2,14 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use super::describe::{Field, Section, Shape};
+use super::describe::{Field, Shape};
 use super::tree::{FILE, Node, Origin, Raw, variable};
+use crate::nearest::distance;
 
 /// Names what of a section nobody reads.
-pub(super) fn in_section(root: &Node, section: &Section, all: &[Vec<String>]) -> Vec<String> {
+pub(super) fn in_section(root: &Node, section: &str, fields: &[Field], all: &[Vec<String>]) -> Vec<String> {
     let mut unknown = Vec::new();
-    if let Some(node) = root.get(&section.name) {
-        walk(node, std::slice::from_ref(&section.name), &section.fields, &mut unknown);
+    if let Some(node) = root.get(section) {
+        walk(node, &[section.to_owned()], fields, &mut unknown);
     }
     unknown.iter().map(|(path, node)| told(path, node, all)).collect()
 }
@@ -108,47 +109,4 @@ fn told(path: &[String], node: &Node, all: &[Vec<String>]) -> String {
     let near = near.filter(|known| far(known) <= most);
     let meant = near.map_or_else(String::new, |known| format!("; {known} is the nearest"));
     format!("{name}{place} is no setting{meant}")
-}
-
-/// How many letters must be put in, left out, replaced, or swapped with their neighbour to make one of the other.
-pub(crate) fn distance(left: &str, right: &str) -> usize {
-    let (left, right): (Vec<char>, Vec<char>) = (left.chars().collect(), right.chars().collect());
-    let mut rows = vec![(0..=right.len()).collect::<Vec<usize>>()];
-    for i in 1..=left.len() {
-        let mut row = vec![i];
-        for j in 1..=right.len() {
-            let differs = usize::from(left[i - 1] != right[j - 1]);
-            let mut least = (rows[i - 1][j] + 1).min(row[j - 1] + 1).min(rows[i - 1][j - 1] + differs);
-            if i > 1 && j > 1 && left[i - 1] == right[j - 2] && left[i - 2] == right[j - 1] {
-                least = least.min(rows[i - 2][j - 2] + 1);
-            }
-            row.push(least);
-        }
-        rows.push(row);
-    }
-    rows[left.len()][right.len()]
-}
-
-impl Shape {
-    fn may_be_in_a_file(&self) -> bool {
-        match self {
-            Self::Secret => true,
-            Self::Map(shape) | Self::List(shape) => shape.may_be_in_a_file(),
-            Self::Value(_) | Self::OneOf(_) | Self::Table(_) => false,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn distances_count_single_slips() {
-        for (left, right, expected) in
-            [("", "", 0), ("http", "htpt", 1), ("ttl", "tll", 1), ("orders", "order", 1), ("a", "", 1), ("ab", "cd", 2)]
-        {
-            assert_eq!(distance(left, right), expected, "{left} {right}");
-        }
-    }
 }

@@ -1,6 +1,7 @@
 use std::collections::HashSet;
 use std::convert::Infallible;
 use std::time::Duration;
+use uuid::Uuid;
 
 use events::OrderId;
 use sqlx::PgConnection;
