@@ -79,3 +79,16 @@ fn what_the_documents_name_exists() {
     }
     assert!(missing.is_empty(), "{missing:#?}");
 }
+
+/// docs/cases.md names each test as `file::test`.
+#[test]
+fn the_tests_that_the_cases_name_exist() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let text = std::fs::read_to_string(root.join("docs/cases.md")).unwrap();
+    let named: Vec<(&str, &str)> = text.split('`').filter_map(|name| name.split_once(".rs::")).collect();
+    assert!(named.len() > 50, "{named:?}");
+    for (file, test) in named {
+        let code = std::fs::read_to_string(root.join(format!("{file}.rs"))).unwrap_or_default();
+        assert!(code.contains(&format!("fn {test}()")), "{file}.rs has no test {test}");
+    }
+}
