@@ -336,6 +336,9 @@ impl Settings {
                 common = extract(&root, "common", &common).unwrap_or_default();
             }
         }
+        if let Err(error) = crate::kafka_properties::check(&common.kafka) {
+            problems.push(format!("KAFKA_… settings: {error}"));
+        }
         let settings = Self { root: Arc::new(root), common, of_process: false };
         if let Err(SettingsError::Unknown { problems: unknown }) = settings.refuse_unknown_in(sections) {
             problems.extend(unknown);

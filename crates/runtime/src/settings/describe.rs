@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use anyhow::Context as _;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -12,6 +13,7 @@ use utoipa::openapi::schema::{
 };
 
 use super::{Common, ConsumerSettings, Settings};
+use crate::kafka_properties;
 
 /// What a setting holds.
 #[derive(Clone, Debug, PartialEq)]
@@ -109,6 +111,10 @@ impl Section {
     /// What does not fit, is missing, or contradicts something else.
     pub fn check(&self, settings: &Settings) -> anyhow::Result<()> {
         (self.check)(settings)?;
+        if self.fields.iter().any(|field| field.name == "kafka") {
+            let own: ConsumerSettings = settings.section(&self.name)?;
+            kafka_properties::check(&own.kafka).with_context(|| format!("KAFKA_… settings of {}", self.name))?;
+        }
         if self.has_doors
             && let Some(address) = settings.section::<ConsumerSettings>(&self.name)?.http
         {

@@ -82,14 +82,16 @@ fn shown(shape: &Shape, path: &[String], raw: &Raw) -> String {
     }
 }
 
-/// An address without who asks: a password may stand there.
+/// An address without who asks: a password may stand there. One whose scheme was forgotten is an address too.
 fn without_user(text: &str) -> String {
-    let shown = text.split_once("://").and_then(|(scheme, rest)| {
-        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-        let (_, place) = rest[..end].rsplit_once('@')?;
-        Some(format!("{scheme}://***@{place}{}", &rest[end..]))
-    });
-    shown.unwrap_or_else(|| text.to_owned())
+    let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
+    let (scheme, end) = (&text[..text.len() - rest.len()], rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    match rest[..end].rsplit_once('@') {
+        Some((user, place)) if !scheme.is_empty() || user.contains(':') => {
+            format!("{scheme}***@{place}{}", &rest[end..])
+        }
+        Some(_) | None => text.to_owned(),
+    }
 }
 
 impl Shape {
@@ -192,3 +194,22 @@ part. In the environment it is a variable, as the tables say.
   `QUADRILLE_SAGA_TRACKER__ALERT_SECRET_FILE=…`, `DATABASE_URL_FILE=…`, `KAFKA_SASL_PASSWORD_FILE=…`. One line end at the file's end is not part of it.
 - `quadrille config show` prints what is set and where it is from, secrets masked; `--json` for programs.
 ";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_shown_without_who_asks_also_where_its_scheme_was_forgotten() {
+        for (address, expected) in [
+            ("http://svc:s3cr3t@registry:8081/v7?a=b", "http://***@registry:8081/v7?a=b"),
+            ("postgres://shop:p@ss@db/shop", "postgres://***@db/shop"),
+            ("svc:s3cr3t@registry/v7", "***@registry/v7"),
+            ("me@kafka:9092", "me@kafka:9092"),
+            ("http://registry/a@b", "http://registry/a@b"),
+            ("127.0.0.1:9092", "127.0.0.1:9092"),
+        ] {
+            assert_eq!(without_user(address), expected);
+        }
+    }
+}
