@@ -32,3 +32,4 @@ mod settings;
 mod stress;
 mod stuck;
 mod topology;
+mod upgrade;

@@ -47,6 +47,16 @@ async fn a_database_that_is_read_only_for_a_while_ends_nobody_and_loses_nothing(
     for _ in 0..3 {
         assert_eq!(repeated("widened").await.unwrap().status(), 202);
     }
+    // The same under batches: rows that inventory and payments read.
+    for column in ["inventory.stock_level alter column aisle", "payments.payment alter column payment_id"] {
+        run(&mut own(&pipeline).await, &format!("alter table {column} type varchar(200)")).await;
+    }
+    for id in ["failover-1", "failover-4"] {
+        produce(&pipeline.topic("order-placed"), &[(None, body.as_bytes(), &[("ce_id", id)])]);
+    }
+    pipeline
+        .until(|| async { count_or_none(&pipeline, completed).await == Some(6) }, "the end of all, and of no other")
+        .await;
     pipeline
         .until(
             || async {
