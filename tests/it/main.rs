@@ -8,6 +8,7 @@ mod causation;
 mod compensation;
 mod crash;
 mod databases;
+mod deadline;
 mod doors;
 mod duplicates;
 mod figures;

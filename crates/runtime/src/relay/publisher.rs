@@ -13,6 +13,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, Prod
 use tokio::sync::Notify;
 
 use super::error::RelayError;
+use crate::rebalance;
 
 /// Batches that can be open at once; more than any relay reads ahead.
 pub(super) const RING: usize = 64;
@@ -82,7 +83,9 @@ struct Context(Arc<Reports>);
 impl ClientContext for Context {
     fn error(&self, error: KafkaError, reason: &str) {
         // Brokers that come and go: librdkafka tries again by itself, and what it gives up arrives as a report.
-        tracing::warn!(%error, reason, "Kafka is disturbed");
+        if !rebalance::is_all_down(&error) {
+            tracing::warn!(%error, reason, "Kafka is disturbed");
+        }
     }
 }
 
