@@ -5,6 +5,7 @@
 
 mod answers;
 mod batch;
+mod bootstrap_again;
 mod caution;
 mod client;
 mod clock;

@@ -12,6 +12,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection, PgPool};
 use tokio_util::sync::CancellationToken;
 
+use crate::bootstrap_again::BootstrapAgain;
 use crate::clock::Clock;
 use crate::failure::DatabaseFault;
 use crate::health::{Circuit, Health};
@@ -194,13 +195,15 @@ pub(crate) struct Kafka {
     pub client: Weak<BaseConsumer<Context>>,
     /// By their full names.
     pub topics: Vec<String>,
+    /// Where that client finds brokers, when it has forgotten them all.
+    pub servers: BootstrapAgain,
     /// Whether it matters that they are there; else they are only what the broker is asked for.
     pub needs_topics: bool,
 }
 
 impl Kafka {
     /// Watches until told to stop.
-    pub async fn watch(self) {
+    pub async fn watch(mut self) {
         let mut missing: HashMap<String, u32> = HashMap::new();
         let (mut broker, mut topics_led) = (Looks::default(), Looks::default());
         loop {
@@ -214,6 +217,7 @@ impl Kafka {
             let now = self.clock.now();
             match found {
                 Ok(topics) => {
+                    self.servers.reached();
                     if broker.agree(true) {
                         self.health.close_circuit(Circuit::Kafka, now);
                     }
@@ -241,6 +245,9 @@ impl Kafka {
                     }
                 }
                 Err(why) => {
+                    if let Some(client) = self.client.upgrade() {
+                        self.servers.unreached(client.client(), Instant::now());
+                    }
                     if broker.agree(false) {
                         self.health.watched(Circuit::Kafka, Err(why), now);
                     }

@@ -13,6 +13,7 @@ use sqlx::PgPool;
 use tokio::sync::{Notify, mpsc};
 
 use super::Host;
+use crate::bootstrap_again::BootstrapAgain;
 use crate::caution::Caution;
 use crate::client;
 use crate::consumer::Consumer;
@@ -148,6 +149,7 @@ impl Host {
         health: &Arc<Health>,
         client: &Arc<BaseConsumer<Context>>,
         topology: &Topology,
+        servers: BootstrapAgain,
     ) -> anyhow::Result<()> {
         let (pools, settings) = (Arc::clone(&self.pools), self.settings.clone());
         let ours =
@@ -175,6 +177,7 @@ impl Host {
             shutdown: self.shutdown.clone(),
             client: Arc::downgrade(client),
             topics: topics.into_iter().collect(),
+            servers,
             needs_topics: true,
         };
         self.spawn(C::NAME, async move {
@@ -197,10 +200,12 @@ impl Host {
         let group = format!("{}{}", common.topic_prefix, C::NAME);
         let context = Context { progress: Arc::default(), health: Arc::clone(&engine.health), name: C::NAME };
         self.progress.lock().unwrap_or_else(PoisonError::into_inner).insert(C::NAME, Arc::clone(&context.progress));
-        let kafka: BaseConsumer<Context> = client::of_consumer(&common.kafka, &settings, &group)
-            .with_context(|| format!("KAFKA_… settings of {}", C::NAME))?
-            .create_with_context(context.clone())
-            .context("KAFKA_… settings")?;
+        let config = client::of_consumer(&common.kafka, &settings, &group);
+        let config = config.with_context(|| format!("KAFKA_… settings of {}", C::NAME))?;
+        let properties =
+            config.config_map().into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let servers = BootstrapAgain::new(&properties);
+        let kafka: BaseConsumer<Context> = config.create_with_context(context.clone()).context("KAFKA_… settings")?;
         let kafka = tokio::task::spawn_blocking({
             let names: Vec<String> = topology.full_names().into_iter().map(ToOwned::to_owned).collect();
             move || -> anyhow::Result<_> {
@@ -218,7 +223,7 @@ impl Host {
         })
         .await??;
         let kafka = Arc::new(kafka);
-        self.watch::<C>(&engine.health, &kafka, &topology)?;
+        self.watch::<C>(&engine.health, &kafka, &topology, servers)?;
         let pools = Arc::clone(&self.pools);
         let listener = Listener {
             opened: Box::new(move |pool| {

@@ -40,6 +40,7 @@ pub use settings::{ReadAgain, ReadUrls, RelaySettings};
 pub use snapshot::{NotASnapshot, Snapshot};
 
 use self::worker::Worker;
+use crate::bootstrap_again::BootstrapAgain;
 use crate::clock::Clock;
 use crate::failure::Backoff;
 use crate::health::{Circuit, Health};
@@ -114,6 +115,7 @@ fn watch_parts(
         shutdown: shutdown.clone(),
         client: Arc::downgrade(&client),
         topics: vec![format!("{}operations", settings.topic_prefix)],
+        servers: BootstrapAgain::new(&settings.kafka),
         needs_topics: false,
     };
     watches.spawn(kafka.watch());
