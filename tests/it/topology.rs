@@ -98,7 +98,9 @@ fn each_case_is_held_by_a_test_that_exists() {
                     source = std::fs::read_to_string(root.join(format!("{path}.rs"))).unwrap_or_default();
                     name
                 }
-                None if !source.is_empty() && word.matches('_').count() > 2 => word,
+                None if !source.is_empty() && word.matches('_').count() > 2 && !word.contains(char::is_uppercase) => {
+                    word
+                }
                 None => continue,
             };
             named += 1;
