@@ -43,8 +43,10 @@ fn no_program_starts_with_a_setting_that_there_is_not_or_that_does_not_fit() {
             ("QUADRILLE_PROFILE".into(), "demmo", "QUADRILLE_PROFILE: ".into()),
             ("SCHEMA_REGISTRY_PASSWORD_FILE".into(), "/nowhere", "SCHEMA_REGISTRY_PASSWORD_FILE: /nowhere: ".into()),
             ("QUADRILLE_CONFIG".into(), "/nowhere.toml", "/nowhere.toml: ".into()),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT".into(), "otlp:s3cr3t@x", "expected an address such as".into()),
         ] {
             let (code, said) = with(&["run", program], &[(&name, value)]);
+            assert!(!said.contains("s3cr3t"), "{program}: {said}");
             assert!(code == Some(1) && said.contains(&expected), "{program}, {name}={value}: {code:?} {said}");
         }
     }
@@ -119,10 +121,16 @@ fn a_check_names_everything_that_is_wrong_and_starts_nothing() {
             ("QUADRILLE_INVENTORY__RESERVATON_TTL", "1m"),
             ("QUADRILLE_SAGA_TRACKER__ALERT_URL", "example"),
             ("DATABASE_URL", ""),
+            ("KAFKA_ACKS", "1"),
+            ("QUADRILLE_ORDERS__KAFKA__MAX_POLL_INTERVAL_MS", "6000"),
+            ("QUADRILLE_NOTIFICATIONS__KAFKA__DELIVERY_TIMEOUT_MS", "5000"),
         ],
     );
     assert_eq!(code, Some(1), "{said}");
     for expected in [
+        "`acks` is set to `1`: expected all",
+        "KAFKA_… settings of orders: `max.poll.interval.ms` is set to `6000`",
+        "KAFKA_… settings of notifications: `delivery.timeout.ms` is set to `5000`",
         "QUADRILLE_OUTBOX_RELAY__HTTP is the nearest",
         "review_at = 500",
         "expected call_timeout",

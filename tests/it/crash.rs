@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use quadrille_tests::{Order, Pipeline, Setup, binary, produce, read_all, stack};
+use quadrille_tests::{Order, Pipeline, Setup, binary, deadline, produce, read_all, stack};
 use serde_json::json;
 
 const ORDERS: usize = 2_000;
@@ -209,6 +209,7 @@ async fn an_instance_that_is_frozen_under_load_and_one_that_is_killed_lose_nothi
     const TWICE: [&str; 4] = ["orders", "inventory", "payments", "fulfillment"];
     const WAVE: usize = 20;
     let pipeline = Pipeline::with(Setup { partitions: 4, ..Setup::default() }).await;
+    deadline::allow(Duration::from_secs(600) + 4 * frozen_for());
     for sku in ["TEA", "SHORT-1", "GONE-1", "DAMAGED-1"] {
         pipeline.stock(sku, "a", 10_000).await;
     }
@@ -254,17 +255,30 @@ async fn an_instance_that_is_frozen_under_load_and_one_that_is_killed_lose_nothi
         signal(process, "-STOP");
     }
     let frozen = Instant::now();
-    while frozen.elapsed() < frozen_for() {
+    let taken_over = || TWICE.iter().zip(&alone).all(|(name, alone)| owned(name) >= *alone);
+    while frozen.elapsed() < frozen_for() || !taken_over() {
         wave();
+        assert!(
+            frozen.elapsed() < frozen_for() + STANDSTILL,
+            "the partitions of those that are frozen are not taken over"
+        );
         tokio::time::sleep(Duration::from_millis(500)).await; // the load goes on meanwhile
     }
     for process in &others {
         signal(process, "-CONT");
     }
-    for _ in 0..6 {
+    // They find out what they have lost and are given partitions again, under load, and are killed in the middle of it.
+    let woken = Instant::now();
+    while woken.elapsed() < Duration::from_secs(1) || !shared().await {
         wave();
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert!(woken.elapsed() < STANDSTILL, "those that were frozen get no partitions any more");
+        tokio::time::sleep(Duration::from_millis(500)).await; // the load goes on meanwhile
     }
+    println!("frozen for {:?}, and with partitions again after {:?}", woken - frozen, woken.elapsed());
+    let before = ended(&pipeline).await;
+    wave();
+    wave();
+    until_count(&pipeline, ENDED, before + WAVE as i64).await;
     for process in &mut others {
         process.kill();
     }

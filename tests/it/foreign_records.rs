@@ -3,12 +3,17 @@
 use std::time::Duration;
 
 use events::Event as _;
-use quadrille_tests::{ALL, Order, Pipeline, Setup, commit_beginning, produce};
+use quadrille_tests::{ALL, Order, Pipeline, Setup, commit_beginning, lag, produce, stack};
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier};
+use rdkafka::client::DefaultClientContext;
 use runtime::Correction;
 use serde_json::{Value, json};
 
+use programs::Programs;
 use shop::{ADDRESS, Mode, Registry, framed, lines, order, register, schema, texts, written};
 
+mod programs;
 mod raw;
 mod shop;
 
@@ -107,7 +112,25 @@ async fn poison(prefix: &str) -> Vec<(&'static str, Vec<u8>)> {
     all
 }
 
-/// Cases 01, 02, 03, 03x, 04 and the array of nulls: on every topic, then again from the beginning, by programs that were started anew.
+/// Has records of the front door keep the times that their producers gave them, as before the topic had the broker's.
+async fn keep_times(topic: &str) {
+    let admin: AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", &stack().kafka).create().unwrap();
+    let config = AlterConfig::new(ResourceSpecifier::Topic(topic)).set("message.timestamp.type", "CreateTime");
+    admin.alter_configs(&[config], &AdminOptions::new()).await.unwrap().pop().unwrap().unwrap();
+}
+
+/// All groups read again from the beginning.
+fn set_back(pipeline: &Pipeline) {
+    let topics: Vec<String> =
+        choreography::Choreography::embedded().topics.names().map(|name| pipeline.topic(name)).collect();
+    for consumer in ALL.iter().filter(|name| **name != "outbox-relay") {
+        commit_beginning(&pipeline.topic(consumer), &topics);
+    }
+}
+
+/// Cases 01, 02, 03, 03x, 04, 18 and the array of nulls: on every topic, then again from the beginning, by programs that were started anew; then by
+/// processes of bounded memory in a pod's environment (05), and by what an operator types.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn poisoned_records_are_orders_or_dead_letters_and_every_program_starts_with_them() {
     let pipeline = Pipeline::start().await;
@@ -125,20 +148,30 @@ async fn poisoned_records_are_orders_or_dead_letters_and_every_program_starts_wi
     let now = pipeline.clock.now().as_millis();
     let names: [(&[u8], &[u8]); 3] = [(b"caf\xe9", b"1"), (b"\xff\xfe", b""), (b"plain", b"kept")];
     raw::produce(&front_door, b"02", order("02-header").to_string().as_bytes(), &names, now);
-    for topic in choreography::Choreography::embedded()
-        .topics
-        .names()
-        .filter(|topic| !["order-placed", "dead-letter-events"].contains(topic))
-    {
+    for topic in choreography::Choreography::embedded().topics.names().filter(|topic| *topic != "order-placed") {
         raw::produce(&pipeline.topic(topic), b"02", b"nothing", &names, now);
     }
-    let orders = (shops.len() + poison.len() + 1) as i64;
+    // Each such name costs something: of many an order's id may be among what is not read, and its record is a dead letter. Many good ones are only many.
+    let many: Vec<(&[u8], &[u8])> = vec![(b"\xe9", b""); 90_000];
+    for topic in ["order-placed", "orders", "dead-letter-events"] {
+        raw::produce(&pipeline.topic(topic), b"02", order("02-many").to_string().as_bytes(), &many, now);
+    }
+    let good: Vec<(&[u8], &[u8])> = vec![(b"a", b""); 90_000];
+    raw::produce(&front_door, b"02", order("02-good").to_string().as_bytes(), &good, now);
+    // 18, and of the same kind: what Go makes of a time that was never set.
+    keep_times(&front_door).await;
+    let times = [("18-zero", 0), ("18-seconds", now / 1_000), ("18-never", -62_135_596_800_000)];
+    for (name, time) in times {
+        raw::produce(&front_door, b"18", order(name).to_string().as_bytes(), &[], time);
+    }
+    let orders = (shops.len() + poison.len() + 2 + times.len()) as i64;
     pipeline.until(|| async { pipeline.count(COMPLETED).await == orders }, "all good orders").await;
     pipeline.settle().await;
     let accepted_first = accepted(&pipeline).await;
     let mut expected: Vec<String> = shops.iter().map(|(name, _)| (*name).to_owned()).collect();
     expected.extend(poison.iter().map(|(name, _)| format!("behind-{name}")));
-    expected.push("02-header".to_owned());
+    expected.extend(["02-header", "02-good"].map(ToOwned::to_owned));
+    expected.extend(times.map(|(name, _)| name.to_owned()));
     expected.sort();
     assert_eq!(accepted_first, expected);
     let letters = pipeline.dead_letters().await;
@@ -149,13 +182,14 @@ async fn poisoned_records_are_orders_or_dead_letters_and_every_program_starts_wi
         })
         .map(|letter| letter["quadrille-error-message"].as_str())
         .collect();
-    assert_eq!(ours.len(), poison.len(), "{ours:#?}");
+    assert_eq!(ours.len(), poison.len() + 1, "{ours:#?}");
     for why in [
         "JSON: expected an Avro schema",
         "PROTOBUF: expected an Avro schema",
         "nested more than 64 levels",
         "extra: its lists and maps have more than 100000 entries",
         "extra: expected 2147483648 bytes more",
+        "too many that are none",
     ] {
         assert!(ours.iter().any(|message| message.contains(why)), "{why} is not among {ours:#?}");
     }
@@ -171,12 +205,8 @@ async fn poisoned_records_are_orders_or_dead_letters_and_every_program_starts_wi
     for host in pipeline.hosts() {
         pipeline.stop(&host).await;
     }
-    let topics: Vec<String> =
-        choreography::Choreography::embedded().topics.names().map(|name| pipeline.topic(name)).collect();
-    for consumer in ALL.iter().filter(|name| **name != "outbox-relay") {
-        commit_beginning(&pipeline.topic(consumer), &topics);
-    }
-    pipeline.host(&ALL).await;
+    set_back(&pipeline);
+    let host = pipeline.host(&ALL).await;
     let id = pipeline.place(&Order::of(&[("TEA", 1, 450)])).await;
     pipeline.settle().await;
     assert_eq!(pipeline.status(&id).await, "COMPLETED");
@@ -184,6 +214,34 @@ async fn poisoned_records_are_orders_or_dead_letters_and_every_program_starts_wi
         assert_eq!(ready(&pipeline, consumer).await.0, 200, "{consumer}");
     }
     assert_eq!(pipeline.count(COMPLETED).await, orders + 1, "nothing twice");
+    assert_eq!(pipeline.dead_letters().await.len(), letters.len(), "nothing dies twice");
+
+    pipeline.stop(&host).await;
+    set_back(&pipeline);
+    let mut programs = Programs::start(&pipeline);
+    programs.until_ready().await;
+    programs.place(&Order::of(&[("TEA", 1, 450)]).by("c-processes").body()).await;
+    pipeline.until(|| async { pipeline.count(COMPLETED).await == orders + 2 }, "an order by the processes").await;
+    for (consumer, topic) in [("orders", "order-placed"), ("inventory", "orders"), ("saga-tracker", "payments")] {
+        let (group, topics) = (pipeline.topic(consumer), [pipeline.topic(topic)]);
+        pipeline.until(|| async { lag(&group, &topics) == 0 }, "all read again").await;
+    }
+    pipeline.settle().await;
+    for arguments in [
+        &["migrate"][..],
+        &["dead-letters", "list"],
+        &["dead-letters", "groups"],
+        &["deadlines", "list"],
+        &["orders", "find", "--reference", "02-header"],
+        &["relay", "status"],
+        &["audit"],
+    ] {
+        let output = crate::rebuild::quadrille(&pipeline, arguments).await;
+        assert!(output.status.success(), "{arguments:?}: {}", crate::rebuild::text(&output));
+    }
+    programs.until_ready().await;
+    programs.stop();
+    assert_eq!(pipeline.count(COMPLETED).await, orders + 2, "nothing twice");
     assert_eq!(pipeline.dead_letters().await.len(), letters.len(), "nothing dies twice");
     shop::forget(&pipeline.prefix).await;
     pipeline.finish_with_dead_letters().await;
@@ -200,7 +258,9 @@ async fn a_registry_that_is_away_holds_up_the_lanes_that_need_it_and_nothing_els
     let of = |name: &str| schema(&[("x", json!({"type": "record", "name": name, "fields": []}))]);
     let mut unknown = Vec::new();
     for (at, mode) in
-        [Mode::Closed, Mode::Silent, Mode::Unauthorized, Mode::Unavailable, Mode::NotFound].into_iter().enumerate()
+        [Mode::Closed, Mode::Silent, Mode::Unauthorized, Mode::Unavailable, Mode::NotFound, Mode::LoggedOut]
+            .into_iter()
+            .enumerate()
     {
         registry.set(mode);
         let name = format!("away-{at}");

@@ -1,7 +1,11 @@
 //! What is simulated says so: to whoever asks whether a program is ready, and in what is said of messages that nobody sent.
 
+use std::time::{Duration, Instant};
+
 use events::{Event as _, NotificationRecorded, NotificationSent};
-use quadrille_tests::{Order, Pipeline};
+use quadrille_tests::{Order, Pipeline, Setup};
+use runtime::groups::Groups;
+use runtime::{Host, Settings};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_demo_says_what_is_simulated_and_that_messages_are_recorded_and_not_sent() {
@@ -23,4 +27,29 @@ async fn a_demo_says_what_is_simulated_and_that_messages_are_recorded_and_not_se
     let sent = "select count(*) from notifications.message where state <> 'RECORDED'";
     assert_eq!(pipeline.count(sent).await, 0);
     pipeline.finish().await;
+}
+
+/// Who can't open its doors takes nobody's partitions: it is no member of its group, not even for the time that it takes to fail.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_finds_its_port_taken_says_by_which_setting_and_joins_no_group() {
+    let pipeline = Pipeline::with(Setup { consumers: Vec::new(), ..Setup::default() }).await;
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let toml = pipeline.settings_toml().replacen(
+        "[orders]\nhttp = '127.0.0.1:0'",
+        &format!("[orders]\nhttp = '{address}'"),
+        1,
+    );
+    let settings = Settings::from_toml(&toml).unwrap();
+    let host = Host::new(settings.clone(), pipeline.clock.clone());
+    let refused = format!("{:#}", orders::start(&host).await.unwrap_err());
+    assert!(refused.contains(&address) && refused.contains("QUADRILLE_ORDERS__HTTP"), "{refused}");
+    let (groups, began) = (Groups::of(settings.common()), Instant::now());
+    while began.elapsed() < Duration::from_secs(2) {
+        let standing = groups.standing("orders", vec!["order-placed"]).await.unwrap();
+        assert!(!standing.has_members, "it has joined");
+        tokio::time::sleep(Duration::from_millis(50)).await; // between two looks
+    }
+    host.stop().await.unwrap();
+    pipeline.close().await;
 }

@@ -1,7 +1,11 @@
 //! What stress must not change: answers that come again, dead letters of any size and key, and whoever is frozen or killed in the middle.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
+use inventory::{Inventory, Pick, Priority, Shelves, Strategy, Want};
 use quadrille_tests::{Order, Pipeline, Setup, delete_all, produce, produce_large, read_all, recreate};
 use saga_tracker::hand::{Act, Bulk, Filter, Hand, MAX_LOOPS, Note};
 use serde_json::{Value, json};
@@ -186,4 +190,56 @@ async fn records_of_strangers_that_were_deleted_unread_keep_nobody_from_starting
         pipeline.stop(&host).await;
     }
     pipeline.close().await;
+}
+
+/// A strategy of a shop's own that does not come back while it is held.
+#[derive(Clone, Debug, Default)]
+struct Endless {
+    began: Arc<AtomicBool>,
+    held: Arc<AtomicBool>,
+}
+
+impl Strategy for Endless {
+    fn allocate(&self, wants: &[Want<'_>], shelves: &Shelves<'_>) -> Vec<Pick> {
+        self.began.store(true, Ordering::SeqCst);
+        let since = Instant::now();
+        while self.held.load(Ordering::SeqCst) && since.elapsed() < Duration::from_secs(60) {
+            std::thread::sleep(Duration::from_millis(10)); // as a rule that turns round and round
+        }
+        Priority.allocate(wants, shelves)
+    }
+}
+
+/// What no bound foresees (the array of nulls was such a thing): a loop that does not come round says so within 5 s, and says when it goes on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_loop_that_stands_still_is_not_ready_within_five_seconds_and_ready_when_it_goes_on() {
+    let consumers = Setup::default().consumers.into_iter().filter(|name| *name != "inventory").collect();
+    let pipeline = Pipeline::with(Setup { consumers, ..Setup::default() }).await;
+    let endless = Endless::default();
+    let strategy = endless.clone();
+    let start = async |host: Arc<runtime::Host>| {
+        let inventory = Inventory::new(host.settings().section("inventory")?).with_strategy(Box::new(strategy));
+        inventory::start_as(&host, inventory).await
+    };
+    pipeline.host_as(start).await;
+    pipeline.stock("TEA", "a", 10).await;
+    let probe = async |path: &str| {
+        let answer = pipeline.http.get(pipeline.door("inventory", path)).send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    };
+    pipeline.until(|| async { probe("/readyz").await.0 == 200 }, "inventory").await;
+    endless.held.store(true, Ordering::SeqCst);
+    let order = pipeline.place(&Order::of(&[("TEA", 1, 450)])).await;
+    pipeline.until(|| async { endless.began.load(Ordering::SeqCst) }, "the rule").await;
+    let since = Instant::now();
+    while !matches!(probe("/readyz").await, (503, why) if why.contains("its loop stands still")) {
+        assert!(since.elapsed() < Duration::from_secs(5), "not told: {:?}", probe("/readyz").await);
+        tokio::time::sleep(Duration::from_millis(20)).await; // between two looks
+    }
+    assert_eq!(probe("/livez").await.0, 200, "it may come back by itself");
+    endless.held.store(false, Ordering::SeqCst);
+    pipeline.until(|| async { probe("/readyz").await.0 == 200 }, "that it goes on").await;
+    pipeline.settle().await;
+    assert_eq!(pipeline.status(&order).await, "COMPLETED");
+    pipeline.finish().await;
 }

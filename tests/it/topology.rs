@@ -79,3 +79,35 @@ fn what_the_documents_name_exists() {
     }
     assert!(missing.is_empty(), "{missing:#?}");
 }
+
+/// Each test that docs/cases*.md has for a case is there: `path::name`, and further names of the same file behind it.
+#[test]
+fn each_case_is_held_by_a_test_that_exists() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let documents = std::fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    let cases =
+        documents.filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("cases")));
+    let (mut named, mut missing) = (0, Vec::new());
+    for line in
+        cases.flat_map(|path| std::fs::read_to_string(path).unwrap().lines().map(ToOwned::to_owned).collect::<Vec<_>>())
+    {
+        let mut source = String::new();
+        for word in line.split([' ', ',', ';', '|', '`']) {
+            let name = match word.split_once(".rs::") {
+                Some((path, name)) => {
+                    source = std::fs::read_to_string(root.join(format!("{path}.rs"))).unwrap_or_default();
+                    name
+                }
+                None if !source.is_empty() && word.matches('_').count() > 2 && !word.contains(char::is_uppercase) => {
+                    word
+                }
+                None => continue,
+            };
+            named += 1;
+            if !source.contains(&format!("fn {name}(")) {
+                missing.push(word.to_owned());
+            }
+        }
+    }
+    assert!(named > 50 && missing.is_empty(), "{named} named, not there: {missing:#?}");
+}

@@ -1,14 +1,20 @@
 //! A database for each test, copied from one that was migrated once and knows the ids of all event schemas.
 
+use std::str::FromStr as _;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use runtime::{Registry, migrations};
 use sqlx::migrate::Migrator;
-use sqlx::postgres::PgPoolOptions;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 use tokio::sync::OnceCell;
 
+use crate::deadline;
 use crate::stack::stack;
+
+/// How long the test's own connections may take to close.
+const CLOSE: Duration = Duration::from_secs(10);
 
 /// A database of one test; dropped by [`Database::drop_it`], or by the next run.
 #[derive(Clone, Debug)]
@@ -102,11 +108,13 @@ async fn create(server: &mut PgConnection, statement: &str) {
 impl Database {
     /// A fresh copy.
     pub async fn fresh() -> Self {
+        deadline::begin();
         Self::copied(&template().await).await
     }
 
     /// One in which nothing is yet.
     pub async fn empty() -> Self {
+        deadline::begin();
         Self::copied("template0").await
     }
 
@@ -135,16 +143,20 @@ impl Database {
 
     async fn copied(template: &str) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
+        deadline::at(|| format!("a copy of the database {template}"));
         let name = format!("{}_{}", run_name(), NEXT.fetch_add(1, Ordering::Relaxed));
         let mut server = PgConnection::connect(&stack().database_url).await.expect("PostgreSQL of the stack");
         create(&mut server, &format!("create database {name} template {template}")).await;
-        let pool = PgPoolOptions::new().max_connections(4).connect(&url(&name)).await.expect("the fresh database");
+        // A test's own statement that waits for a lock, for ever, is a failure.
+        let options =
+            PgConnectOptions::from_str(&url(&name)).expect("an address").options([("statement_timeout", "120s")]);
+        let pool = PgPoolOptions::new().max_connections(4).connect_with(options).await.expect("the fresh database");
         Self { url: url(&name), name, pool }
     }
 
     /// Drops it.
     pub async fn drop_it(self) {
-        self.pool.close().await;
+        let _ = tokio::time::timeout(CLOSE, self.pool.close()).await; // a connection that is held is ended by force
         if let Ok(mut server) = PgConnection::connect(&stack().database_url).await {
             let _ = sqlx::query(AssertSqlSafe(format!("drop database if exists {} with (force)", self.name)))
                 .execute(&mut server)

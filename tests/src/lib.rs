@@ -4,6 +4,7 @@
 //! [`Pipeline::settle`] runs it to quiescence; nobody sleeps. [`Pipeline::finish`] checks what must hold after every test.
 
 mod database;
+pub mod deadline;
 mod kafka;
 mod order;
 mod pipeline;

@@ -9,11 +9,15 @@ use runtime::{Clock, Host, Settings};
 use serde_json::Value;
 
 use crate::database::Database;
+use crate::deadline;
 use crate::stack::stack;
 
 /// All consumers, and the relay.
 pub const ALL: [&str; 8] =
     ["orders", "inventory", "payments", "fraud", "fulfillment", "notifications", "saga-tracker", "outbox-relay"];
+
+/// How long a door may take to answer a test.
+const ANSWER: Duration = Duration::from_secs(120);
 
 /// What a test wants otherwise.
 #[derive(Clone, Debug)]
@@ -116,6 +120,7 @@ impl Pipeline {
         let prefix = format!("{}.", database.name);
         let wanted = wanted(&prefix, setup.partitions);
         let kafka = [("bootstrap.servers".to_owned(), stack().kafka.clone())].into();
+        deadline::at(|| format!("the topics of {prefix}"));
         topics::apply(&kafka, &wanted).await.expect("topics of its own");
         topics::ready(&kafka, &wanted).await.expect("topics with leaders");
         let pipeline = Self {
@@ -123,7 +128,7 @@ impl Pipeline {
             second,
             clock: Clock::default(),
             prefix,
-            http: reqwest::Client::new(),
+            http: reqwest::Client::builder().timeout(ANSWER).build().expect("an HTTP client"),
             setup,
             hosts: Mutex::default(),
         };
@@ -164,6 +169,7 @@ impl Pipeline {
         let settings = Settings::from_toml(&self.settings_toml()).expect("settings of the test");
         let host = Arc::new(Host::new(settings, self.clock.clone()));
         for name in consumers {
+            deadline::at(|| format!("the start of {name} of {}", self.prefix));
             start(&host, name).await.unwrap_or_else(|error| panic!("{name} does not start: {error:#}"));
         }
         self.hosts.lock().expect("hosts").push(Arc::clone(&host));
@@ -190,6 +196,7 @@ impl Pipeline {
     /// Stops a host as a signal would: batches finished, offsets committed.
     pub async fn stop(&self, host: &Arc<Host>) {
         self.hosts.lock().expect("hosts").retain(|other| !Arc::ptr_eq(other, host));
+        deadline::at(|| format!("the stop of a host of {}", self.prefix));
         host.stop().await.expect("a clean stop");
     }
 
@@ -238,6 +245,7 @@ impl Pipeline {
         path: &str,
         body: Option<Value>,
     ) -> (u16, Value) {
+        deadline::at(|| format!("{method} {path} of {consumer} of {}", self.prefix));
         let request = self.http.request(method, self.door(consumer, path)).header("X-Api-Key", key);
         let request = match body {
             Some(body) => request.json(&body),
@@ -300,6 +308,7 @@ impl Pipeline {
 
     /// How many rows a query counts.
     pub async fn count(&self, query: &str) -> i64 {
+        deadline::at(|| format!("{query} of {}", self.prefix));
         sqlx::query_scalar(sqlx::AssertSqlSafe(query.to_owned()))
             .fetch_one(&self.database.pool)
             .await

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use crate::deadline;
 use crate::kafka;
 use crate::pipeline::Pipeline;
 
@@ -20,7 +21,10 @@ impl Pipeline {
         let began = Instant::now();
         let mut last = None;
         loop {
-            let (busy, state) = self.look().await;
+            deadline::at(|| format!("whether {} has come to rest", self.prefix));
+            let looked = tokio::time::timeout(PATIENCE, self.look()).await;
+            let (busy, state) =
+                looked.unwrap_or_else(|_| panic!("{} can't be looked at within {PATIENCE:?}", self.prefix));
             // Two looks alike: what one part handed to the next between the questions of one look would show in the other.
             if busy.is_empty() && last.as_ref() == Some(&state) {
                 return;
@@ -40,7 +44,9 @@ impl Pipeline {
     /// When it does not come to hold.
     pub async fn until<F: Future<Output = bool>>(&self, condition: impl Fn() -> F, what: &str) {
         let began = Instant::now();
-        while !condition().await {
+        while !tokio::time::timeout(PATIENCE, condition()).await.unwrap_or_else(|_| panic!("{what} can't be looked at"))
+        {
+            deadline::at(|| format!("{what} of {}", self.prefix));
             assert!(began.elapsed() < PATIENCE, "{what} does not come");
             tokio::time::sleep(LOOK).await; // between two looks at a condition
         }

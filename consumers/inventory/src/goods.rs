@@ -82,9 +82,11 @@ pub struct Load {
 }
 
 impl Load {
-    /// A load under its sender's key, or else known by its rows.
+    /// A load under its sender's key, or else known by its rows, in whichever order they stand.
     pub fn new(key: Option<String>, rows: Vec<LoadRow>) -> Self {
-        let text = serde_json::to_string(&rows).unwrap_or_default();
+        let mut sorted: Vec<&LoadRow> = rows.iter().collect();
+        sorted.sort_by_key(|row| (row.sku.as_str(), row.warehouse.as_str()));
+        let text = serde_json::to_string(&sorted).unwrap_or_default();
         let digest = events::derive_id(text, "inventory", "load", "");
         Self { key: key.unwrap_or_else(|| digest.to_string()), digest, rows }
     }

@@ -56,6 +56,11 @@ pub fn read(message: &Message, codec: &Codec) -> Result<Letter, Unreadable> {
             "{place} can't be known again: expected the header {name} as UTF-8 text, got bytes that are none; place the order again with its id as text"
         )));
     }
+    if message.has_unread_headers() {
+        return Err(Unreadable(format!(
+            "{place} can't be known again: expected headers whose names are UTF-8, got too many that are none; place the order again without them"
+        )));
+    }
     let (id, source) = (owned("ce_id").or_else(|| owned("id")), owned("ce_source"));
     let raw = |name: &str| message.headers.text(name).map(ToOwned::to_owned);
     let former = Some((raw("ce_source"), raw("ce_id"))).filter(|former| (&former.0, &former.1) != (&source, &id));

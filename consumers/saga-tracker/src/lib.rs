@@ -49,6 +49,7 @@ pub use rebuild::{Rebuilt, Stage, rebuild};
 pub use record::{Heard, Place, Record};
 pub use settings::{TrackerSettings, section};
 pub use status::Status;
+pub use store::FIGURES;
 pub use stuck::Situation;
 pub use world::{Level, Position, Resolution, Watermark, World};
 

@@ -82,6 +82,12 @@ pub async fn rebuild(
     }
     let mut db = pool.acquire().await?.detach();
     tables::be_patient(&mut db).await?;
+    if let Some((user, database)) = tables::who_may_not(&mut db).await? {
+        bail!(
+            "the user {user} may create no schema in the database {database}: expected that right, as a rebuild writes its tables beside the live ones, in a \
+             schema of its own. Have it granted for as long as the rebuild takes: `grant create on database {database} to {user}`. Nothing was changed"
+        );
+    }
     if !tables::claim(&mut db).await? {
         bail!(
             "another rebuild of the read models is under way in this database: let it end, or stop it, then ask again"

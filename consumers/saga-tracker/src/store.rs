@@ -46,6 +46,7 @@ pub(crate) use levels::{LevelFilter, LevelRow, level_position, levels};
 pub(crate) use orders::{OrderFilter, OrderRow, order, orders};
 pub(crate) use positions::{PositionRow, positions, published, watermarks};
 pub(crate) use shipments::{ShipmentFilter, ShipmentRow, shipments, shipments_of};
+pub use stats::FIGURES;
 pub(crate) use stats::{StepRow, counts, newest, step_times};
 pub(crate) use tables::{REBUILT, Tables};
 

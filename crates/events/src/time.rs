@@ -42,9 +42,10 @@ impl Timestamp {
         Self(self.0.saturating_sub(millis_of(duration)))
     }
 
-    /// Whether a clock can mean it: not seconds taken for milliseconds, nor the zero of a time that was never set.
+    /// Whether a clock can mean it: not seconds, microseconds or nanoseconds taken for milliseconds, nor the zero of a time that was never set.
     pub const fn is_plausible(self) -> bool {
-        self.0 >= 1_577_836_800_000 // 2020-01-01, years before the first order here
+        // From 2020-01-01, years before the first order here, to the last that RFC 3339 can name.
+        self.0 >= 1_577_836_800_000 && self.0 < 253_402_300_800_000
     }
 
     /// How long after `earlier` this is; zero if it is not after it.

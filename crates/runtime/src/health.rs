@@ -43,6 +43,14 @@ impl Circuit {
         }
     }
 
+    /// What becomes of work while it is open.
+    const fn stops(self) -> &'static str {
+        match self {
+            Self::Database | Self::Kafka | Self::Topic | Self::Outside => "nothing is taken until it is closed",
+            Self::Registry => "what needs it waits until it is closed, all else flows",
+        }
+    }
+
     /// Whether doors refuse requests while it is open. What is only called outside is called later.
     const fn refuses(self) -> bool {
         match self {
@@ -234,12 +242,7 @@ impl Health {
         let (since, failed) =
             (before.map_or(now, |trouble| trouble.since), failed.or_else(|| before.and_then(|trouble| trouble.failed)));
         if troubles.insert(circuit, Trouble { why: why.clone(), since, failed }).is_none() {
-            tracing::warn!(
-                consumer = self.name,
-                circuit = circuit.as_str(),
-                why,
-                "circuit open: nothing is taken until it is closed"
-            );
+            tracing::warn!(consumer = self.name, circuit = circuit.as_str(), why, "circuit open: {}", circuit.stops());
             self.gauge(circuit, 1.0);
         }
         self.troubled.store(true, Ordering::Release);

@@ -392,6 +392,8 @@ mod tests {
         };
         let half = why(br#"{"customer": {"name": "Ada \ud83d"}}"#);
         assert!(half.starts_with("/customer/name: ") && !half.contains("Ada"), "{half}");
+        let half = why(b"{\"customer\": {\"name\": \"Ada \xed\xa0\xbd\"}}"); // the same, as bytes
+        assert!(half.starts_with("/customer/name: ") && !half.contains("Ada"), "{half}");
         assert!(why(br#"{"lines": [{"quantity": 1, "quantity": 100}]}"#).contains("twice"));
         assert!(why(b"{\"a\": 1} tail").contains("trailing"));
         assert!(why(b"").contains("EOF"));

@@ -1,5 +1,6 @@
 //! Kafka as a consumer meets it: the loop that polls, rebalances, records and their headers, client settings, and what retention deleted unread.
 
+pub(crate) mod bootstrap_again;
 pub(crate) mod client_config;
 pub(crate) mod consumer_loop;
 pub(crate) mod decode;

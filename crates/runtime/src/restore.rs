@@ -372,7 +372,7 @@ impl<C: Restore> Case<'_, C> {
         let last = self.own.iter().filter(|told| !known.has(told)).map(|told| self.moment(told, 1)).max();
         // Of one partition nothing was heard before what stands before it.
         let mut heard: HashMap<(&str, i32), Moment> = HashMap::new();
-        let mut step = |(told, work): &'i Heard<'i, C::Input>| {
+        let step = |(told, work): &'i Heard<'i, C::Input>| {
             let came_of_it: Vec<&&Told> = self.own.iter().filter(|own| own.cause == Some(told.id)).collect();
             let first = came_of_it.iter().min_by_key(|own| self.moment(own, 0));
             let silent = first.is_none();
@@ -388,6 +388,6 @@ impl<C: Restore> Case<'_, C> {
             }
             (Some(moment) < last).then_some((moment, said.at, Step::Decided { work, silent }))
         };
-        inputs.iter().filter_map(|input| step(input)).collect()
+        inputs.iter().filter_map(step).collect()
     }
 }

@@ -136,5 +136,21 @@ async fn every_read_and_every_refusal_is_as_its_document_says() {
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
     assert!(seen > 100, "{seen} answers");
+
+    // A row that this version can't read is told as such: whoever asks again gets no other answer.
+    for (consumer, path, id, column) in [
+        ("orders", "/orders/{id}", &order, "orders.\"order\" set details"),
+        ("payments", "/payments/{id}", &order, "payments.payment set data"),
+        ("fraud", "/reviews/{id}", &reviewed, "fraud.assessment set data"),
+        ("fulfillment", "/orders/{id}/shipments", &order, "fulfillment.consignment set data"),
+        ("saga-tracker", "/orders/{id}", &order, "saga_tracker.\"order\" set lines"),
+    ] {
+        let broken = format!("update {column} = '{{' where order_id = '{id}'");
+        let done = sqlx::query(sqlx::AssertSqlSafe(broken)).execute(&pipeline.database.pool).await.unwrap();
+        assert_eq!(done.rows_affected(), 1, "{column}");
+        let path = path.replace("{id}", id);
+        let (status, answer) = pipeline.ask(reqwest::Method::GET, consumer, &path, None).await;
+        assert_eq!((status, answer["title"].as_str()), (500, Some("Unreadable data")), "{consumer} {path}: {answer}");
+    }
     pipeline.close().await;
 }

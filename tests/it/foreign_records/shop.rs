@@ -114,6 +114,8 @@ pub(super) enum Mode {
     Unavailable = 4,
     /// A proxy that knows no such path: no word of the registry itself.
     NotFound = 5,
+    /// A page of a proxy that asks who one is, in the place of an answer.
+    LoggedOut = 6,
 }
 
 impl Registry {
@@ -146,7 +148,8 @@ impl Registry {
                         }
                         3 => "401 Unauthorized",
                         4 => "503 Service Unavailable",
-                        _ => "404 Not Found",
+                        5 => "404 Not Found",
+                        _ => "200 OK",
                     };
                     let mut ignored = [0; 4_096];
                     let _ = caller.read(&mut ignored).await;

@@ -47,6 +47,16 @@ async fn a_database_that_is_read_only_for_a_while_ends_nobody_and_loses_nothing(
     for _ in 0..3 {
         assert_eq!(repeated("widened").await.unwrap().status(), 202);
     }
+    // The same under batches: rows that inventory and payments read.
+    for column in ["inventory.stock_level alter column aisle", "payments.payment alter column payment_id"] {
+        run(&mut own(&pipeline).await, &format!("alter table {column} type varchar(200)")).await;
+    }
+    for id in ["failover-1", "failover-4"] {
+        produce(&pipeline.topic("order-placed"), &[(None, body.as_bytes(), &[("ce_id", id)])]);
+    }
+    pipeline
+        .until(|| async { count_or_none(&pipeline, completed).await == Some(6) }, "the end of all, and of no other")
+        .await;
     pipeline
         .until(
             || async {
@@ -106,6 +116,64 @@ async fn while_the_database_is_away_callers_hear_503_soon_and_nothing_is_left_of
     assert_eq!(post(Duration::from_secs(20)).await, Some(202), "a last order");
     let orders = pipeline.count("select count(*) from orders.\"order\"").await;
     assert_eq!(orders, 2, "none of callers who had left, or heard 503");
+    close(pipeline).await;
+}
+
+/// Of case 07's kind: a database that is closed for maintenance, one that a restore renames, rights that are taken and given back. Nobody ends.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_is_closed_renamed_or_without_its_rights_for_a_while_ends_nobody() {
+    let setup = Setup { consumers: vec!["orders", "outbox-relay"], ..Setup::default() };
+    let pipeline = Pipeline::with(setup).await;
+    let both = ["orders", "outbox-relay"];
+    until_ready(&pipeline, &both).await;
+    let name = pipeline.database.name.clone();
+    let mut db = superuser().await;
+    let server = superuser_url();
+    let (server, _) = server.rsplit_once('/').unwrap();
+    let mut inside = PgConnection::connect(&format!("{server}/{name}")).await.unwrap();
+    let placed = "select count(*) from orders.\"order\"";
+    // 42501, under work: a watcher that only asks whether it may write does not see it.
+    run(&mut inside, "alter schema orders owner to postgres").await;
+    let body = tea().body().to_string();
+    let place = |id: &str| {
+        produce(&pipeline.topic("order-placed"), &[(None, body.as_bytes(), &[("ce_id", id)])]);
+    };
+    place("rights");
+    told(&pipeline, &["orders"], "permission denied").await;
+    assert_eq!(post(&pipeline, &tea().body(), Duration::from_secs(20)).await, Some(503));
+    run(&mut inside, "alter schema orders owner to quadrille").await;
+    pipeline.until(|| async { pipeline.count(placed).await == 1 }, "the order that waited").await;
+    inside.close().await.unwrap();
+    for (taken, given, says, state) in [
+        // 55000
+        ("allow_connections false", "allow_connections true", "not currently accepting connections", "closed"),
+        // 3D000
+        ("rename to away_NAME", "rename to NAME", "does not exist", "renamed"),
+    ] {
+        let before = Instant::now();
+        if state == "closed" {
+            run(&mut db, &format!("alter database {name} {taken}")).await;
+        }
+        // A name can be changed while nobody is connected.
+        let renamed = taken.replace("NAME", &name);
+        loop {
+            end_sessions(&mut db, &name).await;
+            let statement = format!("alter database {name} {renamed}");
+            if state == "closed" || sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut db).await.is_ok() {
+                break;
+            }
+            assert!(before.elapsed() < Duration::from_secs(30), "{name} can't be renamed");
+        }
+        let since = Instant::now();
+        told(&pipeline, &both, says).await;
+        assert!(since.elapsed() < TOLD_WITHIN, "{state}: told after {:?}", since.elapsed());
+        assert_eq!(post(&pipeline, &tea().body(), Duration::from_secs(20)).await, Some(503), "{state}");
+        place(state);
+        let now = if state == "closed" { name.clone() } else { format!("away_{name}") };
+        run(&mut db, &format!("alter database {now} {}", given.replace("NAME", &name))).await;
+        until_ready(&pipeline, &both).await;
+    }
+    pipeline.until(|| async { count_or_none(&pipeline, placed).await == Some(3) }, "all three orders").await;
     close(pipeline).await;
 }
 

@@ -52,10 +52,20 @@ async fn a_role_that_may_create_no_schema_migrates_those_that_are_there() {
         run(&mut db, &format!("create schema {schema}")).await;
     }
     run(&mut db, &format!("revoke create on database {name} from public, quadrille")).await;
-    // The tracker's schema is made anew at each rebuild, which needs the right.
-    for (schema, migrator) in schemas().into_iter().filter(|(schema, _)| *schema != "saga_tracker") {
+    for (schema, migrator) in schemas() {
         migrations::run(&url(&name), schema, migrator).await.unwrap();
     }
+    // A rebuild makes a schema of its own, and says what it lacks.
+    let settings = format!(
+        "[common]\nprofile = 'demo'\ndatabase_url = '{}'\nschema_registry_url = '{}'\n[common.kafka]\n'bootstrap.servers' = '{}'\n",
+        url(&name),
+        stack().registry_url,
+        stack().kafka
+    );
+    let settings = runtime::Settings::from_toml(&settings).unwrap();
+    let (stop, from) = (tokio_util::sync::CancellationToken::new(), runtime::replay::Point::Beginning);
+    let refused = saga_tracker::rebuild(&settings, from, &stop, |_| {}).await.unwrap_err().to_string();
+    assert!(refused.contains(&format!("`grant create on database {name} to quadrille`")), "{refused}");
     run(&mut db, "drop schema fraud cascade").await;
     let missing = migrations::run(&url(&name), "fraud", fraud::migrations()).await.unwrap_err().to_string();
     assert!(missing.contains("no schema fraud") && missing.contains("create schema fraud authorization"), "{missing}");
@@ -82,4 +92,36 @@ async fn an_error_names_host_and_cause_once_and_no_password() {
     let told = runtime::told(&anyhow::Error::from(error));
     assert!(told.contains("127.0.0.1:9/shop") && !told.contains("s3cr3t"), "{told}");
     assert_eq!(told.matches("refused").count(), 1, "{told}");
+}
+
+/// ARCHITECTURE.md, step 3 of adding a consumer: what it has the migration call makes every table that the runtime looks for.
+#[tokio::test]
+async fn a_consumer_that_is_made_by_the_steps_of_the_architecture_has_what_the_others_have() {
+    let name = name("six_steps");
+    create(&name, "").await;
+    let consumer = ("notifications", notifications::migrations());
+    for (schema, migrator) in migrations::house().into_iter().chain([consumer]) {
+        migrations::run(&url(&name), schema, migrator).await.unwrap();
+    }
+    let steps = include_str!("../../../ARCHITECTURE.md").split_once("3. Write its migration").unwrap().1;
+    let step = steps.split_once("\n4. ").unwrap().0;
+    let mut db = PgConnection::connect(&url(&name)).await.unwrap();
+    run(&mut db, "create schema loyalty").await;
+    for function in step.split('`').filter(|quoted| quoted.starts_with("runtime.")) {
+        run(&mut db, &format!("select {function}('loyalty')")).await;
+    }
+    let mut of = async |schema: &str, but: &str| -> Vec<String> {
+        let statement = format!(
+            "select concat_ws(' ', table_name, column_name, data_type, is_nullable) as what from information_schema.columns
+              where table_schema = '{schema}' and table_name not in ({but})
+             union all select replace(indexdef, '{schema}.', '') from pg_indexes where schemaname = '{schema}' and tablename not in ({but})
+              order by what"
+        );
+        sqlx::query_scalar(AssertSqlSafe(statement)).fetch_all(&mut db).await.unwrap()
+    };
+    let (made, there) = (of("loyalty", "''").await, of("notifications", "'migration', 'customer', 'message'").await);
+    assert!(made.iter().any(|column| column.starts_with("parked ")), "{made:#?}");
+    assert_eq!(made, there);
+    db.close().await.unwrap();
+    drop(&name).await;
 }

@@ -89,6 +89,23 @@ async fn behind_a_pooler_of_sessions_all_works() {
     pipeline.finish().await;
 }
 
+/// Of case 06's kind: a pooler that gives each statement another session, and so knows no transactions.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn behind_a_pooler_of_statements_nothing_begins() {
+    let bouncer = Bouncer::start("statement").await;
+    let pipeline = Pipeline::with(Setup { consumers: Vec::new(), ..Setup::default() }).await;
+    let url = bouncer.url(&pipeline.database.name);
+    let migrated = migrations::run(&url, "orders", orders::migrations()).await.unwrap_err().to_string();
+    assert!(migrated.contains("pooler"), "{migrated}");
+    let settings =
+        runtime::Settings::from_toml(&pipeline.settings_toml().replace(&pipeline.database.url, &url)).unwrap();
+    let host = Arc::new(runtime::Host::new(settings, Clock::default()));
+    let refused = format!("{:#}", orders::start(&host).await.unwrap_err());
+    assert!(refused.contains("forgets prepared statements"), "{refused}");
+    host.stop().await.unwrap();
+    pipeline.database.clone().drop_it().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn behind_a_pooler_of_transactions_who_needs_a_session_says_so_at_start() {
     let bouncer = Bouncer::start("transaction").await;

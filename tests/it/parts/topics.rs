@@ -7,6 +7,7 @@ use quadrille_tests::{Setup, produce};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ConfigSource, NewPartitions, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use runtime::topics::{Applied, WantedTopic, apply, ready as led};
 
 fn admin() -> AdminClient<DefaultClientContext> {
@@ -49,6 +50,19 @@ async fn a_topic_that_is_away_is_told_and_one_that_is_made_anew_is_read_from_its
     pipeline.until(|| async { pipeline.count(orders).await == 3 }, "the orders of the topic that is new").await;
     until_ready(&pipeline, &["orders"]).await;
     close(pipeline).await;
+}
+
+/// As after a broker that was the last of its cluster to stop: no address is left of any.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_knows_no_broker_any_more_finds_them_when_it_is_given_its_servers_again() {
+    let client: BaseConsumer = ClientConfig::new().create().unwrap();
+    let asked = tokio::task::spawn_blocking(move || {
+        let before = client.fetch_metadata(Some("order-placed"), Duration::from_secs(1)).is_ok();
+        let added = bootstrap::add(client.client(), &stack().kafka);
+        let after = client.fetch_metadata(Some("order-placed"), Duration::from_secs(20)).is_ok();
+        (before, added, bootstrap::add(client.client(), "nul\0"), after)
+    });
+    assert_eq!(asked.await.unwrap(), (false, 1, 0, true));
 }
 
 /// Case 20, and partitions that were added by hand.

@@ -159,6 +159,7 @@ impl Bench {
 
     /// The number that a query returns.
     pub async fn count(&self, query: &'static str) -> i64 {
+        quadrille_tests::deadline::at(|| query.to_owned());
         sqlx::query_scalar(query).fetch_one(&self.pool).await.unwrap()
     }
 

@@ -119,8 +119,11 @@ fn the_same_file_again_does_not_bring_back_what_was_sold_since() {
     let left = house.left(1, vec![house.item(0, 3)]);
     house.hear(left).unwrap();
     assert_eq!(house.level("MUG", "A"), [7, 0, 0]);
-    assert_eq!(house.hear(load(file())).unwrap().reply, loaded(0, 2, true));
-    assert_eq!(house.level("MUG", "A"), [7, 0, 0]);
+    // The same rows in another order, as an export without one gives them, are the same file.
+    for again in [file(), file().into_iter().rev().collect()] {
+        assert_eq!(house.hear(load(again)).unwrap().reply, loaded(0, 2, true));
+        assert_eq!(house.level("MUG", "A"), [7, 0, 0]);
+    }
     // A count, or the same rows as a load of their own, are another matter.
     let anew = |key: &str, rows| Input::Load(Load::new(Some(key.into()), rows));
     assert_eq!(house.hear(anew("monday", file())).unwrap().reply, loaded(1, 1, false));

@@ -350,7 +350,8 @@ fn an_order_that_was_known_by_another_source_and_id_is_known() {
     assert!(Placed::new(order(), headers(4, Some(("kafka", "x")), "y")).former.is_empty(), "the body names it");
 }
 
-/// Case 18: seconds taken for milliseconds, zero, and a time that was never set say nothing of an order's age.
+/// Case 18: seconds taken for milliseconds, zero, and a time that was never set say nothing of an order's age; and of the same kind, what is too late for
+/// any clock: microseconds and nanoseconds, and the last time that a program knows.
 #[test]
 fn only_a_time_that_a_clock_can_mean_makes_an_order_old() {
     for (text, plausible) in
@@ -358,7 +359,18 @@ fn only_a_time_that_a_clock_can_mean_makes_an_order_old() {
     {
         assert_eq!(text.parse::<Timestamp>().unwrap().is_plausible(), plausible, "{text}");
     }
-    assert!(!Timestamp::from_millis(0).is_plausible());
+    for millis in [
+        0,
+        -1,
+        -62_135_596_800_000,
+        1_764_000_000,
+        1_764_000_000_000_000,
+        1_764_000_000_000_000_000,
+        i64::MIN,
+        i64::MAX,
+    ] {
+        assert!(!Timestamp::from_millis(millis).is_plausible(), "{millis}");
+    }
 }
 
 #[test]

@@ -16,6 +16,12 @@ pub(crate) async fn begin(db: &mut PgConnection) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The user and the database of this session, where it may create no schema.
+pub(crate) async fn who_may_not(db: &mut PgConnection) -> Result<Option<(String, String)>, Failure> {
+    let asked = "select current_user::text, current_database()::text where not has_database_privilege(current_database(), 'create')";
+    Ok(sqlx::query_as(asked).fetch_optional(db).await?)
+}
+
 /// Whether this connection is the one that rebuilds; it is until it ends.
 pub(crate) async fn claim(db: &mut PgConnection) -> Result<bool, Failure> {
     Ok(sqlx::query_scalar("select pg_try_advisory_lock(hashtext('saga_tracker'), hashtext('rebuild'))")

@@ -7,6 +7,16 @@ use uuid::Uuid;
 
 use super::least_id;
 
+/// The statements of the figures: none of them reads more orders than are counted, however many there are.
+pub const FIGURES: [&str; 3] = [NEWEST, COUNTS, STEP_TIMES];
+
+const NEWEST: &str = "select order_id from saga_tracker.\"order\" where order_id >= $1 and order_id < $2 order by order_id desc offset $3 limit 2";
+const COUNTS: &str = "select status, (reason).code as reason, count(*) as orders from saga_tracker.\"order\"
+     where order_id >= $1 and order_id < $2 group by rank, status, (reason).code order by rank, (reason).code";
+const STEP_TIMES: &str = "select step, count(*) as orders, percentile_disc(array[0.5, 0.95, 0.99]) within group (order by took_ms) as quantiles,
+       max(took_ms) as longest
+     from saga_tracker.step where order_id >= $1 and order_id < $2 group by step";
+
 /// Orders from one id on, up to another one that is not among them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Range {
@@ -19,14 +29,7 @@ pub(crate) struct Range {
 /// The orders that were placed in `from..until`; of more than about `most` the newest.
 pub(crate) async fn newest(pool: &PgPool, from: Timestamp, until: Timestamp, most: i64) -> Result<Range, Failure> {
     let (first, end) = (least_id(from), least_id(until));
-    let cut: Vec<Uuid> = sqlx::query_scalar(
-        "select order_id from saga_tracker.\"order\" where order_id >= $1 and order_id < $2 order by order_id desc offset $3 limit 2",
-    )
-    .bind(first)
-    .bind(end)
-    .bind(most - 1)
-    .fetch_all(pool)
-    .await?;
+    let cut: Vec<Uuid> = sqlx::query_scalar(NEWEST).bind(first).bind(end).bind(most - 1).fetch_all(pool).await?;
     Ok(match cut.as_slice() {
         // From the millisecond of the last one on, as a UUIDv7 has it: who asks for what was placed before misses nothing.
         [last, _older] => {
@@ -47,11 +50,7 @@ pub(crate) struct CountRow {
 
 /// Orders by status and reason.
 pub(crate) async fn counts(pool: &PgPool, of: Range) -> Result<Vec<CountRow>, Failure> {
-    let rows = sqlx::query_as(
-        "select status, (reason).code as reason, count(*) as orders from saga_tracker.\"order\"
-         where order_id >= $1 and order_id < $2 group by rank, status, (reason).code order by rank, (reason).code",
-    );
-    Ok(rows.bind(of.first).bind(of.end).fetch_all(pool).await?)
+    Ok(sqlx::query_as(COUNTS).bind(of.first).bind(of.end).fetch_all(pool).await?)
 }
 
 /// How long a step took, in milliseconds.
@@ -66,10 +65,5 @@ pub(crate) struct StepRow {
 
 /// The steps of orders.
 pub(crate) async fn step_times(pool: &PgPool, of: Range) -> Result<Vec<StepRow>, Failure> {
-    let rows = sqlx::query_as(
-        "select step, count(*) as orders, percentile_disc(array[0.5, 0.95, 0.99]) within group (order by took_ms) as quantiles,
-           max(took_ms) as longest
-         from saga_tracker.step where order_id >= $1 and order_id < $2 group by step",
-    );
-    Ok(rows.bind(of.first).bind(of.end).fetch_all(pool).await?)
+    Ok(sqlx::query_as(STEP_TIMES).bind(of.first).bind(of.end).fetch_all(pool).await?)
 }

@@ -321,9 +321,22 @@ mod tests {
 
     use super::*;
 
-    const STRANGE: [&str; 6] = ["", "syntax = \"proto3\";", "{\"type\": \"object\"}", "[[]]", "\"no.such.Name\"", "{"];
+    const STRANGE: [&str; 12] = [
+        "",
+        "syntax = \"proto3\";",
+        "{\"type\": \"object\"}",
+        "[[]]",
+        "\"no.such.Name\"",
+        "{",
+        "\"string\"",
+        "[\"null\", \"null\"]",
+        r#"{"type": "record", "name": "OrderPlaced", "fields": [{"name": "tax", "type": "int"}, {"name": "tax", "type": "long"}]}"#,
+        r#"{"type": "record", "name": "1st", "fields": []}"#,
+        r#"{"type": "fixed", "name": "Nothing", "size": -1}"#,
+        r#"{"type": "record", "name": "OrderPlaced", "fields": [{"name": "currency", "type": "string", "default": 7}]}"#,
+    ];
 
-    /// Case 01; and of the same kind: texts that no parser takes, deep ones, and long ones.
+    /// Case 01; and of the same kind: texts that no parser takes, or a stricter one might not take, deep ones, and long ones.
     #[test]
     fn a_stored_text_that_is_no_avro_is_left_out_and_stops_nobody() {
         let ours: Vec<(u32, String)> =

@@ -47,7 +47,7 @@ pub enum RegistryError {
     #[error("SCHEMA_REGISTRY_URL can't be read: expected http://host:port/path, got something else ({0})")]
     Address(&'static str),
     /// No answer.
-    #[error("schema registry {url} can't be reached ({source}): check SCHEMA_REGISTRY_URL")]
+    #[error("schema registry {url} can't be reached ({}): check SCHEMA_REGISTRY_URL", innermost(.source))]
     Unreachable {
         /// Its address, without what is secret.
         url: String,
@@ -79,6 +79,11 @@ pub enum RegistryError {
     /// The ids can't be stored.
     #[error("schema ids can't be stored: {0}")]
     Store(#[from] sqlx::Error),
+}
+
+/// What an error comes from: its own text says only what was being done.
+fn innermost(error: &dyn std::error::Error) -> String {
+    std::iter::successors(Some(error), |error| error.source()).last().unwrap_or(error).to_string()
 }
 
 /// Why a schema is not known although it was asked for.
@@ -360,6 +365,7 @@ mod tests {
             let error = registry.definition(1).await.unwrap_err();
             let chain = format!("{:#} {error:?}", anyhow::Error::new(registry.definition(1).await.unwrap_err()));
             assert!(!chain.contains("s3cr3t") && chain.contains("SCHEMA_REGISTRY_URL"), "{url}: {chain}");
+            assert!(!url.contains(":9/") || error.to_string().contains("refused"), "the cause: {error}");
         }
     }
 

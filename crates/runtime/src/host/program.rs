@@ -4,8 +4,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
-
 use super::Host;
 use crate::clock::Clock;
 use crate::failure::told;
@@ -35,7 +33,10 @@ fn run<F: Future<Output = anyhow::Result<()>>>(
 ) -> anyhow::Result<()> {
     let settings = Settings::from_env()?;
     if let Some(endpoint) = &settings.common().otlp_endpoint {
-        telemetry::export(endpoint, &format!("quadrille-{name}")).context("OTEL_EXPORTER_OTLP_ENDPOINT")?;
+        // What the exporter says would repeat the address, which may hold a password.
+        telemetry::export(endpoint, &format!("quadrille-{name}")).map_err(|_| {
+            anyhow::anyhow!("OTEL_EXPORTER_OTLP_ENDPOINT: expected an address such as http://127.0.0.1:4318, got one that can't be read")
+        })?;
     }
     let workers = settings.common().worker_threads.max(1);
     let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()?;

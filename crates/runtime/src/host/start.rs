@@ -23,6 +23,7 @@ use crate::engine::requests::{self, Door};
 use crate::failure::DatabaseFault;
 use crate::health::Health;
 use crate::http::Routes;
+use crate::kafka::bootstrap_again::BootstrapAgain;
 use crate::kafka::client_config;
 use crate::kafka::consumer_loop::{Listener, Stopped};
 use crate::kafka::rebalance::Context;
@@ -156,6 +157,7 @@ impl Host {
         health: &Arc<Health>,
         client: &Arc<BaseConsumer<Context>>,
         topology: &Topology,
+        servers: BootstrapAgain,
     ) -> anyhow::Result<()> {
         let (pools, settings) = (Arc::clone(&self.pools), self.settings.clone());
         let ours =
@@ -183,6 +185,7 @@ impl Host {
             shutdown: self.shutdown.clone(),
             client: Arc::downgrade(client),
             topics: topics.into_iter().collect(),
+            servers,
             needs_topics: true,
         };
         self.spawn(C::NAME, async move {
@@ -205,10 +208,12 @@ impl Host {
         let group = format!("{}{}", common.topic_prefix, C::NAME);
         let context = Context { progress: Arc::default(), health: Arc::clone(&engine.health), name: C::NAME };
         self.progress.lock().unwrap_or_else(PoisonError::into_inner).insert(C::NAME, Arc::clone(&context.progress));
-        let kafka: BaseConsumer<Context> = client_config::of_consumer(&common.kafka, &settings, &group)
-            .with_context(|| format!("KAFKA_… settings of {}", C::NAME))?
-            .create_with_context(context.clone())
-            .context("KAFKA_… settings")?;
+        let config = client_config::of_consumer(&common.kafka, &settings, &group);
+        let config = config.with_context(|| format!("KAFKA_… settings of {}", C::NAME))?;
+        let properties =
+            config.config_map().into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let servers = BootstrapAgain::new(&properties);
+        let kafka: BaseConsumer<Context> = config.create_with_context(context.clone()).context("KAFKA_… settings")?;
         let kafka = tokio::task::spawn_blocking({
             let names: Vec<String> = topology.full_names().into_iter().map(ToOwned::to_owned).collect();
             move || -> anyhow::Result<_> {
@@ -226,7 +231,7 @@ impl Host {
         })
         .await??;
         let kafka = Arc::new(kafka);
-        self.watch::<C>(&engine.health, &kafka, &topology)?;
+        self.watch::<C>(&engine.health, &kafka, &topology, servers)?;
         let pools = Arc::clone(&self.pools);
         let listener = Listener {
             opened: Box::new(move |pool| {

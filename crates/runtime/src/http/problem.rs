@@ -134,3 +134,31 @@ impl Problem {
             .detail("what is stored can't be read by this version: the log says why; asking again does not help")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is stored and can't be read is as unreadable when it is asked for again: nobody is told to come back.
+    #[test]
+    fn what_passes_is_503_and_what_is_stored_unreadable_is_500() {
+        let decode =
+            |source: &'static str| sqlx::Error::ColumnDecode { index: "details".into(), source: source.into() };
+        let json = || serde_json::from_str::<u8>("{}").map(drop).unwrap_err();
+        let broken = || sqlx::Error::Io(std::io::ErrorKind::ConnectionReset.into());
+        for (failure, status) in [
+            (Failure::Stored { what: "orders.order, column details".into(), source: json() }, 500),
+            (Failure::Database(decode("unexpected null")), 500),
+            (Failure::Database(sqlx::Error::Decode("no time that there is".into())), 500),
+            (Failure::Panicked("index out of bounds".into()), 500),
+            (Failure::Database(broken()), 503),
+            (Failure::Database(sqlx::Error::PoolTimedOut), 503),
+            (Failure::LostRace { table: "orders", saved: 0, decided: 1 }, 503),
+            (Failure::CallerGone, 503),
+        ] {
+            let said = format!("{failure:?}");
+            let problem = Problem::from(failure);
+            assert_eq!((problem.status, problem.retry_after.is_some()), (status, status == 503), "{said}");
+        }
+    }
+}

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
 use sqlx::PgPool;
@@ -20,7 +20,7 @@ use crate::engine::item::Item;
 use crate::engine::linger;
 use crate::health::Circuit;
 use crate::kafka::decode::{self, Asking};
-use crate::kafka::rebalance::{Context, Partition, Progress};
+use crate::kafka::rebalance::{self, Context, Partition, Progress};
 use crate::kafka::record::{Message, headers};
 use crate::kafka::topology::Topology;
 use crate::postgres::sql::{self, Warm};
@@ -284,25 +284,18 @@ impl<C: Consumer> Listener<C> {
                 return Err(Stopped::Kafka { consumer: C::NAME, source: KafkaError::MessageConsumptionFatal(code) });
             }
             Some(Err(error)) => self.trouble(&error),
-            None if self.engine.health.is_broken(Circuit::Kafka) => self.look_whether_kafka_is_back(),
-            None => {}
+            None => {} // whether an idle topic's broker is away or back is for the watcher to say
         }
         Ok(rebalanced)
     }
 
-    /// Kafka's client says that something does not go well: when no broker can be reached, that is for everyone.
+    /// Kafka's client says that something does not go well: when no broker can be reached, that is for everyone. It says so ten times a second: the
+    /// circuit says it once.
     fn trouble(&self, error: &KafkaError) {
-        tracing::warn!(consumer = C::NAME, %error, "poll");
-        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
+        if rebalance::is_all_down(error) {
             self.engine.health.break_circuit(Circuit::Kafka, error.to_string(), self.engine.clock.now());
-        }
-    }
-
-    /// An idle topic gives no sign of life: the broker is asked.
-    fn look_whether_kafka_is_back(&self) {
-        let some_topic = self.topology.full_names().first().copied().map(ToOwned::to_owned);
-        if self.kafka.fetch_metadata(some_topic.as_deref(), POLL).is_ok() {
-            self.engine.health.close_circuit(Circuit::Kafka, self.engine.clock.now());
+        } else {
+            tracing::warn!(consumer = C::NAME, %error, "poll");
         }
     }
 

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rdkafka::client::ClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, Rebalance};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::health::Health;
@@ -127,9 +128,16 @@ fn to_list(offsets: impl Iterator<Item = (Partition, i64)>) -> TopicPartitionLis
     list
 }
 
+/// Whether it says that no broker can be reached, which librdkafka repeats for as long as that lasts: circuits and watchers tell it.
+pub(crate) fn is_all_down(error: &KafkaError) -> bool {
+    error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown)
+}
+
 impl ClientContext for Context {
-    fn error(&self, error: rdkafka::error::KafkaError, reason: &str) {
-        tracing::warn!(consumer = self.name, %error, reason, "broker");
+    fn error(&self, error: KafkaError, reason: &str) {
+        if !is_all_down(&error) {
+            tracing::warn!(consumer = self.name, %error, reason, "broker");
+        }
     }
 }
 

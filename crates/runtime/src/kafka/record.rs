@@ -1,6 +1,8 @@
 //! What comes in by the front door: one Kafka record with its bytes, and what its CloudEvents headers say.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::cell::Cell;
+use std::panic::{self, AssertUnwindSafe, catch_unwind};
+use std::sync::Once;
 
 use events::{Event, Timestamp};
 use rdkafka::message::{BorrowedMessage, Header, Headers as _, Message as _};
@@ -11,16 +13,46 @@ use crate::avro::codec::Codec;
 use crate::kafka::headers::Headers;
 use crate::vocabulary::{Cause, Thread};
 
-/// Stands, without a value, for each header whose name is not UTF-8: Kafka's client gives neither.
-pub(crate) const UNREADABLE_HEADER: &str = "quadrille-unreadable-header";
+/// Stands, without a value, for each header whose name is not UTF-8: Kafka's client gives neither. With a value it stands for all that follow, too.
+const UNREADABLE_HEADER: &str = "quadrille-unreadable-header";
+
+/// So many of them are read past in a record; each costs a panic, and a small record may have a hundred thousand.
+const MOST_UNREADABLE: usize = 16;
 
 /// The headers of a record, in order. Kafka allows any bytes as a name, and its client panics over one that is not UTF-8.
 pub(crate) fn headers<'m>(record: &'m BorrowedMessage<'_>) -> impl Iterator<Item = Header<'m, &'m [u8]>> {
     let headers = record.headers();
-    (0..headers.map_or(0, |headers| headers.count())).filter_map(move |at| {
-        let header = catch_unwind(AssertUnwindSafe(|| headers?.try_get(at)));
-        header.unwrap_or(Some(Header { key: UNREADABLE_HEADER, value: None }))
+    let mut unreadable = 0;
+    (0..headers.map_or(0, |headers| headers.count())).map_while(move |at| {
+        if unreadable > MOST_UNREADABLE {
+            return None;
+        }
+        quietly(|| headers?.try_get(at)).unwrap_or_else(|_| {
+            unreadable += 1;
+            let value = (unreadable > MOST_UNREADABLE).then_some(b"and all behind it".as_slice());
+            Some(Header { key: UNREADABLE_HEADER, value })
+        })
     })
+}
+
+/// Catches a panic that is expected: it would only fill the log with what a stranger brings about.
+fn quietly<T>(read: impl FnOnce() -> T) -> std::thread::Result<T> {
+    thread_local! {
+        static EXPECTED: Cell<bool> = const { Cell::new(false) };
+    }
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let others = panic::take_hook();
+        panic::set_hook(Box::new(move |panic| {
+            if !EXPECTED.get() {
+                others(panic);
+            }
+        }));
+    });
+    EXPECTED.set(true);
+    let caught = catch_unwind(AssertUnwindSafe(read));
+    EXPECTED.set(false);
+    caught
 }
 
 /// A record as it was read, its topic without the deployment's prefix.
@@ -61,6 +93,11 @@ impl Message {
     /// The CloudEvents type, by which a consumer skips what it does not hear without decoding it.
     pub fn event_type(&self) -> Option<&str> {
         self.headers.text("ce_type")
+    }
+
+    /// Whether it has headers that were not read, as they stand behind too many whose names are not UTF-8: its id may be among them.
+    pub fn has_unread_headers(&self) -> bool {
+        self.headers.text(UNREADABLE_HEADER).is_some()
     }
 
     /// What this record is a cause of, by its CloudEvents headers.

@@ -19,7 +19,11 @@ use crate::failure::cause;
 /// PostgreSQL counts microseconds from 2000-01-01.
 const PG_EPOCH_MS: i64 = 946_684_800_000;
 
-/// A time as `timestamptz`.
+/// The first and the last millisecond that PostgreSQL's `timestamptz` holds: years 4713 before Christ and 294276.
+const EARLIEST_MS: i64 = -210_866_803_200_000;
+const LATEST_MS: i64 = 9_224_318_015_999_999;
+
+/// A time as `timestamptz`; one that this does not hold is its first or its last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct At(pub Timestamp);
 
@@ -37,7 +41,8 @@ impl PgHasArrayType for At {
 
 impl Encode<'_, Postgres> for At {
     fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
-        <i64 as Encode<Postgres>>::encode((self.0.as_millis() - PG_EPOCH_MS) * 1_000, buffer)
+        let millis = self.0.as_millis().clamp(EARLIEST_MS, LATEST_MS);
+        <i64 as Encode<Postgres>>::encode((millis - PG_EPOCH_MS) * 1_000, buffer)
     }
 }
 
@@ -286,6 +291,20 @@ fn opened_after_renewal(age: Duration) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_that_the_database_can_not_hold_is_its_first_or_last() {
+        for (millis, micros) in [
+            (PG_EPOCH_MS + 1, 1_000),
+            (i64::MIN, -211_813_488_000_000_000_i64),
+            (1_764_000_000_000_000_000, 9_223_371_331_199_999_000), // nanoseconds, taken for milliseconds
+            (i64::MAX, 9_223_371_331_199_999_000),
+        ] {
+            let mut buffer = PgArgumentBuffer::default();
+            assert!(matches!(At(Timestamp::from_millis(millis)).encode_by_ref(&mut buffer), Ok(IsNull::No)));
+            assert_eq!(buffer.as_slice(), micros.to_be_bytes(), "{millis}");
+        }
+    }
 
     #[test]
     fn a_password_holds_any_letter_percent_encoded_and_no_error_shows_it() {

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::failure::DatabaseFault;
 use crate::health::{Circuit, Health};
+use crate::kafka::bootstrap_again::BootstrapAgain;
 use crate::kafka::rebalance::Context;
 use crate::postgres::reachable::{Away, reason, writable};
 use crate::postgres::sql;
@@ -25,11 +26,13 @@ const DATABASE_EVERY: Duration = Duration::from_secs(1);
 const POOLED: Duration = Duration::from_millis(1_200);
 /// How long the pool may take to give one; all are in use else, or a new one takes longer.
 const GIVEN: Duration = Duration::from_millis(300);
-/// Between two looks at Kafka, and how long the broker may take to answer.
+/// Between two looks at Kafka, and how long the broker may take to answer at one.
 const KAFKA_EVERY: Duration = Duration::from_millis(1_500);
-const BROKER: Duration = Duration::from_secs(2);
-/// A topic that was missing at so many looks is another one when it is back.
-const MISSING: u32 = 2;
+const BROKER: Duration = Duration::from_millis(1_200);
+/// Before the look again after one at which something was amiss: with it and both answers that do not come, an outage is told within five seconds.
+const KAFKA_AGAIN: Duration = Duration::from_millis(500);
+/// So many looks in a row count, see [`Looks`]; a topic that was missing at so many is another one when it is back.
+const AGREED: u32 = 2;
 
 /// The pools of one consumer, whose password may change while it runs.
 pub(crate) struct Database {
@@ -116,6 +119,27 @@ pub(crate) async fn watch_databases(databases: Vec<Database>) {
     }
 }
 
+/// What looks in a row agree on: one answer that is slow is no outage, and one good answer of a broker that is starting is not the end of one.
+#[derive(Debug, Default)]
+struct Looks {
+    was_good: bool,
+    in_a_row: u32,
+}
+
+impl Looks {
+    /// Counts a look. True: it says what those before it say.
+    fn agree(&mut self, is_good: bool) -> bool {
+        self.in_a_row = if self.was_good == is_good { self.in_a_row.saturating_add(1) } else { 1 };
+        self.was_good = is_good;
+        self.in_a_row >= AGREED
+    }
+
+    /// How long until the next look: whether the first of a kind is more than chance is soon known.
+    fn pause(&self) -> Duration {
+        if (1..AGREED).contains(&self.in_a_row) { KAFKA_AGAIN } else { KAFKA_EVERY }
+    }
+}
+
 /// Kafka, and the topics that a consumer reads and writes.
 pub(crate) struct Kafka {
     pub health: Arc<Health>,
@@ -125,17 +149,20 @@ pub(crate) struct Kafka {
     pub client: Weak<BaseConsumer<Context>>,
     /// By their full names.
     pub topics: Vec<String>,
+    /// Where that client finds brokers, when it has forgotten them all.
+    pub servers: BootstrapAgain,
     /// Whether it matters that they are there; else they are only what the broker is asked for.
     pub needs_topics: bool,
 }
 
 impl Kafka {
     /// Watches until told to stop.
-    pub async fn watch(self) {
+    pub async fn watch(mut self) {
         let mut missing: HashMap<String, u32> = HashMap::new();
+        let (mut broker, mut topics_led) = (Looks::default(), Looks::default());
         loop {
             tokio::select! {
-                () = tokio::time::sleep(KAFKA_EVERY) => {}
+                () = tokio::time::sleep(broker.pause().min(topics_led.pause())) => {}
                 () = self.shutdown.cancelled() => return,
             }
             let (client, topics) = (Weak::clone(&self.client), self.topics.clone());
@@ -144,7 +171,10 @@ impl Kafka {
             let now = self.clock.now();
             match found {
                 Ok(topics) => {
-                    self.health.close_circuit(Circuit::Kafka, now);
+                    self.servers.reached();
+                    if broker.agree(true) {
+                        self.health.close_circuit(Circuit::Kafka, now);
+                    }
                     if !self.needs_topics {
                         continue;
                     }
@@ -152,7 +182,7 @@ impl Kafka {
                     missing =
                         gone.map(|name| (name.clone(), missing.get(name).copied().unwrap_or_default() + 1)).collect();
                     let gone: Vec<&str> =
-                        missing.iter().filter(|(_, looks)| **looks >= MISSING).map(|(name, _)| name.as_str()).collect();
+                        missing.iter().filter(|(_, looks)| **looks >= AGREED).map(|(name, _)| name.as_str()).collect();
                     if !gone.is_empty()
                         && let Some(client) = self.client.upgrade()
                     {
@@ -164,9 +194,18 @@ impl Kafka {
                     });
                     let told: Vec<String> = told.collect();
                     let found = if told.is_empty() { Ok(()) } else { Err(told.join("; ")) };
-                    self.health.watched(Circuit::Topic, found, now);
+                    if topics_led.agree(found.is_ok()) {
+                        self.health.watched(Circuit::Topic, found, now);
+                    }
                 }
-                Err(why) => self.health.watched(Circuit::Kafka, Err(why), now),
+                Err(why) => {
+                    if let Some(client) = self.client.upgrade() {
+                        self.servers.unreached(client.client(), Instant::now());
+                    }
+                    if broker.agree(false) {
+                        self.health.watched(Circuit::Kafka, Err(why), now);
+                    }
+                }
             }
         }
     }
@@ -179,10 +218,11 @@ fn look(
     topics: &[String],
 ) -> Option<Result<Vec<(String, Option<String>)>, String>> {
     let client = client.upgrade()?;
-    let mut away = Vec::new();
-    for topic in topics {
-        let metadata = match client.fetch_metadata(Some(topic), BROKER) {
+    let (mut away, until) = (Vec::new(), Instant::now() + BROKER);
+    for (asked, topic) in topics.iter().enumerate() {
+        let metadata = match client.fetch_metadata(Some(topic), until.saturating_duration_since(Instant::now())) {
             Ok(metadata) => metadata,
+            Err(_) if asked > 0 => break, // it answers, though slowly: the others are asked for at a later look
             Err(error) => return Some(Err(format!("no broker answers within {BROKER:?}: {error}"))),
         };
         let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else { continue };
@@ -200,4 +240,47 @@ fn look(
         }
     }
     Some(Ok(away))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What each look makes of what those before it said: opened, closed, or nothing.
+    fn seen(looks: &[bool]) -> Vec<Option<bool>> {
+        let mut all = Looks::default();
+        looks.iter().map(|is_good| all.agree(*is_good).then_some(*is_good)).collect()
+    }
+
+    #[test]
+    fn one_slow_answer_is_no_outage_and_two_in_a_row_are() {
+        let (yes, no) = (true, false);
+        assert_eq!(seen(&[yes, yes, no, yes, no, yes]), [None, Some(yes), None, None, None, None]);
+        assert_eq!(seen(&[yes, no, no, no]), [None, None, Some(no), Some(no)]);
+    }
+
+    #[test]
+    fn one_good_answer_of_a_broker_that_starts_does_not_end_an_outage() {
+        let (yes, no) = (true, false);
+        assert_eq!(
+            seen(&[yes, no, no, yes, no, no, yes, yes]),
+            [None, None, Some(no), None, None, Some(no), None, Some(yes)]
+        );
+    }
+
+    #[test]
+    fn an_outage_is_told_within_five_seconds_though_two_looks_must_find_it() {
+        let mut looks = Looks::default();
+        assert_eq!(looks.pause(), KAFKA_EVERY, "nothing was looked at");
+        looks.agree(true);
+        looks.agree(true);
+        assert_eq!(looks.pause(), KAFKA_EVERY);
+        // It goes away right after a look: nobody answers the next two.
+        let mut told = looks.pause() + BROKER;
+        assert!(!looks.agree(false));
+        told += looks.pause() + BROKER;
+        assert!(looks.agree(false));
+        assert!(told < Duration::from_secs(5), "{told:?}");
+        assert_eq!(looks.pause(), KAFKA_EVERY, "it is known");
+    }
 }

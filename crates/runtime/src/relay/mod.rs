@@ -43,6 +43,7 @@ use self::worker::Worker;
 use crate::clock::Clock;
 use crate::failure::Backoff;
 use crate::health::{Circuit, Health};
+use crate::kafka::bootstrap_again::BootstrapAgain;
 use crate::kafka::rebalance::Context;
 use crate::postgres::migrations;
 use crate::postgres::sql;
@@ -116,6 +117,7 @@ fn watch_parts(
         shutdown: shutdown.clone(),
         client: Arc::downgrade(&client),
         topics: vec![format!("{}operations", settings.topic_prefix)],
+        servers: BootstrapAgain::new(&settings.kafka),
         needs_topics: false,
     };
     watches.spawn(kafka.watch());

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
@@ -13,6 +13,8 @@ use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, Prod
 use tokio::sync::Notify;
 
 use super::error::RelayError;
+use crate::kafka::bootstrap_again::BootstrapAgain;
+use crate::kafka::rebalance;
 
 /// Batches that can be open at once; more than any relay reads ahead.
 pub(super) const RING: usize = 64;
@@ -62,6 +64,8 @@ struct Reports {
     alone: AtomicU32,
     refused: Mutex<Vec<Refused>>,
     wants_room: AtomicBool,
+    /// No broker can be reached, and none has acknowledged anything since.
+    all_down: AtomicBool,
     changed: Notify,
 }
 
@@ -82,7 +86,11 @@ struct Context(Arc<Reports>);
 impl ClientContext for Context {
     fn error(&self, error: KafkaError, reason: &str) {
         // Brokers that come and go: librdkafka tries again by itself, and what it gives up arrives as a report.
-        tracing::warn!(%error, reason, "Kafka is disturbed");
+        if rebalance::is_all_down(&error) {
+            self.0.all_down.store(true, Ordering::Release);
+        } else {
+            tracing::warn!(%error, reason, "Kafka is disturbed");
+        }
     }
 }
 
@@ -94,6 +102,8 @@ impl ProducerContext for Context {
         if let Err((error, _)) = result {
             let mut refused = self.0.refused.lock().unwrap_or_else(PoisonError::into_inner);
             refused.push(Refused { batch, row, error: error.clone() });
+        } else if self.0.all_down.load(Ordering::Relaxed) {
+            self.0.all_down.store(false, Ordering::Release);
         }
         let was_last = self.0.pending(batch).fetch_sub(1, Ordering::AcqRel) == 1;
         if was_last || self.0.wants_room.swap(false, Ordering::AcqRel) {
@@ -131,12 +141,14 @@ impl Publisher {
             alone: AtomicU32::new(0),
             refused: Mutex::default(),
             wants_room: AtomicBool::new(false),
+            all_down: AtomicBool::new(false),
             changed: Notify::new(),
         });
         let producer: BaseProducer<Context> =
             config.create_with_context(Context(Arc::clone(&reports))).map_err(RelayError::Producer)?;
         let (producer, stop) = (Arc::new(producer), Arc::new(AtomicBool::new(false)));
-        serve_reports(Arc::clone(&producer), Arc::clone(&stop)).map_err(RelayError::Thread)?;
+        serve_reports(Arc::clone(&producer), Arc::clone(&reports), BootstrapAgain::new(properties), Arc::clone(&stop))
+            .map_err(RelayError::Thread)?;
         Ok(Self { producer, reports, stop })
     }
 
@@ -222,10 +234,19 @@ pub(super) enum TopicState {
 }
 
 /// Serves reports on a thread of its own until the publisher is dropped. Not rdkafka's `ThreadedProducer`: that one wakes ten times a second.
-fn serve_reports(producer: Arc<BaseProducer<Context>>, stop: Arc<AtomicBool>) -> std::io::Result<()> {
+fn serve_reports(
+    producer: Arc<BaseProducer<Context>>,
+    reports: Arc<Reports>,
+    mut servers: BootstrapAgain,
+    stop: Arc<AtomicBool>,
+) -> std::io::Result<()> {
     let serve = move || {
         while !stop.load(Ordering::Acquire) {
             producer.poll(REPORT_WAIT);
+            match reports.all_down.load(Ordering::Acquire) {
+                true => servers.unreached(producer.client(), Instant::now()),
+                false => servers.reached(),
+            }
         }
     };
     std::thread::Builder::new().name("relay-reports".into()).spawn(serve).map(drop)

@@ -97,6 +97,16 @@ impl Horizon {
 mod tests {
     use super::*;
 
+    /// What one transaction of the pruner deletes is bounded, so that it holds up nobody for longer than a chunk takes.
+    #[test]
+    fn the_pruner_looks_at_a_chunk_at_a_time() {
+        let retention = Retention { rows: "s.t", guards: "true", ended: "true", changed_at: "at", with: Vec::new() };
+        let Horizon { next, letters, answers, .. } = Horizon::of("s", Duration::from_secs(1), retention);
+        for (statement, limit) in [(next, "limit $3"), (letters, "limit $2"), (answers, "limit $2")] {
+            assert!(statement.contains(limit) && statement.contains("skip locked"), "{statement}");
+        }
+    }
+
     #[test]
     fn what_was_said_while_the_order_was_known_does_nothing_and_later_news_is_a_conflict() {
         let day = Duration::from_secs(86_400);

@@ -83,13 +83,18 @@ fn shown(shape: &Shape, path: &[String], raw: &Raw) -> String {
     }
 }
 
-/// An address without who asks and what it asks: a password or a token may stand there.
+/// An address without who asks and what it asks: a password or a token may stand there. One whose scheme was forgotten is an address too.
 fn without_secrets(text: &str) -> String {
-    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
-    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    let place = rest[..end].rsplit_once('@').map_or(rest[..end].to_owned(), |(_, place)| format!("***@{place}"));
-    let path = rest[end..].split_once(['?', '#']).map_or(rest[end..].to_owned(), |(path, _)| format!("{path}?***"));
-    format!("{scheme}://{place}{path}")
+    let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
+    let (scheme, end) = (&text[..text.len() - rest.len()], rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let user = rest[..end].rsplit_once('@').filter(|(user, _)| !scheme.is_empty() || user.contains(':'));
+    if scheme.is_empty() && user.is_none() {
+        return text.to_owned();
+    }
+    let place = user.map_or_else(|| rest[..end].to_owned(), |(_, place)| format!("***@{place}"));
+    let path =
+        rest[end..].split_once(['?', '#']).map_or_else(|| rest[end..].to_owned(), |(path, _)| format!("{path}?***"));
+    format!("{scheme}{place}{path}")
 }
 
 impl Shape {
@@ -192,3 +197,22 @@ part. In the environment it is a variable, as the tables say.
   `QUADRILLE_SAGA_TRACKER__ALERT_SECRET_FILE=…`, `DATABASE_URL_FILE=…`, `KAFKA_SASL_PASSWORD_FILE=…`. One line end at the file's end is not part of it.
 - `quadrille config show` prints what is set and where it is from, secrets masked; `--json` for programs.
 ";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_shown_without_who_asks_also_where_its_scheme_was_forgotten() {
+        for (address, expected) in [
+            ("http://svc:s3cr3t@registry:8081/v7?a=b", "http://***@registry:8081/v7?***"),
+            ("postgres://shop:p@ss@db/shop", "postgres://***@db/shop"),
+            ("svc:s3cr3t@registry/v7", "***@registry/v7"),
+            ("me@kafka:9092", "me@kafka:9092"),
+            ("http://registry/a@b", "http://registry/a@b"),
+            ("127.0.0.1:9092", "127.0.0.1:9092"),
+        ] {
+            assert_eq!(without_secrets(address), expected);
+        }
+    }
+}

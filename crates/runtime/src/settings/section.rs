@@ -45,7 +45,7 @@ impl Section {
     pub fn common() -> Self {
         Self::new("common")
             .with(&Common::default())
-            .checked(|all| Ok(http::Keys::parse(all.common().keys.expose()).map(drop)?))
+            .checked(|all| http::Keys::parse(all.common().keys.expose()).map(drop))
             .checked(|all| http::Serving::new(all.common()).map(drop))
             .checked(|all| http::client(all.common()).map(drop))
             .checked(|all| address(&all.common().database_url))
