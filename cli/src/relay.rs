@@ -2,10 +2,10 @@
 
 use std::process::ExitCode;
 
+use ::relay::{self, Aside, RelayError, Status};
 use anyhow::Context;
 use clap::Subcommand;
 use events::Timestamp;
-use runtime::relay::{self, Aside, RelayError, Status};
 use runtime::{Settings, migrations};
 use serde_json::{Value, json};
 use sqlx::PgConnection;

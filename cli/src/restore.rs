@@ -14,7 +14,7 @@ use payments::Payments;
 use runtime::replay::{Point, Stories, check_stopped, reset, stories};
 use runtime::restore::{Known, Restore, Restored, Retelling, advance_positions};
 use runtime::sql::At;
-use runtime::{Clock, Consumer, Registry, Settings, databases, migrations, relay, sql};
+use runtime::{Clock, Consumer, Registry, Settings, databases, migrations, sql};
 use saga_tracker::SagaTracker;
 use serde_json::json;
 use sqlx::PgPool;
@@ -129,7 +129,7 @@ impl Restoring<'_> {
         for url in databases::of(self.settings, names())?.into_keys() {
             let mut db = sql::pool(url.expose(), "quadrille restore", 1).context("DATABASE_URL")?.acquire().await?;
             advance_positions(&mut db, self.stories).await?;
-            let rebased = relay::rebase(&mut db).await?;
+            let rebased = ::relay::rebase(&mut db).await?;
             if rebased.unpublished > 0 {
                 notes.push(format!(
                     "{} events that the dump had not published yet are published again",

@@ -1,11 +1,11 @@
 //! The outbox relay as a consumer of its own: it hears no topic and publishes what the others committed to their outbox.
 //!
-//! Says `RelayAdvanced` on `operations`, the watermark by which the saga tracker tells late from stuck. All else is in [`runtime::relay`].
+//! Says `RelayAdvanced` on `operations`, the watermark by which the saga tracker tells late from stuck. All else is in [`relay`].
 
 use std::sync::Arc;
 
+use ::relay::{self, RelaySettings};
 use runtime::http::Routes;
-use runtime::relay::{self, RelaySettings};
 use runtime::settings::{ConsumerSettings, Secret, Section, SettingsError};
 use runtime::{Health, Host, Settings};
 

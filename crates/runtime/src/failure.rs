@@ -220,7 +220,7 @@ impl Backoff {
 
 /// What went wrong, without the words that sqlx puts before it: whoever reports it says of which database.
 #[allow(clippy::wildcard_enum_match_arm)] // sqlx's errors are not our enum, and may grow
-pub(crate) fn cause(error: &sqlx::Error) -> String {
+pub fn cause(error: &sqlx::Error) -> String {
     if let Some(database) = error.as_database_error() {
         let code = database.code().map(|code| format!(" (SQLSTATE {code})")).unwrap_or_default();
         return format!("{}{code}", database.message());

@@ -139,7 +139,7 @@ impl Health {
     }
 
     /// Whose health it is.
-    pub(crate) fn name(&self) -> &'static str {
+    pub fn name(&self) -> &'static str {
         self.name
     }
 
@@ -168,7 +168,7 @@ impl Health {
     }
 
     /// What a watcher found out about something that it depends on.
-    pub(crate) fn watched(&self, circuit: Circuit, found: Result<(), String>, now: Timestamp) {
+    pub fn watched(&self, circuit: Circuit, found: Result<(), String>, now: Timestamp) {
         match found {
             Err(why) => self.open_circuit(circuit, why, now, None),
             Ok(()) => {

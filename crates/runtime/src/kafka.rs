@@ -1,12 +1,12 @@
 //! Kafka as a consumer meets it: the loop that polls, rebalances, records and their headers, client settings, and what retention deleted unread.
 
-pub(crate) mod bootstrap_again;
+pub mod bootstrap_again;
 pub(crate) mod client_config;
 pub(crate) mod consumer_loop;
 pub(crate) mod decode;
-pub(crate) mod headers;
+pub mod headers;
 pub mod properties;
-pub(crate) mod rebalance;
+pub mod rebalance;
 pub(crate) mod record;
 mod retention_gap;
 pub(crate) mod topology;

@@ -51,7 +51,7 @@ pub(crate) async fn write(
 }
 
 /// Positions between an entry and the next one, as the sequence has them: an entry has so many events at most.
-pub(crate) const STEP: u32 = 1_024;
+pub const STEP: u32 = 1_024;
 /// Bytes of an entry: a relay reads it as a whole. A larger event has one of its own.
 const ENTRY_BYTES: usize = 256 << 10;
 

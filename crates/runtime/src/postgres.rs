@@ -2,7 +2,7 @@
 
 pub mod databases;
 pub mod migrations;
-pub(crate) mod pooler;
+pub mod pooler;
 pub mod reachable;
 pub mod sql;
-pub(crate) mod watch;
+pub mod watch;

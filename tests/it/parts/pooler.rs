@@ -1,8 +1,8 @@
 //! Behind PgBouncer: all works where it pools sessions; where it pools transactions, who needs a session says so at start.
 
 use super::*;
+use ::relay::{self, RelayError, RelaySettings};
 use quadrille_tests::{Setup, schemas};
-use runtime::relay::{self, RelayError, RelaySettings};
 use runtime::{Clock, Health, migrations};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;

@@ -139,7 +139,7 @@ async fn case_24_rows_that_kafka_refuses_are_set_aside_and_hold_nobody_up() {
     let mut db = bench.pool.acquire().await.unwrap();
     // The relay remembers for a second that there is no such topic: released too early, the row comes back.
     while bench.read("nowhere").is_empty() {
-        assert_eq!(runtime::relay::release(&mut db, Some("nowhere")).await.unwrap(), 1);
+        assert_eq!(::relay::release(&mut db, Some("nowhere")).await.unwrap(), 1);
         bench.settled().await;
     }
     assert_eq!(bench.read("nowhere").len(), 1);

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use ::relay::{self, RelaySettings};
 use events::Timestamp;
-use runtime::relay::{self, RelaySettings};
 use runtime::{Codec, Registry};
 use sqlx::Row as _;
 

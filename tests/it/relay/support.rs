@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ::relay::{self, RelaySettings};
 use quadrille_tests::{Database, binary, stack};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
@@ -13,7 +14,6 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::{Headers as _, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
-use runtime::relay::{self, RelaySettings};
 use runtime::{Clock, Headers, Health, Outgoing};
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{PgConnection, PgPool};

@@ -11,7 +11,7 @@ const LONGEST: Duration = Duration::from_secs(30);
 
 /// The servers of one client.
 #[derive(Debug)]
-pub(crate) struct BootstrapAgain {
+pub struct BootstrapAgain {
     servers: String,
     wait: Duration,
     /// None: it reaches a broker.

@@ -114,7 +114,7 @@ impl Headers {
     }
 
     /// Adds a UUID, written out when it is published. `name` must have a short form.
-    pub(crate) fn push_uuid(&mut self, name: &str, id: Uuid) {
+    pub fn push_uuid(&mut self, name: &str, id: Uuid) {
         match known(name) {
             Some(place) => {
                 self.0.extend([place, UUID]);
@@ -125,7 +125,7 @@ impl Headers {
     }
 
     /// Adds a time, written out when it is published. `name` must have a short form.
-    pub(crate) fn push_time(&mut self, name: &str, at: Timestamp) {
+    pub fn push_time(&mut self, name: &str, at: Timestamp) {
         match known(name) {
             Some(place) => {
                 self.0.extend([place, TIME]);
@@ -136,7 +136,7 @@ impl Headers {
     }
 
     /// Adds a header whose value is the record's key, which is `key`.
-    pub(crate) fn push_key(&mut self, name: &str, key: &str) {
+    pub fn push_key(&mut self, name: &str, key: &str) {
         match known(name) {
             Some(place) => self.0.extend([place, KEY]),
             None => self.push(name, key),
@@ -194,7 +194,7 @@ impl Headers {
 }
 
 /// The headers in a column of the outbox, written out for a record with this key; ends with the first that is broken.
-pub(crate) fn published<'h>(
+pub fn published<'h>(
     column: &'h [u8],
     key: Option<&'h [u8]>,
 ) -> impl Iterator<Item = Result<Published<'h>, BrokenHeaders>> {

@@ -15,7 +15,7 @@ pub type Partition = (String, i32);
 
 /// What the loop and the rebalance callbacks share; the callbacks run inside the loop's own `poll`s.
 #[derive(Debug, Default)]
-pub(crate) struct Progress {
+pub struct Progress {
     /// The next offset to read, by partition: everything before it is decided and written.
     decided: HashMap<Partition, i64>,
     /// Partitions whose next offset is not committed to the group yet.
@@ -32,13 +32,17 @@ pub(crate) struct Progress {
 
 /// The librdkafka context of one loop.
 #[derive(Clone)]
-pub(crate) struct Context {
+pub struct Context {
+    /// What is read, decided and committed.
     pub progress: Arc<Mutex<Progress>>,
+    /// Where Kafka's circuit is opened.
     pub health: Arc<Health>,
+    /// The consumer's name.
     pub name: &'static str,
 }
 
 impl Context {
+    /// Changes the progress, or reads it.
     pub fn with<T>(&self, change: impl FnOnce(&mut Progress) -> T) -> T {
         change(&mut self.progress.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -129,7 +133,7 @@ fn to_list(offsets: impl Iterator<Item = (Partition, i64)>) -> TopicPartitionLis
 }
 
 /// Whether it says that no broker can be reached, which librdkafka repeats for as long as that lasts: circuits and watchers tell it.
-pub(crate) fn is_all_down(error: &KafkaError) -> bool {
+pub fn is_all_down(error: &KafkaError) -> bool {
     error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown)
 }
 

@@ -36,7 +36,7 @@ impl Pooled {
     ///
     /// # Errors
     /// That it is one, or what the database said.
-    pub(crate) async fn refuse(options: &PgConnectOptions, what: &str) -> Result<(), Result<Self, sqlx::Error>> {
+    pub async fn refuse(options: &PgConnectOptions, what: &str) -> Result<(), Result<Self, sqlx::Error>> {
         match lends_sessions(options).await {
             Ok(false) => Ok(()),
             Ok(true) => Err(Ok(Self { place: sql::place(options), what: what.to_owned() })),

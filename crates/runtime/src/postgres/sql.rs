@@ -220,7 +220,7 @@ fn session_settings(own: &[(&str, &str)]) -> String {
 }
 
 /// Statements that set these for the session. Settings are not sent as `options` while connecting: PgBouncer and other poolers refuse that.
-pub(crate) fn set_statements<'s>(settings: impl Iterator<Item = (&'s str, &'s str)>) -> String {
+pub fn set_statements<'s>(settings: impl Iterator<Item = (&'s str, &'s str)>) -> String {
     settings.map(|(name, value)| format!("set {name} = '{value}';")).collect()
 }
 

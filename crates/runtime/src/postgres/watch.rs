@@ -35,9 +35,12 @@ const KAFKA_AGAIN: Duration = Duration::from_millis(500);
 const AGREED: u32 = 2;
 
 /// The pools of one consumer, whose password may change while it runs.
-pub(crate) struct Database {
+pub struct Database {
+    /// Where its circuit is opened and closed.
     pub health: Arc<Health>,
+    /// The time of what is told.
     pub clock: Clock,
+    /// Until when it is watched.
     pub shutdown: CancellationToken,
     /// The one that is asked.
     pub pool: PgPool,
@@ -104,7 +107,7 @@ impl Database {
 }
 
 /// Watches over databases of one health until told to stop.
-pub(crate) async fn watch_databases(databases: Vec<Database>) {
+pub async fn watch_databases(databases: Vec<Database>) {
     let Some(Database { health, clock, shutdown, .. }) = databases.first() else { return };
     loop {
         tokio::select! {
@@ -141,9 +144,12 @@ impl Looks {
 }
 
 /// Kafka, and the topics that a consumer reads and writes.
-pub(crate) struct Kafka {
+pub struct Kafka {
+    /// Where its circuit is opened and closed.
     pub health: Arc<Health>,
+    /// The time of what is told.
     pub clock: Clock,
+    /// Until when it is watched.
     pub shutdown: CancellationToken,
     /// The loop's client: this is no reason for it to live on.
     pub client: Weak<BaseConsumer<Context>>,

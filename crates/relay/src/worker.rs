@@ -14,8 +14,8 @@ use super::session::{Session, Unstored};
 use super::settings::RelaySettings;
 use super::snapshot::Snapshot;
 use super::watermark::{Progress, Watermark};
-use crate::clock::Clock;
-use crate::health::{Circuit, Health};
+use runtime::Clock;
+use runtime::{Circuit, Health};
 
 /// Longest wait after a read that found rows.
 const BUSY_PAUSE_MAX: Duration = Duration::from_millis(10);

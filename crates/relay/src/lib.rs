@@ -40,14 +40,14 @@ pub use settings::{ReadAgain, ReadUrls, RelaySettings};
 pub use snapshot::{NotASnapshot, Snapshot};
 
 use self::worker::Worker;
-use crate::clock::Clock;
-use crate::failure::Backoff;
-use crate::health::{Circuit, Health};
-use crate::kafka::bootstrap_again::BootstrapAgain;
-use crate::kafka::rebalance::Context;
-use crate::postgres::migrations;
-use crate::postgres::sql;
-use crate::postgres::watch;
+use runtime::Backoff;
+use runtime::Clock;
+use runtime::kafka::bootstrap_again::BootstrapAgain;
+use runtime::kafka::rebalance::Context;
+use runtime::postgres::migrations;
+use runtime::postgres::sql;
+use runtime::postgres::watch;
+use runtime::{Circuit, Health};
 
 /// Publishes the outboxes of all databases in the settings until told to stop. What passes by itself (a database or a broker that is away) is waited
 /// for; `health` says so meanwhile.
@@ -181,8 +181,8 @@ async fn attempt(
     health: &Health,
     shutdown: &CancellationToken,
 ) -> Result<(), RelayError> {
-    let options = crate::postgres::sql::address(url)?;
-    crate::postgres::pooler::Pooled::refuse(&options, "the relay, whose leases live in the session,")
+    let options = runtime::postgres::sql::address(url)?;
+    runtime::Pooled::refuse(&options, "the relay, whose leases live in the session,")
         .await
         .map_err(|refused| refused.map_or_else(RelayError::Database, RelayError::Pooled))?;
     check_migrations(url, &settings.name).await?;
@@ -190,7 +190,7 @@ async fn attempt(
 }
 
 async fn check_migrations(url: &str, name: &str) -> Result<(), RelayError> {
-    let pool = crate::postgres::sql::pool(url, name, 1)?;
+    let pool = runtime::postgres::sql::pool(url, name, 1)?;
     for (schema, migrator) in migrations::house() {
         migrations::check(&pool, schema, &migrator).await?;
     }

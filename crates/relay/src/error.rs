@@ -5,15 +5,15 @@ use std::time::Duration;
 use rdkafka::error::KafkaError;
 
 use super::snapshot::NotASnapshot;
-use crate::failure::DatabaseFault;
-use crate::postgres::migrations::MigrationError;
-use crate::postgres::pooler::Pooled;
+use runtime::DatabaseFault;
+use runtime::Pooled;
+use runtime::postgres::migrations::MigrationError;
 
 /// A failure of a relay on one database.
 #[derive(Debug, thiserror::Error)]
 pub enum RelayError {
     /// PostgreSQL refused a statement or went away.
-    #[error("the outbox's database: {}", crate::failure::cause(.0))]
+    #[error("the outbox's database: {}", runtime::cause(.0))]
     Database(#[from] sqlx::Error),
     /// The outbox is not at this binary's version.
     #[error(transparent)]

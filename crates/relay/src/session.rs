@@ -8,7 +8,7 @@ use super::error::RelayError;
 use super::settings::RelaySettings;
 use super::snapshot::Snapshot;
 use super::statements::STORE;
-use crate::postgres::sql;
+use runtime::postgres::sql;
 
 /// Class of the relay's advisory locks: "rlay". Within it the shards, and:
 const LOCKS: i32 = 0x726c_6179;
@@ -18,7 +18,7 @@ const PRESENCE: i32 = 1_000;
 const RESCUE: i32 = 1_001;
 
 /// Shards of the outbox.
-pub(super) const SHARDS: i16 = crate::outbox::SHARDS as i16;
+pub(super) const SHARDS: i16 = runtime::outbox::SHARDS as i16;
 
 /// Shards as a set: a bit for each.
 pub(super) fn bits(shards: &[i16]) -> u8 {

@@ -11,7 +11,7 @@ use super::error::RelayError;
 use super::session::{Cursor, bits, held};
 use super::snapshot::Snapshot;
 use super::statements::{EXTENT, PAGE, WINDOW};
-use crate::outbox::STEP;
+use runtime::outbox::STEP;
 
 /// Positions whose transactions are held in memory at once: those of 250,000 entries, 24 bytes each at most.
 const WINDOW_POSITIONS: i64 = 250_000 * STEP as i64;

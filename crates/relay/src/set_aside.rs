@@ -8,7 +8,7 @@ use sqlx::{PgConnection, Row as _};
 use super::error::RelayError;
 use super::outbound::{Batch, Outbound, alone};
 use super::record::{Entry, Place};
-use crate::kafka::headers::Headers;
+use runtime::Headers;
 
 /// An event by its place: slot $1, xid $2, entry $3 and index $4; as an entry that has it alone.
 const BY_PLACE: &str = "

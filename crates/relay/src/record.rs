@@ -5,7 +5,7 @@ use sqlx::Row as _;
 use sqlx::error::BoxDynError;
 use sqlx::postgres::PgRow;
 
-use crate::kafka::headers;
+use runtime::kafka::headers;
 
 /// Columns of an entry, in the order in which every reading statement lists them.
 pub(super) const COLUMNS: &str = "slot, xid, seq, shards, topics, keys, headers, payloads";
@@ -185,7 +185,7 @@ mod tests {
     use rdkafka::message::Headers as _;
 
     use super::*;
-    use crate::kafka::headers::Headers;
+    use runtime::Headers;
 
     fn record(headers: &[u8]) -> Record<'_> {
         let place = Place { slot: 0, xid: 3, entry: 1_234_560, index: 7 };

@@ -10,7 +10,7 @@ use super::error::RelayError;
 use super::outbound::Outbound;
 use super::record::CONTENT_TYPE;
 use super::settings::RelaySettings;
-use crate::avro::codec::{Codec, CodecError};
+use runtime::{Codec, CodecError};
 
 /// Who says it.
 const SOURCE: &str = "outbox-relay";

@@ -13,8 +13,8 @@ use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, Prod
 use tokio::sync::Notify;
 
 use super::error::RelayError;
-use crate::kafka::bootstrap_again::BootstrapAgain;
-use crate::kafka::rebalance;
+use runtime::kafka::bootstrap_again::BootstrapAgain;
+use runtime::kafka::rebalance;
 
 /// Batches that can be open at once; more than any relay reads ahead.
 pub(super) const RING: usize = 64;

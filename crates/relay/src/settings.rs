@@ -8,9 +8,9 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::kafka::properties;
-use crate::postgres::sql;
-use crate::settings::{Properties, Secret, Span};
+use runtime::kafka::properties;
+use runtime::postgres::sql;
+use runtime::settings::{Properties, Secret, Span};
 
 /// Settings of a relay. Only `database_urls` and `kafka` (with `bootstrap.servers`) have to be given.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -18,7 +18,7 @@ use crate::settings::{Properties, Secret, Span};
 pub struct RelaySettings {
     /// The databases whose outboxes are published, as `postgres://user:password@host:port/database`. Direct addresses:
     /// a pooler in transaction mode would lose the leases, which live in the session.
-    #[serde(serialize_with = "crate::settings::hidden")]
+    #[serde(serialize_with = "runtime::settings::hidden")]
     #[schema(default)]
     pub database_urls: Vec<Secret>,
     /// How `database_urls` are read again, when a password is refused.

@@ -9,7 +9,7 @@ use super::catch_up::extent;
 use super::error::RelayError;
 use super::session::{Cursor, SHARDS, lock_out_relays, lock_rescue, now, stored};
 use super::snapshot::Snapshot;
-use crate::postgres::sql::At;
+use runtime::postgres::sql::At;
 
 /// What a rewind did.
 #[derive(Clone, Debug, PartialEq, Eq)]
