@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::bail;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use runtime::replay::{Moved, Point, ReplayError, reset};
+use kafka_admin::replay::{Moved, Point, ReplayError, reset};
 use runtime::{Consumer as _, Settings};
 use saga_tracker::{SagaTracker, Stage};
 use serde_json::json;

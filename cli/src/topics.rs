@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use choreography::{Choreography, Problem};
 use clap::Subcommand;
-use runtime::topics::{Applied, WantedTopic};
+use kafka_admin::topics::{Applied, WantedTopic};
 use runtime::{Registry, Settings, databases};
 use serde_json::json;
 
@@ -97,7 +97,7 @@ async fn apply(profile: &str, json: bool) -> anyhow::Result<ExitCode> {
     let settings = Settings::from_env()?;
     let common = settings.common();
     let wanted = wanted(profile, &common.topic_prefix)?;
-    for (topic, applied) in runtime::topics::apply(&common.kafka, &wanted).await? {
+    for (topic, applied) in kafka_admin::topics::apply(&common.kafka, &wanted).await? {
         let what = match applied {
             Applied::Created => "created".to_owned(),
             Applied::Updated => "up to date".to_owned(),
@@ -127,7 +127,7 @@ async fn apply(profile: &str, json: bool) -> anyhow::Result<ExitCode> {
         }
     }
     // Kafka spreads the news of new topics in the background: wait until they can be written.
-    tokio::time::timeout(Duration::from_secs(30), runtime::topics::ready(&common.kafka, &wanted))
+    tokio::time::timeout(Duration::from_secs(30), kafka_admin::topics::ready(&common.kafka, &wanted))
         .await
         .context("new topics have no leader")??;
     Ok(ExitCode::SUCCESS)

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use events::{OrderId, Timestamp};
+use kafka_admin::replay::{Point, ReplayError, reset};
 use quadrille_tests::{Order, Pipeline, Setup, binary, stack};
 use runtime::Settings;
-use runtime::replay::{Point, ReplayError, reset};
 use saga_tracker::{Case, Facts, Stage};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use events::{Event as _, NotificationRecorded, NotificationSent};
+use kafka_admin::groups::Groups;
 use quadrille_tests::{Order, Pipeline, Setup};
-use runtime::groups::Groups;
 use runtime::{Host, Settings};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use runtime::topics::{self, WantedTopic};
+use kafka_admin::topics::{self, WantedTopic};
 use runtime::{Clock, Host, Settings};
 use serde_json::Value;
 

@@ -118,7 +118,7 @@ async fn begin(host: &runtime::Host) -> anyhow::Result<()> {
         ),
     );
     if let Some(door) = opened {
-        let groups = runtime::groups::Groups::of(host.settings().common());
+        let groups = kafka_admin::groups::Groups::of(host.settings().common());
         let sweep = sweep::Sweep { pool, clock, door, settings, hand_over, groups, databases, shutdown };
         host.spawn("saga-tracker: deadlines", sweep.run());
     }

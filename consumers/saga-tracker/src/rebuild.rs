@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use events::{EventId, OrderId};
-use runtime::replay::{Point, Reader};
+use kafka_admin::replay::{Point, Reader};
 use runtime::{Consumer as _, Failure, Pooled, Registry, Settings, Verdict, migrations, sql};
 use sqlx::{Connection as _, PgConnection, PgPool};
 use tokio_util::sync::CancellationToken;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use events::{Event as _, OrderId, PaymentCaptured, Timestamp};
-use runtime::groups::Groups;
+use kafka_admin::groups::Groups;
 use runtime::{Cause, Clock, Consumer as _, Door, Failure, Work};
 use sqlx::{PgConnection, PgPool};
 use tokio_util::sync::CancellationToken;

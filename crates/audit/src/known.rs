@@ -1,7 +1,7 @@
 //! The topics and the tables: an order that the newest records of `orders` tell of is known there. A database that was restored from a dump does not.
 
+use kafka_admin::replay::newest_keys;
 use runtime::Settings;
-use runtime::replay::newest_keys;
 use sqlx::PgPool;
 use uuid::Uuid;
 

@@ -25,5 +25,5 @@ pub enum AuditError {
     Settings(#[from] runtime::settings::SettingsError),
     /// The topics can't be read.
     #[error("the topics can't be read: {0}")]
-    Topics(#[from] runtime::replay::ReplayError),
+    Topics(#[from] kafka_admin::replay::ReplayError),
 }

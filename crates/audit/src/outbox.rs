@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use kafka_admin::replay::{Point, missing};
 use runtime::Settings;
-use runtime::replay::{Point, missing};
 use runtime::sql::At;
 use sqlx::{PgPool, Row as _};
 use uuid::Uuid;

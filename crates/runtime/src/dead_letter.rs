@@ -11,7 +11,7 @@ use sqlx::{AssertSqlSafe, PgConnection};
 use uuid::Uuid;
 
 pub use burial::TOPIC;
-pub(crate) use burial::{Burial, ID, order_of};
+pub(crate) use burial::{Burial, order_of};
 
 use crate::engine::effects::Outgoing;
 use crate::failure::Failure;

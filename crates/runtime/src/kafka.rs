@@ -7,6 +7,6 @@ pub(crate) mod decode;
 pub mod headers;
 pub mod properties;
 pub mod rebalance;
-pub(crate) mod record;
+pub mod record;
 mod retention_gap;
-pub(crate) mod topology;
+pub mod topology;

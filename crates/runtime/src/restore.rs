@@ -8,6 +8,9 @@
 //! What a consumer heard after it last said something of an order is left to it: its group is set back, and it hears that again.
 
 mod order;
+mod story;
+
+pub use story::{Stories, Told};
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -22,7 +25,6 @@ use crate::engine::effects::Effects;
 use crate::engine::write_set::Writes;
 use crate::failure::Failure;
 use crate::kafka::record::Unreadable;
-use crate::replay::{Stories, Told};
 use crate::timers::store::{TimerChange, TimerChanges, Timers};
 use crate::vocabulary::{Cause, Conflict, Origin, Thread, Timer, Work};
 

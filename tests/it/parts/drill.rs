@@ -281,7 +281,7 @@ impl Drill {
         let topics = choreography::Choreography::embedded().topic_settings("local").unwrap();
         let wanted: Vec<_> = topics
             .into_iter()
-            .map(|topic| runtime::topics::WantedTopic {
+            .map(|topic| kafka_admin::topics::WantedTopic {
                 name: topic.name,
                 partitions: 2,
                 replicas: 1,
@@ -289,8 +289,8 @@ impl Drill {
                 config: topic.config,
             })
             .collect();
-        runtime::topics::apply(&kafka, &wanted).await.unwrap();
-        runtime::topics::ready(&kafka, &wanted).await.unwrap();
+        kafka_admin::topics::apply(&kafka, &wanted).await.unwrap();
+        kafka_admin::topics::ready(&kafka, &wanted).await.unwrap();
         let program = Program::start(&file, self.orders);
         let http = reqwest::Client::builder().timeout(Duration::from_secs(10)).build().unwrap();
         Field {

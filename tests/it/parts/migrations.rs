@@ -63,7 +63,7 @@ async fn a_role_that_may_create_no_schema_migrates_those_that_are_there() {
         stack().kafka
     );
     let settings = runtime::Settings::from_toml(&settings).unwrap();
-    let (stop, from) = (tokio_util::sync::CancellationToken::new(), runtime::replay::Point::Beginning);
+    let (stop, from) = (tokio_util::sync::CancellationToken::new(), kafka_admin::replay::Point::Beginning);
     let refused = saga_tracker::rebuild(&settings, from, &stop, |_| {}).await.unwrap_err().to_string();
     assert!(refused.contains(&format!("`grant create on database {name} to quadrille`")), "{refused}");
     run(&mut db, "drop schema fraud cascade").await;

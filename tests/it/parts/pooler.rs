@@ -125,7 +125,7 @@ async fn behind_a_pooler_of_transactions_who_needs_a_session_says_so_at_start() 
     assert!(matches!(refused.downcast_ref(), Some(RelayError::Pooled(_))), "{refused:#}");
     let settings =
         runtime::Settings::from_toml(&pipeline.settings_toml().replace(&pipeline.database.url, &url)).unwrap();
-    let (from, stop) = (runtime::replay::Point::Beginning, CancellationToken::new());
+    let (from, stop) = (kafka_admin::replay::Point::Beginning, CancellationToken::new());
     let rebuilt = saga_tracker::rebuild(&settings, from, &stop, |_| ()).await.unwrap_err().to_string();
     assert!(rebuilt.contains("a rebuild of the read models needs one of its own"), "{rebuilt}");
     let host = Arc::new(runtime::Host::new(settings, Clock::default()));

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use kafka_admin::topics::{Applied, WantedTopic, apply, ready as led};
 use quadrille_tests::{Setup, produce};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ConfigSource, NewPartitions, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use runtime::topics::{Applied, WantedTopic, apply, ready as led};
 
 fn admin() -> AdminClient<DefaultClientContext> {
     ClientConfig::new().set("bootstrap.servers", &stack().kafka).create().unwrap()

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use events::{OrderId, Timestamp};
-use runtime::groups::Spot;
+use kafka_admin::groups::Spot;
 
 use super::outages::Outages;
 use super::pace::Pace;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use events::Timestamp;
-use runtime::groups::Spot;
+use kafka_admin::groups::Spot;
 
 /// More samples of one partition are thinned: what is left says of an event that it was passed a little later, never earlier.
 const MOST: usize = 2_000;

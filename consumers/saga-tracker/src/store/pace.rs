@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use events::Timestamp;
+use kafka_admin::groups::Spot;
 use runtime::Failure;
-use runtime::groups::Spot;
 use runtime::sql::At;
 use sqlx::{FromRow, PgPool};
 

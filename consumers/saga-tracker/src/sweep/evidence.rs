@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use events::Timestamp;
-use runtime::groups::{Groups, Standing};
+use kafka_admin::groups::{Groups, Standing};
 use runtime::{Clock, Consumer as _, Failure};
 use sqlx::PgPool;
 

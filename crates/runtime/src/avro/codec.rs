@@ -203,7 +203,7 @@ impl Codec {
     ///
     /// # Errors
     /// When it is not framed, or its schema is not known.
-    pub(crate) fn check_known(&self, payload: Option<&[u8]>) -> Result<(), CodecError> {
+    pub fn check_known(&self, payload: Option<&[u8]>) -> Result<(), CodecError> {
         self.known(framed(payload)?.0).map(drop)
     }
 

@@ -192,7 +192,7 @@ impl Registry {
     ///
     /// # Errors
     /// When there is no such schema, or it can't be read by; [`CodecError::AskRegistry`] when stopped.
-    pub(crate) async fn learn(&self, codec: &Codec, id: u32, stop: &CancellationToken) -> Result<(), CodecError> {
+    pub async fn learn(&self, codec: &Codec, id: u32, stop: &CancellationToken) -> Result<(), CodecError> {
         let mut backoff = Backoff::default();
         loop {
             match self.look_up(codec, id).await {

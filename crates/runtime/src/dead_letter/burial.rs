@@ -9,7 +9,7 @@ use crate::vocabulary::{Death, Timer};
 /// The topic of events that need a person.
 pub const TOPIC: &str = "dead-letter-events";
 /// The header with a dead letter's own id: its `ce_id` is that of the record that died.
-pub(crate) const ID: &str = "quadrille-dead-letter-id";
+pub const ID: &str = "quadrille-dead-letter-id";
 
 /// What was tried before something died.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -20,7 +20,7 @@ const UNREADABLE_HEADER: &str = "quadrille-unreadable-header";
 const MOST_UNREADABLE: usize = 16;
 
 /// The headers of a record, in order. Kafka allows any bytes as a name, and its client panics over one that is not UTF-8.
-pub(crate) fn headers<'m>(record: &'m BorrowedMessage<'_>) -> impl Iterator<Item = Header<'m, &'m [u8]>> {
+pub fn headers<'m>(record: &'m BorrowedMessage<'_>) -> impl Iterator<Item = Header<'m, &'m [u8]>> {
     let headers = record.headers();
     let mut unreadable = 0;
     (0..headers.map_or(0, |headers| headers.count())).map_while(move |at| {
@@ -76,7 +76,7 @@ pub struct Message {
 
 impl Message {
     /// Copies a record of Kafka's client.
-    pub(crate) fn taken(topic: &'static str, record: &BorrowedMessage<'_>) -> Self {
+    pub fn taken(topic: &'static str, record: &BorrowedMessage<'_>) -> Self {
         let mut headers = Headers::with_capacity(480);
         self::headers(record).for_each(|header| headers.push_bytes(header.key, header.value));
         Self {

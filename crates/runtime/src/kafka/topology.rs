@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 /// The topics that one consumer reads.
 #[derive(Debug)]
-pub(crate) struct Topology {
+pub struct Topology {
     prefix: String,
     by_full_name: HashMap<String, &'static str>,
 }

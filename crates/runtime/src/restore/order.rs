@@ -2,7 +2,7 @@
 
 use events::Timestamp;
 
-use crate::replay::Told;
+use super::story::Told;
 use crate::vocabulary::Work;
 
 /// What is told next.

@@ -16,7 +16,7 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 pub use group::{Moved, check_stopped, reset};
 pub use reader::{Page, Reader, missing};
-pub use stories::{Stories, Told, newest_keys, stories};
+pub use stories::{newest_keys, stories};
 
 /// Questions to the broker.
 const ASK: Duration = Duration::from_secs(20);
@@ -85,7 +85,7 @@ pub enum ReplayError {
     },
     /// A schema id can't be looked up.
     #[error("a schema can't be looked up: {0}")]
-    Schema(#[from] crate::avro::codec::CodecError),
+    Schema(#[from] runtime::CodecError),
     /// A thread died.
     #[error("a thread of the replay died: {0}")]
     Died(#[from] tokio::task::JoinError),

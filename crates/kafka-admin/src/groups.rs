@@ -10,7 +10,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
-use crate::settings::Common;
+use runtime::settings::Common;
 
 /// How long the broker may take to answer one question.
 const ASK: Duration = Duration::from_secs(5);
@@ -54,7 +54,7 @@ pub struct Standing {
 /// Asks about groups and topics of one deployment. Clients are made when they are first needed, one for each group.
 #[derive(Clone)]
 pub struct Groups {
-    kafka: crate::settings::Properties,
+    kafka: runtime::settings::Properties,
     prefix: String,
     clients: Arc<Mutex<HashMap<String, Arc<BaseConsumer>>>>,
 }

@@ -11,7 +11,7 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 
-use crate::kafka::properties::{self, PropertyError};
+use runtime::kafka::properties::{self, PropertyError};
 
 /// One topic as it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -13,13 +13,13 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{Extent, Point, ReplayError, client, extents};
-use crate::avro::codec::{Codec, CodecError};
-use crate::avro::registry::Registry;
-use crate::consumer::Consumer;
-use crate::dead_letter;
-use crate::kafka::record::{Message, headers};
-use crate::kafka::topology::Topology;
-use crate::settings::{Properties, Settings};
+use runtime::Consumer;
+use runtime::Message;
+use runtime::Registry;
+use runtime::kafka::record::headers;
+use runtime::kafka::topology::Topology;
+use runtime::settings::{Properties, Settings};
+use runtime::{Codec, CodecError};
 
 /// Between two looks at an empty queue.
 const LOOK: Duration = Duration::from_millis(5);
@@ -196,7 +196,7 @@ impl<C: Consumer> Reader<C> {
 
     /// As the loop hears it; none: it can't be understood.
     async fn hear(&self, message: &Message) -> Result<Option<C::Input>, ReplayError> {
-        if message.topic != dead_letter::TOPIC
+        if message.topic != runtime::DEAD_LETTER_TOPIC
             && message.payload.as_deref().is_some_and(|value| value.first() == Some(&0))
             && let Err(CodecError::AskRegistry(id)) = self.codec.check_known(message.payload.as_deref())
         {
@@ -255,7 +255,8 @@ pub async fn missing(
                 Some(message) => message?,
                 None => return Err(KafkaError::NoMessageReceived.into()),
             };
-            let own = if message.topic().ends_with(dead_letter::TOPIC) { dead_letter::ID } else { "ce_id" };
+            let own =
+                if message.topic().ends_with(runtime::DEAD_LETTER_TOPIC) { runtime::DEAD_LETTER_ID } else { "ce_id" };
             let id = headers(&message).filter(|of| of.key == own).last().and_then(|of| of.value);
             if let Some(id) = id.and_then(|id| Uuid::try_parse_ascii(id).ok()) {
                 ids.remove(&id);

@@ -5,9 +5,9 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::{ASK, Point, ReplayError, client, extents};
-use crate::consumer::Consumer;
-use crate::kafka::topology::Topology;
-use crate::settings::Settings;
+use runtime::Consumer;
+use runtime::kafka::topology::Topology;
+use runtime::settings::Settings;
 
 /// Where a partition's group stands now.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use events::{OrderId, OrderPlaced, StockLevelChanged, Timestamp};
+use events::{OrderId, OrderPlaced, StockLevelChanged};
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message as _};
@@ -10,55 +10,10 @@ use rdkafka::{Offset, TopicPartitionList};
 use uuid::Uuid;
 
 use super::{ASK, Point, ReplayError, client, extents};
-use crate::kafka::record::Message;
-use crate::kafka::topology::Topology;
-use crate::settings::Settings;
-
-/// An event of an order, as its topic has it.
-#[derive(Clone, Debug)]
-pub struct Told {
-    /// The record.
-    pub message: Message,
-    /// Its id.
-    pub id: Uuid,
-    /// What it was said because of: an event, or what is in no topic.
-    pub cause: Option<Uuid>,
-    /// The event by which its order had last gone on.
-    pub causation: Option<Uuid>,
-    /// When it was said.
-    pub at: Timestamp,
-    /// Its place in the outbox that it was said in; the last, where it came from no outbox.
-    pub seq: i64,
-}
-
-/// What topics tell.
-#[derive(Debug, Default)]
-pub struct Stories {
-    /// The events of each order.
-    pub orders: BTreeMap<OrderId, Vec<Told>>,
-    /// Records of the front door.
-    pub placed: Vec<Message>,
-    /// The levels of stock, one after another.
-    pub levels: Vec<Told>,
-    /// How many records were read.
-    pub records: u64,
-}
-
-impl Told {
-    fn of(message: Message) -> Option<Self> {
-        let uuid = |name| message.headers.text(name).and_then(|text| Uuid::parse_str(text).ok());
-        let at = message.headers.text("ce_time").and_then(|time| time.parse().ok());
-        let at = at.or(message.timestamp_ms.map(Timestamp::from_millis))?;
-        let seq = message.headers.text("ce_sequence").and_then(|seq| seq.parse().ok()).unwrap_or(i64::MAX);
-        let causation = uuid("ce_causationid");
-        Some(Self { id: uuid("ce_id")?, cause: uuid("ce_triggerid").or(causation), causation, at, seq, message })
-    }
-
-    /// The event's type.
-    pub fn event_type(&self) -> &str {
-        self.message.event_type().unwrap_or_default()
-    }
-}
+use runtime::Message;
+use runtime::kafka::topology::Topology;
+use runtime::restore::{Stories, Told};
+use runtime::settings::Settings;
 
 /// Reads the topics of all events of orders, the front door and the levels of stock, from a point on to their ends as they are now. It holds all
 /// that it reads: some 25 kB for each order.
@@ -66,7 +21,7 @@ impl Told {
 /// # Errors
 /// What Kafka says, a topic that is missing, or records that are announced and do not come.
 pub async fn stories(settings: &Settings, from: Point) -> Result<Stories, ReplayError> {
-    const NOT_OF_ORDERS: [&str; 3] = ["operations", "dead-letter-orders", crate::dead_letter::TOPIC];
+    const NOT_OF_ORDERS: [&str; 3] = ["operations", "dead-letter-orders", runtime::DEAD_LETTER_TOPIC];
     let of_orders = events::catalogue().iter().filter(|entry| !NOT_OF_ORDERS.contains(&entry.topic));
     let types: Vec<&'static str> = of_orders.map(|entry| entry.event_type).collect();
     let common = settings.common();
