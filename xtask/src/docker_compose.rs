@@ -10,7 +10,7 @@ use crate::stack::{self, Part, Port};
 const COMPOSE: &str = include_str!("../../docker-compose.yml");
 const DOCKERFILE: &str = include_str!("../../Dockerfile");
 /// Where the consumers' ports are chosen.
-const HOST_MODULE: &str = include_str!("../../crates/runtime/src/host.rs");
+const HOST_MODULE: &str = include_str!("../../crates/runtime/src/host/doors.rs");
 const CONSUMERS: [&str; 8] =
     ["orders", "inventory", "payments", "fraud", "fulfillment", "notifications", "saga-tracker", "outbox-relay"];
 /// What Docker has to be told apart from `kafka.properties`: where the broker is reached, and Java's memory.
