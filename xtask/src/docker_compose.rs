@@ -10,7 +10,7 @@ use crate::stack::{self, Part, Port};
 const COMPOSE: &str = include_str!("../../docker-compose.yml");
 const DOCKERFILE: &str = include_str!("../../Dockerfile");
 /// Where the consumers' ports are chosen.
-const HOST_MODULE: &str = include_str!("../../crates/runtime/src/host/doors.rs");
+const HOST_MODULE: &str = include_str!("../../crates/runtime/src/programs.rs");
 const CONSUMERS: [&str; 8] =
     ["orders", "inventory", "payments", "fraud", "fulfillment", "notifications", "saga-tracker", "outbox-relay"];
 /// What Docker has to be told apart from `kafka.properties`: where the broker is reached, and Java's memory.
@@ -149,7 +149,7 @@ fn each_consumer_has_a_service_with_the_addresses_and_its_own_port() {
         let mut found = with_keys(environment(&service));
         let listens = found.remove(&format!("QUADRILLE_{}__HTTP", name.to_uppercase().replace('-', "_"))).unwrap();
         let port: u16 = listens.strip_prefix("0.0.0.0:").unwrap().parse().unwrap();
-        assert!(HOST_MODULE.contains(&format!("(\"{name}\", {port})")), "runtime::host gives {name} another port");
+        assert!(HOST_MODULE.contains(&format!("(\"{name}\", {port})")), "runtime::programs gives {name} another port");
         assert_eq!(texts(&service["ports"]), published(port));
         if name == "saga-tracker" {
             tracker_calls_others(&mut found);
