@@ -66,7 +66,7 @@ fn shown(findings: &[Finding]) -> String {
             Asked::Answered { breaches, figures, .. } => (breaches.to_string(), figures.as_str()),
             Asked::Unanswered { why } => ("?".to_owned(), why.as_str()),
         };
-        table.add_row([finding.name, finding.says, &breaches, compared]);
+        table.add_row([finding.name, finding.publishes, &breaches, compared]);
         for line in finding.lines() {
             lines.push_str(&format!("BROKEN  {}  {}: {}\n", finding.name, line.subject, line.detail));
         }

@@ -150,7 +150,7 @@ impl Restoring<'_> {
 }
 
 fn names() -> impl Iterator<Item = &'static str> {
-    crate::run::hears().into_iter().map(|(consumer, _)| consumer)
+    crate::run::subscribes_to().into_iter().map(|(consumer, _)| consumer)
 }
 
 fn pool(settings: &Settings, consumer: &str) -> anyhow::Result<PgPool> {

@@ -44,9 +44,9 @@ async fn start(host: &Arc<Host>, name: &str) -> anyhow::Result<()> {
 }
 
 /// What each consumer hears, by its code.
-pub fn hears() -> Vec<(&'static str, Vec<&'static str>)> {
+pub fn subscribes_to() -> Vec<(&'static str, Vec<&'static str>)> {
     fn of<C: Consumer>() -> (&'static str, Vec<&'static str>) {
-        (C::NAME, C::hears())
+        (C::NAME, C::subscribes_to())
     }
     vec![
         of::<orders::Orders>(),
@@ -60,9 +60,9 @@ pub fn hears() -> Vec<(&'static str, Vec<&'static str>)> {
 }
 
 /// What each consumer says, by its code.
-pub fn says() -> Vec<(&'static str, Vec<&'static str>)> {
+pub fn publishes() -> Vec<(&'static str, Vec<&'static str>)> {
     fn of<C: Consumer>() -> (&'static str, Vec<&'static str>) {
-        (C::NAME, C::says())
+        (C::NAME, C::publishes())
     }
     vec![
         of::<orders::Orders>(),

@@ -64,14 +64,15 @@ fn unknown_profile(profile: &str) -> String {
 /// All problems of a choreography against the code of this binary.
 pub fn problems(choreography: &Choreography) -> Vec<Problem> {
     let catalogue = events::catalogue();
-    let (hears, says) = (crate::run::hears(), crate::run::says());
+    let (subscribes_to, publishes) = (crate::run::subscribes_to(), crate::run::publishes());
     let borrowed =
         |list: &[(&'static str, Vec<&'static str>)]| -> Vec<(&'static str, Vec<&'static str>)> { list.to_vec() };
-    let (hears, says) = (borrowed(&hears), borrowed(&says));
-    let hears: Vec<(&str, &[&str])> = hears.iter().map(|(name, types)| (*name, types.as_slice())).collect();
-    let says: Vec<(&str, &[&str])> = says.iter().map(|(name, types)| (*name, types.as_slice())).collect();
-    let mut problems = choreography::check(choreography, catalogue, &hears);
-    problems.extend(choreography::check_says(choreography, catalogue, &says));
+    let (subscribes_to, publishes) = (borrowed(&subscribes_to), borrowed(&publishes));
+    let subscribes_to: Vec<(&str, &[&str])> =
+        subscribes_to.iter().map(|(name, types)| (*name, types.as_slice())).collect();
+    let publishes: Vec<(&str, &[&str])> = publishes.iter().map(|(name, types)| (*name, types.as_slice())).collect();
+    let mut problems = choreography::check(choreography, catalogue, &subscribes_to);
+    problems.extend(choreography::check_says(choreography, catalogue, &publishes));
     problems
 }
 
@@ -110,7 +111,7 @@ async fn apply(profile: &str, json: bool) -> anyhow::Result<ExitCode> {
         output::said(json, &json!({"topic": topic, "outcome": what}), || format!("topic {topic}: {what}"));
     }
     // Each consumer looks in its own database.
-    let consumers = crate::run::hears().into_iter().map(|(consumer, _)| consumer);
+    let consumers = crate::run::subscribes_to().into_iter().map(|(consumer, _)| consumer);
     for (at, url) in databases::of(&settings, consumers)?.into_keys().enumerate() {
         let pool = runtime::connect(url.expose(), "quadrille topics apply", 1).await?;
         let registry = Registry::from_settings(&settings, pool)?;

@@ -40,9 +40,9 @@ fn judged(findings: Vec<audit::Finding>) -> anyhow::Result<Vec<Invariant>> {
     let invariant = |finding: audit::Finding| match finding.asked {
         Asked::Answered { breaches, figures, lines } => {
             let some = lines.iter().take(5).map(|line| format!("; {}: {}", line.subject, line.detail));
-            Invariant { name: finding.says, holds: breaches == 0, figures: figures + &some.collect::<String>() }
+            Invariant { name: finding.publishes, holds: breaches == 0, figures: figures + &some.collect::<String>() }
         }
-        Asked::Unanswered { why } => Invariant { name: finding.says, holds: false, figures: why },
+        Asked::Unanswered { why } => Invariant { name: finding.publishes, holds: false, figures: why },
     };
     Ok(findings.into_iter().map(invariant).collect())
 }

@@ -122,9 +122,9 @@ async fn both_doors_read_an_order_by_the_same_rules_and_show_no_text_of_it() {
                     answer["faults"].as_array().unwrap().iter().filter_map(|fault| fault["field"].as_str()).collect();
                 assert_eq!(found, fields, "{name}: {answer}");
             }
-            Unreadable(expected, says) => {
+            Unreadable(expected, publishes) => {
                 assert_eq!(status, expected, "{name}: {answer}");
-                assert!(answer["detail"].as_str().is_some_and(|detail| detail.contains(says)), "{name}: {answer}");
+                assert!(answer["detail"].as_str().is_some_and(|detail| detail.contains(publishes)), "{name}: {answer}");
             }
         }
         assert!(!answer.to_string().contains("Secretname"), "{name}: {answer}");
@@ -153,8 +153,8 @@ async fn both_doors_read_an_order_by_the_same_rules_and_show_no_text_of_it() {
                 assert_eq!(found, fields, "{name}: {details}");
                 assert!(!details.to_string().contains("Secretname"), "{name}: {details}");
             }
-            Unreadable(_, says) => {
-                let of = |header: &str| dead.iter().any(|letter| letter[header].contains(says));
+            Unreadable(_, publishes) => {
+                let of = |header: &str| dead.iter().any(|letter| letter[header].contains(publishes));
                 assert!(of("quadrille-error-message") && of("kafka_dlt-exception-message"), "{name}: {dead:#?}");
             }
         }

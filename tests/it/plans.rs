@@ -3,7 +3,7 @@
 use std::str::FromStr as _;
 use std::time::Duration;
 
-use runtime::sql::{Taken, Warm};
+use runtime::sql::{StickyPool, Taken};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 /// How the statement `known` is executed.
@@ -22,7 +22,8 @@ async fn a_plan_that_was_made_for_an_empty_table_is_made_anew() {
     let options =
         PgConnectOptions::from_str(&database.url).unwrap().options([("plan_cache_mode", "force_generic_plan")]);
     let options = options.options(["seqscan", "hashjoin", "mergejoin"].map(|plan| (format!("enable_{plan}"), "off")));
-    let warm = Warm::planned_every(PgPoolOptions::new().max_connections(1).connect_lazy_with(options), Duration::ZERO);
+    let warm =
+        StickyPool::planned_every(PgPoolOptions::new().max_connections(1).connect_lazy_with(options), Duration::ZERO);
     // Autovacuum would have the plan made anew, too.
     let table = "create table public.known (id uuid primary key, version bigint) with (autovacuum_enabled = off)";
     sqlx::raw_sql(table).execute(&database.pool).await.unwrap();

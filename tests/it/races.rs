@@ -127,12 +127,12 @@ async fn of_a_capture_and_a_void_that_two_instances_ask_for_at_once_the_sandbox_
 /// What a batch writes anew is inserted without a look whether it is there: two instances that decide the same first event find out as they write it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_row_that_was_new_to_who_decided_it_and_is_there_already_is_a_lost_race_and_nothing_else_is_written() {
-    use runtime::{Failure, Writes};
+    use runtime::{Failure, WriteSet};
 
     let database = quadrille_tests::Database::fresh().await;
     let mut db = database.pool.acquire().await.unwrap();
     let writes = |reference: &str, quantity: i64, rows: Option<usize>| {
-        let mut writes = Writes::default();
+        let mut writes = WriteSet::default();
         let warehouse = "insert into inventory.warehouse values ($1, $1, 1, 'DE')";
         writes.add("inventory.warehouse", Some(1), warehouse).bind(format!("of-{reference}-{quantity}"));
         let receipt = "insert into inventory.receipt (reference, sku, warehouse, quantity, received_at) values ($1, 'TEA', 'a', $2, now())";
@@ -140,12 +140,12 @@ async fn a_row_that_was_new_to_who_decided_it_and_is_there_already_is_a_lost_rac
         writes
     };
     sqlx::raw_sql("insert into inventory.warehouse values ('a', 'a', 1, 'DE')").execute(&mut *db).await.unwrap();
-    writes("one", 1, Some(1)).execute_alone(&mut db).await.unwrap();
-    let lost = writes("one", 2, Some(1)).execute_alone(&mut db).await;
+    writes("one", 1, Some(1)).execute_autocommit(&mut db).await.unwrap();
+    let lost = writes("one", 2, Some(1)).execute_autocommit(&mut db).await;
     assert!(matches!(lost, Err(Failure::LostRace { table: "inventory.receipt", .. })), "{lost:?}");
     let lost = writes("one", 3, Some(1)).execute(&mut db).await;
     assert!(matches!(lost, Err(Failure::LostRace { table: "inventory.receipt", .. })), "{lost:?}");
-    let refused = writes("one", 4, None).execute_alone(&mut db).await;
+    let refused = writes("one", 4, None).execute_autocommit(&mut db).await;
     assert!(matches!(refused, Err(Failure::Database(_))), "nobody counts these rows: {refused:?}");
     let written: Vec<String> =
         sqlx::query_scalar("select warehouse from inventory.warehouse").fetch_all(&mut *db).await.unwrap();

@@ -6,32 +6,42 @@ fn code(
     of: impl Fn(&'static str, Vec<&'static str>, Vec<&'static str>) -> (&'static str, Vec<&'static str>),
 ) -> Vec<(&'static str, Vec<&'static str>)> {
     vec![
-        of(orders::Orders::NAME, orders::Orders::hears(), orders::Orders::says()),
-        of(inventory::Inventory::NAME, inventory::Inventory::hears(), inventory::Inventory::says()),
-        of(payments::Payments::NAME, payments::Payments::hears(), payments::Payments::says()),
-        of(fraud::Fraud::NAME, fraud::Fraud::hears(), fraud::Fraud::says()),
-        of(fulfillment::Fulfillment::NAME, fulfillment::Fulfillment::hears(), fulfillment::Fulfillment::says()),
+        of(orders::Orders::NAME, orders::Orders::subscribes_to(), orders::Orders::publishes()),
+        of(inventory::Inventory::NAME, inventory::Inventory::subscribes_to(), inventory::Inventory::publishes()),
+        of(payments::Payments::NAME, payments::Payments::subscribes_to(), payments::Payments::publishes()),
+        of(fraud::Fraud::NAME, fraud::Fraud::subscribes_to(), fraud::Fraud::publishes()),
+        of(
+            fulfillment::Fulfillment::NAME,
+            fulfillment::Fulfillment::subscribes_to(),
+            fulfillment::Fulfillment::publishes(),
+        ),
         of(
             notifications::Notifications::NAME,
-            notifications::Notifications::hears(),
-            notifications::Notifications::says(),
+            notifications::Notifications::subscribes_to(),
+            notifications::Notifications::publishes(),
         ),
-        of(saga_tracker::SagaTracker::NAME, saga_tracker::SagaTracker::hears(), saga_tracker::SagaTracker::says()),
+        of(
+            saga_tracker::SagaTracker::NAME,
+            saga_tracker::SagaTracker::subscribes_to(),
+            saga_tracker::SagaTracker::publishes(),
+        ),
     ]
 }
 
 #[test]
 fn topics_yaml_schemas_and_code_agree() {
     let choreography = choreography::Choreography::embedded();
-    let (hears, says) = (code(|name, hears, _| (name, hears)), code(|name, _, says| (name, says)));
+    let (subscribes_to, publishes) =
+        (code(|name, subscribes_to, _| (name, subscribes_to)), code(|name, _, publishes| (name, publishes)));
     let borrowed = |list: &[(&'static str, Vec<&'static str>)]| {
         list.iter().map(|(name, types)| (*name, types.clone())).collect::<Vec<_>>()
     };
-    let (hears, says) = (borrowed(&hears), borrowed(&says));
-    let hears: Vec<(&str, &[&str])> = hears.iter().map(|(name, types)| (*name, types.as_slice())).collect();
-    let says: Vec<(&str, &[&str])> = says.iter().map(|(name, types)| (*name, types.as_slice())).collect();
-    let mut problems = choreography::check(&choreography, events::catalogue(), &hears);
-    problems.extend(choreography::check_says(&choreography, events::catalogue(), &says));
+    let (subscribes_to, publishes) = (borrowed(&subscribes_to), borrowed(&publishes));
+    let subscribes_to: Vec<(&str, &[&str])> =
+        subscribes_to.iter().map(|(name, types)| (*name, types.as_slice())).collect();
+    let publishes: Vec<(&str, &[&str])> = publishes.iter().map(|(name, types)| (*name, types.as_slice())).collect();
+    let mut problems = choreography::check(&choreography, events::catalogue(), &subscribes_to);
+    problems.extend(choreography::check_says(&choreography, events::catalogue(), &publishes));
     let shown: Vec<String> = problems.iter().map(ToString::to_string).collect();
     assert!(shown.is_empty(), "{}", shown.join("\n"));
 }

@@ -106,9 +106,9 @@ impl Pipeline {
         fn of<C: Consumer>() -> Vec<(&'static str, &'static str)> {
             let heard = events::catalogue()
                 .iter()
-                .filter(|entry| C::hears().contains(&entry.event_type))
+                .filter(|entry| C::subscribes_to().contains(&entry.event_type))
                 .map(|entry| entry.topic);
-            let mut topics: Vec<&'static str> = heard.chain(C::untyped()).collect();
+            let mut topics: Vec<&'static str> = heard.chain(C::raw_topics()).collect();
             topics.sort_unstable();
             topics.dedup();
             topics.into_iter().map(|topic| (C::NAME, topic)).collect()

@@ -12,7 +12,7 @@ use crate::handlers::{Authorized, Reply, Ruling};
 use crate::rules::{self, Facts};
 use crate::settings::FraudSettings;
 use crate::velocity::{Count, Kind, Tally};
-use crate::world::{Assessment, Carried, State, World};
+use crate::world::{Assessment, BatchState, Carried, State};
 
 #[cfg(test)]
 mod tests;
@@ -34,7 +34,7 @@ pub(crate) struct Decider<'d> {
 /// An authorized order is looked at once: cleared, rejected, or laid before a person. Heard again, or after the money went back, it is nothing;
 /// nor is it counted again then.
 pub(crate) fn on_authorized(
-    world: &mut World,
+    world: &mut BatchState,
     authorized: &Authorized,
     settings: &FraudSettings,
     now: Timestamp,
@@ -62,9 +62,9 @@ pub(crate) fn on_authorized(
             let deadline = deadline(event.capture_before, settings, now);
             row.deadline = Some(deadline);
             row.carried = Some(carried(event));
-            effects.arm(DEADLINE, event.order_id, "", deadline);
+            effects.schedule(DEADLINE, event.order_id, "", deadline);
             let (score, rules) = (row.score, row.rules.clone());
-            effects.say(&FraudReviewRequested { order_id: event.order_id, score, rules, deadline }, "");
+            effects.emit(&FraudReviewRequested { order_id: event.order_id, score, rules, deadline }, "");
         }
     }
     world.put(event.order_id, row);
@@ -72,7 +72,7 @@ pub(crate) fn on_authorized(
 }
 
 /// The money went back: an order that was not looked at yet never will be, and an open review leaves the queue.
-pub(crate) fn on_voided(world: &mut World, order_id: OrderId, now: Timestamp, effects: Said<'_, '_>) -> Reply {
+pub(crate) fn on_voided(world: &mut BatchState, order_id: OrderId, now: Timestamp, effects: Said<'_, '_>) -> Reply {
     match world.order(order_id).map(|row| row.state) {
         None => world.put(order_id, tombstone(now, effects)),
         Some(State::Review) => {
@@ -80,7 +80,7 @@ pub(crate) fn on_voided(world: &mut World, order_id: OrderId, now: Timestamp, ef
                 row.state = State::Closed;
                 row.carried = None;
                 world.put(order_id, row);
-                effects.disarm(DEADLINE, order_id, "");
+                effects.cancel_timer(DEADLINE, order_id, "");
             }
         }
         Some(State::Cleared | State::Rejected | State::Closed) => {}
@@ -90,7 +90,7 @@ pub(crate) fn on_voided(world: &mut World, order_id: OrderId, now: Timestamp, ef
 
 /// A person's word counts while the review is open; after it they hear how it ended.
 pub(crate) fn on_ruling(
-    world: &mut World,
+    world: &mut BatchState,
     order_id: OrderId,
     ruling: Ruling,
     person: &Decider<'_>,
@@ -116,14 +116,14 @@ pub(crate) fn on_ruling(
             say_rejected(order_id, &row, ReasonCode::FraudRejected, "rejected after review".to_owned(), effects);
         }
     }
-    effects.disarm(DEADLINE, order_id, "");
+    effects.cancel_timer(DEADLINE, order_id, "");
     let state = row.state;
     world.put(order_id, row);
     Ok(Reply::Done(state))
 }
 
 /// Nobody looked in time: rejected. A deadline that comes when the review is over is nothing.
-pub(crate) fn on_deadline(world: &mut World, order_id: OrderId, now: Timestamp, effects: Said<'_, '_>) -> Reply {
+pub(crate) fn on_deadline(world: &mut BatchState, order_id: OrderId, now: Timestamp, effects: Said<'_, '_>) -> Reply {
     match world.order(order_id).map(|row| row.state) {
         None | Some(State::Cleared | State::Rejected | State::Closed) => {}
         Some(State::Review) => {
@@ -165,7 +165,7 @@ fn deadline(capture_before: Timestamp, settings: &FraudSettings, now: Timestamp)
 }
 
 /// Counts the order for its customer, card and address: the order's row, which is written with it, sees to it that this happens once.
-pub(crate) fn count(world: &mut World, authorized: &Authorized, now: Timestamp) {
+pub(crate) fn count(world: &mut BatchState, authorized: &Authorized, now: Timestamp) {
     let PaymentAuthorized { order_id, currency, amount, .. } = authorized.event;
     for (kind, subject) in &authorized.subjects {
         let at = authorized.placed_at(now);
@@ -173,7 +173,12 @@ pub(crate) fn count(world: &mut World, authorized: &Authorized, now: Timestamp) 
     }
 }
 
-fn tallies(world: &World, authorized: &Authorized, settings: &FraudSettings, now: Timestamp) -> Vec<(Kind, Tally)> {
+fn tallies(
+    world: &BatchState,
+    authorized: &Authorized,
+    settings: &FraudSettings,
+    now: Timestamp,
+) -> Vec<(Kind, Tally)> {
     let (at, window) = (authorized.placed_at(now), settings.velocity.window.0);
     authorized.subjects.iter().map(|(kind, subject)| (*kind, world.tallies.of(*subject, at, window))).collect()
 }
@@ -263,12 +268,12 @@ fn say_cleared(order_id: OrderId, row: &Assessment, carried: Carried, effects: S
         rules,
         decided_by,
     };
-    effects.say(&cleared, "");
+    effects.emit(&cleared, "");
 }
 
 /// A person's note is not told: the reason travels to the customer, and notes may hold personal data.
 fn say_rejected(order_id: OrderId, row: &Assessment, code: ReasonCode, detail: String, effects: Said<'_, '_>) {
     let (score, rules) = (row.score, row.rules.clone());
     let decided_by = row.decided_by.clone().unwrap_or_default();
-    effects.say(&FraudRejected { order_id, reason: Reason { code, detail }, score, rules, decided_by }, "");
+    effects.emit(&FraudRejected { order_id, reason: Reason { code, detail }, score, rules, decided_by }, "");
 }

@@ -8,14 +8,14 @@ use events::{
 };
 use runtime::settings::ConsumerSettings;
 use runtime::{
-    Codec, Conflict, Consumer, Effects, Failure, Message, Reading, Retention, Span, Timer, Unreadable, Work, Writes,
+    Codec, Conflict, Consumer, Effects, Failure, Message, Reading, Retention, Span, Timer, Unreadable, Work, WriteSet,
 };
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use utoipa::ToSchema;
 
 use crate::velocity::{Kind, Subject, subjects};
-use crate::world::{State, World};
+use crate::world::{BatchState, State};
 use crate::{Fraud, decide, store};
 
 /// What fraud decides about.
@@ -103,13 +103,13 @@ impl Fraud {
 
 impl Consumer for Fraud {
     const NAME: &'static str = "fraud";
-    const GUARDED: bool = true;
+    const OPTIMISTIC: bool = true;
     type Input = Input;
-    type World = World;
+    type BatchState = BatchState;
     type Reply = Reply;
     type Call = Infallible;
 
-    fn hears() -> Vec<&'static str> {
+    fn subscribes_to() -> Vec<&'static str> {
         vec![PaymentAuthorized::TYPE, PaymentVoided::TYPE]
     }
 
@@ -122,11 +122,11 @@ impl Consumer for Fraud {
         crate::migrations()
     }
 
-    fn says() -> Vec<&'static str> {
+    fn publishes() -> Vec<&'static str> {
         vec![FraudCleared::TYPE, FraudRejected::TYPE, FraudReviewRequested::TYPE]
     }
 
-    fn hear(&self, message: &Message, codec: &Codec) -> Result<Work<Input>, Unreadable> {
+    fn decode(&self, message: &Message, codec: &Codec) -> Result<Work<Input>, Unreadable> {
         let cause = message.cause()?;
         let input = match message.event_type() {
             Some(PaymentAuthorized::TYPE) => {
@@ -139,7 +139,7 @@ impl Consumer for Fraud {
         Ok(Work { cause, input })
     }
 
-    fn due(&self, timer: &Timer) -> Input {
+    fn on_timer(&self, timer: &Timer) -> Input {
         Input::Deadline(timer.order_id) // the only timer there is
     }
 
@@ -149,14 +149,14 @@ impl Consumer for Fraud {
         batch: &[&Work<Input>],
         now: Timestamp,
         reading: Reading,
-    ) -> Result<World, Failure> {
+    ) -> Result<BatchState, Failure> {
         let inputs: Vec<&Input> = batch.iter().map(|work| &work.input).collect();
         store::load(db, &inputs, &self.recent, self.settings.velocity.window.0, now, reading).await
     }
 
     fn decide(
         &self,
-        world: &mut World,
+        world: &mut BatchState,
         work: &Work<Input>,
         now: Timestamp,
         effects: &mut Effects<'_, Infallible>,
@@ -194,14 +194,14 @@ impl Consumer for Fraud {
     async fn save(
         &self,
         _: &mut PgConnection,
-        world: &World,
+        world: &BatchState,
         _now: Timestamp,
-        writes: &mut Writes,
+        writes: &mut WriteSet,
     ) -> Result<(), Failure> {
         store::save(writes, world)
     }
 
-    fn remember(&self, world: World, now: Timestamp) {
+    fn remember(&self, world: BatchState, now: Timestamp) {
         self.recent.remember(world.into_open(), now);
     }
 

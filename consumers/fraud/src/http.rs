@@ -5,7 +5,7 @@ use axum::extract::{Path, Query, State as Shared};
 use axum::http::StatusCode;
 use events::{Currency, CustomerId, Line, OrderId, RuleHit, Timestamp};
 use runtime::http::{Access, Caller, Json, Problem, Role, Routes};
-use runtime::{Cause, Consumer as _, Door, Work};
+use runtime::{Cause, Consumer as _, RequestQueue, Work};
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
 use utoipa::{IntoParams, ToSchema};
@@ -24,19 +24,19 @@ const LONGEST_NOTE: usize = 2_000;
 
 /// What the routes work with.
 #[derive(Clone)]
-pub(crate) struct Doors {
-    door: Door<Fraud>,
+pub(crate) struct RouteState {
+    door: RequestQueue<Fraud>,
     pool: PgPool,
 }
 
-impl Doors {
-    pub(crate) fn new(door: Door<Fraud>, pool: PgPool) -> Self {
+impl RouteState {
+    pub(crate) fn new(door: RequestQueue<Fraud>, pool: PgPool) -> Self {
         Self { door, pool }
     }
 }
 
 /// The routes.
-pub(crate) fn routes() -> Routes<Doors> {
+pub(crate) fn routes() -> Routes<RouteState> {
     Routes::new()
         .route(Access::to(&[Role::Viewer]), routes!(list))
         .route(Access::to(&[Role::Viewer]), routes!(show))
@@ -154,7 +154,10 @@ impl Review {
     (status = 400, description = "`limit` or `after` can't be read", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "The database does not answer", body = Problem, content_type = "application/problem+json"),
 ))]
-async fn list(Shared(doors): Shared<Doors>, page: Result<Query<Page>, QueryRejection>) -> Result<Json<Queue>, Problem> {
+async fn list(
+    Shared(doors): Shared<RouteState>,
+    page: Result<Query<Page>, QueryRejection>,
+) -> Result<Json<Queue>, Problem> {
     let Query(page) = page.map_err(|rejection| unreadable("Unreadable query").detail(rejection.body_text()))?;
     let limit = page.limit.unwrap_or(PAGE).clamp(1, LARGEST_PAGE);
     let after = page.after.as_deref().map_or(Ok((Timestamp::from_millis(0), OrderId(Uuid::nil()))), cursor)?;
@@ -174,7 +177,7 @@ async fn list(Shared(doors): Shared<Doors>, page: Result<Query<Page>, QueryRejec
     (status = 404, description = "It was not looked at, or the path names no order", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "The database does not answer", body = Problem, content_type = "application/problem+json"),
 ))]
-async fn show(Shared(doors): Shared<Doors>, Path(order_id): Path<String>) -> Result<Json<Review>, Problem> {
+async fn show(Shared(doors): Shared<RouteState>, Path(order_id): Path<String>) -> Result<Json<Review>, Problem> {
     let order_id = known_form(&order_id)?;
     let row = store::assessment(&doors.pool, order_id).await?;
     row.map(|row| Json(Review::of(order_id, row))).ok_or_else(|| unknown(order_id))
@@ -190,7 +193,7 @@ async fn show(Shared(doors): Shared<Doors>, Path(order_id): Path<String>) -> Res
     (status = 503, description = "Nothing was decided, or the answer was lost: ask again", body = Problem, content_type = "application/problem+json"),
 ))]
 async fn rule(
-    Shared(doors): Shared<Doors>,
+    Shared(doors): Shared<RouteState>,
     caller: Caller,
     Path(order_id): Path<String>,
     Json(verdict): Json<Verdict>,
@@ -199,7 +202,7 @@ async fn rule(
     let Verdict { verdict: ruling, note } = checked(verdict)?;
     caller.says_why(note.as_deref().unwrap_or_default());
     let by = caller.name().to_owned();
-    let cause = Cause::door(Fraud::NAME, &format!("{order_id}/verdict"));
+    let cause = Cause::request(Fraud::NAME, &format!("{order_id}/verdict"));
     let done = doors.door.submit(Work { cause, input: Input::Ruled { order_id, ruling, by, note } }).await?;
     match done.reply {
         Reply::Done(state) => {

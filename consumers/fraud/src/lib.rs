@@ -19,7 +19,7 @@ use std::sync::Arc;
 pub use handlers::{Authorized, Input, Reply, Ruling};
 pub use settings::{FraudSettings, Limit, SubjectLimits, VelocitySettings, section};
 pub use velocity::{Kind, Subject, Tally};
-pub use world::{Assessment, Carried, State, World};
+pub use world::{Assessment, BatchState, Carried, State};
 
 /// The consumer `fraud`.
 #[derive(Debug, Default)]
@@ -57,6 +57,6 @@ pub fn start(host: &runtime::Host) -> runtime::Starting<'_> {
     Box::pin(async move {
         let fraud = Arc::new(Fraud::new(settings::read(host.settings())?)?);
         let pool = host.pool::<Fraud>()?;
-        host.start(fraud, |door| http::routes().with_state(http::Doors::new(door, pool))).await
+        host.start(fraud, |door| http::routes().with_state(http::RouteState::new(door, pool))).await
     })
 }

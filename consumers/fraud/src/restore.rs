@@ -4,19 +4,19 @@ use std::convert::Infallible;
 
 use events::{Event as _, FraudCleared, FraudRejected, FraudReviewRequested, RuleHit};
 use runtime::restore::{Restore, Retold};
-use runtime::{Conflict, Effects, Thread};
+use runtime::{Conflict, Effects, TraceContext};
 
 use crate::Fraud;
 use crate::decide::{self, DEADLINE};
 use crate::handlers::{Authorized, Input};
-use crate::world::{Assessment, State, World};
+use crate::world::{Assessment, BatchState, State};
 
 impl Restore for Fraud {
     const FORCED: &'static [&'static str] = &[FraudCleared::TYPE, FraudRejected::TYPE, FraudReviewRequested::TYPE];
 
     fn retell(
         &self,
-        world: &mut World,
+        world: &mut BatchState,
         event: &Retold<'_, Input>,
         effects: &mut Effects<'_, Infallible>,
     ) -> Result<(), Conflict> {
@@ -45,7 +45,7 @@ impl Restore for Fraud {
                 let FraudReviewRequested { score, rules, deadline, .. } = event.read()?;
                 let carried =
                     authorized.map(|authorized| decide::carried(&authorized.event)).ok_or_else(|| event.untold())?;
-                effects.arm(DEADLINE, order_id, "", deadline);
+                effects.schedule(DEADLINE, order_id, "", deadline);
                 let row = begun(score, rules);
                 Assessment { deadline: Some(deadline), carried: Some(carried), ..row }
             }
@@ -53,7 +53,7 @@ impl Restore for Fraud {
             _ => return Err(event.untold()),
         };
         if row.state != State::Review {
-            effects.disarm(DEADLINE, order_id, "");
+            effects.cancel_timer(DEADLINE, order_id, "");
         }
         world.put(order_id, row);
         Ok(())
@@ -65,7 +65,7 @@ fn begun(
     score: i64,
     rules: Vec<RuleHit>,
     event: &Retold<'_, Input>,
-    thread: Thread,
+    thread: TraceContext,
 ) -> Assessment {
     Assessment {
         state: State::Review,

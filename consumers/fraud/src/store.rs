@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use events::{Currency, OrderId, RuleHit, Timestamp};
 use runtime::sql::{At, JsonText};
-use runtime::{Failure, Meets, Reading, Recall, Recent, Retention, Thread, Writes};
+use runtime::{Failure, Meets, Reading, Recall, Recent, Retention, TraceContext, WriteSet};
 use serde::{Deserialize, Serialize};
 use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
 
 use crate::handlers::Input;
 use crate::velocity::{Near, Subject};
-use crate::world::{Assessment, Carried, Slot, State, World};
+use crate::world::{Assessment, BatchState, Carried, Slot, State};
 
 mod velocity;
 
@@ -35,7 +35,7 @@ pub(crate) fn retention() -> Retention {
 #[derive(Deserialize)]
 struct Data {
     rules: Vec<RuleHit>,
-    thread: Thread,
+    thread: TraceContext,
     #[serde(default)]
     note: Option<String>,
     #[serde(default)]
@@ -46,7 +46,7 @@ struct Data {
 #[derive(Serialize)]
 struct DataOf<'r> {
     rules: &'r [RuleHit],
-    thread: &'r Thread,
+    thread: &'r TraceContext,
     #[serde(skip_serializing_if = "Option::is_none")]
     note: Option<&'r str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -110,13 +110,13 @@ pub(crate) async fn load(
     window: Duration,
     now: Timestamp,
     reading: Reading,
-) -> Result<World, Failure> {
+) -> Result<BatchState, Failure> {
     let orders = batch.iter().map(|input| {
         let meets = if matches!(input, Input::Authorized(_)) { Meets::New } else { Meets::Known };
         (input.order_id(), meets)
     });
     let Recall { rows, recalled, others } = recent.recall(orders, now, reading);
-    let mut world = World { recalled, ..World::default() };
+    let mut world = BatchState { recalled, ..BatchState::default() };
     for (order_id, version, row) in rows {
         world.orders.insert(order_id, Slot { loaded: Some(version), row, changed: false });
     }
@@ -153,8 +153,8 @@ async fn assessments(db: &mut PgConnection, order_ids: Vec<Uuid>, reading: Readi
 }
 
 /// Adds what a batch changed to its writes.
-pub(crate) fn save(writes: &mut Writes, world: &World) -> Result<(), Failure> {
-    let World { orders, tallies, recalled } = world;
+pub(crate) fn save(writes: &mut WriteSet, world: &BatchState) -> Result<(), Failure> {
+    let BatchState { orders, tallies, recalled } = world;
     recalled.check(|order_id| orders.get(&order_id).is_some_and(|slot| slot.changed))?;
     let mut changed: Vec<(&OrderId, &Slot)> = orders.iter().filter(|(_, slot)| slot.changed).collect();
     changed.sort_unstable_by_key(|(order_id, _)| **order_id);
@@ -219,7 +219,7 @@ impl<'r> Columns<'r> {
         }));
     }
 
-    fn write(self, writes: &mut Writes, statement: &str) {
+    fn write(self, writes: &mut WriteSet, statement: &str) {
         if self.order_id.is_empty() {
             return;
         }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use events::{Allocation, Currency, CustomerId, Line, OrderId, Personal, RuleHit, Timestamp};
-use runtime::{Recalled, Thread};
+use runtime::{Recalled, TraceContext};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -64,7 +64,7 @@ pub struct Assessment {
     /// What the person said.
     pub note: Option<String>,
     /// The order's thread, for what a person or the deadline brings.
-    pub thread: Thread,
+    pub thread: TraceContext,
     /// What `FraudCleared` must carry; kept during a review only, as it holds personal data.
     pub carried: Option<Carried>,
 }
@@ -97,14 +97,14 @@ pub(crate) struct Slot {
 
 /// What a batch was loaded into. Kept over batches it is a store in memory: an order that it does not have is one that was not heard of.
 #[derive(Clone, Debug, Default)]
-pub struct World {
+pub struct BatchState {
     pub(crate) orders: HashMap<OrderId, Slot>,
     pub(crate) tallies: Tallies,
     /// The orders that were not read.
     pub(crate) recalled: Recalled,
 }
 
-impl World {
+impl BatchState {
     /// What is known of an order.
     pub fn order(&self, order_id: OrderId) -> Option<&Assessment> {
         self.orders.get(&order_id).map(|slot| &slot.row)

@@ -1,7 +1,7 @@
 //! What fulfillment knows of one order: where it stands, its shipments, and what its warehouses should do next.
 
 use events::{LineId, Personal, Reason, ShipmentId, Timestamp, WarehouseId};
-use runtime::Thread;
+use runtime::TraceContext;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -80,7 +80,7 @@ pub struct Consignment {
     #[serde(skip)]
     pub personal: Option<Personal>,
     /// The order's thread.
-    pub thread: Thread,
+    pub thread: TraceContext,
     /// The shipments, in the order in which they were planned; empty for a tombstone.
     pub parcels: Vec<Parcel>,
     /// When the authorization lapses: picking must fit into it.
@@ -102,7 +102,7 @@ pub struct Consignment {
 
 impl Consignment {
     /// An order that was stopped before it came here: whatever comes later is too late.
-    pub fn tombstone(thread: Thread, reason: Reason) -> Self {
+    pub fn tombstone(thread: TraceContext, reason: Reason) -> Self {
         Self { state: State::Closed, thread, let_go: Some(reason), ..Self::default() }
     }
 

@@ -91,8 +91,8 @@ impl<'r, 'c> Rules<'r, 'c> {
     fn ask_again_later(&mut self, ask: &Ask, pick_by: Timestamp) {
         let again = self.now.plus(self.settings.lease.0);
         match ask.what {
-            What::Pick => self.effects.arm(PICK, self.order_id, &ask.shipment_id.to_string(), again.min(pick_by)),
-            What::HandOver | What::Recall => self.effects.arm(HAND_OVER, self.order_id, "", again),
+            What::Pick => self.effects.schedule(PICK, self.order_id, &ask.shipment_id.to_string(), again.min(pick_by)),
+            What::HandOver | What::Recall => self.effects.schedule(HAND_OVER, self.order_id, "", again),
         }
     }
 
@@ -100,7 +100,7 @@ impl<'r, 'c> Rules<'r, 'c> {
     /// so mostly there is none.
     fn forget(&mut self, kind: &str, discriminator: &str) {
         if self.settings.warehouse == Warehouse::External {
-            self.effects.disarm(kind, self.order_id, discriminator);
+            self.effects.cancel_timer(kind, self.order_id, discriminator);
         }
     }
 
@@ -223,8 +223,8 @@ impl<'r, 'c> Rules<'r, 'c> {
             let delay = self.settings.hand_over_delay.0;
             match self.settings.warehouse {
                 Warehouse::BuiltIn if delay.is_zero() => self.ask_to_leave(order),
-                Warehouse::BuiltIn => self.effects.arm(HAND_OVER, self.order_id, "", self.now.plus(delay)),
-                Warehouse::External => self.effects.arm(HAND_OVER, self.order_id, "", hand_over_by),
+                Warehouse::BuiltIn => self.effects.schedule(HAND_OVER, self.order_id, "", self.now.plus(delay)),
+                Warehouse::External => self.effects.schedule(HAND_OVER, self.order_id, "", hand_over_by),
             }
         }
         Ok(Change::Made)
@@ -247,7 +247,7 @@ impl<'r, 'c> Rules<'r, 'c> {
         }
         match self.settings.warehouse {
             Warehouse::BuiltIn => self.ask_to_leave(order),
-            Warehouse::External if !overdue => self.effects.arm(HAND_OVER, self.order_id, "", hand_over_by),
+            Warehouse::External if !overdue => self.effects.schedule(HAND_OVER, self.order_id, "", hand_over_by),
             Warehouse::External => {}
         }
         // A real warehouse that took over from the built-in one finds its work list written by this save.
@@ -286,7 +286,7 @@ impl<'r, 'c> Rules<'r, 'c> {
             Warehouse::BuiltIn => self.now.plus(self.settings.pick_delay.0),
             Warehouse::External => parcel.pick_by,
         };
-        self.effects.arm(PICK, self.order_id, &parcel.shipment_id.to_string(), wait.min(parcel.pick_by));
+        self.effects.schedule(PICK, self.order_id, &parcel.shipment_id.to_string(), wait.min(parcel.pick_by));
     }
 
     /// Asks the built-in warehouse for every shipment in the house.

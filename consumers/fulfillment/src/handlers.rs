@@ -99,7 +99,7 @@ impl Input {
     ///
     /// # Errors
     /// When it can't be read, or is none of those heard.
-    pub fn hear(message: &Message, codec: &Codec) -> Result<Self, Unreadable> {
+    pub fn decode(message: &Message, codec: &Codec) -> Result<Self, Unreadable> {
         match message.event_type() {
             Some(FraudCleared::TYPE) => Ok(Self::Cleared(Box::new(message.read(codec)?))),
             Some(StockReallocated::TYPE) => Ok(Self::Reallocated(Box::new(message.read(codec)?))),
@@ -121,7 +121,7 @@ impl Input {
     }
 
     /// What a due timer means.
-    pub fn due(timer: &Timer) -> Self {
+    pub fn on_timer(timer: &Timer) -> Self {
         match (timer.kind.as_str(), timer.discriminator.parse()) {
             (PICK, Ok(shipment_id)) => Self::PickDue(timer.order_id, shipment_id),
             (HAND_OVER, _) => Self::HandOverDue(timer.order_id),

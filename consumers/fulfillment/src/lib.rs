@@ -29,7 +29,7 @@ use events::{
 };
 use runtime::{
     Codec, Conflict, Consumer, Effects, Failure, Host, Meets, Message, Reading, Recent, Retention, Timer, Unreadable,
-    Work, Writes,
+    Work, WriteSet,
 };
 use sqlx::PgConnection;
 
@@ -38,7 +38,7 @@ pub use decide::{HAND_OVER, Overdue, PICK};
 pub use handlers::{Answer, Answered, Input, Reply};
 pub use parcel::{Fate, Parcel, ParcelState, Pick, Shortage};
 pub use settings::{Does, Rule, Settings, Warehouse, read, section};
-pub use store::{Slot, World};
+pub use store::{BatchState, Slot};
 
 /// The consumer's name: its group, its schema, the source of its events.
 pub const NAME: &str = "fulfillment";
@@ -59,13 +59,13 @@ impl Fulfillment {
 
 impl Consumer for Fulfillment {
     const NAME: &'static str = NAME;
-    const GUARDED: bool = true;
+    const OPTIMISTIC: bool = true;
     type Input = Input;
-    type World = World;
+    type BatchState = BatchState;
     type Reply = Reply;
     type Call = Overdue;
 
-    fn hears() -> Vec<&'static str> {
+    fn subscribes_to() -> Vec<&'static str> {
         vec![
             FraudCleared::TYPE,
             StockReallocated::TYPE,
@@ -79,7 +79,7 @@ impl Consumer for Fulfillment {
         migrations()
     }
 
-    fn says() -> Vec<&'static str> {
+    fn publishes() -> Vec<&'static str> {
         vec![
             FulfillmentShortPicked::TYPE,
             FulfillmentConfirmed::TYPE,
@@ -90,12 +90,12 @@ impl Consumer for Fulfillment {
         ]
     }
 
-    fn hear(&self, message: &Message, codec: &Codec) -> Result<Work<Input>, Unreadable> {
-        Ok(Work { cause: message.cause()?, input: Input::hear(message, codec)? })
+    fn decode(&self, message: &Message, codec: &Codec) -> Result<Work<Input>, Unreadable> {
+        Ok(Work { cause: message.cause()?, input: Input::decode(message, codec)? })
     }
 
-    fn due(&self, timer: &Timer) -> Input {
-        Input::due(timer)
+    fn on_timer(&self, timer: &Timer) -> Input {
+        Input::on_timer(timer)
     }
 
     async fn load(
@@ -104,7 +104,7 @@ impl Consumer for Fulfillment {
         batch: &[&Work<Input>],
         now: Timestamp,
         reading: Reading,
-    ) -> Result<World, Failure> {
+    ) -> Result<BatchState, Failure> {
         let orders = batch.iter().map(|work| {
             let meets = if matches!(work.input, Input::Cleared(_)) { Meets::New } else { Meets::Known };
             (work.input.order_id(), meets)
@@ -114,7 +114,7 @@ impl Consumer for Fulfillment {
 
     fn decide(
         &self,
-        world: &mut World,
+        world: &mut BatchState,
         work: &Work<Input>,
         now: Timestamp,
         effects: &mut Effects<'_, Overdue>,
@@ -135,14 +135,14 @@ impl Consumer for Fulfillment {
     async fn save(
         &self,
         _: &mut PgConnection,
-        world: &World,
+        world: &BatchState,
         now: Timestamp,
-        writes: &mut Writes,
+        writes: &mut WriteSet,
     ) -> Result<(), Failure> {
         store::save(writes, world, now, self.settings.warehouse == Warehouse::External)
     }
 
-    fn remember(&self, world: World, now: Timestamp) {
+    fn remember(&self, world: BatchState, now: Timestamp) {
         self.recent.remember(world.into_open(), now);
     }
 
@@ -183,7 +183,7 @@ pub fn start(host: &Host) -> runtime::Starting<'_> {
         }
         let (pool, clock) = (host.pool::<Fulfillment>()?, host.clock().clone());
         host.start(Arc::new(Fulfillment::new(settings)), |door| {
-            http::routes().with_state(http::Doors::new(door, pool, clock))
+            http::routes().with_state(http::RouteState::new(door, pool, clock))
         })
         .await
     })

@@ -10,7 +10,7 @@ use runtime::{Conflict, Effects};
 use crate::decide::{Change, Overdue, Rules};
 use crate::handlers::{Answer, Input};
 use crate::parcel::{Fate, Parcel, ParcelState};
-use crate::store::World;
+use crate::store::BatchState;
 use crate::{Consignment, Fulfillment};
 
 impl Restore for Fulfillment {
@@ -18,7 +18,7 @@ impl Restore for Fulfillment {
 
     fn retell(
         &self,
-        world: &mut World,
+        world: &mut BatchState,
         event: &Retold<'_, Input>,
         effects: &mut Effects<'_, Overdue>,
     ) -> Result<(), Conflict> {

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use events::{OrderId, Timestamp};
 use runtime::sql::{At, JsonText};
-use runtime::{Failure, Reading, Recall, Recalled, Retention, Writes};
+use runtime::{Failure, Reading, Recall, Recalled, Retention, WriteSet};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
@@ -37,14 +37,14 @@ pub struct Slot {
 
 /// What a batch was loaded into. Empty, it is a world in which no order is known; kept over batches, it is a store in memory.
 #[derive(Clone, Debug, Default)]
-pub struct World {
+pub struct BatchState {
     /// The orders of the batch.
     pub orders: HashMap<OrderId, Slot>,
     /// The orders that were not read.
     pub(crate) recalled: Recalled,
 }
 
-impl World {
+impl BatchState {
     /// What is known of an order.
     pub fn order(&self, order_id: OrderId) -> Option<&Consignment> {
         self.orders.get(&order_id).and_then(|slot| slot.row.as_ref())
@@ -69,9 +69,9 @@ pub(crate) async fn load(
     db: &mut PgConnection,
     recall: Recall<Consignment>,
     reading: Reading,
-) -> Result<World, Failure> {
+) -> Result<BatchState, Failure> {
     let Recall { rows, recalled, others } = recall;
-    let mut world = World { recalled, ..World::default() };
+    let mut world = BatchState { recalled, ..BatchState::default() };
     for (order_id, version, row) in rows {
         world.orders.insert(order_id, Slot { loaded: Some(version), row: Some(row), changed: false });
     }
@@ -103,7 +103,7 @@ fn state_of(order_id: Uuid, name: &str) -> Result<State, sqlx::Error> {
 ///
 /// # Errors
 /// When an order that was not read is not changed either.
-pub(crate) fn save(writes: &mut Writes, world: &World, now: Timestamp, work_lists: bool) -> Result<(), Failure> {
+pub(crate) fn save(writes: &mut WriteSet, world: &BatchState, now: Timestamp, work_lists: bool) -> Result<(), Failure> {
     world.recalled.check(|order_id| world.orders.get(&order_id).is_some_and(|slot| slot.changed))?;
     let changed = world.orders.iter().filter(|(_, slot)| slot.changed);
     let mut rows: Vec<(OrderId, i64, &Consignment)> = changed
@@ -134,7 +134,7 @@ const UPDATE: &str = "update fulfillment.consignment as known set state = decide
             as decided (order_id, state, version, units_dispatched, data, personal_key, personal_data)
       where known.order_id = decided.order_id and known.version = decided.version - 1";
 
-fn save_consignments(writes: &mut Writes, statement: &str, rows: &[(OrderId, i64, &Consignment)], now: Timestamp) {
+fn save_consignments(writes: &mut WriteSet, statement: &str, rows: &[(OrderId, i64, &Consignment)], now: Timestamp) {
     if rows.is_empty() {
         return;
     }

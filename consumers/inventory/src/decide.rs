@@ -29,7 +29,7 @@ pub struct Decision {
     /// What changes in stock.
     pub changes: Vec<Change>,
     /// What is said, if anything.
-    pub say: Option<Said>,
+    pub emit: Option<Said>,
 }
 
 /// What inventory says of an order.
@@ -62,7 +62,7 @@ pub fn expired(order: Option<&Reservation>, order_id: OrderId) -> Option<Decisio
         (State::Reserved, false, Some(expired_at)) => {
             let order = Reservation { expired: true, ..known.clone() };
             let said = ReservationExpired { order_id, expired_at };
-            Some(Decision { order, changes: Vec::new(), say: Some(Said::Expired(said)) })
+            Some(Decision { order, changes: Vec::new(), emit: Some(Said::Expired(said)) })
         }
         (State::Reserved | State::Held | State::Closed | State::Rejected, _, _) => None,
     }
@@ -76,7 +76,7 @@ pub fn authorized(order: Option<&Reservation>, order_id: OrderId) -> Ruling {
     match order.map(|known| (known.state, known)) {
         Some((State::Reserved, known)) => {
             let order = Reservation { state: State::Held, ..known.clone() };
-            Ok(Some(Decision { order, changes: Vec::new(), say: None }))
+            Ok(Some(Decision { order, changes: Vec::new(), emit: None }))
         }
         Some((State::Held | State::Closed, _)) => Ok(None),
         Some((State::Rejected, _)) | None => Err(conflict("PaymentAuthorized", order_id, order)),

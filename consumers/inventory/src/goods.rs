@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::stock::{Change, Level};
 use crate::supply::Warehouse;
-use crate::world::World;
+use crate::world::BatchState;
 
 /// Units that came in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -173,7 +173,7 @@ pub enum Reply {
 ///
 /// # Errors
 /// When it was booked with another quantity.
-pub fn receive(world: &mut World, receipt: &Receipt, cause: Uuid) -> Result<Reply, Conflict> {
+pub fn receive(world: &mut BatchState, receipt: &Receipt, cause: Uuid) -> Result<Reply, Conflict> {
     let Receipt { sku, warehouse, quantity, reference } = receipt;
     if !world.warehouses.contains_key(warehouse) {
         return Ok(Reply::NoWarehouse(warehouse.clone()));
@@ -195,7 +195,7 @@ pub fn receive(world: &mut World, receipt: &Receipt, cause: Uuid) -> Result<Repl
     Ok(level(world, sku, warehouse))
 }
 
-fn level(world: &World, sku: &Sku, warehouse: &WarehouseId) -> Reply {
+fn level(world: &BatchState, sku: &Sku, warehouse: &WarehouseId) -> Reply {
     let level = world.stock.level(sku, warehouse).cloned().unwrap_or_default();
     Reply::Level(LevelView::of(sku, warehouse, &level))
 }
@@ -204,7 +204,7 @@ fn level(world: &World, sku: &Sku, warehouse: &WarehouseId) -> Reply {
 ///
 /// # Errors
 /// When fewer units were counted than are reserved for orders.
-pub fn count(world: &mut World, count: &Count, cause: Uuid) -> Result<Reply, Conflict> {
+pub fn count(world: &mut BatchState, count: &Count, cause: Uuid) -> Result<Reply, Conflict> {
     let Count { sku, warehouse, on_hand } = count;
     if !world.warehouses.contains_key(warehouse) {
         return Ok(Reply::NoWarehouse(warehouse.clone()));
@@ -239,7 +239,7 @@ fn counted(level: Option<&Level>, sku: &Sku, warehouse: &WarehouseId, on_hand: i
 ///
 /// # Errors
 /// When a row has fewer units than are reserved for orders (it names up to ten of them), or other rows were loaded under its key.
-pub fn load(world: &mut World, load: &Load, cause: Uuid, now: Timestamp) -> Result<Reply, Conflict> {
+pub fn load(world: &mut BatchState, load: &Load, cause: Uuid, now: Timestamp) -> Result<Reply, Conflict> {
     let Load { key, digest, rows } = load;
     if let Some(before) = world.loads.get(key) {
         if before.digest != *digest {
@@ -283,7 +283,7 @@ pub fn load(world: &mut World, load: &Load, cause: Uuid, now: Timestamp) -> Resu
 }
 
 /// Makes a warehouse, or changes it.
-pub fn build(world: &mut World, id: &WarehouseId, warehouse: &Warehouse) -> Reply {
+pub fn build(world: &mut BatchState, id: &WarehouseId, warehouse: &Warehouse) -> Reply {
     if world.warehouses.get(id) != Some(warehouse) {
         world.build(id.clone(), warehouse.clone());
     }

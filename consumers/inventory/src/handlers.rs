@@ -11,7 +11,7 @@ use runtime::{Codec, Conflict, Effects, Message, Origin, Unreadable, Work};
 use crate::decide::{self, Decision, Ruling, Said};
 use crate::goods::{self, Count, Load, Receipt, Reply};
 use crate::supply::{Supply, Warehouse};
-use crate::world::World;
+use crate::world::BatchState;
 use crate::{Inventory, RESERVATION};
 
 /// What inventory decides about.
@@ -60,7 +60,7 @@ impl Input {
 }
 
 /// The events that inventory hears.
-pub(crate) const HEARS: [&str; 7] = [
+pub(crate) const SUBSCRIPTIONS: [&str; 7] = [
     OrderAccepted::TYPE,
     PaymentAuthorized::TYPE,
     PaymentDeclined::TYPE,
@@ -71,7 +71,7 @@ pub(crate) const HEARS: [&str; 7] = [
 ];
 
 /// Decodes a record of a topic.
-pub(crate) fn hear(message: &Message, codec: &Codec) -> Result<Work<Input>, Unreadable> {
+pub(crate) fn decode(message: &Message, codec: &Codec) -> Result<Work<Input>, Unreadable> {
     let input = match message.event_type().unwrap_or_default() {
         OrderAccepted::TYPE => Input::Accepted(Box::new(message.read(codec)?)),
         PaymentAuthorized::TYPE => Input::Authorized(message.read::<PaymentAuthorized>(codec)?.order_id),
@@ -81,7 +81,10 @@ pub(crate) fn hear(message: &Message, codec: &Codec) -> Result<Work<Input>, Unre
         FulfillmentShortPicked::TYPE => Input::ShortPicked(message.read(codec)?),
         ShipmentDispatched::TYPE => Input::Dispatched(message.read(codec)?),
         other => {
-            return Err(Unreadable(format!("{} has type `{other}`: expected one of {HEARS:?}", message.place())));
+            return Err(Unreadable(format!(
+                "{} has type `{other}`: expected one of {SUBSCRIPTIONS:?}",
+                message.place()
+            )));
         }
     };
     Ok(Work { cause: message.cause()?, input })
@@ -91,7 +94,7 @@ impl Inventory {
     /// Meets one input with its rule.
     pub(crate) fn meet(
         &self,
-        world: &mut World,
+        world: &mut BatchState,
         input: &Input,
         now: Timestamp,
         effects: &mut Effects<'_, Infallible>,
@@ -121,7 +124,7 @@ impl Inventory {
 
     fn rule(
         &self,
-        world: &World,
+        world: &BatchState,
         order_id: OrderId,
         input: &Input,
         now: Timestamp,
@@ -148,30 +151,30 @@ impl Inventory {
 
 /// Changes stock first, as that alone can be refused; then the order's row, its clock, and what is said.
 pub(crate) fn carry_out(
-    world: &mut World,
+    world: &mut BatchState,
     order_id: OrderId,
     decision: Decision,
     effects: &mut Effects<'_, Infallible>,
 ) -> Result<(), Conflict> {
-    let Decision { order, changes, say } = decision;
+    let Decision { order, changes, emit } = decision;
     let clock_ran = world.order(order_id).is_some_and(crate::Reservation::clock_runs);
     world.stock.apply(&changes, Some(order_id), effects.cause().id)?;
     effects.follow(&order.thread);
     match (clock_ran, order.clock_runs(), order.expires_at) {
-        (false, true, Some(due)) => effects.arm(RESERVATION, order_id, "", due),
+        (false, true, Some(due)) => effects.schedule(RESERVATION, order_id, "", due),
         // A timer that fired is gone already.
         (true, false, _) if !matches!(effects.cause().origin, Origin::Timer(_)) => {
-            effects.disarm(RESERVATION, order_id, "");
+            effects.cancel_timer(RESERVATION, order_id, "");
         }
         (false | true, _, _) => {}
     }
-    match say {
-        Some(Said::Reserved(event)) => effects.say(&*event, ""),
-        Some(Said::Rejected(event)) => effects.say(&event, ""),
-        Some(Said::Expired(event)) => effects.say(&event, ""),
-        Some(Said::Reallocated(event)) => effects.say(&event, ""),
-        Some(Said::Committed(event)) => effects.say(&event, ""),
-        Some(Said::Released(event)) => effects.say(&event, ""),
+    match emit {
+        Some(Said::Reserved(event)) => effects.emit(&*event, ""),
+        Some(Said::Rejected(event)) => effects.emit(&event, ""),
+        Some(Said::Expired(event)) => effects.emit(&event, ""),
+        Some(Said::Reallocated(event)) => effects.emit(&event, ""),
+        Some(Said::Committed(event)) => effects.emit(&event, ""),
+        Some(Said::Released(event)) => effects.emit(&event, ""),
         None => {}
     }
     world.put(order_id, order);
@@ -179,7 +182,7 @@ pub(crate) fn carry_out(
 }
 
 /// Announces each level that the batch touched, once, as the batch leaves it.
-pub(crate) fn announce(world: &mut World, effects: &mut Effects<'_, Infallible>) {
+pub(crate) fn announce(world: &mut BatchState, effects: &mut Effects<'_, Infallible>) {
     world.stock.announce(|sku, warehouse, level| {
         let changed = StockLevelChanged {
             sku: sku.clone(),
@@ -190,6 +193,6 @@ pub(crate) fn announce(world: &mut World, effects: &mut Effects<'_, Infallible>)
             missing: level.missing,
             available: level.available(),
         };
-        effects.say(&changed, &format!("{sku}/{warehouse}/{}", level.version));
+        effects.emit(&changed, &format!("{sku}/{warehouse}/{}", level.version));
     });
 }

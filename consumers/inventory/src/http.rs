@@ -6,7 +6,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use events::{Fault, WarehouseId, is_country};
 use runtime::http::{Access, Caller, Json, Problem, Role, Routes};
-use runtime::{Cause, Consumer as _, Door, Work};
+use runtime::{Cause, Consumer as _, RequestQueue, Work};
 use serde::Serialize;
 use sqlx::PgPool;
 use utoipa::ToSchema;
@@ -30,13 +30,13 @@ const LONGEST_KEY: usize = 255;
 const LONGEST_NAME: usize = 100;
 
 #[derive(Clone)]
-pub(crate) struct Doors {
-    door: Door<Inventory>,
+pub(crate) struct RouteState {
+    door: RequestQueue<Inventory>,
     pool: PgPool,
 }
 
 /// The routes.
-pub(crate) fn routes() -> Routes<Doors> {
+pub(crate) fn routes() -> Routes<RouteState> {
     let (own_stock, look) = (&[Role::Warehouse, Role::Operator], &[Role::Viewer, Role::Shop, Role::Warehouse]);
     Routes::new()
         .route(Access::to(own_stock), routes!(receive))
@@ -47,14 +47,14 @@ pub(crate) fn routes() -> Routes<Doors> {
         .route(Access::to(look), routes!(warehouses))
 }
 
-impl Doors {
-    pub(crate) fn new(door: Door<Inventory>, pool: PgPool) -> Self {
+impl RouteState {
+    pub(crate) fn new(door: RequestQueue<Inventory>, pool: PgPool) -> Self {
         Self { door, pool }
     }
 
     /// Has it decided. `key` makes it the same request when it comes again.
     async fn submit(&self, key: &str, input: Input) -> Result<Reply, Problem> {
-        let cause = Cause::door(Inventory::NAME, key);
+        let cause = Cause::request(Inventory::NAME, key);
         let reply = self.door.submit(Work { cause, input }).await?.reply;
         if let Reply::NoWarehouse(id) = reply {
             let detail = format!(
@@ -118,7 +118,7 @@ fn unexpected() -> Problem {
     (status = 422, description = "It is not valid; `faults` says why.", body = Problem),
 ))]
 async fn receive(
-    State(doors): State<Doors>,
+    State(doors): State<RouteState>,
     caller: Caller,
     Json(receipt): Json<Receipt>,
 ) -> Result<Json<LevelView>, Problem> {
@@ -144,7 +144,7 @@ async fn receive(
     (status = 422, description = "It is not valid; `faults` says why.", body = Problem),
 ))]
 async fn count(
-    State(doors): State<Doors>,
+    State(doors): State<RouteState>,
     caller: Caller,
     Json(count): Json<Count>,
 ) -> Result<Json<LevelView>, Problem> {
@@ -171,7 +171,7 @@ async fn count(
     (status = 422, description = "Rows are not valid; `faults` says which and why.", body = Problem),
 ))]
 async fn load(
-    State(doors): State<Doors>,
+    State(doors): State<RouteState>,
     headers: HeaderMap,
     Json(rows): Json<Vec<LoadRow>>,
 ) -> Result<Json<Loaded>, Problem> {
@@ -235,7 +235,7 @@ struct StockView {
     (status = 404, description = "No warehouse ever had it.", body = Problem),
 ))]
 async fn stock(
-    State(doors): State<Doors>,
+    State(doors): State<RouteState>,
     caller: Caller,
     Path(sku): Path<String>,
 ) -> Result<Json<StockView>, Problem> {
@@ -275,7 +275,7 @@ struct WarehouseView {
     (status = 422, description = "It is not valid; `faults` says why.", body = Problem),
 ))]
 async fn build(
-    State(doors): State<Doors>,
+    State(doors): State<RouteState>,
     Path(id): Path<String>,
     Json(warehouse): Json<Warehouse>,
 ) -> Result<Json<WarehouseView>, Problem> {
@@ -298,7 +298,7 @@ async fn build(
 #[utoipa::path(get, path = "/warehouses", tag = "warehouses", responses(
     (status = 200, description = "All warehouses.", body = Vec<WarehouseView>),
 ))]
-async fn warehouses(State(doors): State<Doors>) -> Result<Json<Vec<WarehouseView>>, Problem> {
+async fn warehouses(State(doors): State<RouteState>) -> Result<Json<Vec<WarehouseView>>, Problem> {
     let known = store::warehouses(&doors.pool).await?;
     let view = |(id, known): (WarehouseId, Warehouse)| WarehouseView { warehouse: id.0, known };
     let mut views: Vec<_> = known.into_iter().map(view).collect();

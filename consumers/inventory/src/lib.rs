@@ -32,7 +32,7 @@ use events::{
 use runtime::settings::Section;
 use runtime::{
     Codec, Conflict, Consumer, Effects, Failure, Host, Message, Reading, Recent, Retention, Span, Timer, Unreadable,
-    Work, Writes,
+    Work, WriteSet,
 };
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
@@ -46,7 +46,7 @@ pub use self::stock::{Change, Kind, Level, Movement, Stock};
 pub use self::strategy::{FewestShipments, Pick, Priority, Shelves, Strategy, StrategyName, Want};
 use self::supply::RecentWarehouses;
 pub use self::supply::{Supply, USUAL_PRIORITY, Warehouse, Warehouses};
-pub use self::world::{Slot, World};
+pub use self::world::{BatchState, Slot};
 
 /// The timer of a reservation.
 pub const RESERVATION: &str = "reservation";
@@ -98,21 +98,21 @@ impl Default for Inventory {
 
 impl Consumer for Inventory {
     const NAME: &'static str = "inventory";
-    const GUARDED: bool = true;
+    const OPTIMISTIC: bool = true;
     type Input = Input;
-    type World = World;
+    type BatchState = BatchState;
     type Reply = Reply;
     type Call = Infallible;
 
-    fn hears() -> Vec<&'static str> {
-        handlers::HEARS.to_vec()
+    fn subscribes_to() -> Vec<&'static str> {
+        handlers::SUBSCRIPTIONS.to_vec()
     }
 
     fn migrations() -> sqlx::migrate::Migrator {
         migrations()
     }
 
-    fn says() -> Vec<&'static str> {
+    fn publishes() -> Vec<&'static str> {
         vec![
             StockReserved::TYPE,
             StockRejected::TYPE,
@@ -124,11 +124,11 @@ impl Consumer for Inventory {
         ]
     }
 
-    fn hear(&self, message: &Message, codec: &Codec) -> Result<Work<Input>, Unreadable> {
-        handlers::hear(message, codec)
+    fn decode(&self, message: &Message, codec: &Codec) -> Result<Work<Input>, Unreadable> {
+        handlers::decode(message, codec)
     }
 
-    fn due(&self, timer: &Timer) -> Input {
+    fn on_timer(&self, timer: &Timer) -> Input {
         Input::Expired(timer.order_id)
     }
 
@@ -138,13 +138,13 @@ impl Consumer for Inventory {
         batch: &[&Work<Input>],
         now: Timestamp,
         reading: Reading,
-    ) -> Result<World, Failure> {
+    ) -> Result<BatchState, Failure> {
         store::load(db, batch, (&self.recent, &self.warehouses), now, reading).await
     }
 
     fn decide(
         &self,
-        world: &mut World,
+        world: &mut BatchState,
         work: &Work<Input>,
         now: Timestamp,
         effects: &mut Effects<'_, Infallible>,
@@ -170,21 +170,21 @@ impl Consumer for Inventory {
         store::pruning::prune(db, until, limit).await
     }
 
-    fn finish(&self, world: &mut World, _now: Timestamp, effects: &mut Effects<'_, Infallible>) {
+    fn finish(&self, world: &mut BatchState, _now: Timestamp, effects: &mut Effects<'_, Infallible>) {
         handlers::announce(world, effects);
     }
 
     async fn save(
         &self,
         _: &mut PgConnection,
-        world: &World,
+        world: &BatchState,
         now: Timestamp,
-        writes: &mut Writes,
+        writes: &mut WriteSet,
     ) -> Result<(), Failure> {
         store::save(writes, world, now)
     }
 
-    fn remember(&self, world: World, now: Timestamp) {
+    fn remember(&self, world: BatchState, now: Timestamp) {
         if !world.rebuilt.is_empty() {
             self.warehouses.forget();
         }
@@ -233,6 +233,6 @@ pub fn start_as(host: &Host, inventory: Inventory) -> runtime::Starting<'_> {
     Box::pin(async move {
         host.settings().refuse_unknown(&section())?;
         let pool = host.pool::<Inventory>()?;
-        host.start(Arc::new(inventory), |door| http::routes().with_state(http::Doors::new(door, pool))).await
+        host.start(Arc::new(inventory), |door| http::routes().with_state(http::RouteState::new(door, pool))).await
     })
 }

@@ -4,7 +4,7 @@ use events::{
     Allocation, AllocationId, Closed, Condition, GivenUp, LineId, Reason, ReasonCode, ShipmentId, ShippedLine, Sku,
     Timestamp, UnshippedLine, WarehouseId, Why,
 };
-use runtime::Thread;
+use runtime::TraceContext;
 use serde::{Deserialize, Serialize};
 
 /// Where an order stands in inventory.
@@ -152,12 +152,12 @@ pub struct Reservation {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
     /// The thread by which everything that happens to the order is found again.
-    pub thread: Thread,
+    pub thread: TraceContext,
 }
 
 impl Reservation {
     /// An order that holds nothing.
-    pub fn without_stock(state: State, reason: Reason, thread: Thread) -> Self {
+    pub fn without_stock(state: State, reason: Reason, thread: TraceContext) -> Self {
         Self {
             state,
             expired: false,

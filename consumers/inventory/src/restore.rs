@@ -16,7 +16,7 @@ use crate::decide::{self, Decision};
 use crate::handlers::carry_out;
 use crate::reservation::{Holding, Reservation, State};
 use crate::stock::{Change, Level};
-use crate::world::World;
+use crate::world::BatchState;
 use crate::{Input, Inventory};
 
 /// Units of a level that is not known yet: movements are told again one by one, the level is set in the end.
@@ -25,14 +25,14 @@ const PLENTY: i64 = 1 << 50;
 impl Restore for Inventory {
     const FORCED: &'static [&'static str] = &[StockReserved::TYPE, StockRejected::TYPE, StockReallocated::TYPE];
 
-    fn ready(&self, world: &mut World, order_id: OrderId) {
+    fn ready(&self, world: &mut BatchState, order_id: OrderId) {
         let holdings = world.order(order_id).map(|row| row.holdings.clone()).unwrap_or_default();
         holdings.iter().for_each(|holding| suppose(world, &holding.sku, &holding.warehouse));
     }
 
     fn retell(
         &self,
-        world: &mut World,
+        world: &mut BatchState,
         event: &Retold<'_, Input>,
         effects: &mut Effects<'_, Infallible>,
     ) -> Result<(), Conflict> {
@@ -43,7 +43,7 @@ impl Restore for Inventory {
             StockRejected::TYPE if known.is_none() => {
                 let StockRejected { reason, .. } = event.read()?;
                 let order = Reservation::without_stock(State::Rejected, reason, effects.thread());
-                Some(Decision { order, changes: Vec::new(), say: None })
+                Some(Decision { order, changes: Vec::new(), emit: None })
             }
             StockReallocated::TYPE => {
                 let Some(Input::ShortPicked(short)) = event.input else { return Err(event.untold()) };
@@ -60,7 +60,7 @@ impl Restore for Inventory {
     }
 }
 
-fn suppose(world: &mut World, sku: &Sku, warehouse: &WarehouseId) {
+fn suppose(world: &mut BatchState, sku: &Sku, warehouse: &WarehouseId) {
     if world.stock.level(sku, warehouse).is_none() {
         let (on_hand, reserved) = (PLENTY, PLENTY / 2);
         let level = Level { on_hand, reserved, version: 1, stored: 1, ..Level::default() };
@@ -85,7 +85,7 @@ fn reserved(event: &StockReserved, input: Option<&Input>, effects: &Effects<'_, 
         thread: effects.thread(),
     };
     let changes = event.plan.iter().map(|held| Change::reserved(&held.sku, &held.warehouse, held.quantity)).collect();
-    Decision { order, changes, say: None }
+    Decision { order, changes, emit: None }
 }
 
 /// Sets the levels to what the topic has, where that is newer, and notes in the ledger what orders do not explain. Says what came in or was counted

@@ -231,12 +231,12 @@ impl Stock {
     }
 
     /// Gives each level that was touched its next version, and hands it out to be announced: once, however often it changed.
-    pub fn announce(&mut self, mut say: impl FnMut(&Sku, &WarehouseId, &Level)) {
+    pub fn announce(&mut self, mut emit: impl FnMut(&Sku, &WarehouseId, &Level)) {
         for (sku, of) in &mut self.levels {
             for (warehouse, level) in of.iter_mut().filter(|(_, level)| level.touched) {
                 level.touched = false;
                 level.version += 1;
-                say(sku, warehouse, level);
+                emit(sku, warehouse, level);
             }
         }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use events::{OrderId, Sku, Timestamp, WarehouseId};
 use runtime::sql::{At, JsonText};
-use runtime::{Failure, Meets, Reading, Recall, Recent, Work, Writes};
+use runtime::{Failure, Meets, Reading, Recall, Recent, Work, WriteSet};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
@@ -13,7 +13,7 @@ use crate::handlers::Input;
 use crate::reservation::{Reservation, State};
 use crate::stock::{Level, Movement};
 use crate::supply::{RecentWarehouses, Warehouse, Warehouses};
-use crate::world::{Slot, World};
+use crate::world::{BatchState, Slot};
 
 pub(crate) mod pruning;
 
@@ -28,13 +28,13 @@ pub(crate) async fn load(
     (recent, recent_warehouses): (&Recent<Reservation>, &RecentWarehouses),
     now: Timestamp,
     reading: Reading,
-) -> Result<World, Failure> {
+) -> Result<BatchState, Failure> {
     let orders = batch.iter().filter_map(|work| {
         let meets = if matches!(work.input, Input::Accepted(_)) { Meets::New } else { Meets::Known };
         Some((work.input.order_id()?, meets))
     });
     let Recall { rows, recalled, others } = recent.recall(orders, now, reading);
-    let mut world = World { recalled, ..World::default() };
+    let mut world = BatchState { recalled, ..BatchState::default() };
     for (order_id, stored, row) in rows {
         world.orders.insert(order_id, Slot { row: Some(row), stored, changed: false });
     }
@@ -71,7 +71,7 @@ pub(crate) async fn load(
 }
 
 /// The SKUs whose levels an input may change. An order that is decided from its beginning in this batch brings them with its lines.
-fn skus<'a>(input: &'a Input, world: &'a World) -> Vec<&'a Sku> {
+fn skus<'a>(input: &'a Input, world: &'a BatchState) -> Vec<&'a Sku> {
     let order = input.order_id().and_then(|order_id| world.order(order_id));
     match (input, order) {
         (Input::Accepted(event), None) => event.lines.iter().map(|line| &line.sku).collect(),
@@ -117,7 +117,7 @@ fn load_key(input: &Input) -> Option<&str> {
 }
 
 /// Adds what the batch changed to its writes.
-pub(crate) fn save(writes: &mut Writes, world: &World, now: Timestamp) -> Result<(), Failure> {
+pub(crate) fn save(writes: &mut WriteSet, world: &BatchState, now: Timestamp) -> Result<(), Failure> {
     world.recalled.check(|order_id| world.orders.get(&order_id).is_some_and(|slot| slot.changed))?;
     let orders: Vec<_> = world.orders.iter().filter(|(_, slot)| slot.changed).collect();
     let (new, known): (Vec<_>, Vec<_>) = orders.into_iter().partition(|(_, slot)| slot.stored == 0);
@@ -145,7 +145,7 @@ pub(crate) fn save(writes: &mut Writes, world: &World, now: Timestamp) -> Result
 async fn read_orders(
     db: &mut PgConnection,
     orders: &[Uuid],
-    world: &mut World,
+    world: &mut BatchState,
     reading: Reading,
 ) -> Result<(), Failure> {
     let rows: Vec<(Uuid, i64, JsonText<Reservation>)> =
@@ -165,7 +165,7 @@ type LevelRow = (String, String, i64, i64, i64, i64, Option<String>, Option<Stri
 async fn read_levels(
     db: &mut PgConnection,
     skus: &[String],
-    world: &mut World,
+    world: &mut BatchState,
     reading: Reading,
 ) -> Result<(), Failure> {
     let rows: Vec<LevelRow> = sqlx::query_as(
@@ -211,7 +211,7 @@ pub(crate) async fn warehouses(db: impl sqlx::PgExecutor<'_>) -> Result<Warehous
     Ok(rows.into_iter().map(known).collect())
 }
 
-async fn read_receipts(db: &mut PgConnection, receipts: &[&Receipt], world: &mut World) -> Result<(), Failure> {
+async fn read_receipts(db: &mut PgConnection, receipts: &[&Receipt], world: &mut BatchState) -> Result<(), Failure> {
     let rows: Vec<(String, String, String, i64)> = sqlx::query_as(
         "select reference, sku, warehouse, quantity from inventory.receipt
           where (reference, sku, warehouse) in (select * from unnest($1::text[], $2::text[], $3::text[]))",
@@ -228,7 +228,7 @@ async fn read_receipts(db: &mut PgConnection, receipts: &[&Receipt], world: &mut
     Ok(())
 }
 
-async fn read_loads(db: &mut PgConnection, keys: &[&str], world: &mut World) -> Result<(), Failure> {
+async fn read_loads(db: &mut PgConnection, keys: &[&str], world: &mut BatchState) -> Result<(), Failure> {
     let rows: Vec<(String, Uuid, At)> =
         sqlx::query_as("select load_key, digest, loaded_at from inventory.load where load_key = any($1)")
             .bind(keys)
@@ -251,7 +251,7 @@ const UPDATE_ORDERS: &str = "update inventory.reservation as stored
             $10::text[]) as new (order_id, state, version, reserved, committed, released, missing, expires_at, data)
       where stored.order_id = new.order_id and stored.version = new.version - 1";
 
-fn save_orders(writes: &mut Writes, statement: &str, orders: &[(&OrderId, &Slot)], now: Timestamp) {
+fn save_orders(writes: &mut WriteSet, statement: &str, orders: &[(&OrderId, &Slot)], now: Timestamp) {
     if orders.is_empty() {
         return;
     }
@@ -271,7 +271,7 @@ fn save_orders(writes: &mut Writes, statement: &str, orders: &[(&OrderId, &Slot)
         .bind(Vec::from_iter(rows().map(|(_, _, row)| JsonText(row))));
 }
 
-fn save_warehouses(writes: &mut Writes, rebuilt: &[(&WarehouseId, &Warehouse)]) {
+fn save_warehouses(writes: &mut WriteSet, rebuilt: &[(&WarehouseId, &Warehouse)]) {
     writes
         .add(
             "inventory.warehouse",
@@ -296,7 +296,7 @@ const UPDATE_LEVELS: &str = "update inventory.stock_level as stored
             as new (sku, warehouse, on_hand, reserved, missing, version, aisle, bin)
       where stored.sku = new.sku and stored.warehouse = new.warehouse and stored.version = new.version - 1";
 
-fn save_levels(writes: &mut Writes, statement: &str, levels: &[(&Sku, &WarehouseId, &Level)]) {
+fn save_levels(writes: &mut WriteSet, statement: &str, levels: &[(&Sku, &WarehouseId, &Level)]) {
     if levels.is_empty() {
         return;
     }
@@ -313,7 +313,7 @@ fn save_levels(writes: &mut Writes, statement: &str, levels: &[(&Sku, &Warehouse
         .bind(Vec::from_iter(levels.iter().map(|(_, _, level)| level.bin.as_deref())));
 }
 
-fn append_movements(writes: &mut Writes, movements: &[Movement], now: Timestamp) {
+fn append_movements(writes: &mut WriteSet, movements: &[Movement], now: Timestamp) {
     let numbers = |of: fn(&Movement) -> i64| Vec::from_iter(movements.iter().map(of));
     writes.add("inventory.movement", None,
         "insert into inventory.movement (sku, warehouse, kind, on_hand, reserved, missing, order_id, cause_id, moved_at)
@@ -333,7 +333,7 @@ fn append_movements(writes: &mut Writes, movements: &[Movement], now: Timestamp)
 }
 
 /// One that another instance booked first is a lost race: decided again, it changes nothing, or names the difference.
-fn save_receipts(writes: &mut Writes, received: &[Receipt], now: Timestamp) {
+fn save_receipts(writes: &mut WriteSet, received: &[Receipt], now: Timestamp) {
     writes
         .add(
             RECEIPT,
@@ -352,7 +352,7 @@ fn save_receipts(writes: &mut Writes, received: &[Receipt], now: Timestamp) {
 }
 
 /// One that another instance took first is a lost race: decided again, it changes nothing, or names the difference.
-fn save_loads(writes: &mut Writes, loaded: &[(String, Uuid)], now: Timestamp) {
+fn save_loads(writes: &mut WriteSet, loaded: &[(String, Uuid)], now: Timestamp) {
     writes
         .add(
             "inventory.load",

@@ -24,7 +24,7 @@ pub struct Slot {
 
 /// What a batch was loaded into; kept over batches it is an inventory in memory.
 #[derive(Clone, Debug, Default)]
-pub struct World {
+pub struct BatchState {
     /// The orders.
     pub orders: BTreeMap<OrderId, Slot>,
     /// The levels that they share, and the ledger of this batch.
@@ -45,7 +45,7 @@ pub struct World {
     pub(crate) recalled: Recalled,
 }
 
-impl World {
+impl BatchState {
     /// A world in memory with this stock: SKU, warehouse, units.
     ///
     /// # Panics

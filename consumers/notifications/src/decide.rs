@@ -8,7 +8,7 @@ use crate::contact::Contact;
 use crate::handlers::{Heard, SentLog};
 use crate::templates::{self, Text};
 use crate::words::Locale;
-use crate::world::{Delivery, Message, Waiting, World};
+use crate::world::{BatchState, Delivery, Message, Waiting};
 
 #[cfg(test)]
 mod tests;
@@ -16,7 +16,7 @@ mod tests;
 /// An event is told once. What comes before the contact waits in its order's row, and is told, in order of arrival, right after the event that
 /// brings it.
 pub(crate) fn on_heard(
-    world: &mut World,
+    world: &mut BatchState,
     heard: &Heard,
     settings: &NotificationSettings,
     now: Timestamp,
@@ -49,7 +49,7 @@ pub(crate) fn on_heard(
 
 /// Writes the messages of one event, for each channel that the customer has.
 fn tell(
-    world: &mut World,
+    world: &mut BatchState,
     order_id: OrderId,
     contact: &Contact,
     news: Waiting,
@@ -75,12 +75,12 @@ fn tell(
         let event_type = news.event_type.clone();
         let message =
             Message { order_id, event_id: news.event_id, event_type, channel, template, locale, delivery, at: now };
-        say(&message, effects);
+        emit(&message, effects);
         world.messages.push(message);
     }
 }
 
-fn say(message: &Message, effects: &mut Effects<'_, SentLog>) {
+fn emit(message: &Message, effects: &mut Effects<'_, SentLog>) {
     let Message { order_id, event_id, event_type, channel, template, delivery, at, .. } = message;
     let discriminator = format!("{event_id}/{channel}"); // one cause may bring several: what waited for it
     match delivery {
@@ -93,7 +93,7 @@ fn say(message: &Message, effects: &mut Effects<'_, SentLog>) {
                 template: (*template).to_owned(),
                 recorded_at: *at,
             };
-            effects.say(&recorded, &discriminator);
+            effects.emit(&recorded, &discriminator);
         }
         Delivery::Failed { detail } => {
             let failed = NotificationFailed {
@@ -104,7 +104,7 @@ fn say(message: &Message, effects: &mut Effects<'_, SentLog>) {
                 attempts: 0,
                 detail: (*detail).to_owned(),
             };
-            effects.say(&failed, &discriminator);
+            effects.emit(&failed, &discriminator);
         }
     }
 }

@@ -9,13 +9,13 @@ use events::{
 };
 use runtime::settings::ConsumerSettings;
 use runtime::{
-    Codec, Conflict, Consumer, Effects, Failure, Message, Reading, Retention, Span, Timer, Unreadable, Work, Writes,
+    Codec, Conflict, Consumer, Effects, Failure, Message, Reading, Retention, Span, Timer, Unreadable, Work, WriteSet,
 };
 use sqlx::PgConnection;
 
 use crate::contact::Contact;
 use crate::occasion::Occasion;
-use crate::world::{self, Delivery, Waiting, World};
+use crate::world::{self, BatchState, Delivery, Waiting};
 use crate::{Notifications, decide, store};
 
 /// What notifications decides about.
@@ -129,9 +129,9 @@ fn told<E: Event + Into<Occasion>>(
 
 impl Consumer for Notifications {
     const NAME: &'static str = "notifications";
-    const GUARDED: bool = true;
+    const OPTIMISTIC: bool = true;
     type Input = Input;
-    type World = World;
+    type BatchState = BatchState;
     type Reply = ();
     type Call = SentLog;
 
@@ -140,7 +140,7 @@ impl Consumer for Notifications {
         ConsumerSettings { linger: Span::millis(50), ..ConsumerSettings::in_bundles() }
     }
 
-    fn hears() -> Vec<&'static str> {
+    fn subscribes_to() -> Vec<&'static str> {
         vec![
             OrderAccepted::TYPE,
             OrderRejected::TYPE,
@@ -159,12 +159,12 @@ impl Consumer for Notifications {
         crate::migrations()
     }
 
-    fn says() -> Vec<&'static str> {
+    fn publishes() -> Vec<&'static str> {
         // NotificationSent is for the first channel that sends: none is connected yet.
         vec![NotificationRecorded::TYPE, NotificationSent::TYPE, NotificationFailed::TYPE]
     }
 
-    fn hear(&self, message: &Message, codec: &Codec) -> Result<Work<Input>, Unreadable> {
+    fn decode(&self, message: &Message, codec: &Codec) -> Result<Work<Input>, Unreadable> {
         let cause = message.cause()?;
         let event_type = message.event_type().unwrap_or_default();
         let (order_id, occasion, contact) = match event_type {
@@ -189,7 +189,7 @@ impl Consumer for Notifications {
         Ok(Work { cause, input: Input::Heard(Box::new(Heard { order_id, news, contact })) })
     }
 
-    fn due(&self, timer: &Timer) -> Input {
+    fn on_timer(&self, timer: &Timer) -> Input {
         Input::Stray(timer.order_id)
     }
 
@@ -199,14 +199,14 @@ impl Consumer for Notifications {
         batch: &[&Work<Input>],
         _: Timestamp,
         reading: Reading,
-    ) -> Result<World, Failure> {
+    ) -> Result<BatchState, Failure> {
         let order_ids: Vec<OrderId> = batch.iter().map(|work| work.input.order_id()).collect();
         store::load(db, order_ids, reading).await
     }
 
     fn decide(
         &self,
-        world: &mut World,
+        world: &mut BatchState,
         work: &Work<Input>,
         now: Timestamp,
         effects: &mut Effects<'_, SentLog>,
@@ -233,9 +233,9 @@ impl Consumer for Notifications {
     async fn save(
         &self,
         _: &mut PgConnection,
-        world: &World,
+        world: &BatchState,
         _: Timestamp,
-        writes: &mut Writes,
+        writes: &mut WriteSet,
     ) -> Result<(), Failure> {
         store::save(writes, world);
         Ok(())

@@ -27,7 +27,7 @@ pub use contact::Contact;
 pub use handlers::{Heard, Input, SentLog};
 pub use occasion::{Occasion, Parcel};
 pub use words::Locale;
-pub use world::{Delivery, Message, Waiting, World};
+pub use world::{BatchState, Delivery, Message, Waiting};
 
 /// The settings, section `notifications`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]

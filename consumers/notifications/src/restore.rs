@@ -3,12 +3,17 @@
 use runtime::restore::{Restore, Retold};
 use runtime::{Conflict, Effects};
 
-use crate::{Input, Notifications, SentLog, World};
+use crate::{BatchState, Input, Notifications, SentLog};
 
 impl Restore for Notifications {
     const FORCED: &'static [&'static str] = &[];
 
-    fn retell(&self, _: &mut World, event: &Retold<'_, Input>, _: &mut Effects<'_, SentLog>) -> Result<(), Conflict> {
+    fn retell(
+        &self,
+        _: &mut BatchState,
+        event: &Retold<'_, Input>,
+        _: &mut Effects<'_, SentLog>,
+    ) -> Result<(), Conflict> {
         Err(event.untold())
     }
 }

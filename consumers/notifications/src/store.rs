@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use events::{EventId, OrderId};
 use runtime::sql::{At, JsonText};
-use runtime::{Failure, Reading, Retention, Writes};
+use runtime::{Failure, Reading, Retention, WriteSet};
 use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
 
 use crate::contact::Contact;
-use crate::world::{Delivery, Message, Slot, Waiting, World};
+use crate::world::{BatchState, Delivery, Message, Slot, Waiting};
 
 /// Orders whose end was told, with the messages.
 pub(crate) fn retention() -> Retention {
@@ -45,12 +45,16 @@ impl Row {
 }
 
 /// Reads the orders of a batch, then, with a newer snapshot, which events of them were told.
-pub(crate) async fn load(db: &mut PgConnection, order_ids: Vec<OrderId>, reading: Reading) -> Result<World, Failure> {
+pub(crate) async fn load(
+    db: &mut PgConnection,
+    order_ids: Vec<OrderId>,
+    reading: Reading,
+) -> Result<BatchState, Failure> {
     let order_ids: BTreeSet<Uuid> = order_ids.into_iter().map(OrderId::as_uuid).collect();
     let order_ids: Vec<Uuid> = order_ids.into_iter().collect();
     let orders = customers(db, &order_ids, reading).await?.into_iter().map(Row::read).collect::<Result<_, _>>()?;
     let told = told(db, &order_ids).await?.into_iter().map(EventId).collect();
-    Ok(World { orders, told, messages: Vec::new() })
+    Ok(BatchState { orders, told, messages: Vec::new() })
 }
 
 async fn customers(db: &mut PgConnection, order_ids: &[Uuid], reading: Reading) -> Result<Vec<Row>, Failure> {
@@ -65,8 +69,8 @@ async fn told(db: &mut PgConnection, order_ids: &[Uuid]) -> Result<Vec<Uuid>, Fa
 }
 
 /// Writes what a batch changed and sends.
-pub(crate) fn save(writes: &mut Writes, world: &World) {
-    let World { orders, messages, .. } = world;
+pub(crate) fn save(writes: &mut WriteSet, world: &BatchState) {
+    let BatchState { orders, messages, .. } = world;
     let mut changed: Vec<(&OrderId, &Slot)> = orders.iter().filter(|(_, slot)| slot.changed).collect();
     changed.sort_unstable_by_key(|(order_id, _)| **order_id);
     let (new, known): (Vec<_>, Vec<_>) = changed.into_iter().partition(|(_, slot)| slot.loaded.is_none());
@@ -87,7 +91,7 @@ const UPDATE_CUSTOMERS: &str =
        from unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[]) as new (order_id, version, contact, waiting)
       where kept.order_id = new.order_id and kept.version = new.version - 1";
 
-fn save_customers(writes: &mut Writes, statement: &str, changed: Vec<(&OrderId, &Slot)>) {
+fn save_customers(writes: &mut WriteSet, statement: &str, changed: Vec<(&OrderId, &Slot)>) {
     if changed.is_empty() {
         return;
     }
@@ -141,7 +145,7 @@ impl<'m> Columns<'m> {
 }
 
 /// A message that is there already was sent by another instance: the batch is decided again, and finds it told.
-fn save_messages(writes: &mut Writes, messages: Vec<&Message>) {
+fn save_messages(writes: &mut WriteSet, messages: Vec<&Message>) {
     let decided = messages.len();
     let mut columns = Columns::default();
     messages.into_iter().for_each(|message| columns.push(message));

@@ -72,7 +72,7 @@ pub(crate) struct Slot {
 
 /// What a batch was loaded into. Kept over batches it is a store in memory.
 #[derive(Clone, Debug, Default)]
-pub struct World {
+pub struct BatchState {
     pub(crate) orders: HashMap<OrderId, Slot>,
     /// Events that were told, on whatever channels there were at that time: a channel that is switched on later does not tell old news.
     pub(crate) told: HashSet<EventId>,
@@ -80,7 +80,7 @@ pub struct World {
     pub(crate) messages: Vec<Message>,
 }
 
-impl World {
+impl BatchState {
     /// The messages of the batch, in the order in which they are sent.
     pub fn messages(&self) -> &[Message] {
         &self.messages

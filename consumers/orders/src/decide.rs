@@ -21,7 +21,7 @@ use runtime::{Conflict, Effects};
 
 use crate::Cancel;
 use crate::difference::{Difference, differences, is_same, listed, without_texts};
-use crate::order::{Asked, Order, State, World};
+use crate::order::{Asked, BatchState, Order, State};
 use crate::placed::{Placed, Verdict};
 
 mod ending;
@@ -81,7 +81,7 @@ pub enum Reply {
 /// # Errors
 /// Another order under the same source and reference, through the topic; at the door it is a reply.
 pub fn on_placed(
-    world: &mut World,
+    world: &mut BatchState,
     placed: &Placed,
     at_the_door: bool,
     now: Timestamp,
@@ -96,13 +96,13 @@ pub fn on_placed(
     // The key tells orders apart that a careless producer sent under one event id.
     match &placed.verdict {
         Verdict::Valid(accepted) => {
-            out.say(accepted, &placed.placement.to_string());
+            out.emit(accepted, &placed.placement.to_string());
             world.add(Order::accepted(accepted, placed.placement, placed.body.clone(), thread, now));
             Ok(Reply::Placed { order_id: accepted.order_id, correlation_id, replayed: false })
         }
         Verdict::Invalid(rejected) if at_the_door => Ok(Reply::Invalid(rejected.faults.clone())),
         Verdict::Invalid(rejected) => {
-            out.say(rejected, &placed.rejection.to_string());
+            out.emit(rejected, &placed.rejection.to_string());
             world.add(Order::rejected(rejected, placed.rejection, placed.body.clone(), thread, now));
             Ok(Reply::Nothing)
         }
@@ -111,7 +111,7 @@ pub fn on_placed(
 
 /// The order that this one repeats; or, under its identity, differs from. One that was rejected is repeated by the same bytes, or by a record that
 /// was there when it was rejected; mended, it is another order.
-fn known<'w>(world: &'w World, placed: &Placed) -> Option<&'w Order> {
+fn known<'w>(world: &'w BatchState, placed: &Placed) -> Option<&'w Order> {
     let written_at = placed.recorded_at.or(placed.said_at);
     let was_there = |order: &Order| written_at.is_some_and(|written_at| written_at <= order.placed_at);
     let is_same = |order: &Order| is_same(order.body.text.as_deref(), &placed.order);
@@ -139,7 +139,7 @@ fn known<'w>(world: &'w World, placed: &Placed) -> Option<&'w Order> {
 ///
 /// # Errors
 /// When it was not.
-pub fn in_time(world: &World, placed: &Placed, keep: Duration, now: Timestamp) -> Result<(), Conflict> {
+pub fn in_time(world: &BatchState, placed: &Placed, keep: Duration, now: Timestamp) -> Result<(), Conflict> {
     match placed.said_at {
         Some(said_at) if said_at < now.minus(keep) && known(world, placed).is_none() => Err(Conflict(format!(
             "expected an order of the last {:.1} days, as older ones are forgotten and can't be told from new ones; got one that was placed at \
@@ -179,7 +179,7 @@ fn placed_again(order: &Order, placed: &Placed, at_the_door: bool) -> Result<Rep
 }
 
 /// Someone asks for a cancellation. While the order is open it is never refused here: only fulfillment knows whether the goods have left.
-pub fn on_cancel(world: &mut World, cancel: &Cancel, out: Out<'_, '_>) -> Reply {
+pub fn on_cancel(world: &mut BatchState, cancel: &Cancel, out: Out<'_, '_>) -> Reply {
     let Some(order) = world.order(cancel.order_id) else { return Reply::Unknown };
     let (order_id, thread) = (order.order_id, &order.details.thread);
     let asked = Reply::Asked { order_id, correlation_id: Arc::clone(&thread.correlation_id) };
@@ -190,7 +190,7 @@ pub fn on_cancel(world: &mut World, cancel: &Cancel, out: Out<'_, '_>) -> Reply 
             let detail =
                 if cancel.reason.is_empty() { format!("asked for by {requested_by}") } else { cancel.reason.clone() };
             let reason = Reason { code: ReasonCode::Cancelled, detail };
-            out.say(
+            out.emit(
                 &OrderCancellationRequested { order_id, requested_by: requested_by.clone(), reason: reason.clone() },
                 "",
             );
@@ -210,7 +210,7 @@ pub fn on_cancel(world: &mut World, cancel: &Cancel, out: Out<'_, '_>) -> Reply 
 /// # Errors
 /// When there is no such order.
 pub fn on_stock_rejected(
-    world: &mut World,
+    world: &mut BatchState,
     event: &StockRejected,
     now: Timestamp,
     out: Out<'_, '_>,
@@ -224,7 +224,7 @@ pub fn on_stock_rejected(
 /// # Errors
 /// When there is no such order, or the last word contradicts its lines.
 pub fn on_stock_released(
-    world: &mut World,
+    world: &mut BatchState,
     event: &StockReleased,
     now: Timestamp,
     out: Out<'_, '_>,
@@ -238,7 +238,7 @@ pub fn on_stock_released(
 /// # Errors
 /// When there is no such order, or the last word contradicts its lines.
 pub fn on_stock_committed(
-    world: &mut World,
+    world: &mut BatchState,
     event: &StockCommitted,
     now: Timestamp,
     out: Out<'_, '_>,

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use events::{Event, OrderId, OrderPlaced, StockCommitted, StockRejected, StockReleased, Timestamp};
 use runtime::telemetry::begin_trace;
-use runtime::{Cause, Codec, Conflict, Effects, Meets, Message, Origin, Thread, Unreadable, Work};
+use runtime::{Cause, Codec, Conflict, Effects, Meets, Message, Origin, TraceContext, Unreadable, Work};
 use uuid::Uuid;
 
 use crate::decide::{self, Reply};
 use crate::intake;
-use crate::order::World;
+use crate::order::BatchState;
 use crate::placed::{Arrival, Placed, Record, Verdict};
 use crate::{Input, NAME};
 
@@ -18,7 +18,7 @@ use crate::{Input, NAME};
 const LONGEST_CORRELATION: usize = 128;
 
 /// Decodes a record; `candidate` is the id of the order that it may place.
-pub(crate) fn hear(
+pub(crate) fn decode(
     message: &Message,
     codec: &Codec,
     candidate: OrderId,
@@ -69,7 +69,7 @@ fn place(message: &Message, codec: &Codec, candidate: OrderId, trace_share: f64)
 
 /// The cause of an order that is placed without an id of its own: the same each time that it comes.
 pub(crate) fn request(placement: Uuid) -> Cause {
-    Cause::door(NAME, &placement.to_string())
+    Cause::request(NAME, &placement.to_string())
 }
 
 /// The thread of an order that begins here: as whoever placed it says, where that can be carried on, else fresh.
@@ -78,14 +78,14 @@ pub(crate) fn thread(
     traceparent: Option<&str>,
     candidate: OrderId,
     trace_share: f64,
-) -> Thread {
+) -> TraceContext {
     let carried = |text: &&str| {
         (1..=LONGEST_CORRELATION).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
     };
     let correlation_id = correlation.filter(carried).map_or_else(|| candidate.to_string().into(), Into::into);
     let traceparent = traceparent.filter(|text| is_traceparent(text));
     let traceparent = traceparent.map_or_else(|| begin_trace(candidate.as_uuid(), trace_share).into(), Into::into);
-    Thread { correlation_id, traceparent: Some(traceparent), event: None }
+    TraceContext { correlation_id, traceparent: Some(traceparent), event: None }
 }
 
 /// W3C trace context, version 00: `00-` 32 digits `-` 16 digits `-` 2 digits, in lower case, neither id all zero.
@@ -122,7 +122,7 @@ pub(crate) fn wanted(input: &Input, now: Timestamp) -> Option<(OrderId, Meets)> 
 
 /// Decides one input.
 pub(crate) fn decide(
-    world: &mut World,
+    world: &mut BatchState,
     input: &Input,
     keep: Duration,
     now: Timestamp,
@@ -131,7 +131,7 @@ pub(crate) fn decide(
     match input {
         Input::Placed(placed) => {
             decide::in_time(world, placed, keep, now)?;
-            let at_the_door = effects.cause().origin == Origin::Door;
+            let at_the_door = effects.cause().origin == Origin::Request;
             decide::on_placed(world, placed, at_the_door, now, effects)
         }
         Input::Cancel(cancel) => Ok(decide::on_cancel(world, cancel, effects)),

@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use events::{Fault, OrderId, OrderPlaced};
 use runtime::http::{Access, Caller, Json, Problem, Role, Routes};
-use runtime::{Cause, Done, Door, Work};
+use runtime::{Cause, Done, RequestQueue, Work};
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::PgPool;
@@ -28,21 +28,21 @@ const LONGEST_REASON: usize = 500;
 
 /// What the doors lead to.
 #[derive(Clone)]
-pub(crate) struct Doors {
-    door: Door<Orders>,
+pub(crate) struct RouteState {
+    door: RequestQueue<Orders>,
     pool: PgPool,
     orders: Arc<Orders>,
     api_client: Arc<str>,
 }
 
-impl Doors {
-    pub fn new(door: Door<Orders>, pool: PgPool, orders: Arc<Orders>, api_client: String) -> Self {
+impl RouteState {
+    pub fn new(door: RequestQueue<Orders>, pool: PgPool, orders: Arc<Orders>, api_client: String) -> Self {
         Self { door, pool, orders, api_client: api_client.into() }
     }
 }
 
 /// The routes, with their documents.
-pub(crate) fn routes() -> Routes<Doors> {
+pub(crate) fn routes() -> Routes<RouteState> {
     Routes::new()
         // The order itself says whose it is.
         .route(Access::to(&[Role::Shop]).unrecorded(), routes!(place))
@@ -85,7 +85,7 @@ pub(crate) fn routes() -> Routes<Doors> {
     )
 )]
 async fn place(
-    Shared(doors): Shared<Doors>,
+    Shared(doors): Shared<RouteState>,
     caller: Caller,
     headers: HeaderMap,
     Json(body): Json<Value>,
@@ -188,7 +188,7 @@ fn answer(Done { reply, position }: Done<Reply>) -> Result<Response, Problem> {
     )
 )]
 async fn cancel(
-    Shared(doors): Shared<Doors>,
+    Shared(doors): Shared<RouteState>,
     caller: Caller,
     Path(id): Path<String>,
     Json(CancelBody { reason }): Json<CancelBody>,
@@ -203,7 +203,7 @@ async fn cancel(
     caller.says_why(&reason);
     let requested_by = caller.name().to_owned();
     let input = Input::Cancel(Cancel { order_id, requested_by, reason });
-    let done = doors.door.submit(Work { cause: Cause::door(NAME, &format!("{order_id}/cancel")), input }).await?;
+    let done = doors.door.submit(Work { cause: Cause::request(NAME, &format!("{order_id}/cancel")), input }).await?;
     answer(done)
 }
 
@@ -218,7 +218,7 @@ async fn cancel(
     )
 )]
 async fn show(
-    Shared(doors): Shared<Doors>,
+    Shared(doors): Shared<RouteState>,
     caller: Caller,
     Path(id): Path<String>,
 ) -> Result<Json<OrderView>, Problem> {
@@ -227,7 +227,7 @@ async fn show(
 }
 
 /// The order, if the caller may know of it: a shop knows its own.
-async fn read(doors: &Doors, caller: &Caller, order_id: OrderId) -> Result<Order, Problem> {
+async fn read(doors: &RouteState, caller: &Caller, order_id: OrderId) -> Result<Order, Problem> {
     let order = store::find(&doors.pool, order_id.as_uuid()).await?;
     order.filter(|order| caller.shop().is_none_or(|own| own == order.source)).ok_or_else(unknown)
 }

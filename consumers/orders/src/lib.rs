@@ -29,14 +29,14 @@ use events::{
 use runtime::settings::Section;
 use runtime::{
     Clock, Codec, Conflict, Consumer, Effects, Failure, Host, Message, Reading, Recent, Retention, Timer, Unreadable,
-    Work, Writes,
+    Work, WriteSet,
 };
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use utoipa::ToSchema;
 
 pub use decide::Reply;
-pub use order::{Order, State, World};
+pub use order::{BatchState, Order, State};
 pub use placed::{Arrival, Placed};
 
 /// The consumer's name: its group, its schema, its source.
@@ -113,17 +113,17 @@ pub struct Cancel {
 
 impl Consumer for Orders {
     const NAME: &'static str = NAME;
-    const GUARDED: bool = true;
+    const OPTIMISTIC: bool = true;
     type Input = Input;
-    type World = World;
+    type BatchState = BatchState;
     type Reply = Reply;
     type Call = Infallible;
 
-    fn hears() -> Vec<&'static str> {
+    fn subscribes_to() -> Vec<&'static str> {
         vec![OrderPlaced::TYPE, StockRejected::TYPE, StockReleased::TYPE, StockCommitted::TYPE]
     }
 
-    fn untyped() -> Vec<&'static str> {
+    fn raw_topics() -> Vec<&'static str> {
         vec![OrderPlaced::TOPIC]
     }
 
@@ -131,7 +131,7 @@ impl Consumer for Orders {
         migrations()
     }
 
-    fn says() -> Vec<&'static str> {
+    fn publishes() -> Vec<&'static str> {
         vec![
             OrderAccepted::TYPE,
             OrderRejected::TYPE,
@@ -142,11 +142,11 @@ impl Consumer for Orders {
         ]
     }
 
-    fn hear(&self, message: &Message, codec: &Codec) -> Result<Work<Input>, Unreadable> {
-        handlers::hear(message, codec, self.mint(), self.trace_share)
+    fn decode(&self, message: &Message, codec: &Codec) -> Result<Work<Input>, Unreadable> {
+        handlers::decode(message, codec, self.mint(), self.trace_share)
     }
 
-    fn due(&self, timer: &Timer) -> Input {
+    fn on_timer(&self, timer: &Timer) -> Input {
         Input::UnknownTimer(timer.clone())
     }
 
@@ -156,14 +156,14 @@ impl Consumer for Orders {
         batch: &[&Work<Input>],
         now: Timestamp,
         reading: Reading,
-    ) -> Result<World, Failure> {
+    ) -> Result<BatchState, Failure> {
         let inputs: Vec<&Input> = batch.iter().map(|work| &work.input).collect();
         store::load(db, &inputs, &self.recent, now, reading).await
     }
 
     fn decide(
         &self,
-        world: &mut World,
+        world: &mut BatchState,
         work: &Work<Input>,
         now: Timestamp,
         effects: &mut Effects<'_, Infallible>,
@@ -189,9 +189,9 @@ impl Consumer for Orders {
     async fn save(
         &self,
         _: &mut PgConnection,
-        world: &World,
+        world: &BatchState,
         _: Timestamp,
-        writes: &mut Writes,
+        writes: &mut WriteSet,
     ) -> Result<(), Failure> {
         let (new, changed) = world.changes()?;
         store::update(writes, &changed);
@@ -199,7 +199,7 @@ impl Consumer for Orders {
         Ok(())
     }
 
-    fn remember(&self, world: World, now: Timestamp) {
+    fn remember(&self, world: BatchState, now: Timestamp) {
         self.recent.remember(world.into_open(), now);
     }
 
@@ -239,7 +239,7 @@ pub fn start(host: &Host) -> runtime::Starting<'_> {
         let pool = host.pool::<Orders>()?;
         let at_the_door = Arc::clone(&orders);
         host.start(orders, move |door| {
-            http::routes().with_state(http::Doors::new(door, pool, at_the_door, settings.api_client))
+            http::routes().with_state(http::RouteState::new(door, pool, at_the_door, settings.api_client))
         })
         .await
     })

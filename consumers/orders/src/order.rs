@@ -7,7 +7,7 @@ use events::{
     Cancellation, Currency, CustomerId, Fault, Line, OrderAccepted, OrderId, OrderRejected, Reason, ShippedLine,
     Timestamp, UnshippedLine,
 };
-use runtime::{Failure, Recalled, Thread};
+use runtime::{Failure, Recalled, TraceContext};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -91,7 +91,7 @@ impl Terms {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Details {
     /// What everything that happens to the order is found again by.
-    pub thread: Thread,
+    pub thread: TraceContext,
     /// What it was accepted with; none if it was rejected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub terms: Option<Terms>,
@@ -176,7 +176,13 @@ impl Order {
     }
 
     /// The row of an order that was accepted.
-    pub(crate) fn accepted(event: &OrderAccepted, placement: Uuid, body: Body, thread: Thread, now: Timestamp) -> Self {
+    pub(crate) fn accepted(
+        event: &OrderAccepted,
+        placement: Uuid,
+        body: Body,
+        thread: TraceContext,
+        now: Timestamp,
+    ) -> Self {
         let terms = Terms::of(event);
         Self {
             order_id: event.order_id,
@@ -194,7 +200,13 @@ impl Order {
     }
 
     /// The row of an order that was rejected.
-    pub(crate) fn rejected(event: &OrderRejected, placement: Uuid, body: Body, thread: Thread, now: Timestamp) -> Self {
+    pub(crate) fn rejected(
+        event: &OrderRejected,
+        placement: Uuid,
+        body: Body,
+        thread: TraceContext,
+        now: Timestamp,
+    ) -> Self {
         Self {
             order_id: event.order_id,
             placement,
@@ -222,14 +234,14 @@ pub(crate) struct Slot {
 
 /// The orders that a batch has to do with. The default knows none; kept from batch to batch it is a store in memory.
 #[derive(Clone, Debug, Default)]
-pub struct World {
+pub struct BatchState {
     slots: HashMap<OrderId, Slot>,
     placements: HashMap<Uuid, OrderId>,
     /// The orders that were not read: those that are presumed to be new by the ids that they would get.
     recalled: Recalled,
 }
 
-impl World {
+impl BatchState {
     /// What is known without reading.
     pub(crate) fn recalled(rows: Vec<(OrderId, i64, Order)>, recalled: Recalled) -> Self {
         let mut world = Self { recalled, ..Self::default() };

@@ -6,7 +6,7 @@ use events::{
     Address, CustomerId, Fault, OrderAccepted, OrderId, OrderPlaced, OrderReading, OrderRejected, Person, Timestamp,
     derive_id,
 };
-use runtime::{Message, Thread};
+use runtime::{Message, TraceContext};
 use uuid::Uuid;
 
 use crate::NAME;
@@ -27,7 +27,7 @@ pub struct Arrival {
     /// The record that it came in; none at the door.
     pub record: Option<Record>,
     /// What everything that happens to it is found again by.
-    pub thread: Thread,
+    pub thread: TraceContext,
 }
 
 /// A record, as it is told from all others.
@@ -74,7 +74,7 @@ pub struct Placed {
     /// The order as it is kept.
     pub body: Body,
     /// What it is found again by, if it is new.
-    pub thread: Thread,
+    pub thread: TraceContext,
     /// What is answered if it is new.
     pub verdict: Verdict,
     /// When it was placed, where its record says so; through the door it is now.

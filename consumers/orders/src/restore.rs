@@ -7,7 +7,7 @@ use runtime::restore::{Restore, Retold};
 use runtime::{Conflict, Effects};
 use uuid::Uuid;
 
-use crate::order::{Body, Order, World};
+use crate::order::{BatchState, Body, Order};
 use crate::placed::{Placed, placement, rejection_of_unknown_bytes};
 use crate::{Cancel, Input, NAME, Orders, decide};
 
@@ -20,7 +20,7 @@ impl Restore for Orders {
 
     fn retell(
         &self,
-        world: &mut World,
+        world: &mut BatchState,
         event: &Retold<'_, Input>,
         effects: &mut Effects<'_, Infallible>,
     ) -> Result<(), Conflict> {

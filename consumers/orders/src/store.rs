@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use events::{OrderId, Timestamp};
 use runtime::sql::{At, JsonText};
-use runtime::{Failure, Reading, Recall, Recent, Retention, Writes};
+use runtime::{Failure, Reading, Recall, Recent, Retention, WriteSet};
 use serde::Serialize;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, PgPool, Row};
@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::Input;
 use crate::handlers::wanted;
-use crate::order::{Body, Order, Slot, State, World};
+use crate::order::{BatchState, Body, Order, Slot, State};
 
 const TABLE: &str = "orders.order";
 
@@ -35,10 +35,10 @@ pub(crate) async fn load(
     recent: &Recent<Order>,
     now: Timestamp,
     reading: Reading,
-) -> Result<World, Failure> {
+) -> Result<BatchState, Failure> {
     let Recall { rows, recalled, others } =
         recent.recall(inputs.iter().filter_map(|input| wanted(input, now)), now, reading);
-    let mut world = World::recalled(rows, recalled);
+    let mut world = BatchState::recalled(rows, recalled);
     if others.is_empty() {
         return Ok(world);
     }
@@ -106,7 +106,7 @@ fn state(order_id: OrderId, text: String) -> Result<State, Failure> {
 }
 
 /// Writes new orders, sorted by placement. One that another instance wrote first, under its id or its key, is a lost race.
-pub(crate) fn insert(writes: &mut Writes, new: &[&Slot]) {
+pub(crate) fn insert(writes: &mut WriteSet, new: &[&Slot]) {
     if new.is_empty() {
         return;
     }
@@ -139,7 +139,7 @@ pub(crate) fn insert(writes: &mut Writes, new: &[&Slot]) {
 }
 
 /// Writes what changed of orders that exist, sorted by id. What they were placed with never changes and is not written again.
-pub(crate) fn update(writes: &mut Writes, changed: &[&Slot]) {
+pub(crate) fn update(writes: &mut WriteSet, changed: &[&Slot]) {
     if changed.is_empty() {
         return;
     }

@@ -144,7 +144,7 @@ impl Step<'_, '_> {
         let payment = self.change();
         payment.state = State::Capturing;
         payment.case.confirmed = items().cloned().collect();
-        self.effects.disarm(AUTHORIZATION, event.order_id, "");
+        self.effects.cancel_timer(AUTHORIZATION, event.order_id, "");
         self.begin(Operation::Capture, amount)
     }
 
@@ -200,7 +200,7 @@ impl Step<'_, '_> {
             given_up: undoing.given_up.clone(),
             reason: undoing.reason.clone(),
         };
-        self.effects.say(&event, "");
+        self.effects.emit(&event, "");
     }
 
     /// Whether the open attempt is the first at its operation and was opened in this batch: nobody was asked yet.

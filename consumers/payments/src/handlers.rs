@@ -10,7 +10,7 @@ use crate::calls::{Answer, Call};
 use crate::decide::{ATTEMPT, AUTHORIZATION, Step};
 use crate::payment::{State, Verdict};
 use crate::settings::PaymentsSettings;
-use crate::world::{RefundStatus, Told, World};
+use crate::world::{BatchState, RefundStatus, Told};
 
 /// What payments decides about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -146,7 +146,7 @@ impl Input {
 }
 
 /// The event types that payments hears.
-pub(crate) const HEARS: [&str; 6] = [
+pub(crate) const SUBSCRIPTIONS: [&str; 6] = [
     StockReserved::TYPE,
     ReservationExpired::TYPE,
     FraudRejected::TYPE,
@@ -156,7 +156,7 @@ pub(crate) const HEARS: [&str; 6] = [
 ];
 
 /// Decodes an event that payments hears.
-pub(crate) fn hear(message: &Message, codec: &Codec) -> Result<Work<Input>, Unreadable> {
+pub(crate) fn decode(message: &Message, codec: &Codec) -> Result<Work<Input>, Unreadable> {
     let input = match message.event_type() {
         Some(StockReserved::TYPE) => Input::Reserved(Box::new(message.read(codec)?)),
         Some(ReservationExpired::TYPE) => Input::Expired(message.read(codec)?),
@@ -165,7 +165,7 @@ pub(crate) fn hear(message: &Message, codec: &Codec) -> Result<Work<Input>, Unre
         Some(FulfillmentRejected::TYPE) => Input::Rejected(message.read(codec)?),
         Some(FulfillmentCancelled::TYPE) => Input::Cancelled(message.read(codec)?),
         other => {
-            let what = format!("{} is {other:?}: expected one of {HEARS:?}", message.place());
+            let what = format!("{} is {other:?}: expected one of {SUBSCRIPTIONS:?}", message.place());
             return Err(Unreadable(what));
         }
     };
@@ -173,7 +173,7 @@ pub(crate) fn hear(message: &Message, codec: &Codec) -> Result<Work<Input>, Unre
 }
 
 /// What a due timer means.
-pub(crate) fn due(timer: &Timer) -> Input {
+pub(crate) fn on_timer(timer: &Timer) -> Input {
     let order_id = timer.order_id;
     match timer.kind.as_str() {
         ATTEMPT => Input::AttemptDue { order_id, due: timer.due },
@@ -194,7 +194,12 @@ pub(crate) struct Rules<'r> {
 
 impl Rules<'_> {
     /// Decides one input.
-    pub fn decide(self, world: &mut World, input: &Input, effects: &mut Effects<'_, Call>) -> Result<Reply, Conflict> {
+    pub fn decide(
+        self,
+        world: &mut BatchState,
+        input: &Input,
+        effects: &mut Effects<'_, Call>,
+    ) -> Result<Reply, Conflict> {
         let order_id = match (input, input.order_id()) {
             (Input::RefundTold(told), _) => return self.refund_told(world, told, effects),
             (_, Some(order_id)) => order_id,
@@ -223,7 +228,7 @@ impl Rules<'_> {
 
     pub fn step<'s, 'c>(
         &'s self,
-        world: &'s mut World,
+        world: &'s mut BatchState,
         order_id: OrderId,
         effects: &'s mut Effects<'c, Call>,
     ) -> Step<'s, 'c> {
@@ -232,7 +237,12 @@ impl Rules<'_> {
     }
 
     /// An answer; one that names a refund makes known whose it is, and what the gateway told of it before counts now.
-    fn answered(self, world: &mut World, answer: &Answer, effects: &mut Effects<'_, Call>) -> Result<(), Conflict> {
+    fn answered(
+        self,
+        world: &mut BatchState,
+        answer: &Answer,
+        effects: &mut Effects<'_, Call>,
+    ) -> Result<(), Conflict> {
         self.step(world, answer.order_id, effects).answer(answer)?;
         let Some(refund_id) = answer.outcome.refund_id() else { return Ok(()) };
         let slot = world.references.entry(refund_id.to_owned()).or_default();
@@ -249,7 +259,7 @@ impl Rules<'_> {
     /// A gateway's word on a refund: counted once by its id, and kept while nobody knows whose refund it is.
     fn refund_told(
         self,
-        world: &mut World,
+        world: &mut BatchState,
         told: &RefundTold,
         effects: &mut Effects<'_, Call>,
     ) -> Result<Reply, Conflict> {
@@ -272,7 +282,7 @@ impl Rules<'_> {
 }
 
 /// Emits the calls that the batch left to be made: those of attempts that a later input took back are not among them.
-pub(crate) fn finish(world: &mut World, effects: &mut Effects<'_, Call>) {
+pub(crate) fn finish(world: &mut BatchState, effects: &mut Effects<'_, Call>) {
     for slot in world.payments.values_mut() {
         slot.fresh = false;
         if let Some(call) = slot.ask.take().and_then(|ask| Call::of(&slot.payment, ask)) {

@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use events::OrderId;
 use runtime::http::{Access, Caller, Json, Problem, Role, Routes};
-use runtime::{Cause, Consumer as _, Door, Work};
+use runtime::{Cause, Consumer as _, RequestQueue, Work};
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
 use utoipa::ToSchema;
@@ -22,22 +22,22 @@ const LONGEST_REASON: usize = 500;
 
 /// What the routes work with.
 #[derive(Clone)]
-pub(crate) struct Doors {
-    door: Door<Payments>,
+pub(crate) struct RouteState {
+    door: RequestQueue<Payments>,
     pool: PgPool,
 }
 
 /// The routes that every gateway has.
-pub(crate) fn own_routes() -> Routes<Doors> {
+pub(crate) fn own_routes() -> Routes<RouteState> {
     Routes::new().route(Access::to(&[Role::Viewer]), routes!(show)).route(Access::to(&[Role::Operator]), routes!(retry))
 }
 
 /// All routes, with those of the chosen gateway.
-pub(crate) fn routes(door: Door<Payments>, pool: PgPool, gateway: Chosen) -> Routes {
-    let own = own_routes().with_state(Doors { door: door.clone(), pool });
+pub(crate) fn routes(door: RequestQueue<Payments>, pool: PgPool, gateway: Chosen) -> Routes {
+    let own = own_routes().with_state(RouteState { door: door.clone(), pool });
     match gateway {
         Chosen::Sandbox(sandbox) => {
-            own.merge(sandbox::http::routes().with_state(sandbox::http::Doors::new(door, sandbox)))
+            own.merge(sandbox::http::routes().with_state(sandbox::http::RouteState::new(door, sandbox)))
         }
     }
 }
@@ -186,7 +186,7 @@ impl PaymentView {
     (status = 404, description = "No payment of this order is known, or the path names no order", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "The database does not answer", body = Problem, content_type = "application/problem+json"),
 ))]
-async fn show(Shared(doors): Shared<Doors>, Path(order_id): Path<String>) -> Result<Json<PaymentView>, Problem> {
+async fn show(Shared(doors): Shared<RouteState>, Path(order_id): Path<String>) -> Result<Json<PaymentView>, Problem> {
     let order_id = in_path(&order_id)?;
     let payment = store::payment(&doors.pool, order_id).await?;
     payment.map(|payment| Json(PaymentView::of(payment))).ok_or_else(|| unknown(order_id))
@@ -202,7 +202,7 @@ async fn show(Shared(doors): Shared<Doors>, Path(order_id): Path<String>) -> Res
     (status = 503, description = "Nothing was written, or the answer was lost: look, then ask again", body = Problem, content_type = "application/problem+json"),
 ))]
 async fn retry(
-    Shared(doors): Shared<Doors>,
+    Shared(doors): Shared<RouteState>,
     caller: Caller,
     Path(order_id): Path<String>,
     Json(body): Json<Retry>,
@@ -215,7 +215,7 @@ async fn retry(
     }
     caller.says_why(&body.why);
     let by = caller.name().to_owned();
-    let cause = Cause::door(Payments::NAME, &format!("{order_id}/retry"));
+    let cause = Cause::request(Payments::NAME, &format!("{order_id}/retry"));
     let done = doors.door.submit(Work { cause, input: Input::Retry { order_id, by } }).await?;
     match done.reply {
         Reply::Retried { state, attempt } => {

@@ -33,7 +33,7 @@ use events::{
 use runtime::settings::ConsumerSettings;
 use runtime::{
     Clock, Codec, Conflict, Consumer, Effects, Failure, Health, Message, Reading, Recent, Retention, Span, Timer,
-    Unreadable, Work, Writes,
+    Unreadable, Work, WriteSet,
 };
 use sqlx::PgConnection;
 
@@ -42,7 +42,7 @@ pub use calls::{Answer, Ask, Call};
 pub use handlers::{Input, RefundTold, Reply};
 pub use payment::{Asked, Case, Payment, Purchase, State, Undoing, Verdict};
 pub use settings::{GatewayName, PaymentsSettings, section};
-pub use world::{Reference, RefundStatus, Told, World};
+pub use world::{BatchState, Reference, RefundStatus, Told};
 
 use breaker::Breaker;
 use gateway::sandbox::Sandbox;
@@ -86,14 +86,14 @@ impl Payments {
 
 impl Consumer for Payments {
     const NAME: &'static str = "payments";
-    const GUARDED: bool = true;
+    const OPTIMISTIC: bool = true;
     type Input = Input;
-    type World = World;
+    type BatchState = BatchState;
     type Reply = Reply;
     type Call = Call;
 
-    fn hears() -> Vec<&'static str> {
-        handlers::HEARS.to_vec()
+    fn subscribes_to() -> Vec<&'static str> {
+        handlers::SUBSCRIPTIONS.to_vec()
     }
 
     /// A charge can be disputed for months, and whoever ends an order late must still find its money.
@@ -105,7 +105,7 @@ impl Consumer for Payments {
         migrations()
     }
 
-    fn says() -> Vec<&'static str> {
+    fn publishes() -> Vec<&'static str> {
         vec![
             PaymentActionRequired::TYPE,
             PaymentAuthorized::TYPE,
@@ -119,12 +119,12 @@ impl Consumer for Payments {
         ]
     }
 
-    fn hear(&self, message: &Message, codec: &Codec) -> Result<Work<Input>, Unreadable> {
-        handlers::hear(message, codec)
+    fn decode(&self, message: &Message, codec: &Codec) -> Result<Work<Input>, Unreadable> {
+        handlers::decode(message, codec)
     }
 
-    fn due(&self, timer: &Timer) -> Input {
-        handlers::due(timer)
+    fn on_timer(&self, timer: &Timer) -> Input {
+        handlers::on_timer(timer)
     }
 
     async fn load(
@@ -133,13 +133,13 @@ impl Consumer for Payments {
         batch: &[&Work<Input>],
         now: Timestamp,
         reading: Reading,
-    ) -> Result<World, Failure> {
+    ) -> Result<BatchState, Failure> {
         store::load(db, batch.iter().map(|work| &work.input), &self.recent, now, reading).await
     }
 
     fn decide(
         &self,
-        world: &mut World,
+        world: &mut BatchState,
         work: &Work<Input>,
         now: Timestamp,
         effects: &mut Effects<'_, Call>,
@@ -167,21 +167,21 @@ impl Consumer for Payments {
         store::pruning::prune(db, until, limit).await
     }
 
-    fn finish(&self, world: &mut World, _now: Timestamp, effects: &mut Effects<'_, Call>) {
+    fn finish(&self, world: &mut BatchState, _now: Timestamp, effects: &mut Effects<'_, Call>) {
         handlers::finish(world, effects);
     }
 
     async fn save(
         &self,
         _: &mut PgConnection,
-        world: &World,
+        world: &BatchState,
         now: Timestamp,
-        writes: &mut Writes,
+        writes: &mut WriteSet,
     ) -> Result<(), Failure> {
         store::save(writes, world, now)
     }
 
-    fn remember(&self, world: World, now: Timestamp) {
+    fn remember(&self, world: BatchState, now: Timestamp) {
         self.recent.remember(world.into_open(), now);
     }
 

@@ -1,7 +1,7 @@
 //! One order's payment: where it stands, what it moved, and what it carries from one event to the next.
 
 use events::{Action, Allocation, Currency, GivenUp, Item, Line, OrderId, Personal, Reason, Timestamp};
-use runtime::{Conflict, Thread};
+use runtime::{Conflict, TraceContext};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -133,7 +133,7 @@ pub struct Asked {
 #[serde(default)]
 pub struct Case {
     /// The order's thread, for what no event causes.
-    pub thread: Option<Thread>,
+    pub thread: Option<TraceContext>,
     /// The order's lines with their all-inclusive amounts.
     pub lines: Vec<Line>,
     /// Until the money is held, or never will be.

@@ -12,13 +12,13 @@ use crate::calls::{Answer, Call};
 use crate::gateway::{Gateway as _, Hold, Money, Operation, Outcome};
 use crate::handlers::{Input, Rules};
 use crate::payment::{State, Verdict};
-use crate::world::World;
+use crate::world::BatchState;
 
 impl Restore for Payments {
     const FORCED: &'static [&'static str] = &[];
 
     /// Each was a batch of its own: the gateway was asked after it.
-    fn settled(&self, world: &mut World) {
+    fn settled(&self, world: &mut BatchState) {
         for slot in world.payments.values_mut() {
             (slot.fresh, slot.ask) = (false, None);
         }
@@ -26,7 +26,7 @@ impl Restore for Payments {
 
     fn retell(
         &self,
-        world: &mut World,
+        world: &mut BatchState,
         event: &Retold<'_, Input>,
         effects: &mut Effects<'_, Call>,
     ) -> Result<(), Conflict> {
@@ -36,7 +36,7 @@ impl Restore for Payments {
         let (operation, outcome) = match event.told.event_type() {
             PaymentActionRequired::TYPE if event.is_last && known.state == State::Authorizing => {
                 // The payment's id is not told: the attempt stays open, payments asks again under the same key when it starts, and hears it.
-                effects.say(&event.read::<PaymentActionRequired>()?, "");
+                effects.emit(&event.read::<PaymentActionRequired>()?, "");
                 return Ok(());
             }
             PaymentActionRequired::TYPE => {
@@ -126,7 +126,7 @@ impl Payments {
 
     fn answered(
         &self,
-        world: &mut World,
+        world: &mut BatchState,
         event: &Retold<'_, Input>,
         (operation, outcome): (Operation, Outcome),
         effects: &mut Effects<'_, Call>,
@@ -142,7 +142,7 @@ impl Payments {
 
     fn decided(
         &self,
-        world: &mut World,
+        world: &mut BatchState,
         event: &Retold<'_, Input>,
         input: &Input,
         effects: &mut Effects<'_, Call>,
@@ -152,7 +152,7 @@ impl Payments {
 
     fn verdict(
         &self,
-        world: &mut World,
+        world: &mut BatchState,
         event: &Retold<'_, Input>,
         verdict: Verdict,
         effects: &mut Effects<'_, Call>,

@@ -7,13 +7,13 @@ use std::collections::BTreeSet;
 
 use events::{Currency, OrderId, Personal, Timestamp};
 use runtime::sql::{At, JsonText};
-use runtime::{Failure, Meets, Reading, Recall, Recent, Writes};
+use runtime::{Failure, Meets, Reading, Recall, Recent, WriteSet};
 use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
 
 use crate::handlers::Input;
 use crate::payment::{Case, Payment, State};
-use crate::world::{Reference, ReferenceSlot, Slot, Told, World};
+use crate::world::{BatchState, Reference, ReferenceSlot, Slot, Told};
 
 pub(crate) mod pruning;
 
@@ -91,7 +91,7 @@ pub(crate) async fn load<'i>(
     recent: &Recent<Payment>,
     now: Timestamp,
     reading: Reading,
-) -> Result<World, Failure> {
+) -> Result<BatchState, Failure> {
     let told: Vec<&str> =
         inputs.clone().filter(|input| input.order_id().is_none()).filter_map(Input::refund_id).collect();
     let mut ids: BTreeSet<Uuid> = inputs.clone().filter_map(Input::order_id).map(OrderId::as_uuid).collect();
@@ -104,7 +104,7 @@ pub(crate) async fn load<'i>(
         (order_id, meets)
     });
     let Recall { rows, recalled, others } = recent.recall(wanted, now, reading);
-    let mut world = World { recalled, ..World::default() };
+    let mut world = BatchState { recalled, ..BatchState::default() };
     for (order_id, version, payment) in rows {
         world.payments.insert(order_id, Slot::new(payment, version));
     }
@@ -148,7 +148,7 @@ async fn refunds_told(db: &mut PgConnection, refund_ids: &[&str], reading: Readi
 }
 
 /// Adds what a batch changed to its writes.
-pub(crate) fn save(writes: &mut Writes, world: &World, now: Timestamp) -> Result<(), Failure> {
+pub(crate) fn save(writes: &mut WriteSet, world: &BatchState, now: Timestamp) -> Result<(), Failure> {
     world.recalled.check(|order_id| world.payments.get(&order_id).is_some_and(|slot| slot.changed))?;
     let payments = world.payments.values().filter(|slot| slot.changed);
     let (new, known): (Vec<&Slot>, Vec<&Slot>) = payments.partition(|slot| slot.loaded == 0);
@@ -181,7 +181,7 @@ const UPDATE_PAYMENTS: &str =
             released_remainder, voided, refunded, announced, capture_before, stuck, personal_key, personal_data, data)
       where kept.order_id = new.order_id and kept.version = new.version - 1";
 
-fn save_payments(writes: &mut Writes, statement: &str, slots: &[&Slot], now: Timestamp) {
+fn save_payments(writes: &mut WriteSet, statement: &str, slots: &[&Slot], now: Timestamp) {
     if slots.is_empty() {
         return;
     }
@@ -219,7 +219,7 @@ fn save_payments(writes: &mut Writes, statement: &str, slots: &[&Slot], now: Tim
         .bind(At(now));
 }
 
-fn save_refunds(writes: &mut Writes, slots: &[(&String, &ReferenceSlot)], now: Timestamp) {
+fn save_refunds(writes: &mut WriteSet, slots: &[(&String, &ReferenceSlot)], now: Timestamp) {
     writes.add("payments.refund", Some(slots.len()),
         "insert into payments.refund as kept (refund_id, order_id, version, told, updated_at)
          select row.*, $5 from unnest($1::text[], $2::uuid[], $3::bigint[], $4::text[]) as row

@@ -91,14 +91,14 @@ pub(crate) struct ReferenceSlot {
 
 /// What a batch was loaded into. Kept over batches it is a store in memory: what it does not have was not heard of.
 #[derive(Clone, Debug, Default)]
-pub struct World {
+pub struct BatchState {
     pub(crate) payments: BTreeMap<OrderId, Slot>,
     pub(crate) references: BTreeMap<String, ReferenceSlot>,
     /// The orders that were not read.
     pub(crate) recalled: Recalled,
 }
 
-impl World {
+impl BatchState {
     /// What is known of an order's payment.
     pub fn payment(&self, order_id: OrderId) -> Option<&Payment> {
         self.payments.get(&order_id).map(|slot| &slot.payment)

@@ -15,7 +15,7 @@ use crate::facts::Facts;
 use crate::http::{EventView, OrderDetail};
 use crate::record::Place;
 use crate::steps::Timeline;
-use crate::store::{self, Kept, OrderRow, ShipmentRow};
+use crate::store::{self, OrderRow, ShipmentRow, StoredEvent};
 use crate::told;
 
 pub(crate) use stock::Units;
@@ -29,7 +29,7 @@ pub struct Case {
     at: Option<Timestamp>,
     facts: Facts,
     stock: Vec<Units>,
-    events: Vec<Kept>,
+    events: Vec<StoredEvent>,
     /// Events of types that this version does not know; they are among `events`.
     unknown: usize,
 }
@@ -87,13 +87,13 @@ impl Case {
     /// When an event is kept in a form that this version can't read.
     pub fn json(&self) -> Result<Value, Failure> {
         let mut before = None;
-        let view = |event: &Kept| EventView::of(event.clone(), before.replace(event.at.0));
+        let view = |event: &StoredEvent| EventView::of(event.clone(), before.replace(event.at.0));
         let events: Vec<EventView> = self.events.iter().map(view).collect::<Result<_, _>>()?;
         let at = self.at.map(|at| at.to_string());
         Ok(json!({"as_of": at, "order": self.detail()?, "stock": self.stock, "events": events}))
     }
 }
 
-fn unreadable(event: &Kept, source: serde_json::Error) -> Failure {
+fn unreadable(event: &StoredEvent, source: serde_json::Error) -> Failure {
     Failure::Stored { what: format!("saga_tracker.event {} ({})", event.event_id, event.event_type), source }
 }

@@ -11,7 +11,7 @@ mod rules;
 mod tests;
 
 pub(crate) use evidence::{Evidence, Shard, Sighting, Sightings};
-pub(crate) use judge::{Judged, JudgedAnswer, Standing, judge, owed_by_events};
+pub(crate) use judge::{AnswerStatus, Judged, JudgedAnswer, judge, owed_by_events};
 pub(crate) use order::{Happened, OpenOrder, Waiting};
 pub(crate) use outages::{Outage, Outages};
 pub(crate) use pace::{News, Pace, Sample};

@@ -28,7 +28,7 @@ use uuid::Uuid;
 
 pub use act::Outcome;
 pub use all::{Bulk, Report, Told};
-pub use doors::Doors;
+pub use doors::RouteState;
 pub use edit::{EditError, with_fields};
 pub use filter::Filter;
 pub use plan::{Act, Facts, Refusal, Step, What, plan};
@@ -106,7 +106,7 @@ pub struct Hand {
     pub(crate) tracker: PgPool,
     pub(crate) clock: Clock,
     apart: BTreeMap<&'static str, PgPool>,
-    doors: Doors,
+    doors: RouteState,
     codec: Codec,
 }
 
@@ -116,7 +116,7 @@ impl Hand {
     /// # Errors
     /// When a setting can't be read, or a database does not answer or is not at this version.
     pub async fn open(settings: &Settings, clock: Clock) -> anyhow::Result<Self> {
-        let doors = Doors::new(settings, &settings.section(SagaTracker::NAME)?, |_| None)?;
+        let doors = RouteState::new(settings, &settings.section(SagaTracker::NAME)?, |_| None)?;
         let url = settings.database_url(SagaTracker::NAME)?;
         let tracker = sql::pool(url.expose(), "quadrille dead-letters", 2).context("DATABASE_URL")?;
         Self::new(settings, clock, tracker, doors).await
@@ -126,7 +126,7 @@ impl Hand {
     ///
     /// # Errors
     /// As [`Hand::open`].
-    pub async fn new(settings: &Settings, clock: Clock, tracker: PgPool, doors: Doors) -> anyhow::Result<Self> {
+    pub async fn new(settings: &Settings, clock: Clock, tracker: PgPool, doors: RouteState) -> anyhow::Result<Self> {
         for (schema, migrator) in
             runtime::migrations::house().into_iter().chain([("saga_tracker", crate::migrations())])
         {

@@ -10,8 +10,8 @@ use events::{
 };
 use runtime::settings::ConsumerSettings;
 use runtime::{
-    Cause, Codec, Conflict, Consumer, DEAD_LETTER_TOPIC, Effects, Failure, Message, Reading, Retention, Span, Thread,
-    Timer, Unreadable, Work, Writes,
+    Cause, Codec, Conflict, Consumer, DEAD_LETTER_TOPIC, Effects, Failure, Message, Reading, Retention, Span, Timer,
+    TraceContext, Unreadable, Work, WriteSet,
 };
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -20,7 +20,7 @@ use crate::deadline::Evidence;
 use crate::letter::Letter;
 use crate::record::{Heard, Place};
 use crate::store::Tables;
-use crate::world::World;
+use crate::world::BatchState;
 use crate::{SagaTracker, alerts, decide, record, steps, store, told};
 
 /// How long histories are kept unless a setting says otherwise: over a year, as people ask about last year's orders.
@@ -60,17 +60,17 @@ pub struct Look {
 impl Consumer for SagaTracker {
     const NAME: &'static str = "saga-tracker";
     type Input = Input;
-    type World = World;
+    type BatchState = BatchState;
     type Reply = ();
     type Call = Infallible;
 
-    fn hears() -> Vec<&'static str> {
+    fn subscribes_to() -> Vec<&'static str> {
         let all = events::catalogue().iter().map(|entry| entry.event_type);
         all.filter(|event_type| *event_type != OrderPlaced::TYPE).collect()
     }
 
     /// A dead letter keeps the headers of its original, whatever their type says.
-    fn untyped() -> Vec<&'static str> {
+    fn raw_topics() -> Vec<&'static str> {
         vec![DEAD_LETTER_TOPIC]
     }
 
@@ -83,15 +83,15 @@ impl Consumer for SagaTracker {
         crate::migrations()
     }
 
-    fn says() -> Vec<&'static str> {
+    fn publishes() -> Vec<&'static str> {
         vec![OrderStuck::TYPE]
     }
 
-    fn hear(&self, message: &Message, codec: &Codec) -> Result<Work<Input>, Unreadable> {
+    fn decode(&self, message: &Message, codec: &Codec) -> Result<Work<Input>, Unreadable> {
         if message.topic == DEAD_LETTER_TOPIC {
             let place = record::place(message)?;
             let letter = Letter::of(message, &place);
-            let cause = Cause::topic(letter.letter_id, Thread::default());
+            let cause = Cause::topic(letter.letter_id, TraceContext::default());
             return Ok(Work { cause, input: Input::Letter(Box::new(letter), place) });
         }
         if let Some(heard) = told::read(message, codec) {
@@ -109,7 +109,7 @@ impl Consumer for SagaTracker {
         Ok(Work { cause, input })
     }
 
-    fn due(&self, timer: &Timer) -> Input {
+    fn on_timer(&self, timer: &Timer) -> Input {
         Input::Stray(timer.order_id)
     }
 
@@ -120,7 +120,7 @@ impl Consumer for SagaTracker {
         batch: &[&Work<Input>],
         _: Timestamp,
         _: Reading,
-    ) -> Result<World, Failure> {
+    ) -> Result<BatchState, Failure> {
         let looked_at = |work: &&Work<Input>| match &work.input {
             Input::Look(look) => Some(look.order_id.as_uuid()),
             Input::Heard(_)
@@ -132,12 +132,12 @@ impl Consumer for SagaTracker {
         };
         let order_ids: Vec<Uuid> = batch.iter().filter_map(looked_at).collect();
         let cases = if order_ids.is_empty() { BTreeMap::new() } else { store::cases::load(db, &order_ids).await? };
-        Ok(World { cases, ..World::default() })
+        Ok(BatchState { cases, ..BatchState::default() })
     }
 
     fn decide(
         &self,
-        world: &mut World,
+        world: &mut BatchState,
         work: &Work<Input>,
         now: Timestamp,
         effects: &mut Effects<'_, Infallible>,
@@ -186,11 +186,17 @@ impl Consumer for SagaTracker {
         store::pruning::prune(db, until, limit).await
     }
 
-    async fn save(&self, db: &mut PgConnection, world: &World, now: Timestamp, _: &mut Writes) -> Result<(), Failure> {
-        let repeating = self.repeating.is_called_for();
+    async fn save(
+        &self,
+        db: &mut PgConnection,
+        world: &BatchState,
+        now: Timestamp,
+        _: &mut WriteSet,
+    ) -> Result<(), Failure> {
+        let repeating = self.repeating.active();
         let saved = store::save(db, Tables::Live, world, repeating).await;
         if matches!(saved, Err(Failure::LostRace { .. })) {
-            self.repeating.begin();
+            self.repeating.trip();
         }
         let (all_new, timelines) = saved?;
         for (kind, key, text) in world.alerts.iter().filter(|(kind, ..)| !self.untold.contains(kind)) {

@@ -32,7 +32,7 @@ pub(crate) use written::ReadSettings;
 
 /// What the doors read, and the hand by which they do anything.
 #[derive(Clone)]
-pub(crate) struct Doors {
+pub(crate) struct RouteState {
     pub pool: PgPool,
     pub clock: Clock,
     pub reads: ReadSettings,
@@ -42,7 +42,7 @@ pub(crate) struct Doors {
 }
 
 /// The routes, with their documents.
-pub(crate) fn routes() -> Routes<Doors> {
+pub(crate) fn routes() -> Routes<RouteState> {
     let (look, act) = (Access::to(&[Role::Viewer]), Access::to(&[Role::Operator]));
     Routes::new()
         .route(look, routes!(orders::list))

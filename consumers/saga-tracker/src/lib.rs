@@ -36,7 +36,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use runtime::{Caution, Consumer as _, Settings};
+use runtime::{Consumer as _, Cooldown, Settings};
 use tokio::sync::Notify;
 
 pub use case::Case;
@@ -51,13 +51,13 @@ pub use settings::{TrackerSettings, section};
 pub use status::Status;
 pub use store::FIGURES;
 pub use stuck::Situation;
-pub use world::{Level, Position, Resolution, Watermark, World};
+pub use world::{BatchState, Level, Position, Resolution, Watermark};
 
 /// The consumer `saga-tracker`.
 #[derive(Debug, Default)]
 pub struct SagaTracker {
     /// Whether events may come that are kept already: a group that was reset, or a process that was killed, hears more than one batch again.
-    repeating: Caution,
+    repeating: Cooldown,
     /// Alerts that nobody is to be told of.
     untold: Vec<alerts::Kind>,
 }
@@ -88,11 +88,16 @@ async fn begin(host: &runtime::Host) -> anyhow::Result<()> {
     let hand_over = settings.hand_over.unwrap_or(hand_over.hand_over_deadline).0;
     let reads = host.settings().section(SagaTracker::NAME)?;
     let own: hand::HandSettings = host.settings().section(SagaTracker::NAME)?;
-    let others = hand::Doors::new(host.settings(), &own, |name| host.address(name))?;
+    let others = hand::RouteState::new(host.settings(), &own, |name| host.address(name))?;
     let hand = hand::Hand::new(host.settings(), clock.clone(), pool.clone(), others).await?;
     let wake = Arc::new(Notify::new());
-    let doors =
-        http::Doors { pool: pool.clone(), clock: clock.clone(), reads, hand: hand.clone(), wake: Arc::clone(&wake) };
+    let doors = http::RouteState {
+        pool: pool.clone(),
+        clock: clock.clone(),
+        reads,
+        hand: hand.clone(),
+        wake: Arc::clone(&wake),
+    };
     let mut opened = None;
     let tracker = SagaTracker { untold: settings.alerts_off.clone(), ..SagaTracker::default() };
     host.start(Arc::new(tracker), |door| {
@@ -141,7 +146,7 @@ impl Default for HandOver {
 /// The name of the database that each consumer's outbox is in.
 fn databases(settings: &Settings) -> anyhow::Result<HashMap<&'static str, String>> {
     let mut databases = HashMap::new();
-    for (consumer, _) in &deadline::RULES.hears {
+    for (consumer, _) in &deadline::RULES.subscribes_to {
         let url = settings.database_url(consumer)?;
         let options = runtime::sql::address(url.expose()).context("DATABASE_URL")?;
         databases.insert(*consumer, options.get_database().unwrap_or(options.get_username()).to_owned());

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::record::Place;
 use crate::store::{self, Tables, rebuild as tables};
-use crate::world::World;
+use crate::world::BatchState;
 use crate::{Input, SagaTracker, decide, told};
 
 /// What is told again may be kept already.
@@ -117,7 +117,7 @@ async fn work(
     let codec = Registry::codec(pool).await?;
     let registry = Registry::from_settings(settings, pool.clone())?;
     let reader = Reader::open(settings, Arc::<SagaTracker>::default(), codec, registry, from, stop.clone()).await?;
-    let mut rebuild = Rebuild { db, reader, stop, unwritten: World::default(), done: Rebuilt::default() };
+    let mut rebuild = Rebuild { db, reader, stop, unwritten: BatchState::default(), done: Rebuilt::default() };
     if !rebuild.topics_are_whole() {
         rebuild.fold_store(tell).await?;
     }
@@ -134,7 +134,7 @@ struct Rebuild<'r> {
     reader: Reader<SagaTracker>,
     stop: &'r CancellationToken,
     /// What was read while writers were kept out, until the transaction in which it was written has committed.
-    unwritten: World,
+    unwritten: BatchState,
     done: Rebuilt,
 }
 
@@ -169,7 +169,7 @@ impl Rebuild<'_> {
             let events = tables::stored_events(self.db, behind, PAGE as i64).await?;
             let Some(last) = events.last() else { return Ok(()) };
             behind = Some((OrderId(last.order_id), EventId(last.event_id)));
-            let mut world = World::default();
+            let mut world = BatchState::default();
             for event in &events {
                 let place = |topic| Place {
                     topic,
@@ -227,7 +227,7 @@ impl Rebuild<'_> {
         let mut tx = self.db.begin().await?;
         store::save(&mut tx, Tables::Rebuilt, &self.unwritten, REPEATING).await?;
         tx.commit().await?;
-        self.unwritten = World::default();
+        self.unwritten = BatchState::default();
         Ok(())
     }
 

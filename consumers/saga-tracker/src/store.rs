@@ -31,13 +31,13 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::steps::Timeline;
-use crate::world::World;
+use crate::world::BatchState;
 
 pub(crate) use actions::{Action, ActionFilter, ActionRow, actions, conclude, note};
 pub(crate) use breaches::{
     BreachRow, Found, breaches, claim_audit, open as open_breaches, open_orders, pages, record, walked,
 };
-pub(crate) use events::{Kept, folded, history};
+pub(crate) use events::{StoredEvent, folded, history};
 pub(crate) use jobs::{Hold, JobRow, advance_job, begin_job, end_job, job, jobs, release_job, resume_job, take_job};
 pub(crate) use letters::{
     GroupRow, LetterRow, count_letters, groups, letter, letters, letters_between, oldest_letters,
@@ -55,7 +55,7 @@ pub(crate) use tables::{REBUILT, Tables};
 pub(crate) async fn save(
     db: &mut PgConnection,
     tables: Tables,
-    world: &World,
+    world: &BatchState,
     repeating: bool,
 ) -> Result<(bool, HashMap<OrderId, Timeline>), Failure> {
     let all_new = events::save(db, &world.events, repeating).await?;
@@ -71,7 +71,7 @@ pub(crate) async fn save(
 pub(crate) async fn save_models(
     db: &mut PgConnection,
     tables: Tables,
-    world: &World,
+    world: &BatchState,
 ) -> Result<HashMap<OrderId, Timeline>, Failure> {
     let timelines = orders::save(db, tables, &world.orders).await?;
     shipments::save(db, tables, &world.orders).await?;

@@ -11,12 +11,12 @@ use std::time::Duration;
 
 use events::{Event as _, OrderId, PaymentCaptured, Timestamp};
 use kafka_admin::groups::Groups;
-use runtime::{Cause, Clock, Consumer as _, Door, Failure, Work};
+use runtime::{Cause, Clock, Consumer as _, Failure, RequestQueue, Work};
 use sqlx::{PgConnection, PgPool};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::deadline::{Evidence, Judged, OpenOrder, RULES, Standing, judge};
+use crate::deadline::{AnswerStatus, Evidence, Judged, OpenOrder, RULES, judge};
 use crate::handlers::{Input, Look};
 use crate::settings::TrackerSettings;
 use crate::stuck::situation;
@@ -34,7 +34,7 @@ const AHEAD: Duration = Duration::from_secs(110);
 pub(crate) struct Sweep {
     pub pool: PgPool,
     pub clock: Clock,
-    pub door: Door<SagaTracker>,
+    pub door: RequestQueue<SagaTracker>,
     pub settings: Arc<TrackerSettings>,
     /// For how long a paid shipment may stand in its warehouse.
     pub hand_over: Duration,
@@ -121,7 +121,7 @@ impl Sweep {
     /// Has told that an order is stuck.
     async fn tell(&self, order: &OpenOrder, event_id: Uuid, evidence: Arc<Evidence>) {
         let (order_id, round) = (order.order_id, order.rounds);
-        let cause = Cause::door(SagaTracker::NAME, &format!("stuck/{order_id}/{event_id}/{round}"));
+        let cause = Cause::request(SagaTracker::NAME, &format!("stuck/{order_id}/{event_id}/{round}"));
         let input = Input::Look(Box::new(Look { order_id, event_id, evidence }));
         if let Err(refused) = self.door.submit(Work { cause, input }).await {
             tracing::warn!(consumer = SagaTracker::NAME, %order_id, %refused, "not told that it is stuck, will be tried again");
@@ -200,7 +200,7 @@ struct Tally {
 
 impl Tally {
     fn count(&mut self, judged: &Judged<'_>) {
-        if judged.answers.iter().any(|answer| answer.standing == Standing::Overdue) {
+        if judged.answers.iter().any(|answer| answer.standing == AnswerStatus::Overdue) {
             self.stuck += 1;
         } else if let Some(why) = judged.late() {
             *self.late.entry(why.as_str()).or_default() += 1;

@@ -71,7 +71,7 @@ pub struct Resolution {
 
 /// What a batch tells. Nothing is read from the database for events: they are merged into what is there (see [`Facts::merge`]).
 #[derive(Clone, Debug, Default)]
-pub struct World {
+pub struct BatchState {
     /// Events of orders, each once.
     pub events: BTreeMap<(OrderId, EventId), Arc<Heard>>,
     /// What they tell, by order.

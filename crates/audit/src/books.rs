@@ -15,7 +15,7 @@ pub struct Check {
     /// Its name, short and stable: what a breach is known by.
     pub name: &'static str,
     /// What must hold.
-    pub says: &'static str,
+    pub publishes: &'static str,
     /// The schemas that it reads; they must be in one database.
     pub schemas: &'static [&'static str],
     /// Whether it is asked of orders of a range of ids ($1 to $2, and $3); else of all there is.
@@ -26,10 +26,10 @@ pub struct Check {
 }
 
 macro_rules! check {
-    ($name:literal, $says:literal, $schemas:expr, by_order: $by_order:literal, quiet: $quiet:literal) => {
+    ($name:literal, $publishes:literal, $schemas:expr, by_order: $by_order:literal, quiet: $quiet:literal) => {
         Check {
             name: $name,
-            says: $says,
+            publishes: $publishes,
             schemas: &$schemas,
             by_order: $by_order,
             quiet: $quiet,
@@ -119,7 +119,7 @@ pub struct Finding {
     /// The question's name.
     pub name: &'static str,
     /// What must hold.
-    pub says: &'static str,
+    pub publishes: &'static str,
     /// The answer.
     pub asked: Asked,
 }
@@ -194,7 +194,7 @@ pub(crate) async fn ask_those(pool: &PgPool, scope: &Scope, schemas: &[&str]) ->
             Some(Answer { breaches, figures, lines }) => Asked::Answered { breaches, figures, lines },
             None => Asked::Unanswered { why: format!("it takes longer than {:?}", scope.within) },
         };
-        findings.push(Finding { name: check.name, says: check.says, asked });
+        findings.push(Finding { name: check.name, publishes: check.publishes, asked });
     }
     db.rollback().await?;
     Ok(findings)

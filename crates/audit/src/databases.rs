@@ -99,7 +99,11 @@ pub async fn ask_all(databases: &Databases, scope: &Scope) -> Result<Vec<Finding
     for check in &CHECKS {
         let is_asked = (scope.quiet || !check.quiet) && (scope.whole || check.by_order);
         if is_asked && !places.iter().any(|place| check.is_within(&place.schemas)) {
-            findings.push(Finding { name: check.name, says: check.says, asked: across(check, &places, scope).await? });
+            findings.push(Finding {
+                name: check.name,
+                publishes: check.publishes,
+                asked: across(check, &places, scope).await?,
+            });
         }
     }
     let at = |finding: &Finding| CHECKS.iter().position(|check| check.name == finding.name);

@@ -10,7 +10,7 @@ use crate::books::{Asked, Finding, Line, Scope};
 
 /// The name of this question.
 pub const KNOWN: &str = "known";
-const SAYS: &str = "orders: each that the topics tell of is known";
+const PUBLICATIONS: &str = "orders: each that the topics tell of is known";
 /// Records of each partition, the newest.
 const RECORDS: i64 = 1_000;
 
@@ -40,5 +40,9 @@ pub async fn known(settings: &Settings, pool: &PgPool, scope: &Scope) -> Result<
     };
     let lines = unknown.iter().take(200).map(line).collect();
     let figures = format!("{} orders told of, {} of them known", told.len(), told.len() - unknown.len());
-    Ok(Finding { name: KNOWN, says: SAYS, asked: Asked::Answered { breaches: unknown.len() as i64, figures, lines } })
+    Ok(Finding {
+        name: KNOWN,
+        publishes: PUBLICATIONS,
+        asked: Asked::Answered { breaches: unknown.len() as i64, figures, lines },
+    })
 }

@@ -14,7 +14,7 @@ use crate::books::{Asked, Finding, Line};
 
 /// The name of this question.
 pub const OUTBOX: &str = "outbox";
-const SAYS: &str = "outbox: what counts as published is in the topics";
+const PUBLICATIONS: &str = "outbox: what counts as published is in the topics";
 /// Clocks of database and relays differ by less than this.
 const SKEW: Duration = Duration::from_secs(60);
 
@@ -66,7 +66,7 @@ pub async fn outbox(settings: &Settings, pool: &PgPool, window: Window) -> Resul
         }
     };
     let lines = lost.into_iter().take(200).collect();
-    Ok(Finding { name: OUTBOX, says: SAYS, asked: Asked::Answered { breaches, figures, lines } })
+    Ok(Finding { name: OUTBOX, publishes: PUBLICATIONS, asked: Asked::Answered { breaches, figures, lines } })
 }
 
 /// Rows that every cursor sees, newer than a moment that a relay noted.

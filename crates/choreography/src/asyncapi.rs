@@ -170,9 +170,9 @@ mod tests {
     #[test]
     fn consumers_receive_what_they_hear_and_send_what_they_own() {
         let document = asyncapi(&Choreography::embedded(), events::catalogue(), "production").unwrap();
-        let hears = &document["operations"]["fraud.hears.payments"];
-        assert_eq!(hears["action"], "receive");
-        assert_eq!(hears["messages"].as_array().unwrap().len(), 2);
+        let subscribes_to = &document["operations"]["fraud.hears.payments"];
+        assert_eq!(subscribes_to["action"], "receive");
+        assert_eq!(subscribes_to["messages"].as_array().unwrap().len(), 2);
         assert_eq!(document["operations"]["fraud.says.fraud"]["action"], "send");
         assert_eq!(document["channels"]["orders"]["bindings"]["kafka"]["partitions"], 12);
         assert_eq!(asyncapi(&Choreography::embedded(), events::catalogue(), "lunar"), None);

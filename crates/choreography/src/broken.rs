@@ -29,7 +29,7 @@ fn assert_told(problems: &str, expected: &str) {
 }
 
 /// What each consumer hears by topics.yaml itself.
-fn hears() -> Vec<(String, Vec<&'static str>)> {
+fn subscribes_to() -> Vec<(String, Vec<&'static str>)> {
     let choreography = Choreography::embedded();
     let full = |name: &str| catalogue().iter().find(|entry| entry.name == name).unwrap().event_type;
     choreography
@@ -39,14 +39,14 @@ fn hears() -> Vec<(String, Vec<&'static str>)> {
         .collect()
 }
 
-fn borrowed<'a>(hears: &'a [(String, Vec<&'static str>)]) -> Vec<(&'a str, &'a [&'static str])> {
-    hears.iter().map(|(consumer, types)| (consumer.as_str(), types.as_slice())).collect()
+fn borrowed<'a>(subscribes_to: &'a [(String, Vec<&'static str>)]) -> Vec<(&'a str, &'a [&'static str])> {
+    subscribes_to.iter().map(|(consumer, types)| (consumer.as_str(), types.as_slice())).collect()
 }
 
 #[test]
 fn the_choreography_of_the_project_breaks_no_rule() {
-    let hears = hears();
-    let problems = check(&Choreography::embedded(), catalogue(), &borrowed(&hears));
+    let subscribes_to = subscribes_to();
+    let problems = check(&Choreography::embedded(), catalogue(), &borrowed(&subscribes_to));
     assert!(problems.is_empty(), "{}", text(&problems));
 }
 
@@ -180,11 +180,11 @@ fn a_horizon_shorter_than_what_can_bring_an_event_back_is_found() {
 
 #[test]
 fn code_that_hears_more_or_less_than_the_file_says_is_found() {
-    let mut hears = hears();
-    let fraud = hears.iter_mut().find(|(consumer, _)| consumer == "fraud").unwrap();
+    let mut subscribes_to = subscribes_to();
+    let fraud = subscribes_to.iter_mut().find(|(consumer, _)| consumer == "fraud").unwrap();
     fraud.1 = vec!["quadrille.payments.PaymentAuthorized", "quadrille.orders.OrderAccepted"];
-    hears.push(("astrology".to_owned(), vec![]));
-    let problems = text(&check(&Choreography::embedded(), catalogue(), &borrowed(&hears)));
+    subscribes_to.push(("astrology".to_owned(), vec![]));
+    let problems = text(&check(&Choreography::embedded(), catalogue(), &borrowed(&subscribes_to)));
     assert_told(&problems, "consumer fraud: expected a handler for quadrille.payments.PaymentVoided");
     assert_told(&problems, "got one for quadrille.orders.OrderAccepted");
     assert_told(&problems, "got \"astrology\"");
@@ -192,8 +192,8 @@ fn code_that_hears_more_or_less_than_the_file_says_is_found() {
 
 #[test]
 fn a_consumer_that_says_what_another_owns_is_found() {
-    let says = [("fraud", &["quadrille.payments.PaymentVoided", "quadrille.fraud.FraudCleared"][..])];
-    let problems = text(&check_says(&Choreography::embedded(), catalogue(), &says));
+    let publishes = [("fraud", &["quadrille.payments.PaymentVoided", "quadrille.fraud.FraudCleared"][..])];
+    let problems = text(&check_says(&Choreography::embedded(), catalogue(), &publishes));
     assert_told(
         &problems,
         "consumer fraud: expected quadrille.payments.PaymentVoided to be said by its topic's owner alone",

@@ -46,10 +46,14 @@ const SHARED_TOPICS: [(&str, Owner); 3] =
 
 /// Checks the choreography by itself, against the catalogue of event types, and against what consumers hear.
 ///
-/// `hears` names for each consumer the full names (`ce_type`) of the events its code handles; give all consumers, or
+/// `subscribes_to` names for each consumer the full names (`ce_type`) of the events its code handles; give all consumers, or
 /// none to leave the code out. No problem means: schemas and code agree, every hold has an undo heard by the right
 /// consumer, every path ends in a terminal event, and no event is heard by nobody unless it says why.
-pub fn check(choreography: &Choreography, catalogue: &[CatalogueEntry], hears: &[(&str, &[&str])]) -> Vec<Problem> {
+pub fn check(
+    choreography: &Choreography,
+    catalogue: &[CatalogueEntry],
+    subscribes_to: &[(&str, &[&str])],
+) -> Vec<Problem> {
     let mut problems = Vec::new();
     check_names(choreography, &mut problems);
     check_writers(choreography, &mut problems);
@@ -66,8 +70,8 @@ pub fn check(choreography: &Choreography, catalogue: &[CatalogueEntry], hears: &
     flow::check_undo(choreography, &mut problems);
     flow::check_paths(choreography, &mut problems);
     check_horizon(choreography, &mut problems);
-    if !hears.is_empty() {
-        code::check_hears(choreography, catalogue, hears, &mut problems);
+    if !subscribes_to.is_empty() {
+        code::check_hears(choreography, catalogue, subscribes_to, &mut problems);
     }
     problems
 }

@@ -9,12 +9,12 @@ use crate::model::{Choreography, Owner};
 pub(crate) fn check_hears(
     choreography: &Choreography,
     catalogue: &[CatalogueEntry],
-    hears: &[(&str, &[&str])],
+    subscribes_to: &[(&str, &[&str])],
     problems: &mut Vec<Problem>,
 ) {
     let full_name = |name: &str| catalogue.iter().find(|entry| entry.name == name).map(|entry| entry.event_type);
     for consumer in choreography.consumers.names() {
-        let handled = hears.iter().find(|(name, _)| *name == consumer).map_or(&[][..], |(_, types)| *types);
+        let handled = subscribes_to.iter().find(|(name, _)| *name == consumer).map_or(&[][..], |(_, types)| *types);
         let written: Vec<&str> = choreography.heard_by(consumer).into_iter().filter_map(full_name).collect();
         for event_type in written.iter().filter(|event_type| !handled.contains(event_type)) {
             problems.push(Problem::new(
@@ -33,17 +33,21 @@ pub(crate) fn check_hears(
             ));
         }
     }
-    for (consumer, _) in hears.iter().filter(|(name, _)| choreography.consumers.get(name).is_none()) {
+    for (consumer, _) in subscribes_to.iter().filter(|(name, _)| choreography.consumers.get(name).is_none()) {
         problems.push(unknown("the code", "a consumer listed under `consumers`", consumer));
     }
 }
 
 /// Checks that each consumer says only events of topics it owns, and that every event of an owned topic is said.
 ///
-/// `says` names for each consumer the full names (`ce_type`) of the events its code writes; give all consumers.
-pub fn check_says(choreography: &Choreography, catalogue: &[CatalogueEntry], says: &[(&str, &[&str])]) -> Vec<Problem> {
+/// `publishes` names for each consumer the full names (`ce_type`) of the events its code writes; give all consumers.
+pub fn check_says(
+    choreography: &Choreography,
+    catalogue: &[CatalogueEntry],
+    publishes: &[(&str, &[&str])],
+) -> Vec<Problem> {
     let mut problems = Vec::new();
-    for (consumer, types) in says {
+    for (consumer, types) in publishes {
         for event_type in *types {
             let owner = catalogue
                 .iter()
@@ -69,7 +73,7 @@ pub fn check_says(choreography: &Choreography, catalogue: &[CatalogueEntry], say
     for entry in catalogue {
         let owner = choreography.topics.get(entry.topic).and_then(|topic| topic.owner.consumer());
         let Some(owner) = owner else { continue };
-        if !says.iter().any(|(consumer, types)| *consumer == owner && types.contains(&entry.event_type)) {
+        if !publishes.iter().any(|(consumer, types)| *consumer == owner && types.contains(&entry.event_type)) {
             problems.push(Problem::new(
                 format!("event {}", entry.name),
                 format!("{owner}, which owns topic {}, to say it", entry.topic),

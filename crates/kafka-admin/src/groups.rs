@@ -16,7 +16,7 @@ use runtime::settings::Common;
 const ASK: Duration = Duration::from_secs(5);
 
 /// A partition: the topic without the deployment's prefix, and the number.
-pub type Spot = (&'static str, i32);
+pub type TopicPartition = (&'static str, i32);
 
 /// Kafka did not say how far a group is.
 #[derive(Debug, thiserror::Error)]
@@ -44,9 +44,9 @@ pub enum AskError {
 
 /// What a group has come to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Standing {
+pub struct GroupOffsets {
     /// The next offset by partition, where it has committed one.
-    pub committed: HashMap<Spot, i64>,
+    pub committed: HashMap<TopicPartition, i64>,
     /// Whether any instance is in the group.
     pub has_members: bool,
 }
@@ -69,14 +69,14 @@ impl Groups {
     ///
     /// # Errors
     /// When the broker does not answer in time, or a topic is missing.
-    pub async fn standing(&self, consumer: &str, topics: Vec<&'static str>) -> Result<Standing, AskError> {
+    pub async fn standing(&self, consumer: &str, topics: Vec<&'static str>) -> Result<GroupOffsets, AskError> {
         let group = format!("{}{consumer}", self.prefix);
         self.ask(format!("{consumer} is"), group, move |client, group, prefix| {
             let list = partitions(client, prefix, &topics, Offset::Invalid)?;
             let committed = offsets(client.committed_offsets(list, ASK)?, prefix, &topics);
             let groups = client.fetch_group_list(Some(group), ASK)?;
             let has_members = groups.groups().iter().any(|found| found.name() == group && !found.members().is_empty());
-            Ok(Standing { committed, has_members })
+            Ok(GroupOffsets { committed, has_members })
         })
         .await
     }
@@ -85,7 +85,11 @@ impl Groups {
     ///
     /// # Errors
     /// When the broker does not answer in time, or not of every partition.
-    pub async fn ends(&self, consumer: &str, topics: Vec<&'static str>) -> Result<HashMap<Spot, i64>, AskError> {
+    pub async fn ends(
+        &self,
+        consumer: &str,
+        topics: Vec<&'static str>,
+    ) -> Result<HashMap<TopicPartition, i64>, AskError> {
         let group = format!("{}{consumer}", self.prefix);
         let asked = self.ask("topics reach".to_owned(), group, move |client, _, prefix| {
             let mut list = partitions(client, prefix, &topics, Offset::Invalid)?;
@@ -156,7 +160,7 @@ fn partitions(
 }
 
 /// The offsets that are known.
-fn offsets(list: TopicPartitionList, prefix: &str, topics: &[&'static str]) -> HashMap<Spot, i64> {
+fn offsets(list: TopicPartitionList, prefix: &str, topics: &[&'static str]) -> HashMap<TopicPartition, i64> {
     let known = |full: &str| {
         let name = full.strip_prefix(prefix)?;
         topics.iter().copied().find(|topic| *topic == name)

@@ -57,7 +57,7 @@ impl Watermark {
     }
 
     /// Says how far the relay is.
-    pub async fn say(
+    pub async fn emit(
         &mut self,
         outbound: &mut Outbound,
         name: &str,

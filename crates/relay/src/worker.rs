@@ -167,7 +167,7 @@ impl<'r> Worker<'r> {
         let progress = Progress { database, shards, published_until, last_seq, backlog };
         if self.watermark.is_due(&progress, self.settings) {
             let now = self.clock.now();
-            self.watermark.say(&mut self.outbound, &self.settings.name, progress, now).await?;
+            self.watermark.emit(&mut self.outbound, &self.settings.name, progress, now).await?;
             self.store_reached().await?;
         }
         Ok(())

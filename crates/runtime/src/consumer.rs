@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, PgConnection};
 
 use crate::avro::codec::Codec;
 use crate::engine::effects::Effects;
-use crate::engine::write_set::Writes;
+use crate::engine::write_set::WriteSet;
 use crate::failure::Failure;
 use crate::kafka::record::{Message, Unreadable};
 use crate::retention::Retention;
@@ -38,31 +38,31 @@ impl Reading {
 /// One consumer: its rules, its tables, its calls. The runtime does the rest of the way: batches, transactions, outbox, timers, dead letters, offsets.
 ///
 /// For each batch: [`load`](Consumer::load) reads what the batch needs, [`decide`](Consumer::decide) is run for each input in arrival order on what was
-/// loaded, [`save`](Consumer::save) writes what changed; then timers and outbox rows are written, and it commits. Who is [`GUARDED`](Consumer::GUARDED)
+/// loaded, [`save`](Consumer::save) writes what changed; then timers and outbox rows are written, and it commits. Who is [`OPTIMISTIC`](Consumer::GUARDED)
 /// does that without locks at first.
 /// After the commit, the calls that were decided are made, and their answers come back as inputs of their own.
 pub trait Consumer: Send + Sync + Sized + 'static {
     /// The consumer group, the PostgreSQL schema (`-` as `_`) and the CloudEvents source.
     const NAME: &'static str;
     /// Whether each row that it changes is guarded by the version that was read of it, or by its key where it is new (what only adds, or whose last word counts, needs neither), and all of them are written through
-    /// [`Writes`]. Then a batch is read without locks and written by one statement, which fails if anything had changed meanwhile: two round trips
+    /// [`WriteSet`]. Then a batch is read without locks and written by one statement, which fails if anything had changed meanwhile: two round trips
     /// less, and no row written to lock it. A batch that fails so is decided again on what is read, then with locks; one in
     /// which anything is out of the ordinary with locks at once.
-    const GUARDED: bool = false;
+    const OPTIMISTIC: bool = false;
     /// What it decides about: events, timers, answers and requests, as one enum.
     type Input: Send + Sync + 'static;
     /// What a batch was loaded into: rows by order, and what they share.
-    type World: Send;
+    type BatchState: Send;
     /// What a door's caller gets to hear.
     type Reply: Default + Send + 'static;
     /// A call to the outside, made after the commit; repeatable, under its own key. [`std::convert::Infallible`] for who makes none.
     type Call: Send + 'static;
 
     /// The event types (`ce_type`) that it hears; what it does not hear is skipped without being decoded.
-    fn hears() -> Vec<&'static str>;
+    fn subscribes_to() -> Vec<&'static str>;
 
     /// Topics of which it hears every record, whatever type its headers say: the front door, where anyone writes.
-    fn untyped() -> Vec<&'static str> {
+    fn raw_topics() -> Vec<&'static str> {
         Vec::new()
     }
 
@@ -75,16 +75,16 @@ pub trait Consumer: Send + Sync + Sized + 'static {
     fn migrations() -> sqlx::migrate::Migrator;
 
     /// The event types that it says; checked at the start, so that a schema that was not applied is found then.
-    fn says() -> Vec<&'static str>;
+    fn publishes() -> Vec<&'static str>;
 
     /// Decodes a record that it hears.
     ///
     /// # Errors
     /// When the record can't be understood: a dead letter.
-    fn hear(&self, message: &Message, codec: &Codec) -> Result<Work<Self::Input>, Unreadable>;
+    fn decode(&self, message: &Message, codec: &Codec) -> Result<Work<Self::Input>, Unreadable>;
 
     /// What a due timer means.
-    fn due(&self, timer: &Timer) -> Self::Input;
+    fn on_timer(&self, timer: &Timer) -> Self::Input;
 
     /// Reads what is known of the orders of the batch, then what they share; with [`Reading::Locked`], locks first what it reads, in a stated order:
     /// orders by their ids, then the rest. With [`Reading::Recalled`] it need not read the rows of orders that it [remembers](Consumer::remember).
@@ -94,7 +94,7 @@ pub trait Consumer: Send + Sync + Sized + 'static {
         batch: &[&Work<Self::Input>],
         now: Timestamp,
         reading: Reading,
-    ) -> impl Future<Output = Result<Self::World, Failure>> + Send;
+    ) -> impl Future<Output = Result<Self::BatchState, Failure>> + Send;
 
     /// Decides one input. Changes `world` only when it succeeds.
     ///
@@ -102,7 +102,7 @@ pub trait Consumer: Send + Sync + Sized + 'static {
     /// When the input contradicts what is known.
     fn decide(
         &self,
-        world: &mut Self::World,
+        world: &mut Self::BatchState,
         work: &Work<Self::Input>,
         now: Timestamp,
         effects: &mut Effects<'_, Self::Call>,
@@ -132,7 +132,7 @@ pub trait Consumer: Send + Sync + Sized + 'static {
 
     /// Runs once after the whole batch was decided, with the batch's last cause: for what is said or called once a batch from the state
     /// that it left, such as a stock level that many inputs changed.
-    fn finish(&self, _world: &mut Self::World, _now: Timestamp, _effects: &mut Effects<'_, Self::Call>) {}
+    fn finish(&self, _world: &mut Self::BatchState, _now: Timestamp, _effects: &mut Effects<'_, Self::Call>) {}
 
     /// Writes what the batch changed, set-based, sorted by key: by adding to `writes`, which costs no round trip of its own, or, where a statement
     /// needs another's result, through `db` at once.
@@ -142,13 +142,13 @@ pub trait Consumer: Send + Sync + Sized + 'static {
     fn save(
         &self,
         db: &mut PgConnection,
-        world: &Self::World,
+        world: &Self::BatchState,
         now: Timestamp,
-        writes: &mut Writes,
+        writes: &mut WriteSet,
     ) -> impl Future<Output = Result<(), Failure>> + Send;
 
     /// Takes the world of a batch that is committed, and may keep its orders' rows for the next one in a [`Recent`](crate::Recent).
-    fn remember(&self, _world: Self::World, _now: Timestamp) {}
+    fn remember(&self, _world: Self::BatchState, _now: Timestamp) {}
 
     /// Makes a call and says what came of it; none when the outcome is not known: the call's timer will ask again.
     fn call(&self, call: Self::Call) -> impl Future<Output = Option<Work<Self::Input>>> + Send;

@@ -11,28 +11,28 @@ use sqlx::{AssertSqlSafe, PgConnection};
 use uuid::Uuid;
 
 pub use burial::TOPIC;
-pub(crate) use burial::{Burial, order_of};
+pub(crate) use burial::{NewDeadLetter, order_of};
 
 use crate::engine::effects::Outgoing;
 use crate::failure::Failure;
 use crate::postgres::sql::At;
 
 /// Keeps dead letters that are not kept yet, and returns their rows for the outbox.
-pub(crate) async fn bury(
+pub(crate) async fn record_dead_letters(
     db: &mut PgConnection,
     consumer: &'static str,
     schema: &str,
-    burials: &[Burial<'_>],
+    dead_letters: &[NewDeadLetter<'_>],
     now: Timestamp,
 ) -> Result<Vec<Outgoing>, Failure> {
     // A dead letter that can't be heard does not die again: another one of it would be heard, and die, for ever.
-    let burials: Vec<&Burial<'_>> =
-        burials.iter().filter(|burial| burial.message.is_none_or(|message| message.topic != TOPIC)).collect();
-    if burials.is_empty() {
+    let dead_letters: Vec<&NewDeadLetter<'_>> =
+        dead_letters.iter().filter(|burial| burial.message.is_none_or(|message| message.topic != TOPIC)).collect();
+    if dead_letters.is_empty() {
         return Ok(Vec::new());
     }
-    let mut kept = keep(db, consumer, schema, &burials, now).await?;
-    let new = burials.into_iter().filter(|burial| kept.remove(&burial.letter_id(consumer)));
+    let mut kept = keep(db, consumer, schema, &dead_letters, now).await?;
+    let new = dead_letters.into_iter().filter(|burial| kept.remove(&burial.letter_id(consumer)));
     Ok(new.map(|burial| letter::letter(consumer, schema, burial, now)).collect())
 }
 
@@ -41,7 +41,7 @@ async fn keep(
     db: &mut PgConnection,
     consumer: &str,
     schema: &str,
-    burials: &[&Burial<'_>],
+    dead_letters: &[&NewDeadLetter<'_>],
     now: Timestamp,
 ) -> Result<HashSet<Uuid>, Failure> {
     let statement = format!(
@@ -58,10 +58,10 @@ async fn keep(
                                and d.\"offset\" = dead.\"offset\" and d.loops = dead.loops and d.incarnation is null)
          on conflict do nothing returning letter_id"
     );
-    let message = || burials.iter().map(|burial| burial.message);
-    let timer = || burials.iter().map(|burial| burial.timer);
+    let message = || dead_letters.iter().map(|burial| burial.message);
+    let timer = || dead_letters.iter().map(|burial| burial.timer);
     let kept: Vec<Uuid> = sqlx::query_scalar(AssertSqlSafe(statement))
-        .bind(burials.iter().map(|burial| burial.letter_id(consumer)).collect::<Vec<_>>())
+        .bind(dead_letters.iter().map(|burial| burial.letter_id(consumer)).collect::<Vec<_>>())
         .bind(message().map(|message| message.map(|message| message.topic)).collect::<Vec<_>>())
         .bind(message().map(|message| message.map(|message| message.partition)).collect::<Vec<_>>())
         .bind(message().map(|message| message.map(|message| message.offset)).collect::<Vec<_>>())
@@ -69,19 +69,19 @@ async fn keep(
         .bind(message().map(|message| message.and_then(|message| message.key.as_deref())).collect::<Vec<_>>())
         .bind(message().map(|message| message.map(|message| message.headers.encode())).collect::<Vec<_>>())
         .bind(message().map(|message| message.and_then(|message| message.payload.as_deref())).collect::<Vec<_>>())
-        .bind(burials.iter().map(|burial| burial.order_id().map(OrderId::as_uuid)).collect::<Vec<_>>())
+        .bind(dead_letters.iter().map(|burial| burial.order_id().map(OrderId::as_uuid)).collect::<Vec<_>>())
         .bind(timer().map(|timer| timer.map(|timer| timer.kind.as_str())).collect::<Vec<_>>())
         .bind(timer().map(|timer| timer.map(|timer| timer.discriminator.as_str())).collect::<Vec<_>>())
-        .bind(burials.iter().map(|burial| burial.death.stage).collect::<Vec<_>>())
-        .bind(burials.iter().map(|burial| burial.death.class.as_str()).collect::<Vec<_>>())
-        .bind(burials.iter().map(|burial| burial.death.message.replace('\0', "\u{fffd}")).collect::<Vec<_>>())
-        .bind(burials.iter().map(|burial| burial.tried.attempts).collect::<Vec<_>>())
-        .bind(burials.iter().map(|burial| At(burial.tried.first_failed_at)).collect::<Vec<_>>())
-        .bind(burials.iter().map(|burial| burial.tried.loops).collect::<Vec<_>>())
-        .bind(burials.iter().map(|burial| burial.blocking).collect::<Vec<_>>())
-        .bind(burials.iter().map(|burial| burial.tried.arrival).collect::<Vec<_>>())
+        .bind(dead_letters.iter().map(|burial| burial.death.stage).collect::<Vec<_>>())
+        .bind(dead_letters.iter().map(|burial| burial.death.class.as_str()).collect::<Vec<_>>())
+        .bind(dead_letters.iter().map(|burial| burial.death.message.replace('\0', "\u{fffd}")).collect::<Vec<_>>())
+        .bind(dead_letters.iter().map(|burial| burial.tried.attempts).collect::<Vec<_>>())
+        .bind(dead_letters.iter().map(|burial| At(burial.tried.first_failed_at)).collect::<Vec<_>>())
+        .bind(dead_letters.iter().map(|burial| burial.tried.loops).collect::<Vec<_>>())
+        .bind(dead_letters.iter().map(|burial| burial.blocking).collect::<Vec<_>>())
+        .bind(dead_letters.iter().map(|burial| burial.tried.arrival).collect::<Vec<_>>())
         .bind(At(now))
-        .bind(burials.iter().map(|burial| burial.incarnation).collect::<Vec<_>>())
+        .bind(dead_letters.iter().map(|burial| burial.incarnation).collect::<Vec<_>>())
         .fetch_all(db)
         .await?;
     Ok(kept.into_iter().collect())

@@ -32,15 +32,15 @@ use crate::avro::codec::Codec;
 use crate::clock::Clock;
 use crate::consumer::{Consumer, Reading};
 use crate::engine::batch::Attempt;
-use crate::engine::cooldown::Caution;
+use crate::engine::cooldown::Cooldown;
 use crate::engine::effects::Effects;
 use crate::engine::item::{Item, line_up};
-use crate::engine::write_set::Writes;
+use crate::engine::write_set::WriteSet;
 use crate::failure::{Backoff, Failure, Verdict};
 use crate::health::{Circuit, Health, Open};
 use crate::parking::Pace;
 use crate::parking::queue::Queue;
-use crate::postgres::sql::{Warm, renew_connections};
+use crate::postgres::sql::{StickyPool, renew_connections};
 use crate::retention::horizon::Horizon;
 use crate::telemetry::Spans;
 use crate::timers::store::Timers;
@@ -62,7 +62,7 @@ pub(crate) struct Engine<C: Consumer> {
     pub consumer: Arc<C>,
     pub schema: String,
     /// Connections of the process's runtime: of all but the loop, which has its own.
-    pub warm: Warm,
+    pub warm: StickyPool,
     pub codec: Codec,
     pub clock: Clock,
     pub health: Arc<Health>,
@@ -71,15 +71,15 @@ pub(crate) struct Engine<C: Consumer> {
     pub queue: Queue,
     pub pace: Pace,
     pub calls: mpsc::UnboundedSender<(C::Call, Open)>,
-    pub armed: tokio::sync::watch::Sender<Option<Timestamp>>,
+    pub scheduled: tokio::sync::watch::Sender<Option<Timestamp>>,
     /// Wakes the retrier.
     pub parked: Notify,
     /// Lone items whose wait took too long, since the last batch that was written.
     pub waited: AtomicU32,
     /// Whether rows are read although they are remembered, as others change them.
-    pub doubt: Caution,
+    pub cache_cooldown: Cooldown,
     /// Whether batches are decided with locks, as others change the same rows.
-    pub caution: Caution,
+    pub lock_cooldown: Cooldown,
     /// The share of orders whose steps are logged.
     pub log_share: f64,
     pub shutdown: CancellationToken,
@@ -103,7 +103,7 @@ impl<C: Consumer> Engine<C> {
 
     /// Decides a batch, however often it takes; when this returns Ok every item of it is written, parked, or a dead letter. The connections are those
     /// of the runtime that this runs on.
-    pub async fn process_on(&self, warm: &Warm, mut items: Vec<Item<C>>) -> Result<(), Abandoned> {
+    pub async fn process_on(&self, warm: &StickyPool, mut items: Vec<Item<C>>) -> Result<(), Abandoned> {
         let mut pending = Vec::new(); // the rest of a batch that was split
         // What was parked before is tried in haste: it may hold a lock still.
         let mut course = Course { haste: items.iter().any(|item| item.kept.is_some()), ..Course::default() };
@@ -121,7 +121,7 @@ impl<C: Consumer> Engine<C> {
     /// Repeats one batch until it is written, or splits it: what remains to be decided is in `items` and then `pending`.
     async fn settle(
         &self,
-        warm: &Warm,
+        warm: &StickyPool,
         items: &mut Vec<Item<C>>,
         pending: &mut Vec<Vec<Item<C>>>,
         course: &mut Course,
@@ -166,7 +166,7 @@ impl<C: Consumer> Engine<C> {
                     self.pause(&mut backoff, &failure).await?;
                 }
                 Verdict::Park => items[0].fail("save", failure.class(), failure.to_string()),
-                Verdict::DeadLetter => items[0].condemn("save", failure.class(), failure.to_string()),
+                Verdict::DeadLetter => items[0].mark_dead("save", failure.class(), failure.to_string()),
                 Verdict::Stop => return Err(Abandoned::Stop { consumer: C::NAME, failure }),
             }
         }
@@ -177,14 +177,14 @@ impl<C: Consumer> Engine<C> {
     /// none, and the connection to it breaks only after a quarter of an hour.
     async fn attempt_within(
         &self,
-        warm: &Warm,
+        warm: &StickyPool,
         items: &mut Vec<Item<C>>,
         course: &Course,
     ) -> Result<Attempt<C>, Failure> {
         let mut attempt = Box::pin(async {
-            match self.attempt_alone(warm, items, course).await? {
+            match self.run_optimistic(warm, items, course).await? {
                 Some(attempt) => Ok(attempt),
-                None => self.attempt(warm, items, course.haste).await,
+                None => self.run_locked(warm, items, course.haste).await,
             }
         });
         match tokio::time::timeout(SILENT, &mut attempt).await {
@@ -238,18 +238,18 @@ impl<C: Consumer> Engine<C> {
 
     /// Without locks, where that may do: recalled or read, decided, and written by one statement. None, and nothing was written, where it did not. A
     /// batch that was overtaken is read afresh the next time, and with locks the time after.
-    async fn attempt_alone(
+    async fn run_optimistic(
         &self,
-        warm: &Warm,
+        warm: &StickyPool,
         items: &[Item<C>],
         course: &Course,
     ) -> Result<Option<Attempt<C>>, Failure> {
         let plain = |item: &Item<C>| item.work.is_ok() && item.kept.is_none();
-        if !C::GUARDED
+        if !C::OPTIMISTIC
             || course.haste
             || self.queue.is_in_use()
             || !items.iter().all(plain)
-            || self.caution.is_called_for()
+            || self.lock_cooldown.active()
         {
             return Ok(None);
         }
@@ -258,12 +258,12 @@ impl<C: Consumer> Engine<C> {
             return Ok(None); // one waits behind another that failed
         }
         let reading =
-            if course.overtaken == 0 && !self.doubt.is_called_for() { Reading::Recalled } else { Reading::Fresh };
+            if course.overtaken == 0 && !self.cache_cooldown.active() { Reading::Recalled } else { Reading::Fresh };
         let now = self.clock.now();
         let mut spans = Spans::default();
         let mut db = warm.take().await?;
         let mut attempt = Attempt::new(items);
-        let mut writes = Writes::default();
+        let mut writes = WriteSet::default();
         let mut world = self.consumer.load(&mut db, &works, now, reading).await?;
         self.pass_over(&mut db, items, &mut attempt, now).await?;
         if !self.decide_all(&mut world, items, &mut attempt, &mut spans, now)?.is_empty() {
@@ -276,15 +276,15 @@ impl<C: Consumer> Engine<C> {
             }
             return Err(failure);
         }
-        match self.write_alone(&mut db, writes, items, &mut attempt, now).await {
+        match self.persist_autocommit(&mut db, writes, items, &mut attempt, now).await {
             Ok(true) => {}
             Ok(false) => return Ok(None),
             Err(failure @ Failure::LostRace { .. }) if reading == Reading::Recalled => {
-                self.doubt.begin();
+                self.cache_cooldown.trip();
                 return Err(failure);
             }
             Err(Failure::LostRace { .. }) => {
-                self.caution.begin();
+                self.lock_cooldown.trip();
                 return Ok(None);
             }
             Err(failure) => return Err(failure),
@@ -296,7 +296,12 @@ impl<C: Consumer> Engine<C> {
     }
 
     /// One transaction. Items on which a rule panics failed for their order alone, and the batch is decided again without them.
-    async fn attempt(&self, warm: &Warm, items: &mut Vec<Item<C>>, haste: bool) -> Result<Attempt<C>, Failure> {
+    async fn run_locked(
+        &self,
+        warm: &StickyPool,
+        items: &mut Vec<Item<C>>,
+        haste: bool,
+    ) -> Result<Attempt<C>, Failure> {
         let now = self.clock.now();
         let mut spans = Spans::default();
         let (mut tx, held) = self.begin(warm.pool(), items, haste).await?;
@@ -304,7 +309,7 @@ impl<C: Consumer> Engine<C> {
             line_up(items, &held);
             let works: Vec<&Work<C::Input>> = items.iter().filter_map(Item::to_decide).collect();
             let mut attempt = Attempt::new(items);
-            let mut writes = Writes::default();
+            let mut writes = WriteSet::default();
             let mut decided = None;
             if !works.is_empty() {
                 let mut world = self.consumer.load(&mut tx, &works, now, Reading::Locked).await?;
@@ -320,7 +325,7 @@ impl<C: Consumer> Engine<C> {
                 decided = Some(world);
             }
             none_left(items)?;
-            self.write(&mut tx, writes, items, &mut attempt, now).await?;
+            self.persist_in_tx(&mut tx, writes, items, &mut attempt, now).await?;
             tx.commit().await?;
             if let Some(world) = decided {
                 self.consumer.remember(world, now);
@@ -382,7 +387,7 @@ impl<C: Consumer> Engine<C> {
     /// Decides what can be; returns the items on which a rule panicked. What comes after one is decided only to find further ones.
     fn decide_all(
         &self,
-        world: &mut C::World,
+        world: &mut C::BatchState,
         items: &[Item<C>],
         attempt: &mut Attempt<C>,
         spans: &mut Spans,

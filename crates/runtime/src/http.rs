@@ -50,10 +50,10 @@ const ALL: &str = include_str!("../../../docs/openapi.json");
 /// The routes of one consumer: its doors, their documents, its probes.
 pub(crate) fn routes(name: &'static str, doors: Routes, health: Arc<Health>, gate: Gate) -> Router {
     let document = doors.document(name);
-    let probe = |says: fn(&Health) -> Option<String>, well: fn(&Health) -> String| {
+    let probe = |publishes: fn(&Health) -> Option<String>, well: fn(&Health) -> String| {
         let health = Arc::clone(&health);
         get(move || async move {
-            match says(&health) {
+            match publishes(&health) {
                 None => (StatusCode::OK, format!("{}\n", well(&health))),
                 Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
             }

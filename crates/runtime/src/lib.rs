@@ -37,11 +37,11 @@ pub use avro::registry::{Corrected, Correction, Registry, RegistryError, StoredE
 pub use clock::Clock;
 pub use consumer::{Consumer, Reading};
 pub use dead_letter::burial::{ID as DEAD_LETTER_ID, TOPIC as DEAD_LETTER_TOPIC};
-pub use engine::cooldown::Caution;
+pub use engine::cooldown::Cooldown;
 pub use engine::effects::{Effects, LARGEST_EVENT, Outgoing};
-pub use engine::requests::Door;
+pub use engine::requests::RequestQueue;
 pub use engine::rows::{Meets, Recall, Recalled, Recent};
-pub use engine::write_set::{Part, Writes};
+pub use engine::write_set::{Part, WriteSet};
 pub use failure::{Backoff, DatabaseFault, Failure, Verdict, cause, told};
 pub use health::{Circuit, Health};
 pub use host::{Host, Starting, main};
@@ -54,4 +54,6 @@ pub use postgres::{databases, migrations, reachable::connect, sql};
 pub use programs::default_address;
 pub use retention::Retention;
 pub use settings::{Settings, Span};
-pub use vocabulary::{Abandoned, Cause, Conflict, Death, Done, Laid, Origin, Refused, Thread, Timer, Work};
+pub use vocabulary::{
+    Abandoned, Cause, Conflict, Done, ErrorInfo, Escalation, Origin, Refused, Timer, TraceContext, Work,
+};

@@ -22,11 +22,11 @@ use uuid::Uuid;
 use crate::avro::codec::Codec;
 use crate::consumer::{Consumer, Reading};
 use crate::engine::effects::Effects;
-use crate::engine::write_set::Writes;
+use crate::engine::write_set::WriteSet;
 use crate::failure::Failure;
 use crate::kafka::record::Unreadable;
 use crate::timers::store::{TimerChange, TimerChanges, Timers};
-use crate::vocabulary::{Cause, Conflict, Origin, Thread, Timer, Work};
+use crate::vocabulary::{Cause, Conflict, Origin, Timer, TraceContext, Work};
 
 use order::{Order, Step, Timed};
 
@@ -38,14 +38,14 @@ pub trait Restore: Consumer {
     /// An input that has the row of an order read, and nothing else.
     fn about(&self, order_id: OrderId) -> Self::Input {
         let due = Timestamp::from_millis(0);
-        self.due(&Timer { order_id, kind: String::new(), discriminator: String::new(), due })
+        self.on_timer(&Timer { order_id, kind: String::new(), discriminator: String::new(), due })
     }
 
     /// Prepares what a batch loaded for rules that change what orders share.
-    fn ready(&self, _world: &mut Self::World, _order_id: OrderId) {}
+    fn ready(&self, _world: &mut Self::BatchState, _order_id: OrderId) {}
 
     /// Ends a step, as a batch ends.
-    fn settled(&self, _world: &mut Self::World) {}
+    fn settled(&self, _world: &mut Self::BatchState) {}
 
     /// Has the world know what this event of its own says: by deciding what no topic holds, or, of a [`FORCED`](Restore::FORCED) one, as it says.
     ///
@@ -53,7 +53,7 @@ pub trait Restore: Consumer {
     /// When the event does not say enough, or contradicts what is known.
     fn retell(
         &self,
-        world: &mut Self::World,
+        world: &mut Self::BatchState,
         event: &Retold<'_, Self::Input>,
         effects: &mut Effects<'_, Self::Call>,
     ) -> Result<(), Conflict>;
@@ -177,16 +177,16 @@ impl Retelling<'_> {
     /// What the database says.
     pub async fn of<C: Restore>(&self, consumer: &C, pool: &PgPool) -> Result<Restored, Failure> {
         let placed = self.placed(consumer);
-        let (says, timers) = (C::says(), Timers::of(&C::NAME.replace('-', "_")));
+        let (publishes, timers) = (C::publishes(), Timers::of(&C::NAME.replace('-', "_")));
         let mut restored = Restored::default();
         for (order_id, story) in &self.stories.orders {
-            let own: Vec<&Told> = story.iter().filter(|told| says.contains(&told.event_type())).collect();
+            let own: Vec<&Told> = story.iter().filter(|told| publishes.contains(&told.event_type())).collect();
             if own.iter().all(|told| self.known.has(told)) {
                 restored.known += usize::from(!own.is_empty());
                 continue;
             }
             let mut tx = pool.begin().await?;
-            let cause = Cause { id: Uuid::nil(), thread: None, origin: Origin::Door };
+            let cause = Cause { id: Uuid::nil(), thread: None, origin: Origin::Request };
             let work = Work { cause, input: consumer.about(*order_id) };
             let case = Case { retelling: self, consumer, order_id: *order_id, story, own, placed: &placed };
             let inputs = case.inputs();
@@ -211,7 +211,7 @@ impl Retelling<'_> {
                     continue;
                 }
             };
-            let mut writes = Writes::default();
+            let mut writes = WriteSet::default();
             consumer.save(&mut tx, &world, self.now, &mut writes).await?;
             timers.save(&mut writes, &changes);
             match writes.execute(&mut tx).await {
@@ -230,10 +230,10 @@ impl Retelling<'_> {
 
     /// What a consumer hears at the front door, by what it is a cause of.
     fn placed<C: Restore>(&self, consumer: &C) -> HashMap<Uuid, Work<C::Input>> {
-        let untyped = C::untyped();
-        let heard = self.stories.placed.iter().filter(|message| untyped.contains(&message.topic));
+        let raw_topics = C::raw_topics();
+        let heard = self.stories.placed.iter().filter(|message| raw_topics.contains(&message.topic));
         let works = heard.filter_map(|message| {
-            catch_unwind(AssertUnwindSafe(|| consumer.hear(message, self.codec))).ok().and_then(Result::ok)
+            catch_unwind(AssertUnwindSafe(|| consumer.decode(message, self.codec))).ok().and_then(Result::ok)
         });
         works.map(|work| (work.cause.id, work)).collect()
     }
@@ -266,7 +266,7 @@ impl<C: Restore> Case<'_, C> {
     /// Or at which step it can't be told, and why.
     fn told(
         &self,
-        world: &mut C::World,
+        world: &mut C::BatchState,
         inputs: &[Heard<'_, C::Input>],
         steps: &[Timed<'_, C::Input>],
     ) -> Result<TimerChanges, (usize, Conflict)> {
@@ -284,7 +284,7 @@ impl<C: Restore> Case<'_, C> {
     /// Tells one step; what came of it is said.
     fn step(
         &self,
-        world: &mut C::World,
+        world: &mut C::BatchState,
         causes: &HashMap<Uuid, &Work<C::Input>>,
         said: &mut HashSet<Uuid>,
         at: Timestamp,
@@ -296,8 +296,8 @@ impl<C: Restore> Case<'_, C> {
             Step::Said(told) if said.contains(&told.id) => return Ok(TimerChanges::new()),
             Step::Said(told) => {
                 let thread = told.message.cause().map_err(|Unreadable(why)| Conflict(why))?.thread;
-                let thread = thread.map(|thread| Thread { event: told.causation, ..thread });
-                Cause { id: told.cause.unwrap_or(told.id), thread, origin: Origin::Door }
+                let thread = thread.map(|thread| TraceContext { event: told.causation, ..thread });
+                Cause { id: told.cause.unwrap_or(told.id), thread, origin: Origin::Request }
             }
         };
         let mut effects = Effects::new(retelling.codec, C::NAME, &cause, at);
@@ -324,7 +324,7 @@ impl<C: Restore> Case<'_, C> {
         for event in &effects.said {
             let event_type = event.headers.text("ce_type").unwrap_or_default();
             let stands = matches!(step, Step::Said(told) if told.event_type() == event_type);
-            if C::says().contains(&event_type) && !stands && own.iter().all(|told| told.id != event.event_id) {
+            if C::publishes().contains(&event_type) && !stands && own.iter().all(|told| told.id != event.event_id) {
                 return Err(Conflict(format!(
                     "told again, {event_type} would follow, which its topic does not hold: decide by hand what became of it"
                 )));
@@ -357,10 +357,10 @@ impl<C: Restore> Case<'_, C> {
 
     /// What topics hold for the consumer to hear of this order.
     fn inputs(&self) -> Vec<Heard<'_, C::Input>> {
-        let hears = C::hears();
-        let heard = self.story.iter().filter(|told| hears.contains(&told.event_type()));
+        let subscribes_to = C::subscribes_to();
+        let heard = self.story.iter().filter(|told| subscribes_to.contains(&told.event_type()));
         let read = |told: &Told| {
-            let heard = catch_unwind(AssertUnwindSafe(|| self.consumer.hear(&told.message, self.retelling.codec)));
+            let heard = catch_unwind(AssertUnwindSafe(|| self.consumer.decode(&told.message, self.retelling.codec)));
             heard.ok().and_then(Result::ok)
         };
         let mut once = HashSet::new();

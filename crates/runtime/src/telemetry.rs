@@ -18,7 +18,7 @@ use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
 use tracing_subscriber::EnvFilter;
 use uuid::Uuid;
 
-use crate::vocabulary::Thread;
+use crate::vocabulary::TraceContext;
 
 static METRICS: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
 static EXPORTING: OnceLock<SdkTracerProvider> = OnceLock::new();
@@ -104,7 +104,7 @@ pub(crate) struct Spans(Vec<BoxedSpan>);
 
 impl Spans {
     /// Begins a span for one decision of a recorded trace, and moves the thread on to it.
-    pub fn begin(&mut self, consumer: &'static str, cause: Uuid, thread: &mut Thread) {
+    pub fn begin(&mut self, consumer: &'static str, cause: Uuid, thread: &mut TraceContext) {
         if EXPORTING.get().is_none() {
             return;
         }

@@ -10,7 +10,7 @@ use crate::failure::Failure;
 
 /// The thread by which everything that happens to one order is found again; a consumer keeps it with its row, for what no event causes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Thread {
+pub struct TraceContext {
     /// The correlation id: one for an order's whole life.
     pub correlation_id: Arc<str>,
     /// The W3C trace context of the event that began it.
@@ -27,7 +27,7 @@ pub struct Cause {
     /// Its id; ids of what is said because of it are derived from it, so that the same reaction run twice says the same under the same id.
     pub id: Uuid,
     /// The thread it belongs to, where it says so (an event does; a timer or a request does not).
-    pub thread: Option<Thread>,
+    pub thread: Option<TraceContext>,
     /// Where it came from.
     pub origin: Origin,
 }
@@ -40,7 +40,7 @@ pub enum Origin {
     /// A timer that is due.
     Timer(Timer),
     /// The answer to a call of ours, or a request through a door.
-    Door,
+    Request,
 }
 
 /// A timer: at `due`, look at this order again.
@@ -89,13 +89,13 @@ fn derived(parts: &[&str]) -> Uuid {
 
 impl Cause {
     /// The cause of a request through a door of `consumer`; `key` is what makes it the same request when it comes again.
-    pub fn door(consumer: &str, key: &str) -> Self {
-        Self { id: derived(&["door", consumer, key]), thread: None, origin: Origin::Door }
+    pub fn request(consumer: &str, key: &str) -> Self {
+        Self { id: derived(&["door", consumer, key]), thread: None, origin: Origin::Request }
     }
 
     /// The cause of the answer to a call of ours, by the attempt's key.
     pub fn answer(attempt_key: &str) -> Self {
-        Self { id: derived(&["answer", attempt_key]), thread: None, origin: Origin::Door }
+        Self { id: derived(&["answer", attempt_key]), thread: None, origin: Origin::Request }
     }
 
     /// The cause of a due timer: order, name and due time.
@@ -106,7 +106,7 @@ impl Cause {
     }
 
     /// The cause that a record is, by its CloudEvents id.
-    pub fn topic(id: Uuid, thread: Thread) -> Self {
+    pub fn topic(id: Uuid, thread: TraceContext) -> Self {
         Self { id, thread: Some(thread), origin: Origin::Topic }
     }
 }
@@ -152,7 +152,7 @@ pub enum Refused {
 
 /// Why something died.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Death {
+pub struct ErrorInfo {
     /// At which stage: `decode`, `decide`, `save` or `call`.
     pub stage: &'static str,
     /// The kind of error, short and stable.
@@ -162,12 +162,12 @@ pub struct Death {
     /// Whose order, where it is known and no record says so.
     pub order_id: Option<OrderId>,
     /// The letter, where a decision laid the case before a person; else it is reckoned from what died where.
-    pub laid: Option<Laid>,
+    pub escalation: Option<Escalation>,
 }
 
 /// A case that a decision laid before a person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Laid {
+pub struct Escalation {
     /// The letter's id.
     pub letter_id: Uuid,
     /// How often it was tried.

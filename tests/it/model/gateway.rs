@@ -134,7 +134,7 @@ pub fn customer_acts(
         entry.waits = false; // one verdict an authentication
         Verdict::Failed { detail: "not authenticated".into() }
     };
-    Work { cause: Cause::door("payments", &format!("{order_id}/3ds")), input: Input::Verdict { order_id, verdict } }
+    Work { cause: Cause::request("payments", &format!("{order_id}/3ds")), input: Input::Verdict { order_id, verdict } }
 }
 
 fn capture(book: &mut Book, request: &Request, random: &mut Random) -> Outcome {
@@ -178,7 +178,7 @@ fn refund(book: &mut Book, request: &Request, random: &mut Random, told: &mut Ve
             if succeeds { RefundStatus::Succeeded } else { RefundStatus::Failed { detail: "account closed".into() } };
         let input =
             Input::RefundTold(RefundTold { message_id: message_id.clone(), refund_id: refund_id.clone(), status });
-        told.push(Work { cause: Cause::door("payments", &message_id), input });
+        told.push(Work { cause: Cause::request("payments", &message_id), input });
         let settled = if succeeds {
             Outcome::Refunded { refund_id: refund_id.clone(), money: request.money }
         } else {

@@ -86,22 +86,22 @@ impl World {
             random,
             now: Timestamp::from_millis(1_800_000_000_000),
             steps: 0,
-            orders: Node::new(Orders::new(Clock::default(), 0.0), orders::World::default(), &codec, none()),
+            orders: Node::new(Orders::new(Clock::default(), 0.0), orders::BatchState::default(), &codec, none()),
             inventory: Node::new(
                 Inventory::default(),
-                inventory::World::stocked(stock),
+                inventory::BatchState::stocked(stock),
                 &codec,
                 Box::new(|_, never, _, _| match never {}),
             ),
             payments: Node::new(
                 Payments::detached(PaymentsSettings::default()).expect("default settings"),
-                payments::World::default(),
+                payments::BatchState::default(),
                 &codec,
                 gateway::outside(Rc::clone(&book)),
             ),
             fraud: Node::new(
                 Fraud::new(FraudSettings::default()).expect("default settings"),
-                fraud::World::default(),
+                fraud::BatchState::default(),
                 &codec,
                 Box::new(|_, never, _, _| match never {}),
             ),
@@ -112,13 +112,13 @@ impl World {
                     hand_over_delay,
                     ..fulfillment::Settings::demo()
                 }),
-                fulfillment::World::default(),
+                fulfillment::BatchState::default(),
                 &codec,
                 Box::new(|_, _, _, _| Vec::new()), // it writes a log line
             ),
             notifications: Node::new(
                 Notifications::default(),
-                notifications::World::default(),
+                notifications::BatchState::default(),
                 &codec,
                 Box::new(|_, _, _, _| Vec::new()), // it writes a log line
             ),
@@ -157,7 +157,7 @@ impl World {
             headers: runtime::Headers::default(),
             payload: Some(value),
         };
-        let work = runtime::Consumer::hear(&self.orders.consumer, &message, &self.codec).expect("a readable order");
+        let work = runtime::Consumer::decode(&self.orders.consumer, &message, &self.codec).expect("a readable order");
         let said = self.orders.decide(vec![work], self.now);
         let order_id = std::str::from_utf8(said[0].key.as_deref().unwrap_or_default())
             .expect("text")

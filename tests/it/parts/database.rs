@@ -144,7 +144,7 @@ async fn a_database_that_is_closed_renamed_or_without_its_rights_for_a_while_end
     run(&mut inside, "alter schema orders owner to quadrille").await;
     pipeline.until(|| async { pipeline.count(placed).await == 1 }, "the order that waited").await;
     inside.close().await.unwrap();
-    for (taken, given, says, state) in [
+    for (taken, given, publishes, state) in [
         // 55000
         ("allow_connections false", "allow_connections true", "not currently accepting connections", "closed"),
         // 3D000
@@ -165,7 +165,7 @@ async fn a_database_that_is_closed_renamed_or_without_its_rights_for_a_while_end
             assert!(before.elapsed() < Duration::from_secs(30), "{name} can't be renamed");
         }
         let since = Instant::now();
-        told(&pipeline, &both, says).await;
+        told(&pipeline, &both, publishes).await;
         assert!(since.elapsed() < TOLD_WITHIN, "{state}: told after {:?}", since.elapsed());
         assert_eq!(post(&pipeline, &tea().body(), Duration::from_secs(20)).await, Some(503), "{state}");
         place(state);

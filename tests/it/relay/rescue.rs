@@ -9,7 +9,7 @@ use sqlx::Row as _;
 
 use super::support::{Bench, append};
 
-async fn say(bench: &Bench, key: &str, values: std::ops::Range<u32>) {
+async fn emit(bench: &Bench, key: &str, values: std::ops::Range<u32>) {
     for value in values {
         let mut tx = bench.pool.begin().await.unwrap();
         append(&mut tx, &[("orders", key, value.to_string().into_bytes())]).await;
@@ -38,7 +38,7 @@ async fn slots_rotate_while_writers_write_and_nothing_is_lost_or_kept_for_ever()
     let mut slots = std::collections::BTreeSet::new();
     let mut said = 0;
     while slots.len() < 4 || bench.count("select count(*) from outbox.event").await >= i64::from(said) {
-        say(&bench, "k", said..said + 20).await;
+        emit(&bench, "k", said..said + 20).await;
         said += 20;
         slots.insert(bench.count("select current_slot::int8 from outbox.rotation").await);
         assert!(said < 20_000, "slots seen: {slots:?}");
@@ -53,10 +53,10 @@ async fn slots_rotate_while_writers_write_and_nothing_is_lost_or_kept_for_ever()
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slot_with_unpublished_rows_is_not_emptied() {
     let bench = Bench::with_topics(&[("orders", 1_000_000)]).await;
-    say(&bench, "k", 0..10).await;
+    emit(&bench, "k", 0..10).await;
     // As if the slot after this one were full of rows that nobody has published.
     sqlx::raw_sql("update outbox.rotation set current_slot = 3").execute(&bench.pool).await.unwrap();
-    say(&bench, "k", 10..20).await;
+    emit(&bench, "k", 10..20).await;
     let mut open = bench.pool.begin().await.unwrap();
     sqlx::query("insert into outbox.entry (slot, shards, event_ids, topics, keys, headers, payloads) values (0, '{0}', array[gen_random_uuid()], '{orders}', '{o}', '{\"\"}', '{null}')").execute(&mut *open).await.unwrap();
     let settings = RelaySettings {
@@ -95,20 +95,20 @@ async fn a_rewound_relay_publishes_again_what_was_committed_since_and_goes_on() 
     let bench = Bench::with_topics(&[("orders", 1_000_000)]).await;
     let settings = RelaySettings { rotation_interval: Duration::from_millis(50), ..bench.settings.clone() };
     let relay = bench.relay_with(settings);
-    say(&bench, "k", 0..5).await;
+    emit(&bench, "k", 0..5).await;
     bench.settled().await;
     while bench.count("select count(*) from outbox.moment").await == 0 {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     let since: i64 =
         bench.count("select ceil(extract(epoch from max(taken_at)) * 1000)::int8 + 1 from outbox.moment").await;
-    say(&bench, "k", 5..10).await;
+    emit(&bench, "k", 5..10).await;
     bench.settled().await;
     let mut db = bench.pool.acquire().await.unwrap();
     let rewound = relay::rewind(&mut db, Timestamp::from_millis(since)).await.unwrap();
     assert_eq!(rewound.shards, 8);
     assert!(rewound.to.is_some_and(|to| to <= Timestamp::from_millis(since)));
-    say(&bench, "k", 10..12).await;
+    emit(&bench, "k", 10..12).await;
     bench.settled().await;
     let seen = values(&bench, "k");
     let again = seen.iter().filter(|value| (5..10).contains(*value)).count();
@@ -145,7 +145,7 @@ async fn restore_from_elsewhere(bench: &Bench) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_operator_sees_the_outbox_and_moves_it_from_the_command_line() {
     let bench = Bench::with_topics(&[]).await;
-    say(&bench, "k", 0..5).await;
+    emit(&bench, "k", 0..5).await;
     assert!(bench.operator(&["status"]).contains("5 events wait to be published, none set aside"));
     // There is no topic for them: they are set aside until there is.
     let relay = bench.relay();
@@ -175,20 +175,20 @@ async fn an_operator_sees_the_outbox_and_moves_it_from_the_command_line() {
 async fn a_restored_database_stops_the_relay_until_it_is_rebased() {
     let bench = Bench::with_topics(&[("orders", 1_000_000)]).await;
     let relay = bench.relay();
-    say(&bench, "k", 0..5).await;
+    emit(&bench, "k", 0..5).await;
     bench.settled().await;
     let mut db = bench.pool.acquire().await.unwrap();
     let running = relay::rebase(&mut db).await.unwrap_err().to_string();
     assert!(running.contains("stop all relays"), "{running}");
     relay.stop().await;
-    say(&bench, "k", 5..8).await; // committed, not published, then dumped
+    emit(&bench, "k", 5..8).await; // committed, not published, then dumped
     restore_from_elsewhere(&bench).await;
-    say(&bench, "k", 8..10).await; // by consumers that ran on the restored database before anybody noticed
+    emit(&bench, "k", 8..10).await; // by consumers that ran on the restored database before anybody noticed
     let error = bench.relay().error().await;
     assert!(error.contains("quadrille relay rebase") && error.contains("42"), "{error}");
     assert_eq!(relay::rebase(&mut db).await.unwrap().unpublished, 5);
     let relay = bench.relay();
-    say(&bench, "k", 10..12).await;
+    emit(&bench, "k", 10..12).await;
     bench.settled().await;
     relay.stop().await;
     assert_eq!(values(&bench, "k"), (0..12).collect::<Vec<_>>());
@@ -199,7 +199,7 @@ async fn a_restored_database_stops_the_relay_until_it_is_rebased() {
 async fn a_cluster_whose_transaction_ids_went_backwards_stops_the_relay() {
     let bench = Bench::with_topics(&[("orders", 1_000_000)]).await;
     let relay = bench.relay();
-    say(&bench, "k", 0..3).await;
+    emit(&bench, "k", 0..3).await;
     bench.settled().await;
     relay.stop().await;
     sqlx::raw_sql("update outbox.relay_cursor set snapshot = '900000000000:900000000000:'")
@@ -216,7 +216,7 @@ async fn every_watermark_says_until_when_all_is_published() {
     let bench = Bench::with_topics(&[("orders", 1_000_000)]).await;
     let settings = RelaySettings { watermark_interval: Duration::from_millis(50), ..bench.settings.clone() };
     let relay = bench.relay_with(settings);
-    say(&bench, "k", 0..5).await;
+    emit(&bench, "k", 0..5).await;
     let last: i64 = sqlx::query("select max(seq) from outbox.event").fetch_one(&bench.pool).await.unwrap().get(0);
     bench.settled().await;
     let codec = Codec::new(&Registry::stored(&bench.pool).await.unwrap()).unwrap();

@@ -147,8 +147,9 @@ async fn is_open(pipeline: &Pipeline, kind: &str, key: &str) -> bool {
 async fn not_ready() -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let says = || async { (StatusCode::SERVICE_UNAVAILABLE, "fraud waits for its database since noon: no answer") };
-    let router = Router::new().route("/readyz", axum::routing::get(says));
+    let publishes =
+        || async { (StatusCode::SERVICE_UNAVAILABLE, "fraud waits for its database since noon: no answer") };
+    let router = Router::new().route("/readyz", axum::routing::get(publishes));
     tokio::spawn(async move { axum::serve(listener, router).await });
     url
 }

@@ -7,7 +7,7 @@ use events::{
     Line, PaymentAuthorized, Person,
 };
 use proptest::prelude::*;
-use runtime::{Cause, Codec, Consumer as _, Outgoing, Thread, Work};
+use runtime::{Cause, Codec, Consumer as _, Outgoing, TraceContext, Work};
 use uuid::Uuid;
 
 use super::*;
@@ -21,7 +21,7 @@ const DAY: Duration = Duration::from_secs(24 * 3_600);
 /// Fraud with a world that is kept over inputs, as the database would.
 struct Bench {
     fraud: Fraud,
-    world: World,
+    world: BatchState,
     codec: Codec,
     now: Timestamp,
 }
@@ -42,7 +42,7 @@ impl Outcome {
 impl Bench {
     fn new(settings: FraudSettings) -> Self {
         let fraud = Fraud::new(settings).unwrap();
-        Self { fraud, world: World::default(), codec: Codec::of_catalogue().unwrap(), now: NOW }
+        Self { fraud, world: BatchState::default(), codec: Codec::of_catalogue().unwrap(), now: NOW }
     }
 
     fn put(&mut self, input: Input, cause: Cause) -> Outcome {
@@ -55,7 +55,7 @@ impl Bench {
     }
 
     fn event(&mut self, input: Input) -> Outcome {
-        let thread = Thread { correlation_id: "thread".into(), ..Thread::default() };
+        let thread = TraceContext { correlation_id: "thread".into(), ..TraceContext::default() };
         self.put(input, Cause::topic(Uuid::from_u128(7), thread))
     }
 
@@ -66,7 +66,7 @@ impl Bench {
 
     fn ruled(&mut self, ruling: Ruling) -> Outcome {
         let input = Input::Ruled { order_id: order(1), ruling, by: "ann".into(), note: Some("called them".into()) };
-        self.put(input, Cause::door("fraud", "1"))
+        self.put(input, Cause::request("fraud", "1"))
     }
 
     fn state(&self) -> Option<State> {

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use events::{Currency, Timestamp};
 use runtime::sql::At;
-use runtime::{Failure, Writes};
+use runtime::{Failure, WriteSet};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -48,7 +48,7 @@ pub(super) async fn tallies(
 }
 
 /// Counts of orders that are decided for the first time: none of them is there yet.
-pub(super) fn save_counts(writes: &mut Writes, counts: &[&Count]) {
+pub(super) fn save_counts(writes: &mut WriteSet, counts: &[&Count]) {
     writes
         .add(
             "fraud.velocity",

@@ -50,7 +50,7 @@ impl Rules<'_, '_> {
             }
             // It took over from the built-in one: its work list is written by this save.
             Warehouse::External => {
-                self.effects.arm(PICK, self.order_id, &parcel.shipment_id.to_string(), parcel.pick_by);
+                self.effects.schedule(PICK, self.order_id, &parcel.shipment_id.to_string(), parcel.pick_by);
                 Change::Made
             }
         }
@@ -94,7 +94,7 @@ impl Rules<'_, '_> {
                 short,
                 tried: order.tried(parcel),
             };
-            self.effects.say(&short, &parcel.shipment_id.to_string());
+            self.effects.emit(&short, &parcel.shipment_id.to_string());
         }
         self.settle(order);
     }
@@ -121,7 +121,7 @@ impl Rules<'_, '_> {
             tracking,
             dispatched_at: at,
         };
-        self.effects.say(&dispatched, &parcel.shipment_id.to_string());
+        self.effects.emit(&dispatched, &parcel.shipment_id.to_string());
         self.finish(order);
     }
 
@@ -165,7 +165,7 @@ impl Rules<'_, '_> {
         parcel.delivered_at = Some(at);
         let delivered =
             ShipmentDelivered { order_id: self.order_id, shipment_id: parcel.shipment_id, delivered_at: at };
-        self.effects.say(&delivered, &parcel.shipment_id.to_string());
+        self.effects.emit(&delivered, &parcel.shipment_id.to_string());
         Ok(Change::Made)
     }
 }

@@ -27,14 +27,14 @@ impl Rules<'_, '_> {
             return;
         }
         order.state = State::Confirmed;
-        self.effects.say(&FulfillmentConfirmed { order_id: self.order_id, shipments }, "");
+        self.effects.emit(&FulfillmentConfirmed { order_id: self.order_id, shipments }, "");
     }
 
     pub(super) fn reject(&mut self, order: &mut Consignment, detail: String) {
         let reason = Reason { code: ReasonCode::NothingToShip, detail };
         order.state = State::Closed;
         order.let_go = Some(reason.clone());
-        self.effects.say(&FulfillmentRejected { order_id: self.order_id, reason }, "");
+        self.effects.emit(&FulfillmentRejected { order_id: self.order_id, reason }, "");
     }
 
     /// Before the release nothing may leave: the order is closed, and the warehouses put back what they hold. Only confirmed units
@@ -89,7 +89,7 @@ impl Rules<'_, '_> {
 
     pub(super) fn say_cancelled(&mut self, items: Vec<GivenUp>, reason: &Reason) {
         let reason = reason.clone();
-        self.effects.say(&FulfillmentCancelled { order_id: self.order_id, items, reason }, "");
+        self.effects.emit(&FulfillmentCancelled { order_id: self.order_id, items, reason }, "");
     }
 }
 

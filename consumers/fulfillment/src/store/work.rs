@@ -1,7 +1,7 @@
 //! The work lists of real warehouses: written with the orders that they are about, read by the warehouses' doors.
 
 use events::{OrderId, Personal, ShipmentId, Timestamp};
-use runtime::Writes;
+use runtime::WriteSet;
 use runtime::sql::{At, JsonText};
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -48,7 +48,7 @@ impl Tasks {
 
 impl Tasks {
     /// Adds them to a batch's writes.
-    pub(super) fn save(self, writes: &mut Writes) {
+    pub(super) fn save(self, writes: &mut WriteSet) {
         if !self.done.is_empty() {
             let statement = "delete from fulfillment.task where shipment_id = any($1)";
             writes.add("fulfillment.task", None, statement).bind(self.done);

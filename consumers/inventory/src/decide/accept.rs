@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use events::{
     Allocation, OrderAccepted, Reason, ReasonCode, ShortLine, StockRejected, StockReserved, Timestamp, WarehouseId,
 };
-use runtime::Thread;
+use runtime::TraceContext;
 
 use super::{Decision, Ruling, Said, allocation_id, bounds};
 use crate::reservation::{Holding, Reservation, State};
@@ -25,7 +25,7 @@ pub fn accepted(
     event: &OrderAccepted,
     supply: &Supply<'_>,
     expires_at: Timestamp,
-    thread: Thread,
+    thread: TraceContext,
 ) -> Ruling {
     if order.is_some() {
         return Ok(None); // reserved already, or stopped before it came here
@@ -86,7 +86,7 @@ pub fn accepted(
         personal: event.personal.clone(),
         expires_at,
     };
-    Ok(Some(Decision { order, changes, say: Some(Said::Reserved(Box::new(said))) }))
+    Ok(Some(Decision { order, changes, emit: Some(Said::Reserved(Box::new(said))) }))
 }
 
 /// Each line with what there would have been for it, after the lines before it.
@@ -112,8 +112,8 @@ fn out_of_stock(lines: &[ShortLine]) -> Reason {
     Reason { code: ReasonCode::OutOfStock, detail }
 }
 
-fn rejected(event: &OrderAccepted, lines: Vec<ShortLine>, reason: Reason, thread: Thread) -> Decision {
+fn rejected(event: &OrderAccepted, lines: Vec<ShortLine>, reason: Reason, thread: TraceContext) -> Decision {
     let order = Reservation::without_stock(State::Rejected, reason.clone(), thread);
     let said = StockRejected { order_id: event.order_id, lines, reason };
-    Decision { order, changes: Vec::new(), say: Some(Said::Rejected(said)) }
+    Decision { order, changes: Vec::new(), emit: Some(Said::Rejected(said)) }
 }

@@ -35,5 +35,5 @@ pub fn dispatched(order: Option<&Reservation>, event: &ShipmentDispatched) -> Ru
         items: event.items.clone(),
         closed: order.close_if_empty(),
     };
-    Ok(Some(Decision { order, changes, say: Some(Said::Committed(said)) }))
+    Ok(Some(Decision { order, changes, emit: Some(Said::Committed(said)) }))
 }

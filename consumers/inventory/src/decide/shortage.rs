@@ -20,7 +20,7 @@ pub fn short_picked(order: Option<&Reservation>, event: &FulfillmentShortPicked,
     order.holdings.extend(moved.iter().map(Holding::new));
     order.answered.push(event.shipment_id);
     let said = StockReallocated { order_id: event.order_id, shipment_id: event.shipment_id, moved, missing };
-    Ok(Some(Decision { order, changes, say: Some(Said::Reallocated(said)) }))
+    Ok(Some(Decision { order, changes, emit: Some(Said::Reallocated(said)) }))
 }
 
 /// The order without the units that are short, and what that changes of the stock; nothing where it was answered, or has ended.
@@ -60,7 +60,7 @@ pub fn reallocated(order: Option<&Reservation>, event: &FulfillmentShortPicked, 
     changes.extend(answer.moved.iter().map(|held| Change::reserved(&held.sku, &held.warehouse, held.quantity)));
     order.holdings.extend(answer.moved.iter().map(Holding::new));
     order.answered.push(event.shipment_id);
-    Ok(Some(Decision { order, changes, say: None }))
+    Ok(Some(Decision { order, changes, emit: None }))
 }
 
 /// Finds what is short in warehouses that were not tried; the rest stays missing.

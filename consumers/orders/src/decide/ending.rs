@@ -7,12 +7,12 @@ use events::{
 use runtime::Conflict;
 
 use super::{Out, Reply};
-use crate::order::{Ending, Order, State, Terms, World};
+use crate::order::{BatchState, Ending, Order, State, Terms};
 
 /// Inventory has said `event` of an order. Its last word, with a reason to fall back on, ends the order if it is open; anything else
 /// changes nothing.
 pub(super) fn end(
-    world: &mut World,
+    world: &mut BatchState,
     order_id: OrderId,
     event: &str,
     last_word: Option<(&Closed, Option<&Reason>)>,
@@ -38,7 +38,7 @@ pub(super) fn end(
         ending.cancellation = Some(cancellation(order.state, &ending));
     }
     out.follow(&order.details.thread);
-    say(order, terms, state, &ending, out);
+    emit(order, terms, state, &ending, out);
     world.change(order_id, |order| {
         order.state = state;
         order.ending = Some(ending);
@@ -99,14 +99,14 @@ fn cancellation(before: State, ending: &Ending) -> Cancellation {
     }
 }
 
-fn say(order: &Order, terms: &Terms, state: State, ending: &Ending, out: Out<'_, '_>) {
+fn emit(order: &Order, terms: &Terms, state: State, ending: &Ending, out: Out<'_, '_>) {
     let (order_id, source, reference) = (order.order_id, order.source.clone(), order.reference.clone());
     let Terms { customer_id, currency, total, .. } = terms.clone();
     let Ending { charged, shipped, unshipped, reason, cancellation } = ending.clone();
     match (state, reason) {
         (State::Completed, reason) => {
             let cancellation = cancellation.unwrap_or(Cancellation::None);
-            out.say(
+            out.emit(
                 &OrderCompleted {
                     order_id,
                     source,
@@ -123,7 +123,7 @@ fn say(order: &Order, terms: &Terms, state: State, ending: &Ending, out: Out<'_,
                 "",
             );
         }
-        (State::Cancelled, Some(reason)) => out.say(
+        (State::Cancelled, Some(reason)) => out.emit(
             &OrderCancelled {
                 order_id,
                 source,
@@ -138,7 +138,7 @@ fn say(order: &Order, terms: &Terms, state: State, ending: &Ending, out: Out<'_,
             },
             "",
         ),
-        (State::Failed, Some(reason)) => out.say(
+        (State::Failed, Some(reason)) => out.emit(
             &OrderFailed {
                 order_id,
                 source,

@@ -60,7 +60,7 @@ impl Step<'_, '_> {
         // While the gateway answers nobody it is not asked: no try, and the key stays unused.
         self.slot.ask = (!self.silent).then_some(Ask::Make);
         self.slot.fresh = true;
-        self.effects.arm(ATTEMPT, self.slot.payment.order_id, "", due);
+        self.effects.schedule(ATTEMPT, self.slot.payment.order_id, "", due);
     }
 
     /// Takes back an attempt of this batch that nobody was asked about.
@@ -72,7 +72,7 @@ impl Step<'_, '_> {
         payment.case.confirmed.clear();
         self.slot.ask = None;
         self.slot.fresh = false;
-        self.effects.disarm(ATTEMPT, self.slot.payment.order_id, "");
+        self.effects.cancel_timer(ATTEMPT, self.slot.payment.order_id, "");
     }
 
     /// Its answer is recorded.
@@ -88,7 +88,7 @@ impl Step<'_, '_> {
         attempt.phase = phase;
         self.slot.ask = None;
         self.slot.fresh = false;
-        self.effects.disarm(ATTEMPT, self.slot.payment.order_id, "");
+        self.effects.cancel_timer(ATTEMPT, self.slot.payment.order_id, "");
     }
 
     /// It is looked at again at `due`.
@@ -97,7 +97,7 @@ impl Step<'_, '_> {
         let Some(attempt) = payment.case.attempt.as_mut() else { return };
         attempt.phase = phase;
         attempt.due = due;
-        self.effects.arm(ATTEMPT, self.slot.payment.order_id, "", due);
+        self.effects.schedule(ATTEMPT, self.slot.payment.order_id, "", due);
     }
 
     /// The gateway is asked about it once the batch is decided.

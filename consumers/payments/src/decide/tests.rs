@@ -9,7 +9,7 @@ use events::{
     FulfillmentRejected, GivenUp, Item, Line, OrderId, Personal, Reason, ReasonCode, ReservationExpired, Shipment,
     ShipmentId, StockReserved, Timestamp, Why,
 };
-use runtime::{Cause, Codec, Conflict, Effects, Outgoing, Thread};
+use runtime::{Cause, Codec, Conflict, Effects, Outgoing, TraceContext};
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
@@ -18,7 +18,7 @@ use crate::gateway::{Hold, Money, Operation, Outcome};
 use crate::handlers::{Input, RefundTold, Reply, Rules, finish};
 use crate::payment::{Payment, State, Verdict};
 use crate::settings::PaymentsSettings;
-use crate::world::{RefundStatus, World};
+use crate::world::{BatchState, RefundStatus};
 
 mod attempts;
 mod edges;
@@ -34,7 +34,7 @@ static CODEC: LazyLock<Codec> = LazyLock::new(|| Codec::of_catalogue().unwrap())
 struct Desk {
     codec: &'static Codec,
     settings: PaymentsSettings,
-    world: World,
+    world: BatchState,
     now: Timestamp,
     /// Whether the gateway answers nobody.
     silent: bool,
@@ -52,7 +52,7 @@ impl Desk {
         Self {
             codec: &CODEC,
             settings: PaymentsSettings::default(),
-            world: World::default(),
+            world: BatchState::default(),
             now: START,
             silent: false,
             inputs: 0,
@@ -70,14 +70,14 @@ impl Desk {
         let mut replies = Vec::new();
         for input in inputs {
             self.inputs += 1;
-            let thread = Thread { correlation_id: "thread".into(), ..Thread::default() };
+            let thread = TraceContext { correlation_id: "thread".into(), ..TraceContext::default() };
             let cause = match &input {
                 Input::Answer(answer) => Cause::answer(&crate::key(ORDER, answer.operation, answer.attempt)),
                 Input::Verdict { .. } | Input::RefundTold(_) | Input::Retry { .. } => {
-                    Cause::door("payments", &self.inputs.to_string())
+                    Cause::request("payments", &self.inputs.to_string())
                 }
                 Input::AttemptDue { .. } | Input::AuthorizationDue { .. } | Input::UnknownTimer { .. } => {
-                    Cause::door("timer", &self.inputs.to_string())
+                    Cause::request("timer", &self.inputs.to_string())
                 }
                 Input::Reserved(_)
                 | Input::Expired(_)
@@ -111,7 +111,7 @@ impl Desk {
             }
             replies.push(reply);
         }
-        let cause = Cause::door("finish", "");
+        let cause = Cause::request("finish", "");
         let mut effects = Effects::new(self.codec, "payments", &cause, self.now);
         finish(&mut self.world, &mut effects);
         self.calls = effects.take_calls();

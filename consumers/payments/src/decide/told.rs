@@ -28,7 +28,7 @@ impl Step<'_, '_> {
             parked_at: Some(self.now),
             error: format!("{name}: {error}"),
         };
-        self.effects.say(&parked, &self.discriminator());
+        self.effects.emit(&parked, &self.discriminator());
     }
 
     /// The attempt is answered: nothing waits for it any more, and the dead letter that lay before a person is settled.
@@ -66,7 +66,7 @@ impl Step<'_, '_> {
             attempt.parked = false;
         }
         let unparked = OrderUnparked { order_id, consumer: Payments::NAME.to_owned(), outcome };
-        self.effects.say(&unparked, &self.discriminator());
+        self.effects.emit(&unparked, &self.discriminator());
     }
 
     fn keep_letter(&mut self, letter_id: Option<uuid::Uuid>) {

@@ -33,11 +33,11 @@ impl Step<'_, '_> {
         payment.forget_purchase();
         let order_id = payment.order_id;
         if let Some(event) = event {
-            self.effects.say(&event, "");
+            self.effects.emit(&event, "");
         }
         if hold.is_some() {
             let due = capture_before.minus(self.settings.expiring_margin.0).max(self.now);
-            self.effects.arm(AUTHORIZATION, order_id, "", due);
+            self.effects.schedule(AUTHORIZATION, order_id, "", due);
         }
         Ok(())
     }
@@ -65,7 +65,7 @@ impl Step<'_, '_> {
             Some(Verdict::Failed { detail }) => self.action_failed(&detail),
             None => {
                 let Money { amount, currency } = asked_for;
-                self.effects.say(&PaymentActionRequired { order_id, action, url, amount, currency, expires_at }, "");
+                self.effects.emit(&PaymentActionRequired { order_id, action, url, amount, currency, expires_at }, "");
                 Ok(())
             }
         }
@@ -98,7 +98,7 @@ impl Step<'_, '_> {
         payment.forget_purchase();
         let reason = Reason { code: ReasonCode::Declined, detail: with_code(code, detail) };
         let order_id = payment.order_id;
-        self.effects.say(&PaymentDeclined { order_id, amount: asked.amount, currency: asked.currency, reason }, "");
+        self.effects.emit(&PaymentDeclined { order_id, amount: asked.amount, currency: asked.currency, reason }, "");
         Ok(())
     }
 
@@ -119,7 +119,7 @@ impl Step<'_, '_> {
             currency,
             items: payment.case.confirmed.clone(),
         };
-        self.effects.say(&event, "");
+        self.effects.emit(&event, "");
         match stop {
             Some((undoing, amount)) => self.refund(undoing, amount),
             None => Ok(()),
@@ -137,7 +137,7 @@ impl Step<'_, '_> {
         let payment = self.change();
         payment.state = State::Lapsed;
         let order_id = payment.order_id;
-        self.effects.say(&PaymentCaptureFailed { order_id, amount, currency, reason }, "");
+        self.effects.emit(&PaymentCaptureFailed { order_id, amount, currency, reason }, "");
         Ok(())
     }
 
@@ -151,12 +151,12 @@ impl Step<'_, '_> {
                     let detail = format!("the hold ran out at {capture_before} before it was taken");
                     self.change().state = State::Lapsed;
                     let reason = Reason { code: ReasonCode::AuthorizationExpired, detail };
-                    self.effects.say(&PaymentCaptureFailed { order_id, amount, currency, reason }, "");
+                    self.effects.emit(&PaymentCaptureFailed { order_id, amount, currency, reason }, "");
                 } else {
                     if !std::mem::replace(&mut self.change().case.expiring, true) {
-                        self.effects.say(&AuthorizationExpiring { order_id, amount, currency, capture_before }, "");
+                        self.effects.emit(&AuthorizationExpiring { order_id, amount, currency, capture_before }, "");
                     }
-                    self.effects.arm(AUTHORIZATION, order_id, "", capture_before);
+                    self.effects.schedule(AUTHORIZATION, order_id, "", capture_before);
                 }
             }
             (State::Authorized, None)
@@ -186,7 +186,7 @@ impl Step<'_, '_> {
         payment.case.stop = None;
         payment.case.undoing = Some(undoing);
         let (order_id, amount) = (payment.order_id, payment.authorized);
-        self.effects.disarm(AUTHORIZATION, order_id, "");
+        self.effects.cancel_timer(AUTHORIZATION, order_id, "");
         self.begin(Operation::Void, amount)
     }
 
@@ -208,7 +208,7 @@ impl Step<'_, '_> {
             given_up,
             reason,
         };
-        self.effects.say(&event, "");
+        self.effects.emit(&event, "");
         Ok(())
     }
 
@@ -229,7 +229,7 @@ impl Step<'_, '_> {
         payment.state = State::Refunded;
         payment.refunded += amount;
         let order_id = payment.order_id;
-        self.effects.say(&PaymentRefunded { order_id, amount, currency, items, reason }, "");
+        self.effects.emit(&PaymentRefunded { order_id, amount, currency, items, reason }, "");
         Ok(())
     }
 
@@ -239,7 +239,7 @@ impl Step<'_, '_> {
         let reason = Reason { detail: format!("{}; the gateway: {detail}", reason.detail), ..reason };
         let order_id = self.slot.payment.order_id;
         self.refund_stuck(detail);
-        self.effects.say(&PaymentRefundFailed { order_id, amount, currency, reason }, "");
+        self.effects.emit(&PaymentRefundFailed { order_id, amount, currency, reason }, "");
         Ok(())
     }
 

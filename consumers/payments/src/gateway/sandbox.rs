@@ -28,7 +28,7 @@ mod token;
 
 pub use entry::EntryState;
 pub use job::Acted;
-pub use keeper::Keeper;
+pub use keeper::SandboxWorker;
 pub(super) use store::FORGETS;
 pub use token::Token;
 
@@ -86,9 +86,9 @@ pub fn migrations() -> sqlx::migrate::Migrator {
 
 impl Sandbox {
     /// Opens the sandbox over its book; the keeper must be run for anything to be answered. Holds last as long as `validity`.
-    pub fn open(settings: SandboxSettings, validity: Span, pool: PgPool, clock: Clock) -> (Self, Keeper) {
+    pub fn open(settings: SandboxSettings, validity: Span, pool: PgPool, clock: Clock) -> (Self, SandboxWorker) {
         let (jobs, waiting) = mpsc::channel(WAITING);
-        let keeper = Keeper::new(settings.clone(), validity, pool, clock, waiting);
+        let keeper = SandboxWorker::new(settings.clone(), validity, pool, clock, waiting);
         (Self { jobs, settings, silent: Arc::default() }, keeper)
     }
 

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use events::{OrderId, Timestamp};
-use kafka_admin::groups::Spot;
+use kafka_admin::groups::TopicPartition;
 
 use super::outages::Outages;
 use super::pace::Pace;
@@ -44,7 +44,7 @@ pub(crate) struct Sighting {
     /// The relays' watermarks that were heard.
     pub published: HashMap<Shard, Timestamp>,
     /// The next offsets of the topics: all that those watermarks speak of stands before them.
-    pub ends: HashMap<Spot, i64>,
+    pub ends: HashMap<TopicPartition, i64>,
 }
 
 /// Sightings that the tracker has not read up to.
@@ -56,7 +56,11 @@ const MOST: usize = 64;
 
 impl Sightings {
     /// Takes a sighting, and says what is surely folded, now that the tracker has read so far; none: none of the sightings is reached.
-    pub fn take(&mut self, sighting: Sighting, read: &HashMap<Spot, i64>) -> Option<HashMap<Shard, Timestamp>> {
+    pub fn take(
+        &mut self,
+        sighting: Sighting,
+        read: &HashMap<TopicPartition, i64>,
+    ) -> Option<HashMap<Shard, Timestamp>> {
         if self.0.len() < MOST {
             self.0.push_back(sighting);
         }
@@ -79,7 +83,7 @@ mod tests {
         Sighting { published, ends: [(("orders", 0), end), (("fraud", 0), 0)].into() }
     }
 
-    fn read(next: i64) -> HashMap<Spot, i64> {
+    fn read(next: i64) -> HashMap<TopicPartition, i64> {
         [(("orders", 0), next)].into()
     }
 

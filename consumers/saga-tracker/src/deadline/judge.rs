@@ -46,7 +46,7 @@ impl Why {
 
 /// Where an answer stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Standing {
+pub(crate) enum AnswerStatus {
     /// It is not due.
     Waits,
     /// Its consumer waits itself for an answer to something that it said later.
@@ -69,7 +69,7 @@ pub(crate) struct JudgedAnswer<'o> {
     /// Whether its consumer was seen beyond the event, or needs not: else it may be due later.
     pub passed: bool,
     /// Where it stands.
-    pub standing: Standing,
+    pub standing: AnswerStatus,
 }
 
 /// The judgement of one order.
@@ -86,14 +86,14 @@ pub(crate) struct Judged<'o> {
 impl<'o> Judged<'o> {
     /// The answers for which the order is stuck.
     pub fn overdue(&self) -> impl Iterator<Item = &JudgedAnswer<'o>> {
-        self.answers.iter().filter(|answer| answer.standing == Standing::Overdue)
+        self.answers.iter().filter(|answer| answer.standing == AnswerStatus::Overdue)
     }
 
     /// What explains most that the order is late, if it is.
     pub fn late(&self) -> Option<Why> {
         self.answers.iter().find_map(|answer| match answer.standing {
-            Standing::Late(why) => Some(why),
-            Standing::Waits | Standing::Excused | Standing::Overdue => None,
+            AnswerStatus::Late(why) => Some(why),
+            AnswerStatus::Waits | AnswerStatus::Excused | AnswerStatus::Overdue => None,
         })
     }
 }
@@ -196,7 +196,7 @@ fn due(
 
 /// Whom an answer needs: its consumer; and one that nobody is asked for comes of a timer, or at the end of a chain of others.
 fn needed(rules: &Rules, rule: &Rule) -> impl Iterator<Item = &'static str> {
-    rules.hears.iter().map(|(name, _)| *name).filter(|name| rule.of_itself || *name == rule.consumer)
+    rules.subscribes_to.iter().map(|(name, _)| *name).filter(|name| rule.of_itself || *name == rule.consumer)
 }
 
 fn standing(
@@ -207,34 +207,34 @@ fn standing(
     owed: &[(&Rule, &Happened)],
     due: Option<Timestamp>,
     now: Timestamp,
-) -> Standing {
+) -> AnswerStatus {
     let nominal = counted_from(rule, event).plus(rule.within);
     if now < due.unwrap_or(nominal) {
-        return Standing::Waits;
+        return AnswerStatus::Waits;
     }
     if owed.iter().any(|(other, said)| other.speaker == rule.consumer && said.at > event.at) {
-        return Standing::Excused;
+        return AnswerStatus::Excused;
     }
     if order.parked.iter().any(|waiting| waiting.waits) {
-        return Standing::Late(Why::Parked);
+        return AnswerStatus::Late(Why::Parked);
     }
     if needed(rules, rule).any(|consumer| evidence.outages.is_down(consumer)) {
-        return Standing::Late(Why::Down);
+        return AnswerStatus::Late(Why::Down);
     }
-    let Some(due) = due else { return Standing::Late(Why::Behind) };
+    let Some(due) = due else { return AnswerStatus::Late(Why::Behind) };
     match evidence.folded_until(rule.consumer, order.order_id) {
-        Some(until) if until >= due => Standing::Overdue,
-        Some(_) | None => Standing::Late(Why::Unpublished),
+        Some(until) if until >= due => AnswerStatus::Overdue,
+        Some(_) | None => AnswerStatus::Late(Why::Unpublished),
     }
 }
 
 fn look_at(answers: &[JudgedAnswer<'_>], now: Timestamp, limit: Timestamp) -> Timestamp {
     let next = answers.iter().filter_map(|answer| match answer.standing {
-        Standing::Waits if answer.passed => Some(answer.due),
+        AnswerStatus::Waits if answer.passed => Some(answer.due),
         // Soon: the sooner its consumer is seen beyond the event, the sooner its time begins.
-        Standing::Waits => Some(answer.due.min(now.plus(LATER))),
-        Standing::Late(_) => Some(now.plus((now.since(answer.due) / 4).clamp(SOON, LATER))),
-        Standing::Excused | Standing::Overdue => None,
+        AnswerStatus::Waits => Some(answer.due.min(now.plus(LATER))),
+        AnswerStatus::Late(_) => Some(now.plus((now.since(answer.due) / 4).clamp(SOON, LATER))),
+        AnswerStatus::Excused | AnswerStatus::Overdue => None,
     });
     let next = next.chain([limit]).filter(|at| *at > now).min();
     // All is told: what is heard of it will bring it back.

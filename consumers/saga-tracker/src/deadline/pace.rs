@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use events::Timestamp;
-use kafka_admin::groups::Spot;
+use kafka_admin::groups::TopicPartition;
 
 /// More samples of one partition are thinned: what is left says of an event that it was passed a little later, never earlier.
 const MOST: usize = 2_000;
@@ -30,11 +30,11 @@ pub(crate) enum News {
 
 /// The samples of all consumers and partitions, by time.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Pace(HashMap<(&'static str, Spot), Vec<Sample>>);
+pub(crate) struct Pace(HashMap<(&'static str, TopicPartition), Vec<Sample>>);
 
 impl Pace {
     /// Takes a sample.
-    pub fn see(&mut self, consumer: &'static str, spot: Spot, sample: Sample) -> News {
+    pub fn see(&mut self, consumer: &'static str, spot: TopicPartition, sample: Sample) -> News {
         let samples = self.0.entry((consumer, spot)).or_default();
         let news = match samples.last() {
             Some(last) if last.committed == sample.committed => return News::Nothing,
@@ -54,7 +54,7 @@ impl Pace {
     }
 
     /// When the consumer was first seen beyond this offset; none: it has not been yet.
-    pub fn passed(&self, consumer: &'static str, spot: Spot, offset: i64) -> Option<Timestamp> {
+    pub fn passed(&self, consumer: &'static str, spot: TopicPartition, offset: i64) -> Option<Timestamp> {
         let samples = self.0.get(&(consumer, spot))?;
         let first = samples.partition_point(|sample| sample.committed <= offset);
         samples.get(first).map(|sample| sample.at)
@@ -65,7 +65,7 @@ impl Pace {
 mod tests {
     use super::*;
 
-    const SPOT: Spot = ("orders", 0);
+    const SPOT: TopicPartition = ("orders", 0);
 
     fn at(seconds: i64, committed: i64) -> Sample {
         Sample { at: Timestamp::from_millis(seconds * 1_000), committed }

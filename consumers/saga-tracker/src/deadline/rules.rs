@@ -63,7 +63,7 @@ pub(crate) struct Rules {
     /// After that an open order is stuck.
     pub hard_limit: Duration,
     /// The consumers that must answer anything, each with the topics on which it hears what it answers.
-    pub hears: Vec<(&'static str, Vec<&'static str>)>,
+    pub subscribes_to: Vec<(&'static str, Vec<&'static str>)>,
     /// The topics on which answers are, and what explains that they are not there.
     pub topics: Vec<&'static str>,
 }
@@ -84,7 +84,7 @@ impl Rules {
         let topics = of_orders.iter().flat_map(|rule| &rule.answers).filter_map(|answer| entry_of(answer));
         let topics: BTreeSet<&'static str> = topics.map(|entry| entry.topic).chain(["operations"]).collect();
         Self {
-            hears: hears(&of_orders),
+            subscribes_to: subscribes_to(&of_orders),
             holds: holds(choreography),
             hard_limit: choreography.hard_limit,
             beginning,
@@ -180,13 +180,13 @@ fn named(consumer: &str) -> &'static str {
 }
 
 /// Who must answer, each with the topics of what it answers because it hears it.
-fn hears(rules: &[Rule]) -> Vec<(&'static str, Vec<&'static str>)> {
-    let mut hears: BTreeMap<&'static str, BTreeSet<&'static str>> = BTreeMap::new();
+fn subscribes_to(rules: &[Rule]) -> Vec<(&'static str, Vec<&'static str>)> {
+    let mut subscribes_to: BTreeMap<&'static str, BTreeSet<&'static str>> = BTreeMap::new();
     for rule in rules {
-        let topics = hears.entry(rule.consumer).or_default();
+        let topics = subscribes_to.entry(rule.consumer).or_default();
         topics.extend(entry_of(rule.event_type).filter(|_| !rule.of_itself).map(|entry| entry.topic));
     }
-    hears.into_iter().map(|(consumer, topics)| (consumer, topics.into_iter().collect())).collect()
+    subscribes_to.into_iter().map(|(consumer, topics)| (consumer, topics.into_iter().collect())).collect()
 }
 
 fn holds(choreography: &Choreography) -> Vec<Hold> {

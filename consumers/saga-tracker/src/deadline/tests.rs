@@ -60,17 +60,17 @@ fn what_nobody_answers_is_stuck_once_its_time_has_passed_since_its_consumer_came
     let order = order_of(&["OrderAccepted", "StockReserved", "PaymentAuthorized"]);
     let standing = |evidence: &Evidence, seconds| judge(&RULES, &order, evidence, at(seconds)).answers[0].standing;
     let due = 30 + 120;
-    assert_eq!(standing(&evidence(30, due), due - 1), Standing::Waits);
-    assert_eq!(standing(&evidence(30, due), due), Standing::Overdue);
-    assert_eq!(standing(&evidence(30, due - 1), due + 50), Standing::Late(Why::Unpublished), "the relay");
+    assert_eq!(standing(&evidence(30, due), due - 1), AnswerStatus::Waits);
+    assert_eq!(standing(&evidence(30, due), due), AnswerStatus::Overdue);
+    assert_eq!(standing(&evidence(30, due - 1), due + 50), AnswerStatus::Late(Why::Unpublished), "the relay");
     let mut behind = evidence(30, due);
     behind.pace = Pace::default();
-    assert_eq!(standing(&behind, due + 86_400), Standing::Late(Why::Behind), "the consumer");
+    assert_eq!(standing(&behind, due + 86_400), AnswerStatus::Late(Why::Behind), "the consumer");
     let mut down = evidence(30, due);
     down.outages.see("fraud", true, at(due));
-    assert_eq!(standing(&down, due + 50), Standing::Waits, "it has time to recover");
+    assert_eq!(standing(&down, due + 50), AnswerStatus::Waits, "it has time to recover");
     down.outages.see("fraud", true, at(due + 86_400));
-    assert_eq!(standing(&down, due + 2 * 86_400 + 600), Standing::Late(Why::Down));
+    assert_eq!(standing(&down, due + 2 * 86_400 + 600), AnswerStatus::Late(Why::Down));
 }
 
 #[test]
@@ -79,20 +79,20 @@ fn an_order_that_waits_for_a_retry_is_late_and_has_its_whole_time_after_it() {
     order.parked.push(Waiting { consumer: "fraud".into(), waits: true, unparked_at: None });
     let standing =
         |order: &OpenOrder, seconds| judge(&RULES, order, &evidence(30, 10_000), at(seconds)).answers[0].standing;
-    assert_eq!(standing(&order, 5_000), Standing::Late(Why::Parked));
+    assert_eq!(standing(&order, 5_000), AnswerStatus::Late(Why::Parked));
     order.parked[0] = Waiting { consumer: "fraud".into(), waits: false, unparked_at: Some(at(5_000)) };
-    assert_eq!(standing(&order, 5_119), Standing::Waits);
-    assert_eq!(standing(&order, 5_120), Standing::Overdue);
+    assert_eq!(standing(&order, 5_119), AnswerStatus::Waits);
+    assert_eq!(standing(&order, 5_120), AnswerStatus::Overdue);
 }
 
 #[test]
 fn a_customers_and_a_persons_own_deadline_count_first() {
     let order = order_of(&["OrderAccepted", "StockReserved", "PaymentActionRequired"]);
     let judged = judge(&RULES, &order, &evidence(30, 100_000), at(800));
-    assert_eq!((judged.answers[0].standing, judged.answers[0].due), (Standing::Waits, at(900 + 300)));
+    assert_eq!((judged.answers[0].standing, judged.answers[0].due), (AnswerStatus::Waits, at(900 + 300)));
     let order = order_of(&["OrderAccepted", "StockReserved", "PaymentAuthorized", "FraudReviewRequested"]);
     let judged = judge(&RULES, &order, &evidence(30, 100_000), at(80_000));
-    assert_eq!((judged.answers[0].standing, judged.look_at), (Standing::Waits, at(86_400 + 300)));
+    assert_eq!((judged.answers[0].standing, judged.look_at), (AnswerStatus::Waits, at(86_400 + 300)));
 }
 
 #[test]
@@ -105,7 +105,10 @@ fn an_outage_adds_its_length_to_what_its_consumer_owes() {
     }
     evidence.outages.see("fulfillment", false, at(2 * day));
     let judged = judge(&RULES, &order, &evidence, at(2 * day + 100));
-    assert_eq!((judged.answers[0].standing, judged.answers[0].due), (Standing::Waits, at(30 + 2 * day + 23 * 3_600)));
+    assert_eq!(
+        (judged.answers[0].standing, judged.answers[0].due),
+        (AnswerStatus::Waits, at(30 + 2 * day + 23 * 3_600))
+    );
 }
 
 #[test]
@@ -113,9 +116,9 @@ fn who_waits_itself_for_what_it_asked_later_is_excused_and_whom_it_asked_is_not(
     let asked = ["OrderAccepted", "StockReserved", "PaymentAuthorized", "FraudCleared", "FulfillmentShortPicked#1"];
     let order = order_of(&asked);
     let judged = judge(&RULES, &order, &evidence(30, 1_000_000), at(300_000));
-    let standings: Vec<(&str, Standing)> =
+    let standings: Vec<(&str, AnswerStatus)> =
         judged.answers.iter().map(|answer| (answer.rule.name, answer.standing)).collect();
-    assert_eq!(standings, [("FulfillmentShortPicked", Standing::Overdue), ("FraudCleared", Standing::Excused)]);
+    assert_eq!(standings, [("FulfillmentShortPicked", AnswerStatus::Overdue), ("FraudCleared", AnswerStatus::Excused)]);
     let answered = [&asked[..], &["StockReallocated#1", "FulfillmentShortPicked#2"]].concat();
     let order = order_of(&answered);
     let judged = judge(&RULES, &order, &evidence(30, 1_000_000), at(300_000));
@@ -189,6 +192,6 @@ fn a_moved_deadline_puts_everything_off() {
     let mut order = order_of(&["OrderAccepted", "StockReserved"]);
     (order.moved_until, order.rounds) = (Some(at(50_000)), 1);
     let judged = judge(&RULES, &order, &evidence(30, 1_000_000), at(40_000));
-    assert_eq!((judged.answers[0].standing, judged.look_at), (Standing::Waits, at(50_000)));
+    assert_eq!((judged.answers[0].standing, judged.look_at), (AnswerStatus::Waits, at(50_000)));
     assert_eq!(judge(&RULES, &order, &evidence(30, 1_000_000), at(50_000)).overdue().count(), 1);
 }

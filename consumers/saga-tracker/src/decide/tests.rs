@@ -20,13 +20,13 @@ type Row = (BTreeMap<OrderId, Facts>, Levels, BTreeMap<uuid::Uuid, Resolution>, 
 type Kept = ((OrderId, events::EventId), String);
 
 /// What a world comes to: everything but where an event was read first.
-fn rows(world: &World) -> Row {
+fn rows(world: &BatchState) -> Row {
     let kept = |(key, heard): (&(OrderId, events::EventId), &Arc<Heard>)| (*key, heard.record.data.clone());
     (world.orders.clone(), world.levels.clone(), world.resolutions.clone(), world.events.iter().map(kept).collect())
 }
 
-fn folded(inputs: &[Input]) -> World {
-    let mut world = World::default();
+fn folded(inputs: &[Input]) -> BatchState {
+    let mut world = BatchState::default();
     inputs.iter().for_each(|input| fold(&mut world, input));
     world
 }
@@ -146,7 +146,9 @@ fn what_a_later_version_wrote_is_kept_whole() {
     let mut message = sample::record(&sample, 1, 1);
     let (own, gift) = (message.payload.take().unwrap(), [6, b'y', b'e', b's']);
     message.payload = Some([&[0, 0, 0, 3, 132], &gift[..], &own[5..]].concat());
-    let Input::Heard(heard) = SagaTracker::default().hear(&message, &codec).unwrap().input else { panic!("an event") };
+    let Input::Heard(heard) = SagaTracker::default().decode(&message, &codec).unwrap().input else {
+        panic!("an event")
+    };
     let kept: serde_json::Value = serde_json::from_str(&heard.record.data).unwrap();
     assert_eq!((&kept["gift"], &kept["requested_by"]), (&"yes".into(), &"customer".into()), "{kept}");
     let place = |_| heard.record.place;
@@ -209,7 +211,7 @@ fn any_bytes_on_the_dead_letter_topic_become_a_dead_letter() {
         message.headers.push("quadrille-error-class", "unreadable");
         message.headers.push_bytes("raw", Some(&[0, 255]));
         message.headers.push("kafka_dlt-original-topic", "orders");
-        let input = SagaTracker::default().hear(&message, &codec).unwrap().input;
+        let input = SagaTracker::default().decode(&message, &codec).unwrap().input;
         let Input::Letter(letter, _) = &input else { panic!("{input:?}") };
         assert_eq!((&letter.value, letter.order_id), (&value, Some(order(1))));
         assert_eq!(
@@ -227,8 +229,8 @@ fn a_timer_that_nobody_armed_is_a_conflict() {
     let codec = runtime::Codec::of_catalogue().unwrap();
     let timer =
         Timer { order_id: order(1), kind: "x".into(), discriminator: String::new(), due: Timestamp::from_millis(0) };
-    let work = Work { cause: runtime::Cause::timer(&timer), input: SagaTracker::default().due(&timer) };
+    let work = Work { cause: runtime::Cause::timer(&timer), input: SagaTracker::default().on_timer(&timer) };
     let mut effects = Effects::new(&codec, SagaTracker::NAME, &work.cause, timer.due);
-    let decided = SagaTracker::default().decide(&mut World::default(), &work, timer.due, &mut effects);
+    let decided = SagaTracker::default().decide(&mut BatchState::default(), &work, timer.due, &mut effects);
     assert!(matches!(decided, Err(Conflict(text)) if text.contains("none; got one")));
 }

@@ -17,13 +17,13 @@ const LONGEST_REASON: usize = 500;
 
 /// The doors of orders and payments.
 #[derive(Clone, Debug)]
-pub struct Doors {
+pub struct RouteState {
     http: reqwest::Client,
     orders: Option<String>,
     payments: Option<String>,
 }
 
-impl Doors {
+impl RouteState {
     /// The doors as they are set; else those that this process hosts (`hosted` says where); else where they listen by their own settings.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::page::{Asked, asked, limit};
-use super::{Doors, failed};
+use super::{RouteState, failed};
 use crate::store::alerts as store;
 
 /// Which alerts.
@@ -63,7 +63,7 @@ struct AlertView {
     (status = 400, description = "A filter can't be read.", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "The database does not answer: ask again.", body = Problem, content_type = "application/problem+json"),
 ))]
-pub(super) async fn list(State(doors): State<Doors>, query: Asked<AlertsAsked>) -> Result<Json<Alerts>, Problem> {
+pub(super) async fn list(State(doors): State<RouteState>, query: Asked<AlertsAsked>) -> Result<Json<Alerts>, Problem> {
     let asked = asked(query)?;
     let rows = store::alerts(&doors.pool, asked.open.unwrap_or(true), limit(asked.limit)?).await.map_err(failed)?;
     let view = |row: store::AlertRow| AlertView {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::page::{Asked, asked, behind, cursor, cut, limit};
-use super::{Doors, failed, order_id};
+use super::{RouteState, failed, order_id};
 use crate::deadlines::{self, Deadline, NotMoved};
 use crate::record::in_range;
 
@@ -92,7 +92,10 @@ impl From<&Deadline> for DeadlineView {
     (status = 400, description = "The limit or the cursor can't be read.", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "The database does not answer: ask again.", body = Problem, content_type = "application/problem+json"),
 ))]
-pub(super) async fn list(State(doors): State<Doors>, query: Asked<DeadlinesAsked>) -> Result<Json<Deadlines>, Problem> {
+pub(super) async fn list(
+    State(doors): State<RouteState>,
+    query: Asked<DeadlinesAsked>,
+) -> Result<Json<Deadlines>, Problem> {
     let asked = asked(query)?;
     let limit = limit(asked.limit)?;
     let behind = behind(asked.after.as_deref(), |parts| match parts {
@@ -138,7 +141,7 @@ pub(super) struct MovedDeadline {
     (status = 503, description = "The database does not answer: ask again.", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn shift(
-    State(doors): State<Doors>,
+    State(doors): State<RouteState>,
     caller: Caller,
     Path(id): Path<String>,
     Json(asked): Json<MoveDeadline>,

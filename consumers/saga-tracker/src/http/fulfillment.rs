@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::page::{Asked, asked, behind, cursor, cut, limit, one_of, text};
-use super::{Doors, failed};
+use super::{RouteState, failed};
 use crate::store::{self, ShipmentFilter, ShipmentRow, stored};
 
 /// What a shipment can be, with the phase that it is one of.
@@ -102,7 +102,10 @@ impl ShipmentView {
     (status = 400, description = "A filter or the cursor can't be read.", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "The database does not answer: ask again.", body = Problem, content_type = "application/problem+json"),
 ))]
-pub(super) async fn list(State(doors): State<Doors>, query: Asked<ShipmentsAsked>) -> Result<Json<Shipments>, Problem> {
+pub(super) async fn list(
+    State(doors): State<RouteState>,
+    query: Asked<ShipmentsAsked>,
+) -> Result<Json<Shipments>, Problem> {
     let asked = asked(query)?;
     let limit = limit(asked.limit)?;
     let (status, phase) = one_of("status", asked.status.as_deref(), STATUSES.into_iter())?.unzip();

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::letters::letter_id;
 use super::page::{Asked, asked, behind, cursor, cut, limit, text};
-use super::{Doors, failed, refused};
+use super::{RouteState, failed, refused};
 use crate::hand::{Act, ActionView, MAX_LOOPS, Note, Outcome};
 use crate::store::{self, ActionFilter};
 
@@ -21,10 +21,10 @@ const LONGEST_REASON: usize = 500;
 /// Who acts, and asks for nothing that would be overheard: `?dry_run=true` does not stand in the body.
 pub(super) struct Who(pub Caller);
 
-impl FromRequestParts<Doors> for Who {
+impl FromRequestParts<RouteState> for Who {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, doors: &Doors) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, doors: &RouteState) -> Result<Self, Problem> {
         if let Some(query) = parts.uri.query().filter(|query| !query.is_empty()) {
             return Err(Problem::new(StatusCode::BAD_REQUEST, "Unexpected query").detail(format!(
                 "expected what is wanted in the body (`dry_run` too), got ?{query} behind the path: nothing was done"
@@ -84,7 +84,7 @@ fn reason(why: String, required: bool) -> Result<String, Problem> {
     Ok(why.trim().to_owned())
 }
 
-async fn act(doors: Doors, who: Who, id: String, act: Act, wish: Wish) -> Result<Json<Outcome>, Problem> {
+async fn act(doors: RouteState, who: Who, id: String, act: Act, wish: Wish) -> Result<Json<Outcome>, Problem> {
     let required = match act {
         Act::Retry => false,
         Act::Edit(_) | Act::Skip | Act::Compensate => true,
@@ -107,7 +107,7 @@ async fn act(doors: Doors, who: Who, id: String, act: Act, wish: Wish) -> Result
     (status = 503, description = "Somebody who is needed does not answer: ask again.", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn retry(
-    State(doors): State<Doors>,
+    State(doors): State<RouteState>,
     who: Who,
     Path(id): Path<String>,
     Json(wish): Json<Wish>,
@@ -128,7 +128,7 @@ pub(super) async fn retry(
     (status = 503, description = "Orders does not answer: nothing was skipped, ask again.", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn skip(
-    State(doors): State<Doors>,
+    State(doors): State<RouteState>,
     who: Who,
     Path(id): Path<String>,
     Json(wish): Json<Wish>,
@@ -147,7 +147,7 @@ pub(super) async fn skip(
     (status = 503, description = "The database does not answer: ask again.", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn edit(
-    State(doors): State<Doors>,
+    State(doors): State<RouteState>,
     who: Who,
     Path(id): Path<String>,
     Json(EditWish { why, data, dry_run, max_loops }): Json<EditWish>,
@@ -166,7 +166,7 @@ pub(super) async fn edit(
     (status = 503, description = "Orders does not answer: ask again.", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn compensate(
-    State(doors): State<Doors>,
+    State(doors): State<RouteState>,
     who: Who,
     Path(id): Path<String>,
     Json(wish): Json<Wish>,
@@ -209,7 +209,10 @@ pub(super) struct Actions {
     (status = 400, description = "A filter or the cursor can't be read.", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "The database does not answer: ask again.", body = Problem, content_type = "application/problem+json"),
 ))]
-pub(super) async fn actions(State(doors): State<Doors>, query: Asked<ActionsAsked>) -> Result<Json<Actions>, Problem> {
+pub(super) async fn actions(
+    State(doors): State<RouteState>,
+    query: Asked<ActionsAsked>,
+) -> Result<Json<Actions>, Problem> {
     let asked = asked(query)?;
     let limit = limit(asked.limit)?;
     let filter = ActionFilter {

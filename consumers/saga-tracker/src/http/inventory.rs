@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::page::{Asked, asked, behind, cursor, cut, limit, text};
-use super::{Doors, failed, written};
+use super::{RouteState, failed, written};
 use crate::store::{self, LevelFilter, LevelRow};
 
 /// Which levels.
@@ -70,7 +70,7 @@ impl From<LevelRow> for LevelView {
     (status = 400, description = "A filter or the cursor can't be read.", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "The database does not answer: ask again.", body = Problem, content_type = "application/problem+json"),
 ))]
-pub(super) async fn list(State(doors): State<Doors>, query: Asked<LevelsAsked>) -> Result<Json<Levels>, Problem> {
+pub(super) async fn list(State(doors): State<RouteState>, query: Asked<LevelsAsked>) -> Result<Json<Levels>, Problem> {
     let asked = asked(query)?;
     let limit = limit(asked.limit)?;
     let filter = LevelFilter {

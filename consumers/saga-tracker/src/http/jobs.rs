@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::hand::Who;
 use super::letters::FilterAsked;
 use super::page::one_of;
-use super::{Doors, failed, refused};
+use super::{RouteState, failed, refused};
 use crate::hand::{Act, Bulk, JobView, MAX_LOOPS, Told};
 use crate::store;
 
@@ -101,7 +101,7 @@ pub(super) struct DryRun {
     (status = 503, description = "The database does not answer: ask again.", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn begin(
-    State(doors): State<Doors>,
+    State(doors): State<RouteState>,
     who: Who,
     Json(wish): Json<JobWish>,
 ) -> Result<Response, Problem> {
@@ -114,7 +114,7 @@ pub(super) async fn begin(
     Ok((StatusCode::ACCEPTED, Json(job)).into_response())
 }
 
-async fn rehearse(doors: &Doors, bulk: &Bulk) -> Result<DryRun, Problem> {
+async fn rehearse(doors: &RouteState, bulk: &Bulk) -> Result<DryRun, Problem> {
     let mut dead_letters = Vec::new();
     let tell = |told: &Told<'_>| {
         if dead_letters.len() < TOLD {
@@ -144,7 +144,7 @@ pub(super) struct Jobs {
     (status = 200, description = "The newest jobs.", body = Jobs),
     (status = 503, description = "The database does not answer: ask again.", body = Problem, content_type = "application/problem+json"),
 ))]
-pub(super) async fn list(State(doors): State<Doors>) -> Result<Json<Jobs>, Problem> {
+pub(super) async fn list(State(doors): State<RouteState>) -> Result<Json<Jobs>, Problem> {
     let jobs = store::jobs(&doors.pool, LISTED).await.map_err(failed)?;
     Ok(Json(Jobs { jobs: jobs.into_iter().map(JobView::from).collect() }))
 }
@@ -157,7 +157,7 @@ pub(super) async fn list(State(doors): State<Doors>) -> Result<Json<Jobs>, Probl
     (status = 404, description = "There is none of this id.", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "The database does not answer: ask again.", body = Problem, content_type = "application/problem+json"),
 ))]
-pub(super) async fn show(State(doors): State<Doors>, Path(id): Path<String>) -> Result<Json<JobView>, Problem> {
+pub(super) async fn show(State(doors): State<RouteState>, Path(id): Path<String>) -> Result<Json<JobView>, Problem> {
     let job = store::job(&doors.pool, job_id(&id)?).await.map_err(failed)?;
     job.map(|job| Json(job.into())).ok_or_else(|| unknown(&id))
 }
@@ -182,7 +182,7 @@ pub(super) struct TurnWish {
     (status = 503, description = "The database does not answer: ask again.", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn stop(
-    State(doors): State<Doors>,
+    State(doors): State<RouteState>,
     who: Who,
     Path(id): Path<String>,
     Json(wish): Json<TurnWish>,
@@ -200,7 +200,7 @@ pub(super) async fn stop(
     (status = 503, description = "The database does not answer: ask again.", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn resume(
-    State(doors): State<Doors>,
+    State(doors): State<RouteState>,
     who: Who,
     Path(id): Path<String>,
     Json(wish): Json<TurnWish>,
@@ -208,7 +208,7 @@ pub(super) async fn resume(
     turn(doors, who, &id, wish, true).await
 }
 
-async fn turn(doors: Doors, who: Who, id: &str, wish: TurnWish, on: bool) -> Result<Json<JobView>, Problem> {
+async fn turn(doors: RouteState, who: Who, id: &str, wish: TurnWish, on: bool) -> Result<Json<JobView>, Problem> {
     let note = who.note(wish.why, false)?;
     let job = doors.hand.turn_job(job_id(id)?, on, &note).await.map_err(refused)?;
     doors.wake.notify_one();

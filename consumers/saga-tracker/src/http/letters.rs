@@ -9,7 +9,7 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::page::{Asked, asked, behind, cursor, cut, limit, one_of, text, time};
-use super::{Doors, failed, refused};
+use super::{RouteState, failed, refused};
 use crate::hand::{Filter, GroupView, LetterView, SHOWN};
 use crate::letter::{Kind, LetterStatus};
 use crate::record::in_range;
@@ -121,7 +121,7 @@ pub(super) struct Letters {
     (status = 503, description = "The database does not answer: ask again.", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn list(
-    State(doors): State<Doors>,
+    State(doors): State<RouteState>,
     caller: Caller,
     query: Asked<LettersAsked>,
 ) -> Result<Json<Letters>, Problem> {
@@ -155,7 +155,10 @@ pub(super) struct Groups {
     (status = 400, description = "A filter can't be read.", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "The database does not answer: ask again, for less.", body = Problem, content_type = "application/problem+json"),
 ))]
-pub(super) async fn groups(State(doors): State<Doors>, query: Asked<GroupsAsked>) -> Result<Json<Groups>, Problem> {
+pub(super) async fn groups(
+    State(doors): State<RouteState>,
+    query: Asked<GroupsAsked>,
+) -> Result<Json<Groups>, Problem> {
     let asked = asked(query)?;
     let limit = limit(asked.limit)?;
     let groups = doors.hand.groups(&asked.filter()?, limit).await.map_err(refused)?;
@@ -172,7 +175,7 @@ pub(super) async fn groups(State(doors): State<Doors>, query: Asked<GroupsAsked>
     (status = 503, description = "The database does not answer: ask again.", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn show(
-    State(doors): State<Doors>,
+    State(doors): State<RouteState>,
     caller: Caller,
     Path(id): Path<String>,
     query: Asked<LetterAsked>,

@@ -9,7 +9,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::page::{Asked, asked, behind, cursor, cut, limit, one_of, text, time};
 use super::written;
-use super::{Doors, failed, order_id, unknown_order};
+use super::{RouteState, failed, order_id, unknown_order};
 use crate::case::Case;
 use crate::status::Status;
 use crate::store::{self, OrderFilter};
@@ -58,7 +58,7 @@ pub(super) struct Orders {
     (status = 400, description = "A filter or the cursor can't be read.", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "The database does not answer: ask again.", body = Problem, content_type = "application/problem+json"),
 ))]
-pub(super) async fn list(State(doors): State<Doors>, query: Asked<OrdersAsked>) -> Result<Json<Orders>, Problem> {
+pub(super) async fn list(State(doors): State<RouteState>, query: Asked<OrdersAsked>) -> Result<Json<Orders>, Problem> {
     let asked = asked(query)?;
     let limit = limit(asked.limit)?;
     let filter = OrderFilter {
@@ -100,7 +100,7 @@ pub(super) struct OrderAsked {
     (status = 503, description = "The database does not answer, or the position is not reached yet: ask again.", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn show(
-    State(doors): State<Doors>,
+    State(doors): State<RouteState>,
     Path(id): Path<String>,
     query: Asked<OrderAsked>,
 ) -> Result<Json<OrderDetail>, Problem> {
@@ -143,7 +143,7 @@ pub(super) struct History {
     (status = 503, description = "The database does not answer: ask again.", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn history(
-    State(doors): State<Doors>,
+    State(doors): State<RouteState>,
     Path(id): Path<String>,
     query: Asked<HistoryAsked>,
 ) -> Result<Json<History>, Problem> {

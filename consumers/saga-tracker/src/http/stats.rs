@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::page::{Asked, asked, time};
-use super::{Doors, failed};
+use super::{RouteState, failed};
 use crate::store;
 
 /// Orders of this span are counted unless the caller says of which.
@@ -108,7 +108,7 @@ struct PublishedView {
     (status = 400, description = "A time can't be read, or the span is empty.", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "The database does not answer: ask again.", body = Problem, content_type = "application/problem+json"),
 ))]
-pub(super) async fn show(State(doors): State<Doors>, query: Asked<StatsAsked>) -> Result<Json<Stats>, Problem> {
+pub(super) async fn show(State(doors): State<RouteState>, query: Asked<StatsAsked>) -> Result<Json<Stats>, Problem> {
     let asked = asked(query)?;
     let until = time("placed_before", asked.placed_before.as_deref())?;
     // A millisecond on, so that an order that was placed just now counts.

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use utoipa::ToSchema;
 
-use super::{Doors, failed};
+use super::{RouteState, failed};
 use crate::store;
 
 /// Between two looks, the first time; then twice as long each time.
@@ -51,7 +51,7 @@ enum Wanted<'a> {
 }
 
 /// Waits until the event at this position of an order is folded.
-pub(super) async fn of_order(doors: &Doors, order_id: OrderId, asked: Option<&str>) -> Result<(), Problem> {
+pub(super) async fn of_order(doors: &RouteState, order_id: OrderId, asked: Option<&str>) -> Result<(), Problem> {
     match asked {
         Some(asked) => wait(doors, position(asked)?, Wanted::Event(order_id)).await,
         None => Ok(()),
@@ -60,7 +60,7 @@ pub(super) async fn of_order(doors: &Doors, order_id: OrderId, asked: Option<&st
 
 /// Waits until this level is as it was said at this position, or later.
 pub(super) async fn of_level(
-    doors: &Doors,
+    doors: &RouteState,
     sku: Option<&str>,
     warehouse: Option<&str>,
     asked: Option<&str>,
@@ -75,7 +75,7 @@ pub(super) async fn of_level(
 }
 
 /// Whether it is folded, and how far what was asked for has come.
-async fn look(doors: &Doors, position: i64, wanted: Wanted<'_>) -> Result<(bool, Option<i64>), Failure> {
+async fn look(doors: &RouteState, position: i64, wanted: Wanted<'_>) -> Result<(bool, Option<i64>), Failure> {
     match wanted {
         Wanted::Event(order_id) => store::folded(&doors.pool, order_id, position).await,
         Wanted::Level(sku, warehouse) => {
@@ -86,7 +86,7 @@ async fn look(doors: &Doors, position: i64, wanted: Wanted<'_>) -> Result<(bool,
 }
 
 /// Looks again and again.
-async fn wait(doors: &Doors, position: i64, wanted: Wanted<'_>) -> Result<(), Problem> {
+async fn wait(doors: &RouteState, position: i64, wanted: Wanted<'_>) -> Result<(), Problem> {
     let until = Instant::now() + doors.reads.position_within.0;
     let mut pause = FIRST_LOOK;
     loop {

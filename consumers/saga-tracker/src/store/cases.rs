@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ::events::{CaseEntry, EventId, OpenDeadLetter, OrderId, ParkedEvent};
 use runtime::sql::At;
-use runtime::{Failure, Thread};
+use runtime::{Failure, TraceContext};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -25,7 +25,7 @@ pub(crate) async fn load(db: &mut PgConnection, order_ids: &[Uuid]) -> Result<BT
         let order_id = order.order_id;
         let Some(row) = orders::order(&mut *db, order_id).await? else { continue };
         let kept = events::history(&mut *db, order_id, LONGEST_HISTORY).await?;
-        let thread = kept.last().map(|event| Thread {
+        let thread = kept.last().map(|event| TraceContext {
             correlation_id: Arc::from(event.correlation.as_str()),
             traceparent: event.traceparent.as_deref().map(Arc::from),
             event: None,
@@ -43,7 +43,7 @@ pub(crate) async fn load(db: &mut PgConnection, order_ids: &[Uuid]) -> Result<BT
     Ok(cases)
 }
 
-fn entry(event: events::Kept) -> CaseEntry {
+fn entry(event: events::StoredEvent) -> CaseEntry {
     CaseEntry {
         event_id: EventId(event.event_id),
         event_type: event.event_type,

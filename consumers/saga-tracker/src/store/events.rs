@@ -60,7 +60,7 @@ pub(super) async fn save(
 
 /// An event as it is kept.
 #[derive(Clone, FromRow)]
-pub(crate) struct Kept {
+pub(crate) struct StoredEvent {
     pub event_id: Uuid,
     pub topic: String,
     pub partition: i32,
@@ -76,7 +76,11 @@ pub(crate) struct Kept {
 }
 
 /// The events of an order as they happened: by time, and where several have the same, by their place in the outbox.
-pub(crate) async fn history(db: impl PgExecutor<'_>, order_id: OrderId, limit: i64) -> Result<Vec<Kept>, Failure> {
+pub(crate) async fn history(
+    db: impl PgExecutor<'_>,
+    order_id: OrderId,
+    limit: i64,
+) -> Result<Vec<StoredEvent>, Failure> {
     let rows = sqlx::query_as(
         "select event_id, topic, \"partition\", \"offset\", event_type, at, seq, causation, correlation, traceparent, data
          from saga_tracker.event where order_id = $1 order by at, seq, event_id limit $2",

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use events::Timestamp;
-use kafka_admin::groups::Spot;
+use kafka_admin::groups::TopicPartition;
 use runtime::Failure;
 use runtime::sql::At;
 use sqlx::{FromRow, PgPool};
@@ -27,7 +27,7 @@ struct Row {
 
 /// What earlier runs have seen.
 pub(crate) async fn load(pool: &PgPool) -> Result<(Pace, Outages), Failure> {
-    let known = |name: &str| RULES.hears.iter().find(|(consumer, _)| *consumer == name);
+    let known = |name: &str| RULES.subscribes_to.iter().find(|(consumer, _)| *consumer == name);
     let (mut pace, mut outages) = (Pace::default(), Outages::default());
     let rows: Vec<Row> = sqlx::query_as(
         "select consumer, topic, \"partition\", seen_at, committed from saga_tracker.pace order by consumer, topic, \"partition\", seen_at",
@@ -52,7 +52,7 @@ pub(crate) async fn load(pool: &PgPool) -> Result<(Pace, Outages), Failure> {
 }
 
 /// Keeps new samples.
-pub(crate) async fn keep(pool: &PgPool, samples: &[(&'static str, Spot, Sample)]) -> Result<(), Failure> {
+pub(crate) async fn keep(pool: &PgPool, samples: &[(&'static str, TopicPartition, Sample)]) -> Result<(), Failure> {
     if samples.is_empty() {
         return Ok(());
     }

@@ -5,14 +5,14 @@ use events::{
     ParkedEvent, PaymentAuthorized, PaymentCaptured, ShipmentDispatched, StockAtStake, StockReserved, Timestamp,
     entry_of,
 };
-use runtime::Thread;
+use runtime::TraceContext;
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::actions::actions;
 use super::stock::held;
 use super::{is_of_its_way, short};
-use crate::deadline::{Judged, JudgedAnswer, OpenOrder, RULES, Standing};
+use crate::deadline::{AnswerStatus, Judged, JudgedAnswer, OpenOrder, RULES};
 use crate::facts::{Facts, Moment};
 
 /// Bytes of one event that a case shows: it must fit into a record.
@@ -34,7 +34,7 @@ pub(crate) struct CaseFile {
     /// Its dead letters.
     pub dead_letters: Vec<OpenDeadLetter>,
     /// By which everything of it is found again.
-    pub thread: Thread,
+    pub thread: TraceContext,
 }
 
 impl CaseFile {
@@ -152,7 +152,7 @@ fn expected(answer: &JudgedAnswer<'_>) -> ExpectedAnswer {
         waiting_for: owned(&answer.rule.answers),
         since: answer.event.at,
         due: answer.due,
-        overdue: answer.standing == Standing::Overdue,
+        overdue: answer.standing == AnswerStatus::Overdue,
     }
 }
 

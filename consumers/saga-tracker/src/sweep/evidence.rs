@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use events::Timestamp;
-use kafka_admin::groups::{Groups, Standing};
+use kafka_admin::groups::{GroupOffsets, Groups};
 use runtime::{Clock, Consumer as _, Failure};
 use sqlx::PgPool;
 
@@ -42,11 +42,11 @@ impl Watcher {
         if self.sampled.is_some_and(is_fresh) {
             return Ok(());
         }
-        let asked = RULES.hears.iter().map(|(consumer, topics)| self.groups.standing(consumer, topics.clone()));
+        let asked = RULES.subscribes_to.iter().map(|(consumer, topics)| self.groups.standing(consumer, topics.clone()));
         let standings = futures_util::future::try_join_all(asked).await?;
         let at = clock.now();
         let mut fresh = Vec::new();
-        for ((consumer, _), standing) in RULES.hears.iter().zip(standings) {
+        for ((consumer, _), standing) in RULES.subscribes_to.iter().zip(standings) {
             self.see(pool, consumer, standing, at, &mut fresh).await?;
         }
         store::pace::keep(pool, &fresh).await?;
@@ -62,7 +62,7 @@ impl Watcher {
         &mut self,
         pool: &PgPool,
         consumer: &'static str,
-        standing: Standing,
+        standing: GroupOffsets,
         at: Timestamp,
         fresh: &mut Vec<(&'static str, (&'static str, i32), Sample)>,
     ) -> Result<(), Failure> {

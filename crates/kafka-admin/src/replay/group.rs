@@ -32,7 +32,7 @@ pub struct Moved {
 pub async fn reset<C: Consumer>(settings: &Settings, to: Point) -> Result<Vec<Moved>, ReplayError> {
     let common = settings.common();
     let (kafka, group) = (common.kafka.clone(), format!("{}{}", common.topic_prefix, C::NAME));
-    let topology = Topology::of(&common.topic_prefix, &C::hears(), &C::untyped());
+    let topology = Topology::of(&common.topic_prefix, &C::subscribes_to(), &C::raw_topics());
     let topics: Vec<String> = topology.full_names().into_iter().map(ToOwned::to_owned).collect();
     tokio::task::spawn_blocking(move || {
         let client = client(&kafka, &group)?;

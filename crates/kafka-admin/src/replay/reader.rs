@@ -36,8 +36,8 @@ pub struct Reader<C: Consumer> {
     stop: CancellationToken,
     kafka: Arc<BaseConsumer>,
     topology: Topology,
-    hears: HashSet<&'static str>,
-    untyped: HashSet<&'static str>,
+    subscribes_to: HashSet<&'static str>,
+    raw_topics: HashSet<&'static str>,
     extents: BTreeMap<(&'static str, i32), Extent>,
     next: BTreeMap<(&'static str, i32), i64>,
 }
@@ -76,8 +76,8 @@ impl<C: Consumer> Reader<C> {
         stop: CancellationToken,
     ) -> Result<Self, ReplayError> {
         let common = settings.common();
-        let (hears, untyped) = (C::hears(), C::untyped());
-        let topology = Topology::of(&common.topic_prefix, &hears, &untyped);
+        let (subscribes_to, raw_topics) = (C::subscribes_to(), C::raw_topics());
+        let topology = Topology::of(&common.topic_prefix, &subscribes_to, &raw_topics);
         let topics: Vec<String> = topology.full_names().into_iter().map(ToOwned::to_owned).collect();
         let kafka = common.kafka.clone();
         let (kafka, found) = tokio::task::spawn_blocking(move || assigned(&kafka, &topics, from)).await??;
@@ -86,9 +86,9 @@ impl<C: Consumer> Reader<C> {
         };
         let extents: BTreeMap<_, _> = found.into_iter().filter_map(known).collect();
         let next = extents.iter().map(|(partition, extent)| (*partition, extent.start)).collect();
-        let (hears, untyped) = (hears.into_iter().collect(), untyped.into_iter().collect());
+        let (subscribes_to, raw_topics) = (subscribes_to.into_iter().collect(), raw_topics.into_iter().collect());
         let kafka = Arc::new(kafka);
-        Ok(Self { consumer, codec, registry, stop, kafka, topology, hears, untyped, extents, next })
+        Ok(Self { consumer, codec, registry, stop, kafka, topology, subscribes_to, raw_topics, extents, next })
     }
 
     /// Whether a topic is read from the very first record that was ever written to it: then nothing of it is known but from here.
@@ -190,8 +190,8 @@ impl<C: Consumer> Reader<C> {
 
     fn own(&self, topic: &'static str, message: &BorrowedMessage<'_>) -> Option<Message> {
         let message = Message::taken(topic, message);
-        let foreign = message.event_type().is_some_and(|event_type| !self.hears.contains(event_type));
-        (self.untyped.contains(topic) || !foreign).then_some(message)
+        let foreign = message.event_type().is_some_and(|event_type| !self.subscribes_to.contains(event_type));
+        (self.raw_topics.contains(topic) || !foreign).then_some(message)
     }
 
     /// As the loop hears it; none: it can't be understood.
@@ -206,7 +206,7 @@ impl<C: Consumer> Reader<C> {
                 Err(_) => return Ok(None),
             }
         }
-        let heard = catch_unwind(AssertUnwindSafe(|| self.consumer.hear(message, &self.codec)));
+        let heard = catch_unwind(AssertUnwindSafe(|| self.consumer.decode(message, &self.codec)));
         Ok(heard.ok().and_then(Result::ok).map(|work| work.input))
     }
 }

@@ -4,7 +4,7 @@ use events::{Event, OrderId, OrderPlaced, Timestamp, derive_id};
 use uuid::Uuid;
 
 use crate::kafka::record::Message;
-use crate::vocabulary::{Death, Timer};
+use crate::vocabulary::{ErrorInfo, Timer};
 
 /// The topic of events that need a person.
 pub const TOPIC: &str = "dead-letter-events";
@@ -29,8 +29,8 @@ impl Tried {
 }
 
 /// Something to bury: why, and the record or the timer that it came with (an answer or a request has neither).
-pub(crate) struct Burial<'m> {
-    pub death: Death,
+pub(crate) struct NewDeadLetter<'m> {
+    pub death: ErrorInfo,
     pub message: Option<&'m Message>,
     /// What tells the record from others at its place: as it was read, where a person edited it since.
     pub incarnation: Option<Uuid>,
@@ -42,7 +42,7 @@ pub(crate) struct Burial<'m> {
     pub blocking: bool,
 }
 
-impl Burial<'_> {
+impl NewDeadLetter<'_> {
     /// The letter's id: the same when the same record dies again at the same place, unless a person had it tried again since.
     pub fn letter_id(&self, consumer: &str) -> Uuid {
         let Self { death, message, cause, tried, .. } = self;
@@ -55,7 +55,7 @@ impl Burial<'_> {
             0 => derive_id(place, consumer, TOPIC, &death.class),
             loops => derive_id(place, consumer, TOPIC, &format!("{}/{loops}", death.class)),
         };
-        death.laid.map_or(derived, |laid| laid.letter_id)
+        death.escalation.map_or(derived, |escalation| escalation.letter_id)
     }
 
     pub fn order_id(&self) -> Option<OrderId> {

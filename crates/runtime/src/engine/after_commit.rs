@@ -3,8 +3,8 @@
 use crate::consumer::Consumer;
 use crate::engine::Engine;
 use crate::engine::batch::Attempt;
-use crate::engine::disposition::Fate;
-use crate::engine::item::{Item, Trouble};
+use crate::engine::disposition::Disposition;
+use crate::engine::item::{Item, ItemError};
 use crate::kafka::record::Message;
 use crate::telemetry::step_log;
 use crate::vocabulary::Conflict;
@@ -15,29 +15,31 @@ impl<C: Consumer> Engine<C> {
     /// Lets the items of a batch go that is written.
     pub(crate) fn conclude(&self, items: Vec<Item<C>>, attempt: Attempt<C>) {
         step_log::log(&items, &attempt, self.log_share);
-        let Attempt { outcomes, calls, armed, answered, fates, expired, .. } = attempt;
+        let Attempt { outcomes, calls, scheduled, answered, dispositions, expired, .. } = attempt;
         // Before the items are let go, so that there is no moment at which nothing seems to be open.
         for call in calls {
             let _ = self.calls.send((call, self.health.open_call())); // stopping: the call's timer asks again
         }
         let (mut dead, mut parked) = (0, 0);
-        for (((item, outcome), position), fate) in items.into_iter().zip(outcomes).zip(answered).zip(fates) {
-            match &fate {
-                Fate::Done | Fate::Refused => {}
-                Fate::Behind => parked += u64::from(item.kept.is_none()),
-                Fate::Again { .. } => parked += u64::from(item.kept.is_none() && item.fired.is_none()),
-                Fate::Dead { .. } => dead += 1,
-                Fate::Skipped => {}
+        for (((item, outcome), position), disposition) in
+            items.into_iter().zip(outcomes).zip(answered).zip(dispositions)
+        {
+            match &disposition {
+                Disposition::Done | Disposition::Refused => {}
+                Disposition::Behind => parked += u64::from(item.kept.is_none()),
+                Disposition::Again { .. } => parked += u64::from(item.kept.is_none() && item.fired.is_none()),
+                Disposition::Dead { .. } => dead += 1,
+                Disposition::Skipped => {}
             }
-            tell(&item, &fate);
+            tell(&item, &disposition);
             let Some(reply) = item.reply else { continue };
             let answer = match (item.work, outcome) {
-                (Err(Trouble::Dead(death) | Trouble::Failed(death) | Trouble::Waits(death)), _) => {
+                (Err(ItemError::Dead(death) | ItemError::Failed(death) | ItemError::Waits(death)), _) => {
                     Err(Refused::Broken(death.message))
                 }
                 (Ok(_), Some(Ok(reply))) => Ok(Done { reply, position }),
                 (Ok(_), Some(Err(Conflict(why)))) => Err(Refused::Conflict(why)),
-                (Err(Trouble::Skipped), _) | (Ok(_), None) => Err(Refused::Broken("it was not decided".into())),
+                (Err(ItemError::Skipped), _) | (Ok(_), None) => Err(Refused::Broken("it was not decided".into())),
             };
             let _ = reply.send(answer); // the caller may have gone: its request is done all the same
         }
@@ -51,8 +53,8 @@ impl<C: Consumer> Engine<C> {
         if expired > 0 {
             metrics::counter!("quadrille_expired_events_total", "consumer" => C::NAME).increment(expired);
         }
-        if let Some(due) = armed {
-            self.armed.send_if_modified(|next| {
+        if let Some(due) = scheduled {
+            self.scheduled.send_if_modified(|next| {
                 let sooner = next.is_none_or(|next| due < next);
                 if sooner {
                     *next = Some(due);
@@ -64,14 +66,14 @@ impl<C: Consumer> Engine<C> {
 }
 
 /// One line for each verdict on what did not go as it should.
-fn tell<C: Consumer>(item: &Item<C>, fate: &Fate) {
+fn tell<C: Consumer>(item: &Item<C>, disposition: &Disposition) {
     let event_type = item.message.as_ref().and_then(|message| message.event_type());
     let event_id = item.message.as_ref().and_then(|message| message.headers.text("ce_id"));
     let correlation_id = item.message.as_ref().and_then(|message| message.headers.text("ce_correlationid"));
     let decided = item.work.as_ref().ok().and_then(|work| C::order(&work.input));
-    let died = match fate {
-        Fate::Dead { death, .. } | Fate::Again { death, .. } => death.order_id,
-        Fate::Done | Fate::Refused | Fate::Behind | Fate::Skipped => None,
+    let died = match disposition {
+        Disposition::Dead { death, .. } | Disposition::Again { death, .. } => death.order_id,
+        Disposition::Done | Disposition::Refused | Disposition::Behind | Disposition::Skipped => None,
     };
     let known = decided.or(died).or(item.timer_of());
     let order_id = known.or_else(|| item.message.as_ref().and_then(crate::dead_letter::order_of));
@@ -79,8 +81,8 @@ fn tell<C: Consumer>(item: &Item<C>, fate: &Fate) {
     // Unless whoever placed the order gave it another one, an order's correlation id is its own.
     let correlation_id = correlation_id.or(order_id.as_deref());
     let place = item.message.as_ref().map(Message::place);
-    match fate {
-        Fate::Dead { death, attempts, blocking } => tracing::error!(
+    match disposition {
+        Disposition::Dead { death, attempts, blocking } => tracing::error!(
             consumer = C::NAME,
             event_type,
             event_id,
@@ -95,10 +97,10 @@ fn tell<C: Consumer>(item: &Item<C>, fate: &Fate) {
             death.message
         ),
         // Its circuit is open, and says so.
-        Fate::Again { .. } if matches!(item.work, Err(Trouble::Waits(_))) => {
+        Disposition::Again { .. } if matches!(item.work, Err(ItemError::Waits(_))) => {
             tracing::debug!(consumer = C::NAME, place, "parked until the registry answers");
         }
-        Fate::Again { death, attempts, next_at } => tracing::warn!(
+        Disposition::Again { death, attempts, next_at } => tracing::warn!(
             consumer = C::NAME,
             event_type,
             event_id,
@@ -112,7 +114,7 @@ fn tell<C: Consumer>(item: &Item<C>, fate: &Fate) {
             "parked: {}",
             death.message
         ),
-        Fate::Skipped => tracing::info!(
+        Disposition::Skipped => tracing::info!(
             consumer = C::NAME,
             event_type,
             event_id,
@@ -121,7 +123,7 @@ fn tell<C: Consumer>(item: &Item<C>, fate: &Fate) {
             place,
             "skipped by a person"
         ),
-        Fate::Done if item.kept.is_some() => {
+        Disposition::Done if item.kept.is_some() => {
             tracing::info!(
                 consumer = C::NAME,
                 event_type,
@@ -132,7 +134,7 @@ fn tell<C: Consumer>(item: &Item<C>, fate: &Fate) {
                 "handled after it was parked"
             );
         }
-        Fate::Behind if item.kept.is_none() => {
+        Disposition::Behind if item.kept.is_none() => {
             tracing::debug!(
                 consumer = C::NAME,
                 event_type,
@@ -143,6 +145,6 @@ fn tell<C: Consumer>(item: &Item<C>, fate: &Fate) {
                 "parked behind its key's head"
             );
         }
-        Fate::Done | Fate::Behind | Fate::Refused => {}
+        Disposition::Done | Disposition::Behind | Disposition::Refused => {}
     }
 }

@@ -6,12 +6,12 @@ use crate::consumer::Consumer;
 use crate::dead_letter::{self};
 use crate::engine::Engine;
 use crate::engine::batch::Attempt;
-use crate::engine::disposition::Fate;
+use crate::engine::disposition::Disposition;
 use crate::engine::effects::Effects;
 use crate::engine::item::Item;
 use crate::kafka::record::Message;
 use crate::vocabulary::Cause;
-use crate::vocabulary::Death;
+use crate::vocabulary::ErrorInfo;
 
 /// Characters of an error that are said of a parked order.
 const LONGEST_SAID: usize = 300;
@@ -31,15 +31,15 @@ impl<C: Consumer> Engine<C> {
     pub(crate) fn settle_letters(&self, items: &[Item<C>], attempt: &mut Attempt<C>, now: Timestamp) {
         for (index, item) in items.iter().enumerate() {
             let Some(letter_id) = item.letter_before() else { continue };
-            let resolution = match attempt.fates[index] {
-                Fate::Done => Resolution::Recovered,
-                Fate::Skipped => Resolution::Skipped,
-                Fate::Dead { .. } => Resolution::DiedAgain,
-                Fate::Behind | Fate::Again { .. } | Fate::Refused => continue,
+            let resolution = match attempt.dispositions[index] {
+                Disposition::Done => Resolution::Recovered,
+                Disposition::Skipped => Resolution::Skipped,
+                Disposition::Dead { .. } => Resolution::DiedAgain,
+                Disposition::Behind | Disposition::Again { .. } | Disposition::Refused => continue,
             };
             let by = item.kept.as_ref().and_then(|kept| kept.decided_by.clone()).unwrap_or_default();
             let order_id = item.timer_of().or_else(|| order_of_kept(item));
-            self.say(attempt, item.message.as_ref(), now, |effects| {
+            self.emit(attempt, item.message.as_ref(), now, |effects| {
                 effects.resolve(letter_id, order_id, resolution, &by);
             });
         }
@@ -50,7 +50,7 @@ impl<C: Consumer> Engine<C> {
         &self,
         attempt: &mut Attempt<C>,
         message: &Message,
-        death: &Death,
+        death: &ErrorInfo,
         wait: &Wait,
         now: Timestamp,
     ) {
@@ -69,11 +69,11 @@ impl<C: Consumer> Engine<C> {
             parked_at: Some(wait.parked_at),
             error,
         };
-        self.say(attempt, Some(message), now, |effects| effects.say(&parked, &now.as_millis().to_string()));
+        self.emit(attempt, Some(message), now, |effects| effects.emit(&parked, &now.as_millis().to_string()));
     }
 
     /// Says something of the runtime's own because of a record.
-    pub(crate) fn say(
+    pub(crate) fn emit(
         &self,
         attempt: &mut Attempt<C>,
         message: Option<&Message>,
@@ -83,7 +83,7 @@ impl<C: Consumer> Engine<C> {
         let cause = message.and_then(|message| message.cause().ok());
         let cause = cause.unwrap_or_else(|| {
             let place = message.map_or_else(|| "no record".to_owned(), Message::place);
-            Cause::door(C::NAME, &place)
+            Cause::request(C::NAME, &place)
         });
         let mut effects = Effects::new(&self.codec, C::NAME, &cause, now);
         what(&mut effects);

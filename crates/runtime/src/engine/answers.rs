@@ -11,7 +11,7 @@ use crate::consumer::Consumer;
 use crate::engine::Engine;
 use crate::engine::batch::Attempt;
 use crate::engine::item::Item;
-use crate::engine::write_set::Writes;
+use crate::engine::write_set::WriteSet;
 use crate::failure::Failure;
 use crate::postgres::sql::At;
 
@@ -26,7 +26,7 @@ pub(crate) struct Answers {
 
 impl Answers {
     /// Adds what is to be kept to a batch's writes, behind the outbox's rows, which are cut into entries of so many rows.
-    pub fn add(&self, writes: &mut Writes, entries: impl Iterator<Item = usize>) {
+    pub fn add(&self, writes: &mut WriteSet, entries: impl Iterator<Item = usize>) {
         if self.last.is_empty() {
             return;
         }

@@ -1,6 +1,6 @@
 //! A batch while it is decided: its items, and what one attempt collects of their decisions.
 
-use crate::dead_letter::burial::Burial;
+use crate::dead_letter::burial::NewDeadLetter;
 use crate::dead_letter::burial::Tried;
 use crate::engine::item::Item;
 use std::ops::Range;
@@ -9,31 +9,31 @@ use events::Timestamp;
 
 use crate::avro::codec::CodecError;
 use crate::consumer::Consumer;
-use crate::engine::disposition::Fate;
+use crate::engine::disposition::Disposition;
 use crate::engine::effects::{Effects, Outgoing, Resolved};
 use crate::timers::store::{TimerChange, TimerChanges};
 use crate::vocabulary::Conflict;
-use crate::vocabulary::Death;
+use crate::vocabulary::ErrorInfo;
 
 /// What one attempt at a batch has decided.
 pub(crate) struct Attempt<C: Consumer> {
     /// By item; none for an item that was not decided.
     pub outcomes: Vec<Option<Result<C::Reply, Conflict>>>,
     /// What becomes of each item.
-    pub fates: Vec<Fate>,
+    pub dispositions: Vec<Disposition>,
     /// Which of the rows that were said are each item's own.
     pub own: Vec<Range<usize>>,
     pub said: Vec<Outgoing>,
     pub timers: TimerChanges,
     pub calls: Vec<C::Call>,
-    pub deaths: Vec<(usize, Death)>,
+    pub deaths: Vec<(usize, ErrorInfo)>,
     pub resolved: Vec<Resolved>,
     pub broken: Option<CodecError>,
     /// Of each row that was said.
     pub positions: Vec<i64>,
     /// What each item is answered with.
     pub answered: Vec<Option<i64>>,
-    pub armed: Option<Timestamp>,
+    pub scheduled: Option<Timestamp>,
     /// How many events of forgotten orders did nothing.
     pub expired: u64,
 }
@@ -44,7 +44,7 @@ impl<C: Consumer> Attempt<C> {
         let fired = items.iter().filter_map(|item| item.fired.as_ref());
         Self {
             outcomes: items.iter().map(|_| None).collect(),
-            fates: Vec::new(),
+            dispositions: Vec::new(),
             own: vec![0..0; items.len()],
             said: Vec::new(),
             timers: fired.map(|fired| (fired.timer.key(), TimerChange::Fired(fired.timer.due))).collect(),
@@ -54,7 +54,7 @@ impl<C: Consumer> Attempt<C> {
             broken: None,
             positions: Vec::new(),
             answered: Vec::new(),
-            armed: None,
+            scheduled: None,
             expired: 0,
         }
     }
@@ -88,8 +88,8 @@ impl<C: Consumer> Attempt<C> {
     }
 
     /// What is to be buried: items that died, and what a decision laid before a person.
-    pub fn burials<'m>(&self, items: &'m [Item<C>], now: Timestamp) -> Vec<(usize, Burial<'m>)> {
-        let burial = |item: &'m Item<C>, death: Death, attempts: i32, blocking: bool| Burial {
+    pub fn dead_letters<'m>(&self, items: &'m [Item<C>], now: Timestamp) -> Vec<(usize, NewDeadLetter<'m>)> {
+        let dead_letter = |item: &'m Item<C>, death: ErrorInfo, attempts: i32, blocking: bool| NewDeadLetter {
             death,
             message: item.message.as_ref(),
             incarnation: item.incarnation(),
@@ -98,21 +98,28 @@ impl<C: Consumer> Attempt<C> {
             tried: item.tried(attempts, now),
             blocking,
         };
-        let died = items.iter().zip(&self.fates).enumerate().filter_map(|(index, (item, fate))| match fate {
-            Fate::Dead { death, attempts, blocking } => {
-                Some((index, burial(item, death.clone(), *attempts, *blocking)))
-            }
-            Fate::Done | Fate::Behind | Fate::Again { .. } | Fate::Skipped | Fate::Refused => None,
-        });
+        let died =
+            items.iter().zip(&self.dispositions).enumerate().filter_map(
+                |(index, (item, disposition))| match disposition {
+                    Disposition::Dead { death, attempts, blocking } => {
+                        Some((index, dead_letter(item, death.clone(), *attempts, *blocking)))
+                    }
+                    Disposition::Done
+                    | Disposition::Behind
+                    | Disposition::Again { .. }
+                    | Disposition::Skipped
+                    | Disposition::Refused => None,
+                },
+            );
         let decided = self.deaths.iter().map(|(index, death)| {
             // The decision stands: there is no timer to be armed again.
-            let burial = burial(&items[*index], death.clone(), 1, false);
-            let tried = death.laid.map_or(burial.tried, |laid| Tried {
-                attempts: laid.attempts,
-                first_failed_at: laid.since,
-                ..burial.tried
+            let dead_letter = dead_letter(&items[*index], death.clone(), 1, false);
+            let tried = death.escalation.map_or(dead_letter.tried, |escalation| Tried {
+                attempts: escalation.attempts,
+                first_failed_at: escalation.since,
+                ..dead_letter.tried
             });
-            (*index, Burial { timer: None, tried, ..burial })
+            (*index, NewDeadLetter { timer: None, tried, ..dead_letter })
         });
         died.chain(decided).collect()
     }

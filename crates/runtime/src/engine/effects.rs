@@ -9,8 +9,8 @@ use crate::avro::codec::{Codec, CodecError};
 use crate::dead_letter::burial as dead_letter;
 use crate::kafka::headers::Headers;
 use crate::telemetry::Spans;
-use crate::vocabulary::{Cause, Origin, Thread, Timer};
-use crate::vocabulary::{Death, Laid};
+use crate::vocabulary::{Cause, Origin, Timer, TraceContext};
+use crate::vocabulary::{ErrorInfo, Escalation};
 
 /// The largest event that is sent, in bytes with key and headers. The topics take more: what is appended always fits.
 pub const LARGEST_EVENT: usize = 900_000;
@@ -45,11 +45,11 @@ pub struct Effects<'c, C> {
     cause: &'c Cause,
     cause_text: String,
     now: Timestamp,
-    thread: Option<Thread>,
+    thread: Option<TraceContext>,
     pub(crate) said: Vec<Outgoing>,
     pub(crate) timers: BTreeMap<(OrderId, String, String), Option<Timestamp>>,
     pub(crate) calls: Vec<C>,
-    pub(crate) deaths: Vec<Death>,
+    pub(crate) deaths: Vec<ErrorInfo>,
     pub(crate) resolved: Vec<Resolved>,
     pub(crate) broken: Option<CodecError>,
 }
@@ -75,19 +75,19 @@ impl<'c, C> Effects<'c, C> {
     }
 
     /// The thread of the cause, or else of the order as given by [`Effects::follow`].
-    pub fn thread(&self) -> Thread {
+    pub fn thread(&self) -> TraceContext {
         self.thread.clone().unwrap_or_default()
     }
 
     /// The order's own thread, for a cause that does not say one (a timer, an answer, a request).
-    pub fn follow(&mut self, thread: &Thread) {
+    pub fn follow(&mut self, thread: &TraceContext) {
         if self.thread.is_none() {
             self.thread = Some(thread.clone());
         }
     }
 
     /// Notes in the order's own thread that it went on by this event: what its calls and timers bring later is said because of it.
-    pub fn go_on(&self, thread: &mut Thread) {
+    pub fn go_on(&self, thread: &mut TraceContext) {
         if self.cause.origin == Origin::Topic {
             thread.event = Some(self.cause.id);
         }
@@ -102,7 +102,7 @@ impl<'c, C> Effects<'c, C> {
 
     /// Says an event because of the cause. `discriminator` tells apart several events of one type that one cause brings
     /// (shipment, allocation, channel, attempt); else it is empty.
-    pub fn say<E: Event>(&mut self, event: &E, discriminator: &str) {
+    pub fn emit<E: Event>(&mut self, event: &E, discriminator: &str) {
         let key = event.key();
         let event_id = derive_id(&self.cause_text, self.producer, E::TYPE, discriminator);
         match self.codec.encode(event) {
@@ -154,12 +154,12 @@ impl<'c, C> Effects<'c, C> {
     }
 
     /// Looks at the order again at `due`; a later call for the same timer replaces the earlier.
-    pub fn arm(&mut self, kind: &str, order_id: OrderId, discriminator: &str, due: Timestamp) {
+    pub fn schedule(&mut self, kind: &str, order_id: OrderId, discriminator: &str, due: Timestamp) {
         self.timers.insert((order_id, kind.to_owned(), discriminator.to_owned()), Some(due));
     }
 
     /// Forgets a timer.
-    pub fn disarm(&mut self, kind: &str, order_id: OrderId, discriminator: &str) {
+    pub fn cancel_timer(&mut self, kind: &str, order_id: OrderId, discriminator: &str) {
         self.timers.insert((order_id, kind.to_owned(), discriminator.to_owned()), None);
     }
 
@@ -188,8 +188,8 @@ impl<'c, C> Effects<'c, C> {
         // With the time: the same cause may bring the same case again, after a person had it tried again.
         let discriminator = format!("{class}/{}", self.now.as_millis());
         let letter_id = derive_id(&self.cause_text, self.producer, dead_letter::TOPIC, &discriminator);
-        let (order_id, laid) = (Some(order_id), Some(Laid { letter_id, attempts, since }));
-        self.deaths.push(Death { stage: "decide", class, message, order_id, laid });
+        let (order_id, escalation) = (Some(order_id), Some(Escalation { letter_id, attempts, since }));
+        self.deaths.push(ErrorInfo { stage: "decide", class, message, order_id, escalation });
         letter_id
     }
 
@@ -202,7 +202,7 @@ impl<'c, C> Effects<'c, C> {
             resolution: resolution.clone(),
             by: by.to_owned(),
         };
-        self.say(&event, &letter_id.to_string());
+        self.emit(&event, &letter_id.to_string());
         self.resolved.push(Resolved { letter_id, resolution, by: by.to_owned() });
     }
 
@@ -235,7 +235,7 @@ impl<'c, C> Effects<'c, C> {
     }
 
     /// The dead letters that were decided, for tests of rules.
-    pub fn dead_letters(&self) -> &[Death] {
+    pub fn dead_letters(&self) -> &[ErrorInfo] {
         &self.deaths
     }
 

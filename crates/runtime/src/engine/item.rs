@@ -12,34 +12,34 @@ use crate::consumer::Consumer;
 use crate::dead_letter::{self};
 use crate::health::Open;
 use crate::kafka::record::Message;
-use crate::parking::queue::{self, Kept};
-use crate::vocabulary::Death;
+use crate::parking::queue::{self, ParkedEvent};
 use crate::vocabulary::Done;
+use crate::vocabulary::ErrorInfo;
 use crate::vocabulary::Refused;
 use crate::vocabulary::Work;
 
 /// Why an item is not decided.
 #[derive(Clone, Debug)]
-pub(crate) enum Trouble {
+pub(crate) enum ItemError {
     /// It is a dead letter at once: no repetition helps, and nobody waits behind it.
-    Dead(Death),
+    Dead(ErrorInfo),
     /// It failed for its order alone: it is tried again later, and what comes after it of its key waits.
-    Failed(Death),
+    Failed(ErrorInfo),
     /// What it needs is away for everyone: it is tried again later, however often that takes, and what comes after it of its key waits.
-    Waits(Death),
+    Waits(ErrorInfo),
     /// A person leaves it out.
     Skipped,
 }
 
 /// One thing to decide, or one that can't be.
 pub(crate) struct Item<C: Consumer> {
-    pub work: Result<Work<C::Input>, Trouble>,
+    pub work: Result<Work<C::Input>, ItemError>,
     /// The record, for a dead letter that keeps its bytes.
     pub message: Option<Message>,
     /// The timer that it is, for a timer.
     pub fired: Option<Fired>,
     /// The row of the queue that it is, for what was parked.
-    pub kept: Option<Kept>,
+    pub kept: Option<ParkedEvent>,
     /// Whether it waits behind another event of its key.
     pub behind: bool,
     /// Keeps it counted as open, where it did not come from a topic.
@@ -51,7 +51,7 @@ pub(crate) struct Item<C: Consumer> {
 
 impl<C: Consumer> Item<C> {
     /// A record of a topic.
-    pub fn heard(work: Result<Work<C::Input>, Trouble>, message: Message) -> Self {
+    pub fn heard(work: Result<Work<C::Input>, ItemError>, message: Message) -> Self {
         Self { work, message: Some(message), fired: None, kept: None, behind: false, open: None, reply: None }
     }
 
@@ -71,8 +71,8 @@ impl<C: Consumer> Item<C> {
     }
 
     /// Gives the item up.
-    pub fn condemn(&mut self, stage: &'static str, class: String, message: String) {
-        self.work = Err(Trouble::Dead(self.death(stage, class, message)));
+    pub fn mark_dead(&mut self, stage: &'static str, class: String, message: String) {
+        self.work = Err(ItemError::Dead(self.death(stage, class, message)));
     }
 
     /// It failed for its order alone. What can't be tried again by itself is given up: a request, whose caller hears of it; an answer, whose timer
@@ -81,11 +81,11 @@ impl<C: Consumer> Item<C> {
         let death = self.death(stage, class, message);
         let record = self.message.as_ref().is_some_and(|message| message.topic != dead_letter::TOPIC);
         let again = self.reply.is_none() && (record || self.fired.is_some());
-        self.work = Err(if again { Trouble::Failed(death) } else { Trouble::Dead(death) });
+        self.work = Err(if again { ItemError::Failed(death) } else { ItemError::Dead(death) });
     }
 
-    fn death(&self, stage: &'static str, class: String, message: String) -> Death {
-        Death { stage, class, message, order_id: self.timer_of(), laid: None }
+    fn death(&self, stage: &'static str, class: String, message: String) -> ErrorInfo {
+        ErrorInfo { stage, class, message, order_id: self.timer_of(), escalation: None }
     }
 
     /// The order of a timer.
@@ -134,7 +134,7 @@ impl<C: Consumer> Item<C> {
 
 /// Says of each item whether it waits behind another one of its key: one that is parked, or one before it in the batch that failed.
 pub(crate) fn line_up<C: Consumer>(items: &mut [Item<C>], held: &HashSet<Vec<u8>>) {
-    let failed = |item: &Item<C>| matches!(item.work, Err(Trouble::Failed(_) | Trouble::Waits(_)));
+    let failed = |item: &Item<C>| matches!(item.work, Err(ItemError::Failed(_) | ItemError::Waits(_)));
     if held.is_empty() && !items.iter().any(failed) {
         items.iter_mut().for_each(|item| item.behind = false);
         return;
@@ -142,7 +142,7 @@ pub(crate) fn line_up<C: Consumer>(items: &mut [Item<C>], held: &HashSet<Vec<u8>
     let mut blocked = held.clone();
     for item in items {
         let Some(lane) = item.lane() else { continue };
-        item.behind = blocked.contains(&lane) && !matches!(item.work, Err(Trouble::Dead(_) | Trouble::Skipped));
+        item.behind = blocked.contains(&lane) && !matches!(item.work, Err(ItemError::Dead(_) | ItemError::Skipped));
         if !item.behind && failed(item) {
             blocked.insert(lane);
         }

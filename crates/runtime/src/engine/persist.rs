@@ -7,15 +7,15 @@ use sqlx::{AssertSqlSafe, PgConnection};
 use uuid::Uuid;
 
 use crate::consumer::Consumer;
-use crate::dead_letter::{self, Burial};
+use crate::dead_letter::{self, NewDeadLetter};
 use crate::engine::Engine;
 use crate::engine::announce::Wait;
 use crate::engine::answers;
 use crate::engine::batch::Attempt;
-use crate::engine::disposition::Fate;
+use crate::engine::disposition::Disposition;
 use crate::engine::effects::Resolved;
 use crate::engine::item::Item;
-use crate::engine::write_set::{Within, Writes};
+use crate::engine::write_set::{Scope, WriteSet};
 use crate::failure::Failure;
 use crate::kafka::record::Message;
 use crate::outbox;
@@ -23,27 +23,27 @@ use crate::parking::change::{Arrival, Failed};
 use crate::parking::is_told;
 use crate::postgres::sql::At;
 use crate::timers::store::TimerChange;
-use crate::vocabulary::Death;
+use crate::vocabulary::ErrorInfo;
 
 impl<C: Consumer> Engine<C> {
     /// Writes a batch: what its consumer saves, and the rest; the outbox last, when every lock of the transaction is held.
-    pub(crate) async fn write(
+    pub(crate) async fn persist_in_tx(
         &self,
         tx: &mut PgConnection,
-        mut writes: Writes,
+        mut writes: WriteSet,
         items: &[Item<C>],
         attempt: &mut Attempt<C>,
         now: Timestamp,
     ) -> Result<(), Failure> {
         let plain = self.judge(items, attempt, now)?;
-        for (item, fate) in items.iter().zip(&attempt.fates) {
-            if let (Some(fired), Fate::Again { next_at, .. }) = (&item.fired, fate)
+        for (item, disposition) in items.iter().zip(&attempt.dispositions) {
+            if let (Some(fired), Disposition::Again { next_at, .. }) = (&item.fired, disposition)
                 && let Some(change @ TimerChange::Fired(_)) = attempt.timers.get_mut(&fired.timer.key())
             {
                 *change = TimerChange::Again { was: fired.timer.due, next: *next_at };
             }
         }
-        attempt.armed = self.timers.save(&mut writes, &attempt.timers);
+        attempt.scheduled = self.timers.save(&mut writes, &attempt.timers);
         if !plain {
             self.write_troubles(tx, items, attempt, now).await?;
         }
@@ -52,16 +52,16 @@ impl<C: Consumer> Engine<C> {
         }
         let known = self.answered_before(tx, answers::silent(items, attempt)).await?;
         let answers = self.answers(items, attempt, now);
-        attempt.positions = outbox::write(tx, writes, &attempt.said, Some(&answers), Within::Transaction).await?;
+        attempt.positions = outbox::write(tx, writes, &attempt.said, Some(&answers), Scope::Transaction).await?;
         attempt.answered = answers::positions(items, attempt, known);
         Ok(())
     }
 
     /// Writes a batch that was read without locks, by one statement; false, and nothing is written, where there is more to do than that.
-    pub(crate) async fn write_alone(
+    pub(crate) async fn persist_autocommit(
         &self,
         db: &mut PgConnection,
-        mut writes: Writes,
+        mut writes: WriteSet,
         items: &[Item<C>],
         attempt: &mut Attempt<C>,
         now: Timestamp,
@@ -69,12 +69,13 @@ impl<C: Consumer> Engine<C> {
         if !self.judge(items, attempt, now)? || !attempt.resolved.is_empty() {
             return Ok(false);
         }
-        attempt.armed = self.timers.save(&mut writes, &attempt.timers);
+        attempt.scheduled = self.timers.save(&mut writes, &attempt.timers);
         let from_topic = items.iter().any(|item| item.message.is_some());
         let unless = from_topic.then_some(self.queue.any.as_str());
         let known = self.answered_before(db, answers::silent(items, attempt)).await?;
         let answers = self.answers(items, attempt, now);
-        attempt.positions = outbox::write(db, writes, &attempt.said, Some(&answers), Within::Itself { unless }).await?;
+        attempt.positions =
+            outbox::write(db, writes, &attempt.said, Some(&answers), Scope::Autocommit { unless }).await?;
         attempt.answered = answers::positions(items, attempt, known);
         Ok(true)
     }
@@ -84,15 +85,17 @@ impl<C: Consumer> Engine<C> {
         if let Some(error) = attempt.broken.take() {
             return Err(Failure::Unsendable(error.to_string()));
         }
-        attempt.fates = items
+        attempt.dispositions = items
             .iter()
             .zip(&attempt.outcomes)
-            .map(|(item, outcome)| Fate::of(item, outcome.as_ref(), &self.pace, now))
+            .map(|(item, outcome)| Disposition::of(item, outcome.as_ref(), &self.pace, now))
             .collect();
-        let plain = |(item, fate): (&Item<C>, &Fate)| {
-            matches!(fate, Fate::Done | Fate::Refused) && item.kept.is_none() && item.letter_before().is_none()
+        let plain = |(item, disposition): (&Item<C>, &Disposition)| {
+            matches!(disposition, Disposition::Done | Disposition::Refused)
+                && item.kept.is_none()
+                && item.letter_before().is_none()
         };
-        Ok(items.iter().zip(&attempt.fates).all(plain) && attempt.deaths.is_empty())
+        Ok(items.iter().zip(&attempt.dispositions).all(plain) && attempt.deaths.is_empty())
     }
 
     /// Dead letters, and what goes into the queue, stays there, or comes out of it.
@@ -103,18 +106,19 @@ impl<C: Consumer> Engine<C> {
         attempt: &mut Attempt<C>,
         now: Timestamp,
     ) -> Result<(), Failure> {
-        let (indexes, burials): (Vec<usize>, Vec<Burial<'_>>) = attempt.burials(items, now).into_iter().unzip();
-        let letters = dead_letter::bury(tx, C::NAME, &self.schema, &burials, now).await?;
+        let (indexes, dead_letters): (Vec<usize>, Vec<NewDeadLetter<'_>>) =
+            attempt.dead_letters(items, now).into_iter().unzip();
+        let letters = dead_letter::record_dead_letters(tx, C::NAME, &self.schema, &dead_letters, now).await?;
         // A blocking letter that is not new is one that is read again: it is in the queue, or decided on.
         let new: HashSet<Uuid> = letters.iter().map(|letter| letter.event_id).collect();
         let held: BTreeMap<usize, Uuid> = indexes
             .into_iter()
-            .zip(&burials)
-            .filter(|(_, burial)| burial.blocking)
-            .map(|(index, burial)| (index, burial.letter_id(C::NAME)))
+            .zip(&dead_letters)
+            .filter(|(_, dead_letter)| dead_letter.blocking)
+            .map(|(index, dead_letter)| (index, dead_letter.letter_id(C::NAME)))
             .filter(|(_, letter_id)| new.contains(letter_id))
             .collect();
-        drop(burials);
+        drop(dead_letters);
         attempt.said.extend(letters);
         self.write_arrivals(tx, items, attempt, &held, now).await?;
         self.write_kept(tx, items, attempt, &held, now).await?;
@@ -131,20 +135,22 @@ impl<C: Consumer> Engine<C> {
         held: &BTreeMap<usize, Uuid>,
         now: Timestamp,
     ) -> Result<(), Failure> {
-        let fresh = items.iter().zip(&attempt.fates).enumerate().filter(|(_, (item, _))| item.kept.is_none());
-        let fresh = fresh.filter_map(|(index, (item, fate))| {
+        let fresh = items.iter().zip(&attempt.dispositions).enumerate().filter(|(_, (item, _))| item.kept.is_none());
+        let fresh = fresh.filter_map(|(index, (item, disposition))| {
             let message = item.message.as_ref()?;
-            let failure = match fate {
-                Fate::Behind => None,
-                Fate::Again { death, next_at, .. } => Some((death, Ok(*next_at))),
-                Fate::Dead { death, blocking: true, .. } => Some((death, Err(*held.get(&index)?))),
-                Fate::Dead { .. } | Fate::Done | Fate::Skipped | Fate::Refused => return None,
+            let failure = match disposition {
+                Disposition::Behind => None,
+                Disposition::Again { death, next_at, .. } => Some((death, Ok(*next_at))),
+                Disposition::Dead { death, blocking: true, .. } => Some((death, Err(*held.get(&index)?))),
+                Disposition::Dead { .. } | Disposition::Done | Disposition::Skipped | Disposition::Refused => {
+                    return None;
+                }
             };
             Some(Arrival { message, failure })
         });
         let fresh: Vec<Arrival<'_>> = fresh.collect();
         let parked = self.queue.park(tx, &fresh, now).await?;
-        let said: Vec<(Message, Death, Timestamp)> = fresh
+        let said: Vec<(Message, ErrorInfo, Timestamp)> = fresh
             .into_iter()
             .filter_map(|arrival| {
                 let Message { topic, partition, offset, .. } = arrival.message;
@@ -171,12 +177,12 @@ impl<C: Consumer> Engine<C> {
     ) -> Result<(), Failure> {
         let (mut gone, mut failed, mut told) = (Vec::new(), Vec::new(), Vec::new());
         let mut emptied: BTreeMap<Vec<u8>, (usize, Unparked)> = BTreeMap::new();
-        for (index, (item, fate)) in items.iter().zip(&attempt.fates).enumerate() {
+        for (index, (item, disposition)) in items.iter().zip(&attempt.dispositions).enumerate() {
             let Some(kept) = &item.kept else { continue };
             let arrival = kept.arrival;
-            let outcome = match fate {
-                Fate::Behind | Fate::Refused => continue,
-                Fate::Again { death, attempts, next_at } => {
+            let outcome = match disposition {
+                Disposition::Behind | Disposition::Refused => continue,
+                Disposition::Again { death, attempts, next_at } => {
                     failed.push(Failed { arrival, attempts: *attempts, death, next: Ok(*next_at) });
                     if *attempts > kept.attempts && is_told(attempts.unsigned_abs()) {
                         let wait = Wait { attempts: *attempts, parked_at: kept.parked_at.0, next_at: *next_at };
@@ -184,13 +190,13 @@ impl<C: Consumer> Engine<C> {
                     }
                     continue;
                 }
-                Fate::Dead { death, attempts, blocking: true } if held.contains_key(&index) => {
+                Disposition::Dead { death, attempts, blocking: true } if held.contains_key(&index) => {
                     failed.push(Failed { arrival, attempts: *attempts, death, next: Err(held[&index]) });
                     continue;
                 }
-                Fate::Dead { .. } => Unparked::DeadLettered,
-                Fate::Done => Unparked::Recovered,
-                Fate::Skipped => Unparked::Skipped,
+                Disposition::Dead { .. } => Unparked::DeadLettered,
+                Disposition::Done => Unparked::Recovered,
+                Disposition::Skipped => Unparked::Skipped,
             };
             gone.push(arrival);
             emptied.insert(kept.lane.clone(), (index, outcome));
@@ -212,7 +218,7 @@ impl<C: Consumer> Engine<C> {
             let message = items[index].message.as_ref();
             if let Some(order_id) = message.filter(|_| !waiting.contains(&lane)).and_then(dead_letter::order_of) {
                 let unparked = OrderUnparked { order_id, consumer: C::NAME.to_owned(), outcome };
-                self.say(attempt, message, now, |effects| effects.say(&unparked, &now.as_millis().to_string()));
+                self.emit(attempt, message, now, |effects| effects.emit(&unparked, &now.as_millis().to_string()));
             }
         }
         Ok(())

@@ -25,18 +25,18 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const OPEN_CALLS: usize = 512;
 
 /// The way in for requests: what is submitted is decided like an event, together with what others submit at that moment.
-pub struct Door<C: Consumer> {
+pub struct RequestQueue<C: Consumer> {
     queue: mpsc::Sender<Item<C>>,
     health: Arc<Health>,
 }
 
-impl<C: Consumer> Clone for Door<C> {
+impl<C: Consumer> Clone for RequestQueue<C> {
     fn clone(&self) -> Self {
         Self { queue: self.queue.clone(), health: Arc::clone(&self.health) }
     }
 }
 
-impl<C: Consumer> Door<C> {
+impl<C: Consumer> RequestQueue<C> {
     pub(crate) fn new(queue: mpsc::Sender<Item<C>>, health: Arc<Health>) -> Self {
         Self { queue, health }
     }

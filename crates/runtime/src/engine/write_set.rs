@@ -18,7 +18,7 @@ const SAID: &str = "(select array_agg(seq order by seq) from said)";
 
 /// The writes of one batch, in any order: no two of them touch the same row.
 #[derive(Default)]
-pub struct Writes {
+pub struct WriteSet {
     /// `with w0 as (…), w1 as (…)`.
     text: String,
     arguments: PgArguments,
@@ -32,7 +32,7 @@ struct Expected {
 }
 
 /// One write, while its values are bound.
-pub struct Part<'w>(&'w mut Writes);
+pub struct Part<'w>(&'w mut WriteSet);
 
 impl Part<'_> {
     /// Binds the next value: `$1` first.
@@ -44,7 +44,7 @@ impl Part<'_> {
     }
 }
 
-impl Writes {
+impl WriteSet {
     /// Adds an `insert`, `update` or `delete` without `returning`, whose parameters count from `$1`. When it touches other than `rows` rows of
     /// `table` (with its schema), or inserts one that is there already, another instance was first; without `rows` nobody asks.
     pub fn add(&mut self, table: &'static str, rows: Option<usize>, statement: &str) -> Part<'_> {
@@ -87,31 +87,31 @@ impl Writes {
     /// # Errors
     /// What the database says, or the lost race.
     pub async fn execute(self, db: &mut PgConnection) -> Result<(), Failure> {
-        self.execute_and_say(db, 0, Within::Transaction).await.map(drop)
+        self.execute_with_outbox(db, 0, Scope::Transaction).await.map(drop)
     }
 
     /// Executes all of them as a transaction of their own, outside of any other.
     ///
     /// # Errors
     /// What the database says, or the lost race: nothing is written then.
-    pub async fn execute_alone(self, db: &mut PgConnection) -> Result<(), Failure> {
-        self.execute_and_say(db, 0, Within::Itself { unless: None }).await.map(drop)
+    pub async fn execute_autocommit(self, db: &mut PgConnection) -> Result<(), Failure> {
+        self.execute_with_outbox(db, 0, Scope::Autocommit { unless: None }).await.map(drop)
     }
 
     /// Executes all of them; returns the positions of the outbox's rows, of which so many are [`append`](Self::append)ed, in their order.
     ///
     /// # Errors
     /// What the database says, or the lost race: also where the outbox took more or fewer rows.
-    pub(crate) async fn execute_and_say(
+    pub(crate) async fn execute_with_outbox(
         mut self,
         db: &mut PgConnection,
         said: usize,
-        within: Within<'_>,
+        within: Scope<'_>,
     ) -> Result<Vec<i64>, Failure> {
         if let Some(error) = self.broken.take() {
             return Err(error.into());
         }
-        if let Within::Itself { unless } = within {
+        if let Scope::Autocommit { unless } = within {
             return self.execute_by_itself(db, said, unless).await;
         }
         if self.writes.is_empty() && said == 0 {
@@ -139,7 +139,7 @@ impl Writes {
     }
 }
 
-impl Writes {
+impl WriteSet {
     /// The same, as the whole of a transaction: nobody is there to take it back when it lost a race, so it fails by itself, with a division by zero.
     async fn execute_by_itself(
         mut self,
@@ -190,11 +190,11 @@ fn failed(error: sqlx::Error, writes: &[Expected]) -> Failure {
 
 /// What a batch's writes are part of.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Within<'s> {
+pub(crate) enum Scope<'s> {
     /// A transaction, which is rolled back when they fail.
     Transaction,
     /// Nothing: they are a transaction of their own. They fail where this select finds a row.
-    Itself {
+    Autocommit {
         /// What must not exist.
         unless: Option<&'s str>,
     },
@@ -237,7 +237,7 @@ mod tests {
 
     #[test]
     fn what_is_said_waits_for_every_other_write() {
-        let mut writes = Writes::default();
+        let mut writes = WriteSet::default();
         writes.add("a", Some(1), "insert into a select $1").bind(1_i64);
         writes.add("b", None, "delete from b where x = $1").bind(2_i64);
         writes.append("insert into o ", "select $1", " order by 1").bind(3_i64);

@@ -18,8 +18,8 @@ use super::Host;
 use crate::avro::registry::Registry;
 use crate::consumer::Consumer;
 use crate::engine::Engine;
-use crate::engine::cooldown::Caution;
-use crate::engine::requests::{self, Door};
+use crate::engine::cooldown::Cooldown;
+use crate::engine::requests::{self, RequestQueue};
 use crate::failure::DatabaseFault;
 use crate::health::Health;
 use crate::http::Routes;
@@ -34,7 +34,7 @@ use crate::parking::retrier;
 use crate::postgres::migrations;
 use crate::postgres::pooler;
 use crate::postgres::sql;
-use crate::postgres::sql::Warm;
+use crate::postgres::sql::StickyPool;
 use crate::postgres::watch;
 use crate::retention::horizon::Horizon;
 use crate::retention::pruner;
@@ -53,7 +53,7 @@ impl Host {
     pub async fn start<C: Consumer>(
         &self,
         consumer: Arc<C>,
-        doors: impl FnOnce(Door<C>) -> Routes,
+        doors: impl FnOnce(RequestQueue<C>) -> Routes,
     ) -> anyhow::Result<()> {
         let settings = self.settings.consumer(C::NAME, &C::defaults())?;
         let pool = self.pool::<C>()?;
@@ -64,7 +64,7 @@ impl Host {
             migrations::check(&pool, schema, &migrator).await?;
         }
         let codec = Registry::codec(&pool).await?;
-        codec.check_writers(&C::says())?;
+        codec.check_writers(&C::publishes())?;
         codec.check_writers(&[OrderParked::TYPE, OrderUnparked::TYPE, DeadLetterResolved::TYPE])?;
         let (calls, called) = mpsc::unbounded_channel();
         let (queue, waiting) = mpsc::channel(requests::WAITING);
@@ -77,24 +77,24 @@ impl Host {
             queue: Queue::of(&schema),
             pace: Pace::of(&settings),
             schema,
-            warm: Warm::of(self.batches::<C>()?),
+            warm: StickyPool::of(self.batches::<C>()?),
             codec,
             clock: self.clock.clone(),
             health: Arc::clone(&health),
             horizon,
             calls,
-            armed: tokio::sync::watch::Sender::new(None),
+            scheduled: tokio::sync::watch::Sender::new(None),
             parked: Notify::new(),
             waited: AtomicU32::new(0),
-            doubt: Caution::default(),
-            caution: Caution::default(),
+            cache_cooldown: Cooldown::default(),
+            lock_cooldown: Cooldown::default(),
             log_share: self.settings.common().log_share,
             shutdown: self.shutdown.clone(),
         });
         let records = pool.clone();
         let registry = Registry::from_settings(&self.settings, pool)?;
         // Before the group is joined: who can't open its doors takes nobody's partitions.
-        let doors = doors(Door::new(queue.clone(), Arc::clone(&health)));
+        let doors = doors(RequestQueue::new(queue.clone(), Arc::clone(&health)));
         let listener = self.bind(C::NAME, settings.http, &doors).await?;
         self.listen(&engine, settings.clone(), registry.clone()).await?;
         self.spawn(C::NAME, {
@@ -175,7 +175,7 @@ impl Host {
                 sql::address(settings.read_again().ok()?.database_url(C::NAME).ok()?.expose()).ok()
             }),
         };
-        let written = events::catalogue().iter().filter(|entry| C::says().contains(&entry.event_type));
+        let written = events::catalogue().iter().filter(|entry| C::publishes().contains(&entry.event_type));
         let written = written.map(|entry| topology.full(entry.topic));
         let topics: BTreeSet<String> =
             topology.full_names().into_iter().map(ToOwned::to_owned).chain(written).collect();
@@ -203,8 +203,8 @@ impl Host {
         registry: Registry,
     ) -> anyhow::Result<()> {
         let common = self.settings.common();
-        let untyped = C::untyped();
-        let topology = Topology::of(&common.topic_prefix, &C::hears(), &untyped);
+        let raw_topics = C::raw_topics();
+        let topology = Topology::of(&common.topic_prefix, &C::subscribes_to(), &raw_topics);
         let group = format!("{}{}", common.topic_prefix, C::NAME);
         let context = Context { progress: Arc::default(), health: Arc::clone(&engine.health), name: C::NAME };
         self.progress.lock().unwrap_or_else(PoisonError::into_inner).insert(C::NAME, Arc::clone(&context.progress));
@@ -246,8 +246,8 @@ impl Host {
             process: tokio::runtime::Handle::current(),
             context,
             kafka,
-            hears: C::hears().into_iter().map(str::as_bytes).collect(),
-            untyped: untyped.into_iter().collect(),
+            subscribes_to: C::subscribes_to().into_iter().map(str::as_bytes).collect(),
+            raw_topics: raw_topics.into_iter().collect(),
             unanswered_since: Cell::new(None),
         };
         let thread = move || listener.run().map_err(anyhow::Error::from);

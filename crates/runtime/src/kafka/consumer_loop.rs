@@ -23,7 +23,7 @@ use crate::kafka::decode::{self, Asking};
 use crate::kafka::rebalance::{self, Context, Partition, Progress};
 use crate::kafka::record::{Message, headers};
 use crate::kafka::topology::Topology;
-use crate::postgres::sql::{self, Warm};
+use crate::postgres::sql::{self, StickyPool};
 use crate::settings::ConsumerSettings;
 use crate::vocabulary::Abandoned;
 
@@ -117,9 +117,9 @@ pub(crate) struct Listener<C: Consumer> {
     /// Where the host finds the loop's pool, for a password that changes.
     pub opened: Box<dyn FnOnce(&PgPool) + Send>,
     /// The names, as bytes, of the event types that it hears.
-    pub hears: HashSet<&'static [u8]>,
+    pub subscribes_to: HashSet<&'static [u8]>,
     /// The front door's topic, whose records need not say their type.
-    pub untyped: HashSet<&'static str>,
+    pub raw_topics: HashSet<&'static str>,
     /// When the broker was asked last about partitions that are not read before it answers; none: there are none.
     pub unanswered_since: Cell<Option<Instant>>,
 }
@@ -135,7 +135,7 @@ impl<C: Consumer> Listener<C> {
         let warm = {
             let _on = runtime.enter();
             let pool = sql::batch_pool(&self.database, &format!("quadrille {} loop", C::NAME), CONNECTIONS);
-            Warm::of(pool.map_err(|error| none("DATABASE_URL", error.to_string()))?)
+            StickyPool::of(pool.map_err(|error| none("DATABASE_URL", error.to_string()))?)
         };
         std::mem::replace(&mut self.opened, Box::new(|_| ()))(warm.pool());
         let ended = self.turn(&runtime, &warm);
@@ -144,7 +144,7 @@ impl<C: Consumer> Listener<C> {
     }
 
     /// Batch after batch, with the offsets of what was decided.
-    fn turn(&self, runtime: &Runtime, warm: &Warm) -> Result<(), Stopped> {
+    fn turn(&self, runtime: &Runtime, warm: &StickyPool) -> Result<(), Stopped> {
         let (mut last_commit, mut last_whole_commit) = (Instant::now(), Instant::now());
         let mut linger = Duration::ZERO;
         while !self.engine.shutdown.is_cancelled() {
@@ -302,9 +302,9 @@ impl<C: Consumer> Listener<C> {
     /// Copies what the consumer hears; what it does not hear is skipped by its type, without being copied or decoded.
     fn own(&self, message: &BorrowedMessage<'_>) -> Option<Message> {
         let topic = self.topology.known(message.topic())?;
-        if !self.untyped.contains(topic) {
+        if !self.raw_topics.contains(topic) {
             let event_type = headers(message).filter(|header| header.key == "ce_type").last();
-            if event_type.and_then(|header| header.value).is_some_and(|name| !self.hears.contains(name)) {
+            if event_type.and_then(|header| header.value).is_some_and(|name| !self.subscribes_to.contains(name)) {
                 return None;
             }
         }
@@ -312,7 +312,7 @@ impl<C: Consumer> Listener<C> {
     }
 
     /// Has a batch decided; false when the process is stopping and nothing of it was written.
-    fn decide(&self, batch: Batch, runtime: &Runtime, warm: &Warm) -> Result<bool, Stopped> {
+    fn decide(&self, batch: Batch, runtime: &Runtime, warm: &StickyPool) -> Result<bool, Stopped> {
         let asking = Asking::of(&self.registry);
         let items =
             batch.messages.into_iter().map(|message| self.item(message, &asking)).collect::<Result<Vec<_>, _>>();
@@ -406,7 +406,8 @@ impl<C: Consumer> Listener<C> {
     /// When the process is stopping, and only the registry knows what it is.
     fn item(&self, message: Message, asking: &Asking) -> Result<Item<C>, Abandoned> {
         let heard = decode::try_decode(&self.engine, asking, &message);
-        let heard = heard.unwrap_or_else(|| self.process.block_on(decode::hear(&self.engine, asking, &message)));
+        let heard =
+            heard.unwrap_or_else(|| self.process.block_on(decode::decode_record(&self.engine, asking, &message)));
         let work = match heard {
             Ok(work) => Ok(work),
             Err(unheard) => Err(unheard.trouble()?),

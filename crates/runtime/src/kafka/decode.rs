@@ -10,11 +10,11 @@ use crate::avro::codec::{self, CodecError};
 use crate::avro::registry::{NotLearned, Registry};
 use crate::consumer::Consumer;
 use crate::engine::Engine;
-use crate::engine::item::Trouble;
+use crate::engine::item::ItemError;
 use crate::health::Circuit;
 use crate::kafka::record::{Message, Unreadable};
 use crate::vocabulary::Abandoned;
-use crate::vocabulary::Death;
+use crate::vocabulary::ErrorInfo;
 use crate::vocabulary::Work;
 
 /// How long the records of one batch may wait for the registry in all. What is not known by then is parked, and its circuit is open.
@@ -60,20 +60,20 @@ impl Asking {
 /// Why a record is not heard.
 pub(crate) enum Unheard {
     /// It is a dead letter, or waits for the registry.
-    Trouble(Box<Trouble>),
+    ItemError(Box<ItemError>),
     /// The process is stopping, and nobody knows yet: it is read again.
     Stopping,
 }
 
 impl Unheard {
-    fn of(trouble: Trouble) -> Self {
-        Self::Trouble(Box::new(trouble))
+    fn of(trouble: ItemError) -> Self {
+        Self::ItemError(Box::new(trouble))
     }
 
     /// As an item has it.
-    pub fn trouble(self) -> Result<Trouble, Abandoned> {
+    pub fn trouble(self) -> Result<ItemError, Abandoned> {
         match self {
-            Self::Trouble(trouble) => Ok(*trouble),
+            Self::ItemError(trouble) => Ok(*trouble),
             Self::Stopping => Err(Abandoned::Stopping),
         }
     }
@@ -81,7 +81,7 @@ impl Unheard {
 
 /// Decodes a record. An unknown schema id is looked up first; and where the record does not fit the schema that its id had when it was last looked up,
 /// that is looked up again: the registry may have been built anew.
-pub(crate) async fn hear<C: Consumer>(
+pub(crate) async fn decode_record<C: Consumer>(
     engine: &Engine<C>,
     asking: &Asking,
     message: &Message,
@@ -127,20 +127,20 @@ fn unknown_schema<C: Consumer>(engine: &Engine<C>, message: &Message) -> Option<
 
 /// Decodes a record whose schema is known.
 fn decode<C: Consumer>(engine: &Engine<C>, message: &Message) -> Result<Work<C::Input>, Unreadable> {
-    let heard = catch_unwind(AssertUnwindSafe(|| engine.consumer.hear(message, &engine.codec)));
+    let heard = catch_unwind(AssertUnwindSafe(|| engine.consumer.decode(message, &engine.codec)));
     heard.unwrap_or_else(|_| Err(Unreadable(format!("{} makes its decoder panic", message.place()))))
 }
 
 /// A record that can't be understood: a dead letter.
-pub(crate) fn unreadable(Unreadable(message): Unreadable) -> Trouble {
+pub(crate) fn unreadable(Unreadable(message): Unreadable) -> ItemError {
     let class = "unreadable".to_owned();
-    Trouble::Dead(Death { stage: "decode", class, message, order_id: None, laid: None })
+    ItemError::Dead(ErrorInfo { stage: "decode", class, message, order_id: None, escalation: None })
 }
 
 /// A record whose schema nobody knows yet: it waits, with its lane.
-fn waits(id: u32, why: &str) -> Trouble {
+fn waits(id: u32, why: &str) -> ItemError {
     let message = format!("schema id {id} is not known here, and the registry does not say: {why}");
-    Trouble::Waits(Death { stage: "decode", class: WAITS.to_owned(), message, order_id: None, laid: None })
+    ItemError::Waits(ErrorInfo { stage: "decode", class: WAITS.to_owned(), message, order_id: None, escalation: None })
 }
 
 /// The error class of what waits for the registry.

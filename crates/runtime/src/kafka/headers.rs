@@ -58,7 +58,7 @@ pub type Published<'h> = (&'h str, Option<Cow<'h, [u8]>>);
 
 /// A value as it is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kept<'h> {
+enum HeaderValue<'h> {
     Null,
     Bytes(&'h [u8]),
     Uuid(Uuid),
@@ -66,7 +66,7 @@ enum Kept<'h> {
     Key,
 }
 
-impl<'h> Kept<'h> {
+impl<'h> HeaderValue<'h> {
     /// The value as Kafka gets it.
     fn published(self, key: Option<&'h [u8]>) -> Option<Cow<'h, [u8]>> {
         match self {
@@ -160,8 +160,8 @@ impl Headers {
             }
         }
         match found? {
-            Kept::Bytes(bytes) => std::str::from_utf8(bytes).ok(),
-            Kept::Null | Kept::Uuid(_) | Kept::Time(_) | Kept::Key => None,
+            HeaderValue::Bytes(bytes) => std::str::from_utf8(bytes).ok(),
+            HeaderValue::Null | HeaderValue::Uuid(_) | HeaderValue::Time(_) | HeaderValue::Key => None,
         }
     }
 
@@ -240,7 +240,7 @@ impl<'h> Name<'h> {
 struct Reader<'h>(&'h [u8]);
 
 impl<'h> Reader<'h> {
-    fn header(&mut self, at: usize) -> Result<(Name<'h>, Kept<'h>), BrokenHeaders> {
+    fn header(&mut self, at: usize) -> Result<(Name<'h>, HeaderValue<'h>), BrokenHeaders> {
         let cut = || BrokenHeaders { at, expected: "more bytes" };
         let first = *self.0.first().ok_or_else(cut)?;
         if first & SHORT == 0 || first == HUGE {
@@ -253,21 +253,21 @@ impl<'h> Reader<'h> {
             let name = self.take(length).ok_or_else(cut)?;
             let length = i32::from_be_bytes(self.array().ok_or_else(cut)?);
             let value = match usize::try_from(length) {
-                Ok(length) => Kept::Bytes(self.take(length).ok_or_else(cut)?),
-                Err(_) => Kept::Null,
+                Ok(length) => HeaderValue::Bytes(self.take(length).ok_or_else(cut)?),
+                Err(_) => HeaderValue::Null,
             };
             return Ok((Name::Other(name), value));
         }
         let [place, kind] = self.array().ok_or_else(cut)?;
         let value = match kind {
-            NULL => Kept::Null,
+            NULL => HeaderValue::Null,
             TEXT => {
                 let length = usize::from(u16::from_be_bytes(self.array().ok_or_else(cut)?));
-                Kept::Bytes(self.take(length).ok_or_else(cut)?)
+                HeaderValue::Bytes(self.take(length).ok_or_else(cut)?)
             }
-            UUID => Kept::Uuid(Uuid::from_bytes(self.array().ok_or_else(cut)?)),
-            TIME => Kept::Time(Timestamp::from_millis(i64::from_be_bytes(self.array().ok_or_else(cut)?))),
-            KEY => Kept::Key,
+            UUID => HeaderValue::Uuid(Uuid::from_bytes(self.array().ok_or_else(cut)?)),
+            TIME => HeaderValue::Time(Timestamp::from_millis(i64::from_be_bytes(self.array().ok_or_else(cut)?))),
+            KEY => HeaderValue::Key,
             _ => return Err(BrokenHeaders { at, expected: "a kind of value that this version knows" }),
         };
         Ok((Name::Known(place), value))

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::avro::codec::Codec;
 use crate::kafka::headers::Headers;
-use crate::vocabulary::{Cause, Thread};
+use crate::vocabulary::{Cause, TraceContext};
 
 /// Stands, without a value, for each header whose name is not UTF-8: Kafka's client gives neither. With a value it stands for all that follow, too.
 const UNREADABLE_HEADER: &str = "quadrille-unreadable-header";
@@ -109,7 +109,7 @@ impl Message {
         let id = Uuid::parse_str(id)
             .map_err(|_| Unreadable(format!("header ce_id of {}: expected a UUID, got other text", self.place())))?;
         let correlation = self.headers.text("ce_correlationid").or_else(|| self.headers.text("ce_subject"));
-        let thread = Thread {
+        let thread = TraceContext {
             correlation_id: correlation.ok_or_else(|| self.without("ce_correlationid"))?.into(),
             traceparent: self.headers.text("traceparent").map(Into::into),
             event: Some(id),

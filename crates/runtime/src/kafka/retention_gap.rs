@@ -112,7 +112,7 @@ impl<C: Consumer> Listener<C> {
     /// What is ours can be published again: the loop does not go on before somebody decides. What strangers wrote can't be brought back from here,
     /// and waiting helps nobody: it is told, counted, and the rest is read.
     fn judge(&self, (topic, partition): &Partition, committed: Option<i64>, low: i64) -> Result<(), Stopped> {
-        let foreign = self.topology.known(topic).is_some_and(|name| self.untyped.contains(name));
+        let foreign = self.topology.known(topic).is_some_and(|name| self.raw_topics.contains(name));
         match Finding::of(committed, low) {
             Finding::Whole => {}
             Finding::Unread { lost } if !foreign => {

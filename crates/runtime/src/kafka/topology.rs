@@ -11,9 +11,11 @@ pub struct Topology {
 
 impl Topology {
     /// The topics of these event types, and `more`.
-    pub fn of(prefix: &str, hears: &[&'static str], more: &[&'static str]) -> Self {
-        let heard =
-            events::catalogue().iter().filter(|entry| hears.contains(&entry.event_type)).map(|entry| entry.topic);
+    pub fn of(prefix: &str, subscribes_to: &[&'static str], more: &[&'static str]) -> Self {
+        let heard = events::catalogue()
+            .iter()
+            .filter(|entry| subscribes_to.contains(&entry.event_type))
+            .map(|entry| entry.topic);
         let by_full_name = heard.chain(more.iter().copied()).map(|topic| (format!("{prefix}{topic}"), topic)).collect();
         Self { prefix: prefix.to_owned(), by_full_name }
     }

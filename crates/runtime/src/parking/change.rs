@@ -11,7 +11,7 @@ use super::queue::{Queue, lane};
 use crate::failure::Failure;
 use crate::kafka::record::Message;
 use crate::postgres::sql::At;
-use crate::vocabulary::Death;
+use crate::vocabulary::ErrorInfo;
 
 /// Bytes of an error that are kept with a parked event.
 const LONGEST_ERROR: usize = 2_000;
@@ -20,14 +20,14 @@ const LONGEST_ERROR: usize = 2_000;
 pub(crate) struct Arrival<'m> {
     pub message: &'m Message,
     /// Why, and when it is tried again (never: it is this dead letter); none: it waits behind its head.
-    pub failure: Option<(&'m Death, Result<Timestamp, Uuid>)>,
+    pub failure: Option<(&'m ErrorInfo, Result<Timestamp, Uuid>)>,
 }
 
 /// An event that failed again.
 pub(crate) struct Failed<'m> {
     pub arrival: i64,
     pub attempts: i32,
-    pub death: &'m Death,
+    pub death: &'m ErrorInfo,
     /// When it is tried again; or the dead letter that it is now.
     pub next: Result<Timestamp, Uuid>,
 }

@@ -28,7 +28,7 @@ pub(crate) struct Queue {
 
 /// A row of the queue, as the retrier reads it.
 #[derive(Clone, Debug, FromRow)]
-pub(crate) struct Kept {
+pub(crate) struct ParkedEvent {
     pub arrival: i64,
     pub lane: Vec<u8>,
     pub topic: Option<String>,
@@ -151,7 +151,7 @@ impl Queue {
     }
 
     /// What waits in these lanes, lane by lane in order.
-    pub async fn read(&self, pool: &PgPool, lanes: &[Vec<u8>], limit: i64) -> Result<Vec<Kept>, Failure> {
+    pub async fn read(&self, pool: &PgPool, lanes: &[Vec<u8>], limit: i64) -> Result<Vec<ParkedEvent>, Failure> {
         let Self { schema, .. } = self;
         let statement = format!(
             "select arrival, lane, topic, \"partition\", \"offset\", timestamp_ms, key, headers, payload, parked_at, next_at, attempts,
@@ -225,7 +225,7 @@ impl Queue {
     }
 }
 
-impl Kept {
+impl ParkedEvent {
     /// The record, as it was read; none: it is a person's word on a letter without a record.
     pub fn message(&self, topic: &'static str) -> Option<Message> {
         Some(Message {

@@ -11,12 +11,12 @@ use crate::avro::registry::Registry;
 use crate::consumer::Consumer;
 use crate::dead_letter;
 use crate::engine::Engine;
-use crate::engine::item::{Item, Trouble};
+use crate::engine::item::{Item, ItemError};
 use crate::failure::{Backoff, Failure, Verdict};
 use crate::health::Circuit;
-use crate::kafka::decode::{self, Asking, hear, unreadable};
+use crate::kafka::decode::{self, Asking, decode_record, unreadable};
 use crate::kafka::record::Unreadable;
-use crate::parking::queue::Kept;
+use crate::parking::queue::ParkedEvent;
 use crate::vocabulary::Abandoned;
 
 /// Lanes of one batch.
@@ -73,7 +73,7 @@ pub(crate) async fn retry<C: Consumer>(engine: Arc<Engine<C>>, registry: Registr
 
 enum Next {
     /// To be tried, lane by lane in order.
-    Now(Vec<Kept>),
+    Now(Vec<ParkedEvent>),
     /// Nothing before then, as far as this instance knows.
     At(Option<Timestamp>),
 }
@@ -100,9 +100,9 @@ async fn next<C: Consumer>(engine: &Engine<C>, look_over: &mut Instant) -> Resul
 }
 
 /// Of the rows of some lanes, those that are their turn: from a head that is due up to the first that waits for a person.
-fn in_turn(rows: Vec<Kept>, now: Timestamp) -> Vec<Kept> {
+fn in_turn(rows: Vec<ParkedEvent>, now: Timestamp) -> Vec<ParkedEvent> {
     let (mut begun, mut closed) = (HashSet::new(), HashSet::new());
-    let is_turn = |row: &Kept| {
+    let is_turn = |row: &ParkedEvent| {
         let is_head = begun.insert(row.lane.clone());
         let waits = row.dead_at.is_some() || is_head && row.next_at.is_some_and(|next| next.0 > now);
         if waits {
@@ -117,15 +117,15 @@ fn in_turn(rows: Vec<Kept>, now: Timestamp) -> Vec<Kept> {
 async fn items<C: Consumer>(
     engine: &Arc<Engine<C>>,
     registry: &Registry,
-    rows: Vec<Kept>,
+    rows: Vec<ParkedEvent>,
 ) -> Result<Vec<Item<C>>, Abandoned> {
     let mut items = Vec::with_capacity(rows.len());
     let asking = Asking::of(registry);
     for kept in rows {
         let message = kept.topic.as_deref().and_then(known).and_then(|topic| kept.message(topic));
         let work = match &message {
-            _ if kept.skipped => Err(Trouble::Skipped),
-            Some(message) => match hear(engine, &asking, message).await {
+            _ if kept.skipped => Err(ItemError::Skipped),
+            Some(message) => match decode_record(engine, &asking, message).await {
                 Ok(work) => Ok(work),
                 Err(unheard) => Err(unheard.trouble()?),
             },
@@ -206,9 +206,9 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
-    fn row(arrival: i64, lane: &str, next_at: Option<i64>, dead: bool) -> Kept {
+    fn row(arrival: i64, lane: &str, next_at: Option<i64>, dead: bool) -> ParkedEvent {
         let at = |seconds: i64| At(Timestamp::from_millis(NOW.as_millis() + seconds * 1_000));
-        Kept {
+        ParkedEvent {
             arrival,
             lane: lane.as_bytes().to_vec(),
             topic: None,

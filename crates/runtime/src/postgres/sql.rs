@@ -105,7 +105,7 @@ pub fn pool(database_url: &str, application: &str, connections: u32) -> Result<P
 
 /// A pool for a consumer's batches: few statements, executed for ever, each by primary key in the order in which it is written. They are planned once
 /// for each connection (planning them anew was a tenth of PostgreSQL's CPU), also while tables are empty: so no plan should read a table as a whole,
-/// and none is for ever: [`Warm`] has them made anew, and the pool closes a connection after half an hour.
+/// and none is for ever: [`StickyPool`] has them made anew, and the pool closes a connection after half an hour.
 ///
 /// # Errors
 /// When the address is not a PostgreSQL address.
@@ -128,14 +128,14 @@ const PLANS_LAST: Duration = Duration::from_secs(120);
 /// Its plans are made anew now and then: of a table that was vacuumed while it was empty PostgreSQL expects a single page, reads the whole index rather
 /// than look for rows, and goes on to do so, however large the table has grown.
 #[derive(Debug)]
-pub struct Warm {
+pub struct StickyPool {
     pool: PgPool,
-    last: Mutex<Option<Kept>>,
+    last: Mutex<Option<PooledConnection>>,
     plans_last: Duration,
 }
 
 #[derive(Debug)]
-struct Kept {
+struct PooledConnection {
     db: PoolConnection<Postgres>,
     /// When it was taken from the pool.
     taken: Instant,
@@ -145,9 +145,9 @@ struct Kept {
 
 /// A connection that was taken.
 #[derive(Debug)]
-pub struct Taken(Kept);
+pub struct Taken(PooledConnection);
 
-impl Warm {
+impl StickyPool {
     /// Of this pool.
     pub fn of(pool: PgPool) -> Self {
         Self::planned_every(pool, PLANS_LAST)
@@ -177,7 +177,7 @@ impl Warm {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(mut kept) = last.filter(|kept| opened_after_renewal(kept.taken.elapsed())) else {
             let (db, now) = (self.pool.acquire().await?, Instant::now());
-            return Ok(Taken(Kept { db, taken: now, planned: now }));
+            return Ok(Taken(PooledConnection { db, taken: now, planned: now }));
         };
         if kept.planned.elapsed() >= self.plans_last {
             sqlx::raw_sql("discard plans").execute(&mut *kept.db).await?;

@@ -107,7 +107,7 @@ mod tests {
 
     /// Inputs by number; the odd ones are silent.
     fn works(numbers: &[u32]) -> Vec<Work<u32>> {
-        let cause = Cause { id: Uuid::nil(), thread: None, origin: Origin::Door };
+        let cause = Cause { id: Uuid::nil(), thread: None, origin: Origin::Request };
         numbers.iter().map(|input| Work { cause: cause.clone(), input: *input }).collect()
     }
 

@@ -4,7 +4,7 @@ use events::OrderId;
 
 use crate::consumer::Consumer;
 use crate::engine::batch::Attempt;
-use crate::engine::disposition::Fate;
+use crate::engine::disposition::Disposition;
 use crate::engine::effects::Outgoing;
 use crate::engine::item::Item;
 use crate::telemetry::is_in_share;
@@ -15,9 +15,9 @@ pub(crate) fn log<C: Consumer>(items: &[Item<C>], attempt: &Attempt<C>, share: f
     if share <= 0.0 {
         return;
     }
-    for ((item, own), fate) in items.iter().zip(&attempt.own).zip(&attempt.fates) {
+    for ((item, own), disposition) in items.iter().zip(&attempt.own).zip(&attempt.dispositions) {
         let said = attempt.said.get(own.clone()).unwrap_or_default();
-        if matches!(fate, Fate::Done) {
+        if matches!(disposition, Disposition::Done) {
             step(item, said, share);
         }
     }
@@ -34,7 +34,7 @@ fn step<C: Consumer>(item: &Item<C>, said: &[Outgoing], share: f64) {
     let upon = match (&work.cause.origin, &item.message) {
         (Origin::Timer(timer), _) => format!("timer {}", timer.kind),
         (Origin::Topic, Some(message)) => short(message.event_type().unwrap_or(message.topic)).to_owned(),
-        (Origin::Topic, None) | (Origin::Door, _) => "request or answer".to_owned(),
+        (Origin::Topic, None) | (Origin::Request, _) => "request or answer".to_owned(),
     };
     let events: Vec<&str> = said.iter().map(|of| short(of.headers.text("ce_type").unwrap_or(of.topic))).collect();
     tracing::info!(
@@ -66,7 +66,7 @@ mod tests {
     use crate::engine::disposition::tests::Plain;
     use crate::kafka::headers::Headers;
     use crate::kafka::record::Message;
-    use crate::vocabulary::{Cause, Thread, Work};
+    use crate::vocabulary::{Cause, TraceContext, Work};
 
     /// One decided event of an order, upon which something was said.
     fn decided(order_id: &str, correlation: Option<&str>) -> (Vec<Item<Plain>>, Attempt<Plain>) {
@@ -82,7 +82,7 @@ mod tests {
             headers: came,
             payload: None,
         };
-        let cause = Cause::topic(Uuid::from_u128(9), Thread::default());
+        let cause = Cause::topic(Uuid::from_u128(9), TraceContext::default());
         let items = vec![Item::heard(Ok(Work { cause, input: () }), message)];
         let mut headers = Headers::default();
         headers.push("ce_type", "quadrille.payments.PaymentAuthorized");
@@ -92,7 +92,7 @@ mod tests {
         }
         let mut attempt = Attempt::new(&items);
         attempt.said = vec![Outgoing { topic: "payments", key, event_id: Uuid::nil(), headers, payload: None }];
-        (attempt.own, attempt.fates) = (vec![0..1; 1], vec![Fate::Done]);
+        (attempt.own, attempt.dispositions) = (vec![0..1; 1], vec![Disposition::Done]);
         (items, attempt)
     }
 

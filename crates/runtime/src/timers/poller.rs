@@ -23,7 +23,7 @@ const REST: Duration = Duration::from_secs(1);
 pub(crate) async fn sweep<C: Consumer>(engine: Arc<Engine<C>>) -> Result<(), Abandoned> {
     let mut backoff = Backoff::default();
     while !engine.shutdown.is_cancelled() {
-        engine.armed.send_if_modified(|next| next.take().is_some());
+        engine.scheduled.send_if_modified(|next| next.take().is_some());
         let now = engine.clock.now();
         let due = match look(&engine, now).await {
             Ok(Due::Now(timers)) => {
@@ -63,17 +63,17 @@ async fn look<C: Consumer>(engine: &Engine<C>, now: Timestamp) -> Result<Due, Fa
 }
 
 fn fired<C: Consumer>(engine: &Engine<C>, fired: Fired) -> Item<C> {
-    let input = engine.consumer.due(&fired.timer);
+    let input = engine.consumer.on_timer(&fired.timer);
     let work = Work { cause: Cause::timer(&fired.timer), input };
     Item { fired: Some(fired), ..Item::asked(work, engine.health.open()) }
 }
 
 /// Rests until the next timer is due, one is armed that is due earlier, or a second has passed.
 async fn rest<C: Consumer>(engine: &Engine<C>, next: Option<Timestamp>) {
-    let mut armed = engine.armed.subscribe();
+    let mut scheduled = engine.scheduled.subscribe();
     let sooner = async {
         // A timer armed while we rest counts from its own time.
-        let due = armed
+        let due = scheduled
             .wait_for(|due| due.is_some_and(|due| next.is_none_or(|next| due < next)))
             .await
             .ok()

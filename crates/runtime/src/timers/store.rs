@@ -6,7 +6,7 @@ use events::{OrderId, Timestamp};
 use sqlx::{AssertSqlSafe, PgPool};
 use uuid::Uuid;
 
-use crate::engine::write_set::Writes;
+use crate::engine::write_set::WriteSet;
 use crate::failure::Failure;
 use crate::postgres::sql::At;
 use crate::vocabulary::Timer;
@@ -84,12 +84,12 @@ impl Timers {
     }
 
     /// Adds a batch's changes to its writes; returns the earliest time that is armed.
-    pub(crate) fn save(&self, writes: &mut Writes, changes: &TimerChanges) -> Option<Timestamp> {
-        let (mut armed, mut gone, mut again) = (Columns::default(), Columns::default(), Columns::default());
+    pub(crate) fn save(&self, writes: &mut WriteSet, changes: &TimerChanges) -> Option<Timestamp> {
+        let (mut scheduled, mut gone, mut again) = (Columns::default(), Columns::default(), Columns::default());
         let mut next = Vec::new();
         for (key, change) in changes {
             match change {
-                TimerChange::Arm(due) => armed.push(key, Some(*due)),
+                TimerChange::Arm(due) => scheduled.push(key, Some(*due)),
                 TimerChange::Disarm => gone.push(key, None),
                 TimerChange::Fired(due) => gone.push(key, Some(*due)),
                 TimerChange::Again { was, next: at } => {
@@ -98,9 +98,9 @@ impl Timers {
                 }
             }
         }
-        let first = armed.due.iter().chain(&next).flatten().map(|due| due.0).min();
+        let first = scheduled.due.iter().chain(&next).flatten().map(|due| due.0).min();
         gone.write(writes, &self.delete);
-        armed.write(writes, &self.upsert);
+        scheduled.write(writes, &self.upsert);
         if !next.is_empty() {
             let Columns { order_id, kind, discriminator, due } = again;
             let part = writes.add("timer", None, &self.again);
@@ -145,7 +145,7 @@ impl Columns {
         self.due.push(due.map(At));
     }
 
-    fn write(self, writes: &mut Writes, statement: &str) {
+    fn write(self, writes: &mut WriteSet, statement: &str) {
         if !self.order_id.is_empty() {
             let part = writes.add("timer", None, statement);
             part.bind(self.order_id).bind(self.kind).bind(self.discriminator).bind(self.due);

@@ -7,21 +7,21 @@ use events::{
     Address, Allocation, AllocationId, Event, FraudCleared, OrderId, OrderPlaced, PaymentCaptured, Person, Reason,
     ReasonCode, ShipmentId, StockReallocated, Timestamp, Why, derive_id,
 };
-use runtime::{Cause, Codec, Conflict, Consumer, Effects, Outgoing, Thread, Timer, Work};
+use runtime::{Cause, Codec, Conflict, Consumer, Effects, Outgoing, Timer, TraceContext, Work};
 use uuid::Uuid;
 
 use crate::consignment::{Consignment, Step};
 use crate::handlers::{Answer, Answered, Input, Reply};
 use crate::parcel::Fate;
 use crate::settings::{Settings, Warehouse};
-use crate::{Fulfillment, NAME, Overdue, World};
+use crate::{BatchState, Fulfillment, NAME, Overdue};
 
 /// Built once: a codec's schemas live as long as the process.
 static CODEC: LazyLock<Codec> = LazyLock::new(|| Codec::of_catalogue().unwrap());
 
 #[derive(Clone)]
 pub struct House {
-    pub world: World,
+    pub world: BatchState,
     pub now: Timestamp,
     pub capture_before: Timestamp,
     settings: Settings,
@@ -76,8 +76,8 @@ pub fn order_id() -> OrderId {
     OrderId(Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0001))
 }
 
-fn thread() -> Thread {
-    Thread { correlation_id: "correlation".into(), ..Thread::default() }
+fn thread() -> TraceContext {
+    TraceContext { correlation_id: "correlation".into(), ..TraceContext::default() }
 }
 
 /// The id of the allocation of a test's line, by its name.
@@ -191,7 +191,7 @@ impl House {
 
     pub fn with(settings: Settings) -> Self {
         let codec = CODEC.clone();
-        Self { world: World::default(), now: start(), capture_before: week(), settings, codec, causes: 0 }
+        Self { world: BatchState::default(), now: start(), capture_before: week(), settings, codec, causes: 0 }
     }
 
     pub fn settings(&mut self, change: impl FnOnce(&mut Settings)) {

@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use events::OrderId;
 use runtime::http::{Access, Json, Problem, Role, Routes};
-use runtime::{Cause, Consumer as _, Door, Work};
+use runtime::{Cause, Consumer as _, RequestQueue, Work};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::routes;
@@ -23,19 +23,19 @@ const LONGEST_ID: usize = 200;
 
 /// What the routes work with.
 #[derive(Clone)]
-pub(crate) struct Doors {
-    door: Door<Payments>,
+pub(crate) struct RouteState {
+    door: RequestQueue<Payments>,
     sandbox: Sandbox,
 }
 
-impl Doors {
-    pub(crate) fn new(door: Door<Payments>, sandbox: Sandbox) -> Self {
+impl RouteState {
+    pub(crate) fn new(door: RequestQueue<Payments>, sandbox: Sandbox) -> Self {
         Self { door, sandbox }
     }
 }
 
 /// The routes by which the sandbox is played.
-pub(crate) fn routes() -> Routes<Doors> {
+pub(crate) fn routes() -> Routes<RouteState> {
     Routes::new()
         .route(Access::to(&[Role::Operator]), routes!(three_d_secure))
         .route(Access::to(&[Role::Operator]), routes!(webhook))
@@ -106,7 +106,7 @@ struct Outage {
     (status = 200, description = "It is so", body = Outage),
     (status = 422, description = "The body does not fit", body = Problem, content_type = "application/problem+json"),
 ))]
-async fn outage(Shared(doors): Shared<Doors>, Json(body): Json<Outage>) -> Json<Outage> {
+async fn outage(Shared(doors): Shared<RouteState>, Json(body): Json<Outage>) -> Json<Outage> {
     doors.sandbox.be_silent(body.down);
     tracing::info!(consumer = Payments::NAME, down = body.down, "the sandbox gateway was told to be down, or up");
     Json(body)
@@ -122,7 +122,7 @@ async fn outage(Shared(doors): Shared<Doors>, Json(body): Json<Outage>) -> Json<
     (status = 503, description = "Not done, or the answer was lost: post it again", body = Problem, content_type = "application/problem+json"),
 ))]
 async fn three_d_secure(
-    Shared(doors): Shared<Doors>,
+    Shared(doors): Shared<RouteState>,
     Path(order_id): Path<String>,
     Json(body): Json<ThreeDSecure>,
 ) -> Result<Response, Problem> {
@@ -133,7 +133,7 @@ async fn three_d_secure(
         Outcome::Passed => format!("{order_id}/three-d-secure/passed"),
         Outcome::Failed => format!("{order_id}/three-d-secure/failed"),
     };
-    let work = Work { cause: Cause::door(Payments::NAME, &key), input: Input::Verdict { order_id, verdict } };
+    let work = Work { cause: Cause::request(Payments::NAME, &key), input: Input::Verdict { order_id, verdict } };
     Ok(taken(doors.door.submit(work).await?.reply))
 }
 
@@ -143,7 +143,7 @@ async fn three_d_secure(
     (status = 422, description = "The body does not fit", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "Not done, or the answer was lost: post it again", body = Problem, content_type = "application/problem+json"),
 ))]
-async fn webhook(Shared(doors): Shared<Doors>, Json(body): Json<Webhook>) -> Result<Response, Problem> {
+async fn webhook(Shared(doors): Shared<RouteState>, Json(body): Json<Webhook>) -> Result<Response, Problem> {
     let Webhook { id: message_id, refund_id, status } = body;
     for (name, text) in [("id", &message_id), ("refund_id", &refund_id)] {
         let length = text.chars().count();
@@ -158,7 +158,7 @@ async fn webhook(Shared(doors): Shared<Doors>, Json(body): Json<Webhook>) -> Res
     };
     // What the book says counts, where it knows the refund: messages may come twice, late, and in any order.
     let status = doors.sandbox.settle(&refund_id, status == Settled::Succeeded).await?.unwrap_or(as_told);
-    let cause = Cause::door(Payments::NAME, &format!("webhook/sandbox/{message_id}"));
+    let cause = Cause::request(Payments::NAME, &format!("webhook/sandbox/{message_id}"));
     let input = Input::RefundTold(RefundTold { message_id, refund_id, status });
     Ok(taken(doors.door.submit(Work { cause, input }).await?.reply))
 }

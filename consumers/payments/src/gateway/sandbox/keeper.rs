@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use runtime::DatabaseFault;
-use runtime::sql::Warm;
+use runtime::sql::StickyPool;
 use runtime::{Clock, Reading, Span};
 use sqlx::{Connection as _, PgPool};
 use tokio::sync::{mpsc, oneshot};
@@ -27,15 +27,15 @@ pub(super) struct Ticket {
 
 /// Does what the sandbox is asked.
 #[derive(Debug)]
-pub struct Keeper {
+pub struct SandboxWorker {
     settings: SandboxSettings,
     validity: Span,
-    warm: Warm,
+    warm: StickyPool,
     clock: Clock,
     waiting: mpsc::Receiver<Ticket>,
 }
 
-impl Keeper {
+impl SandboxWorker {
     pub(super) fn new(
         settings: SandboxSettings,
         validity: Span,
@@ -43,7 +43,7 @@ impl Keeper {
         clock: Clock,
         waiting: mpsc::Receiver<Ticket>,
     ) -> Self {
-        Self { settings, validity, warm: Warm::of(pool), clock, waiting }
+        Self { settings, validity, warm: StickyPool::of(pool), clock, waiting }
     }
 
     /// Keeps the book until told to stop, or until nobody can ask any more. A batch that fails is not answered: who asked looks up what was done.
@@ -106,7 +106,7 @@ impl Keeper {
         } else {
             let mut book = store::load(&mut db, jobs, Reading::Recalled).await?;
             let done = run(&mut book);
-            store::save(&book, terms.now).execute_alone(&mut db).await.map_err(store::failed)?;
+            store::save(&book, terms.now).execute_autocommit(&mut db).await.map_err(store::failed)?;
             done
         };
         self.warm.keep(db);

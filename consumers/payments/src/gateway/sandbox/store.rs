@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use events::{Card, OrderId, Timestamp};
 use runtime::sql::{At, JsonText};
-use runtime::{Failure, Reading, Writes};
+use runtime::{Failure, Reading, WriteSet};
 use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
 
@@ -221,13 +221,13 @@ async fn operations(db: &mut PgConnection, keys: &[&str]) -> Result<Vec<Operatio
 }
 
 /// What the jobs changed. Of two instances that do one call the second finds its key taken, or its payment changed, and does it all again.
-pub(super) fn save<'b>(book: &'b Book, now: Timestamp) -> Writes {
+pub(super) fn save<'b>(book: &'b Book, now: Timestamp) -> WriteSet {
     let operations: Vec<_> = book
         .new_operations
         .iter()
         .filter_map(|key| book.operations.get(key).map(|stored| (key.as_str(), stored)))
         .collect();
-    let mut writes = Writes::default();
+    let mut writes = WriteSet::default();
     if !operations.is_empty() {
         insert_operations(&mut writes, &operations, now);
     }
@@ -266,7 +266,7 @@ pub(super) fn failed(failure: Failure) -> BookError {
     }
 }
 
-fn insert_operations(writes: &mut Writes, rows: &[(&str, &Stored)], now: Timestamp) {
+fn insert_operations(writes: &mut WriteSet, rows: &[(&str, &Stored)], now: Timestamp) {
     writes.add("sandbox.operation", Some(rows.len()),
         "insert into sandbox.operation (key, operation, order_id, payment_id, amount, currency, answer, done_at)
          select row.*, $8 from unnest($1::text[], $2::text[], $3::uuid[], $4::text[], $5::bigint[], $6::text[], $7::text[]) as row",
@@ -296,7 +296,7 @@ const UPDATE_PAYMENTS: &str =
             authorized, captured, released, refunded, capture_before, card, version)
       where kept.payment_id = new.payment_id and kept.version = new.version - 1";
 
-fn save_payments(writes: &mut Writes, statement: &str, rows: &[(&str, &Entry, i64)], now: Timestamp) {
+fn save_payments(writes: &mut WriteSet, statement: &str, rows: &[(&str, &Entry, i64)], now: Timestamp) {
     if rows.is_empty() {
         return;
     }
@@ -318,7 +318,7 @@ fn save_payments(writes: &mut Writes, statement: &str, rows: &[(&str, &Entry, i6
         .bind(At(now));
 }
 
-fn upsert_refunds(writes: &mut Writes, rows: &[(&str, &Refund)], now: Timestamp) {
+fn upsert_refunds(writes: &mut WriteSet, rows: &[(&str, &Refund)], now: Timestamp) {
     let state = |status: &RefundStatus| match status {
         RefundStatus::Pending => "pending",
         RefundStatus::Succeeded => "succeeded",
@@ -344,7 +344,7 @@ fn upsert_refunds(writes: &mut Writes, rows: &[(&str, &Refund)], now: Timestamp)
         .bind(rows.iter().map(|(_, row)| settled(&row.status)).collect::<Vec<_>>());
 }
 
-fn upsert_early_results(writes: &mut Writes, rows: &[(Uuid, bool)], now: Timestamp) {
+fn upsert_early_results(writes: &mut WriteSet, rows: &[(Uuid, bool)], now: Timestamp) {
     writes
         .add(
             "sandbox.early_result",

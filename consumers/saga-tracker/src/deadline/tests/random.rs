@@ -27,7 +27,7 @@ proptest! {
         let mut outages = outages;
         outages.sort_by_key(|(_, when, _)| *when);
         for (consumer, when, is_down) in outages {
-            let consumer = RULES.hears[consumer % RULES.hears.len()].0;
+            let consumer = RULES.subscribes_to[consumer % RULES.subscribes_to.len()].0;
             evidence.outages.see(consumer, is_down, at(when));
         }
         if waits || unparked.is_some() {
@@ -61,7 +61,7 @@ proptest! {
         let evidence = evidence(30, 1_000_000);
         let of = |order: &OpenOrder| {
             let judged = judge(&RULES, order, &evidence, at(now));
-            let mut owed: Vec<_> = judged.answers.iter().map(|a| (a.rule.name, a.event.event_id, a.due, a.standing == Standing::Overdue)).collect();
+            let mut owed: Vec<_> = judged.answers.iter().map(|a| (a.rule.name, a.event.event_id, a.due, a.standing == AnswerStatus::Overdue)).collect();
             owed.sort();
             owed
         };

@@ -59,7 +59,7 @@ pub(super) fn order_of(names: &[&str]) -> OpenOrder {
 /// Everyone passed everything at this moment, and everything said until that one is published and read.
 pub(super) fn evidence(passed: i64, folded: i64) -> Evidence {
     let mut evidence = Evidence::default();
-    for (consumer, topics) in &RULES.hears {
+    for (consumer, topics) in &RULES.subscribes_to {
         evidence.databases.insert(consumer, DATABASE.to_owned());
         for topic in topics {
             evidence.pace.see(consumer, (topic, 0), Sample { at: at(passed), committed: 1_000 });

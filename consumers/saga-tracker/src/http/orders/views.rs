@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use crate::facts::Moment;
 use crate::http::fulfillment::ShipmentView;
 use crate::status::Status;
-use crate::store::{Kept, OrderRow, ShipmentRow, stored};
+use crate::store::{OrderRow, ShipmentRow, StoredEvent, stored};
 
 /// An order, as far as its events were heard. All amounts are in minor units of `currency`.
 #[derive(Serialize, ToSchema)]
@@ -202,7 +202,7 @@ impl OrderDetail {
 impl EventView {
     /// # Errors
     /// When the event is kept in a form that this version can't read.
-    pub fn of(event: Kept, before: Option<Timestamp>) -> Result<Self, Failure> {
+    pub fn of(event: StoredEvent, before: Option<Timestamp>) -> Result<Self, Failure> {
         Ok(Self {
             event_id: event.event_id.to_string(),
             event_type: event.event_type,

@@ -6,7 +6,7 @@ use crate::health::Health;
 use crate::vocabulary::{Cause, Work};
 
 fn cause(key: &str) -> Uuid {
-    Cause::door("plain", key).id
+    Cause::request("plain", key).id
 }
 
 /// A batch of requests by their keys: each with how many rows it said.
@@ -14,7 +14,7 @@ fn batch(said: &[(&str, usize)]) -> (Vec<Item<Plain>>, Attempt<Plain>) {
     let open = || std::sync::Arc::new(Health::of("plain")).open();
     let item = |(key, _): &(&str, usize)| Item {
         reply: Some(oneshot::channel().0),
-        ..Item::asked(Work { cause: Cause::door("plain", key), input: () }, open())
+        ..Item::asked(Work { cause: Cause::request("plain", key), input: () }, open())
     };
     let items: Vec<Item<Plain>> = said.iter().map(item).collect();
     let mut attempt = Attempt::new(&items);
@@ -52,7 +52,7 @@ fn what_nobody_waits_for_is_not_kept() {
 
 #[test]
 fn each_position_is_found_in_the_entry_of_its_row() {
-    let mut writes = Writes::default();
+    let mut writes = WriteSet::default();
     let last = HashMap::from([(cause("a"), 0), (cause("b"), 4), (cause("c"), 5)]);
     let answers = Answers { schema: "plain".into(), last, now: Timestamp::from_millis(1) };
     writes.append("insert into o ", "select $1", "").bind(1_i64);

@@ -11,14 +11,14 @@ use crate::avro::codec::Codec;
 use crate::consumer::Reading;
 use crate::engine::effects::Effects;
 use crate::engine::item::line_up;
-use crate::engine::write_set::Writes;
+use crate::engine::write_set::WriteSet;
 use crate::failure::Failure;
 use crate::health::Health;
 use crate::kafka::headers::Headers;
 use crate::kafka::record::{Message, Unreadable};
 use crate::settings::ConsumerSettings;
 use crate::timers::store::Fired;
-use crate::vocabulary::{Cause, Thread, Timer, Work};
+use crate::vocabulary::{Cause, Timer, TraceContext, Work};
 
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
@@ -28,11 +28,11 @@ pub(crate) struct Plain;
 impl Consumer for Plain {
     const NAME: &'static str = "plain";
     type Input = ();
-    type World = ();
+    type BatchState = ();
     type Reply = ();
     type Call = Infallible;
 
-    fn hears() -> Vec<&'static str> {
+    fn subscribes_to() -> Vec<&'static str> {
         Vec::new()
     }
 
@@ -40,15 +40,15 @@ impl Consumer for Plain {
         sqlx::migrate!("../../migrations/outbox")
     }
 
-    fn says() -> Vec<&'static str> {
+    fn publishes() -> Vec<&'static str> {
         Vec::new()
     }
 
-    fn hear(&self, message: &Message, _: &Codec) -> Result<Work<()>, Unreadable> {
+    fn decode(&self, message: &Message, _: &Codec) -> Result<Work<()>, Unreadable> {
         Ok(Work { cause: message.cause()?, input: () })
     }
 
-    fn due(&self, _: &Timer) {}
+    fn on_timer(&self, _: &Timer) {}
 
     async fn load(&self, _: &mut PgConnection, _: &[&Work<()>], _: Timestamp, _: Reading) -> Result<(), Failure> {
         Ok(())
@@ -58,7 +58,7 @@ impl Consumer for Plain {
         Ok(())
     }
 
-    async fn save(&self, _: &mut PgConnection, (): &(), _: Timestamp, _: &mut Writes) -> Result<(), Failure> {
+    async fn save(&self, _: &mut PgConnection, (): &(), _: Timestamp, _: &mut WriteSet) -> Result<(), Failure> {
         Ok(())
     }
 
@@ -77,7 +77,7 @@ fn record(key: Option<&str>, offset: i64) -> Item<Plain> {
         headers: Headers::default(),
         payload: None,
     };
-    Item::heard(Ok(Work { cause: Cause::topic(Uuid::nil(), Thread::default()), input: () }), message)
+    Item::heard(Ok(Work { cause: Cause::topic(Uuid::nil(), TraceContext::default()), input: () }), message)
 }
 
 fn timer(attempts: i32) -> Item<Plain> {
@@ -93,29 +93,29 @@ fn failed(mut item: Item<Plain>) -> Item<Plain> {
     item
 }
 
-fn fate(item: &Item<Plain>, outcome: Option<&Result<(), Conflict>>) -> Fate {
+fn disposition(item: &Item<Plain>, outcome: Option<&Result<(), Conflict>>) -> Disposition {
     let settings = ConsumerSettings { park_spread: 0.0, park_attempts: 3, ..ConsumerSettings::default() };
-    Fate::of(item, outcome, &Pace::of(&settings), NOW)
+    Disposition::of(item, outcome, &Pace::of(&settings), NOW)
 }
 
 #[test]
 fn an_event_that_fails_for_its_order_is_tried_again_and_a_contradiction_dies_at_once_and_holds_nobody_up() {
-    let again = fate(&failed(record(Some("a"), 1)), None);
-    let Fate::Again { attempts: 1, next_at, .. } = again else { panic!("{again:?}") };
+    let again = disposition(&failed(record(Some("a"), 1)), None);
+    let Disposition::Again { attempts: 1, next_at, .. } = again else { panic!("{again:?}") };
     assert_eq!(next_at.since(NOW), Duration::from_secs(1));
     let conflict = Err(Conflict("no".into()));
-    let dead = fate(&record(Some("a"), 1), Some(&conflict));
-    let Fate::Dead { death, blocking: false, .. } = dead else { panic!("{dead:?}") };
+    let dead = disposition(&record(Some("a"), 1), Some(&conflict));
+    let Disposition::Dead { death, blocking: false, .. } = dead else { panic!("{dead:?}") };
     assert_eq!(death.class, "conflict");
-    assert_eq!(fate(&record(Some("a"), 1), Some(&Ok(()))), Fate::Done);
+    assert_eq!(disposition(&record(Some("a"), 1), Some(&Ok(()))), Disposition::Done);
 }
 
 #[test]
 fn a_timer_is_armed_again_until_its_last_attempt_and_dies_then() {
-    assert!(matches!(fate(&failed(timer(0)), None), Fate::Again { attempts: 1, .. }));
-    assert!(matches!(fate(&failed(timer(1)), None), Fate::Again { attempts: 2, .. }));
-    let dead = fate(&failed(timer(2)), None);
-    let Fate::Dead { death, attempts: 3, blocking: false } = dead else { panic!("{dead:?}") };
+    assert!(matches!(disposition(&failed(timer(0)), None), Disposition::Again { attempts: 1, .. }));
+    assert!(matches!(disposition(&failed(timer(1)), None), Disposition::Again { attempts: 2, .. }));
+    let dead = disposition(&failed(timer(2)), None);
+    let Disposition::Dead { death, attempts: 3, blocking: false } = dead else { panic!("{dead:?}") };
     assert_eq!(death.order_id, Some(OrderId(Uuid::from_u128(7))));
 }
 
@@ -123,10 +123,10 @@ fn a_timer_is_armed_again_until_its_last_attempt_and_dies_then() {
 fn who_waits_at_a_door_hears_of_it_and_nothing_is_kept() {
     let (reply, _answer) = tokio::sync::oneshot::channel();
     let open = std::sync::Arc::new(Health::of("plain")).open();
-    let item = Item::asked(Work { cause: Cause::door("plain", "k"), input: () }, open);
+    let item = Item::asked(Work { cause: Cause::request("plain", "k"), input: () }, open);
     let item = failed(Item { reply: Some(reply), ..item });
-    assert!(matches!(item.work, Err(Trouble::Dead(_))));
-    assert_eq!(fate(&item, None), Fate::Refused);
+    assert!(matches!(item.work, Err(ItemError::Dead(_))));
+    assert_eq!(disposition(&item, None), Disposition::Refused);
 }
 
 #[test]
@@ -135,7 +135,7 @@ fn a_dead_letter_that_cannot_be_heard_is_never_tried_again() {
     if let Some(message) = &mut item.message {
         message.topic = crate::dead_letter::TOPIC;
     }
-    assert!(matches!(failed(item).work, Err(Trouble::Dead(_))));
+    assert!(matches!(failed(item).work, Err(ItemError::Dead(_))));
 }
 
 #[test]
@@ -149,12 +149,12 @@ fn what_comes_after_a_failure_of_its_key_waits_and_nobody_else() {
         record(None, 6),
         record(Some("held"), 7),
     ];
-    items[3].condemn("decode", "unreadable".into(), "no".into());
+    items[3].mark_dead("decode", "unreadable".into(), "no".into());
     items.push(record(Some("a"), 8));
     let behind = |items: &[Item<Plain>]| items.iter().map(|item| item.behind).collect::<Vec<_>>();
     line_up(&mut items, &HashSet::from([b"held".to_vec()]));
     assert_eq!(behind(&items), [false, false, false, false, false, false, true, true]);
-    assert_eq!(fate(&items[7], None), Fate::Behind);
+    assert_eq!(disposition(&items[7], None), Disposition::Behind);
     // The lane was drained meanwhile, and what failed is gone.
     items.remove(1);
     items.remove(3);
