@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 use runtime::Settings;
-use runtime::settings::{Row, Section, SettingsError, reference};
+use runtime::settings::{Section, SettingRow, SettingsError, reference};
 
 use crate::output;
 
@@ -65,14 +65,14 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 fn show(set: bool, json: bool) -> anyhow::Result<ExitCode> {
     let settings = Settings::from_env()?;
     settings.refuse_unknown_in(&sections())?;
-    let rows = sections().iter().flat_map(|section| settings.rows(section)).collect::<Vec<Row>>();
-    let rows: Vec<Row> = rows.into_iter().filter(|row| !set || row.from != "default").collect();
+    let rows = sections().iter().flat_map(|section| settings.rows(section)).collect::<Vec<SettingRow>>();
+    let rows: Vec<SettingRow> = rows.into_iter().filter(|row| !set || row.from != "default").collect();
     if json {
         println!("{:#}", serde_json::json!({ "settings": rows }));
         return Ok(ExitCode::SUCCESS);
     }
     let mut table = output::table(&["setting", "value", "from"], &[]);
-    for Row { setting, value, from, .. } in rows {
+    for SettingRow { setting, value, from, .. } in rows {
         table.add_row([setting, value.unwrap_or_else(|| "-".to_owned()), from]);
     }
     println!("{table}");

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use ::relay::{self, Aside, RelayError, Status};
+use ::relay::{self, Aside, RelayError, RelayStatus};
 use anyhow::Context;
 use clap::Subcommand;
 use events::Timestamp;
@@ -60,7 +60,7 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
     Ok(code)
 }
 
-fn shown(status: &Status) -> String {
+fn shown(status: &RelayStatus) -> String {
     let age = status.slot_age.as_secs();
     let mut text = format!(
         "{} events wait to be published, {} set aside; slot {} is written since {age} s",

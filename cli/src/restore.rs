@@ -12,8 +12,8 @@ use kafka_admin::replay::{Point, check_stopped, reset, stories};
 use notifications::Notifications;
 use orders::Orders;
 use payments::Payments;
-use runtime::restore::{Known, Restore, Restored, Retelling, Stories, advance_positions};
-use runtime::sql::At;
+use runtime::restore::{KnownEvents, Restore, Restored, Retelling, Stories, advance_positions};
+use runtime::sql::Timestamptz;
 use runtime::{Clock, Consumer, Registry, Settings, databases, migrations, sql};
 use saga_tracker::SagaTracker;
 use serde_json::json;
@@ -98,7 +98,7 @@ impl Restoring<'_> {
             migrations::check(&pool, schema, &migrator).await?;
         }
         let codec = Registry::codec(&pool).await?;
-        let known = Known::read(&mut *pool.acquire().await?, self.stories).await?;
+        let known = KnownEvents::read(&mut *pool.acquire().await?, self.stories).await?;
         let one_outbox = databases::of(self.settings, names())?.len() == 1;
         let (stories, write, now) = (self.stories, self.write, self.now);
         let retelling = Retelling { stories, known: &known, one_outbox, codec: &codec, write, now };
@@ -172,13 +172,13 @@ async fn dumped(settings: &Settings) -> anyhow::Result<Point> {
     let mut dumped: Option<Timestamp> = None;
     for url in databases::of(settings, names())?.into_keys() {
         let pool = sql::pool(url.expose(), "quadrille restore", 1).context("DATABASE_URL")?;
-        let (noted, orders): (Option<At>, bool) = sqlx::query_as(
+        let (noted, orders): (Option<Timestamptz>, bool) = sqlx::query_as(
             "select (select max(taken_at) from outbox.moment), exists (select from outbox.relay_cursor)",
         )
         .fetch_one(&pool)
         .await?;
         match noted {
-            Some(At(noted)) => dumped = Some(dumped.map_or(noted, |before| before.min(noted))),
+            Some(Timestamptz(noted)) => dumped = Some(dumped.map_or(noted, |before| before.min(noted))),
             None if orders => bail!(
                 "when the dump was made is not noted in it (or its outbox was rebased already): say --since, a moment before it, such as \
                  2026-11-23T09:30:00Z, or `beginning`"

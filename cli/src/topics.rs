@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use choreography::{Choreography, Problem};
+use choreography::{Choreography, RuleBreach};
 use clap::Subcommand;
 use kafka_admin::topics::{Applied, WantedTopic};
 use runtime::{Registry, Settings, databases};
@@ -62,7 +62,7 @@ fn unknown_profile(profile: &str) -> String {
 }
 
 /// All problems of a choreography against the code of this binary.
-pub fn problems(choreography: &Choreography) -> Vec<Problem> {
+pub fn problems(choreography: &Choreography) -> Vec<RuleBreach> {
     let catalogue = events::catalogue();
     let (subscribes_to, publishes) = (crate::run::subscribes_to(), crate::run::publishes());
     let borrowed =

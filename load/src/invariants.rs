@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
-use audit::{Asked, Scope};
+use audit::{AuditScope, CheckOutcome};
 use sqlx::PgPool;
 
 /// One invariant, and whether it holds.
@@ -22,7 +22,7 @@ pub struct Invariant {
 /// # Errors
 /// When the database does not answer, or a schema is missing.
 pub async fn check(pool: &PgPool) -> anyhow::Result<Vec<Invariant>> {
-    judged(audit::ask(pool, &Scope::everything(true)).await?)
+    judged(audit::ask(pool, &AuditScope::everything(true)).await?)
 }
 
 /// The same of consumers that have databases of their own.
@@ -30,7 +30,7 @@ pub async fn check(pool: &PgPool) -> anyhow::Result<Vec<Invariant>> {
 /// # Errors
 /// As [`check`].
 pub async fn check_all(databases: &audit::Databases) -> anyhow::Result<Vec<Invariant>> {
-    judged(audit::ask_all(databases, &Scope::everything(true)).await?)
+    judged(audit::ask_all(databases, &AuditScope::everything(true)).await?)
 }
 
 fn judged(findings: Vec<audit::Finding>) -> anyhow::Result<Vec<Invariant>> {
@@ -38,11 +38,11 @@ fn judged(findings: Vec<audit::Finding>) -> anyhow::Result<Vec<Invariant>> {
         bail!("a question was not asked: expected the schemas of all consumers, run `quadrille migrate` first");
     }
     let invariant = |finding: audit::Finding| match finding.asked {
-        Asked::Answered { breaches, figures, lines } => {
+        CheckOutcome::Answered { breaches, figures, lines } => {
             let some = lines.iter().take(5).map(|line| format!("; {}: {}", line.subject, line.detail));
             Invariant { name: finding.publishes, holds: breaches == 0, figures: figures + &some.collect::<String>() }
         }
-        Asked::Unanswered { why } => Invariant { name: finding.publishes, holds: false, figures: why },
+        CheckOutcome::Unanswered { why } => Invariant { name: finding.publishes, holds: false, figures: why },
     };
     Ok(findings.into_iter().map(invariant).collect())
 }

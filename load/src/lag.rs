@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
-use crate::addresses::Pipeline;
+use crate::addresses::PipelineAddresses;
 
 /// The consumer groups; the relay is none.
 const GROUPS: [&str; 7] = ["orders", "inventory", "payments", "fraud", "fulfillment", "notifications", "saga-tracker"];
@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 ///
 /// # Errors
 /// When Kafka does not answer, or the groups make no progress for a minute.
-pub fn await_none(pipeline: &Pipeline) -> anyhow::Result<Duration> {
+pub fn await_none(pipeline: &PipelineAddresses) -> anyhow::Result<Duration> {
     let groups: Vec<BaseConsumer> = GROUPS.iter().map(|group| client(pipeline, group)).collect::<Result<_, _>>()?;
     let began = Instant::now();
     let (mut last, mut progress) = (i64::MAX, Instant::now());
@@ -38,7 +38,7 @@ pub fn await_none(pipeline: &Pipeline) -> anyhow::Result<Duration> {
     }
 }
 
-fn client(pipeline: &Pipeline, group: &str) -> anyhow::Result<BaseConsumer> {
+fn client(pipeline: &PipelineAddresses, group: &str) -> anyhow::Result<BaseConsumer> {
     let mut config = ClientConfig::new();
     for (name, value) in &pipeline.settings.common().kafka {
         config.set(name, value);
@@ -48,7 +48,7 @@ fn client(pipeline: &Pipeline, group: &str) -> anyhow::Result<BaseConsumer> {
 }
 
 /// Events that a group has not committed, in the partitions that it reads.
-fn lag(pipeline: &Pipeline, group: &BaseConsumer) -> anyhow::Result<i64> {
+fn lag(pipeline: &PipelineAddresses, group: &BaseConsumer) -> anyhow::Result<i64> {
     let topics = choreography::Choreography::embedded().topic_settings("local").context("topics.yaml")?;
     let mut list = TopicPartitionList::new();
     for topic in &topics {

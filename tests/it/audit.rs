@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use audit::{Finding, Scope, Window};
+use audit::{AuditScope, Finding, Window};
 use quadrille_tests::Pipeline;
 use runtime::Settings;
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::rebuild::{KINDS, place, place_mixed, quadrille, stocked, text};
 
 async fn asked(pipeline: &Pipeline, quiet: bool) -> Vec<Finding> {
-    audit::ask(&pipeline.database.pool, &Scope::everything(quiet)).await.expect("the books")
+    audit::ask(&pipeline.database.pool, &AuditScope::everything(quiet)).await.expect("the books")
 }
 
 /// What is broken: check, subject and detail.

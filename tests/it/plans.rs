@@ -3,11 +3,11 @@
 use std::str::FromStr as _;
 use std::time::Duration;
 
-use runtime::sql::{StickyPool, Taken};
+use runtime::sql::{CheckedOut, StickyPool};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 /// How the statement `known` is executed.
-async fn plan(db: &mut Taken) -> String {
+async fn plan(db: &mut CheckedOut) -> String {
     let lines: Vec<String> = sqlx::query_scalar("explain (costs off) execute known('{}')")
         .persistent(false)
         .fetch_all(&mut **db)

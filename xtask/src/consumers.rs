@@ -44,7 +44,7 @@ pub const CONSUMERS: [(&str, u16); 8] = [
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running pipeline: the parts, and a process for each consumer.
-pub struct Pipeline<'p> {
+pub struct RunningPipeline<'p> {
     project: &'p Project,
     /// The parts, and which of them were started for it.
     pub up: Up,
@@ -58,7 +58,7 @@ pub struct Pipeline<'p> {
     _only_one: File,
 }
 
-impl<'p> Pipeline<'p> {
+impl<'p> RunningPipeline<'p> {
     /// Installs, builds, starts the parts, brings tables, topics and schemas up to date, and starts every consumer with these settings.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use crate::{
-    consumers::{Build, Pipeline},
+    consumers::{Build, RunningPipeline},
     project::Project,
     stack::HOST,
     up,
@@ -27,7 +27,7 @@ const SETTINGS: [(&str, &str); 7] = [
 /// # Errors
 /// When something can't be installed, built or started, or a consumer dies.
 pub fn run(project: &Project, build: Build, orders: u64, exit: bool) -> Result<ExitCode> {
-    let mut pipeline = Pipeline::start(project, build, &SETTINGS)?;
+    let mut pipeline = RunningPipeline::start(project, build, &SETTINGS)?;
     let result = show(project, &mut pipeline, orders, exit);
     let stopped = pipeline.stop();
     let right = result?;
@@ -35,7 +35,7 @@ pub fn run(project: &Project, build: Build, orders: u64, exit: bool) -> Result<E
     Ok(if right { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn show(project: &Project, pipeline: &mut Pipeline<'_>, orders: u64, exit: bool) -> Result<bool> {
+fn show(project: &Project, pipeline: &mut RunningPipeline<'_>, orders: u64, exit: bool) -> Result<bool> {
     println!(
         "\nplacing {orders} orders of every kind, every second one over HTTP, the others over Kafka; some wait for a deadline (15 s)\n"
     );
@@ -62,7 +62,7 @@ fn show(project: &Project, pipeline: &mut Pipeline<'_>, orders: u64, exit: bool)
 }
 
 /// Where one can look.
-fn addresses(project: &Project, pipeline: &Pipeline<'_>) {
+fn addresses(project: &Project, pipeline: &RunningPipeline<'_>) {
     let door = |consumer: &str| pipeline.door(consumer);
     println!("\nIt stays up. To look at:");
     println!("  orders           {0}/orders and {0}/orders/{{id}}/events", door("saga-tracker"));

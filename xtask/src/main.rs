@@ -56,7 +56,7 @@ enum Command {
         dev: bool,
     },
     /// Measure the whole pipeline in release builds.
-    Bench(bench::Options),
+    Bench(bench::BenchOptions),
     /// Install, build, start the parts, run every test, and leave the parts as they were found.
     Test {
         /// Leave the parts running that were started for the tests.

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use events::{Currency, OrderId, RuleHit, Timestamp};
-use runtime::sql::{At, JsonText};
+use runtime::sql::{JsonText, Timestamptz};
 use runtime::{Failure, Meets, Reading, Recall, Recent, Retention, TraceContext, WriteSet};
 use serde::{Deserialize, Serialize};
 use sqlx::{FromRow, PgConnection, PgPool};
@@ -62,10 +62,10 @@ struct Row {
     score: i64,
     amount: i64,
     currency: Option<String>,
-    opened_at: At,
-    deadline: Option<At>,
+    opened_at: Timestamptz,
+    deadline: Option<Timestamptz>,
     decided_by: Option<String>,
-    decided_at: Option<At>,
+    decided_at: Option<Timestamptz>,
     data: String,
 }
 
@@ -192,10 +192,10 @@ struct Columns<'r> {
     score: Vec<i64>,
     amount: Vec<i64>,
     currency: Vec<Option<&'r str>>,
-    opened_at: Vec<At>,
-    deadline: Vec<Option<At>>,
+    opened_at: Vec<Timestamptz>,
+    deadline: Vec<Option<Timestamptz>>,
     decided_by: Vec<Option<&'r str>>,
-    decided_at: Vec<Option<At>>,
+    decided_at: Vec<Option<Timestamptz>>,
     data: Vec<JsonText<DataOf<'r>>>,
 }
 
@@ -207,10 +207,10 @@ impl<'r> Columns<'r> {
         self.score.push(row.score);
         self.amount.push(row.amount);
         self.currency.push(row.currency.as_ref().map(Currency::as_str));
-        self.opened_at.push(At(row.opened_at));
-        self.deadline.push(row.deadline.map(At));
+        self.opened_at.push(Timestamptz(row.opened_at));
+        self.deadline.push(row.deadline.map(Timestamptz));
         self.decided_by.push(row.decided_by.as_deref());
-        self.decided_at.push(row.decided_at.map(At));
+        self.decided_at.push(row.decided_at.map(Timestamptz));
         self.data.push(JsonText(DataOf {
             rules: &row.rules,
             thread: &row.thread,
@@ -249,7 +249,7 @@ pub(crate) async fn open_reviews(
         "select order_id, state, version, score, amount, currency, opened_at, deadline, decided_by, decided_at, data
          from fraud.assessment where state = 'REVIEW' and (deadline, order_id) > ($1, $2) order by deadline, order_id limit $3",
     )
-    .bind(At(deadline))
+    .bind(Timestamptz(deadline))
     .bind(order_id.as_uuid())
     .bind(limit)
     .fetch_all(pool)

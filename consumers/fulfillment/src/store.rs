@@ -5,7 +5,7 @@ pub mod work;
 use std::collections::HashMap;
 
 use events::{OrderId, Timestamp};
-use runtime::sql::{At, JsonText};
+use runtime::sql::{JsonText, Timestamptz};
 use runtime::{Failure, Reading, Recall, Recalled, Retention, WriteSet};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
@@ -156,7 +156,7 @@ fn save_consignments(writes: &mut WriteSet, statement: &str, rows: &[(OrderId, i
         .bind(data)
         .bind(keys)
         .bind(sealed)
-        .bind(At(now));
+        .bind(Timestamptz(now));
 }
 
 /// An order as it stands, without its personal data; none if it is not known.

@@ -7,7 +7,7 @@ use events::{
     Timestamp, WarehouseId,
 };
 use runtime::restore::{Restore, Retold};
-use runtime::sql::At;
+use runtime::sql::Timestamptz;
 use runtime::{Conflict, Effects, Failure};
 use sqlx::{PgConnection, Row as _};
 use uuid::Uuid;
@@ -132,7 +132,7 @@ pub async fn restore_levels(
          select sku, warehouse, on_hand::int8, reserved::int8, missing::int8 from inventory.unexplained, (select count(*) from noted) done order by 1, 2",
     )
     .bind(Uuid::nil())
-    .bind(At(now))
+    .bind(Timestamptz(now))
     .fetch_all(db)
     .await?;
     let mut notes: Vec<String> = unknown

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use events::{OrderId, Sku, Timestamp, WarehouseId};
-use runtime::sql::{At, JsonText};
+use runtime::sql::{JsonText, Timestamptz};
 use runtime::{Failure, Meets, Reading, Recall, Recent, Work, WriteSet};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
@@ -229,12 +229,12 @@ async fn read_receipts(db: &mut PgConnection, receipts: &[&Receipt], world: &mut
 }
 
 async fn read_loads(db: &mut PgConnection, keys: &[&str], world: &mut BatchState) -> Result<(), Failure> {
-    let rows: Vec<(String, Uuid, At)> =
+    let rows: Vec<(String, Uuid, Timestamptz)> =
         sqlx::query_as("select load_key, digest, loaded_at from inventory.load where load_key = any($1)")
             .bind(keys)
             .fetch_all(db)
             .await?;
-    world.loads.extend(rows.into_iter().map(|(key, digest, At(at))| (key, LoadedBefore { digest, at })));
+    world.loads.extend(rows.into_iter().map(|(key, digest, Timestamptz(at))| (key, LoadedBefore { digest, at })));
     Ok(())
 }
 
@@ -266,8 +266,8 @@ fn save_orders(writes: &mut WriteSet, statement: &str, orders: &[(&OrderId, &Slo
         .bind(Vec::from_iter(units.iter().map(|units| units.committed)))
         .bind(Vec::from_iter(units.iter().map(|units| units.released)))
         .bind(Vec::from_iter(units.iter().map(|units| units.missing)))
-        .bind(Vec::from_iter(rows().map(|(_, _, row)| row.expires_at.map(At))))
-        .bind(At(now))
+        .bind(Vec::from_iter(rows().map(|(_, _, row)| row.expires_at.map(Timestamptz))))
+        .bind(Timestamptz(now))
         .bind(Vec::from_iter(rows().map(|(_, _, row)| JsonText(row))));
 }
 
@@ -329,7 +329,7 @@ fn append_movements(writes: &mut WriteSet, movements: &[Movement], now: Timestam
     .bind(numbers(|moved| moved.change.missing))
     .bind(Vec::from_iter(movements.iter().map(|moved| moved.order_id.map(OrderId::as_uuid))))
     .bind(Vec::from_iter(movements.iter().map(|moved| moved.cause)))
-    .bind(At(now));
+    .bind(Timestamptz(now));
 }
 
 /// One that another instance booked first is a lost race: decided again, it changes nothing, or names the difference.
@@ -348,7 +348,7 @@ fn save_receipts(writes: &mut WriteSet, received: &[Receipt], now: Timestamp) {
         .bind(Vec::from_iter(received.iter().map(|receipt| receipt.sku.as_str())))
         .bind(Vec::from_iter(received.iter().map(|receipt| receipt.warehouse.as_str())))
         .bind(Vec::from_iter(received.iter().map(|receipt| receipt.quantity)))
-        .bind(At(now));
+        .bind(Timestamptz(now));
 }
 
 /// One that another instance took first is a lost race: decided again, it changes nothing, or names the difference.
@@ -363,5 +363,5 @@ fn save_loads(writes: &mut WriteSet, loaded: &[(String, Uuid)], now: Timestamp) 
         )
         .bind(Vec::from_iter(loaded.iter().map(|(key, _)| key.as_str())))
         .bind(Vec::from_iter(loaded.iter().map(|(_, digest)| *digest)))
-        .bind(At(now));
+        .bind(Timestamptz(now));
 }

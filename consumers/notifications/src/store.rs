@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use events::{EventId, OrderId};
-use runtime::sql::{At, JsonText};
+use runtime::sql::{JsonText, Timestamptz};
 use runtime::{Failure, Reading, Retention, WriteSet};
 use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
@@ -118,7 +118,7 @@ struct Columns<'m> {
     subject: Vec<Option<&'m str>>,
     body: Vec<Option<&'m str>>,
     detail: Vec<Option<&'static str>>,
-    at: Vec<At>,
+    at: Vec<Timestamptz>,
 }
 
 impl<'m> Columns<'m> {
@@ -140,7 +140,7 @@ impl<'m> Columns<'m> {
         self.subject.push(subject);
         self.body.push(body);
         self.detail.push(detail);
-        self.at.push(At(message.at));
+        self.at.push(Timestamptz(message.at));
     }
 }
 

@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use events::{Fault, OrderId, OrderPlaced};
 use runtime::http::{Access, Caller, Json, Problem, Role, Routes};
-use runtime::{Cause, Done, RequestQueue, Work};
+use runtime::{Cause, Committed, RequestQueue, Work};
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::PgPool;
@@ -135,7 +135,7 @@ async fn place(
 }
 
 /// What a decision means to who asked for it.
-fn answer(Done { reply, position }: Done<Reply>) -> Result<Response, Problem> {
+fn answer(Committed { reply, position }: Committed<Reply>) -> Result<Response, Problem> {
     match reply {
         Reply::Placed { order_id, correlation_id, replayed } => {
             let taken = Taken::of(order_id, &correlation_id, position);

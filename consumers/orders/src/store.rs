@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use events::{OrderId, Timestamp};
-use runtime::sql::{At, JsonText};
+use runtime::sql::{JsonText, Timestamptz};
 use runtime::{Failure, Reading, Recall, Recent, Retention, WriteSet};
 use serde::Serialize;
 use sqlx::postgres::PgRow;
@@ -95,8 +95,8 @@ fn order(row: &PgRow) -> Result<Order, Failure> {
             digest: row.try_get("body_digest")?,
             text: row.try_get::<Option<String>, _>("body")?.map(Arc::from),
         },
-        placed_at: row.try_get::<At, _>("placed_at")?.0,
-        ended_at: row.try_get::<Option<At>, _>("ended_at")?.map(|At(time)| time),
+        placed_at: row.try_get::<Timestamptz, _>("placed_at")?.0,
+        ended_at: row.try_get::<Option<Timestamptz>, _>("ended_at")?.map(|Timestamptz(time)| time),
     })
 }
 
@@ -129,8 +129,8 @@ pub(crate) fn insert(writes: &mut WriteSet, new: &[&Slot]) {
     .bind(each(new, |slot| slot.order.details.terms.as_ref().map(|terms| terms.currency.to_string())))
     .bind(each(new, |slot| slot.order.details.terms.as_ref().map(|terms| terms.total)))
     .bind(each(new, |slot| slot.order.ending.as_ref().map(|ending| ending.charged)))
-    .bind(each(new, |slot| At(slot.order.placed_at)))
-    .bind(each(new, |slot| slot.order.ended_at.map(At)))
+    .bind(each(new, |slot| Timestamptz(slot.order.placed_at)))
+    .bind(each(new, |slot| slot.order.ended_at.map(Timestamptz)))
     .bind(json(new, |slot| Some(&slot.order.details)))
     .bind(json(new, |slot| slot.order.asked.as_ref()))
     .bind(json(new, |slot| slot.order.ending.as_ref()))
@@ -158,7 +158,7 @@ pub(crate) fn update(writes: &mut WriteSet, changed: &[&Slot]) {
         .bind(each(changed, |slot| slot.stored.unwrap_or_default()))
         .bind(each(changed, |slot| slot.order.state.as_str()))
         .bind(each(changed, |slot| slot.order.ending.as_ref().map(|ending| ending.charged)))
-        .bind(each(changed, |slot| slot.order.ended_at.map(At)))
+        .bind(each(changed, |slot| slot.order.ended_at.map(Timestamptz)))
         .bind(json(changed, |slot| slot.order.asked.as_ref()))
         .bind(json(changed, |slot| slot.order.ending.as_ref()));
 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use events::{Currency, OrderId, Personal, Timestamp};
-use runtime::sql::{At, JsonText};
+use runtime::sql::{JsonText, Timestamptz};
 use runtime::{Failure, Meets, Reading, Recall, Recent, WriteSet};
 use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
@@ -33,7 +33,7 @@ struct Row {
     voided: i64,
     refunded: i64,
     announced: bool,
-    capture_before: Option<At>,
+    capture_before: Option<Timestamptz>,
     personal_key: Option<String>,
     personal_data: Option<Vec<u8>>,
     data: String,
@@ -204,7 +204,9 @@ fn save_payments(writes: &mut WriteSet, statement: &str, slots: &[&Slot], now: T
         .bind(column(|payment| payment.voided))
         .bind(column(|payment| payment.refunded))
         .bind(slots.iter().map(|slot| slot.payment.announced).collect::<Vec<bool>>())
-        .bind(slots.iter().map(|slot| slot.payment.capture_before.map(At)).collect::<Vec<Option<At>>>())
+        .bind(
+            slots.iter().map(|slot| slot.payment.capture_before.map(Timestamptz)).collect::<Vec<Option<Timestamptz>>>(),
+        )
         .bind(slots.iter().map(|slot| slot.payment.is_stuck()).collect::<Vec<bool>>())
         .bind(
             personal
@@ -216,7 +218,7 @@ fn save_payments(writes: &mut WriteSet, statement: &str, slots: &[&Slot], now: T
             personal.map(|personal| personal.map(|personal| personal.data.as_slice())).collect::<Vec<Option<&[u8]>>>(),
         )
         .bind(slots.iter().map(|slot| JsonText(&slot.payment.case)).collect::<Vec<JsonText<&Case>>>())
-        .bind(At(now));
+        .bind(Timestamptz(now));
 }
 
 fn save_refunds(writes: &mut WriteSet, slots: &[(&String, &ReferenceSlot)], now: Timestamp) {
@@ -231,7 +233,7 @@ fn save_refunds(writes: &mut WriteSet, slots: &[(&String, &ReferenceSlot)], now:
     .bind(slots.iter().map(|(_, slot)| slot.reference.order_id.map(OrderId::as_uuid)).collect::<Vec<Option<Uuid>>>())
     .bind(slots.iter().map(|(_, slot)| slot.loaded + 1).collect::<Vec<i64>>())
     .bind(slots.iter().map(|(_, slot)| JsonText(&slot.reference.told)).collect::<Vec<JsonText<&Vec<Told>>>>())
-    .bind(At(now));
+    .bind(Timestamptz(now));
 }
 
 /// One order's payment, without a lock.

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use audit::{Asked, AuditError, Databases, Finding, Scope, Window};
+use audit::{AuditError, AuditScope, CheckOutcome, Databases, Finding, Window};
 use events::{OrderId, Timestamp};
 use runtime::settings::{ConsumerSettings, Secret};
 use runtime::{Clock, Consumer as _, Failure, Host, Settings, Span};
@@ -129,7 +129,7 @@ impl Auditor {
         let oldest = self.oldest(now)?;
         let walked = walked.max(oldest);
         let (newest, page) = store::pages(&self.pool, walked, orders).await?;
-        let scope = |first: Option<Uuid>, last: Option<Uuid>, again: Vec<Uuid>, whole| Scope {
+        let scope = |first: Option<Uuid>, last: Option<Uuid>, again: Vec<Uuid>, whole| AuditScope {
             first: first.unwrap_or(Uuid::nil()).max(oldest),
             last: last.unwrap_or(Uuid::max()),
             again,
@@ -183,12 +183,12 @@ fn together(findings: &[Finding]) -> BTreeMap<&'static str, (Found, i64)> {
     for finding in findings {
         let (found, breaches) = all.entry(finding.name).or_insert_with(|| (Found { all: true, ..Found::default() }, 0));
         match &finding.asked {
-            Asked::Answered { breaches: more, lines, .. } => {
+            CheckOutcome::Answered { breaches: more, lines, .. } => {
                 *breaches += more;
                 found.all &= *more <= NAMED;
                 found.lines.extend(lines.iter().map(|line| (line.subject.clone(), line.detail.clone())));
             }
-            Asked::Unanswered { why } => {
+            CheckOutcome::Unanswered { why } => {
                 found.all = false;
                 tracing::warn!(check = finding.name, "not audited: {why}");
             }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use events::{EventId, OrderId};
-use kafka_admin::replay::{Point, Reader};
+use kafka_admin::replay::{Point, ReplayReader};
 use runtime::{Consumer as _, Failure, Pooled, Registry, Settings, Verdict, migrations, sql};
 use sqlx::{Connection as _, PgConnection, PgPool};
 use tokio_util::sync::CancellationToken;
@@ -116,7 +116,8 @@ async fn work(
 ) -> anyhow::Result<Rebuilt> {
     let codec = Registry::codec(pool).await?;
     let registry = Registry::from_settings(settings, pool.clone())?;
-    let reader = Reader::open(settings, Arc::<SagaTracker>::default(), codec, registry, from, stop.clone()).await?;
+    let reader =
+        ReplayReader::open(settings, Arc::<SagaTracker>::default(), codec, registry, from, stop.clone()).await?;
     let mut rebuild = Rebuild { db, reader, stop, unwritten: BatchState::default(), done: Rebuilt::default() };
     if !rebuild.topics_are_whole() {
         rebuild.fold_store(tell).await?;
@@ -131,7 +132,7 @@ async fn work(
 
 struct Rebuild<'r> {
     db: &'r mut PgConnection,
-    reader: Reader<SagaTracker>,
+    reader: ReplayReader<SagaTracker>,
     stop: &'r CancellationToken,
     /// What was read while writers were kept out, until the transaction in which it was written has committed.
     unwritten: BatchState,
@@ -283,7 +284,7 @@ impl Rebuild<'_> {
 
     async fn held(&mut self, since: Instant) -> anyhow::Result<bool> {
         let live = tables::hold_writers(self.db).await?;
-        let behind = |reader: &Reader<SagaTracker>| {
+        let behind = |reader: &ReplayReader<SagaTracker>| {
             let read = |topic: &str, part: i32, last: i64| {
                 reader.next().iter().any(|((of, its), next)| *of == topic && *its == part && *next > last)
             };

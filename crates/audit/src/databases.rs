@@ -11,7 +11,9 @@ use sqlx::{AssertSqlSafe, PgPool};
 use uuid::Uuid;
 
 use crate::AuditError;
-use crate::books::{Answer, Asked, CHECKS, Check, Finding, Line, Scope, answered, ask_those, limit};
+use crate::books::{
+    AuditScope, BreachLine, CHECKS, CheckOutcome, CheckRow, Finding, Invariant, answered, ask_those, limit,
+};
 
 /// The schemas that questions are asked of, by the consumer whose database they are in.
 const BOOKS: [(&str, &[&str]); 7] = [
@@ -34,7 +36,7 @@ const BETWEEN: Duration = Duration::from_millis(400);
 pub struct Databases(Vec<(PgPool, Vec<&'static str>)>);
 
 /// One of them.
-struct Place {
+struct SchemaPlace {
     pool: PgPool,
     schemas: Vec<&'static str>,
 }
@@ -74,11 +76,11 @@ impl Databases {
         self.0.iter().find(|(_, schemas)| schemas.contains(&"orders")).map(|(pool, _)| pool)
     }
 
-    async fn places(&self) -> Result<Vec<Place>, AuditError> {
-        let mut places: BTreeMap<Identity, Place> = BTreeMap::new();
+    async fn places(&self) -> Result<Vec<SchemaPlace>, AuditError> {
+        let mut places: BTreeMap<Identity, SchemaPlace> = BTreeMap::new();
         for (pool, schemas) in &self.0 {
             let found = identity(&mut *pool.acquire().await?).await?;
-            let place = places.entry(found).or_insert_with(|| Place { pool: pool.clone(), schemas: Vec::new() });
+            let place = places.entry(found).or_insert_with(|| SchemaPlace { pool: pool.clone(), schemas: Vec::new() });
             place.schemas.extend(schemas);
         }
         Ok(places.into_values().collect())
@@ -90,7 +92,7 @@ impl Databases {
 ///
 /// # Errors
 /// When a database does not answer, or a question can't be asked.
-pub async fn ask_all(databases: &Databases, scope: &Scope) -> Result<Vec<Finding>, AuditError> {
+pub async fn ask_all(databases: &Databases, scope: &AuditScope) -> Result<Vec<Finding>, AuditError> {
     let places = databases.places().await?;
     let mut findings = Vec::new();
     for place in &places {
@@ -111,12 +113,12 @@ pub async fn ask_all(databases: &Databases, scope: &Scope) -> Result<Vec<Finding
     Ok(findings)
 }
 
-async fn across(check: &Check, places: &[Place], scope: &Scope) -> Result<Asked, AuditError> {
+async fn across(check: &Invariant, places: &[SchemaPlace], scope: &AuditScope) -> Result<CheckOutcome, AuditError> {
     let joined = Joined::of(check, places).await?;
-    let mut sum: Option<Answer> = None;
+    let mut sum: Option<CheckRow> = None;
     for page in joined.pages(scope).await? {
         let Some(mut answer) = joined.ask(&page).await? else {
-            return Ok(Asked::Unanswered { why: format!("it takes longer than {:?}", scope.within) });
+            return Ok(CheckOutcome::Unanswered { why: format!("it takes longer than {:?}", scope.within) });
         };
         for _ in 0..LOOKS {
             if answer.breaches > 0 {
@@ -129,12 +131,12 @@ async fn across(check: &Check, places: &[Place], scope: &Scope) -> Result<Asked,
             None => answer,
         });
     }
-    let Answer { breaches, figures, lines } = sum.unwrap_or_default();
-    Ok(Asked::Answered { breaches, figures, lines })
+    let CheckRow { breaches, figures, lines } = sum.unwrap_or_default();
+    Ok(CheckOutcome::Answered { breaches, figures, lines })
 }
 
 /// A table of another database than that in which the question is asked.
-struct Table<'p> {
+struct ForeignTable<'p> {
     pool: &'p PgPool,
     /// As the question has it: `payments.payment`.
     name: String,
@@ -144,9 +146,9 @@ struct Table<'p> {
 
 /// A question across databases.
 struct Joined<'p> {
-    check: &'p Check,
+    check: &'p Invariant,
     home: &'p PgPool,
-    tables: Vec<Table<'p>>,
+    tables: Vec<ForeignTable<'p>>,
     /// The question, with its foreign tables as parameters.
     sql: String,
     /// The table whose orders make its pages.
@@ -154,7 +156,7 @@ struct Joined<'p> {
 }
 
 impl<'p> Joined<'p> {
-    async fn of(check: &'p Check, places: &'p [Place]) -> Result<Self, AuditError> {
+    async fn of(check: &'p Invariant, places: &'p [SchemaPlace]) -> Result<Self, AuditError> {
         let place_of = |schema: &str| places.iter().find(|place| place.schemas.contains(&schema));
         let missing = || sqlx::Error::Configuration(format!("no database has all of {:?}", check.schemas).into());
         let home = place_of(check.schemas[0]).ok_or_else(missing)?;
@@ -164,7 +166,7 @@ impl<'p> Joined<'p> {
             let place = place_of(schema).ok_or_else(missing)?;
             for name in tables_of(schema, text) {
                 let columns = columns(&place.pool, &name, text).await?;
-                tables.push(Table { pool: &place.pool, name, columns });
+                tables.push(ForeignTable { pool: &place.pool, name, columns });
             }
         }
         let sql = rewritten(check, &tables);
@@ -179,7 +181,7 @@ impl<'p> Joined<'p> {
     }
 
     /// The scope, cut into ranges of so many orders; the orders that it names besides are of the first.
-    async fn pages(&self, scope: &Scope) -> Result<Vec<Scope>, AuditError> {
+    async fn pages(&self, scope: &AuditScope) -> Result<Vec<AuditScope>, AuditError> {
         let mut pages = vec![scope.clone()];
         let Some((pool, table)) = self.paged else { return Ok(pages) };
         let statement = format!(
@@ -197,13 +199,13 @@ impl<'p> Joined<'p> {
             if let Some(last) = pages.last_mut() {
                 last.last = next;
             }
-            pages.push(Scope { first: next, again: Vec::new(), ..scope.clone() });
+            pages.push(AuditScope { first: next, again: Vec::new(), ..scope.clone() });
             first = next;
         }
     }
 
     /// Reads the other databases, then asks; none: it takes too long.
-    async fn ask(&self, scope: &Scope) -> Result<Option<Answer>, AuditError> {
+    async fn ask(&self, scope: &AuditScope) -> Result<Option<CheckRow>, AuditError> {
         let mut read = Vec::new();
         for table in &self.tables {
             read.push(table.read(scope).await?);
@@ -216,23 +218,23 @@ impl<'p> Joined<'p> {
     }
 
     /// Keeps the breaches that are there in the same words when they are looked at again. More than are named can't be looked at one by one.
-    async fn look_again(&self, scope: &Scope, answer: &mut Answer) -> Result<(), AuditError> {
+    async fn look_again(&self, scope: &AuditScope, answer: &mut CheckRow) -> Result<(), AuditError> {
         let subjects = answer.lines.iter().filter_map(|line| line.subject.parse().ok()).collect();
         let narrowed = match self.check.by_order {
-            true => Scope { first: Uuid::max(), last: Uuid::max(), again: subjects, ..scope.clone() },
+            true => AuditScope { first: Uuid::max(), last: Uuid::max(), again: subjects, ..scope.clone() },
             false => scope.clone(),
         };
         let Some(again) = self.ask(&narrowed).await? else { return Ok(()) };
         let before = answer.lines.len();
-        answer.lines.retain(|line: &Line| again.lines.contains(line));
+        answer.lines.retain(|line: &BreachLine| again.lines.contains(line));
         answer.breaches -= (before - answer.lines.len()) as i64;
         Ok(())
     }
 }
 
-impl Table<'_> {
+impl ForeignTable<'_> {
     /// Its rows of these orders, or all where it has none, as a JSON text.
-    async fn read(&self, scope: &Scope) -> Result<String, AuditError> {
+    async fn read(&self, scope: &AuditScope) -> Result<String, AuditError> {
         let Self { pool, name, columns } = self;
         let list: Vec<String> = columns.iter().map(|(column, _)| format!("\"{column}\"")).collect();
         let by_order = columns.iter().any(|(column, _)| column == "order_id");
@@ -293,7 +295,7 @@ async fn columns(pool: &PgPool, table: &str, text: &str) -> Result<Vec<(String, 
 }
 
 /// The question with its foreign tables as `with` parts, each of a parameter that follows its own.
-fn rewritten(check: &Check, tables: &[Table<'_>]) -> String {
+fn rewritten(check: &Invariant, tables: &[ForeignTable<'_>]) -> String {
     let lines = check.text().lines().skip_while(|line| line.trim_start().starts_with("--"));
     let mut text: String = lines.collect::<Vec<_>>().join("\n");
     let mut parts = Vec::new();
@@ -326,7 +328,7 @@ fn renamed(text: &str, from: &str, to: &str) -> String {
     done
 }
 
-impl Answer {
+impl CheckRow {
     /// This one and that of the next page.
     fn and(mut self, next: Self) -> Self {
         self.breaches += next.breaches;

@@ -6,7 +6,7 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::AuditError;
-use crate::books::{Asked, Finding, Line, Scope};
+use crate::books::{AuditScope, BreachLine, CheckOutcome, Finding};
 
 /// The name of this question.
 pub const KNOWN: &str = "known";
@@ -18,7 +18,7 @@ const RECORDS: i64 = 1_000;
 ///
 /// # Errors
 /// When the database or Kafka does not answer.
-pub async fn known(settings: &Settings, pool: &PgPool, scope: &Scope) -> Result<Finding, AuditError> {
+pub async fn known(settings: &Settings, pool: &PgPool, scope: &AuditScope) -> Result<Finding, AuditError> {
     let told: Vec<Uuid> = newest_keys(settings, "orders", RECORDS)
         .await?
         .into_iter()
@@ -32,7 +32,7 @@ pub async fn known(settings: &Settings, pool: &PgPool, scope: &Scope) -> Result<
     .fetch_all(pool)
     .await?;
     let line = |order_id: &Uuid| {
-        Line {
+        BreachLine {
         subject: order_id.to_string(),
         detail: "the topic orders tells of it, and its database does not know it: if that was restored from a dump, see `quadrille restore check`"
             .to_owned(),
@@ -43,6 +43,6 @@ pub async fn known(settings: &Settings, pool: &PgPool, scope: &Scope) -> Result<
     Ok(Finding {
         name: KNOWN,
         publishes: PUBLICATIONS,
-        asked: Asked::Answered { breaches: unknown.len() as i64, figures, lines },
+        asked: CheckOutcome::Answered { breaches: unknown.len() as i64, figures, lines },
     })
 }

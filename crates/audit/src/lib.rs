@@ -9,7 +9,7 @@ mod databases;
 mod known;
 mod outbox;
 
-pub use books::{Asked, Check, Finding, Line, Scope, ask, checks};
+pub use books::{AuditScope, BreachLine, CheckOutcome, Finding, Invariant, ask, checks};
 pub use databases::{Databases, ask_all};
 pub use known::{KNOWN, known};
 pub use outbox::{OUTBOX, Window, outbox};

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use events::{CatalogueEntry, catalogue};
 
-use crate::check::{Problem, check};
+use crate::check::{RuleBreach, check};
 use crate::code::check_says;
 use crate::evolution::check_evolution;
 use crate::model::{Choreography, EMBEDDED};
@@ -15,7 +15,7 @@ fn changed(from: &str, to: &str) -> Choreography {
     Choreography::parse(&EMBEDDED.replacen(from, to, 1)).unwrap()
 }
 
-fn text(problems: &[Problem]) -> String {
+fn text(problems: &[RuleBreach]) -> String {
     problems.iter().map(|problem| format!("{problem}\n")).collect()
 }
 

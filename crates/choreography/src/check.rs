@@ -12,7 +12,7 @@ use crate::schema_rules;
 
 /// One breach of a rule.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Problem {
+pub struct RuleBreach {
     /// Where: an event, a topic, a consumer, a schema.
     pub at: String,
     /// What was expected there.
@@ -23,7 +23,7 @@ pub struct Problem {
     pub action: String,
 }
 
-impl Problem {
+impl RuleBreach {
     pub(crate) fn new(
         at: impl Into<String>,
         expected: impl Into<String>,
@@ -34,7 +34,7 @@ impl Problem {
     }
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for RuleBreach {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: expected {}, got {}: {}", self.at, self.expected, self.found, self.action)
     }
@@ -53,7 +53,7 @@ pub fn check(
     choreography: &Choreography,
     catalogue: &[CatalogueEntry],
     subscribes_to: &[(&str, &[&str])],
-) -> Vec<Problem> {
+) -> Vec<RuleBreach> {
     let mut problems = Vec::new();
     check_names(choreography, &mut problems);
     check_writers(choreography, &mut problems);
@@ -76,13 +76,13 @@ pub fn check(
     problems
 }
 
-fn check_names(choreography: &Choreography, problems: &mut Vec<Problem>) {
-    let consumers = |at: String, names: &[String], problems: &mut Vec<Problem>| {
+fn check_names(choreography: &Choreography, problems: &mut Vec<RuleBreach>) {
+    let consumers = |at: String, names: &[String], problems: &mut Vec<RuleBreach>| {
         for name in names.iter().filter(|name| choreography.consumers.get(name).is_none()) {
             problems.push(unknown(&at, "a consumer listed under `consumers`", name));
         }
     };
-    let events = |at: String, names: &[String], problems: &mut Vec<Problem>| {
+    let events = |at: String, names: &[String], problems: &mut Vec<RuleBreach>| {
         for name in names.iter().filter(|name| choreography.event(name).is_none()) {
             problems.push(unknown(&at, "an event of one of the topics", name));
         }
@@ -111,11 +111,11 @@ fn check_names(choreography: &Choreography, problems: &mut Vec<Problem>) {
     }
 }
 
-pub(crate) fn unknown(at: &str, expected: &str, found: &str) -> Problem {
-    Problem::new(at, expected, format!("{found:?}"), "correct the name, or add what it names")
+pub(crate) fn unknown(at: &str, expected: &str, found: &str) -> RuleBreach {
+    RuleBreach::new(at, expected, format!("{found:?}"), "correct the name, or add what it names")
 }
 
-fn check_writers(choreography: &Choreography, problems: &mut Vec<Problem>) {
+fn check_writers(choreography: &Choreography, problems: &mut Vec<RuleBreach>) {
     for (name, topic) in choreography.topics.iter() {
         let shared = SHARED_TOPICS.iter().find(|(shared, _)| *shared == name).map(|(_, owner)| owner);
         let agrees = match (&topic.owner, shared) {
@@ -124,7 +124,7 @@ fn check_writers(choreography: &Choreography, problems: &mut Vec<Problem>) {
             (Owner::Anyone | Owner::Everyone, None) => false,
         };
         if !agrees {
-            problems.push(Problem::new(
+            problems.push(RuleBreach::new(
                 format!("topic {name}, owner"),
                 shared.map_or_else(|| "one consumer".to_owned(), |owner| format!("`{}`", owner_text(owner))),
                 format!("`{}`", owner_text(&topic.owner)),
@@ -138,7 +138,7 @@ fn check_writers(choreography: &Choreography, problems: &mut Vec<Problem>) {
         topics_of.entry(event).or_default().push(topic);
     }
     for (event, topics) in topics_of.into_iter().filter(|(_, topics)| topics.len() > 1) {
-        problems.push(Problem::new(
+        problems.push(RuleBreach::new(
             format!("event {event}"),
             "one topic",
             format!("topics {}", topics.join(", ")),
@@ -155,13 +155,13 @@ fn owner_text(owner: &Owner) -> &str {
     }
 }
 
-fn check_catalogue(choreography: &Choreography, catalogue: &[CatalogueEntry], problems: &mut Vec<Problem>) {
+fn check_catalogue(choreography: &Choreography, catalogue: &[CatalogueEntry], problems: &mut Vec<RuleBreach>) {
     for (topic, _, name, rules) in choreography.events() {
         match catalogue.iter().find(|entry| entry.name == name) {
             Some(entry) if entry.topic == topic => {
                 let file = format!("schemas/{topic}/{name}.avsc");
                 if rules.schema != file {
-                    problems.push(Problem::new(
+                    problems.push(RuleBreach::new(
                         format!("event {name}, schema"),
                         format!("{file:?}"),
                         format!("{:?}", rules.schema),
@@ -169,13 +169,13 @@ fn check_catalogue(choreography: &Choreography, catalogue: &[CatalogueEntry], pr
                     ));
                 }
             }
-            Some(entry) => problems.push(Problem::new(
+            Some(entry) => problems.push(RuleBreach::new(
                 format!("event {name}"),
                 format!("topic {}, as in crates/events", entry.topic),
                 format!("topic {topic}"),
                 "move it in topics.yaml, or in the catalogue",
             )),
-            None => problems.push(Problem::new(
+            None => problems.push(RuleBreach::new(
                 format!("event {name}"),
                 "a struct of that name in crates/events",
                 "none",
@@ -184,7 +184,7 @@ fn check_catalogue(choreography: &Choreography, catalogue: &[CatalogueEntry], pr
         }
     }
     for entry in catalogue.iter().filter(|entry| choreography.event(entry.name).is_none()) {
-        problems.push(Problem::new(
+        problems.push(RuleBreach::new(
             format!("event {}", entry.name),
             format!("an entry under topic {} in topics.yaml", entry.topic),
             "none",
@@ -193,15 +193,15 @@ fn check_catalogue(choreography: &Choreography, catalogue: &[CatalogueEntry], pr
     }
 }
 
-fn check_heard(name: &str, rules: &EventRules, problems: &mut Vec<Problem>) {
+fn check_heard(name: &str, rules: &EventRules, problems: &mut Vec<RuleBreach>) {
     match (&rules.heard_by_nobody, rules.heard_by.as_slice()) {
-        (None, []) => problems.push(Problem::new(
+        (None, []) => problems.push(RuleBreach::new(
             format!("event {name}"),
             "a consumer under `heard_by`, or the reason under `heard_by_nobody`",
             "neither",
             "name who acts on it, or for whom it is said all the same",
         )),
-        (Some(_), [_, ..]) => problems.push(Problem::new(
+        (Some(_), [_, ..]) => problems.push(RuleBreach::new(
             format!("event {name}"),
             "either `heard_by` or `heard_by_nobody`",
             format!("both, heard by {}", rules.heard_by.join(", ")),
@@ -211,11 +211,11 @@ fn check_heard(name: &str, rules: &EventRules, problems: &mut Vec<Problem>) {
     }
 }
 
-fn check_horizon(choreography: &Choreography, problems: &mut Vec<Problem>) {
+fn check_horizon(choreography: &Choreography, problems: &mut Vec<RuleBreach>) {
     for (profile, _) in choreography.profiles.iter() {
         let needed = choreography.retention_in(profile);
         if choreography.horizon <= needed {
-            problems.push(Problem::new(
+            problems.push(RuleBreach::new(
                 "horizon",
                 format!("more than {} (topics + outbox + dead letters in profile {profile})", days(needed)),
                 days(choreography.horizon),

@@ -2,7 +2,7 @@
 
 use events::CatalogueEntry;
 
-use crate::check::{Problem, unknown};
+use crate::check::{RuleBreach, unknown};
 use crate::model::{Choreography, Owner};
 
 /// Checks that each consumer's code handles what it hears by `topics.yaml`, and nothing else.
@@ -10,14 +10,14 @@ pub(crate) fn check_hears(
     choreography: &Choreography,
     catalogue: &[CatalogueEntry],
     subscribes_to: &[(&str, &[&str])],
-    problems: &mut Vec<Problem>,
+    problems: &mut Vec<RuleBreach>,
 ) {
     let full_name = |name: &str| catalogue.iter().find(|entry| entry.name == name).map(|entry| entry.event_type);
     for consumer in choreography.consumers.names() {
         let handled = subscribes_to.iter().find(|(name, _)| *name == consumer).map_or(&[][..], |(_, types)| *types);
         let written: Vec<&str> = choreography.heard_by(consumer).into_iter().filter_map(full_name).collect();
         for event_type in written.iter().filter(|event_type| !handled.contains(event_type)) {
-            problems.push(Problem::new(
+            problems.push(RuleBreach::new(
                 format!("consumer {consumer}"),
                 format!("a handler for {event_type}, which it hears by topics.yaml"),
                 "none",
@@ -25,7 +25,7 @@ pub(crate) fn check_hears(
             ));
         }
         for event_type in handled.iter().filter(|event_type| !written.contains(event_type)) {
-            problems.push(Problem::new(
+            problems.push(RuleBreach::new(
                 format!("consumer {consumer}"),
                 "handlers for what it hears by topics.yaml only",
                 format!("one for {event_type}"),
@@ -45,7 +45,7 @@ pub fn check_says(
     choreography: &Choreography,
     catalogue: &[CatalogueEntry],
     publishes: &[(&str, &[&str])],
-) -> Vec<Problem> {
+) -> Vec<RuleBreach> {
     let mut problems = Vec::new();
     for (consumer, types) in publishes {
         for event_type in *types {
@@ -61,7 +61,7 @@ pub fn check_says(
             };
             if !allowed {
                 let owner = owner.and_then(Owner::consumer).unwrap_or("nobody that is known");
-                problems.push(Problem::new(
+                problems.push(RuleBreach::new(
                     format!("consumer {consumer}"),
                     format!("{event_type} to be said by its topic's owner alone, {owner}"),
                     format!("{consumer} saying it"),
@@ -74,7 +74,7 @@ pub fn check_says(
         let owner = choreography.topics.get(entry.topic).and_then(|topic| topic.owner.consumer());
         let Some(owner) = owner else { continue };
         if !publishes.iter().any(|(consumer, types)| *consumer == owner && types.contains(&entry.event_type)) {
-            problems.push(Problem::new(
+            problems.push(RuleBreach::new(
                 format!("event {}", entry.name),
                 format!("{owner}, which owns topic {}, to say it", entry.topic),
                 "code that never does",

@@ -64,13 +64,13 @@ fn ends(choreography: &Choreography) -> BTreeMap<&'static str, String> {
     statuses.map(|status| (end(status), format!("{status:?}").to_uppercase())).collect()
 }
 
-fn end(status: crate::model::Status) -> &'static str {
-    use crate::model::Status;
+fn end(status: crate::model::TerminalStatus) -> &'static str {
+    use crate::model::TerminalStatus;
     match status {
-        Status::Rejected => "REJECTED",
-        Status::Completed => "COMPLETED",
-        Status::Cancelled => "CANCELLED",
-        Status::Failed => "FAILED",
+        TerminalStatus::Rejected => "REJECTED",
+        TerminalStatus::Completed => "COMPLETED",
+        TerminalStatus::Cancelled => "CANCELLED",
+        TerminalStatus::Failed => "FAILED",
     }
 }
 

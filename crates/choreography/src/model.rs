@@ -15,7 +15,7 @@ pub(crate) const EMBEDDED: &str = include_str!("../../../topics.yaml");
 #[serde(deny_unknown_fields)]
 pub struct Choreography {
     /// Kafka settings by environment, such as `local` and `production`.
-    pub profiles: Ordered<Profile>,
+    pub profiles: Ordered<TopicProfile>,
     /// The largest record a topic takes, in bytes, unless the topic says otherwise.
     pub max_message_bytes: u32,
     /// How long a published outbox row stays at least.
@@ -41,7 +41,7 @@ pub struct Choreography {
 /// Kafka settings of one environment.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Profile {
+pub struct TopicProfile {
     /// Partitions of a topic, unless the topic says otherwise.
     pub partitions: u32,
     /// Copies of each partition.
@@ -111,7 +111,7 @@ pub struct EventRules {
     pub undoes: Vec<String>,
     /// The status in which it ends the order.
     #[serde(default)]
-    pub terminal: Option<Status>,
+    pub terminal: Option<TerminalStatus>,
     /// Which answer must come, and how soon.
     #[serde(default)]
     pub within: Option<Within>,
@@ -132,7 +132,7 @@ pub enum Holds {
 /// How an order ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
-pub enum Status {
+pub enum TerminalStatus {
     /// Nothing was begun.
     Rejected,
     /// Something shipped.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::model::{Choreography, Owner, Profile, Topic};
+use crate::model::{Choreography, Owner, Topic, TopicProfile};
 
 /// One Kafka topic, ready to be created or compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +25,7 @@ impl Choreography {
         Some(self.topics.iter().map(|(name, topic)| self.settings_of(name, topic, profile, settings)).collect())
     }
 
-    fn settings_of(&self, name: &str, topic: &Topic, profile: &str, defaults: &Profile) -> TopicSettings {
+    fn settings_of(&self, name: &str, topic: &Topic, profile: &str, defaults: &TopicProfile) -> TopicSettings {
         let max_message_bytes = topic.max_message_bytes.unwrap_or(self.max_message_bytes);
         let mut config = BTreeMap::from([
             ("min.insync.replicas".to_owned(), defaults.min_insync_replicas.to_string()),
@@ -51,7 +51,7 @@ impl Choreography {
 }
 
 impl Topic {
-    pub(crate) fn retention_in(&self, profile: &str, defaults: &Profile) -> Duration {
+    pub(crate) fn retention_in(&self, profile: &str, defaults: &TopicProfile) -> Duration {
         self.retention.get(profile).copied().unwrap_or(defaults.retention)
     }
 }

@@ -59,7 +59,7 @@ impl OrderPlaced {
             faults.push(fault("", "invalid_type", detail));
             return OrderReading { faults, ..OrderReading::default() };
         };
-        let mut of = Record { at: "", fields, known: ORDER, faults: &mut faults };
+        let mut of = ObjectRecord { at: "", fields, known: ORDER, faults: &mut faults };
         let order = OrderPlaced {
             source: of.text("source"),
             reference: of.text("reference"),
@@ -79,7 +79,7 @@ impl OrderPlaced {
     }
 }
 
-fn customer(of: &mut Record<'_>) -> Customer {
+fn customer(of: &mut ObjectRecord<'_>) -> Customer {
     Customer {
         id: of.text("id").unwrap_or_default(),
         name: of.text("name").unwrap_or_default(),
@@ -89,7 +89,7 @@ fn customer(of: &mut Record<'_>) -> Customer {
     }
 }
 
-fn address(of: &mut Record<'_>) -> Address {
+fn address(of: &mut ObjectRecord<'_>) -> Address {
     Address {
         name: of.text("name").unwrap_or_default(),
         line1: of.text("line1").unwrap_or_default(),
@@ -101,7 +101,7 @@ fn address(of: &mut Record<'_>) -> Address {
     }
 }
 
-fn line(of: &mut Record<'_>) -> PlacedLine {
+fn line(of: &mut ObjectRecord<'_>) -> PlacedLine {
     PlacedLine {
         id: of.text("id"),
         sku: of.text("sku").unwrap_or_default(),
@@ -111,7 +111,7 @@ fn line(of: &mut Record<'_>) -> PlacedLine {
 }
 
 /// One record while it is read.
-struct Record<'r> {
+struct ObjectRecord<'r> {
     /// Where it is, as a JSON pointer.
     at: &'r str,
     fields: &'r Map<String, Value>,
@@ -119,7 +119,7 @@ struct Record<'r> {
     faults: &'r mut Vec<Fault>,
 }
 
-impl Record<'_> {
+impl ObjectRecord<'_> {
     /// What a field has; nothing where it is absent, null or blank.
     fn given(&self, name: &str) -> Option<&Value> {
         self.fields.get(name).filter(|value| !is_absent(value))
@@ -161,7 +161,7 @@ impl Record<'_> {
         &mut self,
         name: &str,
         known: &'static [&'static str],
-        read: impl FnOnce(&mut Record<'_>) -> T,
+        read: impl FnOnce(&mut ObjectRecord<'_>) -> T,
     ) -> Option<T> {
         let given = self.fields.get(name).filter(|value| !is_absent(value))?;
         let at = format!("{}/{name}", self.at);
@@ -217,13 +217,13 @@ fn record<T>(
     at: &str,
     known: &'static [&'static str],
     faults: &mut Vec<Fault>,
-    read: impl FnOnce(&mut Record<'_>) -> T,
+    read: impl FnOnce(&mut ObjectRecord<'_>) -> T,
 ) -> Option<T> {
     let Value::Object(fields) = given else {
         faults.push(fault(at, "invalid_type", format!("expected an object with named fields, got {}", kind(given))));
         return None;
     };
-    let mut of = Record { at, fields, known, faults };
+    let mut of = ObjectRecord { at, fields, known, faults };
     let value = read(&mut of);
     of.misspelt();
     Some(value)

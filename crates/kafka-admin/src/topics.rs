@@ -121,7 +121,7 @@ pub async fn apply(
 }
 
 /// What a topic has.
-struct Found {
+struct FoundTopic {
     partitions: i32,
     empty: bool,
 }
@@ -135,7 +135,7 @@ async fn correct(
     admin: &AdminClient<DefaultClientContext>,
     options: &AdminOptions,
     topic: &WantedTopic,
-    found: &Found,
+    found: &FoundTopic,
 ) -> Result<Applied, TopicsError> {
     let mut applied = Applied::Updated;
     if found.partitions != topic.partitions {
@@ -193,9 +193,12 @@ fn refused(results: Vec<Result<String, (String, RDKafkaErrorCode)>>) -> Result<(
 }
 
 /// The topics that exist, with how many partitions, and whether any record was ever written.
-async fn partitions(config: &ClientConfig, wanted: &[WantedTopic]) -> Result<BTreeMap<String, Found>, TopicsError> {
+async fn partitions(
+    config: &ClientConfig,
+    wanted: &[WantedTopic],
+) -> Result<BTreeMap<String, FoundTopic>, TopicsError> {
     let (config, wanted) = (config.clone(), wanted.to_vec());
-    let ask = move || -> Result<BTreeMap<String, Found>, KafkaError> {
+    let ask = move || -> Result<BTreeMap<String, FoundTopic>, KafkaError> {
         use rdkafka::consumer::{BaseConsumer, Consumer as _};
         let client: BaseConsumer = config.create()?;
         let metadata = client.fetch_metadata(None, PATIENCE)?;
@@ -209,7 +212,7 @@ async fn partitions(config: &ClientConfig, wanted: &[WantedTopic]) -> Result<BTr
                     empty &= client.fetch_watermarks(topic.name(), partition.id(), PATIENCE)?.1 == 0;
                 }
             }
-            found.insert(want.name.clone(), Found { partitions: count, empty });
+            found.insert(want.name.clone(), FoundTopic { partitions: count, empty });
         }
         Ok(found)
     };

@@ -8,7 +8,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
 use super::error::RelayError;
-use super::session::{Cursor, bits, held};
+use super::session::{ShardCursor, bits, held};
 use super::snapshot::Snapshot;
 use super::statements::{EXTENT, PAGE, WINDOW};
 use runtime::outbox::STEP;
@@ -18,7 +18,7 @@ const WINDOW_POSITIONS: i64 = 250_000 * STEP as i64;
 
 /// Entries of one transaction in shards with equal cursors, within the window.
 #[derive(Clone, Copy, Debug)]
-struct Told {
+struct WaitingEntries {
     xid: u64,
     /// First and last position, counted from the window's start.
     first: u32,
@@ -30,7 +30,7 @@ struct Told {
     shards: u8,
 }
 
-impl Told {
+impl WaitingEntries {
     /// The position before which it has about so many events.
     fn end_of(&self, events: u32) -> u32 {
         let entries = ((self.last - self.first) / STEP + 1).min(self.events.max(1)); // of others there may be some between them
@@ -44,10 +44,10 @@ impl Told {
 struct Group {
     /// A bit for each.
     shards: u8,
-    cursor: Cursor,
+    cursor: ShardCursor,
 }
 
-fn grouped(cursors: Vec<Cursor>) -> Vec<Group> {
+fn grouped(cursors: Vec<ShardCursor>) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     for cursor in cursors {
         let shards = bits(&[cursor.shard]);
@@ -74,18 +74,18 @@ pub(super) struct CatchUp {
     last_position: i64,
     /// Everything before this position was handed out.
     position: i64,
-    window: Vec<Told>,
+    window: Vec<WaitingEntries>,
     window_start: i64,
     window_end: i64,
     /// Transactions of the window before this one have no rows left.
     started: usize,
     /// Of those that were begun, the ones that reach beyond the page.
-    open: Vec<Told>,
+    open: Vec<WaitingEntries>,
 }
 
 /// The next page: which transactions, from which positions, before which.
 #[derive(Debug, Default)]
-pub(super) struct Page {
+pub(super) struct CatchUpPage {
     slots: Vec<i16>,
     /// Of each, a bit for each.
     shards: Vec<i16>,
@@ -99,7 +99,7 @@ impl CatchUp {
     /// Sees what waits between the cursors and the target.
     pub async fn begin(
         db: &mut PgConnection,
-        from: Vec<Cursor>,
+        from: Vec<ShardCursor>,
         target: Snapshot,
         taken: Timestamp,
     ) -> Result<Self, RelayError> {
@@ -130,7 +130,7 @@ impl CatchUp {
     }
 
     /// The next page of about `events` events; none when the target is reached.
-    pub async fn next_page(&mut self, db: &mut PgConnection, events: u32) -> Result<Option<Page>, RelayError> {
+    pub async fn next_page(&mut self, db: &mut PgConnection, events: u32) -> Result<Option<CatchUpPage>, RelayError> {
         loop {
             if self.position > self.last_position {
                 return Ok(None);
@@ -161,7 +161,7 @@ impl CatchUp {
                 let xid =
                     row.try_get_raw(1)?.as_bytes().ok().and_then(|bytes| bytes.try_into().ok()).map(u64::from_be_bytes);
                 let xid = xid.ok_or_else(|| sqlx::Error::ColumnNotFound("xid".into()))?;
-                self.window.push(Told {
+                self.window.push(WaitingEntries {
                     xid,
                     first: position(2)?,
                     last: position(3)?,
@@ -176,7 +176,7 @@ impl CatchUp {
     }
 
     /// Cuts a page from the window; none when the window has no entries left.
-    fn cut_page(&mut self, events: u32) -> Option<Page> {
+    fn cut_page(&mut self, events: u32) -> Option<CatchUpPage> {
         let mut end = (self.window_end - self.window_start) as u32;
         let (mut left, mut found) = (events, false);
         for told in self.open.iter().chain(&self.window[self.started..]) {
@@ -194,7 +194,7 @@ impl CatchUp {
             self.position = self.window_end;
             return None;
         }
-        let mut page = Page { end: self.window_start + i64::from(end), ..Page::default() };
+        let mut page = CatchUpPage { end: self.window_start + i64::from(end), ..CatchUpPage::default() };
         let opened = self.window[self.started..].partition_point(|told| told.first < end);
         let begun = std::mem::take(&mut self.open)
             .into_iter()
@@ -210,7 +210,7 @@ impl CatchUp {
                 let first = told.first.max(end);
                 let gone =
                     u64::from(told.events) * u64::from(first - told.first) / u64::from(told.last - told.first + 1);
-                self.open.push(Told { first, events: told.events - gone as u32, ..told });
+                self.open.push(WaitingEntries { first, events: told.events - gone as u32, ..told });
             }
         }
         self.started += opened;
@@ -219,7 +219,7 @@ impl CatchUp {
     }
 }
 
-impl Page {
+impl CatchUpPage {
     /// The page's entries, by position; before the columns of each, the shards that are wanted of it.
     pub fn rows(self, db: &mut PgConnection) -> BoxStream<'_, Result<PgRow, sqlx::Error>> {
         sqlx::query(PAGE).bind(self.slots).bind(self.shards).bind(self.xids).bind(self.firsts).bind(self.end).fetch(db)
@@ -227,7 +227,7 @@ impl Page {
 }
 
 /// What waits.
-pub(super) struct Extent {
+pub(super) struct Backlog {
     /// Events.
     pub events: i64,
     first: i64,
@@ -237,30 +237,30 @@ pub(super) struct Extent {
 /// What waits between a shard's cursor and a snapshot; none when nothing does.
 pub(super) async fn extent(
     db: &mut PgConnection,
-    cursor: &Cursor,
+    cursor: &ShardCursor,
     target: &Snapshot,
-) -> Result<Option<Extent>, RelayError> {
+) -> Result<Option<Backlog>, RelayError> {
     extent_of(db, bits(&[cursor.shard]), cursor, target).await
 }
 
 async fn extent_of(
     db: &mut PgConnection,
     shards: u8,
-    cursor: &Cursor,
+    cursor: &ShardCursor,
     target: &Snapshot,
-) -> Result<Option<Extent>, RelayError> {
+) -> Result<Option<Backlog>, RelayError> {
     let query = bind_cursor(sqlx::query(AssertSqlSafe(EXTENT.as_str())), shards, cursor, &target.to_string());
     let row = query.fetch_one(db).await?;
     Ok(match (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?) {
-        (events, Some(first), Some(last)) => Some(Extent { events, first, last }),
+        (events, Some(first), Some(last)) => Some(Backlog { events, first, last }),
         _ => None,
     })
 }
 
-type Query<'q> = sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments>;
+type PageQuery<'q> = sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments>;
 
 /// Binds $1 to $6 of the statements about what waits.
-fn bind_cursor<'q>(query: Query<'q>, shards: u8, cursor: &Cursor, target: &str) -> Query<'q> {
+fn bind_cursor<'q>(query: PageQuery<'q>, shards: u8, cursor: &ShardCursor, target: &str) -> PageQuery<'q> {
     let (ahead, ahead_seq) = match &cursor.ahead {
         Some((ahead, seq)) => (ahead.to_string(), *seq),
         None => (Snapshot::start().to_string(), 0),

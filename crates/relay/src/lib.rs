@@ -35,7 +35,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub use error::RelayError;
-pub use rescue::{Aside, Rebased, Rewound, Status, rebase, release, rewind, status};
+pub use rescue::{Aside, Rebased, RelayStatus, Rewound, rebase, release, rewind, status};
 pub use settings::{ReadAgain, ReadUrls, RelaySettings};
 pub use snapshot::{NotASnapshot, Snapshot};
 
@@ -43,7 +43,7 @@ use self::worker::Worker;
 use runtime::Backoff;
 use runtime::Clock;
 use runtime::kafka::bootstrap_again::BootstrapAgain;
-use runtime::kafka::rebalance::Context;
+use runtime::kafka::rebalance::RebalanceContext;
 use runtime::postgres::migrations;
 use runtime::postgres::sql;
 use runtime::postgres::watch;
@@ -90,7 +90,7 @@ fn watch_parts(
     clock: &Clock,
     health: &Arc<Health>,
     shutdown: &CancellationToken,
-) -> anyhow::Result<Arc<BaseConsumer<Context>>> {
+) -> anyhow::Result<Arc<BaseConsumer<RebalanceContext>>> {
     let mut databases = Vec::new();
     for (index, url) in settings.database_urls.iter().enumerate() {
         let pool = sql::pool(url.expose(), &format!("{} watch", settings.name), 1).context("DATABASE_URL")?;
@@ -105,11 +105,11 @@ fn watch_parts(
         });
     }
     watches.spawn(watch::watch_databases(databases));
-    let context = Context { progress: Arc::default(), health: Arc::clone(health), name: health.name() };
+    let context = RebalanceContext { progress: Arc::default(), health: Arc::clone(health), name: health.name() };
     let mut config = ClientConfig::new();
     config.extend(settings.kafka.iter().map(|(name, value)| (name.clone(), value.clone())));
     // It reads nothing, and librdkafka wants a group of every consumer.
-    let client: BaseConsumer<Context> = config.set("group.id", &settings.name).create_with_context(context)?;
+    let client: BaseConsumer<RebalanceContext> = config.set("group.id", &settings.name).create_with_context(context)?;
     let client = Arc::new(client);
     let kafka = watch::Kafka {
         health: Arc::clone(health),

@@ -9,15 +9,15 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::OwnedHeaders;
 
 use super::error::RelayError;
-use super::publisher::{ALONE, ANNOUNCEMENT, Fault, Outgoing, Publisher, RING, Refused, fault};
-use super::record::{Place, Record};
+use super::publisher::{ALONE, ANNOUNCEMENT, DeliveryFault, OutgoingRecord, Publisher, RING, Undelivered, fault};
+use super::record::{EntryPlace, OutboxRecord};
 use super::settings::RelaySettings;
 use super::snapshot::Snapshot;
 use super::topics::Topics;
 
 /// How far the shards are published once a batch is done.
 #[derive(Clone, Debug)]
-pub(super) enum Position {
+pub(super) enum ShardPosition {
     /// Everything that this snapshot sees.
     Reached(Snapshot),
     /// Of what this snapshot sees, everything up to the position.
@@ -25,29 +25,29 @@ pub(super) enum Position {
 }
 
 /// Rows that were read together.
-pub(super) struct Batch {
+pub(super) struct OutboundBatch {
     number: u32,
-    places: Vec<Place>,
+    places: Vec<EntryPlace>,
     /// Of each row, a number for its topic and key; none without a key.
     keys: Vec<Option<u64>>,
     /// Rows that Kafka will not take, and why.
-    pub refused: Vec<(Place, String)>,
+    pub refused: Vec<(EntryPlace, String)>,
     /// Rows that Kafka refused with their neighbours, in their order: each may pass alone.
     pub again: Vec<usize>,
-    pub position: Position,
+    pub position: ShardPosition,
     /// Everything committed before this moment is published when the batch is done, if its position is a reached one.
     pub taken: Timestamp,
     pub last_seq: i64,
 }
 
-impl Batch {
-    fn new(number: u32, position: Position, taken: Timestamp) -> Self {
+impl OutboundBatch {
+    fn new(number: u32, position: ShardPosition, taken: Timestamp) -> Self {
         let (places, keys, refused, again) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         Self { number, places, keys, refused, again, position, taken, last_seq: 0 }
     }
 
     /// Where a row stands.
-    pub fn place(&self, row: usize) -> Place {
+    pub fn place(&self, row: usize) -> EntryPlace {
         self.places[row]
     }
 
@@ -65,7 +65,7 @@ impl Batch {
 pub(super) struct Outbound {
     publisher: Publisher,
     topics: Topics,
-    in_flight: VecDeque<Batch>,
+    in_flight: VecDeque<OutboundBatch>,
     next_number: u32,
     /// Average size of a row, of which pages are cut.
     row_bytes: f64,
@@ -84,15 +84,15 @@ impl Outbound {
     }
 
     /// A batch to be filled.
-    pub fn open(&mut self, position: Position, taken: Timestamp) -> Batch {
+    pub fn open(&mut self, position: ShardPosition, taken: Timestamp) -> OutboundBatch {
         let number = self.next_number;
         self.next_number = (self.next_number + 1) % ANNOUNCEMENT;
         self.publisher.open(number);
-        Batch::new(number, position, taken)
+        OutboundBatch::new(number, position, taken)
     }
 
     /// Gives a row to Kafka as part of a batch. A row that Kafka can't take is noted in the batch.
-    pub async fn give(&mut self, batch: &mut Batch, record: &Record<'_>) -> Result<(), RelayError> {
+    pub async fn give(&mut self, batch: &mut OutboundBatch, record: &OutboxRecord<'_>) -> Result<(), RelayError> {
         self.topics.learn(record.topic, &self.publisher).await?;
         self.row_bytes += (record.size() as f64 - self.row_bytes) / 256.0;
         let row = batch.places.len() as u32;
@@ -113,10 +113,10 @@ impl Outbound {
                 return Ok(());
             }
         };
-        let outgoing = Outgoing { topic, key: record.key, headers, payload: record.payload };
+        let outgoing = OutgoingRecord { topic, key: record.key, headers, payload: record.payload };
         match self.publisher.give(batch.number, row, outgoing).await {
             Ok(()) => Ok(()),
-            Err(error) if fault(&error) == Fault::Connection => Err(undelivered(1, &error)),
+            Err(error) if fault(&error) == DeliveryFault::Connection => Err(undelivered(1, &error)),
             Err(error) => {
                 batch.refused.push((record.place, error.to_string()));
                 Ok(())
@@ -125,7 +125,7 @@ impl Outbound {
     }
 
     /// The batch is complete; its turn to be done comes after those before it.
-    pub fn seal(&mut self, batch: Batch) {
+    pub fn seal(&mut self, batch: OutboundBatch) {
         self.publisher.seal(batch.number);
         self.in_flight.push_back(batch);
     }
@@ -133,7 +133,7 @@ impl Outbound {
     /// Nothing more is to be read up to this snapshot: it is reached when the newest batch is done. Says whether there is one.
     pub fn extend(&mut self, snapshot: &Snapshot, taken: Timestamp) -> bool {
         let Some(batch) = self.in_flight.back_mut() else { return false };
-        (batch.position, batch.taken) = (Position::Reached(snapshot.clone()), taken);
+        (batch.position, batch.taken) = (ShardPosition::Reached(snapshot.clone()), taken);
         true
     }
 
@@ -143,18 +143,18 @@ impl Outbound {
     }
 
     /// The oldest batch, if it is done: its rows acknowledged, noted as refused, or to be tried again alone.
-    pub fn next_done(&mut self) -> Result<Option<Batch>, RelayError> {
+    pub fn next_done(&mut self) -> Result<Option<OutboundBatch>, RelayError> {
         if !self.in_flight.front().is_some_and(|batch| self.publisher.is_done(batch.number)) {
             return Ok(None);
         }
         let Some(mut batch) = self.in_flight.pop_front() else { return Ok(None) };
         let refused = self.publisher.take_refused(batch.number);
         let rows = refused.len();
-        for Refused { row, error, .. } in refused {
+        for Undelivered { row, error, .. } in refused {
             match fault(&error) {
-                Fault::Row => batch.refused.push((batch.place(row as usize), error.to_string())),
-                Fault::Neighbours => batch.again.push(row as usize),
-                Fault::Connection => return Err(undelivered(rows, &error)),
+                DeliveryFault::Row => batch.refused.push((batch.place(row as usize), error.to_string())),
+                DeliveryFault::Neighbours => batch.again.push(row as usize),
+                DeliveryFault::Connection => return Err(undelivered(rows, &error)),
             }
         }
         batch.again.sort_unstable();
@@ -162,8 +162,9 @@ impl Outbound {
     }
 
     /// Gives one row to Kafka alone and waits for the answer: an error says why it was refused.
-    pub async fn give_alone(&mut self, record: &Record<'_>) -> Result<Result<(), String>, RelayError> {
-        let mut batch = Batch::new(ALONE, Position::Ahead(Snapshot::start(), 0), Timestamp::from_millis(0));
+    pub async fn give_alone(&mut self, record: &OutboxRecord<'_>) -> Result<Result<(), String>, RelayError> {
+        let mut batch =
+            OutboundBatch::new(ALONE, ShardPosition::Ahead(Snapshot::start(), 0), Timestamp::from_millis(0));
         self.publisher.open(batch.number);
         self.give(&mut batch, record).await?;
         self.publisher.seal(batch.number);
@@ -175,8 +176,10 @@ impl Outbound {
         }
         match self.publisher.take_refused(batch.number).pop() {
             None => Ok(Ok(())),
-            Some(Refused { error, .. }) if fault(&error) == Fault::Connection => Err(undelivered(1, &error)),
-            Some(Refused { error, .. }) => Ok(Err(error.to_string())),
+            Some(Undelivered { error, .. }) if fault(&error) == DeliveryFault::Connection => {
+                Err(undelivered(1, &error))
+            }
+            Some(Undelivered { error, .. }) => Ok(Err(error.to_string())),
         }
     }
 
@@ -203,7 +206,7 @@ impl Outbound {
         self.topics.learn_now(topic, &self.publisher).await?;
         match self.topics.full_name(topic) {
             Ok(topic) => {
-                let outgoing = Outgoing { topic, key: Some(key), headers, payload: Some(payload) };
+                let outgoing = OutgoingRecord { topic, key: Some(key), headers, payload: Some(payload) };
                 let given = self.publisher.give(ANNOUNCEMENT, 0, outgoing).await;
                 given.unwrap_or_else(|error| tracing::warn!(topic, %error, "the relay's watermark was not taken"));
             }
@@ -223,7 +226,7 @@ impl Outbound {
 
     /// Whether the next read must wait for acknowledgements: so many reads are on their way, or two pages of rows, which bounds the memory.
     pub fn is_full(&self, settings: &RelaySettings) -> bool {
-        let rows: usize = self.in_flight.iter().map(Batch::len).sum();
+        let rows: usize = self.in_flight.iter().map(OutboundBatch::len).sum();
         self.in_flight.len() >= settings.reads_ahead.clamp(1, RING / 2) || rows >= 2 * settings.page_rows as usize
     }
 
@@ -240,7 +243,7 @@ impl Outbound {
 
 /// What is given to Kafka alone once batches that were read one after the other are reported: rows that were refused with their neighbours, and behind
 /// them all later ones of their keys once more, though Kafka has taken those. So a key's events end in their order. By batch and row, in their order.
-pub(super) fn alone(batches: &[Batch]) -> Vec<(usize, usize)> {
+pub(super) fn alone(batches: &[OutboundBatch]) -> Vec<(usize, usize)> {
     let (mut rows, mut keys) = (Vec::new(), HashSet::new());
     for (number, batch) in batches.iter().enumerate() {
         for (row, key) in batch.keys.iter().enumerate() {
@@ -270,10 +273,10 @@ fn undelivered(rows: usize, error: &KafkaError) -> RelayError {
 mod tests {
     use super::*;
 
-    fn batch(first: i64, keys: &[Option<&str>], again: &[usize], refused: &[usize]) -> Batch {
-        let mut batch = Batch::new(0, Position::Ahead(Snapshot::start(), 0), Timestamp::from_millis(0));
+    fn batch(first: i64, keys: &[Option<&str>], again: &[usize], refused: &[usize]) -> OutboundBatch {
+        let mut batch = OutboundBatch::new(0, ShardPosition::Ahead(Snapshot::start(), 0), Timestamp::from_millis(0));
         for (row, key) in keys.iter().enumerate() {
-            batch.places.push(Place { slot: 0, xid: 1, entry: first, index: row as u16 });
+            batch.places.push(EntryPlace { slot: 0, xid: 1, entry: first, index: row as u16 });
             batch.keys.push(key.map(|key| key_number("orders", key.as_bytes())));
         }
         batch.again = again.to_vec();

@@ -50,7 +50,7 @@ const FIXED: [(&str, &str); 3] = [
 
 /// A row that was not acknowledged.
 #[derive(Clone, Debug)]
-pub(super) struct Refused {
+pub(super) struct Undelivered {
     pub batch: u32,
     pub row: u32,
     pub error: KafkaError,
@@ -62,7 +62,7 @@ struct Reports {
     pending: [AtomicU32; RING],
     announced: AtomicU32,
     alone: AtomicU32,
-    refused: Mutex<Vec<Refused>>,
+    refused: Mutex<Vec<Undelivered>>,
     wants_room: AtomicBool,
     /// No broker can be reached, and none has acknowledged anything since.
     all_down: AtomicBool,
@@ -81,9 +81,9 @@ impl Reports {
 }
 
 /// The context that librdkafka calls back.
-struct Context(Arc<Reports>);
+struct DeliveryContext(Arc<Reports>);
 
-impl ClientContext for Context {
+impl ClientContext for DeliveryContext {
     fn error(&self, error: KafkaError, reason: &str) {
         // Brokers that come and go: librdkafka tries again by itself, and what it gives up arrives as a report.
         if rebalance::is_all_down(&error) {
@@ -94,14 +94,14 @@ impl ClientContext for Context {
     }
 }
 
-impl ProducerContext for Context {
+impl ProducerContext for DeliveryContext {
     type DeliveryOpaque = usize;
 
     fn delivery(&self, result: &DeliveryResult<'_>, ticket: usize) {
         let (batch, row) = ((ticket >> 32) as u32, ticket as u32);
         if let Err((error, _)) = result {
             let mut refused = self.0.refused.lock().unwrap_or_else(PoisonError::into_inner);
-            refused.push(Refused { batch, row, error: error.clone() });
+            refused.push(Undelivered { batch, row, error: error.clone() });
         } else if self.0.all_down.load(Ordering::Relaxed) {
             self.0.all_down.store(false, Ordering::Release);
         }
@@ -114,13 +114,13 @@ impl ProducerContext for Context {
 
 /// A producer and the reports of what was given to it. Dropped, it forgets all that Kafka has not yet acknowledged.
 pub(super) struct Publisher {
-    producer: Arc<BaseProducer<Context>>,
+    producer: Arc<BaseProducer<DeliveryContext>>,
     reports: Arc<Reports>,
     stop: Arc<AtomicBool>,
 }
 
 /// A record to publish.
-pub(super) struct Outgoing<'r> {
+pub(super) struct OutgoingRecord<'r> {
     /// The topic's full name.
     pub topic: &'r str,
     pub key: Option<&'r [u8]>,
@@ -144,8 +144,8 @@ impl Publisher {
             all_down: AtomicBool::new(false),
             changed: Notify::new(),
         });
-        let producer: BaseProducer<Context> =
-            config.create_with_context(Context(Arc::clone(&reports))).map_err(RelayError::Producer)?;
+        let producer: BaseProducer<DeliveryContext> =
+            config.create_with_context(DeliveryContext(Arc::clone(&reports))).map_err(RelayError::Producer)?;
         let (producer, stop) = (Arc::new(producer), Arc::new(AtomicBool::new(false)));
         serve_reports(Arc::clone(&producer), Arc::clone(&reports), BootstrapAgain::new(properties), Arc::clone(&stop))
             .map_err(RelayError::Thread)?;
@@ -168,7 +168,7 @@ impl Publisher {
     }
 
     /// Gives a row to librdkafka, waiting while its queue is full. An error is about this row.
-    pub async fn give(&self, batch: u32, row: u32, outgoing: Outgoing<'_>) -> Result<(), KafkaError> {
+    pub async fn give(&self, batch: u32, row: u32, outgoing: OutgoingRecord<'_>) -> Result<(), KafkaError> {
         let mut record = BaseRecord::with_opaque_to(outgoing.topic, ((batch as usize) << 32) | row as usize);
         record.headers = Some(outgoing.headers);
         record.key = outgoing.key;
@@ -198,7 +198,7 @@ impl Publisher {
     }
 
     /// Takes the refusals of one batch.
-    pub fn take_refused(&self, batch: u32) -> Vec<Refused> {
+    pub fn take_refused(&self, batch: u32) -> Vec<Undelivered> {
         let mut refused = self.reports.refused.lock().unwrap_or_else(PoisonError::into_inner);
         refused.extract_if(.., |one| one.batch == batch).collect()
     }
@@ -235,7 +235,7 @@ pub(super) enum TopicState {
 
 /// Serves reports on a thread of its own until the publisher is dropped. Not rdkafka's `ThreadedProducer`: that one wakes ten times a second.
 fn serve_reports(
-    producer: Arc<BaseProducer<Context>>,
+    producer: Arc<BaseProducer<DeliveryContext>>,
     reports: Arc<Reports>,
     mut servers: BootstrapAgain,
     stop: Arc<AtomicBool>,
@@ -254,7 +254,7 @@ fn serve_reports(
 
 /// What a failed report means for its row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(super) enum DeliveryFault {
     /// Kafka refuses this row, whatever stands beside it.
     Row,
     /// Kafka refused a whole record batch, perhaps for a neighbour: alone it may pass.
@@ -264,19 +264,23 @@ pub(super) enum Fault {
 }
 
 /// Whose fault an error is.
-pub(super) fn fault(error: &KafkaError) -> Fault {
+pub(super) fn fault(error: &KafkaError) -> DeliveryFault {
     use RDKafkaErrorCode as Code;
     // librdkafka's codes are not our enum and grow with it: whatever is not known to be a row's own fault is the connection's.
     match error.rdkafka_error_code() {
-        Some(Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition) => Fault::Row,
+        Some(Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition) => DeliveryFault::Row,
         Some(Code::TopicAuthorizationFailed | Code::InvalidTopic | Code::PolicyViolation | Code::InvalidArgument) => {
-            Fault::Row
+            DeliveryFault::Row
         }
-        Some(Code::MessageSizeTooLarge | Code::MessageBatchTooLarge | Code::InvalidMessageSize) => Fault::Neighbours,
-        Some(Code::InvalidRecord | Code::InvalidTimestamp | Code::UnsupportedForMessageFormat) => Fault::Neighbours,
+        Some(Code::MessageSizeTooLarge | Code::MessageBatchTooLarge | Code::InvalidMessageSize) => {
+            DeliveryFault::Neighbours
+        }
+        Some(Code::InvalidRecord | Code::InvalidTimestamp | Code::UnsupportedForMessageFormat) => {
+            DeliveryFault::Neighbours
+        }
         // What librdkafka says of the rows beside those that the broker names as invalid.
-        Some(Code::InvalidDifferentRecord) => Fault::Neighbours,
-        _ => Fault::Connection,
+        Some(Code::InvalidDifferentRecord) => DeliveryFault::Neighbours,
+        _ => DeliveryFault::Connection,
     }
 }
 
@@ -291,13 +295,13 @@ mod tests {
         for code in
             [Code::InvalidRecord, Code::InvalidDifferentRecord, Code::MessageSizeTooLarge, Code::InvalidTimestamp]
         {
-            assert_eq!(of(code), Fault::Neighbours, "{code:?}");
+            assert_eq!(of(code), DeliveryFault::Neighbours, "{code:?}");
         }
         for code in [Code::UnknownTopicOrPartition, Code::TopicAuthorizationFailed, Code::PolicyViolation] {
-            assert_eq!(of(code), Fault::Row, "{code:?}");
+            assert_eq!(of(code), DeliveryFault::Row, "{code:?}");
         }
         for code in [Code::BrokerTransportFailure, Code::NotEnoughReplicas, Code::MessageTimedOut, Code::PurgeQueue] {
-            assert_eq!(of(code), Fault::Connection, "{code:?}");
+            assert_eq!(of(code), DeliveryFault::Connection, "{code:?}");
         }
     }
 

@@ -8,13 +8,13 @@ use sqlx::{AssertSqlSafe, Row as _};
 
 use super::catch_up::CatchUp;
 use super::error::RelayError;
-use super::outbound::{Batch, Outbound, Position};
-use super::record::Entry;
-use super::session::{Cursor, Session, Unstored, bind_store, bits, now};
+use super::outbound::{Outbound, OutboundBatch, ShardPosition};
+use super::record::OutboxEntry;
+use super::session::{Session, ShardCursor, Unstored, bind_store, bits, now};
 use super::set_aside::{set_aside, try_alone};
 use super::snapshot::Snapshot;
 use super::statements::{POLL, STORE_AND_POLL};
-use super::worker::{Found, Reading, Worker, answered};
+use super::worker::{ReadOutcome, ReadSource, Worker, answered};
 
 /// After a pause of this length the next read goes by pages: more may wait than one statement should sort.
 const LONG_PAUSE: Duration = Duration::from_secs(2);
@@ -26,34 +26,34 @@ const POLLED: u32 = 64;
 
 impl Worker<'_> {
     /// Reads what is next and gives it to Kafka.
-    pub(super) async fn read(&mut self) -> Result<Found, RelayError> {
+    pub(super) async fn read(&mut self) -> Result<ReadOutcome, RelayError> {
         match &self.reading {
-            Reading::Nothing => Ok(Found::Nothing),
-            Reading::Following { since, read_at } if read_at.elapsed() < LONG_PAUSE => {
+            ReadSource::Nothing => Ok(ReadOutcome::Nothing),
+            ReadSource::Following { since, read_at } if read_at.elapsed() < LONG_PAUSE => {
                 let since = since.clone();
                 self.follow(since).await
             }
-            Reading::Following { since, .. } => {
+            ReadSource::Following { since, .. } => {
                 let from = self.held_at(&since.clone(), None);
                 let taken = self.clock.now();
                 let target = answered(self.settings, now(&mut self.session.db)).await?;
                 self.catch_up(from, target, taken).await?;
-                Ok(Found::More)
+                Ok(ReadOutcome::More)
             }
-            Reading::CatchingUp(_) => self.next_page().await,
+            ReadSource::CatchingUp(_) => self.next_page().await,
         }
     }
 
     /// Every held shard at the same place.
-    fn held_at(&self, snapshot: &Snapshot, ahead: Option<&(Snapshot, i64)>) -> Vec<Cursor> {
+    fn held_at(&self, snapshot: &Snapshot, ahead: Option<&(Snapshot, i64)>) -> Vec<ShardCursor> {
         let held = self.session.held.iter();
-        held.map(|shard| Cursor { shard: *shard, snapshot: snapshot.clone(), ahead: ahead.cloned() }).collect()
+        held.map(|shard| ShardCursor { shard: *shard, snapshot: snapshot.clone(), ahead: ahead.cloned() }).collect()
     }
 
     /// Starts from the stored cursors of all held shards, up to now.
     pub(super) async fn begin_to_catch_up(&mut self) -> Result<(), RelayError> {
         if self.session.held.is_empty() {
-            self.reading = Reading::Nothing;
+            self.reading = ReadSource::Nothing;
             return Ok(());
         }
         let taken = self.clock.now();
@@ -61,17 +61,17 @@ impl Worker<'_> {
         self.catch_up(from, target, taken).await
     }
 
-    async fn catch_up(&mut self, from: Vec<Cursor>, target: Snapshot, taken: Timestamp) -> Result<(), RelayError> {
+    async fn catch_up(&mut self, from: Vec<ShardCursor>, target: Snapshot, taken: Timestamp) -> Result<(), RelayError> {
         let catch_up = answered(self.settings, CatchUp::begin(&mut self.session.db, from, target, taken)).await?;
         if catch_up.waiting > i64::from(self.settings.page_rows) {
             tracing::info!(database = self.session.database, rows = catch_up.waiting, "catching up");
         }
-        self.reading = Reading::CatchingUp(Box::new(catch_up));
+        self.reading = ReadSource::CatchingUp(Box::new(catch_up));
         Ok(())
     }
 
     /// Reads what became visible since a snapshot.
-    async fn follow(&mut self, since: Snapshot) -> Result<Found, RelayError> {
+    async fn follow(&mut self, since: Snapshot) -> Result<ReadOutcome, RelayError> {
         let (taken, read_at) = (self.clock.now(), Instant::now());
         let stored = self.unstored.rows.then(|| std::mem::take(&mut self.unstored));
         let polled = poll(&mut self.session, &mut self.outbound, &since, stored.as_ref(), taken);
@@ -80,30 +80,30 @@ impl Worker<'_> {
             if !self.outbound.extend(&target, taken) {
                 self.reached(target.clone(), taken);
             }
-            self.reading = Reading::Following { since: target, read_at };
-            return Ok(Found::Nothing);
+            self.reading = ReadSource::Following { since: target, read_at };
+            return Ok(ReadOutcome::Nothing);
         };
         let ahead = (target.clone(), batch.last_seq);
         if is_all {
             let events = batch.len();
             self.outbound.seal(batch);
-            self.reading = Reading::Following { since: target, read_at };
-            return Ok(Found::Rows(events));
+            self.reading = ReadSource::Following { since: target, read_at };
+            return Ok(ReadOutcome::Rows(events));
         }
-        batch.position = Position::Ahead(ahead.0.clone(), ahead.1);
+        batch.position = ShardPosition::Ahead(ahead.0.clone(), ahead.1);
         self.outbound.seal(batch);
         let from = self.held_at(&since, Some(&ahead));
         self.catch_up(from, target, taken).await?;
-        Ok(Found::More)
+        Ok(ReadOutcome::More)
     }
 
     /// Reads the next page of a backlog, or ends it.
-    async fn next_page(&mut self) -> Result<Found, RelayError> {
+    async fn next_page(&mut self) -> Result<ReadOutcome, RelayError> {
         if self.unstored.rows {
             self.store_reached().await?; // this read is no poll, which would do it in passing
         }
         let events = self.page_rows();
-        let Reading::CatchingUp(catch_up) = &mut self.reading else { return Ok(Found::Nothing) };
+        let ReadSource::CatchingUp(catch_up) = &mut self.reading else { return Ok(ReadOutcome::Nothing) };
         let page = answered(self.settings, catch_up.next_page(&mut self.session.db, events)).await?;
         let (target, taken) = (catch_up.target.clone(), catch_up.taken);
         let Some(page) = page else {
@@ -111,16 +111,16 @@ impl Worker<'_> {
                 self.reached(target.clone(), taken);
                 self.store_reached().await?;
             }
-            self.reading = Reading::Following { since: target, read_at: Instant::now() };
-            return Ok(Found::More);
+            self.reading = ReadSource::Following { since: target, read_at: Instant::now() };
+            return Ok(ReadOutcome::More);
         };
-        let mut batch = self.outbound.open(Position::Ahead(target, page.end - 1), taken);
+        let mut batch = self.outbound.open(ShardPosition::Ahead(target, page.end - 1), taken);
         let (db, outbound) = (&mut self.session.db, &mut self.outbound);
         answered(self.settings, async {
             let mut rows = page.rows(db);
             while let Some(row) = rows.try_next().await? {
                 let wanted: i16 = row.try_get(0)?;
-                for record in Entry::of(&row, 1)?.records(wanted as u8) {
+                for record in OutboxEntry::of(&row, 1)?.records(wanted as u8) {
                     outbound.give(&mut batch, &record?).await?;
                 }
             }
@@ -129,7 +129,7 @@ impl Worker<'_> {
         .await?;
         catch_up.waiting -= batch.len() as i64;
         self.outbound.seal(batch);
-        Ok(Found::More)
+        Ok(ReadOutcome::More)
     }
 
     fn page_rows(&self) -> u32 {
@@ -157,7 +157,7 @@ impl Worker<'_> {
         Ok(())
     }
 
-    async fn done(&mut self, batch: Batch) -> Result<(), RelayError> {
+    async fn done(&mut self, batch: OutboundBatch) -> Result<(), RelayError> {
         if !batch.refused.is_empty() {
             answered(self.settings, set_aside(&mut self.session.db, &mut self.outbound, &batch.refused)).await?;
         }
@@ -165,11 +165,11 @@ impl Worker<'_> {
         self.last_seq = self.last_seq.max(batch.last_seq);
         self.moved = true;
         match batch.position {
-            Position::Reached(snapshot) => {
+            ShardPosition::Reached(snapshot) => {
                 self.unstored.ahead = None;
                 self.reached(snapshot, batch.taken);
             }
-            Position::Ahead(snapshot, seq) => self.unstored.ahead = Some((snapshot, seq)),
+            ShardPosition::Ahead(snapshot, seq) => self.unstored.ahead = Some((snapshot, seq)),
         }
         self.unstored.rows = true;
         Ok(())
@@ -198,7 +198,7 @@ async fn poll(
     since: &Snapshot,
     reached: Option<&Unstored>,
     taken: Timestamp,
-) -> Result<(Option<Batch>, Snapshot, bool), RelayError> {
+) -> Result<(Option<OutboundBatch>, Snapshot, bool), RelayError> {
     let text = if reached.is_some() { STORE_AND_POLL.as_str() } else { POLL.as_str() };
     let (first, last): (Vec<_>, Vec<_>) =
         since.unseen().map(|(first, last)| (first.to_string(), last.to_string())).unzip();
@@ -224,8 +224,8 @@ async fn poll(
         };
         entries += 1;
         if entries <= POLLED {
-            let batch = batch.get_or_insert_with(|| outbound.open(Position::Reached(target.clone()), taken));
-            for record in Entry::of(&row, 1)?.records(held) {
+            let batch = batch.get_or_insert_with(|| outbound.open(ShardPosition::Reached(target.clone()), taken));
+            for record in OutboxEntry::of(&row, 1)?.records(held) {
                 outbound.give(batch, &record?).await?;
             }
         }

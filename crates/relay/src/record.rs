@@ -15,14 +15,14 @@ pub(super) const CONTENT_TYPE: &str = "application/avro";
 
 /// Where an event stands: its entry's primary key, and its place in it, from 0 on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct EntryPlace {
     pub slot: i16,
     pub xid: u64,
     pub entry: i64,
     pub index: u16,
 }
 
-impl Place {
+impl EntryPlace {
     /// Its position: what orders the events of a key.
     pub fn seq(self) -> i64 {
         self.entry + i64::from(self.index)
@@ -30,7 +30,7 @@ impl Place {
 }
 
 /// An entry, borrowed from the bytes that the database sent.
-pub(super) struct Entry<'r> {
+pub(super) struct OutboxEntry<'r> {
     slot: i16,
     xid: u64,
     seq: i64,
@@ -38,7 +38,7 @@ pub(super) struct Entry<'r> {
     columns: [Elements<'r>; 5],
 }
 
-impl<'r> Entry<'r> {
+impl<'r> OutboxEntry<'r> {
     /// Reads the columns of [`COLUMNS`], the first of which is number `first`.
     pub fn of(row: &'r PgRow, first: usize) -> Result<Self, sqlx::Error> {
         // By hand and not by sqlx's types: it has none for xid8, copies what arrays hold, and its checks cost more than the reading.
@@ -59,7 +59,7 @@ impl<'r> Entry<'r> {
     }
 
     /// Its events of some shards, a bit for each, in their order.
-    pub fn records(self, held: u8) -> impl Iterator<Item = Result<Record<'r>, sqlx::Error>> {
+    pub fn records(self, held: u8) -> impl Iterator<Item = Result<OutboxRecord<'r>, sqlx::Error>> {
         let Self { slot, xid, seq: entry, columns: [shards, mut topics, mut keys, mut headers, mut payloads] } = self;
         shards.enumerate().filter_map(move |(index, shard)| {
             let (topic, key, headers, payload) = (topics.next(), keys.next(), headers.next(), payloads.next());
@@ -69,8 +69,8 @@ impl<'r> Entry<'r> {
                     return Ok(None);
                 }
                 let topic = std::str::from_utf8(topic.flatten().unwrap_or_default());
-                Ok(Some(Record {
-                    place: Place { slot, xid, entry, index: index as u16 },
+                Ok(Some(OutboxRecord {
+                    place: EntryPlace { slot, xid, entry, index: index as u16 },
                     topic: topic.map_err(|error| decode(4, error.into()))?,
                     key: key.flatten(),
                     headers: headers.flatten().unwrap_or_default(),
@@ -122,15 +122,15 @@ impl<'r> Iterator for Elements<'r> {
 
 /// An event, borrowed as its entry is.
 #[derive(Debug)]
-pub(super) struct Record<'r> {
-    pub place: Place,
+pub(super) struct OutboxRecord<'r> {
+    pub place: EntryPlace,
     pub topic: &'r str,
     pub key: Option<&'r [u8]>,
     pub headers: &'r [u8],
     pub payload: Option<&'r [u8]>,
 }
 
-impl Record<'_> {
+impl OutboxRecord<'_> {
     /// Bytes that it takes in a page, about.
     pub fn size(&self) -> usize {
         100 + self.key.map_or(0, <[u8]>::len) + self.headers.len() + self.payload.map_or(0, <[u8]>::len)
@@ -187,9 +187,9 @@ mod tests {
     use super::*;
     use runtime::Headers;
 
-    fn record(headers: &[u8]) -> Record<'_> {
-        let place = Place { slot: 0, xid: 3, entry: 1_234_560, index: 7 };
-        Record { place, topic: "orders", key: None, headers, payload: None }
+    fn record(headers: &[u8]) -> OutboxRecord<'_> {
+        let place = EntryPlace { slot: 0, xid: 3, entry: 1_234_560, index: 7 };
+        OutboxRecord { place, topic: "orders", key: None, headers, payload: None }
     }
 
     #[test]

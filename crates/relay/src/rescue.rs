@@ -7,9 +7,9 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 
 use super::catch_up::extent;
 use super::error::RelayError;
-use super::session::{Cursor, SHARDS, lock_out_relays, lock_rescue, now, stored};
+use super::session::{SHARDS, ShardCursor, lock_out_relays, lock_rescue, now, stored};
 use super::snapshot::Snapshot;
-use runtime::postgres::sql::At;
+use runtime::postgres::sql::Timestamptz;
 
 /// What a rewind did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,11 +33,11 @@ pub async fn rewind(db: &mut PgConnection, since: Timestamp) -> Result<Rewound, 
     let moment = sqlx::query(
         "select taken_at, snapshot::text from outbox.moment where taken_at <= $1 order by taken_at desc limit 1",
     )
-    .bind(At(since))
+    .bind(Timestamptz(since))
     .fetch_optional(&mut *tx)
     .await?;
     let (to, target) = match moment {
-        Some(row) => (Some(row.try_get::<At, _>(0)?.0), row.try_get::<&str, _>(1)?.parse()?),
+        Some(row) => (Some(row.try_get::<Timestamptz, _>(0)?.0), row.try_get::<&str, _>(1)?.parse()?),
         None => (None, Snapshot::start()),
     };
     let rows = sqlx::query("select shard, snapshot::text from outbox.relay_cursor order by shard for update")
@@ -57,7 +57,7 @@ pub async fn rewind(db: &mut PgConnection, since: Timestamp) -> Result<Rewound, 
         .await?
         .rows_affected();
     sqlx::query("update outbox.relay_cursor set epoch = epoch + 1").execute(&mut *tx).await?;
-    let emptied: Option<At> =
+    let emptied: Option<Timestamptz> =
         sqlx::query_scalar("select emptied_until from outbox.rotation").fetch_one(&mut *tx).await?;
     tx.commit().await?;
     Ok(Rewound { to, shards, emptied_until: emptied.map(|at| at.0) })
@@ -153,7 +153,7 @@ fn appended(with: &str, source: &str) -> String {
 
 /// How a database's outbox stands, for `quadrille relay status`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Status {
+pub struct RelayStatus {
     /// Rows that wait to be published.
     pub waiting: i64,
     /// Rows that were set aside.
@@ -184,12 +184,12 @@ pub struct Aside {
 }
 
 #[derive(sqlx::FromRow)]
-struct AsideRow {
+struct SetAsideRow {
     seq: i64,
     topic: String,
     key: Option<Vec<u8>>,
     bytes: i64,
-    set_aside_at: At,
+    set_aside_at: Timestamptz,
     error: String,
 }
 
@@ -200,13 +200,13 @@ const NAMED: i64 = 20;
 ///
 /// # Errors
 /// What the database says.
-pub async fn status(db: &mut PgConnection) -> Result<Status, RelayError> {
+pub async fn status(db: &mut PgConnection) -> Result<RelayStatus, RelayError> {
     let target = now(db).await?;
     let shards: Vec<i16> = (0..SHARDS).collect();
-    let mut cursors: Vec<Cursor> = stored(db, &shards).await?.into_iter().map(|stored| stored.cursor).collect();
+    let mut cursors: Vec<ShardCursor> = stored(db, &shards).await?.into_iter().map(|stored| stored.cursor).collect();
     for shard in shards {
         if cursors.iter().all(|cursor| cursor.shard != shard) {
-            cursors.push(Cursor { shard, snapshot: Snapshot::start(), ahead: None }); // no relay has ever run
+            cursors.push(ShardCursor { shard, snapshot: Snapshot::start(), ahead: None }); // no relay has ever run
         }
     }
     let mut waiting = 0;
@@ -222,18 +222,18 @@ pub async fn status(db: &mut PgConnection) -> Result<Status, RelayError> {
     .await?;
     let slot_age = Duration::try_from_secs_f64(row.try_get(2)?).unwrap_or_default();
     let aside = set_aside(db).await?;
-    Ok(Status { waiting, set_aside: row.try_get(0)?, aside, current_slot: row.try_get(1)?, slot_age })
+    Ok(RelayStatus { waiting, set_aside: row.try_get(0)?, aside, current_slot: row.try_get(1)?, slot_age })
 }
 
 async fn set_aside(db: &mut PgConnection) -> Result<Vec<Aside>, sqlx::Error> {
-    let rows: Vec<AsideRow> = sqlx::query_as(
+    let rows: Vec<SetAsideRow> = sqlx::query_as(
         "select seq, topic, substr(key, 1, 100) as key, coalesce(octet_length(payload), 0)::int8 as bytes, set_aside_at, error
            from outbox.set_aside order by set_aside_at, seq limit $1",
     )
     .bind(NAMED)
     .fetch_all(db)
     .await?;
-    let read = |AsideRow { seq, topic, key, bytes, set_aside_at, error }: AsideRow| {
+    let read = |SetAsideRow { seq, topic, key, bytes, set_aside_at, error }: SetAsideRow| {
         let key = key.map(|key| String::from_utf8_lossy(&key).into_owned());
         Aside { seq, topic, key, bytes, since: set_aside_at.0, error }
     };

@@ -32,7 +32,7 @@ pub(super) fn held(bits: u8) -> Vec<i16> {
 
 /// Up to where a shard is published.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Cursor {
+pub(super) struct ShardCursor {
     pub shard: i16,
     /// Everything that it sees is published.
     pub snapshot: Snapshot,
@@ -45,16 +45,21 @@ pub(super) struct Cursor {
 pub(super) struct Unstored {
     /// Everything that it sees is published; none: no more than what the stored one sees.
     pub snapshot: Option<Snapshot>,
-    /// As in [`Cursor`].
+    /// As in [`ShardCursor`].
     pub ahead: Option<(Snapshot, i64)>,
     /// Whether rows were published.
     pub rows: bool,
 }
 
-type Query<'q> = sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments>;
+type SessionQuery<'q> = sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments>;
 
 /// Binds what a statement that stores cursors takes.
-pub(super) fn bind_store<'q>(query: Query<'q>, shards: &[i16], epoch: i64, reached: &Unstored) -> Query<'q> {
+pub(super) fn bind_store<'q>(
+    query: SessionQuery<'q>,
+    shards: &[i16],
+    epoch: i64,
+    reached: &Unstored,
+) -> SessionQuery<'q> {
     query
         .bind(shards.to_vec())
         .bind(epoch)
@@ -180,10 +185,10 @@ impl Session {
     ///
     /// # Errors
     /// When they speak of another cluster or of a later state than this one's.
-    pub async fn cursors(&mut self) -> Result<(Vec<Cursor>, Snapshot), RelayError> {
+    pub async fn cursors(&mut self) -> Result<(Vec<ShardCursor>, Snapshot), RelayError> {
         let now = now(&mut self.db).await?;
         let stored = stored(&mut self.db, &self.held).await?;
-        for Stored { cursor: Cursor { shard, snapshot, .. }, system_identifier, .. } in &stored {
+        for StoredCursor { cursor: ShardCursor { shard, snapshot, .. }, system_identifier, .. } in &stored {
             if *system_identifier != self.system_identifier {
                 return Err(RelayError::AnotherCluster { expected: *system_identifier, found: self.system_identifier });
             }
@@ -234,14 +239,14 @@ pub(super) async fn now(db: &mut PgConnection) -> Result<Snapshot, RelayError> {
 }
 
 /// A cursor as it is stored.
-pub(super) struct Stored {
-    pub cursor: Cursor,
+pub(super) struct StoredCursor {
+    pub cursor: ShardCursor,
     system_identifier: i64,
     epoch: i64,
 }
 
 /// The stored cursors of these shards.
-pub(super) async fn stored(db: &mut PgConnection, shards: &[i16]) -> Result<Vec<Stored>, RelayError> {
+pub(super) async fn stored(db: &mut PgConnection, shards: &[i16]) -> Result<Vec<StoredCursor>, RelayError> {
     let rows = sqlx::query(
         "select shard, snapshot::text, ahead::text, ahead_seq, system_identifier, epoch from outbox.relay_cursor
          where shard = any($1) order by shard",
@@ -255,8 +260,8 @@ pub(super) async fn stored(db: &mut PgConnection, shards: &[i16]) -> Result<Vec<
             (Some(ahead), Some(seq)) => Some((ahead.parse()?, seq)),
             _ => None,
         };
-        let cursor = Cursor { shard: row.try_get(0)?, snapshot: row.try_get::<&str, _>(1)?.parse()?, ahead };
-        all.push(Stored { cursor, system_identifier: row.try_get(4)?, epoch: row.try_get(5)? });
+        let cursor = ShardCursor { shard: row.try_get(0)?, snapshot: row.try_get::<&str, _>(1)?.parse()?, ahead };
+        all.push(StoredCursor { cursor, system_identifier: row.try_get(4)?, epoch: row.try_get(5)? });
     }
     Ok(all)
 }

@@ -6,8 +6,8 @@ use events::OrderId;
 use sqlx::{PgConnection, Row as _};
 
 use super::error::RelayError;
-use super::outbound::{Batch, Outbound, alone};
-use super::record::{Entry, Place};
+use super::outbound::{Outbound, OutboundBatch, alone};
+use super::record::{EntryPlace, OutboxEntry};
 use runtime::Headers;
 
 /// An event by its place: slot $1, xid $2, entry $3 and index $4; as an entry that has it alone.
@@ -19,14 +19,14 @@ const BY_PLACE: &str = "
 pub(super) async fn try_alone(
     db: &mut PgConnection,
     outbound: &mut Outbound,
-    batches: &mut [Batch],
+    batches: &mut [OutboundBatch],
 ) -> Result<(), RelayError> {
     for (batch, row) in alone(batches) {
         let place = batches[batch].place(row);
         // One by one: a page of rows that were too large together may be large.
         let query = sqlx::query(BY_PLACE).bind(place.slot).bind(place.xid.to_string()).bind(place.entry);
         let row = query.bind(i32::from(place.index)).fetch_one(&mut *db).await?;
-        for record in Entry::of(&row, 0)?.records(u8::MAX) {
+        for record in OutboxEntry::of(&row, 0)?.records(u8::MAX) {
             if let Err(reason) = outbound.give_alone(&record?).await? {
                 batches[batch].refused.push((place, reason));
             }
@@ -39,7 +39,7 @@ pub(super) async fn try_alone(
 pub(super) async fn set_aside(
     db: &mut PgConnection,
     outbound: &mut Outbound,
-    refused: &[(Place, String)],
+    refused: &[(EntryPlace, String)],
 ) -> Result<(), RelayError> {
     let query = sqlx::query(
         "insert into outbox.set_aside (seq, event_id, topic, key, headers, payload, shard, error)

@@ -17,10 +17,10 @@ const REMEMBER: Duration = Duration::from_secs(1);
 pub(super) struct Topics {
     prefix: String,
     grace: Duration,
-    known: HashMap<String, Known>,
+    known: HashMap<String, KnownTopic>,
 }
 
-struct Known {
+struct KnownTopic {
     full_name: String,
     refused: Option<(String, Instant)>,
 }
@@ -43,22 +43,22 @@ impl Topics {
 
     async fn learn_within(&mut self, grace: Duration, topic: &str, publisher: &Publisher) -> Result<(), RelayError> {
         let grace = match self.known.get(topic) {
-            Some(Known { refused: None, .. }) => return Ok(()),
-            Some(Known { refused: Some((_, asked)), .. }) if asked.elapsed() < REMEMBER => return Ok(()),
+            Some(KnownTopic { refused: None, .. }) => return Ok(()),
+            Some(KnownTopic { refused: Some((_, asked)), .. }) if asked.elapsed() < REMEMBER => return Ok(()),
             Some(_) => Duration::ZERO,
             None => grace,
         };
         let full_name = format!("{}{topic}", self.prefix);
         let refused = ask(&full_name, grace, publisher).await?.map(|reason| (reason, Instant::now()));
-        self.known.insert(topic.to_owned(), Known { full_name, refused });
+        self.known.insert(topic.to_owned(), KnownTopic { full_name, refused });
         Ok(())
     }
 
     /// The full name of a learnt topic, or why Kafka takes no rows for it.
     pub fn full_name(&self, topic: &str) -> Result<&str, &str> {
         match self.known.get(topic) {
-            Some(Known { full_name, refused: None }) => Ok(full_name),
-            Some(Known { refused: Some((reason, _)), .. }) => Err(reason),
+            Some(KnownTopic { full_name, refused: None }) => Ok(full_name),
+            Some(KnownTopic { refused: Some((reason, _)), .. }) => Err(reason),
             None => Err("the topic was not asked for"),
         }
     }

@@ -16,7 +16,7 @@ use runtime::{Codec, CodecError};
 const SOURCE: &str = "outbox-relay";
 
 /// The relay's voice on the topic `operations`.
-pub(super) struct Watermark {
+pub(super) struct RelayWatermark {
     codec: Option<Codec>,
     said_at: Option<Instant>,
     /// What was said last, but for the moment: what changes it is news.
@@ -24,7 +24,7 @@ pub(super) struct Watermark {
 }
 
 /// How far a relay is.
-pub(super) struct Progress<'p> {
+pub(super) struct RelayProgress<'p> {
     pub database: &'p str,
     pub shards: &'p [i16],
     pub published_until: Timestamp,
@@ -32,7 +32,7 @@ pub(super) struct Progress<'p> {
     pub backlog: i64,
 }
 
-impl Watermark {
+impl RelayWatermark {
     /// Reads the ids of our schemas, as `quadrille topics apply` stored them.
     pub async fn load(db: &mut PgConnection) -> Result<Self, RelayError> {
         let stored: Vec<(i32, String)> = sqlx::query_as("select schema_id, definition from runtime.schema_id where subject like '%RelayAdvanced' order by schema_id")
@@ -46,7 +46,7 @@ impl Watermark {
     }
 
     /// Whether it is time: often while the relay advances, rarely while nothing happens.
-    pub fn is_due(&self, progress: &Progress<'_>, settings: &RelaySettings) -> bool {
+    pub fn is_due(&self, progress: &RelayProgress<'_>, settings: &RelaySettings) -> bool {
         let Some(at) = self.said_at else { return self.codec.is_some() };
         let is_news = self
             .said
@@ -61,7 +61,7 @@ impl Watermark {
         &mut self,
         outbound: &mut Outbound,
         name: &str,
-        progress: Progress<'_>,
+        progress: RelayProgress<'_>,
         now: Timestamp,
     ) -> Result<(), RelayError> {
         let Some(codec) = &self.codec else { return Ok(()) };

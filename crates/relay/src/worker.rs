@@ -13,7 +13,7 @@ use super::rotation::{Rotated, note_moment, rotate};
 use super::session::{Session, Unstored};
 use super::settings::RelaySettings;
 use super::snapshot::Snapshot;
-use super::watermark::{Progress, Watermark};
+use super::watermark::{RelayProgress, RelayWatermark};
 use runtime::Clock;
 use runtime::{Circuit, Health};
 
@@ -30,7 +30,7 @@ const LIVELY: Duration = Duration::from_millis(500);
 const TICK: Duration = Duration::from_millis(100);
 
 /// Where the next rows come from.
-pub(super) enum Reading {
+pub(super) enum ReadSource {
     /// No shard is held.
     Nothing,
     /// What became visible since this snapshot.
@@ -40,7 +40,7 @@ pub(super) enum Reading {
 }
 
 /// What a read came to.
-pub(super) enum Found {
+pub(super) enum ReadOutcome {
     Nothing,
     /// So many rows.
     Rows(usize),
@@ -54,9 +54,9 @@ pub(super) struct Worker<'r> {
     pub(super) clock: &'r Clock,
     pub(super) session: Session,
     pub(super) outbound: Outbound,
-    watermark: Watermark,
+    watermark: RelayWatermark,
     pub(super) meter: Meter,
-    pub(super) reading: Reading,
+    pub(super) reading: ReadSource,
     pub(super) unstored: Unstored,
     /// Everything committed before this moment is published.
     pub(super) published_until: Option<Timestamp>,
@@ -73,7 +73,7 @@ impl<'r> Worker<'r> {
     /// Connects to the database and makes a producer.
     pub async fn start(url: &str, settings: &'r RelaySettings, clock: &'r Clock) -> Result<Self, RelayError> {
         let mut session = answered(settings, Session::open(url, settings)).await?;
-        let watermark = answered(settings, Watermark::load(&mut session.db)).await?;
+        let watermark = answered(settings, RelayWatermark::load(&mut session.db)).await?;
         let (meter, now) = (Meter::of(&session.database), Instant::now());
         Ok(Self {
             settings,
@@ -82,7 +82,7 @@ impl<'r> Worker<'r> {
             outbound: Outbound::new(settings)?,
             watermark,
             meter,
-            reading: Reading::Nothing,
+            reading: ReadSource::Nothing,
             unstored: Unstored::default(),
             published_until: None,
             last_seq: 0,
@@ -99,7 +99,7 @@ impl<'r> Worker<'r> {
         while !shutdown.is_cancelled() {
             self.settle().await?;
             self.look_after(health).await?;
-            let pause = if matches!(self.reading, Reading::Nothing) {
+            let pause = if matches!(self.reading, ReadSource::Nothing) {
                 self.settings.lease_interval
             } else if self.outbound.is_full(self.settings) {
                 self.outbound.changed(TICK).await;
@@ -107,8 +107,8 @@ impl<'r> Worker<'r> {
             } else {
                 let began = Instant::now();
                 match self.read().await? {
-                    Found::More => continue,
-                    Found::Rows(rows) => {
+                    ReadOutcome::More => continue,
+                    ReadOutcome::Rows(rows) => {
                         (idle, found_at) = (self.settings.idle_pause, Instant::now());
                         // As long a pause as the read took: reading takes half a core at most, and the busier the machine the larger the batches.
                         // Much to do: longer, for Kafka is given one request for each partition that a read has rows for, however few.
@@ -116,7 +116,7 @@ impl<'r> Worker<'r> {
                         let least = if rows >= MANY { MUCH_PAUSE_MAX / 2 } else { self.settings.pause };
                         began.elapsed().clamp(least, most.max(least))
                     }
-                    Found::Nothing => {
+                    ReadOutcome::Nothing => {
                         let pause = idle;
                         if found_at.elapsed() >= LIVELY {
                             idle = (idle * 2).min(self.settings.idle_pause_max);
@@ -164,7 +164,7 @@ impl<'r> Worker<'r> {
         };
         let backlog = self.backlog();
         let (database, shards, last_seq) = (&self.session.database, self.session.held.as_slice(), self.last_seq);
-        let progress = Progress { database, shards, published_until, last_seq, backlog };
+        let progress = RelayProgress { database, shards, published_until, last_seq, backlog };
         if self.watermark.is_due(&progress, self.settings) {
             let now = self.clock.now();
             self.watermark.emit(&mut self.outbound, &self.settings.name, progress, now).await?;
@@ -175,7 +175,7 @@ impl<'r> Worker<'r> {
 
     /// Rows that are known to wait.
     fn backlog(&self) -> i64 {
-        if let Reading::CatchingUp(catch_up) = &self.reading { catch_up.waiting.max(0) } else { 0 }
+        if let ReadSource::CatchingUp(catch_up) = &self.reading { catch_up.waiting.max(0) } else { 0 }
     }
 
     async fn keep_house(&mut self) -> Result<(), RelayError> {

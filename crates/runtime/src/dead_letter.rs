@@ -15,7 +15,7 @@ pub(crate) use burial::{NewDeadLetter, order_of};
 
 use crate::engine::effects::Outgoing;
 use crate::failure::Failure;
-use crate::postgres::sql::At;
+use crate::postgres::sql::Timestamptz;
 
 /// Keeps dead letters that are not kept yet, and returns their rows for the outbox.
 pub(crate) async fn record_dead_letters(
@@ -76,11 +76,11 @@ async fn keep(
         .bind(dead_letters.iter().map(|burial| burial.death.class.as_str()).collect::<Vec<_>>())
         .bind(dead_letters.iter().map(|burial| burial.death.message.replace('\0', "\u{fffd}")).collect::<Vec<_>>())
         .bind(dead_letters.iter().map(|burial| burial.tried.attempts).collect::<Vec<_>>())
-        .bind(dead_letters.iter().map(|burial| At(burial.tried.first_failed_at)).collect::<Vec<_>>())
+        .bind(dead_letters.iter().map(|burial| Timestamptz(burial.tried.first_failed_at)).collect::<Vec<_>>())
         .bind(dead_letters.iter().map(|burial| burial.tried.loops).collect::<Vec<_>>())
         .bind(dead_letters.iter().map(|burial| burial.blocking).collect::<Vec<_>>())
         .bind(dead_letters.iter().map(|burial| burial.tried.arrival).collect::<Vec<_>>())
-        .bind(At(now))
+        .bind(Timestamptz(now))
         .bind(dead_letters.iter().map(|burial| burial.incarnation).collect::<Vec<_>>())
         .fetch_all(db)
         .await?;

@@ -38,8 +38,8 @@ use crate::engine::item::{Item, line_up};
 use crate::engine::write_set::WriteSet;
 use crate::failure::{Backoff, Failure, Verdict};
 use crate::health::{Circuit, Health, Open};
-use crate::parking::Pace;
-use crate::parking::queue::Queue;
+use crate::parking::RetryPace;
+use crate::parking::queue::ParkingQueue;
 use crate::postgres::sql::{StickyPool, renew_connections};
 use crate::retention::horizon::Horizon;
 use crate::telemetry::Spans;
@@ -68,8 +68,8 @@ pub(crate) struct Engine<C: Consumer> {
     pub health: Arc<Health>,
     pub timers: Timers,
     pub horizon: Option<Horizon>,
-    pub queue: Queue,
-    pub pace: Pace,
+    pub queue: ParkingQueue,
+    pub pace: RetryPace,
     pub calls: mpsc::UnboundedSender<(C::Call, Open)>,
     pub scheduled: tokio::sync::watch::Sender<Option<Timestamp>>,
     /// Wakes the retrier.
@@ -87,7 +87,7 @@ pub(crate) struct Engine<C: Consumer> {
 
 /// The course of one batch over its repetitions.
 #[derive(Default)]
-struct Course {
+struct BatchProgress {
     /// Whether it waits for no lock for long, so that those beside it are not held up.
     haste: bool,
     repeats: u32,
@@ -106,7 +106,8 @@ impl<C: Consumer> Engine<C> {
     pub async fn process_on(&self, warm: &StickyPool, mut items: Vec<Item<C>>) -> Result<(), Abandoned> {
         let mut pending = Vec::new(); // the rest of a batch that was split
         // What was parked before is tried in haste: it may hold a lock still.
-        let mut course = Course { haste: items.iter().any(|item| item.kept.is_some()), ..Course::default() };
+        let mut course =
+            BatchProgress { haste: items.iter().any(|item| item.kept.is_some()), ..BatchProgress::default() };
         loop {
             if !items.is_empty() {
                 self.settle(warm, &mut items, &mut pending, &mut course).await?;
@@ -124,7 +125,7 @@ impl<C: Consumer> Engine<C> {
         warm: &StickyPool,
         items: &mut Vec<Item<C>>,
         pending: &mut Vec<Vec<Item<C>>>,
-        course: &mut Course,
+        course: &mut BatchProgress,
     ) -> Result<(), Abandoned> {
         let mut backoff = Backoff::default();
         course.overtaken = 0;
@@ -179,7 +180,7 @@ impl<C: Consumer> Engine<C> {
         &self,
         warm: &StickyPool,
         items: &mut Vec<Item<C>>,
-        course: &Course,
+        course: &BatchProgress,
     ) -> Result<Attempt<C>, Failure> {
         let mut attempt = Box::pin(async {
             match self.run_optimistic(warm, items, course).await? {
@@ -198,7 +199,7 @@ impl<C: Consumer> Engine<C> {
 
     /// Whether a batch whose wait took too long is repeated as it is: in haste at first, so that an offender is found soon; and where one item after
     /// another waits too long, with patience, because then it is everyone's wait.
-    fn repeats(&self, items: &[Item<C>], course: &mut Course) -> bool {
+    fn repeats(&self, items: &[Item<C>], course: &mut BatchProgress) -> bool {
         course.haste = true;
         course.repeats += 1;
         let parked_before = items.iter().any(|item| item.kept.is_some());
@@ -242,7 +243,7 @@ impl<C: Consumer> Engine<C> {
         &self,
         warm: &StickyPool,
         items: &[Item<C>],
-        course: &Course,
+        course: &BatchProgress,
     ) -> Result<Option<Attempt<C>>, Failure> {
         let plain = |item: &Item<C>| item.work.is_ok() && item.kept.is_none();
         if !C::OPTIMISTIC
@@ -350,7 +351,7 @@ impl<C: Consumer> Engine<C> {
             (pool.begin().await?, HashSet::new())
         };
         if haste {
-            Queue::hasten(&mut tx).await?;
+            ParkingQueue::hasten(&mut tx).await?;
         }
         if from_queue {
             held = self.claim(&mut tx, items).await?;

@@ -19,7 +19,7 @@ use crate::clock::Clock;
 use crate::consumer::Consumer;
 use crate::failure::told;
 use crate::health::Health;
-use crate::kafka::rebalance::{Partition, Progress};
+use crate::kafka::rebalance::{Partition, PartitionProgress};
 use crate::postgres::sql;
 use crate::settings::Settings;
 use crate::telemetry;
@@ -42,7 +42,7 @@ pub struct Host {
     pools: Arc<Mutex<HashMap<String, PgPool>>>,
     addresses: Mutex<HashMap<&'static str, SocketAddr>>,
     health: Mutex<HashMap<&'static str, Arc<Health>>>,
-    progress: Mutex<HashMap<&'static str, Arc<Mutex<Progress>>>>,
+    progress: Mutex<HashMap<&'static str, Arc<Mutex<PartitionProgress>>>>,
 }
 
 impl Host {
@@ -138,7 +138,7 @@ impl Host {
     /// How far hosted consumers have read what they own now: the next offset by consumer and partition (topic by its full name).
     pub fn decided(&self) -> Vec<(&'static str, Partition, i64)> {
         let progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
-        let of = |(name, progress): (&&'static str, &Arc<Mutex<Progress>>)| {
+        let of = |(name, progress): (&&'static str, &Arc<Mutex<PartitionProgress>>)| {
             let decided = progress.lock().unwrap_or_else(PoisonError::into_inner).decided();
             decided.into_iter().map(|(partition, next)| (*name, partition, next)).collect::<Vec<_>>()
         };

@@ -33,7 +33,7 @@ pub(crate) use server::{Serving, bind, serve};
 
 use crate::health::{Circuit, Health};
 use crate::telemetry;
-use crate::vocabulary::Refused;
+use crate::vocabulary::RequestError;
 
 /// PostgreSQL has no text with a NUL in it: what asks for one asks for nothing that there is.
 async fn without_nul(uri: Uri, request: Request, next: Next) -> Response {
@@ -65,7 +65,7 @@ pub(crate) fn routes(name: &'static str, doors: Routes, health: Arc<Health>, gat
         let refused = health.refuses().filter(|_| health.is_broken(Circuit::Database));
         async move {
             match refused {
-                Some(why) => Problem::from(Refused::Unavailable(why)).into_response(),
+                Some(why) => Problem::from(RequestError::Unavailable(why)).into_response(),
                 None => next.run(request).await,
             }
         }

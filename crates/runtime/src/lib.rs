@@ -41,7 +41,7 @@ pub use engine::cooldown::Cooldown;
 pub use engine::effects::{Effects, LARGEST_EVENT, Outgoing};
 pub use engine::requests::RequestQueue;
 pub use engine::rows::{Meets, Recall, Recalled, Recent};
-pub use engine::write_set::{Part, WriteSet};
+pub use engine::write_set::{Statement, WriteSet};
 pub use failure::{Backoff, DatabaseFault, Failure, Verdict, cause, told};
 pub use health::{Circuit, Health};
 pub use host::{Host, Starting, main};
@@ -55,5 +55,5 @@ pub use programs::default_address;
 pub use retention::Retention;
 pub use settings::{Settings, Span};
 pub use vocabulary::{
-    Abandoned, Cause, Conflict, Done, ErrorInfo, Escalation, Origin, Refused, Timer, TraceContext, Work,
+    Abandoned, Cause, Committed, Conflict, ErrorInfo, Escalation, Origin, RequestError, Timer, TraceContext, Work,
 };

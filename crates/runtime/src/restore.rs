@@ -10,7 +10,7 @@
 mod order;
 mod story;
 
-pub use story::{Stories, Told};
+pub use story::{OrderEvent, Stories};
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -28,7 +28,7 @@ use crate::kafka::record::Unreadable;
 use crate::timers::store::{TimerChange, TimerChanges, Timers};
 use crate::vocabulary::{Cause, Conflict, Origin, Timer, TraceContext, Work};
 
-use order::{Order, Step, Timed};
+use order::{RestoreStep, StepOrder, Timed};
 
 /// A consumer whose rows can be told again.
 pub trait Restore: Consumer {
@@ -64,7 +64,7 @@ pub struct Retold<'r, I> {
     /// Whose.
     pub order_id: OrderId,
     /// The event.
-    pub told: &'r Told,
+    pub told: &'r OrderEvent,
     /// What it was said because of, where a topic holds it.
     pub input: Option<&'r I>,
     /// Whether it is the last that the consumer said of the order.
@@ -104,13 +104,13 @@ pub struct Restored {
 
 /// Which events a database knows.
 #[derive(Clone, Debug)]
-pub struct Known {
+pub struct KnownEvents {
     /// What is older than its outbox keeps is known.
     kept_from: i64,
     ids: HashSet<Uuid>,
 }
 
-impl Known {
+impl KnownEvents {
     /// Asks an outbox which of the events that topics hold it knows.
     ///
     /// # Errors
@@ -135,7 +135,7 @@ impl Known {
         Ok(Self { kept_from, ids: known.into_iter().collect() })
     }
 
-    fn has(&self, told: &Told) -> bool {
+    fn has(&self, told: &OrderEvent) -> bool {
         told.seq < self.kept_from || self.ids.contains(&told.id)
     }
 }
@@ -159,7 +159,7 @@ pub struct Retelling<'r> {
     /// What topics tell.
     pub stories: &'r Stories,
     /// What the database of the consumer knows.
-    pub known: &'r Known,
+    pub known: &'r KnownEvents,
     /// Whether positions of all consumers are of one outbox: then they say what came first, else clocks do.
     pub one_outbox: bool,
     /// The event schemas.
@@ -180,7 +180,7 @@ impl Retelling<'_> {
         let (publishes, timers) = (C::publishes(), Timers::of(&C::NAME.replace('-', "_")));
         let mut restored = Restored::default();
         for (order_id, story) in &self.stories.orders {
-            let own: Vec<&Told> = story.iter().filter(|told| publishes.contains(&told.event_type())).collect();
+            let own: Vec<&OrderEvent> = story.iter().filter(|told| publishes.contains(&told.event_type())).collect();
             if own.iter().all(|told| self.known.has(told)) {
                 restored.known += usize::from(!own.is_empty());
                 continue;
@@ -188,9 +188,9 @@ impl Retelling<'_> {
             let mut tx = pool.begin().await?;
             let cause = Cause { id: Uuid::nil(), thread: None, origin: Origin::Request };
             let work = Work { cause, input: consumer.about(*order_id) };
-            let case = Case { retelling: self, consumer, order_id: *order_id, story, own, placed: &placed };
+            let case = RestoredCase { retelling: self, consumer, order_id: *order_id, story, own, placed: &placed };
             let inputs = case.inputs();
-            let mut order = Order::of(case.steps(&inputs));
+            let mut order = StepOrder::of(case.steps(&inputs));
             let (world, changes) = loop {
                 let mut world = consumer.load(&mut tx, &[&work], self.now, Reading::Locked).await?;
                 let told = catch_unwind(AssertUnwindSafe(|| case.told(&mut world, &inputs, order.steps())));
@@ -240,24 +240,24 @@ impl Retelling<'_> {
 }
 
 /// One order of one consumer.
-struct Case<'c, C: Restore> {
+struct RestoredCase<'c, C: Restore> {
     retelling: &'c Retelling<'c>,
     consumer: &'c C,
     order_id: OrderId,
-    story: &'c [Told],
+    story: &'c [OrderEvent],
     /// The consumer's own events.
-    own: Vec<&'c Told>,
+    own: Vec<&'c OrderEvent>,
     placed: &'c HashMap<Uuid, Work<C::Input>>,
 }
 
 /// Something that a topic holds for the consumer to hear.
-type Heard<'s, I> = (&'s Told, Work<I>);
+type StoredInput<'s, I> = (&'s OrderEvent, Work<I>);
 
 /// When it was said or decided: by the outbox's positions, or by clocks.
-type Moment = (Timestamp, i64, u8);
+type Coordinates = (Timestamp, i64, u8);
 
-impl<C: Restore> Case<'_, C> {
-    fn moment(&self, told: &Told, rank: u8) -> Moment {
+impl<C: Restore> RestoredCase<'_, C> {
+    fn moment(&self, told: &OrderEvent, rank: u8) -> Coordinates {
         let at = if self.retelling.one_outbox { Timestamp::from_millis(0) } else { told.at };
         (at, told.seq, rank)
     }
@@ -267,7 +267,7 @@ impl<C: Restore> Case<'_, C> {
     fn told(
         &self,
         world: &mut C::BatchState,
-        inputs: &[Heard<'_, C::Input>],
+        inputs: &[StoredInput<'_, C::Input>],
         steps: &[Timed<'_, C::Input>],
     ) -> Result<TimerChanges, (usize, Conflict)> {
         let causes: HashMap<Uuid, &Work<C::Input>> = inputs.iter().map(|(told, work)| (told.id, work)).collect();
@@ -288,13 +288,13 @@ impl<C: Restore> Case<'_, C> {
         causes: &HashMap<Uuid, &Work<C::Input>>,
         said: &mut HashSet<Uuid>,
         at: Timestamp,
-        step: &Step<'_, C::Input>,
+        step: &RestoreStep<'_, C::Input>,
     ) -> Result<TimerChanges, Conflict> {
         let Self { retelling, consumer, own, .. } = self;
         let cause = match step {
-            Step::Decided { work, .. } => work.cause.clone(),
-            Step::Said(told) if said.contains(&told.id) => return Ok(TimerChanges::new()),
-            Step::Said(told) => {
+            RestoreStep::Decided { work, .. } => work.cause.clone(),
+            RestoreStep::Said(told) if said.contains(&told.id) => return Ok(TimerChanges::new()),
+            RestoreStep::Said(told) => {
                 let thread = told.message.cause().map_err(|Unreadable(why)| Conflict(why))?.thread;
                 let thread = thread.map(|thread| TraceContext { event: told.causation, ..thread });
                 Cause { id: told.cause.unwrap_or(told.id), thread, origin: Origin::Request }
@@ -302,12 +302,12 @@ impl<C: Restore> Case<'_, C> {
         };
         let mut effects = Effects::new(retelling.codec, C::NAME, &cause, at);
         match step {
-            Step::Decided { work, silent } => match consumer.decide(world, work, at, &mut effects) {
+            RestoreStep::Decided { work, silent } => match consumer.decide(world, work, at, &mut effects) {
                 Ok(_) => {}
                 Err(_) if *silent => return Ok(TimerChanges::new()), // it was a contradiction then too
                 Err(conflict) => return Err(conflict),
             },
-            Step::Said(told) => {
+            RestoreStep::Said(told) => {
                 let input = told.cause.and_then(|cause| {
                     let placed = || self.placed.get(&cause);
                     causes.get(&cause).copied().or_else(placed).map(|work| &work.input)
@@ -323,7 +323,7 @@ impl<C: Restore> Case<'_, C> {
         consumer.settled(world);
         for event in &effects.said {
             let event_type = event.headers.text("ce_type").unwrap_or_default();
-            let stands = matches!(step, Step::Said(told) if told.event_type() == event_type);
+            let stands = matches!(step, RestoreStep::Said(told) if told.event_type() == event_type);
             if C::publishes().contains(&event_type) && !stands && own.iter().all(|told| told.id != event.event_id) {
                 return Err(Conflict(format!(
                     "told again, {event_type} would follow, which its topic does not hold: decide by hand what became of it"
@@ -336,16 +336,16 @@ impl<C: Restore> Case<'_, C> {
     }
 
     /// What is told, when it was.
-    fn steps<'s>(&'s self, inputs: &'s [Heard<'s, C::Input>]) -> Vec<Timed<'s, C::Input>> {
+    fn steps<'s>(&'s self, inputs: &'s [StoredInput<'s, C::Input>]) -> Vec<Timed<'s, C::Input>> {
         let mut steps = self.decided(inputs);
         let unknown = self.own.iter().filter(|told| !self.retelling.known.has(told));
-        steps.extend(unknown.map(|told| (self.moment(told, 1), told.at, Step::Said(told))));
+        steps.extend(unknown.map(|told| (self.moment(told, 1), told.at, RestoreStep::Said(told))));
         steps.sort_by_key(|(moment, ..)| *moment);
         steps.into_iter().map(|(_, at, step)| (at, step)).collect()
     }
 
     /// What comes of an event must be that event, unless it is taken as it is.
-    fn is_told(&self, told: &Told, effects: &Effects<'_, C::Call>) -> Result<(), Conflict> {
+    fn is_told(&self, told: &OrderEvent, effects: &Effects<'_, C::Call>) -> Result<(), Conflict> {
         let event_type = told.event_type();
         let is_said = effects.said.iter().any(|event| event.headers.text("ce_type") == Some(event_type));
         if is_said || C::FORCED.contains(&event_type) {
@@ -356,26 +356,29 @@ impl<C: Restore> Case<'_, C> {
     }
 
     /// What topics hold for the consumer to hear of this order.
-    fn inputs(&self) -> Vec<Heard<'_, C::Input>> {
+    fn inputs(&self) -> Vec<StoredInput<'_, C::Input>> {
         let subscribes_to = C::subscribes_to();
         let heard = self.story.iter().filter(|told| subscribes_to.contains(&told.event_type()));
-        let read = |told: &Told| {
+        let read = |told: &OrderEvent| {
             let heard = catch_unwind(AssertUnwindSafe(|| self.consumer.decode(&told.message, self.retelling.codec)));
             heard.ok().and_then(Result::ok)
         };
         let mut once = HashSet::new();
         let heard = heard.filter(|told| once.insert(told.id));
-        heard.filter_map(|told: &Told| read(told).map(|work| (told, work))).collect()
+        heard.filter_map(|told: &OrderEvent| read(told).map(|work| (told, work))).collect()
     }
 
     /// Those that are decided again, each when it was: what something unknown was said because of, and what came before the last of it.
-    fn decided<'i>(&self, inputs: &'i [Heard<'i, C::Input>]) -> Vec<(Moment, Timestamp, Step<'i, C::Input>)> {
+    fn decided<'i>(
+        &self,
+        inputs: &'i [StoredInput<'i, C::Input>],
+    ) -> Vec<(Coordinates, Timestamp, RestoreStep<'i, C::Input>)> {
         let known = &self.retelling.known;
         let last = self.own.iter().filter(|told| !known.has(told)).map(|told| self.moment(told, 1)).max();
         // Of one partition nothing was heard before what stands before it.
-        let mut heard: HashMap<(&str, i32), Moment> = HashMap::new();
-        let step = |(told, work): &'i Heard<'i, C::Input>| {
-            let came_of_it: Vec<&&Told> = self.own.iter().filter(|own| own.cause == Some(told.id)).collect();
+        let mut heard: HashMap<(&str, i32), Coordinates> = HashMap::new();
+        let step = |(told, work): &'i StoredInput<'i, C::Input>| {
+            let came_of_it: Vec<&&OrderEvent> = self.own.iter().filter(|own| own.cause == Some(told.id)).collect();
             let first = came_of_it.iter().min_by_key(|own| self.moment(own, 0));
             let silent = first.is_none();
             let said = first.map_or(told, |first| first);
@@ -388,7 +391,7 @@ impl<C: Restore> Case<'_, C> {
             {
                 return None;
             }
-            (Some(moment) < last).then_some((moment, said.at, Step::Decided { work, silent }))
+            (Some(moment) < last).then_some((moment, said.at, RestoreStep::Decided { work, silent }))
         };
         inputs.iter().filter_map(step).collect()
     }

@@ -27,13 +27,13 @@ use serde::de::DeserializeOwned;
 
 pub use common::{Common, Profile};
 pub use consumer::{ConsumerSettings, Span};
-pub use describe::{Field, Shape};
+pub use describe::{SettingField, Shape};
 pub use error::SettingsError;
 pub use properties::{Properties, is_secret_property};
-pub use reference::{Row, reference};
+pub use reference::{SettingRow, reference};
 pub use secret::{Secret, hidden};
 pub use section::Section;
-pub use tree::Origin;
+pub use tree::SettingOrigin;
 
 use crate::programs::programs;
 use common::missing;

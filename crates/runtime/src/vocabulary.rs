@@ -113,7 +113,7 @@ impl Cause {
 
 /// What a door's caller gets once its request is committed.
 #[derive(Clone, Debug)]
-pub struct Done<R> {
+pub struct Committed<R> {
     /// The decision's answer.
     pub reply: R,
     /// The last position that the decision said something at; a read model that has seen it has seen this write. None when it said nothing.
@@ -138,7 +138,7 @@ pub enum Abandoned {
 
 /// Why a request was not done.
 #[derive(Debug, thiserror::Error)]
-pub enum Refused {
+pub enum RequestError {
     /// It contradicts the order's state.
     #[error("{0}")]
     Conflict(String),

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use events::{Currency, Timestamp};
-use runtime::sql::At;
+use runtime::sql::Timestamptz;
 use runtime::{Failure, WriteSet};
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -33,8 +33,8 @@ pub(super) async fn tallies(
           group by wanted.n, currency",
     )
     .bind(wanted.iter().map(|(subject, _)| subject.0).collect::<Vec<Uuid>>())
-    .bind(bounds().map(|(after, _)| At(after)).collect::<Vec<_>>())
-    .bind(bounds().map(|(_, until)| At(until)).collect::<Vec<_>>())
+    .bind(bounds().map(|(after, _)| Timestamptz(after)).collect::<Vec<_>>())
+    .bind(bounds().map(|(_, until)| Timestamptz(until)).collect::<Vec<_>>())
     .fetch_all(db)
     .await?;
     for (n, currency, orders, amount) in sums {
@@ -61,7 +61,7 @@ pub(super) fn save_counts(writes: &mut WriteSet, counts: &[&Count]) {
         .bind(counts.iter().map(|count| count.kind.as_str()).collect::<Vec<_>>())
         .bind(counts.iter().map(|count| count.currency.as_str()).collect::<Vec<_>>())
         .bind(counts.iter().map(|count| count.amount).collect::<Vec<_>>())
-        .bind(counts.iter().map(|count| At(count.at)).collect::<Vec<_>>());
+        .bind(counts.iter().map(|count| Timestamptz(count.at)).collect::<Vec<_>>());
 }
 
 /// Deletes the oldest counts of orders that were placed before; rows that another instance deletes at this moment are left to it.
@@ -71,7 +71,7 @@ pub(crate) async fn delete_counts(db: &mut PgConnection, until: Timestamp, limit
          using (select subject, order_id from fraud.velocity where at <= $1 order by at limit $2 for update skip locked) as old
          where gone.subject = old.subject and gone.order_id = old.order_id",
     )
-    .bind(At(until))
+    .bind(Timestamptz(until))
     .bind(limit)
     .execute(db)
     .await?;

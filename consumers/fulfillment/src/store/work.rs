@@ -2,7 +2,7 @@
 
 use events::{OrderId, Personal, ShipmentId, Timestamp};
 use runtime::WriteSet;
-use runtime::sql::{At, JsonText};
+use runtime::sql::{JsonText, Timestamptz};
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -17,7 +17,7 @@ pub(super) struct Tasks {
     orders: Vec<Uuid>,
     warehouses: Vec<String>,
     steps: Vec<&'static str>,
-    due: Vec<At>,
+    due: Vec<Timestamptz>,
 }
 
 impl Tasks {
@@ -40,7 +40,7 @@ impl Tasks {
             tasks.orders.push(order_id.0);
             tasks.warehouses.push(parcel.warehouse.to_string());
             tasks.steps.push(step.as_str());
-            tasks.due.push(At(due));
+            tasks.due.push(Timestamptz(due));
         }
         tasks
     }
@@ -95,7 +95,7 @@ pub enum List {
     Parcels,
 }
 
-type TaskRow = (Uuid, Uuid, At, String, JsonText<Consignment>, Option<String>, Option<Vec<u8>>);
+type TaskRow = (Uuid, Uuid, Timestamptz, String, JsonText<Consignment>, Option<String>, Option<Vec<u8>>);
 
 /// A page of a warehouse's work, what is due first; `after` is the due time and shipment of the last entry of the page before.
 ///
@@ -120,7 +120,7 @@ pub async fn tasks(
     )
     .bind(warehouse)
     .bind(steps)
-    .bind(At(after.0))
+    .bind(Timestamptz(after.0))
     .bind(after.1)
     .bind(limit)
     .fetch_all(pool)

@@ -1,7 +1,7 @@
 //! What inventory forgets behind the horizon. The ledger is summed up and not lost: it explains every level for ever.
 
 use events::Timestamp;
-use runtime::sql::At;
+use runtime::sql::Timestamptz;
 use runtime::{Failure, Retention};
 use sqlx::PgConnection;
 
@@ -43,7 +43,7 @@ async fn fold_movements(db: &mut PgConnection, until: Timestamp, limit: i64) -> 
                                 moved_at = greatest(kept.moved_at, excluded.moved_at))
          select count(*) from gone",
     )
-    .bind(At(until))
+    .bind(Timestamptz(until))
     .bind(limit)
     .fetch_one(db)
     .await?;
@@ -58,7 +58,7 @@ async fn forget_receipts(db: &mut PgConnection, until: Timestamp, limit: i64) ->
                     for update skip locked) as old
           where gone.reference = old.reference and gone.sku = old.sku and gone.warehouse = old.warehouse",
     )
-    .bind(At(until))
+    .bind(Timestamptz(until))
     .bind(limit)
     .execute(db)
     .await?;
@@ -72,7 +72,7 @@ async fn forget_loads(db: &mut PgConnection, until: Timestamp, limit: i64) -> Re
           using (select load_key from inventory.load where loaded_at < $1 order by loaded_at limit $2 for update skip locked) as old
           where gone.load_key = old.load_key",
     )
-    .bind(At(until))
+    .bind(Timestamptz(until))
     .bind(limit)
     .execute(db)
     .await?;

@@ -1,7 +1,7 @@
 //! What payments forgets behind the horizon.
 
 use events::Timestamp;
-use runtime::sql::At;
+use runtime::sql::Timestamptz;
 use runtime::{Failure, Retention};
 use sqlx::PgConnection;
 
@@ -26,7 +26,7 @@ pub(crate) async fn prune(db: &mut PgConnection, until: Timestamp, limit: i64) -
           using (select refund_id from payments.refund where order_id is null and updated_at < $1 limit $2 for update skip locked) as old
           where gone.refund_id = old.refund_id",
     )
-    .bind(At(until))
+    .bind(Timestamptz(until))
     .bind(limit)
     .execute(db)
     .await?;

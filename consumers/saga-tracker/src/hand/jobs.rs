@@ -59,7 +59,7 @@ impl Hand {
         let (job_id, total) = (self.clock.mint(), store::count_letters(&self.tracker, &bulk.filter, now).await?);
         let job = JobRow {
             job_id,
-            begun_at: runtime::sql::At(now),
+            begun_at: runtime::sql::Timestamptz(now),
             who: bulk.note.who.clone(),
             why: bulk.note.why.clone(),
             what: bulk.act.name().to_owned(),
@@ -74,7 +74,7 @@ impl Hand {
             behind_id: None,
             refusal: None,
             waits_for: None,
-            changed_at: runtime::sql::At(now),
+            changed_at: runtime::sql::Timestamptz(now),
         };
         let mut tx = self.tracker.begin().await?;
         store::begin_job(&mut tx, &job).await?;
@@ -176,10 +176,10 @@ fn unreadable(source: serde_json::Error) -> HandError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use runtime::sql::At;
+    use runtime::sql::Timestamptz;
 
     fn job(what: &str) -> JobRow {
-        let at = At(Timestamp::from_millis(1));
+        let at = Timestamptz(Timestamp::from_millis(1));
         JobRow {
             job_id: Uuid::from_u128(7),
             begun_at: at,

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use events::Timestamp;
-use runtime::parking::{self, HeldLetter, Refusal};
+use runtime::parking::{self, HeldLetter, RetryRefusal};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -11,14 +11,14 @@ use super::plan::CONSUMERS;
 use super::{Hand, HandError};
 use crate::store::LetterRow;
 
-impl From<Refusal> for HandError {
-    fn from(refusal: Refusal) -> Self {
+impl From<RetryRefusal> for HandError {
+    fn from(refusal: RetryRefusal) -> Self {
         match refusal {
-            Refusal::Failed(failure) => Self::Failed(failure),
-            refused @ (Refusal::Unknown { .. }
-            | Refusal::Decided { .. }
-            | Refusal::NoRecord { .. }
-            | Refusal::NoValue { .. }) => Self::Refused(refused.to_string()),
+            RetryRefusal::Failed(failure) => Self::Failed(failure),
+            refused @ (RetryRefusal::Unknown { .. }
+            | RetryRefusal::Decided { .. }
+            | RetryRefusal::NoRecord { .. }
+            | RetryRefusal::NoValue { .. }) => Self::Refused(refused.to_string()),
         }
     }
 }

@@ -78,7 +78,7 @@ impl ShipmentView {
     /// # Errors
     /// When the row holds what this version can't read.
     pub fn of(row: ShipmentRow) -> Result<Self, Failure> {
-        let shown = |at: Option<runtime::sql::At>| at.map(|at| at.0.to_string());
+        let shown = |at: Option<runtime::sql::Timestamptz>| at.map(|at| at.0.to_string());
         Ok(Self {
             shipment_id: row.shipment_id.to_string(),
             order_id: row.order_id.to_string(),

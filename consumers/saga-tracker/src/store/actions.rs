@@ -2,7 +2,7 @@
 
 use events::{OrderId, Timestamp};
 use runtime::Failure;
-use runtime::sql::At;
+use runtime::sql::Timestamptz;
 use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
 
@@ -33,7 +33,7 @@ pub(crate) async fn note(
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, case when $9 <> 'begun' then $2::timestamptz end)",
     )
     .bind(action.action_id)
-    .bind(At(action.at))
+    .bind(Timestamptz(action.at))
     .bind(clean(action.who))
     .bind(clean(action.why))
     .bind(action.what)
@@ -59,7 +59,7 @@ pub(crate) async fn conclude(
         .bind(action_id)
         .bind(outcome)
         .bind(clean(detail))
-        .bind(At(now))
+        .bind(Timestamptz(now))
         .execute(db)
         .await?;
     Ok(())
@@ -69,7 +69,7 @@ pub(crate) async fn conclude(
 #[derive(Clone, FromRow)]
 pub(crate) struct ActionRow {
     pub action_id: Uuid,
-    pub at: At,
+    pub at: Timestamptz,
     pub who: String,
     pub why: String,
     pub what: String,
@@ -78,7 +78,7 @@ pub(crate) struct ActionRow {
     pub job_id: Option<Uuid>,
     pub outcome: String,
     pub detail: String,
-    pub concluded_at: Option<At>,
+    pub concluded_at: Option<Timestamptz>,
 }
 
 /// Which actions are asked for.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use events::{EventId, OrderId};
 use runtime::Failure;
-use runtime::sql::At;
+use runtime::sql::Timestamptz;
 use sqlx::{FromRow, PgConnection, PgExecutor, PgPool};
 use uuid::Uuid;
 
@@ -44,7 +44,7 @@ pub(super) async fn save(
         .bind(records().map(|record| record.place.partition).collect::<Vec<_>>())
         .bind(records().map(|record| record.place.offset).collect::<Vec<_>>())
         .bind(records().map(|record| record.event_type).collect::<Vec<_>>())
-        .bind(records().map(|record| At(record.place.at)).collect::<Vec<_>>())
+        .bind(records().map(|record| Timestamptz(record.place.at)).collect::<Vec<_>>())
         .bind(records().map(|record| record.place.seq).collect::<Vec<_>>())
         .bind(records().map(|record| record.causation).collect::<Vec<_>>())
         .bind(records().map(|record| clean(&record.correlation)).collect::<Vec<_>>())
@@ -66,7 +66,7 @@ pub(crate) struct StoredEvent {
     pub partition: i32,
     pub offset: i64,
     pub event_type: String,
-    pub at: At,
+    pub at: Timestamptz,
     pub seq: Option<i64>,
     pub causation: Option<Uuid>,
     pub correlation: String,

@@ -2,7 +2,7 @@
 
 use events::Timestamp;
 use runtime::Failure;
-use runtime::sql::At;
+use runtime::sql::Timestamptz;
 use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
 
@@ -12,7 +12,7 @@ use super::clean;
 #[derive(Clone, Debug, FromRow)]
 pub(crate) struct JobRow {
     pub job_id: Uuid,
-    pub begun_at: At,
+    pub begun_at: Timestamptz,
     pub who: String,
     pub why: String,
     pub what: String,
@@ -23,11 +23,11 @@ pub(crate) struct JobRow {
     pub total: i64,
     pub done: i64,
     pub refused: i64,
-    pub behind_at: Option<At>,
+    pub behind_at: Option<Timestamptz>,
     pub behind_id: Option<Uuid>,
     pub refusal: Option<String>,
     pub waits_for: Option<String>,
-    pub changed_at: At,
+    pub changed_at: Timestamptz,
 }
 
 /// Which instance works on a job, and until when it may.
@@ -90,7 +90,7 @@ pub(crate) async fn take_job(
          returning ",
         job!()
     ));
-    Ok(row.bind(holder).bind(At(now)).bind(At(until)).fetch_optional(pool).await?)
+    Ok(row.bind(holder).bind(Timestamptz(now)).bind(Timestamptz(until)).fetch_optional(pool).await?)
 }
 
 /// Moves a job on behind a dead letter, in the transaction of what was done with it; false: it is stopped, or another instance works on it.
@@ -110,11 +110,11 @@ pub(crate) async fn advance_job(
     )
     .bind(hold.job_id)
     .bind(hold.holder)
-    .bind(At(letter.0))
+    .bind(Timestamptz(letter.0))
     .bind(letter.1)
     .bind(refused.map(clean))
-    .bind(At(now))
-    .bind(At(until))
+    .bind(Timestamptz(now))
+    .bind(Timestamptz(until))
     .execute(db)
     .await?;
     Ok(done.rows_affected() == 1)
@@ -135,8 +135,8 @@ pub(crate) async fn release_job(
     .bind(hold.job_id)
     .bind(hold.holder)
     .bind(why.map(clean))
-    .bind(At(now))
-    .bind(At(until))
+    .bind(Timestamptz(now))
+    .bind(Timestamptz(until))
     .execute(pool)
     .await?;
     Ok(())
@@ -152,7 +152,7 @@ pub(crate) async fn end_job(
     let done = sqlx::query(
         "update saga_tracker.job set state = $2, changed_at = $3, held_by = null, held_until = null where job_id = $1 and state = 'running'",
     );
-    Ok(done.bind(job_id).bind(state).bind(At(now)).execute(db).await?.rows_affected() == 1)
+    Ok(done.bind(job_id).bind(state).bind(Timestamptz(now)).execute(db).await?.rows_affected() == 1)
 }
 
 /// Lets a job that was stopped go on where it was; false: it was not stopped.
@@ -160,5 +160,5 @@ pub(crate) async fn resume_job(db: &mut PgConnection, job_id: Uuid, now: Timesta
     let done = sqlx::query(
         "update saga_tracker.job set state = 'running', changed_at = $2 where job_id = $1 and state = 'stopped'",
     );
-    Ok(done.bind(job_id).bind(At(now)).execute(db).await?.rows_affected() == 1)
+    Ok(done.bind(job_id).bind(Timestamptz(now)).execute(db).await?.rows_affected() == 1)
 }

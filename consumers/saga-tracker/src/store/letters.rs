@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use events::{OrderId, Timestamp};
 use runtime::Failure;
-use runtime::sql::At;
+use runtime::sql::Timestamptz;
 use sqlx::postgres::PgArguments;
 use sqlx::query::{QueryAs, QueryScalar};
 use sqlx::types::Json;
@@ -41,7 +41,7 @@ async fn keep(db: &mut PgConnection, tables: Tables, letter: &Letter) -> Result<
     ))
     .bind(letter.letter_id)
     .bind(letter.kind.as_str())
-    .bind(At(letter.died_at))
+    .bind(Timestamptz(letter.died_at))
     .bind(letter.consumers.iter().map(|consumer| clean(consumer)).collect::<Vec<_>>())
     .bind(clean_option(&letter.stage))
     .bind(clean(&letter.error_class))
@@ -72,7 +72,7 @@ pub(crate) struct LetterRow {
     pub kind: String,
     pub status: String,
     pub loops: i32,
-    pub died_at: At,
+    pub died_at: Timestamptz,
     pub consumers: Vec<String>,
     pub stage: Option<String>,
     pub error_class: String,
@@ -145,8 +145,8 @@ macro_rules! with_filter {
             .bind($filter.fingerprint.clone())
             .bind($filter.order_id.map(OrderId::as_uuid))
             .bind($filter.event_type.clone())
-            .bind($filter.from.map(At))
-            .bind($filter.until.map(At))
+            .bind($filter.from.map(Timestamptz))
+            .bind($filter.until.map(Timestamptz))
             .bind($filter.status.map(LetterStatus::as_str))
     };
 }
@@ -161,7 +161,7 @@ pub(crate) async fn letters(
     shown: i32,
     limit: i64,
 ) -> Result<Vec<LetterRow>, Failure> {
-    let (died_at, letter_id) = behind.map(|(at, id)| (At(at), id)).unzip();
+    let (died_at, letter_id) = behind.map(|(at, id)| (Timestamptz(at), id)).unzip();
     let query: Query<LetterRow> = sqlx::query_as(select_letters!(
         "substring(value for $10)",
         fits!(),
@@ -178,13 +178,13 @@ pub(crate) async fn oldest_letters(
     until: Timestamp,
     limit: i64,
 ) -> Result<Vec<LetterRow>, Failure> {
-    let (died_at, letter_id) = behind.map(|(at, id)| (At(at), id)).unzip();
+    let (died_at, letter_id) = behind.map(|(at, id)| (Timestamptz(at), id)).unzip();
     let query: Query<LetterRow> = sqlx::query_as(select_letters!(
         "null::bytea",
         fits!(),
         "and ($10::timestamptz is null or (died_at, letter_id) > ($10, $11::uuid)) and died_at <= $12 order by died_at, letter_id limit $13"
     ));
-    let query = with_filter!(query, filter).bind(died_at).bind(letter_id).bind(At(until)).bind(limit);
+    let query = with_filter!(query, filter).bind(died_at).bind(letter_id).bind(Timestamptz(until)).bind(limit);
     Ok(query.fetch_all(pool).await?)
 }
 
@@ -192,7 +192,7 @@ pub(crate) async fn oldest_letters(
 pub(crate) async fn count_letters(pool: &PgPool, filter: &Filter, until: Timestamp) -> Result<i64, Failure> {
     let query: QueryScalar<'static, Postgres, i64, PgArguments> =
         sqlx::query_scalar(concat!("select count(*) ", from_letters!(), fits!(), "and died_at <= $10"));
-    Ok(with_filter!(query, filter).bind(At(until)).fetch_one(pool).await?)
+    Ok(with_filter!(query, filter).bind(Timestamptz(until)).fetch_one(pool).await?)
 }
 
 /// One dead letter, with its whole value.
@@ -219,8 +219,8 @@ pub(crate) struct GroupRow {
     pub letters: i64,
     /// Orders that they belong to, as far as that is known.
     pub orders: i64,
-    pub first_at: At,
-    pub last_at: At,
+    pub first_at: Timestamptz,
+    pub last_at: Timestamptz,
     /// The newest of them, and what went wrong there.
     pub example: Uuid,
     pub message: String,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use events::{Sku, WarehouseId};
 use runtime::Failure;
-use runtime::sql::At;
+use runtime::sql::Timestamptz;
 use sqlx::{FromRow, PgConnection, PgPool};
 
 use super::{Tables, clean};
@@ -36,7 +36,7 @@ pub(super) async fn save(
     .bind(number(|level| level.reserved))
     .bind(number(|level| level.missing))
     .bind(number(|level| level.available))
-    .bind(levels.values().map(|level| At(level.changed_at)).collect::<Vec<_>>())
+    .bind(levels.values().map(|level| Timestamptz(level.changed_at)).collect::<Vec<_>>())
     .bind(number(|level| level.position))
     .execute(db)
     .await?;
@@ -53,7 +53,7 @@ pub(crate) struct LevelRow {
     pub reserved: i64,
     pub missing: i64,
     pub available: i64,
-    pub changed_at: At,
+    pub changed_at: Timestamptz,
 }
 
 /// Which levels are asked for.

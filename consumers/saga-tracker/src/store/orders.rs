@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use events::{OrderId, Timestamp};
 use runtime::Failure;
-use runtime::sql::At;
+use runtime::sql::Timestamptz;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
@@ -25,9 +25,9 @@ const LOOK_AFTER: Duration = Duration::from_secs(120);
 /// In whole steps, so that it says no more than it has to.
 const MINUTE: i64 = 60_000;
 
-fn deadline(placed_at: Timestamp) -> At {
+fn deadline(placed_at: Timestamp) -> Timestamptz {
     let due = placed_at.plus(LOOK_AFTER).as_millis();
-    At(Timestamp::from_millis(due.div_euclid(MINUTE) * MINUTE + MINUTE))
+    Timestamptz(Timestamp::from_millis(due.div_euclid(MINUTE) * MINUTE + MINUTE))
 }
 
 /// Merges what a batch tells into the orders' rows; returns what is known of their ways now. Statement and [`Facts::merge`] are the same merge.
@@ -44,8 +44,9 @@ pub(super) async fn save(
         facts().map(|facts| clean_option(of(facts))).collect()
     };
     let number = |of: fn(&Facts) -> Option<i64>| -> Vec<Option<i64>> { facts().map(of).collect() };
-    let moment =
-        |moment: Moment| -> Vec<Option<At>> { facts().map(|facts| facts.moments.at(moment).map(At)).collect() };
+    let moment = |moment: Moment| -> Vec<Option<Timestamptz>> {
+        facts().map(|facts| facts.moments.at(moment).map(Timestamptz)).collect()
+    };
     let placed = || facts().map(|facts| facts.placed_at.unwrap_or(Timestamp::from_millis(0)));
     let code = |facts: &Facts| facts.reason.as_ref().map(|reason| reason.code.replace('\0', "\u{fffd}"));
     let detail = |facts: &Facts| facts.reason.as_ref().map(|reason| reason.detail.replace('\0', "\u{fffd}"));
@@ -72,7 +73,7 @@ pub(super) async fn save(
         .bind(facts().map(code).collect::<Vec<_>>())
         .bind(facts().map(detail).collect::<Vec<_>>())
         .bind(text(|facts| &facts.cancellation))
-        .bind(placed().map(At).collect::<Vec<_>>())
+        .bind(placed().map(Timestamptz).collect::<Vec<_>>())
         .bind(moment(Moment::Accepted))
         .bind(moment(Moment::Reserved))
         .bind(moment(Moment::Authorized))
@@ -87,7 +88,7 @@ pub(super) async fn save(
         .bind(moment(Moment::Undo))
         .bind(moment(Moment::Closed))
         .bind(moment(Moment::Ended))
-        .bind(facts().map(|facts| facts.changed_at.map(At)).collect::<Vec<_>>())
+        .bind(facts().map(|facts| facts.changed_at.map(Timestamptz)).collect::<Vec<_>>())
         .bind(placed().map(deadline).collect::<Vec<_>>())
         .fetch_all(db)
         .await?;

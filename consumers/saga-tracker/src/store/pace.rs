@@ -5,7 +5,7 @@ use std::time::Duration;
 use events::Timestamp;
 use kafka_admin::groups::TopicPartition;
 use runtime::Failure;
-use runtime::sql::At;
+use runtime::sql::Timestamptz;
 use sqlx::{FromRow, PgPool};
 
 use crate::deadline::{Outage, Outages, Pace, RULES, Sample};
@@ -21,7 +21,7 @@ struct Row {
     consumer: String,
     topic: String,
     partition: i32,
-    seen_at: At,
+    seen_at: Timestamptz,
     committed: i64,
 }
 
@@ -39,11 +39,11 @@ pub(crate) async fn load(pool: &PgPool) -> Result<(Pace, Outages), Failure> {
         let Some(topic) = topics.iter().find(|topic| **topic == row.topic) else { continue };
         pace.see(consumer, (topic, row.partition), Sample { at: row.seen_at.0, committed: row.committed });
     }
-    let rows: Vec<(String, At, At)> =
+    let rows: Vec<(String, Timestamptz, Timestamptz)> =
         sqlx::query_as("select consumer, began_at, ended_at from saga_tracker.outage order by consumer, began_at")
             .fetch_all(pool)
             .await?;
-    for (consumer, At(began), At(ended)) in rows {
+    for (consumer, Timestamptz(began), Timestamptz(ended)) in rows {
         if let Some((consumer, _)) = known(&consumer) {
             outages.remember(consumer, Outage { began, ended });
         }
@@ -64,7 +64,7 @@ pub(crate) async fn keep(pool: &PgPool, samples: &[(&'static str, TopicPartition
     .bind(samples.iter().map(|(consumer, _, _)| *consumer).collect::<Vec<_>>())
     .bind(samples.iter().map(|(_, (topic, _), _)| *topic).collect::<Vec<_>>())
     .bind(samples.iter().map(|(_, (_, partition), _)| *partition).collect::<Vec<_>>())
-    .bind(samples.iter().map(|(_, _, sample)| At(sample.at)).collect::<Vec<_>>())
+    .bind(samples.iter().map(|(_, _, sample)| Timestamptz(sample.at)).collect::<Vec<_>>())
     .bind(samples.iter().map(|(_, _, sample)| sample.committed).collect::<Vec<_>>())
     .execute(pool)
     .await?;
@@ -78,8 +78,8 @@ pub(crate) async fn keep_outage(pool: &PgPool, consumer: &str, outage: Outage) -
          on conflict (consumer, began_at) do update set ended_at = excluded.ended_at",
     )
     .bind(consumer)
-    .bind(At(outage.began))
-    .bind(At(outage.ended))
+    .bind(Timestamptz(outage.began))
+    .bind(Timestamptz(outage.ended))
     .execute(pool)
     .await?;
     Ok(())
@@ -96,11 +96,14 @@ pub(crate) async fn thin(pool: &PgPool, now: Timestamp) -> Result<(), Failure> {
          where (p.consumer, p.topic, p.\"partition\", p.seen_at) = (old.consumer, old.topic, old.\"partition\", old.seen_at)
            and (old.nth > 1 or old.seen_at < $2)",
     )
-    .bind(At(now.minus(FRESH)))
-    .bind(At(now.minus(KEPT)))
+    .bind(Timestamptz(now.minus(FRESH)))
+    .bind(Timestamptz(now.minus(KEPT)))
     .bind(SPAN_SECONDS as f64)
     .execute(pool)
     .await?;
-    sqlx::query("delete from saga_tracker.outage where ended_at < $1").bind(At(now.minus(KEPT))).execute(pool).await?;
+    sqlx::query("delete from saga_tracker.outage where ended_at < $1")
+        .bind(Timestamptz(now.minus(KEPT)))
+        .execute(pool)
+        .await?;
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use events::OrderId;
 use runtime::Failure;
-use runtime::sql::At;
+use runtime::sql::Timestamptz;
 use sqlx::PgConnection;
 
 use super::clean;
@@ -27,14 +27,14 @@ pub(super) async fn save(db: &mut PgConnection, parked: &BTreeMap<(OrderId, Stri
             .bind(order_id.as_uuid())
             .bind(clean(consumer))
             .bind(seq)
-            .bind(At(event.parked_at.map_or(*at, crate::record::in_range)))
+            .bind(Timestamptz(event.parked_at.map_or(*at, crate::record::in_range)))
             .bind(event.event_id.as_uuid())
             .bind(clean(&event.event_type))
             .bind(clean(&event.topic))
             .bind(event.partition)
             .bind(event.offset)
             .bind(event.attempts)
-            .bind(At(crate::record::in_range(event.next_at)))
+            .bind(Timestamptz(crate::record::in_range(event.next_at)))
             .bind(clean(&event.error))
             .execute(&mut *db)
             .await?;
@@ -49,7 +49,7 @@ pub(super) async fn save(db: &mut PgConnection, parked: &BTreeMap<(OrderId, Stri
             .bind(order_id.as_uuid())
             .bind(clean(consumer))
             .bind(seq)
-            .bind(At(*at))
+            .bind(Timestamptz(*at))
             .bind(clean(outcome))
             .execute(&mut *db)
             .await?;

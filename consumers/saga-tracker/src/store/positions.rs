@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use events::Timestamp;
 use runtime::Failure;
-use runtime::sql::At;
+use runtime::sql::Timestamptz;
 use sqlx::{FromRow, PgConnection, PgPool};
 
 use super::{Tables, clean};
@@ -28,7 +28,7 @@ pub(super) async fn save(
     .bind(positions.keys().map(|(_, partition)| *partition).collect::<Vec<_>>())
     .bind(positions.values().map(|position| position.offset).collect::<Vec<_>>())
     .bind(positions.values().map(|position| position.seq).collect::<Vec<_>>())
-    .bind(positions.values().map(|position| At(position.at)).collect::<Vec<_>>())
+    .bind(positions.values().map(|position| Timestamptz(position.at)).collect::<Vec<_>>())
     .execute(db)
     .await?;
     Ok(())
@@ -53,7 +53,7 @@ pub(super) async fn save_watermarks(
     ))
     .bind(watermarks.keys().map(|(database, _)| clean(database)).collect::<Vec<_>>())
     .bind(watermarks.keys().map(|(_, shard)| *shard).collect::<Vec<_>>())
-    .bind(watermarks.values().map(|watermark| At(watermark.published_until)).collect::<Vec<_>>())
+    .bind(watermarks.values().map(|watermark| Timestamptz(watermark.published_until)).collect::<Vec<_>>())
     .bind(watermarks.values().map(|watermark| watermark.last_seq).collect::<Vec<_>>())
     .bind(watermarks.values().map(|watermark| watermark.backlog).collect::<Vec<_>>())
     .bind(watermarks.values().map(|watermark| clean(&watermark.relay)).collect::<Vec<_>>())
@@ -69,7 +69,7 @@ pub(crate) struct PositionRow {
     pub partition: i32,
     pub offset: i64,
     pub seq: i64,
-    pub at: At,
+    pub at: Timestamptz,
 }
 
 /// All positions.
@@ -84,7 +84,7 @@ pub(crate) async fn positions(pool: &PgPool) -> Result<Vec<PositionRow>, Failure
 #[derive(FromRow)]
 pub(crate) struct WatermarkRow {
     pub database: String,
-    pub published_until: At,
+    pub published_until: Timestamptz,
     pub backlog: i64,
 }
 
@@ -99,7 +99,7 @@ pub(crate) async fn watermarks(pool: &PgPool) -> Result<Vec<WatermarkRow>, Failu
 
 /// Up to which moment each shard of each database's outbox is published.
 pub(crate) async fn published(pool: &PgPool) -> Result<HashMap<Shard, Timestamp>, Failure> {
-    let rows: Vec<(String, i32, At)> =
+    let rows: Vec<(String, i32, Timestamptz)> =
         sqlx::query_as("select database, shard, published_until from saga_tracker.watermark").fetch_all(pool).await?;
-    Ok(rows.into_iter().map(|(database, shard, At(until))| ((database, shard), until)).collect())
+    Ok(rows.into_iter().map(|(database, shard, Timestamptz(until))| ((database, shard), until)).collect())
 }

@@ -1,7 +1,7 @@
 //! What the tracker forgets: whole orders, with their history, a long time after they have ended.
 
 use events::Timestamp;
-use runtime::sql::At;
+use runtime::sql::Timestamptz;
 use runtime::{Failure, Retention};
 use sqlx::PgConnection;
 
@@ -38,7 +38,7 @@ async fn forget_letters(db: &mut PgConnection, until: Timestamp, limit: i64) -> 
               told as (delete from saga_tracker.resolution as gone using old where gone.letter_id = old.letter_id)
          delete from saga_tracker.letter as gone using old where gone.letter_id = old.letter_id",
     )
-    .bind(At(until))
+    .bind(Timestamptz(until))
     .bind(limit)
     .execute(db)
     .await?;
@@ -52,7 +52,7 @@ async fn forget_alerts(db: &mut PgConnection, until: Timestamp, limit: i64) -> R
                     for update skip locked) as old
           where gone.alert_id = old.alert_id",
     )
-    .bind(At(until))
+    .bind(Timestamptz(until))
     .bind(limit)
     .execute(db)
     .await?;
@@ -66,7 +66,7 @@ async fn forget_breaches(db: &mut PgConnection, until: Timestamp, limit: i64) ->
                     for update skip locked) as old
           where gone.\"check\" = old.\"check\" and gone.subject = old.subject",
     )
-    .bind(At(until))
+    .bind(Timestamptz(until))
     .bind(limit)
     .execute(db)
     .await?;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use events::{EventId, OrderId};
 use runtime::Failure;
-use runtime::sql::At;
+use runtime::sql::Timestamptz;
 use sqlx::{AssertSqlSafe, FromRow, PgConnection};
 use uuid::Uuid;
 
@@ -49,7 +49,7 @@ pub(crate) struct StoredEvent {
     pub event_type: String,
     pub partition: i32,
     pub offset: i64,
-    pub at: At,
+    pub at: Timestamptz,
     pub seq: Option<i64>,
     pub data: String,
 }

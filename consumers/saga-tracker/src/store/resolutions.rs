@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use runtime::Failure;
-use runtime::sql::At;
+use runtime::sql::Timestamptz;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -24,7 +24,7 @@ pub(super) async fn save(db: &mut PgConnection, resolutions: &BTreeMap<Uuid, Res
              < (excluded.at, excluded.resolution collate \"C\", excluded.consumer collate \"C\", excluded.said_by collate \"C\")",
     )
     .bind(resolutions.keys().copied().collect::<Vec<_>>())
-    .bind(resolutions.values().map(|of| At(of.at)).collect::<Vec<_>>())
+    .bind(resolutions.values().map(|of| Timestamptz(of.at)).collect::<Vec<_>>())
     .bind(resolutions.values().map(|of| clean(&of.resolution)).collect::<Vec<_>>())
     .bind(resolutions.values().map(|of| clean(&of.consumer)).collect::<Vec<_>>())
     .bind(resolutions.values().map(|of| clean(&of.said_by)).collect::<Vec<_>>())

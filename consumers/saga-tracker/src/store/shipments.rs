@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use events::{OrderId, ShipmentId, Timestamp};
 use runtime::Failure;
-use runtime::sql::At;
+use runtime::sql::Timestamptz;
 use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
 
@@ -28,8 +28,8 @@ pub(super) async fn save(
     let text = |of: fn(&Shipment) -> &Option<String>| -> Vec<Option<Cow<'_, str>>> {
         told.iter().map(|(_, _, shipment)| clean_option(of(shipment))).collect()
     };
-    let at = |of: fn(&Shipment) -> Option<Timestamp>| -> Vec<Option<At>> {
-        told.iter().map(|(_, _, shipment)| of(shipment).map(At)).collect()
+    let at = |of: fn(&Shipment) -> Option<Timestamp>| -> Vec<Option<Timestamptz>> {
+        told.iter().map(|(_, _, shipment)| of(shipment).map(Timestamptz)).collect()
     };
     sqlx::query(tables.of(
         "insert into saga_tracker.shipment as kept
@@ -69,10 +69,10 @@ pub(crate) struct ShipmentRow {
     pub status: String,
     pub items: Option<String>,
     pub short: Option<String>,
-    pub short_at: Option<At>,
-    pub confirmed_at: Option<At>,
-    pub dispatched_at: Option<At>,
-    pub delivered_at: Option<At>,
+    pub short_at: Option<Timestamptz>,
+    pub confirmed_at: Option<Timestamptz>,
+    pub dispatched_at: Option<Timestamptz>,
+    pub delivered_at: Option<Timestamptz>,
     pub carrier: Option<String>,
     pub tracking: Option<String>,
 }
@@ -94,10 +94,10 @@ impl ShipmentRow {
             status: status.to_owned(),
             items: of.items.clone(),
             short: of.short.clone(),
-            short_at: of.short_at.map(At),
-            confirmed_at: of.confirmed_at.map(At),
-            dispatched_at: of.dispatched_at.map(At),
-            delivered_at: of.delivered_at.map(At),
+            short_at: of.short_at.map(Timestamptz),
+            confirmed_at: of.confirmed_at.map(Timestamptz),
+            dispatched_at: of.dispatched_at.map(Timestamptz),
+            delivered_at: of.delivered_at.map(Timestamptz),
             carrier: of.carrier.clone(),
             tracking: of.tracking.clone(),
         }

@@ -2,7 +2,7 @@
 
 use events::Timestamp;
 use runtime::Failure;
-use runtime::sql::At;
+use runtime::sql::Timestamptz;
 use sqlx::{AssertSqlSafe, FromRow, PgPool};
 
 use crate::alerts::Kind;
@@ -41,7 +41,7 @@ pub(crate) async fn stuck(pool: &PgPool) -> Result<i64, Failure> {
 /// Dead letters since a moment.
 pub(crate) async fn dead_letters_since(pool: &PgPool, since: Timestamp) -> Result<i64, Failure> {
     let count = sqlx::query_scalar("select count(*) from saga_tracker.letter where kind = 'event' and died_at > $1");
-    Ok(count.bind(At(since)).fetch_one(pool).await?)
+    Ok(count.bind(Timestamptz(since)).fetch_one(pool).await?)
 }
 
 /// What waits for a retry in one consumer.
@@ -49,7 +49,7 @@ pub(crate) async fn dead_letters_since(pool: &PgPool, since: Timestamp) -> Resul
 pub(crate) struct ParkedRow {
     pub consumer: String,
     pub orders: i64,
-    pub oldest: At,
+    pub oldest: Timestamptz,
 }
 
 /// What waits for a retry, by consumer.
@@ -70,7 +70,7 @@ pub(crate) async fn resolve_orders(pool: &PgPool, now: Timestamp) -> Result<(), 
              or kind = any($5) and not {STILL})"
     );
     sqlx::query(AssertSqlSafe(statement))
-        .bind(At(now))
+        .bind(Timestamptz(now))
         .bind(Kind::OrderStuck.as_str())
         .bind(Kind::ReviewExpiring.as_str())
         .bind(Status::InReview.rank())

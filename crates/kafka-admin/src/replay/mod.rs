@@ -15,7 +15,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 pub use group::{Moved, check_stopped, reset};
-pub use reader::{Page, Reader, missing};
+pub use reader::{ReplayPage, ReplayReader, missing};
 pub use stories::{newest_keys, stories};
 
 /// Questions to the broker.
@@ -93,7 +93,7 @@ pub enum ReplayError {
 
 /// A partition's records: which are kept, and from which on they are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Extent {
+pub struct PartitionRange {
     /// The oldest that is kept.
     pub low: i64,
     /// Where reading begins.
@@ -124,7 +124,7 @@ fn extents(
     client: &BaseConsumer,
     topics: &[String],
     from: Point,
-) -> Result<BTreeMap<(String, i32), Extent>, ReplayError> {
+) -> Result<BTreeMap<(String, i32), PartitionRange>, ReplayError> {
     let mut found = BTreeMap::new();
     for topic in topics {
         let metadata = client.fetch_metadata(Some(topic), ASK)?;
@@ -140,7 +140,7 @@ fn extents(
                 Point::Offset(offset) => offset.clamp(low, high),
                 Point::Time(_) => high, // until Kafka has said which is the first of that time
             };
-            found.insert((topic.clone(), partition), Extent { low, start, high });
+            found.insert((topic.clone(), partition), PartitionRange { low, start, high });
         }
     }
     // Kafka's client refuses a question about nothing.

@@ -12,7 +12,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{Extent, Point, ReplayError, client, extents};
+use super::{PartitionRange, Point, ReplayError, client, extents};
 use runtime::Consumer;
 use runtime::Message;
 use runtime::Registry;
@@ -29,7 +29,7 @@ const FILL: Duration = Duration::from_millis(20);
 const LONGEST: Duration = Duration::from_millis(100);
 
 /// What a consumer hears, read from a point on.
-pub struct Reader<C: Consumer> {
+pub struct ReplayReader<C: Consumer> {
     consumer: Arc<C>,
     codec: Codec,
     registry: Registry,
@@ -38,13 +38,13 @@ pub struct Reader<C: Consumer> {
     topology: Topology,
     subscribes_to: HashSet<&'static str>,
     raw_topics: HashSet<&'static str>,
-    extents: BTreeMap<(&'static str, i32), Extent>,
+    extents: BTreeMap<(&'static str, i32), PartitionRange>,
     next: BTreeMap<(&'static str, i32), i64>,
 }
 
 /// What was read at once.
 #[derive(Debug)]
-pub struct Page<I> {
+pub struct ReplayPage<I> {
     /// What the consumer hears of it, in the order in which it was read.
     pub inputs: Vec<I>,
     /// Records that were read, heard or not.
@@ -62,7 +62,7 @@ struct Polled {
     message: Option<Message>,
 }
 
-impl<C: Consumer> Reader<C> {
+impl<C: Consumer> ReplayReader<C> {
     /// A reader of all that `consumer` hears. A schema id that `codec` does not know is asked for until `stop` is cancelled.
     ///
     /// # Errors
@@ -81,7 +81,7 @@ impl<C: Consumer> Reader<C> {
         let topics: Vec<String> = topology.full_names().into_iter().map(ToOwned::to_owned).collect();
         let kafka = common.kafka.clone();
         let (kafka, found) = tokio::task::spawn_blocking(move || assigned(&kafka, &topics, from)).await??;
-        let known = |((full, partition), extent): ((String, i32), Extent)| {
+        let known = |((full, partition), extent): ((String, i32), PartitionRange)| {
             topology.known(&full).map(|topic| ((topic, partition), extent))
         };
         let extents: BTreeMap<_, _> = found.into_iter().filter_map(known).collect();
@@ -136,7 +136,7 @@ impl<C: Consumer> Reader<C> {
 
     /// Records that are left up to the ends as they were last found.
     pub fn left(&self) -> u64 {
-        let left = |(partition, extent): (&(&'static str, i32), &Extent)| {
+        let left = |(partition, extent): (&(&'static str, i32), &PartitionRange)| {
             let next = self.next.get(partition).copied().unwrap_or(extent.start);
             u64::try_from(extent.high - next).unwrap_or(0)
         };
@@ -147,8 +147,8 @@ impl<C: Consumer> Reader<C> {
     ///
     /// # Errors
     /// What Kafka says, or when a schema can't be had.
-    pub async fn page(&mut self, records: usize, patience: Duration) -> Result<Page<C::Input>, ReplayError> {
-        let mut page = Page { inputs: Vec::new(), read: 0, unreadable: 0 };
+    pub async fn page(&mut self, records: usize, patience: Duration) -> Result<ReplayPage<C::Input>, ReplayError> {
+        let mut page = ReplayPage { inputs: Vec::new(), read: 0, unreadable: 0 };
         let (began, mut idle) = (Instant::now(), Instant::now());
         while (page.read as usize) < records && !self.stop.is_cancelled() {
             if page.read > 0 && began.elapsed() > LONGEST {
@@ -212,7 +212,7 @@ impl<C: Consumer> Reader<C> {
 }
 
 /// What of each partition is read.
-type Extents = BTreeMap<(String, i32), Extent>;
+type Extents = BTreeMap<(String, i32), PartitionRange>;
 
 fn assigned(
     kafka: &BTreeMap<String, String>,

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::{ASK, Point, ReplayError, client, extents};
 use runtime::Message;
 use runtime::kafka::topology::Topology;
-use runtime::restore::{Stories, Told};
+use runtime::restore::{OrderEvent, Stories};
 use runtime::settings::Settings;
 
 /// Reads the topics of all events of orders, the front door and the levels of stock, from a point on to their ends as they are now. It holds all
@@ -36,10 +36,10 @@ pub async fn stories(settings: &Settings, from: Point) -> Result<Stories, Replay
             let message = Message::taken(topic, record);
             match topic {
                 <OrderPlaced as events::Event>::TOPIC => stories.placed.push(message),
-                <StockLevelChanged as events::Event>::TOPIC => stories.levels.extend(Told::of(message)),
+                <StockLevelChanged as events::Event>::TOPIC => stories.levels.extend(OrderEvent::of(message)),
                 _ => {
                     let key = message.key.as_deref().and_then(|key| Uuid::try_parse_ascii(key).ok());
-                    if let (Some(order_id), Some(told)) = (key, Told::of(message)) {
+                    if let (Some(order_id), Some(told)) = (key, OrderEvent::of(message)) {
                         stories.orders.entry(OrderId(order_id)).or_default().push(told);
                     }
                 }

@@ -68,7 +68,7 @@ pub enum CodecError {
 }
 
 /// A schema that values are read by.
-struct Known {
+struct KnownSchema {
     /// The full name of its record.
     name: String,
     schema: DatumSchema,
@@ -76,7 +76,7 @@ struct Known {
     canonical: String,
 }
 
-impl Known {
+impl KnownSchema {
     fn parsed(id: u32, definition: &str) -> Result<Self, CodecError> {
         let what = format!("schema id {id}");
         let parsed = parse(&what, definition)?;
@@ -92,7 +92,7 @@ impl Known {
 }
 
 /// What an id stands for, the newest first. It is one schema, unless the registry was built anew and gave its ids to others.
-type Definitions = Arc<[Arc<Known>]>;
+type Definitions = Arc<[Arc<KnownSchema>]>;
 
 /// Encodes what this binary says and decodes what it hears; shared by all consumers of a process.
 #[derive(Clone)]
@@ -151,7 +151,7 @@ impl Codec {
     /// # Errors
     /// When `definition` is not a schema.
     pub fn learn(&self, id: u32, definition: &str) -> Result<bool, CodecError> {
-        let known = Arc::new(Known::parsed(id, definition)?);
+        let known = Arc::new(KnownSchema::parsed(id, definition)?);
         let mut readers = self.readers.write().unwrap_or_else(PoisonError::into_inner);
         let before = readers.get(&id).cloned().unwrap_or_default();
         if before.first().is_some_and(|newest| newest.canonical == known.canonical) {
@@ -167,7 +167,7 @@ impl Codec {
     /// # Errors
     /// When `definition` is not a schema.
     pub(crate) fn learn_former(&self, id: u32, definition: &str) -> Result<(), CodecError> {
-        let known = Arc::new(Known::parsed(id, definition)?);
+        let known = Arc::new(KnownSchema::parsed(id, definition)?);
         let mut readers = self.readers.write().unwrap_or_else(PoisonError::into_inner);
         let before = readers.get(&id).cloned().unwrap_or_default();
         if before.iter().all(|other| other.canonical != known.canonical) {
@@ -284,7 +284,7 @@ pub(crate) fn same_schema(one: &str, other: &str) -> bool {
 
 /// Whether data can be read by a text.
 pub(crate) fn is_readable(definition: &str) -> bool {
-    Known::parsed(0, definition).is_ok()
+    KnownSchema::parsed(0, definition).is_ok()
 }
 
 fn parse(what: &str, definition: &str) -> Result<Schema, CodecError> {

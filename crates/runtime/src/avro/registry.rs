@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
-use self::asked::Asked;
+use self::asked::AskedIds;
 use crate::avro::codec::{self, Codec, CodecError, LARGEST_SCHEMA};
 use crate::failure::Backoff;
 use crate::settings::{Secret, Settings};
@@ -37,7 +37,7 @@ pub struct Registry {
     settings: Option<Settings>,
     http: reqwest::Client,
     pool: PgPool,
-    asked: Arc<Asked>,
+    asked: Arc<AskedIds>,
 }
 
 /// The registry refused, or can't be reached.
@@ -103,12 +103,12 @@ struct Definition {
     #[serde(rename = "schemaType")]
     kind: Option<String>,
     #[serde(default)]
-    references: Option<Vec<Reference>>,
+    references: Option<Vec<SchemaReference>>,
 }
 
 /// A schema that another refers to.
 #[derive(Deserialize)]
-struct Reference {
+struct SchemaReference {
     subject: String,
     version: i64,
 }
@@ -231,9 +231,9 @@ impl Registry {
     }
 
     /// The texts of what a schema refers to, and of what these refer to; the inner error: it refers to too much, or to nothing.
-    async fn referenced(&self, first: Vec<Reference>) -> Result<Result<Vec<String>, String>, RegistryError> {
+    async fn referenced(&self, first: Vec<SchemaReference>) -> Result<Result<Vec<String>, String>, RegistryError> {
         let (mut waiting, mut seen, mut texts) = (VecDeque::from(first), BTreeSet::new(), Vec::new());
-        while let Some(Reference { subject, version }) = waiting.pop_front() {
+        while let Some(SchemaReference { subject, version }) = waiting.pop_front() {
             if !seen.insert((subject.clone(), version)) {
                 continue;
             }
@@ -379,7 +379,7 @@ mod tests {
 
     #[test]
     fn a_no_is_believed_for_a_while_and_a_yes_is_not_doubted_for_longer() {
-        let asked = Asked::default();
+        let asked = AskedIds::default();
         assert!(asked.is_doubtful(1) && asked.refused(1).is_none() && asked.unanswered().is_none());
         asked.waits_for(1);
         assert_eq!(asked.unanswered(), Some(1));

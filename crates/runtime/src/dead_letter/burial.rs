@@ -13,7 +13,7 @@ pub const ID: &str = "quadrille-dead-letter-id";
 
 /// What was tried before something died.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Tried {
+pub(crate) struct Attempts {
     pub attempts: i32,
     pub first_failed_at: Timestamp,
     pub loops: i32,
@@ -21,7 +21,7 @@ pub(crate) struct Tried {
     pub arrival: Option<i64>,
 }
 
-impl Tried {
+impl Attempts {
     /// Tried once, now.
     pub fn once(now: Timestamp) -> Self {
         Self { attempts: 1, first_failed_at: now, loops: 0, arrival: None }
@@ -37,7 +37,7 @@ pub(crate) struct NewDeadLetter<'m> {
     pub timer: Option<&'m Timer>,
     /// What the cause is known by, where there is no record.
     pub cause: String,
-    pub tried: Tried,
+    pub tried: Attempts,
     /// Whether the later events of its key wait behind it.
     pub blocking: bool,
 }

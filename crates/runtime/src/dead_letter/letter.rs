@@ -148,7 +148,7 @@ fn skeleton(message: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dead_letter::burial::Tried;
+    use crate::dead_letter::burial::Attempts;
     use crate::kafka::headers::Headers;
 
     fn death(message: &str) -> ErrorInfo {
@@ -172,7 +172,7 @@ mod tests {
 
     fn burial<'m>(message: &'m Message, loops: i32) -> NewDeadLetter<'m> {
         let first_failed_at = Timestamp::from_millis(1_000);
-        let tried = Tried { attempts: 8, first_failed_at, loops, arrival: Some(3) };
+        let tried = Attempts { attempts: 8, first_failed_at, loops, arrival: Some(3) };
         NewDeadLetter {
             death: death("no"),
             message: Some(message),

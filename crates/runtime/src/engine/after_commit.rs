@@ -7,9 +7,9 @@ use crate::engine::disposition::Disposition;
 use crate::engine::item::{Item, ItemError};
 use crate::kafka::record::Message;
 use crate::telemetry::step_log;
+use crate::vocabulary::Committed;
 use crate::vocabulary::Conflict;
-use crate::vocabulary::Done;
-use crate::vocabulary::Refused;
+use crate::vocabulary::RequestError;
 
 impl<C: Consumer> Engine<C> {
     /// Lets the items of a batch go that is written.
@@ -35,11 +35,11 @@ impl<C: Consumer> Engine<C> {
             let Some(reply) = item.reply else { continue };
             let answer = match (item.work, outcome) {
                 (Err(ItemError::Dead(death) | ItemError::Failed(death) | ItemError::Waits(death)), _) => {
-                    Err(Refused::Broken(death.message))
+                    Err(RequestError::Broken(death.message))
                 }
-                (Ok(_), Some(Ok(reply))) => Ok(Done { reply, position }),
-                (Ok(_), Some(Err(Conflict(why)))) => Err(Refused::Conflict(why)),
-                (Err(ItemError::Skipped), _) | (Ok(_), None) => Err(Refused::Broken("it was not decided".into())),
+                (Ok(_), Some(Ok(reply))) => Ok(Committed { reply, position }),
+                (Ok(_), Some(Err(Conflict(why)))) => Err(RequestError::Conflict(why)),
+                (Err(ItemError::Skipped), _) | (Ok(_), None) => Err(RequestError::Broken("it was not decided".into())),
             };
             let _ = reply.send(answer); // the caller may have gone: its request is done all the same
         }

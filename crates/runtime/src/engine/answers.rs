@@ -13,7 +13,7 @@ use crate::engine::batch::Attempt;
 use crate::engine::item::Item;
 use crate::engine::write_set::WriteSet;
 use crate::failure::Failure;
-use crate::postgres::sql::At;
+use crate::postgres::sql::Timestamptz;
 
 /// The requests of a batch that said something.
 #[derive(Debug)]
@@ -51,7 +51,7 @@ impl Answers {
             .bind(last.iter().map(|(cause, _)| *cause).collect::<Vec<_>>())
             .bind(places.iter().map(|(entry, _)| *entry).collect::<Vec<_>>())
             .bind(places.iter().map(|(_, place)| *place).collect::<Vec<_>>())
-            .bind(At(self.now));
+            .bind(Timestamptz(self.now));
     }
 }
 

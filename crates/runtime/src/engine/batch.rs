@@ -1,7 +1,7 @@
 //! A batch while it is decided: its items, and what one attempt collects of their decisions.
 
+use crate::dead_letter::burial::Attempts;
 use crate::dead_letter::burial::NewDeadLetter;
-use crate::dead_letter::burial::Tried;
 use crate::engine::item::Item;
 use std::ops::Range;
 
@@ -114,7 +114,7 @@ impl<C: Consumer> Attempt<C> {
         let decided = self.deaths.iter().map(|(index, death)| {
             // The decision stands: there is no timer to be armed again.
             let dead_letter = dead_letter(&items[*index], death.clone(), 1, false);
-            let tried = death.escalation.map_or(dead_letter.tried, |escalation| Tried {
+            let tried = death.escalation.map_or(dead_letter.tried, |escalation| Attempts {
                 attempts: escalation.attempts,
                 first_failed_at: escalation.since,
                 ..dead_letter.tried

@@ -6,7 +6,7 @@ use events::Timestamp;
 
 use crate::consumer::Consumer;
 use crate::engine::item::{Item, ItemError};
-use crate::parking::{Pace, queue};
+use crate::parking::{RetryPace, queue};
 use crate::vocabulary::Conflict;
 use crate::vocabulary::ErrorInfo;
 
@@ -36,7 +36,7 @@ impl Disposition {
     pub fn of<C: Consumer>(
         item: &Item<C>,
         outcome: Option<&Result<C::Reply, Conflict>>,
-        pace: &Pace,
+        pace: &RetryPace,
         now: Timestamp,
     ) -> Self {
         let before = item.kept.as_ref().map(|kept| kept.attempts).or(item.fired.as_ref().map(|fired| fired.attempts));

@@ -1,6 +1,6 @@
 //! One thing of a batch: what it is, where it came from, and whether it can be decided.
 
-use crate::dead_letter::burial::Tried;
+use crate::dead_letter::burial::Attempts;
 use crate::timers::store::Fired;
 use std::collections::HashSet;
 
@@ -12,10 +12,10 @@ use crate::consumer::Consumer;
 use crate::dead_letter::{self};
 use crate::health::Open;
 use crate::kafka::record::Message;
-use crate::parking::queue::{self, ParkedEvent};
-use crate::vocabulary::Done;
+use crate::parking::queue::{self, ParkedRecord};
+use crate::vocabulary::Committed;
 use crate::vocabulary::ErrorInfo;
-use crate::vocabulary::Refused;
+use crate::vocabulary::RequestError;
 use crate::vocabulary::Work;
 
 /// Why an item is not decided.
@@ -39,14 +39,14 @@ pub(crate) struct Item<C: Consumer> {
     /// The timer that it is, for a timer.
     pub fired: Option<Fired>,
     /// The row of the queue that it is, for what was parked.
-    pub kept: Option<ParkedEvent>,
+    pub kept: Option<ParkedRecord>,
     /// Whether it waits behind another event of its key.
     pub behind: bool,
     /// Keeps it counted as open, where it did not come from a topic.
     #[expect(dead_code, reason = "held for what its drop does")]
     pub open: Option<Open>,
     /// Who waits for the answer.
-    pub reply: Option<oneshot::Sender<Result<Done<C::Reply>, Refused>>>,
+    pub reply: Option<oneshot::Sender<Result<Committed<C::Reply>, RequestError>>>,
 }
 
 impl<C: Consumer> Item<C> {
@@ -107,15 +107,15 @@ impl<C: Consumer> Item<C> {
         }
     }
 
-    pub fn tried(&self, attempts: i32, now: Timestamp) -> Tried {
+    pub fn tried(&self, attempts: i32, now: Timestamp) -> Attempts {
         match &self.kept {
-            Some(kept) => Tried {
+            Some(kept) => Attempts {
                 attempts,
                 first_failed_at: kept.first_failed_at.map_or(now, |at| at.0),
                 loops: kept.loops,
                 arrival: Some(kept.arrival),
             },
-            None => Tried { attempts, ..Tried::once(now) },
+            None => Attempts { attempts, ..Attempts::once(now) },
         }
     }
 

@@ -19,9 +19,9 @@ use crate::engine::write_set::{Scope, WriteSet};
 use crate::failure::Failure;
 use crate::kafka::record::Message;
 use crate::outbox;
-use crate::parking::change::{Arrival, Failed};
+use crate::parking::change::{Failed, NewlyParked};
 use crate::parking::is_told;
-use crate::postgres::sql::At;
+use crate::postgres::sql::Timestamptz;
 use crate::timers::store::TimerChange;
 use crate::vocabulary::ErrorInfo;
 
@@ -146,9 +146,9 @@ impl<C: Consumer> Engine<C> {
                     return None;
                 }
             };
-            Some(Arrival { message, failure })
+            Some(NewlyParked { message, failure })
         });
-        let fresh: Vec<Arrival<'_>> = fresh.collect();
+        let fresh: Vec<NewlyParked<'_>> = fresh.collect();
         let parked = self.queue.park(tx, &fresh, now).await?;
         let said: Vec<(Message, ErrorInfo, Timestamp)> = fresh
             .into_iter()
@@ -236,7 +236,7 @@ impl<C: Consumer> Engine<C> {
             .bind(resolved.iter().map(|resolved| resolved.letter_id).collect::<Vec<_>>())
             .bind(resolved.iter().map(|resolved| resolved.resolution.as_str()).collect::<Vec<_>>())
             .bind(resolved.iter().map(|resolved| resolved.by.as_str()).collect::<Vec<_>>())
-            .bind(At(now))
+            .bind(Timestamptz(now))
             .execute(tx)
             .await?;
         Ok(())

@@ -1,6 +1,6 @@
 //! Doors: requests and answers to our own calls, decided in batches like events, each caller told once its batch is committed.
 
-use crate::vocabulary::Refused;
+use crate::vocabulary::RequestError;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use crate::engine::item::Item;
 use crate::engine::linger;
 use crate::health::{Health, Open};
 use crate::vocabulary::Work;
-use crate::vocabulary::{Abandoned, Done};
+use crate::vocabulary::{Abandoned, Committed};
 
 /// The most requests that are decided in one transaction.
 const LARGEST_BATCH: usize = 400;
@@ -45,12 +45,12 @@ impl<C: Consumer> RequestQueue<C> {
     ///
     /// # Errors
     /// When it contradicts the order's state, can't be decided, or the consumer is stopping.
-    pub async fn submit(&self, work: Work<C::Input>) -> Result<Done<C::Reply>, Refused> {
+    pub async fn submit(&self, work: Work<C::Input>) -> Result<Committed<C::Reply>, RequestError> {
         if let Some(why) = self.health.refuses() {
-            return Err(Refused::Unavailable(why));
+            return Err(RequestError::Unavailable(why));
         }
         let (reply, answer) = oneshot::channel();
-        let gone = |_| Refused::Unavailable(format!("{} is stopping: ask again under the same key", C::NAME));
+        let gone = |_| RequestError::Unavailable(format!("{} is stopping: ask again under the same key", C::NAME));
         let item = Item { reply: Some(reply), ..Item::asked(work, self.health.open()) };
         let answered = async {
             self.queue.send(item).await.map_err(|_| ()).map_err(gone)?;
@@ -58,9 +58,9 @@ impl<C: Consumer> RequestQueue<C> {
         };
         tokio::select! {
             answered = answered => answered,
-            () = self.health.until_it_refuses() => Err(Refused::Unavailable(self.health.refuses().unwrap_or_default())),
+            () = self.health.until_it_refuses() => Err(RequestError::Unavailable(self.health.refuses().unwrap_or_default())),
             () = tokio::time::sleep(PATIENCE) => {
-                Err(Refused::Unavailable(format!("not decided within {} s: ask again under the same key", PATIENCE.as_secs())))
+                Err(RequestError::Unavailable(format!("not decided within {} s: ask again under the same key", PATIENCE.as_secs())))
             }
         }
     }

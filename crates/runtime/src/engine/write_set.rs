@@ -32,9 +32,9 @@ struct Expected {
 }
 
 /// One write, while its values are bound.
-pub struct Part<'w>(&'w mut WriteSet);
+pub struct Statement<'w>(&'w mut WriteSet);
 
-impl Part<'_> {
+impl Statement<'_> {
     /// Binds the next value: `$1` first.
     pub fn bind<'t, T: Encode<'t, Postgres> + Type<Postgres>>(self, value: T) -> Self {
         if let Err(error) = self.0.arguments.add(value) {
@@ -47,18 +47,18 @@ impl Part<'_> {
 impl WriteSet {
     /// Adds an `insert`, `update` or `delete` without `returning`, whose parameters count from `$1`. When it touches other than `rows` rows of
     /// `table` (with its schema), or inserts one that is there already, another instance was first; without `rows` nobody asks.
-    pub fn add(&mut self, table: &'static str, rows: Option<usize>, statement: &str) -> Part<'_> {
+    pub fn add(&mut self, table: &'static str, rows: Option<usize>, statement: &str) -> Statement<'_> {
         let number = self.writes.len();
         self.text.push_str(if number == 0 { "with w" } else { ", w" });
         let _ = write!(self.text, "{number} as ("); // a String takes whatever is written
         renumbered(&mut self.text, statement, self.arguments.len());
         self.text.push_str(" returning 1)");
         self.writes.push(Expected { table, rows });
-        Part(self)
+        Statement(self)
     }
 
     /// Adds the rows of the outbox: a select of them, to be inserted after everything else.
-    pub(crate) fn append(&mut self, insert: &str, select: &str, order: &str) -> Part<'_> {
+    pub(crate) fn append(&mut self, insert: &str, select: &str, order: &str) -> Statement<'_> {
         self.text.push_str(if self.writes.is_empty() { "with said as (" } else { ", said as (" });
         self.text.push_str(insert);
         renumbered(&mut self.text, select, self.arguments.len());
@@ -71,15 +71,15 @@ impl WriteSet {
         }
         self.text.push_str(order);
         self.text.push_str(" returning seq)");
-        Part(self)
+        Statement(self)
     }
 
     /// Adds an insert that goes by the outbox's rows, which are called `said`.
-    pub(crate) fn append_kept(&mut self, name: &str, insert: &str) -> Part<'_> {
+    pub(crate) fn append_kept(&mut self, name: &str, insert: &str) -> Statement<'_> {
         let _ = write!(self.text, ", {name} as (");
         renumbered(&mut self.text, insert, self.arguments.len());
         self.text.push(')');
-        Part(self)
+        Statement(self)
     }
 
     /// Executes all of them, for who keeps tables beside those of a consumer.

@@ -26,10 +26,10 @@ use crate::http::Routes;
 use crate::kafka::bootstrap_again::BootstrapAgain;
 use crate::kafka::client_config;
 use crate::kafka::consumer_loop::{Listener, Stopped};
-use crate::kafka::rebalance::Context;
+use crate::kafka::rebalance::RebalanceContext;
 use crate::kafka::topology::Topology;
-use crate::parking::Pace;
-use crate::parking::queue::Queue;
+use crate::parking::RetryPace;
+use crate::parking::queue::ParkingQueue;
 use crate::parking::retrier;
 use crate::postgres::migrations;
 use crate::postgres::pooler;
@@ -74,8 +74,8 @@ impl Host {
         let engine = Arc::new(Engine {
             consumer,
             timers: Timers::of(&schema),
-            queue: Queue::of(&schema),
-            pace: Pace::of(&settings),
+            queue: ParkingQueue::of(&schema),
+            pace: RetryPace::of(&settings),
             schema,
             warm: StickyPool::of(self.batches::<C>()?),
             codec,
@@ -155,7 +155,7 @@ impl Host {
     fn watch<C: Consumer>(
         &self,
         health: &Arc<Health>,
-        client: &Arc<BaseConsumer<Context>>,
+        client: &Arc<BaseConsumer<RebalanceContext>>,
         topology: &Topology,
         servers: BootstrapAgain,
     ) -> anyhow::Result<()> {
@@ -206,14 +206,15 @@ impl Host {
         let raw_topics = C::raw_topics();
         let topology = Topology::of(&common.topic_prefix, &C::subscribes_to(), &raw_topics);
         let group = format!("{}{}", common.topic_prefix, C::NAME);
-        let context = Context { progress: Arc::default(), health: Arc::clone(&engine.health), name: C::NAME };
+        let context = RebalanceContext { progress: Arc::default(), health: Arc::clone(&engine.health), name: C::NAME };
         self.progress.lock().unwrap_or_else(PoisonError::into_inner).insert(C::NAME, Arc::clone(&context.progress));
         let config = client_config::of_consumer(&common.kafka, &settings, &group);
         let config = config.with_context(|| format!("KAFKA_… settings of {}", C::NAME))?;
         let properties =
             config.config_map().into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         let servers = BootstrapAgain::new(&properties);
-        let kafka: BaseConsumer<Context> = config.create_with_context(context.clone()).context("KAFKA_… settings")?;
+        let kafka: BaseConsumer<RebalanceContext> =
+            config.create_with_context(context.clone()).context("KAFKA_… settings")?;
         let kafka = tokio::task::spawn_blocking({
             let names: Vec<String> = topology.full_names().into_iter().map(ToOwned::to_owned).collect();
             move || -> anyhow::Result<_> {

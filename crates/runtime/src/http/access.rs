@@ -16,7 +16,7 @@ use sqlx::PgPool;
 
 use super::keys::{self, Key, Keys, LOCAL, Role};
 use super::problem::Problem;
-use super::record::{self, Action};
+use super::record::{self, ActionRecord};
 use super::tries::Tries;
 use crate::clock::Clock;
 
@@ -229,15 +229,15 @@ impl Caller {
         }
         let Some(pool) = &self.gate.pool else { return Ok(()) };
         let what = format!("reveal {what}");
-        let action = Action { subject: &self.asked, ..self.action(&what) };
+        let action = ActionRecord { subject: &self.asked, ..self.action(&what) };
         let action_id = record::begin(pool, &self.gate.clock, &action).await?;
         record::conclude(pool, action_id, 200, None).await?;
         Ok(())
     }
 
-    fn action<'a>(&'a self, what: &'a str) -> Action<'a> {
+    fn action<'a>(&'a self, what: &'a str) -> ActionRecord<'a> {
         let (consumer, role) = (self.gate.consumer, if self.is_local() { LOCAL } else { self.key.role.as_str() });
-        Action { consumer, who: self.name(), role, what, subject: &self.path }
+        ActionRecord { consumer, who: self.name(), role, what, subject: &self.path }
     }
 
     fn is_local(&self) -> bool {

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use crate::failure::{DatabaseFault, Failure};
 use crate::postgres::sql;
-use crate::vocabulary::Refused;
+use crate::vocabulary::RequestError;
 
 /// In how many seconds it is worth asking again what something is away for.
 const ASK_AGAIN: u32 = 5;
@@ -80,12 +80,12 @@ impl IntoResponse for Problem {
     }
 }
 
-impl From<Refused> for Problem {
-    fn from(refused: Refused) -> Self {
+impl From<RequestError> for Problem {
+    fn from(refused: RequestError) -> Self {
         match refused {
-            Refused::Conflict(detail) => Self::new(StatusCode::CONFLICT, "Conflict").detail(detail),
-            Refused::Broken(detail) => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "Not decided").detail(detail),
-            Refused::Unavailable(detail) => {
+            RequestError::Conflict(detail) => Self::new(StatusCode::CONFLICT, "Conflict").detail(detail),
+            RequestError::Broken(detail) => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "Not decided").detail(detail),
+            RequestError::Unavailable(detail) => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "Unavailable").detail(detail).retry_after(ASK_AGAIN)
             }
         }

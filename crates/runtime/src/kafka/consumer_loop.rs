@@ -20,7 +20,7 @@ use crate::engine::item::Item;
 use crate::engine::linger;
 use crate::health::Circuit;
 use crate::kafka::decode::{self, Asking};
-use crate::kafka::rebalance::{self, Context, Partition, Progress};
+use crate::kafka::rebalance::{self, Partition, PartitionProgress, RebalanceContext};
 use crate::kafka::record::{Message, headers};
 use crate::kafka::topology::Topology;
 use crate::postgres::sql::{self, StickyPool};
@@ -112,8 +112,8 @@ pub(crate) struct Listener<C: Consumer> {
     pub database: String,
     /// The process's runtime, for what is asked seldom.
     pub process: Handle,
-    pub context: Context,
-    pub kafka: Arc<BaseConsumer<Context>>,
+    pub context: RebalanceContext,
+    pub kafka: Arc<BaseConsumer<RebalanceContext>>,
     /// Where the host finds the loop's pool, for a password that changes.
     pub opened: Box<dyn FnOnce(&PgPool) + Send>,
     /// The names, as bytes, of the event types that it hears.
@@ -164,7 +164,7 @@ impl<C: Consumer> Listener<C> {
                 linger = linger::next(self.settings.linger.0, took, events);
             }
             if last_whole_commit.elapsed() >= COMMIT_AGAIN_EVERY {
-                self.context.with(Progress::commit_again);
+                self.context.with(PartitionProgress::commit_again);
                 last_whole_commit = Instant::now();
             }
             if last_commit.elapsed() >= COMMIT_EVERY {
@@ -195,7 +195,7 @@ impl<C: Consumer> Listener<C> {
         if self.engine.health.is_broken(Circuit::Topic) {
             return;
         }
-        let topics = self.context.with(Progress::take_anew);
+        let topics = self.context.with(PartitionProgress::take_anew);
         if topics.is_empty() {
             return;
         }
@@ -254,7 +254,7 @@ impl<C: Consumer> Listener<C> {
     /// One poll. Returns whether partitions changed meanwhile: then none is not an empty queue.
     fn take(&self, wait: Duration, batch: &mut Batch) -> Result<bool, Stopped> {
         let polled = self.kafka.poll(wait);
-        let (assigned, revoked) = self.context.with(Progress::take_changes);
+        let (assigned, revoked) = self.context.with(PartitionProgress::take_changes);
         let rebalanced = !assigned.is_empty() || !revoked.is_empty();
         if !revoked.is_empty() {
             let gone = |topic: &str, partition: i32| {
@@ -416,7 +416,7 @@ impl<C: Consumer> Listener<C> {
     }
 
     fn commit(&self, mode: CommitMode) {
-        let offsets = self.context.with(Progress::take_uncommitted);
+        let offsets = self.context.with(PartitionProgress::take_uncommitted);
         if offsets.count() > 0
             && let Err(error) = self.kafka.commit(&offsets, mode)
         {

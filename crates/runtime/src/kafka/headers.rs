@@ -54,7 +54,7 @@ pub struct BrokenHeaders {
 }
 
 /// A header as Kafka has it: a name, and a value or null.
-pub type Published<'h> = (&'h str, Option<Cow<'h, [u8]>>);
+pub type PublishedHeader<'h> = (&'h str, Option<Cow<'h, [u8]>>);
 
 /// A value as it is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,7 +145,7 @@ impl Headers {
 
     /// The last value under this name, as it was pushed as text; none where it is missing, null, not UTF-8, or kept in another form.
     pub fn text(&self, name: &str) -> Option<&str> {
-        let mut rest = Reader(&self.0);
+        let mut rest = HeaderReader(&self.0);
         let mut found = None;
         let place = known(name);
         while !rest.0.is_empty() {
@@ -166,7 +166,7 @@ impl Headers {
     }
 
     /// All headers of a record with this key, as Kafka has them.
-    pub fn published<'h>(&'h self, key: Option<&'h [u8]>) -> impl Iterator<Item = Published<'h>> {
+    pub fn published<'h>(&'h self, key: Option<&'h [u8]>) -> impl Iterator<Item = PublishedHeader<'h>> {
         published(&self.0, key).map_while(Result::ok)
     }
 
@@ -197,8 +197,8 @@ impl Headers {
 pub fn published<'h>(
     column: &'h [u8],
     key: Option<&'h [u8]>,
-) -> impl Iterator<Item = Result<Published<'h>, BrokenHeaders>> {
-    let mut rest = Reader(column);
+) -> impl Iterator<Item = Result<PublishedHeader<'h>, BrokenHeaders>> {
+    let mut rest = HeaderReader(column);
     std::iter::from_fn(move || {
         if rest.0.is_empty() {
             return None;
@@ -237,9 +237,9 @@ impl<'h> Name<'h> {
     }
 }
 
-struct Reader<'h>(&'h [u8]);
+struct HeaderReader<'h>(&'h [u8]);
 
-impl<'h> Reader<'h> {
+impl<'h> HeaderReader<'h> {
     fn header(&mut self, at: usize) -> Result<(Name<'h>, HeaderValue<'h>), BrokenHeaders> {
         let cut = || BrokenHeaders { at, expected: "more bytes" };
         let first = *self.0.first().ok_or_else(cut)?;

@@ -15,7 +15,7 @@ pub type Partition = (String, i32);
 
 /// What the loop and the rebalance callbacks share; the callbacks run inside the loop's own `poll`s.
 #[derive(Debug, Default)]
-pub struct Progress {
+pub struct PartitionProgress {
     /// The next offset to read, by partition: everything before it is decided and written.
     decided: HashMap<Partition, i64>,
     /// Partitions whose next offset is not committed to the group yet.
@@ -32,23 +32,23 @@ pub struct Progress {
 
 /// The librdkafka context of one loop.
 #[derive(Clone)]
-pub struct Context {
+pub struct RebalanceContext {
     /// What is read, decided and committed.
-    pub progress: Arc<Mutex<Progress>>,
+    pub progress: Arc<Mutex<PartitionProgress>>,
     /// Where Kafka's circuit is opened.
     pub health: Arc<Health>,
     /// The consumer's name.
     pub name: &'static str,
 }
 
-impl Context {
+impl RebalanceContext {
     /// Changes the progress, or reads it.
-    pub fn with<T>(&self, change: impl FnOnce(&mut Progress) -> T) -> T {
+    pub fn with<T>(&self, change: impl FnOnce(&mut PartitionProgress) -> T) -> T {
         change(&mut self.progress.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-impl Progress {
+impl PartitionProgress {
     /// Everything up to this offset of a partition is decided. A partition that left while its batch was decided is another's, even when it has
     /// come back since: where it stands there is committed by its owner, and may be further.
     pub fn decide(&mut self, partition: Partition, next: i64) {
@@ -137,7 +137,7 @@ pub fn is_all_down(error: &KafkaError) -> bool {
     error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown)
 }
 
-impl ClientContext for Context {
+impl ClientContext for RebalanceContext {
     fn error(&self, error: KafkaError, reason: &str) {
         if !is_all_down(&error) {
             tracing::warn!(consumer = self.name, %error, reason, "broker");
@@ -145,7 +145,7 @@ impl ClientContext for Context {
     }
 }
 
-impl ConsumerContext for Context {
+impl ConsumerContext for RebalanceContext {
     fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         let Rebalance::Revoke(list) = rebalance else { return };
         let decided = self.with(|progress| progress.revoke(partitions(list)));
@@ -183,7 +183,7 @@ mod tests {
 
     #[test]
     fn where_all_partitions_stand_is_committed_once_more_but_for_those_that_left() {
-        let mut progress = Progress::default();
+        let mut progress = PartitionProgress::default();
         let [kept, gone] = [0, 1].map(|number| ("orders".to_owned(), number));
         progress.decide(kept.clone(), 7);
         progress.decide(gone.clone(), 3);
@@ -196,7 +196,7 @@ mod tests {
 
     #[test]
     fn a_partition_that_left_while_its_batch_was_decided_is_not_committed_any_more() {
-        let mut progress = Progress::default();
+        let mut progress = PartitionProgress::default();
         let [kept, gone, back] = [0, 1, 2].map(|number| ("orders".to_owned(), number));
         progress.decide(back.clone(), 4);
         // In the middle of a long batch two leave; one of them comes back, where another instance has read on meanwhile.
@@ -222,7 +222,7 @@ mod tests {
 
     #[test]
     fn a_partition_that_came_and_left_before_the_loop_looked_is_not_taken_up() {
-        let mut progress = Progress::default();
+        let mut progress = PartitionProgress::default();
         let passing = ("orders".to_owned(), 3);
         progress.assigned.push(passing.clone());
         progress.set_unchecked(vec![passing.clone()]);

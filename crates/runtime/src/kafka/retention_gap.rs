@@ -8,7 +8,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use crate::consumer::Consumer;
 use crate::kafka::consumer_loop::{Listener, Stopped};
-use crate::kafka::rebalance::{Partition, Progress};
+use crate::kafka::rebalance::{Partition, PartitionProgress};
 
 /// One question to the broker; the loop does not poll meanwhile.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -17,7 +17,7 @@ const ASK_AGAIN: Duration = Duration::from_secs(2);
 
 /// What a partition's group offset and the beginning of its log tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Finding {
+enum GapFinding {
     /// Nothing is missing.
     Whole,
     /// The group has read nothing yet, and the log does not begin at its beginning: a new group's lot, or its orders were never seen.
@@ -26,7 +26,7 @@ enum Finding {
     Unread { lost: i64 },
 }
 
-impl Finding {
+impl GapFinding {
     fn of(committed: Option<i64>, low: i64) -> Self {
         match committed {
             Some(committed) if committed < low => Self::Unread { lost: low - committed },
@@ -103,7 +103,7 @@ impl<C: Consumer> Listener<C> {
             // Where the log begins, it is told once: from now on the group has an offset there.
             if committed.is_some() || low > 0 {
                 let next = committed.map_or(low, |committed| committed.max(low));
-                self.context.with(|progress: &mut Progress| progress.resume(partition, next));
+                self.context.with(|progress: &mut PartitionProgress| progress.resume(partition, next));
             }
         }
         Ok(unanswered)
@@ -113,14 +113,14 @@ impl<C: Consumer> Listener<C> {
     /// and waiting helps nobody: it is told, counted, and the rest is read.
     fn judge(&self, (topic, partition): &Partition, committed: Option<i64>, low: i64) -> Result<(), Stopped> {
         let foreign = self.topology.known(topic).is_some_and(|name| self.raw_topics.contains(name));
-        match Finding::of(committed, low) {
-            Finding::Whole => {}
-            Finding::Unread { lost } if !foreign => {
+        match GapFinding::of(committed, low) {
+            GapFinding::Whole => {}
+            GapFinding::Unread { lost } if !foreign => {
                 let (consumer, topic, partition) = (C::NAME, topic.clone(), *partition);
                 let committed = committed.unwrap_or_default();
                 return Err(Stopped::Lost { consumer, topic, partition, committed, low, lost });
             }
-            Finding::Unread { lost } => {
+            GapFinding::Unread { lost } => {
                 self.count_lost(topic, lost);
                 tracing::error!(
                     consumer = C::NAME,
@@ -133,7 +133,7 @@ impl<C: Consumer> Listener<C> {
                      never answered (the same reference makes no second order), and give the topic a longer retention"
                 );
             }
-            Finding::BeforeTheGroup { gone } if foreign => {
+            GapFinding::BeforeTheGroup { gone } if foreign => {
                 self.count_lost(topic, gone);
                 tracing::error!(
                     consumer = C::NAME,
@@ -144,7 +144,7 @@ impl<C: Consumer> Listener<C> {
                      senders send again what was never answered (the same reference makes no second order)"
                 );
             }
-            Finding::BeforeTheGroup { gone } => tracing::warn!(
+            GapFinding::BeforeTheGroup { gone } => tracing::warn!(
                 consumer = C::NAME,
                 topic,
                 partition,
@@ -176,10 +176,10 @@ mod tests {
 
     #[test]
     fn what_is_deleted_is_found_whether_the_group_has_read_before_or_not() {
-        assert_eq!(Finding::of(Some(7), 7), Finding::Whole);
-        assert_eq!(Finding::of(Some(7), 9), Finding::Unread { lost: 2 });
-        assert_eq!(Finding::of(Some(0), 1), Finding::Unread { lost: 1 });
-        assert_eq!(Finding::of(None, 0), Finding::Whole);
-        assert_eq!(Finding::of(None, 3), Finding::BeforeTheGroup { gone: 3 });
+        assert_eq!(GapFinding::of(Some(7), 7), GapFinding::Whole);
+        assert_eq!(GapFinding::of(Some(7), 9), GapFinding::Unread { lost: 2 });
+        assert_eq!(GapFinding::of(Some(0), 1), GapFinding::Unread { lost: 1 });
+        assert_eq!(GapFinding::of(None, 0), GapFinding::Whole);
+        assert_eq!(GapFinding::of(None, 3), GapFinding::BeforeTheGroup { gone: 3 });
     }
 }

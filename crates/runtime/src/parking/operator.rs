@@ -6,11 +6,11 @@ use uuid::Uuid;
 
 use super::queue::lane_of_letter;
 use crate::failure::Failure;
-use crate::postgres::sql::At;
+use crate::postgres::sql::Timestamptz;
 
 /// A dead letter that is tried again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Retried {
+pub struct RetriedDeadLetter {
     /// How often a person has had it tried again, this time included.
     pub loops: i32,
     /// Whether its consumer was given an edited value.
@@ -19,7 +19,7 @@ pub struct Retried {
 
 /// Why nothing is done about a dead letter.
 #[derive(Debug, thiserror::Error)]
-pub enum Refusal {
+pub enum RetryRefusal {
     /// The consumer has no such letter.
     #[error(
         "schema {schema} has no dead letter {letter_id}: expected one of its own, by the id in `quadrille-dead-letter-id`"
@@ -59,14 +59,14 @@ pub enum Refusal {
     Failed(#[from] Failure),
 }
 
-impl From<sqlx::Error> for Refusal {
+impl From<sqlx::Error> for RetryRefusal {
     fn from(error: sqlx::Error) -> Self {
         Self::Failed(error.into())
     }
 }
 
 #[derive(FromRow)]
-struct Letter {
+struct DeadLetterCase {
     topic: Option<String>,
     held: bool,
     timer: bool,
@@ -78,25 +78,25 @@ struct Letter {
 /// key, which is before all that came later. With `edited`, with this value instead of its own.
 ///
 /// # Errors
-/// [`Refusal`] says why it is not; then nothing was changed.
+/// [`RetryRefusal`] says why it is not; then nothing was changed.
 pub async fn retry(
     db: &mut PgConnection,
     schema: &str,
     letter_id: Uuid,
     edited: Option<Vec<u8>>,
     now: Timestamp,
-) -> Result<Retried, Refusal> {
+) -> Result<RetriedDeadLetter, RetryRefusal> {
     let mut tx = db.begin().await?;
     let letter = open(&mut tx, schema, letter_id).await?;
-    let retried = Retried { loops: letter.loops + 1, edited: edited.is_some() };
+    let retried = RetriedDeadLetter { loops: letter.loops + 1, edited: edited.is_some() };
     if letter.timer {
         if edited.is_some() {
-            return Err(Refusal::NoValue { letter_id });
+            return Err(RetryRefusal::NoValue { letter_id });
         }
         arm(&mut tx, schema, letter_id, now).await?;
     } else {
         if letter.topic.is_none() || !letter.held {
-            return Err(Refusal::NoRecord { letter_id });
+            return Err(RetryRefusal::NoRecord { letter_id });
         }
         requeue(&mut tx, schema, letter_id, edited, now).await?;
     }
@@ -109,20 +109,21 @@ pub async fn retry(
 /// a compensation of its order: that is the caller's.
 ///
 /// # Errors
-/// [`Refusal`] says why it is not; then nothing was changed.
+/// [`RetryRefusal`] says why it is not; then nothing was changed.
 pub async fn skip(
     db: &mut PgConnection,
     schema: &str,
     letter_id: Uuid,
     by: &str,
     now: Timestamp,
-) -> Result<(), Refusal> {
+) -> Result<(), RetryRefusal> {
     let mut tx = db.begin().await?;
     open(&mut tx, schema, letter_id).await?;
     let marked = format!(
         "update {schema}.parked set skipped = true, decided_by = $2, dead_at = null, next_at = $3 where letter_id = $1"
     );
-    let marked = sqlx::query(AssertSqlSafe(marked)).bind(letter_id).bind(by).bind(At(now)).execute(&mut *tx).await?;
+    let marked =
+        sqlx::query(AssertSqlSafe(marked)).bind(letter_id).bind(by).bind(Timestamptz(now)).execute(&mut *tx).await?;
     if marked.rows_affected() == 0 {
         // It held nobody up: its consumer only has to say so, in a lane of its own.
         let word = format!(
@@ -130,22 +131,23 @@ pub async fn skip(
              select convert_to(chr(1) || letter_id::text, 'UTF8'), coalesce(key, convert_to(order_id::text, 'UTF8')), ''::bytea, $3, $3, 0, letter_id, $2, true
                from {schema}.dead_letter where letter_id = $1"
         );
-        sqlx::query(AssertSqlSafe(word)).bind(letter_id).bind(by).bind(At(now)).execute(&mut *tx).await?;
+        sqlx::query(AssertSqlSafe(word)).bind(letter_id).bind(by).bind(Timestamptz(now)).execute(&mut *tx).await?;
     }
     decide(&mut tx, schema, letter_id, "skipped", Some(by), now).await?;
     tx.commit().await?;
     Ok(())
 }
 
-async fn open(db: &mut PgConnection, schema: &str, letter_id: Uuid) -> Result<Letter, Refusal> {
+async fn open(db: &mut PgConnection, schema: &str, letter_id: Uuid) -> Result<DeadLetterCase, RetryRefusal> {
     let statement = format!(
         "select topic, headers is not null as held, timer_kind is not null as timer, loops, resolution
            from {schema}.dead_letter where letter_id = $1 for update"
     );
-    let letter: Option<Letter> = sqlx::query_as(AssertSqlSafe(statement)).bind(letter_id).fetch_optional(db).await?;
-    let letter = letter.ok_or_else(|| Refusal::Unknown { schema: schema.to_owned(), letter_id })?;
+    let letter: Option<DeadLetterCase> =
+        sqlx::query_as(AssertSqlSafe(statement)).bind(letter_id).fetch_optional(db).await?;
+    let letter = letter.ok_or_else(|| RetryRefusal::Unknown { schema: schema.to_owned(), letter_id })?;
     match letter.resolution {
-        Some(resolution) => Err(Refusal::Decided { letter_id, resolution }),
+        Some(resolution) => Err(RetryRefusal::Decided { letter_id, resolution }),
         None => Ok(letter),
     }
 }
@@ -168,7 +170,7 @@ async fn requeue(
                 dead_at = null",
         lane_of_letter()
     );
-    sqlx::query(AssertSqlSafe(statement)).bind(letter_id).bind(edited).bind(At(now)).execute(db).await?;
+    sqlx::query(AssertSqlSafe(statement)).bind(letter_id).bind(edited).bind(Timestamptz(now)).execute(db).await?;
     Ok(())
 }
 
@@ -179,7 +181,7 @@ async fn arm(db: &mut PgConnection, schema: &str, letter_id: Uuid, now: Timestam
          select order_id, timer_kind, timer_discriminator, $2, 0, letter_id from {schema}.dead_letter where letter_id = $1
          on conflict (order_id, kind, discriminator) do update set letter_id = excluded.letter_id"
     );
-    sqlx::query(AssertSqlSafe(statement)).bind(letter_id).bind(At(now)).execute(db).await?;
+    sqlx::query(AssertSqlSafe(statement)).bind(letter_id).bind(Timestamptz(now)).execute(db).await?;
     Ok(())
 }
 
@@ -194,6 +196,12 @@ async fn decide(
     let statement = format!(
         "update {schema}.dead_letter set resolution = $2, resolved_by = $3, resolved_at = $4 where letter_id = $1"
     );
-    sqlx::query(AssertSqlSafe(statement)).bind(letter_id).bind(resolution).bind(by).bind(At(now)).execute(db).await?;
+    sqlx::query(AssertSqlSafe(statement))
+        .bind(letter_id)
+        .bind(resolution)
+        .bind(by)
+        .bind(Timestamptz(now))
+        .execute(db)
+        .await?;
     Ok(())
 }

@@ -16,7 +16,7 @@ use crate::failure::{Backoff, Failure, Verdict};
 use crate::health::Circuit;
 use crate::kafka::decode::{self, Asking, decode_record, unreadable};
 use crate::kafka::record::Unreadable;
-use crate::parking::queue::ParkedEvent;
+use crate::parking::queue::ParkedRecord;
 use crate::vocabulary::Abandoned;
 
 /// Lanes of one batch.
@@ -73,7 +73,7 @@ pub(crate) async fn retry<C: Consumer>(engine: Arc<Engine<C>>, registry: Registr
 
 enum Next {
     /// To be tried, lane by lane in order.
-    Now(Vec<ParkedEvent>),
+    Now(Vec<ParkedRecord>),
     /// Nothing before then, as far as this instance knows.
     At(Option<Timestamp>),
 }
@@ -100,9 +100,9 @@ async fn next<C: Consumer>(engine: &Engine<C>, look_over: &mut Instant) -> Resul
 }
 
 /// Of the rows of some lanes, those that are their turn: from a head that is due up to the first that waits for a person.
-fn in_turn(rows: Vec<ParkedEvent>, now: Timestamp) -> Vec<ParkedEvent> {
+fn in_turn(rows: Vec<ParkedRecord>, now: Timestamp) -> Vec<ParkedRecord> {
     let (mut begun, mut closed) = (HashSet::new(), HashSet::new());
-    let is_turn = |row: &ParkedEvent| {
+    let is_turn = |row: &ParkedRecord| {
         let is_head = begun.insert(row.lane.clone());
         let waits = row.dead_at.is_some() || is_head && row.next_at.is_some_and(|next| next.0 > now);
         if waits {
@@ -117,7 +117,7 @@ fn in_turn(rows: Vec<ParkedEvent>, now: Timestamp) -> Vec<ParkedEvent> {
 async fn items<C: Consumer>(
     engine: &Arc<Engine<C>>,
     registry: &Registry,
-    rows: Vec<ParkedEvent>,
+    rows: Vec<ParkedRecord>,
 ) -> Result<Vec<Item<C>>, Abandoned> {
     let mut items = Vec::with_capacity(rows.len());
     let asking = Asking::of(registry);
@@ -202,13 +202,13 @@ async fn measure<C: Consumer>(engine: &Engine<C>) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::postgres::sql::At;
+    use crate::postgres::sql::Timestamptz;
 
     const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
-    fn row(arrival: i64, lane: &str, next_at: Option<i64>, dead: bool) -> ParkedEvent {
-        let at = |seconds: i64| At(Timestamp::from_millis(NOW.as_millis() + seconds * 1_000));
-        ParkedEvent {
+    fn row(arrival: i64, lane: &str, next_at: Option<i64>, dead: bool) -> ParkedRecord {
+        let at = |seconds: i64| Timestamptz(Timestamp::from_millis(NOW.as_millis() + seconds * 1_000));
+        ParkedRecord {
             arrival,
             lane: lane.as_bytes().to_vec(),
             topic: None,
@@ -218,13 +218,13 @@ mod tests {
             key: None,
             headers: Vec::new(),
             payload: None,
-            parked_at: At(NOW),
+            parked_at: Timestamptz(NOW),
             next_at: next_at.map(at),
             attempts: 0,
             first_failed_at: None,
             loops: 0,
             letter_id: None,
-            dead_at: dead.then_some(At(NOW)),
+            dead_at: dead.then_some(Timestamptz(NOW)),
             decided_by: None,
             skipped: false,
             incarnation: None,

@@ -25,28 +25,28 @@ const LATEST_MS: i64 = 9_224_318_015_999_999;
 
 /// A time as `timestamptz`; one that this does not hold is its first or its last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct At(pub Timestamp);
+pub struct Timestamptz(pub Timestamp);
 
-impl Type<Postgres> for At {
+impl Type<Postgres> for Timestamptz {
     fn type_info() -> PgTypeInfo {
         PgTypeInfo::with_name("timestamptz")
     }
 }
 
-impl PgHasArrayType for At {
+impl PgHasArrayType for Timestamptz {
     fn array_type_info() -> PgTypeInfo {
         PgTypeInfo::with_name("_timestamptz")
     }
 }
 
-impl Encode<'_, Postgres> for At {
+impl Encode<'_, Postgres> for Timestamptz {
     fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
         let millis = self.0.as_millis().clamp(EARLIEST_MS, LATEST_MS);
         <i64 as Encode<Postgres>>::encode((millis - PG_EPOCH_MS) * 1_000, buffer)
     }
 }
 
-impl Decode<'_, Postgres> for At {
+impl Decode<'_, Postgres> for Timestamptz {
     fn decode(value: PgValueRef<'_>) -> Result<Self, BoxDynError> {
         match value.format() {
             PgValueFormat::Binary => {
@@ -145,7 +145,7 @@ struct PooledConnection {
 
 /// A connection that was taken.
 #[derive(Debug)]
-pub struct Taken(PooledConnection);
+pub struct CheckedOut(PooledConnection);
 
 impl StickyPool {
     /// Of this pool.
@@ -173,26 +173,26 @@ impl StickyPool {
     ///
     /// # Errors
     /// When there is none to be had.
-    pub async fn take(&self) -> Result<Taken, sqlx::Error> {
+    pub async fn take(&self) -> Result<CheckedOut, sqlx::Error> {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(mut kept) = last.filter(|kept| opened_after_renewal(kept.taken.elapsed())) else {
             let (db, now) = (self.pool.acquire().await?, Instant::now());
-            return Ok(Taken(PooledConnection { db, taken: now, planned: now }));
+            return Ok(CheckedOut(PooledConnection { db, taken: now, planned: now }));
         };
         if kept.planned.elapsed() >= self.plans_last {
             sqlx::raw_sql("discard plans").execute(&mut *kept.db).await?;
             kept.planned = Instant::now();
         }
-        Ok(Taken(kept))
+        Ok(CheckedOut(kept))
     }
 
     /// Keeps a connection for the next one who takes. One on which something failed is better dropped.
-    pub fn keep(&self, Taken(kept): Taken) {
+    pub fn keep(&self, CheckedOut(kept): CheckedOut) {
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(kept);
     }
 }
 
-impl Deref for Taken {
+impl Deref for CheckedOut {
     type Target = PgConnection;
 
     fn deref(&self) -> &PgConnection {
@@ -200,7 +200,7 @@ impl Deref for Taken {
     }
 }
 
-impl DerefMut for Taken {
+impl DerefMut for CheckedOut {
     fn deref_mut(&mut self) -> &mut PgConnection {
         &mut self.0.db
     }
@@ -301,7 +301,7 @@ mod tests {
             (i64::MAX, 9_223_371_331_199_999_000),
         ] {
             let mut buffer = PgArgumentBuffer::default();
-            assert!(matches!(At(Timestamp::from_millis(millis)).encode_by_ref(&mut buffer), Ok(IsNull::No)));
+            assert!(matches!(Timestamptz(Timestamp::from_millis(millis)).encode_by_ref(&mut buffer), Ok(IsNull::No)));
             assert_eq!(buffer.as_slice(), micros.to_be_bytes(), "{millis}");
         }
     }

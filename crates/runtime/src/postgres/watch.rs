@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::failure::DatabaseFault;
 use crate::health::{Circuit, Health};
 use crate::kafka::bootstrap_again::BootstrapAgain;
-use crate::kafka::rebalance::Context;
+use crate::kafka::rebalance::RebalanceContext;
 use crate::postgres::reachable::{Away, reason, writable};
 use crate::postgres::sql;
 
@@ -152,7 +152,7 @@ pub struct Kafka {
     /// Until when it is watched.
     pub shutdown: CancellationToken,
     /// The loop's client: this is no reason for it to live on.
-    pub client: Weak<BaseConsumer<Context>>,
+    pub client: Weak<BaseConsumer<RebalanceContext>>,
     /// By their full names.
     pub topics: Vec<String>,
     /// Where that client finds brokers, when it has forgotten them all.
@@ -220,7 +220,7 @@ impl Kafka {
 /// The topics that are away, with why; without: they do not exist. None: the loop has ended.
 #[allow(clippy::type_complexity)] // read in one place
 fn look(
-    client: &Weak<BaseConsumer<Context>>,
+    client: &Weak<BaseConsumer<RebalanceContext>>,
     topics: &[String],
 ) -> Option<Result<Vec<(String, Option<String>)>, String>> {
     let client = client.upgrade()?;

@@ -9,7 +9,7 @@ use crate::kafka::record::Message;
 
 /// An event of an order, as its topic has it.
 #[derive(Clone, Debug)]
-pub struct Told {
+pub struct OrderEvent {
     /// The record.
     pub message: Message,
     /// Its id.
@@ -28,16 +28,16 @@ pub struct Told {
 #[derive(Debug, Default)]
 pub struct Stories {
     /// The events of each order.
-    pub orders: BTreeMap<OrderId, Vec<Told>>,
+    pub orders: BTreeMap<OrderId, Vec<OrderEvent>>,
     /// Records of the front door.
     pub placed: Vec<Message>,
     /// The levels of stock, one after another.
-    pub levels: Vec<Told>,
+    pub levels: Vec<OrderEvent>,
     /// How many records were read.
     pub records: u64,
 }
 
-impl Told {
+impl OrderEvent {
     /// The event of a record; none where it has no id or no time.
     pub fn of(message: Message) -> Option<Self> {
         let uuid = |name| message.headers.text(name).and_then(|text| Uuid::parse_str(text).ok());

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::consumer::Consumer;
 use crate::engine::Engine;
 use crate::failure::Failure;
-use crate::postgres::sql::At;
+use crate::postgres::sql::Timestamptz;
 use crate::retention::horizon::Horizon;
 
 /// Orders, or other rows, of one transaction.
@@ -124,7 +124,7 @@ async fn orders<C: Consumer>(
         .bind(after)
         .bind(OrderId::least_at(until).as_uuid())
         .bind(CHUNK)
-        .bind(At(until))
+        .bind(Timestamptz(until))
         .fetch_all(&mut *tx)
         .await?;
     let gone: Vec<Uuid> = rows.iter().filter(|(_, _, gone)| *gone).map(|(order_id, ..)| *order_id).collect();
@@ -151,9 +151,9 @@ async fn others<C: Consumer>(
     if !alone(&mut tx, &engine.schema).await? {
         return Ok(None);
     }
-    let letters = sqlx::query(AssertSqlSafe(horizon.letters.clone())).bind(At(until)).bind(CHUNK);
+    let letters = sqlx::query(AssertSqlSafe(horizon.letters.clone())).bind(Timestamptz(until)).bind(CHUNK);
     let letters = letters.execute(&mut *tx).await?.rows_affected();
-    let answers = sqlx::query(AssertSqlSafe(horizon.answers.clone())).bind(At(until)).bind(CHUNK);
+    let answers = sqlx::query(AssertSqlSafe(horizon.answers.clone())).bind(Timestamptz(until)).bind(CHUNK);
     let answers = answers.execute(&mut *tx).await?.rows_affected();
     let records = sqlx::query(FORGET_RECORDS)
         .bind(C::NAME)

@@ -25,7 +25,7 @@ pub enum Shape {
     /// A list of these.
     List(Box<Shape>),
     /// Settings of its own.
-    Table(Vec<Field>),
+    Table(Vec<SettingField>),
     /// Any names, each with a value of this shape.
     Map(Box<Shape>),
 }
@@ -42,7 +42,7 @@ impl Shape {
 
 /// One setting.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Field {
+pub struct SettingField {
     /// Its name within its table.
     pub name: String,
     /// What it holds.
@@ -54,7 +54,7 @@ pub struct Field {
 }
 
 /// The fields of a struct of settings, with these defaults.
-pub(super) fn described<T: ToSchema + Serialize>(defaults: &T) -> Vec<Field> {
+pub(super) fn described<T: ToSchema + Serialize>(defaults: &T) -> Vec<SettingField> {
     let mut known = Vec::new();
     T::schemas(&mut known);
     let defaults = serde_json::to_value(defaults).unwrap_or_default();
@@ -65,7 +65,7 @@ pub(super) fn described<T: ToSchema + Serialize>(defaults: &T) -> Vec<Field> {
 }
 
 /// Every single setting of a section with its path, the fields of tables each for itself.
-pub(super) fn leaves<'f>(section: &str, fields: &'f [Field]) -> Vec<(Vec<String>, &'f Field)> {
+pub(super) fn leaves<'f>(section: &str, fields: &'f [SettingField]) -> Vec<(Vec<String>, &'f SettingField)> {
     let mut leaves = Vec::new();
     collect(&[section.to_owned()], fields, &mut leaves);
     leaves
@@ -73,7 +73,7 @@ pub(super) fn leaves<'f>(section: &str, fields: &'f [Field]) -> Vec<(Vec<String>
 
 /// The paths of settings as people write them, those of secrets also with the ending of their files.
 pub(super) fn names<'f>(
-    leaves: impl IntoIterator<Item = (Vec<String>, &'f Field)>,
+    leaves: impl IntoIterator<Item = (Vec<String>, &'f SettingField)>,
 ) -> impl Iterator<Item = Vec<String>> {
     leaves.into_iter().flat_map(|(path, field)| {
         let file = (field.shape == Shape::Secret).then(|| {
@@ -85,7 +85,7 @@ pub(super) fn names<'f>(
     })
 }
 
-fn collect<'f>(path: &[String], fields: &'f [Field], leaves: &mut Vec<(Vec<String>, &'f Field)>) {
+fn collect<'f>(path: &[String], fields: &'f [SettingField], leaves: &mut Vec<(Vec<String>, &'f SettingField)>) {
     for field in fields {
         let path: Vec<String> = path.iter().chain([&field.name]).cloned().collect();
         match &field.shape {
@@ -97,9 +97,9 @@ fn collect<'f>(path: &[String], fields: &'f [Field], leaves: &mut Vec<(Vec<Strin
     }
 }
 
-type Known = BTreeMap<String, RefOr<Schema>>;
+type Definitions = BTreeMap<String, RefOr<Schema>>;
 
-fn shape(schema: &RefOr<Schema>, known: &Known, defaults: Option<&Value>) -> Shape {
+fn shape(schema: &RefOr<Schema>, known: &Definitions, defaults: Option<&Value>) -> Shape {
     match schema {
         RefOr::Ref(reference) => {
             let name = reference.ref_location.rsplit('/').next().unwrap_or_default();
@@ -118,13 +118,13 @@ fn shape(schema: &RefOr<Schema>, known: &Known, defaults: Option<&Value>) -> Sha
 }
 
 /// What may be absent is its type or null.
-fn of_items(items: &[RefOr<Schema>], known: &Known, defaults: Option<&Value>) -> Shape {
+fn of_items(items: &[RefOr<Schema>], known: &Definitions, defaults: Option<&Value>) -> Shape {
     let is_null = |item: &&RefOr<Schema>| matches!(item, RefOr::T(Schema::Object(object)) if object.schema_type == SchemaType::Type(Type::Null));
     let item = items.iter().find(|item| !is_null(item));
     item.map_or(Shape::Value("text"), |item| shape(item, known, defaults))
 }
 
-fn of_object(object: &Object, known: &Known, defaults: Option<&Value>) -> Shape {
+fn of_object(object: &Object, known: &Definitions, defaults: Option<&Value>) -> Shape {
     if let Some(values) = &object.enum_values {
         return Shape::OneOf(values.iter().filter_map(|value| Some(value.as_str()?.to_owned())).collect());
     }
@@ -138,7 +138,7 @@ fn of_object(object: &Object, known: &Known, defaults: Option<&Value>) -> Shape 
         let of = |(name, schema): (&String, &RefOr<Schema>)| {
             let default = defaults.and_then(|defaults| defaults.get(name)).filter(|value| !value.is_null());
             let shape = shape(schema, known, default);
-            Field { name: name.clone(), shape, meaning: meaning(schema), default: default.cloned() }
+            SettingField { name: name.clone(), shape, meaning: meaning(schema), default: default.cloned() }
         };
         return Shape::Table(object.properties.iter().map(of).collect());
     }

@@ -4,14 +4,14 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::Settings;
-use super::describe::{Field, Shape};
+use super::describe::{SettingField, Shape};
 use super::properties::is_secret_property;
 use super::section::Section;
-use super::tree::{FILE, Node, Origin, Raw, variable};
+use super::tree::{FILE, Node, Raw, SettingOrigin, variable};
 
 /// One setting as it is now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Row {
+pub struct SettingRow {
     /// Its name, as in the settings file: `saga_tracker.audit_every`.
     pub setting: String,
     /// The variable that sets it.
@@ -24,12 +24,12 @@ pub struct Row {
 
 impl Settings {
     /// What is set of a part, and what is not: every setting with its value, secrets masked, and where it is from.
-    pub fn rows(&self, section: &Section) -> Vec<Row> {
+    pub fn rows(&self, section: &Section) -> Vec<SettingRow> {
         section.leaves().into_iter().flat_map(|(path, field)| self.rows_of(&path, field)).collect()
     }
 
-    fn rows_of(&self, path: &[String], field: &Field) -> Vec<Row> {
-        let row = |path: &[String], value: Option<String>, from: &Origin| Row {
+    fn rows_of(&self, path: &[String], field: &SettingField) -> Vec<SettingRow> {
+        let row = |path: &[String], value: Option<String>, from: &SettingOrigin| SettingRow {
             setting: path.join("."),
             variable: variable(path),
             value,
@@ -47,18 +47,22 @@ impl Settings {
             (default, set) => set.or(default),
         };
         match (&field.shape, node) {
-            (_, None) => vec![row(path, None, &Origin::Default)],
+            (_, None) => vec![row(path, None, &SettingOrigin::Default)],
             (shape, Some(Node::Leaf(raw, origin))) => vec![row(path, Some(shown(shape, path, &raw)), &origin)],
-            (Shape::Map(_), Some(Node::Table(table))) if table.is_empty() => vec![row(path, None, &Origin::Default)],
+            (Shape::Map(_), Some(Node::Table(table))) if table.is_empty() => {
+                vec![row(path, None, &SettingOrigin::Default)]
+            }
             (shape, Some(Node::Table(table))) => {
                 let inner = if let Shape::Map(inner) = shape { inner } else { shape };
                 let of = |(name, node): (&String, &Node)| {
                     let path: Vec<String> = path.iter().chain([name]).cloned().collect();
                     match node {
                         Node::Leaf(raw, origin) => row(&path, Some(shown(inner, &path, raw)), origin),
-                        Node::Table(_) => {
-                            row(&path, Some(if inner.is_secret() { "***" } else { "{…}" }.to_owned()), &Origin::Default)
-                        }
+                        Node::Table(_) => row(
+                            &path,
+                            Some(if inner.is_secret() { "***" } else { "{…}" }.to_owned()),
+                            &SettingOrigin::Default,
+                        ),
                     }
                 };
                 table.iter().map(of).collect()
@@ -127,7 +131,7 @@ pub fn reference(sections: &[Section]) -> String {
             "\n## [{}]\n\n| setting | variable | type | default | meaning |\n|---|---|---|---|---|\n",
             section.name
         ));
-        for (path, Field { shape, meaning, default, .. }) in section.leaves() {
+        for (path, SettingField { shape, meaning, default, .. }) in section.leaves() {
             let mut variable = variable(&path);
             if matches!(shape, Shape::Map(_)) {
                 let joint = if variable.starts_with("QUADRILLE_") && path[0] == "common" && path[1] == "kafka" {

@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::describe::{Field, described, leaves};
+use super::describe::{SettingField, described, leaves};
 use super::{Common, ConsumerSettings, Secret, Settings};
 use crate::addresses;
 use crate::http;
@@ -15,7 +15,7 @@ use crate::postgres::sql;
 const RELAY: &str = "outbox-relay";
 
 /// What a start would refuse.
-type Check = fn(&Settings) -> anyhow::Result<()>;
+type SectionCheck = fn(&Settings) -> anyhow::Result<()>;
 
 /// The settings of one part: a consumer's, or those that all share.
 #[derive(Clone)]
@@ -23,8 +23,8 @@ pub struct Section {
     /// Its name, as in `[saga_tracker]`.
     pub name: String,
     /// What can be set.
-    pub fields: Vec<Field>,
-    checks: Vec<Check>,
+    pub fields: Vec<SettingField>,
+    checks: Vec<SectionCheck>,
     /// A consumer's: what the runtime lets be set for it, by default.
     consumer: Option<ConsumerSettings>,
 }
@@ -76,7 +76,7 @@ impl Section {
 
     /// Adds what is checked when the settings are, beside that each can be read.
     #[must_use]
-    pub fn checked(mut self, check: Check) -> Self {
+    pub fn checked(mut self, check: SectionCheck) -> Self {
         self.checks.push(check);
         self
     }
@@ -105,7 +105,7 @@ impl Section {
     }
 
     /// Every single setting with its path, the fields of tables each for itself.
-    pub fn leaves(&self) -> Vec<(Vec<String>, &Field)> {
+    pub fn leaves(&self) -> Vec<(Vec<String>, &SettingField)> {
         leaves(&self.name, &self.fields)
     }
 }

@@ -28,7 +28,7 @@ const COMPOSE: [&str; 2] = ["QUADRILLE_SHOP_KEY", "QUADRILLE_ADMIN_KEY"];
 
 /// Where something is set.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
+pub enum SettingOrigin {
     /// Nowhere: it is the default.
     Default,
     /// In this file.
@@ -37,7 +37,7 @@ pub enum Origin {
     Variable(Arc<str>),
 }
 
-impl fmt::Display for Origin {
+impl fmt::Display for SettingOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => f.write_str("default"),
@@ -60,7 +60,7 @@ pub(super) enum Raw {
 #[derive(Clone)]
 pub(super) enum Node {
     Table(BTreeMap<String, Node>),
-    Leaf(Raw, Origin),
+    Leaf(Raw, SettingOrigin),
 }
 
 impl Default for Node {
@@ -76,10 +76,10 @@ impl Node {
             let entries = table.into_iter().filter_map(|(key, value)| Some((key, Self::of_json(value)?)));
             return Some(Self::Table(entries.collect()));
         }
-        Some(Self::Leaf(Raw::Toml(without_nulls(value)?), Origin::Default))
+        Some(Self::Leaf(Raw::Toml(without_nulls(value)?), SettingOrigin::Default))
     }
 
-    fn of_toml(value: toml::Value, origin: &Origin) -> Self {
+    fn of_toml(value: toml::Value, origin: &SettingOrigin) -> Self {
         if let toml::Value::Table(table) = value {
             Self::Table(table.into_iter().map(|(key, value)| (key, Self::of_toml(value, origin))).collect())
         } else {
@@ -95,7 +95,7 @@ impl Node {
             SettingsError::Invalid { place: format!("{name}, line {line}"), what: error.message().to_owned() }
         })?;
         let (sections, common): (toml::Table, toml::Table) = table.into_iter().partition(|(_, value)| value.is_table());
-        let origin = Origin::File(name.into());
+        let origin = SettingOrigin::File(name.into());
         let mut root = Self::of_toml(sections.into(), &origin);
         if !common.is_empty() {
             let common = Self::Table([("common".to_owned(), Self::of_toml(common.into(), &origin))].into());
@@ -105,7 +105,7 @@ impl Node {
     }
 
     /// An inline table, as a variable may hold one; none where the text is none.
-    pub fn inline(text: &str, origin: &Origin) -> Option<Self> {
+    pub fn inline(text: &str, origin: &SettingOrigin) -> Option<Self> {
         let table: toml::Table = format!("it = {text}").parse().ok()?;
         let value = table.into_iter().next()?.1;
         value.is_table().then(|| Self::of_toml(value, origin))
@@ -124,7 +124,7 @@ impl Node {
             };
             let Some(path) = path_of(name) else { continue };
             match value.into_string() {
-                Ok(value) => root.insert(&path, Self::Leaf(Raw::Text(value), Origin::Variable(name.into()))),
+                Ok(value) => root.insert(&path, Self::Leaf(Raw::Text(value), SettingOrigin::Variable(name.into()))),
                 Err(_) => problems.push(format!("{name}: expected UTF-8, got other bytes; set it anew, or unset it")),
             }
         }

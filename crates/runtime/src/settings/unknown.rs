@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use super::describe::{Field, Shape};
-use super::tree::{FILE, Node, Origin, Raw, variable};
+use super::describe::{SettingField, Shape};
+use super::tree::{FILE, Node, Raw, SettingOrigin, variable};
 use crate::nearest::distance;
 
 /// Names what of a section nobody reads.
-pub(super) fn in_section(root: &Node, section: &str, fields: &[Field], all: &[Vec<String>]) -> Vec<String> {
+pub(super) fn in_section(root: &Node, section: &str, fields: &[SettingField], all: &[Vec<String>]) -> Vec<String> {
     let mut unknown = Vec::new();
     if let Some(node) = root.get(section) {
         walk(node, &[section.to_owned()], fields, &mut unknown);
@@ -25,9 +25,9 @@ pub(super) fn sections(root: &Node, names: &[&str], all: &[Vec<String>]) -> Vec<
     unknown.iter().map(|(path, node)| told(path, node, all)).collect()
 }
 
-type Found<'n> = Vec<(Vec<String>, &'n Node)>;
+type UnknownKeys<'n> = Vec<(Vec<String>, &'n Node)>;
 
-fn walk<'n>(node: &'n Node, path: &[String], fields: &[Field], unknown: &mut Found<'n>) {
+fn walk<'n>(node: &'n Node, path: &[String], fields: &[SettingField], unknown: &mut UnknownKeys<'n>) {
     match node {
         Node::Table(table) => {
             for (name, node) in table {
@@ -53,7 +53,7 @@ fn walk<'n>(node: &'n Node, path: &[String], fields: &[Field], unknown: &mut Fou
     }
 }
 
-fn inside<'n>(node: &'n Node, path: &[String], shape: &Shape, unknown: &mut Found<'n>) {
+fn inside<'n>(node: &'n Node, path: &[String], shape: &Shape, unknown: &mut UnknownKeys<'n>) {
     match (shape, node) {
         (Shape::Table(fields), _) => walk(node, path, fields, unknown),
         (Shape::Map(shape), Node::Table(table)) => {
@@ -70,7 +70,7 @@ fn inside<'n>(node: &'n Node, path: &[String], shape: &Shape, unknown: &mut Foun
     }
 }
 
-fn each_leaf<'n>(node: &'n Node, path: &[String], leaves: &mut Found<'n>) {
+fn each_leaf<'n>(node: &'n Node, path: &[String], leaves: &mut UnknownKeys<'n>) {
     match node {
         Node::Leaf(..) => leaves.push((path.to_vec(), node)),
         Node::Table(table) if table.is_empty() => leaves.push((path.to_vec(), node)),
@@ -83,12 +83,12 @@ fn each_leaf<'n>(node: &'n Node, path: &[String], leaves: &mut Found<'n>) {
 }
 
 fn told(path: &[String], node: &Node, all: &[Vec<String>]) -> String {
-    let by_variable = matches!(node, Node::Leaf(_, Origin::Variable(_)));
+    let by_variable = matches!(node, Node::Leaf(_, SettingOrigin::Variable(_)));
     let shown = |path: &[String]| if by_variable { variable(path) } else { path.join(".") };
     let (name, place) = match node {
-        Node::Leaf(_, Origin::Variable(name)) => (name.to_string(), String::new()),
-        Node::Leaf(_, Origin::File(file)) => (path.join("."), format!(" (in {file})")),
-        Node::Leaf(_, Origin::Default) | Node::Table(_) => (path.join("."), String::new()),
+        Node::Leaf(_, SettingOrigin::Variable(name)) => (name.to_string(), String::new()),
+        Node::Leaf(_, SettingOrigin::File(file)) => (path.join("."), format!(" (in {file})")),
+        Node::Leaf(_, SettingOrigin::Default) | Node::Table(_) => (path.join("."), String::new()),
     };
     // Of a known part another part's: it is spelt right, and stands in the wrong place.
     if all.iter().any(|known| known[0] == path[0]) {

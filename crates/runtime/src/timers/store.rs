@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::engine::write_set::WriteSet;
 use crate::failure::Failure;
-use crate::postgres::sql::At;
+use crate::postgres::sql::Timestamptz;
 use crate::vocabulary::Timer;
 
 /// A timer that fired.
@@ -85,7 +85,8 @@ impl Timers {
 
     /// Adds a batch's changes to its writes; returns the earliest time that is armed.
     pub(crate) fn save(&self, writes: &mut WriteSet, changes: &TimerChanges) -> Option<Timestamp> {
-        let (mut scheduled, mut gone, mut again) = (Columns::default(), Columns::default(), Columns::default());
+        let (mut scheduled, mut gone, mut again) =
+            (TimerColumns::default(), TimerColumns::default(), TimerColumns::default());
         let mut next = Vec::new();
         for (key, change) in changes {
             match change {
@@ -94,7 +95,7 @@ impl Timers {
                 TimerChange::Fired(due) => gone.push(key, Some(*due)),
                 TimerChange::Again { was, next: at } => {
                     again.push(key, Some(*was));
-                    next.push(Some(At(*at)));
+                    next.push(Some(Timestamptz(*at)));
                 }
             }
         }
@@ -102,7 +103,7 @@ impl Timers {
         gone.write(writes, &self.delete);
         scheduled.write(writes, &self.upsert);
         if !next.is_empty() {
-            let Columns { order_id, kind, discriminator, due } = again;
+            let TimerColumns { order_id, kind, discriminator, due } = again;
             let part = writes.add("timer", None, &self.again);
             part.bind(order_id).bind(kind).bind(discriminator).bind(due).bind(next);
         }
@@ -111,8 +112,8 @@ impl Timers {
 
     /// Timers that are due, without locks: they are decided with their order's row locked.
     pub(crate) async fn due(&self, pool: &PgPool, now: Timestamp, limit: i64) -> Result<Vec<Fired>, Failure> {
-        let rows: Vec<(Uuid, String, String, At, i32, Option<Uuid>)> =
-            sqlx::query_as(AssertSqlSafe(self.due.clone())).bind(At(now)).bind(limit).fetch_all(pool).await?;
+        let rows: Vec<(Uuid, String, String, Timestamptz, i32, Option<Uuid>)> =
+            sqlx::query_as(AssertSqlSafe(self.due.clone())).bind(Timestamptz(now)).bind(limit).fetch_all(pool).await?;
         Ok(rows
             .into_iter()
             .map(|(order_id, kind, discriminator, due, attempts, letter_id)| {
@@ -124,25 +125,25 @@ impl Timers {
 
     /// When the next timer is due; none where there is none.
     pub(crate) async fn next(&self, pool: &PgPool) -> Result<Option<Timestamp>, Failure> {
-        let next: Option<At> = sqlx::query_scalar(AssertSqlSafe(self.next.clone())).fetch_one(pool).await?;
+        let next: Option<Timestamptz> = sqlx::query_scalar(AssertSqlSafe(self.next.clone())).fetch_one(pool).await?;
         Ok(next.map(|due| due.0))
     }
 }
 
 #[derive(Default)]
-struct Columns {
+struct TimerColumns {
     order_id: Vec<Uuid>,
     kind: Vec<String>,
     discriminator: Vec<String>,
-    due: Vec<Option<At>>,
+    due: Vec<Option<Timestamptz>>,
 }
 
-impl Columns {
+impl TimerColumns {
     fn push(&mut self, (order_id, kind, discriminator): &TimerKey, due: Option<Timestamp>) {
         self.order_id.push(order_id.0);
         self.kind.push(kind.clone());
         self.discriminator.push(discriminator.clone());
-        self.due.push(due.map(At));
+        self.due.push(due.map(Timestamptz));
     }
 
     fn write(self, writes: &mut WriteSet, statement: &str) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use events::{Card, OrderId, Timestamp};
-use runtime::sql::{At, JsonText};
+use runtime::sql::{JsonText, Timestamptz};
 use runtime::{Failure, Reading, WriteSet};
 use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
@@ -60,7 +60,7 @@ struct PaymentRow {
     captured: i64,
     released: i64,
     refunded: i64,
-    capture_before: At,
+    capture_before: Timestamptz,
     card: JsonText<Card>,
     version: i64,
 }
@@ -71,7 +71,7 @@ struct RefundRow {
     payment_id: String,
     amount: i64,
     state: String,
-    created_at: At,
+    created_at: Timestamptz,
 }
 
 /// Reads what the jobs need, and locks it where it is to be locked. With [`Reading::Recalled`] each key is presumed to be new, with the payment that it
@@ -278,7 +278,7 @@ fn insert_operations(writes: &mut WriteSet, rows: &[(&str, &Stored)], now: Times
     .bind(rows.iter().map(|(_, row)| row.money.amount).collect::<Vec<_>>())
     .bind(rows.iter().map(|(_, row)| row.money.currency.as_str()).collect::<Vec<_>>())
     .bind(rows.iter().map(|(_, row)| JsonText(&row.answer)).collect::<Vec<_>>())
-    .bind(At(now));
+    .bind(Timestamptz(now));
 }
 
 const INSERT_PAYMENTS: &str =
@@ -312,10 +312,10 @@ fn save_payments(writes: &mut WriteSet, statement: &str, rows: &[(&str, &Entry, 
         .bind(rows.iter().map(|(_, row, _)| row.captured).collect::<Vec<_>>())
         .bind(rows.iter().map(|(_, row, _)| row.released).collect::<Vec<_>>())
         .bind(rows.iter().map(|(_, row, _)| row.refunded).collect::<Vec<_>>())
-        .bind(rows.iter().map(|(_, row, _)| At(row.capture_before)).collect::<Vec<_>>())
+        .bind(rows.iter().map(|(_, row, _)| Timestamptz(row.capture_before)).collect::<Vec<_>>())
         .bind(rows.iter().map(|(_, row, _)| JsonText(&row.card)).collect::<Vec<_>>())
         .bind(rows.iter().map(|(.., version)| *version).collect::<Vec<_>>())
-        .bind(At(now));
+        .bind(Timestamptz(now));
 }
 
 fn upsert_refunds(writes: &mut WriteSet, rows: &[(&str, &Refund)], now: Timestamp) {
@@ -326,7 +326,7 @@ fn upsert_refunds(writes: &mut WriteSet, rows: &[(&str, &Refund)], now: Timestam
     };
     let settled = |status: &RefundStatus| match status {
         RefundStatus::Pending => None,
-        RefundStatus::Succeeded | RefundStatus::Failed { .. } => Some(At(now)),
+        RefundStatus::Succeeded | RefundStatus::Failed { .. } => Some(Timestamptz(now)),
     };
     writes
         .add(
@@ -340,7 +340,7 @@ fn upsert_refunds(writes: &mut WriteSet, rows: &[(&str, &Refund)], now: Timestam
         .bind(rows.iter().map(|(_, row)| row.payment_id.as_str()).collect::<Vec<_>>())
         .bind(rows.iter().map(|(_, row)| row.amount).collect::<Vec<_>>())
         .bind(rows.iter().map(|(_, row)| state(&row.status)).collect::<Vec<_>>())
-        .bind(rows.iter().map(|(_, row)| At(row.created_at)).collect::<Vec<_>>())
+        .bind(rows.iter().map(|(_, row)| Timestamptz(row.created_at)).collect::<Vec<_>>())
         .bind(rows.iter().map(|(_, row)| settled(&row.status)).collect::<Vec<_>>());
 }
 
@@ -355,5 +355,5 @@ fn upsert_early_results(writes: &mut WriteSet, rows: &[(Uuid, bool)], now: Times
         )
         .bind(rows.iter().map(|(id, _)| *id).collect::<Vec<_>>())
         .bind(rows.iter().map(|(_, passed)| *passed).collect::<Vec<_>>())
-        .bind(At(now));
+        .bind(Timestamptz(now));
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use events::{OrderId, Timestamp};
 use runtime::Failure;
-use runtime::sql::At;
+use runtime::sql::Timestamptz;
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, PgExecutor, PgPool, Row};
 use uuid::Uuid;
@@ -15,7 +15,7 @@ use crate::steps::Timeline;
 use crate::store::least_id;
 
 pub(super) fn timeline(row: &PgRow) -> Result<Timeline, sqlx::Error> {
-    let at = |column: &str| row.try_get::<Option<At>, _>(column).map(|at| at.map(|At(at)| at));
+    let at = |column: &str| row.try_get::<Option<Timestamptz>, _>(column).map(|at| at.map(|Timestamptz(at)| at));
     let moments: [Option<Timestamp>; Moment::COUNT] = [
         at("accepted_at")?,
         at("reserved_at")?,
@@ -58,7 +58,7 @@ impl FromRow<'_, PgRow> for OrderRow {
             status: timeline.status,
             position: row.try_get("position")?,
             placed_at: timeline.placed_at,
-            changed_at: row.try_get::<Option<At>, _>("changed_at")?.map(|At(at)| at),
+            changed_at: row.try_get::<Option<Timestamptz>, _>("changed_at")?.map(|Timestamptz(at)| at),
             moments: timeline.moments,
             source: row.try_get("source")?,
             reference: row.try_get("reference")?,

@@ -3,13 +3,13 @@
 use super::{DEPTH, DatumError, ITEMS, LARGEST, VALUES};
 
 /// Where reading stands, and what it may still cost.
-pub(super) struct Cursor<'d> {
+pub(super) struct DatumCursor<'d> {
     pub rest: &'d [u8],
     items: u64,
     values: u64,
 }
 
-impl<'d> Cursor<'d> {
+impl<'d> DatumCursor<'d> {
     /// At the beginning of a value.
     pub fn new(datum: &'d [u8]) -> Result<Self, DatumError> {
         if datum.len() > LARGEST {

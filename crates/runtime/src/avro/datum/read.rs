@@ -7,8 +7,8 @@ use serde::de::{
     Deserialize, DeserializeSeed, Deserializer, EnumAccess, Error as _, MapAccess, SeqAccess, VariantAccess, Visitor,
 };
 
-use super::cursor::Cursor;
-use super::schema::{Field, Kind};
+use super::cursor::DatumCursor;
+use super::schema::{RecordField, SchemaKind};
 use super::{DatumError, DatumSchema};
 
 /// Reads a value that was written by this schema, to the last byte.
@@ -16,7 +16,7 @@ use super::{DatumError, DatumSchema};
 /// # Errors
 /// When it costs too much, is cut, or does not fit what is asked for.
 pub(crate) fn from_slice<'d, T: Deserialize<'d>>(schema: &DatumSchema, datum: &'d [u8]) -> Result<T, DatumError> {
-    let mut cursor = Cursor::new(datum)?;
+    let mut cursor = DatumCursor::new(datum)?;
     let value = T::deserialize(Datum { schema, kind: schema.root(), cursor: &mut cursor, depth: 0 })?;
     cursor.end().map(|()| value)
 }
@@ -24,16 +24,16 @@ pub(crate) fn from_slice<'d, T: Deserialize<'d>>(schema: &DatumSchema, datum: &'
 /// A value that comes next.
 struct Datum<'s, 'c, 'd> {
     schema: &'s DatumSchema,
-    kind: &'s Kind,
-    cursor: &'c mut Cursor<'d>,
+    kind: &'s SchemaKind,
+    cursor: &'c mut DatumCursor<'d>,
     depth: u32,
 }
 
 impl<'s, 'd> Datum<'s, '_, 'd> {
     /// Goes into the branch of a union, and counts the value.
-    fn enter(&mut self) -> Result<&'s Kind, DatumError> {
+    fn enter(&mut self) -> Result<&'s SchemaKind, DatumError> {
         self.cursor.count_value(self.depth)?;
-        while let Kind::Union(branches) = self.kind {
+        while let SchemaKind::Union(branches) = self.kind {
             self.kind = self.schema.kind(branches[self.cursor.index(branches.len())?]);
         }
         Ok(self.kind)
@@ -49,8 +49,8 @@ impl<'s, 'd> Datum<'s, '_, 'd> {
         Ok(Items { schema: self.schema, kind, cursor: self.cursor, depth: self.depth + 1, left, at: 0 })
     }
 
-    fn fields<'b>(&'b mut self, fields: &'s [Field], with_nulls: bool) -> Fields<'s, 'b, 'd> {
-        Fields {
+    fn fields<'b>(&'b mut self, fields: &'s [RecordField], with_nulls: bool) -> RecordFields<'s, 'b, 'd> {
+        RecordFields {
             schema: self.schema,
             fields: fields.iter(),
             field: None,
@@ -63,22 +63,22 @@ impl<'s, 'd> Datum<'s, '_, 'd> {
     /// Goes past the value, whatever it is.
     fn skip(&mut self) -> Result<(), DatumError> {
         match self.enter()? {
-            Kind::Null => {}
-            Kind::Boolean => drop(self.cursor.boolean()?),
-            Kind::Int | Kind::Long => drop(self.cursor.long()?),
-            Kind::Float => drop(self.cursor.take(4)?),
-            Kind::Double => drop(self.cursor.take(8)?),
-            Kind::Bytes | Kind::Text => drop(self.cursor.bytes()?),
-            Kind::Fixed(size) => drop(self.cursor.take(*size)?),
-            Kind::Enum(symbols) => drop(self.cursor.index(symbols.len())?),
-            Kind::Array(items) => self.skip_blocks(*items, false)?,
-            Kind::Map(values) => self.skip_blocks(*values, true)?,
-            Kind::Record(fields) => {
+            SchemaKind::Null => {}
+            SchemaKind::Boolean => drop(self.cursor.boolean()?),
+            SchemaKind::Int | SchemaKind::Long => drop(self.cursor.long()?),
+            SchemaKind::Float => drop(self.cursor.take(4)?),
+            SchemaKind::Double => drop(self.cursor.take(8)?),
+            SchemaKind::Bytes | SchemaKind::Text => drop(self.cursor.bytes()?),
+            SchemaKind::Fixed(size) => drop(self.cursor.take(*size)?),
+            SchemaKind::Enum(symbols) => drop(self.cursor.index(symbols.len())?),
+            SchemaKind::Array(items) => self.skip_blocks(*items, false)?,
+            SchemaKind::Map(values) => self.skip_blocks(*values, true)?,
+            SchemaKind::Record(fields) => {
                 for field in fields {
                     self.skip_one(field.kind).map_err(|error| error.within(&field.name))?;
                 }
             }
-            Kind::Union(_) => return Err(self.misfit("a branch")),
+            SchemaKind::Union(_) => return Err(self.misfit("a branch")),
         }
         Ok(())
     }
@@ -104,16 +104,16 @@ impl<'s, 'd> Datum<'s, '_, 'd> {
 
     fn number<V: Visitor<'d>>(mut self, visitor: V) -> Result<V::Value, DatumError> {
         match self.enter()? {
-            Kind::Int | Kind::Long => visitor.visit_i64(self.cursor.long()?),
+            SchemaKind::Int | SchemaKind::Long => visitor.visit_i64(self.cursor.long()?),
             _ => Err(self.misfit("a whole number (int or long)")),
         }
     }
 
     fn float<V: Visitor<'d>>(mut self, visitor: V) -> Result<V::Value, DatumError> {
         match self.enter()? {
-            Kind::Float => visitor.visit_f64(f32::from_le_bytes(self.cursor.array()?).into()),
-            Kind::Double => visitor.visit_f64(f64::from_le_bytes(self.cursor.array()?)),
-            Kind::Int | Kind::Long => visitor.visit_f64(self.cursor.long()? as f64),
+            SchemaKind::Float => visitor.visit_f64(f32::from_le_bytes(self.cursor.array()?).into()),
+            SchemaKind::Double => visitor.visit_f64(f64::from_le_bytes(self.cursor.array()?)),
+            SchemaKind::Int | SchemaKind::Long => visitor.visit_f64(self.cursor.long()? as f64),
             _ => Err(self.misfit("a number")),
         }
     }
@@ -149,15 +149,15 @@ macro_rules! by_name {
 impl<'d> Datum<'_, '_, 'd> {
     fn record<V: Visitor<'d>>(mut self, visitor: V) -> Result<V::Value, DatumError> {
         match self.enter()? {
-            Kind::Record(fields) => visitor.visit_map(self.fields(fields, false)),
+            SchemaKind::Record(fields) => visitor.visit_map(self.fields(fields, false)),
             _ => Err(self.misfit("a record")),
         }
     }
 
     fn symbol<V: Visitor<'d>>(mut self, visitor: V) -> Result<V::Value, DatumError> {
         match self.enter()? {
-            Kind::Enum(symbols) => visitor.visit_enum(Symbol(&symbols[self.cursor.index(symbols.len())?])),
-            Kind::Text => visitor.visit_enum(Symbol(self.cursor.text()?)),
+            SchemaKind::Enum(symbols) => visitor.visit_enum(Symbol(&symbols[self.cursor.index(symbols.len())?])),
+            SchemaKind::Text => visitor.visit_enum(Symbol(self.cursor.text()?)),
             _ => Err(self.misfit("an enum")),
         }
     }
@@ -172,33 +172,33 @@ impl<'d> Deserializer<'d> for Datum<'_, '_, 'd> {
     /// As JSON shows it: whole, bytes as a list of numbers.
     fn deserialize_any<V: Visitor<'d>>(mut self, visitor: V) -> Result<V::Value, DatumError> {
         match self.enter()? {
-            Kind::Null => visitor.visit_unit(),
-            Kind::Boolean => visitor.visit_bool(self.cursor.boolean()?),
-            Kind::Int | Kind::Long => visitor.visit_i64(self.cursor.long()?),
-            Kind::Float => visitor.visit_f64(f32::from_le_bytes(self.cursor.array()?).into()),
-            Kind::Double => visitor.visit_f64(f64::from_le_bytes(self.cursor.array()?)),
-            Kind::Bytes => visitor.visit_seq(numbers(self.cursor.bytes()?)),
-            Kind::Fixed(size) => visitor.visit_seq(numbers(self.cursor.take(*size)?)),
-            Kind::Text => visitor.visit_borrowed_str(self.cursor.text()?),
-            Kind::Enum(symbols) => visitor.visit_str(&symbols[self.cursor.index(symbols.len())?]),
-            Kind::Array(items) => visitor.visit_seq(self.items(*items)?),
-            Kind::Map(values) => visitor.visit_map(self.items(*values)?),
-            Kind::Record(fields) => visitor.visit_map(self.fields(fields, true)),
-            Kind::Union(_) => Err(self.misfit("a branch")),
+            SchemaKind::Null => visitor.visit_unit(),
+            SchemaKind::Boolean => visitor.visit_bool(self.cursor.boolean()?),
+            SchemaKind::Int | SchemaKind::Long => visitor.visit_i64(self.cursor.long()?),
+            SchemaKind::Float => visitor.visit_f64(f32::from_le_bytes(self.cursor.array()?).into()),
+            SchemaKind::Double => visitor.visit_f64(f64::from_le_bytes(self.cursor.array()?)),
+            SchemaKind::Bytes => visitor.visit_seq(numbers(self.cursor.bytes()?)),
+            SchemaKind::Fixed(size) => visitor.visit_seq(numbers(self.cursor.take(*size)?)),
+            SchemaKind::Text => visitor.visit_borrowed_str(self.cursor.text()?),
+            SchemaKind::Enum(symbols) => visitor.visit_str(&symbols[self.cursor.index(symbols.len())?]),
+            SchemaKind::Array(items) => visitor.visit_seq(self.items(*items)?),
+            SchemaKind::Map(values) => visitor.visit_map(self.items(*values)?),
+            SchemaKind::Record(fields) => visitor.visit_map(self.fields(fields, true)),
+            SchemaKind::Union(_) => Err(self.misfit("a branch")),
         }
     }
 
     fn deserialize_bool<V: Visitor<'d>>(mut self, visitor: V) -> Result<V::Value, DatumError> {
         match self.enter()? {
-            Kind::Boolean => visitor.visit_bool(self.cursor.boolean()?),
+            SchemaKind::Boolean => visitor.visit_bool(self.cursor.boolean()?),
             _ => Err(self.misfit("a boolean")),
         }
     }
 
     fn deserialize_str<V: Visitor<'d>>(mut self, visitor: V) -> Result<V::Value, DatumError> {
         match self.enter()? {
-            Kind::Text | Kind::Bytes => visitor.visit_borrowed_str(self.cursor.text()?),
-            Kind::Enum(symbols) => visitor.visit_str(&symbols[self.cursor.index(symbols.len())?]),
+            SchemaKind::Text | SchemaKind::Bytes => visitor.visit_borrowed_str(self.cursor.text()?),
+            SchemaKind::Enum(symbols) => visitor.visit_str(&symbols[self.cursor.index(symbols.len())?]),
             _ => Err(self.misfit("a string")),
         }
     }
@@ -217,8 +217,8 @@ impl<'d> Deserializer<'d> for Datum<'_, '_, 'd> {
 
     fn deserialize_bytes<V: Visitor<'d>>(mut self, visitor: V) -> Result<V::Value, DatumError> {
         match self.enter()? {
-            Kind::Bytes | Kind::Text => visitor.visit_borrowed_bytes(self.cursor.bytes()?),
-            Kind::Fixed(size) => visitor.visit_borrowed_bytes(self.cursor.take(*size)?),
+            SchemaKind::Bytes | SchemaKind::Text => visitor.visit_borrowed_bytes(self.cursor.bytes()?),
+            SchemaKind::Fixed(size) => visitor.visit_borrowed_bytes(self.cursor.take(*size)?),
             _ => Err(self.misfit("bytes")),
         }
     }
@@ -229,14 +229,14 @@ impl<'d> Deserializer<'d> for Datum<'_, '_, 'd> {
 
     fn deserialize_option<V: Visitor<'d>>(mut self, visitor: V) -> Result<V::Value, DatumError> {
         match self.enter()? {
-            Kind::Null => visitor.visit_none(),
+            SchemaKind::Null => visitor.visit_none(),
             _ => visitor.visit_some(self),
         }
     }
 
     fn deserialize_unit<V: Visitor<'d>>(mut self, visitor: V) -> Result<V::Value, DatumError> {
         match self.enter()? {
-            Kind::Null => visitor.visit_unit(),
+            SchemaKind::Null => visitor.visit_unit(),
             _ => Err(self.misfit("null")),
         }
     }
@@ -251,7 +251,7 @@ impl<'d> Deserializer<'d> for Datum<'_, '_, 'd> {
 
     fn deserialize_seq<V: Visitor<'d>>(mut self, visitor: V) -> Result<V::Value, DatumError> {
         match self.enter()? {
-            Kind::Array(items) => visitor.visit_seq(self.items(*items)?),
+            SchemaKind::Array(items) => visitor.visit_seq(self.items(*items)?),
             _ => Err(self.misfit("a list (array)")),
         }
     }
@@ -271,8 +271,8 @@ impl<'d> Deserializer<'d> for Datum<'_, '_, 'd> {
 
     fn deserialize_map<V: Visitor<'d>>(mut self, visitor: V) -> Result<V::Value, DatumError> {
         match self.enter()? {
-            Kind::Map(values) => visitor.visit_map(self.items(*values)?),
-            Kind::Record(fields) => visitor.visit_map(self.fields(fields, true)),
+            SchemaKind::Map(values) => visitor.visit_map(self.items(*values)?),
+            SchemaKind::Record(fields) => visitor.visit_map(self.fields(fields, true)),
             _ => Err(self.misfit("a map")),
         }
     }
@@ -295,8 +295,8 @@ impl<'d> Deserializer<'d> for Datum<'_, '_, 'd> {
 /// The entries of a list or a map.
 struct Items<'s, 'c, 'd> {
     schema: &'s DatumSchema,
-    kind: &'s Kind,
-    cursor: &'c mut Cursor<'d>,
+    kind: &'s SchemaKind,
+    cursor: &'c mut DatumCursor<'d>,
     depth: u32,
     /// Of the block.
     left: u64,
@@ -345,26 +345,26 @@ impl<'d> MapAccess<'d> for Items<'_, '_, 'd> {
 }
 
 /// The fields of a record.
-struct Fields<'s, 'c, 'd> {
+struct RecordFields<'s, 'c, 'd> {
     schema: &'s DatumSchema,
-    fields: std::slice::Iter<'s, Field>,
+    fields: std::slice::Iter<'s, RecordField>,
     /// Whose value comes next.
-    field: Option<&'s Field>,
-    cursor: &'c mut Cursor<'d>,
+    field: Option<&'s RecordField>,
+    cursor: &'c mut DatumCursor<'d>,
     depth: u32,
     /// A struct does not hear of nulls: they are fields that are not there.
     with_nulls: bool,
 }
 
-impl Fields<'_, '_, '_> {
+impl RecordFields<'_, '_, '_> {
     /// Whether the next value is null, which is passed by then.
     fn pass_null(&mut self, kind: usize) -> Result<bool, DatumError> {
         match self.schema.kind(kind) {
-            Kind::Null => Ok(true),
-            Kind::Union(branches) => {
+            SchemaKind::Null => Ok(true),
+            SchemaKind::Union(branches) => {
                 let before = self.cursor.rest;
                 let branch = branches[self.cursor.index(branches.len())?];
-                let is_null = matches!(self.schema.kind(branch), Kind::Null);
+                let is_null = matches!(self.schema.kind(branch), SchemaKind::Null);
                 if !is_null {
                     self.cursor.rest = before;
                 }
@@ -375,7 +375,7 @@ impl Fields<'_, '_, '_> {
     }
 }
 
-impl<'d> MapAccess<'d> for Fields<'_, '_, 'd> {
+impl<'d> MapAccess<'d> for RecordFields<'_, '_, 'd> {
     type Error = DatumError;
 
     fn next_key_seed<K: DeserializeSeed<'d>>(&mut self, seed: K) -> Result<Option<K::Value>, DatumError> {

@@ -7,7 +7,7 @@ use apache_avro::schema::{DecimalSchema, InnerDecimalSchema, Name, NamespaceRef,
 
 /// A type of the schema.
 #[derive(Debug)]
-pub(super) enum Kind {
+pub(super) enum SchemaKind {
     Null,
     Boolean,
     Int,
@@ -21,17 +21,17 @@ pub(super) enum Kind {
     Array(usize),
     Map(usize),
     Union(Vec<usize>),
-    Record(Vec<Field>),
+    Record(Vec<RecordField>),
 }
 
 /// A field of a record.
 #[derive(Debug)]
-pub(super) struct Field {
+pub(super) struct RecordField {
     pub name: String,
     pub kind: usize,
 }
 
-impl Kind {
+impl SchemaKind {
     /// As messages call it: Avro's own word.
     pub fn name(&self) -> &'static str {
         match self {
@@ -56,7 +56,7 @@ impl Kind {
 /// A schema that data can be read by.
 #[derive(Debug)]
 pub(crate) struct DatumSchema {
-    kinds: Vec<Kind>,
+    kinds: Vec<SchemaKind>,
     root: usize,
 }
 
@@ -71,41 +71,41 @@ impl DatumSchema {
         Ok(Self { kinds: compiler.kinds, root })
     }
 
-    pub(super) fn root(&self) -> &Kind {
+    pub(super) fn root(&self) -> &SchemaKind {
         &self.kinds[self.root]
     }
 
-    pub(super) fn kind(&self, number: usize) -> &Kind {
+    pub(super) fn kind(&self, number: usize) -> &SchemaKind {
         &self.kinds[number]
     }
 }
 
 struct Compiler {
-    kinds: Vec<Kind>,
+    kinds: Vec<SchemaKind>,
     named: HashMap<Name, usize>,
 }
 
 impl Compiler {
-    fn add(&mut self, kind: Kind) -> usize {
+    fn add(&mut self, kind: SchemaKind) -> usize {
         self.kinds.push(kind);
         self.kinds.len() - 1
     }
 
-    fn named(&mut self, name: &Name, within: NamespaceRef<'_>, kind: Kind) -> usize {
+    fn named(&mut self, name: &Name, within: NamespaceRef<'_>, kind: SchemaKind) -> usize {
         let number = self.add(kind);
         self.named.insert(name.fully_qualified_name(within).into_owned(), number);
         number
     }
 
     fn fixed(&mut self, fixed: &apache_avro::schema::FixedSchema, within: NamespaceRef<'_>) -> usize {
-        self.named(&fixed.name, within, Kind::Fixed(fixed.size))
+        self.named(&fixed.name, within, SchemaKind::Fixed(fixed.size))
     }
 
     fn kind(&mut self, schema: &Schema, within: NamespaceRef<'_>) -> Result<usize, String> {
         Ok(match schema {
-            Schema::Null => self.add(Kind::Null),
-            Schema::Boolean => self.add(Kind::Boolean),
-            Schema::Int | Schema::Date | Schema::TimeMillis => self.add(Kind::Int),
+            Schema::Null => self.add(SchemaKind::Null),
+            Schema::Boolean => self.add(SchemaKind::Boolean),
+            Schema::Int | Schema::Date | Schema::TimeMillis => self.add(SchemaKind::Int),
             Schema::Long
             | Schema::TimeMicros
             | Schema::TimestampMillis
@@ -113,43 +113,46 @@ impl Compiler {
             | Schema::TimestampNanos
             | Schema::LocalTimestampMillis
             | Schema::LocalTimestampMicros
-            | Schema::LocalTimestampNanos => self.add(Kind::Long),
-            Schema::Float => self.add(Kind::Float),
-            Schema::Double => self.add(Kind::Double),
+            | Schema::LocalTimestampNanos => self.add(SchemaKind::Long),
+            Schema::Float => self.add(SchemaKind::Float),
+            Schema::Double => self.add(SchemaKind::Double),
             Schema::Bytes
             | Schema::BigDecimal
             | Schema::Decimal(DecimalSchema { inner: InnerDecimalSchema::Bytes, .. })
-            | Schema::Uuid(UuidSchema::Bytes) => self.add(Kind::Bytes),
-            Schema::String | Schema::Uuid(UuidSchema::String) => self.add(Kind::Text),
+            | Schema::Uuid(UuidSchema::Bytes) => self.add(SchemaKind::Bytes),
+            Schema::String | Schema::Uuid(UuidSchema::String) => self.add(SchemaKind::Text),
             Schema::Fixed(fixed)
             | Schema::Duration(fixed)
             | Schema::Uuid(UuidSchema::Fixed(fixed))
             | Schema::Decimal(DecimalSchema { inner: InnerDecimalSchema::Fixed(fixed), .. }) => {
                 self.fixed(fixed, within)
             }
-            Schema::Enum(of) => self.named(&of.name, within, Kind::Enum(of.symbols.clone())),
+            Schema::Enum(of) => self.named(&of.name, within, SchemaKind::Enum(of.symbols.clone())),
             Schema::Array(array) => {
                 let items = self.kind(&array.items, within)?;
-                self.add(Kind::Array(items))
+                self.add(SchemaKind::Array(items))
             }
             Schema::Map(map) => {
                 let values = self.kind(&map.types, within)?;
-                self.add(Kind::Map(values))
+                self.add(SchemaKind::Map(values))
             }
             Schema::Union(union) => {
                 let branches = union.variants().iter().map(|branch| self.kind(branch, within));
                 let branches = branches.collect::<Result<_, _>>()?;
-                self.add(Kind::Union(branches))
+                self.add(SchemaKind::Union(branches))
             }
             Schema::Record(record) => {
                 // Its number is known before its fields are: they may refer to it.
-                let number = self.named(&record.name, within, Kind::Null);
+                let number = self.named(&record.name, within, SchemaKind::Null);
                 let name = record.name.fully_qualified_name(within).into_owned();
                 let mut fields = Vec::with_capacity(record.fields.len());
                 for field in &record.fields {
-                    fields.push(Field { name: field.name.clone(), kind: self.kind(&field.schema, name.namespace())? });
+                    fields.push(RecordField {
+                        name: field.name.clone(),
+                        kind: self.kind(&field.schema, name.namespace())?,
+                    });
                 }
-                self.kinds[number] = Kind::Record(fields);
+                self.kinds[number] = SchemaKind::Record(fields);
                 number
             }
             Schema::Ref { name } => {

@@ -14,18 +14,18 @@ const YES_HOLDS: Duration = Duration::from_secs(600);
 const MOST: usize = 10_000;
 
 #[derive(Debug, Default)]
-pub(super) struct Asked(Mutex<State>);
+pub(super) struct AskedIds(Mutex<AskedState>);
 
 #[derive(Debug, Default)]
-struct State {
+struct AskedState {
     /// When it last answered for an id, and why the id's schema can't be read by.
     answers: HashMap<u32, (Instant, Option<CodecError>)>,
     /// What it was asked last, and did not answer.
     unanswered: Option<u32>,
 }
 
-impl Asked {
-    fn state(&self) -> MutexGuard<'_, State> {
+impl AskedIds {
+    fn state(&self) -> MutexGuard<'_, AskedState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -95,7 +95,7 @@ fn failed(mut item: Item<Plain>) -> Item<Plain> {
 
 fn disposition(item: &Item<Plain>, outcome: Option<&Result<(), Conflict>>) -> Disposition {
     let settings = ConsumerSettings { park_spread: 0.0, park_attempts: 3, ..ConsumerSettings::default() };
-    Disposition::of(item, outcome, &Pace::of(&settings), NOW)
+    Disposition::of(item, outcome, &RetryPace::of(&settings), NOW)
 }
 
 #[test]
