@@ -161,7 +161,7 @@ fn outcome(score: i64, settings: &FraudSettings) -> Outcome {
 fn deadline(capture_before: Timestamp, settings: &FraudSettings, now: Timestamp) -> Timestamp {
     let half = now.plus(capture_before.since(now) / 2);
     let fits = capture_before.minus(settings.capture_margin.0).max(half);
-    now.plus(settings.review_within.0).min(fits)
+    now.plus(settings.review_timeout.0).min(fits)
 }
 
 /// Counts the order for its customer, card and address: the order's row, which is written with it, sees to it that this happens once.

@@ -42,7 +42,7 @@ pub struct FraudSettings {
     /// A score of this or more is rejected at once.
     pub reject_at: i64,
     /// How long a person may take.
-    pub review_within: Span,
+    pub review_timeout: Span,
     /// What must be left of the authorization when a review ends: time to pick, pack and capture. Where less than twice this is left of it, the
     /// review gets half of what is left.
     pub capture_margin: Span,
@@ -120,7 +120,7 @@ impl Default for FraudSettings {
         Self {
             review_at: 60,
             reject_at: 120,
-            review_within: Span::secs(24 * 3_600),
+            review_timeout: Span::secs(24 * 3_600),
             capture_margin: Span::secs(24 * 3_600),
             limits: BTreeMap::new(),
             other_limit: Limit { high: 2_000, very_high: 10_000 },

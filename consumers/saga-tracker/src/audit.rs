@@ -31,7 +31,7 @@ pub(crate) struct AuditSettings {
     /// How many of the newest orders, and of older ones, a run looks at.
     audit_orders: i64,
     /// How long one question may take.
-    audit_within: Span,
+    audit_timeout: Span,
     /// Outbox rows that a run looks for in the topics: the newest ones, at most; 0: none.
     audit_outbox_rows: i64,
     /// A replica of the common database to read from.
@@ -45,7 +45,7 @@ impl Default for AuditSettings {
         Self {
             audit_every: Span::secs(300),
             audit_orders: 100_000,
-            audit_within: Span::secs(60),
+            audit_timeout: Span::secs(60),
             audit_outbox_rows: 20_000,
             audit_database_url: None,
         }
@@ -135,7 +135,7 @@ impl Auditor {
             again,
             quiet: false,
             whole,
-            within: self.settings.audit_within.0,
+            within: self.settings.audit_timeout.0,
         };
         let mut scopes = vec![scope(newest, None, store::open_orders(&self.pool).await?, true)];
         if newest.is_some() {

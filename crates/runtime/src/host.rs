@@ -162,14 +162,14 @@ impl Host {
         });
     }
 
-    /// Stops: batches in work are finished, offsets committed, groups left; what takes longer than `shutdown_within` is cut off.
+    /// Stops: batches in work are finished, offsets committed, groups left; what takes longer than `shutdown_timeout` is cut off.
     ///
     /// # Errors
     /// The failure for which the host stopped by itself, or that it had to be cut off.
     pub async fn stop(&self) -> anyhow::Result<()> {
         self.shutdown.cancel();
         self.tasks.close();
-        let within = self.settings.common().shutdown_within.0;
+        let within = self.settings.common().shutdown_timeout.0;
         let finished = tokio::time::timeout(within, self.tasks.wait()).await.is_ok();
         telemetry::flush();
         if let Some(failure) = self.failure.lock().unwrap_or_else(PoisonError::into_inner).take() {

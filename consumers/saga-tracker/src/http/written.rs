@@ -25,12 +25,12 @@ const LAST_LOOK: Duration = Duration::from_millis(160);
 #[serde(default)]
 pub(crate) struct ReadSettings {
     /// How long a read waits at most for the write whose position it names.
-    pub position_within: Span,
+    pub position_timeout: Span,
 }
 
 impl Default for ReadSettings {
     fn default() -> Self {
-        Self { position_within: Span::secs(5) }
+        Self { position_timeout: Span::secs(5) }
     }
 }
 
@@ -87,7 +87,7 @@ async fn look(doors: &RouteState, position: i64, wanted: Wanted<'_>) -> Result<(
 
 /// Looks again and again.
 async fn wait(doors: &RouteState, position: i64, wanted: Wanted<'_>) -> Result<(), Problem> {
-    let until = Instant::now() + doors.reads.position_within.0;
+    let until = Instant::now() + doors.reads.position_timeout.0;
     let mut pause = FIRST_LOOK;
     loop {
         let (folded, reached) = look(doors, position, wanted).await.map_err(failed)?;

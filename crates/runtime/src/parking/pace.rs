@@ -18,12 +18,12 @@ pub(crate) struct RetryPace {
 impl RetryPace {
     /// The pace that a consumer's settings ask for.
     pub fn of(settings: &ConsumerSettings) -> Self {
-        let ConsumerSettings { park_attempts, park_first, park_ceiling, park_spread, .. } = settings;
+        let ConsumerSettings { retry_attempts, retry_initial_backoff, retry_max_backoff, retry_jitter, .. } = settings;
         Self {
-            attempts: *park_attempts,
-            first: park_first.0,
-            ceiling: park_ceiling.0.max(park_first.0),
-            spread: park_spread.clamp(0.0, 1.0),
+            attempts: *retry_attempts,
+            first: retry_initial_backoff.0,
+            ceiling: retry_max_backoff.0.max(retry_initial_backoff.0),
+            spread: retry_jitter.clamp(0.0, 1.0),
         }
     }
 
@@ -60,7 +60,7 @@ mod tests {
 
     #[test]
     fn waits_double_up_to_the_ceiling_and_the_last_attempt_has_none() {
-        let settings = ConsumerSettings { park_spread: 0.0, park_attempts: 12, ..ConsumerSettings::default() };
+        let settings = ConsumerSettings { retry_jitter: 0.0, retry_attempts: 12, ..ConsumerSettings::default() };
         let pace = RetryPace::of(&settings);
         let waits: Vec<f64> = (1..12).filter_map(|attempts| seconds(&pace, attempts, b"k")).collect();
         assert_eq!(waits, [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 300.0, 300.0]);
@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn who_sets_one_attempt_has_no_retries() {
-        let pace = RetryPace::of(&ConsumerSettings { park_attempts: 1, ..ConsumerSettings::default() });
+        let pace = RetryPace::of(&ConsumerSettings { retry_attempts: 1, ..ConsumerSettings::default() });
         assert_eq!(pace.next(1, b"k", NOW), None);
     }
 }

@@ -44,7 +44,7 @@ pub struct Common {
     /// Put before every topic's and group's name, so that deployments can share a cluster.
     pub topic_prefix: String,
     /// How long a stopping process may take to finish its batches.
-    pub shutdown_within: Span,
+    pub shutdown_timeout: Span,
     /// Threads that decide and serve. One consumer waits for its database far more than it computes, and a second thread is woken for nothing.
     pub worker_threads: usize,
     /// The share of orders whose traces are recorded when an OTLP endpoint is set, from 0 to 1.
@@ -92,7 +92,7 @@ impl Default for Common {
             schema_registry_password: None,
             kafka: Properties::default(),
             topic_prefix: String::new(),
-            shutdown_within: Span::secs(20),
+            shutdown_timeout: Span::secs(20),
             worker_threads: 1,
             trace_share: 0.01,
             log_share: 0.01,

@@ -21,6 +21,18 @@ const PLAIN: [(&str, &str); 5] = [
 /// What ends the name of a setting whose value is the file that holds a secret.
 pub(super) const FILE: &str = "_file";
 
+/// Settings that had another name before, by their old names; those still set them, in every section.
+const RENAMED: [(&str, &str); 8] = [
+    ("park_attempts", "retry_attempts"),
+    ("park_first", "retry_initial_backoff"),
+    ("park_ceiling", "retry_max_backoff"),
+    ("park_spread", "retry_jitter"),
+    ("shutdown_within", "shutdown_timeout"),
+    ("review_within", "review_timeout"),
+    ("audit_within", "audit_timeout"),
+    ("position_within", "position_timeout"),
+];
+
 /// Names the settings file; no setting itself.
 const CONFIG: &str = "QUADRILLE_CONFIG";
 /// Of docker-compose.yml, which puts them into `QUADRILLE_KEYS`: they may stand in the shell in which `quadrille` is called too.
@@ -101,7 +113,7 @@ impl Node {
             let common = Self::Table([("common".to_owned(), Self::of_toml(common.into(), &origin))].into());
             root = root.under(common);
         }
-        Ok(root)
+        Ok(root.with_new_names())
     }
 
     /// An inline table, as a variable may hold one; none where the text is none.
@@ -128,7 +140,21 @@ impl Node {
                 Err(_) => problems.push(format!("{name}: expected UTF-8, got other bytes; set it anew, or unset it")),
             }
         }
-        if problems.is_empty() { Ok(root) } else { Err(SettingsError::Unknown { problems }) }
+        if problems.is_empty() { Ok(root.with_new_names()) } else { Err(SettingsError::Unknown { problems }) }
+    }
+
+    /// Each setting under its name of today. What is set under both names goes by the new one.
+    fn with_new_names(mut self) -> Self {
+        let Self::Table(sections) = &mut self else { return self };
+        for section in sections.values_mut() {
+            let Self::Table(section) = section else { continue };
+            for (old, new) in RENAMED {
+                if let Some(value) = section.remove(old) {
+                    section.entry(new.to_owned()).or_insert(value);
+                }
+            }
+        }
+        self
     }
 
     fn insert(&mut self, path: &[String], node: Self) {

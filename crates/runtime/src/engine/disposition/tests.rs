@@ -94,7 +94,7 @@ fn failed(mut item: Item<Plain>) -> Item<Plain> {
 }
 
 fn disposition(item: &Item<Plain>, outcome: Option<&Result<(), Conflict>>) -> Disposition {
-    let settings = ConsumerSettings { park_spread: 0.0, park_attempts: 3, ..ConsumerSettings::default() };
+    let settings = ConsumerSettings { retry_jitter: 0.0, retry_attempts: 3, ..ConsumerSettings::default() };
     Disposition::of(item, outcome, &RetryPace::of(&settings), NOW)
 }
 
