@@ -1,4 +1,4 @@
-//! The settings of fraud: what each rule gives, and from how many points on someone looks, or the answer is no.
+//! The consumer and its settings: what each rule gives, and from how many points on someone looks, or the answer is no.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,22 @@ use runtime::{Consumer as _, Settings, Span};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::Fraud;
+/// The consumer `fraud`.
+#[derive(Debug, Default)]
+pub struct Fraud {
+    pub(crate) settings: FraudSettings,
+}
+
+impl Fraud {
+    /// A consumer with these settings.
+    ///
+    /// # Errors
+    /// When they contradict each other; the message says which and how.
+    pub fn new(settings: FraudSettings) -> anyhow::Result<Self> {
+        settings.check()?;
+        Ok(Self { settings })
+    }
+}
 
 /// Amounts from which an order counts as high and as very high, in minor units of their currency. Read from code, so that a currency that is
 /// not set still has sensible ones.

@@ -4,8 +4,8 @@ use events::{AllocationId, Condition, ShipmentId, Why};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::consignment::Step;
-use crate::handlers::Answer;
+use crate::row::Step;
+use crate::input::Answer;
 use crate::parcel::{Fate, ParcelState};
 
 /// A warehouse's answer was taken, or was known already.

@@ -2,8 +2,8 @@
 
 use events::{AllocationId, ShipmentId, Sku, WarehouseId, Why};
 
-use crate::consignment::Consignment;
-use crate::handlers::Answer;
+use crate::row::Consignment;
+use crate::input::Answer;
 use crate::parcel::{Fate, Parcel};
 use crate::settings::{Does, Rule, Settings};
 

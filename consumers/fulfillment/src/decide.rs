@@ -1,7 +1,20 @@
-//! The rules: what becomes of an order when others say something of it. PROTOCOL.md's table of fulfillment, cell by cell.
+//! The rules: what becomes of an order when others say something of it, cell by cell.
+//!
+//! | input | no row | PICKING | CONFIRMED | RELEASED | CLOSED |
+//! |---|---|---|---|---|---|
+//! | `FraudCleared` | shipments are planned: PICKING; nothing to plan: CLOSED | · | · | · | · |
+//! | `StockReallocated` | conflict | what was found elsewhere is picked there | · | · | · |
+//! | `OrderCancellationRequested` | CLOSED, a tombstone | let go: CLOSED | let go: CLOSED | recalled: each warehouse answers | · |
+//! | `PaymentCaptureFailed` | CLOSED, a tombstone | let go: CLOSED | let go: CLOSED | conflict | · |
+//! | `PaymentCaptured` | conflict | conflict | RELEASED; CLOSED where nothing can leave | · | · |
+//! | picked, or the pick timer | unknown | the last one settles: CONFIRMED or CLOSED | put back | put back | put back |
+//! | handed over | unknown | conflict | conflict | dispatched; the last one: CLOSED | a duplicate, or a conflict |
+//! | will not ship | unknown | as picked, with nothing | counts at the release | dropped; the last one: CLOSED | · |
+//! | the hand-over timer | · | · | · | asked again; past the deadline a person is alerted | · |
 
 mod answers;
 mod ends;
+pub(crate) mod meet;
 #[cfg(test)]
 mod tests;
 
@@ -11,15 +24,11 @@ use events::{AllocationId, FraudCleared, OrderId, PaymentCaptured, Reason, Shipm
 use runtime::{Conflict, Effects};
 
 use crate::built_in::{Ask, What, answer};
-use crate::consignment::{Consignment, State};
+use crate::input::{HAND_OVER, PICK};
 use crate::parcel::{Parcel, ParcelState, Shortage};
 use crate::plan::plan;
+use crate::row::{Consignment, State};
 use crate::settings::{Settings, Warehouse};
-
-/// The timer of one shipment's picking; the discriminator is the shipment's id.
-pub const PICK: &str = "pick";
-/// The timer of an order's hand-over.
-pub const HAND_OVER: &str = "hand-over";
 
 /// Whether a rule changed the order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

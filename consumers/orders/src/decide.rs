@@ -14,15 +14,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use events::{
-    Closed, Fault, OrderCancellationRequested, OrderId, Reason, ReasonCode, StockCommitted, StockRejected,
+    Closed, OrderCancellationRequested, Reason, ReasonCode, StockCommitted, StockRejected,
     StockReleased, Timestamp,
 };
 use runtime::{Conflict, Effects};
 
-use crate::Cancel;
-use crate::difference::{Difference, differences, is_same, listed, without_texts};
-use crate::order::{Asked, Order, State, World};
+use crate::difference::{differences, is_same, listed, without_texts};
+use crate::input::{Cancel, Reply};
 use crate::placed::{Placed, Verdict};
+use crate::row::{Asked, Order, State, World};
 
 mod ending;
 
@@ -30,50 +30,6 @@ mod ending;
 const CLOCKS_DIFFER: Duration = Duration::from_secs(3_600);
 
 type Out<'e, 'c> = &'e mut Effects<'c, Infallible>;
-
-/// What the caller at a door gets to hear.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Reply {
-    /// Nobody asked: an event was decided.
-    #[default]
-    Nothing,
-    /// The order was accepted, now or before.
-    Placed {
-        /// Its id.
-        order_id: OrderId,
-        /// What everything that happens to it is found again by.
-        correlation_id: Arc<str>,
-        /// Whether this is the stored answer to the same order.
-        replayed: bool,
-    },
-    /// The order was rejected before, when it came through the topic.
-    Rejected {
-        /// Its id.
-        order_id: OrderId,
-        /// What is wrong with it.
-        faults: Vec<Fault>,
-    },
-    /// The order is invalid; nothing was stored, and the key stays free.
-    Invalid(Vec<Fault>),
-    /// Another order was placed before under the same source and reference.
-    Differs {
-        /// The earlier order.
-        order_id: OrderId,
-        /// How this one differs from it.
-        differences: Vec<Difference>,
-    },
-    /// The cancellation is asked for, now or before.
-    Asked {
-        /// The order.
-        order_id: OrderId,
-        /// What everything that happens to it is found again by.
-        correlation_id: Arc<str>,
-    },
-    /// There is no such order.
-    Unknown,
-    /// The order has ended, and can't be cancelled any more.
-    Ended(State),
-}
 
 /// An order is placed. New and valid, it is accepted; new and invalid, it is rejected, or, at the door, refused without a trace.
 /// The same one again gets the stored answer.

@@ -9,8 +9,8 @@ use events::{
 use runtime::{Message, Thread};
 use uuid::Uuid;
 
-use crate::NAME;
-use crate::order::Body;
+use crate::row::Body;
+use crate::settings::NAME;
 use crate::validate::{LONGEST_ID, LONGEST_REFERENCE, Priced, check};
 
 /// What an order brings besides its body.

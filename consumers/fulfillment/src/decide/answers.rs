@@ -3,11 +3,11 @@
 use events::{AllocationId, FulfillmentShortPicked, ShipmentDelivered, ShipmentDispatched, Timestamp, Why};
 use runtime::Conflict;
 
-use super::{Change, PICK, Rules};
+use super::{Change, Rules};
 use crate::built_in::Ask;
-use crate::consignment::{Consignment, State};
-use crate::handlers::Answer;
+use crate::input::{Answer, PICK};
 use crate::parcel::{Fate, Parcel, ParcelState, Shortage};
+use crate::row::{Consignment, State};
 use crate::settings::Warehouse;
 
 impl Rules<'_, '_> {

@@ -1,13 +1,17 @@
 //! How an order ends: what shipped, what did not and why, what that is worth, and which event says so.
 
+use std::convert::Infallible;
+
 use events::{
     Cancellation, Closed, Line, LineId, OrderCancelled, OrderCompleted, OrderFailed, OrderId, Reason, ReasonCode,
     ShippedLine, Timestamp, UnshippedLine, Why, value,
 };
-use runtime::Conflict;
+use runtime::{Conflict, Effects};
 
-use super::{Out, Reply};
-use crate::order::{Ending, Order, State, Terms, World};
+use crate::input::Reply;
+use crate::row::{Ending, Order, State, Terms, World};
+
+type Out<'e, 'c> = &'e mut Effects<'c, Infallible>;
 
 /// Inventory has said `event` of an order. Its last word, with a reason to fall back on, ends the order if it is open; anything else
 /// changes nothing.

@@ -7,7 +7,7 @@ use runtime::{Consumer, Span};
 
 use super::house::{Decided, House, cleared, order_id};
 use crate::Fulfillment;
-use crate::consignment::State;
+use crate::row::State;
 use crate::settings::Settings;
 
 fn begin(settings: Settings, sku: &str, units: i64) -> (House, Decided) {

@@ -8,8 +8,8 @@ use events::{
 };
 
 use super::house::{self, House, all, cleared};
-use crate::consignment::{State, Step};
-use crate::handlers::Answer;
+use crate::row::{State, Step};
+use crate::input::Answer;
 use crate::parcel::{Fate, ParcelState};
 
 const HOUR: Duration = Duration::from_secs(3_600);

@@ -10,8 +10,8 @@ use events::{
 use proptest::prelude::*;
 
 use super::house::{self, Decided, House};
-use crate::consignment::State;
-use crate::handlers::{Answer, Input};
+use crate::row::State;
+use crate::input::{Answer, Input};
 use crate::parcel::{Fate, ParcelState};
 
 /// What the world around has heard.

@@ -1,0 +1,36 @@
+//! What notifications decides about.
+
+use events::OrderId;
+
+use crate::contact::Contact;
+use crate::row::Waiting;
+
+/// What notifications decides about.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// Something to tell.
+    Heard(Box<Heard>),
+    /// A timer of this schema. None is armed: it can only have been put there by hand.
+    Stray(OrderId),
+}
+
+/// An event that a customer should know of.
+#[derive(Clone, Debug)]
+pub struct Heard {
+    /// The order.
+    pub order_id: OrderId,
+    /// What to tell.
+    pub news: Waiting,
+    /// Where to write, if the event says so.
+    pub contact: Option<Contact>,
+}
+
+impl Input {
+    /// The order that it is about.
+    pub fn order_id(&self) -> OrderId {
+        match self {
+            Self::Heard(heard) => heard.order_id,
+            Self::Stray(order_id) => *order_id,
+        }
+    }
+}
