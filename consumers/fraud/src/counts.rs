@@ -9,10 +9,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use events::{Currency, Timestamp};
+use events::Currency;
 use runtime::rows::Append;
 use runtime::sql::At;
-use runtime::{Failure, Writes};
+use runtime::{Expiring, Failure, Writes};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -21,10 +21,9 @@ use crate::velocity::{Count, Near, Subject, Tallies};
 /// Sums what was counted for these subjects near these times.
 pub(crate) async fn tallies(
     db: &mut PgConnection,
-    times: impl Iterator<Item = (Subject, Timestamp)>,
+    wanted: BTreeSet<(Subject, Near)>,
     window: Duration,
 ) -> Result<Tallies, Failure> {
-    let wanted: BTreeSet<(Subject, Near)> = times.map(|(subject, at)| (subject, Near::of(at, window))).collect();
     let wanted: Vec<(Subject, Near)> = wanted.into_iter().collect();
     let mut tallies = Tallies::default();
     if wanted.is_empty() {
@@ -64,16 +63,10 @@ pub(crate) fn save(writes: &mut Writes, counts: &[&Count]) {
         .write(writes);
 }
 
-/// Deletes the oldest counts of orders that were placed before; rows that another instance deletes at this moment are left to it.
-pub(crate) async fn delete(db: &mut PgConnection, until: Timestamp, limit: i64) -> Result<u64, Failure> {
-    let done = sqlx::query(
-        "delete from fraud.velocity as gone
+/// Counts go by the window of the velocity rules, not by the horizon; rows that another instance deletes at this moment are left to it.
+pub(crate) fn expiring(age: Duration) -> Expiring {
+    let statement = "delete from fraud.velocity as gone
          using (select subject, order_id from fraud.velocity where at <= $1 order by at limit $2 for update skip locked) as old
-         where gone.subject = old.subject and gone.order_id = old.order_id",
-    )
-    .bind(At(until))
-    .bind(limit)
-    .execute(db)
-    .await?;
-    Ok(done.rows_affected())
+         where gone.subject = old.subject and gone.order_id = old.order_id";
+    Expiring { statement, age: Some(age) }
 }

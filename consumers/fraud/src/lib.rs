@@ -14,6 +14,7 @@ mod rules;
 mod settings;
 mod velocity;
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::sync::Arc;
 
@@ -25,12 +26,12 @@ use runtime::settings::ConsumerSettings;
 use runtime::{
     Codec, Conflict, Consumer, Effects, Failure, Loader, Message, Retention, Saver, Span, Timer, Unreadable, Work,
 };
-use sqlx::PgConnection;
 
-pub use input::{Authorized, Input, Reply, Ruling};
-pub use row::{Assessment, Carried, State, World};
+use crate::input::Reply;
+use crate::velocity::Near;
+pub use input::{Input, Ruling};
+pub use row::World;
 pub use settings::{Fraud, FraudSettings, Limit, SubjectLimits, VelocitySettings, section};
-pub use velocity::{Kind, Subject, Tally};
 
 impl Consumer for Fraud {
     const NAME: &'static str = "fraud";
@@ -78,13 +79,17 @@ impl Consumer for Fraud {
         let begins = |input: &Input| matches!(input, Input::Authorized(_));
         let orders = batch.iter().map(|work| (work.input.order_id(), begins(&work.input)));
         let orders = Rows::of_orders(loader, orders).await?;
-        let new = batch.iter().filter_map(|work| match &work.input {
-            Input::Authorized(authorized) => Some(&**authorized).filter(|_| orders.get(&work.input.order_id()).is_none()),
-            Input::Voided(_) | Input::Deadline(_) | Input::Ruled { .. } => None,
-        });
         let (now, window) = (loader.now, self.settings.velocity.window.0);
-        let times = new.flat_map(|new| new.subjects.iter().map(move |(_, subject)| (*subject, new.placed_at(now))));
-        let tallies = counts::tallies(loader.db, times, window).await?;
+        let mut wanted = BTreeSet::new();
+        for work in batch {
+            if let Input::Authorized(new) = &work.input
+                && orders.get(&new.event.order_id).is_none()
+            {
+                let near = Near::of(new.placed_at(now), window);
+                wanted.extend(new.subjects.iter().map(|(_, subject)| (*subject, near)));
+            }
+        }
+        let tallies = counts::tallies(loader.db, wanted, window).await?;
         Ok(World { orders, tallies })
     }
 
@@ -111,18 +116,7 @@ impl Consumer for Fraud {
     }
 
     fn retention(&self) -> Option<Retention> {
-        Some(row::retention())
-    }
-
-    /// Counts go by the window of the velocity rules, not by the horizon.
-    async fn prune(
-        &self,
-        db: &mut PgConnection,
-        _until: Timestamp,
-        now: Timestamp,
-        limit: i64,
-    ) -> Result<u64, Failure> {
-        counts::delete(db, self.settings.velocity.kept_since(now), limit).await
+        Some(row::retention(counts::expiring(self.settings.velocity.kept_for())))
     }
 
     async fn save(&self, World { orders, tallies }: World, saver: &mut Saver<'_>) -> Result<(), Failure> {

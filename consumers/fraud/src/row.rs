@@ -3,7 +3,7 @@
 use events::{Allocation, Currency, CustomerId, Line, OrderId, Personal, RuleHit, Timestamp};
 use runtime::rows::{Columns, Rows, Select, StoredRow, TableRow};
 use runtime::sql::{At, JsonText};
-use runtime::{Failure, Retention, Thread};
+use runtime::{Expiring, Failure, Retention, Thread};
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
 use utoipa::ToSchema;
@@ -39,11 +39,8 @@ impl State {
 /// What is known of one order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Assessment {
-    /// Where it stands.
     pub state: State,
-    /// The rules' points together.
     pub score: i64,
-    /// The rules that counted.
     pub rules: Vec<RuleHit>,
     /// What is authorized, in minor units; 0 for a tombstone.
     pub amount: i64,
@@ -55,9 +52,7 @@ pub struct Assessment {
     pub deadline: Option<Timestamp>,
     /// `rules`, `deadline`, or a person's account.
     pub decided_by: Option<String>,
-    /// When it was decided.
     pub decided_at: Option<Timestamp>,
-    /// What the person said.
     pub note: Option<String>,
     /// The order's thread, for what a person or the deadline brings.
     pub thread: Thread,
@@ -72,13 +67,10 @@ pub struct Carried {
     pub customer_id: CustomerId,
     /// ISO 4217 code of the lines' amounts.
     pub currency: Currency,
-    /// The order's lines.
     pub lines: Vec<Line>,
-    /// Which warehouse holds what.
     pub plan: Vec<Allocation>,
     /// Names, contact and addresses, sealed.
     pub personal: Personal,
-    /// When the authorization lapses.
     pub capture_before: Timestamp,
 }
 
@@ -173,14 +165,14 @@ impl TableRow for Assessment {
     }
 }
 
-/// Orders that were decided, or that were over before: all but open reviews. What velocity rules count goes by its own window.
-pub(crate) fn retention() -> Retention {
+/// Orders that were decided, or that were over before: all but open reviews; and counts.
+pub(crate) fn retention(counts: Expiring) -> Retention {
     Retention {
         rows: Assessment::TABLE,
-        guards: "true",
         ended: "state <> 'REVIEW'",
         changed_at: "coalesce(decided_at, opened_at)",
-        with: Vec::new(),
+        others: vec![counts],
+        ..Retention::default()
     }
 }
 

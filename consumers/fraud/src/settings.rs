@@ -1,9 +1,10 @@
 //! The consumer and its settings: what each rule gives, and from how many points on someone looks, or the answer is no.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use anyhow::ensure;
-use events::{Currency, Timestamp};
+use events::Currency;
 use runtime::settings::{Secret, Section};
 use runtime::{Consumer as _, Settings, Span};
 use serde::{Deserialize, Serialize};
@@ -165,9 +166,9 @@ impl Default for VelocitySettings {
 }
 
 impl VelocitySettings {
-    /// Counts of orders that were placed before are deleted: an order that waited for a window's length still meets those of its time.
-    pub(crate) fn kept_since(&self, now: Timestamp) -> Timestamp {
-        now.minus(self.window.0).minus(self.window.0)
+    /// How old counts get: an order that waited for a window's length still meets those of its time.
+    pub(crate) fn kept_for(&self) -> Duration {
+        2 * self.window.0
     }
 }
 

@@ -41,11 +41,8 @@ pub enum Change {
 
 /// One input's rules: what they need besides the order, and where they say what follows.
 pub struct Rules<'r, 'c> {
-    /// Deadlines and behaviour.
     pub settings: &'r Settings,
-    /// The time.
     pub now: Timestamp,
-    /// Whose order.
     pub order_id: OrderId,
     /// What is said and waited for because of the input.
     pub effects: &'r mut Effects<'c, Overdue>,
@@ -56,18 +53,15 @@ pub struct Rules<'r, 'c> {
 /// An alert: shipments stand in the house for too long.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Overdue {
-    /// Whose.
     pub order_id: OrderId,
     /// Until when they should have been handed over.
     pub hand_over_by: Timestamp,
-    /// Which.
     pub shipments: Vec<ShipmentId>,
     /// The order's, for the log.
     pub correlation_id: Arc<str>,
 }
 
 impl<'r, 'c> Rules<'r, 'c> {
-    /// Rules of one order.
     pub fn new(
         settings: &'r Settings,
         now: Timestamp,
@@ -115,9 +109,7 @@ impl<'r, 'c> Rules<'r, 'c> {
 
     /// FraudCleared, first heard: shipments are planned and picking lists go to the warehouses; or nothing can be planned, and the
     /// order is refused.
-    ///
-    /// # Errors
-    /// When countries are refused and the address can't be read.
+    /// Fails when countries are refused and the address can't be read.
     pub fn cleared(&mut self, cleared: &FraudCleared) -> Result<Consignment, Conflict> {
         let thread = self.effects.thread();
         if let Some(detail) = self.refusal(cleared)? {
@@ -145,9 +137,7 @@ impl<'r, 'c> Rules<'r, 'c> {
     }
 
     /// StockReallocated: what was found elsewhere is picked there; what was not is missing.
-    ///
-    /// # Errors
-    /// When no shipment of the order was short.
+    /// Fails when no shipment of the order was short.
     pub fn reallocated(&mut self, order: &mut Consignment, answer: &StockReallocated) -> Result<Change, Conflict> {
         match order.state {
             State::Picking => {}
@@ -191,9 +181,7 @@ impl<'r, 'c> Rules<'r, 'c> {
     }
 
     /// PaymentCaptureFailed: a parcel that is still in the house stays there.
-    ///
-    /// # Errors
-    /// When the order was released: then the capture had succeeded.
+    /// Fails when the order was released: then the capture had succeeded.
     pub fn capture_failed(&mut self, order: &mut Consignment, reason: &Reason) -> Result<Change, Conflict> {
         match order.state {
             State::Picking | State::Confirmed => {
@@ -210,9 +198,7 @@ impl<'r, 'c> Rules<'r, 'c> {
     }
 
     /// PaymentCaptured: the warehouses may hand over. What a warehouse took back while the capture was open counts now.
-    ///
-    /// # Errors
-    /// When nothing was confirmed, or the money is for less than will ship.
+    /// Fails when nothing was confirmed, or the money is for less than will ship.
     pub fn captured(&mut self, order: &mut Consignment, captured: &PaymentCaptured) -> Result<Change, Conflict> {
         match order.state {
             State::Picking => return Err(captured_unasked()),

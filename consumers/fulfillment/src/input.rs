@@ -19,13 +19,11 @@ pub const HAND_OVER: &str = "hand-over";
 pub enum Input {
     /// The order may go on.
     Cleared(Box<FraudCleared>),
-    /// A shortage is answered.
     Reallocated(Box<StockReallocated>),
     /// Someone wants the order cancelled.
     CancellationRequested(OrderId, Reason),
     /// The money can't be taken.
     CaptureFailed(OrderId, Reason),
-    /// The money is taken.
     Captured(Box<PaymentCaptured>),
     /// A warehouse says something about a shipment.
     Answered(Answered),
@@ -40,11 +38,8 @@ pub enum Input {
 /// What a warehouse says about one shipment.
 #[derive(Clone, Debug)]
 pub struct Answered {
-    /// Whose order.
     pub order_id: OrderId,
-    /// Which shipment.
     pub shipment_id: ShipmentId,
-    /// What.
     pub answer: Answer,
 }
 
@@ -60,16 +55,13 @@ pub enum Answer {
     },
     /// Left with the carrier: no way back.
     HandedOver {
-        /// Who carries it.
         carrier: String,
-        /// The carrier's number.
         tracking: Option<String>,
         /// When; now, if not said.
         at: Option<Timestamp>,
     },
     /// It stays: recalled, damaged, lost, refused.
     WillNotShip(Fate),
-    /// It arrived.
     Delivered {
         /// When; now, if not said.
         at: Option<Timestamp>,
@@ -99,9 +91,7 @@ impl Input {
     }
 
     /// Decodes an event that is heard.
-    ///
-    /// # Errors
-    /// When it can't be read, or is none of those heard.
+    /// Fails when it can't be read, or is none of those heard.
     pub fn hear(message: &Message, codec: &Codec) -> Result<Self, Unreadable> {
         match message.event_type() {
             Some(FraudCleared::TYPE) => Ok(Self::Cleared(Box::new(message.read(codec)?))),

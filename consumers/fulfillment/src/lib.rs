@@ -28,12 +28,13 @@ use events::{
     StockReallocated, Timestamp,
 };
 use runtime::rows::Rows;
-use runtime::{Codec, Conflict, Consumer, Effects, Failure, Host, Loader, Message, Retention, Saver, Timer, Unreadable, Work};
+use runtime::{
+    Codec, Conflict, Consumer, Effects, Failure, Host, Loader, Message, Retention, Saver, Timer, Unreadable, Work,
+};
 
-pub use decide::Overdue;
-pub use input::{Answer, Answered, HAND_OVER, Input, PICK, Reply};
-pub use parcel::{Fate, Parcel, ParcelState, Pick, Shortage};
-pub use row::{Consignment, State, Step, World};
+use decide::Overdue;
+use input::{Input, Reply};
+pub use row::World;
 pub use settings::{Does, Fulfillment, NAME, Rule, Settings, Warehouse, read, section};
 
 impl Consumer for Fulfillment {

@@ -72,13 +72,11 @@ impl Step {
 /// All that fulfillment knows of one order. `state` and `personal` have columns of their own; the rest is the row's data.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Consignment {
-    /// Where the order stands.
     #[serde(skip)]
     pub state: State,
     /// Names and addresses, sealed; set when the order is planned, written once, and read for labels alone.
     #[serde(skip)]
     pub personal: Option<Personal>,
-    /// The order's thread.
     pub thread: Thread,
     /// The shipments, in the order in which they were planned; empty for a tombstone.
     pub parcels: Vec<Parcel>,
@@ -193,10 +191,10 @@ impl World {
 pub(crate) fn retention() -> Retention {
     Retention {
         rows: Consignment::TABLE,
-        guards: "true",
         ended: "state = 'closed'",
         changed_at: "updated_at",
         with: vec!["delete from fulfillment.task where order_id = any($1)"],
+        ..Retention::default()
     }
 }
 

@@ -4,8 +4,8 @@ use events::{Address, AllocationId, Condition, LineId, OrderId, Reason, Shipment
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::row::{Consignment, Step};
 use crate::parcel::{Fate, Parcel, ParcelState, Pick};
+use crate::row::{Consignment, Step};
 use crate::work::Task;
 
 /// All shipments of an order.

@@ -72,11 +72,8 @@ impl Tasks {
 /// One entry of a warehouse's work list, with its order.
 #[derive(Clone, Debug)]
 pub struct Task {
-    /// Whose order.
     pub order_id: OrderId,
-    /// Which shipment.
     pub shipment_id: ShipmentId,
-    /// Until when.
     pub due_at: Timestamp,
     /// The order, with its personal data.
     pub order: Consignment,
@@ -85,7 +82,6 @@ pub struct Task {
 /// Which part of a warehouse's work is listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum List {
-    /// Shipments to pick.
     Picking,
     /// Packed or given-up shipments to hand over, hold back or put back.
     Parcels,

@@ -31,11 +31,9 @@ use events::{
 };
 use runtime::settings::Section;
 use runtime::{
-    Codec, Conflict, Consumer, Effects, Failure, Host, Loader, Message, Retention, Saver, Span, Timer, Unreadable,
-    Work,
+    Codec, Conflict, Consumer, Effects, Failure, Host, Loader, Message, Retention, Saver, Span, Timer, Unreadable, Work,
 };
 use serde::{Deserialize, Serialize};
-use sqlx::PgConnection;
 use utoipa::ToSchema;
 
 pub use self::goods::Reply;
@@ -150,16 +148,6 @@ impl Consumer for Inventory {
 
     fn retention(&self) -> Option<Retention> {
         Some(store::pruning::retention())
-    }
-
-    async fn prune(
-        &self,
-        db: &mut PgConnection,
-        until: Timestamp,
-        _now: Timestamp,
-        limit: i64,
-    ) -> Result<u64, Failure> {
-        store::pruning::prune(db, until, limit).await
     }
 
     fn finish(&self, world: &mut World, _now: Timestamp, effects: &mut Effects<'_, Infallible>) {

@@ -30,8 +30,7 @@ pub(crate) async fn load(
     let (now, reading) = (loader.now, loader.reading());
     let db = &mut *loader.db;
     let mut world = World::default();
-    let orders: BTreeSet<Uuid> =
-        batch.iter().filter_map(|work| work.input.order_id()).map(OrderId::as_uuid).collect();
+    let orders: BTreeSet<Uuid> = batch.iter().filter_map(|work| work.input.order_id()).map(OrderId::as_uuid).collect();
     if !orders.is_empty() {
         read_orders(db, &Vec::from_iter(orders), &mut world, reading).await?;
     }

@@ -46,9 +46,7 @@ fn told<E: Event + Into<Occasion>>(
 }
 
 /// Decodes an event.
-///
-/// # Errors
-/// When it can't be read, or is none of those that are heard.
+/// Fails when it can't be read, or is none of those that are heard.
 pub(crate) fn hear(message: &Message, codec: &Codec) -> Result<Work<Input>, Unreadable> {
     let cause = message.cause()?;
     let event_type = message.event_type().unwrap_or_default();
@@ -64,10 +62,7 @@ pub(crate) fn hear(message: &Message, codec: &Codec) -> Result<Work<Input>, Unre
         ShipmentDispatched::TYPE => told::<ShipmentDispatched>(message, codec, |event| event.order_id)?,
         ShipmentDelivered::TYPE => told::<ShipmentDelivered>(message, codec, |event| event.order_id)?,
         other => {
-            return Err(Unreadable(format!(
-                "notifications does not hear {other:?}, got it at {}",
-                message.place()
-            )));
+            return Err(Unreadable(format!("notifications does not hear {other:?}, got it at {}", message.place())));
         }
     };
     let news = Waiting { event_id: EventId(cause.id), event_type: event_type.to_owned(), occasion };

@@ -8,7 +8,6 @@ use crate::row::Waiting;
 /// What notifications decides about.
 #[derive(Clone, Debug)]
 pub enum Input {
-    /// Something to tell.
     Heard(Box<Heard>),
     /// A timer of this schema. None is armed: it can only have been put there by hand.
     Stray(OrderId),
@@ -17,9 +16,7 @@ pub enum Input {
 /// An event that a customer should know of.
 #[derive(Clone, Debug)]
 pub struct Heard {
-    /// The order.
     pub order_id: OrderId,
-    /// What to tell.
     pub news: Waiting,
     /// Where to write, if the event says so.
     pub contact: Option<Contact>,

@@ -30,11 +30,9 @@ use runtime::{
     Codec, Conflict, Consumer, Effects, Failure, Loader, Message, Retention, Saver, Span, Timer, Unreadable, Work,
 };
 
-pub use contact::Contact;
-pub use input::{Heard, Input};
-pub use occasion::{Occasion, Parcel};
-pub use row::{Delivery, Waiting, World};
-pub use sent_log::SentLog;
+use crate::input::Input;
+use crate::sent_log::SentLog;
+pub use row::World;
 pub use settings::{NotificationSettings, Notifications, section};
 pub use words::Locale;
 

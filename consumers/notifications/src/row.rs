@@ -16,32 +16,21 @@ use crate::words::Locale;
 /// Something to tell, once it is known to whom.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Waiting {
-    /// The event.
     pub event_id: EventId,
-    /// Its type.
     pub event_type: String,
-    /// What it tells.
     pub occasion: Occasion,
 }
 
 /// One message: written down, or given up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
-    /// Of which order.
     pub order_id: OrderId,
-    /// Of which event.
     pub event_id: EventId,
-    /// Its type.
     pub event_type: String,
-    /// On which channel.
     pub channel: Channel,
-    /// Which text.
     pub template: &'static str,
-    /// In which language.
     pub locale: Locale,
-    /// What became of it.
     pub delivery: Delivery,
-    /// When.
     pub at: Timestamp,
 }
 
@@ -54,7 +43,6 @@ pub enum Delivery {
         recipient: String,
         /// The subject of an e-mail.
         subject: Option<String>,
-        /// The text.
         body: String,
     },
     /// There is no usable address.
@@ -163,11 +151,11 @@ impl Delivery {
 pub(crate) fn retention() -> Retention {
     Retention {
         rows: Customer::TABLE,
-        guards: "true",
         ended: "exists (select from notifications.message told where told.order_id = kept.order_id and told.event_type in
                  ('quadrille.orders.OrderRejected', 'quadrille.orders.OrderCompleted', 'quadrille.orders.OrderCancelled',
                   'quadrille.orders.OrderFailed'))",
         changed_at: "(select max(told.at) from notifications.message told where told.order_id = kept.order_id)",
         with: vec!["delete from notifications.message where order_id = any($1)"],
+        ..Retention::default()
     }
 }

@@ -14,8 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use events::{
-    Closed, OrderCancellationRequested, Reason, ReasonCode, StockCommitted, StockRejected,
-    StockReleased, Timestamp,
+    Closed, OrderCancellationRequested, Reason, ReasonCode, StockCommitted, StockRejected, StockReleased, Timestamp,
 };
 use runtime::{Conflict, Effects};
 
@@ -92,9 +91,7 @@ fn known<'w>(world: &'w World, placed: &Placed) -> Option<&'w Order> {
 }
 
 /// Whether an order that is not known was placed in time: one from behind the horizon may have been decided, ended and forgotten.
-///
-/// # Errors
-/// When it was not.
+/// Fails when it was not.
 pub fn in_time(world: &World, placed: &Placed, keep: Duration, now: Timestamp) -> Result<(), Conflict> {
     match placed.said_at {
         Some(said_at) if said_at < now.minus(keep) && known(world, placed).is_none() => Err(Conflict(format!(
@@ -162,9 +159,7 @@ pub fn on_cancel(world: &mut World, cancel: &Cancel, out: Out<'_, '_>) -> Reply 
 }
 
 /// Stock does not suffice: nothing is reserved, and the order ends.
-///
-/// # Errors
-/// When there is no such order.
+/// Fails when there is no such order.
 pub fn on_stock_rejected(
     world: &mut World,
     event: &StockRejected,
@@ -176,9 +171,7 @@ pub fn on_stock_rejected(
 }
 
 /// Reserved units were given back. If it was inventory's last word, the order ends.
-///
-/// # Errors
-/// When there is no such order, or the last word contradicts its lines.
+/// Fails when there is no such order, or the last word contradicts its lines.
 pub fn on_stock_released(
     world: &mut World,
     event: &StockReleased,
@@ -190,9 +183,7 @@ pub fn on_stock_released(
 }
 
 /// Units have left. If it was inventory's last word, the order ends.
-///
-/// # Errors
-/// When there is no such order, or the last word contradicts its lines.
+/// Fails when there is no such order, or the last word contradicts its lines.
 pub fn on_stock_committed(
     world: &mut World,
     event: &StockCommitted,

@@ -229,7 +229,7 @@ async fn show(
 
 /// The order, if the caller may know of it: a shop knows its own.
 async fn read(doors: &Doors, caller: &Caller, order_id: OrderId) -> Result<Order, Problem> {
-    let order = row::find(&doors.pool, order_id.as_uuid()).await?;
+    let order = row::find(&doors.pool, order_id).await?;
     order.filter(|order| caller.shop().is_none_or(|own| own == order.source)).ok_or_else(unknown)
 }
 

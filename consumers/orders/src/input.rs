@@ -79,7 +79,6 @@ pub enum Reply {
     Nothing,
     /// The order was accepted, now or before.
     Placed {
-        /// Its id.
         order_id: OrderId,
         /// What everything that happens to it is found again by.
         correlation_id: Arc<str>,
@@ -88,7 +87,6 @@ pub enum Reply {
     },
     /// The order was rejected before, when it came through the topic.
     Rejected {
-        /// Its id.
         order_id: OrderId,
         /// What is wrong with it.
         faults: Vec<Fault>,
@@ -97,14 +95,12 @@ pub enum Reply {
     Invalid(Vec<Fault>),
     /// Another order was placed before under the same source and reference.
     Differs {
-        /// The earlier order.
         order_id: OrderId,
         /// How this one differs from it.
         differences: Vec<Difference>,
     },
     /// The cancellation is asked for, now or before.
     Asked {
-        /// The order.
         order_id: OrderId,
         /// What everything that happens to it is found again by.
         correlation_id: Arc<str>,

@@ -7,17 +7,17 @@
 //! An order's identity is (source, reference): the same order placed again gets the stored answer, and another one under the
 //! same identity is a conflict that names the difference.
 
-pub mod decide;
+mod decide;
 mod decode;
-pub mod difference;
+mod difference;
 mod http;
 mod input;
-pub mod intake;
-pub mod placed;
+mod intake;
+mod placed;
 mod restore;
-pub mod row;
+mod row;
 mod settings;
-pub mod validate;
+mod validate;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -27,12 +27,13 @@ use events::{
     OrderPlaced, OrderRejected, StockCommitted, StockRejected, StockReleased, Timestamp,
 };
 use runtime::{
-    Codec, Conflict, Consumer, Effects, Failure, Host, Loader, Message, Origin, Retention, Saver, Timer, Unreadable, Work,
+    Codec, Conflict, Consumer, Effects, Failure, Host, Loader, Message, Origin, Retention, Saver, Timer, Unreadable,
+    Work,
 };
 
-pub use input::{Cancel, Input, Reply};
-pub use placed::{Arrival, Placed};
-pub use row::{Order, State, World};
+use crate::input::Reply;
+pub use input::{Cancel, Input};
+pub use row::World;
 pub use settings::{NAME, Orders, Settings, section};
 
 impl Consumer for Orders {

@@ -53,9 +53,7 @@ impl Record {
 /// What is answered if the order is new.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is valid.
     Valid(OrderAccepted),
-    /// It is not.
     Invalid(OrderRejected),
 }
 

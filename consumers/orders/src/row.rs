@@ -65,11 +65,9 @@ pub struct Terms {
     pub lines: Vec<Line>,
     /// Sum of quantity times unit price.
     pub subtotal: i64,
-    /// Cost of shipping.
     pub shipping: i64,
     /// Discount, as a positive number.
     pub discount: i64,
-    /// Tax.
     pub tax: i64,
     /// What is to be paid.
     pub total: i64,
@@ -117,7 +115,6 @@ pub struct Asked {
 pub struct Ending {
     /// The value of what shipped, in minor units.
     pub charged: i64,
-    /// The lines that shipped.
     pub shipped: Vec<ShippedLine>,
     /// The lines that did not ship, with why.
     pub unshipped: Vec<UnshippedLine>,
@@ -148,15 +145,12 @@ impl Body {
 /// One order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Order {
-    /// Its id.
     pub order_id: OrderId,
     /// Its identity as a key; of a rejected order with what it was placed as, so that a mended one can be placed under its identity.
     pub placement: Uuid,
-    /// Which system placed it.
     pub source: String,
     /// That system's own id of it.
     pub reference: String,
-    /// Where it stands.
     pub state: State,
     /// What is known since it was placed.
     pub details: Details,
@@ -168,7 +162,6 @@ pub struct Order {
     pub body: Body,
     /// When it was accepted or rejected.
     pub placed_at: Timestamp,
-    /// When it ended.
     pub ended_at: Option<Timestamp>,
 }
 
@@ -267,13 +260,8 @@ impl TableRow for Order {
 
 /// Orders that have ended. Their idempotency keys go with them.
 pub(crate) fn retention() -> Retention {
-    Retention {
-        rows: Order::TABLE,
-        guards: "true",
-        ended: "ended_at is not null",
-        changed_at: "ended_at",
-        with: Vec::new(),
-    }
+    let (rows, ended, changed_at) = (Order::TABLE, "ended_at is not null", "ended_at");
+    Retention { rows, ended, changed_at, ..Retention::default() }
 }
 
 /// Reads one order for who asks at the door; without its body, which nobody gets to see.

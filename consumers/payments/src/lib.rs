@@ -33,9 +33,8 @@ use events::{
 use runtime::settings::ConsumerSettings;
 use runtime::{
     Clock, Codec, Conflict, Consumer, Effects, Failure, Health, Loader, Message, Retention, Saver, Span, Timer,
-    Unreadable, Work, Writes,
+    Unreadable, Work,
 };
-use sqlx::PgConnection;
 
 pub use attempt::{Attempt, Made, Phase, key};
 pub use calls::{Answer, Ask, Call};
@@ -148,16 +147,6 @@ impl Consumer for Payments {
 
     fn retention(&self) -> Option<Retention> {
         Some(store::pruning::retention(self.gateway.forgets()))
-    }
-
-    async fn prune(
-        &self,
-        db: &mut PgConnection,
-        until: Timestamp,
-        _now: Timestamp,
-        limit: i64,
-    ) -> Result<u64, Failure> {
-        store::pruning::prune(db, until, limit).await
     }
 
     fn finish(&self, world: &mut World, _now: Timestamp, effects: &mut Effects<'_, Call>) {

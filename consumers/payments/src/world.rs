@@ -6,7 +6,7 @@ use events::{OrderId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::calls::Ask;
-use crate::payment::{Payment, State};
+use crate::payment::Payment;
 
 /// How a refund stands at its provider.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

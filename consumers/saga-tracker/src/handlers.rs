@@ -10,10 +10,9 @@ use events::{
 };
 use runtime::settings::ConsumerSettings;
 use runtime::{
-    Cause, Codec, Conflict, Consumer, DEAD_LETTER_TOPIC, Effects, Failure, Loader, Message, Retention, Saver, Span, Thread,
-    Timer, Unreadable, Work,
+    Cause, Codec, Conflict, Consumer, DEAD_LETTER_TOPIC, Effects, Failure, Loader, Message, Retention, Saver, Span,
+    Thread, Timer, Unreadable, Work,
 };
-use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::deadline::Evidence;
@@ -126,7 +125,8 @@ impl Consumer for SagaTracker {
             | Input::Stray(_) => None,
         };
         let order_ids: Vec<Uuid> = batch.iter().filter_map(looked_at).collect();
-        let cases = if order_ids.is_empty() { BTreeMap::new() } else { store::cases::load(loader.db, &order_ids).await? };
+        let cases =
+            if order_ids.is_empty() { BTreeMap::new() } else { store::cases::load(loader.db, &order_ids).await? };
         Ok(World { cases, ..World::default() })
     }
 
@@ -169,16 +169,6 @@ impl Consumer for SagaTracker {
 
     fn retention(&self) -> Option<Retention> {
         Some(store::pruning::retention())
-    }
-
-    async fn prune(
-        &self,
-        db: &mut PgConnection,
-        until: Timestamp,
-        _now: Timestamp,
-        limit: i64,
-    ) -> Result<u64, Failure> {
-        store::pruning::prune(db, until, limit).await
     }
 
     async fn save(&self, world: World, Saver { db, now, .. }: &mut Saver<'_>) -> Result<(), Failure> {

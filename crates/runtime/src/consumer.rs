@@ -4,7 +4,6 @@ use crate::vocabulary::Conflict;
 use crate::vocabulary::Timer;
 use crate::vocabulary::Work;
 use events::{OrderId, Timestamp};
-use sqlx::PgConnection;
 
 use crate::avro::codec::Codec;
 use crate::engine::effects::Effects;
@@ -93,21 +92,9 @@ pub trait Consumer: Send + Sync + Sized + 'static {
         None
     }
 
-    /// What it forgets of orders that ended longer ago than anything of them can come back; none: nothing.
+    /// What it forgets of orders that ended longer ago than anything of them can come back, and what else has had its time; none: nothing.
     fn retention(&self) -> Option<Retention> {
         None
-    }
-
-    /// Deletes what belongs to no order and has not changed since `until`, the horizon, or what is kept by a time of its own: at most `limit` rows.
-    /// Returns how many; it is asked again while that is all of them.
-    fn prune(
-        &self,
-        _db: &mut PgConnection,
-        _until: Timestamp,
-        _now: Timestamp,
-        _limit: i64,
-    ) -> impl Future<Output = Result<u64, Failure>> + Send {
-        async { Ok(0) }
     }
 
     /// Runs once after the whole batch was decided, with the batch's last cause: for what is said or called once a batch from the state

@@ -52,7 +52,7 @@ pub use kafka::record::{Message, Unreadable};
 pub use postgres::pooler::Pooled;
 pub use postgres::{databases, migrations, reachable::connect, sql};
 pub use programs::default_address;
-pub use retention::Retention;
+pub use retention::{Expiring, Retention};
 pub use rows::{Loader, Reading, Saver};
 pub use settings::{Settings, Span};
 pub use vocabulary::{Abandoned, Cause, Conflict, Death, Done, Laid, Origin, Refused, Thread, Timer, Work};

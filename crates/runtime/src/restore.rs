@@ -21,10 +21,10 @@ use uuid::Uuid;
 
 use crate::avro::codec::Codec;
 use crate::consumer::Consumer;
-use crate::rows::{Loader, Reading, RowCaches, Saver};
 use crate::engine::effects::Effects;
 use crate::failure::Failure;
 use crate::kafka::record::Unreadable;
+use crate::rows::{Loader, Reading, RowCaches, Saver};
 use crate::timers::store::{TimerChange, TimerChanges, Timers};
 use crate::vocabulary::{Cause, Conflict, Origin, Thread, Timer, Work};
 

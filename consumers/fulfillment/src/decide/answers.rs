@@ -12,9 +12,7 @@ use crate::settings::Warehouse;
 
 impl Rules<'_, '_> {
     /// A warehouse's answer about the shipment at `index` of the order.
-    ///
-    /// # Errors
-    /// When it can't be true: units that were not on the list, a parcel that left without release, or that both left and did not.
+    /// Fails when it can't be true: units that were not on the list, a parcel that left without release, or that both left and did not.
     pub fn answered(&mut self, order: &mut Consignment, index: usize, answer: &Answer) -> Result<Change, Conflict> {
         match answer {
             Answer::Picked { items, rest } => self.picked(order, index, items, rest),

@@ -1,16 +1,15 @@
 //! Which input meets which rule.
 
-use runtime::Conflict;
+use events::OrderId;
 use runtime::rows::Rows;
+use runtime::{Conflict, Timer};
 
 use super::{Change, Rules, captured_unasked};
 use crate::input::{Answered, HAND_OVER, Input, PICK, Reply};
 use crate::row::Consignment;
 
 /// Meets an input with its rule. The order changes only where the rule succeeds.
-///
-/// # Errors
-/// When the input contradicts what is known of the order.
+/// Fails when the input contradicts what is known of the order.
 pub fn meet(rules: &mut Rules<'_, '_>, orders: &mut Rows<Consignment>, input: &Input) -> Result<Reply, Conflict> {
     let Some(row) = orders.get_mut(&rules.order_id) else {
         let (first, reply) = meet_unknown(rules, input)?;

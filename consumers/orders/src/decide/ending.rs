@@ -107,56 +107,21 @@ fn say(order: &Order, terms: &Terms, state: State, ending: &Ending, out: Out<'_,
     let (order_id, source, reference) = (order.order_id, order.source.clone(), order.reference.clone());
     let Terms { customer_id, currency, total, .. } = terms.clone();
     let Ending { charged, shipped, unshipped, reason, cancellation } = ending.clone();
+    macro_rules! say {
+        ($event:ident { $($more:ident),+ }) => {
+            out.say(
+                &$event { order_id, source, reference, customer_id, currency, total, charged, shipped, unshipped, $($more),+ },
+                "",
+            )
+        };
+    }
     match (state, reason) {
         (State::Completed, reason) => {
             let cancellation = cancellation.unwrap_or(Cancellation::None);
-            out.say(
-                &OrderCompleted {
-                    order_id,
-                    source,
-                    reference,
-                    customer_id,
-                    currency,
-                    total,
-                    charged,
-                    shipped,
-                    unshipped,
-                    reason,
-                    cancellation,
-                },
-                "",
-            );
+            say!(OrderCompleted { reason, cancellation });
         }
-        (State::Cancelled, Some(reason)) => out.say(
-            &OrderCancelled {
-                order_id,
-                source,
-                reference,
-                customer_id,
-                currency,
-                total,
-                charged,
-                shipped,
-                unshipped,
-                reason,
-            },
-            "",
-        ),
-        (State::Failed, Some(reason)) => out.say(
-            &OrderFailed {
-                order_id,
-                source,
-                reference,
-                customer_id,
-                currency,
-                total,
-                charged,
-                shipped,
-                unshipped,
-                reason,
-            },
-            "",
-        ),
+        (State::Cancelled, Some(reason)) => say!(OrderCancelled { reason }),
+        (State::Failed, Some(reason)) => say!(OrderFailed { reason }),
         // Not an end, or an end without the reason that `ending` insists on.
         (State::Pending | State::Cancelling | State::Rejected | State::Cancelled | State::Failed, _) => {}
     }

@@ -4,7 +4,8 @@ use std::sync::LazyLock;
 
 use events::{
     Address, Cancellation, Customer, Event, LineId, OrderAccepted, OrderCancelled, OrderCompleted, OrderFailed,
-    OrderPlaced, OrderRejected, PlacedLine, ShipmentId, ShippedLine, ShortLine, Sku, UnshippedLine, WarehouseId, Why,
+    OrderId, OrderPlaced, OrderRejected, PlacedLine, ShipmentId, ShippedLine, ShortLine, Sku, UnshippedLine,
+    WarehouseId, Why,
 };
 use runtime::{Cause, Codec, Outgoing, Thread};
 use uuid::Uuid;

@@ -83,8 +83,7 @@ impl<R: TableRow<Key = OrderId>> Rows<R> {
     /// The rows of these orders that need not be read, and the orders that must.
     pub fn recall(loader: &Loader<'_>, orders: impl IntoIterator<Item = (OrderId, bool)>) -> (Self, Vec<Uuid>) {
         let cache = loader.caches.of::<R>();
-        let Recall { rows, unread, to_read } =
-            cache.recall(orders, loader.now, loader.reading == Reading::Recalled);
+        let Recall { rows, unread, to_read } = cache.recall(orders, loader.now, loader.reading == Reading::Recalled);
         let mut recalled = Self { unread, cache: Some(cache), ..Self::default() };
         recalled.take(rows);
         (recalled, to_read)

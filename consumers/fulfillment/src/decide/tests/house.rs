@@ -11,9 +11,9 @@ use runtime::rows::Rows;
 use runtime::{Cause, Codec, Conflict, Consumer, Effects, Outgoing, Thread, Timer, Work};
 use uuid::Uuid;
 
-use crate::row::{Consignment, Step};
 use crate::input::{Answer, Answered, Input, Reply};
 use crate::parcel::Fate;
+use crate::row::{Consignment, Step};
 use crate::settings::{Settings, Warehouse};
 use crate::{Fulfillment, NAME, Overdue, World};
 

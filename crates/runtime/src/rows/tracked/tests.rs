@@ -62,7 +62,8 @@ fn new_rows_are_inserted_and_known_ones_updated_at_the_version_that_was_read() {
 #[test]
 fn a_batch_reads_in_the_order_in_which_it_locks() {
     let select = |with_locks| Select::<Plain>::filter("order_id = any($1)").for_batch(with_locks).text().to_owned();
-    let plain = "select version, order_id, state, length from test.row as kept where order_id = any($1) order by order_id";
+    let plain =
+        "select version, order_id, state, length from test.row as kept where order_id = any($1) order by order_id";
     assert_eq!(select(false), plain);
     assert_eq!(select(true), format!("{plain} for no key update"));
 }
