@@ -12,9 +12,9 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use crate::handlers::{Input, Reply, Ruling};
-use crate::world::{Assessment, State};
-use crate::{Fraud, store};
+use crate::input::{Input, Reply, Ruling};
+use crate::row::{self, Assessment, State};
+use crate::settings::Fraud;
 
 /// Reviews on one page unless the caller says how many, and at most.
 const PAGE: u32 = 50;
@@ -161,7 +161,7 @@ async fn list(
     let Query(page) = page.map_err(|rejection| unreadable("Unreadable query").detail(rejection.body_text()))?;
     let limit = page.limit.unwrap_or(PAGE).clamp(1, LARGEST_PAGE);
     let after = page.after.as_deref().map_or(Ok((Timestamp::from_millis(0), OrderId(Uuid::nil()))), cursor)?;
-    let mut rows = store::open_reviews(&doors.pool, after, i64::from(limit) + 1).await?;
+    let mut rows = row::open_reviews(&doors.pool, after, i64::from(limit) + 1).await?;
     let more = rows.len() > limit as usize;
     rows.truncate(limit as usize);
     let last = rows.last().filter(|_| more);
@@ -179,7 +179,7 @@ async fn list(
 ))]
 async fn show(Shared(doors): Shared<RouteState>, Path(order_id): Path<String>) -> Result<Json<Review>, Problem> {
     let order_id = known_form(&order_id)?;
-    let row = store::assessment(&doors.pool, order_id).await?;
+    let row = row::assessment(&doors.pool, order_id).await?;
     row.map(|row| Json(Review::of(order_id, row))).ok_or_else(|| unknown(order_id))
 }
 

@@ -32,10 +32,9 @@ use events::{
 };
 use runtime::settings::ConsumerSettings;
 use runtime::{
-    Clock, Codec, Conflict, Consumer, Effects, Failure, Health, Message, Reading, Recent, Retention, Span, Timer,
-    Unreadable, Work, WriteSet,
+    Clock, Codec, Conflict, Consumer, Effects, Failure, Health, Loader, Message, Retention, Saver, Span, Timer,
+    Unreadable, Work,
 };
-use sqlx::PgConnection;
 
 pub use attempt::{Attempt, Made, Phase, key};
 pub use calls::{Answer, Ask, Call};
@@ -55,7 +54,6 @@ pub struct Payments {
     settings: PaymentsSettings,
     gateway: Chosen,
     breaker: Breaker,
-    recent: Recent<Payment>,
 }
 
 impl Payments {
@@ -71,7 +69,7 @@ impl Payments {
     /// The same, whose calls wait while their circuit is open.
     fn guarded(settings: PaymentsSettings, gateway: Chosen, breaker: Breaker) -> anyhow::Result<Self> {
         settings.check()?;
-        Ok(Self { settings, gateway, breaker, recent: Recent::default() })
+        Ok(Self { settings, gateway, breaker })
     }
 
     /// A consumer whose calls reach no gateway: for who drives the rules in memory and answers the calls himself.
@@ -86,7 +84,6 @@ impl Payments {
 
 impl Consumer for Payments {
     const NAME: &'static str = "payments";
-    const OPTIMISTIC: bool = true;
     type Input = Input;
     type BatchState = BatchState;
     type Reply = Reply;
@@ -127,14 +124,9 @@ impl Consumer for Payments {
         handlers::on_timer(timer)
     }
 
-    async fn load(
-        &self,
-        db: &mut PgConnection,
-        batch: &[&Work<Input>],
-        now: Timestamp,
-        reading: Reading,
-    ) -> Result<BatchState, Failure> {
-        store::load(db, batch.iter().map(|work| &work.input), &self.recent, now, reading).await
+    async fn load(&self, batch: &[&Work<Input>], loader: &mut Loader<'_>) -> Result<BatchState, Failure> {
+        let reading = loader.reading();
+        store::load(loader.db, batch.iter().map(|work| &work.input), reading).await
     }
 
     fn decide(
@@ -157,32 +149,13 @@ impl Consumer for Payments {
         Some(store::pruning::retention(self.gateway.forgets()))
     }
 
-    async fn prune(
-        &self,
-        db: &mut PgConnection,
-        until: Timestamp,
-        _now: Timestamp,
-        limit: i64,
-    ) -> Result<u64, Failure> {
-        store::pruning::prune(db, until, limit).await
-    }
-
     fn finish(&self, world: &mut BatchState, _now: Timestamp, effects: &mut Effects<'_, Call>) {
         handlers::finish(world, effects);
     }
 
-    async fn save(
-        &self,
-        _: &mut PgConnection,
-        world: &BatchState,
-        now: Timestamp,
-        writes: &mut WriteSet,
-    ) -> Result<(), Failure> {
-        store::save(writes, world, now)
-    }
-
-    fn remember(&self, world: BatchState, now: Timestamp) {
-        self.recent.remember(world.into_open(), now);
+    async fn save(&self, world: BatchState, saver: &mut Saver<'_>) -> Result<(), Failure> {
+        store::save(&mut saver.writes, &world, saver.now);
+        Ok(())
     }
 
     async fn call(&self, call: Call) -> Option<Work<Input>> {

@@ -1,13 +1,17 @@
 //! How an order ends: what shipped, what did not and why, what that is worth, and which event says so.
 
+use std::convert::Infallible;
+
 use events::{
     Cancellation, Closed, Line, LineId, OrderCancelled, OrderCompleted, OrderFailed, OrderId, Reason, ReasonCode,
     ShippedLine, Timestamp, UnshippedLine, Why, value,
 };
-use runtime::Conflict;
+use runtime::{Conflict, Effects};
 
-use super::{Out, Reply};
-use crate::order::{BatchState, Ending, Order, State, Terms};
+use crate::input::Reply;
+use crate::row::{BatchState, Ending, Order, State, Terms};
+
+type Out<'e, 'c> = &'e mut Effects<'c, Infallible>;
 
 /// Inventory has said `event` of an order. Its last word, with a reason to fall back on, ends the order if it is open; anything else
 /// changes nothing.
@@ -103,56 +107,21 @@ fn emit(order: &Order, terms: &Terms, state: State, ending: &Ending, out: Out<'_
     let (order_id, source, reference) = (order.order_id, order.source.clone(), order.reference.clone());
     let Terms { customer_id, currency, total, .. } = terms.clone();
     let Ending { charged, shipped, unshipped, reason, cancellation } = ending.clone();
+    macro_rules! say {
+        ($event:ident { $($more:ident),+ }) => {
+            out.emit(
+                &$event { order_id, source, reference, customer_id, currency, total, charged, shipped, unshipped, $($more),+ },
+                "",
+            )
+        };
+    }
     match (state, reason) {
         (State::Completed, reason) => {
             let cancellation = cancellation.unwrap_or(Cancellation::None);
-            out.emit(
-                &OrderCompleted {
-                    order_id,
-                    source,
-                    reference,
-                    customer_id,
-                    currency,
-                    total,
-                    charged,
-                    shipped,
-                    unshipped,
-                    reason,
-                    cancellation,
-                },
-                "",
-            );
+            say!(OrderCompleted { reason, cancellation });
         }
-        (State::Cancelled, Some(reason)) => out.emit(
-            &OrderCancelled {
-                order_id,
-                source,
-                reference,
-                customer_id,
-                currency,
-                total,
-                charged,
-                shipped,
-                unshipped,
-                reason,
-            },
-            "",
-        ),
-        (State::Failed, Some(reason)) => out.emit(
-            &OrderFailed {
-                order_id,
-                source,
-                reference,
-                customer_id,
-                currency,
-                total,
-                charged,
-                shipped,
-                unshipped,
-                reason,
-            },
-            "",
-        ),
+        (State::Cancelled, Some(reason)) => say!(OrderCancelled { reason }),
+        (State::Failed, Some(reason)) => say!(OrderFailed { reason }),
         // Not an end, or an end without the reason that `ending` insists on.
         (State::Pending | State::Cancelling | State::Rejected | State::Cancelled | State::Failed, _) => {}
     }
