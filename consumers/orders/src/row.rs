@@ -254,7 +254,7 @@ impl TableRow for Order {
     }
 
     fn to_cache(self) -> Option<Self> {
-        (!self.state.has_ended()).then(|| Self { body: Body { text: None, ..self.body }, ..self })
+        (!self.state.has_ended()).then_some(Self { body: Body { text: None, ..self.body }, ..self })
     }
 }
 
