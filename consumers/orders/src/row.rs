@@ -333,7 +333,7 @@ impl World {
     /// Takes an order that is new.
     pub(crate) fn add(&mut self, order: Order) {
         self.placements.insert(order.placement, order.order_id);
-        self.rows.insert(order.order_id, order);
+        self.rows.add(order.order_id, order);
     }
 
     /// Changes a known order.
