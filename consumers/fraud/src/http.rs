@@ -25,14 +25,8 @@ const LONGEST_NOTE: usize = 2_000;
 /// What the routes work with.
 #[derive(Clone)]
 pub(crate) struct Doors {
-    door: Door<Fraud>,
-    pool: PgPool,
-}
-
-impl Doors {
-    pub(crate) fn new(door: Door<Fraud>, pool: PgPool) -> Self {
-        Self { door, pool }
-    }
+    pub door: Door<Fraud>,
+    pub pool: PgPool,
 }
 
 /// The routes.

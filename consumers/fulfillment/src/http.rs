@@ -27,15 +27,9 @@ const LARGEST_PAGE: i64 = 1_000;
 /// What the doors share.
 #[derive(Clone)]
 pub(crate) struct Doors {
-    door: Door<Fulfillment>,
-    pool: PgPool,
-    clock: Clock,
-}
-
-impl Doors {
-    pub(crate) fn new(door: Door<Fulfillment>, pool: PgPool, clock: Clock) -> Self {
-        Self { door, pool, clock }
-    }
+    pub door: Door<Fulfillment>,
+    pub pool: PgPool,
+    pub clock: Clock,
 }
 
 /// All routes of fulfillment.
