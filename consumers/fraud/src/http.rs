@@ -25,14 +25,8 @@ const LONGEST_NOTE: usize = 2_000;
 /// What the routes work with.
 #[derive(Clone)]
 pub(crate) struct RouteState {
-    door: RequestQueue<Fraud>,
-    pool: PgPool,
-}
-
-impl RouteState {
-    pub(crate) fn new(door: RequestQueue<Fraud>, pool: PgPool) -> Self {
-        Self { door, pool }
-    }
+    pub door: RequestQueue<Fraud>,
+    pub pool: PgPool,
 }
 
 /// The routes.

@@ -144,6 +144,6 @@ pub fn start(host: &runtime::Host) -> runtime::Starting<'_> {
     Box::pin(async move {
         let fraud = Arc::new(Fraud::new(settings::read(host.settings())?)?);
         let pool = host.pool::<Fraud>()?;
-        host.start(fraud, |door| http::routes().with_state(http::RouteState::new(door, pool))).await
+        host.start(fraud, |door| http::routes().with_state(http::RouteState { door, pool })).await
     })
 }

@@ -7,10 +7,11 @@
 //! | `OrderCancellationRequested` | CLOSED, a tombstone | let go: CLOSED | let go: CLOSED | recalled: each warehouse answers | · |
 //! | `PaymentCaptureFailed` | CLOSED, a tombstone | let go: CLOSED | let go: CLOSED | conflict | · |
 //! | `PaymentCaptured` | conflict | conflict | RELEASED; CLOSED where nothing can leave | · | · |
-//! | picked, or the pick timer | unknown | the last one settles: CONFIRMED or CLOSED | put back | put back | put back |
-//! | handed over | unknown | conflict | conflict | dispatched; the last one: CLOSED | a duplicate, or a conflict |
-//! | will not ship | unknown | as picked, with nothing | counts at the release | dropped; the last one: CLOSED | · |
+//! | picked, or the pick deadline | unknown | the first answer counts; the last shipment settles: CONFIRMED or CLOSED | · | · | · |
+//! | handed over | unknown | conflict | conflict | dispatched; the last one: CLOSED | again: ·; given up: conflict |
+//! | will not ship | unknown | as picked, with nothing; packed: kept until the release | kept until the release | dropped; the last one: CLOSED | left: conflict |
 //! | the hand-over timer | · | · | · | asked again; past the deadline a person is alerted | · |
+//! | delivered, put back | unknown | conflict | conflict | of a shipment that left, or was given up | the same |
 
 mod answers;
 mod ends;

@@ -27,15 +27,9 @@ const LARGEST_PAGE: i64 = 1_000;
 /// What the doors share.
 #[derive(Clone)]
 pub(crate) struct RouteState {
-    door: RequestQueue<Fulfillment>,
-    pool: PgPool,
-    clock: Clock,
-}
-
-impl RouteState {
-    pub(crate) fn new(door: RequestQueue<Fulfillment>, pool: PgPool, clock: Clock) -> Self {
-        Self { door, pool, clock }
-    }
+    pub door: RequestQueue<Fulfillment>,
+    pub pool: PgPool,
+    pub clock: Clock,
 }
 
 /// All routes of fulfillment.

@@ -146,7 +146,7 @@ pub fn start(host: &Host) -> runtime::Starting<'_> {
         }
         let (pool, clock) = (host.pool::<Fulfillment>()?, host.clock().clone());
         host.start(Arc::new(Fulfillment::new(settings)), |door| {
-            http::routes().with_state(http::RouteState::new(door, pool, clock))
+            http::routes().with_state(http::RouteState { door, pool, clock })
         })
         .await
     })

@@ -158,7 +158,7 @@ impl TableRow for Consignment {
             .key("order_id", |order_id| order_id.as_uuid())
             .changing("state", |row| row.state.as_str())
             .changing_unread("units_dispatched", Self::units_dispatched)
-            .changing("data", |row| JsonText(row))
+            .changing("data", JsonText)
             .fixed_unread("personal_key", |row| row.personal.as_ref().map(|it| it.key_id.as_str()))
             .fixed_unread("personal_data", |row| row.personal.as_ref().map(|it| it.data.as_slice()))
             .created_at("created_at")

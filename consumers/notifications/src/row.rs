@@ -89,11 +89,6 @@ pub struct BatchState {
 }
 
 impl BatchState {
-    /// The messages of the batch, in the order in which they are sent.
-    pub fn messages(&self) -> &[Message] {
-        &self.messages
-    }
-
     /// What waits for an order's contact.
     pub fn waiting(&self, order_id: OrderId) -> &[Waiting] {
         self.orders.get(&order_id).map_or(&[], |row| &row.waiting)

@@ -29,6 +29,7 @@ mod ending;
 const CLOCKS_DIFFER: Duration = Duration::from_secs(3_600);
 
 type Out<'e, 'c> = &'e mut Effects<'c, Infallible>;
+type Ruling = Result<Reply, Conflict>;
 
 /// An order is placed. New and valid, it is accepted; new and invalid, it is rejected, or, at the door, refused without a trace.
 /// The same one again gets the stored answer.
@@ -41,7 +42,7 @@ pub fn on_placed(
     at_the_door: bool,
     now: Timestamp,
     out: Out<'_, '_>,
-) -> Result<Reply, Conflict> {
+) -> Ruling {
     if let Some(order) = known(world, placed) {
         return placed_again(order, placed, at_the_door);
     }
@@ -104,7 +105,7 @@ pub fn in_time(world: &BatchState, placed: &Placed, keep: Duration, now: Timesta
 }
 
 /// The same order: what was answered then, whatever became of it since. Another one: a conflict.
-fn placed_again(order: &Order, placed: &Placed, at_the_door: bool) -> Result<Reply, Conflict> {
+fn placed_again(order: &Order, placed: &Placed, at_the_door: bool) -> Ruling {
     let order_id = order.order_id;
     let kept = order.body.text.as_deref();
     // Digests are of the JSON of the version that took the order; a later one may write the same order with more fields.
@@ -160,36 +161,21 @@ pub fn on_cancel(world: &mut BatchState, cancel: &Cancel, out: Out<'_, '_>) -> R
 
 /// Stock does not suffice: nothing is reserved, and the order ends.
 /// Fails when there is no such order.
-pub fn on_stock_rejected(
-    world: &mut BatchState,
-    event: &StockRejected,
-    now: Timestamp,
-    out: Out<'_, '_>,
-) -> Result<Reply, Conflict> {
+pub fn on_stock_rejected(world: &mut BatchState, event: &StockRejected, now: Timestamp, out: Out<'_, '_>) -> Ruling {
     let closed = Closed { shipped: Vec::new(), unshipped: Vec::new(), reason: Some(event.reason.clone()) };
     ending::end(world, event.order_id, "StockRejected", Some((&closed, None)), now, out)
 }
 
 /// Reserved units were given back. If it was inventory's last word, the order ends.
 /// Fails when there is no such order, or the last word contradicts its lines.
-pub fn on_stock_released(
-    world: &mut BatchState,
-    event: &StockReleased,
-    now: Timestamp,
-    out: Out<'_, '_>,
-) -> Result<Reply, Conflict> {
+pub fn on_stock_released(world: &mut BatchState, event: &StockReleased, now: Timestamp, out: Out<'_, '_>) -> Ruling {
     let closed = event.closed.as_ref().map(|closed| (closed, Some(&event.reason)));
     ending::end(world, event.order_id, "StockReleased", closed, now, out)
 }
 
 /// Units have left. If it was inventory's last word, the order ends.
 /// Fails when there is no such order, or the last word contradicts its lines.
-pub fn on_stock_committed(
-    world: &mut BatchState,
-    event: &StockCommitted,
-    now: Timestamp,
-    out: Out<'_, '_>,
-) -> Result<Reply, Conflict> {
+pub fn on_stock_committed(world: &mut BatchState, event: &StockCommitted, now: Timestamp, out: Out<'_, '_>) -> Ruling {
     let closed = event.closed.as_ref().map(|closed| (closed, None));
     ending::end(world, event.order_id, "StockCommitted", closed, now, out)
 }

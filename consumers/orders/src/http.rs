@@ -30,16 +30,10 @@ const LONGEST_REASON: usize = 500;
 /// What the doors lead to.
 #[derive(Clone)]
 pub(crate) struct RouteState {
-    door: RequestQueue<Orders>,
-    pool: PgPool,
-    orders: Arc<Orders>,
-    api_client: Arc<str>,
-}
-
-impl RouteState {
-    pub fn new(door: RequestQueue<Orders>, pool: PgPool, orders: Arc<Orders>, api_client: String) -> Self {
-        Self { door, pool, orders, api_client: api_client.into() }
-    }
+    pub door: RequestQueue<Orders>,
+    pub pool: PgPool,
+    pub orders: Arc<Orders>,
+    pub api_client: Arc<str>,
 }
 
 /// The routes, with their documents.

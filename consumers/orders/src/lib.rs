@@ -76,13 +76,12 @@ impl Consumer for Orders {
 
     async fn load(&self, batch: &[&Work<Input>], loader: &mut Loader<'_>) -> Result<BatchState, Failure> {
         let wanted = batch.iter().filter_map(|work| work.input.wanted(loader.now)).collect();
-        let placed = batch.iter().filter_map(|work| match &work.input {
-            Input::Placed(placed) => Some((placed.candidate(), placed.keys().collect())),
-            Input::Cancel(_)
-            | Input::StockRejected(_)
-            | Input::StockReleased(_)
-            | Input::StockCommitted(_)
-            | Input::UnknownTimer(_) => None,
+        let placed = batch.iter().filter_map(|work| {
+            if let Input::Placed(placed) = &work.input {
+                Some((placed.candidate(), placed.keys().collect()))
+            } else {
+                None
+            }
         });
         let placed: Vec<_> = placed.collect();
         BatchState::load(loader, wanted, &placed).await
@@ -146,9 +145,9 @@ pub fn start(host: &Host) -> runtime::Starting<'_> {
         let orders = Orders::new(host.clock().clone(), host.settings().common().trace_share);
         let orders = Arc::new(orders.keeping(host.settings().keep(NAME, &Orders::defaults())?));
         let pool = host.pool::<Orders>()?;
-        let at_the_door = Arc::clone(&orders);
+        let (at_the_door, api_client) = (Arc::clone(&orders), settings.api_client.into());
         host.start(orders, move |door| {
-            http::routes().with_state(http::RouteState::new(door, pool, at_the_door, settings.api_client))
+            http::routes().with_state(http::RouteState { door, pool, orders: at_the_door, api_client })
         })
         .await
     })

@@ -266,7 +266,7 @@ impl TableRow for Order {
     }
 
     fn to_cache(self) -> Option<Self> {
-        (!self.state.has_ended()).then(|| Self { body: Body { text: None, ..self.body }, ..self })
+        (!self.state.has_ended()).then_some(Self { body: Body { text: None, ..self.body }, ..self })
     }
 }
 
@@ -345,7 +345,7 @@ impl BatchState {
     /// Takes an order that is new.
     pub(crate) fn add(&mut self, order: Order) {
         self.placements.insert(order.placement, order.order_id);
-        self.rows.insert(order.order_id, order);
+        self.rows.add(order.order_id, order);
     }
 
     /// Changes a known order.

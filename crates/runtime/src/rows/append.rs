@@ -42,3 +42,21 @@ impl<'c, M> Append<'c, M> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_added_by_one_insert_and_none_by_none() {
+        let mut writes = WriteSet::default();
+        let append = |rows| Append::to("test.log", rows).column("id", |row: &i64| *row).column("text", |_| "x");
+        append(&[]).write(&mut writes);
+        assert_eq!(writes.text(), "");
+        append(&[1, 2]).write(&mut writes);
+        assert_eq!(
+            writes.text(),
+            "with w0 as (insert into test.log (id, text) select new.* from unnest($1::INT8[], $2::TEXT[]) as new returning 1)"
+        );
+    }
+}

@@ -131,6 +131,11 @@ impl<R: TableRow> Rows<R> {
         self.rows.entry(key).or_insert_with(|| Row { version: 0, is_changed: false, value: new() })
     }
 
+    /// Takes a row that is new: where it is there already, that is a lost race.
+    pub fn add(&mut self, key: R::Key, value: R) {
+        self.rows.insert(key, Row { version: 0, is_changed: true, value });
+    }
+
     /// Puts a row in the place of what was known.
     pub fn insert(&mut self, key: R::Key, value: R) {
         let version = self.rows.get(&key).map_or(0, |row| row.version);
