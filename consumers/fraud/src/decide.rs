@@ -1,4 +1,4 @@
-//! The decisions, cell by cell as PROTOCOL.md's table of fraud has them. Pure.
+//! The decisions, cell by cell as docs/protocol.md's table of fraud has them. Pure.
 
 use std::convert::Infallible;
 

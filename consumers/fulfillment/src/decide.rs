@@ -1,4 +1,4 @@
-//! The rules: what becomes of an order when others say something of it. PROTOCOL.md's table of fulfillment, cell by cell.
+//! The rules: what becomes of an order when others say something of it. docs/protocol.md's table of fulfillment, cell by cell.
 
 mod answers;
 mod ends;
