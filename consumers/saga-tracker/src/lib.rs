@@ -58,7 +58,7 @@ pub use world::{Level, Position, Resolution, Watermark, World};
 pub struct SagaTracker {
     /// Whether events may come that are kept already: a group that was reset, or a process that was killed, hears more than one batch again.
     repeating: Caution,
-    /// Alerts that nobody is to be told of.
+    /// Alerts that are turned off.
     untold: Vec<alerts::Kind>,
 }
 
