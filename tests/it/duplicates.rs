@@ -1,4 +1,4 @@
-//! Case 21 and 32: each event delivered twice, or a whole topic again, changes nothing.
+//! Edge cases 21 and 32: each event delivered twice, or a whole topic again, changes nothing.
 
 use quadrille_tests::{Order, Pipeline, Record, commit_beginning, produce, read_all};
 

@@ -30,7 +30,7 @@ async fn accepted(pipeline: &Pipeline) -> Vec<String> {
     sqlx::query_scalar(select).fetch_all(&pipeline.database.pool).await.unwrap()
 }
 
-/// Orders by schemas that a shop writes itself (cases 03 and 03x, and a schema in two parts): their names and values.
+/// Orders by schemas that a shop writes itself (reports 03 and 03x, and a schema in two parts): their names and values.
 async fn shops(prefix: &str) -> Vec<(&'static str, Vec<u8>)> {
     let gift = || texts("Gift", &["text"]);
     let nullable = |kind: Value| json!(["null", kind]);
@@ -78,7 +78,7 @@ async fn shops(prefix: &str) -> Vec<(&'static str, Vec<u8>)> {
     all
 }
 
-/// What no order can be read from (cases 01 and 04, the array of nulls, and a string of two gigabytes): names and values.
+/// What no order can be read from (reports 01 and 04, the array of nulls, and a string of two gigabytes): names and values.
 async fn poison(prefix: &str) -> Vec<(&'static str, Vec<u8>)> {
     let json_schema = json!({"$schema": "http://json-schema.org/draft-07/schema#", "title": "OrderPlaced", "type": "object",
         "properties": {"reference": {"type": "string"}}});
@@ -129,7 +129,7 @@ fn set_back(pipeline: &Pipeline) {
     }
 }
 
-/// Cases 01, 02, 03, 03x, 04, 18 and the array of nulls: on every topic, then again from the beginning, by programs that were started anew; then by
+/// Reports 01, 02, 03, 03x, 04, 18 and the array of nulls: on every topic, then again from the beginning, by programs that were started anew; then by
 /// processes of bounded memory in a pod's environment (05), and by what an operator types.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn poisoned_records_are_orders_or_dead_letters_and_every_program_starts_with_them() {
@@ -247,7 +247,7 @@ async fn poisoned_records_are_orders_or_dead_letters_and_every_program_starts_wi
     pipeline.finish_with_dead_letters().await;
 }
 
-/// Cases 08 and 08b: what needs no registry flows, /readyz tells, a stop meanwhile decides nothing, and a good order is one in the end.
+/// Reports 08 and 08b: what needs no registry flows, /readyz tells, a stop meanwhile decides nothing, and a good order is one in the end.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_registry_that_is_away_holds_up_the_lanes_that_need_it_and_nothing_else() {
     let registry = Registry::behind_a_door().await;
@@ -305,7 +305,7 @@ async fn a_registry_that_is_away_holds_up_the_lanes_that_need_it_and_nothing_els
     pipeline.finish().await;
 }
 
-/// Case 30: a registry that was built anew gives an id to another schema than the database has under it.
+/// Report 30: a registry that was built anew gives an id to another schema than the database has under it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_id_that_a_rebuilt_registry_gave_to_another_schema_is_noticed_and_corrected() {
     let setup = Setup { consumers: vec!["orders", "outbox-relay"], ..Setup::default() };

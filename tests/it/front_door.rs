@@ -41,7 +41,7 @@ fn with(reference: &str, pointer: &str, value: Value) -> Vec<u8> {
     order.to_string().into_bytes()
 }
 
-/// Cases 09, 10, 14, 15, 16, 17, 34, the country ZZ, and one more of each kind: the body under its reference, and what is right.
+/// Reports 09, 10, 14, 15, 16, 17, 34, the country ZZ, and one more of each kind: the body under its reference, and what is right.
 fn bodies(reference: &str) -> Vec<(&'static str, Vec<u8>, Outcome)> {
     let set = |pointer: &str, value: Value| with(reference, pointer, value);
     let nobody =
@@ -167,7 +167,7 @@ async fn both_doors_read_an_order_by_the_same_rules_and_show_no_text_of_it() {
     pipeline.close().await;
 }
 
-/// Cases 11, 18 and 19, and what was mended.
+/// Reports 11, 18 and 19, and what was mended.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_order_is_known_by_its_producers_id_at_both_doors_and_can_be_mended() {
     let setup = Setup { consumers: vec!["orders", "outbox-relay"], ..Setup::default() };
@@ -230,7 +230,7 @@ async fn an_order_is_known_by_its_producers_id_at_both_doors_and_can_be_mended()
     pipeline.close().await;
 }
 
-/// Case 12: what stands at the place of an earlier order in a topic that was made anew is another order; read again it is the same.
+/// Report 12: what stands at the place of an earlier order in a topic that was made anew is another order; read again it is the same.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_order_at_the_place_of_an_earlier_one_in_a_topic_made_anew_is_another_order() {
     let setup = Setup { consumers: Vec::new(), partitions: 1, ..Setup::default() };
@@ -256,7 +256,7 @@ async fn an_order_at_the_place_of_an_earlier_one_in_a_topic_made_anew_is_another
     pipeline.close().await;
 }
 
-/// Case 29: the most lines, over so many warehouses that it can be picked, and over too many. Case 26: a file that is loaded twice.
+/// Report 29: the most lines, over so many warehouses that it can be picked, and over too many. Report 26: a file that is loaded twice.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_order_of_the_most_lines_ends_and_a_file_loaded_twice_brings_nothing_back() {
     let pipeline = Pipeline::start().await;

@@ -11,7 +11,7 @@ async fn post(pipeline: &Pipeline, key: &str, body: &Value) -> (u16, Value, bool
     (response.status().as_u16(), response.json().await.unwrap(), replayed)
 }
 
-/// Case 20: the same order placed twice.
+/// Edge case 20: the same order placed twice.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn case_20_the_same_key_and_body_get_the_same_answer_and_another_body_a_conflict_that_names_the_difference() {
     let pipeline = Pipeline::start().await;
@@ -131,7 +131,7 @@ async fn an_invalid_order_over_kafka_is_rejected_with_every_reason() {
     pipeline.finish().await;
 }
 
-/// Case 26: nothing to pay.
+/// Edge case 26: nothing to pay.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn case_26_nothing_to_pay_goes_the_whole_way_without_a_payment() {
     let pipeline = Pipeline::start().await;
@@ -143,7 +143,7 @@ async fn case_26_nothing_to_pay_goes_the_whole_way_without_a_payment() {
     pipeline.finish().await;
 }
 
-/// Case 25: exponents differ, and amounts are spread by largest remainder.
+/// Edge case 25: exponents differ, and amounts are spread by largest remainder.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn case_25_yen_and_dinar_keep_their_sums() {
     let pipeline = Pipeline::start().await;

@@ -1,4 +1,4 @@
-//! Case 23: what can't be read becomes a dead letter with its bytes; the next event passes, other orders flow.
+//! Edge case 23: what can't be read becomes a dead letter with its bytes; the next event passes, other orders flow.
 
 use quadrille_tests::{Order, Pipeline, produce, read_all};
 

@@ -42,7 +42,7 @@ async fn a_second_and_a_third_instance_share_the_partitions_and_work_goes_on_whe
     pipeline.finish().await;
 }
 
-/// Case 33: two instances hear two events of one new order at once; the row guard lets one win.
+/// Edge case 33: two instances hear two events of one new order at once; the row guard lets one win.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn case_33_two_instances_that_hear_two_events_of_a_new_order_at_once_end_as_the_protocol_says() {
     use events::{Event, OrderAccepted, PaymentVoided, Reason};

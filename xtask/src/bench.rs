@@ -11,6 +11,7 @@ use clap::{Args, ValueEnum};
 use crate::{
     consumers::{Build, RunningPipeline},
     project::Project,
+    report,
 };
 
 /// What is measured.
@@ -26,6 +27,8 @@ pub enum Mode {
     Limit,
     /// A backlog of each profile, open loops at 50, 200 and 500 orders a second, the ceiling, then the relay.
     All,
+    /// Measures nothing: draws the charts of the figures in the file of `--json`.
+    Report,
 }
 
 /// Which orders.
@@ -71,9 +74,12 @@ pub struct BenchOptions {
     /// Latency of the sandbox gateway in milliseconds.
     #[arg(long, default_value_t = 0)]
     payment_latency: u64,
-    /// Adds one JSON object a run to this file, a line each.
+    /// Adds one JSON object a run to this file, a line each; of `report`: the figures to draw, those of docs/performance.md by default.
     #[arg(long)]
     json: Option<PathBuf>,
+    /// The folder for the charts of `report`; docs/images by default.
+    #[arg(long)]
+    charts: Option<PathBuf>,
     /// Prints ratios against the last run in such a file that measured the same.
     #[arg(long)]
     compare: Option<PathBuf>,
@@ -84,6 +90,12 @@ pub struct BenchOptions {
 /// # Errors
 /// When something can't be installed, built or started, or a consumer dies.
 pub fn run(project: &Project, options: &BenchOptions) -> Result<ExitCode> {
+    if options.mode == Mode::Report {
+        let figures = options.json.clone().unwrap_or_else(|| project.root().join(report::FIGURES));
+        let charts = options.charts.clone().unwrap_or_else(|| project.root().join(report::CHARTS));
+        report::draw(project.root(), &figures, &charts)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let latency = format!("{}ms", options.payment_latency);
     let mut pipeline =
         RunningPipeline::start(project, Build::Release, &[("QUADRILLE_PAYMENTS__SANDBOX__LATENCY", &latency)])?;
@@ -118,6 +130,7 @@ impl BenchRun {
                 let loops = [50, 200, 500].map(|rate| Self::OpenLoop(OrderMix::Mixed, rate));
                 backlogs.into_iter().chain(loops).chain([Self::Limit]).chain(relay()).collect()
             }
+            Mode::Report => Vec::new(),
         }
     }
 

@@ -10,6 +10,8 @@ pub mod consumers;
 pub mod demo;
 #[cfg(test)]
 mod docker_compose;
+#[cfg(test)]
+mod documents;
 pub mod install;
 pub mod java;
 pub mod kafka;
@@ -19,6 +21,7 @@ pub mod probe;
 pub mod process;
 pub mod project;
 pub mod registry;
+pub mod report;
 pub mod stack;
 pub mod test;
 pub mod up;

@@ -27,7 +27,7 @@ pub struct Fate {
 }
 
 impl Fate {
-    /// With the condition that goes with the reason, as PROTOCOL.md has it.
+    /// With the condition that goes with the reason, as docs/protocol.md has it.
     pub fn of(why: Why) -> Self {
         Self { condition: why.condition(), why }
     }

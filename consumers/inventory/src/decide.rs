@@ -1,4 +1,4 @@
-//! The rules for an order's stock: pure, one for each event of PROTOCOL.md's table, each answering every state.
+//! The rules for an order's stock: pure, one for each event of docs/protocol.md's table, each answering every state.
 //!
 //! A rule says `None` for a duplicate, a replay, or an event that was overtaken by another, and a [`Conflict`] for what the protocol excludes.
 

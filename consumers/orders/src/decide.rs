@@ -1,4 +1,4 @@
-//! The rules of orders, as PROTOCOL.md's table has them: pure, each input against each state.
+//! The rules of orders, as docs/protocol.md's table has them: pure, each input against each state.
 //!
 //! | input | no row | PENDING | CANCELLING | ended |
 //! |---|---|---|---|---|

@@ -237,7 +237,7 @@ mod tests {
         assert_ne!(one.body.digest, other.body.digest);
     }
 
-    /// Case 12: what stands at the place of an earlier record in a topic that was made anew is another order; the same record is the same.
+    /// Report 12: what stands at the place of an earlier record in a topic that was made anew is another order; the same record is the same.
     #[test]
     fn a_record_without_a_reference_is_known_by_its_place_its_time_and_its_bytes() {
         let nameless = OrderPlaced { reference: None, ..order() };

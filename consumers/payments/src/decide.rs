@@ -1,4 +1,4 @@
-//! The rules, cell by cell as PROTOCOL.md's tables of payments have them. Pure: each is one step of one payment, with the time as an argument.
+//! The rules, cell by cell as docs/protocol.md's tables of payments have them. Pure: each is one step of one payment, with the time as an argument.
 //!
 //! A rule checks first and changes then, so that a conflict leaves the payment as it was.
 

@@ -45,7 +45,7 @@ pub struct PaymentsSettings {
     pub pending_look_up: Span,
     /// How long a hold lasts where the gateway does not say; the sandbox's holds last as long.
     pub authorization_validity: Span,
-    /// How long before its end `AuthorizationExpiring` is said.
+    /// How long before its end `AuthorizationExpiring` is published.
     pub expiring_margin: Span,
     /// The built-in gateway's.
     pub sandbox: SandboxSettings,

@@ -58,7 +58,7 @@ pub use world::{BatchState, Level, Position, Resolution, Watermark};
 pub struct SagaTracker {
     /// Whether events may come that are kept already: a group that was reset, or a process that was killed, hears more than one batch again.
     repeating: Cooldown,
-    /// Alerts that nobody is to be told of.
+    /// Alerts that are turned off.
     untold: Vec<alerts::Kind>,
 }
 

@@ -50,7 +50,7 @@ pub struct TrackerSettings {
     pub hand_over: Option<Span>,
     /// A consumer that has not been ready for longer than this is an alert.
     pub circuit_open: Span,
-    /// Kinds of alerts that nobody is to be told of, such as `["dead_letter"]`; their figures are exported all the same.
+    /// Kinds of alerts that are turned off, such as `["dead_letter"]`; their figures are exported all the same.
     pub alerts_off: Vec<Kind>,
     /// Where consumers listen whose `/readyz` is asked, such as `{payments = "http://payments:8082"}`; default: as their own settings say.
     pub probes: BTreeMap<String, String>,

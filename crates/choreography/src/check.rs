@@ -40,7 +40,7 @@ impl fmt::Display for RuleBreach {
     }
 }
 
-/// Topics that may have more than one writer, as CHOREOGRAPHY.md has it.
+/// Topics that may have more than one writer.
 const SHARED_TOPICS: [(&str, Owner); 3] =
     [("order-placed", Owner::Anyone), ("operations", Owner::Everyone), ("dead-letter-events", Owner::Everyone)];
 

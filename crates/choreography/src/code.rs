@@ -78,7 +78,7 @@ pub fn check_says(
                 format!("event {}", entry.name),
                 format!("{owner}, which owns topic {}, to say it", entry.topic),
                 "code that never does",
-                "say it where PROTOCOL.md has it, or remove the event",
+                "say it where docs/protocol.md has it, or remove the event",
             ));
         }
     }

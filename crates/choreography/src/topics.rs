@@ -75,7 +75,7 @@ mod tests {
         assert_eq!((of("orders").partitions, of("orders").replicas), (4, 1));
         assert_eq!(of("orders").config["retention.ms"], (3 * 24 * 3_600_000).to_string());
         assert_eq!(of("stock-levels").config["cleanup.policy"], "compact");
-        assert_eq!(of("order-placed").config["message.timestamp.type"], "LogAppendTime", "case 18");
+        assert_eq!(of("order-placed").config["message.timestamp.type"], "LogAppendTime", "report 18");
         assert!(!of("orders").config.contains_key("message.timestamp.type"));
         assert_eq!(of("dead-letter-events").partitions, 1);
         assert_eq!(of("dead-letter-events").config["max.message.bytes"], "2097152");

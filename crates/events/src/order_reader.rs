@@ -331,7 +331,7 @@ mod tests {
         format!("{} {}", faults[0].field, faults[0].code)
     }
 
-    /// Cases 09 and 10.
+    /// Reports 09 and 10.
     #[test]
     fn null_and_empty_texts_are_as_if_left_out() {
         let plain = OrderPlaced::read(&order());
@@ -350,7 +350,7 @@ mod tests {
         assert_eq!(with("/reference", json!("")).order.reference, None);
     }
 
-    /// Case 14.
+    /// Report 14.
     #[test]
     fn whole_numbers_are_taken_however_they_are_written_and_others_named() {
         for (number, value) in [(json!(2.0), 2), (json!(1.25e3), 1250), (json!(-3.0), -3)] {
@@ -373,7 +373,7 @@ mod tests {
         assert_eq!(with("/lines/0/unit_price", json!(0)).faults, []);
     }
 
-    /// Case 15.
+    /// Report 15.
     #[test]
     fn a_list_is_no_record_and_a_record_no_list() {
         for pointer in ["/customer", "/ship_to", "/bill_to", "/lines/0"] {
@@ -385,7 +385,7 @@ mod tests {
         assert_eq!(OrderPlaced::read(&json!(["shop", "r-1"])).faults[0].code, "invalid_type");
     }
 
-    /// Case 17: any text where something else is expected, with quotes in it or not.
+    /// Report 17: any text where something else is expected, with quotes in it or not.
     #[test]
     fn no_fault_repeats_what_came() {
         let secret = json!("Ada \"Secret\" Lovelace");
@@ -399,7 +399,7 @@ mod tests {
         assert!(!format!("{faults:?}").contains("Secret"), "{faults:?}");
     }
 
-    /// Case 34.
+    /// Report 34.
     #[test]
     fn a_field_that_looks_like_a_missing_one_is_named_and_others_are_ignored() {
         for (pointer, value) in [

@@ -54,7 +54,7 @@ pub struct RelaySettings {
     #[serde(with = "humantime_serde")]
     #[schema(value_type = Span)]
     pub lease_interval: Duration,
-    /// PostgreSQL ends the session of a relay that says nothing for so long, and with it its leases.
+    /// PostgreSQL ends the session of a relay that sends nothing for so long, and with it its leases.
     #[serde(with = "humantime_serde")]
     #[schema(value_type = Span)]
     pub session_timeout: Duration,

@@ -1,5 +1,5 @@
 //! The real `decide` functions of all consumers together, in memory, through random interleavings, re-deliveries, crashes, late timers and a
-//! hostile gateway and warehouse, of one order and of several that share stock; what PROTOCOL.md (e) says is checked whenever all is quiet.
+//! hostile gateway and warehouse, of one order and of several that share stock; what docs/protocol.md, section 5, says is checked whenever all is quiet.
 
 mod gateway;
 mod node;

@@ -368,7 +368,7 @@ impl World {
         self.said.iter().filter(of).count()
     }
 
-    /// PROTOCOL.md (e).
+    /// docs/protocol.md, section 5.
     fn check(&mut self) {
         let conflicts: Vec<String> = self.parties().iter().flat_map(|party| party.conflicts().to_vec()).collect();
         assert!(conflicts.is_empty(), "cells that can't be reached were: {conflicts:#?}");

@@ -5,7 +5,7 @@ use super::*;
 use quadrille_tests::{Database, Setup, binary, produce};
 use std::process::{Child, Command, Stdio};
 
-/// Cases 07 and 35: a failover as clients see it, and a migration under load; nobody ends, callers hear 503 soon, all orders complete.
+/// Reports 07 and 35: a failover as clients see it, and a migration under load; nobody ends, callers hear 503 soon, all orders complete.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_is_read_only_for_a_while_ends_nobody_and_loses_nothing() {
     let pipeline = Pipeline::start().await;
@@ -77,7 +77,7 @@ async fn count_or_none(pipeline: &Pipeline, query: &str) -> Option<i64> {
     sqlx::query_scalar(AssertSqlSafe(query.to_owned())).fetch_one(&pipeline.database.pool).await.ok()
 }
 
-/// Cases 25 and 25b: frozen, and cut.
+/// Reports 25 and 25b: frozen, and cut.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_the_database_is_away_callers_hear_503_soon_and_nothing_is_left_of_those_who_have_gone() {
     let proxy = Proxy::start().await;
@@ -119,7 +119,7 @@ async fn while_the_database_is_away_callers_hear_503_soon_and_nothing_is_left_of
     close(pipeline).await;
 }
 
-/// Of case 07's kind: a database that is closed for maintenance, one that a restore renames, rights that are taken and given back. Nobody ends.
+/// Of report 07's kind: a database that is closed for maintenance, one that a restore renames, rights that are taken and given back. Nobody ends.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_is_closed_renamed_or_without_its_rights_for_a_while_ends_nobody() {
     let setup = Setup { consumers: vec!["orders", "outbox-relay"], ..Setup::default() };

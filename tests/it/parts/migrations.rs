@@ -42,7 +42,7 @@ async fn of_three_that_migrate_a_new_database_at_once_one_does_and_the_others_wa
     drop(&name).await;
 }
 
-/// Case 21, and a schema that is missing.
+/// Report 21, and a schema that is missing.
 #[tokio::test]
 async fn a_role_that_may_create_no_schema_migrates_those_that_are_there() {
     let name = name("no_create");
@@ -73,7 +73,7 @@ async fn a_role_that_may_create_no_schema_migrates_those_that_are_there() {
     drop(&name).await;
 }
 
-/// Case 22.
+/// Report 22.
 #[tokio::test]
 async fn a_database_of_another_encoding_is_refused_with_the_one_that_is_expected() {
     for encoding in ["WIN1252", "LATIN1", "SQL_ASCII"] {
@@ -85,7 +85,7 @@ async fn a_database_of_another_encoding_is_refused_with_the_one_that_is_expected
     }
 }
 
-/// Case 36's other side: host and cause once, no password.
+/// Report 36's other side: host and cause once, no password.
 #[tokio::test]
 async fn an_error_names_host_and_cause_once_and_no_password() {
     let error = migrate("postgres://shop:s3cr3t@127.0.0.1:9/shop").await.unwrap_err();

@@ -71,7 +71,7 @@ impl Drop for Bouncer {
     }
 }
 
-/// Case 06.
+/// Report 06.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn behind_a_pooler_of_sessions_all_works() {
     let bouncer = Bouncer::start("session").await;
@@ -89,7 +89,7 @@ async fn behind_a_pooler_of_sessions_all_works() {
     pipeline.finish().await;
 }
 
-/// Of case 06's kind: a pooler that gives each statement another session, and so knows no transactions.
+/// Of report 06's kind: a pooler that gives each statement another session, and so knows no transactions.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn behind_a_pooler_of_statements_nothing_begins() {
     let bouncer = Bouncer::start("statement").await;

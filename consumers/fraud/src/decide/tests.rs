@@ -1,4 +1,4 @@
-//! Every cell of PROTOCOL.md's table of fraud, by name.
+//! Every cell of docs/protocol.md's table of fraud, by name.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Case 29: an order of the most lines ends, over however many warehouses.
+//! Report 29: an order of the most lines ends, over however many warehouses.
 
 use super::*;
 use crate::Change;

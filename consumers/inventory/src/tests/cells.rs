@@ -1,4 +1,4 @@
-//! PROTOCOL.md's inventory table, cell by cell.
+//! docs/protocol.md's inventory table, cell by cell.
 
 use super::*;
 use crate::RESERVATION;

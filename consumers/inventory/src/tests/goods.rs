@@ -107,7 +107,7 @@ fn a_load_sets_levels_makes_warehouses_and_changes_nothing_the_second_time() {
     assert!(house.announced().is_empty());
 }
 
-/// Case 26: a job that runs twice, with a sale between.
+/// Report 26: a job that runs twice, with a sale between.
 #[test]
 fn the_same_file_again_does_not_bring_back_what_was_sold_since() {
     let mut house = House::default();

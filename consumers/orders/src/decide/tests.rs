@@ -1,4 +1,4 @@
-//! Every cell of the table in PROTOCOL.md, by name.
+//! Every cell of the table in docs/protocol.md, by name.
 
 use std::sync::LazyLock;
 
@@ -277,7 +277,7 @@ fn what_an_earlier_version_rejected_is_known_and_can_be_placed_again_mended_too(
     }
 }
 
-/// Case 12, over an upgrade: an order that was known by its place alone.
+/// Report 12, over an upgrade: an order that was known by its place alone.
 #[test]
 fn a_record_that_was_known_by_its_place_alone_is_known_and_one_that_took_its_place_is_another() {
     let nameless = || OrderPlaced { reference: None, ..order() };
@@ -353,7 +353,7 @@ fn an_order_that_was_known_by_another_source_and_id_is_known() {
     assert!(Placed::new(order(), headers(4, Some(("kafka", "x")), "y")).former.is_empty(), "the body names it");
 }
 
-/// Case 18: seconds taken for milliseconds, zero, and a time that was never set say nothing of an order's age; and of the same kind, what is too late for
+/// Report 18: seconds taken for milliseconds, zero, and a time that was never set say nothing of an order's age; and of the same kind, what is too late for
 /// any clock: microseconds and nanoseconds, and the last time that a program knows.
 #[test]
 fn only_a_time_that_a_clock_can_mean_makes_an_order_old() {

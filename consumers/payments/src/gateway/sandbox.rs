@@ -50,7 +50,7 @@ pub struct SandboxSettings {
     pub slow_by: Span,
     /// After how long a look-up finds a pending refund given back.
     pub refund_settles_after: Span,
-    /// Where customers reach the doors of payments: the address of a 3-D Secure challenge begins so.
+    /// Where customers reach the HTTP routes of payments: the address of a 3-D Secure challenge begins so.
     pub public_url: String,
 }
 

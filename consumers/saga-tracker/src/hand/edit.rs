@@ -306,7 +306,7 @@ mod tests {
         assert_eq!((&structured["id"], &structured["data"]), (&json!("i"), &whole));
     }
 
-    /// Case 32: what the front door ignores does not hinder a person who mends the rest; what it can't read does.
+    /// Report 32: what the front door ignores does not hinder a person who mends the rest; what it can't read does.
     #[test]
     fn an_order_is_mended_beside_fields_that_nobody_knows() {
         let codec = codec();

@@ -336,7 +336,7 @@ mod tests {
         r#"{"type": "record", "name": "OrderPlaced", "fields": [{"name": "currency", "type": "string", "default": 7}]}"#,
     ];
 
-    /// Case 01; and of the same kind: texts that no parser takes, or a stricter one might not take, deep ones, and long ones.
+    /// Report 01; and of the same kind: texts that no parser takes, or a stricter one might not take, deep ones, and long ones.
     #[test]
     fn a_stored_text_that_is_no_avro_is_left_out_and_stops_nobody() {
         let ours: Vec<(u32, String)> =

@@ -351,7 +351,7 @@ impl Registry {
 mod tests {
     use super::*;
 
-    /// Case 36, the registry's part; and of the same kind: a token in the query, and an address that is none.
+    /// Report 36, the registry's part; and of the same kind: a token in the query, and an address that is none.
     #[tokio::test]
     async fn no_error_shows_what_is_secret_in_the_address() {
         let pool = PgPool::connect_lazy("postgres://nobody@127.0.0.1:9/none").unwrap();

@@ -2,7 +2,7 @@
 //!
 //! Each write is a common table expression of its own. The outbox's rows come after all of them: an insert there waits for what the others counted,
 //! so that a position is drawn when every lock of the transaction is held. A write that touches fewer rows than were decided is a lost race, and so is
-//! a row that was new to who decided it and is there already: inserts need no `on conflict` (ADR 14).
+//! a row that was new to who decided it and is there already: inserts need no `on conflict` (ADR 11).
 
 use std::fmt::Write as _;
 

@@ -40,7 +40,7 @@ impl utoipa::PartialSchema for Span {
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct ConsumerSettings {
-    /// Where its doors, probes and metrics listen. Port 0: any free one, for a second instance on the same machine.
+    /// Where its HTTP routes, probes and metrics listen. Port 0: any free one, for a second instance on the same machine.
     #[schema(value_type = Option<String>, format = "address")]
     pub http: Option<SocketAddr>,
     /// A database of its own; else the common one.

@@ -1,4 +1,4 @@
-//! The cases of EDGE-CASES.md that payments owns, as far as rules decide them.
+//! The cases of docs/edge-cases.md that payments owns, as far as rules decide them.
 
 use events::{
     AuthorizationExpiring, PaymentActionRequired, PaymentAuthorized, PaymentCaptureFailed, PaymentCaptured,

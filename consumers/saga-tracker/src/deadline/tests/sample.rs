@@ -73,7 +73,7 @@ pub(super) fn all_shards(folded: i64) -> HashMap<Shard, Timestamp> {
     (0..8).map(|shard| ((DATABASE.to_owned(), shard), at(folded))).collect()
 }
 
-/// The paths of PROTOCOL.md (c) and the happy one, each to its end.
+/// The paths of docs/protocol.md, section 3, and the happy one, each to its end.
 pub(super) const PATHS: [&[&str]; 16] = [
     &["OrderRejected"],
     &[

@@ -79,7 +79,7 @@ fn with(mut order: Json, name: &str, value: Json) -> Json {
     order
 }
 
-/// Case 03, a to i, and of the same kind: floats that stand for whole numbers are not.
+/// Report 03, a to i, and of the same kind: floats that stand for whole numbers are not.
 #[test]
 fn schemas_that_a_shop_writes_itself_are_resolved_or_refused_by_the_name_of_the_field() {
     let line = |quantity: &str, price: &str| {
@@ -118,7 +118,7 @@ fn schemas_that_a_shop_writes_itself_are_resolved_or_refused_by_the_name_of_the_
     assert_eq!(refused, "lines[0].quantity: expected a whole number (int or long), the writer's schema has double");
 }
 
-/// Case 03x, and of the same kind: lists of lists, a record that holds itself, and a logical type that nobody knows.
+/// Report 03x, and of the same kind: lists of lists, a record that holds itself, and a logical type that nobody knows.
 #[test]
 fn a_field_that_nobody_knows_is_skipped_whatever_its_type() {
     let gift = || texts("Gift", &["text"]);
@@ -198,13 +198,13 @@ fn counts_that_no_bytes_stand_behind_are_refused_before_they_are_counted() {
     let one = [long(1), long(0)].concat();
     let at = datum.windows(2).position(|bytes| bytes == one).unwrap();
     let many = [&datum[..at], &long(2_000_000), &long(0), &datum[at + 2..]].concat();
-    assert!(placed(&lines, &many).unwrap_err().starts_with("lines: its lists and maps have more"), "case 04");
+    assert!(placed(&lines, &many).unwrap_err().starts_with("lines: its lists and maps have more"), "report 04");
     let blocks = [long(ITEMS as i64 / 2), long(ITEMS as i64 / 2), long(1), long(0)].concat();
     let nulls = compiled(&json!({"type": "array", "items": "null"}));
     assert!(from_slice::<Vec<()>>(&nulls, &blocks).is_err(), "all blocks count together");
 }
 
-/// Case 04, depth; and of the same kind: a record that holds itself and nothing else, and wide records in long lists.
+/// Report 04, depth; and of the same kind: a record that holds itself and nothing else, and wide records in long lists.
 #[test]
 fn depth_and_number_of_values_are_bounded() {
     let note = json!({"type": "record", "name": "Note", "fields": [{"name": "next", "type": ["null", "Note"]}]});
