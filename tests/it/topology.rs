@@ -1,40 +1,4 @@
-//! topics.yaml, the schemas and the code of all consumers agree.
-
-use runtime::Consumer;
-
-fn code(
-    of: impl Fn(&'static str, Vec<&'static str>, Vec<&'static str>) -> (&'static str, Vec<&'static str>),
-) -> Vec<(&'static str, Vec<&'static str>)> {
-    vec![
-        of(orders::Orders::NAME, orders::Orders::hears(), orders::Orders::says()),
-        of(inventory::Inventory::NAME, inventory::Inventory::hears(), inventory::Inventory::says()),
-        of(payments::Payments::NAME, payments::Payments::hears(), payments::Payments::says()),
-        of(fraud::Fraud::NAME, fraud::Fraud::hears(), fraud::Fraud::says()),
-        of(fulfillment::Fulfillment::NAME, fulfillment::Fulfillment::hears(), fulfillment::Fulfillment::says()),
-        of(
-            notifications::Notifications::NAME,
-            notifications::Notifications::hears(),
-            notifications::Notifications::says(),
-        ),
-        of(saga_tracker::SagaTracker::NAME, saga_tracker::SagaTracker::hears(), saga_tracker::SagaTracker::says()),
-    ]
-}
-
-#[test]
-fn topics_yaml_schemas_and_code_agree() {
-    let choreography = choreography::Choreography::embedded();
-    let (hears, says) = (code(|name, hears, _| (name, hears)), code(|name, _, says| (name, says)));
-    let borrowed = |list: &[(&'static str, Vec<&'static str>)]| {
-        list.iter().map(|(name, types)| (*name, types.clone())).collect::<Vec<_>>()
-    };
-    let (hears, says) = (borrowed(&hears), borrowed(&says));
-    let hears: Vec<(&str, &[&str])> = hears.iter().map(|(name, types)| (*name, types.as_slice())).collect();
-    let says: Vec<(&str, &[&str])> = says.iter().map(|(name, types)| (*name, types.as_slice())).collect();
-    let mut problems = choreography::check(&choreography, events::catalogue(), &hears);
-    problems.extend(choreography::check_says(&choreography, events::catalogue(), &says));
-    let shown: Vec<String> = problems.iter().map(ToString::to_string).collect();
-    assert!(shown.is_empty(), "{}", shown.join("\n"));
-}
+//! Topics and schemas as they are applied, and documents that name what there is.
 
 /// Two people, or two jobs, apply the topics at once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -85,7 +85,8 @@ pub struct Options {
 /// When something can't be installed, built or started, or a consumer dies.
 pub fn run(project: &Project, options: &Options) -> Result<ExitCode> {
     let latency = format!("{}ms", options.payment_latency);
-    let mut pipeline = Pipeline::start(project, Build::Release, &[("QUADRILLE_PAYMENTS__SANDBOX__LATENCY", &latency)])?;
+    let mut pipeline =
+        Pipeline::start(project, Build::Release, &[], &[("QUADRILLE_PAYMENTS__SANDBOX__LATENCY", &latency)])?;
     let result = measure(project, &mut pipeline, options);
     let stopped = pipeline.stop();
     let right = result?;
