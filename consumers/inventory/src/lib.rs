@@ -31,11 +31,9 @@ use events::{
 };
 use runtime::settings::Section;
 use runtime::{
-    Codec, Conflict, Consumer, Effects, Failure, Host, Message, Reading, Recent, Retention, Span, Timer, Unreadable,
-    Work, Writes,
+    Codec, Conflict, Consumer, Effects, Failure, Host, Loader, Message, Retention, Saver, Span, Timer, Unreadable, Work,
 };
 use serde::{Deserialize, Serialize};
-use sqlx::PgConnection;
 use utoipa::ToSchema;
 
 pub use self::goods::Reply;
@@ -72,15 +70,14 @@ impl Default for Settings {
 pub struct Inventory {
     settings: Settings,
     strategy: Box<dyn Strategy>,
-    recent: Recent<Reservation>,
-    warehouses: RecentWarehouses,
+    warehouses: Arc<RecentWarehouses>,
 }
 
 impl Inventory {
     /// An inventory with these settings.
     pub fn new(settings: Settings) -> Self {
         let strategy = settings.strategy.strategy();
-        Self { settings, strategy, recent: Recent::default(), warehouses: RecentWarehouses::default() }
+        Self { settings, strategy, warehouses: Arc::default() }
     }
 
     /// The same with a strategy of the shop's own.
@@ -98,7 +95,6 @@ impl Default for Inventory {
 
 impl Consumer for Inventory {
     const NAME: &'static str = "inventory";
-    const GUARDED: bool = true;
     type Input = Input;
     type World = World;
     type Reply = Reply;
@@ -132,14 +128,8 @@ impl Consumer for Inventory {
         Input::Expired(timer.order_id)
     }
 
-    async fn load(
-        &self,
-        db: &mut PgConnection,
-        batch: &[&Work<Input>],
-        now: Timestamp,
-        reading: Reading,
-    ) -> Result<World, Failure> {
-        store::load(db, batch, (&self.recent, &self.warehouses), now, reading).await
+    async fn load(&self, batch: &[&Work<Input>], loader: &mut Loader<'_>) -> Result<World, Failure> {
+        store::load(loader, batch, &self.warehouses).await
     }
 
     fn decide(
@@ -160,39 +150,17 @@ impl Consumer for Inventory {
         Some(store::pruning::retention())
     }
 
-    async fn prune(
-        &self,
-        db: &mut PgConnection,
-        until: Timestamp,
-        _now: Timestamp,
-        limit: i64,
-    ) -> Result<u64, Failure> {
-        store::pruning::prune(db, until, limit).await
-    }
-
     fn finish(&self, world: &mut World, _now: Timestamp, effects: &mut Effects<'_, Infallible>) {
         handlers::announce(world, effects);
     }
 
-    async fn save(
-        &self,
-        _: &mut PgConnection,
-        world: &World,
-        now: Timestamp,
-        writes: &mut Writes,
-    ) -> Result<(), Failure> {
-        store::save(writes, world, now)
-    }
-
-    fn remember(&self, world: World, now: Timestamp) {
+    async fn save(&self, world: World, saver: &mut Saver<'_>) -> Result<(), Failure> {
+        store::save(&mut saver.writes, &world, saver.now);
         if !world.rebuilt.is_empty() {
-            self.warehouses.forget();
+            let warehouses = Arc::clone(&self.warehouses);
+            saver.after_commit(move || warehouses.forget());
         }
-        self.recent.remember(world.into_open(), now);
-    }
-
-    async fn call(&self, call: Infallible) -> Option<Work<Input>> {
-        match call {}
+        Ok(())
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use events::{OrderId, Sku, Timestamp, WarehouseId};
 use runtime::sql::{At, JsonText};
-use runtime::{Failure, Meets, Reading, Recall, Recent, Work, Writes};
+use runtime::{Failure, Loader, Reading, Work, Writes};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
@@ -23,23 +23,16 @@ const RECEIPT: &str = "inventory.receipt";
 
 /// Reads what a batch needs, and nothing of what it does not touch.
 pub(crate) async fn load(
-    db: &mut PgConnection,
+    loader: &mut Loader<'_>,
     batch: &[&Work<Input>],
-    (recent, recent_warehouses): (&Recent<Reservation>, &RecentWarehouses),
-    now: Timestamp,
-    reading: Reading,
+    recent_warehouses: &RecentWarehouses,
 ) -> Result<World, Failure> {
-    let orders = batch.iter().filter_map(|work| {
-        let meets = if matches!(work.input, Input::Accepted(_)) { Meets::New } else { Meets::Known };
-        Some((work.input.order_id()?, meets))
-    });
-    let Recall { rows, recalled, others } = recent.recall(orders, now, reading);
-    let mut world = World { recalled, ..World::default() };
-    for (order_id, stored, row) in rows {
-        world.orders.insert(order_id, Slot { row: Some(row), stored, changed: false });
-    }
-    if !others.is_empty() {
-        read_orders(db, &others, &mut world, reading).await?;
+    let (now, reading) = (loader.now, loader.reading());
+    let db = &mut *loader.db;
+    let mut world = World::default();
+    let orders: BTreeSet<Uuid> = batch.iter().filter_map(|work| work.input.order_id()).map(OrderId::as_uuid).collect();
+    if !orders.is_empty() {
+        read_orders(db, &Vec::from_iter(orders), &mut world, reading).await?;
     }
     let inputs: Vec<&Input> = batch.iter().map(|work| &work.input).collect();
     let skus: BTreeSet<&str> = inputs.iter().flat_map(|input| skus(input, &world)).map(Sku::as_str).collect();
@@ -117,8 +110,7 @@ fn load_key(input: &Input) -> Option<&str> {
 }
 
 /// Adds what the batch changed to its writes.
-pub(crate) fn save(writes: &mut Writes, world: &World, now: Timestamp) -> Result<(), Failure> {
-    world.recalled.check(|order_id| world.orders.get(&order_id).is_some_and(|slot| slot.changed))?;
+pub(crate) fn save(writes: &mut Writes, world: &World, now: Timestamp) {
     let orders: Vec<_> = world.orders.iter().filter(|(_, slot)| slot.changed).collect();
     let (new, known): (Vec<_>, Vec<_>) = orders.into_iter().partition(|(_, slot)| slot.stored == 0);
     save_orders(writes, INSERT_ORDERS, &new, now);
@@ -139,7 +131,6 @@ pub(crate) fn save(writes: &mut Writes, world: &World, now: Timestamp) -> Result
     if !world.loaded.is_empty() {
         save_loads(writes, &world.loaded, now);
     }
-    Ok(())
 }
 
 async fn read_orders(

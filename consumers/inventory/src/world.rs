@@ -3,11 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use events::{OrderId, Sku, WarehouseId};
-use runtime::Recalled;
 use uuid::Uuid;
 
 use crate::goods::{LoadedBefore, Receipt};
-use crate::reservation::{Reservation, State};
+use crate::reservation::Reservation;
 use crate::stock::{Change, Stock};
 use crate::supply::{USUAL_PRIORITY, Warehouse, Warehouses};
 
@@ -41,8 +40,6 @@ pub struct World {
     pub(crate) loaded: Vec<(String, Uuid)>,
     /// Warehouses that this batch changed.
     pub(crate) rebuilt: BTreeSet<WarehouseId>,
-    /// The orders that were not read.
-    pub(crate) recalled: Recalled,
 }
 
 impl World {
@@ -64,14 +61,6 @@ impl World {
     /// What is known of an order.
     pub fn order(&self, order_id: OrderId) -> Option<&Reservation> {
         self.orders.get(&order_id)?.row.as_ref()
-    }
-
-    /// The orders that hold something, as they are in the table after the batch.
-    pub(crate) fn into_open(self) -> impl Iterator<Item = (OrderId, i64, Reservation)> {
-        self.orders.into_iter().filter_map(|(order_id, Slot { row, stored, changed })| {
-            let row = row.filter(|row| matches!(row.state, State::Reserved | State::Held))?;
-            Some((order_id, stored + i64::from(changed), row))
-        })
     }
 
     /// An order's row from now on.

@@ -32,10 +32,9 @@ use events::{
 };
 use runtime::settings::ConsumerSettings;
 use runtime::{
-    Clock, Codec, Conflict, Consumer, Effects, Failure, Health, Message, Reading, Recent, Retention, Span, Timer,
-    Unreadable, Work, Writes,
+    Clock, Codec, Conflict, Consumer, Effects, Failure, Health, Loader, Message, Retention, Saver, Span, Timer,
+    Unreadable, Work,
 };
-use sqlx::PgConnection;
 
 pub use attempt::{Attempt, Made, Phase, key};
 pub use calls::{Answer, Ask, Call};
@@ -55,7 +54,6 @@ pub struct Payments {
     settings: PaymentsSettings,
     gateway: Chosen,
     breaker: Breaker,
-    recent: Recent<Payment>,
 }
 
 impl Payments {
@@ -71,7 +69,7 @@ impl Payments {
     /// The same, whose calls wait while their circuit is open.
     fn guarded(settings: PaymentsSettings, gateway: Chosen, breaker: Breaker) -> anyhow::Result<Self> {
         settings.check()?;
-        Ok(Self { settings, gateway, breaker, recent: Recent::default() })
+        Ok(Self { settings, gateway, breaker })
     }
 
     /// A consumer whose calls reach no gateway: for who drives the rules in memory and answers the calls himself.
@@ -86,7 +84,6 @@ impl Payments {
 
 impl Consumer for Payments {
     const NAME: &'static str = "payments";
-    const GUARDED: bool = true;
     type Input = Input;
     type World = World;
     type Reply = Reply;
@@ -127,14 +124,9 @@ impl Consumer for Payments {
         handlers::due(timer)
     }
 
-    async fn load(
-        &self,
-        db: &mut PgConnection,
-        batch: &[&Work<Input>],
-        now: Timestamp,
-        reading: Reading,
-    ) -> Result<World, Failure> {
-        store::load(db, batch.iter().map(|work| &work.input), &self.recent, now, reading).await
+    async fn load(&self, batch: &[&Work<Input>], loader: &mut Loader<'_>) -> Result<World, Failure> {
+        let reading = loader.reading();
+        store::load(loader.db, batch.iter().map(|work| &work.input), reading).await
     }
 
     fn decide(
@@ -157,32 +149,13 @@ impl Consumer for Payments {
         Some(store::pruning::retention(self.gateway.forgets()))
     }
 
-    async fn prune(
-        &self,
-        db: &mut PgConnection,
-        until: Timestamp,
-        _now: Timestamp,
-        limit: i64,
-    ) -> Result<u64, Failure> {
-        store::pruning::prune(db, until, limit).await
-    }
-
     fn finish(&self, world: &mut World, _now: Timestamp, effects: &mut Effects<'_, Call>) {
         handlers::finish(world, effects);
     }
 
-    async fn save(
-        &self,
-        _: &mut PgConnection,
-        world: &World,
-        now: Timestamp,
-        writes: &mut Writes,
-    ) -> Result<(), Failure> {
-        store::save(writes, world, now)
-    }
-
-    fn remember(&self, world: World, now: Timestamp) {
-        self.recent.remember(world.into_open(), now);
+    async fn save(&self, world: World, saver: &mut Saver<'_>) -> Result<(), Failure> {
+        store::save(&mut saver.writes, &world, saver.now);
+        Ok(())
     }
 
     async fn call(&self, call: Call) -> Option<Work<Input>> {

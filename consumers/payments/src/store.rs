@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use events::{Currency, OrderId, Personal, Timestamp};
 use runtime::sql::{At, JsonText};
-use runtime::{Failure, Meets, Reading, Recall, Recent, Writes};
+use runtime::{Failure, Reading, Writes};
 use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
 
@@ -88,31 +88,18 @@ struct RefundRow {
 pub(crate) async fn load<'i>(
     db: &mut PgConnection,
     inputs: impl Iterator<Item = &'i Input> + Clone,
-    recent: &Recent<Payment>,
-    now: Timestamp,
     reading: Reading,
 ) -> Result<World, Failure> {
     let told: Vec<&str> =
         inputs.clone().filter(|input| input.order_id().is_none()).filter_map(Input::refund_id).collect();
     let mut ids: BTreeSet<Uuid> = inputs.clone().filter_map(Input::order_id).map(OrderId::as_uuid).collect();
-    let begin: BTreeSet<OrderId> = inputs.clone().filter(|input| input.begins()).filter_map(Input::order_id).collect();
     if !told.is_empty() {
         ids.extend(orders_of(db, &told).await?);
     }
-    let wanted = ids.iter().map(|id| OrderId(*id)).map(|order_id| {
-        let meets = if begin.contains(&order_id) { Meets::New } else { Meets::Known };
-        (order_id, meets)
-    });
-    let Recall { rows, recalled, others } = recent.recall(wanted, now, reading);
-    let mut world = World { recalled, ..World::default() };
-    for (order_id, version, payment) in rows {
-        world.payments.insert(order_id, Slot::new(payment, version));
-    }
-    if !others.is_empty() {
-        for row in payments(db, &others, reading).await? {
-            let (version, payment) = row.read()?;
-            world.payments.insert(payment.order_id, Slot::new(payment, version));
-        }
+    let mut world = World::default();
+    for row in payments(db, &ids.iter().copied().collect::<Vec<_>>(), reading).await? {
+        let (version, payment) = row.read()?;
+        world.payments.insert(payment.order_id, Slot::new(payment, version));
     }
     let refunds: BTreeSet<&str> = inputs.filter_map(Input::refund_id).collect();
     if refunds.is_empty() {
@@ -148,8 +135,7 @@ async fn refunds_told(db: &mut PgConnection, refund_ids: &[&str], reading: Readi
 }
 
 /// Adds what a batch changed to its writes.
-pub(crate) fn save(writes: &mut Writes, world: &World, now: Timestamp) -> Result<(), Failure> {
-    world.recalled.check(|order_id| world.payments.get(&order_id).is_some_and(|slot| slot.changed))?;
+pub(crate) fn save(writes: &mut Writes, world: &World, now: Timestamp) {
     let payments = world.payments.values().filter(|slot| slot.changed);
     let (new, known): (Vec<&Slot>, Vec<&Slot>) = payments.partition(|slot| slot.loaded == 0);
     save_payments(writes, INSERT_PAYMENTS, &new, now);
@@ -158,7 +144,6 @@ pub(crate) fn save(writes: &mut Writes, world: &World, now: Timestamp) -> Result
     if !refunds.is_empty() {
         save_refunds(writes, &refunds, now);
     }
-    Ok(())
 }
 
 const INSERT_PAYMENTS: &str =

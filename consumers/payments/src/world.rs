@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 
 use events::{OrderId, Timestamp};
-use runtime::Recalled;
 use serde::{Deserialize, Serialize};
 
 use crate::calls::Ask;
-use crate::payment::{Payment, State};
+use crate::payment::Payment;
 
 /// How a refund stands at its provider.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,8 +93,6 @@ pub(crate) struct ReferenceSlot {
 pub struct World {
     pub(crate) payments: BTreeMap<OrderId, Slot>,
     pub(crate) references: BTreeMap<String, ReferenceSlot>,
-    /// The orders that were not read.
-    pub(crate) recalled: Recalled,
 }
 
 impl World {
@@ -119,16 +116,6 @@ impl World {
         let mut slot = Slot::new(payment, 0);
         slot.changed = true;
         self.payments.insert(slot.payment.order_id, slot);
-    }
-
-    /// The payments of which more is to be heard, as they are in the table after the batch.
-    pub(crate) fn into_open(self) -> impl Iterator<Item = (OrderId, i64, Payment)> {
-        let rows = self.payments.into_iter().filter(|(_, slot)| {
-            let paid =
-                matches!(slot.payment.state, State::Captured | State::Declined | State::Voided | State::Refunded);
-            !paid && (slot.changed || slot.loaded > 0)
-        });
-        rows.map(|(order_id, slot)| (order_id, slot.loaded + i64::from(slot.changed), slot.payment))
     }
 
     pub(crate) fn slot(&mut self, order_id: OrderId) -> &mut Slot {

@@ -1,12 +1,9 @@
 //! What payments forgets behind the horizon.
 
-use events::Timestamp;
-use runtime::sql::At;
-use runtime::{Failure, Retention};
-use sqlx::PgConnection;
+use runtime::{Expiring, Retention};
 
 /// Payments that have ended, or that were taken: payments does not hear when their orders end, so it keeps them far longer than the horizon. With them
-/// goes what the gateway keeps of them in this database, by its own statements.
+/// goes what the gateway keeps of them in this database, by its own statements. And what a gateway told of refunds that nobody here asked for.
 pub(crate) fn retention(gateway: &[&'static str]) -> Retention {
     let mut with = vec!["delete from payments.refund where order_id = any($1)"];
     with.extend(gateway);
@@ -16,19 +13,11 @@ pub(crate) fn retention(gateway: &[&'static str]) -> Retention {
         ended: "state in ('NEW', 'CAPTURED', 'DECLINED', 'VOIDED', 'REFUNDED') and not stuck",
         changed_at: "updated_at",
         with,
-    }
-}
-
-/// What a gateway told of refunds that nobody here asked for.
-pub(crate) async fn prune(db: &mut PgConnection, until: Timestamp, limit: i64) -> Result<u64, Failure> {
-    let done = sqlx::query(
-        "delete from payments.refund as gone
+        others: vec![Expiring {
+            statement: "delete from payments.refund as gone
           using (select refund_id from payments.refund where order_id is null and updated_at < $1 limit $2 for update skip locked) as old
           where gone.refund_id = old.refund_id",
-    )
-    .bind(At(until))
-    .bind(limit)
-    .execute(db)
-    .await?;
-    Ok(done.rows_affected())
+            age: None,
+        }],
+    }
 }
