@@ -43,7 +43,7 @@ type ActionRow = (Uuid, Timestamptz, String, String, String, String, String, Opt
 pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
     let Arguments { who, limit } = arguments;
     let settings = Settings::from_env()?;
-    let consumers = crate::run::subscribes_to().into_iter().map(|(consumer, _)| consumer);
+    let consumers = choreography::Choreography::embedded().consumers.names();
     let mut acts = Vec::new();
     for url in databases::of(&settings, consumers)?.into_keys() {
         let pool = sql::pool(url.expose(), "quadrille acts", 1).context("DATABASE_URL")?;

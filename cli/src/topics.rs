@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use choreography::{Choreography, RuleBreach};
+use choreography::Choreography;
 use clap::Subcommand;
 use kafka_admin::topics::{Applied, WantedTopic};
 use runtime::{Registry, Settings, databases};
@@ -44,12 +44,12 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
         Command::Check { file } => check(file, json),
         Command::Apply { profile } => apply(&profile, json).await,
         Command::Graph => {
-            let graph = choreography::graph(&Choreography::embedded());
+            let graph = choreography::graph(Choreography::embedded());
             output::said(json, &json!({"mermaid": graph}), || graph.clone());
             Ok(ExitCode::SUCCESS)
         }
         Command::Asyncapi { profile } => {
-            let document = choreography::asyncapi(&Choreography::embedded(), events::catalogue(), &profile);
+            let document = choreography::asyncapi(Choreography::embedded(), events::catalogue(), &profile);
             println!("{:#}", document.with_context(|| unknown_profile(&profile))?);
             Ok(ExitCode::SUCCESS)
         }
@@ -61,30 +61,15 @@ fn unknown_profile(profile: &str) -> String {
     format!("there is no profile `{profile}` in topics.yaml: expected one of {}", names.join(", "))
 }
 
-/// All problems of a choreography against the code of this binary.
-pub fn problems(choreography: &Choreography) -> Vec<RuleBreach> {
-    let catalogue = events::catalogue();
-    let (subscribes_to, publishes) = (crate::run::subscribes_to(), crate::run::publishes());
-    let borrowed =
-        |list: &[(&'static str, Vec<&'static str>)]| -> Vec<(&'static str, Vec<&'static str>)> { list.to_vec() };
-    let (subscribes_to, publishes) = (borrowed(&subscribes_to), borrowed(&publishes));
-    let subscribes_to: Vec<(&str, &[&str])> =
-        subscribes_to.iter().map(|(name, types)| (*name, types.as_slice())).collect();
-    let publishes: Vec<(&str, &[&str])> = publishes.iter().map(|(name, types)| (*name, types.as_slice())).collect();
-    let mut problems = choreography::check(choreography, catalogue, &subscribes_to);
-    problems.extend(choreography::check_says(choreography, catalogue, &publishes));
-    problems
-}
-
 fn check(file: Option<PathBuf>, json: bool) -> anyhow::Result<ExitCode> {
     let choreography = match file {
-        None => Choreography::embedded(),
+        None => Choreography::embedded().clone(),
         Some(path) => {
             let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
             Choreography::parse(&text).with_context(|| path.display().to_string())?
         }
     };
-    let problems = problems(&choreography);
+    let problems = pipeline::problems(&choreography);
     let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
     let (topics, schemas) = (choreography.topics.iter().count(), events::catalogue().len());
     output::said(json, &json!({"problems": texts, "topics": topics, "schemas": schemas}), || match texts.as_slice() {
@@ -111,8 +96,7 @@ async fn apply(profile: &str, json: bool) -> anyhow::Result<ExitCode> {
         output::said(json, &json!({"topic": topic, "outcome": what}), || format!("topic {topic}: {what}"));
     }
     // Each consumer looks in its own database.
-    let consumers = crate::run::subscribes_to().into_iter().map(|(consumer, _)| consumer);
-    for (at, url) in databases::of(&settings, consumers)?.into_keys().enumerate() {
+    for (at, url) in databases::of(&settings, Choreography::embedded().consumers.names())?.into_keys().enumerate() {
         let pool = runtime::connect(url.expose(), "quadrille topics apply", 1).await?;
         let registry = Registry::from_settings(&settings, pool)?;
         for corrected in registry.reconcile().await? {

@@ -210,7 +210,7 @@ async fn poisoned_records_are_orders_or_dead_letters_and_every_program_starts_wi
     let id = pipeline.place(&Order::of(&[("TEA", 1, 450)])).await;
     pipeline.settle().await;
     assert_eq!(pipeline.status(&id).await, "COMPLETED");
-    for consumer in ALL {
+    for consumer in ALL.iter() {
         assert_eq!(ready(&pipeline, consumer).await.0, 200, "{consumer}");
     }
     assert_eq!(pipeline.count(COMPLETED).await, orders + 1, "nothing twice");

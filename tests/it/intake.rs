@@ -1,7 +1,7 @@
 //! The front door: over HTTP and over Kafka, the same rules, and every reason.
 
 use events::{OrderAccepted, OrderPlaced, OrderRejected};
-use quadrille_tests::{Order, Pipeline, produce, read_all};
+use quadrille_tests::{ALL, Order, Pipeline, produce, read_all};
 use serde_json::{Value, json};
 
 async fn post(pipeline: &Pipeline, key: &str, body: &Value) -> (u16, Value, bool) {
@@ -172,9 +172,7 @@ async fn case_25_yen_and_dinar_keep_their_sums() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_consumer_serves_its_probes_metrics_document_and_page() {
     let pipeline = Pipeline::start().await;
-    for consumer in
-        ["orders", "inventory", "payments", "fraud", "fulfillment", "notifications", "saga-tracker", "outbox-relay"]
-    {
+    for consumer in ALL.iter() {
         for path in ["/livez", "/readyz", "/metrics", "/docs/", "/openapi.json"] {
             let url = pipeline.door(consumer, path);
             let found =

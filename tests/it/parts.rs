@@ -11,16 +11,12 @@ mod topics;
 
 use std::time::{Duration, Instant};
 
-use quadrille_tests::{Order, Pipeline, stack};
+use quadrille_tests::{ALL, Order, Pipeline, stack};
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 /// How soon `/readyz` tells that something is away.
 const TOLD_WITHIN: Duration = Duration::from_secs(5);
-
-/// Consumers that have a group and a database.
-const CONSUMERS: [&str; 7] =
-    ["orders", "inventory", "payments", "fraud", "fulfillment", "notifications", "saga-tracker"];
 
 /// What `/readyz` of a consumer answers.
 async fn ready(pipeline: &Pipeline, consumer: &str) -> (u16, String) {

@@ -1,9 +1,10 @@
 //! A whole pipeline for one test: database, topics, clock and consumers of its own.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
+use choreography::Choreography;
 use kafka_admin::topics::{self, WantedTopic};
 use runtime::{Clock, Host, Settings};
 use serde_json::Value;
@@ -12,9 +13,8 @@ use crate::database::Database;
 use crate::deadline;
 use crate::stack::stack;
 
-/// All consumers, and the relay.
-pub const ALL: [&str; 8] =
-    ["orders", "inventory", "payments", "fraud", "fulfillment", "notifications", "saga-tracker", "outbox-relay"];
+/// All programs that run unless they are left out by name: consumers and the relay.
+pub static ALL: LazyLock<Vec<&str>> = LazyLock::new(|| Choreography::embedded().default_programs().collect());
 
 /// How long a door may take to answer a test.
 const ANSWER: Duration = Duration::from_secs(120);
@@ -74,7 +74,7 @@ impl Default for Setup {
         Self {
             settings: String::new(),
             common: String::new(),
-            consumers: ALL.to_vec(),
+            consumers: ALL.clone(),
             partitions: 2,
             keyed: false,
             apart: Vec::new(),
@@ -150,7 +150,7 @@ impl Pipeline {
             self.prefix, self.setup.common
         );
         toml.push_str(&self.setup.settings);
-        for name in ALL {
+        for (name, _) in Choreography::embedded().all_programs() {
             let section = name.replace('-', "_");
             let mut line = "http = '127.0.0.1:0'\n".to_owned();
             if let Some(second) = self.second.as_ref().filter(|_| self.setup.apart.contains(&name)) {
@@ -170,7 +170,7 @@ impl Pipeline {
         let host = Arc::new(Host::new(settings, self.clock.clone()));
         for name in consumers {
             deadline::at(|| format!("the start of {name} of {}", self.prefix));
-            start(&host, name).await.unwrap_or_else(|error| panic!("{name} does not start: {error:#}"));
+            ::pipeline::start(&host, name).await.unwrap_or_else(|error| panic!("{name} does not start: {error:#}"));
         }
         self.hosts.lock().expect("hosts").push(Arc::clone(&host));
         host
@@ -391,7 +391,7 @@ impl Drop for Pipeline {
 }
 
 fn wanted(prefix: &str, partitions: i32) -> Vec<WantedTopic> {
-    let topics = choreography::Choreography::embedded().topic_settings("local").expect("the local profile");
+    let topics = Choreography::embedded().topic_settings("local").expect("the local profile");
     topics
         .into_iter()
         .map(|topic| WantedTopic {
@@ -402,18 +402,4 @@ fn wanted(prefix: &str, partitions: i32) -> Vec<WantedTopic> {
             config: topic.config,
         })
         .collect()
-}
-
-async fn start(host: &Arc<Host>, name: &str) -> anyhow::Result<()> {
-    match name {
-        "orders" => orders::start(host).await,
-        "inventory" => inventory::start(host).await,
-        "payments" => payments::start(host).await,
-        "fraud" => fraud::start(host).await,
-        "fulfillment" => fulfillment::start(host).await,
-        "notifications" => notifications::start(host).await,
-        "saga-tracker" => saga_tracker::start(host).await,
-        "outbox-relay" => outbox_relay::start(host).await,
-        other => anyhow::bail!("there is no consumer {other}"),
-    }
 }

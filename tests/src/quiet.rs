@@ -1,6 +1,6 @@
 //! Quiescence: nothing unrelayed, nothing unread, no request or call open. What every test ends in, and what must hold there.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use crate::deadline;
@@ -102,28 +102,14 @@ impl Pipeline {
 
     /// What hosted consumers hear, by topic.
     fn hosted_topics(&self) -> Vec<(&'static str, &'static str)> {
-        use runtime::Consumer;
-        fn of<C: Consumer>() -> Vec<(&'static str, &'static str)> {
-            let heard = events::catalogue()
-                .iter()
-                .filter(|entry| C::subscribes_to().contains(&entry.event_type))
-                .map(|entry| entry.topic);
-            let mut topics: Vec<&'static str> = heard.chain(C::raw_topics()).collect();
-            topics.sort_unstable();
-            topics.dedup();
-            topics.into_iter().map(|topic| (C::NAME, topic)).collect()
-        }
-        let all = [
-            of::<orders::Orders>(),
-            of::<inventory::Inventory>(),
-            of::<payments::Payments>(),
-            of::<fraud::Fraud>(),
-            of::<fulfillment::Fulfillment>(),
-            of::<notifications::Notifications>(),
-            of::<saga_tracker::SagaTracker>(),
-        ];
-        let hosted: Vec<(&'static str, &'static str)> = all.into_iter().flatten().collect();
+        let heard = |consumer: ::pipeline::Consumer| {
+            let subscribed = |entry: &&events::CatalogueEntry| consumer.subscriptions.contains(&entry.event_type);
+            let topics = events::catalogue().iter().filter(subscribed).map(|entry| entry.topic);
+            let topics: BTreeSet<&str> = topics.chain(consumer.raw_topics.iter().copied()).collect();
+            topics.into_iter().map(move |topic| (consumer.name, topic)).collect::<Vec<_>>()
+        };
+        let hosted = ::pipeline::consumers().into_iter().flat_map(heard);
         let hosts = self.hosts();
-        hosted.into_iter().filter(|(consumer, _)| hosts.iter().any(|host| host.address(consumer).is_some())).collect()
+        hosted.filter(|(consumer, _)| hosts.iter().any(|host| host.address(consumer).is_some())).collect()
     }
 }

@@ -98,7 +98,7 @@ pub fn run(project: &Project, options: &BenchOptions) -> Result<ExitCode> {
     }
     let latency = format!("{}ms", options.payment_latency);
     let mut pipeline =
-        RunningPipeline::start(project, Build::Release, &[("QUADRILLE_PAYMENTS__SANDBOX__LATENCY", &latency)])?;
+        RunningPipeline::start(project, Build::Release, &[], &[("QUADRILLE_PAYMENTS__SANDBOX__LATENCY", &latency)])?;
     let result = measure(project, &mut pipeline, options);
     let stopped = pipeline.stop();
     let right = result?;

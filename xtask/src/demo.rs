@@ -22,12 +22,12 @@ const SETTINGS: [(&str, &str); 7] = [
     ("QUADRILLE_PAYMENTS__SANDBOX__REFUND_SETTLES_AFTER", "4s"),
 ];
 
-/// Runs it; stays up until Ctrl-C, or ends with a non-zero code if something is wrong and it shall `exit`.
+/// Runs it, `with` these optional consumers; stays up until Ctrl-C, or ends with a non-zero code if something is wrong and it shall `exit`.
 ///
 /// # Errors
 /// When something can't be installed, built or started, or a consumer dies.
-pub fn run(project: &Project, build: Build, orders: u64, exit: bool) -> Result<ExitCode> {
-    let mut pipeline = RunningPipeline::start(project, build, &SETTINGS)?;
+pub fn run(project: &Project, build: Build, with: &[String], orders: u64, exit: bool) -> Result<ExitCode> {
+    let mut pipeline = RunningPipeline::start(project, build, with, &SETTINGS)?;
     let result = show(project, &mut pipeline, orders, exit);
     let stopped = pipeline.stop();
     let right = result?;
@@ -53,6 +53,9 @@ fn show(project: &Project, pipeline: &mut RunningPipeline<'_>, orders: u64, exit
             "Something is WRONG: see above."
         }
     );
+    for (name, answer) in pipeline.shown() {
+        println!("{name}: {answer}");
+    }
     if exit {
         return Ok(right);
     }
@@ -68,15 +71,7 @@ fn addresses(project: &Project, pipeline: &RunningPipeline<'_>) {
     println!("  orders           {0}/orders and {0}/orders/{{id}}/events", door("saga-tracker"));
     println!("  stock, shipments {0}/inventory and {0}/fulfillment", door("saga-tracker"));
     println!("  place an order   {}/docs", door("orders"));
-    println!(
-        "  other doors      /docs at {}",
-        ["inventory", "payments", "fraud", "fulfillment", "saga-tracker"].map(door).join(", ")
-    );
-    println!(
-        "  metrics, probes  /metrics, /livez and /readyz at each of these, and at {}, {}",
-        door("notifications"),
-        door("outbox-relay")
-    );
+    println!("  each program     /docs, /metrics, /livez and /readyz at {}", pipeline.doors().join(", "));
     println!(
         "  topics           bin/kafka-console-consumer --topic orders --from-beginning   (Kafka is at {})",
         pipeline.setting("KAFKA_BOOTSTRAP_SERVERS")

@@ -19,6 +19,7 @@ pub mod ports;
 pub mod postgres;
 pub mod probe;
 pub mod process;
+pub mod programs;
 pub mod project;
 pub mod registry;
 pub mod report;

@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 //! The decisions, cell by cell. Pure.
 //!
 //! | input | no row | REVIEW | CLEARED, REJECTED, CLOSED |
@@ -7,9 +6,6 @@
 //! | `PaymentVoided` | CLOSED, a tombstone | CLOSED | · |
 //! | a person's ruling | unknown | CLEARED or REJECTED | told how it ended |
 //! | the deadline | · | REJECTED, `review_timed_out` | · |
-=======
-//! The decisions, cell by cell as docs/protocol.md's table of fraud has them. Pure.
->>>>>>> 47b5401 (w-docs)
 
 use std::convert::Infallible;
 

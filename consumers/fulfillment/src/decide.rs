@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 //! The rules: what becomes of an order when others say something of it, cell by cell.
 //!
 //! | input | no row | PICKING | CONFIRMED | RELEASED | CLOSED |
@@ -13,9 +12,6 @@
 //! | will not ship | unknown | as picked, with nothing; packed: kept until the release | kept until the release | dropped; the last one: CLOSED | left: conflict |
 //! | the hand-over timer | · | · | · | asked again; past the deadline a person is alerted | · |
 //! | delivered, put back | unknown | conflict | conflict | of a shipment that left, or was given up | the same |
-=======
-//! The rules: what becomes of an order when others say something of it. docs/protocol.md's table of fulfillment, cell by cell.
->>>>>>> 47b5401 (w-docs)
 
 mod answers;
 mod ends;

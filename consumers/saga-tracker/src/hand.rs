@@ -19,6 +19,7 @@ mod views;
 use std::collections::BTreeMap;
 
 use anyhow::Context as _;
+use choreography::Choreography;
 use events::{OrderId, Timestamp};
 use runtime::parking::HeldLetter;
 use runtime::{Clock, Codec, Consumer as _, Failure, Registry, Settings, Verdict, sql};
@@ -134,7 +135,7 @@ impl Hand {
         }
         let own = settings.database_url(SagaTracker::NAME)?;
         let mut apart = BTreeMap::new();
-        for (name, _) in plan::CONSUMERS {
+        for name in Choreography::embedded().consumers.names() {
             let url = settings.database_url(name)?;
             if url != own {
                 apart.insert(

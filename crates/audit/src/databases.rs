@@ -2,8 +2,10 @@
 //! order by order, and given to it as a table.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 use std::time::Duration;
 
+use choreography::Choreography;
 use runtime::databases::{Identity, identity};
 use runtime::settings::Secret;
 use runtime::{Settings, databases, sql};
@@ -16,15 +18,10 @@ use crate::books::{
 };
 
 /// The schemas that questions are asked of, by the consumer whose database they are in.
-const BOOKS: [(&str, &[&str]); 7] = [
-    ("orders", &["orders"]),
-    ("inventory", &["inventory"]),
-    ("payments", &["payments", "sandbox"]),
-    ("fraud", &["fraud"]),
-    ("fulfillment", &["fulfillment"]),
-    ("notifications", &["notifications"]),
-    ("saga-tracker", &["saga_tracker"]),
-];
+static BOOKS: LazyLock<Vec<(&str, Vec<String>)>> = LazyLock::new(|| {
+    let choreography = Choreography::embedded();
+    choreography.consumers.names().map(|consumer| (consumer, choreography.schemas_of(consumer))).collect()
+});
 /// Orders that a question across databases is asked of at once.
 const PAGE: i64 = 20_000;
 /// How often a breach across databases is looked at again, which were not read at one moment, and how long after the last look.
@@ -34,6 +31,15 @@ const BETWEEN: Duration = Duration::from_millis(400);
 /// The databases that hold the books.
 #[derive(Clone, Debug)]
 pub struct Databases(Vec<(PgPool, Vec<&'static str>)>);
+
+fn schemas_of(consumers: impl Fn(&str) -> bool) -> Vec<&'static str> {
+    BOOKS
+        .iter()
+        .filter(|(consumer, _)| consumers(consumer))
+        .flat_map(|(_, schemas)| schemas)
+        .map(String::as_str)
+        .collect()
+}
 
 /// One of them.
 struct SchemaPlace {
@@ -50,17 +56,16 @@ impl Databases {
         let common = &settings.common().database_url;
         let mut all = Vec::new();
         for (url, consumers) in databases::of(settings, BOOKS.iter().map(|(consumer, _)| *consumer))? {
-            let schemas = BOOKS.iter().filter(|(consumer, _)| consumers.contains(consumer));
             let address = replica.filter(|_| url == *common).unwrap_or(&url);
             let pool = sql::pool(address.expose(), "quadrille audit", 1)?;
-            all.push((pool, schemas.flat_map(|(_, schemas)| *schemas).copied().collect()));
+            all.push((pool, schemas_of(|consumer| consumers.contains(&consumer))));
         }
         Ok(Self(all))
     }
 
     /// All of one database.
     pub fn single(pool: PgPool) -> Self {
-        Self(vec![(pool, BOOKS.iter().flat_map(|(_, schemas)| *schemas).copied().collect())])
+        Self(vec![(pool, schemas_of(|_| true))])
     }
 
     /// A pool for each database, also of one that is reached by several addresses.

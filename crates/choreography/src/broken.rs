@@ -4,10 +4,11 @@ use std::path::Path;
 
 use events::{CatalogueEntry, catalogue};
 
-use crate::check::{RuleBreach, check};
+use crate::check::check;
 use crate::code::check_says;
 use crate::evolution::check_evolution;
 use crate::model::{Choreography, EMBEDDED};
+use crate::problem::RuleBreach;
 
 /// The embedded choreography with one passage replaced.
 fn changed(from: &str, to: &str) -> Choreography {
@@ -46,7 +47,7 @@ fn borrowed<'a>(subscribes_to: &'a [(String, Vec<&'static str>)]) -> Vec<(&'a st
 #[test]
 fn the_choreography_of_the_project_breaks_no_rule() {
     let subscribes_to = subscribes_to();
-    let problems = check(&Choreography::embedded(), catalogue(), &borrowed(&subscribes_to));
+    let problems = check(Choreography::embedded(), catalogue(), &borrowed(&subscribes_to));
     assert!(problems.is_empty(), "{}", text(&problems));
 }
 
@@ -61,6 +62,14 @@ fn a_name_that_nothing_has_is_found() {
     assert_told(&found("answers: [StockCommitted]", "answers: [StockCommited]"), "got \"StockCommited\"");
     assert_told(&found("    - stock-levels", "    - levels"), "expected a topic listed under `topics`, got \"levels\"");
     assert_told(&found("{local: 14d, production: 30d}", "{lunar: 14d}"), "got \"lunar\"");
+}
+
+#[test]
+fn two_programs_with_one_port_are_found() {
+    assert_told(
+        &found("port: 8081", "port: 8080"),
+        "program inventory, port: expected a port of its own, got 8080, as orders has",
+    );
 }
 
 #[test]
@@ -184,7 +193,7 @@ fn code_that_hears_more_or_less_than_the_file_says_is_found() {
     let fraud = subscribes_to.iter_mut().find(|(consumer, _)| consumer == "fraud").unwrap();
     fraud.1 = vec!["quadrille.payments.PaymentAuthorized", "quadrille.orders.OrderAccepted"];
     subscribes_to.push(("astrology".to_owned(), vec![]));
-    let problems = text(&check(&Choreography::embedded(), catalogue(), &borrowed(&subscribes_to)));
+    let problems = text(&check(Choreography::embedded(), catalogue(), &borrowed(&subscribes_to)));
     assert_told(&problems, "consumer fraud: expected a handler for quadrille.payments.PaymentVoided");
     assert_told(&problems, "got one for quadrille.orders.OrderAccepted");
     assert_told(&problems, "got \"astrology\"");
@@ -193,7 +202,7 @@ fn code_that_hears_more_or_less_than_the_file_says_is_found() {
 #[test]
 fn a_consumer_that_says_what_another_owns_is_found() {
     let publishes = [("fraud", &["quadrille.payments.PaymentVoided", "quadrille.fraud.FraudCleared"][..])];
-    let problems = text(&check_says(&Choreography::embedded(), catalogue(), &publishes));
+    let problems = text(&check_says(Choreography::embedded(), catalogue(), &publishes));
     assert_told(
         &problems,
         "consumer fraud: expected quadrille.payments.PaymentVoided to be said by its topic's owner alone",
@@ -207,7 +216,7 @@ fn schema_problems(from: &str, to: &str) -> String {
     let entry = *catalogue().iter().find(|entry| entry.name == "OrderFailed").unwrap();
     assert!(entry.schema.contains(from));
     let schema: &'static str = entry.schema.replacen(from, to, 1).leak();
-    text(&check(&Choreography::embedded(), &[CatalogueEntry { schema, ..entry }], &[]))
+    text(&check(Choreography::embedded(), &[CatalogueEntry { schema, ..entry }], &[]))
 }
 
 #[test]

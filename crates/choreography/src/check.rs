@@ -1,44 +1,14 @@
 //! Proves that `topics.yaml`, schemas and code agree; every breach says where, what was expected, and what to do.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use events::CatalogueEntry;
 
 use crate::code;
 use crate::flow;
 use crate::model::{Choreography, EventRules, Owner};
+use crate::problem::RuleBreach;
 use crate::schema_rules;
-
-/// One breach of a rule.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct RuleBreach {
-    /// Where: an event, a topic, a consumer, a schema.
-    pub at: String,
-    /// What was expected there.
-    pub expected: String,
-    /// What is there.
-    pub found: String,
-    /// What to do about it.
-    pub action: String,
-}
-
-impl RuleBreach {
-    pub(crate) fn new(
-        at: impl Into<String>,
-        expected: impl Into<String>,
-        found: impl Into<String>,
-        action: impl Into<String>,
-    ) -> Self {
-        Self { at: at.into(), expected: expected.into(), found: found.into(), action: action.into() }
-    }
-}
-
-impl fmt::Display for RuleBreach {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: expected {}, got {}: {}", self.at, self.expected, self.found, self.action)
-    }
-}
 
 /// Topics that may have more than one writer.
 const SHARED_TOPICS: [(&str, Owner); 3] =
@@ -79,26 +49,45 @@ pub fn check(
 fn check_names(choreography: &Choreography, problems: &mut Vec<RuleBreach>) {
     let consumers = |at: String, names: &[String], problems: &mut Vec<RuleBreach>| {
         for name in names.iter().filter(|name| choreography.consumers.get(name).is_none()) {
-            problems.push(unknown(&at, "a consumer listed under `consumers`", name));
+            problems.push(RuleBreach::unknown(&at, "a consumer listed under `consumers`", name));
         }
     };
     let events = |at: String, names: &[String], problems: &mut Vec<RuleBreach>| {
         for name in names.iter().filter(|name| choreography.event(name).is_none()) {
-            problems.push(unknown(&at, "an event of one of the topics", name));
+            problems.push(RuleBreach::unknown(&at, "an event of one of the topics", name));
         }
     };
+    let mut ports = BTreeMap::new();
+    for (name, program) in choreography.all_programs() {
+        if let Some(other) = ports.insert(program.port, name) {
+            problems.push(RuleBreach::new(
+                format!("program {name}, port"),
+                "a port of its own",
+                format!("{}, as {other} has", program.port),
+                "give it another one",
+            ));
+        }
+    }
     consumers("chain".to_owned(), &choreography.chain, problems);
     for (observer, topics) in choreography.observers.iter() {
         consumers("observers".to_owned(), &[observer.to_owned()], problems);
         for topic in topics.iter().filter(|topic| choreography.topics.get(topic).is_none()) {
-            problems.push(unknown(&format!("observers.{observer}"), "a topic listed under `topics`", topic));
+            problems.push(RuleBreach::unknown(
+                &format!("observers.{observer}"),
+                "a topic listed under `topics`",
+                topic,
+            ));
         }
     }
     for (name, topic) in choreography.topics.iter() {
         consumers(format!("topic {name}, owner"), topic.owner.consumer().map(str::to_owned).as_slice(), problems);
         for profile in topic.partitions.keys().chain(topic.retention.keys()) {
             if choreography.profiles.get(profile).is_none() {
-                problems.push(unknown(&format!("topic {name}"), "a profile listed under `profiles`", profile));
+                problems.push(RuleBreach::unknown(
+                    &format!("topic {name}"),
+                    "a profile listed under `profiles`",
+                    profile,
+                ));
             }
         }
     }
@@ -109,10 +98,6 @@ fn check_names(choreography: &Choreography, problems: &mut Vec<RuleBreach>) {
             events(format!("event {name}, within.answers"), &within.answers, problems);
         }
     }
-}
-
-pub(crate) fn unknown(at: &str, expected: &str, found: &str) -> RuleBreach {
-    RuleBreach::new(at, expected, format!("{found:?}"), "correct the name, or add what it names")
 }
 
 fn check_writers(choreography: &Choreography, problems: &mut Vec<RuleBreach>) {

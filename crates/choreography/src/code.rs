@@ -2,8 +2,8 @@
 
 use events::CatalogueEntry;
 
-use crate::check::{RuleBreach, unknown};
 use crate::model::{Choreography, Owner};
+use crate::problem::RuleBreach;
 
 /// Checks that each consumer's code handles what it hears by `topics.yaml`, and nothing else.
 pub(crate) fn check_hears(
@@ -34,7 +34,7 @@ pub(crate) fn check_hears(
         }
     }
     for (consumer, _) in subscribes_to.iter().filter(|(name, _)| choreography.consumers.get(name).is_none()) {
-        problems.push(unknown("the code", "a consumer listed under `consumers`", consumer));
+        problems.push(RuleBreach::unknown("the code", "a consumer listed under `consumers`", consumer));
     }
 }
 

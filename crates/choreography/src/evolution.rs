@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value as Json;
 
-use crate::check::RuleBreach;
+use crate::problem::RuleBreach;
 
 /// Checks that programs of any published version and of the current one read each other's records.
 ///

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::check::RuleBreach;
 use crate::model::{Choreography, EventRules};
+use crate::problem::RuleBreach;
 
 fn owner<'c>(choreography: &'c Choreography, event: &str) -> Option<&'c str> {
     choreography.event(event).and_then(|(topic, _)| topic.owner.consumer())
@@ -75,10 +75,10 @@ fn check_chain(
 /// From every event that waits for an answer, every answer leads on to a terminal event.
 pub(crate) fn check_paths(choreography: &Choreography, problems: &mut Vec<RuleBreach>) {
     let ending = events_that_reach_an_end(choreography);
-    let deciding = deciding_consumers(choreography);
+    let decides = |consumer: &String| choreography.consumers.get(consumer).is_some_and(|program| program.decides);
     for (_, _, name, rules) in choreography.events() {
         let Some(within) = &rules.within else {
-            if rules.terminal.is_none() && rules.heard_by.iter().any(|hearer| deciding.contains(hearer.as_str())) {
+            if rules.terminal.is_none() && rules.heard_by.iter().any(decides) {
                 problems.push(RuleBreach::new(
                     format!("event {name}"),
                     "answers under `within`, because consumers that decide hear it, or `terminal`",
@@ -149,10 +149,4 @@ fn events_that_reach_an_end(choreography: &Choreography) -> BTreeSet<&str> {
             return ending;
         }
     }
-}
-
-/// The consumers whose events are answers: what they hear moves an order.
-fn deciding_consumers(choreography: &Choreography) -> BTreeSet<&str> {
-    let withins = choreography.events().filter_map(|(_, _, _, rules)| rules.within.as_ref());
-    withins.flat_map(|within| &within.answers).filter_map(|answer| owner(choreography, answer)).collect()
 }

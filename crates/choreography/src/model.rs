@@ -1,6 +1,7 @@
 //! `topics.yaml` as data: profiles, consumers, topics, and what each event means to whom.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -29,8 +30,10 @@ pub struct Choreography {
     pub hard_limit: Duration,
     /// Who lets go after whom when an order is undone.
     pub chain: Vec<String>,
-    /// All consumers, with what they do in a few words.
-    pub consumers: Ordered<String>,
+    /// All consumers.
+    pub consumers: Ordered<Program>,
+    /// Programs that consume no events.
+    pub programs: Ordered<Program>,
     /// Consumers that hear every event of these topics besides those that act on it.
     #[serde(default)]
     pub observers: Ordered<Vec<String>>,
@@ -51,6 +54,28 @@ pub struct TopicProfile {
     /// How long records are kept, unless the topic says otherwise.
     #[serde(with = "humantime_serde")]
     pub retention: Duration,
+}
+
+/// One program: a consumer, or what serves all of them.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Program {
+    /// What it does, in a few words.
+    pub about: String,
+    /// Where it listens unless it is told otherwise.
+    pub port: u16,
+    /// Whether orders depend on its decisions: an event that it never decides leaves the order open.
+    #[serde(default)]
+    pub decides: bool,
+    /// PostgreSQL schemas in its database besides the one of its name.
+    #[serde(default)]
+    pub schemas: Vec<String>,
+    /// Whether it runs only where it is asked for by name.
+    #[serde(default)]
+    pub optional: bool,
+    /// What `cargo xtask demo --with` it asks it for at the end: a path.
+    #[serde(default)]
+    pub demo: Option<String>,
 }
 
 /// One topic.
@@ -175,8 +200,32 @@ impl Choreography {
     }
 
     /// The choreography that this build was made with.
-    pub fn embedded() -> Self {
-        Self::parse(EMBEDDED).expect("the embedded topics.yaml can be read, as a test proves")
+    pub fn embedded() -> &'static Self {
+        static READ: LazyLock<Choreography> = LazyLock::new(|| {
+            Choreography::parse(EMBEDDED).expect("the embedded topics.yaml can be read, as a test proves")
+        });
+        &READ
+    }
+
+    /// The consumers that run unless they are left out by name, in the order of the file.
+    pub fn default_consumers(&self) -> impl Iterator<Item = &str> {
+        self.consumers.iter().filter(|(_, program)| !program.optional).map(|(name, _)| name)
+    }
+
+    /// The programs that run unless they are left out by name, the consumers first.
+    pub fn default_programs(&self) -> impl Iterator<Item = &str> {
+        self.default_consumers().chain(self.programs.names())
+    }
+
+    /// All programs, the consumers first.
+    pub fn all_programs(&self) -> impl Iterator<Item = (&str, &Program)> {
+        self.consumers.iter().chain(self.programs.iter())
+    }
+
+    /// The PostgreSQL schemas of a consumer, its own first.
+    pub fn schemas_of(&self, consumer: &str) -> Vec<String> {
+        let more = self.consumers.get(consumer).into_iter().flat_map(|program| program.schemas.iter().cloned());
+        [consumer.replace('-', "_")].into_iter().chain(more).collect()
     }
 
     /// How long an event can come back after it was said, in a profile: from a topic, the outbox, or as a dead letter that is tried again.

@@ -3,8 +3,8 @@
 use events::CatalogueEntry;
 use serde_json::Value as Json;
 
-use crate::check::RuleBreach;
 use crate::model::EventRules;
+use crate::problem::RuleBreach;
 
 /// Checks one schema by itself: valid, of the right name, without what the decoder can't follow.
 pub(crate) fn check_schema(entry: &CatalogueEntry, problems: &mut Vec<RuleBreach>) {

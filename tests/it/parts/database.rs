@@ -10,15 +10,14 @@ use std::process::{Child, Command, Stdio};
 async fn a_database_that_is_read_only_for_a_while_ends_nobody_and_loses_nothing() {
     let pipeline = Pipeline::start().await;
     pipeline.stock("TEA", "a", 100).await;
-    let all = [&CONSUMERS[..], &["outbox-relay"]].concat();
-    until_ready(&pipeline, &all).await;
+    until_ready(&pipeline, &ALL).await;
     let before = pipeline.place(&tea()).await;
     let name = pipeline.database.name.clone();
     let mut db = superuser().await;
     run(&mut db, &format!("alter database {name} set default_transaction_read_only = on")).await;
     end_sessions(&mut db, &name).await;
     let began = Instant::now();
-    told(&pipeline, &all, "read-only").await;
+    told(&pipeline, &ALL, "read-only").await;
     assert!(began.elapsed() < TOLD_WITHIN, "told after {:?}", began.elapsed());
     let asked = Instant::now();
     assert_eq!(post(&pipeline, &tea().body(), Duration::from_secs(20)).await, Some(503));
@@ -32,7 +31,7 @@ async fn a_database_that_is_read_only_for_a_while_ends_nobody_and_loses_nothing(
     end_sessions(&mut db, &name).await;
     let completed = "select count(*) from orders.\"order\" where state = 'COMPLETED'";
     pipeline.until(|| async { count_or_none(&pipeline, completed).await == Some(4) }, "the end of all four").await;
-    until_ready(&pipeline, &all).await;
+    until_ready(&pipeline, &ALL).await;
     assert_eq!(pipeline.status(&before).await, "COMPLETED");
 
     // Another result than statements were prepared with (0A000), under a request and a read.

@@ -266,7 +266,7 @@ impl Drill {
         let parts = tokio::task::spawn_blocking(move || Parts::start(orders)).await.unwrap();
         let url = parts.postgres_url("quadrille", "quadrille");
         for (schema, migrator) in schemas() {
-            migrations::run(&url, schema, migrator).await.unwrap();
+            migrations::run(&url, &schema, migrator).await.unwrap();
         }
         let pool = PgPoolOptions::new().max_connections(2).connect(&url).await.unwrap();
         let real = Registry::new(&stack().registry_url, pool.clone()).unwrap();
@@ -492,7 +492,7 @@ impl Field {
 
     /// Waits until every consumer and the relay are ready.
     async fn until_all_ready(&self) {
-        for name in CONSUMERS.into_iter().chain(["outbox-relay"]) {
+        for name in ALL.iter() {
             let door = self.door(name).await;
             while let Some(why) = self.not_ready(&door).await {
                 self.pause(|| format!("{name} is not ready: {why}")).await;

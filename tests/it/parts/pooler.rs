@@ -78,10 +78,10 @@ async fn behind_a_pooler_of_sessions_all_works() {
     let mut pipeline = Pipeline::with(Setup { consumers: Vec::new(), ..Setup::default() }).await;
     let url = bouncer.url(&pipeline.database.name);
     for (schema, migrator) in schemas() {
-        assert_eq!(migrations::run(&url, schema, migrator).await.unwrap(), 0, "{schema} is up to date");
+        assert_eq!(migrations::run(&url, &schema, migrator).await.unwrap(), 0, "{schema} is up to date");
     }
     pipeline.database.url = url;
-    pipeline.host(&[&CONSUMERS[..], &["outbox-relay"]].concat()).await;
+    pipeline.host(&ALL).await;
     pipeline.stock("TEA", "a", 10).await;
     let order = pipeline.place(&tea()).await;
     pipeline.settle().await;

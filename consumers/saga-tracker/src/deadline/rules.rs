@@ -10,7 +10,7 @@ use events::{CatalogueEntry, Event as _, FulfillmentConfirmed, OrderPlaced, entr
 use crate::told::BITS;
 
 /// The rules of the choreography that this build was made with.
-pub(crate) static RULES: LazyLock<Rules> = LazyLock::new(|| Rules::of(&Choreography::embedded()));
+pub(crate) static RULES: LazyLock<Rules> = LazyLock::new(|| Rules::of(Choreography::embedded()));
 
 /// Which answer one type of event must have.
 #[derive(Clone, Debug)]

@@ -2,22 +2,12 @@
 
 use std::fmt;
 
+use choreography::Choreography;
 use events::OrderId;
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::letter::{Kind, LetterStatus};
-
-/// Consumers whose database can be reached, and whether an event that they never decide leaves its order hanging.
-pub(crate) const CONSUMERS: [(&str, bool); 7] = [
-    ("orders", true),
-    ("inventory", true),
-    ("payments", true),
-    ("fraud", true),
-    ("fulfillment", true),
-    ("notifications", false),
-    ("saga-tracker", false),
-];
 
 const PAYMENTS: &str = "payments";
 
@@ -182,7 +172,7 @@ fn skip(letter: &Facts) -> Result<Step, Refusal> {
                 .into(),
         ));
     }
-    let hangs = CONSUMERS.iter().any(|(name, decides)| *name == consumer && *decides);
+    let hangs = Choreography::embedded().consumers.get(consumer).is_some_and(|program| program.decides);
     Ok(Step::Drop { consumer, cancel: letter.order_id.filter(|_| hangs) })
 }
 
@@ -198,8 +188,8 @@ fn still_open(letter: &Facts) -> Result<(), Refusal> {
 }
 
 fn consumer(letter: &Facts) -> Result<&'static str, Refusal> {
-    let named = |(name, _): &&(&'static str, bool)| letter.consumers.iter().any(|consumer| consumer == name);
-    CONSUMERS.iter().find(named).map(|(name, _)| *name).ok_or_else(|| {
+    let named = |name: &&'static str| letter.consumers.iter().any(|consumer| consumer == name);
+    Choreography::embedded().consumers.names().find(named).ok_or_else(|| {
         Refusal(format!(
             "expected a consumer of this pipeline, got {:?}: its record was written by others",
             letter.consumers
@@ -266,8 +256,8 @@ mod tests {
 
     #[test]
     fn a_domain_event_is_skipped_with_a_cancellation_of_its_order_and_never_in_silence() {
-        for (consumer, decides) in CONSUMERS {
-            let cancel = decides.then_some(ORDER);
+        for (consumer, program) in Choreography::embedded().consumers.iter() {
+            let cancel = program.decides.then_some(ORDER);
             assert_eq!(plan(&Act::Skip, &letter(consumer), 3), Ok(Step::Drop { consumer, cancel }));
         }
         let of_no_order = Facts { order_id: None, ..letter("orders") };

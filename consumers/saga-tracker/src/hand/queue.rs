@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 
+use choreography::Choreography;
 use events::Timestamp;
 use runtime::parking::{self, HeldLetter, RetryRefusal};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::plan::CONSUMERS;
 use super::{Hand, HandError};
 use crate::store::LetterRow;
 
@@ -57,7 +57,7 @@ impl Hand {
     /// What their consumers keep of these dead letters.
     pub(super) async fn held(&self, letters: &[LetterRow]) -> Result<HashMap<Uuid, HeldLetter>, HandError> {
         let mut held = HashMap::new();
-        for (consumer, _) in CONSUMERS {
+        for consumer in Choreography::embedded().consumers.names() {
             let of = |letter: &&LetterRow| letter.consumers.iter().any(|name| name == consumer);
             let ids: Vec<Uuid> = letters.iter().filter(of).map(|letter| letter.letter_id).collect();
             if ids.is_empty() {

@@ -5,7 +5,6 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::{ASK, Point, ReplayError, client, extents};
-use runtime::Consumer;
 use runtime::kafka::topology::Topology;
 use runtime::settings::Settings;
 
@@ -24,15 +23,21 @@ pub struct Moved {
     pub end: i64,
 }
 
-/// Sets the group of a consumer to a point of every topic that it hears. Every consumer may hear every event again, at any age: its orders' rows
+/// Sets the group of a consumer to a point of every topic that its subscriptions (event types) and raw topics are in. Every consumer may hear every event again, at any age: its orders' rows
 /// are the guard.
 ///
 /// # Errors
 /// [`ReplayError::Active`] while the group has members, and nothing is changed; what Kafka says.
-pub async fn reset<C: Consumer>(settings: &Settings, to: Point) -> Result<Vec<Moved>, ReplayError> {
+pub async fn reset(
+    settings: &Settings,
+    consumer: &str,
+    subscriptions: &[&'static str],
+    raw_topics: &[&'static str],
+    to: Point,
+) -> Result<Vec<Moved>, ReplayError> {
     let common = settings.common();
-    let (kafka, group) = (common.kafka.clone(), format!("{}{}", common.topic_prefix, C::NAME));
-    let topology = Topology::of(&common.topic_prefix, &C::subscribes_to(), &C::raw_topics());
+    let (kafka, group) = (common.kafka.clone(), format!("{}{consumer}", common.topic_prefix));
+    let topology = Topology::of(&common.topic_prefix, subscriptions, raw_topics);
     let topics: Vec<String> = topology.full_names().into_iter().map(ToOwned::to_owned).collect();
     tokio::task::spawn_blocking(move || {
         let client = client(&kafka, &group)?;
@@ -49,9 +54,9 @@ pub async fn reset<C: Consumer>(settings: &Settings, to: Point) -> Result<Vec<Mo
 ///
 /// # Errors
 /// [`ReplayError::Active`] while one does; what Kafka says.
-pub async fn check_stopped<C: Consumer>(settings: &Settings) -> Result<(), ReplayError> {
+pub async fn check_stopped(settings: &Settings, consumer: &str) -> Result<(), ReplayError> {
     let common = settings.common();
-    let (kafka, group) = (common.kafka.clone(), format!("{}{}", common.topic_prefix, C::NAME));
+    let (kafka, group) = (common.kafka.clone(), format!("{}{consumer}", common.topic_prefix));
     tokio::task::spawn_blocking(move || match members(&client(&kafka, &group)?, &group)? {
         0 => Ok(()),
         members => Err(ReplayError::Active { group, members }),
