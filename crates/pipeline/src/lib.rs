@@ -5,7 +5,7 @@ mod consumer;
 
 use std::sync::Arc;
 
-use choreography::{Choreography, Problem};
+use choreography::{Choreography, RuleBreach};
 use runtime::settings::Section;
 use runtime::{Clock, Host};
 use sqlx::migrate::Migrator;
@@ -69,7 +69,7 @@ pub fn schemas() -> Vec<(String, Migrator)> {
 }
 
 /// Where a choreography and the code of all consumers do not agree.
-pub fn problems(choreography: &Choreography) -> Vec<Problem> {
+pub fn problems(choreography: &Choreography) -> Vec<RuleBreach> {
     let (all, catalogue) = (consumers(), events::catalogue());
     let subscriptions: Vec<(&str, &[&str])> = all.iter().map(|one| (one.name, one.subscriptions.as_slice())).collect();
     let publications: Vec<(&str, &[&str])> = all.iter().map(|one| (one.name, one.publications.as_slice())).collect();
