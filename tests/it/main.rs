@@ -17,6 +17,7 @@ mod front_door;
 mod happy_path;
 mod horizon;
 mod intake;
+mod loyalty;
 mod model;
 mod operator;
 mod parking;

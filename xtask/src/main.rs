@@ -48,7 +48,7 @@ enum Command {
         /// How many orders.
         #[arg(long, default_value_t = 1_000)]
         orders: u64,
-        /// Run these optional consumers besides, separated by commas, and show at the end what each made of the orders: `--with loyalty`.
+        /// Run these optional consumers of topics.yaml besides, separated by commas, and show at the end what each made of the orders.
         #[arg(long, value_delimiter = ',')]
         with: Vec<String>,
         /// End by itself; with a non-zero code if an order ended otherwise than it should, or an invariant does not hold.

@@ -150,9 +150,10 @@ fn a_circle_without_an_exit_is_found() {
 
 #[test]
 fn an_event_heard_by_nobody_must_say_why() {
-    let problems = found("        heard_by: [fulfillment]\n        holds: money\n", "        holds: money\n");
-    assert_told(&problems, "event PaymentCaptured: expected a consumer under `heard_by`, or the reason");
-    assert_told(&problems, "event PaymentCaptured, within.answers: expected an answer of one that hears it");
+    let answers = "        within: {deadline: 2m, answers: [FulfillmentCancelled, FulfillmentRejected]}\n";
+    let problems = found(&format!("        heard_by: [fulfillment]\n{answers}"), answers);
+    assert_told(&problems, "event PaymentCaptureFailed: expected a consumer under `heard_by`, or the reason");
+    assert_told(&problems, "event PaymentCaptureFailed, within.answers: expected an answer of one that hears it");
     let both = "heard_by: [notifications]\n        heard_by_nobody: really\n        terminal: REJECTED";
     assert_told(
         &found("heard_by: [notifications]\n        terminal: REJECTED", both),
