@@ -53,6 +53,7 @@ async fn each_event_of_any_order_leads_back_to_its_beginning_through_the_topics(
     for completed in events.values().filter(|record| name(record) == "OrderCompleted") {
         let mut at = completed;
         walked.clear();
+        // ends with the chain, or after twenty causes
         while let Some(before) = events.get(at.header("ce_causationid")) {
             walked.push(name(at));
             at = before;

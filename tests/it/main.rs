@@ -15,6 +15,7 @@ mod figures;
 mod foreign_records;
 mod front_door;
 mod happy_path;
+mod harness;
 mod horizon;
 mod intake;
 mod model;

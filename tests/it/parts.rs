@@ -62,15 +62,6 @@ async fn until_ready(pipeline: &Pipeline, consumers: &[&str]) {
     }
 }
 
-/// Ends a pipeline whose orders can't go on, as it hosts not all who decide: no program may have ended by itself.
-async fn close(pipeline: Pipeline) {
-    for host in pipeline.hosts() {
-        assert!(!host.shutdown().is_cancelled(), "a host has stopped by itself: its log says why");
-        pipeline.stop(&host).await;
-    }
-    pipeline.database.clone().drop_it().await;
-}
-
 fn tea() -> Order {
     Order::of(&[("TEA", 1, 1_250)])
 }

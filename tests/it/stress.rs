@@ -50,10 +50,7 @@ async fn the_same_request_again_is_answered_with_the_position_of_the_first_also_
     assert_eq!(position(&cancel().await.1), position(&asked));
     let read = format!("/orders/{order}?position={}", position(&asked));
     pipeline.get("saga-tracker", &read).await; // and it is seen there
-    for host in pipeline.hosts() {
-        pipeline.stop(&host).await;
-    }
-    pipeline.close().await;
+    pipeline.finish_without_audit("orders has no others to decide with: its orders stay open").await;
 }
 
 /// Bytes that no compression makes shorter.
@@ -129,10 +126,7 @@ async fn dead_letters_of_any_size_and_key_and_of_a_topic_made_anew_are_listed_pu
         .until(|| async { quadrille_tests::lag(&group, std::slice::from_ref(&topic)) == 0 }, "all read again")
         .await;
     assert_eq!(pipeline.count("select count(*) from orders.dead_letter").await, 9);
-    for host in pipeline.hosts() {
-        pipeline.stop(&host).await;
-    }
-    pipeline.close().await;
+    pipeline.finish_without_audit("orders has no others to decide with: its orders stay open").await;
 }
 
 /// A key that no index holds parks like any other: the order waits alone, and goes on.
@@ -157,10 +151,7 @@ async fn an_order_under_a_key_of_five_thousand_bytes_is_parked_while_its_row_is_
     pipeline
         .until(|| async { pipeline.count("select count(*) from orders.parked").await == 0 }, "an empty queue")
         .await;
-    for host in pipeline.hosts() {
-        pipeline.stop(&host).await;
-    }
-    pipeline.close().await;
+    pipeline.finish_without_audit("orders has no others to decide with: its orders stay open").await;
 }
 
 /// What strangers wrote and nobody read can't be published again by any relay: it is told, and the orders behind it are taken.
@@ -186,10 +177,7 @@ async fn records_of_strangers_that_were_deleted_unread_keep_nobody_from_starting
         taken(round + 1).await;
         pipeline.stop(&orders).await;
     }
-    for host in pipeline.hosts() {
-        pipeline.stop(&host).await;
-    }
-    pipeline.close().await;
+    pipeline.finish_without_audit("orders has no others to decide with: its orders stay open").await;
 }
 
 /// A strategy of a shop's own that does not come back while it is held.

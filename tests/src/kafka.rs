@@ -137,6 +137,7 @@ pub fn watch_offsets(groups: &[(String, Vec<String>)], stop: &AtomicBool) -> usi
         })
         .collect();
     let (mut seen, mut looks) = (HashMap::new(), 0);
+    // ends when it is told to, and at the latest with its test
     while !stop.load(Ordering::Acquire) {
         for ((group, _), (consumer, list)) in groups.iter().zip(&clients) {
             let committed = consumer.committed_offsets(list.clone(), PATIENCE).expect("committed offsets");
@@ -171,6 +172,7 @@ pub fn read_all(topic: &str) -> Vec<Record> {
     }
     consumer.assign(&list).expect("an assignment");
     let mut records = Vec::new();
+    // ends with the last record, or at one that does not arrive
     while !left.is_empty() {
         let message = consumer.poll(PATIENCE).expect("records that are there arrive").expect("no error");
         let headers = message.headers().map(|headers| {

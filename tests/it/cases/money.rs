@@ -243,5 +243,5 @@ async fn case_19_another_amount_or_currency_at_the_provider_is_a_dead_letter_and
     }
     assert_eq!(pipeline.count("select sum(captured)::bigint from sandbox.payment").await, 0);
     assert_eq!(level(&pipeline, "TEA").await, (10, 4, 0));
-    pipeline.close().await;
+    pipeline.finish_with_dead_letters().await;
 }

@@ -205,6 +205,7 @@ impl World {
 
     /// Runs until nothing is left to do, then checks what must hold.
     pub fn run(&mut self) {
+        // ends when nothing is left to do, or after 50,000 steps
         loop {
             self.steps += 1;
             assert!(self.steps < 50_000, "the run does not end");

@@ -142,7 +142,7 @@ async fn ten_thousand_dead_letters_are_retried_at_a_rate_stopped_in_the_middle_a
     assert_eq!(pipeline.count("select count(*) from saga_tracker.action").await, 10_000, "each is on record once");
     let third = run(&hand, &retry_all(None), u64::MAX).await;
     assert_eq!((third.total, third.done), (0, 0), "once more finds nothing to do");
-    pipeline.close().await;
+    pipeline.finish_without_audit("dead letters tell of orders that only orders knows").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -169,7 +169,7 @@ async fn a_dry_run_says_what_would_be_done_and_changes_nothing() {
     ] {
         assert_eq!(pipeline.count(untouched).await, 0, "{untouched}");
     }
-    pipeline.close().await;
+    pipeline.finish_without_audit("dead letters tell of orders that only orders knows").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -194,5 +194,5 @@ async fn a_record_that_dies_again_is_a_dead_letter_of_its_own_until_the_cap_on_l
     assert_eq!((report.done, report.refused), (0, 1));
     assert!(why[0].contains("fewer than 2 times, this one did 2 times"), "{why:?}");
     assert_eq!(pipeline.count("select count(*) from orders.parked").await, 0, "it was left alone");
-    pipeline.close().await;
+    pipeline.finish_without_audit("dead letters tell of orders that only orders knows").await;
 }

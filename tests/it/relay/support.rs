@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ::relay::{self, RelaySettings};
+use quadrille_tests::deadline::Ends;
 use quadrille_tests::{Database, binary, stack};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
@@ -21,7 +22,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What one test has to itself.
 pub struct Bench {
@@ -145,10 +146,23 @@ impl Bench {
 
     /// Waits until everything committed is published.
     pub async fn settled(&self) {
-        let since = Instant::now();
-        while self.waiting().await > 0 {
-            assert!(since.elapsed() < PATIENCE, "{} rows are still waiting", self.waiting().await);
-            tokio::time::sleep(Duration::from_millis(10)).await;
+        let ends = Ends::within(PATIENCE);
+        loop {
+            match self.waiting().await {
+                0 => return,
+                rows => ends.pause(|| format!("{rows} rows wait to be published")).await,
+            }
+        }
+    }
+
+    /// Waits until the number that a query returns is as wanted.
+    pub async fn until(&self, query: &'static str, is_wanted: impl Fn(i64) -> bool) {
+        let ends = Ends::within(PATIENCE);
+        loop {
+            match self.count(query).await {
+                number if is_wanted(number) => return,
+                number => ends.pause(|| format!("{query} is {number}")).await,
+            }
         }
     }
 
@@ -271,6 +285,7 @@ pub fn read_all(topic: &str) -> Vec<Read> {
     }
     consumer.assign(&list).unwrap();
     let mut records = Vec::new();
+    // ends with the last record, or at one that does not arrive
     while !left.is_empty() {
         let message = consumer.poll(PATIENCE).expect("records arrive").unwrap();
         let headers = message.headers().map(|all| {
