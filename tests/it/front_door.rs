@@ -220,7 +220,7 @@ async fn an_order_is_known_by_its_producers_id_at_both_doors_and_can_be_mended()
         produce(&topic, &[(Some(b"k"), body, &[])]);
     }
     let mended = "select count(*) from orders.\"order\" where reference = 'mended' and state = 'PENDING'";
-    pipeline.until(|| async { pipeline.count(mended).await == 1 }, "the mended order").await;
+    pipeline.until_count(mended, 1, "the mended order").await;
     pipeline.settle().await;
     for (reference, orders) in [("4d47e190", 1), ("19d", 1), ("zero", 1), ("seconds", 1), ("event", 1), ("mended", 2)] {
         let known = format!("select count(*) from orders.\"order\" where reference = '{reference}'");
@@ -244,7 +244,7 @@ async fn an_order_at_the_place_of_an_earlier_one_in_a_topic_made_anew_is_another
         for _ in 0..2 {
             let host = pipeline.host(&["orders", "outbox-relay"]).await;
             let orders = "select count(*) from orders.\"order\" where reference = 'order-placed/0@0'";
-            pipeline.until(|| async { pipeline.count(orders).await == number }, "an order of its own").await;
+            pipeline.until_count(orders, number, "an order of its own").await;
             pipeline.settle().await;
             assert_eq!(pipeline.count(orders).await, number, "read again it is no other");
             pipeline.stop(&host).await;

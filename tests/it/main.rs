@@ -31,6 +31,7 @@ mod relay;
 mod replay;
 mod restore;
 mod settings;
+mod statements;
 mod stress;
 mod stuck;
 mod topology;

@@ -11,6 +11,7 @@ mod topics;
 
 use std::time::{Duration, Instant};
 
+use quadrille_tests::deadline::Ends;
 use quadrille_tests::{Order, Pipeline, stack};
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
@@ -49,15 +50,13 @@ async fn told(pipeline: &Pipeline, consumers: &[&str], what: &str) -> Duration {
 
 /// Waits until all of these are ready.
 async fn until_ready(pipeline: &Pipeline, consumers: &[&str]) {
-    let since = Instant::now();
     for consumer in consumers {
+        let ends = Ends::within(Duration::from_secs(60));
         loop {
-            let (status, why) = ready(pipeline, consumer).await;
-            if status == 200 {
-                break;
+            match ready(pipeline, consumer).await {
+                (200, _) => break,
+                (_, why) => ends.pause(|| format!("{consumer} is not ready: {why}")).await,
             }
-            assert!(since.elapsed() < Duration::from_secs(60), "{consumer}: {why}");
-            tokio::time::sleep(Duration::from_millis(50)).await; // between two looks
         }
     }
 }

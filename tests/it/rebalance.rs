@@ -30,12 +30,7 @@ async fn a_second_and_a_third_instance_share_the_partitions_and_work_goes_on_whe
     assert!(!second.decided().is_empty() && !third.decided().is_empty(), "the new instances have read nothing");
     pipeline.stop(&second).await;
     place_many(&pipeline, 60).await;
-    pipeline
-        .until(
-            || async { pipeline.count("select count(*) from orders.\"order\" where state <> 'COMPLETED'").await == 0 },
-            "all orders",
-        )
-        .await;
+    pipeline.until_count("select count(*) from orders.\"order\" where state <> 'COMPLETED'", 0, "all orders").await;
     // What was decided while partitions moved is committed too, though a commit that crossed a rebalance was refused.
     let (group, heard) = (pipeline.topic("inventory"), [pipeline.topic("orders"), pipeline.topic("payments")]);
     pipeline.until(|| async { lag(&group, &heard) == 0 }, "the end of the group's lag").await;

@@ -75,7 +75,7 @@ async fn dead_letters_of_any_size_and_key_and_of_a_topic_made_anew_are_listed_pu
         let pipeline = &pipeline;
         async move {
             let count = "select count(*) from saga_tracker.letter where kind = 'event'";
-            pipeline.until(|| async { pipeline.count(count).await == letters }, "the letters").await;
+            pipeline.until_count(count, letters, "the letters").await;
         }
     };
     heard(3).await;
@@ -144,13 +144,11 @@ async fn an_order_under_a_key_of_five_thousand_bytes_is_parked_while_its_row_is_
         &[(Some(&key), text.as_bytes(), &[]), (Some(&key), text.as_bytes(), &[])],
     );
     let parked = "select count(*) from orders.parked where octet_length(key) = 5000 and octet_length(lane) = 33";
-    pipeline.until(|| async { pipeline.count(parked).await == 2 }, "both to be parked, one behind the other").await;
+    pipeline.until_count(parked, 2, "both to be parked, one behind the other").await;
     holder.rollback().await.unwrap();
     let orders = "select count(*) from orders.\"order\"";
-    pipeline.until(|| async { pipeline.count(orders).await == 3 }, "both orders").await;
-    pipeline
-        .until(|| async { pipeline.count("select count(*) from orders.parked").await == 0 }, "an empty queue")
-        .await;
+    pipeline.until_count(orders, 3, "both orders").await;
+    pipeline.until_count("select count(*) from orders.parked", 0, "an empty queue").await;
     pipeline.finish_without_audit("orders has no others to decide with: its orders stay open").await;
 }
 

@@ -32,6 +32,8 @@ pub struct Record {
     pub value: Option<Vec<u8>>,
     /// Headers that are text, by name; the last of a name.
     pub headers: HashMap<String, String>,
+    /// When Kafka took it, or its producer says that it was made.
+    pub timestamp: i64,
 }
 
 impl Record {
@@ -187,6 +189,7 @@ pub fn read_all(topic: &str) -> Vec<Record> {
             key: message.key().map(<[u8]>::to_vec),
             value: message.payload().map(<[u8]>::to_vec),
             headers: headers.unwrap_or_default(),
+            timestamp: message.timestamp().to_millis().unwrap_or(0),
         });
         if left.get(&message.partition()).is_some_and(|high| message.offset() + 1 >= *high) {
             left.remove(&message.partition());

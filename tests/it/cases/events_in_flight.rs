@@ -148,7 +148,7 @@ async fn case_31_events_of_an_older_and_a_newer_schema_are_read_in_flight_in_dea
     produce(&pipeline.topic("order-placed"), &[(Some(b"ahead"), &ahead, &[]), (Some(b"behind"), &behind, &[])]);
     let completed =
         "select count(*) from orders.\"order\" where state = 'COMPLETED' and reference in ('ahead', 'behind')";
-    pipeline.until(|| async { pipeline.count(completed).await == 2 }, "both orders").await;
+    pipeline.until_count(completed, 2, "both orders").await;
     pipeline.settle().await;
 
     // In the event store, beside those of today's version.

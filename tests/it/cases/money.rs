@@ -143,7 +143,7 @@ async fn case_09_a_payment_that_races_with_the_expiry_wins_or_is_voided_and_stoc
         assert!([202, 409].contains(&status), "{status}: {answer}");
     }
     let open = "select count(*) from orders.\"order\" where ended_at is null";
-    pipeline.until(|| async { pipeline.count(open).await == 0 }, "all ends").await;
+    pipeline.until_count(open, 0, "all ends").await;
     pipeline.settle().await;
     let mut sold = 0;
     for order in &orders {

@@ -119,7 +119,7 @@ async fn ten_thousand_dead_letters_are_retried_at_a_rate_stopped_in_the_middle_a
     assert_eq!((second.total, second.done, second.left(), second.stopped), (7_000, 7_000, 0, false));
     pipeline.settle().await;
     let recovered = "select count(*) from saga_tracker.resolution where resolution = 'recovered'";
-    pipeline.until(|| async { pipeline.count(recovered).await == 10_000 }, "every dead letter to recover").await;
+    pipeline.until_count(recovered, 10_000, "every dead letter to recover").await;
 
     let failed = |distinct: &str| {
         format!("select count({distinct}) from saga_tracker.event where event_type = '{}'", OrderFailed::TYPE)
@@ -181,7 +181,7 @@ async fn a_record_that_dies_again_is_a_dead_letter_of_its_own_until_the_cap_on_l
     for loops in 1..=2 {
         assert_eq!(run(&hand, &capped, u64::MAX).await.done, 1);
         let again = format!("select count(*) from saga_tracker.letter where loops = {loops}");
-        pipeline.until(|| async { pipeline.count(&again).await == 1 }, "the next dead letter").await;
+        pipeline.until_count(&again, 1, "the next dead letter").await;
         pipeline.settle().await;
         let open = letters(&hand, &events_that_are(LetterStatus::Open)).await;
         assert_eq!((open.len(), open[0].loops), (1, loops), "{open:#?}");

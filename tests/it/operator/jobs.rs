@@ -63,7 +63,7 @@ async fn a_job_goes_on_after_a_restart_of_the_tracker_and_after_a_stop_and_does_
 
     pipeline.settle().await;
     let failed = "select count(*) from orders.\"order\" where state = 'FAILED'";
-    pipeline.until(|| async { pipeline.count(failed).await == 300 }, "every order's end").await;
+    pipeline.until_count(failed, 300, "every order's end").await;
     let retried =
         "select count(distinct letter_id) from saga_tracker.action where what = 'retry' and job_id is not null";
     assert_eq!(pipeline.count(retried).await, 300);

@@ -91,7 +91,7 @@ async fn an_operator_looks_at_dead_letters_retries_all_stops_with_ctrl_c_and_goe
     let (ok, again, error) = run(&pipeline, &["retry", "--all", "--yes", "--consumer", "orders"]).await;
     assert!(ok && again.contains(&format!("retry: {left} done, 0 refused, 0 left of {left}")), "{again}{error}");
     let failed = "select count(*) from orders.\"order\" where state = 'FAILED'";
-    pipeline.until(|| async { pipeline.count(failed).await == 12 }, "every order's end").await;
+    pipeline.until_count(failed, 12, "every order's end").await;
     let (ok, audit, _) = run(&pipeline, &["audit", "--json"]).await;
     assert!(ok && audit.lines().count() == 12 && audit.lines().all(|line| json(line)["who"] == "eve"), "{audit}");
     pipeline.finish_without_audit("dead letters tell of orders that only orders knows").await;

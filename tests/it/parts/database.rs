@@ -142,7 +142,7 @@ async fn a_database_that_is_closed_renamed_or_without_its_rights_for_a_while_end
     told(&pipeline, &["orders"], "permission denied").await;
     assert_eq!(post(&pipeline, &tea().body(), Duration::from_secs(20)).await, Some(503));
     run(&mut inside, "alter schema orders owner to quadrille").await;
-    pipeline.until(|| async { pipeline.count(placed).await == 1 }, "the order that waited").await;
+    pipeline.until_count(placed, 1, "the order that waited").await;
     inside.close().await.unwrap();
     for (taken, given, says, state) in [
         // 55000

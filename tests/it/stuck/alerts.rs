@@ -101,7 +101,7 @@ async fn an_alert_that_was_not_taken_before_a_restart_is_delivered_after_it() {
         assert_eq!(is_new, !repeated, "raised again while it is open, it is the same");
     }
     let refused = "select count(*) from saga_tracker.alert where attempts = 1 and last_error like '%500%'";
-    pipeline.until(|| async { pipeline.count(refused).await == 1 }, "a try that failed").await;
+    pipeline.until_count(refused, 1, "a try that failed").await;
     pipeline.stop(&tracker).await;
     pipeline.advance(MINUTE);
     pipeline.host(&["saga-tracker"]).await;
