@@ -21,12 +21,7 @@ async fn ended_orders(pipeline: &Pipeline) {
     }
     pipeline.settle().await;
     pipeline.advance(std::time::Duration::from_secs(16 * 60));
-    pipeline
-        .until(
-            || async { pipeline.count("select count(*) from orders.\"order\" where ended_at is null").await == 0 },
-            "all ends",
-        )
-        .await;
+    pipeline.until_count("select count(*) from orders.\"order\" where ended_at is null", 0, "all ends").await;
     pipeline.settle().await;
 }
 

@@ -165,7 +165,7 @@ async fn poisoned_records_are_orders_or_dead_letters_and_every_program_starts_wi
         raw::produce(&front_door, b"18", order(name).to_string().as_bytes(), &[], time);
     }
     let orders = (shops.len() + poison.len() + 2 + times.len()) as i64;
-    pipeline.until(|| async { pipeline.count(COMPLETED).await == orders }, "all good orders").await;
+    pipeline.until_count(COMPLETED, orders, "all good orders").await;
     pipeline.settle().await;
     let accepted_first = accepted(&pipeline).await;
     let mut expected: Vec<String> = shops.iter().map(|(name, _)| (*name).to_owned()).collect();
@@ -221,7 +221,7 @@ async fn poisoned_records_are_orders_or_dead_letters_and_every_program_starts_wi
     let mut programs = Programs::start(&pipeline);
     programs.until_ready().await;
     programs.place(&Order::of(&[("TEA", 1, 450)]).by("c-processes").body()).await;
-    pipeline.until(|| async { pipeline.count(COMPLETED).await == orders + 2 }, "an order by the processes").await;
+    pipeline.until_count(COMPLETED, orders + 2, "an order by the processes").await;
     for (consumer, topic) in [("orders", "order-placed"), ("inventory", "orders"), ("saga-tracker", "payments")] {
         let (group, topics) = (pipeline.topic(consumer), [pipeline.topic(topic)]);
         pipeline.until(|| async { lag(&group, &topics) == 0 }, "all read again").await;
@@ -272,7 +272,7 @@ async fn a_registry_that_is_away_holds_up_the_lanes_that_need_it_and_nothing_els
         let behind = order(&format!("behind-{at}")).to_string();
         produce(&front_door, &[(Some(name.as_bytes()), &avro, &[]), (Some(name.as_bytes()), behind.as_bytes(), &[])]);
         produce(&front_door, &[(Some(b"other"), json.as_bytes(), &[])]);
-        pipeline.until(|| async { pipeline.count(COMPLETED).await == at as i64 + 1 }, &format!("JSON, {mode:?}")).await;
+        pipeline.until_count(COMPLETED, at as i64 + 1, &format!("JSON, {mode:?}")).await;
         let (status, why) = ready(&pipeline, "orders").await;
         assert!(status == 503 && why.contains("registry since"), "{mode:?}: {status}: {why}");
         assert_eq!(ready(&pipeline, "inventory").await.0, 200, "who does not need it does not wait for it");
@@ -299,7 +299,7 @@ async fn a_registry_that_is_away_holds_up_the_lanes_that_need_it_and_nothing_els
     assert_eq!(pipeline.dead_letters().await.len(), 0);
     registry.set(Mode::Open);
     let all = 3 * unknown.len() as i64;
-    pipeline.until(|| async { pipeline.count(COMPLETED).await == all }, "all, when it is back").await;
+    pipeline.until_count(COMPLETED, all, "all, when it is back").await;
     pipeline.until(|| async { ready(&pipeline, "orders").await.0 == 200 }, "the closed circuit").await;
     shop::forget(&pipeline.prefix).await;
     pipeline.finish().await;
@@ -356,5 +356,5 @@ async fn an_id_that_a_rebuilt_registry_gave_to_another_schema_is_noticed_and_cor
     assert_eq!(pipeline.count(completed).await, 1, "what was ours can still be read by");
     codec.check_writers(&[events::OrderCompleted::TYPE]).unwrap();
     shop::forget(&pipeline.prefix).await;
-    pipeline.close().await;
+    pipeline.finish_without_audit("orders has no others to decide with: its orders stay open").await;
 }

@@ -84,7 +84,7 @@ async fn place_mixed(pipeline: &Pipeline) -> String {
     pipeline.settle().await;
     pipeline.advance(Duration::from_secs(16 * 60));
     let ended = "select count(*) from orders.\"order\" where ended_at is not null";
-    pipeline.until(|| async { pipeline.count(ended).await == 10 }, "the end of all but one").await;
+    pipeline.until_count(ended, 10, "the end of all but one").await;
     pipeline.settle().await;
     open
 }
@@ -131,10 +131,10 @@ async fn ended_orders_are_forgotten_at_the_horizon_an_open_one_stays_and_a_repla
     // Behind the horizon: those who know that an order has ended forget it; payments, fraud and the tracker keep theirs longer.
     pipeline.advance(32 * DAY);
     until_alone(&pipeline, &AT_THE_HORIZON, &open).await;
-    pipeline.until(|| async { pipeline.count("select count(*) from inventory.movement").await == 0 }, "the fold").await;
-    pipeline.until(|| async { pipeline.count("select count(*) from inventory.receipt").await == 0 }, "receipts").await;
+    pipeline.until_count("select count(*) from inventory.movement", 0, "the fold").await;
+    pipeline.until_count("select count(*) from inventory.receipt", 0, "receipts").await;
     let acts = "select count(*) from runtime.door_action where who = 'eve'";
-    pipeline.until(|| async { pipeline.count(acts).await == 1 }, "records of acts").await;
+    pipeline.until_count(acts, 1, "records of acts").await;
     assert_eq!(pipeline.count(&format!("{acts} and what = 'of now'")).await, 1);
     assert_eq!(pipeline.count("select count(*) from payments.payment").await, kept);
     assert_eq!(

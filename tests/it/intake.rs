@@ -76,12 +76,7 @@ async fn an_order_is_placed_over_kafka_as_plain_json_as_cloud_event_and_as_avro(
             (Some(b"k"), &avro, &[]),
         ],
     );
-    pipeline
-        .until(
-            || async { pipeline.count("select count(*) from orders.\"order\" where state = 'COMPLETED'").await == 3 },
-            "three orders",
-        )
-        .await;
+    pipeline.until_count("select count(*) from orders.\"order\" where state = 'COMPLETED'", 3, "three orders").await;
     let sources: Vec<(String, String)> =
         sqlx::query_as("select source, reference from orders.\"order\" order by source, reference")
             .fetch_all(&pipeline.database.pool)
@@ -118,12 +113,7 @@ async fn an_invalid_order_over_kafka_is_rejected_with_every_reason() {
     let pipeline = Pipeline::start().await;
     let bad = Order::of(&[("TEA", 0, 450)]).with("currency", "XYZ").with("reference", "bad-1").body().to_string();
     produce(&pipeline.topic("order-placed"), &[(None, bad.as_bytes(), &[])]);
-    pipeline
-        .until(
-            || async { pipeline.count("select count(*) from orders.\"order\" where state = 'REJECTED'").await == 1 },
-            "the rejection",
-        )
-        .await;
+    pipeline.until_count("select count(*) from orders.\"order\" where state = 'REJECTED'", 1, "the rejection").await;
     let order: uuid::Uuid =
         sqlx::query_scalar("select order_id from orders.\"order\"").fetch_one(&pipeline.database.pool).await.unwrap();
     let rejected: OrderRejected = pipeline.the(&order.to_string()).await;

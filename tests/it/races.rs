@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use events::{Event, FraudCleared, FulfillmentConfirmed, PaymentAuthorized};
 use inventory::{Inventory, Pick, Priority, Shelves, Strategy, Want};
+use quadrille_tests::deadline::Ends;
 use quadrille_tests::{Order, Pipeline, Setup, read_all};
 
 /// A strategy during one of whose answers somebody else changes the level that it was asked about.
@@ -104,8 +106,9 @@ async fn of_a_capture_and_a_void_that_two_instances_ask_for_at_once_the_sandbox_
     let let_both_write = async {
         let waiting =
             "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+        let ends = Ends::within(Duration::from_secs(60));
         while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&database.pool).await.unwrap() < 2 {
-            tokio::task::yield_now().await;
+            ends.pause(|| "two who wait for the lock".to_owned()).await;
         }
         nobody_writes.commit().await.unwrap();
     };

@@ -184,7 +184,7 @@ async fn kafkas_tools_and_kcat_read_the_topics_place_an_order_and_reset_a_group_
     let topic = format!("--topic {}", pipeline.topic("order-placed"));
     shown("echo '{\"customer\"", &[("--topic order-placed", &topic)]).await;
     let completed = "select count(*) from orders.\"order\" where source = 'kafka' and state = 'COMPLETED'";
-    pipeline.until(|| async { pipeline.count(completed).await == 1 }, "the order of the shell").await;
+    pipeline.until_count(completed, 1, "the order of the shell").await;
     pipeline.settle().await;
 
     let group = |name: &str| format!("--group {}{name}", pipeline.prefix);

@@ -97,6 +97,7 @@ pub struct Pipeline {
     pub http: reqwest::Client,
     setup: Setup,
     hosts: Mutex<Vec<Arc<Host>>>,
+    finished: bool,
 }
 
 impl Pipeline {
@@ -131,6 +132,7 @@ impl Pipeline {
             http: reqwest::Client::builder().timeout(ANSWER).build().expect("an HTTP client"),
             setup,
             hosts: Mutex::default(),
+            finished: false,
         };
         if !pipeline.setup.consumers.is_empty() {
             pipeline.host(&pipeline.setup.consumers.clone()).await;
@@ -365,6 +367,9 @@ impl Pipeline {
     }
 
     /// As [`Pipeline::finish`], where dead letters were expected and looked at.
+    ///
+    /// # Panics
+    /// When something else is wrong; says what.
     pub async fn finish_with_dead_letters(self) {
         self.settle().await;
         let settings = Settings::from_toml(&self.settings_toml()).expect("settings of the test");
@@ -372,21 +377,41 @@ impl Pipeline {
         for invariant in load::invariants::check_all(&books).await.expect("the books can be read") {
             assert!(invariant.holds, "{}: {}", invariant.name, invariant.figures);
         }
+        self.end().await;
+    }
+
+    /// Ends a test whose books can't hold, and says why: stops everything cleanly, and audits nothing.
+    ///
+    /// # Panics
+    /// When a consumer has stopped by itself, or does not stop cleanly.
+    pub async fn finish_without_audit(self, why: &'static str) {
+        assert!(!why.is_empty(), "say why the books of this test can't hold");
+        self.end().await;
+    }
+
+    async fn end(mut self) {
         for host in self.hosts() {
+            assert!(!host.shutdown().is_cancelled(), "a host has stopped by itself: its log says why");
             self.stop(&host).await;
         }
         for database in self.databases() {
             database.clone().drop_it().await;
         }
+        self.finished = true;
     }
 }
 
-/// A test that panics leaves no consumer running: their threads would keep the process.
+/// A test that panics leaves no consumer running (their threads would keep the process); one that ends without an audit, or a reason for none, fails.
 impl Drop for Pipeline {
     fn drop(&mut self) {
         for host in self.hosts.get_mut().map(std::mem::take).unwrap_or_default() {
             host.shutdown().cancel();
         }
+        assert!(
+            self.finished || std::thread::panicking(),
+            "{} was dropped before its books were audited: end the test by `finish()`, or by `finish_without_audit(\"why\")`",
+            self.prefix
+        );
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
-use crate::deadline;
+use crate::deadline::{self, Ends};
 use crate::kafka;
 use crate::pipeline::Pipeline;
 
@@ -49,6 +49,20 @@ impl Pipeline {
             deadline::at(|| format!("{what} of {}", self.prefix));
             assert!(began.elapsed() < PATIENCE, "{what} does not come");
             tokio::time::sleep(LOOK).await; // between two looks at a condition
+        }
+    }
+
+    /// Runs on until a query counts so many.
+    ///
+    /// # Panics
+    /// When it does not; says how many it counts.
+    pub async fn until_count(&self, query: &str, wanted: i64, what: &str) {
+        let ends = Ends::within(PATIENCE);
+        loop {
+            match self.count(query).await {
+                rows if rows == wanted => return,
+                rows => ends.pause(|| format!("{what}: expected {wanted}, got {rows}: {query}")).await,
+            }
         }
     }
 

@@ -38,6 +38,7 @@ pub use error::RelayError;
 pub use rescue::{Aside, Rebased, RelayStatus, Rewound, rebase, release, rewind, status};
 pub use settings::{ReadAgain, ReadUrls, RelaySettings};
 pub use snapshot::{NotASnapshot, Snapshot};
+pub use statements::statements;
 
 use self::worker::Worker;
 use runtime::Backoff;

@@ -122,20 +122,23 @@ pub async fn rebase(db: &mut PgConnection) -> Result<Rebased, RelayError> {
     Ok(Rebased { unpublished })
 }
 
+/// What is given to the relay again of what was set aside.
+pub(super) const RELEASED: &str =
+    "released as (delete from outbox.set_aside where $1::text is null or topic = $1 returning *), ";
+
 /// Gives rows that were set aside to the relay again, in their order, once their cause is mended; all of them, or those of one topic.
 /// They follow what was said since under the same ids.
 ///
 /// # Errors
 /// What the database says.
 pub async fn release(db: &mut PgConnection, topic: Option<&str>) -> Result<i64, RelayError> {
-    let released = "released as (delete from outbox.set_aside where $1::text is null or topic = $1 returning *), ";
-    let statement = appended(released, "released");
+    let statement = appended(RELEASED, "released");
     Ok(sqlx::query_scalar(AssertSqlSafe(statement)).bind(topic).fetch_one(db).await?)
 }
 
 /// Appends the events of a table, or of what `with` names, once more, in their order, and says how many they are. Entries of 256 kB: counted with 256 bytes besides its own,
 /// no event makes one of more than 1,024.
-fn appended(with: &str, source: &str) -> String {
+pub(super) fn appended(with: &str, source: &str) -> String {
     format!(
         "with {with}sized as (
              select *, sum(256 + coalesce(octet_length(key), 0) + octet_length(headers) + coalesce(octet_length(payload), 0))

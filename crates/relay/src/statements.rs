@@ -90,6 +90,16 @@ pub(super) static WINDOW: LazyLock<String> = LazyLock::new(|| {
     })
 });
 
+/// The statements that are put together here, for whoever prepares them all.
+pub fn statements() -> Vec<String> {
+    let released = super::rescue::appended(super::rescue::RELEASED, "released");
+    [&POLL, &STORE, &STORE_AND_POLL, &EXTENT, &WINDOW]
+        .map(|made| made.to_string())
+        .into_iter()
+        .chain([released])
+        .collect()
+}
+
 /// A page: entries of the transactions (slots $1, xids $3) from positions $4 on, and before $5; before each, which shards of it are wanted ($2, as bits).
 pub(super) const PAGE: &str = "
     select told.shards, entry.slot, entry.xid, entry.seq, entry.shards, entry.topics, entry.keys, entry.headers, entry.payloads

@@ -74,8 +74,7 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(count: usize, mut random: Random) -> Self {
-        let codec = Codec::of_catalogue().expect("our own schemas");
+    pub fn new(count: usize, mut random: Random, codec: &Codec) -> Self {
         let book = Shared::default();
         let stock: Vec<(&str, &str, i64)> =
             SKUS.iter().flat_map(|sku| WAREHOUSES.map(|warehouse| (*sku, warehouse, UNITS))).collect();
@@ -86,23 +85,23 @@ impl World {
             random,
             now: Timestamp::from_millis(1_800_000_000_000),
             steps: 0,
-            orders: Node::new(Orders::new(Clock::default(), 0.0), orders::BatchState::default(), &codec, none()),
+            orders: Node::new(Orders::new(Clock::default(), 0.0), orders::BatchState::default(), codec, none()),
             inventory: Node::new(
                 Inventory::default(),
                 inventory::BatchState::stocked(stock),
-                &codec,
+                codec,
                 Box::new(|_, never, _, _| match never {}),
             ),
             payments: Node::new(
                 Payments::detached(PaymentsSettings::default()).expect("default settings"),
                 payments::BatchState::default(),
-                &codec,
+                codec,
                 gateway::outside(Rc::clone(&book)),
             ),
             fraud: Node::new(
                 Fraud::new(FraudSettings::default()).expect("default settings"),
                 fraud::BatchState::default(),
-                &codec,
+                codec,
                 Box::new(|_, never, _, _| match never {}),
             ),
             fulfillment: Node::new(
@@ -113,16 +112,16 @@ impl World {
                     ..fulfillment::Settings::demo()
                 }),
                 fulfillment::BatchState::default(),
-                &codec,
+                codec,
                 Box::new(|_, _, _, _| Vec::new()), // it writes a log line
             ),
             notifications: Node::new(
                 Notifications::default(),
                 notifications::BatchState::default(),
-                &codec,
+                codec,
                 Box::new(|_, _, _, _| Vec::new()), // it writes a log line
             ),
-            codec,
+            codec: codec.clone(),
             book,
             placed: Vec::new(),
             said: Vec::new(),
@@ -205,6 +204,7 @@ impl World {
 
     /// Runs until nothing is left to do, then checks what must hold.
     pub fn run(&mut self) {
+        // ends when nothing is left to do, or after 50,000 steps
         loop {
             self.steps += 1;
             assert!(self.steps < 50_000, "the run does not end");

@@ -65,9 +65,7 @@ async fn a_skipped_event_is_followed_by_a_cancellation_of_its_order() {
 async fn an_edit_mends_a_broken_order_at_the_front_door_and_names_what_does_not_fit() {
     let pipeline = stocked(Setup::keyed("")).await;
     produce(&pipeline.topic("order-placed"), &[(Some(b"key"), b"{\"lines\": [", &[])]);
-    pipeline
-        .until(|| async { pipeline.count("select count(*) from saga_tracker.letter").await == 1 }, "the dead letter")
-        .await;
+    pipeline.until_count("select count(*) from saga_tracker.letter", 1, "the dead letter").await;
     let hand = hand(&pipeline).await;
     let letter = the_letter(&hand, &Filter::default()).await;
     let path = format!("/dead-letters/{letter}/edit");
@@ -87,7 +85,7 @@ async fn an_edit_mends_a_broken_order_at_the_front_door_and_names_what_does_not_
     assert_eq!(status, 200, "{done}");
     until_status(&pipeline, &hand, letter, LetterStatus::Recovered).await;
     let completed = "select count(*) from orders.\"order\" where state = 'COMPLETED'";
-    pipeline.until(|| async { pipeline.count(completed).await == 1 }, "the order").await;
+    pipeline.until_count(completed, 1, "the order").await;
     pipeline.finish_with_dead_letters().await;
 }
 
@@ -160,9 +158,7 @@ async fn a_stuck_attempt_of_payments_is_tried_again_through_its_door() {
     pipeline.settle().await;
     let body = json!({"requested_by": "customer", "reason": "changed my mind"});
     assert_eq!(pipeline.post("orders", &format!("/orders/{order}/cancel"), body).await.0, 202);
-    pipeline
-        .until(|| async { pipeline.count("select count(*) from saga_tracker.letter").await == 1 }, "the dead letter")
-        .await;
+    pipeline.until_count("select count(*) from saga_tracker.letter", 1, "the dead letter").await;
     pipeline.settle().await;
     let hand = hand(&pipeline).await;
     let letter = the_letter(&hand, &of_consumer("payments")).await;
@@ -199,7 +195,7 @@ async fn a_stuck_order_is_compensated_and_is_recovered_when_it_goes_on() {
     let sent: NotificationSent = serde_json::from_value(sent).unwrap();
     pipeline.publish(&sent).await;
     let heard = "select count(*) from saga_tracker.event where data::jsonb->>'template' = 'late'";
-    pipeline.until(|| async { pipeline.count(heard).await == 1 }, "the mail, heard of").await;
+    pipeline.until_count(heard, 1, "the mail, heard of").await;
     assert_eq!(status_of(&hand, letter).await, "open", "a mail to the customer does not help it");
     let error = hand.one(letter, &Act::Retry, &eve(""), MAX_LOOPS, false).await.unwrap_err();
     assert!(refusal(error).contains("deadlines move"));
@@ -219,9 +215,7 @@ async fn dead_letters_are_found_by_what_they_are_and_by_how_their_id_begins() {
     pipeline.settle().await;
     poison::<ReservationExpired>(&pipeline, &order);
     produce(&pipeline.topic("order-placed"), &[(None, b"nonsense", &[])]);
-    pipeline
-        .until(|| async { pipeline.count("select count(*) from saga_tracker.letter").await == 3 }, "the dead letters")
-        .await;
+    pipeline.until_count("select count(*) from saga_tracker.letter", 3, "the dead letters").await;
     let hand = hand(&pipeline).await;
     let found = |filter: Filter| {
         let hand = &hand;

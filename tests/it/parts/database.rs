@@ -115,7 +115,7 @@ async fn while_the_database_is_away_callers_hear_503_soon_and_nothing_is_left_of
     assert_eq!(post(Duration::from_secs(20)).await, Some(202), "a last order");
     let orders = pipeline.count("select count(*) from orders.\"order\"").await;
     assert_eq!(orders, 2, "none of callers who had left, or heard 503");
-    close(pipeline).await;
+    pipeline.finish_without_audit("orders has no others to decide with: its orders stay open").await;
 }
 
 /// Of report 07's kind: a database that is closed for maintenance, one that a restore renames, rights that are taken and given back. Nobody ends.
@@ -141,7 +141,7 @@ async fn a_database_that_is_closed_renamed_or_without_its_rights_for_a_while_end
     told(&pipeline, &["orders"], "permission denied").await;
     assert_eq!(post(&pipeline, &tea().body(), Duration::from_secs(20)).await, Some(503));
     run(&mut inside, "alter schema orders owner to quadrille").await;
-    pipeline.until(|| async { pipeline.count(placed).await == 1 }, "the order that waited").await;
+    pipeline.until_count(placed, 1, "the order that waited").await;
     inside.close().await.unwrap();
     for (taken, given, publishes, state) in [
         // 55000
@@ -173,7 +173,7 @@ async fn a_database_that_is_closed_renamed_or_without_its_rights_for_a_while_end
         until_ready(&pipeline, &both).await;
     }
     pipeline.until(|| async { count_or_none(&pipeline, placed).await == Some(3) }, "all three orders").await;
-    close(pipeline).await;
+    pipeline.finish_without_audit("orders has no others to decide with: its orders stay open").await;
 }
 
 /// A server that has no connection left says so, and whoever needs one is not ready.
@@ -191,7 +191,7 @@ async fn a_database_without_a_connection_to_spare_is_told_by_that_reason() {
     run(&mut db, &format!("alter database {name} connection limit -1")).await;
     until_ready(&pipeline, &["orders"]).await;
     assert_eq!(post(&pipeline, &tea().body(), Duration::from_secs(20)).await, Some(202));
-    close(pipeline).await;
+    pipeline.finish_without_audit("orders has no others to decide with: its orders stay open").await;
 }
 
 /// Isolation is ours, whatever the database's default is.
@@ -284,6 +284,6 @@ async fn a_password_that_was_rotated_is_read_again() {
     for path in [file.clone(), file.with_extension("log")] {
         std::fs::remove_file(path).unwrap();
     }
-    pipeline.database.clone().drop_it().await;
+    pipeline.finish_without_audit("orders has no others to decide with: its orders stay open").await;
     run(&mut db, &format!("drop role {role}")).await;
 }

@@ -315,7 +315,7 @@ impl Drill {
             .replace(&stack().kafka, &parts.kafka_address())
             .replace(&stack().registry_url, registry)
             .replace(&format!("topic_prefix = '{}'", pipeline.prefix), "topic_prefix = ''");
-        pipeline.database.clone().drop_it().await;
+        pipeline.finish_without_audit("it lends its settings alone").await;
         toml
     }
 

@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use quadrille_tests::deadline::Ends;
 use sqlx::Row as _;
 
-use super::support::{Bench, append};
+use super::support::{Bench, PATIENCE, append};
 
 async fn emit(bench: &Bench, rows: &[(&'static str, &str, Vec<u8>)]) -> Vec<i64> {
     let mut tx = bench.pool.begin().await.unwrap();
@@ -138,7 +139,9 @@ async fn case_24_rows_that_kafka_refuses_are_set_aside_and_hold_nobody_up() {
     bench.create(&[("nowhere", 1_000_000)]).await;
     let mut db = bench.pool.acquire().await.unwrap();
     // The relay remembers for a second that there is no such topic: released too early, the row comes back.
+    let ends = Ends::within(PATIENCE);
     while bench.read("nowhere").is_empty() {
+        ends.check(|| "a row that was released".to_owned());
         assert_eq!(::relay::release(&mut db, Some("nowhere")).await.unwrap(), 1);
         bench.settled().await;
     }
@@ -300,9 +303,7 @@ async fn a_poll_reads_what_is_new_however_full_the_slot_is() {
     .unwrap();
     // Not by counting what waits, which reads all of it.
     let passed = "select count(*) from outbox.relay_cursor where pg_visible_in_snapshot((select max(xid::text::int8)::text::xid8 from outbox.entry), snapshot)";
-    while bench.count(passed).await < 8 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    bench.until(passed, |shards| shards == 8).await;
     for _ in 0..100 {
         emit(&bench, std::slice::from_ref(&row)).await;
         bench.settled().await;

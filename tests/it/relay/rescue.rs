@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use ::relay::{self, RelaySettings};
 use events::Timestamp;
+use quadrille_tests::deadline::Ends;
 use runtime::{Codec, Registry};
 use sqlx::Row as _;
 
-use super::support::{Bench, append};
+use super::support::{Bench, PATIENCE, append};
 
 async fn emit(bench: &Bench, key: &str, values: std::ops::Range<u32>) {
     for value in values {
@@ -37,6 +38,7 @@ async fn slots_rotate_while_writers_write_and_nothing_is_lost_or_kept_for_ever()
     let relay = bench.relay_with(settings);
     let mut slots = std::collections::BTreeSet::new();
     let mut said = 0;
+    // ends with the fourth slot, or after 20,000 rows
     while slots.len() < 4 || bench.count("select count(*) from outbox.event").await >= i64::from(said) {
         emit(&bench, "k", said..said + 20).await;
         said += 20;
@@ -65,12 +67,8 @@ async fn a_slot_with_unpublished_rows_is_not_emptied() {
         ..bench.settings.clone()
     };
     let relay = bench.relay_with(settings);
-    let published = async {
-        while bench.count("select count(*) from outbox.event e left join outbox.relay_cursor c using (shard) where c.shard is null or not pg_visible_in_snapshot(xid, snapshot)").await > 0 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(20), published).await.unwrap();
+    let unpublished = "select count(*) from outbox.event e left join outbox.relay_cursor c using (shard) where c.shard is null or not pg_visible_in_snapshot(xid, snapshot)";
+    bench.until(unpublished, |rows| rows == 0).await;
     for _ in 0..30 {
         tokio::time::sleep(Duration::from_millis(10)).await;
         assert_eq!(
@@ -80,9 +78,7 @@ async fn a_slot_with_unpublished_rows_is_not_emptied() {
         );
     }
     open.commit().await.unwrap();
-    while bench.count("select current_slot::int8 from outbox.rotation").await == 3 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    bench.until("select current_slot::int8 from outbox.rotation", |slot| slot != 3).await;
     bench.settled().await;
     relay.stop().await;
     assert_eq!(values(&bench, "k"), (0..20).collect::<Vec<_>>());
@@ -97,9 +93,7 @@ async fn a_rewound_relay_publishes_again_what_was_committed_since_and_goes_on() 
     let relay = bench.relay_with(settings);
     emit(&bench, "k", 0..5).await;
     bench.settled().await;
-    while bench.count("select count(*) from outbox.moment").await == 0 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    bench.until("select count(*) from outbox.moment", |moments| moments > 0).await;
     let since: i64 =
         bench.count("select ceil(extract(epoch from max(taken_at)) * 1000)::int8 + 1 from outbox.moment").await;
     emit(&bench, "k", 5..10).await;
@@ -149,9 +143,7 @@ async fn an_operator_sees_the_outbox_and_moves_it_from_the_command_line() {
     assert!(bench.operator(&["status"]).contains("5 events wait to be published, none set aside"));
     // There is no topic for them: they are set aside until there is.
     let relay = bench.relay();
-    while bench.count("select count(*) from outbox.set_aside").await < 5 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    bench.until("select count(*) from outbox.set_aside", |rows| rows >= 5).await;
     let (well, status) = bench.operator_says(&["status"]);
     assert!(!well, "rows that were set aside wait for a person: {status}");
     assert!(status.contains("5 set aside") && status.contains("quadrille relay release"), "{status}");
@@ -220,6 +212,7 @@ async fn every_watermark_says_until_when_all_is_published() {
     let last: i64 = sqlx::query("select max(seq) from outbox.event").fetch_one(&bench.pool).await.unwrap().get(0);
     bench.settled().await;
     let codec = Codec::new(&Registry::stored(&bench.pool).await.unwrap()).unwrap();
+    let ends = Ends::within(PATIENCE);
     let said = loop {
         let all = bench.read("operations");
         let said: Vec<events::RelayAdvanced> =
@@ -228,7 +221,7 @@ async fn every_watermark_says_until_when_all_is_published() {
             assert_eq!(all[0].headers["ce_type"], "quadrille.operations.RelayAdvanced");
             break said;
         }
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        ends.pause(|| format!("a watermark at {last}")).await;
     };
     assert!(said.is_sorted_by_key(|said| (said.published_until, said.last_seq)));
     assert_eq!(said.last().unwrap().shards, (0..8).collect::<Vec<i32>>());

@@ -101,14 +101,14 @@ async fn an_alert_that_was_not_taken_before_a_restart_is_delivered_after_it() {
         assert_eq!(is_new, !repeated, "raised again while it is open, it is the same");
     }
     let refused = "select count(*) from saga_tracker.alert where attempts = 1 and last_error like '%500%'";
-    pipeline.until(|| async { pipeline.count(refused).await == 1 }, "a try that failed").await;
+    pipeline.until_count(refused, 1, "a try that failed").await;
     pipeline.stop(&tracker).await;
     pipeline.advance(MINUTE);
     pipeline.host(&["saga-tracker"]).await;
     pipeline.until(|| async { receiver.taken("invariant_breach").len() == 1 }, "the alert, taken").await;
     receiver.refused_one_and_got_it_again(false);
     drop(db);
-    pipeline.close().await;
+    pipeline.finish_without_audit("a breach was raised that is none").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -136,7 +136,7 @@ async fn a_review_that_is_about_to_time_out_is_an_alert_and_so_is_a_relay_that_d
     pipeline.host(&["outbox-relay"]).await;
     pipeline.until(|| async { open_alerts(&pipeline, "relay_lag").await.is_empty() }, "the end of that alert").await;
     pipeline.settle().await;
-    pipeline.close().await;
+    pipeline.finish_with_dead_letters().await;
 }
 
 async fn is_open(pipeline: &Pipeline, kind: &str, key: &str) -> bool {
@@ -235,7 +235,7 @@ async fn each_refund_capture_hold_hand_over_row_circuit_and_dead_letter_that_nee
     for kind in ["refund_failed", "set_aside", "hold_expiring", "circuit_open", "hand_over_overdue", "dead_letter"] {
         pipeline.until(|| async { !receiver.taken(kind).is_empty() }, "the webhook").await;
     }
-    pipeline.close().await;
+    pipeline.finish_with_dead_letters().await;
 }
 
 fn rules(file: &str) -> String {
@@ -278,7 +278,7 @@ async fn prometheus_own_tool_has_nothing_to_say_of_the_metrics() {
     let run = lint.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&run.stdout).into_owned() + &String::from_utf8_lossy(&run.stderr);
     assert!(run.status.success() && said.trim().is_empty(), "{said}");
-    pipeline.close().await;
+    pipeline.finish_with_dead_letters().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

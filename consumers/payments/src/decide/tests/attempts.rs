@@ -6,6 +6,7 @@ use crate::decide::{ATTEMPT, AUTHORIZATION};
 
 fn unknown_until_stuck(desk: &mut Desk) -> Vec<String> {
     let mut calls = Vec::new();
+    // ends with the last attempt that the settings allow
     while desk.timers.contains_key(ATTEMPT) {
         desk.fire(ATTEMPT);
         calls.extend(desk.called());

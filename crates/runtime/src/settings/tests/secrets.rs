@@ -125,8 +125,10 @@ async fn the_registry_is_told_who_asks_and_nobody_else_is() {
     let answering = std::thread::spawn(move || {
         let (mut caller, _) = listener.accept().unwrap();
         let (mut asked, mut buffer) = (Vec::new(), [0; 4_096]);
+        // ends with the head, or with the connection
         while !asked.windows(4).any(|end| end == b"\r\n\r\n") {
             let read = caller.read(&mut buffer).unwrap();
+            assert!(read > 0, "the caller left before it had asked");
             asked.extend_from_slice(&buffer[..read]);
         }
         caller.write_all(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").unwrap();
