@@ -14,7 +14,7 @@ fn schemas() -> Vec<(&'static str, &'static str, Migrator)> {
         ("orders", "orders", orders::migrations()),
         ("inventory", "inventory", inventory::migrations()),
         ("payments", "payments", payments::migrations()),
-        ("payments", "sandbox", payments::gateway::sandbox::migrations()),
+        ("payments", "sandbox", sandbox_gateway::migrations()),
         ("fraud", "fraud", fraud::migrations()),
         ("fulfillment", "fulfillment", fulfillment::migrations()),
         ("notifications", "notifications", notifications::migrations()),

@@ -34,7 +34,7 @@ pub fn schemas() -> Vec<(&'static str, Migrator)> {
         ("orders", orders::migrations()),
         ("inventory", inventory::migrations()),
         ("payments", payments::migrations()),
-        ("sandbox", payments::gateway::sandbox::migrations()),
+        ("sandbox", sandbox_gateway::migrations()),
         ("fraud", fraud::migrations()),
         ("fulfillment", fulfillment::migrations()),
         ("notifications", notifications::migrations()),

@@ -8,19 +8,22 @@
 //! Stock of one SKU in one warehouse is one row, locked in the order (SKU, warehouse) after the orders' rows; a batch of hundreds of orders for
 //! one SKU changes it once. Every change stands in a ledger from which the level can be computed again.
 
-pub mod decide;
-pub mod goods;
-mod handlers;
+mod batch;
+mod decide;
+mod goods;
 mod http;
+mod input;
+mod pruning;
 mod reservation;
 mod restore;
+mod row;
+mod settings;
 mod stock;
-mod store;
-pub mod strategy;
+mod strategy;
 mod supply;
 #[cfg(test)]
 mod tests;
-mod world;
+mod warehouses;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -29,72 +32,20 @@ use events::{
     Event, OrderId, ReservationExpired, StockCommitted, StockLevelChanged, StockReallocated, StockRejected,
     StockReleased, StockReserved, Timestamp,
 };
-use runtime::settings::Section;
 use runtime::{
-    Codec, Conflict, Consumer, Effects, Failure, Host, Message, Reading, Recent, Retention, Span, Timer, Unreadable,
-    Work, Writes,
+    Codec, Conflict, Consumer, Effects, Failure, Host, Message, Reading, Retention, Timer, Unreadable, Work, Writes,
 };
-use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
-use utoipa::ToSchema;
 
-pub use self::goods::Reply;
-pub use self::handlers::Input;
-pub use self::reservation::{Holding, Reservation, State, Units};
-pub use self::restore::restore_levels;
-pub use self::stock::{Change, Kind, Level, Movement, Stock};
-pub use self::strategy::{FewestShipments, Pick, Priority, Shelves, Strategy, StrategyName, Want};
-use self::supply::RecentWarehouses;
-pub use self::supply::{Supply, USUAL_PRIORITY, Warehouse, Warehouses};
-pub use self::world::{Slot, World};
-
-/// The timer of a reservation.
-pub const RESERVATION: &str = "reservation";
-
-/// Settings of inventory: `QUADRILLE_INVENTORY__…`, or the section `inventory` of the settings file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(default)]
-pub struct Settings {
-    /// How long stock is held for an order whose payment is not authorized; 3-D Secure must be passed within it.
-    pub reservation_ttl: Span,
-    /// How units are spread over warehouses: `priority`, or `fewest_shipments`.
-    pub strategy: StrategyName,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self { reservation_ttl: Span::secs(15 * 60), strategy: StrategyName::default() }
-    }
-}
-
-/// The consumer.
-#[derive(Debug)]
-pub struct Inventory {
-    settings: Settings,
-    strategy: Box<dyn Strategy>,
-    recent: Recent<Reservation>,
-    warehouses: RecentWarehouses,
-}
-
-impl Inventory {
-    /// An inventory with these settings.
-    pub fn new(settings: Settings) -> Self {
-        let strategy = settings.strategy.strategy();
-        Self { settings, strategy, recent: Recent::default(), warehouses: RecentWarehouses::default() }
-    }
-
-    /// The same with a strategy of the shop's own.
-    #[must_use]
-    pub fn with_strategy(self, strategy: Box<dyn Strategy>) -> Self {
-        Self { strategy, ..self }
-    }
-}
-
-impl Default for Inventory {
-    fn default() -> Self {
-        Self::new(Settings::default())
-    }
-}
+pub use batch::{Slot, World};
+pub use goods::{Count, LevelView, Load, LoadRow, Loaded, LoadedBefore, Receipt};
+pub use input::{Input, Reply};
+pub use reservation::{Holding, Reservation, State, Units};
+pub use restore::restore_levels;
+pub use settings::{Inventory, Settings, section};
+pub use stock::{Change, Kind, Level, Movement, Stock};
+pub use strategy::{FewestShipments, Pick, Priority, Shelves, Strategy, StrategyName, Want};
+pub use supply::{USUAL_PRIORITY, Warehouse, Warehouses};
 
 impl Consumer for Inventory {
     const NAME: &'static str = "inventory";
@@ -105,7 +56,7 @@ impl Consumer for Inventory {
     type Call = Infallible;
 
     fn hears() -> Vec<&'static str> {
-        handlers::HEARS.to_vec()
+        input::SUBSCRIPTIONS.to_vec()
     }
 
     fn migrations() -> sqlx::migrate::Migrator {
@@ -125,7 +76,7 @@ impl Consumer for Inventory {
     }
 
     fn hear(&self, message: &Message, codec: &Codec) -> Result<Work<Input>, Unreadable> {
-        handlers::hear(message, codec)
+        input::decode(message, codec)
     }
 
     fn due(&self, timer: &Timer) -> Input {
@@ -139,7 +90,7 @@ impl Consumer for Inventory {
         now: Timestamp,
         reading: Reading,
     ) -> Result<World, Failure> {
-        store::load(db, batch, (&self.recent, &self.warehouses), now, reading).await
+        row::load(db, batch, (&self.recent, &self.warehouses), now, reading).await
     }
 
     fn decide(
@@ -149,7 +100,7 @@ impl Consumer for Inventory {
         now: Timestamp,
         effects: &mut Effects<'_, Infallible>,
     ) -> Result<Reply, Conflict> {
-        self.meet(world, &work.input, now, effects)
+        self.apply(world, &work.input, now, effects)
     }
 
     fn order(input: &Input) -> Option<OrderId> {
@@ -157,7 +108,7 @@ impl Consumer for Inventory {
     }
 
     fn retention(&self) -> Option<Retention> {
-        Some(store::pruning::retention())
+        Some(pruning::retention())
     }
 
     async fn prune(
@@ -167,11 +118,11 @@ impl Consumer for Inventory {
         _now: Timestamp,
         limit: i64,
     ) -> Result<u64, Failure> {
-        store::pruning::prune(db, until, limit).await
+        pruning::prune(db, until, limit).await
     }
 
     fn finish(&self, world: &mut World, _now: Timestamp, effects: &mut Effects<'_, Infallible>) {
-        handlers::announce(world, effects);
+        decide::announce(world, effects);
     }
 
     async fn save(
@@ -181,7 +132,7 @@ impl Consumer for Inventory {
         now: Timestamp,
         writes: &mut Writes,
     ) -> Result<(), Failure> {
-        store::save(writes, world, now)
+        row::save(writes, world, now)
     }
 
     fn remember(&self, world: World, now: Timestamp) {
@@ -199,14 +150,6 @@ impl Consumer for Inventory {
 /// The migrations of the schema `inventory`.
 pub fn migrations() -> sqlx::migrate::Migrator {
     sqlx::migrate!("../../migrations/inventory")
-}
-
-/// What can be set of inventory.
-pub fn section() -> Section {
-    Section::consumer(Inventory::NAME, &Inventory::defaults()).with(&Settings::default()).checked(|all| {
-        all.keep(Inventory::NAME, &Inventory::defaults())?;
-        Ok(all.section::<Settings>(Inventory::NAME).map(drop)?)
-    })
 }
 
 /// Starts inventory in this process.
@@ -233,6 +176,7 @@ pub fn start_as(host: &Host, inventory: Inventory) -> runtime::Starting<'_> {
     Box::pin(async move {
         host.settings().refuse_unknown(&section())?;
         let pool = host.pool::<Inventory>()?;
-        host.start(Arc::new(inventory), |door| http::routes().with_state(http::Doors::new(door, pool))).await
+        let routes = |requests| http::routes().with_state(http::InventoryRoutes { requests, pool });
+        host.start(Arc::new(inventory), routes).await
     })
 }

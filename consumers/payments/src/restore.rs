@@ -4,15 +4,16 @@ use events::{
     Action, AuthorizationExpiring, Event as _, PaymentActionRequired, PaymentAuthorized, PaymentCaptureFailed,
     PaymentCaptured, PaymentDeclined, PaymentRefundFailed, PaymentRefunded, PaymentVoided, ReasonCode,
 };
+use gateway::{ActionResult, Hold, Money, Operation, Outcome, ProviderNotice};
 use runtime::restore::{Restore, Retold};
 use runtime::{Conflict, Effects};
 
-use crate::Payments;
-use crate::calls::{Answer, Call};
-use crate::gateway::{Gateway as _, Hold, Money, Operation, Outcome};
-use crate::handlers::{Input, Rules};
-use crate::payment::{State, Verdict};
-use crate::world::World;
+use crate::batch::World;
+use crate::call::Call;
+use crate::decide::Rules;
+use crate::input::{Answer, Input};
+use crate::payment::State;
+use crate::settings::Payments;
 
 impl Restore for Payments {
     const FORCED: &'static [&'static str] = &[];
@@ -51,7 +52,7 @@ impl Restore for Payments {
                     payment_id.map(|payment_id| Hold { payment_id, money, capture_before: Some(capture_before), card });
                 match hold {
                     Some(hold) if !acts => (Operation::Authorize, Outcome::Authorized(hold)),
-                    hold => return self.verdict(world, event, Verdict::Passed { hold }, effects),
+                    hold => return self.action_result(world, event, ActionResult::Passed { hold }, effects),
                 }
             }
             PaymentDeclined::TYPE => {
@@ -77,7 +78,7 @@ impl Restore for Payments {
             PaymentVoided::TYPE => {
                 let PaymentVoided { amount, currency, reason, .. } = event.read()?;
                 if reason.code == ReasonCode::ActionFailed {
-                    self.verdict(world, event, Verdict::Failed { detail: reason.detail }, effects)?;
+                    self.action_result(world, event, ActionResult::Failed { detail: reason.detail }, effects)?;
                 }
                 if let Some(input) = event.input {
                     // Said at once: fulfillment let go before anyone was asked.
@@ -150,14 +151,15 @@ impl Payments {
         self.rules(event).decide(world, input, effects).map(drop)
     }
 
-    fn verdict(
+    fn action_result(
         &self,
         world: &mut World,
         event: &Retold<'_, Input>,
-        verdict: Verdict,
+        result: ActionResult,
         effects: &mut Effects<'_, Call>,
     ) -> Result<(), Conflict> {
-        self.decided(world, event, &Input::Verdict { order_id: event.order_id, verdict }, effects)
+        let notice = ProviderNotice::Action { order_id: event.order_id, result };
+        self.decided(world, event, &Input::Notice(notice), effects)
     }
 }
 

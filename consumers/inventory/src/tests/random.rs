@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::goods::Count;
+use crate::Count;
 
 const SKUS: [&str; 2] = ["MUG", "BOWL"];
 const WAREHOUSES: [&str; 3] = ["A", "B", "C"];

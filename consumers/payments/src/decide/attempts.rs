@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use events::Timestamp;
+use gateway::{Money, Operation};
 use runtime::Conflict;
 
-use super::{ATTEMPT, Step};
-use crate::attempt::{Attempt, Phase, key};
-use crate::calls::Ask;
-use crate::gateway::{Money, Operation};
-use crate::handlers::Reply;
+use super::Step;
+use crate::attempt::{Ask, Attempt, Phase, key};
+use crate::input::{ATTEMPT, Reply};
 use crate::payment::State;
 
 /// Tries under one key by the call itself; later ones only look.
@@ -108,14 +107,8 @@ impl Step<'_, '_> {
     /// Lays it before a person: the order stays open, and the door lets it be tried again.
     fn stick(&mut self, phase: Phase, class: &str, what: &str) {
         let order_id = self.slot.payment.order_id;
-        let name = self
-            .slot
-            .payment
-            .case
-            .attempt
-            .as_ref()
-            .map(|attempt| key(order_id, attempt.operation, attempt.number))
-            .unwrap_or_default();
+        let attempt = self.slot.payment.case.attempt.as_ref();
+        let name = attempt.map(|attempt| key(order_id, attempt.operation, attempt.number)).unwrap_or_default();
         self.rest(phase);
         let what = format!("{name}: {what}; look at the payment in the gateway, then POST /payments/{order_id}/retry");
         self.say_stuck(class, what);

@@ -4,11 +4,14 @@ use events::{
     AuthorizationExpiring, Card, PaymentActionRequired, PaymentAuthorized, PaymentCaptureFailed, PaymentCaptured,
     PaymentDeclined, PaymentRefundFailed, PaymentRefunded, PaymentVoided, Reason, ReasonCode, Timestamp,
 };
+use gateway::{ActionResult, Hold, Money, Operation};
 use runtime::Conflict;
 
-use super::{AUTHORIZATION, NO_GATEWAY, Step, expiry, refund_of};
-use crate::gateway::{Hold, Money, Operation};
-use crate::payment::{Asked, Payment, State, Undoing, Verdict};
+use super::Step;
+use super::undoing::{expiry, refund_amount};
+use crate::input::AUTHORIZATION;
+use crate::payment::State::*;
+use crate::payment::{Asked, NO_GATEWAY, Payment, Undoing};
 
 impl Step<'_, '_> {
     /// The money is held (none: there is nothing to pay): told, unless fulfillment let go meanwhile.
@@ -28,7 +31,7 @@ impl Step<'_, '_> {
         if let Some(stop) = stop {
             return self.void(stop);
         }
-        payment.state = State::Authorized;
+        payment.state = Authorized;
         payment.announced = true;
         payment.forget_purchase();
         let order_id = payment.order_id;
@@ -45,7 +48,7 @@ impl Step<'_, '_> {
     /// The customer must act first; unless nobody waits for it any more, or the result is here already.
     pub(super) fn action_required(&mut self, payment_id: &str, asked: Asked, asked_for: Money) -> Result<(), Conflict> {
         let case = &self.slot.payment.case;
-        let (stop, expired, kept) = (case.stop.clone(), case.expired, case.kept.clone());
+        let (stop, expired, early) = (case.stop.clone(), case.expired, case.early_result.clone());
         let order_id = self.slot.payment.order_id;
         self.conclude();
         let expires_at = asked.expires_at;
@@ -57,12 +60,12 @@ impl Step<'_, '_> {
         if expired {
             return self.void(expiry(expires_at));
         }
-        payment.state = State::ActionRequired;
+        payment.state = ActionRequired;
         let Asked { action, url, .. } = asked.clone();
         payment.case.asked = Some(asked);
-        match kept {
-            Some(Verdict::Passed { hold }) => self.passed(hold.as_ref()),
-            Some(Verdict::Failed { detail }) => self.action_failed(&detail),
+        match early {
+            Some(ActionResult::Passed { hold }) => self.passed(hold.as_ref()),
+            Some(ActionResult::Failed { detail }) => self.action_failed(&detail),
             None => {
                 let Money { amount, currency } = asked_for;
                 self.effects.say(&PaymentActionRequired { order_id, action, url, amount, currency, expires_at }, "");
@@ -74,13 +77,13 @@ impl Step<'_, '_> {
     /// The customer confirmed.
     pub(super) fn passed(&mut self, hold: Option<&Hold>) -> Result<(), Conflict> {
         let payment = &self.slot.payment;
-        let said = Hold {
+        let assumed = Hold {
             payment_id: payment.payment_id.clone().unwrap_or_default(),
             money: payment.money(payment.amount)?,
             capture_before: None,
             card: None,
         };
-        self.authorized(Some(hold.unwrap_or(&said)))
+        self.authorized(Some(hold.unwrap_or(&assumed)))
     }
 
     /// The customer did not confirm: the payment is cancelled at the provider, as it could still succeed.
@@ -94,7 +97,7 @@ impl Step<'_, '_> {
         let asked = self.slot.payment.money(self.slot.payment.amount)?;
         self.conclude();
         let payment = self.change();
-        payment.state = State::Declined;
+        payment.state = Declined;
         payment.forget_purchase();
         let reason = Reason { code: ReasonCode::Declined, detail: with_code(code, detail) };
         let order_id = payment.order_id;
@@ -106,10 +109,11 @@ impl Step<'_, '_> {
     pub(super) fn captured(&mut self, amount: i64) -> Result<(), Conflict> {
         let currency = self.slot.payment.currency()?;
         let stop = self.slot.payment.case.stop.clone();
-        let stop = stop.map(|stop| refund_of(&self.slot.payment, &stop).map(|amount| (stop, amount))).transpose()?;
+        let stop =
+            stop.map(|stop| refund_amount(&self.slot.payment, &stop).map(|amount| (stop, amount))).transpose()?;
         self.conclude();
         let payment = self.change();
-        payment.state = State::Captured;
+        payment.state = Captured;
         payment.captured = amount;
         payment.released_remainder = payment.authorized - amount;
         let event = PaymentCaptured {
@@ -135,7 +139,7 @@ impl Step<'_, '_> {
         }
         let reason = Reason { code: ReasonCode::CaptureFailed, detail: with_code(code, detail) };
         let payment = self.change();
-        payment.state = State::Lapsed;
+        payment.state = Lapsed;
         let order_id = payment.order_id;
         self.effects.say(&PaymentCaptureFailed { order_id, amount, currency, reason }, "");
         Ok(())
@@ -145,11 +149,11 @@ impl Step<'_, '_> {
     pub fn authorization_due(&mut self) -> Result<(), Conflict> {
         let Payment { order_id, state, authorized: amount, capture_before, .. } = self.slot.payment;
         match (state, capture_before) {
-            (State::Authorized, Some(capture_before)) => {
+            (Authorized, Some(capture_before)) => {
                 let currency = self.slot.payment.currency()?;
                 if self.now >= capture_before {
                     let detail = format!("the hold ran out at {capture_before} before it was taken");
-                    self.change().state = State::Lapsed;
+                    self.change().state = Lapsed;
                     let reason = Reason { code: ReasonCode::AuthorizationExpired, detail };
                     self.effects.say(&PaymentCaptureFailed { order_id, amount, currency, reason }, "");
                 } else {
@@ -159,19 +163,10 @@ impl Step<'_, '_> {
                     self.effects.arm(AUTHORIZATION, order_id, "", capture_before);
                 }
             }
-            (State::Authorized, None)
+            (Authorized, None)
             | (
-                State::New
-                | State::Authorizing
-                | State::ActionRequired
-                | State::Capturing
-                | State::Lapsed
-                | State::Captured
-                | State::Voiding
-                | State::Refunding
-                | State::Declined
-                | State::Voided
-                | State::Refunded,
+                New | Authorizing | ActionRequired | Capturing | Lapsed | Captured | Voiding | Refunding | Declined
+                | Voided | Refunded,
                 _,
             ) => {}
         }
@@ -181,7 +176,7 @@ impl Step<'_, '_> {
     /// Lets go of what is held, or cancels what is open at the provider.
     pub(super) fn void(&mut self, undoing: Undoing) -> Result<(), Conflict> {
         let payment = self.change();
-        payment.state = State::Voiding;
+        payment.state = Voiding;
         payment.forget_purchase();
         payment.case.stop = None;
         payment.case.undoing = Some(undoing);
@@ -195,7 +190,7 @@ impl Step<'_, '_> {
         let Undoing { given_up, reason } = self.undoing()?;
         self.conclude();
         let payment = self.change();
-        payment.state = State::Voided;
+        payment.state = Voided;
         if let Some(had) = had.filter(|had| payment.authorized == 0 && payment.currency == Some(had.currency)) {
             payment.authorized = had.amount;
         }
@@ -215,7 +210,7 @@ impl Step<'_, '_> {
     /// Gives back what was taken for units that will not ship.
     pub(super) fn refund(&mut self, undoing: Undoing, amount: i64) -> Result<(), Conflict> {
         let payment = self.change();
-        payment.state = State::Refunding;
+        payment.state = Refunding;
         payment.case.stop = None;
         payment.case.undoing = Some(undoing);
         self.begin(Operation::Refund, amount)
@@ -226,7 +221,7 @@ impl Step<'_, '_> {
         let (currency, Undoing { given_up: items, reason }) = (self.slot.payment.currency()?, self.undoing()?);
         self.conclude();
         let payment = self.change();
-        payment.state = State::Refunded;
+        payment.state = Refunded;
         payment.refunded += amount;
         let order_id = payment.order_id;
         self.effects.say(&PaymentRefunded { order_id, amount, currency, items, reason }, "");

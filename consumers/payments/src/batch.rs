@@ -1,57 +1,40 @@
-//! What payments knows of the orders of a batch, and of the refunds that providers tell about.
+//! What payments knows of the orders of a batch, and of the refunds of which providers give notice.
 
 use std::collections::BTreeMap;
 
 use events::{OrderId, Timestamp};
+use gateway::RefundStatus;
 use runtime::Recalled;
 use serde::{Deserialize, Serialize};
 
-use crate::calls::Ask;
+use crate::attempt::Ask;
 use crate::payment::{Payment, State};
 
-/// How a refund stands at its provider.
+/// One notice of a provider about a refund.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "status", rename_all = "snake_case")]
-pub enum RefundStatus {
-    /// Under way.
-    Pending,
-    /// Given back.
-    Succeeded,
-    /// Not given back.
-    Failed {
-        /// For people.
-        detail: String,
-    },
-}
-
-/// One message of a provider about a refund.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Told {
-    /// The provider's id of the message: by it a repetition is known.
+pub struct RefundNotice {
+    /// The provider's id of the notice: by it a repetition is known.
     pub message_id: String,
-    /// What it said.
+    /// How the refund stands.
     #[serde(flatten)]
     pub status: RefundStatus,
     /// When it came.
     pub at: Timestamp,
 }
 
-/// What is known under a provider's id of a refund: the order, once our own answer is recorded, and what the provider told, also before that.
+/// What is known under a provider's id of a refund: the order, once our own answer is recorded, and the provider's notices, also those before that.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reference {
     /// Whose refund; none until our own call's answer names it.
     pub order_id: Option<OrderId>,
-    /// What was told, in the order in which it came.
-    pub told: Vec<Told>,
+    /// The notices, in the order in which they came.
+    pub notices: Vec<RefundNotice>,
 }
 
 impl Reference {
-    /// How the refund ended, as told first; none while it has not.
+    /// How the refund ended, as the first notice of its end says; none while it has not.
     pub fn ended(&self) -> Option<&RefundStatus> {
-        self.told.iter().map(|told| &told.status).find(|status| match status {
-            RefundStatus::Pending => false,
-            RefundStatus::Succeeded | RefundStatus::Failed { .. } => true,
-        })
+        self.notices.iter().map(|notice| &notice.status).find(|status| **status != RefundStatus::Pending)
     }
 }
 

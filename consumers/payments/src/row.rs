@@ -1,21 +1,19 @@
 //! All SQL of payments.
 //!
-//! Orders are locked in the order of their ids, then what is known of refunds in the order of theirs. A gateway's word on a refund, and our own
+//! Orders are locked in the order of their ids, then what is known of refunds in the order of theirs. A provider's notice of a refund, and our own
 //! call's answer that says whose refund it is, meet in one row of `payments.refund`, so that neither can miss the other.
 
 use std::collections::BTreeSet;
 
 use events::{Currency, OrderId, Personal, Timestamp};
 use runtime::sql::{At, JsonText};
-use runtime::{Failure, Meets, Reading, Recall, Recent, Writes};
+use runtime::{Failure, Meets, Reading, Recall, Recent, Retention, Writes};
 use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
 
-use crate::handlers::Input;
+use crate::batch::{Reference, ReferenceSlot, RefundNotice, Slot, World};
+use crate::input::Input;
 use crate::payment::{Case, Payment, State};
-use crate::world::{Reference, ReferenceSlot, Slot, Told, World};
-
-pub(crate) mod pruning;
 
 /// A row of `payments.payment`.
 #[derive(FromRow)]
@@ -46,7 +44,7 @@ impl Row {
             source,
         };
         let unknown = || serde::de::Error::custom(format!("unknown state {:?}", self.state));
-        let state = State::of(&self.state).ok_or_else(|| unreadable("state", unknown()))?;
+        let state = State::from_column(&self.state).ok_or_else(|| unreadable("state", unknown()))?;
         let currency: Option<Currency> =
             serde_json::from_value(self.currency.clone().into()).map_err(|error| unreadable("currency", error))?;
         let case: Case = serde_json::from_str(&self.data).map_err(|error| Failure::Stored {
@@ -81,7 +79,7 @@ struct RefundRow {
     refund_id: String,
     order_id: Option<Uuid>,
     version: i64,
-    told: JsonText<Vec<Told>>,
+    told: JsonText<Vec<RefundNotice>>,
 }
 
 /// Reads what a batch needs.
@@ -92,12 +90,12 @@ pub(crate) async fn load<'i>(
     now: Timestamp,
     reading: Reading,
 ) -> Result<World, Failure> {
-    let told: Vec<&str> =
+    let notified: Vec<&str> =
         inputs.clone().filter(|input| input.order_id().is_none()).filter_map(Input::refund_id).collect();
     let mut ids: BTreeSet<Uuid> = inputs.clone().filter_map(Input::order_id).map(OrderId::as_uuid).collect();
     let begin: BTreeSet<OrderId> = inputs.clone().filter(|input| input.begins()).filter_map(Input::order_id).collect();
-    if !told.is_empty() {
-        ids.extend(orders_of(db, &told).await?);
+    if !notified.is_empty() {
+        ids.extend(orders_of(db, &notified).await?);
     }
     let wanted = ids.iter().map(|id| OrderId(*id)).map(|order_id| {
         let meets = if begin.contains(&order_id) { Meets::New } else { Meets::Known };
@@ -118,12 +116,12 @@ pub(crate) async fn load<'i>(
     if refunds.is_empty() {
         return Ok(world);
     }
-    for row in refunds_told(db, &refunds.into_iter().collect::<Vec<_>>(), reading).await? {
+    for row in refund_rows(db, &refunds.into_iter().collect::<Vec<_>>(), reading).await? {
         // Whose refund it is was recorded between the two statements: that order's row is not locked, and can't be now.
         if row.order_id.is_some_and(|order_id| !ids.contains(&order_id)) {
             return Err(Failure::LostRace { table: "payments.refund", saved: 0, decided: 1 });
         }
-        let reference = Reference { order_id: row.order_id.map(OrderId), told: row.told.0 };
+        let reference = Reference { order_id: row.order_id.map(OrderId), notices: row.told.0 };
         world.references.insert(row.refund_id, ReferenceSlot { loaded: row.version, reference, changed: false });
     }
     Ok(world)
@@ -141,7 +139,7 @@ async fn payments(db: &mut PgConnection, order_ids: &[Uuid], reading: Reading) -
     Ok(sqlx::query_as(reading.of(statement)).bind(order_ids).fetch_all(db).await?)
 }
 
-async fn refunds_told(db: &mut PgConnection, refund_ids: &[&str], reading: Reading) -> Result<Vec<RefundRow>, Failure> {
+async fn refund_rows(db: &mut PgConnection, refund_ids: &[&str], reading: Reading) -> Result<Vec<RefundRow>, Failure> {
     let statement = "select refund_id, order_id, version, told from payments.refund
           where refund_id = any($1) order by refund_id";
     Ok(sqlx::query_as(reading.of(statement)).bind(refund_ids).fetch_all(db).await?)
@@ -230,7 +228,7 @@ fn save_refunds(writes: &mut Writes, slots: &[(&String, &ReferenceSlot)], now: T
     .bind(slots.iter().map(|(refund_id, _)| refund_id.as_str()).collect::<Vec<&str>>())
     .bind(slots.iter().map(|(_, slot)| slot.reference.order_id.map(OrderId::as_uuid)).collect::<Vec<Option<Uuid>>>())
     .bind(slots.iter().map(|(_, slot)| slot.loaded + 1).collect::<Vec<i64>>())
-    .bind(slots.iter().map(|(_, slot)| JsonText(&slot.reference.told)).collect::<Vec<JsonText<&Vec<Told>>>>())
+    .bind(slots.iter().map(|(_, slot)| JsonText(&slot.reference.notices)).collect::<Vec<JsonText<&Vec<RefundNotice>>>>())
     .bind(At(now));
 }
 
@@ -241,4 +239,32 @@ pub(crate) async fn payment(pool: &PgPool, order_id: OrderId) -> Result<Option<P
            from payments.payment where order_id = $1";
     let row: Option<Row> = sqlx::query_as(statement).bind(order_id.as_uuid()).fetch_optional(pool).await?;
     row.map(|row| row.read().map(|(_, payment)| payment)).transpose()
+}
+
+/// Payments that have ended, or that were taken: payments does not hear when their orders end, so it keeps them far longer than the horizon. With them
+/// goes what the gateway keeps of them in this database, by its own statements.
+pub(crate) fn retention(gateway: &[&'static str]) -> Retention {
+    let mut with = vec!["delete from payments.refund where order_id = any($1)"];
+    with.extend(gateway);
+    Retention {
+        rows: "payments.payment",
+        guards: "state <> 'NEW'",
+        ended: "state in ('NEW', 'CAPTURED', 'DECLINED', 'VOIDED', 'REFUNDED') and not stuck",
+        changed_at: "updated_at",
+        with,
+    }
+}
+
+/// What a gateway told of refunds that nobody here asked for.
+pub(crate) async fn prune(db: &mut PgConnection, until: Timestamp, limit: i64) -> Result<u64, Failure> {
+    let done = sqlx::query(
+        "delete from payments.refund as gone
+          using (select refund_id from payments.refund where order_id is null and updated_at < $1 limit $2 for update skip locked) as old
+          where gone.refund_id = old.refund_id",
+    )
+    .bind(At(until))
+    .bind(limit)
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected())
 }

@@ -8,14 +8,13 @@ use runtime::{Failure, Meets, Reading, Recall, Recent, Work, Writes};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
+use crate::batch::{Slot, World};
 use crate::goods::{LevelView, LoadedBefore, Receipt};
-use crate::handlers::Input;
+use crate::input::Input;
 use crate::reservation::{Reservation, State};
 use crate::stock::{Level, Movement};
-use crate::supply::{RecentWarehouses, Warehouse, Warehouses};
-use crate::world::{Slot, World};
-
-pub(crate) mod pruning;
+use crate::supply::{Warehouse, Warehouses};
+use crate::warehouses::WarehouseCache;
 
 const RESERVATION: &str = "inventory.reservation";
 const STOCK_LEVEL: &str = "inventory.stock_level";
@@ -25,7 +24,7 @@ const RECEIPT: &str = "inventory.receipt";
 pub(crate) async fn load(
     db: &mut PgConnection,
     batch: &[&Work<Input>],
-    (recent, recent_warehouses): (&Recent<Reservation>, &RecentWarehouses),
+    (recent, cached_warehouses): (&Recent<Reservation>, &WarehouseCache),
     now: Timestamp,
     reading: Reading,
 ) -> Result<World, Failure> {
@@ -49,12 +48,12 @@ pub(crate) async fn load(
     }
     if inputs.iter().any(|input| asks_for_warehouses(input)) {
         let of_orders = inputs.iter().all(|input| input.order_id().is_some());
-        let recalled = recent_warehouses.recall(now).filter(|_| of_orders && reading == Reading::Recalled);
+        let recalled = cached_warehouses.recall(now).filter(|_| of_orders && reading == Reading::Recalled);
         world.warehouses = match recalled {
             Some(recalled) => recalled,
             None => {
                 let read = warehouses(&mut *db).await?;
-                recent_warehouses.remember(&read, now);
+                cached_warehouses.remember(&read, now);
                 read
             }
         };
@@ -198,7 +197,7 @@ pub(crate) async fn levels(pool: &PgPool, sku: &str) -> Result<Vec<LevelView>, s
     .await?;
     let view = |row| {
         let (sku, warehouse, level) = level(row);
-        LevelView::of(&sku, &warehouse, &level)
+        LevelView::new(&sku, &warehouse, &level)
     };
     Ok(rows.into_iter().map(view).collect())
 }

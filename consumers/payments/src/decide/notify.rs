@@ -1,11 +1,11 @@
-//! What is said of an attempt that does not go at once: that its order waits for it, and what came of the wait.
+//! What people are told of an attempt that is not answered at once: that its order waits for it, and what came of the wait.
 
 use events::{EventId, OrderParked, OrderUnparked, Resolution, Unparked};
 use runtime::{Cause, Consumer as _};
 
 use super::Step;
-use crate::Payments;
 use crate::attempt::{Attempt, key};
+use crate::settings::Payments;
 
 impl Step<'_, '_> {
     /// The order waits for its attempt; said once. It has no record: topic and place are empty, and its type is the operation's.
