@@ -1,4 +1,11 @@
-//! The decisions, cell by cell as PROTOCOL.md's table of fraud has them. Pure.
+//! The decisions, cell by cell. Pure.
+//!
+//! | input | no row | REVIEW | CLEARED, REJECTED, CLOSED |
+//! |---|---|---|---|
+//! | `PaymentAuthorized` | counted and scored: CLEARED, REJECTED, or REVIEW until a deadline | · | · |
+//! | `PaymentVoided` | CLOSED, a tombstone | CLOSED | · |
+//! | a person's ruling | unknown | CLEARED or REJECTED | told how it ended |
+//! | the deadline | · | REJECTED, `review_timed_out` | · |
 
 use std::convert::Infallible;
 
@@ -8,11 +15,11 @@ use events::{
 };
 use runtime::{Conflict, Effects};
 
-use crate::handlers::{Authorized, Reply, Ruling};
+use crate::input::{Authorized, Reply, Ruling};
+use crate::row::{Assessment, Carried, State, World};
 use crate::rules::{self, Facts};
 use crate::settings::FraudSettings;
 use crate::velocity::{Count, Kind, Tally};
-use crate::world::{Assessment, Carried, State, World};
 
 #[cfg(test)]
 mod tests;
@@ -67,23 +74,22 @@ pub(crate) fn on_authorized(
             effects.say(&FraudReviewRequested { order_id: event.order_id, score, rules, deadline }, "");
         }
     }
-    world.put(event.order_id, row);
+    world.orders.insert(event.order_id, row);
     Reply::Nobody
 }
 
 /// The money went back: an order that was not looked at yet never will be, and an open review leaves the queue.
 pub(crate) fn on_voided(world: &mut World, order_id: OrderId, now: Timestamp, effects: Said<'_, '_>) -> Reply {
-    match world.order(order_id).map(|row| row.state) {
-        None => world.put(order_id, tombstone(now, effects)),
-        Some(State::Review) => {
-            if let Some(mut row) = world.order(order_id).cloned() {
+    match world.orders.get_mut(&order_id) {
+        None => world.orders.insert(order_id, Assessment::closed(now, effects.thread())),
+        Some(row) => match row.state {
+            State::Review => {
                 row.state = State::Closed;
                 row.carried = None;
-                world.put(order_id, row);
                 effects.disarm(DEADLINE, order_id, "");
             }
-        }
-        Some(State::Cleared | State::Rejected | State::Closed) => {}
+            State::Cleared | State::Rejected | State::Closed => {}
+        },
     }
     Reply::Nobody
 }
@@ -97,46 +103,41 @@ pub(crate) fn on_ruling(
     now: Timestamp,
     effects: Said<'_, '_>,
 ) -> Result<Reply, Conflict> {
-    let Some(mut row) = world.order(order_id).cloned() else { return Ok(Reply::Unknown) };
+    let Some(row) = world.orders.get_mut(&order_id) else { return Ok(Reply::Unknown) };
     match row.state {
-        State::Cleared | State::Rejected | State::Closed => return Ok(Reply::Already(row.state, row.decided_by)),
+        State::Cleared | State::Rejected | State::Closed => {
+            return Ok(Reply::Already(row.state, row.decided_by.clone()));
+        }
         State::Review => {}
     }
     effects.follow(&row.thread);
-    let carried = row.carried.take();
     match ruling {
         Ruling::Clear => {
+            let carried = row.carried.clone();
             let carried = carried
                 .ok_or_else(|| Conflict(format!("the review of {order_id} has no plan to send on: reject it")))?;
-            decided(&mut row, State::Cleared, person.by, person.note, now);
-            say_cleared(order_id, &row, carried, effects);
+            decided(row, State::Cleared, person.by, person.note, now);
+            say_cleared(order_id, row, carried, effects);
         }
         Ruling::Reject => {
-            decided(&mut row, State::Rejected, person.by, person.note, now);
-            say_rejected(order_id, &row, ReasonCode::FraudRejected, "rejected after review".to_owned(), effects);
+            decided(row, State::Rejected, person.by, person.note, now);
+            say_rejected(order_id, row, ReasonCode::FraudRejected, "rejected after review".to_owned(), effects);
         }
     }
     effects.disarm(DEADLINE, order_id, "");
-    let state = row.state;
-    world.put(order_id, row);
-    Ok(Reply::Done(state))
+    Ok(Reply::Done(row.state))
 }
 
 /// Nobody looked in time: rejected. A deadline that comes when the review is over is nothing.
 pub(crate) fn on_deadline(world: &mut World, order_id: OrderId, now: Timestamp, effects: Said<'_, '_>) -> Reply {
-    match world.order(order_id).map(|row| row.state) {
-        None | Some(State::Cleared | State::Rejected | State::Closed) => {}
-        Some(State::Review) => {
-            if let Some(mut row) = world.order(order_id).cloned() {
-                effects.follow(&row.thread);
-                row.carried = None;
-                decided(&mut row, State::Rejected, CLOCK, None, now);
-                let until = row.deadline.unwrap_or(now);
-                let detail = format!("nobody decided the review until {until}");
-                say_rejected(order_id, &row, ReasonCode::ReviewTimedOut, detail, effects);
-                world.put(order_id, row);
-            }
-        }
+    if let Some(row) = world.orders.get_mut(&order_id)
+        && row.state == State::Review
+    {
+        effects.follow(&row.thread);
+        decided(row, State::Rejected, CLOCK, None, now);
+        let until = row.deadline.unwrap_or(now);
+        let detail = format!("nobody decided the review until {until}");
+        say_rejected(order_id, row, ReasonCode::ReviewTimedOut, detail, effects);
     }
     Reply::Nobody
 }
@@ -196,37 +197,8 @@ fn fresh(
     now: Timestamp,
     effects: &Effects<'_, Infallible>,
 ) -> Assessment {
-    Assessment {
-        state: State::Review,
-        score: rules::score(&rules),
-        rules,
-        amount: event.amount,
-        currency: Some(event.currency),
-        opened_at: now,
-        deadline: None,
-        decided_by: None,
-        decided_at: None,
-        note: None,
-        thread: effects.thread(),
-        carried: None,
-    }
-}
-
-fn tombstone(now: Timestamp, effects: &Effects<'_, Infallible>) -> Assessment {
-    Assessment {
-        state: State::Closed,
-        score: 0,
-        rules: Vec::new(),
-        amount: 0,
-        currency: None,
-        opened_at: now,
-        deadline: None,
-        decided_by: None,
-        decided_at: None,
-        note: None,
-        thread: effects.thread(),
-        carried: None,
-    }
+    let (score, amount, currency) = (rules::score(&rules), event.amount, Some(event.currency));
+    Assessment { state: State::Review, score, rules, amount, currency, ..Assessment::closed(now, effects.thread()) }
 }
 
 pub(crate) fn carried(event: &PaymentAuthorized) -> Carried {
@@ -245,6 +217,7 @@ fn decided(row: &mut Assessment, state: State, by: &str, note: Option<&str>, now
     row.decided_by = Some(by.to_owned());
     row.decided_at = Some(now);
     row.note = note.map(ToOwned::to_owned);
+    row.carried = None;
 }
 
 fn say_cleared(order_id: OrderId, row: &Assessment, carried: Carried, effects: Said<'_, '_>) {

@@ -12,9 +12,9 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use crate::handlers::{Input, Reply, Ruling};
-use crate::world::{Assessment, State};
-use crate::{Fraud, store};
+use crate::input::{Input, Reply, Ruling};
+use crate::row::{self, Assessment, State};
+use crate::settings::Fraud;
 
 /// Reviews on one page unless the caller says how many, and at most.
 const PAGE: u32 = 50;
@@ -25,14 +25,8 @@ const LONGEST_NOTE: usize = 2_000;
 /// What the routes work with.
 #[derive(Clone)]
 pub(crate) struct Doors {
-    door: Door<Fraud>,
-    pool: PgPool,
-}
-
-impl Doors {
-    pub(crate) fn new(door: Door<Fraud>, pool: PgPool) -> Self {
-        Self { door, pool }
-    }
+    pub door: Door<Fraud>,
+    pub pool: PgPool,
 }
 
 /// The routes.
@@ -158,7 +152,7 @@ async fn list(Shared(doors): Shared<Doors>, page: Result<Query<Page>, QueryRejec
     let Query(page) = page.map_err(|rejection| unreadable("Unreadable query").detail(rejection.body_text()))?;
     let limit = page.limit.unwrap_or(PAGE).clamp(1, LARGEST_PAGE);
     let after = page.after.as_deref().map_or(Ok((Timestamp::from_millis(0), OrderId(Uuid::nil()))), cursor)?;
-    let mut rows = store::open_reviews(&doors.pool, after, i64::from(limit) + 1).await?;
+    let mut rows = row::open_reviews(&doors.pool, after, i64::from(limit) + 1).await?;
     let more = rows.len() > limit as usize;
     rows.truncate(limit as usize);
     let last = rows.last().filter(|_| more);
@@ -176,7 +170,7 @@ async fn list(Shared(doors): Shared<Doors>, page: Result<Query<Page>, QueryRejec
 ))]
 async fn show(Shared(doors): Shared<Doors>, Path(order_id): Path<String>) -> Result<Json<Review>, Problem> {
     let order_id = known_form(&order_id)?;
-    let row = store::assessment(&doors.pool, order_id).await?;
+    let row = row::assessment(&doors.pool, order_id).await?;
     row.map(|row| Json(Review::of(order_id, row))).ok_or_else(|| unknown(order_id))
 }
 

@@ -6,10 +6,10 @@ use events::{Event as _, FraudCleared, FraudRejected, FraudReviewRequested, Rule
 use runtime::restore::{Restore, Retold};
 use runtime::{Conflict, Effects, Thread};
 
-use crate::Fraud;
 use crate::decide::{self, DEADLINE};
-use crate::handlers::{Authorized, Input};
-use crate::world::{Assessment, State, World};
+use crate::input::{Authorized, Input};
+use crate::row::{Assessment, State, World};
+use crate::settings::Fraud;
 
 impl Restore for Fraud {
     const FORCED: &'static [&'static str] = &[FraudCleared::TYPE, FraudRejected::TYPE, FraudReviewRequested::TYPE];
@@ -55,7 +55,7 @@ impl Restore for Fraud {
         if row.state != State::Review {
             effects.disarm(DEADLINE, order_id, "");
         }
-        world.put(order_id, row);
+        world.orders.insert(order_id, row);
         Ok(())
     }
 }
@@ -73,13 +73,7 @@ fn begun(
         rules,
         amount: authorized.map_or(0, |authorized| authorized.event.amount),
         currency: authorized.map(|authorized| authorized.event.currency),
-        opened_at: event.told.at,
-        deadline: None,
-        decided_by: None,
-        decided_at: None,
-        note: None,
-        thread,
-        carried: None,
+        ..Assessment::closed(event.told.at, thread)
     }
 }
 

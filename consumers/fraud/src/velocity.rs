@@ -13,7 +13,6 @@ use uuid::Uuid;
 pub enum Kind {
     /// The shop's id of the customer.
     Customer,
-    /// The card's fingerprint.
     Card,
     /// Where the goods go: country, postal code (or town), first line.
     Address,
@@ -95,7 +94,6 @@ pub(crate) struct Count {
     pub order_id: OrderId,
     pub currency: Currency,
     pub amount: i64,
-    /// When it was placed.
     pub at: Timestamp,
 }
 

@@ -4,9 +4,9 @@ use events::{AllocationId, Condition, ShipmentId, Why};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::consignment::Step;
-use crate::handlers::Answer;
+use crate::input::Answer;
 use crate::parcel::{Fate, ParcelState};
+use crate::row::Step;
 
 /// A warehouse's answer was taken, or was known already.
 #[derive(Debug, Serialize, ToSchema)]

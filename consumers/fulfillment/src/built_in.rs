@@ -2,28 +2,23 @@
 
 use events::{AllocationId, ShipmentId, Sku, WarehouseId, Why};
 
-use crate::consignment::Consignment;
-use crate::handlers::Answer;
+use crate::input::Answer;
 use crate::parcel::{Fate, Parcel};
+use crate::row::Consignment;
 use crate::settings::{Does, Rule, Settings};
 
 /// A question to the built-in warehouse about one shipment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ask {
-    /// Which shipment.
     pub shipment_id: ShipmentId,
-    /// In which warehouse.
     pub warehouse: WarehouseId,
-    /// To do what.
     pub what: What,
-    /// With which units.
     pub units: Vec<Units>,
 }
 
 /// What the built-in warehouse is asked to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum What {
-    /// Pick by the list.
     Pick,
     /// Hand over to the carrier.
     HandOver,
@@ -34,11 +29,8 @@ pub enum What {
 /// Units of one allocation that are asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Units {
-    /// The allocation.
     pub allocation_id: AllocationId,
-    /// What they are.
     pub sku: Sku,
-    /// How many.
     pub quantity: i64,
     /// Whether they replace what was missing elsewhere.
     pub replacement: bool,

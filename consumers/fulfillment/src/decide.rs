@@ -1,7 +1,21 @@
-//! The rules: what becomes of an order when others say something of it. PROTOCOL.md's table of fulfillment, cell by cell.
+//! The rules: what becomes of an order when others say something of it, cell by cell.
+//!
+//! | input | no row | PICKING | CONFIRMED | RELEASED | CLOSED |
+//! |---|---|---|---|---|---|
+//! | `FraudCleared` | shipments are planned: PICKING; nothing to plan: CLOSED | · | · | · | · |
+//! | `StockReallocated` | conflict | what was found elsewhere is picked there | · | · | · |
+//! | `OrderCancellationRequested` | CLOSED, a tombstone | let go: CLOSED | let go: CLOSED | recalled: each warehouse answers | · |
+//! | `PaymentCaptureFailed` | CLOSED, a tombstone | let go: CLOSED | let go: CLOSED | conflict | · |
+//! | `PaymentCaptured` | conflict | conflict | RELEASED; CLOSED where nothing can leave | · | · |
+//! | picked, or the pick deadline | unknown | the first answer counts; the last shipment settles: CONFIRMED or CLOSED | · | · | · |
+//! | handed over | unknown | conflict | conflict | dispatched; the last one: CLOSED | again: ·; given up: conflict |
+//! | will not ship | unknown | as picked, with nothing; packed: kept until the release | kept until the release | dropped; the last one: CLOSED | left: conflict |
+//! | the hand-over timer | · | · | · | asked again; past the deadline a person is alerted | · |
+//! | delivered, put back | unknown | conflict | conflict | of a shipment that left, or was given up | the same |
 
 mod answers;
 mod ends;
+pub(crate) mod meet;
 #[cfg(test)]
 mod tests;
 
@@ -11,15 +25,11 @@ use events::{AllocationId, FraudCleared, OrderId, PaymentCaptured, Reason, Shipm
 use runtime::{Conflict, Effects};
 
 use crate::built_in::{Ask, What, answer};
-use crate::consignment::{Consignment, State};
+use crate::input::{HAND_OVER, PICK};
 use crate::parcel::{Parcel, ParcelState, Shortage};
 use crate::plan::plan;
+use crate::row::{Consignment, State};
 use crate::settings::{Settings, Warehouse};
-
-/// The timer of one shipment's picking; the discriminator is the shipment's id.
-pub const PICK: &str = "pick";
-/// The timer of an order's hand-over.
-pub const HAND_OVER: &str = "hand-over";
 
 /// Whether a rule changed the order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,11 +42,8 @@ pub enum Change {
 
 /// One input's rules: what they need besides the order, and where they say what follows.
 pub struct Rules<'r, 'c> {
-    /// Deadlines and behaviour.
     pub settings: &'r Settings,
-    /// The time.
     pub now: Timestamp,
-    /// Whose order.
     pub order_id: OrderId,
     /// What is said and waited for because of the input.
     pub effects: &'r mut Effects<'c, Overdue>,
@@ -47,18 +54,15 @@ pub struct Rules<'r, 'c> {
 /// An alert: shipments stand in the house for too long.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Overdue {
-    /// Whose.
     pub order_id: OrderId,
     /// Until when they should have been handed over.
     pub hand_over_by: Timestamp,
-    /// Which.
     pub shipments: Vec<ShipmentId>,
     /// The order's, for the log.
     pub correlation_id: Arc<str>,
 }
 
 impl<'r, 'c> Rules<'r, 'c> {
-    /// Rules of one order.
     pub fn new(
         settings: &'r Settings,
         now: Timestamp,
@@ -106,9 +110,7 @@ impl<'r, 'c> Rules<'r, 'c> {
 
     /// FraudCleared, first heard: shipments are planned and picking lists go to the warehouses; or nothing can be planned, and the
     /// order is refused.
-    ///
-    /// # Errors
-    /// When countries are refused and the address can't be read.
+    /// Fails when countries are refused and the address can't be read.
     pub fn cleared(&mut self, cleared: &FraudCleared) -> Result<Consignment, Conflict> {
         let thread = self.effects.thread();
         if let Some(detail) = self.refusal(cleared)? {
@@ -136,9 +138,7 @@ impl<'r, 'c> Rules<'r, 'c> {
     }
 
     /// StockReallocated: what was found elsewhere is picked there; what was not is missing.
-    ///
-    /// # Errors
-    /// When no shipment of the order was short.
+    /// Fails when no shipment of the order was short.
     pub fn reallocated(&mut self, order: &mut Consignment, answer: &StockReallocated) -> Result<Change, Conflict> {
         match order.state {
             State::Picking => {}
@@ -182,9 +182,7 @@ impl<'r, 'c> Rules<'r, 'c> {
     }
 
     /// PaymentCaptureFailed: a parcel that is still in the house stays there.
-    ///
-    /// # Errors
-    /// When the order was released: then the capture had succeeded.
+    /// Fails when the order was released: then the capture had succeeded.
     pub fn capture_failed(&mut self, order: &mut Consignment, reason: &Reason) -> Result<Change, Conflict> {
         match order.state {
             State::Picking | State::Confirmed => {
@@ -201,9 +199,7 @@ impl<'r, 'c> Rules<'r, 'c> {
     }
 
     /// PaymentCaptured: the warehouses may hand over. What a warehouse took back while the capture was open counts now.
-    ///
-    /// # Errors
-    /// When nothing was confirmed, or the money is for less than will ship.
+    /// Fails when nothing was confirmed, or the money is for less than will ship.
     pub fn captured(&mut self, order: &mut Consignment, captured: &PaymentCaptured) -> Result<Change, Conflict> {
         match order.state {
             State::Picking => return Err(captured_unasked()),

@@ -13,10 +13,11 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use crate::bodies::{AnswerTaken, Delivered, HandedOver, Picked, WillNotShip};
-use crate::handlers::{Answer, Answered, Input, Reply};
-use crate::store::work::{self, List};
+use crate::input::{Answer, Answered, Input, Reply};
+use crate::row;
+use crate::settings::{Fulfillment, NAME};
 use crate::views::{OrderShipments, WorkItem, WorkList};
-use crate::{Fulfillment, NAME};
+use crate::work::{self, List};
 
 /// Entries of a page, unless the caller says less or more.
 const PAGE: i64 = 100;
@@ -26,15 +27,9 @@ const LARGEST_PAGE: i64 = 1_000;
 /// What the doors share.
 #[derive(Clone)]
 pub(crate) struct Doors {
-    door: Door<Fulfillment>,
-    pool: PgPool,
-    clock: Clock,
-}
-
-impl Doors {
-    pub(crate) fn new(door: Door<Fulfillment>, pool: PgPool, clock: Clock) -> Self {
-        Self { door, pool, clock }
-    }
+    pub door: Door<Fulfillment>,
+    pub pool: PgPool,
+    pub clock: Clock,
 }
 
 /// All routes of fulfillment.
@@ -65,7 +60,7 @@ async fn order_shipments(
             format!("order {order_id} has not come to fulfillment: it is known here once fraud has cleared it");
         Problem::new(StatusCode::NOT_FOUND, "Not found").detail(detail)
     };
-    let order = crate::store::read(&doors.pool, order_id).await?.ok_or_else(unknown)?;
+    let order = row::read(&doors.pool, order_id).await?.ok_or_else(unknown)?;
     let mut shown = OrderShipments::of(order_id, &order);
     if let Some(own) = caller.warehouse() {
         shown.shipments.retain(|shipment| shipment.warehouse.as_str() == own);
@@ -236,7 +231,7 @@ async fn answer(
         Problem::new(StatusCode::NOT_FOUND, "Not found").detail(detail)
     };
     if let Some(own) = caller.warehouse() {
-        let order = crate::store::read(&doors.pool, order_id).await?;
+        let order = row::read(&doors.pool, order_id).await?;
         let parcel = order.as_ref().and_then(|order| order.parcel(shipment_id));
         if parcel.is_none_or(|parcel| parcel.warehouse.as_str() != own) {
             return Err(unknown());

@@ -9,16 +9,16 @@
 
 mod bodies;
 mod built_in;
-mod consignment;
 mod decide;
-mod handlers;
 mod http;
+mod input;
 mod parcel;
 mod plan;
 mod restore;
+mod row;
 mod settings;
-mod store;
 mod views;
+mod work;
 
 use std::sync::Arc;
 
@@ -27,39 +27,18 @@ use events::{
     OrderCancellationRequested, OrderId, PaymentCaptureFailed, PaymentCaptured, ShipmentDelivered, ShipmentDispatched,
     StockReallocated, Timestamp,
 };
+use runtime::rows::Rows;
 use runtime::{
-    Codec, Conflict, Consumer, Effects, Failure, Host, Meets, Message, Reading, Recent, Retention, Timer, Unreadable,
-    Work, Writes,
+    Codec, Conflict, Consumer, Effects, Failure, Host, Loader, Message, Retention, Saver, Timer, Unreadable, Work,
 };
-use sqlx::PgConnection;
 
-pub use consignment::{Consignment, State, Step};
-pub use decide::{HAND_OVER, Overdue, PICK};
-pub use handlers::{Answer, Answered, Input, Reply};
-pub use parcel::{Fate, Parcel, ParcelState, Pick, Shortage};
-pub use settings::{Does, Rule, Settings, Warehouse, read, section};
-pub use store::{Slot, World};
-
-/// The consumer's name: its group, its schema, the source of its events.
-pub const NAME: &str = "fulfillment";
-
-/// The consumer.
-#[derive(Debug, Default)]
-pub struct Fulfillment {
-    settings: Settings,
-    recent: Recent<Consignment>,
-}
-
-impl Fulfillment {
-    /// A consumer with these settings; without a host it decides in memory.
-    pub fn new(settings: Settings) -> Self {
-        Self { settings, recent: Recent::default() }
-    }
-}
+use decide::Overdue;
+use input::{Input, Reply};
+pub use row::World;
+pub use settings::{Does, Fulfillment, NAME, Rule, Settings, Warehouse, read, section};
 
 impl Consumer for Fulfillment {
     const NAME: &'static str = NAME;
-    const GUARDED: bool = true;
     type Input = Input;
     type World = World;
     type Reply = Reply;
@@ -98,18 +77,9 @@ impl Consumer for Fulfillment {
         Input::due(timer)
     }
 
-    async fn load(
-        &self,
-        db: &mut PgConnection,
-        batch: &[&Work<Input>],
-        now: Timestamp,
-        reading: Reading,
-    ) -> Result<World, Failure> {
-        let orders = batch.iter().map(|work| {
-            let meets = if matches!(work.input, Input::Cleared(_)) { Meets::New } else { Meets::Known };
-            (work.input.order_id(), meets)
-        });
-        store::load(db, self.recent.recall(orders, now, reading), reading).await
+    async fn load(&self, batch: &[&Work<Input>], loader: &mut Loader<'_>) -> Result<World, Failure> {
+        let orders = batch.iter().map(|work| (work.input.order_id(), matches!(work.input, Input::Cleared(_))));
+        Ok(World { orders: Rows::of_orders(loader, orders).await? })
     }
 
     fn decide(
@@ -119,9 +89,8 @@ impl Consumer for Fulfillment {
         now: Timestamp,
         effects: &mut Effects<'_, Overdue>,
     ) -> Result<Reply, Conflict> {
-        let order_id = work.input.order_id();
-        let mut rules = decide::Rules::new(&self.settings, now, order_id, effects);
-        handlers::meet(&mut rules, world.orders.entry(order_id).or_default(), &work.input)
+        let mut rules = decide::Rules::new(&self.settings, now, work.input.order_id(), effects);
+        decide::meet::meet(&mut rules, &mut world.orders, &work.input)
     }
 
     fn order(input: &Input) -> Option<OrderId> {
@@ -129,21 +98,15 @@ impl Consumer for Fulfillment {
     }
 
     fn retention(&self) -> Option<Retention> {
-        Some(store::retention())
+        Some(row::retention())
     }
 
-    async fn save(
-        &self,
-        _: &mut PgConnection,
-        world: &World,
-        now: Timestamp,
-        writes: &mut Writes,
-    ) -> Result<(), Failure> {
-        store::save(writes, world, now, self.settings.warehouse == Warehouse::External)
-    }
-
-    fn remember(&self, world: World, now: Timestamp) {
-        self.recent.remember(world.into_open(), now);
+    /// The work lists are written where a real warehouse works.
+    async fn save(&self, World { orders }: World, saver: &mut Saver<'_>) -> Result<(), Failure> {
+        if self.settings.warehouse == Warehouse::External {
+            work::Tasks::of(orders.changed(), saver.now).save(&mut saver.writes);
+        }
+        orders.save(saver)
     }
 
     async fn call(
@@ -183,7 +146,7 @@ pub fn start(host: &Host) -> runtime::Starting<'_> {
         }
         let (pool, clock) = (host.pool::<Fulfillment>()?, host.clock().clone());
         host.start(Arc::new(Fulfillment::new(settings)), |door| {
-            http::routes().with_state(http::Doors::new(door, pool, clock))
+            http::routes().with_state(http::Doors { door, pool, clock })
         })
         .await
     })

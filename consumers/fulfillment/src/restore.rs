@@ -8,10 +8,10 @@ use runtime::restore::{Restore, Retold};
 use runtime::{Conflict, Effects};
 
 use crate::decide::{Change, Overdue, Rules};
-use crate::handlers::{Answer, Input};
+use crate::input::{Answer, Input};
 use crate::parcel::{Fate, Parcel, ParcelState};
-use crate::store::World;
-use crate::{Consignment, Fulfillment};
+use crate::row::{Consignment, World};
+use crate::settings::Fulfillment;
 
 impl Restore for Fulfillment {
     const FORCED: &'static [&'static str] = &[];
@@ -22,15 +22,18 @@ impl Restore for Fulfillment {
         event: &Retold<'_, Input>,
         effects: &mut Effects<'_, Overdue>,
     ) -> Result<(), Conflict> {
-        let slot = world.orders.entry(event.order_id).or_default();
-        let order = slot.row.as_mut().ok_or_else(|| event.untold())?;
+        let row = world.orders.get_mut(&event.order_id).ok_or_else(|| event.untold())?;
+        let order = row.untracked();
         effects.follow(&order.thread);
-        let answers = answers(order, event)?;
+        let (answers, mut changed) = (answers(order, event)?, false);
         let mut rules = Rules::new(&self.settings, event.told.at, event.order_id, effects);
         for (shipment_id, answer) in answers {
             let index = order.parcels.iter().position(|parcel| parcel.shipment_id == shipment_id);
             let index = index.ok_or_else(|| event.untold())?;
-            slot.changed |= rules.answered(order, index, &answer)? == Change::Made;
+            changed |= rules.answered(order, index, &answer)? == Change::Made;
+        }
+        if changed {
+            row.mark_changed();
         }
         Ok(())
     }

@@ -1,11 +1,25 @@
-//! Fulfillment's settings: deadlines, which warehouse works, and how the built-in one behaves.
+//! The consumer and its settings: deadlines, which warehouse works, and how the built-in one behaves.
 
 use runtime::settings::Section;
 use runtime::{Consumer as _, Span};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{Fulfillment, NAME};
+/// The consumer's name: its group, its schema, the source of its events.
+pub const NAME: &str = "fulfillment";
+
+/// The consumer.
+#[derive(Debug, Default)]
+pub struct Fulfillment {
+    pub(crate) settings: Settings,
+}
+
+impl Fulfillment {
+    /// A consumer with these settings; without a host it decides in memory.
+    pub fn new(settings: Settings) -> Self {
+        Self { settings }
+    }
+}
 
 /// Section `fulfillment`; in the environment `QUADRILLE_FULFILLMENT__<FIELD>`.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]

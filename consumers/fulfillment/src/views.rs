@@ -4,9 +4,9 @@ use events::{Address, AllocationId, Condition, LineId, OrderId, Reason, Shipment
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::consignment::{Consignment, Step};
 use crate::parcel::{Fate, Parcel, ParcelState, Pick};
-use crate::store::work::Task;
+use crate::row::{Consignment, Step};
+use crate::work::Task;
 
 /// All shipments of an order.
 #[derive(Debug, Serialize, ToSchema)]

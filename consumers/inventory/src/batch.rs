@@ -1,32 +1,21 @@
-//! What a batch knows: the orders it locked, the stock they share, and what is to be written.
+//! What a batch knows: its orders, the stock they share, and what is to be written.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use events::{OrderId, Sku, WarehouseId};
-use runtime::Recalled;
+use runtime::rows::Rows;
 use uuid::Uuid;
 
 use crate::goods::{LoadedBefore, Receipt};
-use crate::reservation::{Reservation, State};
+use crate::reservation::Reservation;
 use crate::stock::{Change, Stock};
 use crate::supply::{USUAL_PRIORITY, Warehouse, Warehouses};
-
-/// An order's place in a batch.
-#[derive(Clone, Debug, Default)]
-pub struct Slot {
-    /// What is known of it.
-    pub row: Option<Reservation>,
-    /// The version that is stored; 0: none.
-    pub(crate) stored: i64,
-    /// Whether it must be written.
-    pub(crate) changed: bool,
-}
 
 /// What a batch was loaded into; kept over batches it is an inventory in memory.
 #[derive(Clone, Debug, Default)]
 pub struct World {
     /// The orders.
-    pub orders: BTreeMap<OrderId, Slot>,
+    pub(crate) orders: Rows<Reservation>,
     /// The levels that they share, and the ledger of this batch.
     pub stock: Stock,
     /// All warehouses; empty if nothing of the batch asks for them.
@@ -41,8 +30,6 @@ pub struct World {
     pub(crate) loaded: Vec<(String, Uuid)>,
     /// Warehouses that this batch changed.
     pub(crate) rebuilt: BTreeSet<WarehouseId>,
-    /// The orders that were not read.
-    pub(crate) recalled: Recalled,
 }
 
 impl World {
@@ -63,22 +50,12 @@ impl World {
 
     /// What is known of an order.
     pub fn order(&self, order_id: OrderId) -> Option<&Reservation> {
-        self.orders.get(&order_id)?.row.as_ref()
-    }
-
-    /// The orders that hold something, as they are in the table after the batch.
-    pub(crate) fn into_open(self) -> impl Iterator<Item = (OrderId, i64, Reservation)> {
-        self.orders.into_iter().filter_map(|(order_id, Slot { row, stored, changed })| {
-            let row = row.filter(|row| matches!(row.state, State::Reserved | State::Held))?;
-            Some((order_id, stored + i64::from(changed), row))
-        })
+        self.orders.get(&order_id)
     }
 
     /// An order's row from now on.
     pub(crate) fn put(&mut self, order_id: OrderId, row: Reservation) {
-        let slot = self.orders.entry(order_id).or_default();
-        slot.row = Some(row);
-        slot.changed = true;
+        self.orders.insert(order_id, row);
     }
 
     /// Has a warehouse known, with this priority if one is given.

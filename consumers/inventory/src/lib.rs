@@ -33,11 +33,10 @@ use events::{
     StockReleased, StockReserved, Timestamp,
 };
 use runtime::{
-    Codec, Conflict, Consumer, Effects, Failure, Host, Message, Reading, Retention, Timer, Unreadable, Work, Writes,
+    Codec, Conflict, Consumer, Effects, Failure, Host, Loader, Message, Retention, Saver, Timer, Unreadable, Work,
 };
-use sqlx::PgConnection;
 
-pub use batch::{Slot, World};
+pub use batch::World;
 pub use goods::{Count, LevelView, Load, LoadRow, Loaded, LoadedBefore, Receipt};
 pub use input::{Input, Reply};
 pub use reservation::{Holding, Reservation, State, Units};
@@ -49,7 +48,6 @@ pub use supply::{USUAL_PRIORITY, Warehouse, Warehouses};
 
 impl Consumer for Inventory {
     const NAME: &'static str = "inventory";
-    const GUARDED: bool = true;
     type Input = Input;
     type World = World;
     type Reply = Reply;
@@ -83,14 +81,8 @@ impl Consumer for Inventory {
         Input::Expired(timer.order_id)
     }
 
-    async fn load(
-        &self,
-        db: &mut PgConnection,
-        batch: &[&Work<Input>],
-        now: Timestamp,
-        reading: Reading,
-    ) -> Result<World, Failure> {
-        row::load(db, batch, (&self.recent, &self.warehouses), now, reading).await
+    async fn load(&self, batch: &[&Work<Input>], loader: &mut Loader<'_>) -> Result<World, Failure> {
+        row::load(loader, batch, &self.warehouses).await
     }
 
     fn decide(
@@ -111,39 +103,16 @@ impl Consumer for Inventory {
         Some(pruning::retention())
     }
 
-    async fn prune(
-        &self,
-        db: &mut PgConnection,
-        until: Timestamp,
-        _now: Timestamp,
-        limit: i64,
-    ) -> Result<u64, Failure> {
-        pruning::prune(db, until, limit).await
-    }
-
     fn finish(&self, world: &mut World, _now: Timestamp, effects: &mut Effects<'_, Infallible>) {
         decide::announce(world, effects);
     }
 
-    async fn save(
-        &self,
-        _: &mut PgConnection,
-        world: &World,
-        now: Timestamp,
-        writes: &mut Writes,
-    ) -> Result<(), Failure> {
-        row::save(writes, world, now)
-    }
-
-    fn remember(&self, world: World, now: Timestamp) {
+    async fn save(&self, world: World, saver: &mut Saver<'_>) -> Result<(), Failure> {
         if !world.rebuilt.is_empty() {
-            self.warehouses.forget();
+            let warehouses = Arc::clone(&self.warehouses);
+            saver.after_commit(move || warehouses.forget());
         }
-        self.recent.remember(world.into_open(), now);
-    }
-
-    async fn call(&self, call: Infallible) -> Option<Work<Input>> {
-        match call {}
+        row::save(world, saver)
     }
 }
 

@@ -1,15 +1,12 @@
 //! What inventory forgets behind the horizon. The ledger is summed up and not lost: it explains every level for ever.
 
-use events::Timestamp;
-use runtime::sql::At;
-use runtime::{Failure, Retention};
-use sqlx::PgConnection;
+use runtime::{Expiring, Retention};
 
-/// Orders that have ended. The units that left with them are counted on.
+/// Orders that have ended. The units that left with them are counted on. Then old movements, deliveries and loads.
 pub(crate) fn retention() -> Retention {
+    let others = [FOLD_MOVEMENTS, FORGET_RECEIPTS, FORGET_LOADS];
     Retention {
         rows: "inventory.reservation",
-        guards: "true",
         ended: "state in ('closed', 'rejected')",
         changed_at: "changed_at",
         with: vec![
@@ -17,21 +14,14 @@ pub(crate) fn retention() -> Retention {
                from (select count(*) as orders, sum(committed)::bigint as committed from inventory.reservation where order_id = any($1)) gone
               where gone.orders > 0",
         ],
+        others: others.map(|statement| Expiring { statement, age: None }).to_vec(),
+        ..Retention::default()
     }
-}
-
-/// Old movements, deliveries and loads. Returns how many of the one or the other, whichever is most.
-pub(crate) async fn prune(db: &mut PgConnection, until: Timestamp, limit: i64) -> Result<u64, Failure> {
-    let folded = fold_movements(db, until, limit).await?;
-    let receipts = forget_receipts(db, until, limit).await?;
-    Ok(folded.max(receipts).max(forget_loads(db, until, limit).await?))
 }
 
 /// Sums the oldest movements up into the opening rows of their levels. They were appended in the order of their ids, which is nearly that of their
 /// times: a young one among them stays for a later round.
-async fn fold_movements(db: &mut PgConnection, until: Timestamp, limit: i64) -> Result<u64, Failure> {
-    let folded: i64 = sqlx::query_scalar(
-        "with old as materialized (select movement_id, moved_at from inventory.movement order by movement_id limit $2),
+const FOLD_MOVEMENTS: &str = "with old as materialized (select movement_id, moved_at from inventory.movement order by movement_id limit $2),
               gone as (delete from inventory.movement as moved using old where moved.movement_id = old.movement_id and old.moved_at < $1
                        returning moved.sku, moved.warehouse, moved.kind, moved.on_hand, moved.reserved, moved.missing, moved.moved_at),
               summed as (insert into inventory.opening as kept (sku, warehouse, kind, on_hand, reserved, missing, movements, moved_at)
@@ -41,40 +31,15 @@ async fn fold_movements(db: &mut PgConnection, until: Timestamp, limit: i64) -> 
                             set on_hand = kept.on_hand + excluded.on_hand, reserved = kept.reserved + excluded.reserved,
                                 missing = kept.missing + excluded.missing, movements = kept.movements + excluded.movements,
                                 moved_at = greatest(kept.moved_at, excluded.moved_at))
-         select count(*) from gone",
-    )
-    .bind(At(until))
-    .bind(limit)
-    .fetch_one(db)
-    .await?;
-    Ok(folded as u64)
-}
+         select from gone";
 
 /// A delivery that is this old can be booked again under its reference.
-async fn forget_receipts(db: &mut PgConnection, until: Timestamp, limit: i64) -> Result<u64, Failure> {
-    let done = sqlx::query(
-        "delete from inventory.receipt as gone
+const FORGET_RECEIPTS: &str = "delete from inventory.receipt as gone
           using (select reference, sku, warehouse from inventory.receipt where received_at < $1 order by received_at limit $2
                     for update skip locked) as old
-          where gone.reference = old.reference and gone.sku = old.sku and gone.warehouse = old.warehouse",
-    )
-    .bind(At(until))
-    .bind(limit)
-    .execute(db)
-    .await?;
-    Ok(done.rows_affected())
-}
+          where gone.reference = old.reference and gone.sku = old.sku and gone.warehouse = old.warehouse";
 
 /// A load that is this old can be taken again under its key.
-async fn forget_loads(db: &mut PgConnection, until: Timestamp, limit: i64) -> Result<u64, Failure> {
-    let done = sqlx::query(
-        "delete from inventory.load as gone
+const FORGET_LOADS: &str = "delete from inventory.load as gone
           using (select load_key from inventory.load where loaded_at < $1 order by loaded_at limit $2 for update skip locked) as old
-          where gone.load_key = old.load_key",
-    )
-    .bind(At(until))
-    .bind(limit)
-    .execute(db)
-    .await?;
-    Ok(done.rows_affected())
-}
+          where gone.load_key = old.load_key";

@@ -1,11 +1,12 @@
 //! The settings of inventory, and the consumer that they make.
 
+use std::sync::Arc;
+
 use runtime::settings::Section;
-use runtime::{Consumer as _, Recent, Span};
+use runtime::{Consumer as _, Span};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::reservation::Reservation;
 use crate::strategy::{Strategy, StrategyName};
 use crate::warehouses::WarehouseCache;
 
@@ -30,15 +31,14 @@ impl Default for Settings {
 pub struct Inventory {
     pub(crate) settings: Settings,
     pub(crate) strategy: Box<dyn Strategy>,
-    pub(crate) recent: Recent<Reservation>,
-    pub(crate) warehouses: WarehouseCache,
+    pub(crate) warehouses: Arc<WarehouseCache>,
 }
 
 impl Inventory {
     /// An inventory with these settings.
     pub fn new(settings: Settings) -> Self {
         let strategy = settings.strategy.strategy();
-        Self { settings, strategy, recent: Recent::default(), warehouses: WarehouseCache::default() }
+        Self { settings, strategy, warehouses: Arc::default() }
     }
 
     /// The same with a strategy of the shop's own.

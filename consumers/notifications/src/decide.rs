@@ -1,14 +1,21 @@
-//! What is told to whom: at once where the contact is known, else when it comes; each event once. Pure.
+//! What is told to whom; each event once. Pure.
+//!
+//! | event | no contact | contact known |
+//! |---|---|---|
+//! | brings the contact | told, and then all that waited | told |
+//! | any other | waits | told |
+//! | was told before | · | · |
 
 use events::{Channel, NotificationFailed, NotificationRecorded, OrderId, Timestamp};
 use runtime::Effects;
 
-use crate::NotificationSettings;
 use crate::contact::Contact;
-use crate::handlers::{Heard, SentLog};
+use crate::input::Heard;
+use crate::row::{Customer, Delivery, Message, Waiting, World};
+use crate::sent_log::SentLog;
+use crate::settings::NotificationSettings;
 use crate::templates::{self, Text};
 use crate::words::Locale;
-use crate::world::{Delivery, Message, Waiting, World};
 
 #[cfg(test)]
 mod tests;
@@ -25,17 +32,15 @@ pub(crate) fn on_heard(
     if world.told.contains(&heard.news.event_id) {
         return;
     }
-    let slot = world.orders.entry(heard.order_id).or_default();
+    let row = world.orders.get_or_insert_with(heard.order_id, Customer::default);
     let mut due = vec![heard.news.clone()];
-    if let (None, Some(contact)) = (&slot.contact, &heard.contact) {
-        slot.contact = Some(contact.clone());
-        due.append(&mut slot.waiting);
-        slot.changed = true;
+    if let (None, Some(contact)) = (&row.contact, &heard.contact) {
+        row.contact = Some(contact.clone());
+        due.append(&mut row.waiting);
     }
-    let Some(contact) = slot.contact.clone() else {
-        if slot.waiting.iter().all(|waiting| waiting.event_id != heard.news.event_id) {
-            slot.waiting.append(&mut due);
-            slot.changed = true;
+    let Some(contact) = row.contact.clone() else {
+        if row.waiting.iter().all(|waiting| waiting.event_id != heard.news.event_id) {
+            row.waiting.append(&mut due);
         }
         return;
     };

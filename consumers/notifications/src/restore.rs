@@ -3,7 +3,10 @@
 use runtime::restore::{Restore, Retold};
 use runtime::{Conflict, Effects};
 
-use crate::{Input, Notifications, SentLog, World};
+use crate::input::Input;
+use crate::row::World;
+use crate::sent_log::SentLog;
+use crate::settings::Notifications;
 
 impl Restore for Notifications {
     const FORCED: &'static [&'static str] = &[];

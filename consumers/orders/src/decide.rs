@@ -14,15 +14,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use events::{
-    Closed, Fault, OrderCancellationRequested, OrderId, Reason, ReasonCode, StockCommitted, StockRejected,
-    StockReleased, Timestamp,
+    Closed, OrderCancellationRequested, Reason, ReasonCode, StockCommitted, StockRejected, StockReleased, Timestamp,
 };
 use runtime::{Conflict, Effects};
 
-use crate::Cancel;
-use crate::difference::{Difference, differences, is_same, listed, without_texts};
-use crate::order::{Asked, Order, State, World};
+use crate::difference::{differences, is_same, listed, without_texts};
+use crate::input::{Cancel, Reply};
 use crate::placed::{Placed, Verdict};
+use crate::row::{Asked, Order, State, World};
 
 mod ending;
 
@@ -30,63 +29,14 @@ mod ending;
 const CLOCKS_DIFFER: Duration = Duration::from_secs(3_600);
 
 type Out<'e, 'c> = &'e mut Effects<'c, Infallible>;
-
-/// What the caller at a door gets to hear.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Reply {
-    /// Nobody asked: an event was decided.
-    #[default]
-    Nothing,
-    /// The order was accepted, now or before.
-    Placed {
-        /// Its id.
-        order_id: OrderId,
-        /// What everything that happens to it is found again by.
-        correlation_id: Arc<str>,
-        /// Whether this is the stored answer to the same order.
-        replayed: bool,
-    },
-    /// The order was rejected before, when it came through the topic.
-    Rejected {
-        /// Its id.
-        order_id: OrderId,
-        /// What is wrong with it.
-        faults: Vec<Fault>,
-    },
-    /// The order is invalid; nothing was stored, and the key stays free.
-    Invalid(Vec<Fault>),
-    /// Another order was placed before under the same source and reference.
-    Differs {
-        /// The earlier order.
-        order_id: OrderId,
-        /// How this one differs from it.
-        differences: Vec<Difference>,
-    },
-    /// The cancellation is asked for, now or before.
-    Asked {
-        /// The order.
-        order_id: OrderId,
-        /// What everything that happens to it is found again by.
-        correlation_id: Arc<str>,
-    },
-    /// There is no such order.
-    Unknown,
-    /// The order has ended, and can't be cancelled any more.
-    Ended(State),
-}
+type Ruling = Result<Reply, Conflict>;
 
 /// An order is placed. New and valid, it is accepted; new and invalid, it is rejected, or, at the door, refused without a trace.
 /// The same one again gets the stored answer.
 ///
 /// # Errors
 /// Another order under the same source and reference, through the topic; at the door it is a reply.
-pub fn on_placed(
-    world: &mut World,
-    placed: &Placed,
-    at_the_door: bool,
-    now: Timestamp,
-    out: Out<'_, '_>,
-) -> Result<Reply, Conflict> {
+pub fn on_placed(world: &mut World, placed: &Placed, at_the_door: bool, now: Timestamp, out: Out<'_, '_>) -> Ruling {
     if let Some(order) = known(world, placed) {
         return placed_again(order, placed, at_the_door);
     }
@@ -136,9 +86,7 @@ fn known<'w>(world: &'w World, placed: &Placed) -> Option<&'w Order> {
 }
 
 /// Whether an order that is not known was placed in time: one from behind the horizon may have been decided, ended and forgotten.
-///
-/// # Errors
-/// When it was not.
+/// Fails when it was not.
 pub fn in_time(world: &World, placed: &Placed, keep: Duration, now: Timestamp) -> Result<(), Conflict> {
     match placed.said_at {
         Some(said_at) if said_at < now.minus(keep) && known(world, placed).is_none() => Err(Conflict(format!(
@@ -151,7 +99,7 @@ pub fn in_time(world: &World, placed: &Placed, keep: Duration, now: Timestamp) -
 }
 
 /// The same order: what was answered then, whatever became of it since. Another one: a conflict.
-fn placed_again(order: &Order, placed: &Placed, at_the_door: bool) -> Result<Reply, Conflict> {
+fn placed_again(order: &Order, placed: &Placed, at_the_door: bool) -> Ruling {
     let order_id = order.order_id;
     let kept = order.body.text.as_deref();
     // Digests are of the JSON of the version that took the order; a later one may write the same order with more fields.
@@ -206,43 +154,22 @@ pub fn on_cancel(world: &mut World, cancel: &Cancel, out: Out<'_, '_>) -> Reply 
 }
 
 /// Stock does not suffice: nothing is reserved, and the order ends.
-///
-/// # Errors
-/// When there is no such order.
-pub fn on_stock_rejected(
-    world: &mut World,
-    event: &StockRejected,
-    now: Timestamp,
-    out: Out<'_, '_>,
-) -> Result<Reply, Conflict> {
+/// Fails when there is no such order.
+pub fn on_stock_rejected(world: &mut World, event: &StockRejected, now: Timestamp, out: Out<'_, '_>) -> Ruling {
     let closed = Closed { shipped: Vec::new(), unshipped: Vec::new(), reason: Some(event.reason.clone()) };
     ending::end(world, event.order_id, "StockRejected", Some((&closed, None)), now, out)
 }
 
 /// Reserved units were given back. If it was inventory's last word, the order ends.
-///
-/// # Errors
-/// When there is no such order, or the last word contradicts its lines.
-pub fn on_stock_released(
-    world: &mut World,
-    event: &StockReleased,
-    now: Timestamp,
-    out: Out<'_, '_>,
-) -> Result<Reply, Conflict> {
+/// Fails when there is no such order, or the last word contradicts its lines.
+pub fn on_stock_released(world: &mut World, event: &StockReleased, now: Timestamp, out: Out<'_, '_>) -> Ruling {
     let closed = event.closed.as_ref().map(|closed| (closed, Some(&event.reason)));
     ending::end(world, event.order_id, "StockReleased", closed, now, out)
 }
 
 /// Units have left. If it was inventory's last word, the order ends.
-///
-/// # Errors
-/// When there is no such order, or the last word contradicts its lines.
-pub fn on_stock_committed(
-    world: &mut World,
-    event: &StockCommitted,
-    now: Timestamp,
-    out: Out<'_, '_>,
-) -> Result<Reply, Conflict> {
+/// Fails when there is no such order, or the last word contradicts its lines.
+pub fn on_stock_committed(world: &mut World, event: &StockCommitted, now: Timestamp, out: Out<'_, '_>) -> Ruling {
     let closed = event.closed.as_ref().map(|closed| (closed, None));
     ending::end(world, event.order_id, "StockCommitted", closed, now, out)
 }

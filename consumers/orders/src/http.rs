@@ -13,11 +13,12 @@ use serde_json::Value;
 use sqlx::PgPool;
 use utoipa_axum::routes;
 
-use crate::decide::Reply;
+use crate::decode;
+use crate::input::{Cancel, Input, Reply};
 use crate::intake::{self, Letter};
-use crate::order::Order;
 use crate::placed::{Arrival, Placed};
-use crate::{Cancel, Input, NAME, Orders, handlers, store};
+use crate::row::{self, Order};
+use crate::settings::{NAME, Orders};
 
 use views::{CancelBody, OrderView, Taken};
 
@@ -29,16 +30,10 @@ const LONGEST_REASON: usize = 500;
 /// What the doors lead to.
 #[derive(Clone)]
 pub(crate) struct Doors {
-    door: Door<Orders>,
-    pool: PgPool,
-    orders: Arc<Orders>,
-    api_client: Arc<str>,
-}
-
-impl Doors {
-    pub fn new(door: Door<Orders>, pool: PgPool, orders: Arc<Orders>, api_client: String) -> Self {
-        Self { door, pool, orders, api_client: api_client.into() }
-    }
+    pub door: Door<Orders>,
+    pub pool: PgPool,
+    pub orders: Arc<Orders>,
+    pub api_client: Arc<str>,
 }
 
 /// The routes, with their documents.
@@ -119,7 +114,7 @@ async fn place(
     let (correlation, traceparent) = (headers.get("x-correlation-id"), headers.get("traceparent"));
     let [correlation, traceparent] =
         [correlation, traceparent].map(|value| value.and_then(|value| value.to_str().ok()));
-    let thread = handlers::thread(correlation, traceparent, candidate, doors.orders.trace_share);
+    let thread = decode::thread(correlation, traceparent, candidate, doors.orders.trace_share);
     let arrival = Arrival {
         candidate,
         source: client.map(ToOwned::to_owned).or(source).unwrap_or_else(|| doors.api_client.to_string()),
@@ -129,7 +124,7 @@ async fn place(
         thread: thread.clone(),
     };
     let placed = Placed::new(order, arrival);
-    let cause = Cause { thread: Some(thread), ..handlers::request(placed.placement) };
+    let cause = Cause { thread: Some(thread), ..decode::request(placed.placement) };
     let done = doors.door.submit(Work { cause, input: Input::Placed(Box::new(placed)) }).await?;
     answer(done)
 }
@@ -228,7 +223,7 @@ async fn show(
 
 /// The order, if the caller may know of it: a shop knows its own.
 async fn read(doors: &Doors, caller: &Caller, order_id: OrderId) -> Result<Order, Problem> {
-    let order = store::find(&doors.pool, order_id.as_uuid()).await?;
+    let order = row::find(&doors.pool, order_id).await?;
     order.filter(|order| caller.shop().is_none_or(|own| own == order.source)).ok_or_else(unknown)
 }
 

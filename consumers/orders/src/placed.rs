@@ -9,8 +9,8 @@ use events::{
 use runtime::{Message, Thread};
 use uuid::Uuid;
 
-use crate::NAME;
-use crate::order::Body;
+use crate::row::Body;
+use crate::settings::NAME;
 use crate::validate::{LONGEST_ID, LONGEST_REFERENCE, Priced, check};
 
 /// What an order brings besides its body.
@@ -53,9 +53,7 @@ impl Record {
 /// What is answered if the order is new.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is valid.
     Valid(OrderAccepted),
-    /// It is not.
     Invalid(OrderRejected),
 }
 

@@ -7,9 +7,11 @@ use runtime::restore::{Restore, Retold};
 use runtime::{Conflict, Effects};
 use uuid::Uuid;
 
-use crate::order::{Body, Order, World};
+use crate::decide;
+use crate::input::{Cancel, Input};
 use crate::placed::{Placed, placement, rejection_of_unknown_bytes};
-use crate::{Cancel, Input, NAME, Orders, decide};
+use crate::row::{Body, Order, World};
+use crate::settings::{NAME, Orders};
 
 impl Restore for Orders {
     const FORCED: &'static [&'static str] = &[OrderAccepted::TYPE, OrderRejected::TYPE];

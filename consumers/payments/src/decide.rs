@@ -37,9 +37,10 @@ mod tests;
 
 use ::events::{OrderId, Timestamp};
 use gateway::ProviderNotice;
+use runtime::rows::Row;
 use runtime::{Conflict, Effects};
 
-use crate::batch::{RefundNotice, Slot, World};
+use crate::batch::{NextCall, RefundNotice, World};
 use crate::call::Call;
 use crate::input::{Answer, Input, Reply};
 use crate::payment::Payment;
@@ -87,19 +88,19 @@ impl Rules<'_> {
         effects: &'s mut Effects<'c, Call>,
     ) -> Step<'s, 'c> {
         let Self { settings, gateway, silent, now } = *self;
-        Step { slot: world.slot(order_id), effects, settings, gateway, silent, now }
+        let (payment, call) = world.payment_mut(order_id);
+        Step { payment, call, effects, settings, gateway, silent, now }
     }
 
     /// An answer; one that names a refund makes known whose it is, and the provider's notices that came before count now.
     fn answered(self, world: &mut World, answer: &Answer, effects: &mut Effects<'_, Call>) -> Result<(), Conflict> {
         self.step(world, answer.order_id, effects).answer(answer)?;
         let Some(refund_id) = answer.outcome.refund_id() else { return Ok(()) };
-        let slot = world.references.entry(refund_id.to_owned()).or_default();
-        if slot.reference.order_id.is_none() {
-            slot.reference.order_id = Some(answer.order_id);
-            slot.changed = true;
+        let reference = world.reference_mut(refund_id);
+        if reference.order_id.is_none() {
+            reference.order_id = Some(answer.order_id);
         }
-        if let Some(ended) = slot.reference.ended().cloned() {
+        if let Some(ended) = reference.ended().cloned() {
             self.step(world, answer.order_id, effects).refund_status(refund_id, &ended)?;
         }
         Ok(())
@@ -115,19 +116,17 @@ impl Rules<'_> {
         let Input::Notice(ProviderNotice::Refund { message_id, refund_id, status }) = input else {
             return Ok(Reply::Unknown);
         };
-        let reference = &world.references.entry(refund_id.clone()).or_default().reference;
+        let reference = world.reference_mut(refund_id);
         let order_id = reference.order_id;
         let again = reference.notices.iter().any(|notice| notice.message_id == *message_id);
         let reply = match order_id {
-            Some(order_id) if again => Reply::Nothing(world.slot(order_id).payment.state),
+            Some(order_id) if again => Reply::Nothing(world.payment_mut(order_id).0.state),
             Some(order_id) => self.step(world, order_id, effects).refund_status(refund_id, status)?,
             None => Reply::Kept,
         };
         if !again {
-            let slot = world.references.entry(refund_id.clone()).or_default();
             let (message_id, status) = (message_id.clone(), status.clone());
-            slot.reference.notices.push(RefundNotice { message_id, status, at: self.now });
-            slot.changed = true;
+            world.reference_mut(refund_id).notices.push(RefundNotice { message_id, status, at: self.now });
         }
         Ok(reply)
     }
@@ -135,9 +134,9 @@ impl Rules<'_> {
 
 /// Emits the calls that the batch left to be made: those of attempts that a later input took back are not among them.
 pub(crate) fn finish(world: &mut World, effects: &mut Effects<'_, Call>) {
-    for slot in world.payments.values_mut() {
-        slot.fresh = false;
-        if let Some(call) = slot.ask.take().and_then(|ask| Call::for_payment(&slot.payment, ask)) {
+    for (order_id, NextCall { ask, .. }) in std::mem::take(&mut world.calls) {
+        let payment = world.payment(order_id).zip(ask);
+        if let Some(call) = payment.and_then(|(payment, ask)| Call::for_payment(payment, ask)) {
             effects.call(call);
         }
     }
@@ -145,7 +144,8 @@ pub(crate) fn finish(world: &mut World, effects: &mut Effects<'_, Call>) {
 
 /// One input's way through one payment.
 pub(crate) struct Step<'s, 'c> {
-    pub slot: &'s mut Slot,
+    pub payment: &'s mut Row<Payment>,
+    pub call: &'s mut NextCall,
     pub effects: &'s mut Effects<'c, Call>,
     pub settings: &'s PaymentsSettings,
     pub gateway: &'static str,
@@ -157,16 +157,15 @@ pub(crate) struct Step<'s, 'c> {
 impl Step<'_, '_> {
     /// The payment, to be changed; its thread is followed.
     fn change(&mut self) -> &mut Payment {
-        self.slot.changed = true;
-        if let Some(thread) = &self.slot.payment.case.thread {
+        if let Some(thread) = &self.payment.case.thread {
             self.effects.follow(thread);
         }
-        &mut self.slot.payment
+        self.payment
     }
 
     /// The same for the first that is heard of an order: its thread is kept.
     fn adopt(&mut self) -> &mut Payment {
-        let case = &mut self.slot.payment.case;
+        let case = &mut self.payment.case;
         if case.thread.is_none() && self.effects.cause().thread.is_some() {
             case.thread = Some(self.effects.thread());
         }
@@ -176,13 +175,13 @@ impl Step<'_, '_> {
     /// What the gateway answers from now on is said because of this event.
     fn go_on(&mut self) {
         self.change();
-        if let Some(thread) = &mut self.slot.payment.case.thread {
+        if let Some(thread) = &mut self.payment.case.thread {
             self.effects.go_on(thread);
         }
     }
 
     fn unexpected(&self, event: &str, when: &str) -> Conflict {
-        let Payment { order_id, state, .. } = &self.slot.payment;
+        let Payment { order_id, state, .. } = &**self.payment;
         Conflict(format!(
             "{event} of order {order_id} in state {}: it can't come {when}; look at the order's events, its topics may have been rewritten",
             state.as_str()
@@ -190,6 +189,6 @@ impl Step<'_, '_> {
     }
 
     fn contradiction(&self, event: &str, error: &dyn std::fmt::Display) -> Conflict {
-        Conflict(format!("{event} of order {} contradicts the order: {error}", self.slot.payment.order_id))
+        Conflict(format!("{event} of order {} contradicts the order: {error}", self.payment.order_id))
     }
 }

@@ -31,10 +31,9 @@ use events::{
 };
 use runtime::settings::ConsumerSettings;
 use runtime::{
-    Codec, Conflict, Consumer, Effects, Failure, Message, Reading, Retention, Span, Timer, Unreadable, Work, Writes,
+    Codec, Conflict, Consumer, Effects, Failure, Loader, Message, Retention, Saver, Span, Timer, Unreadable, Work,
 };
 use sandbox_gateway::{Sandbox, SandboxRoutes};
-use sqlx::PgConnection;
 
 pub use attempt::{Ask, Attempt, Made, Phase, key};
 pub use batch::{Reference, RefundNotice, World};
@@ -51,7 +50,6 @@ use http::PaymentRoutes;
 
 impl Consumer for Payments {
     const NAME: &'static str = "payments";
-    const GUARDED: bool = true;
     type Input = Input;
     type World = World;
     type Reply = Reply;
@@ -92,14 +90,8 @@ impl Consumer for Payments {
         input::on_timer(timer)
     }
 
-    async fn load(
-        &self,
-        db: &mut PgConnection,
-        batch: &[&Work<Input>],
-        now: Timestamp,
-        reading: Reading,
-    ) -> Result<World, Failure> {
-        row::load(db, batch.iter().map(|work| &work.input), &self.recent, now, reading).await
+    async fn load(&self, batch: &[&Work<Input>], loader: &mut Loader<'_>) -> Result<World, Failure> {
+        row::load(loader, batch.iter().map(|work| &work.input)).await
     }
 
     fn decide(
@@ -122,32 +114,12 @@ impl Consumer for Payments {
         Some(row::retention(self.gateway.forgets()))
     }
 
-    async fn prune(
-        &self,
-        db: &mut PgConnection,
-        until: Timestamp,
-        _now: Timestamp,
-        limit: i64,
-    ) -> Result<u64, Failure> {
-        row::prune(db, until, limit).await
-    }
-
     fn finish(&self, world: &mut World, _now: Timestamp, effects: &mut Effects<'_, Call>) {
         decide::finish(world, effects);
     }
 
-    async fn save(
-        &self,
-        _: &mut PgConnection,
-        world: &World,
-        now: Timestamp,
-        writes: &mut Writes,
-    ) -> Result<(), Failure> {
-        row::save(writes, world, now)
-    }
-
-    fn remember(&self, world: World, now: Timestamp) {
-        self.recent.remember(world.into_open(), now);
+    async fn save(&self, world: World, saver: &mut Saver<'_>) -> Result<(), Failure> {
+        row::save(world, saver)
     }
 
     async fn call(&self, call: Call) -> Option<Work<Input>> {

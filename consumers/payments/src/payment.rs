@@ -76,11 +76,6 @@ impl State {
             Self::Refunded => "REFUNDED",
         }
     }
-
-    /// Reads the column.
-    pub(crate) fn from_column(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.as_str() == text)
-    }
 }
 
 /// What fulfillment, or another consumer, said when the payment was to be undone: it travels on with the money.

@@ -20,9 +20,7 @@ impl Restore for Payments {
 
     /// Each was a batch of its own: the gateway was asked after it.
     fn settled(&self, world: &mut World) {
-        for slot in world.payments.values_mut() {
-            (slot.fresh, slot.ask) = (false, None);
-        }
+        world.calls.clear();
     }
 
     fn retell(
@@ -82,7 +80,8 @@ impl Restore for Payments {
                 }
                 if let Some(input) = event.input {
                     // Said at once: fulfillment let go before anyone was asked.
-                    world.slot(order_id).unasked();
+                    let (payment, call) = world.payment_mut(order_id);
+                    (payment.case.stop, call.fresh) = (None, true);
                     return self.decided(world, event, input, effects);
                 }
                 let currency = currency.ok_or_else(|| event.untold())?;
@@ -137,7 +136,7 @@ impl Payments {
         // Not as an input: that would make the refund known by an id that is not told.
         let answer = Answer { order_id, operation, attempt, outcome };
         self.rules(event).step(world, order_id, effects).answer(&answer)?;
-        world.slot(order_id).payment.payment_id.take_if(|id| id.is_empty()); // not told
+        world.payment_mut(order_id).0.payment_id.take_if(|id| id.is_empty()); // not told
         Ok(())
     }
 

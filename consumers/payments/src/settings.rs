@@ -7,13 +7,12 @@ use anyhow::ensure;
 use events::OrderId;
 use gateway::Gateway;
 use runtime::settings::{Section, SettingsError};
-use runtime::{Clock, Consumer as _, Health, Recent, Settings, Span};
+use runtime::{Clock, Consumer as _, Health, Settings, Span};
 use sandbox_gateway::{Sandbox, SandboxSettings};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::circuit::GatewayCircuit;
-use crate::payment::Payment;
 
 /// Which gateway holds the money.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -76,7 +75,6 @@ pub struct Payments {
     pub(crate) settings: PaymentsSettings,
     pub(crate) gateway: Arc<dyn Gateway>,
     pub(crate) circuit: GatewayCircuit,
-    pub(crate) recent: Recent<Payment>,
 }
 
 impl Payments {
@@ -87,7 +85,7 @@ impl Payments {
         circuit: GatewayCircuit,
     ) -> anyhow::Result<Self> {
         settings.check()?;
-        Ok(Self { settings, gateway, circuit, recent: Recent::default() })
+        Ok(Self { settings, gateway, circuit })
     }
 
     /// A consumer whose calls reach no gateway: for who drives the rules in memory and answers the calls himself.

@@ -10,10 +10,9 @@ use events::{
 };
 use runtime::settings::ConsumerSettings;
 use runtime::{
-    Cause, Codec, Conflict, Consumer, DEAD_LETTER_TOPIC, Effects, Failure, Message, Reading, Retention, Span, Thread,
-    Timer, Unreadable, Work, Writes,
+    Cause, Codec, Conflict, Consumer, DEAD_LETTER_TOPIC, Effects, Failure, Loader, Message, Retention, Saver, Span,
+    Thread, Timer, Unreadable, Work,
 };
-use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::deadline::Evidence;
@@ -59,6 +58,7 @@ pub struct Look {
 
 impl Consumer for SagaTracker {
     const NAME: &'static str = "saga-tracker";
+    const OPTIMISTIC: bool = false;
     type Input = Input;
     type World = World;
     type Reply = ();
@@ -114,13 +114,7 @@ impl Consumer for SagaTracker {
     }
 
     /// For events nothing is read: what they tell is merged into the rows as it is written, and a merge needs no lock before it.
-    async fn load(
-        &self,
-        db: &mut PgConnection,
-        batch: &[&Work<Input>],
-        _: Timestamp,
-        _: Reading,
-    ) -> Result<World, Failure> {
+    async fn load(&self, batch: &[&Work<Input>], loader: &mut Loader<'_>) -> Result<World, Failure> {
         let looked_at = |work: &&Work<Input>| match &work.input {
             Input::Look(look) => Some(look.order_id.as_uuid()),
             Input::Heard(_)
@@ -131,7 +125,8 @@ impl Consumer for SagaTracker {
             | Input::Stray(_) => None,
         };
         let order_ids: Vec<Uuid> = batch.iter().filter_map(looked_at).collect();
-        let cases = if order_ids.is_empty() { BTreeMap::new() } else { store::cases::load(db, &order_ids).await? };
+        let cases =
+            if order_ids.is_empty() { BTreeMap::new() } else { store::cases::load(loader.db, &order_ids).await? };
         Ok(World { cases, ..World::default() })
     }
 
@@ -176,33 +171,19 @@ impl Consumer for SagaTracker {
         Some(store::pruning::retention())
     }
 
-    async fn prune(
-        &self,
-        db: &mut PgConnection,
-        until: Timestamp,
-        _now: Timestamp,
-        limit: i64,
-    ) -> Result<u64, Failure> {
-        store::pruning::prune(db, until, limit).await
-    }
-
-    async fn save(&self, db: &mut PgConnection, world: &World, now: Timestamp, _: &mut Writes) -> Result<(), Failure> {
+    async fn save(&self, world: World, Saver { db, now, .. }: &mut Saver<'_>) -> Result<(), Failure> {
         let repeating = self.repeating.is_called_for();
-        let saved = store::save(db, Tables::Live, world, repeating).await;
+        let saved = store::save(db, Tables::Live, &world, repeating).await;
         if matches!(saved, Err(Failure::LostRace { .. })) {
             self.repeating.begin();
         }
         let (all_new, timelines) = saved?;
         for (kind, key, text) in world.alerts.iter().filter(|(kind, ..)| !self.untold.contains(kind)) {
-            alerts::raise(db, *kind, key, text, now).await?;
+            alerts::raise(db, *kind, key, text, *now).await?;
         }
         if all_new {
-            steps::measure(world, &timelines);
+            steps::measure(&world, &timelines);
         }
         Ok(())
-    }
-
-    async fn call(&self, call: Infallible) -> Option<Work<Input>> {
-        match call {}
     }
 }

@@ -12,7 +12,6 @@ pub(crate) mod linger;
 mod pass_over;
 mod persist;
 pub(crate) mod requests;
-pub(crate) mod rows;
 pub(crate) mod write_set;
 
 use crate::postgres::reachable;
@@ -30,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::avro::codec::Codec;
 use crate::clock::Clock;
-use crate::consumer::{Consumer, Reading};
+use crate::consumer::Consumer;
 use crate::engine::batch::Attempt;
 use crate::engine::cooldown::Caution;
 use crate::engine::effects::Effects;
@@ -42,6 +41,7 @@ use crate::parking::Pace;
 use crate::parking::queue::Queue;
 use crate::postgres::sql::{Warm, renew_connections};
 use crate::retention::horizon::Horizon;
+use crate::rows::{Committed, Loader, Reading, RowCaches, Saver};
 use crate::telemetry::Spans;
 use crate::timers::store::Timers;
 use crate::vocabulary::Work;
@@ -72,6 +72,8 @@ pub(crate) struct Engine<C: Consumer> {
     pub pace: Pace,
     pub calls: mpsc::UnboundedSender<(C::Call, Open)>,
     pub armed: tokio::sync::watch::Sender<Option<Timestamp>>,
+    /// Rows of orders as this process wrote them lately.
+    pub rows: RowCaches,
     /// Wakes the retrier.
     pub parked: Notify,
     /// Lone items whose wait took too long, since the last batch that was written.
@@ -245,7 +247,7 @@ impl<C: Consumer> Engine<C> {
         course: &Course,
     ) -> Result<Option<Attempt<C>>, Failure> {
         let plain = |item: &Item<C>| item.work.is_ok() && item.kept.is_none();
-        if !C::GUARDED
+        if !C::OPTIMISTIC
             || course.haste
             || self.queue.is_in_use()
             || !items.iter().all(plain)
@@ -263,14 +265,16 @@ impl<C: Consumer> Engine<C> {
         let mut spans = Spans::default();
         let mut db = warm.take().await?;
         let mut attempt = Attempt::new(items);
-        let mut writes = Writes::default();
-        let mut world = self.consumer.load(&mut db, &works, now, reading).await?;
+        let mut world = self.consumer.load(&works, &mut Loader::new(&mut db, now, reading, &self.rows)).await?;
         self.pass_over(&mut db, items, &mut attempt, now).await?;
         if !self.decide_all(&mut world, items, &mut attempt, &mut spans, now)?.is_empty() {
             return Ok(None);
         }
         none_left(items)?;
-        if let Err(failure) = self.consumer.save(&mut db, &world, now, &mut writes).await {
+        let mut saver = Saver::new(&mut db, now);
+        let saved = self.consumer.save(world, &mut saver).await;
+        let (writes, committed) = saver.into_parts();
+        if let Err(failure) = saved {
             if matches!(failure, Failure::Unsure) {
                 warm.keep(db);
             }
@@ -290,7 +294,7 @@ impl<C: Consumer> Engine<C> {
             Err(failure) => return Err(failure),
         }
         warm.keep(db);
-        self.consumer.remember(world, now);
+        committed.run();
         spans.end();
         Ok(Some(attempt))
     }
@@ -304,10 +308,10 @@ impl<C: Consumer> Engine<C> {
             line_up(items, &held);
             let works: Vec<&Work<C::Input>> = items.iter().filter_map(Item::to_decide).collect();
             let mut attempt = Attempt::new(items);
-            let mut writes = Writes::default();
-            let mut decided = None;
+            let (mut writes, mut committed) = (Writes::default(), Committed::default());
             if !works.is_empty() {
-                let mut world = self.consumer.load(&mut tx, &works, now, Reading::Locked).await?;
+                let mut loader = Loader::new(&mut tx, now, Reading::Locked, &self.rows);
+                let mut world = self.consumer.load(&works, &mut loader).await?;
                 self.pass_over(&mut tx, items, &mut attempt, now).await?;
                 let panicked = self.decide_all(&mut world, items, &mut attempt, &mut spans, now)?;
                 if !panicked.is_empty() {
@@ -316,15 +320,14 @@ impl<C: Consumer> Engine<C> {
                     }
                     continue;
                 }
-                self.consumer.save(&mut tx, &world, now, &mut writes).await?;
-                decided = Some(world);
+                let mut saver = Saver::new(&mut tx, now);
+                self.consumer.save(world, &mut saver).await?;
+                (writes, committed) = saver.into_parts();
             }
             none_left(items)?;
             self.write(&mut tx, writes, items, &mut attempt, now).await?;
             tx.commit().await?;
-            if let Some(world) = decided {
-                self.consumer.remember(world, now);
-            }
+            committed.run();
             spans.end();
             return Ok(attempt);
         }

@@ -20,11 +20,11 @@ use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use crate::avro::codec::Codec;
-use crate::consumer::{Consumer, Reading};
+use crate::consumer::Consumer;
 use crate::engine::effects::Effects;
-use crate::engine::write_set::Writes;
 use crate::failure::Failure;
 use crate::kafka::record::Unreadable;
+use crate::rows::{Loader, Reading, RowCaches, Saver};
 use crate::timers::store::{TimerChange, TimerChanges, Timers};
 use crate::vocabulary::{Cause, Conflict, Origin, Thread, Timer, Work};
 
@@ -178,7 +178,7 @@ impl Retelling<'_> {
     pub async fn of<C: Restore>(&self, consumer: &C, pool: &PgPool) -> Result<Restored, Failure> {
         let placed = self.placed(consumer);
         let (says, timers) = (C::says(), Timers::of(&C::NAME.replace('-', "_")));
-        let mut restored = Restored::default();
+        let (mut restored, no_caches) = (Restored::default(), RowCaches::default());
         for (order_id, story) in &self.stories.orders {
             let own: Vec<&Told> = story.iter().filter(|told| says.contains(&told.event_type())).collect();
             if own.iter().all(|told| self.known.has(told)) {
@@ -192,7 +192,8 @@ impl Retelling<'_> {
             let inputs = case.inputs();
             let mut order = Order::of(case.steps(&inputs));
             let (world, changes) = loop {
-                let mut world = consumer.load(&mut tx, &[&work], self.now, Reading::Locked).await?;
+                let mut loader = Loader::new(&mut tx, self.now, Reading::Locked, &no_caches);
+                let mut world = consumer.load(&[&work], &mut loader).await?;
                 let told = catch_unwind(AssertUnwindSafe(|| case.told(&mut world, &inputs, order.steps())));
                 let panicked = |_| Err((0, Conflict("a rule panicked".into())));
                 match told.unwrap_or_else(panicked) {
@@ -211,8 +212,9 @@ impl Retelling<'_> {
                     continue;
                 }
             };
-            let mut writes = Writes::default();
-            consumer.save(&mut tx, &world, self.now, &mut writes).await?;
+            let mut saver = Saver::new(&mut tx, self.now);
+            consumer.save(world, &mut saver).await?;
+            let (mut writes, _) = saver.into_parts();
             timers.save(&mut writes, &changes);
             match writes.execute(&mut tx).await {
                 Ok(()) if self.write => tx.commit().await?,

@@ -1,5 +1,7 @@
 //! Retention: what is forgotten of orders that ended before the horizon, and what else has had its time.
 
+use std::time::Duration;
+
 pub(crate) mod horizon;
 pub(crate) mod pruner;
 
@@ -16,4 +18,21 @@ pub struct Retention {
     pub changed_at: &'static str,
     /// Statements that delete what goes with the orders `$1`, before their rows go.
     pub with: Vec<&'static str>,
+    /// What belongs to no order.
+    pub others: Vec<Expiring>,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self { rows: "", guards: "true", ended: "false", changed_at: "now()", with: Vec::new(), others: Vec::new() }
+    }
+}
+
+/// What belongs to no order, and has its time.
+#[derive(Clone, Copy, Debug)]
+pub struct Expiring {
+    /// Deletes at most `$2` rows that are older than `$1`, and touches or returns as many; repeated while these are all of them.
+    pub statement: &'static str,
+    /// How old they get; none: as old as orders, by the horizon.
+    pub age: Option<Duration>,
 }

@@ -11,7 +11,7 @@ use runtime::{Cause, Codec, Consumer as _, Outgoing, Thread, Work};
 use uuid::Uuid;
 
 use super::*;
-use crate::handlers::Input;
+use crate::input::Input;
 use crate::velocity::{Near, Tallies};
 use crate::{Fraud, SubjectLimits, VelocitySettings};
 

@@ -3,18 +3,16 @@
 use events::{AllocationId, FulfillmentShortPicked, ShipmentDelivered, ShipmentDispatched, Timestamp, Why};
 use runtime::Conflict;
 
-use super::{Change, PICK, Rules};
+use super::{Change, Rules};
 use crate::built_in::Ask;
-use crate::consignment::{Consignment, State};
-use crate::handlers::Answer;
+use crate::input::{Answer, PICK};
 use crate::parcel::{Fate, Parcel, ParcelState, Shortage};
+use crate::row::{Consignment, State};
 use crate::settings::Warehouse;
 
 impl Rules<'_, '_> {
     /// A warehouse's answer about the shipment at `index` of the order.
-    ///
-    /// # Errors
-    /// When it can't be true: units that were not on the list, a parcel that left without release, or that both left and did not.
+    /// Fails when it can't be true: units that were not on the list, a parcel that left without release, or that both left and did not.
     pub fn answered(&mut self, order: &mut Consignment, index: usize, answer: &Answer) -> Result<Change, Conflict> {
         match answer {
             Answer::Picked { items, rest } => self.picked(order, index, items, rest),

@@ -4,9 +4,10 @@ use events::{
     FulfillmentCancelled, FulfillmentConfirmed, FulfillmentRejected, GivenUp, Reason, ReasonCode, Shipment, Why,
 };
 
-use super::{HAND_OVER, PICK, Rules};
-use crate::consignment::{Consignment, State};
+use super::Rules;
+use crate::input::{HAND_OVER, PICK};
 use crate::parcel::{Fate, ParcelState};
+use crate::row::{Consignment, State};
 
 impl Rules<'_, '_> {
     /// Once no shipment is being picked and no shortage is open: what is packed is confirmed; if nothing is, the order is refused.

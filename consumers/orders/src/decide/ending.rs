@@ -1,13 +1,18 @@
 //! How an order ends: what shipped, what did not and why, what that is worth, and which event says so.
 
+use std::convert::Infallible;
+
 use events::{
     Cancellation, Closed, Line, LineId, OrderCancelled, OrderCompleted, OrderFailed, OrderId, Reason, ReasonCode,
     ShippedLine, Timestamp, UnshippedLine, Why, value,
 };
-use runtime::Conflict;
+use runtime::{Conflict, Effects};
 
-use super::{Out, Reply};
-use crate::order::{Ending, Order, State, Terms, World};
+use crate::input::Reply;
+use crate::row::{Ending, Order, State, Terms, World};
+
+type Out<'e, 'c> = &'e mut Effects<'c, Infallible>;
+type Ruling = Result<Reply, Conflict>;
 
 /// Inventory has said `event` of an order. Its last word, with a reason to fall back on, ends the order if it is open; anything else
 /// changes nothing.
@@ -18,7 +23,7 @@ pub(super) fn end(
     last_word: Option<(&Closed, Option<&Reason>)>,
     now: Timestamp,
     out: Out<'_, '_>,
-) -> Result<Reply, Conflict> {
+) -> Ruling {
     let Some(order) = world.order(order_id) else {
         return Err(Conflict(format!(
             "expected {event} only of orders that were accepted here, got it of order {order_id}, which is unknown: check that its \
@@ -103,56 +108,21 @@ fn say(order: &Order, terms: &Terms, state: State, ending: &Ending, out: Out<'_,
     let (order_id, source, reference) = (order.order_id, order.source.clone(), order.reference.clone());
     let Terms { customer_id, currency, total, .. } = terms.clone();
     let Ending { charged, shipped, unshipped, reason, cancellation } = ending.clone();
+    macro_rules! say {
+        ($event:ident { $($more:ident),+ }) => {
+            out.say(
+                &$event { order_id, source, reference, customer_id, currency, total, charged, shipped, unshipped, $($more),+ },
+                "",
+            )
+        };
+    }
     match (state, reason) {
         (State::Completed, reason) => {
             let cancellation = cancellation.unwrap_or(Cancellation::None);
-            out.say(
-                &OrderCompleted {
-                    order_id,
-                    source,
-                    reference,
-                    customer_id,
-                    currency,
-                    total,
-                    charged,
-                    shipped,
-                    unshipped,
-                    reason,
-                    cancellation,
-                },
-                "",
-            );
+            say!(OrderCompleted { reason, cancellation });
         }
-        (State::Cancelled, Some(reason)) => out.say(
-            &OrderCancelled {
-                order_id,
-                source,
-                reference,
-                customer_id,
-                currency,
-                total,
-                charged,
-                shipped,
-                unshipped,
-                reason,
-            },
-            "",
-        ),
-        (State::Failed, Some(reason)) => out.say(
-            &OrderFailed {
-                order_id,
-                source,
-                reference,
-                customer_id,
-                currency,
-                total,
-                charged,
-                shipped,
-                unshipped,
-                reason,
-            },
-            "",
-        ),
+        (State::Cancelled, Some(reason)) => say!(OrderCancelled { reason }),
+        (State::Failed, Some(reason)) => say!(OrderFailed { reason }),
         // Not an end, or an end without the reason that `ending` insists on.
         (State::Pending | State::Cancelling | State::Rejected | State::Cancelled | State::Failed, _) => {}
     }

@@ -4,7 +4,8 @@ use std::sync::LazyLock;
 
 use events::{
     Address, Cancellation, Customer, Event, LineId, OrderAccepted, OrderCancelled, OrderCompleted, OrderFailed,
-    OrderPlaced, OrderRejected, PlacedLine, ShipmentId, ShippedLine, ShortLine, Sku, UnshippedLine, WarehouseId, Why,
+    OrderId, OrderPlaced, OrderRejected, PlacedLine, ShipmentId, ShippedLine, ShortLine, Sku, UnshippedLine,
+    WarehouseId, Why,
 };
 use runtime::{Cause, Codec, Outgoing, Thread};
 use uuid::Uuid;
@@ -314,7 +315,7 @@ fn a_mended_order_that_says_the_time_of_the_rejected_one_is_decided() {
     let Verdict::Invalid(event) = &bad.verdict else { panic!("it has no lines") };
     let mut desk = Desk::default();
     let key = bad.rejected_before().next().unwrap();
-    desk.world.loaded(Order::rejected(event, key, crate::order::Body::unknown(), Thread::default(), NOW), 1);
+    desk.world.loaded(Order::rejected(event, key, crate::row::Body::unknown(), Thread::default(), NOW), 1);
     for (n, recorded_at, is_new) in [(2, NOW.minus(minute), false), (3, NOW.plus(minute), true)] {
         let placed = Placed::new(order(), arrival(n));
         let placed = Placed { said_at: Some(NOW.minus(minute)), recorded_at: Some(recorded_at), ..placed };
@@ -379,7 +380,7 @@ fn an_order_kept_by_an_earlier_version_is_still_the_same_order() {
     desk.world.change(ID, |order| {
         let kept = order.body.text.as_deref().unwrap().replace(",\"bill_to\":null", "");
         assert!(!kept.contains("bill_to"));
-        order.body = crate::order::Body { digest: Uuid::from_u128(0), text: Some(kept.into()) };
+        order.body = crate::row::Body { digest: Uuid::from_u128(0), text: Some(kept.into()) };
     });
     assert!(matches!(desk.place(order(), 2, false).0, Ok(Reply::Placed { replayed: true, .. })));
 }

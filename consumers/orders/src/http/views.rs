@@ -4,7 +4,7 @@ use events::{Cancellation, Fault, Line, OrderId, Reason, ShippedLine, UnshippedL
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::order::{Asked, Order, State};
+use crate::row::{Asked, Order, State};
 
 /// The answer to what was taken on: its outcome is told by events.
 #[derive(Serialize, ToSchema)]

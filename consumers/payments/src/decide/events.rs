@@ -16,7 +16,7 @@ use crate::payment::{NO_GATEWAY, Purchase, Undoing};
 impl Step<'_, '_> {
     /// Everything is reserved: the money is asked for, once.
     pub fn reserved(&mut self, event: &StockReserved) -> Result<(), Conflict> {
-        if self.slot.payment.state != New {
+        if self.payment.state != New {
             return Ok(());
         }
         let gateway = if event.total == 0 { NO_GATEWAY } else { self.gateway };
@@ -37,7 +37,7 @@ impl Step<'_, '_> {
 
     /// The reservation's clock fired. Money that is held, or may be, comes first; only an order that waits for its customer is given up.
     pub fn expired(&mut self, event: &ReservationExpired) -> Result<(), Conflict> {
-        match self.slot.payment.state {
+        match self.payment.state {
             New => self.adopt().case.expired = true,
             Authorizing => self.change().case.expired = true,
             ActionRequired => return self.void(expiry(event.expired_at)),
@@ -48,7 +48,7 @@ impl Step<'_, '_> {
 
     /// Fraud says no, or nothing can ship: what is held is let go.
     pub fn rejected(&mut self, event: &str, reason: &Reason) -> Result<(), Conflict> {
-        match self.slot.payment.state {
+        match self.payment.state {
             Authorized | Lapsed => self.void(Undoing { given_up: Vec::new(), reason: reason.clone() }),
             New | Authorizing | ActionRequired | Capturing | Captured => {
                 Err(self.unexpected(event, "before the money is held, or after fulfillment confirmed"))
@@ -59,7 +59,7 @@ impl Step<'_, '_> {
 
     /// This ships: exactly its money is taken.
     pub fn confirmed(&mut self, event: &FulfillmentConfirmed) -> Result<(), Conflict> {
-        match self.slot.payment.state {
+        match self.payment.state {
             Authorized => {}
             New | Authorizing | ActionRequired => {
                 return Err(self.unexpected("FulfillmentConfirmed", "before the money is held"));
@@ -67,7 +67,7 @@ impl Step<'_, '_> {
             Capturing | Lapsed | Captured | Voiding | Refunding | Declined | Voided | Refunded => return Ok(()),
         }
         let items = || event.shipments.iter().flat_map(|shipment| &shipment.items);
-        let payment = &self.slot.payment;
+        let payment = &**self.payment;
         let amount = value(&payment.case.lines, items().map(|item| (&item.line_id, item.quantity)))
             .map_err(|error| self.contradiction("FulfillmentConfirmed", &error))?;
         if amount > payment.authorized {
@@ -89,13 +89,13 @@ impl Step<'_, '_> {
     /// only remembered.
     pub fn cancelled(&mut self, event: &FulfillmentCancelled) -> Result<(), Conflict> {
         let undoing = Undoing { given_up: event.items.clone(), reason: event.reason.clone() };
-        match self.slot.payment.state {
+        match self.payment.state {
             New => self.never_mind(&undoing),
             Authorizing if self.unasked_yet() => {
                 self.take_back();
                 self.never_mind(&undoing);
             }
-            Authorizing if self.slot.payment.phase() == Some(Phase::Disputed) => return self.void(undoing),
+            Authorizing if self.payment.phase() == Some(Phase::Disputed) => return self.void(undoing),
             ActionRequired | Authorized | Lapsed => return self.void(undoing),
             Capturing if self.unasked_yet() => {
                 self.take_back();
@@ -103,11 +103,11 @@ impl Step<'_, '_> {
             }
             Authorizing => self.stop(undoing),
             Capturing => {
-                refund_amount(&self.slot.payment, &undoing)?;
+                refund_amount(&**self.payment, &undoing)?;
                 self.stop(undoing);
             }
             Captured => {
-                let amount = refund_amount(&self.slot.payment, &undoing)?;
+                let amount = refund_amount(&**self.payment, &undoing)?;
                 return self.refund(undoing, amount);
             }
             Voiding | Refunding | Declined | Voided | Refunded => {}
@@ -117,7 +117,7 @@ impl Step<'_, '_> {
 
     /// Remembered until the open call's answer is recorded.
     fn stop(&mut self, undoing: Undoing) {
-        if self.slot.payment.case.stop.is_none() {
+        if self.payment.case.stop.is_none() {
             self.go_on();
             self.change().case.stop = Some(undoing);
         }
@@ -142,8 +142,8 @@ impl Step<'_, '_> {
 
     /// Whether the open attempt is the first at its operation and was opened in this batch: nobody was asked yet.
     fn unasked_yet(&self) -> bool {
-        let case = &self.slot.payment.case;
+        let case = &self.payment.case;
         let is_first = |attempt: &Attempt| attempt.phase == Phase::Open && case.made.of(attempt.operation) == 1;
-        self.slot.fresh && case.attempt.as_ref().is_some_and(is_first)
+        self.call.fresh && case.attempt.as_ref().is_some_and(is_first)
     }
 }

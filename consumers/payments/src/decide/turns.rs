@@ -18,10 +18,10 @@ impl Step<'_, '_> {
     pub(super) fn authorized(&mut self, hold: Option<&Hold>) -> Result<(), Conflict> {
         let lapses = hold.and_then(|hold| hold.capture_before);
         let capture_before = lapses.unwrap_or_else(|| self.now.plus(self.settings.authorization_validity.0));
-        let stop = self.slot.payment.case.stop.clone();
+        let stop = self.payment.case.stop.clone();
         let event = match stop {
             Some(_) => None,
-            None => Some(announcement(&self.slot.payment, hold, capture_before)?),
+            None => Some(announcement(&**self.payment, hold, capture_before)?),
         };
         self.conclude();
         let payment = self.change();
@@ -47,9 +47,9 @@ impl Step<'_, '_> {
 
     /// The customer must act first; unless nobody waits for it any more, or the result is here already.
     pub(super) fn action_required(&mut self, payment_id: &str, asked: Asked, asked_for: Money) -> Result<(), Conflict> {
-        let case = &self.slot.payment.case;
+        let case = &self.payment.case;
         let (stop, expired, early) = (case.stop.clone(), case.expired, case.early_result.clone());
-        let order_id = self.slot.payment.order_id;
+        let order_id = self.payment.order_id;
         self.conclude();
         let expires_at = asked.expires_at;
         let payment = self.change();
@@ -76,7 +76,7 @@ impl Step<'_, '_> {
 
     /// The customer confirmed.
     pub(super) fn passed(&mut self, hold: Option<&Hold>) -> Result<(), Conflict> {
-        let payment = &self.slot.payment;
+        let payment = &**self.payment;
         let assumed = Hold {
             payment_id: payment.payment_id.clone().unwrap_or_default(),
             money: payment.money(payment.amount)?,
@@ -94,7 +94,7 @@ impl Step<'_, '_> {
 
     /// Refused; ended.
     pub(super) fn declined(&mut self, code: &str, detail: &str) -> Result<(), Conflict> {
-        let asked = self.slot.payment.money(self.slot.payment.amount)?;
+        let asked = self.payment.money(self.payment.amount)?;
         self.conclude();
         let payment = self.change();
         payment.state = Declined;
@@ -107,10 +107,9 @@ impl Step<'_, '_> {
 
     /// The money for what ships is taken; where fulfillment let go meanwhile, its part goes back at once.
     pub(super) fn captured(&mut self, amount: i64) -> Result<(), Conflict> {
-        let currency = self.slot.payment.currency()?;
-        let stop = self.slot.payment.case.stop.clone();
-        let stop =
-            stop.map(|stop| refund_amount(&self.slot.payment, &stop).map(|amount| (stop, amount))).transpose()?;
+        let currency = self.payment.currency()?;
+        let stop = self.payment.case.stop.clone();
+        let stop = stop.map(|stop| refund_amount(&**self.payment, &stop).map(|amount| (stop, amount))).transpose()?;
         self.conclude();
         let payment = self.change();
         payment.state = Captured;
@@ -132,9 +131,9 @@ impl Step<'_, '_> {
 
     /// It can't be taken: fulfillment must let go, and has where it was stopped.
     pub(super) fn capture_failed(&mut self, amount: i64, code: &str, detail: &str) -> Result<(), Conflict> {
-        let currency = self.slot.payment.currency()?;
+        let currency = self.payment.currency()?;
         self.conclude();
-        if let Some(stop) = self.slot.payment.case.stop.clone() {
+        if let Some(stop) = self.payment.case.stop.clone() {
             return self.void(stop);
         }
         let reason = Reason { code: ReasonCode::CaptureFailed, detail: with_code(code, detail) };
@@ -147,10 +146,10 @@ impl Step<'_, '_> {
 
     /// The hold's timer: a word in time, then its end.
     pub fn authorization_due(&mut self) -> Result<(), Conflict> {
-        let Payment { order_id, state, authorized: amount, capture_before, .. } = self.slot.payment;
+        let Payment { order_id, state, authorized: amount, capture_before, .. } = **self.payment;
         match (state, capture_before) {
             (Authorized, Some(capture_before)) => {
-                let currency = self.slot.payment.currency()?;
+                let currency = self.payment.currency()?;
                 if self.now >= capture_before {
                     let detail = format!("the hold ran out at {capture_before} before it was taken");
                     self.change().state = Lapsed;
@@ -218,7 +217,7 @@ impl Step<'_, '_> {
 
     /// It is given back, confirmed; ended.
     pub(super) fn refunded(&mut self, amount: i64) -> Result<(), Conflict> {
-        let (currency, Undoing { given_up: items, reason }) = (self.slot.payment.currency()?, self.undoing()?);
+        let (currency, Undoing { given_up: items, reason }) = (self.payment.currency()?, self.undoing()?);
         self.conclude();
         let payment = self.change();
         payment.state = Refunded;
@@ -230,16 +229,16 @@ impl Step<'_, '_> {
 
     /// It was not given back: told to people, who decide.
     pub(super) fn refund_failed(&mut self, amount: i64, detail: &str) -> Result<(), Conflict> {
-        let (currency, Undoing { reason, .. }) = (self.slot.payment.currency()?, self.undoing()?);
+        let (currency, Undoing { reason, .. }) = (self.payment.currency()?, self.undoing()?);
         let reason = Reason { detail: format!("{}; the gateway: {detail}", reason.detail), ..reason };
-        let order_id = self.slot.payment.order_id;
+        let order_id = self.payment.order_id;
         self.refund_stuck(detail);
         self.effects.say(&PaymentRefundFailed { order_id, amount, currency, reason }, "");
         Ok(())
     }
 
     fn undoing(&self) -> Result<Undoing, Conflict> {
-        let Payment { order_id, case, .. } = &self.slot.payment;
+        let Payment { order_id, case, .. } = &**self.payment;
         let missing = || {
             Conflict(format!(
                 "the payment of order {order_id} does not say why it is undone: its row was not written by these rules"

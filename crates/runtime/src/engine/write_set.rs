@@ -57,6 +57,11 @@ impl Writes {
         Part(self)
     }
 
+    #[cfg(test)]
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// Adds the rows of the outbox: a select of them, to be inserted after everything else.
     pub(crate) fn append(&mut self, insert: &str, select: &str, order: &str) -> Part<'_> {
         self.text.push_str(if self.writes.is_empty() { "with said as (" } else { ", said as (" });
@@ -177,9 +182,9 @@ impl Writes {
 
 /// What a statement's error is: a lost race where a row of a write that was counted is there already.
 fn failed(error: sqlx::Error, writes: &[Expected]) -> Failure {
-    let at = error.as_database_error().and_then(|error| error.table()); // without its schema
+    let at = error.as_database_error().and_then(|error| error.table()); // without its schema, and without quotes
     let counted = writes.iter().find_map(|Expected { table, rows }| {
-        let rows = rows.filter(|_| table.rsplit('.').next() == at)?;
+        let rows = rows.filter(|_| table.rsplit('.').next().map(|name| name.trim_matches('"')) == at)?;
         Some((*table, rows))
     });
     match counted {

@@ -38,6 +38,7 @@ use crate::postgres::sql::Warm;
 use crate::postgres::watch;
 use crate::retention::horizon::Horizon;
 use crate::retention::pruner;
+use crate::rows::RowCaches;
 use crate::settings::ConsumerSettings;
 use crate::timers::poller;
 use crate::timers::store::Timers;
@@ -84,6 +85,7 @@ impl Host {
             horizon,
             calls,
             armed: tokio::sync::watch::Sender::new(None),
+            rows: RowCaches::default(),
             parked: Notify::new(),
             waited: AtomicU32::new(0),
             doubt: Caution::default(),

@@ -92,6 +92,28 @@ impl<'r, T: serde::Deserialize<'r>> Decode<'r, Postgres> for JsonText<T> {
     }
 }
 
+/// A text that is JSON, for a `json` column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Json<'t>(pub &'t str);
+
+impl Type<Postgres> for Json<'_> {
+    fn type_info() -> PgTypeInfo {
+        PgTypeInfo::with_name("json")
+    }
+}
+
+impl PgHasArrayType for Json<'_> {
+    fn array_type_info() -> PgTypeInfo {
+        PgTypeInfo::with_name("_json")
+    }
+}
+
+impl<'q> Encode<'q, Postgres> for Json<'_> {
+    fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
+        <&str as Encode<'q, Postgres>>::encode(self.0, buffer)
+    }
+}
+
 /// A pool for a consumer's doors and tools. Statements end after 10 s, lock waits after 8 s (a reader waits for a rebuild to take the tables' place
 /// rather than hear of it; batches wait for 3 s), idle transactions after 5 s.
 /// Custom plans: what is asked for differs from question to question.

@@ -3,7 +3,7 @@
 //! An order's row is the guard against its events, so it outlives everything that can bring one back. Behind the horizon the order's own id, which
 //! says when it was minted, takes over: an event of an order that old, of which there is no row, was decided long ago and does nothing.
 
-use crate::retention::Retention;
+use crate::retention::{Expiring, Retention};
 use std::collections::HashSet;
 use std::time::Duration;
 
@@ -31,11 +31,13 @@ pub(crate) struct Horizon {
     pub letters: String,
     /// Deletes at most `$2` of the positions at which requests were answered before `$1`.
     pub answers: String,
+    /// Delete what else has had its time.
+    pub others: Vec<Expiring>,
 }
 
 impl Horizon {
     pub fn of(schema: &str, keep: Duration, retention: Retention) -> Self {
-        let Retention { rows, guards, ended, changed_at, with } = retention;
+        let Retention { rows, guards, ended, changed_at, with, others } = retention;
         let mut forget: Vec<String> = with.into_iter().map(ToOwned::to_owned).collect();
         forget.push(format!("delete from {schema}.timer where order_id = any($1)"));
         forget.push(format!("delete from {rows} where order_id = any($1)"));
@@ -54,6 +56,7 @@ impl Horizon {
             answers: format!(
                 "delete from {schema}.answer where cause_id in (select cause_id from {schema}.answer where answered_at < $1 limit $2 for update skip locked)"
             ),
+            others,
         }
     }
 
@@ -100,7 +103,7 @@ mod tests {
     /// What one transaction of the pruner deletes is bounded, so that it holds up nobody for longer than a chunk takes.
     #[test]
     fn the_pruner_looks_at_a_chunk_at_a_time() {
-        let retention = Retention { rows: "s.t", guards: "true", ended: "true", changed_at: "at", with: Vec::new() };
+        let retention = Retention { rows: "s.t", ended: "true", changed_at: "at", ..Retention::default() };
         let Horizon { next, letters, answers, .. } = Horizon::of("s", Duration::from_secs(1), retention);
         for (statement, limit) in [(next, "limit $3"), (letters, "limit $2"), (answers, "limit $2")] {
             assert!(statement.contains(limit) && statement.contains("skip locked"), "{statement}");
@@ -110,8 +113,7 @@ mod tests {
     #[test]
     fn what_was_said_while_the_order_was_known_does_nothing_and_later_news_is_a_conflict() {
         let day = Duration::from_secs(86_400);
-        let retention =
-            Retention { rows: "a.b", guards: "true", ended: "true", changed_at: "at", with: vec!["delete from a.c"] };
+        let retention = Retention { rows: "a.b", with: vec!["delete from a.c"], ..Retention::default() };
         let horizon = Horizon::of("a", 60 * day, retention);
         let order_id: OrderId = "019aba2c-3f00-7000-8000-000000000001".parse().unwrap();
         let minted_at = order_id.minted_at().unwrap();

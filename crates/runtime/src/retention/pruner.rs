@@ -14,6 +14,7 @@ use crate::consumer::Consumer;
 use crate::engine::Engine;
 use crate::failure::Failure;
 use crate::postgres::sql::At;
+use crate::retention::Expiring;
 use crate::retention::horizon::Horizon;
 
 /// Orders, or other rows, of one transaction.
@@ -162,10 +163,15 @@ async fn others<C: Consumer>(
         .execute(&mut *tx)
         .await?
         .rows_affected();
-    let others = engine.consumer.prune(&mut tx, until, engine.clock.now(), CHUNK).await?;
+    let mut pruned = vec![letters, answers, records];
+    for Expiring { statement, age } in &horizon.others {
+        let until = age.map_or(until, |age| engine.clock.now().minus(age));
+        let done = sqlx::query(*statement).bind(At(until)).bind(CHUNK).execute(&mut *tx).await?;
+        pruned.push(done.rows_affected());
+    }
     tx.commit().await?;
-    let most = letters.max(answers).max(records).max(others);
-    Ok(Some(Pruned { rows: letters + answers + records + others, more: most >= CHUNK as u64 }))
+    let more = pruned.iter().any(|rows| *rows >= CHUNK as u64);
+    Ok(Some(Pruned { rows: pruned.iter().sum(), more }))
 }
 
 /// Whether no other instance prunes this schema at the moment; until the transaction's end.

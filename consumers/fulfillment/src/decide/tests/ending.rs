@@ -8,9 +8,9 @@ use events::{
 };
 
 use super::house::{self, House, all, cleared};
-use crate::consignment::{State, Step};
-use crate::handlers::Answer;
+use crate::input::Answer;
 use crate::parcel::{Fate, ParcelState};
+use crate::row::{State, Step};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 

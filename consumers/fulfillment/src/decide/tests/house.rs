@@ -7,12 +7,13 @@ use events::{
     Address, Allocation, AllocationId, Event, FraudCleared, OrderId, OrderPlaced, PaymentCaptured, Person, Reason,
     ReasonCode, ShipmentId, StockReallocated, Timestamp, Why, derive_id,
 };
+use runtime::rows::Rows;
 use runtime::{Cause, Codec, Conflict, Consumer, Effects, Outgoing, Thread, Timer, Work};
 use uuid::Uuid;
 
-use crate::consignment::{Consignment, Step};
-use crate::handlers::{Answer, Answered, Input, Reply};
+use crate::input::{Answer, Answered, Input, Reply};
 use crate::parcel::Fate;
+use crate::row::{Consignment, Step};
 use crate::settings::{Settings, Warehouse};
 use crate::{Fulfillment, NAME, Overdue, World};
 
@@ -298,17 +299,18 @@ impl House {
     pub fn decide(&mut self, work: &Work<Input>) -> Result<Decided, Conflict> {
         let fulfillment = Fulfillment::new(self.settings.clone());
         let mut effects = Effects::new(&self.codec, NAME, &work.cause, self.now);
-        let slot = self.world.orders.entry(order_id()).or_default();
-        slot.changed = false;
-        let before = slot.row.clone();
+        let before = self.world.order(order_id()).cloned();
+        self.world.orders = Rows::default();
+        self.world.orders.take(before.clone().map(|row| (order_id(), 1, row)));
         let reply = fulfillment.decide(&mut self.world, work, self.now, &mut effects);
-        let slot = &self.world.orders[&order_id()];
-        assert!(slot.changed || slot.row == before, "a change was not marked, or a conflict changed the order");
+        let changed = self.world.orders.changed().next().is_some();
+        let unchanged = self.world.order(order_id()) == before.as_ref();
+        assert!(changed || unchanged, "a change was not marked, or a conflict changed the order");
         let reply = reply?;
         assert!(effects.broken().is_none(), "{:?}", effects.broken());
         Ok(Decided {
             reply,
-            changed: slot.changed,
+            changed,
             calls: effects.take_calls(),
             said: effects.said().to_vec(),
             timers: effects.timer_changes().collect(),

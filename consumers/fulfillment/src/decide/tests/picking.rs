@@ -5,9 +5,9 @@ use std::time::Duration;
 use events::{Condition, FulfillmentConfirmed, FulfillmentRejected, FulfillmentShortPicked, ShipmentId, Why};
 
 use super::house::{self, House, all, cleared, order_id, some};
-use crate::consignment::{State, Step};
-use crate::handlers::Answer;
+use crate::input::Answer;
 use crate::parcel::{ParcelState, Shortage};
+use crate::row::{State, Step};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 

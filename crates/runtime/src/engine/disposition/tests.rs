@@ -4,18 +4,16 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use events::OrderId;
-use sqlx::PgConnection;
 
 use super::*;
 use crate::avro::codec::Codec;
-use crate::consumer::Reading;
 use crate::engine::effects::Effects;
 use crate::engine::item::line_up;
-use crate::engine::write_set::Writes;
 use crate::failure::Failure;
 use crate::health::Health;
 use crate::kafka::headers::Headers;
 use crate::kafka::record::{Message, Unreadable};
+use crate::rows::{Loader, Saver};
 use crate::settings::ConsumerSettings;
 use crate::timers::store::Fired;
 use crate::vocabulary::{Cause, Thread, Timer, Work};
@@ -50,7 +48,7 @@ impl Consumer for Plain {
 
     fn due(&self, _: &Timer) {}
 
-    async fn load(&self, _: &mut PgConnection, _: &[&Work<()>], _: Timestamp, _: Reading) -> Result<(), Failure> {
+    async fn load(&self, _: &[&Work<()>], _: &mut Loader<'_>) -> Result<(), Failure> {
         Ok(())
     }
 
@@ -58,12 +56,8 @@ impl Consumer for Plain {
         Ok(())
     }
 
-    async fn save(&self, _: &mut PgConnection, (): &(), _: Timestamp, _: &mut Writes) -> Result<(), Failure> {
+    async fn save(&self, (): (), _: &mut Saver<'_>) -> Result<(), Failure> {
         Ok(())
-    }
-
-    async fn call(&self, call: Infallible) -> Option<Work<()>> {
-        match call {}
     }
 }
 

@@ -7,8 +7,11 @@ use events::{
     Cancellation, Currency, CustomerId, Fault, Line, OrderAccepted, OrderId, OrderRejected, Reason, ShippedLine,
     Timestamp, UnshippedLine,
 };
-use runtime::{Failure, Recalled, Thread};
+use runtime::rows::{Columns, Rows, Select, StoredRow, TableRow};
+use runtime::sql::{At, Json, JsonText};
+use runtime::{Failure, Loader, Retention, Thread};
 use serde::{Deserialize, Serialize};
+use sqlx::PgPool;
 use uuid::Uuid;
 
 /// Where an order stands.
@@ -62,11 +65,9 @@ pub struct Terms {
     pub lines: Vec<Line>,
     /// Sum of quantity times unit price.
     pub subtotal: i64,
-    /// Cost of shipping.
     pub shipping: i64,
     /// Discount, as a positive number.
     pub discount: i64,
-    /// Tax.
     pub tax: i64,
     /// What is to be paid.
     pub total: i64,
@@ -114,7 +115,6 @@ pub struct Asked {
 pub struct Ending {
     /// The value of what shipped, in minor units.
     pub charged: i64,
-    /// The lines that shipped.
     pub shipped: Vec<ShippedLine>,
     /// The lines that did not ship, with why.
     pub unshipped: Vec<UnshippedLine>,
@@ -145,15 +145,12 @@ impl Body {
 /// One order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Order {
-    /// Its id.
     pub order_id: OrderId,
     /// Its identity as a key; of a rejected order with what it was placed as, so that a mended one can be placed under its identity.
     pub placement: Uuid,
-    /// Which system placed it.
     pub source: String,
     /// That system's own id of it.
     pub reference: String,
-    /// Where it stands.
     pub state: State,
     /// What is known since it was placed.
     pub details: Details,
@@ -165,7 +162,6 @@ pub struct Order {
     pub body: Body,
     /// When it was accepted or rejected.
     pub placed_at: Timestamp,
-    /// When it ended.
     pub ended_at: Option<Timestamp>,
 }
 
@@ -211,37 +207,110 @@ impl Order {
     }
 }
 
-/// A row in a batch: the version that the table has, and whether the batch changed it.
-#[derive(Clone, Debug)]
-pub(crate) struct Slot {
-    /// The version in the table; none if the order is new.
-    pub stored: Option<i64>,
-    pub order: Order,
-    pub changed: bool,
+impl TableRow for Order {
+    type Key = OrderId;
+    const TABLE: &'static str = "orders.\"order\"";
+
+    /// What it was placed as is read only where it is placed again.
+    fn columns<'c>(columns: Columns<'c, Self>) -> Columns<'c, Self> {
+        columns
+            .key("order_id", |order_id| order_id.as_uuid())
+            .fixed("placement", |order| order.placement)
+            .fixed("source", |order| order.source.as_str())
+            .fixed("reference", |order| order.reference.as_str())
+            .changing("state", |order| order.state.as_str())
+            .fixed_unread("currency", |order| order.details.terms.as_ref().map(|terms| terms.currency.as_str()))
+            .fixed_unread("total", |order| order.details.terms.as_ref().map(|terms| terms.total))
+            .changing_unread("charged", |order| order.ending.as_ref().map(|ending| ending.charged))
+            .fixed("placed_at", |order| At(order.placed_at))
+            .changing("ended_at", |order| order.ended_at.map(At))
+            .fixed("details", |order| JsonText(&order.details))
+            .changing("asked", |order| order.asked.as_ref().map(JsonText))
+            .changing("ending", |order| order.ending.as_ref().map(JsonText))
+            .fixed("body_digest", |order| order.body.digest)
+            .fixed_unread("body", |order| order.body.text.as_deref().map(Json))
+    }
+
+    fn read(row: &StoredRow<'_>) -> Result<(OrderId, Self), Failure> {
+        let order_id = OrderId(row.get("order_id")?);
+        let order = Self {
+            order_id,
+            placement: row.get("placement")?,
+            source: row.get("source")?,
+            reference: row.get("reference")?,
+            state: row.named("state")?,
+            details: row.json("details")?,
+            asked: row.json("asked")?,
+            ending: row.json("ending")?,
+            body: Body { digest: row.get("body_digest")?, text: None },
+            placed_at: row.get::<At>("placed_at")?.0,
+            ended_at: row.get::<Option<At>>("ended_at")?.map(|At(time)| time),
+        };
+        Ok((order_id, order))
+    }
+
+    fn insert_order(&self) -> Option<Uuid> {
+        Some(self.placement)
+    }
+
+    fn to_cache(self) -> Option<Self> {
+        (!self.state.has_ended()).then_some(Self { body: Body { text: None, ..self.body }, ..self })
+    }
+}
+
+/// Orders that have ended. Their idempotency keys go with them.
+pub(crate) fn retention() -> Retention {
+    let (rows, ended, changed_at) = (Order::TABLE, "ended_at is not null", "ended_at");
+    Retention { rows, ended, changed_at, ..Retention::default() }
+}
+
+/// Reads one order for who asks at the door; without its body, which nobody gets to see.
+pub(crate) async fn find(pool: &PgPool, order_id: OrderId) -> Result<Option<Order>, Failure> {
+    Select::filter("order_id = $1").bind(order_id.as_uuid()).one(pool).await
 }
 
 /// The orders that a batch has to do with. The default knows none; kept from batch to batch it is a store in memory.
 #[derive(Clone, Debug, Default)]
 pub struct World {
-    slots: HashMap<OrderId, Slot>,
+    pub(crate) rows: Rows<Order>,
     placements: HashMap<Uuid, OrderId>,
-    /// The orders that were not read: those that are presumed to be new by the ids that they would get.
-    recalled: Recalled,
 }
 
 impl World {
-    /// What is known without reading.
-    pub(crate) fn recalled(rows: Vec<(OrderId, i64, Order)>, recalled: Recalled) -> Self {
-        let mut world = Self { recalled, ..Self::default() };
-        for (_, version, order) in rows {
-            world.loaded(order, version);
+    /// Reads orders by their ids, or by the keys that they were placed under: these with what they were placed as.
+    pub(crate) async fn load(
+        loader: &mut Loader<'_>,
+        wanted: Vec<(OrderId, bool)>,
+        placed: &[(OrderId, Vec<Uuid>)],
+    ) -> Result<Self, Failure> {
+        let (mut rows, to_read) = Rows::<Order>::recall(loader, wanted);
+        if !to_read.is_empty() {
+            let is_read = |order_id: &OrderId| to_read.binary_search(&order_id.as_uuid()).is_ok();
+            let keys = placed.iter().filter(|(order_id, _)| is_read(order_id)).flat_map(|(_, keys)| keys);
+            let mut keys: Vec<Uuid> = keys.copied().collect();
+            keys.sort_unstable();
+            let select = Select::filter("order_id = any($1) or placement = any($2)").bind(to_read).bind(&keys);
+            rows.read(loader, select).await?;
+            let again = rows.iter().filter(|(_, order)| keys.binary_search(&order.placement).is_ok());
+            let again: Vec<Uuid> = again.map(|(order_id, _)| order_id.as_uuid()).collect();
+            if !again.is_empty() {
+                let bodies = "select order_id, body::text from orders.\"order\" where order_id = any($1)";
+                let bodies: Vec<(Uuid, Option<String>)> =
+                    sqlx::query_as(bodies).bind(again).fetch_all(&mut *loader.db).await?;
+                for (order_id, body) in bodies {
+                    if let Some(row) = rows.get_mut(&OrderId(order_id)) {
+                        row.untracked().body.text = body.map(Arc::from);
+                    }
+                }
+            }
         }
-        world
+        let placements = rows.iter().map(|(order_id, order)| (order.placement, *order_id)).collect();
+        Ok(Self { rows, placements })
     }
 
     /// The order with this id.
     pub fn order(&self, order_id: OrderId) -> Option<&Order> {
-        self.slots.get(&order_id).map(|slot| &slot.order)
+        self.rows.get(&order_id)
     }
 
     /// The order that was placed under this key.
@@ -249,53 +318,28 @@ impl World {
         self.order(*self.placements.get(&placement)?)
     }
 
-    /// All orders, in no order.
+    /// All orders.
     pub fn orders(&self) -> impl Iterator<Item = &Order> {
-        self.slots.values().map(|slot| &slot.order)
+        self.rows.iter().map(|(_, order)| order)
     }
 
     /// Takes a row as the table has it.
+    #[cfg(test)]
     pub(crate) fn loaded(&mut self, order: Order, version: i64) {
-        self.put(Slot { stored: Some(version), order, changed: false });
+        self.placements.insert(order.placement, order.order_id);
+        self.rows.take([(order.order_id, version, order)]);
     }
 
     /// Takes an order that is new.
     pub(crate) fn add(&mut self, order: Order) {
-        self.put(Slot { stored: None, order, changed: true });
-    }
-
-    fn put(&mut self, slot: Slot) {
-        self.placements.insert(slot.order.placement, slot.order.order_id);
-        self.slots.insert(slot.order.order_id, slot);
+        self.placements.insert(order.placement, order.order_id);
+        self.rows.add(order.order_id, order);
     }
 
     /// Changes a known order.
     pub(crate) fn change(&mut self, order_id: OrderId, change: impl FnOnce(&mut Order)) {
-        if let Some(slot) = self.slots.get_mut(&order_id) {
-            change(&mut slot.order);
-            slot.changed = true;
+        if let Some(row) = self.rows.get_mut(&order_id) {
+            change(row);
         }
-    }
-
-    /// What is to be written: new rows by placement, changed rows by order; that is the order in which they are locked.
-    ///
-    /// # Errors
-    /// When an order that was not read is not changed either.
-    pub(crate) fn changes(&self) -> Result<(Vec<&Slot>, Vec<&Slot>), Failure> {
-        self.recalled.check(|order_id| self.slots.get(&order_id).is_some_and(|slot| slot.changed))?;
-        let changed = self.slots.values().filter(|slot| slot.changed);
-        let (mut new, mut changed): (Vec<_>, Vec<_>) = changed.partition(|slot| slot.stored.is_none());
-        new.sort_unstable_by_key(|slot| slot.order.placement);
-        changed.sort_unstable_by_key(|slot| slot.order.order_id);
-        Ok((new, changed))
-    }
-
-    /// The orders that have not ended, as they are in the table after the batch, without what they were placed as.
-    pub(crate) fn into_open(self) -> impl Iterator<Item = (OrderId, i64, Order)> {
-        let open = self.slots.into_iter().filter(|(_, slot)| !slot.order.state.has_ended());
-        open.map(|(order_id, Slot { stored, order, changed })| {
-            let order = Order { body: Body { text: None, ..order.body }, ..order };
-            (order_id, stored.unwrap_or(0) + i64::from(changed), order)
-        })
     }
 }

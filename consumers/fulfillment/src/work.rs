@@ -1,17 +1,17 @@
 //! The work lists of real warehouses: written with the orders that they are about, read by the warehouses' doors.
 
 use events::{OrderId, Personal, ShipmentId, Timestamp};
-use runtime::Writes;
-use runtime::sql::{At, JsonText};
+use runtime::rows::{StoredRow, TableRow as _};
+use runtime::sql::At;
+use runtime::{Failure, Writes};
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use super::state_of;
-use crate::consignment::{Consignment, Step};
+use crate::row::{Consignment, Step};
 
 /// What the batch changes in the work lists.
 #[derive(Default)]
-pub(super) struct Tasks {
+pub(crate) struct Tasks {
     done: Vec<Uuid>,
     shipments: Vec<Uuid>,
     orders: Vec<Uuid>,
@@ -22,11 +22,9 @@ pub(super) struct Tasks {
 
 impl Tasks {
     /// What the warehouses of changed orders should do now.
-    pub(super) fn of(rows: &[(OrderId, i64, &Consignment)], now: Timestamp) -> Self {
+    pub fn of<'r>(rows: impl Iterator<Item = (&'r OrderId, &'r Consignment)>, now: Timestamp) -> Self {
         let mut tasks = Self::default();
-        let parcels =
-            rows.iter().flat_map(|(order_id, _, row)| row.parcels.iter().map(move |parcel| (order_id, row, parcel)));
-        for (order_id, row, parcel) in parcels {
+        for (order_id, row, parcel) in rows.flat_map(|(id, row)| row.parcels.iter().map(move |it| (id, row, it))) {
             let (step, due) = match row.next_step(parcel) {
                 Step::Wait | Step::Nothing => {
                     tasks.done.push(parcel.shipment_id.0);
@@ -44,11 +42,9 @@ impl Tasks {
         }
         tasks
     }
-}
 
-impl Tasks {
     /// Adds them to a batch's writes.
-    pub(super) fn save(self, writes: &mut Writes) {
+    pub fn save(self, writes: &mut Writes) {
         if !self.done.is_empty() {
             let statement = "delete from fulfillment.task where shipment_id = any($1)";
             writes.add("fulfillment.task", None, statement).bind(self.done);
@@ -76,11 +72,8 @@ impl Tasks {
 /// One entry of a warehouse's work list, with its order.
 #[derive(Clone, Debug)]
 pub struct Task {
-    /// Whose order.
     pub order_id: OrderId,
-    /// Which shipment.
     pub shipment_id: ShipmentId,
-    /// Until when.
     pub due_at: Timestamp,
     /// The order, with its personal data.
     pub order: Consignment,
@@ -89,13 +82,10 @@ pub struct Task {
 /// Which part of a warehouse's work is listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum List {
-    /// Shipments to pick.
     Picking,
     /// Packed or given-up shipments to hand over, hold back or put back.
     Parcels,
 }
-
-type TaskRow = (Uuid, Uuid, At, String, JsonText<Consignment>, Option<String>, Option<Vec<u8>>);
 
 /// A page of a warehouse's work, what is due first; `after` is the due time and shipment of the last entry of the page before.
 ///
@@ -107,12 +97,12 @@ pub async fn tasks(
     list: List,
     after: (Timestamp, Uuid),
     limit: i64,
-) -> Result<Vec<Task>, sqlx::Error> {
+) -> Result<Vec<Task>, Failure> {
     let steps: &[&str] = match list {
         List::Picking => &["pick"],
         List::Parcels => &["hand_over", "recall", "put_back"],
     };
-    let rows: Vec<TaskRow> = sqlx::query_as(
+    let rows = sqlx::query(
         "select task.order_id, task.shipment_id, task.due_at, known.state, known.data, known.personal_key, known.personal_data
          from fulfillment.task join fulfillment.consignment as known using (order_id)
          where task.warehouse = $1 and task.step = any($2) and (task.due_at, task.shipment_id) > ($3, $4)
@@ -125,11 +115,13 @@ pub async fn tasks(
     .bind(limit)
     .fetch_all(pool)
     .await?;
-    rows.into_iter().map(task).collect()
-}
-
-fn task((order_id, shipment_id, due_at, state, JsonText(row), key_id, data): TaskRow) -> Result<Task, sqlx::Error> {
-    let personal = key_id.zip(data).map(|(key_id, data)| Personal { key_id, data });
-    let order = Consignment { state: state_of(order_id, &state)?, personal, ..row };
-    Ok(Task { order_id: OrderId(order_id), shipment_id: ShipmentId(shipment_id), due_at: due_at.0, order })
+    let task = |row| {
+        let stored = StoredRow::of::<Consignment>(row);
+        let (order_id, order) = Consignment::read(&stored)?;
+        let key_id: Option<String> = stored.get("personal_key")?;
+        let personal = key_id.zip(stored.get("personal_data")?).map(|(key_id, data)| Personal { key_id, data });
+        let (shipment_id, At(due_at)) = (ShipmentId(stored.get("shipment_id")?), stored.get("due_at")?);
+        Ok(Task { order_id, shipment_id, due_at, order: Consignment { personal, ..order } })
+    };
+    rows.iter().map(task).collect()
 }

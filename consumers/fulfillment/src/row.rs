@@ -1,14 +1,18 @@
 //! What fulfillment knows of one order: where it stands, its shipments, and what its warehouses should do next.
 
-use events::{LineId, Personal, Reason, ShipmentId, Timestamp, WarehouseId};
-use runtime::Thread;
+use events::{LineId, OrderId, Personal, Reason, ShipmentId, Timestamp, WarehouseId};
+use runtime::rows::{Columns, Rows, Select, StoredRow, TableRow};
+use runtime::sql::JsonText;
+use runtime::{Failure, Retention, Thread};
 use serde::{Deserialize, Serialize};
+use sqlx::PgPool;
 use utoipa::ToSchema;
 
 use crate::parcel::{Parcel, ParcelState, Shortage};
 
 /// Where an order stands. Nothing leaves before `Released`; nothing changes after `Closed` but deliveries.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum State {
     /// Warehouses pick; shortages are asked and answered.
     #[default]
@@ -30,11 +34,6 @@ impl State {
             Self::Released => "released",
             Self::Closed => "closed",
         }
-    }
-
-    /// The state that was stored under this name; none if this version does not know it.
-    pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Picking, Self::Confirmed, Self::Released, Self::Closed].into_iter().find(|state| state.as_str() == name)
     }
 }
 
@@ -73,13 +72,11 @@ impl Step {
 /// All that fulfillment knows of one order. `state` and `personal` have columns of their own; the rest is the row's data.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Consignment {
-    /// Where the order stands.
     #[serde(skip)]
     pub state: State,
     /// Names and addresses, sealed; set when the order is planned, written once, and read for labels alone.
     #[serde(skip)]
     pub personal: Option<Personal>,
-    /// The order's thread.
     pub thread: Thread,
     /// The shipments, in the order in which they were planned; empty for a tombstone.
     pub parcels: Vec<Parcel>,
@@ -149,4 +146,59 @@ impl Consignment {
     pub fn units_dispatched(&self) -> i64 {
         self.parcels.iter().map(Parcel::units_dispatched).sum()
     }
+}
+
+impl TableRow for Consignment {
+    type Key = OrderId;
+    const TABLE: &'static str = "fulfillment.consignment";
+
+    /// Personal data comes with the first version and is not written again, so that an erasure lasts.
+    fn columns<'c>(columns: Columns<'c, Self>) -> Columns<'c, Self> {
+        columns
+            .key("order_id", |order_id| order_id.as_uuid())
+            .changing("state", |row| row.state.as_str())
+            .changing_unread("units_dispatched", Self::units_dispatched)
+            .changing("data", JsonText)
+            .fixed_unread("personal_key", |row| row.personal.as_ref().map(|it| it.key_id.as_str()))
+            .fixed_unread("personal_data", |row| row.personal.as_ref().map(|it| it.data.as_slice()))
+            .created_at("created_at")
+            .changed_at("updated_at")
+    }
+
+    fn read(row: &StoredRow<'_>) -> Result<(OrderId, Self), Failure> {
+        Ok((OrderId(row.get("order_id")?), Self { state: row.named("state")?, ..row.json("data")? }))
+    }
+
+    fn to_cache(self) -> Option<Self> {
+        (self.state != State::Closed).then_some(Self { personal: None, ..self })
+    }
+}
+
+/// What a batch was loaded into. Empty, it is a world in which no order is known; kept over batches, it is a store in memory.
+#[derive(Clone, Debug, Default)]
+pub struct World {
+    pub(crate) orders: Rows<Consignment>,
+}
+
+impl World {
+    /// What is known of an order.
+    pub fn order(&self, order_id: OrderId) -> Option<&Consignment> {
+        self.orders.get(&order_id)
+    }
+}
+
+/// Closed orders, with what their warehouses never said that they did.
+pub(crate) fn retention() -> Retention {
+    Retention {
+        rows: Consignment::TABLE,
+        ended: "state = 'closed'",
+        changed_at: "updated_at",
+        with: vec!["delete from fulfillment.task where order_id = any($1)"],
+        ..Retention::default()
+    }
+}
+
+/// An order as it stands, without its personal data; none if it is not known.
+pub(crate) async fn read(pool: &PgPool, order_id: OrderId) -> Result<Option<Consignment>, Failure> {
+    Select::filter("order_id = $1").bind(order_id.as_uuid()).one(pool).await
 }

@@ -1,18 +1,14 @@
-//! Which input meets which rule, and which rows it needs.
+//! Decodes records.
 
-use std::convert::Infallible;
-use std::time::Duration;
-
-use events::{Event, OrderId, OrderPlaced, StockCommitted, StockRejected, StockReleased, Timestamp};
+use events::{Event, OrderId, OrderPlaced, StockCommitted, StockRejected, StockReleased};
 use runtime::telemetry::begin_trace;
-use runtime::{Cause, Codec, Conflict, Effects, Meets, Message, Origin, Thread, Unreadable, Work};
+use runtime::{Cause, Codec, Message, Thread, Unreadable, Work};
 use uuid::Uuid;
 
-use crate::decide::{self, Reply};
+use crate::input::Input;
 use crate::intake;
-use crate::order::World;
-use crate::placed::{Arrival, Placed, Record, Verdict};
-use crate::{Input, NAME};
+use crate::placed::{Arrival, Placed, Record};
+use crate::settings::NAME;
 
 /// The longest correlation id that is taken over, in characters.
 const LONGEST_CORRELATION: usize = 128;
@@ -97,51 +93,6 @@ fn is_traceparent(text: &str) -> bool {
     match parts.as_slice() {
         ["00", trace, span, flags] => hex(trace, 32) && set(trace) && hex(span, 16) && set(span) && hex(flags, 2),
         _ => false,
-    }
-}
-
-/// How old a record is that is not presumed to be new: it may be read again, long after it was decided.
-const YOUNG: Duration = Duration::from_secs(3_600);
-
-/// The order that an input needs to know; for one that is placed, the id that it gets if it is new.
-pub(crate) fn wanted(input: &Input, now: Timestamp) -> Option<(OrderId, Meets)> {
-    match input {
-        Input::Placed(placed) => {
-            // Its own key guards an order that is presumed to be new. Others, under which it may be known too, are looked up.
-            let has_other_keys = matches!(placed.verdict, Verdict::Invalid(_)) || !placed.former.is_empty();
-            let is_old = placed.said_at.is_some_and(|said_at| said_at < now.minus(YOUNG));
-            Some((placed.candidate(), if has_other_keys || is_old { Meets::Known } else { Meets::New }))
-        }
-        Input::Cancel(cancel) => Some((cancel.order_id, Meets::Known)),
-        Input::StockRejected(event) => Some((event.order_id, Meets::Known)),
-        Input::StockReleased(event) => Some((event.order_id, Meets::Known)),
-        Input::StockCommitted(event) => Some((event.order_id, Meets::Known)),
-        Input::UnknownTimer(_) => None,
-    }
-}
-
-/// Decides one input.
-pub(crate) fn decide(
-    world: &mut World,
-    input: &Input,
-    keep: Duration,
-    now: Timestamp,
-    effects: &mut Effects<'_, Infallible>,
-) -> Result<Reply, Conflict> {
-    match input {
-        Input::Placed(placed) => {
-            decide::in_time(world, placed, keep, now)?;
-            let at_the_door = effects.cause().origin == Origin::Door;
-            decide::on_placed(world, placed, at_the_door, now, effects)
-        }
-        Input::Cancel(cancel) => Ok(decide::on_cancel(world, cancel, effects)),
-        Input::StockRejected(rejected) => decide::on_stock_rejected(world, rejected, now, effects),
-        Input::StockReleased(released) => decide::on_stock_released(world, released, now, effects),
-        Input::StockCommitted(committed) => decide::on_stock_committed(world, committed, now, effects),
-        Input::UnknownTimer(timer) => Err(Conflict(format!(
-            "orders arms no timers, got {} of order {}: it was armed by another version",
-            timer.kind, timer.order_id
-        ))),
     }
 }
 

@@ -1,28 +1,29 @@
-//! What comes in, and which rule it meets.
+//! What fulfillment decides about, and what a door's caller hears.
 
 use events::{
     AllocationId, Event, FraudCleared, OrderCancellationRequested, OrderId, PaymentCaptureFailed, PaymentCaptured,
     Reason, ShipmentId, StockReallocated, Timestamp,
 };
-use runtime::{Codec, Conflict, Message, Timer, Unreadable};
+use runtime::{Codec, Message, Timer, Unreadable};
 
-use crate::consignment::{Consignment, Step};
-use crate::decide::{Change, HAND_OVER, PICK, Rules, captured_unasked};
 use crate::parcel::{Fate, ParcelState};
-use crate::store::Slot;
+use crate::row::Step;
+
+/// The timer of one shipment's picking; the discriminator is the shipment's id.
+pub const PICK: &str = "pick";
+/// The timer of an order's hand-over.
+pub const HAND_OVER: &str = "hand-over";
 
 /// What fulfillment decides about.
 #[derive(Clone, Debug)]
 pub enum Input {
     /// The order may go on.
     Cleared(Box<FraudCleared>),
-    /// A shortage is answered.
     Reallocated(Box<StockReallocated>),
     /// Someone wants the order cancelled.
     CancellationRequested(OrderId, Reason),
     /// The money can't be taken.
     CaptureFailed(OrderId, Reason),
-    /// The money is taken.
     Captured(Box<PaymentCaptured>),
     /// A warehouse says something about a shipment.
     Answered(Answered),
@@ -37,11 +38,8 @@ pub enum Input {
 /// What a warehouse says about one shipment.
 #[derive(Clone, Debug)]
 pub struct Answered {
-    /// Whose order.
     pub order_id: OrderId,
-    /// Which shipment.
     pub shipment_id: ShipmentId,
-    /// What.
     pub answer: Answer,
 }
 
@@ -57,16 +55,13 @@ pub enum Answer {
     },
     /// Left with the carrier: no way back.
     HandedOver {
-        /// Who carries it.
         carrier: String,
-        /// The carrier's number.
         tracking: Option<String>,
         /// When; now, if not said.
         at: Option<Timestamp>,
     },
     /// It stays: recalled, damaged, lost, refused.
     WillNotShip(Fate),
-    /// It arrived.
     Delivered {
         /// When; now, if not said.
         at: Option<Timestamp>,
@@ -96,9 +91,7 @@ impl Input {
     }
 
     /// Decodes an event that is heard.
-    ///
-    /// # Errors
-    /// When it can't be read, or is none of those heard.
+    /// Fails when it can't be read, or is none of those heard.
     pub fn hear(message: &Message, codec: &Codec) -> Result<Self, Unreadable> {
         match message.event_type() {
             Some(FraudCleared::TYPE) => Ok(Self::Cleared(Box::new(message.read(codec)?))),
@@ -128,86 +121,4 @@ impl Input {
             _ => Self::UnknownTimer(timer.clone()),
         }
     }
-}
-
-/// Meets an input with its rule. The order changes only where the rule succeeds.
-///
-/// # Errors
-/// When the input contradicts what is known of the order.
-pub fn meet(rules: &mut Rules<'_, '_>, slot: &mut Slot, input: &Input) -> Result<Reply, Conflict> {
-    let Some(order) = slot.row.as_mut() else {
-        let (mut first, reply) = meet_unknown(rules, input)?;
-        if let Some(order) = &mut first {
-            rules.let_built_in_answer(order);
-            slot.changed = true;
-        }
-        slot.row = first;
-        return Ok(reply);
-    };
-    rules.effects.follow(&order.thread);
-    let change = match input {
-        Input::Cleared(_) => Change::Nothing,
-        Input::Reallocated(event) => rules.reallocated(order, event)?,
-        Input::CancellationRequested(_, reason) => rules.cancellation_requested(order, reason),
-        Input::CaptureFailed(_, reason) => rules.capture_failed(order, reason)?,
-        Input::Captured(event) => rules.captured(order, event)?,
-        Input::PickDue(_, shipment_id) => {
-            let index = order.parcels.iter().position(|parcel| parcel.shipment_id == *shipment_id);
-            index.map_or(Change::Nothing, |index| rules.pick_due(order, index))
-        }
-        Input::HandOverDue(_) => rules.hand_over_due(order),
-        Input::Answered(answered) => {
-            let (change, reply) = meet_answer(rules, order, answered)?;
-            slot.changed |= change == Change::Made;
-            return Ok(reply);
-        }
-        Input::UnknownTimer(timer) => return Err(unknown_timer(timer)),
-    };
-    if change == Change::Made {
-        slot.changed = true;
-        rules.effects.go_on(&mut order.thread);
-    }
-    slot.changed |= rules.let_built_in_answer(order) == Change::Made;
-    Ok(Reply::default())
-}
-
-/// The column "no row" of the table.
-fn meet_unknown(rules: &mut Rules<'_, '_>, input: &Input) -> Result<(Option<Consignment>, Reply), Conflict> {
-    match input {
-        Input::Cleared(event) => Ok((Some(rules.cleared(event)?), Reply::default())),
-        Input::CancellationRequested(_, reason) | Input::CaptureFailed(_, reason) => {
-            Ok((Some(rules.stop_unknown(reason)), Reply::default()))
-        }
-        Input::Captured(_) => Err(captured_unasked()),
-        Input::Reallocated(event) => Err(unknown_order("StockReallocated", event.order_id)),
-        Input::Answered(_) => Ok((None, Reply::default())),
-        Input::PickDue(..) | Input::HandOverDue(_) => Ok((None, Reply::default())),
-        Input::UnknownTimer(timer) => Err(unknown_timer(timer)),
-    }
-}
-
-fn meet_answer(
-    rules: &mut Rules<'_, '_>,
-    order: &mut Consignment,
-    answered: &Answered,
-) -> Result<(Change, Reply), Conflict> {
-    let Some(index) = order.parcels.iter().position(|parcel| parcel.shipment_id == answered.shipment_id) else {
-        return Ok((Change::Nothing, Reply::default()));
-    };
-    let change = rules.answered(order, index, &answered.answer)?;
-    let parcel = &order.parcels[index];
-    Ok((change, Reply(Some((parcel.state, order.next_step(parcel))))))
-}
-
-fn unknown_order(what: &str, order_id: OrderId) -> Conflict {
-    Conflict(format!(
-        "expected FraudCleared of order {order_id} before {what}: was an event skipped, or the database restored?"
-    ))
-}
-
-fn unknown_timer(timer: &Timer) -> Conflict {
-    Conflict(format!(
-        "expected a timer `{PICK}` (with a shipment id) or `{HAND_OVER}`, got `{}` with `{}`: was it armed by a newer version?",
-        timer.kind, timer.discriminator
-    ))
 }

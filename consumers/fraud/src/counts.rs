@@ -9,22 +9,26 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use events::{Currency, Timestamp};
+use events::Currency;
+use runtime::rows::Append;
 use runtime::sql::At;
-use runtime::{Failure, Writes};
+use runtime::{Expiring, Failure, Writes};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::velocity::{Count, Near, Subject, Tallies};
 
-/// Sums what was counted for each of these subjects near these times.
-pub(super) async fn tallies(
+/// Sums what was counted for these subjects near these times.
+pub(crate) async fn tallies(
     db: &mut PgConnection,
     wanted: BTreeSet<(Subject, Near)>,
     window: Duration,
-    tallies: &mut Tallies,
-) -> Result<(), Failure> {
+) -> Result<Tallies, Failure> {
     let wanted: Vec<(Subject, Near)> = wanted.into_iter().collect();
+    let mut tallies = Tallies::default();
+    if wanted.is_empty() {
+        return Ok(tallies);
+    }
     let bounds = || wanted.iter().map(|(_, near)| near.bounds(window));
     let sums: Vec<(i64, String, i64, i64)> = sqlx::query_as(
         "select wanted.n, currency, count(*), least(sum(amount), 9223372036854775807)::bigint
@@ -44,36 +48,25 @@ pub(super) async fn tallies(
             serde_json::from_value(currency.into()).map_err(|source| Failure::Stored { what: what(), source })?;
         tallies.stored(*subject, *near, orders, currency, amount);
     }
-    Ok(())
+    Ok(tallies)
 }
 
 /// Counts of orders that are decided for the first time: none of them is there yet.
-pub(super) fn save_counts(writes: &mut Writes, counts: &[&Count]) {
-    writes
-        .add(
-            "fraud.velocity",
-            Some(counts.len()),
-            "insert into fraud.velocity (subject, order_id, kind, currency, amount, at)
-         select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::bigint[], $6::timestamptz[])",
-        )
-        .bind(counts.iter().map(|count| count.subject.0).collect::<Vec<_>>())
-        .bind(counts.iter().map(|count| count.order_id.as_uuid()).collect::<Vec<_>>())
-        .bind(counts.iter().map(|count| count.kind.as_str()).collect::<Vec<_>>())
-        .bind(counts.iter().map(|count| count.currency.as_str()).collect::<Vec<_>>())
-        .bind(counts.iter().map(|count| count.amount).collect::<Vec<_>>())
-        .bind(counts.iter().map(|count| At(count.at)).collect::<Vec<_>>());
+pub(crate) fn save(writes: &mut Writes, counts: &[&Count]) {
+    Append::to("fraud.velocity", counts)
+        .column("subject", |count| count.subject.0)
+        .column("order_id", |count| count.order_id.as_uuid())
+        .column("kind", |count| count.kind.as_str())
+        .column("currency", |count| count.currency.as_str())
+        .column("amount", |count| count.amount)
+        .column("at", |count| At(count.at))
+        .write(writes);
 }
 
-/// Deletes the oldest counts of orders that were placed before; rows that another instance deletes at this moment are left to it.
-pub(crate) async fn delete_counts(db: &mut PgConnection, until: Timestamp, limit: i64) -> Result<u64, Failure> {
-    let done = sqlx::query(
-        "delete from fraud.velocity as gone
+/// Counts go by the window of the velocity rules, not by the horizon; rows that another instance deletes at this moment are left to it.
+pub(crate) fn expiring(age: Duration) -> Expiring {
+    let statement = "delete from fraud.velocity as gone
          using (select subject, order_id from fraud.velocity where at <= $1 order by at limit $2 for update skip locked) as old
-         where gone.subject = old.subject and gone.order_id = old.order_id",
-    )
-    .bind(At(until))
-    .bind(limit)
-    .execute(db)
-    .await?;
-    Ok(done.rows_affected())
+         where gone.subject = old.subject and gone.order_id = old.order_id";
+    Expiring { statement, age: Some(age) }
 }
