@@ -69,20 +69,20 @@ async fn a_batch_that_was_overtaken_between_reading_and_writing_is_decided_again
     pipeline.finish().await;
 }
 
-/// Two instances of payments have a sandbox's keeper each, and both write one book.
+/// Two instances of payments have a sandbox's worker each, and both write one book.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_a_capture_and_a_void_that_two_instances_ask_for_at_once_the_sandbox_does_one() {
-    use payments::gateway::sandbox::{Sandbox, SandboxSettings};
     use payments::gateway::{Buyer, Gateway, Money, Outcome, Request};
+    use sandbox_gateway::{Sandbox, SandboxSettings};
 
     let database = quadrille_tests::Database::fresh().await;
     let stopped = tokio_util::sync::CancellationToken::new();
-    let mut keepers = tokio::task::JoinSet::new();
+    let mut workers = tokio::task::JoinSet::new();
     let mut open = || {
         let settings = SandboxSettings { latency: runtime::Span::millis(0), ..SandboxSettings::default() };
         let clock = runtime::Clock::default();
-        let (sandbox, keeper) = Sandbox::open(settings, runtime::Span::secs(3_600), database.pool.clone(), clock);
-        keepers.spawn(keeper.keep(stopped.clone()));
+        let (sandbox, worker) = Sandbox::open(settings, runtime::Span::secs(3_600), database.pool.clone(), clock);
+        workers.spawn(worker.run(stopped.clone()));
         sandbox
     };
     let (one, other) = (open(), open());
@@ -98,7 +98,7 @@ async fn of_a_capture_and_a_void_that_two_instances_ask_for_at_once_the_sandbox_
     let Outcome::Authorized(hold) = one.authorize(&request("authorize", None), &buyer).await else {
         panic!("tok_approved is approved");
     };
-    // Both have read the payment when either may write it.
+    // Both are asked before either may write.
     let mut nobody_writes = database.pool.begin().await.unwrap();
     sqlx::raw_sql("lock table sandbox.payment in exclusive mode").execute(&mut *nobody_writes).await.unwrap();
     let (capture, void) =
@@ -123,7 +123,7 @@ async fn of_a_capture_and_a_void_that_two_instances_ask_for_at_once_the_sandbox_
         "one of them, not both: {answers:?}"
     );
     stopped.cancel();
-    keepers.join_all().await;
+    workers.join_all().await;
     database.drop_it().await;
 }
 

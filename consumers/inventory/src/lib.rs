@@ -8,19 +8,22 @@
 //! Stock of one SKU in one warehouse is one row, locked in the order (SKU, warehouse) after the orders' rows; a batch of hundreds of orders for
 //! one SKU changes it once. Every change stands in a ledger from which the level can be computed again.
 
-pub mod decide;
-pub mod goods;
-mod handlers;
+mod batch;
+mod decide;
+mod goods;
 mod http;
+mod input;
+mod pruning;
 mod reservation;
 mod restore;
+mod row;
+mod settings;
 mod stock;
-mod store;
-pub mod strategy;
+mod strategy;
 mod supply;
 #[cfg(test)]
 mod tests;
-mod world;
+mod warehouses;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -29,69 +32,19 @@ use events::{
     Event, OrderId, ReservationExpired, StockCommitted, StockLevelChanged, StockReallocated, StockRejected,
     StockReleased, StockReserved, Timestamp,
 };
-use runtime::settings::Section;
 use runtime::{
-    Codec, Conflict, Consumer, Effects, Failure, Host, Loader, Message, Retention, Saver, Span, Timer, Unreadable, Work,
+    Codec, Conflict, Consumer, Effects, Failure, Host, Loader, Message, Retention, Saver, Timer, Unreadable, Work,
 };
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
-pub use self::goods::Reply;
-pub use self::handlers::Input;
-pub use self::reservation::{Holding, Reservation, State, Units};
-pub use self::restore::restore_levels;
-pub use self::stock::{Change, Kind, Level, Movement, Stock};
-pub use self::strategy::{FewestShipments, Pick, Priority, Shelves, Strategy, StrategyName, Want};
-use self::supply::RecentWarehouses;
-pub use self::supply::{Supply, USUAL_PRIORITY, Warehouse, Warehouses};
-pub use self::world::{BatchState, Slot};
-
-/// The timer of a reservation.
-pub const RESERVATION: &str = "reservation";
-
-/// Settings of inventory: `QUADRILLE_INVENTORY__…`, or the section `inventory` of the settings file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(default)]
-pub struct Settings {
-    /// How long stock is held for an order whose payment is not authorized; 3-D Secure must be passed within it.
-    pub reservation_ttl: Span,
-    /// How units are spread over warehouses: `priority`, or `fewest_shipments`.
-    pub strategy: StrategyName,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self { reservation_ttl: Span::secs(15 * 60), strategy: StrategyName::default() }
-    }
-}
-
-/// The consumer.
-#[derive(Debug)]
-pub struct Inventory {
-    settings: Settings,
-    strategy: Box<dyn Strategy>,
-    warehouses: Arc<RecentWarehouses>,
-}
-
-impl Inventory {
-    /// An inventory with these settings.
-    pub fn new(settings: Settings) -> Self {
-        let strategy = settings.strategy.strategy();
-        Self { settings, strategy, warehouses: Arc::default() }
-    }
-
-    /// The same with a strategy of the shop's own.
-    #[must_use]
-    pub fn with_strategy(self, strategy: Box<dyn Strategy>) -> Self {
-        Self { strategy, ..self }
-    }
-}
-
-impl Default for Inventory {
-    fn default() -> Self {
-        Self::new(Settings::default())
-    }
-}
+pub use batch::BatchState;
+pub use goods::{Count, LevelView, Load, LoadRow, Loaded, LoadedBefore, Receipt};
+pub use input::{Input, Reply};
+pub use reservation::{Holding, Reservation, State, Units};
+pub use restore::restore_levels;
+pub use settings::{Inventory, Settings, section};
+pub use stock::{Change, Kind, Level, Movement, Stock};
+pub use strategy::{FewestShipments, Pick, Priority, Shelves, Strategy, StrategyName, Want};
+pub use supply::{USUAL_PRIORITY, Warehouse, Warehouses};
 
 impl Consumer for Inventory {
     const NAME: &'static str = "inventory";
@@ -101,7 +54,7 @@ impl Consumer for Inventory {
     type Call = Infallible;
 
     fn subscribes_to() -> Vec<&'static str> {
-        handlers::SUBSCRIPTIONS.to_vec()
+        input::SUBSCRIPTIONS.to_vec()
     }
 
     fn migrations() -> sqlx::migrate::Migrator {
@@ -121,7 +74,7 @@ impl Consumer for Inventory {
     }
 
     fn decode(&self, message: &Message, codec: &Codec) -> Result<Work<Input>, Unreadable> {
-        handlers::decode(message, codec)
+        input::decode(message, codec)
     }
 
     fn on_timer(&self, timer: &Timer) -> Input {
@@ -129,7 +82,7 @@ impl Consumer for Inventory {
     }
 
     async fn load(&self, batch: &[&Work<Input>], loader: &mut Loader<'_>) -> Result<BatchState, Failure> {
-        store::load(loader, batch, &self.warehouses).await
+        row::load(loader, batch, &self.warehouses).await
     }
 
     fn decide(
@@ -139,7 +92,7 @@ impl Consumer for Inventory {
         now: Timestamp,
         effects: &mut Effects<'_, Infallible>,
     ) -> Result<Reply, Conflict> {
-        self.meet(world, &work.input, now, effects)
+        self.apply(world, &work.input, now, effects)
     }
 
     fn order(input: &Input) -> Option<OrderId> {
@@ -147,34 +100,25 @@ impl Consumer for Inventory {
     }
 
     fn retention(&self) -> Option<Retention> {
-        Some(store::pruning::retention())
+        Some(pruning::retention())
     }
 
     fn finish(&self, world: &mut BatchState, _now: Timestamp, effects: &mut Effects<'_, Infallible>) {
-        handlers::announce(world, effects);
+        decide::announce(world, effects);
     }
 
     async fn save(&self, world: BatchState, saver: &mut Saver<'_>) -> Result<(), Failure> {
-        store::save(&mut saver.writes, &world, saver.now);
         if !world.rebuilt.is_empty() {
             let warehouses = Arc::clone(&self.warehouses);
             saver.after_commit(move || warehouses.forget());
         }
-        Ok(())
+        row::save(world, saver)
     }
 }
 
 /// The migrations of the schema `inventory`.
 pub fn migrations() -> sqlx::migrate::Migrator {
     sqlx::migrate!("../../migrations/inventory")
-}
-
-/// What can be set of inventory.
-pub fn section() -> Section {
-    Section::consumer(Inventory::NAME, &Inventory::defaults()).with(&Settings::default()).checked(|all| {
-        all.keep(Inventory::NAME, &Inventory::defaults())?;
-        Ok(all.section::<Settings>(Inventory::NAME).map(drop)?)
-    })
 }
 
 /// Starts inventory in this process.
@@ -201,6 +145,7 @@ pub fn start_as(host: &Host, inventory: Inventory) -> runtime::Starting<'_> {
     Box::pin(async move {
         host.settings().refuse_unknown(&section())?;
         let pool = host.pool::<Inventory>()?;
-        host.start(Arc::new(inventory), |door| http::routes().with_state(http::RouteState::new(door, pool))).await
+        let routes = |requests| http::routes().with_state(http::InventoryRoutes { requests, pool });
+        host.start(Arc::new(inventory), routes).await
     })
 }

@@ -12,12 +12,12 @@ use runtime::{Conflict, Effects, Failure};
 use sqlx::{PgConnection, Row as _};
 use uuid::Uuid;
 
-use crate::decide::{self, Decision};
-use crate::handlers::carry_out;
+use crate::batch::BatchState;
+use crate::decide::{self, Decision, carry_out};
+use crate::input::Input;
 use crate::reservation::{Holding, Reservation, State};
+use crate::settings::Inventory;
 use crate::stock::{Change, Level};
-use crate::world::BatchState;
-use crate::{Input, Inventory};
 
 /// Units of a level that is not known yet: movements are told again one by one, the level is set in the end.
 const PLENTY: i64 = 1 << 50;

@@ -1,11 +1,19 @@
 //! Attempts: each a call to the gateway that is written down before it is made.
 
 use events::{OrderId, Timestamp};
+use gateway::Operation;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::gateway::Operation;
+/// How the gateway is asked about the open attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// By the call itself: under the same key it is done once.
+    Make,
+    /// By a look-up, which does nothing.
+    LookUp,
+}
 
 /// How an attempt stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

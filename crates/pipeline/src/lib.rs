@@ -27,7 +27,7 @@ macro_rules! consumers {
 consumers! {
     orders::Orders, document: orders::document, restore: |all| Ok(orders::Orders::new(Clock::default(), all.common().trace_share));
     inventory::Inventory, document: inventory::document, restore: |all| Ok(inventory::Inventory::new(all.section("inventory")?));
-    payments::Payments, document: payments::document, schema: ("sandbox", payments::gateway::sandbox::migrations),
+    payments::Payments, document: payments::document, schema: ("sandbox", sandbox_gateway::migrations),
         restore: |all| payments::Payments::detached(all.section("payments")?);
     fraud::Fraud, document: fraud::document, restore: |all| fraud::Fraud::new(all.section("fraud")?);
     fulfillment::Fulfillment, document: fulfillment::document, restore: |all| Ok(fulfillment::Fulfillment::new(fulfillment::read(all)?));

@@ -7,7 +7,8 @@ use events::{
 };
 use runtime::TraceContext;
 
-use super::{Decision, Ruling, Said, allocation_id, bounds};
+use super::bounds;
+use super::decision::{Decision, Ruling, Said, allocation_id};
 use crate::reservation::{Holding, Reservation, State};
 use crate::stock::Change;
 use crate::strategy::Want;

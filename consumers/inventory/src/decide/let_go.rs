@@ -5,7 +5,7 @@ use events::{
 };
 use runtime::TraceContext;
 
-use super::{Decision, Ruling, Said, conflict, give_up, listed};
+use super::decision::{Decision, Ruling, Said, conflict, give_up, listed};
 use crate::reservation::{Reservation, State};
 
 /// A declined payment gives all stock back and closes the order here.

@@ -2,7 +2,7 @@
 
 use events::{ShipmentDispatched, StockCommitted};
 
-use super::{Decision, Ruling, Said, conflict, listed};
+use super::decision::{Decision, Ruling, Said, conflict, listed};
 use crate::reservation::{Reservation, State};
 use crate::stock::Change;
 

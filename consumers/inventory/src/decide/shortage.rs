@@ -3,7 +3,8 @@
 use events::{Allocation, FulfillmentShortPicked, GivenUp, OrderId, ShipmentId, StockReallocated, WarehouseId};
 use runtime::Conflict;
 
-use super::{Decision, Ruling, Said, allocation_id, bounds, conflict, given_up, listed};
+use super::bounds;
+use super::decision::{Decision, Ruling, Said, allocation_id, conflict, given_up, listed};
 use crate::reservation::{Holding, Reservation, State};
 use crate::stock::Change;
 use crate::strategy::Want;

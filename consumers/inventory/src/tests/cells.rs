@@ -1,7 +1,7 @@
 //! docs/protocol.md's inventory table, cell by cell.
 
 use super::*;
-use crate::RESERVATION;
+use crate::input::RESERVATION;
 
 const STATES: [Option<State>; 5] =
     [None, Some(State::Reserved), Some(State::Held), Some(State::Closed), Some(State::Rejected)];

@@ -1,8 +1,7 @@
 //! Deliveries, counts, loads and warehouses.
 
 use super::*;
-use crate::goods::{Count, Load, LoadRow, Loaded, Receipt};
-use crate::{Kind, Warehouse};
+use crate::{Count, Kind, Load, LoadRow, Loaded, Receipt, Warehouse};
 
 fn receipt(reference: &str, quantity: i64) -> Input {
     let (sku, warehouse) = ("MUG".into(), "A".into());

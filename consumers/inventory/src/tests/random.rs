@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::goods::Count;
+use crate::Count;
 
 const SKUS: [&str; 2] = ["MUG", "BOWL"];
 const WAREHOUSES: [&str; 3] = ["A", "B", "C"];
@@ -80,7 +80,7 @@ fn check(house: &House) {
         let ledger = [sum(|change| change.on_hand), sum(|change| change.reserved), sum(|change| change.missing)];
         assert_eq!([level.on_hand, level.reserved, level.missing], ledger, "the ledger explains {sku} in {warehouse}");
         assert!(level.reserved >= 0 && level.available() >= 0 && level.missing >= 0);
-        let held = house.world.orders.values().filter_map(|slot| slot.row.as_ref()).flat_map(|row| &row.holdings);
+        let held = house.world.orders.iter().flat_map(|(_, row)| &row.holdings);
         let held = held.filter(|held| held.sku == *sku && held.warehouse == *warehouse);
         assert_eq!(
             level.reserved,
@@ -88,7 +88,7 @@ fn check(house: &House) {
             "orders hold what {warehouse} reserves"
         );
     }
-    for row in house.world.orders.values().filter_map(|slot| slot.row.as_ref()) {
+    for (_, row) in house.world.orders.iter() {
         for held in &row.holdings {
             assert_eq!(held.reserved + held.committed + held.released + held.missing, held.quantity);
             assert!(held.reserved >= 0 && held.committed >= 0 && held.released >= 0 && held.missing >= 0);

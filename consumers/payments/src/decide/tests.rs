@@ -9,16 +9,18 @@ use events::{
     FulfillmentRejected, GivenUp, Item, Line, OrderId, Personal, Reason, ReasonCode, ReservationExpired, Shipment,
     ShipmentId, StockReserved, Timestamp, Why,
 };
+use gateway::{ActionResult, Hold, Money, Operation, Outcome, ProviderNotice, RefundStatus};
 use runtime::{Cause, Codec, Conflict, Effects, Outgoing, TraceContext};
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
-use crate::calls::{Answer, Ask, Call};
-use crate::gateway::{Hold, Money, Operation, Outcome};
-use crate::handlers::{Input, RefundTold, Reply, Rules, finish};
-use crate::payment::{Payment, State, Verdict};
+use super::{Rules, finish};
+use crate::attempt::Ask;
+use crate::batch::BatchState;
+use crate::call::Call;
+use crate::input::{ATTEMPT, Answer, Input, Reply};
+use crate::payment::{Payment, State};
 use crate::settings::PaymentsSettings;
-use crate::world::{BatchState, RefundStatus};
 
 mod attempts;
 mod edges;
@@ -73,9 +75,7 @@ impl Desk {
             let thread = TraceContext { correlation_id: "thread".into(), ..TraceContext::default() };
             let cause = match &input {
                 Input::Answer(answer) => Cause::answer(&crate::key(ORDER, answer.operation, answer.attempt)),
-                Input::Verdict { .. } | Input::RefundTold(_) | Input::Retry { .. } => {
-                    Cause::request("payments", &self.inputs.to_string())
-                }
+                Input::Notice(_) | Input::Retry { .. } => Cause::request("payments", &self.inputs.to_string()),
                 Input::AttemptDue { .. } | Input::AuthorizationDue { .. } | Input::UnknownTimer { .. } => {
                     Cause::request("timer", &self.inputs.to_string())
                 }
@@ -139,7 +139,7 @@ impl Desk {
         let due = self.timers.remove(kind).unwrap_or_else(|| panic!("no timer {kind:?} is armed: {:?}", self.timers));
         self.now = self.now.max(due);
         self.does(match kind {
-            super::ATTEMPT => Input::AttemptDue { order_id: ORDER, due },
+            ATTEMPT => Input::AttemptDue { order_id: ORDER, due },
             _ => Input::AuthorizationDue { order_id: ORDER },
         })
     }
@@ -362,15 +362,20 @@ fn pending(amount: i64) -> Outcome {
 }
 
 fn passed() -> Input {
-    Input::Verdict { order_id: ORDER, verdict: Verdict::Passed { hold: Some(hold(1_501)) } }
+    action_result(ActionResult::Passed { hold: Some(hold(1_501)) })
 }
 
 fn not_passed() -> Input {
-    Input::Verdict { order_id: ORDER, verdict: Verdict::Failed { detail: "no".into() } }
+    action_result(ActionResult::Failed { detail: "no".into() })
+}
+
+fn action_result(result: ActionResult) -> Input {
+    Input::Notice(ProviderNotice::Action { order_id: ORDER, result })
 }
 
 fn told(message_id: &str, status: RefundStatus) -> Input {
-    Input::RefundTold(RefundTold { message_id: message_id.into(), refund_id: "re_1".into(), status })
+    let (message_id, refund_id) = (message_id.into(), "re_1".into());
+    Input::Notice(ProviderNotice::Refund { message_id, refund_id, status })
 }
 
 fn retry() -> Input {

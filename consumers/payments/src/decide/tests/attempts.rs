@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::attempt::Phase;
-use crate::decide::{ATTEMPT, AUTHORIZATION};
+use crate::input::AUTHORIZATION;
 
 fn unknown_until_stuck(desk: &mut Desk) -> Vec<String> {
     let mut calls = Vec::new();

@@ -1,41 +1,32 @@
-//! The doors by which the sandbox is played: the customer's bank, and the provider's webhooks.
+//! The routes by which the sandbox is played: the customer's bank, and the provider's webhooks.
 
-use axum::extract::{Path, State as Shared};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use events::OrderId;
+use gateway::{NoticeEffect, Notices, ProviderNotice, RefundStatus};
 use runtime::http::{Access, Json, Problem, Role, Routes};
-use runtime::{Cause, Consumer as _, RequestQueue, Work};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::routes;
 
-use super::{Sandbox, Silent};
-use crate::Payments;
-use crate::gateway::sandbox::Acted;
-use crate::handlers::{Input, RefundTold, Reply};
-use crate::http::in_path;
-use crate::payment::State;
-use crate::world::RefundStatus;
+use crate::entry::{EntryState, not_given_back};
+use crate::sandbox::{Sandbox, Unavailable};
 
 /// Characters at most of the ids of a webhook.
 const LONGEST_ID: usize = 200;
 
 /// What the routes work with.
-#[derive(Clone)]
-pub(crate) struct RouteState {
-    door: RequestQueue<Payments>,
-    sandbox: Sandbox,
-}
-
-impl RouteState {
-    pub(crate) fn new(door: RequestQueue<Payments>, sandbox: Sandbox) -> Self {
-        Self { door, sandbox }
-    }
+#[derive(Clone, Debug)]
+pub struct SandboxRoutes {
+    /// The sandbox.
+    pub sandbox: Sandbox,
+    /// Where it tells what came of its customers' answers and of its refunds.
+    pub notices: Notices,
 }
 
 /// The routes by which the sandbox is played.
-pub(crate) fn routes() -> Routes<RouteState> {
+pub fn routes() -> Routes<SandboxRoutes> {
     Routes::new()
         .route(Access::to(&[Role::Operator]), routes!(three_d_secure))
         .route(Access::to(&[Role::Operator]), routes!(webhook))
@@ -88,9 +79,9 @@ struct Taken {
     /// `recorded`: the payment went on; `kept`: it came before our own commit and counts when that is here; `nothing`: the payment stands there
     /// already, or went another way.
     effect: &'static str,
-    /// Where the payment stands; absent if it is kept.
+    /// Where the payment stands, as `state` of `GET /payments/{order_id}`; absent if it is kept.
     #[serde(skip_serializing_if = "Option::is_none")]
-    state: Option<State>,
+    state: Option<&'static str>,
 }
 
 /// Whether the sandbox is down.
@@ -106,9 +97,9 @@ struct Outage {
     (status = 200, description = "It is so", body = Outage),
     (status = 422, description = "The body does not fit", body = Problem, content_type = "application/problem+json"),
 ))]
-async fn outage(Shared(doors): Shared<RouteState>, Json(body): Json<Outage>) -> Json<Outage> {
-    doors.sandbox.be_silent(body.down);
-    tracing::info!(consumer = Payments::NAME, down = body.down, "the sandbox gateway was told to be down, or up");
+async fn outage(State(routes): State<SandboxRoutes>, Json(body): Json<Outage>) -> Json<Outage> {
+    routes.sandbox.set_down(body.down);
+    tracing::info!(consumer = "payments", down = body.down, "the sandbox gateway was told to be down, or up");
     Json(body)
 }
 
@@ -122,19 +113,17 @@ async fn outage(Shared(doors): Shared<RouteState>, Json(body): Json<Outage>) -> 
     (status = 503, description = "Not done, or the answer was lost: post it again", body = Problem, content_type = "application/problem+json"),
 ))]
 async fn three_d_secure(
-    Shared(doors): Shared<RouteState>,
+    State(routes): State<SandboxRoutes>,
     Path(order_id): Path<String>,
     Json(body): Json<ThreeDSecure>,
 ) -> Result<Response, Problem> {
-    let order_id = in_path(&order_id)?;
-    let acted = doors.sandbox.act(order_id, body.outcome == Outcome::Passed).await?;
-    let Some(verdict) = acted.verdict() else { return Err(over(order_id, &acted)) };
-    let key = match body.outcome {
-        Outcome::Passed => format!("{order_id}/three-d-secure/passed"),
-        Outcome::Failed => format!("{order_id}/three-d-secure/failed"),
-    };
-    let work = Work { cause: Cause::request(Payments::NAME, &key), input: Input::Verdict { order_id, verdict } };
-    Ok(taken(doors.door.submit(work).await?.reply))
+    let unknown = || format!("expected an order's id, a UUID, in the path, got {order_id:?}");
+    let order_id: OrderId =
+        order_id.parse().map_err(|_| Problem::new(StatusCode::NOT_FOUND, "Unknown order").detail(unknown()))?;
+    let passed = body.outcome == Outcome::Passed;
+    let result = routes.sandbox.act(order_id, passed).await?.map_err(|state| over(order_id, state))?;
+    let key = format!("{order_id}/three-d-secure/{}", if passed { "passed" } else { "failed" });
+    Ok(taken(routes.notices.record(key, ProviderNotice::Action { order_id, result }).await?))
 }
 
 /// A message of the sandbox about a refund, as a provider's webhook would bring it. One whose refund is not known yet is kept.
@@ -143,7 +132,7 @@ async fn three_d_secure(
     (status = 422, description = "The body does not fit", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "Not done, or the answer was lost: post it again", body = Problem, content_type = "application/problem+json"),
 ))]
-async fn webhook(Shared(doors): Shared<RouteState>, Json(body): Json<Webhook>) -> Result<Response, Problem> {
+async fn webhook(State(routes): State<SandboxRoutes>, Json(body): Json<Webhook>) -> Result<Response, Problem> {
     let Webhook { id: message_id, refund_id, status } = body;
     for (name, text) in [("id", &message_id), ("refund_id", &refund_id)] {
         let length = text.chars().count();
@@ -152,39 +141,34 @@ async fn webhook(Shared(doors): Shared<RouteState>, Json(body): Json<Webhook>) -
             return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid webhook").detail(detail));
         }
     }
-    let as_told = match status {
+    let posted = match status {
         Settled::Succeeded => RefundStatus::Succeeded,
-        Settled::Failed => super::entry::not_given_back(),
+        Settled::Failed => not_given_back(),
     };
     // What the book says counts, where it knows the refund: messages may come twice, late, and in any order.
-    let status = doors.sandbox.settle(&refund_id, status == Settled::Succeeded).await?.unwrap_or(as_told);
-    let cause = Cause::request(Payments::NAME, &format!("webhook/sandbox/{message_id}"));
-    let input = Input::RefundTold(RefundTold { message_id, refund_id, status });
-    Ok(taken(doors.door.submit(Work { cause, input }).await?.reply))
+    let status = routes.sandbox.settle(&refund_id, status == Settled::Succeeded).await?.unwrap_or(posted);
+    let key = format!("webhook/sandbox/{message_id}");
+    Ok(taken(routes.notices.record(key, ProviderNotice::Refund { message_id, refund_id, status }).await?))
 }
 
-fn taken(reply: Reply) -> Response {
-    let (effect, state) = match reply {
-        Reply::Recorded(state) => ("recorded", Some(state)),
-        Reply::Kept => ("kept", None),
-        Reply::Nothing(state) | Reply::NotStuck(state) | Reply::Retried { state, .. } => ("nothing", Some(state)),
-        Reply::Nobody | Reply::Unknown => ("nothing", None),
+fn taken(effect: NoticeEffect) -> Response {
+    let (effect, state) = match effect {
+        NoticeEffect::Recorded(state) => ("recorded", Some(state)),
+        NoticeEffect::Kept => ("kept", None),
+        NoticeEffect::Nothing(state) => ("nothing", state),
     };
     (StatusCode::ACCEPTED, Json(Taken { effect, state })).into_response()
 }
 
-fn over(order_id: OrderId, acted: &Acted) -> Problem {
-    let state = match acted {
-        Acted::Over(state) => state.as_str(),
-        Acted::Told(_) | Acted::Early { .. } => "open",
-    };
+fn over(order_id: OrderId, state: EntryState) -> Problem {
+    let state = state.as_str();
     let detail =
         format!("expected a payment that waits for 3-D Secure; the sandbox's payment of order {order_id} is {state}");
     Problem::new(StatusCode::CONFLICT, "No result awaited").detail(detail).with("state", state)
 }
 
-impl From<Silent> for Problem {
-    fn from(silent: Silent) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "Unavailable").detail(silent.to_string())
+impl From<Unavailable> for Problem {
+    fn from(unavailable: Unavailable) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "Unavailable").detail(unavailable.to_string())
     }
 }

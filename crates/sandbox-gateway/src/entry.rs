@@ -1,17 +1,15 @@
 //! One payment in the sandbox's book: its money, its card, and how a call to it is answered.
 
 use events::{Card, Check, Currency, OrderId, Timestamp, derive_id};
+use gateway::{Buyer, Hold, Money, Operation, Outcome, RefundStatus, Request};
 use serde::{Deserialize, Serialize};
 
-use super::Token;
-use super::book::Terms;
-use crate::gateway::{Buyer, Hold, Money, Operation, Outcome, Request};
-use crate::world::RefundStatus;
+use crate::token::Token;
 
 /// Where a payment stands in the book.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum EntryState {
+pub(crate) enum EntryState {
     /// The customer must confirm.
     RequiresAction,
     /// Held.
@@ -39,7 +37,7 @@ impl EntryState {
 
 /// A payment in the book.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Entry {
+pub(crate) struct Entry {
     pub order_id: OrderId,
     pub token: String,
     pub currency: Currency,
@@ -54,7 +52,7 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    pub fn of(request: &Request, buyer: &Buyer, token: Token, terms: Terms<'_>) -> Self {
+    pub fn new(request: &Request, buyer: &Buyer, token: Token, capture_before: Timestamp) -> Self {
         Self {
             order_id: request.order_id,
             token: buyer.payment_method.clone(),
@@ -65,7 +63,7 @@ impl Entry {
             captured: 0,
             released: 0,
             refunded: 0,
-            capture_before: terms.now.plus(terms.validity),
+            capture_before,
             card: card(buyer, token),
         }
     }
@@ -113,7 +111,7 @@ impl Entry {
 
 /// A refund in the book.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Refund {
+pub(crate) struct Refund {
     pub payment_id: String,
     pub amount: i64,
     /// How it stands; the detail of a failed one is not kept.
@@ -139,7 +137,7 @@ fn card(buyer: &Buyer, token: Token) -> Card {
     }
 }
 
-pub(super) fn told(refund_id: String, money: Money, status: &RefundStatus) -> Outcome {
+pub(crate) fn refund_outcome(refund_id: String, money: Money, status: &RefundStatus) -> Outcome {
     match status {
         RefundStatus::Pending => Outcome::RefundPending { refund_id, money },
         RefundStatus::Succeeded => Outcome::Refunded { refund_id, money },
@@ -148,15 +146,15 @@ pub(super) fn told(refund_id: String, money: Money, status: &RefundStatus) -> Ou
 }
 
 /// A refund that was pending, and failed.
-pub(super) fn not_given_back() -> RefundStatus {
+pub(crate) fn not_given_back() -> RefundStatus {
     RefundStatus::Failed { detail: "the customer's bank sent it back".into() }
 }
 
-pub(super) fn declined(code: &str, detail: &str) -> Outcome {
+pub(crate) fn declined(code: &str, detail: &str) -> Outcome {
     Outcome::Declined { code: code.to_owned(), detail: detail.to_owned() }
 }
 
-pub(super) fn refused(operation: Operation, code: &str, detail: &str) -> Outcome {
+pub(crate) fn refused(operation: Operation, code: &str, detail: &str) -> Outcome {
     match operation {
         Operation::Authorize => declined(code, detail),
         Operation::Capture => Outcome::CaptureFailed { code: code.to_owned(), detail: detail.to_owned() },
@@ -165,6 +163,6 @@ pub(super) fn refused(operation: Operation, code: &str, detail: &str) -> Outcome
     }
 }
 
-pub(super) fn stored_500() -> Outcome {
+pub(crate) fn stored_500() -> Outcome {
     Outcome::Errored { detail: "500: the sandbox failed on its own side, and will say so for this key".into() }
 }

@@ -84,60 +84,20 @@ impl fmt::Display for UnknownToken {
 
 impl Token {
     /// Whether the customer must confirm with their bank.
-    pub(super) fn challenges(self) -> bool {
+    pub(crate) fn challenges(self) -> bool {
         [Self::ThreeDsPasses, Self::ThreeDsFails, Self::ThreeDsAbandoned].contains(&self)
     }
 
     /// How old an order must be before anything is done for it.
-    pub(super) fn down_for(self) -> Duration {
-        match self {
-            Self::DownAMinute => Duration::from_secs(60),
-            Self::DownADay => Duration::from_secs(24 * 3_600),
-            Self::Approved
-            | Self::Declined
-            | Self::InsufficientFunds
-            | Self::ChecksFail
-            | Self::ThreeDsPasses
-            | Self::ThreeDsFails
-            | Self::ThreeDsAbandoned
-            | Self::CaptureFails
-            | Self::VoidFailsOnce
-            | Self::VoidFails
-            | Self::RefundPending
-            | Self::RefundFails
-            | Self::Slow
-            | Self::AnswerLostOnce
-            | Self::NoAnswer
-            | Self::Stored500
-            | Self::WrongAmount
-            | Self::WrongCurrency => Duration::ZERO,
-        }
+    pub(crate) fn down_for(self) -> Duration {
+        let down = [(Self::DownAMinute, 60), (Self::DownADay, 24 * 3_600)];
+        Duration::from_secs(down.iter().find(|(token, _)| *token == self).map_or(0, |(_, seconds)| *seconds))
     }
 
     /// Attempts to void, from the first, that fail.
-    pub(super) fn voids_refused(self) -> u32 {
-        match self {
-            Self::VoidFailsOnce => 1,
-            Self::VoidFails => 5,
-            Self::Approved
-            | Self::Declined
-            | Self::InsufficientFunds
-            | Self::ChecksFail
-            | Self::ThreeDsPasses
-            | Self::ThreeDsFails
-            | Self::ThreeDsAbandoned
-            | Self::CaptureFails
-            | Self::RefundPending
-            | Self::RefundFails
-            | Self::Slow
-            | Self::AnswerLostOnce
-            | Self::NoAnswer
-            | Self::DownAMinute
-            | Self::DownADay
-            | Self::Stored500
-            | Self::WrongAmount
-            | Self::WrongCurrency => 0,
-        }
+    pub(crate) fn voids_refused(self) -> u32 {
+        let refused = [(Self::VoidFailsOnce, 1), (Self::VoidFails, 5)];
+        refused.iter().find(|(token, _)| *token == self).map_or(0, |(_, attempts)| *attempts)
     }
 }
 

@@ -1,16 +1,16 @@
-//! What is said of an attempt that does not go at once: that its order waits for it, and what came of the wait.
+//! What people are told of an attempt that is not answered at once: that its order waits for it, and what came of the wait.
 
 use events::{EventId, OrderParked, OrderUnparked, Resolution, Unparked};
 use runtime::{Cause, Consumer as _};
 
 use super::Step;
-use crate::Payments;
 use crate::attempt::{Attempt, key};
+use crate::settings::Payments;
 
 impl Step<'_, '_> {
     /// The order waits for its attempt; said once. It has no record: topic and place are empty, and its type is the operation's.
     pub(super) fn say_waiting(&mut self, error: &str) {
-        let order_id = self.slot.payment.order_id;
+        let order_id = self.payment.order_id;
         let Some(attempt) = self.change().case.attempt.as_mut().filter(|attempt| !attempt.parked) else { return };
         attempt.parked = true;
         let Attempt { operation, number, tries, due, .. } = *attempt;
@@ -34,8 +34,8 @@ impl Step<'_, '_> {
     /// The attempt is answered: nothing waits for it any more, and the dead letter that lay before a person is settled.
     pub(super) fn say_recovered(&mut self) {
         self.say_unparked(Unparked::Recovered);
-        let order_id = self.slot.payment.order_id;
-        let attempt = self.slot.payment.case.attempt.as_ref();
+        let order_id = self.payment.order_id;
+        let attempt = self.payment.case.attempt.as_ref();
         let Some(Attempt { letter_id: Some(letter_id), retried_by, .. }) = attempt else { return };
         let (letter_id, by) = (*letter_id, retried_by.clone().unwrap_or_default());
         self.effects.resolve(letter_id, Some(order_id), Resolution::Recovered, &by);
@@ -45,8 +45,8 @@ impl Step<'_, '_> {
     /// The attempt is a person's case: another dead letter takes the place of the one before.
     pub(super) fn say_stuck(&mut self, class: &str, what: String) {
         self.say_unparked(Unparked::DeadLettered);
-        let order_id = self.slot.payment.order_id;
-        let attempt = self.slot.payment.case.attempt.as_ref();
+        let order_id = self.payment.order_id;
+        let attempt = self.payment.case.attempt.as_ref();
         if let Some(Attempt { letter_id: Some(letter_id), retried_by, .. }) = attempt {
             let (letter_id, by) = (*letter_id, retried_by.clone().unwrap_or_default());
             self.effects.resolve(letter_id, Some(order_id), Resolution::DiedAgain, &by);
@@ -58,8 +58,8 @@ impl Step<'_, '_> {
     }
 
     fn say_unparked(&mut self, outcome: Unparked) {
-        let order_id = self.slot.payment.order_id;
-        if !self.slot.payment.case.attempt.as_ref().is_some_and(|attempt| attempt.parked) {
+        let order_id = self.payment.order_id;
+        if !self.payment.case.attempt.as_ref().is_some_and(|attempt| attempt.parked) {
             return;
         }
         if let Some(attempt) = self.change().case.attempt.as_mut() {
@@ -77,7 +77,7 @@ impl Step<'_, '_> {
 
     /// The same answer may come twice, and mean something each time: a person had it tried again between.
     fn discriminator(&self) -> String {
-        let attempt = self.slot.payment.case.attempt.as_ref();
+        let attempt = self.payment.case.attempt.as_ref();
         let name = attempt.map(|attempt| format!("{}:{}", attempt.operation, attempt.number)).unwrap_or_default();
         format!("{name}:{}", self.now.as_millis())
     }

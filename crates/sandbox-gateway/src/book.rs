@@ -1,26 +1,25 @@
 //! The rules of the sandbox's book: what each call does to it, and what is answered. Pure.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use events::{Action, Check, Currency, OrderId, Timestamp};
+use gateway::{ActionResult, Buyer, Money, Operation, Outcome, RefundStatus, Request};
 
-use super::entry::{Entry, EntryState, Refund, declined, not_given_back, refused, stored_500, told};
-use super::job::{Acted, Done, Job, payment_id, refund_id};
-use super::{SandboxSettings, Token};
-use crate::gateway::{Buyer, Money, Operation, Outcome, Request};
-use crate::payment::Verdict;
-use crate::world::RefundStatus;
+use crate::entry::{Entry, EntryState, Refund, declined, not_given_back, refund_outcome, refused, stored_500};
+use crate::job::{Done, Job, payment_id, refund_id};
+use crate::settings::SandboxSettings;
+use crate::token::Token;
 
 #[cfg(test)]
 mod tests;
 
-pub(super) const NOT_CONFIRMED: &str = "the customer did not confirm the payment with their bank";
+const NOT_CONFIRMED: &str = "the customer did not confirm the payment with their bank";
 const REFUSED_BY_BANK: &str = "the bank did not confirm the customer";
 
 /// What was done under a key.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Stored {
+pub(crate) struct Stored {
     pub operation: Operation,
     pub order_id: OrderId,
     pub payment_id: String,
@@ -28,24 +27,20 @@ pub(super) struct Stored {
     pub answer: Outcome,
 }
 
-/// The part of the book that a batch of jobs needs, and what the batch changed of it.
+/// The part of the book that a batch of jobs needs.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Book {
+pub(crate) struct Book {
+    /// What was done, by key.
     pub operations: BTreeMap<String, Stored>,
     pub payments: BTreeMap<String, Entry>,
-    /// Of the payments, as they were read.
-    pub versions: BTreeMap<String, i64>,
     pub refunds: BTreeMap<String, Refund>,
+    /// Results of 3-D Secure that came before the payment did.
     pub early: BTreeMap<OrderId, bool>,
-    pub new_operations: BTreeSet<String>,
-    pub changed_payments: BTreeSet<String>,
-    pub changed_refunds: BTreeSet<String>,
-    pub changed_early: BTreeSet<OrderId>,
 }
 
 /// What the rules go by.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Terms<'t> {
+pub(crate) struct Terms<'t> {
     pub settings: &'t SandboxSettings,
     pub validity: Duration,
     pub now: Timestamp,
@@ -89,13 +84,12 @@ impl Book {
         let stored =
             Stored { operation, order_id: request.order_id, payment_id, money: request.money, answer: answer.clone() };
         self.operations.insert(request.key.clone(), stored);
-        self.new_operations.insert(request.key.clone());
         match token {
             Some(Token::AnswerLostOnce) => {
                 (Done::Outcome(Outcome::Unknown { detail: "the answer was lost".into() }), Duration::ZERO)
             }
             Some(Token::Slow) => (Done::Outcome(answer), terms.settings.slow_by.0),
-            Some(_) | None => (Done::Outcome(answer), Duration::ZERO), // answered at once
+            Some(_) | None => (Done::Outcome(answer), Duration::ZERO),
         }
     }
 
@@ -106,7 +100,7 @@ impl Book {
         };
         let payment_id = payment_id(&request.key);
         let early = self.early.get(&request.order_id).copied();
-        let mut entry = Entry::of(request, buyer, token, terms);
+        let mut entry = Entry::new(request, buyer, token, terms.now.plus(terms.validity));
         let answer = match token {
             Token::NoAnswer => {
                 return (Some(token), Outcome::Unknown { detail: "the sandbox never answers this token".into() });
@@ -149,8 +143,7 @@ impl Book {
             | Token::DownADay
             | Token::Stored500 => entry.hold(&payment_id),
         };
-        self.payments.insert(payment_id.clone(), entry);
-        self.changed_payments.insert(payment_id);
+        self.payments.insert(payment_id, entry);
         (Some(token), answer)
     }
 
@@ -189,18 +182,12 @@ impl Book {
                 let pending = token == Some(Token::RefundPending);
                 let status = if pending { RefundStatus::Pending } else { RefundStatus::Succeeded };
                 let refund_id = refund_id(&request.key);
-                let refund = Refund {
-                    payment_id: payment_id.clone(),
-                    amount: money.amount,
-                    status: status.clone(),
-                    created_at: terms.now,
-                };
+                let (payment_id, amount) = (payment_id.clone(), money.amount);
+                let refund = Refund { payment_id, amount, status: status.clone(), created_at: terms.now };
                 self.refunds.insert(refund_id.clone(), refund);
-                self.changed_refunds.insert(refund_id.clone());
-                told(refund_id, money, &status)
+                refund_outcome(refund_id, money, &status)
             }
         };
-        self.changed_payments.insert(payment_id.clone());
         (token, answer)
     }
 
@@ -222,13 +209,14 @@ impl Book {
                     self.settle(&refund_id, true);
                 }
                 let status = self.refunds.get(&refund_id).map_or(RefundStatus::Pending, |refund| refund.status.clone());
-                told(refund_id, money, &status)
+                refund_outcome(refund_id, money, &status)
             }
             (Operation::Authorize | Operation::Capture | Operation::Void | Operation::Refund, answer) => answer,
         }
     }
 
-    fn act(&mut self, order_id: OrderId, passed: bool) -> Acted {
+    fn act(&mut self, order_id: OrderId, passed: bool) -> Result<ActionResult, EntryState> {
+        let failed = |detail: &str| Ok(ActionResult::Failed { detail: detail.to_owned() });
         let of_order = self.payments.iter_mut().filter(|(_, entry)| entry.order_id == order_id);
         // The one that waits, else the one that is held, else any.
         let rank = |entry: &Entry| match entry.state {
@@ -238,26 +226,22 @@ impl Book {
         };
         let Some((payment_id, entry)) = of_order.max_by_key(|(_, entry)| rank(entry)) else {
             self.early.insert(order_id, passed);
-            self.changed_early.insert(order_id);
-            return Acted::Early { passed };
+            return if passed { Ok(ActionResult::Passed { hold: None }) } else { failed(NOT_CONFIRMED) };
         };
         let bank_refuses = entry.token.parse::<Token>() == Ok(Token::ThreeDsFails);
         match entry.state {
-            EntryState::RequiresAction if passed && !bank_refuses => {
+            EntryState::RequiresAction if !passed => failed(NOT_CONFIRMED),
+            EntryState::RequiresAction if bank_refuses => failed(REFUSED_BY_BANK),
+            EntryState::RequiresAction => {
                 entry.card.three_d_secure = Check::Pass;
                 let _ = entry.hold(payment_id);
-                self.changed_payments.insert(payment_id.clone());
-                Acted::Told(Verdict::Passed { hold: Some(entry.as_held(payment_id)) })
-            }
-            EntryState::RequiresAction => {
-                let detail = if passed { REFUSED_BY_BANK } else { NOT_CONFIRMED };
-                Acted::Told(Verdict::Failed { detail: detail.to_owned() })
+                Ok(ActionResult::Passed { hold: Some(entry.as_held(payment_id)) })
             }
             EntryState::Authorized | EntryState::Captured if passed && entry.card.three_d_secure == Check::Pass => {
-                Acted::Told(Verdict::Passed { hold: Some(entry.as_held(payment_id)) })
+                Ok(ActionResult::Passed { hold: Some(entry.as_held(payment_id)) })
             }
-            EntryState::Authorized | EntryState::Captured | EntryState::Cancelled | EntryState::Declined => {
-                Acted::Over(entry.state)
+            state @ (EntryState::Authorized | EntryState::Captured | EntryState::Cancelled | EntryState::Declined) => {
+                Err(state)
             }
         }
     }
@@ -266,10 +250,8 @@ impl Book {
         let refund = self.refunds.get_mut(refund_id)?;
         if refund.status == RefundStatus::Pending {
             refund.status = if succeeded { RefundStatus::Succeeded } else { not_given_back() };
-            self.changed_refunds.insert(refund_id.to_owned());
             if let (false, Some(entry)) = (succeeded, self.payments.get_mut(&refund.payment_id)) {
                 entry.refunded -= refund.amount;
-                self.changed_payments.insert(refund.payment_id.clone());
             }
         }
         Some(refund.status.clone())

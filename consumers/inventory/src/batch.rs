@@ -1,8 +1,9 @@
-//! What a batch knows: the orders it locked, the stock they share, and what is to be written.
+//! What a batch knows: its orders, the stock they share, and what is to be written.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use events::{OrderId, Sku, WarehouseId};
+use runtime::rows::Rows;
 use uuid::Uuid;
 
 use crate::goods::{LoadedBefore, Receipt};
@@ -10,22 +11,11 @@ use crate::reservation::Reservation;
 use crate::stock::{Change, Stock};
 use crate::supply::{USUAL_PRIORITY, Warehouse, Warehouses};
 
-/// An order's place in a batch.
-#[derive(Clone, Debug, Default)]
-pub struct Slot {
-    /// What is known of it.
-    pub row: Option<Reservation>,
-    /// The version that is stored; 0: none.
-    pub(crate) stored: i64,
-    /// Whether it must be written.
-    pub(crate) changed: bool,
-}
-
 /// What a batch was loaded into; kept over batches it is an inventory in memory.
 #[derive(Clone, Debug, Default)]
 pub struct BatchState {
     /// The orders.
-    pub orders: BTreeMap<OrderId, Slot>,
+    pub(crate) orders: Rows<Reservation>,
     /// The levels that they share, and the ledger of this batch.
     pub stock: Stock,
     /// All warehouses; empty if nothing of the batch asks for them.
@@ -60,14 +50,12 @@ impl BatchState {
 
     /// What is known of an order.
     pub fn order(&self, order_id: OrderId) -> Option<&Reservation> {
-        self.orders.get(&order_id)?.row.as_ref()
+        self.orders.get(&order_id)
     }
 
     /// An order's row from now on.
     pub(crate) fn put(&mut self, order_id: OrderId, row: Reservation) {
-        let slot = self.orders.entry(order_id).or_default();
-        slot.row = Some(row);
-        slot.changed = true;
+        self.orders.insert(order_id, row);
     }
 
     /// Has a warehouse known, with this priority if one is given.

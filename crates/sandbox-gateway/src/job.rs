@@ -1,12 +1,13 @@
 //! What the sandbox is asked, and what came of it.
 
-use events::{OrderId, derive_id};
+use std::time::Duration;
 
-use super::Token;
-use super::entry::EntryState;
-use crate::gateway::{Buyer, Operation, Outcome, Request};
-use crate::payment::Verdict;
-use crate::world::RefundStatus;
+use events::{OrderId, derive_id};
+use gateway::{ActionResult, Buyer, Operation, Outcome, RefundStatus, Request};
+use tokio::sync::oneshot;
+
+use crate::entry::EntryState;
+use crate::token::Token;
 
 /// What the sandbox is asked to do.
 #[derive(Clone, Debug)]
@@ -27,38 +28,31 @@ pub(crate) enum Job {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Done {
     Outcome(Outcome),
-    Acted(Acted),
+    /// What came of the customer's answer, or the state of a payment that waits for none.
+    Acted(Result<ActionResult, EntryState>),
     Settled(Option<RefundStatus>),
 }
 
-/// What came of a customer's answer to a 3-D Secure challenge.
-#[derive(Clone, Debug, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "few of them, and not for long")]
-pub enum Acted {
-    /// The payment is told so.
-    Told(Verdict),
-    /// The payment has not come into being yet: the answer is kept, and counts when it does.
-    Early {
-        /// What the customer said.
-        passed: bool,
-    },
-    /// The payment waits for no answer any more; its state.
-    Over(EntryState),
+/// A job, and who waits for what came of it and for how much longer than usual the answer takes.
+#[derive(Debug)]
+pub(crate) struct Ticket {
+    pub job: Job,
+    pub reply: oneshot::Sender<(Done, Duration)>,
 }
 
 /// The id of the payment that a key authorizes.
-pub(super) fn payment_id(key: &str) -> String {
+pub(crate) fn payment_id(key: &str) -> String {
     format!("pay_{}", derive_id(key, "sandbox", "payment", "").simple())
 }
 
 /// The id of the refund that a key asks for.
-pub(super) fn refund_id(key: &str) -> String {
+pub(crate) fn refund_id(key: &str) -> String {
     format!("re_{}", derive_id(key, "sandbox", "refund", "").simple())
 }
 
 impl Job {
     /// The payment that it is about, where it says so.
-    pub(super) fn payment_id(&self) -> Option<String> {
+    pub fn payment_id(&self) -> Option<String> {
         match self {
             Self::Authorize { request, .. } | Self::LookUp { operation: Operation::Authorize, request } => {
                 Some(payment_id(&request.key))
@@ -69,7 +63,7 @@ impl Job {
     }
 
     /// The refund that it is about.
-    pub(super) fn refund_id(&self) -> Option<String> {
+    pub fn refund_id(&self) -> Option<String> {
         match self {
             Self::LookUp { operation: Operation::Refund, request } => Some(refund_id(&request.key)),
             Self::Settle { refund_id, .. } => Some(refund_id.clone()),
@@ -78,7 +72,7 @@ impl Job {
     }
 
     /// The order whose 3-D Secure result it brings, or needs.
-    pub(super) fn challenged(&self) -> Option<OrderId> {
+    pub fn challenged(&self) -> Option<OrderId> {
         match self {
             Self::Act { order_id, .. } => Some(*order_id),
             Self::Authorize { request, buyer } => {
@@ -89,18 +83,8 @@ impl Job {
         }
     }
 
-    /// Whether it reads or changes more than a payment and what was done under its key.
-    pub(super) fn needs_locks(&self) -> bool {
-        let refunds = match self {
-            Self::Change { operation, .. } | Self::LookUp { operation, .. } => *operation == Operation::Refund,
-            Self::Settle { .. } | Self::Act { .. } => true,
-            Self::Authorize { .. } => false,
-        };
-        refunds || self.challenged().is_some()
-    }
-
     /// The idempotency key of a call.
-    pub(super) fn key(&self) -> Option<&str> {
+    pub fn key(&self) -> Option<&str> {
         match self {
             Self::Authorize { request, .. } | Self::Change { request, .. } | Self::LookUp { request, .. } => {
                 Some(&request.key)

@@ -1,8 +1,9 @@
 use proptest::prelude::*;
 use uuid::Uuid;
 
+use gateway::Hold;
+
 use super::*;
-use crate::gateway::Hold;
 
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 const ORDER: OrderId = OrderId(Uuid::from_u128(7));
@@ -35,7 +36,7 @@ impl Customer {
     }
 
     fn request(&self, operation: Operation, attempt: u32, amount: i64) -> Request {
-        let key = crate::key(ORDER, operation, attempt);
+        let key = key(operation, attempt);
         Request { order_id: ORDER, key, attempt, money: eur(amount), payment_id: self.payment_id.clone() }
     }
 
@@ -64,7 +65,7 @@ impl Customer {
         self.outcome(&Job::LookUp { operation, request })
     }
 
-    fn act(&mut self, passed: bool) -> Acted {
+    fn act(&mut self, passed: bool) -> Result<ActionResult, EntryState> {
         let Done::Acted(acted) = self.run(&Job::Act { order_id: ORDER, passed }).0 else {
             panic!("expected what came of an action")
         };
@@ -84,6 +85,10 @@ impl Customer {
         };
         entry
     }
+}
+
+fn key(operation: Operation, attempt: u32) -> String {
+    format!("order:{ORDER}:{operation}:{attempt}")
 }
 
 fn eur(amount: i64) -> Money {
@@ -148,14 +153,10 @@ fn a_challenge_is_decided_by_the_customer_and_by_the_bank() {
     let mut passes = Customer::with(Token::ThreeDsPasses);
     let Outcome::ActionRequired { url, .. } = passes.authorize(1) else { panic!("a challenge") };
     assert_eq!(url.unwrap(), format!("http://127.0.0.1:8082/payments/{ORDER}/three-d-secure"));
-    let Acted::Told(Verdict::Passed { hold: Some(hold) }) = passes.act(true) else { panic!("passed") };
+    let Ok(ActionResult::Passed { hold: Some(hold) }) = passes.act(true) else { panic!("passed") };
     assert_eq!((hold.money, hold.card.as_ref().unwrap().three_d_secure.clone()), (eur(1_000), Check::Pass));
-    assert_eq!(
-        passes.act(true),
-        Acted::Told(Verdict::Passed { hold: Some(hold) }),
-        "posted twice: told twice, held once"
-    );
-    assert_eq!(passes.act(false), Acted::Over(EntryState::Authorized));
+    assert_eq!(passes.act(true), Ok(ActionResult::Passed { hold: Some(hold) }), "posted twice: told twice, held once");
+    assert_eq!(passes.act(false), Err(EntryState::Authorized));
     assert!(
         matches!(passes.look_up(Operation::Authorize, 1), Outcome::Authorized(_)),
         "a look-up finds what became of it"
@@ -163,13 +164,13 @@ fn a_challenge_is_decided_by_the_customer_and_by_the_bank() {
 
     let mut fails = Customer::with(Token::ThreeDsFails);
     fails.authorize(1);
-    assert!(matches!(fails.act(true), Acted::Told(Verdict::Failed { .. })), "the bank refuses");
+    assert!(matches!(fails.act(true), Ok(ActionResult::Failed { .. })), "the bank refuses");
     assert_eq!(fails.change(Operation::Void, 1, 0), Outcome::Voided { money: eur(0) });
-    assert_eq!(fails.act(true), Acted::Over(EntryState::Cancelled), "nothing can happen to it any more");
+    assert_eq!(fails.act(true), Err(EntryState::Cancelled), "nothing can happen to it any more");
 
     let mut abandoned = Customer::with(Token::ThreeDsAbandoned);
     abandoned.authorize(1);
-    abandoned.act(true);
+    abandoned.act(true).unwrap();
     assert_eq!(
         abandoned.change(Operation::Void, 1, 0),
         Outcome::Voided { money: eur(1_000) },
@@ -183,7 +184,8 @@ fn a_result_that_is_posted_before_the_payment_counts_when_it_comes() {
         [(Token::ThreeDsPasses, true, true), (Token::ThreeDsPasses, false, false), (Token::ThreeDsFails, true, false)]
     {
         let mut early = Customer::with(token);
-        assert_eq!(early.act(passed), Acted::Early { passed });
+        let kept = early.act(passed).unwrap();
+        assert_eq!(matches!(kept, ActionResult::Passed { hold: None }), passed, "{kept:?}");
         let outcome = early.authorize(1);
         assert_eq!(matches!(outcome, Outcome::Authorized(_)), held, "{outcome:?}");
         assert_eq!(matches!(outcome, Outcome::Declined { .. }), !held, "{outcome:?}");
@@ -331,8 +333,8 @@ proptest! {
                 1 => { customer.change(Operation::Capture, attempt, amount); }
                 2 => { customer.change(Operation::Void, attempt, amount); }
                 3 => { customer.change(Operation::Refund, attempt, amount); }
-                4 => { customer.act(amount % 2 == 0); }
-                _ => { customer.settle(&refund_id(&crate::key(ORDER, Operation::Refund, attempt)), amount % 2 == 0); }
+                4 => { let _ = customer.act(amount % 2 == 0); }
+                _ => { customer.settle(&refund_id(&key(Operation::Refund, attempt)), amount % 2 == 0); }
             }
         }
     }
