@@ -1,5 +1,7 @@
 //! Attempts: each a call to the gateway that is written down before it is made.
 
+use std::collections::BTreeMap;
+
 use events::{OrderId, Timestamp};
 use gateway::Operation;
 use serde::{Deserialize, Serialize};
@@ -85,32 +87,16 @@ pub fn key(order_id: OrderId, operation: Operation, number: u32) -> String {
 }
 
 /// How many attempts were made at each operation.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Made {
-    authorize: u32,
-    capture: u32,
-    void: u32,
-    refund: u32,
-}
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Made(BTreeMap<Operation, u32>);
 
 impl Made {
     /// How many at this one.
-    pub fn of(self, operation: Operation) -> u32 {
-        match operation {
-            Operation::Authorize => self.authorize,
-            Operation::Capture => self.capture,
-            Operation::Void => self.void,
-            Operation::Refund => self.refund,
-        }
+    pub fn of(&self, operation: Operation) -> u32 {
+        self.0.get(&operation).copied().unwrap_or_default()
     }
 
     pub(crate) fn at(&mut self, operation: Operation) -> &mut u32 {
-        match operation {
-            Operation::Authorize => &mut self.authorize,
-            Operation::Capture => &mut self.capture,
-            Operation::Void => &mut self.void,
-            Operation::Refund => &mut self.refund,
-        }
+        self.0.entry(operation).or_default()
     }
 }

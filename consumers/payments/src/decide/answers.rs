@@ -1,6 +1,6 @@
 //! Answers of the gateway: each counts for the open attempt alone; a later one that contradicts what was recorded is a person's case.
 
-use gateway::{ActionResult, Hold, Money, Operation, Outcome, RefundStatus};
+use gateway::{ActionResult, Hold, Operation, Outcome, RefundStatus};
 use runtime::Conflict;
 
 use super::Step;
@@ -32,8 +32,8 @@ impl Step<'_, '_> {
     fn recorded(&mut self, attempt: &Attempt, outcome: &Outcome) -> Result<(), Conflict> {
         let asked = self.payment.money(attempt.amount)?;
         match outcome {
-            Outcome::Authorized(hold) if hold.money == asked => self.authorized(Some(hold)),
-            Outcome::Authorized(Hold { payment_id, money, .. }) => self.disputed(Some(payment_id), asked, *money),
+            Outcome::Authorized(hold) if hold.money == asked => return self.authorized(Some(hold)),
+            Outcome::Authorized(Hold { payment_id, money, .. }) => self.dispute(Some(payment_id), asked, *money),
             Outcome::ActionRequired { payment_id, action, url } => {
                 let case = &self.payment.case;
                 let expires_at = case.purchase.as_ref().map_or(self.now, |purchase| purchase.expires_at);
@@ -41,45 +41,30 @@ impl Step<'_, '_> {
                     && hold.money != asked
                 {
                     let (payment_id, money) = (hold.payment_id.clone(), hold.money);
-                    return self.disputed(Some(&payment_id), asked, money);
+                    self.dispute(Some(&payment_id), asked, money);
+                    return Ok(());
                 }
                 let what = Asked { action: action.clone(), url: url.clone(), expires_at };
-                self.action_required(payment_id, what, asked)
+                return self.action_required(payment_id, what, asked);
             }
-            Outcome::Declined { code, detail } => self.declined(code, detail),
-            Outcome::Captured { money } if *money == asked => self.captured(money.amount),
-            Outcome::Captured { money } => self.disputed(None, asked, *money),
-            Outcome::CaptureFailed { code, detail } => self.capture_failed(attempt.amount, code, detail),
-            Outcome::Voided { money } => self.voided(Some(*money)),
-            Outcome::VoidFailed { detail } => {
-                self.void_failed(attempt.number, detail);
-                Ok(())
+            Outcome::Declined { code, detail } => return self.declined(code, detail),
+            Outcome::Captured { money } | Outcome::Refunded { money, .. } | Outcome::RefundPending { money, .. }
+                if *money != asked =>
+            {
+                self.dispute(None, asked, *money);
             }
-            Outcome::Refunded { money, .. } | Outcome::RefundPending { money, .. } if *money != asked => {
-                self.disputed(None, asked, *money)
-            }
-            Outcome::Refunded { .. } => self.refunded(attempt.amount),
-            Outcome::RefundPending { refund_id, .. } => {
-                if attempt.phase != Phase::Pending {
-                    self.pending(refund_id);
-                }
-                Ok(())
-            }
-            Outcome::RefundFailed { detail, .. } => self.refund_failed(attempt.amount, detail),
-            Outcome::NotFound => {
-                self.not_found();
-                Ok(())
-            }
-            Outcome::Errored { .. } => {
-                self.errored();
-                Ok(())
-            }
-            Outcome::Unknown { .. } => Ok(()), // its timer asks again
+            Outcome::Captured { money } => return self.captured(money.amount),
+            Outcome::CaptureFailed { code, detail } => return self.capture_failed(attempt.amount, code, detail),
+            Outcome::Voided { money } => return self.voided(Some(*money)),
+            Outcome::VoidFailed { detail } => self.void_failed(attempt.number, detail),
+            Outcome::Refunded { .. } => return self.refunded(attempt.amount),
+            Outcome::RefundPending { refund_id, .. } if attempt.phase != Phase::Pending => self.pending(refund_id),
+            Outcome::RefundFailed { detail, .. } => return self.refund_failed(attempt.amount, detail),
+            Outcome::NotFound => self.not_found(),
+            Outcome::Errored { .. } => self.errored(),
+            // Of a refund that is pending already there is nothing new; what is not known, its timer asks again.
+            Outcome::RefundPending { .. } | Outcome::Unknown { .. } => {}
         }
-    }
-
-    fn disputed(&mut self, payment_id: Option<&str>, asked: Money, got: Money) -> Result<(), Conflict> {
-        self.dispute(payment_id, asked, got);
         Ok(())
     }
 

@@ -103,11 +103,11 @@ impl Step<'_, '_> {
             }
             Authorizing => self.stop(undoing),
             Capturing => {
-                refund_amount(&**self.payment, &undoing)?;
+                refund_amount(self.payment, &undoing)?;
                 self.stop(undoing);
             }
             Captured => {
-                let amount = refund_amount(&**self.payment, &undoing)?;
+                let amount = refund_amount(self.payment, &undoing)?;
                 return self.refund(undoing, amount);
             }
             Voiding | Refunding | Declined | Voided | Refunded => {}

@@ -21,7 +21,7 @@ impl Step<'_, '_> {
         let stop = self.payment.case.stop.clone();
         let event = match stop {
             Some(_) => None,
-            None => Some(announcement(&**self.payment, hold, capture_before)?),
+            None => Some(announcement(self.payment, hold, capture_before)?),
         };
         self.conclude();
         let payment = self.change();
@@ -109,7 +109,7 @@ impl Step<'_, '_> {
     pub(super) fn captured(&mut self, amount: i64) -> Result<(), Conflict> {
         let currency = self.payment.currency()?;
         let stop = self.payment.case.stop.clone();
-        let stop = stop.map(|stop| refund_amount(&**self.payment, &stop).map(|amount| (stop, amount))).transpose()?;
+        let stop = stop.map(|stop| refund_amount(self.payment, &stop).map(|amount| (stop, amount))).transpose()?;
         self.conclude();
         let payment = self.change();
         payment.state = Captured;
