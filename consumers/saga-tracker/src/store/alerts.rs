@@ -8,9 +8,9 @@ use runtime::sql::At;
 use sqlx::{AssertSqlSafe, FromRow, PgConnection, PgExecutor, PgPool};
 use uuid::Uuid;
 
-use super::clean;
 use super::watch::{ON_THE_WAY, STILL};
 use crate::alerts::Kind;
+use runtime::sql::clean;
 
 /// Raises an alert unless it is open, or its order has gone on meanwhile; returns whether it is new.
 pub(crate) async fn raise(

@@ -43,7 +43,7 @@ pub(crate) async fn load(db: &mut PgConnection, order_ids: &[Uuid]) -> Result<BT
     Ok(cases)
 }
 
-fn entry(event: events::Kept) -> CaseEntry {
+fn entry(event: events::StoredEvent) -> CaseEntry {
     CaseEntry {
         event_id: EventId(event.event_id),
         event_type: event.event_type,

@@ -9,9 +9,11 @@ use serde_json::Value;
 use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::{clean, stored};
-use crate::deadline::{Happened, OpenOrder, RULES, Waiting};
+use runtime::sql::clean;
+
+use super::columns::stored;
 use crate::stuck::Situation;
+use deadlines::{Happened, OpenOrder, RULES, Waiting};
 
 /// Whether an order is to be looked at before this moment.
 pub(crate) async fn is_any_due(pool: &PgPool, before: Timestamp) -> Result<bool, Failure> {
@@ -63,8 +65,9 @@ pub(crate) async fn open_orders(db: &mut PgConnection, order_ids: &[Uuid]) -> Re
     .await?;
     let open = |(order_id, At(placed_at)): (Uuid, At)| {
         let order_id = OrderId(order_id);
-        let (events, parked, told) = (Vec::new(), Vec::new(), Vec::new());
-        (order_id, OpenOrder { order_id, placed_at, events, parked, moved_until: None, rounds: 0, told })
+        let (events, parked, reported) = (Vec::new(), Vec::new(), Vec::new());
+        let shard = i32::from(runtime::outbox::shard(Some(order_id.to_string().as_bytes())));
+        (order_id, OpenOrder { order_id, shard, placed_at, events, parked, moved_until: None, rounds: 0, reported })
     };
     let mut orders: BTreeMap<OrderId, OpenOrder> = rows.into_iter().map(open).collect();
     add_events(db, order_ids, &mut orders).await?;
@@ -138,7 +141,7 @@ async fn add_what_people_and_consumers_say(
     .await?;
     for (order_id, event_id, round) in told {
         if let Some(order) = orders.get_mut(&OrderId(order_id)) {
-            order.told.push((event_id, round));
+            order.reported.push((event_id, round));
         }
     }
     Ok(())

@@ -9,8 +9,8 @@ use runtime::sql::At;
 use sqlx::{FromRow, PgConnection, PgExecutor, PgPool};
 use uuid::Uuid;
 
-use super::clean;
-use crate::record::Heard;
+use crate::input::Heard;
+use runtime::sql::clean;
 
 macro_rules! insert {
     ($rest:literal) => {
@@ -60,7 +60,7 @@ pub(super) async fn save(
 
 /// An event as it is kept.
 #[derive(Clone, FromRow)]
-pub(crate) struct Kept {
+pub(crate) struct StoredEvent {
     pub event_id: Uuid,
     pub topic: String,
     pub partition: i32,
@@ -75,8 +75,19 @@ pub(crate) struct Kept {
     pub data: String,
 }
 
+impl StoredEvent {
+    /// Its data can't be read by this version.
+    pub fn unreadable(&self, source: serde_json::Error) -> Failure {
+        Failure::Stored { what: format!("saga_tracker.event {} ({})", self.event_id, self.event_type), source }
+    }
+}
+
 /// The events of an order as they happened: by time, and where several have the same, by their place in the outbox.
-pub(crate) async fn history(db: impl PgExecutor<'_>, order_id: OrderId, limit: i64) -> Result<Vec<Kept>, Failure> {
+pub(crate) async fn history(
+    db: impl PgExecutor<'_>,
+    order_id: OrderId,
+    limit: i64,
+) -> Result<Vec<StoredEvent>, Failure> {
     let rows = sqlx::query_as(
         "select event_id, topic, \"partition\", \"offset\", event_type, at, seq, causation, correlation, traceparent, data
          from saga_tracker.event where order_id = $1 order by at, seq, event_id limit $2",

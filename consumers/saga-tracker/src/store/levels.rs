@@ -7,7 +7,9 @@ use runtime::Failure;
 use runtime::sql::At;
 use sqlx::{FromRow, PgConnection, PgPool};
 
-use super::{Tables, clean};
+use runtime::sql::clean;
+
+use super::tables::Tables;
 use crate::world::Level;
 
 /// Writes levels; of two versions the higher stays.
@@ -43,7 +45,7 @@ pub(super) async fn save(
     Ok(())
 }
 
-/// A level, as the doors read it.
+/// A level, as the routes read it.
 #[derive(FromRow)]
 pub(crate) struct LevelRow {
     pub sku: String,

@@ -10,7 +10,9 @@ use runtime::sql::At;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
-use super::{Tables, clean_option};
+use runtime::sql::clean_option;
+
+use super::tables::Tables;
 use crate::facts::{Facts, Moment};
 use crate::steps::Timeline;
 use reading::timeline;

@@ -8,7 +8,7 @@ use runtime::Failure;
 use runtime::sql::At;
 use sqlx::{FromRow, PgPool};
 
-use crate::deadline::{Outage, Outages, Pace, RULES, Sample};
+use deadlines::{Outage, Outages, Pace, RULES, Sample};
 
 /// Samples and outages are kept that long: longer than any answer may take.
 const KEPT: Duration = Duration::from_secs(15 * 24 * 3_600);

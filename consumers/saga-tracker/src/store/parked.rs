@@ -7,8 +7,8 @@ use runtime::Failure;
 use runtime::sql::At;
 use sqlx::PgConnection;
 
-use super::clean;
 use crate::parked::Parking;
+use runtime::sql::clean;
 
 /// Merges what consumers said; of two words the later stays. They are few: one statement for each.
 pub(super) async fn save(db: &mut PgConnection, parked: &BTreeMap<(OrderId, String), Parking>) -> Result<(), Failure> {
@@ -27,14 +27,14 @@ pub(super) async fn save(db: &mut PgConnection, parked: &BTreeMap<(OrderId, Stri
             .bind(order_id.as_uuid())
             .bind(clean(consumer))
             .bind(seq)
-            .bind(At(event.parked_at.map_or(*at, crate::record::in_range)))
+            .bind(At(event.parked_at.map_or(*at, runtime::sql::in_range)))
             .bind(event.event_id.as_uuid())
             .bind(clean(&event.event_type))
             .bind(clean(&event.topic))
             .bind(event.partition)
             .bind(event.offset)
             .bind(event.attempts)
-            .bind(At(crate::record::in_range(event.next_at)))
+            .bind(At(runtime::sql::in_range(event.next_at)))
             .bind(clean(&event.error))
             .execute(&mut *db)
             .await?;

@@ -7,9 +7,11 @@ use runtime::Failure;
 use runtime::sql::At;
 use sqlx::{FromRow, PgConnection, PgPool};
 
-use super::{Tables, clean};
-use crate::deadline::Shard;
+use runtime::sql::clean;
+
+use super::tables::Tables;
 use crate::world::{Position, Watermark};
+use deadlines::Shard;
 
 /// Moves positions on, never back.
 pub(super) async fn save(
@@ -62,7 +64,7 @@ pub(super) async fn save_watermarks(
     Ok(())
 }
 
-/// A partition's position, as the doors read it.
+/// A partition's position, as the routes read it.
 #[derive(FromRow)]
 pub(crate) struct PositionRow {
     pub topic: String,

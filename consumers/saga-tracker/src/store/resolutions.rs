@@ -7,8 +7,8 @@ use runtime::sql::At;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::clean;
 use crate::world::Resolution;
+use runtime::sql::clean;
 
 /// Writes what became of dead letters; of two the later stays, as in [`Resolution`]'s order.
 pub(super) async fn save(db: &mut PgConnection, resolutions: &BTreeMap<Uuid, Resolution>) -> Result<(), Failure> {

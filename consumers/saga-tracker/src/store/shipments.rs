@@ -9,7 +9,9 @@ use runtime::sql::At;
 use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::{Tables, clean_option};
+use runtime::sql::clean_option;
+
+use super::tables::Tables;
 use crate::facts::{Facts, Moment, Shipment};
 
 /// Merges what a batch tells into the shipments' rows, as [`Facts::merge`] does.

@@ -1,4 +1,4 @@
-//! The orders as the doors read them.
+//! The orders as the routes read them.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::facts::{Facts, Moment, Moments, Reason};
 use crate::status::Status;
 use crate::steps::Timeline;
-use crate::store::least_id;
+use crate::store::columns::least_id;
 
 pub(super) fn timeline(row: &PgRow) -> Result<Timeline, sqlx::Error> {
     let at = |column: &str| row.try_get::<Option<At>, _>(column).map(|at| at.map(|At(at)| at));
@@ -38,7 +38,7 @@ pub(super) fn timeline(row: &PgRow) -> Result<Timeline, sqlx::Error> {
     Ok(Timeline { placed_at: at("placed_at")?, moments: Moments::from(moments), status })
 }
 
-/// An order's row, as the doors read it.
+/// An order's row, as the routes read it.
 pub(crate) struct OrderRow {
     pub order_id: OrderId,
     pub timeline: Timeline,
