@@ -4,13 +4,12 @@ use std::time::Duration;
 
 use events::{OrderId, Timestamp, derive_id};
 use runtime::Failure;
-use runtime::sql::At;
+use runtime::sql::{At, clean};
 use sqlx::{AssertSqlSafe, FromRow, PgConnection, PgExecutor, PgPool};
 use uuid::Uuid;
 
 use super::watch::{ON_THE_WAY, STILL};
 use crate::alerts::Kind;
-use runtime::sql::clean;
 
 /// Raises an alert unless it is open, or its order has gone on meanwhile; returns whether it is new.
 pub(crate) async fn raise(

@@ -3,13 +3,11 @@
 use std::collections::BTreeMap;
 
 use events::{OrderId, Timestamp, entry_of};
-use runtime::Failure;
-use runtime::sql::At;
+use runtime::sql::{At, clean};
+use runtime::{Failure, bind_columns};
 use serde_json::Value;
 use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
-
-use runtime::sql::clean;
 
 use super::columns::stored;
 use crate::stuck::Situation;
@@ -152,17 +150,16 @@ pub(crate) async fn look_again(pool: &PgPool, looks: &[(OrderId, Timestamp, Time
     if looks.is_empty() {
         return Ok(());
     }
-    sqlx::query(
+    let query = sqlx::query(
         "with looks as (select * from unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[]) as look (order_id, seen, next)),
               held as (select o.order_id, l.next from saga_tracker.\"order\" o join looks l using (order_id)
                        where o.deadline = l.seen order by o.order_id for no key update of o skip locked)
          update saga_tracker.\"order\" o set deadline = held.next from held where o.order_id = held.order_id",
-    )
-    .bind(looks.iter().map(|(order_id, _, _)| order_id.as_uuid()).collect::<Vec<_>>())
-    .bind(looks.iter().map(|(_, seen, _)| At(*seen)).collect::<Vec<_>>())
-    .bind(looks.iter().map(|(_, _, next)| At(*next)).collect::<Vec<_>>())
-    .execute(pool)
-    .await?;
+    );
+    let query = bind_columns!(query; for (order_id, seen, next) in looks =>
+        order_id.as_uuid(), At(*seen), At(*next),
+    );
+    query.execute(pool).await?;
     Ok(())
 }
 
@@ -171,14 +168,14 @@ pub(crate) async fn set_looks(db: &mut PgConnection, looks: &BTreeMap<OrderId, T
     if looks.is_empty() {
         return Ok(());
     }
-    sqlx::query(
+    let query = sqlx::query(
         "update saga_tracker.\"order\" o set deadline = look.next
          from unnest($1::uuid[], $2::timestamptz[]) as look (order_id, next) where o.order_id = look.order_id",
-    )
-    .bind(looks.keys().map(|order_id| order_id.as_uuid()).collect::<Vec<_>>())
-    .bind(looks.values().map(|next| At(*next)).collect::<Vec<_>>())
-    .execute(db)
-    .await?;
+    );
+    let query = bind_columns!(query; for (order_id, next) in looks =>
+        order_id.as_uuid(), At(*next),
+    );
+    query.execute(db).await?;
     Ok(())
 }
 

@@ -4,12 +4,10 @@ use std::collections::BTreeMap;
 
 use events::OrderId;
 use runtime::Failure;
-use runtime::sql::At;
+use runtime::sql::{At, clean, clean_option};
 use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
-
-use runtime::sql::{clean, clean_option};
 
 use super::tables::Tables;
 use crate::dead_letter::DeadLetter;

@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 
 use events::OrderId;
 use runtime::Failure;
-use runtime::sql::At;
+use runtime::sql::{At, clean};
 use sqlx::PgConnection;
 
 use crate::parked::Parking;
-use runtime::sql::clean;
 
 /// Merges what consumers said; of two words the later stays. They are few: one statement for each.
 pub(super) async fn save(db: &mut PgConnection, parked: &BTreeMap<(OrderId, String), Parking>) -> Result<(), Failure> {

@@ -3,11 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 
 use events::Timestamp;
-use runtime::Failure;
-use runtime::sql::At;
+use runtime::sql::{At, clean};
+use runtime::{Failure, bind_columns};
 use sqlx::{FromRow, PgConnection, PgPool};
-
-use runtime::sql::clean;
 
 use super::tables::Tables;
 use crate::world::{Position, Watermark};
@@ -22,17 +20,15 @@ pub(super) async fn save(
     if positions.is_empty() {
         return Ok(());
     }
-    sqlx::query(tables.of("insert into saga_tracker.position as kept (topic, \"partition\", \"offset\", seq, at)
+    let query =
+        sqlx::query(tables.of("insert into saga_tracker.position as kept (topic, \"partition\", \"offset\", seq, at)
          select * from unnest($1::text[], $2::int[], $3::bigint[], $4::bigint[], $5::timestamptz[])
          on conflict (topic, \"partition\") do update set \"offset\" = greatest(kept.\"offset\", excluded.\"offset\"),
-           seq = greatest(kept.seq, excluded.seq), at = greatest(kept.at, excluded.at)"))
-    .bind(positions.keys().map(|(topic, _)| *topic).collect::<Vec<_>>())
-    .bind(positions.keys().map(|(_, partition)| *partition).collect::<Vec<_>>())
-    .bind(positions.values().map(|position| position.offset).collect::<Vec<_>>())
-    .bind(positions.values().map(|position| position.seq).collect::<Vec<_>>())
-    .bind(positions.values().map(|position| At(position.at)).collect::<Vec<_>>())
-    .execute(db)
-    .await?;
+           seq = greatest(kept.seq, excluded.seq), at = greatest(kept.at, excluded.at)"));
+    let query = bind_columns!(query; for ((topic, partition), of) in positions =>
+        *topic, *partition, of.offset, of.seq, At(of.at),
+    );
+    query.execute(db).await?;
     Ok(())
 }
 
@@ -45,22 +41,18 @@ pub(super) async fn save_watermarks(
     if watermarks.is_empty() {
         return Ok(());
     }
-    sqlx::query(tables.of(
+    let query = sqlx::query(tables.of(
         "insert into saga_tracker.watermark as kept (database, shard, published_until, last_seq, backlog, relay)
          select * from unnest($1::text[], $2::int[], $3::timestamptz[], $4::bigint[], $5::bigint[], $6::text[])
          on conflict (database, shard) do update set published_until = excluded.published_until, last_seq = excluded.last_seq,
            backlog = excluded.backlog, relay = excluded.relay
          where (kept.published_until, kept.last_seq, kept.backlog, kept.relay collate \"C\")
              < (excluded.published_until, excluded.last_seq, excluded.backlog, excluded.relay collate \"C\")",
-    ))
-    .bind(watermarks.keys().map(|(database, _)| clean(database)).collect::<Vec<_>>())
-    .bind(watermarks.keys().map(|(_, shard)| *shard).collect::<Vec<_>>())
-    .bind(watermarks.values().map(|watermark| At(watermark.published_until)).collect::<Vec<_>>())
-    .bind(watermarks.values().map(|watermark| watermark.last_seq).collect::<Vec<_>>())
-    .bind(watermarks.values().map(|watermark| watermark.backlog).collect::<Vec<_>>())
-    .bind(watermarks.values().map(|watermark| clean(&watermark.relay)).collect::<Vec<_>>())
-    .execute(db)
-    .await?;
+    ));
+    let query = bind_columns!(query; for ((database, shard), of) in watermarks =>
+        clean(database), *shard, At(of.published_until), of.last_seq, of.backlog, clean(&of.relay),
+    );
+    query.execute(db).await?;
     Ok(())
 }
 

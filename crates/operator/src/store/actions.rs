@@ -2,11 +2,9 @@
 
 use events::{OrderId, Timestamp};
 use runtime::Failure;
-use runtime::sql::At;
+use runtime::sql::{At, clean};
 use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
-
-use runtime::sql::clean;
 
 /// Something that a person had done.
 #[derive(Clone, Debug)]

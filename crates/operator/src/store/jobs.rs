@@ -4,11 +4,9 @@ use std::time::Duration;
 
 use events::Timestamp;
 use runtime::Failure;
-use runtime::sql::At;
+use runtime::sql::{At, clean};
 use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
-
-use runtime::sql::clean;
 
 /// How long an instance that says nothing is believed to work on its job.
 const LEASE: Duration = Duration::from_secs(30);

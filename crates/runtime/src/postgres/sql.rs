@@ -78,6 +78,14 @@ pub fn clean_option(text: &Option<String>) -> Option<Cow<'_, str>> {
     text.as_deref().map(clean)
 }
 
+/// Binds each of these values as one array, with an element for each of the rows: `bind_columns!(query; for row in rows => row.id, row.name)`.
+#[macro_export]
+macro_rules! bind_columns {
+    ($query:expr; for $row:pat in $rows:expr => $($value:expr),+ $(,)?) => {
+        $query$(.bind($rows.iter().map(#[allow(unused_variables)] |$row| $value).collect::<Vec<_>>()))+
+    };
+}
+
 /// A document as JSON in a `text` column: written and read as a whole, and far cheaper for the database than `jsonb`, which it would parse, sort
 /// and print. Who asks in SQL casts it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -16,26 +16,16 @@ use crate::store::columns::least_id;
 
 pub(super) fn timeline(row: &PgRow) -> Result<Timeline, sqlx::Error> {
     let at = |column: &str| row.try_get::<Option<At>, _>(column).map(|at| at.map(|At(at)| at));
-    let moments: [Option<Timestamp>; Moment::COUNT] = [
-        at("accepted_at")?,
-        at("reserved_at")?,
-        at("authorized_at")?,
-        at("review_at")?,
-        at("cleared_at")?,
-        at("confirmed_at")?,
-        at("captured_at")?,
-        at("dispatched_at")?,
-        at("committed_at")?,
-        at("cancel_asked_at")?,
-        at("let_go_at")?,
-        at("undo_at")?,
-        at("closed_at")?,
-        at("ended_at")?,
-    ];
+    let mut moments = Moments::default();
+    for (moment, column) in Moment::ALL {
+        if let Some(at) = at(column)? {
+            moments.tell(moment, at);
+        }
+    }
     let rank = row.try_get("rank")?;
     let unknown = || sqlx::Error::ColumnDecode { index: "rank".into(), source: format!("unknown rank {rank}").into() };
     let status = Status::of_rank(rank).ok_or_else(unknown)?;
-    Ok(Timeline { placed_at: at("placed_at")?, moments: Moments::from(moments), status })
+    Ok(Timeline { placed_at: at("placed_at")?, moments, status })
 }
 
 /// An order's row, as the routes read it.
