@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use inventory::{Inventory, Pick, Priority, Shelves, Strategy, Want};
+use operator::{Act, Bulk, Filter, MAX_LOOPS, Note, Operator};
 use quadrille_tests::{Order, Pipeline, Setup, delete_all, produce, produce_large, read_all, recreate};
-use saga_tracker::hand::{Act, Bulk, Filter, Hand, MAX_LOOPS, Note};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -97,7 +97,7 @@ async fn dead_letters_of_any_size_and_key_and_of_a_topic_made_anew_are_listed_pu
 
     // Each can be tried again, whatever its key, and dies again as a letter of its own.
     let settings = runtime::Settings::from_toml(&pipeline.settings_toml()).unwrap();
-    let hand = Hand::open(&settings, pipeline.clock.clone()).await.unwrap();
+    let hand = Operator::open(&settings, pipeline.clock.clone()).await.unwrap();
     let filter = Filter { consumer: Some("orders".into()), ..Filter::default() }.fit_for(&Act::Retry);
     let note = Note { who: "eve".into(), why: "a test".into() };
     let bulk = Bulk { act: Act::Retry, filter, note, rate: None, max_loops: MAX_LOOPS, dry_run: false };

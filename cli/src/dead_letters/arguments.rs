@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 use events::{OrderId, Timestamp};
-use saga_tracker::hand::{Filter, MAX_LOOPS};
-use saga_tracker::{Kind, LetterStatus};
+use operator::{Filter, MAX_LOOPS};
+use operator::{Kind, LetterStatus};
 use serde_json::Value;
 
 /// Which dead letters.

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use comfy_table::Table;
-use saga_tracker::hand::{ActionView, BytesView, GroupView, LetterView};
+use operator::{ActionView, BytesView, GroupView, LetterView};
 
 use crate::output::table;
 

@@ -10,12 +10,13 @@ use std::time::Duration;
 use audit::{AuditError, AuditScope, CheckOutcome, Databases, Finding, Window};
 use events::{OrderId, Timestamp};
 use runtime::settings::{ConsumerSettings, Secret};
-use runtime::{Clock, Consumer as _, Failure, Host, Settings, Span};
+use runtime::{Clock, Failure, Host, Settings, Span};
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::name::NAME;
 use crate::store::{self, Found};
 use crate::{SagaTracker, alerts};
 
@@ -70,7 +71,7 @@ enum Broken {
 
 /// Audits for as long as the host runs.
 pub(crate) fn start(host: &Host) -> anyhow::Result<()> {
-    let settings: AuditSettings = host.settings().section(SagaTracker::NAME)?;
+    let settings: AuditSettings = host.settings().section(NAME)?;
     if settings.audit_every.0.is_zero() {
         return Ok(());
     }

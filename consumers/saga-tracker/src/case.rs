@@ -11,12 +11,12 @@ use runtime::Failure;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
+use crate::decode;
 use crate::facts::Facts;
 use crate::http::{EventView, OrderDetail};
-use crate::record::Place;
+use crate::place::Place;
 use crate::steps::Timeline;
 use crate::store::{self, OrderRow, ShipmentRow, StoredEvent};
-use crate::told;
 
 pub(crate) use stock::Units;
 
@@ -56,8 +56,8 @@ impl Case {
                 at: event.at.0,
                 seq: event.seq,
             };
-            match told::kept(&event.event_type, &event.data, place) {
-                Some(told) => facts.merge(&told.map_err(|source| unreadable(event, source))?),
+            match decode::stored_facts(&event.event_type, &event.data, place) {
+                Some(told) => facts.merge(&told.map_err(|source| event.unreadable(source))?),
                 None => unknown += 1,
             }
         }
@@ -70,7 +70,7 @@ impl Case {
         &self.facts
     }
 
-    /// The order as the doors show it.
+    /// The order as the routes show it.
     pub(crate) fn detail(&self) -> Result<OrderDetail, Failure> {
         let row =
             OrderRow { order_id: self.order_id, timeline: Timeline::from(&self.facts), facts: self.facts.clone() };
@@ -92,8 +92,4 @@ impl Case {
         let at = self.at.map(|at| at.to_string());
         Ok(json!({"as_of": at, "order": self.detail()?, "stock": self.stock, "events": events}))
     }
-}
-
-fn unreadable(event: &StoredEvent, source: serde_json::Error) -> Failure {
-    Failure::Stored { what: format!("saga_tracker.event {} ({})", event.event_id, event.event_type), source }
 }

@@ -5,13 +5,16 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use events::{DeadLetterResolved, Event as _, OrderStuck, RelayAdvanced, StockLevelChanged, Timestamp, derive_id};
-use runtime::{Consumer as _, Effects, TraceContext};
+use runtime::{Effects, TraceContext};
 
-use crate::SagaTracker;
 use crate::alerts::Kind;
-use crate::deadline::{RULES, judge};
-use crate::handlers::{Input, Look};
-use crate::record::{Heard, Place, in_range};
+use crate::input::{Input, Look};
+use crate::name::NAME;
+use deadlines::{RULES, judge};
+use runtime::sql::in_range;
+
+use crate::input::Heard;
+use crate::place::Place;
 use crate::stuck::{Situation, situation, tell};
 use crate::world::{BatchState, Level, Position, Resolution, Watermark};
 
@@ -43,7 +46,7 @@ pub(crate) fn on_look(world: &mut BatchState, look: &Look, now: Timestamp, effec
     let event = tell(case, &judged, situation);
     effects.follow(&TraceContext { event: Some(look.event_id), ..case.thread.clone() });
     effects.emit(&event, "");
-    let letter_id = derive_id(effects.cause().id, SagaTracker::NAME, OrderStuck::TYPE, "");
+    let letter_id = derive_id(effects.cause().id, NAME, OrderStuck::TYPE, "");
     world.told.extend(Situation::by(&event, letter_id, now));
     world.alerts.push((Kind::OrderStuck, look.order_id.to_string(), event.detail));
 }
@@ -124,7 +127,7 @@ pub(crate) fn fold(world: &mut BatchState, input: &Input) {
             on_watermark(world, event);
             on_place(world, place);
         }
-        Input::Letter(letter, place) => {
+        Input::DeadLetter(letter, place) => {
             world.letters.entry(letter.letter_id).or_insert_with(|| (**letter).clone());
             on_place(world, place);
         }

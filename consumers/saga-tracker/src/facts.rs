@@ -43,8 +43,25 @@ pub enum Moment {
 }
 
 impl Moment {
-    /// How many there are.
-    pub const COUNT: usize = Self::Ended as usize + 1;
+    const COUNT: usize = Self::Ended as usize + 1;
+
+    /// All of them in their order, each with its column in the order's row.
+    pub const ALL: [(Self, &'static str); Self::COUNT] = [
+        (Self::Accepted, "accepted_at"),
+        (Self::Reserved, "reserved_at"),
+        (Self::Authorized, "authorized_at"),
+        (Self::Review, "review_at"),
+        (Self::Cleared, "cleared_at"),
+        (Self::Confirmed, "confirmed_at"),
+        (Self::Captured, "captured_at"),
+        (Self::Dispatched, "dispatched_at"),
+        (Self::Committed, "committed_at"),
+        (Self::CancelAsked, "cancel_asked_at"),
+        (Self::LetGo, "let_go_at"),
+        (Self::Undo, "undo_at"),
+        (Self::Closed, "closed_at"),
+        (Self::Ended, "ended_at"),
+    ];
 }
 
 /// When each moment was; none: not heard of yet.
@@ -64,12 +81,6 @@ impl Moments {
 
     fn merge(&mut self, other: &Self) {
         self.0.iter_mut().zip(other.0).for_each(|(mine, theirs)| first(mine, theirs));
-    }
-}
-
-impl From<[Option<Timestamp>; Moment::COUNT]> for Moments {
-    fn from(moments: [Option<Timestamp>; Moment::COUNT]) -> Self {
-        Self(moments)
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::time::Duration;
 
 use events::{
@@ -15,12 +14,12 @@ use runtime::{
 };
 use uuid::Uuid;
 
-use crate::deadline::Evidence;
-use crate::letter::Letter;
-use crate::record::{Heard, Place};
+use crate::dead_letter::DeadLetter;
+use crate::input::Input;
+use crate::name::NAME;
 use crate::store::Tables;
 use crate::world::BatchState;
-use crate::{SagaTracker, alerts, decide, record, steps, store, told};
+use crate::{SagaTracker, alerts, decide, decode, steps, store};
 
 /// How long histories are kept unless a setting says otherwise: over a year, as people ask about last year's orders.
 const KEEP: Span = Span::secs(400 * 24 * 3_600);
@@ -28,36 +27,8 @@ const KEEP: Span = Span::secs(400 * 24 * 3_600);
 /// Events that are older are no news when they are heard: the topics are read again, and people were told then.
 const NEWS: Duration = Duration::from_secs(7 * 24 * 3_600);
 
-/// What the tracker folds.
-#[derive(Clone, Debug)]
-pub enum Input {
-    /// An event of an order.
-    Heard(Arc<Heard>),
-    /// A stock level.
-    Level(Box<StockLevelChanged>, Place),
-    /// How far a relay has come.
-    Watermark(Box<RelayAdvanced>, Place),
-    /// An event that a consumer could not decide.
-    Letter(Box<Letter>, Place),
-    /// An order that may be stuck.
-    Look(Box<Look>),
-    /// What became of a dead letter.
-    Resolved(Box<DeadLetterResolved>, Place),
-    /// A timer of this schema. None is armed: it can only have been put there by hand.
-    Stray(OrderId),
-}
-
-/// An order to be judged with its row locked, by evidence gathered before.
-#[derive(Clone, Debug)]
-pub struct Look {
-    pub(crate) order_id: OrderId,
-    /// The unanswered event for which it seems to be stuck.
-    pub(crate) event_id: Uuid,
-    pub(crate) evidence: Arc<Evidence>,
-}
-
 impl Consumer for SagaTracker {
-    const NAME: &'static str = "saga-tracker";
+    const NAME: &'static str = NAME;
     const OPTIMISTIC: bool = false;
     type Input = Input;
     type BatchState = BatchState;
@@ -89,15 +60,15 @@ impl Consumer for SagaTracker {
 
     fn decode(&self, message: &Message, codec: &Codec) -> Result<Work<Input>, Unreadable> {
         if message.topic == DEAD_LETTER_TOPIC {
-            let place = record::place(message)?;
-            let letter = Letter::of(message, &place);
+            let place = decode::place(message)?;
+            let letter = DeadLetter::from_message(message, &place);
             let cause = Cause::topic(letter.letter_id, TraceContext::default());
-            return Ok(Work { cause, input: Input::Letter(Box::new(letter), place) });
+            return Ok(Work { cause, input: Input::DeadLetter(Box::new(letter), place) });
         }
-        if let Some(heard) = told::read(message, codec) {
-            return heard;
+        if let Some(work) = decode::order_event(message, codec) {
+            return work;
         }
-        let (cause, place) = (message.cause()?, record::place(message)?);
+        let (cause, place) = (message.cause()?, decode::place(message)?);
         let input = match message.event_type() {
             Some(StockLevelChanged::TYPE) => Input::Level(Box::new(message.read(codec)?), place),
             Some(RelayAdvanced::TYPE) => Input::Watermark(Box::new(message.read(codec)?), place),
@@ -120,7 +91,7 @@ impl Consumer for SagaTracker {
             Input::Heard(_)
             | Input::Level(..)
             | Input::Watermark(..)
-            | Input::Letter(..)
+            | Input::DeadLetter(..)
             | Input::Resolved(..)
             | Input::Stray(_) => None,
         };
@@ -160,7 +131,7 @@ impl Consumer for SagaTracker {
             Input::Heard(heard) => Some(heard.record.order_id),
             Input::Level(..)
             | Input::Watermark(..)
-            | Input::Letter(..)
+            | Input::DeadLetter(..)
             | Input::Look(_)
             | Input::Resolved(..)
             | Input::Stray(_) => None,

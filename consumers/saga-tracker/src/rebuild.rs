@@ -1,6 +1,6 @@
 //! The rebuild: read models made anew beside the live ones, from the event store and the topics, and put in their place when they have caught up.
 //!
-//! Nobody waits for it. The consumer goes on writing the live tables and the doors go on reading them; the rebuild reads the topics without a
+//! Nobody waits for it. The consumer goes on writing the live tables and the routes go on reading them; the rebuild reads the topics without a
 //! group, folds as the consumer folds, and writes into tables of its own. When it has read what there is, it keeps writers out for a moment, folds
 //! what the live tables have and it has not (it can see how far they are), and puts its tables in their place. As the fold is commutative and
 //! idempotent, what both have folded does no harm, and what the consumer folds next goes into the new tables.
@@ -11,14 +11,15 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use events::{EventId, OrderId};
 use kafka_admin::replay::{Point, ReplayReader};
-use runtime::{Consumer as _, Failure, Pooled, Registry, Settings, Verdict, migrations, sql};
+use runtime::{Failure, Pooled, Registry, Settings, Verdict, migrations, sql};
 use sqlx::{Connection as _, PgConnection, PgPool};
 use tokio_util::sync::CancellationToken;
 
-use crate::record::Place;
+use crate::name::NAME;
+use crate::place::Place;
 use crate::store::{self, Tables, rebuild as tables};
 use crate::world::BatchState;
-use crate::{Input, SagaTracker, decide, told};
+use crate::{Input, SagaTracker, decide, decode};
 
 /// What is told again may be kept already.
 const REPEATING: bool = true;
@@ -73,7 +74,7 @@ pub async fn rebuild(
     stop: &CancellationToken,
     tell: impl Fn(Stage),
 ) -> anyhow::Result<Rebuilt> {
-    let url = settings.database_url(SagaTracker::NAME)?;
+    let url = settings.database_url(NAME)?;
     let pool = sql::pool(url.expose(), "quadrille replay", 2).context("DATABASE_URL")?;
     // First, as prepared statements of the checks would fail there with a riddle.
     Pooled::refuse_for(&pool.connect_options(), "a rebuild of the read models").await?;
@@ -179,7 +180,7 @@ impl Rebuild<'_> {
                     at: event.at.0,
                     seq: event.seq,
                 };
-                match told::kept(&event.event_type, &event.data, place) {
+                match decode::stored_facts(&event.event_type, &event.data, place) {
                     Some(Ok(facts)) => world.orders.entry(OrderId(event.order_id)).or_default().merge(&facts),
                     Some(Err(_)) | None => self.done.unknown += 1,
                 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::ensure;
+use operator::OperatorSettings;
 use runtime::settings::{Secret, Section};
 use runtime::{Consumer as _, Settings, Span};
 use serde::{Deserialize, Serialize};
@@ -10,8 +11,8 @@ use utoipa::ToSchema;
 
 use crate::SagaTracker;
 use crate::audit::AuditSettings;
-use crate::hand::HandSettings;
 use crate::http::ReadSettings;
+use crate::name::NAME;
 
 use crate::alerts::Kind;
 
@@ -58,16 +59,16 @@ pub struct TrackerSettings {
 
 /// What can be set of the tracker.
 pub fn section() -> Section {
-    Section::consumer(SagaTracker::NAME, &SagaTracker::defaults())
+    Section::consumer(NAME, &SagaTracker::defaults())
         .with(&TrackerSettings::default())
-        .with(&HandSettings::default())
+        .with(&OperatorSettings::default())
         .with(&ReadSettings::default())
         .with(&AuditSettings::default())
         .checked(|all| {
-            all.section::<ReadSettings>(SagaTracker::NAME)?;
-            all.section::<AuditSettings>(SagaTracker::NAME)?;
-            all.section::<HandSettings>(SagaTracker::NAME)?;
-            all.keep(SagaTracker::NAME, &SagaTracker::defaults())?;
+            all.section::<ReadSettings>(NAME)?;
+            all.section::<AuditSettings>(NAME)?;
+            all.section::<OperatorSettings>(NAME)?;
+            all.keep(NAME, &SagaTracker::defaults())?;
             read(all).map(drop)
         })
 }
@@ -75,7 +76,7 @@ pub fn section() -> Section {
 /// The settings as they are, checked.
 pub(crate) fn read(all: &Settings) -> anyhow::Result<TrackerSettings> {
     all.refuse_unknown(&section())?;
-    let settings: TrackerSettings = all.section(SagaTracker::NAME)?;
+    let settings: TrackerSettings = all.section(NAME)?;
     settings.check()?;
     Ok(settings)
 }

@@ -7,10 +7,10 @@ use events::{EventId, OrderId, Sku, Timestamp, WarehouseId};
 use uuid::Uuid;
 
 use crate::alerts::Kind;
+use crate::dead_letter::DeadLetter;
 use crate::facts::Facts;
-use crate::letter::Letter;
+use crate::input::Heard;
 use crate::parked::Parking;
-use crate::record::Heard;
 use crate::stuck::{CaseFile, Situation};
 
 /// The level of a SKU in a warehouse; the highest version wins.
@@ -79,7 +79,7 @@ pub struct BatchState {
     /// Stock levels.
     pub levels: BTreeMap<(Sku, WarehouseId), Level>,
     /// What needs a person, by its id.
-    pub letters: BTreeMap<Uuid, Letter>,
+    pub letters: BTreeMap<Uuid, DeadLetter>,
     /// What became of dead letters, by their id.
     pub resolutions: BTreeMap<Uuid, Resolution>,
     /// Watermarks, by database and shard.

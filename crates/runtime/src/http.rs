@@ -16,6 +16,7 @@ mod client;
 mod keys;
 mod openapi;
 mod problem;
+pub mod query;
 mod record;
 mod routes;
 mod server;
@@ -28,6 +29,7 @@ pub use client::{anonymous, client, url};
 pub use keys::{Key, Keys, Role};
 pub use openapi::merge;
 pub use problem::Problem;
+pub use query::hex;
 pub use routes::Routes;
 pub(crate) use server::{Serving, bind, serve};
 

@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use events::{Event, OrderFailed, OrderId, Reason, ReasonCode, StockRejected};
+use operator::{Act, Bulk, Filter, MAX_LOOPS, Operator, Report};
+use operator::{Kind, LetterStatus};
 use quadrille_tests::{NewRecord, Order, Pipeline, Setup, produce, read_all};
-use saga_tracker::hand::{Act, Bulk, Filter, Hand, MAX_LOOPS, Report};
-use saga_tracker::{Kind, LetterStatus};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -84,7 +84,7 @@ fn retry_all(rate: Option<f64>) -> Bulk {
 }
 
 /// Runs, and stops as Ctrl-C does after so many.
-async fn run(hand: &Hand, bulk: &Bulk, stop_after: u64) -> Report {
+async fn run(hand: &Operator, bulk: &Bulk, stop_after: u64) -> Report {
     let (stop, mut told) = (CancellationToken::new(), 0);
     let report = hand
         .all(bulk, &stop, |of| {

@@ -5,9 +5,9 @@ use std::time::Duration;
 use events::{
     CaseEntry, Event, EventId, FraudCleared, NotificationSent, OrderStuck, PaymentCaptured, ReservationExpired,
 };
+use operator::{Act, Filter, MAX_LOOPS, OperatorError};
+use operator::{Kind, LetterStatus};
 use quadrille_tests::{Order, Pipeline, Setup, produce};
-use saga_tracker::hand::{Act, Filter, HandError, MAX_LOOPS};
-use saga_tracker::{Kind, LetterStatus};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -42,7 +42,7 @@ async fn a_skipped_event_is_followed_by_a_cancellation_of_its_order() {
     // While orders can't be asked, nothing is skipped.
     let nowhere = hand_at(&pipeline, "http://127.0.0.1:9", "http://127.0.0.1:9").await;
     let error = nowhere.one(letter, &Act::Skip, &eve("forged"), MAX_LOOPS, false).await.unwrap_err();
-    assert!(matches!(&error, HandError::Unavailable(why) if why.contains("orders does not answer")), "{error:?}");
+    assert!(matches!(&error, OperatorError::Unavailable(why) if why.contains("orders does not answer")), "{error:?}");
     assert_eq!(status_of(&hand, letter).await, "open");
     assert_eq!(pipeline.count("select count(*) from saga_tracker.action where outcome = 'failed'").await, 1);
 

@@ -8,9 +8,8 @@ use events::{
 use runtime::Failure;
 use serde::Serialize;
 
-use super::unreadable;
+use crate::order_event::stored;
 use crate::store::StoredEvent;
-use crate::told::stored;
 
 /// The units of one allocation. Held = reserved − shipped − released − short.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -62,7 +61,7 @@ impl Ledger {
 pub(super) fn of(events: &[StoredEvent]) -> Result<Vec<Units>, Failure> {
     let mut ledger = Ledger::default();
     for event in events {
-        fold(&mut ledger, event).map_err(|source| unreadable(event, source))?;
+        fold(&mut ledger, event).map_err(|source| event.unreadable(source))?;
     }
     let held = |units: Units| Units { held: units.reserved - units.shipped - units.released - units.short, ..units };
     Ok(ledger.0.into_values().map(held).collect())

@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use events::{OrderId, Timestamp, derive_id};
 use runtime::Failure;
-use runtime::sql::Timestamptz;
+use runtime::sql::{Timestamptz, clean};
 use sqlx::{AssertSqlSafe, FromRow, PgConnection, PgExecutor, PgPool};
 use uuid::Uuid;
 
-use super::clean;
 use super::watch::{ON_THE_WAY, STILL};
 use crate::alerts::Kind;
 

@@ -96,7 +96,7 @@ pub(crate) async fn open(db: &mut PgConnection, limit: i64) -> Result<Vec<(Strin
     Ok(rows.bind(limit).fetch_all(db).await?)
 }
 
-/// A breach, as the doors read it.
+/// A breach, as the routes read it.
 #[derive(FromRow)]
 pub(crate) struct BreachRow {
     pub check: String,

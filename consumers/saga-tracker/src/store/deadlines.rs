@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 
 use events::{OrderId, Timestamp, entry_of};
-use runtime::Failure;
-use runtime::sql::Timestamptz;
+use runtime::sql::{Timestamptz, clean};
+use runtime::{Failure, bind_columns};
 use serde_json::Value;
 use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::{clean, stored};
-use crate::deadline::{Happened, OpenOrder, RULES, Waiting};
+use super::columns::stored;
 use crate::stuck::Situation;
+use deadlines::{Happened, OpenOrder, RULES, Waiting};
 
 /// Whether an order is to be looked at before this moment.
 pub(crate) async fn is_any_due(pool: &PgPool, before: Timestamp) -> Result<bool, Failure> {
@@ -63,8 +63,9 @@ pub(crate) async fn open_orders(db: &mut PgConnection, order_ids: &[Uuid]) -> Re
     .await?;
     let open = |(order_id, Timestamptz(placed_at)): (Uuid, Timestamptz)| {
         let order_id = OrderId(order_id);
-        let (events, parked, told) = (Vec::new(), Vec::new(), Vec::new());
-        (order_id, OpenOrder { order_id, placed_at, events, parked, moved_until: None, rounds: 0, told })
+        let (events, parked, reported) = (Vec::new(), Vec::new(), Vec::new());
+        let shard = i32::from(runtime::outbox::shard(Some(order_id.to_string().as_bytes())));
+        (order_id, OpenOrder { order_id, shard, placed_at, events, parked, moved_until: None, rounds: 0, reported })
     };
     let mut orders: BTreeMap<OrderId, OpenOrder> = rows.into_iter().map(open).collect();
     add_events(db, order_ids, &mut orders).await?;
@@ -138,7 +139,7 @@ async fn add_what_people_and_consumers_say(
     .await?;
     for (order_id, event_id, round) in told {
         if let Some(order) = orders.get_mut(&OrderId(order_id)) {
-            order.told.push((event_id, round));
+            order.reported.push((event_id, round));
         }
     }
     Ok(())
@@ -149,17 +150,16 @@ pub(crate) async fn look_again(pool: &PgPool, looks: &[(OrderId, Timestamp, Time
     if looks.is_empty() {
         return Ok(());
     }
-    sqlx::query(
+    let query = sqlx::query(
         "with looks as (select * from unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[]) as look (order_id, seen, next)),
               held as (select o.order_id, l.next from saga_tracker.\"order\" o join looks l using (order_id)
                        where o.deadline = l.seen order by o.order_id for no key update of o skip locked)
          update saga_tracker.\"order\" o set deadline = held.next from held where o.order_id = held.order_id",
-    )
-    .bind(looks.iter().map(|(order_id, _, _)| order_id.as_uuid()).collect::<Vec<_>>())
-    .bind(looks.iter().map(|(_, seen, _)| Timestamptz(*seen)).collect::<Vec<_>>())
-    .bind(looks.iter().map(|(_, _, next)| Timestamptz(*next)).collect::<Vec<_>>())
-    .execute(pool)
-    .await?;
+    );
+    let query = bind_columns!(query; for (order_id, seen, next) in looks =>
+        order_id.as_uuid(), Timestamptz(*seen), Timestamptz(*next),
+    );
+    query.execute(pool).await?;
     Ok(())
 }
 
@@ -168,14 +168,14 @@ pub(crate) async fn set_looks(db: &mut PgConnection, looks: &BTreeMap<OrderId, T
     if looks.is_empty() {
         return Ok(());
     }
-    sqlx::query(
+    let query = sqlx::query(
         "update saga_tracker.\"order\" o set deadline = look.next
          from unnest($1::uuid[], $2::timestamptz[]) as look (order_id, next) where o.order_id = look.order_id",
-    )
-    .bind(looks.keys().map(|order_id| order_id.as_uuid()).collect::<Vec<_>>())
-    .bind(looks.values().map(|next| Timestamptz(*next)).collect::<Vec<_>>())
-    .execute(db)
-    .await?;
+    );
+    let query = bind_columns!(query; for (order_id, next) in looks =>
+        order_id.as_uuid(), Timestamptz(*next),
+    );
+    query.execute(db).await?;
     Ok(())
 }
 

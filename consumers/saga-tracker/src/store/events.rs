@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use events::{EventId, OrderId};
-use runtime::Failure;
-use runtime::sql::Timestamptz;
+use runtime::sql::{Timestamptz, clean};
+use runtime::{Failure, bind_columns};
 use sqlx::{FromRow, PgConnection, PgExecutor, PgPool};
 use uuid::Uuid;
 
-use super::clean;
-use crate::record::Heard;
+use crate::input::Heard;
 
 macro_rules! insert {
     ($rest:literal) => {
@@ -35,25 +34,14 @@ pub(super) async fn save(
     if events.is_empty() {
         return Ok(true);
     }
-    let records = || events.values().map(|heard| &heard.record);
     let statement = if repeating { insert!(" on conflict (order_id, event_id) do nothing") } else { insert!("") };
-    let done = sqlx::query(statement)
-        .bind(records().map(|record| record.order_id.as_uuid()).collect::<Vec<_>>())
-        .bind(records().map(|record| record.event_id.as_uuid()).collect::<Vec<_>>())
-        .bind(records().map(|record| record.place.topic).collect::<Vec<_>>())
-        .bind(records().map(|record| record.place.partition).collect::<Vec<_>>())
-        .bind(records().map(|record| record.place.offset).collect::<Vec<_>>())
-        .bind(records().map(|record| record.event_type).collect::<Vec<_>>())
-        .bind(records().map(|record| Timestamptz(record.place.at)).collect::<Vec<_>>())
-        .bind(records().map(|record| record.place.seq).collect::<Vec<_>>())
-        .bind(records().map(|record| record.causation).collect::<Vec<_>>())
-        .bind(records().map(|record| clean(&record.correlation)).collect::<Vec<_>>())
-        .bind(records().map(|record| record.traceparent.as_deref().map(clean)).collect::<Vec<_>>())
-        .bind(records().map(|record| record.data.as_str()).collect::<Vec<_>>())
-        .bind(records().map(|record| record.personal.as_ref().map(|sealed| sealed.data.as_slice())).collect::<Vec<_>>())
-        .bind(records().map(|record| record.personal.as_ref().map(|sealed| clean(&sealed.key_id))).collect::<Vec<_>>())
-        .execute(db)
-        .await;
+    let records: Vec<_> = events.values().map(|heard| &heard.record).collect();
+    let query = bind_columns!(sqlx::query(statement); for of in records =>
+        of.order_id.as_uuid(), of.event_id.as_uuid(), of.place.topic, of.place.partition, of.place.offset, of.event_type, Timestamptz(of.place.at),
+        of.place.seq, of.causation, clean(&of.correlation), of.traceparent.as_deref().map(clean), of.data.as_str(),
+        of.personal.as_ref().map(|sealed| sealed.data.as_slice()), of.personal.as_ref().map(|sealed| clean(&sealed.key_id)),
+    );
+    let done = query.execute(db).await;
     let done = done.map_err(|error| Failure::of_insert(error, "saga_tracker.event", events.len()))?;
     Ok(done.rows_affected() == events.len() as u64)
 }
@@ -73,6 +61,13 @@ pub(crate) struct StoredEvent {
     pub traceparent: Option<String>,
     /// JSON, as text.
     pub data: String,
+}
+
+impl StoredEvent {
+    /// Its data can't be read by this version.
+    pub fn unreadable(&self, source: serde_json::Error) -> Failure {
+        Failure::Stored { what: format!("saga_tracker.event {} ({})", self.event_id, self.event_type), source }
+    }
 }
 
 /// The events of an order as they happened: by time, and where several have the same, by their place in the outbox.

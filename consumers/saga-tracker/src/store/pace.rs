@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use events::Timestamp;
 use kafka_admin::groups::TopicPartition;
-use runtime::Failure;
 use runtime::sql::Timestamptz;
+use runtime::{Failure, bind_columns};
 use sqlx::{FromRow, PgPool};
 
-use crate::deadline::{Outage, Outages, Pace, RULES, Sample};
+use deadlines::{Outage, Outages, Pace, RULES, Sample};
 
 /// Samples and outages are kept that long: longer than any answer may take.
 const KEPT: Duration = Duration::from_secs(15 * 24 * 3_600);
@@ -56,18 +56,15 @@ pub(crate) async fn keep(pool: &PgPool, samples: &[(&'static str, TopicPartition
     if samples.is_empty() {
         return Ok(());
     }
-    sqlx::query(
+    let query = sqlx::query(
         "insert into saga_tracker.pace (consumer, topic, \"partition\", seen_at, committed)
          select * from unnest($1::text[], $2::text[], $3::int[], $4::timestamptz[], $5::bigint[])
          on conflict (consumer, topic, \"partition\", seen_at) do update set committed = excluded.committed",
-    )
-    .bind(samples.iter().map(|(consumer, _, _)| *consumer).collect::<Vec<_>>())
-    .bind(samples.iter().map(|(_, (topic, _), _)| *topic).collect::<Vec<_>>())
-    .bind(samples.iter().map(|(_, (_, partition), _)| *partition).collect::<Vec<_>>())
-    .bind(samples.iter().map(|(_, _, sample)| Timestamptz(sample.at)).collect::<Vec<_>>())
-    .bind(samples.iter().map(|(_, _, sample)| sample.committed).collect::<Vec<_>>())
-    .execute(pool)
-    .await?;
+    );
+    let query = bind_columns!(query; for (consumer, (topic, partition), sample) in samples =>
+        *consumer, *topic, *partition, Timestamptz(sample.at), sample.committed,
+    );
+    query.execute(pool).await?;
     Ok(())
 }
 

@@ -1,15 +1,14 @@
 //! The shipments' read model.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use events::{OrderId, ShipmentId, Timestamp};
-use runtime::Failure;
-use runtime::sql::Timestamptz;
+use events::{OrderId, ShipmentId};
+use runtime::sql::{Timestamptz, clean_option};
+use runtime::{Failure, bind_columns};
 use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::{Tables, clean_option};
+use super::tables::Tables;
 use crate::facts::{Facts, Moment, Shipment};
 
 /// Merges what a batch tells into the shipments' rows, as [`Facts::merge`] does.
@@ -25,13 +24,7 @@ pub(super) async fn save(
     if told.is_empty() {
         return Ok(());
     }
-    let text = |of: fn(&Shipment) -> &Option<String>| -> Vec<Option<Cow<'_, str>>> {
-        told.iter().map(|(_, _, shipment)| clean_option(of(shipment))).collect()
-    };
-    let at = |of: fn(&Shipment) -> Option<Timestamp>| -> Vec<Option<Timestamptz>> {
-        told.iter().map(|(_, _, shipment)| of(shipment).map(Timestamptz)).collect()
-    };
-    sqlx::query(tables.of(
+    let query = sqlx::query(tables.of(
         "insert into saga_tracker.shipment as kept
            (order_id, shipment_id, warehouse, items, short, short_at, confirmed_at, dispatched_at, delivered_at, carrier, tracking)
          select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::timestamptz[],
@@ -43,20 +36,13 @@ pub(super) async fn save(
            dispatched_at = least(kept.dispatched_at, excluded.dispatched_at),
            delivered_at = least(kept.delivered_at, excluded.delivered_at),
            carrier = greatest(kept.carrier, excluded.carrier), tracking = greatest(kept.tracking, excluded.tracking)",
-    ))
-    .bind(told.iter().map(|(order_id, _, _)| order_id.as_uuid()).collect::<Vec<_>>())
-    .bind(told.iter().map(|(_, shipment_id, _)| shipment_id.as_uuid()).collect::<Vec<_>>())
-    .bind(text(|shipment| &shipment.warehouse))
-    .bind(text(|shipment| &shipment.items))
-    .bind(text(|shipment| &shipment.short))
-    .bind(at(|shipment| shipment.short_at))
-    .bind(at(|shipment| shipment.confirmed_at))
-    .bind(at(|shipment| shipment.dispatched_at))
-    .bind(at(|shipment| shipment.delivered_at))
-    .bind(text(|shipment| &shipment.carrier))
-    .bind(text(|shipment| &shipment.tracking))
-    .execute(db)
-    .await?;
+    ));
+    let query = bind_columns!(query; for (order_id, shipment_id, of) in told =>
+        order_id.as_uuid(), shipment_id.as_uuid(), clean_option(&of.warehouse), clean_option(&of.items), clean_option(&of.short),
+        of.short_at.map(Timestamptz), of.confirmed_at.map(Timestamptz), of.dispatched_at.map(Timestamptz), of.delivered_at.map(Timestamptz),
+        clean_option(&of.carrier), clean_option(&of.tracking),
+    );
+    query.execute(db).await?;
     Ok(())
 }
 

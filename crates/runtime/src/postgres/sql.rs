@@ -1,5 +1,6 @@
 //! Small bridges between our types and PostgreSQL's, and the options of every connection.
 
+use std::borrow::Cow;
 use std::ops::{Deref, DerefMut};
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -56,6 +57,33 @@ impl Decode<'_, Postgres> for Timestamptz {
             PgValueFormat::Text => Err("timestamptz in text form: expected the binary protocol".into()),
         }
     }
+}
+
+/// The moments that PostgreSQL and RFC 3339 both can name: the years 0001 to 9999, in milliseconds.
+const EARLIEST_NAMED_MS: i64 = -62_135_596_800_000;
+const LATEST_NAMED_MS: i64 = 253_402_300_799_999;
+
+/// A moment that the database can hold and RFC 3339 can name, whatever was said.
+pub fn in_range(at: Timestamp) -> Timestamp {
+    Timestamp::from_millis(at.as_millis().clamp(EARLIEST_NAMED_MS, LATEST_NAMED_MS))
+}
+
+/// Text that the database takes: it has no NUL.
+pub fn clean(text: &str) -> Cow<'_, str> {
+    if text.contains('\0') { text.replace('\0', "\u{fffd}").into() } else { text.into() }
+}
+
+/// The same of a text that may be absent.
+pub fn clean_option(text: &Option<String>) -> Option<Cow<'_, str>> {
+    text.as_deref().map(clean)
+}
+
+/// Binds each of these values as one array, with an element for each of the rows: `bind_columns!(query; for row in rows => row.id, row.name)`.
+#[macro_export]
+macro_rules! bind_columns {
+    ($query:expr; for $row:pat in $rows:expr => $($value:expr),+ $(,)?) => {
+        $query$(.bind($rows.iter().map(#[allow(unused_variables)] |$row| $value).collect::<Vec<_>>()))+
+    };
 }
 
 /// A document as JSON in a `text` column: written and read as a whole, and far cheaper for the database than `jsonb`, which it would parse, sort
