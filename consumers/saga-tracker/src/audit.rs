@@ -16,9 +16,10 @@ use sqlx::PgPool;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::alerts;
 use crate::name::NAME;
 use crate::store::{self, Found};
-use crate::{SagaTracker, alerts};
+use crate::tracker::SagaTracker;
 
 /// Breaches that one answer names, at most: of more it is not known which are healed.
 const NAMED: i64 = 200;

@@ -20,7 +20,8 @@ use crate::input::{Input, Look};
 use crate::name::NAME;
 use crate::settings::TrackerSettings;
 use crate::stuck::situation;
-use crate::{SagaTracker, alerts, store};
+use crate::tracker::SagaTracker;
+use crate::{alerts, store};
 use deadlines::{AnswerStatus, Evidence, Judged, OpenOrder, RULES, judge};
 use evidence::Watcher;
 

@@ -18,8 +18,9 @@ use crate::dead_letter::DeadLetter;
 use crate::input::Input;
 use crate::name::NAME;
 use crate::store::Tables;
+use crate::tracker::SagaTracker;
 use crate::world::BatchState;
-use crate::{SagaTracker, alerts, decide, decode, steps, store};
+use crate::{alerts, decide, decode, steps, store};
 
 /// How long histories are kept unless a setting says otherwise: over a year, as people ask about last year's orders.
 const KEEP: Span = Span::secs(400 * 24 * 3_600);

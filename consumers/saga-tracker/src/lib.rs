@@ -31,6 +31,7 @@ mod status;
 mod steps;
 mod store;
 mod stuck;
+mod tracker;
 mod world;
 
 use std::collections::HashMap;
@@ -38,7 +39,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use operator::{ConsumerApis, Operator, OperatorSettings};
-use runtime::{Consumer as _, Cooldown, Settings};
+use runtime::{Consumer as _, Settings};
 use tokio::sync::Notify;
 
 pub use case::Case;
@@ -53,16 +54,8 @@ pub use settings::{TrackerSettings, section};
 pub use status::Status;
 pub use store::FIGURES;
 pub use stuck::Situation;
+pub use tracker::SagaTracker;
 pub use world::{BatchState, Level, Position, Resolution, Watermark};
-
-/// The consumer `saga-tracker`.
-#[derive(Debug, Default)]
-pub struct SagaTracker {
-    /// Whether events may come that are kept already: a group that was reset, or a process that was killed, hears more than one batch again.
-    repeating: Cooldown,
-    /// Alerts that are turned off.
-    untold: Vec<alerts::Kind>,
-}
 
 /// The migrations of the schema `saga_tracker`.
 pub fn migrations() -> sqlx::migrate::Migrator {

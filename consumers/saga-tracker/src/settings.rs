@@ -9,10 +9,10 @@ use runtime::{Consumer as _, Settings, Span};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::SagaTracker;
 use crate::audit::AuditSettings;
 use crate::http::ReadSettings;
 use crate::name::NAME;
+use crate::tracker::SagaTracker;
 
 use crate::alerts::Kind;
 

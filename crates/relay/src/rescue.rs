@@ -9,6 +9,7 @@ use super::catch_up::extent;
 use super::error::RelayError;
 use super::session::{SHARDS, ShardCursor, lock_out_relays, lock_rescue, now, stored};
 use super::snapshot::Snapshot;
+use super::statements::{RELEASED, appended};
 use runtime::postgres::sql::Timestamptz;
 
 /// What a rewind did.
@@ -122,10 +123,6 @@ pub async fn rebase(db: &mut PgConnection) -> Result<Rebased, RelayError> {
     Ok(Rebased { unpublished })
 }
 
-/// What is given to the relay again of what was set aside.
-pub(super) const RELEASED: &str =
-    "released as (delete from outbox.set_aside where $1::text is null or topic = $1 returning *), ";
-
 /// Gives rows that were set aside to the relay again, in their order, once their cause is mended; all of them, or those of one topic.
 /// They follow what was said since under the same ids.
 ///
@@ -134,24 +131,6 @@ pub(super) const RELEASED: &str =
 pub async fn release(db: &mut PgConnection, topic: Option<&str>) -> Result<i64, RelayError> {
     let statement = appended(RELEASED, "released");
     Ok(sqlx::query_scalar(AssertSqlSafe(statement)).bind(topic).fetch_one(db).await?)
-}
-
-/// Appends the events of a table, or of what `with` names, once more, in their order, and says how many they are. Entries of 256 kB: counted with 256 bytes besides its own,
-/// no event makes one of more than 1,024.
-pub(super) fn appended(with: &str, source: &str) -> String {
-    format!(
-        "with {with}sized as (
-             select *, sum(256 + coalesce(octet_length(key), 0) + octet_length(headers) + coalesce(octet_length(payload), 0))
-                           over (order by seq) / (256 << 10) as part
-               from {source}),
-         entries as (
-             insert into outbox.entry (slot, shards, event_ids, topics, keys, headers, payloads)
-             select current_slot, array_agg(shard order by seq), array_agg(event_id order by seq), array_agg(topic order by seq),
-                    array_agg(key order by seq), array_agg(headers order by seq), array_agg(payload order by seq)
-               from sized, outbox.rotation group by current_slot, part order by part
-             returning cardinality(shards) as events)
-         select coalesce(sum(events), 0)::int8 from entries"
-    )
 }
 
 /// How a database's outbox stands, for `quadrille relay status`.

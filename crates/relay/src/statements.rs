@@ -92,7 +92,7 @@ pub(super) static WINDOW: LazyLock<String> = LazyLock::new(|| {
 
 /// The statements that are put together here, for whoever prepares them all.
 pub fn statements() -> Vec<String> {
-    let released = super::rescue::appended(super::rescue::RELEASED, "released");
+    let released = appended(RELEASED, "released");
     [&POLL, &STORE, &STORE_AND_POLL, &EXTENT, &WINDOW]
         .map(|made| made.to_string())
         .into_iter()
@@ -106,3 +106,25 @@ pub(super) const PAGE: &str = "
     from unnest($1::int2[], $2::int2[], $3::text[]::xid8[], $4::int8[]) as told (slot, shards, xid, first)
     join outbox.entry on entry.slot = told.slot and entry.xid = told.xid and entry.seq >= told.first and entry.seq < $5
     order by entry.seq";
+
+/// What is given to the relay again of what was set aside.
+pub(super) const RELEASED: &str =
+    "released as (delete from outbox.set_aside where $1::text is null or topic = $1 returning *), ";
+
+/// Appends the events of a table, or of what `with` names, once more, in their order, and says how many they are. Entries of 256 kB: counted with 256 bytes besides its own,
+/// no event makes one of more than 1,024.
+pub(super) fn appended(with: &str, source: &str) -> String {
+    format!(
+        "with {with}sized as (
+             select *, sum(256 + coalesce(octet_length(key), 0) + octet_length(headers) + coalesce(octet_length(payload), 0))
+                           over (order by seq) / (256 << 10) as part
+               from {source}),
+         entries as (
+             insert into outbox.entry (slot, shards, event_ids, topics, keys, headers, payloads)
+             select current_slot, array_agg(shard order by seq), array_agg(event_id order by seq), array_agg(topic order by seq),
+                    array_agg(key order by seq), array_agg(headers order by seq), array_agg(payload order by seq)
+               from sized, outbox.rotation group by current_slot, part order by part
+             returning cardinality(shards) as events)
+         select coalesce(sum(events), 0)::int8 from entries"
+    )
+}

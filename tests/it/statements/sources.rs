@@ -127,6 +127,7 @@ impl Code {
     fn joined(&self, tokens: &[Token], given: &HashMap<String, String>) -> String {
         let (mut text, mut at) = (String::new(), 0);
         while let Some(token) = tokens.get(at) {
+            // ends with the text
             match &token.kind {
                 Kind::Text(part) => text.push_str(part),
                 Kind::Word(name) if is_call(tokens, at) => {
@@ -159,6 +160,7 @@ impl Code {
     fn filled(&self, text: &str) -> String {
         let (mut filled, mut rest) = (String::new(), text);
         while let Some(at) = rest.find(['{', '}']) {
+            // ends with the text
             filled.push_str(&rest[..at]);
             let here = &rest[at..];
             let end = here.find('}').unwrap_or(here.len() - 1);
@@ -257,6 +259,7 @@ fn kinds(tokens: &[Token], at: usize) -> Vec<Kind> {
 fn without_tests(tokens: Vec<Token>) -> Vec<Token> {
     let (mut kept, mut at) = (Vec::new(), 0);
     while at < tokens.len() {
+        // ends with the text
         let text: Vec<String> = tokens[at..]
             .iter()
             .take(8)
@@ -284,6 +287,7 @@ fn without_tests(tokens: Vec<Token>) -> Vec<Token> {
 fn tokens(source: &str) -> Vec<Token> {
     let (mut found, mut rest, mut line) = (Vec::new(), source, 1);
     while let Some(first) = rest.chars().next() {
+        // ends with the text
         let raw = rest.strip_prefix('r').map(|rest| rest.len() - rest.trim_start_matches('#').len());
         let raw = raw.filter(|marks| rest[1 + marks..].starts_with('"'));
         let word = rest.find(|letter: char| !letter.is_alphanumeric() && letter != '_').unwrap_or(rest.len());
@@ -317,6 +321,7 @@ fn tokens(source: &str) -> Vec<Token> {
 fn literal(rest: &str) -> (String, usize) {
     let (mut text, mut letters) = (String::new(), rest.char_indices());
     while let Some((at, letter)) = letters.next() {
+        // ends with the text
         match letter {
             '"' => return (text, at + 1),
             '\\' => match letters.next() {
