@@ -8,7 +8,7 @@ use choreography::Choreography;
 use clap::{Args, Subcommand};
 use events::{Event as _, OrderId, StockLevelChanged, Timestamp};
 use kafka_admin::replay::{Point, check_stopped, stories};
-use pipeline::{Consumer, Retell};
+use pipeline::{ConsumerEntry, Retell};
 use runtime::restore::{KnownEvents, Restored, Retelling, Stories, advance_positions};
 use runtime::sql::Timestamptz;
 use runtime::{Clock, Registry, Settings, databases, migrations, sql};
@@ -71,7 +71,7 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 
 struct Restoring<'r> {
     settings: &'r Settings,
-    consumers: Vec<Consumer>,
+    consumers: Vec<ConsumerEntry>,
     stories: &'r Stories,
     write: bool,
     now: Timestamp,
@@ -89,7 +89,7 @@ impl Restoring<'_> {
         Ok(all)
     }
 
-    async fn one(&self, consumer: &Consumer, retell: &Retell) -> anyhow::Result<Restored> {
+    async fn one(&self, consumer: &ConsumerEntry, retell: &Retell) -> anyhow::Result<Restored> {
         let pool = pool(self.settings, consumer.name)?;
         let house = migrations::house();
         let house = house.iter().map(|(schema, migrator)| (*schema, migrator));
@@ -149,7 +149,7 @@ fn names() -> impl Iterator<Item = &'static str> {
 }
 
 /// The consumers that are used here: an optional one is where its schema is.
-async fn used(settings: &Settings) -> anyhow::Result<Vec<Consumer>> {
+async fn used(settings: &Settings) -> anyhow::Result<Vec<ConsumerEntry>> {
     let mut used = Vec::new();
     for consumer in pipeline::consumers() {
         let schema = consumer.schemas.first().map(|(schema, _)| schema);

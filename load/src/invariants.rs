@@ -8,7 +8,7 @@ use sqlx::PgPool;
 
 /// One invariant, and whether it holds.
 #[derive(Clone, Debug)]
-pub struct Invariant {
+pub struct InvariantResult {
     /// What must hold.
     pub name: &'static str,
     /// Whether it does.
@@ -21,7 +21,7 @@ pub struct Invariant {
 ///
 /// # Errors
 /// When the database does not answer, or a schema is missing.
-pub async fn check(pool: &PgPool) -> anyhow::Result<Vec<Invariant>> {
+pub async fn check(pool: &PgPool) -> anyhow::Result<Vec<InvariantResult>> {
     judged(audit::ask(pool, &AuditScope::everything(true)).await?)
 }
 
@@ -29,20 +29,24 @@ pub async fn check(pool: &PgPool) -> anyhow::Result<Vec<Invariant>> {
 ///
 /// # Errors
 /// As [`check`].
-pub async fn check_all(databases: &audit::Databases) -> anyhow::Result<Vec<Invariant>> {
+pub async fn check_all(databases: &audit::Databases) -> anyhow::Result<Vec<InvariantResult>> {
     judged(audit::ask_all(databases, &AuditScope::everything(true)).await?)
 }
 
-fn judged(findings: Vec<audit::Finding>) -> anyhow::Result<Vec<Invariant>> {
+fn judged(findings: Vec<audit::Finding>) -> anyhow::Result<Vec<InvariantResult>> {
     if findings.len() != audit::checks().len() {
         bail!("a question was not asked: expected the schemas of all consumers, run `quadrille migrate` first");
     }
     let invariant = |finding: audit::Finding| match finding.asked {
         CheckOutcome::Answered { breaches, figures, lines } => {
             let some = lines.iter().take(5).map(|line| format!("; {}: {}", line.subject, line.detail));
-            Invariant { name: finding.publishes, holds: breaches == 0, figures: figures + &some.collect::<String>() }
+            InvariantResult {
+                name: finding.publishes,
+                holds: breaches == 0,
+                figures: figures + &some.collect::<String>(),
+            }
         }
-        CheckOutcome::Unanswered { why } => Invariant { name: finding.publishes, holds: false, figures: why },
+        CheckOutcome::Unanswered { why } => InvariantResult { name: finding.publishes, holds: false, figures: why },
     };
     Ok(findings.into_iter().map(invariant).collect())
 }
@@ -51,7 +55,7 @@ fn judged(findings: Vec<audit::Finding>) -> anyhow::Result<Vec<Invariant>> {
 ///
 /// # Errors
 /// As [`check`].
-pub async fn settled(pool: &PgPool, patience: Duration) -> anyhow::Result<Vec<Invariant>> {
+pub async fn settled(pool: &PgPool, patience: Duration) -> anyhow::Result<Vec<InvariantResult>> {
     let began = Instant::now();
     loop {
         let invariants = check(pool).await?;

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use comfy_table::{CellAlignment, Table, presets};
 use serde_json::{Map, Value, json};
 
-use crate::invariants::Invariant;
+use crate::invariants::InvariantResult;
 use crate::runs::RunOutcome;
 
 fn table(header: &[&str], numbers: &[usize]) -> Table {
@@ -79,7 +79,7 @@ pub fn usage(outcome: &RunOutcome) -> String {
 }
 
 /// The invariants, and whether each holds.
-pub fn invariants(invariants: &[Invariant]) -> String {
+pub fn invariants(invariants: &[InvariantResult]) -> String {
     let mut text = String::new();
     for invariant in invariants {
         let mark = if invariant.holds { "holds " } else { "BROKEN" };

@@ -8,7 +8,7 @@ mod one;
 mod typed;
 
 use operator::{Filter, LetterView, Note, Operator, OperatorError};
-use operator::{Kind, LetterStatus};
+use operator::{LetterKind, LetterStatus};
 use quadrille_tests::Pipeline;
 use runtime::Settings;
 use serde_json::Value;
@@ -35,7 +35,7 @@ fn eve(why: &str) -> Note {
 }
 
 fn of_status(status: LetterStatus) -> Filter {
-    Filter { kind: Some(Kind::Event), status: Some(status), ..Filter::default() }
+    Filter { kind: Some(LetterKind::Event), status: Some(status), ..Filter::default() }
 }
 
 async fn letters(hand: &Operator, filter: &Filter) -> Vec<LetterView> {

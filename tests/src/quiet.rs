@@ -116,7 +116,7 @@ impl Pipeline {
 
     /// What hosted consumers hear, by topic.
     fn hosted_topics(&self) -> Vec<(&'static str, &'static str)> {
-        let heard = |consumer: ::pipeline::Consumer| {
+        let heard = |consumer: ::pipeline::ConsumerEntry| {
             let subscribed = |entry: &&events::CatalogueEntry| consumer.subscriptions.contains(&entry.event_type);
             let topics = events::catalogue().iter().filter(subscribed).map(|entry| entry.topic);
             let topics: BTreeSet<&str> = topics.chain(consumer.raw_topics.iter().copied()).collect();

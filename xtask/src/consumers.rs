@@ -23,7 +23,7 @@ use crate::{
     install::{self, Need},
     probe,
     process::{self, Mark},
-    programs::{self, PATIENCE, Program},
+    programs::{self, PATIENCE, ProgramOfDemo},
     project::Project,
     stack::{HOST, Part},
     up::{self, Up},
@@ -32,7 +32,7 @@ use crate::{
 /// A running pipeline: the parts, and a process for each consumer.
 pub struct RunningPipeline<'p> {
     project: &'p Project,
-    programs: Vec<&'static Program>,
+    programs: Vec<&'static ProgramOfDemo>,
     /// The parts, and which of them were started for it.
     pub up: Up,
     /// The environment of its processes.
@@ -88,7 +88,7 @@ impl<'p> RunningPipeline<'p> {
                 bail!("`quadrille {}` failed ({}):\n{}", arguments.join(" "), output.status, said.trim_end());
             }
         }
-        for Program { name, port, .. } in self.programs.iter().copied() {
+        for ProgramOfDemo { name, port, .. } in self.programs.iter().copied() {
             let port = free(name, *port)?;
             let setting = format!("QUADRILLE_{}__HTTP", name.to_uppercase().replace('-', "_"));
             self.environment.insert(setting, format!("{HOST}:{port}"));
@@ -159,7 +159,7 @@ impl<'p> RunningPipeline<'p> {
 
     /// What its optional programs answer to what the demo asks them for, by name.
     pub fn shown(&self) -> Vec<(&'static str, String)> {
-        let answer = |program: &&'static Program| {
+        let answer = |program: &&'static ProgramOfDemo| {
             let (port, path) = (*self.ports.get(program.name.as_str())?, program.demo.as_ref()?);
             let (_, answer) = probe::get(port, path).ok()?;
             Some((program.name.as_str(), format!("GET {path}: {answer}")))

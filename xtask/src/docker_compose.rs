@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_norway::Value;
 
-use crate::programs::{self, Program};
+use crate::programs::{self, ProgramOfDemo};
 use crate::stack::{self, Part, Port};
 
 const COMPOSE: &str = include_str!("../../docker-compose.yml");
@@ -140,7 +140,7 @@ fn inside(part: Part) -> String {
 
 #[test]
 fn each_consumer_has_a_service_with_the_addresses_and_its_own_port() {
-    for Program { name, port, .. } in programs::ALL.iter().filter(|program| !program.optional) {
+    for ProgramOfDemo { name, port, .. } in programs::ALL.iter().filter(|program| !program.optional) {
         let service = service(name);
         assert_eq!(texts(&service["command"]), [format!("quadrille-{name}")]);
         let mut found = with_keys(environment(&service));
@@ -178,7 +178,7 @@ fn with_keys(mut found: BTreeMap<String, String>) -> BTreeMap<String, String> {
 /// Where it calls the others: each by its service's name and its own port, and nobody left out.
 fn tracker_calls_others(found: &mut BTreeMap<String, String>) {
     let others = programs::ALL.iter().filter(|program| !program.optional && program.name != "saga-tracker");
-    for Program { name, port, .. } in others {
+    for ProgramOfDemo { name, port, .. } in others {
         let upper = name.to_uppercase().replace('-', "_");
         let variable = match name.as_str() {
             "orders" | "payments" => format!("QUADRILLE_SAGA_TRACKER__{upper}_URL"),

@@ -14,7 +14,7 @@ use crate::{
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One program.
-pub struct Program {
+pub struct ProgramOfDemo {
     /// Its name: `quadrille-NAME` is its binary.
     pub name: String,
     /// Where it listens, unless that port is taken.
@@ -26,10 +26,10 @@ pub struct Program {
 }
 
 /// All programs: consumers, and what serves them.
-pub static ALL: LazyLock<Vec<Program>> = LazyLock::new(|| {
+pub static ALL: LazyLock<Vec<ProgramOfDemo>> = LazyLock::new(|| {
     let file: Value = serde_norway::from_str(include_str!("../../topics.yaml")).expect("topics.yaml is YAML");
     let parts = ["consumers", "programs"].into_iter().filter_map(|part| file[part].as_mapping());
-    let program = |(name, program): (&Value, &Value)| Program {
+    let program = |(name, program): (&Value, &Value)| ProgramOfDemo {
         name: name.as_str().unwrap_or_default().to_owned(),
         port: program["port"].as_u64().and_then(|port| port.try_into().ok()).unwrap_or_default(),
         optional: program["optional"].as_bool().unwrap_or_default(),
@@ -42,7 +42,7 @@ pub static ALL: LazyLock<Vec<Program>> = LazyLock::new(|| {
 ///
 /// # Errors
 /// When there is no program of one of the names.
-pub fn chosen(with: &[String]) -> Result<Vec<&'static Program>> {
+pub fn chosen(with: &[String]) -> Result<Vec<&'static ProgramOfDemo>> {
     for name in with {
         ALL.iter().find(|program| program.name == *name && program.optional).with_context(|| {
             let names: Vec<&str> = ALL.iter().filter(|program| program.optional).map(|one| one.name.as_str()).collect();
@@ -57,7 +57,7 @@ pub fn chosen(with: &[String]) -> Result<Vec<&'static Program>> {
 /// # Errors
 /// When one does not end.
 pub fn stop_leftovers(project: &Project) -> Result<()> {
-    for Program { name, .. } in ALL.iter() {
+    for ProgramOfDemo { name, .. } in ALL.iter() {
         let mark = Mark::new(project, name);
         while let Some(pid) = mark.find()? {
             println!("{name}: process {pid} is left from before: stopping it");

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::ensure;
 use indicatif::{ProgressBar, ProgressStyle};
-use operator::{Act, Bulk, Note, Operator, OperatorError, Outcome, Progress, Report};
+use operator::{Act, ActOutcome, Bulk, Note, Operator, OperatorError, Progress, Report};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -76,15 +76,15 @@ fn note(act: &Act, how: &How) -> anyhow::Result<Note> {
     Ok(Note { who: who::asks(how.by.clone())?, why: why.to_owned() })
 }
 
-fn line(letter_id: Uuid, outcome: Result<&Outcome, &OperatorError>, json: bool) -> String {
+fn line(letter_id: Uuid, outcome: Result<&ActOutcome, &OperatorError>, json: bool) -> String {
     match outcome {
         Ok(outcome) if json => {
             json!({"letter_id": letter_id, "what": outcome.what, "step": outcome.step, "done": outcome.done})
                 .to_string()
         }
         Err(error) if json => json!({"letter_id": letter_id, "refused": error.to_string()}).to_string(),
-        Ok(Outcome { done: Some(done), .. }) => format!("{letter_id}: {done}"),
-        Ok(Outcome { step, done: None, .. }) => format!("{letter_id}: would be done: {step}"),
+        Ok(ActOutcome { done: Some(done), .. }) => format!("{letter_id}: {done}"),
+        Ok(ActOutcome { step, done: None, .. }) => format!("{letter_id}: would be done: {step}"),
         Err(error) => format!("{letter_id}: not done: {error}"),
     }
 }

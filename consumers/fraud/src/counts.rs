@@ -16,7 +16,7 @@ use runtime::{Expiring, Failure, WriteSet};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::velocity::{Count, Near, Subject, Tallies};
+use crate::velocity::{CountedOrder, Near, Subject, Tallies};
 
 /// Sums what was counted for these subjects near these times.
 pub(crate) async fn tallies(
@@ -52,7 +52,7 @@ pub(crate) async fn tallies(
 }
 
 /// Counts of orders that are decided for the first time: none of them is there yet.
-pub(crate) fn save(writes: &mut WriteSet, counts: &[&Count]) {
+pub(crate) fn save(writes: &mut WriteSet, counts: &[&CountedOrder]) {
     Append::to("fraud.velocity", counts)
         .column("subject", |count| count.subject.0)
         .column("order_id", |count| count.order_id.as_uuid())

@@ -17,9 +17,9 @@ use runtime::{Conflict, Effects};
 
 use crate::input::{Authorized, Reply, Ruling};
 use crate::row::{Assessment, BatchState, Carried, State};
-use crate::rules::{self, Facts};
+use crate::rules::{self, RuleFacts};
 use crate::settings::FraudSettings;
-use crate::velocity::{Count, Kind, Tally};
+use crate::velocity::{CountedOrder, SubjectKind, SubjectTally};
 
 #[cfg(test)]
 mod tests;
@@ -30,7 +30,7 @@ pub(crate) const DEADLINE: &str = "review";
 const RULES: &str = "rules";
 const CLOCK: &str = "deadline";
 
-type Said<'e, 'c> = &'e mut Effects<'c, Infallible>;
+type OutEffects<'e, 'c> = &'e mut Effects<'c, Infallible>;
 
 /// A person who decides.
 pub(crate) struct Decider<'d> {
@@ -45,7 +45,7 @@ pub(crate) fn on_authorized(
     authorized: &Authorized,
     settings: &FraudSettings,
     now: Timestamp,
-    effects: Said<'_, '_>,
+    effects: OutEffects<'_, '_>,
 ) -> Reply {
     let event = &authorized.event;
     if world.order(event.order_id).is_some() {
@@ -56,16 +56,16 @@ pub(crate) fn on_authorized(
     let rules = rules::hits(&facts(authorized, &tallies), settings);
     let mut row = fresh(event, rules, now, effects);
     match outcome(row.score, settings) {
-        Outcome::Clear => {
+        ScoreOutcome::Clear => {
             decided(&mut row, State::Cleared, RULES, None, now);
             say_cleared(event.order_id, &row, carried(event), effects);
         }
-        Outcome::Reject => {
+        ScoreOutcome::Reject => {
             decided(&mut row, State::Rejected, RULES, None, now);
             let detail = format!("the fraud rules gave {} points; {} are too many", row.score, settings.reject_at);
             say_rejected(event.order_id, &row, ReasonCode::FraudRejected, detail, effects);
         }
-        Outcome::Review => {
+        ScoreOutcome::Review => {
             let deadline = deadline(event.capture_before, settings, now);
             row.deadline = Some(deadline);
             row.carried = Some(carried(event));
@@ -79,7 +79,12 @@ pub(crate) fn on_authorized(
 }
 
 /// The money went back: an order that was not looked at yet never will be, and an open review leaves the queue.
-pub(crate) fn on_voided(world: &mut BatchState, order_id: OrderId, now: Timestamp, effects: Said<'_, '_>) -> Reply {
+pub(crate) fn on_voided(
+    world: &mut BatchState,
+    order_id: OrderId,
+    now: Timestamp,
+    effects: OutEffects<'_, '_>,
+) -> Reply {
     match world.orders.get_mut(&order_id) {
         None => world.orders.insert(order_id, Assessment::closed(now, effects.thread())),
         Some(row) => match row.state {
@@ -101,7 +106,7 @@ pub(crate) fn on_ruling(
     ruling: Ruling,
     person: &Decider<'_>,
     now: Timestamp,
-    effects: Said<'_, '_>,
+    effects: OutEffects<'_, '_>,
 ) -> Result<Reply, Conflict> {
     let Some(row) = world.orders.get_mut(&order_id) else { return Ok(Reply::Unknown) };
     match row.state {
@@ -129,7 +134,12 @@ pub(crate) fn on_ruling(
 }
 
 /// Nobody looked in time: rejected. A deadline that comes when the review is over is nothing.
-pub(crate) fn on_deadline(world: &mut BatchState, order_id: OrderId, now: Timestamp, effects: Said<'_, '_>) -> Reply {
+pub(crate) fn on_deadline(
+    world: &mut BatchState,
+    order_id: OrderId,
+    now: Timestamp,
+    effects: OutEffects<'_, '_>,
+) -> Reply {
     if let Some(row) = world.orders.get_mut(&order_id)
         && row.state == State::Review
     {
@@ -143,17 +153,17 @@ pub(crate) fn on_deadline(world: &mut BatchState, order_id: OrderId, now: Timest
 }
 
 /// What a score means.
-enum Outcome {
+enum ScoreOutcome {
     Clear,
     Review,
     Reject,
 }
 
-fn outcome(score: i64, settings: &FraudSettings) -> Outcome {
+fn outcome(score: i64, settings: &FraudSettings) -> ScoreOutcome {
     match score {
-        score if score >= settings.reject_at => Outcome::Reject,
-        score if score >= settings.review_at => Outcome::Review,
-        _ => Outcome::Clear,
+        score if score >= settings.reject_at => ScoreOutcome::Reject,
+        score if score >= settings.review_at => ScoreOutcome::Review,
+        _ => ScoreOutcome::Clear,
     }
 }
 
@@ -170,7 +180,7 @@ pub(crate) fn count(world: &mut BatchState, authorized: &Authorized, now: Timest
     let PaymentAuthorized { order_id, currency, amount, .. } = authorized.event;
     for (kind, subject) in &authorized.subjects {
         let at = authorized.placed_at(now);
-        world.tallies.count(Count { subject: *subject, kind: *kind, order_id, currency, amount, at });
+        world.tallies.count(CountedOrder { subject: *subject, kind: *kind, order_id, currency, amount, at });
     }
 }
 
@@ -179,14 +189,14 @@ fn tallies(
     authorized: &Authorized,
     settings: &FraudSettings,
     now: Timestamp,
-) -> Vec<(Kind, Tally)> {
+) -> Vec<(SubjectKind, SubjectTally)> {
     let (at, window) = (authorized.placed_at(now), settings.velocity.window.0);
     authorized.subjects.iter().map(|(kind, subject)| (*kind, world.tallies.of(*subject, at, window))).collect()
 }
 
-fn facts<'f>(authorized: &'f Authorized, tallies: &'f [(Kind, Tally)]) -> Facts<'f> {
+fn facts<'f>(authorized: &'f Authorized, tallies: &'f [(SubjectKind, SubjectTally)]) -> RuleFacts<'f> {
     let Authorized { event, person, .. } = authorized;
-    Facts {
+    RuleFacts {
         amount: event.amount,
         currency: event.currency,
         ship_to: &person.ship_to,
@@ -225,7 +235,7 @@ fn decided(row: &mut Assessment, state: State, by: &str, note: Option<&str>, now
     row.carried = None;
 }
 
-fn say_cleared(order_id: OrderId, row: &Assessment, carried: Carried, effects: Said<'_, '_>) {
+fn say_cleared(order_id: OrderId, row: &Assessment, carried: Carried, effects: OutEffects<'_, '_>) {
     let Carried { customer_id, currency, lines, plan, personal, capture_before } = carried;
     let (score, rules) = (row.score, row.rules.clone());
     let decided_by = row.decided_by.clone().unwrap_or_default();
@@ -245,7 +255,7 @@ fn say_cleared(order_id: OrderId, row: &Assessment, carried: Carried, effects: S
 }
 
 /// A person's note is not told: the reason travels to the customer, and notes may hold personal data.
-fn say_rejected(order_id: OrderId, row: &Assessment, code: ReasonCode, detail: String, effects: Said<'_, '_>) {
+fn say_rejected(order_id: OrderId, row: &Assessment, code: ReasonCode, detail: String, effects: OutEffects<'_, '_>) {
     let (score, rules) = (row.score, row.rules.clone());
     let decided_by = row.decided_by.clone().unwrap_or_default();
     effects.emit(&FraudRejected { order_id, reason: Reason { code, detail }, score, rules, decided_by }, "");

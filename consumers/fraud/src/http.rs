@@ -101,7 +101,7 @@ struct Review {
 /// What a person decides. Who that is, is whose key comes.
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(example = json!({"verdict": "clear", "note": "called the customer"}))]
-struct Verdict {
+struct ReviewVerdict {
     /// `clear`: the order may go on; `reject`: it ends.
     verdict: Ruling,
     /// Why, at most 2,000 characters; it stays here.
@@ -178,7 +178,7 @@ async fn show(Shared(doors): Shared<RouteState>, Path(order_id): Path<String>) -
 }
 
 /// Decides an open review.
-#[utoipa::path(post, path = "/reviews/{order_id}/verdict", tag = "reviews", request_body = Verdict,
+#[utoipa::path(post, path = "/reviews/{order_id}/verdict", tag = "reviews", request_body = ReviewVerdict,
     params(("order_id" = Uuid, Path, description = "The order")), responses(
     (status = 200, description = "Decided", body = Decided),
     (status = 404, description = "It was not looked at, or the path names no order", body = Problem, content_type = "application/problem+json"),
@@ -190,10 +190,10 @@ async fn rule(
     Shared(doors): Shared<RouteState>,
     caller: Caller,
     Path(order_id): Path<String>,
-    Json(verdict): Json<Verdict>,
+    Json(verdict): Json<ReviewVerdict>,
 ) -> Result<Json<Decided>, Problem> {
     let order_id = known_form(&order_id)?;
-    let Verdict { verdict: ruling, note } = checked(verdict)?;
+    let ReviewVerdict { verdict: ruling, note } = checked(verdict)?;
     caller.says_why(note.as_deref().unwrap_or_default());
     let by = caller.name().to_owned();
     let cause = Cause::request(Fraud::NAME, &format!("{order_id}/verdict"));
@@ -208,7 +208,7 @@ async fn rule(
     }
 }
 
-fn checked(verdict: Verdict) -> Result<Verdict, Problem> {
+fn checked(verdict: ReviewVerdict) -> Result<ReviewVerdict, Problem> {
     let note = verdict.note.as_deref().unwrap_or_default();
     let length = note.chars().count();
     if length > LONGEST_NOTE || note.contains('\0') {

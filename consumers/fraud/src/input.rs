@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use crate::row::State;
 use crate::settings::Fraud;
-use crate::velocity::{Kind, Subject, subjects};
+use crate::velocity::{Subject, SubjectKind, subjects};
 
 /// What fraud decides about.
 #[derive(Clone, Debug)]
@@ -35,7 +35,7 @@ pub enum Input {
 pub struct Authorized {
     pub(crate) event: PaymentAuthorized,
     pub(crate) person: Person,
-    pub(crate) subjects: Vec<(Kind, Subject)>,
+    pub(crate) subjects: Vec<(SubjectKind, Subject)>,
 }
 
 impl Authorized {

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 
 use events::{Event as _, FraudCleared, FraudRejected, FraudReviewRequested, RuleHit};
-use runtime::restore::{Restore, Retold};
+use runtime::restore::{Restore, RetoldEvent};
 use runtime::{Conflict, Effects, TraceContext};
 
 use crate::decide::{self, DEADLINE};
@@ -17,7 +17,7 @@ impl Restore for Fraud {
     fn retell(
         &self,
         world: &mut BatchState,
-        event: &Retold<'_, Input>,
+        event: &RetoldEvent<'_, Input>,
         effects: &mut Effects<'_, Infallible>,
     ) -> Result<(), Conflict> {
         let (order_id, at) = (event.order_id, event.told.at);
@@ -64,7 +64,7 @@ fn begun(
     authorized: Option<&Authorized>,
     score: i64,
     rules: Vec<RuleHit>,
-    event: &Retold<'_, Input>,
+    event: &RetoldEvent<'_, Input>,
     thread: TraceContext,
 ) -> Assessment {
     Assessment {
@@ -77,7 +77,7 @@ fn begun(
     }
 }
 
-fn ended(row: Assessment, state: State, by: &str, event: &Retold<'_, Input>) -> Assessment {
+fn ended(row: Assessment, state: State, by: &str, event: &RetoldEvent<'_, Input>) -> Assessment {
     let (decided_by, decided_at) = (Some(by.to_owned()), Some(event.told.at));
     Assessment { state, decided_by, decided_at, carried: None, ..row }
 }

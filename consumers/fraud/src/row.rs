@@ -110,7 +110,7 @@ impl Assessment {
 
 /// The column `data`.
 #[derive(Serialize, Deserialize)]
-struct Data {
+struct AssessmentData {
     rules: Vec<RuleHit>,
     thread: TraceContext,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -136,12 +136,12 @@ impl TableRow for Assessment {
             .changing("decided_at", |row| row.decided_at.map(Timestamptz))
             .changing("data", |Self { rules, thread, note, carried, .. }| {
                 let (rules, thread) = (rules.clone(), thread.clone());
-                JsonText(Data { rules, thread, note: note.clone(), carried: carried.clone() })
+                JsonText(AssessmentData { rules, thread, note: note.clone(), carried: carried.clone() })
             })
     }
 
     fn read(row: &StoredRow<'_>) -> Result<(OrderId, Self), Failure> {
-        let Data { rules, thread, note, carried } = row.json("data")?;
+        let AssessmentData { rules, thread, note, carried } = row.json("data")?;
         let at = |column| Ok::<_, Failure>(row.get::<Option<Timestamptz>>(column)?.map(|Timestamptz(at)| at));
         let assessment = Self {
             state: row.named("state")?,

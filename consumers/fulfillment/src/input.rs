@@ -7,7 +7,7 @@ use events::{
 use runtime::{Codec, Message, Timer, Unreadable};
 
 use crate::parcel::{Fate, ParcelState};
-use crate::row::Step;
+use crate::row::NextStep;
 
 /// The timer of one shipment's picking; the discriminator is the shipment's id.
 pub const PICK: &str = "pick";
@@ -72,7 +72,7 @@ pub enum Answer {
 
 /// What a door's caller hears: where the shipment stands now; none if there is no such shipment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Reply(pub Option<(ParcelState, Step)>);
+pub struct Reply(pub Option<(ParcelState, NextStep)>);
 
 impl Input {
     /// Whose order it is about.

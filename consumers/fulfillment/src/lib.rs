@@ -35,7 +35,7 @@ use runtime::{
 use decide::Overdue;
 use input::{Input, Reply};
 pub use row::BatchState;
-pub use settings::{Does, Fulfillment, NAME, Rule, Settings, Warehouse, read, section};
+pub use settings::{BuiltInRule, Does, Fulfillment, NAME, Settings, WarehouseMode, read, section};
 
 impl Consumer for Fulfillment {
     const NAME: &'static str = NAME;
@@ -89,7 +89,7 @@ impl Consumer for Fulfillment {
         now: Timestamp,
         effects: &mut Effects<'_, Overdue>,
     ) -> Result<Reply, Conflict> {
-        let mut rules = decide::Rules::new(&self.settings, now, work.input.order_id(), effects);
+        let mut rules = decide::InputRules::new(&self.settings, now, work.input.order_id(), effects);
         decide::meet::meet(&mut rules, &mut world.orders, &work.input)
     }
 
@@ -103,7 +103,7 @@ impl Consumer for Fulfillment {
 
     /// The work lists are written where a real warehouse works.
     async fn save(&self, BatchState { orders }: BatchState, saver: &mut Saver<'_>) -> Result<(), Failure> {
-        if self.settings.warehouse == Warehouse::External {
+        if self.settings.warehouse == WarehouseMode::External {
             work::Tasks::of(orders.changed(), saver.now).save(&mut saver.writes);
         }
         orders.save(saver)
@@ -141,8 +141,8 @@ pub fn start(host: &Host) -> runtime::Starting<'_> {
     Box::pin(async move {
         let settings = settings::read(host.settings())?;
         match settings.warehouse {
-            Warehouse::BuiltIn => host.health_of(NAME).simulates("built-in warehouse"),
-            Warehouse::External => {}
+            WarehouseMode::BuiltIn => host.health_of(NAME).simulates("built-in warehouse"),
+            WarehouseMode::External => {}
         }
         let (pool, clock) = (host.pool::<Fulfillment>()?, host.clock().clone());
         host.start(Arc::new(Fulfillment::new(settings)), |door| {

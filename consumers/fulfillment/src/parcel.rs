@@ -47,7 +47,7 @@ pub enum Shortage {
 
 /// One entry of a picking list: units of one allocation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Pick {
+pub struct PickLine {
     pub allocation_id: AllocationId,
     /// The order line it serves.
     pub line_id: LineId,
@@ -65,7 +65,7 @@ pub struct Pick {
     pub replaces: Option<AllocationId>,
 }
 
-impl Pick {
+impl PickLine {
     fn given_up(&self, quantity: i64, fate: &Fate) -> GivenUp {
         GivenUp {
             allocation_id: self.allocation_id,
@@ -86,7 +86,7 @@ pub struct Parcel {
     pub warehouse: WarehouseId,
     pub state: ParcelState,
     /// The picking list, in walking order.
-    pub picks: Vec<Pick>,
+    pub picks: Vec<PickLine>,
     /// When picking must be done; after it nothing is picked, and the warehouse was late.
     pub pick_by: Timestamp,
     /// Whether inventory was asked for what could not be picked.

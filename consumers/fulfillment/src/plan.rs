@@ -2,7 +2,7 @@
 
 use events::{Allocation, OrderId, ShipmentId, Timestamp, WarehouseId, derive_id};
 
-use crate::parcel::{Parcel, ParcelState, Pick, Shortage};
+use crate::parcel::{Parcel, ParcelState, PickLine, Shortage};
 use crate::settings::NAME;
 
 /// One shipment for each warehouse of a plan, with its picking list in walking order. `shortage` is the shipment whose missing
@@ -31,10 +31,10 @@ pub fn plan(order_id: OrderId, shortage: Option<ShipmentId>, plan: &[Allocation]
     warehouses.into_iter().map(parcel).collect()
 }
 
-fn picking_list(plan: &[Allocation], warehouse: &WarehouseId) -> Vec<Pick> {
+fn picking_list(plan: &[Allocation], warehouse: &WarehouseId) -> Vec<PickLine> {
     let here = plan.iter().filter(|allocation| allocation.warehouse == *warehouse && allocation.quantity > 0);
-    let mut picks: Vec<Pick> = here
-        .map(|allocation| Pick {
+    let mut picks: Vec<PickLine> = here
+        .map(|allocation| PickLine {
             allocation_id: allocation.allocation_id,
             line_id: allocation.line_id.clone(),
             sku: allocation.sku.clone(),

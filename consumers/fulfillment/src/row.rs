@@ -40,7 +40,7 @@ impl State {
 /// What the warehouse should do next with a shipment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Step {
+pub enum NextStep {
     /// Pick it, by its picking list.
     Pick,
     /// Keep it in the house: the money is not taken yet.
@@ -55,7 +55,7 @@ pub enum Step {
     Nothing,
 }
 
-impl Step {
+impl NextStep {
     /// The step as it stands in a work list.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -131,14 +131,14 @@ impl Consignment {
     }
 
     /// What the warehouse should do next with a shipment.
-    pub fn next_step(&self, parcel: &Parcel) -> Step {
+    pub fn next_step(&self, parcel: &Parcel) -> NextStep {
         match (parcel.state, self.state) {
-            (ParcelState::Picking, _) => Step::Pick,
-            (ParcelState::Packed, State::Released) if self.recall.is_some() => Step::Recall,
-            (ParcelState::Packed, State::Released) => Step::HandOver,
-            (ParcelState::Packed, State::Picking | State::Confirmed | State::Closed) => Step::Wait,
-            (ParcelState::Dropped, _) if parcel.put_back => Step::PutBack,
-            (ParcelState::Dropped | ParcelState::Dispatched, _) => Step::Nothing,
+            (ParcelState::Picking, _) => NextStep::Pick,
+            (ParcelState::Packed, State::Released) if self.recall.is_some() => NextStep::Recall,
+            (ParcelState::Packed, State::Released) => NextStep::HandOver,
+            (ParcelState::Packed, State::Picking | State::Confirmed | State::Closed) => NextStep::Wait,
+            (ParcelState::Dropped, _) if parcel.put_back => NextStep::PutBack,
+            (ParcelState::Dropped | ParcelState::Dispatched, _) => NextStep::Nothing,
         }
     }
 

@@ -7,7 +7,7 @@ use runtime::{Failure, WriteSet};
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use crate::row::{Consignment, Step};
+use crate::row::{Consignment, NextStep};
 
 /// What the batch changes in the work lists.
 #[derive(Default)]
@@ -26,13 +26,13 @@ impl Tasks {
         let mut tasks = Self::default();
         for (order_id, row, parcel) in rows.flat_map(|(id, row)| row.parcels.iter().map(move |it| (id, row, it))) {
             let (step, due) = match row.next_step(parcel) {
-                Step::Wait | Step::Nothing => {
+                NextStep::Wait | NextStep::Nothing => {
                     tasks.done.push(parcel.shipment_id.0);
                     continue;
                 }
-                step @ Step::Pick => (step, parcel.pick_by),
-                step @ (Step::HandOver | Step::Recall) => (step, row.hand_over_by.unwrap_or(now)),
-                step @ Step::PutBack => (step, now),
+                step @ NextStep::Pick => (step, parcel.pick_by),
+                step @ (NextStep::HandOver | NextStep::Recall) => (step, row.hand_over_by.unwrap_or(now)),
+                step @ NextStep::PutBack => (step, now),
             };
             tasks.shipments.push(parcel.shipment_id.0);
             tasks.orders.push(order_id.0);

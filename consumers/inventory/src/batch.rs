@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::goods::{LoadedBefore, Receipt};
 use crate::reservation::Reservation;
-use crate::stock::{Change, Stock};
+use crate::stock::{LevelChange, Stock};
 use crate::supply::{USUAL_PRIORITY, Warehouse, Warehouses};
 
 /// What a batch was loaded into; kept over batches it is an inventory in memory.
@@ -41,7 +41,7 @@ impl BatchState {
         let mut world = Self::default();
         for (sku, warehouse, units) in levels {
             let (sku, warehouse) = (Sku::from(sku), WarehouseId::from(warehouse));
-            let received = [Change::received(&sku, &warehouse, units)];
+            let received = [LevelChange::received(&sku, &warehouse, units)];
             world.know(warehouse, None);
             world.stock.apply(&received, None, Uuid::nil()).unwrap_or_else(|error| panic!("{error}"));
         }

@@ -36,7 +36,7 @@ use crate::settings::Inventory;
 use crate::supply::Supply;
 
 pub(crate) use decision::Decision;
-use decision::{Ruling, Said};
+use decision::{RuleResult, StockEvent};
 pub(crate) use hold::expired;
 pub(crate) use shortage::reallocated;
 
@@ -78,7 +78,7 @@ impl Inventory {
         input: &Input,
         now: Timestamp,
         effects: &Effects<'_, Infallible>,
-    ) -> Ruling {
+    ) -> RuleResult {
         let order = world.order(order_id);
         let supply = Supply { stock: &world.stock, warehouses: &world.warehouses, strategy: &*self.strategy };
         match input {
@@ -118,12 +118,12 @@ pub(crate) fn carry_out(
         (false | true, _, _) => {}
     }
     match emit {
-        Some(Said::Reserved(event)) => effects.emit(&*event, ""),
-        Some(Said::Rejected(event)) => effects.emit(&event, ""),
-        Some(Said::Expired(event)) => effects.emit(&event, ""),
-        Some(Said::Reallocated(event)) => effects.emit(&event, ""),
-        Some(Said::Committed(event)) => effects.emit(&event, ""),
-        Some(Said::Released(event)) => effects.emit(&event, ""),
+        Some(StockEvent::Reserved(event)) => effects.emit(&*event, ""),
+        Some(StockEvent::Rejected(event)) => effects.emit(&event, ""),
+        Some(StockEvent::Expired(event)) => effects.emit(&event, ""),
+        Some(StockEvent::Reallocated(event)) => effects.emit(&event, ""),
+        Some(StockEvent::Committed(event)) => effects.emit(&event, ""),
+        Some(StockEvent::Released(event)) => effects.emit(&event, ""),
         None => {}
     }
     world.put(order_id, order);

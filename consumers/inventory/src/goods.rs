@@ -28,7 +28,7 @@ pub struct Receipt {
 /// What someone counted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(example = json!({"sku": "SKU-0001", "warehouse": "berlin", "on_hand": 38}))]
-pub struct Count {
+pub struct StockCount {
     /// What was counted.
     #[schema(value_type = String, example = "MUG-BLUE")]
     pub sku: Sku,

@@ -12,7 +12,7 @@ use sqlx::PgPool;
 use utoipa::ToSchema;
 use utoipa_axum::routes;
 
-use crate::goods::{Count, LevelView, Load, LoadRow, Loaded, Receipt};
+use crate::goods::{LevelView, Load, LoadRow, Loaded, Receipt, StockCount};
 use crate::input::{Input, Reply};
 use crate::row;
 use crate::settings::Inventory;
@@ -134,7 +134,7 @@ async fn receive(
 /// Sets a level to what was counted
 ///
 /// Count all units in the building, those set aside for orders included. What was missing is found, or written off.
-#[utoipa::path(post, path = "/stock/counted", tag = "stock", request_body = Count, responses(
+#[utoipa::path(post, path = "/stock/counted", tag = "stock", request_body = StockCount, responses(
     (status = 200, description = "The level as it is now.", body = LevelView),
     (status = 404, description = "There is no such warehouse.", body = Problem),
     (status = 409, description = "Fewer units were counted than are reserved for orders.", body = Problem),
@@ -143,7 +143,7 @@ async fn receive(
 async fn count(
     State(routes): State<InventoryRoutes>,
     caller: Caller,
-    Json(count): Json<Count>,
+    Json(count): Json<StockCount>,
 ) -> Result<Json<LevelView>, Problem> {
     caller.may_act_for(count.warehouse.as_str())?;
     let mut faults = Vec::new();

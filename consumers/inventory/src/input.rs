@@ -6,7 +6,7 @@ use events::{
 };
 use runtime::{Codec, Message, Unreadable, Work};
 
-use crate::goods::{Count, LevelView, Load, Loaded, Receipt};
+use crate::goods::{LevelView, Load, Loaded, Receipt, StockCount};
 use crate::supply::Warehouse;
 
 /// The timer of a reservation.
@@ -34,7 +34,7 @@ pub enum Input {
     /// A delivery came in.
     Receive(Receipt),
     /// Someone counted.
-    Count(Count),
+    Count(StockCount),
     /// Levels as a file has them.
     Load(Load),
     /// A warehouse as it shall be.

@@ -37,12 +37,12 @@ use runtime::{
 };
 
 pub use batch::BatchState;
-pub use goods::{Count, LevelView, Load, LoadRow, Loaded, LoadedBefore, Receipt};
+pub use goods::{LevelView, Load, LoadRow, Loaded, LoadedBefore, Receipt, StockCount};
 pub use input::{Input, Reply};
-pub use reservation::{Holding, Reservation, State, Units};
+pub use reservation::{Holding, Reservation, ReservedUnits, State};
 pub use restore::restore_levels;
 pub use settings::{Inventory, Settings, section};
-pub use stock::{Change, Kind, Level, Movement, Stock};
+pub use stock::{Level, LevelChange, Movement, MovementKind, Stock};
 pub use strategy::{FewestShipments, Pick, Priority, Shelves, Strategy, StrategyName, Want};
 pub use supply::{USUAL_PRIORITY, Warehouse, Warehouses};
 

@@ -177,8 +177,8 @@ impl Reservation {
     }
 
     /// Units of all allocations, by what became of them.
-    pub fn units(&self) -> Units {
-        self.holdings.iter().fold(Units::default(), |sum, holding| Units {
+    pub fn units(&self) -> ReservedUnits {
+        self.holdings.iter().fold(ReservedUnits::default(), |sum, holding| ReservedUnits {
             reserved: sum.reserved + holding.reserved,
             committed: sum.committed + holding.committed,
             released: sum.released + holding.released,
@@ -235,7 +235,7 @@ fn shortage(unshipped: &[UnshippedLine]) -> Reason {
 
 /// Units by what became of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Units {
+pub struct ReservedUnits {
     /// Still held.
     pub reserved: i64,
     /// Left with a shipment.

@@ -6,7 +6,7 @@ use events::{
     Event as _, OrderId, ReservationExpired, Sku, StockLevelChanged, StockReallocated, StockRejected, StockReserved,
     Timestamp, WarehouseId,
 };
-use runtime::restore::{Restore, Retold};
+use runtime::restore::{Restore, RetoldEvent};
 use runtime::sql::Timestamptz;
 use runtime::{Conflict, Effects, Failure};
 use sqlx::{PgConnection, Row as _};
@@ -17,7 +17,7 @@ use crate::decide::{self, Decision, carry_out};
 use crate::input::Input;
 use crate::reservation::{Holding, Reservation, State};
 use crate::settings::Inventory;
-use crate::stock::{Change, Level};
+use crate::stock::{Level, LevelChange};
 
 /// Units of a level that is not known yet: movements are told again one by one, the level is set in the end.
 const PLENTY: i64 = 1 << 50;
@@ -33,7 +33,7 @@ impl Restore for Inventory {
     fn retell(
         &self,
         world: &mut BatchState,
-        event: &Retold<'_, Input>,
+        event: &RetoldEvent<'_, Input>,
         effects: &mut Effects<'_, Infallible>,
     ) -> Result<(), Conflict> {
         let order_id = event.order_id;
@@ -84,7 +84,8 @@ fn reserved(event: &StockReserved, input: Option<&Input>, effects: &Effects<'_, 
         reason: None,
         thread: effects.thread(),
     };
-    let changes = event.plan.iter().map(|held| Change::reserved(&held.sku, &held.warehouse, held.quantity)).collect();
+    let changes =
+        event.plan.iter().map(|held| LevelChange::reserved(&held.sku, &held.warehouse, held.quantity)).collect();
     Decision { order, changes, emit: None }
 }
 

@@ -10,11 +10,11 @@ use events::{Channel, NotificationFailed, NotificationRecorded, OrderId, Timesta
 use runtime::Effects;
 
 use crate::contact::Contact;
-use crate::input::Heard;
-use crate::row::{BatchState, Customer, Delivery, Message, Waiting};
+use crate::input::CustomerEvent;
+use crate::row::{BatchState, Delivery, KnownCustomer, Notification, WaitingEvent};
 use crate::sent_log::SentLog;
 use crate::settings::NotificationSettings;
-use crate::templates::{self, Text};
+use crate::templates::{self, RenderedMessage};
 use crate::words::Locale;
 
 #[cfg(test)]
@@ -24,7 +24,7 @@ mod tests;
 /// brings it.
 pub(crate) fn on_heard(
     world: &mut BatchState,
-    heard: &Heard,
+    heard: &CustomerEvent,
     settings: &NotificationSettings,
     now: Timestamp,
     effects: &mut Effects<'_, SentLog>,
@@ -32,7 +32,7 @@ pub(crate) fn on_heard(
     if world.told.contains(&heard.news.event_id) {
         return;
     }
-    let row = world.orders.get_or_insert_with(heard.order_id, Customer::default);
+    let row = world.orders.get_or_insert_with(heard.order_id, KnownCustomer::default);
     let mut due = vec![heard.news.clone()];
     if let (None, Some(contact)) = (&row.contact, &heard.contact) {
         row.contact = Some(contact.clone());
@@ -57,7 +57,7 @@ fn tell(
     world: &mut BatchState,
     order_id: OrderId,
     contact: &Contact,
-    news: Waiting,
+    news: WaitingEvent,
     settings: &NotificationSettings,
     now: Timestamp,
     effects: &mut Effects<'_, SentLog>,
@@ -71,22 +71,30 @@ fn tell(
     for channel in [Some(Channel::Email), sms].into_iter().flatten() {
         let delivery = match contact.recipient(&channel) {
             Ok(recipient) => {
-                let Text { subject, body } = templates::render(&news.occasion, contact, locale, &channel);
+                let RenderedMessage { subject, body } = templates::render(&news.occasion, contact, locale, &channel);
                 Delivery::Recorded { recipient, subject, body }
             }
             Err(detail) => Delivery::Failed { detail },
         };
         let template = news.occasion.template();
         let event_type = news.event_type.clone();
-        let message =
-            Message { order_id, event_id: news.event_id, event_type, channel, template, locale, delivery, at: now };
+        let message = Notification {
+            order_id,
+            event_id: news.event_id,
+            event_type,
+            channel,
+            template,
+            locale,
+            delivery,
+            at: now,
+        };
         emit(&message, effects);
         world.messages.push(message);
     }
 }
 
-fn emit(message: &Message, effects: &mut Effects<'_, SentLog>) {
-    let Message { order_id, event_id, event_type, channel, template, delivery, at, .. } = message;
+fn emit(message: &Notification, effects: &mut Effects<'_, SentLog>) {
+    let Notification { order_id, event_id, event_type, channel, template, delivery, at, .. } = message;
     let discriminator = format!("{event_id}/{channel}"); // one cause may bring several: what waited for it
     match delivery {
         Delivery::Recorded { .. } => {

@@ -7,9 +7,9 @@ use events::{
 use runtime::{Codec, Message, Unreadable, Work};
 
 use crate::contact::Contact;
-use crate::input::{Heard, Input};
+use crate::input::{CustomerEvent, Input};
 use crate::occasion::Occasion;
-use crate::row::Waiting;
+use crate::row::WaitingEvent;
 
 /// An event as it is told, and the contact that it brings.
 type Told = (OrderId, Occasion, Option<Contact>);
@@ -65,6 +65,6 @@ pub(crate) fn decode(message: &Message, codec: &Codec) -> Result<Work<Input>, Un
             return Err(Unreadable(format!("notifications does not hear {other:?}, got it at {}", message.place())));
         }
     };
-    let news = Waiting { event_id: EventId(cause.id), event_type: event_type.to_owned(), occasion };
-    Ok(Work { cause, input: Input::Heard(Box::new(Heard { order_id, news, contact })) })
+    let news = WaitingEvent { event_id: EventId(cause.id), event_type: event_type.to_owned(), occasion };
+    Ok(Work { cause, input: Input::Heard(Box::new(CustomerEvent { order_id, news, contact })) })
 }

@@ -3,21 +3,21 @@
 use events::OrderId;
 
 use crate::contact::Contact;
-use crate::row::Waiting;
+use crate::row::WaitingEvent;
 
 /// What notifications decides about.
 #[derive(Clone, Debug)]
 pub enum Input {
-    Heard(Box<Heard>),
+    Heard(Box<CustomerEvent>),
     /// A timer of this schema. None is armed: it can only have been put there by hand.
     Stray(OrderId),
 }
 
 /// An event that a customer should know of.
 #[derive(Clone, Debug)]
-pub struct Heard {
+pub struct CustomerEvent {
     pub order_id: OrderId,
-    pub news: Waiting,
+    pub news: WaitingEvent,
     /// Where to write, if the event says so.
     pub contact: Option<Contact>,
 }

@@ -41,7 +41,7 @@ pub enum Occasion {
         currency: Currency,
         reason: ReasonCode,
     },
-    ShipmentDispatched(Parcel),
+    ShipmentDispatched(SentParcel),
     ShipmentDelivered {
         shipment_id: ShipmentId,
     },
@@ -75,7 +75,7 @@ pub enum Occasion {
 
 /// A parcel on its way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Parcel {
+pub struct SentParcel {
     pub shipment_id: ShipmentId,
     pub carrier: String,
     /// The carrier's number of it.
@@ -138,6 +138,6 @@ impl From<OrderFailed> for Occasion {
 impl From<ShipmentDispatched> for Occasion {
     fn from(ShipmentDispatched { shipment_id, carrier, tracking, items, .. }: ShipmentDispatched) -> Self {
         let items = items.into_iter().map(|item| (item.sku.into(), item.quantity)).collect();
-        Self::ShipmentDispatched(Parcel { shipment_id, carrier, tracking, items })
+        Self::ShipmentDispatched(SentParcel { shipment_id, carrier, tracking, items })
     }
 }

@@ -1,6 +1,6 @@
 //! Messages told again after a restore: what went out follows from what was heard, and is not sent again.
 
-use runtime::restore::{Restore, Retold};
+use runtime::restore::{Restore, RetoldEvent};
 use runtime::{Conflict, Effects};
 
 use crate::input::Input;
@@ -14,7 +14,7 @@ impl Restore for Notifications {
     fn retell(
         &self,
         _: &mut BatchState,
-        event: &Retold<'_, Input>,
+        event: &RetoldEvent<'_, Input>,
         _: &mut Effects<'_, SentLog>,
     ) -> Result<(), Conflict> {
         Err(event.untold())

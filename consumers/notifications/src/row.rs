@@ -15,7 +15,7 @@ use crate::words::Locale;
 
 /// Something to tell, once it is known to whom.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Waiting {
+pub struct WaitingEvent {
     pub event_id: EventId,
     pub event_type: String,
     pub occasion: Occasion,
@@ -23,7 +23,7 @@ pub struct Waiting {
 
 /// One message: written down, or given up.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Message {
+pub struct Notification {
     pub order_id: OrderId,
     pub event_id: EventId,
     pub event_type: String,
@@ -54,14 +54,14 @@ pub enum Delivery {
 
 /// What is known of one order's customer.
 #[derive(Clone, Debug, Default)]
-pub struct Customer {
+pub struct KnownCustomer {
     /// Where to write; none until the event that says it.
     pub contact: Option<Contact>,
     /// What waits for that, in order of arrival.
-    pub waiting: Vec<Waiting>,
+    pub waiting: Vec<WaitingEvent>,
 }
 
-impl TableRow for Customer {
+impl TableRow for KnownCustomer {
     type Key = OrderId;
     const TABLE: &'static str = "notifications.customer";
 
@@ -81,16 +81,16 @@ impl TableRow for Customer {
 /// What a batch was loaded into. Kept over batches it is a store in memory.
 #[derive(Clone, Debug, Default)]
 pub struct BatchState {
-    pub(crate) orders: Rows<Customer>,
+    pub(crate) orders: Rows<KnownCustomer>,
     /// Events that were told, on whatever channels there were at that time: a channel that is switched on later does not tell old news.
     pub(crate) told: HashSet<EventId>,
     /// What this batch sends, in order.
-    pub(crate) messages: Vec<Message>,
+    pub(crate) messages: Vec<Notification>,
 }
 
 impl BatchState {
     /// What waits for an order's contact.
-    pub fn waiting(&self, order_id: OrderId) -> &[Waiting] {
+    pub fn waiting(&self, order_id: OrderId) -> &[WaitingEvent] {
         self.orders.get(&order_id).map_or(&[], |row| &row.waiting)
     }
 
@@ -128,11 +128,11 @@ impl BatchState {
     }
 }
 
-type Text<'m> = Option<&'m str>;
+type OptionalText<'m> = Option<&'m str>;
 
 impl Delivery {
     /// State, recipient, subject, body, and why it failed.
-    fn columns(&self) -> (&'static str, Text<'_>, Text<'_>, Text<'_>, Option<&'static str>) {
+    fn columns(&self) -> (&'static str, OptionalText<'_>, OptionalText<'_>, OptionalText<'_>, Option<&'static str>) {
         match self {
             Self::Recorded { recipient, subject, body } => {
                 ("RECORDED", Some(recipient), subject.as_deref(), Some(body), None)
@@ -145,7 +145,7 @@ impl Delivery {
 /// Orders whose end was told, with the messages.
 pub(crate) fn retention() -> Retention {
     Retention {
-        rows: Customer::TABLE,
+        rows: KnownCustomer::TABLE,
         ended: "exists (select from notifications.message told where told.order_id = kept.order_id and told.event_type in
                  ('quadrille.orders.OrderRejected', 'quadrille.orders.OrderCompleted', 'quadrille.orders.OrderCancelled',
                   'quadrille.orders.OrderFailed'))",

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use events::{EventId, OrderId};
 use runtime::Consumer as _;
 
-use crate::row::{Delivery, Message};
+use crate::row::{Delivery, Notification};
 use crate::settings::Notifications;
 
 /// What goes to the log once it is committed; no personal data.
@@ -25,8 +25,8 @@ pub(crate) struct SentLine {
     failed: Option<&'static str>,
 }
 
-impl From<&Message> for SentLine {
-    fn from(message: &Message) -> Self {
+impl From<&Notification> for SentLine {
+    fn from(message: &Notification) -> Self {
         let failed = match &message.delivery {
             Delivery::Recorded { .. } => None,
             Delivery::Failed { detail } => Some(*detail),

@@ -9,27 +9,25 @@
 //! | the same, closed, nothing shipped | conflict | FAILED | CANCELLED | · |
 //! | the same, closed, something shipped | conflict | COMPLETED | COMPLETED | · |
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use events::{
     Closed, OrderCancellationRequested, Reason, ReasonCode, StockCommitted, StockRejected, StockReleased, Timestamp,
 };
-use runtime::{Conflict, Effects};
+use runtime::Conflict;
 
 use crate::difference::{differences, is_same, listed, without_texts};
 use crate::input::{Cancel, Reply};
-use crate::placed::{Placed, Verdict};
-use crate::row::{Asked, BatchState, Order, State};
+use crate::placed::{IntakeAnswer, Placed};
+use crate::row::{BatchState, CancellationAsked, Order, State};
 
 mod ending;
 
+use ending::{OrderRuling, Out};
+
 /// How far a producer's clock may be ahead of ours.
 const CLOCKS_DIFFER: Duration = Duration::from_secs(3_600);
-
-type Out<'e, 'c> = &'e mut Effects<'c, Infallible>;
-type Ruling = Result<Reply, Conflict>;
 
 /// An order is placed. New and valid, it is accepted; new and invalid, it is rejected, or, at the door, refused without a trace.
 /// The same one again gets the stored answer.
@@ -42,7 +40,7 @@ pub fn on_placed(
     at_the_door: bool,
     now: Timestamp,
     out: Out<'_, '_>,
-) -> Ruling {
+) -> OrderRuling {
     if let Some(order) = known(world, placed) {
         return placed_again(order, placed, at_the_door);
     }
@@ -51,13 +49,13 @@ pub fn on_placed(
     let correlation_id = Arc::clone(&thread.correlation_id);
     // The key tells orders apart that a careless producer sent under one event id.
     match &placed.verdict {
-        Verdict::Valid(accepted) => {
+        IntakeAnswer::Valid(accepted) => {
             out.emit(accepted, &placed.placement.to_string());
             world.add(Order::accepted(accepted, placed.placement, placed.body.clone(), thread, now));
             Ok(Reply::Placed { order_id: accepted.order_id, correlation_id, replayed: false })
         }
-        Verdict::Invalid(rejected) if at_the_door => Ok(Reply::Invalid(rejected.faults.clone())),
-        Verdict::Invalid(rejected) => {
+        IntakeAnswer::Invalid(rejected) if at_the_door => Ok(Reply::Invalid(rejected.faults.clone())),
+        IntakeAnswer::Invalid(rejected) => {
             out.emit(rejected, &placed.rejection.to_string());
             world.add(Order::rejected(rejected, placed.rejection, placed.body.clone(), thread, now));
             Ok(Reply::Nothing)
@@ -73,7 +71,7 @@ fn known<'w>(world: &'w BatchState, placed: &Placed) -> Option<&'w Order> {
     let is_same = |order: &Order| is_same(order.body.text.as_deref(), &placed.order);
     let rejected = world
         .placed_as(placed.rejection)
-        .filter(|order| matches!(placed.verdict, Verdict::Invalid(_)) || was_there(order))
+        .filter(|order| matches!(placed.verdict, IntakeAnswer::Invalid(_)) || was_there(order))
         .or_else(|| {
             let mut before = placed.rejected_before().filter_map(|key| world.placed_as(key));
             before.find(|order| was_there(order) || is_same(order))
@@ -82,7 +80,7 @@ fn known<'w>(world: &'w BatchState, placed: &Placed) -> Option<&'w Order> {
     let as_before = || {
         let at_most = |order: &Order| order.placed_at.plus(CLOCKS_DIFFER);
         let is_restored =
-            |order: &Order| matches!(&placed.verdict, Verdict::Valid(event) if order.is_restored_from(event));
+            |order: &Order| matches!(&placed.verdict, IntakeAnswer::Valid(event) if order.is_restored_from(event));
         let is_it = |order: &&Order| {
             (is_same(order) || is_restored(order)) && placed.said_at.is_none_or(|said_at| said_at <= at_most(order))
         };
@@ -105,13 +103,13 @@ pub fn in_time(world: &BatchState, placed: &Placed, keep: Duration, now: Timesta
 }
 
 /// The same order: what was answered then, whatever became of it since. Another one: a conflict.
-fn placed_again(order: &Order, placed: &Placed, at_the_door: bool) -> Ruling {
+fn placed_again(order: &Order, placed: &Placed, at_the_door: bool) -> OrderRuling {
     let order_id = order.order_id;
     let kept = order.body.text.as_deref();
     // Digests are of the JSON of the version that took the order; a later one may write the same order with more fields.
     let is_rejected_again = order.state == State::Rejected && order.placement != placed.placement;
     // Of one that was restored from events it is known what was agreed, not how it was placed.
-    let is_restored = matches!(&placed.verdict, Verdict::Valid(event) if order.is_restored_from(event));
+    let is_restored = matches!(&placed.verdict, IntakeAnswer::Valid(event) if order.is_restored_from(event));
     if is_rejected_again || is_restored || order.body.digest == placed.body.digest || is_same(kept, &placed.order) {
         return Ok(match order.state {
             State::Rejected => Reply::Rejected { order_id, faults: order.details.faults.clone() },
@@ -150,7 +148,7 @@ pub fn on_cancel(world: &mut BatchState, cancel: &Cancel, out: Out<'_, '_>) -> R
             );
             world.change(order_id, |order| {
                 order.state = State::Cancelling;
-                order.asked = Some(Asked { requested_by, reason });
+                order.asked = Some(CancellationAsked { requested_by, reason });
             });
             asked
         }
@@ -161,21 +159,36 @@ pub fn on_cancel(world: &mut BatchState, cancel: &Cancel, out: Out<'_, '_>) -> R
 
 /// Stock does not suffice: nothing is reserved, and the order ends.
 /// Fails when there is no such order.
-pub fn on_stock_rejected(world: &mut BatchState, event: &StockRejected, now: Timestamp, out: Out<'_, '_>) -> Ruling {
+pub fn on_stock_rejected(
+    world: &mut BatchState,
+    event: &StockRejected,
+    now: Timestamp,
+    out: Out<'_, '_>,
+) -> OrderRuling {
     let closed = Closed { shipped: Vec::new(), unshipped: Vec::new(), reason: Some(event.reason.clone()) };
     ending::end(world, event.order_id, "StockRejected", Some((&closed, None)), now, out)
 }
 
 /// Reserved units were given back. If it was inventory's last word, the order ends.
 /// Fails when there is no such order, or the last word contradicts its lines.
-pub fn on_stock_released(world: &mut BatchState, event: &StockReleased, now: Timestamp, out: Out<'_, '_>) -> Ruling {
+pub fn on_stock_released(
+    world: &mut BatchState,
+    event: &StockReleased,
+    now: Timestamp,
+    out: Out<'_, '_>,
+) -> OrderRuling {
     let closed = event.closed.as_ref().map(|closed| (closed, Some(&event.reason)));
     ending::end(world, event.order_id, "StockReleased", closed, now, out)
 }
 
 /// Units have left. If it was inventory's last word, the order ends.
 /// Fails when there is no such order, or the last word contradicts its lines.
-pub fn on_stock_committed(world: &mut BatchState, event: &StockCommitted, now: Timestamp, out: Out<'_, '_>) -> Ruling {
+pub fn on_stock_committed(
+    world: &mut BatchState,
+    event: &StockCommitted,
+    now: Timestamp,
+    out: Out<'_, '_>,
+) -> OrderRuling {
     let closed = event.closed.as_ref().map(|closed| (closed, None));
     ending::end(world, event.order_id, "StockCommitted", closed, now, out)
 }

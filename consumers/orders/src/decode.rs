@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::input::Input;
 use crate::intake;
-use crate::placed::{Arrival, Placed, Record};
+use crate::placed::{Arrival, Placed, PlacedRecord};
 use crate::settings::NAME;
 
 /// The longest correlation id that is taken over, in characters.
@@ -52,7 +52,7 @@ fn place(message: &Message, codec: &Codec, candidate: OrderId, trace_share: f64)
             former: letter
                 .former
                 .map(|(source, id)| (source.unwrap_or_else(|| "kafka".into()), id.unwrap_or_else(|| message.place()))),
-            record: Some(Record::of(message)),
+            record: Some(PlacedRecord::of(message)),
             thread: thread.clone(),
         },
     );

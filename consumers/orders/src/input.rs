@@ -7,7 +7,7 @@ use events::{Fault, OrderId, StockCommitted, StockRejected, StockReleased, Times
 use runtime::Timer;
 
 use crate::difference::Difference;
-use crate::placed::{Placed, Verdict};
+use crate::placed::{IntakeAnswer, Placed};
 use crate::row::State;
 
 /// How old a record is that is not presumed to be new: it may be read again, long after it was decided.
@@ -59,7 +59,7 @@ impl Input {
         match self {
             Self::Placed(placed) => {
                 // Its own key guards an order that is presumed to be new. Others, under which it may be known too, are looked up.
-                let has_other_keys = matches!(placed.verdict, Verdict::Invalid(_)) || !placed.former.is_empty();
+                let has_other_keys = matches!(placed.verdict, IntakeAnswer::Invalid(_)) || !placed.former.is_empty();
                 let is_old = placed.said_at.is_some_and(|said_at| said_at < now.minus(YOUNG));
                 Some((placed.candidate(), !has_other_keys && !is_old))
             }

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 
 use events::{Event as _, OrderAccepted, OrderCancellationRequested, OrderId, OrderRejected, derive_id};
-use runtime::restore::{Restore, Retold};
+use runtime::restore::{Restore, RetoldEvent};
 use runtime::{Conflict, Effects};
 use uuid::Uuid;
 
@@ -23,7 +23,7 @@ impl Restore for Orders {
     fn retell(
         &self,
         world: &mut BatchState,
-        event: &Retold<'_, Input>,
+        event: &RetoldEvent<'_, Input>,
         effects: &mut Effects<'_, Infallible>,
     ) -> Result<(), Conflict> {
         match event.told.event_type() {
@@ -55,7 +55,7 @@ impl Restore for Orders {
 }
 
 /// By which key an order is known, and its body: as its record has it, if the event follows from that.
-fn placed_as(event: &Retold<'_, Input>, key: fn(&Placed) -> Uuid) -> Option<(Uuid, Body)> {
+fn placed_as(event: &RetoldEvent<'_, Input>, key: fn(&Placed) -> Uuid) -> Option<(Uuid, Body)> {
     match event.input? {
         Input::Placed(placed) => {
             let (told, key) = (event.told, key(placed));

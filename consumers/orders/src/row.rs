@@ -8,7 +8,7 @@ use events::{
     Timestamp, UnshippedLine,
 };
 use runtime::rows::{Columns, Rows, Select, StoredRow, TableRow};
-use runtime::sql::{Json, JsonText, Timestamptz};
+use runtime::sql::{JsonColumn, JsonText, Timestamptz};
 use runtime::{Failure, Loader, Retention, TraceContext};
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
@@ -103,7 +103,7 @@ pub struct Details {
 
 /// Someone asked for the order to be cancelled.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct Asked {
+pub struct CancellationAsked {
     /// Who, as a role or an account's id.
     pub requested_by: String,
     /// Code `cancelled`, with what the asker said.
@@ -155,7 +155,7 @@ pub struct Order {
     /// What is known since it was placed.
     pub details: Details,
     /// Who asked to cancel it.
-    pub asked: Option<Asked>,
+    pub asked: Option<CancellationAsked>,
     /// How it ended; none while it is open, and if it was rejected.
     pub ending: Option<Ending>,
     /// The order as it was placed.
@@ -240,7 +240,7 @@ impl TableRow for Order {
             .changing("asked", |order| order.asked.as_ref().map(JsonText))
             .changing("ending", |order| order.ending.as_ref().map(JsonText))
             .fixed("body_digest", |order| order.body.digest)
-            .fixed_unread("body", |order| order.body.text.as_deref().map(Json))
+            .fixed_unread("body", |order| order.body.text.as_deref().map(JsonColumn))
     }
 
     fn read(row: &StoredRow<'_>) -> Result<(OrderId, Self), Failure> {

@@ -49,7 +49,7 @@ impl Phase {
 
 /// One attempt at one operation, written before the gateway is called.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Attempt {
+pub struct CallAttempt {
     /// What is asked.
     pub operation: Operation,
     /// Which attempt at it, from 1; it grows only after a definite failure.

@@ -48,7 +48,7 @@ use crate::settings::PaymentsSettings;
 
 /// What every decision has at hand.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Rules<'r> {
+pub(crate) struct DecisionContext<'r> {
     pub settings: &'r PaymentsSettings,
     pub gateway: &'static str,
     /// Whether the gateway answers nobody.
@@ -56,7 +56,7 @@ pub(crate) struct Rules<'r> {
     pub now: Timestamp,
 }
 
-impl Rules<'_> {
+impl DecisionContext<'_> {
     /// Decides one input.
     pub fn decide(
         self,
@@ -91,10 +91,10 @@ impl Rules<'_> {
         world: &'s mut BatchState,
         order_id: OrderId,
         effects: &'s mut Effects<'c, Call>,
-    ) -> Step<'s, 'c> {
+    ) -> PaymentStep<'s, 'c> {
         let Self { settings, gateway, silent, now } = *self;
         let (payment, call) = world.payment_mut(order_id);
-        Step { payment, call, effects, settings, gateway, silent, now }
+        PaymentStep { payment, call, effects, settings, gateway, silent, now }
     }
 
     /// An answer; one that names a refund makes known whose it is, and the provider's notices that came before count now.
@@ -153,7 +153,7 @@ pub(crate) fn finish(world: &mut BatchState, effects: &mut Effects<'_, Call>) {
 }
 
 /// One input's way through one payment.
-pub(crate) struct Step<'s, 'c> {
+pub(crate) struct PaymentStep<'s, 'c> {
     pub payment: &'s mut Row<Payment>,
     pub call: &'s mut NextCall,
     pub effects: &'s mut Effects<'c, Call>,
@@ -164,7 +164,7 @@ pub(crate) struct Step<'s, 'c> {
     pub now: Timestamp,
 }
 
-impl Step<'_, '_> {
+impl PaymentStep<'_, '_> {
     /// The payment, to be changed; its thread is followed.
     fn change(&mut self) -> &mut Payment {
         if let Some(thread) = &self.payment.case.thread {

@@ -90,7 +90,7 @@ struct PaymentView {
     attempt: Option<AttemptView>,
     /// What the customer must do; only while it is waited for.
     #[serde(skip_serializing_if = "Option::is_none")]
-    action: Option<ActionView>,
+    action: Option<CustomerActionView>,
     /// Why the money is let go or given back: the reason's code.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
@@ -119,7 +119,7 @@ struct AttemptView {
 
 /// What the customer must do.
 #[derive(Debug, Serialize, ToSchema)]
-struct ActionView {
+struct CustomerActionView {
     /// What, such as `three_d_secure`.
     action: String,
     /// Where.
@@ -163,7 +163,7 @@ impl PaymentView {
             refund_id: attempt.refund_id,
             retried_by: attempt.retried_by,
         });
-        let action = case.asked.filter(|_| state == State::ActionRequired).map(|asked| ActionView {
+        let action = case.asked.filter(|_| state == State::ActionRequired).map(|asked| CustomerActionView {
             action: asked.action.to_string(),
             url: asked.url,
             expires_at: asked.expires_at.to_string(),

@@ -35,16 +35,16 @@ use runtime::{
 };
 use sandbox_gateway::{Sandbox, SandboxRoutes};
 
-pub use attempt::{Ask, Attempt, Made, Phase, key};
+pub use attempt::{Ask, CallAttempt, Made, Phase, key};
 pub use batch::{BatchState, Reference, RefundNotice};
 pub use call::Call;
 pub use gateway;
 pub use input::{Answer, Input, Reply};
-pub use payment::{Asked, Case, Payment, Purchase, State, Undoing};
+pub use payment::{ActionAsked, Payment, PaymentData, Purchase, State, Undoing};
 pub use settings::{GatewayName, Payments, PaymentsSettings, section};
 
 use circuit::GatewayCircuit;
-use decide::Rules;
+use decide::DecisionContext;
 use gateway::Gateway;
 use http::PaymentRoutes;
 
@@ -102,7 +102,7 @@ impl Consumer for Payments {
         effects: &mut Effects<'_, Call>,
     ) -> Result<Reply, Conflict> {
         let (gateway, silent) = (self.gateway.name(), self.circuit.is_open());
-        let rules = Rules { settings: &self.settings, gateway, silent, now };
+        let rules = DecisionContext { settings: &self.settings, gateway, silent, now };
         rules.decide(world, &work.input, effects)
     }
 

@@ -6,7 +6,7 @@ use runtime::{Conflict, TraceContext};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::attempt::{Attempt, Made, Phase};
+use crate::attempt::{CallAttempt, Made, Phase};
 
 /// What stands for a gateway when there is nothing to pay.
 pub(crate) const NO_GATEWAY: &str = "none";
@@ -100,7 +100,7 @@ pub struct Purchase {
 
 /// What the customer was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Asked {
+pub struct ActionAsked {
     /// What they must do.
     pub action: Action,
     /// Where.
@@ -112,7 +112,7 @@ pub struct Asked {
 /// What the payment carries from one event to the next; the column `data`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Case {
+pub struct PaymentData {
     /// The order's thread, for what no event causes.
     pub thread: Option<TraceContext>,
     /// The order's lines with their all-inclusive amounts.
@@ -124,7 +124,7 @@ pub struct Case {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub confirmed: Vec<Item>,
     /// The last attempt.
-    pub attempt: Option<Attempt>,
+    pub attempt: Option<CallAttempt>,
     /// How many there were.
     pub made: Made,
     /// The reservation's clock fired while the outcome was unknown, or before anything else came.
@@ -140,7 +140,7 @@ pub struct Case {
     pub early_result: Option<ActionResult>,
     /// What the customer was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub asked: Option<Asked>,
+    pub asked: Option<ActionAsked>,
     /// Whether `AuthorizationExpiring` was said.
     pub expiring: bool,
 }
@@ -177,7 +177,7 @@ pub struct Payment {
     /// Names, contact and addresses, sealed; until the money is held, or never will be.
     pub personal: Option<Personal>,
     /// All that no audit asks for.
-    pub case: Case,
+    pub case: PaymentData,
 }
 
 impl Payment {
@@ -198,7 +198,7 @@ impl Payment {
             announced: false,
             capture_before: None,
             personal: None,
-            case: Case::default(),
+            case: PaymentData::default(),
         }
     }
 

@@ -5,12 +5,12 @@ use events::{
     PaymentCaptured, PaymentDeclined, PaymentRefundFailed, PaymentRefunded, PaymentVoided, ReasonCode,
 };
 use gateway::{ActionResult, Hold, Money, Operation, Outcome, ProviderNotice};
-use runtime::restore::{Restore, Retold};
+use runtime::restore::{Restore, RetoldEvent};
 use runtime::{Conflict, Effects};
 
 use crate::batch::BatchState;
 use crate::call::Call;
-use crate::decide::Rules;
+use crate::decide::DecisionContext;
 use crate::input::{Answer, Input};
 use crate::payment::State;
 use crate::settings::Payments;
@@ -26,7 +26,7 @@ impl Restore for Payments {
     fn retell(
         &self,
         world: &mut BatchState,
-        event: &Retold<'_, Input>,
+        event: &RetoldEvent<'_, Input>,
         effects: &mut Effects<'_, Call>,
     ) -> Result<(), Conflict> {
         let order_id = event.order_id;
@@ -120,14 +120,14 @@ impl Restore for Payments {
 }
 
 impl Payments {
-    fn rules(&self, event: &Retold<'_, Input>) -> Rules<'_> {
-        Rules { settings: &self.settings, gateway: self.gateway.name(), silent: false, now: event.told.at }
+    fn rules(&self, event: &RetoldEvent<'_, Input>) -> DecisionContext<'_> {
+        DecisionContext { settings: &self.settings, gateway: self.gateway.name(), silent: false, now: event.told.at }
     }
 
     fn answered(
         &self,
         world: &mut BatchState,
-        event: &Retold<'_, Input>,
+        event: &RetoldEvent<'_, Input>,
         (operation, outcome): (Operation, Outcome),
         effects: &mut Effects<'_, Call>,
     ) -> Result<(), Conflict> {
@@ -143,7 +143,7 @@ impl Payments {
     fn decided(
         &self,
         world: &mut BatchState,
-        event: &Retold<'_, Input>,
+        event: &RetoldEvent<'_, Input>,
         input: &Input,
         effects: &mut Effects<'_, Call>,
     ) -> Result<(), Conflict> {
@@ -153,7 +153,7 @@ impl Payments {
     fn action_result(
         &self,
         world: &mut BatchState,
-        event: &Retold<'_, Input>,
+        event: &RetoldEvent<'_, Input>,
         result: ActionResult,
         effects: &mut Effects<'_, Call>,
     ) -> Result<(), Conflict> {

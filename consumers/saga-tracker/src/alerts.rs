@@ -14,28 +14,28 @@ use sqlx::PgConnection;
 use crate::store;
 
 pub(crate) use deliver::deliver;
-pub use kind::Kind;
+pub use kind::AlertKind;
 pub(crate) use outside::Outside;
 pub(crate) use watch::{Watch, watch};
 
 /// What an event of an order alerts people of, if it does.
-pub(crate) fn of_event(event_type: &str, order_id: OrderId) -> Option<(Kind, String, String)> {
+pub(crate) fn of_event(event_type: &str, order_id: OrderId) -> Option<(AlertKind, String, String)> {
     let (kind, text) = match event_type {
         PaymentRefundFailed::TYPE => (
-            Kind::RefundFailed,
+            AlertKind::RefundFailed,
             format!(
                 "the refund of order {order_id} failed: look at the payment in the gateway, then POST /payments/{order_id}/retry \
                  at payments, or pay the customer back by other means"
             ),
         ),
         PaymentCaptureFailed::TYPE => (
-            Kind::CaptureFailed,
+            AlertKind::CaptureFailed,
             format!(
                 "the money of order {order_id} can't be taken: the order is undone, and what was packed goes back to its shelves"
             ),
         ),
         AuthorizationExpiring::TYPE => (
-            Kind::HoldExpiring,
+            AlertKind::HoldExpiring,
             format!(
                 "the hold of order {order_id} runs out before its money is taken: hurry whom it waits for, GET /orders/{order_id} says whom"
             ),
@@ -50,7 +50,13 @@ pub(crate) fn of_event(event_type: &str, order_id: OrderId) -> Option<(Kind, Str
 ///
 /// # Errors
 /// What the database says.
-pub async fn raise(db: &mut PgConnection, kind: Kind, key: &str, text: &str, now: Timestamp) -> Result<bool, Failure> {
+pub async fn raise(
+    db: &mut PgConnection,
+    kind: AlertKind,
+    key: &str,
+    text: &str,
+    now: Timestamp,
+) -> Result<bool, Failure> {
     let is_new = store::alerts::raise(db, kind, key, kind.order(key), text, now).await?;
     if is_new {
         metrics::counter!("quadrille_alerts_total", "kind" => kind.as_str()).increment(1);
@@ -64,7 +70,7 @@ pub async fn raise(db: &mut PgConnection, kind: Kind, key: &str, text: &str, now
 ///
 /// # Errors
 /// What the database says.
-pub async fn resolve(db: &mut PgConnection, kind: Kind, key: &str, now: Timestamp) -> Result<(), Failure> {
+pub async fn resolve(db: &mut PgConnection, kind: AlertKind, key: &str, now: Timestamp) -> Result<(), Failure> {
     store::alerts::resolve(db, kind, key, now).await
 }
 
@@ -74,7 +80,7 @@ pub async fn resolve(db: &mut PgConnection, kind: Kind, key: &str, now: Timestam
 /// What the database says.
 pub async fn keep(
     db: &mut PgConnection,
-    kind: Kind,
+    kind: AlertKind,
     now_wrong: &[(String, String)],
     now: Timestamp,
 ) -> Result<(), Failure> {

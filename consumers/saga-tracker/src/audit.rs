@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use crate::alerts;
 use crate::name::NAME;
-use crate::store::{self, Found};
+use crate::store::{self, CheckFindings};
 use crate::tracker::SagaTracker;
 
 /// Breaches that one answer names, at most: of more it is not known which are healed.
@@ -172,7 +172,7 @@ impl Auditor {
             }
         }
         let open = store::open_breaches(&mut tx, NAMED).await?;
-        alerts::keep(&mut tx, alerts::Kind::InvariantBreach, &open, now).await?;
+        alerts::keep(&mut tx, alerts::AlertKind::InvariantBreach, &open, now).await?;
         tx.commit().await?;
         metrics::counter!("quadrille_audits_total").increment(1);
         Ok(())
@@ -180,10 +180,11 @@ impl Auditor {
 }
 
 /// What was found, by check, over all databases and ranges. A check that was not answered somewhere says nothing of what is healed.
-fn together(findings: &[Finding]) -> BTreeMap<&'static str, (Found, i64)> {
-    let mut all: BTreeMap<&'static str, (Found, i64)> = BTreeMap::new();
+fn together(findings: &[Finding]) -> BTreeMap<&'static str, (CheckFindings, i64)> {
+    let mut all: BTreeMap<&'static str, (CheckFindings, i64)> = BTreeMap::new();
     for finding in findings {
-        let (found, breaches) = all.entry(finding.name).or_insert_with(|| (Found { all: true, ..Found::default() }, 0));
+        let (found, breaches) =
+            all.entry(finding.name).or_insert_with(|| (CheckFindings { all: true, ..CheckFindings::default() }, 0));
         match &finding.asked {
             CheckOutcome::Answered { breaches: more, lines, .. } => {
                 *breaches += more;

@@ -18,7 +18,7 @@ use crate::place::Place;
 use crate::steps::Timeline;
 use crate::store::{self, OrderRow, ShipmentRow, StoredEvent};
 
-pub(crate) use stock::Units;
+pub(crate) use stock::AllocationUnits;
 
 /// The most events of one order that are read.
 const LONGEST: i64 = 10_000;
@@ -28,7 +28,7 @@ pub struct Case {
     order_id: OrderId,
     at: Option<Timestamp>,
     facts: Facts,
-    stock: Vec<Units>,
+    stock: Vec<AllocationUnits>,
     events: Vec<StoredEvent>,
     /// Events of types that this version does not know; they are among `events`.
     unknown: usize,

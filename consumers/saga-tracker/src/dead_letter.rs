@@ -1,7 +1,7 @@
 //! Dead letters: events that nobody could decide, and orders that are stuck, each with its case.
 
 use events::{DEAD_LETTER_EVENTS, Event, OrderId, OrderPlaced, OrderStuck, Timestamp, derive_id};
-use operator::{Header, Kind};
+use operator::{Header, LetterKind};
 use runtime::Message;
 use runtime::http::hex;
 use uuid::Uuid;
@@ -16,7 +16,7 @@ pub struct DeadLetter {
     /// Its id, derived from what died where.
     pub letter_id: Uuid,
     /// What needs a person.
-    pub kind: Kind,
+    pub kind: LetterKind,
     /// When it died.
     pub died_at: Timestamp,
     /// Who could not decide it; of an order, who should have answered.
@@ -63,7 +63,7 @@ impl DeadLetter {
         let died_at = message.headers.text("quadrille-died-at").and_then(|at| at.parse().ok());
         Self {
             letter_id: id.unwrap_or_else(|| derive_id(message.place(), "saga-tracker", DEAD_LETTER_EVENTS, "")),
-            kind: Kind::Event,
+            kind: LetterKind::Event,
             died_at: in_range(died_at.unwrap_or(place.at)),
             consumers: vec![known("quadrille-consumer")],
             stage: text("quadrille-stage"),
@@ -85,7 +85,7 @@ impl DeadLetter {
         let fingerprint = derive_id("stuck", &event.consumers.join("|"), OrderStuck::TYPE, &case);
         Self {
             letter_id: event_id,
-            kind: Kind::Order,
+            kind: LetterKind::Order,
             died_at: place.at,
             consumers: event.consumers.clone(),
             error_class: "stuck".to_owned(),
@@ -101,7 +101,7 @@ impl DeadLetter {
     fn raw(message: &Message) -> Self {
         Self {
             letter_id: Uuid::nil(),
-            kind: Kind::Event,
+            kind: LetterKind::Event,
             died_at: Timestamp::from_millis(0),
             consumers: Vec::new(),
             stage: None,

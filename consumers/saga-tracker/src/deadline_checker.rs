@@ -99,7 +99,7 @@ impl DeadlineChecker {
         drop(db);
         let seen: HashMap<OrderId, Timestamp> = due.iter().copied().collect();
         let (mut looks, mut answered, mut stuck) = (Vec::new(), Vec::new(), Vec::new());
-        let mut tally = Tally::default();
+        let mut tally = LookTally::default();
         for order in &orders {
             let judged = judge(&RULES, order, &evidence, now);
             tally.count(&judged);
@@ -148,7 +148,7 @@ impl DeadlineChecker {
             "the review of order {} ends at {ends}, and with it its reservation: clear or reject it, POST /reviews/{}/verdict at fraud",
             order.order_id, order.order_id
         );
-        self.raise(&mut db, alerts::Kind::ReviewExpiring, order.order_id, &text, now).await?;
+        self.raise(&mut db, alerts::AlertKind::ReviewExpiring, order.order_id, &text, now).await?;
         Ok(None)
     }
 
@@ -166,14 +166,14 @@ impl DeadlineChecker {
             alert_at.minus(self.hand_over)
         );
         let mut db = self.pool.acquire().await?;
-        self.raise(&mut db, alerts::Kind::HandOverOverdue, order_id, &text, now).await?;
+        self.raise(&mut db, alerts::AlertKind::HandOverOverdue, order_id, &text, now).await?;
         Ok(None)
     }
 
     async fn raise(
         &self,
         db: &mut PgConnection,
-        kind: alerts::Kind,
+        kind: alerts::AlertKind,
         order_id: OrderId,
         text: &str,
         now: Timestamp,
@@ -194,13 +194,13 @@ fn answered_since(order: &OpenOrder, judged: &Judged<'_>) -> Vec<(OrderId, Uuid)
 
 /// How the orders of one look stand.
 #[derive(Default)]
-struct Tally {
+struct LookTally {
     late: HashMap<&'static str, u64>,
     stuck: u64,
     waiting: u64,
 }
 
-impl Tally {
+impl LookTally {
     fn count(&mut self, judged: &Judged<'_>) {
         if judged.answers.iter().any(|answer| answer.status == AnswerStatus::Overdue) {
             self.stuck += 1;

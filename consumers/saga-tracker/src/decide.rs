@@ -7,20 +7,20 @@ use std::sync::Arc;
 use events::{DeadLetterResolved, Event as _, OrderStuck, RelayAdvanced, StockLevelChanged, Timestamp, derive_id};
 use runtime::{Effects, TraceContext};
 
-use crate::alerts::Kind;
+use crate::alerts::AlertKind;
 use crate::input::{Input, Look};
 use crate::name::NAME;
 use deadlines::{RULES, judge};
 use runtime::sql::in_range;
 
-use crate::input::Heard;
+use crate::input::HeardEvent;
 use crate::place::Place;
 use crate::stuck::{Situation, situation, tell};
 use crate::world::{BatchState, Level, Position, Resolution, Watermark};
 
 /// An event of an order: kept once, and what it tells merged into the order.
-pub(crate) fn on_heard(world: &mut BatchState, heard: &Arc<Heard>) {
-    let Heard { record, facts, letter, parking, told } = &**heard;
+pub(crate) fn on_heard(world: &mut BatchState, heard: &Arc<HeardEvent>) {
+    let HeardEvent { record, facts, letter, parking, told } = &**heard;
     world.events.entry((record.order_id, record.event_id)).or_insert_with(|| Arc::clone(heard));
     world.orders.entry(record.order_id).or_default().merge(facts);
     if let Some(letter) = letter {
@@ -48,7 +48,7 @@ pub(crate) fn on_look(world: &mut BatchState, look: &Look, now: Timestamp, effec
     effects.emit(&event, "");
     let letter_id = derive_id(effects.cause().id, NAME, OrderStuck::TYPE, "");
     world.told.extend(Situation::by(&event, letter_id, now));
-    world.alerts.push((Kind::OrderStuck, look.order_id.to_string(), event.detail));
+    world.alerts.push((AlertKind::OrderStuck, look.order_id.to_string(), event.detail));
 }
 
 /// A stock level: the highest version wins.

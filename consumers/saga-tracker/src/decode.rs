@@ -12,8 +12,8 @@ use uuid::Uuid;
 
 use crate::dead_letter::DeadLetter;
 use crate::facts::Facts;
-use crate::input::{Heard, Input, Record};
-use crate::order_event::{OrderEvent, WithOrderEvent, stored, with_order_event};
+use crate::input::{HeardEvent, Input, StoredRecord};
+use crate::order_event::{FoldedEvent, WithOrderEvent, stored, with_order_event};
 use crate::parked::Parking;
 use crate::place::Place;
 use crate::stuck::Situation;
@@ -52,7 +52,7 @@ struct Decode<'m> {
 impl WithOrderEvent for Decode<'_> {
     type Output = Result<Work<Input>, Unreadable>;
 
-    fn with<E: OrderEvent>(self) -> Self::Output {
+    fn with<E: FoldedEvent>(self) -> Self::Output {
         decode::<E>(self.message, self.codec)
     }
 }
@@ -63,23 +63,23 @@ pub(crate) fn stored_facts(
     data: &str,
     place: impl Fn(&'static str) -> Place,
 ) -> Option<serde_json::Result<Facts>> {
-    with_order_event(event_type, Stored { data, place })
+    with_order_event(event_type, DecodedEvent { data, place })
 }
 
-struct Stored<'d, P> {
+struct DecodedEvent<'d, P> {
     data: &'d str,
     place: P,
 }
 
-impl<P: Fn(&'static str) -> Place> WithOrderEvent for Stored<'_, P> {
+impl<P: Fn(&'static str) -> Place> WithOrderEvent for DecodedEvent<'_, P> {
     type Output = serde_json::Result<Facts>;
 
-    fn with<E: OrderEvent>(self) -> Self::Output {
+    fn with<E: FoldedEvent>(self) -> Self::Output {
         stored::<E>(self.data).map(|event| facts(&event, &(self.place)(E::TOPIC)))
     }
 }
 
-fn decode<E: OrderEvent>(message: &Message, codec: &Codec) -> Result<Work<Input>, Unreadable> {
+fn decode<E: FoldedEvent>(message: &Message, codec: &Codec) -> Result<Work<Input>, Unreadable> {
     let cause = message.cause()?;
     let event: E = message.read(codec)?;
     let place = place(message)?;
@@ -91,7 +91,7 @@ fn decode<E: OrderEvent>(message: &Message, codec: &Codec) -> Result<Work<Input>
     let letter = stuck.map(|stuck| DeadLetter::stuck(message, cause.id, &place, stuck));
     let told = stuck.map_or_else(Vec::new, |stuck| Situation::by(stuck, cause.id, place.at));
     let parking = parking(&event, &place);
-    let record = Record {
+    let record = StoredRecord {
         order_id: event.order_id(),
         event_id: EventId(cause.id),
         event_type: E::TYPE,
@@ -102,7 +102,7 @@ fn decode<E: OrderEvent>(message: &Message, codec: &Codec) -> Result<Work<Input>
         data,
         personal: event.personal().cloned(),
     };
-    Ok(Work { cause, input: Input::Heard(Arc::new(Heard { record, facts, letter, parking, told })) })
+    Ok(Work { cause, input: Input::Heard(Arc::new(HeardEvent { record, facts, letter, parking, told })) })
 }
 
 /// What an event says of what waits for a retry.
@@ -116,7 +116,7 @@ fn parking(event: &dyn Any, place: &Place) -> Option<(String, Parking)> {
 
 /// An event as JSON without its personal data. What another version wrote is kept as that version wrote it: a field that today's struct does not
 /// have yet, or any more, is not lost.
-fn data<E: OrderEvent>(message: &Message, codec: &Codec, event: &E) -> Result<String, Box<dyn std::error::Error>> {
+fn data<E: FoldedEvent>(message: &Message, codec: &Codec, event: &E) -> Result<String, Box<dyn std::error::Error>> {
     if codec.is_own::<E>(message.payload.as_deref()) {
         return Ok(json::without_personal(event)?);
     }
@@ -124,7 +124,7 @@ fn data<E: OrderEvent>(message: &Message, codec: &Codec, event: &E) -> Result<St
 }
 
 /// What one event tells.
-fn facts<E: OrderEvent>(event: &E, place: &Place) -> Facts {
+fn facts<E: FoldedEvent>(event: &E, place: &Place) -> Facts {
     let mut facts = Facts {
         seen: 1 << E::BIT,
         status: E::STATUS.unwrap_or_default(),

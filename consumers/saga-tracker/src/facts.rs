@@ -86,7 +86,7 @@ impl Moments {
 
 /// Why an order, or a part of it, was given up. The greater rank counts: the later in the chain that says it, the greater.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Reason {
+pub struct GivenUpReason {
     /// How much the event counts that says it.
     pub rank: i16,
     /// The reason's code.
@@ -97,7 +97,7 @@ pub struct Reason {
 
 /// What is known of one shipment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Shipment {
+pub struct ShipmentFacts {
     /// Where it leaves from.
     pub warehouse: Option<String>,
     /// The units in it, as JSON.
@@ -118,7 +118,7 @@ pub struct Shipment {
     pub tracking: Option<String>,
 }
 
-impl Shipment {
+impl ShipmentFacts {
     fn merge(&mut self, other: &Self) {
         most(&mut self.warehouse, &other.warehouse);
         most(&mut self.items, &other.items);
@@ -176,11 +176,11 @@ pub struct Facts {
     /// What did not, with why.
     pub unshipped: Option<String>,
     /// Why it, or a part of it, was given up.
-    pub reason: Option<Reason>,
+    pub reason: Option<GivenUpReason>,
     /// By OrderCompleted: whether somebody had asked for a cancellation.
     pub cancellation: Option<String>,
     /// Its shipments.
-    pub shipments: BTreeMap<ShipmentId, Shipment>,
+    pub shipments: BTreeMap<ShipmentId, ShipmentFacts>,
 }
 
 impl Facts {
@@ -215,7 +215,7 @@ impl Facts {
 
     /// Takes a reason of this rank.
     pub(crate) fn because(&mut self, rank: i16, reason: &events::Reason) {
-        let reason = Reason { rank, code: reason.code.as_str().to_owned(), detail: reason.detail.clone() };
+        let reason = GivenUpReason { rank, code: reason.code.as_str().to_owned(), detail: reason.detail.clone() };
         most(&mut self.reason, &Some(reason));
     }
 }

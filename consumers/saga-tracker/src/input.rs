@@ -16,7 +16,7 @@ use crate::stuck::Situation;
 #[derive(Clone, Debug)]
 pub enum Input {
     /// An event of an order.
-    Heard(Arc<Heard>),
+    Heard(Arc<HeardEvent>),
     /// A stock level.
     Level(Box<StockLevelChanged>, Place),
     /// How far a relay has come.
@@ -42,7 +42,7 @@ pub struct Look {
 
 /// An event of an order, for the event store.
 #[derive(Clone, Debug)]
-pub struct Record {
+pub struct StoredRecord {
     /// Whose.
     pub order_id: OrderId,
     /// Its `ce_id`.
@@ -65,9 +65,9 @@ pub struct Record {
 
 /// An event of an order, with what it tells.
 #[derive(Clone, Debug)]
-pub struct Heard {
+pub struct HeardEvent {
     /// For the event store.
-    pub record: Record,
+    pub record: StoredRecord,
     /// For the order's row.
     pub facts: Facts,
     /// For the dead letters, if it says that the order needs a person.

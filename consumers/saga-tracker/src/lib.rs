@@ -44,9 +44,9 @@ use tokio::sync::Notify;
 
 pub use case::Case;
 pub use dead_letter::DeadLetter;
-pub use facts::{Facts, Moment, Moments, Reason, Shipment};
+pub use facts::{Facts, GivenUpReason, Moment, Moments, ShipmentFacts};
 pub use find::{FoundOrder, find_orders};
-pub use input::{Heard, Input, Look, Record};
+pub use input::{HeardEvent, Input, Look, StoredRecord};
 pub use parked::Parking;
 pub use place::Place;
 pub use rebuild::{Rebuilt, Stage, rebuild};

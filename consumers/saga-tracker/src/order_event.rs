@@ -12,11 +12,11 @@ use events::{
 use runtime::sql::in_range;
 use serde::Serialize;
 
-use crate::facts::{Facts, Moment, Shipment};
+use crate::facts::{Facts, Moment, ShipmentFacts};
 use crate::status::Status;
 
 /// An event of an order, as the tracker folds it.
-pub(crate) trait OrderEvent: Event {
+pub(crate) trait FoldedEvent: Event {
     /// Its bit in `seen`. Stored: never give one away again.
     const BIT: u32;
     /// How far the order got with it, if it says so.
@@ -43,7 +43,7 @@ pub(crate) trait OrderEvent: Event {
 pub(crate) trait WithOrderEvent {
     type Output;
 
-    fn with<E: OrderEvent>(self) -> Self::Output;
+    fn with<E: FoldedEvent>(self) -> Self::Output;
 }
 
 /// The bits in `seen` of these types.
@@ -55,7 +55,7 @@ pub(crate) fn mask(types: &[&str]) -> i64 {
 macro_rules! order_events {
     ($($bit:literal $event:ident $($status:ident)? [$($moment:ident)*] $(@sealed $sealed:expr,)? $add:expr;)*) => {
         $(
-            impl OrderEvent for $event {
+            impl FoldedEvent for $event {
                 const BIT: u32 = $bit;
                 const STATUS: Option<Status> = [$(Some(Status::$status),)? None][0];
                 const MOMENTS: &'static [Moment] = &[$(Moment::$moment),*];
@@ -159,7 +159,7 @@ order_events! {
     25 FulfillmentConfirmed Confirmed [Confirmed] |event, facts, at| {
         facts.shipments.extend(event.shipments.iter().map(|of| {
             let warehouse = Some(of.warehouse.to_string());
-            (of.shipment_id, Shipment { warehouse, items: json(&of.items), confirmed_at: Some(at), ..Shipment::default() })
+            (of.shipment_id, ShipmentFacts { warehouse, items: json(&of.items), confirmed_at: Some(at), ..ShipmentFacts::default() })
         }));
     };
     26 FulfillmentRejected Failing [Undo] |event, facts, _| facts.because(20, &event.reason);
@@ -184,7 +184,7 @@ order_events! {
 }
 
 /// An event from its stored JSON, its personal data empty.
-pub(crate) fn stored<E: OrderEvent>(data: &str) -> serde_json::Result<E> {
+pub(crate) fn stored<E: FoldedEvent>(data: &str) -> serde_json::Result<E> {
     match data.strip_prefix('{') {
         Some(fields) if E::SEALED => {
             serde_json::from_str(&format!(r#"{{"personal":{{"key_id":"","data":[]}},{fields}"#))

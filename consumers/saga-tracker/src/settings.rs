@@ -14,7 +14,7 @@ use crate::http::ReadSettings;
 use crate::name::NAME;
 use crate::tracker::SagaTracker;
 
-use crate::alerts::Kind;
+use crate::alerts::AlertKind;
 
 /// The settings, section `saga_tracker`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -52,7 +52,7 @@ pub struct TrackerSettings {
     /// A consumer that has not been ready for longer than this is an alert.
     pub circuit_open: Span,
     /// Kinds of alerts that are turned off, such as `["dead_letter"]`; their figures are exported all the same.
-    pub alerts_off: Vec<Kind>,
+    pub alerts_off: Vec<AlertKind>,
     /// Where consumers listen whose `/readyz` is asked, such as `{payments = "http://payments:8082"}`; default: as their own settings say.
     pub probes: BTreeMap<String, String>,
 }
@@ -110,7 +110,7 @@ impl TrackerSettings {
     }
 
     /// Whether people are told of this.
-    pub(crate) fn alerts(&self, kind: Kind) -> bool {
+    pub(crate) fn alerts(&self, kind: AlertKind) -> bool {
         !self.alerts_off.contains(&kind)
     }
 

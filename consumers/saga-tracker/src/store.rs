@@ -31,7 +31,7 @@ use crate::steps::Timeline;
 use crate::world::BatchState;
 
 pub(crate) use breaches::{
-    BreachRow, Found, breaches, claim_audit, open as open_breaches, open_orders, pages, record, walked,
+    BreachRow, CheckFindings, breaches, claim_audit, open as open_breaches, open_orders, pages, record, walked,
 };
 pub(crate) use columns::stored;
 pub(crate) use events::{StoredEvent, folded, history};

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use events::{EventId, OrderId, Sku, Timestamp, WarehouseId};
 use uuid::Uuid;
 
-use crate::alerts::Kind;
+use crate::alerts::AlertKind;
 use crate::dead_letter::DeadLetter;
 use crate::facts::Facts;
-use crate::input::Heard;
+use crate::input::HeardEvent;
 use crate::parked::Parking;
 use crate::stuck::{CaseFile, Situation};
 
@@ -73,7 +73,7 @@ pub struct Resolution {
 #[derive(Clone, Debug, Default)]
 pub struct BatchState {
     /// Events of orders, each once.
-    pub events: BTreeMap<(OrderId, EventId), Arc<Heard>>,
+    pub events: BTreeMap<(OrderId, EventId), Arc<HeardEvent>>,
     /// What they tell, by order.
     pub orders: BTreeMap<OrderId, Facts>,
     /// Stock levels.
@@ -93,7 +93,7 @@ pub struct BatchState {
     /// The cases of orders that are to be judged: all that is ever read, and only for a look.
     pub(crate) cases: BTreeMap<OrderId, CaseFile>,
     /// What people are to be alerted of: kind, key, text.
-    pub(crate) alerts: Vec<(Kind, String, String)>,
+    pub(crate) alerts: Vec<(AlertKind, String, String)>,
     /// How far each partition was read, by topic and partition.
     pub positions: BTreeMap<(&'static str, i32), Position>,
 }

@@ -6,7 +6,7 @@ use events::Timestamp;
 
 use super::order::TopicPartition;
 use super::outages::Outages;
-use super::pace::Pace;
+use super::pace::SampleHistory;
 
 /// One shard of a database's outbox.
 pub type Shard = (String, i32);
@@ -15,7 +15,7 @@ pub type Shard = (String, i32);
 #[derive(Clone, Debug, Default)]
 pub struct Evidence {
     /// When consumers passed what.
-    pub pace: Pace,
+    pub pace: SampleHistory,
     /// When they were down.
     pub outages: Outages,
     /// Up to which moment everything that was committed to a shard of an outbox is published, and read here.

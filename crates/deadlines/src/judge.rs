@@ -9,7 +9,7 @@ use events::{
 
 use super::evidence::Evidence;
 use super::order::{Happened, OpenOrder};
-use super::rules::{Rule, Rules};
+use super::rules::{DeadlineRule, DeadlineRules};
 
 /// What is late is looked at again after a quarter of the time by which it is, between these.
 const SOON: Duration = Duration::from_secs(5);
@@ -21,7 +21,7 @@ const RECOVERY: Duration = Duration::from_secs(300);
 
 /// What explains that an answer is not there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Why {
+pub enum Explanation {
     /// The consumer has not come to the event.
     Behind,
     /// Nobody is in its group.
@@ -32,7 +32,7 @@ pub enum Why {
     Parked,
 }
 
-impl Why {
+impl Explanation {
     /// Its name, for metrics and doors.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -52,7 +52,7 @@ pub enum AnswerStatus {
     /// Its consumer waits itself for an answer to something that it said later.
     Excused,
     /// It is due, and something explains that it is not there.
-    Late(Why),
+    Late(Explanation),
     /// It is due, and nothing explains that it is not there.
     Overdue,
 }
@@ -61,7 +61,7 @@ pub enum AnswerStatus {
 #[derive(Clone, Debug)]
 pub struct JudgedAnswer<'o> {
     /// The rule by which it is.
-    pub rule: &'o Rule,
+    pub rule: &'o DeadlineRule,
     /// The event that is not answered; of a beginning that is missing, the first that was heard.
     pub event: &'o Happened,
     /// When it is due, all that excuses a delay counted in.
@@ -90,7 +90,7 @@ impl<'o> Judged<'o> {
     }
 
     /// What explains most that the order is late, if it is.
-    pub fn late(&self) -> Option<Why> {
+    pub fn late(&self) -> Option<Explanation> {
         self.answers.iter().find_map(|answer| match answer.status {
             AnswerStatus::Late(why) => Some(why),
             AnswerStatus::Waits | AnswerStatus::Excused | AnswerStatus::Overdue => None,
@@ -99,7 +99,7 @@ impl<'o> Judged<'o> {
 }
 
 /// Judges an open order.
-pub fn judge<'o>(rules: &'o Rules, order: &'o OpenOrder, evidence: &Evidence, now: Timestamp) -> Judged<'o> {
+pub fn judge<'o>(rules: &'o DeadlineRules, order: &'o OpenOrder, evidence: &Evidence, now: Timestamp) -> Judged<'o> {
     let owed = owed(rules, order);
     let dues: Vec<Option<Timestamp>> =
         owed.iter().map(|(rule, event)| due(rules, order, evidence, rule, event, now)).collect();
@@ -121,8 +121,11 @@ pub fn judge<'o>(rules: &'o Rules, order: &'o OpenOrder, evidence: &Evidence, no
 }
 
 /// What is owed and when it is due by the events and what people moved alone, what is due first at the head.
-pub fn owed_by_events<'o>(rules: &'o Rules, order: &'o OpenOrder) -> Vec<(&'o Rule, &'o Happened, Timestamp)> {
-    let due = |(rule, event): (&'o Rule, &'o Happened)| {
+pub fn owed_by_events<'o>(
+    rules: &'o DeadlineRules,
+    order: &'o OpenOrder,
+) -> Vec<(&'o DeadlineRule, &'o Happened, Timestamp)> {
+    let due = |(rule, event): (&'o DeadlineRule, &'o Happened)| {
         let due = counted_from(rule, event).plus(rule.within);
         (rule, event, order.moved_until.map_or(due, |until| due.max(until)))
     };
@@ -132,7 +135,7 @@ pub fn owed_by_events<'o>(rules: &'o Rules, order: &'o OpenOrder) -> Vec<(&'o Ru
 }
 
 /// The events that nothing has answered yet, by time.
-fn owed<'o>(rules: &'o Rules, order: &'o OpenOrder) -> Vec<(&'o Rule, &'o Happened)> {
+fn owed<'o>(rules: &'o DeadlineRules, order: &'o OpenOrder) -> Vec<(&'o DeadlineRule, &'o Happened)> {
     let has = |event_type: &str| order.events.iter().any(|event| event.event_type == event_type);
     let began = has(OrderAccepted::TYPE) || has(OrderRejected::TYPE);
     let beginning = order.events.first().filter(|_| !began).map(|first| (&rules.beginning, first));
@@ -144,7 +147,7 @@ fn owed<'o>(rules: &'o Rules, order: &'o OpenOrder) -> Vec<(&'o Rule, &'o Happen
     beginning.into_iter().chain(unanswered).collect()
 }
 
-fn is_answered(order: &OpenOrder, rule: &Rule, event: &Happened) -> bool {
+fn is_answered(order: &OpenOrder, rule: &DeadlineRule, event: &Happened) -> bool {
     if rule.event_type == PaymentCaptured::TYPE && !every_parcel_left(order) {
         // One parcel that left is no answer for the others: fulfillment says of each, or of all that don't leave at once.
         return order.events.iter().any(|event| event.event_type == FulfillmentCancelled::TYPE);
@@ -166,16 +169,16 @@ fn every_parcel_left(order: &OpenOrder) -> bool {
 }
 
 /// From when the time for an answer counts by the event alone.
-fn counted_from(rule: &Rule, event: &Happened) -> Timestamp {
+fn counted_from(rule: &DeadlineRule, event: &Happened) -> Timestamp {
     rule.after.as_ref().and_then(|field| event.moment(field)).unwrap_or(event.at)
 }
 
 /// When the answer is due; none: its consumer has not come to the event, so the time has not begun.
 fn due(
-    rules: &Rules,
+    rules: &DeadlineRules,
     order: &OpenOrder,
     evidence: &Evidence,
-    rule: &Rule,
+    rule: &DeadlineRule,
     event: &Happened,
     now: Timestamp,
 ) -> Option<Timestamp> {
@@ -195,16 +198,16 @@ fn due(
 }
 
 /// Whom an answer needs: its consumer; and one that nobody is asked for comes of a timer, or at the end of a chain of others.
-fn needed(rules: &Rules, rule: &Rule) -> impl Iterator<Item = &'static str> {
+fn needed(rules: &DeadlineRules, rule: &DeadlineRule) -> impl Iterator<Item = &'static str> {
     rules.subscribes_to.iter().map(|(name, _)| *name).filter(|name| rule.of_itself || *name == rule.consumer)
 }
 
 fn status(
-    rules: &Rules,
+    rules: &DeadlineRules,
     order: &OpenOrder,
     evidence: &Evidence,
-    (rule, event): (&Rule, &Happened),
-    owed: &[(&Rule, &Happened)],
+    (rule, event): (&DeadlineRule, &Happened),
+    owed: &[(&DeadlineRule, &Happened)],
     due: Option<Timestamp>,
     now: Timestamp,
 ) -> AnswerStatus {
@@ -216,15 +219,15 @@ fn status(
         return AnswerStatus::Excused;
     }
     if order.parked.iter().any(|waiting| waiting.waits) {
-        return AnswerStatus::Late(Why::Parked);
+        return AnswerStatus::Late(Explanation::Parked);
     }
     if needed(rules, rule).any(|consumer| evidence.outages.is_down(consumer)) {
-        return AnswerStatus::Late(Why::Down);
+        return AnswerStatus::Late(Explanation::Down);
     }
-    let Some(due) = due else { return AnswerStatus::Late(Why::Behind) };
+    let Some(due) = due else { return AnswerStatus::Late(Explanation::Behind) };
     match evidence.folded_until(rule.consumer, order.shard) {
         Some(until) if until >= due => AnswerStatus::Overdue,
-        Some(_) | None => AnswerStatus::Late(Why::Unpublished),
+        Some(_) | None => AnswerStatus::Late(Explanation::Unpublished),
     }
 }
 

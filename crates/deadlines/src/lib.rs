@@ -11,8 +11,8 @@ mod rules;
 mod tests;
 
 pub use evidence::{Evidence, Shard, Sighting, Sightings};
-pub use judge::{AnswerStatus, Judged, JudgedAnswer, Why, judge, owed_by_events};
-pub use order::{Happened, OpenOrder, TopicPartition, Waiting};
-pub use outages::{Outage, Outages};
-pub use pace::{News, Pace, Sample};
-pub use rules::{Hold, RULES, Rule, Rules};
+pub use judge::{AnswerStatus, Explanation, Judged, JudgedAnswer, judge, owed_by_events};
+pub use order::{Happened, OpenOrder, TopicPartition, WaitingEvents};
+pub use outages::{GroupOutage, Outages};
+pub use pace::{News, Sample, SampleHistory};
+pub use rules::{DeadlineHold, DeadlineRule, DeadlineRules, RULES};

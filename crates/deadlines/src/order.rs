@@ -40,7 +40,7 @@ impl Happened {
 
 /// Events of the order that wait, or waited, in one consumer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Waiting {
+pub struct WaitingEvents {
     /// Which consumer.
     pub consumer: String,
     /// Whether they still do.
@@ -61,7 +61,7 @@ pub struct OpenOrder {
     /// Its events, by time.
     pub events: Vec<Happened>,
     /// What waits, or waited, for a retry.
-    pub parked: Vec<Waiting>,
+    pub parked: Vec<WaitingEvents>,
     /// Until when a person said that nothing is owed.
     pub moved_until: Option<Timestamp>,
     /// How often a person said so.

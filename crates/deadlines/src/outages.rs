@@ -10,7 +10,7 @@ const MOST: usize = 200;
 
 /// From when to when a group was seen empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Outage {
+pub struct GroupOutage {
     /// First seen empty.
     pub began: Timestamp,
     /// Last seen empty.
@@ -20,18 +20,18 @@ pub struct Outage {
 /// The outages of all consumers.
 #[derive(Clone, Debug, Default)]
 pub struct Outages {
-    past: HashMap<&'static str, Vec<Outage>>,
+    past: HashMap<&'static str, Vec<GroupOutage>>,
     down: HashMap<&'static str, bool>,
 }
 
 impl Outages {
     /// Remembers an outage of an earlier run of this program.
-    pub fn remember(&mut self, consumer: &'static str, outage: Outage) {
+    pub fn remember(&mut self, consumer: &'static str, outage: GroupOutage) {
         self.past.entry(consumer).or_default().push(outage);
     }
 
     /// Takes what was seen of a consumer; returns its outage, if it is down.
-    pub fn see(&mut self, consumer: &'static str, is_down: bool, at: Timestamp) -> Option<Outage> {
+    pub fn see(&mut self, consumer: &'static str, is_down: bool, at: Timestamp) -> Option<GroupOutage> {
         let was_down = self.down.insert(consumer, is_down).unwrap_or(false);
         if !is_down {
             return None;
@@ -39,7 +39,7 @@ impl Outages {
         let past = self.past.entry(consumer).or_default();
         match past.last_mut().filter(|_| was_down) {
             Some(outage) => outage.ended = outage.ended.max(at),
-            None => past.push(Outage { began: at, ended: at }),
+            None => past.push(GroupOutage { began: at, ended: at }),
         }
         if past.len() > MOST {
             past.remove(0);
@@ -54,7 +54,7 @@ impl Outages {
 
     /// How long it was down between these moments.
     pub fn lasted(&self, consumer: &str, from: Timestamp, until: Timestamp) -> Duration {
-        let overlap = |outage: &Outage| outage.ended.min(until).since(outage.began.max(from));
+        let overlap = |outage: &GroupOutage| outage.ended.min(until).since(outage.began.max(from));
         self.past.get(consumer).map_or(Duration::ZERO, |past| past.iter().map(overlap).sum())
     }
 

@@ -31,9 +31,9 @@ pub enum News {
 
 /// The samples of all consumers and partitions, by time.
 #[derive(Clone, Debug, Default)]
-pub struct Pace(HashMap<(&'static str, TopicPartition), Vec<Sample>>);
+pub struct SampleHistory(HashMap<(&'static str, TopicPartition), Vec<Sample>>);
 
-impl Pace {
+impl SampleHistory {
     /// Takes a sample.
     pub fn see(&mut self, consumer: &'static str, partition: TopicPartition, sample: Sample) -> News {
         let samples = self.0.entry((consumer, partition)).or_default();
@@ -74,7 +74,7 @@ mod tests {
 
     #[test]
     fn an_event_is_passed_when_its_consumer_is_first_seen_beyond_it() {
-        let mut pace = Pace::default();
+        let mut pace = SampleHistory::default();
         assert_eq!(pace.see("inventory", PARTITION, at(10, 5)), News::Further);
         assert_eq!(pace.see("inventory", PARTITION, at(20, 5)), News::Nothing);
         assert_eq!(pace.see("inventory", PARTITION, at(30, 9)), News::Further);
@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     fn a_group_that_was_set_back_has_to_pass_again() {
-        let mut pace = Pace::default();
+        let mut pace = SampleHistory::default();
         pace.see("inventory", PARTITION, at(10, 5));
         pace.see("inventory", PARTITION, at(20, 9));
         assert_eq!(pace.see("inventory", PARTITION, at(30, 2)), News::Back);
@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn thinned_samples_never_say_that_an_event_was_passed_earlier() {
-        let mut pace = Pace::default();
+        let mut pace = SampleHistory::default();
         let many = MOST as i64 * 5;
         (1..=many).for_each(|second| {
             pace.see("inventory", PARTITION, at(second, second));

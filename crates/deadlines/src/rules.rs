@@ -8,11 +8,11 @@ use choreography::{Choreography, EventRules, Holds, Topic, Within};
 use events::{CatalogueEntry, Event as _, FulfillmentConfirmed, OrderPlaced, entry_of};
 
 /// The rules of the choreography that this build was made with.
-pub static RULES: LazyLock<Rules> = LazyLock::new(|| Rules::new(Choreography::embedded()));
+pub static RULES: LazyLock<DeadlineRules> = LazyLock::new(|| DeadlineRules::new(Choreography::embedded()));
 
 /// Which answer one type of event must have.
 #[derive(Clone, Debug)]
-pub struct Rule {
+pub struct DeadlineRule {
     /// Its `ce_type`.
     pub event_type: &'static str,
     /// Its short name.
@@ -37,7 +37,7 @@ pub struct Rule {
 
 /// Something that an event holds until it is taken back.
 #[derive(Clone, Debug)]
-pub struct Hold {
+pub struct DeadlineHold {
     /// The event that holds it.
     pub event_type: &'static str,
     /// `stock`, `money` or `goods`.
@@ -50,12 +50,12 @@ pub struct Hold {
 
 /// All of them.
 #[derive(Clone, Debug)]
-pub struct Rules {
-    by_type: HashMap<&'static str, Rule>,
+pub struct DeadlineRules {
+    by_type: HashMap<&'static str, DeadlineRule>,
     /// What an order that was heard of must have begun with.
-    pub beginning: Rule,
+    pub beginning: DeadlineRule,
     /// What must be taken back.
-    pub holds: Vec<Hold>,
+    pub holds: Vec<DeadlineHold>,
     /// After that an open order is stuck.
     pub hard_limit: Duration,
     /// The consumers that must answer anything, each with the topics on which it hears what it answers.
@@ -64,7 +64,7 @@ pub struct Rules {
     pub topics: Vec<&'static str>,
 }
 
-impl Rules {
+impl DeadlineRules {
     /// The rules of a choreography. What the catalogue does not know is passed over: `quadrille topics check` finds it.
     pub fn new(choreography: &Choreography) -> Self {
         let rule = |name: &str| {
@@ -72,14 +72,14 @@ impl Rules {
             let speaker = topic.owner.consumer().unwrap_or("orders");
             Some(rule(choreography, entry_of(name)?, speaker, &rules.heard_by, rules.within.as_ref()?))
         };
-        let of_orders: Vec<Rule> = choreography
+        let of_orders: Vec<DeadlineRule> = choreography
             .events()
             .filter(|event| event.2 != OrderPlaced::NAME)
             .filter_map(|event| rule(event.2))
             .collect();
         // The front door is not heard here: that an order was placed shows in whatever comes first.
-        let beginning = rule(OrderPlaced::NAME).unwrap_or_else(|| Rule::nothing(OrderPlaced::NAME));
-        let beginning = Rule { of_itself: true, ..beginning };
+        let beginning = rule(OrderPlaced::NAME).unwrap_or_else(|| DeadlineRule::nothing(OrderPlaced::NAME));
+        let beginning = DeadlineRule { of_itself: true, ..beginning };
         let topics = of_orders.iter().flat_map(|rule| &rule.answers).filter_map(|answer| entry_of(answer));
         let topics: BTreeSet<&'static str> = topics.map(|entry| entry.topic).chain(["operations"]).collect();
         Self {
@@ -93,28 +93,28 @@ impl Rules {
     }
 
     /// The rule of this type of event; none: it needs no answer.
-    pub fn rule(&self, event_type: &str) -> Option<&Rule> {
+    pub fn rule(&self, event_type: &str) -> Option<&DeadlineRule> {
         self.by_type.get(event_type)
     }
 
     /// All rules, for tests that go through them.
     #[cfg(test)]
-    pub fn all(&self) -> impl Iterator<Item = &Rule> {
+    pub fn all(&self) -> impl Iterator<Item = &DeadlineRule> {
         self.by_type.values()
     }
 
     /// The types whose data must be read: fields of them say when, or for what, an answer is owed.
     pub fn read(&self) -> Vec<&'static str> {
-        let asked = |rule: &&Rule| rule.after.is_some() || rule.only_if.is_some() || rule.by_shipment;
+        let asked = |rule: &&DeadlineRule| rule.after.is_some() || rule.only_if.is_some() || rule.by_shipment;
         let rules = self.by_type.values().filter(asked);
-        let of_shipments = |rule: &Rule| if rule.by_shipment { rule.answers.clone() } else { Vec::new() };
+        let of_shipments = |rule: &DeadlineRule| if rule.by_shipment { rule.answers.clone() } else { Vec::new() };
         let types: BTreeSet<&'static str> =
             rules.flat_map(|rule| of_shipments(rule).into_iter().chain([rule.event_type])).collect();
         types.into_iter().chain([FulfillmentConfirmed::TYPE]).collect()
     }
 }
 
-impl Rule {
+impl DeadlineRule {
     /// An event that is owed nothing.
     fn nothing(event_type: &'static str) -> Self {
         Self {
@@ -139,7 +139,7 @@ fn rule(
     speaker: &str,
     heard_by: &[String],
     within: &Within,
-) -> Rule {
+) -> DeadlineRule {
     let owners: Vec<&str> = within
         .answers
         .iter()
@@ -148,7 +148,7 @@ fn rule(
     let hearer = owners.iter().copied().find(|owner| heard_by.iter().any(|hearer| hearer == owner));
     let consumer = hearer.or_else(|| owners.iter().copied().find(|owner| *owner == speaker));
     let entries: Vec<&'static CatalogueEntry> = within.answers.iter().filter_map(|answer| entry_of(answer)).collect();
-    Rule {
+    DeadlineRule {
         event_type: entry.event_type,
         name: entry.name,
         speaker: named(speaker),
@@ -173,7 +173,7 @@ fn named(consumer: &str) -> &'static str {
 }
 
 /// Who must answer, each with the topics of what it answers because it hears it.
-fn subscribes_to(rules: &[Rule]) -> Vec<(&'static str, Vec<&'static str>)> {
+fn subscribes_to(rules: &[DeadlineRule]) -> Vec<(&'static str, Vec<&'static str>)> {
     let mut subscribes_to: BTreeMap<&'static str, BTreeSet<&'static str>> = BTreeMap::new();
     for rule in rules {
         let topics = subscribes_to.entry(rule.consumer).or_default();
@@ -182,11 +182,11 @@ fn subscribes_to(rules: &[Rule]) -> Vec<(&'static str, Vec<&'static str>)> {
     subscribes_to.into_iter().map(|(consumer, topics)| (consumer, topics.into_iter().collect())).collect()
 }
 
-fn holds(choreography: &Choreography) -> Vec<Hold> {
+fn holds(choreography: &Choreography) -> Vec<DeadlineHold> {
     let hold = |(_, _, name, rules): (&str, &Topic, &str, &EventRules)| {
         let undoing = choreography.events().filter(|(_, _, _, other)| other.undoes.iter().any(|undone| undone == name));
         let undoing: Vec<_> = undoing.collect();
-        Some(Hold {
+        Some(DeadlineHold {
             event_type: entry_of(name)?.event_type,
             holds: match rules.holds? {
                 Holds::Stock => "stock",

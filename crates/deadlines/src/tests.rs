@@ -61,25 +61,25 @@ fn what_nobody_answers_is_stuck_once_its_time_has_passed_since_its_consumer_came
     let due = 30 + 120;
     assert_eq!(status(&evidence(30, due), due - 1), AnswerStatus::Waits);
     assert_eq!(status(&evidence(30, due), due), AnswerStatus::Overdue);
-    assert_eq!(status(&evidence(30, due - 1), due + 50), AnswerStatus::Late(Why::Unpublished), "the relay");
+    assert_eq!(status(&evidence(30, due - 1), due + 50), AnswerStatus::Late(Explanation::Unpublished), "the relay");
     let mut behind = evidence(30, due);
-    behind.pace = Pace::default();
-    assert_eq!(status(&behind, due + 86_400), AnswerStatus::Late(Why::Behind), "the consumer");
+    behind.pace = SampleHistory::default();
+    assert_eq!(status(&behind, due + 86_400), AnswerStatus::Late(Explanation::Behind), "the consumer");
     let mut down = evidence(30, due);
     down.outages.see("fraud", true, at(due));
     assert_eq!(status(&down, due + 50), AnswerStatus::Waits, "it has time to recover");
     down.outages.see("fraud", true, at(due + 86_400));
-    assert_eq!(status(&down, due + 2 * 86_400 + 600), AnswerStatus::Late(Why::Down));
+    assert_eq!(status(&down, due + 2 * 86_400 + 600), AnswerStatus::Late(Explanation::Down));
 }
 
 #[test]
 fn an_order_that_waits_for_a_retry_is_late_and_has_its_whole_time_after_it() {
     let mut order = order_of(&["OrderAccepted", "StockReserved", "PaymentAuthorized"]);
-    order.parked.push(Waiting { consumer: "fraud".into(), waits: true, unparked_at: None });
+    order.parked.push(WaitingEvents { consumer: "fraud".into(), waits: true, unparked_at: None });
     let status =
         |order: &OpenOrder, seconds| judge(&RULES, order, &evidence(30, 10_000), at(seconds)).answers[0].status;
-    assert_eq!(status(&order, 5_000), AnswerStatus::Late(Why::Parked));
-    order.parked[0] = Waiting { consumer: "fraud".into(), waits: false, unparked_at: Some(at(5_000)) };
+    assert_eq!(status(&order, 5_000), AnswerStatus::Late(Explanation::Parked));
+    order.parked[0] = WaitingEvents { consumer: "fraud".into(), waits: false, unparked_at: Some(at(5_000)) };
     assert_eq!(status(&order, 5_119), AnswerStatus::Waits);
     assert_eq!(status(&order, 5_120), AnswerStatus::Overdue);
 }
@@ -131,7 +131,7 @@ fn a_new_picking_list_has_its_whole_time() {
     events.push(happened("StockReallocated#1", 9, day));
     let order = order(events);
     let mut evidence = evidence(30, 100 * day);
-    evidence.pace = Pace::default();
+    evidence.pace = SampleHistory::default();
     evidence.pace.see("fulfillment", ("fraud", 0), Sample { at: at(30), committed: 5 });
     evidence.pace.see("fulfillment", ("inventory", 0), Sample { at: at(day + 10), committed: 50 });
     let judged = judge(&RULES, &order, &evidence, at(2 * day + 500));
@@ -176,7 +176,7 @@ fn beyond_the_hard_limit_an_order_is_stuck_whatever_explains_it_unless_the_track
     let order = order_of(&["OrderAccepted"]);
     let limit = 21 * 86_400;
     let mut evidence = evidence(30, 10);
-    evidence.pace = Pace::default();
+    evidence.pace = SampleHistory::default();
     assert!(!judge(&RULES, &order, &evidence, at(limit - 1)).beyond_limit);
     assert!(judge(&RULES, &order, &evidence, at(limit)).beyond_limit);
     evidence.folded.clear();

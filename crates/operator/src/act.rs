@@ -6,16 +6,16 @@ use sqlx::PgConnection;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::dead_letter::DeadLetter;
+use crate::dead_letter::LetterCase;
 use crate::error::OperatorError;
 use crate::operator::Operator;
-use crate::plan::{Act, Note, Step, plan};
-use crate::store::{self, Action, Hold};
+use crate::plan::{Act, Note, PlanStep, plan};
+use crate::store::{self, Action, JobLease};
 use crate::{edit, queue};
 
 /// What was done, or would be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct Outcome {
+pub struct ActOutcome {
     /// The dead letter.
     pub letter_id: String,
     /// `retry`, `edit`, `skip` or `compensate`.
@@ -29,24 +29,24 @@ pub struct Outcome {
 
 /// What an act comes to.
 pub(crate) struct Planned {
-    step: Step,
+    step: PlanStep,
     /// The value that its record gets instead of its own.
     value: Option<Vec<u8>>,
 }
 
 impl Planned {
-    pub fn outcome(&self, letter: DeadLetter<'_>, act: &Act, done: Option<String>) -> Outcome {
+    pub fn outcome(&self, letter: LetterCase<'_>, act: &Act, done: Option<String>) -> ActOutcome {
         let letter_id = letter.row.letter_id.to_string();
-        Outcome { letter_id, what: act.name(), step: self.step.to_string(), done }
+        ActOutcome { letter_id, what: act.name(), step: self.step.to_string(), done }
     }
 }
 
 /// One thing to do with one dead letter.
 struct Doing<'d> {
-    letter: DeadLetter<'d>,
+    letter: LetterCase<'d>,
     planned: Planned,
     action: Action<'d>,
-    job: Option<Hold>,
+    job: Option<JobLease>,
 }
 
 impl Operator {
@@ -61,11 +61,11 @@ impl Operator {
         note: &Note,
         max_loops: i32,
         dry_run: bool,
-    ) -> Result<Outcome, OperatorError> {
+    ) -> Result<ActOutcome, OperatorError> {
         let row = store::letter(&self.tracker, letter_id).await?;
         let row = row.ok_or_else(|| OperatorError::Refused(format!("no dead letter {letter_id} was heard of")))?;
         let held = self.held(std::slice::from_ref(&row)).await?;
-        let letter = DeadLetter { row: &row, held: held.get(&letter_id) };
+        let letter = LetterCase { row: &row, held: held.get(&letter_id) };
         let planned = self.planned(letter, act, max_loops)?;
         if dry_run {
             return Ok(planned.outcome(letter, act, None));
@@ -74,7 +74,7 @@ impl Operator {
     }
 
     /// What an act comes to for this dead letter.
-    pub(crate) fn planned(&self, letter: DeadLetter<'_>, act: &Act, max_loops: i32) -> Result<Planned, OperatorError> {
+    pub(crate) fn planned(&self, letter: LetterCase<'_>, act: &Act, max_loops: i32) -> Result<Planned, OperatorError> {
         let step = plan(act, &letter.facts(), max_loops)?;
         Ok(Planned { step, value: self.value(letter, act)? })
     }
@@ -82,12 +82,12 @@ impl Operator {
     /// Does what was planned, as a part of a job if it is one.
     pub(crate) async fn done(
         &self,
-        letter: DeadLetter<'_>,
+        letter: LetterCase<'_>,
         act: &Act,
         planned: Planned,
         note: &Note,
-        job: Option<Hold>,
-    ) -> Result<Outcome, OperatorError> {
+        job: Option<JobLease>,
+    ) -> Result<ActOutcome, OperatorError> {
         let action = Action {
             action_id: self.clock.mint(),
             at: self.clock.now(),
@@ -105,7 +105,7 @@ impl Operator {
         Ok(doing.planned.outcome(letter, act, Some(done)))
     }
 
-    fn value(&self, letter: DeadLetter<'_>, act: &Act) -> Result<Option<Vec<u8>>, OperatorError> {
+    fn value(&self, letter: LetterCase<'_>, act: &Act) -> Result<Option<Vec<u8>>, OperatorError> {
         match act {
             Act::Edit(data) => Ok(Some(edit::mended(letter.original(), data.clone(), &self.codec)?)),
             Act::Retry | Act::Skip | Act::Compensate => Ok(None),
@@ -160,11 +160,11 @@ impl Operator {
     async fn ask(&self, doing: &Doing<'_>) -> Result<Option<String>, OperatorError> {
         let Action { who, why, .. } = doing.action;
         match &doing.planned.step {
-            Step::Cancel { order_id } | Step::Drop { cancel: Some(order_id), .. } => {
+            PlanStep::Cancel { order_id } | PlanStep::Drop { cancel: Some(order_id), .. } => {
                 self.apis.cancel(*order_id, who, why).await.map(Some)
             }
-            Step::AskPayments { order_id } => self.apis.retry_payment(*order_id, who).await.map(Some),
-            Step::Requeue { .. } | Step::Rearm { .. } | Step::Drop { cancel: None, .. } => Ok(None),
+            PlanStep::AskPayments { order_id } => self.apis.retry_payment(*order_id, who).await.map(Some),
+            PlanStep::Requeue { .. } | PlanStep::Rearm { .. } | PlanStep::Drop { cancel: None, .. } => Ok(None),
         }
     }
 
@@ -176,15 +176,16 @@ impl Operator {
     ) -> Result<String, OperatorError> {
         let (id, now) = (doing.letter.row.letter_id, self.clock.now());
         match doing.planned.step {
-            Step::Drop { .. } => queue::skip(db, consumer, id, doing.action.who, now).await,
-            Step::Requeue { .. } | Step::Rearm { .. } | Step::AskPayments { .. } | Step::Cancel { .. } => {
-                queue::retry(db, consumer, id, doing.planned.value.clone(), now).await
-            }
+            PlanStep::Drop { .. } => queue::skip(db, consumer, id, doing.action.who, now).await,
+            PlanStep::Requeue { .. }
+            | PlanStep::Rearm { .. }
+            | PlanStep::AskPayments { .. }
+            | PlanStep::Cancel { .. } => queue::retry(db, consumer, id, doing.planned.value.clone(), now).await,
         }
     }
 }
 
-impl Step {
+impl PlanStep {
     /// The consumer whose queue it changes.
     fn queue_of(&self) -> Option<&'static str> {
         match self {

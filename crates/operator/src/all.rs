@@ -7,13 +7,13 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::act::Outcome;
-use crate::dead_letter::DeadLetter;
+use crate::act::ActOutcome;
+use crate::dead_letter::LetterCase;
 use crate::error::OperatorError;
 use crate::filter::Filter;
 use crate::operator::Operator;
 use crate::plan::{Act, Note};
-use crate::store::{self, Hold};
+use crate::store::{self, JobLease};
 
 /// Dead letters that are read at once.
 const PAGE: i64 = 200;
@@ -41,7 +41,7 @@ pub struct Progress<'t> {
     /// Its id.
     pub letter_id: Uuid,
     /// What was done, or would be; or why not.
-    pub outcome: Result<&'t Outcome, &'t OperatorError>,
+    pub outcome: Result<&'t ActOutcome, &'t OperatorError>,
     /// How many dead letters of the filter there were when it began.
     pub total: u64,
 }
@@ -75,7 +75,7 @@ pub(crate) struct Course {
     /// Only those that died up to then: what dies again meanwhile is not taken again.
     pub until: Timestamp,
     /// The job that it is.
-    pub job: Option<Hold>,
+    pub job: Option<JobLease>,
 }
 
 impl Operator {
@@ -106,7 +106,7 @@ impl Operator {
         report: &mut Report,
         tell: &mut (impl FnMut(&Progress<'_>) + Send),
     ) -> Result<(), OperatorError> {
-        let mut pace = Pace::of(bulk.rate.filter(|_| !bulk.dry_run));
+        let mut pace = RateLimit::of(bulk.rate.filter(|_| !bulk.dry_run));
         loop {
             let page = store::oldest_letters(&self.tracker, &bulk.filter, course.behind, course.until, PAGE).await?;
             if page.is_empty() {
@@ -118,7 +118,7 @@ impl Operator {
                     report.stopped = true;
                     return Ok(());
                 }
-                let letter = DeadLetter { row, held: held.get(&row.letter_id) };
+                let letter = LetterCase { row, held: held.get(&row.letter_id) };
                 course.behind = Some(letter.position());
                 let outcome = self.next(letter, bulk, course.job).await;
                 tell(&Progress { letter_id: row.letter_id, outcome: outcome.as_ref(), total: report.total });
@@ -131,7 +131,12 @@ impl Operator {
         }
     }
 
-    async fn next(&self, letter: DeadLetter<'_>, bulk: &Bulk, job: Option<Hold>) -> Result<Outcome, OperatorError> {
+    async fn next(
+        &self,
+        letter: LetterCase<'_>,
+        bulk: &Bulk,
+        job: Option<JobLease>,
+    ) -> Result<ActOutcome, OperatorError> {
         let done = match self.planned(letter, &bulk.act, bulk.max_loops) {
             Ok(planned) if bulk.dry_run => Ok(planned.outcome(letter, &bulk.act, None)),
             Ok(planned) => self.done(letter, &bulk.act, planned, &bulk.note, job).await,
@@ -150,12 +155,12 @@ impl Operator {
 }
 
 /// At most so many a second, one after the other: time that was lost is not made up for by a burst.
-struct Pace {
+struct RateLimit {
     between: Option<Duration>,
     next: Instant,
 }
 
-impl Pace {
+impl RateLimit {
     fn of(rate: Option<f64>) -> Self {
         let between = rate.filter(|rate| *rate > 0.0).map(|rate| Duration::from_secs_f64(1.0 / rate));
         Self { between, next: Instant::now() }
@@ -190,7 +195,7 @@ mod tests {
     #[test]
     fn a_rate_is_kept_by_turns_that_a_late_timer_does_not_shift() {
         let began = Instant::now();
-        let mut pace = Pace { between: Some(BETWEEN), next: began };
+        let mut pace = RateLimit { between: Some(BETWEEN), next: began };
         let mut now = began;
         for nth in 0..100 {
             let turn = pace.turn(now, BETWEEN);
@@ -202,7 +207,7 @@ mod tests {
     #[test]
     fn time_that_was_lost_is_not_made_up_for_by_a_burst() {
         let began = Instant::now();
-        let mut pace = Pace { between: Some(BETWEEN), next: began };
+        let mut pace = RateLimit { between: Some(BETWEEN), next: began };
         pace.turn(began, BETWEEN);
         let late = began + Duration::from_secs(60);
         let turns: Vec<Duration> = (0..4).map(|_| pace.turn(late, BETWEEN) - late).collect();
@@ -212,11 +217,11 @@ mod tests {
     #[tokio::test]
     async fn a_stop_ends_the_wait() {
         let stop = CancellationToken::new();
-        assert!(Pace::of(None).wait(&stop).await);
-        let mut slow = Pace::of(Some(0.001));
+        assert!(RateLimit::of(None).wait(&stop).await);
+        let mut slow = RateLimit::of(Some(0.001));
         assert!(slow.wait(&stop).await, "the first one's turn is at once");
         stop.cancel();
         assert!(!slow.wait(&stop).await);
-        assert!(!Pace::of(None).wait(&stop).await);
+        assert!(!RateLimit::of(None).wait(&stop).await);
     }
 }

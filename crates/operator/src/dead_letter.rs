@@ -7,30 +7,30 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::edit;
-use crate::kind::{Header, Kind, LetterStatus};
-use crate::plan::{Facts, What};
+use crate::kind::{Header, LetterKind, LetterStatus};
+use crate::plan::{DiedAs, LetterFacts};
 use crate::store::LetterRow;
 
 /// A dead letter, as it was heard and as its consumer keeps it.
 #[derive(Clone, Copy)]
-pub(crate) struct DeadLetter<'c> {
+pub(crate) struct LetterCase<'c> {
     pub row: &'c LetterRow,
     pub held: Option<&'c HeldLetter>,
 }
 
-impl DeadLetter<'_> {
+impl LetterCase<'_> {
     /// What the plan goes by: what its consumer keeps of it, or else what was heard.
-    pub fn facts(&self) -> Facts {
+    pub fn facts(&self) -> LetterFacts {
         let Self { row, held } = self;
         let what = match held {
-            Some(HeldLetter { record: Some(_), .. }) => What::Record,
-            Some(HeldLetter { timer: Some(_), .. }) => What::Timer,
-            None if row.original_topic.is_some() => What::Record,
-            Some(_) | None => What::Attempt,
+            Some(HeldLetter { record: Some(_), .. }) => DiedAs::Record,
+            Some(HeldLetter { timer: Some(_), .. }) => DiedAs::Timer,
+            None if row.original_topic.is_some() => DiedAs::Record,
+            Some(_) | None => DiedAs::Attempt,
         };
         let status = held.map_or(Some(row.status.as_str()), |held| held.resolution.as_deref());
-        Facts {
-            kind: if row.kind == Kind::Order.as_str() { Kind::Order } else { Kind::Event },
+        LetterFacts {
+            kind: if row.kind == LetterKind::Order.as_str() { LetterKind::Order } else { LetterKind::Event },
             status: status.and_then(LetterStatus::of).unwrap_or(LetterStatus::Open),
             consumers: row.consumers.clone(),
             what,
@@ -55,7 +55,7 @@ impl DeadLetter<'_> {
     /// The data of the event that died, as JSON.
     pub fn data(&self, codec: &Codec) -> Option<Value> {
         let row = self.row;
-        if row.kind == Kind::Order.as_str() {
+        if row.kind == LetterKind::Order.as_str() {
             let case: events::OrderStuck = codec.decode(row.value.as_deref()).ok()?;
             return serde_json::to_value(case).ok();
         }

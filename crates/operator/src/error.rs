@@ -4,7 +4,7 @@ use runtime::parking;
 use runtime::{Failure, Verdict};
 
 use crate::edit::EditError;
-use crate::plan::RetryRefusal;
+use crate::plan::PlanRefusal;
 
 /// Why something was not done.
 #[derive(Debug, thiserror::Error)]
@@ -46,8 +46,8 @@ impl From<sqlx::Error> for OperatorError {
     }
 }
 
-impl From<RetryRefusal> for OperatorError {
-    fn from(refusal: RetryRefusal) -> Self {
+impl From<PlanRefusal> for OperatorError {
+    fn from(refusal: PlanRefusal) -> Self {
         Self::Refused(refusal.0)
     }
 }

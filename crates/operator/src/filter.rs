@@ -3,7 +3,7 @@
 use events::{OrderId, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::kind::{Kind, LetterStatus};
+use crate::kind::{LetterKind, LetterStatus};
 use crate::plan::Act;
 
 /// Which dead letters; what is not set says nothing.
@@ -11,7 +11,7 @@ use crate::plan::Act;
 #[serde(deny_unknown_fields, default)]
 pub struct Filter {
     /// An event that a consumer could not decide, or an order that is stuck.
-    pub kind: Option<Kind>,
+    pub kind: Option<LetterKind>,
     /// Who could not decide it; of an order, who should have answered.
     pub consumer: Option<String>,
     /// The kind of error.
@@ -35,7 +35,7 @@ impl Filter {
     #[must_use]
     pub fn fit_for(self, act: &Act) -> Self {
         let kind = match act {
-            Act::Retry | Act::Edit(_) | Act::Skip => self.kind.or(Some(Kind::Event)),
+            Act::Retry | Act::Edit(_) | Act::Skip => self.kind.or(Some(LetterKind::Event)),
             Act::Compensate => self.kind,
         };
         Self { kind, ..self }.or_open()
@@ -56,10 +56,11 @@ mod tests {
     fn stuck_orders_are_neither_retried_nor_skipped_with_all_of_a_filter_unless_they_are_asked_for() {
         for act in [Act::Retry, Act::Skip] {
             let fit = Filter::default().fit_for(&act);
-            assert_eq!((fit.kind, fit.status), (Some(Kind::Event), Some(LetterStatus::Open)));
+            assert_eq!((fit.kind, fit.status), (Some(LetterKind::Event), Some(LetterStatus::Open)));
         }
         assert_eq!(Filter::default().fit_for(&Act::Compensate).kind, None);
-        let asked = Filter { kind: Some(Kind::Order), status: Some(LetterStatus::DiedAgain), ..Filter::default() };
+        let asked =
+            Filter { kind: Some(LetterKind::Order), status: Some(LetterStatus::DiedAgain), ..Filter::default() };
         assert_eq!(asked.clone().fit_for(&Act::Retry), asked);
     }
 }

@@ -13,7 +13,7 @@ use crate::error::OperatorError;
 use crate::filter::Filter;
 use crate::operator::Operator;
 use crate::plan::{Act, Note};
-use crate::store::{self, Action, Hold, JobRow};
+use crate::store::{self, Action, JobLease, JobRow};
 use crate::views::JobView;
 
 /// How long a job rests when somebody who is needed does not answer.
@@ -124,7 +124,7 @@ impl Operator {
 
     /// Works on a job until it is through, stopped, or can't go on for now; returns whether to look for another at once.
     async fn work_on(&self, job: JobRow, holder: Uuid, shutdown: &CancellationToken) -> Result<bool, OperatorError> {
-        let hold = Hold { job_id: job.job_id, holder };
+        let hold = JobLease { job_id: job.job_id, holder };
         let course =
             Course { behind: job.behind_at.map(|at| at.0).zip(job.behind_id), until: job.begun_at.0, job: Some(hold) };
         let mut report = Report::default();

@@ -6,14 +6,14 @@ use utoipa::ToSchema;
 /// What needs a person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
+pub enum LetterKind {
     /// An event that a consumer could not decide.
     Event,
     /// An order that is stuck.
     Order,
 }
 
-impl Kind {
+impl LetterKind {
     /// Its name, as the database and the apis have it.
     pub const fn as_str(self) -> &'static str {
         match self {

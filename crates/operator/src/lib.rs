@@ -22,15 +22,15 @@ mod settings;
 mod store;
 mod views;
 
-pub use act::Outcome;
+pub use act::ActOutcome;
 pub use all::{Bulk, Progress, Report};
 pub use consumer_apis::ConsumerApis;
 pub use edit::{EditError, with_fields};
 pub use error::OperatorError;
 pub use filter::Filter;
-pub use kind::{Header, Kind, LetterStatus};
+pub use kind::{Header, LetterKind, LetterStatus};
 pub use operator::{Operator, migrations};
-pub use plan::{Act, Facts, MAX_LOOPS, Note, RetryRefusal, Step, What, plan};
+pub use plan::{Act, DiedAs, LetterFacts, MAX_LOOPS, Note, PlanRefusal, PlanStep, plan};
 pub use schema::Misfit;
 pub use settings::OperatorSettings;
 pub use store::ActionFilter;

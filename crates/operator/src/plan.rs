@@ -7,7 +7,7 @@ use events::OrderId;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::kind::{Kind, LetterStatus};
+use crate::kind::{LetterKind, LetterStatus};
 
 const PAYMENTS: &str = "payments";
 
@@ -50,7 +50,7 @@ pub struct Note {
 
 /// What it was that died.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum What {
+pub enum DiedAs {
     /// A record of a topic.
     Record,
     /// A timer that could not fire.
@@ -61,15 +61,15 @@ pub enum What {
 
 /// What is known of a dead letter when it is planned.
 #[derive(Clone, Debug)]
-pub struct Facts {
+pub struct LetterFacts {
     /// An event, or an order that is stuck.
-    pub kind: Kind,
+    pub kind: LetterKind,
     /// Where it stands.
     pub status: LetterStatus,
     /// Who could not decide it.
     pub consumers: Vec<String>,
     /// What it was.
-    pub what: What,
+    pub what: DiedAs,
     /// Whose it is.
     pub order_id: Option<OrderId>,
     /// How often its record was given back before.
@@ -79,7 +79,7 @@ pub struct Facts {
 /// One thing that is done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "step")]
-pub enum Step {
+pub enum PlanStep {
     /// Its record goes back to its place among the waiting events of its key, at its consumer.
     Requeue {
         /// Whose queue.
@@ -109,7 +109,7 @@ pub enum Step {
     },
 }
 
-impl fmt::Display for Step {
+impl fmt::Display for PlanStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Requeue { consumer } => {
@@ -134,16 +134,16 @@ impl fmt::Display for Step {
 /// Why something is not done with a dead letter: what was expected, what is so, what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct RetryRefusal(pub String);
+pub struct PlanRefusal(pub String);
 
 /// Says what an act comes to for this dead letter; `max_loops` is how often a record may have been given back at most to be given back again.
 ///
 /// # Errors
 /// When it can't or must not be done.
-pub fn plan(act: &Act, letter: &Facts, max_loops: i32) -> Result<Step, RetryRefusal> {
+pub fn plan(act: &Act, letter: &LetterFacts, max_loops: i32) -> Result<PlanStep, PlanRefusal> {
     match act {
-        Act::Compensate => cancellable(letter).map(|order_id| Step::Cancel { order_id }),
-        Act::Retry | Act::Edit(_) | Act::Skip if letter.kind == Kind::Order => Err(RetryRefusal(
+        Act::Compensate => cancellable(letter).map(|order_id| PlanStep::Cancel { order_id }),
+        Act::Retry | Act::Edit(_) | Act::Skip if letter.kind == LetterKind::Order => Err(PlanRefusal(
             "expected an event that died, got an order that is stuck: compensate it, or give it more time with `quadrille deadlines move`"
                 .into(),
         )),
@@ -152,43 +152,43 @@ pub fn plan(act: &Act, letter: &Facts, max_loops: i32) -> Result<Step, RetryRefu
     }
 }
 
-fn retry(act: &Act, letter: &Facts, max_loops: i32) -> Result<Step, RetryRefusal> {
+fn retry(act: &Act, letter: &LetterFacts, max_loops: i32) -> Result<PlanStep, PlanRefusal> {
     still_open(letter)?;
     if letter.loops >= max_loops {
-        return Err(RetryRefusal(format!(
+        return Err(PlanRefusal(format!(
             "expected a record that went round fewer than {max_loops} times, this one did {} times: mend the cause, then raise --max-loops; or edit, or skip it",
             letter.loops
         )));
     }
     let consumer = consumer(letter)?;
     match (letter.what, act, letter.order_id) {
-        (What::Record, _, _) => Ok(Step::Requeue { consumer }),
-        (What::Timer | What::Attempt, Act::Edit(_), _) => Err(RetryRefusal(
+        (DiedAs::Record, _, _) => Ok(PlanStep::Requeue { consumer }),
+        (DiedAs::Timer | DiedAs::Attempt, Act::Edit(_), _) => Err(PlanRefusal(
             "expected a record to edit; this was a timer, an answer or a decision, which has none: retry it as it is"
                 .into(),
         )),
-        (What::Timer, _, _) => Ok(Step::Rearm { consumer }),
-        (What::Attempt, _, Some(order_id)) if consumer == PAYMENTS => Ok(Step::AskPayments { order_id }),
-        (What::Attempt, _, _) => Err(RetryRefusal(format!(
+        (DiedAs::Timer, _, _) => Ok(PlanStep::Rearm { consumer }),
+        (DiedAs::Attempt, _, Some(order_id)) if consumer == PAYMENTS => Ok(PlanStep::AskPayments { order_id }),
+        (DiedAs::Attempt, _, _) => Err(PlanRefusal(format!(
             "expected a record, a timer, or a stuck attempt of payments; {consumer} kept neither of this one: compensate its order"
         ))),
     }
 }
 
-fn skip(letter: &Facts) -> Result<Step, RetryRefusal> {
+fn skip(letter: &LetterFacts) -> Result<PlanStep, PlanRefusal> {
     still_open(letter)?;
     let consumer = consumer(letter)?;
-    if letter.what == What::Attempt && consumer == PAYMENTS {
-        return Err(RetryRefusal(
+    if letter.what == DiedAs::Attempt && consumer == PAYMENTS {
+        return Err(PlanRefusal(
             "expected an event or a timer; this is an attempt at the gateway, and money hangs on it: retry it, until the gateway says what became of it"
                 .into(),
         ));
     }
     let hangs = Choreography::embedded().consumers.get(consumer).is_some_and(|program| program.decides);
-    Ok(Step::Drop { consumer, cancel: letter.order_id.filter(|_| hangs) })
+    Ok(PlanStep::Drop { consumer, cancel: letter.order_id.filter(|_| hangs) })
 }
 
-fn still_open(letter: &Facts) -> Result<(), RetryRefusal> {
+fn still_open(letter: &LetterFacts) -> Result<(), PlanRefusal> {
     let so = match letter.status {
         LetterStatus::Open => return Ok(()),
         LetterStatus::Retrying => "it is being tried again: its consumer says soon what comes of it",
@@ -196,26 +196,26 @@ fn still_open(letter: &Facts) -> Result<(), RetryRefusal> {
         LetterStatus::Skipped => "it was skipped",
         LetterStatus::DiedAgain => "it was tried again and died again, as a dead letter of its own: take that one",
     };
-    Err(RetryRefusal(format!("expected a dead letter that is open; {so}")))
+    Err(PlanRefusal(format!("expected a dead letter that is open; {so}")))
 }
 
-fn consumer(letter: &Facts) -> Result<&'static str, RetryRefusal> {
+fn consumer(letter: &LetterFacts) -> Result<&'static str, PlanRefusal> {
     let named = |name: &&'static str| letter.consumers.iter().any(|consumer| consumer == name);
     Choreography::embedded().consumers.names().find(named).ok_or_else(|| {
-        RetryRefusal(format!(
+        PlanRefusal(format!(
             "expected a consumer of this pipeline, got {:?}: its record was written by others",
             letter.consumers
         ))
     })
 }
 
-fn cancellable(letter: &Facts) -> Result<OrderId, RetryRefusal> {
-    if letter.kind == Kind::Order && letter.status != LetterStatus::Open {
-        return Err(RetryRefusal("expected an order that is stuck; this one went on, or has ended".into()));
+fn cancellable(letter: &LetterFacts) -> Result<OrderId, PlanRefusal> {
+    if letter.kind == LetterKind::Order && letter.status != LetterStatus::Open {
+        return Err(PlanRefusal("expected an order that is stuck; this one went on, or has ended".into()));
     }
-    letter.order_id.ok_or_else(|| {
-        RetryRefusal("expected a dead letter of a known order; this one does not say whose it is".into())
-    })
+    letter
+        .order_id
+        .ok_or_else(|| PlanRefusal("expected a dead letter of a known order; this one does not say whose it is".into()))
 }
 
 #[cfg(test)]
@@ -226,43 +226,43 @@ mod tests {
 
     const ORDER: OrderId = OrderId(Uuid::from_u128(7));
 
-    fn letter(consumer: &str) -> Facts {
+    fn letter(consumer: &str) -> LetterFacts {
         let consumers = vec![consumer.to_owned()];
-        Facts {
-            kind: Kind::Event,
+        LetterFacts {
+            kind: LetterKind::Event,
             status: LetterStatus::Open,
             consumers,
-            what: What::Record,
+            what: DiedAs::Record,
             order_id: Some(ORDER),
             loops: 0,
         }
     }
 
-    fn refusal(act: &Act, letter: &Facts) -> String {
+    fn refusal(act: &Act, letter: &LetterFacts) -> String {
         plan(act, letter, 3).unwrap_err().0
     }
 
     #[test]
     fn a_record_is_given_back_to_the_consumer_that_could_not_decide_it() {
         for act in [Act::Retry, Act::Edit(Value::Null)] {
-            assert_eq!(plan(&act, &letter("inventory"), 3), Ok(Step::Requeue { consumer: "inventory" }));
+            assert_eq!(plan(&act, &letter("inventory"), 3), Ok(PlanStep::Requeue { consumer: "inventory" }));
         }
     }
 
     #[test]
     fn a_stuck_attempt_of_payments_is_tried_again_by_payments() {
-        let stuck = Facts { what: What::Attempt, ..letter("payments") };
-        assert_eq!(plan(&Act::Retry, &stuck, 3), Ok(Step::AskPayments { order_id: ORDER }));
+        let stuck = LetterFacts { what: DiedAs::Attempt, ..letter("payments") };
+        assert_eq!(plan(&Act::Retry, &stuck, 3), Ok(PlanStep::AskPayments { order_id: ORDER }));
         assert!(refusal(&Act::Edit(Value::Null), &stuck).contains("retry it"));
         assert!(refusal(&Act::Skip, &stuck).contains("money hangs on it"));
-        assert!(refusal(&Act::Retry, &Facts { what: What::Attempt, ..letter("fraud") }).contains("compensate"));
+        assert!(refusal(&Act::Retry, &LetterFacts { what: DiedAs::Attempt, ..letter("fraud") }).contains("compensate"));
     }
 
     #[test]
     fn a_timer_fires_again_or_is_left_out_with_a_cancellation() {
-        let timer = Facts { what: What::Timer, ..letter("inventory") };
-        assert_eq!(plan(&Act::Retry, &timer, 3), Ok(Step::Rearm { consumer: "inventory" }));
-        assert_eq!(plan(&Act::Skip, &timer, 3), Ok(Step::Drop { consumer: "inventory", cancel: Some(ORDER) }));
+        let timer = LetterFacts { what: DiedAs::Timer, ..letter("inventory") };
+        assert_eq!(plan(&Act::Retry, &timer, 3), Ok(PlanStep::Rearm { consumer: "inventory" }));
+        assert_eq!(plan(&Act::Skip, &timer, 3), Ok(PlanStep::Drop { consumer: "inventory", cancel: Some(ORDER) }));
         assert!(refusal(&Act::Edit(Value::Null), &timer).contains("retry it as it is"));
     }
 
@@ -270,25 +270,27 @@ mod tests {
     fn a_domain_event_is_skipped_with_a_cancellation_of_its_order_and_never_in_silence() {
         for (consumer, program) in Choreography::embedded().consumers.iter() {
             let cancel = program.decides.then_some(ORDER);
-            assert_eq!(plan(&Act::Skip, &letter(consumer), 3), Ok(Step::Drop { consumer, cancel }));
+            assert_eq!(plan(&Act::Skip, &letter(consumer), 3), Ok(PlanStep::Drop { consumer, cancel }));
         }
-        let of_no_order = Facts { order_id: None, ..letter("orders") };
-        assert_eq!(plan(&Act::Skip, &of_no_order, 3), Ok(Step::Drop { consumer: "orders", cancel: None }));
+        let of_no_order = LetterFacts { order_id: None, ..letter("orders") };
+        assert_eq!(plan(&Act::Skip, &of_no_order, 3), Ok(PlanStep::Drop { consumer: "orders", cancel: None }));
     }
 
     #[test]
     fn a_stuck_order_is_compensated_and_neither_retried_nor_skipped() {
-        let stuck = Facts { kind: Kind::Order, what: What::Attempt, ..letter("payments") };
-        assert_eq!(plan(&Act::Compensate, &stuck, 3), Ok(Step::Cancel { order_id: ORDER }));
+        let stuck = LetterFacts { kind: LetterKind::Order, what: DiedAs::Attempt, ..letter("payments") };
+        assert_eq!(plan(&Act::Compensate, &stuck, 3), Ok(PlanStep::Cancel { order_id: ORDER }));
         for act in [Act::Retry, Act::Edit(Value::Null), Act::Skip] {
             assert!(refusal(&act, &stuck).contains("deadlines move"));
         }
-        assert!(refusal(&Act::Compensate, &Facts { status: LetterStatus::Recovered, ..stuck }).contains("went on"));
+        assert!(
+            refusal(&Act::Compensate, &LetterFacts { status: LetterStatus::Recovered, ..stuck }).contains("went on")
+        );
     }
 
     #[test]
     fn a_letter_that_went_round_too_often_is_refused_with_a_reason_but_may_be_skipped() {
-        let round = Facts { loops: 3, ..letter("orders") };
+        let round = LetterFacts { loops: 3, ..letter("orders") };
         assert!(refusal(&Act::Retry, &round).contains("fewer than 3 times, this one did 3 times"));
         assert!(plan(&Act::Retry, &round, 4).is_ok());
         assert!(plan(&Act::Skip, &round, 3).is_ok());
@@ -298,7 +300,10 @@ mod tests {
     fn what_is_settled_is_not_touched_again() {
         for status in LetterStatus::ALL.into_iter().filter(|status| *status != LetterStatus::Open) {
             for act in [Act::Retry, Act::Edit(Value::Null), Act::Skip] {
-                assert!(refusal(&act, &Facts { status, ..letter("orders") }).contains("that is open"), "{status:?}");
+                assert!(
+                    refusal(&act, &LetterFacts { status, ..letter("orders") }).contains("that is open"),
+                    "{status:?}"
+                );
             }
         }
     }
@@ -307,6 +312,6 @@ mod tests {
     fn a_consumer_that_is_not_ours_is_refused_whatever_its_name_says() {
         let forged = letter("orders; drop schema orders");
         assert!(refusal(&Act::Retry, &forged).contains("written by others"));
-        assert!(refusal(&Act::Compensate, &Facts { order_id: None, ..forged }).contains("whose it is"));
+        assert!(refusal(&Act::Compensate, &LetterFacts { order_id: None, ..forged }).contains("whose it is"));
     }
 }

@@ -3,7 +3,7 @@
 use events::Timestamp;
 use uuid::Uuid;
 
-use crate::dead_letter::DeadLetter;
+use crate::dead_letter::LetterCase;
 use crate::error::OperatorError;
 use crate::filter::Filter;
 use crate::operator::Operator;
@@ -73,7 +73,7 @@ impl Operator {
     pub async fn show(&self, letter_id: Uuid) -> Result<Option<LetterView>, OperatorError> {
         let Some(row) = store::letter(&self.tracker, letter_id).await? else { return Ok(None) };
         let held = self.held(std::slice::from_ref(&row)).await?;
-        let letter = DeadLetter { row: &row, held: held.get(&letter_id) };
+        let letter = LetterCase { row: &row, held: held.get(&letter_id) };
         let (facts, data) = (letter.facts(), letter.data(&self.codec));
         let blocking = letter.held.map(|held| held.blocking);
         let actions = self.audit(Some(letter_id), 100).await?;

@@ -9,9 +9,9 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::kind::{Header, Kind};
-use crate::plan::{Act, Facts, plan};
-use crate::store::{ActionRow, GroupRow, JobRow, LetterRow};
+use crate::kind::{Header, LetterKind};
+use crate::plan::{Act, LetterFacts, plan};
+use crate::store::{GroupRow, JobRow, LetterRow, StoredAction};
 
 /// Where a record stands.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -122,7 +122,7 @@ impl LetterView {
     /// Without what may hold personal data: what a record held, but for our own headers. The case of a stuck order holds none.
     #[must_use]
     pub fn hidden(mut self) -> Self {
-        if self.kind == Kind::Order.as_str() {
+        if self.kind == LetterKind::Order.as_str() {
             return self;
         }
         for bytes in [&mut self.key, &mut self.value].into_iter().flatten() {
@@ -163,7 +163,7 @@ pub struct CanView {
 
 impl CanView {
     /// All that there is, with what it comes to.
-    pub(crate) fn of(facts: &Facts, max_loops: i32) -> Vec<Self> {
+    pub(crate) fn of(facts: &LetterFacts, max_loops: i32) -> Vec<Self> {
         let acts = [Act::Retry, Act::Edit(Value::Null), Act::Skip, Act::Compensate];
         acts.iter()
             .map(|act| match plan(act, facts, max_loops) {
@@ -299,8 +299,8 @@ pub struct ActionView {
     pub concluded_at: Option<String>,
 }
 
-impl From<ActionRow> for ActionView {
-    fn from(row: ActionRow) -> Self {
+impl From<StoredAction> for ActionView {
+    fn from(row: StoredAction) -> Self {
         let text = |id: Option<Uuid>| id.map(|id| id.to_string());
         Self {
             action_id: row.action_id.to_string(),

@@ -12,12 +12,12 @@ use sqlx::PgPool;
 use sqlx::migrate::Migrator;
 
 /// Tells a consumer its orders again.
-pub type Retell = dyn for<'r> Fn(&'r Retelling<'r>, &'r Settings, &'r PgPool) -> Retold<'r>;
+pub type Retell = dyn for<'r> Fn(&'r Retelling<'r>, &'r Settings, &'r PgPool) -> RestoreFuture<'r>;
 /// What comes of that.
-pub type Retold<'r> = Pin<Box<dyn Future<Output = anyhow::Result<Restored>> + 'r>>;
+pub type RestoreFuture<'r> = Pin<Box<dyn Future<Output = anyhow::Result<Restored>> + 'r>>;
 
 /// One consumer of the pipeline.
-pub struct Consumer {
+pub struct ConsumerEntry {
     /// Its name, as in topics.yaml.
     pub name: &'static str,
     /// Whether it runs only where it is asked for by name.
@@ -40,7 +40,7 @@ pub struct Consumer {
     pub retell: Option<Box<Retell>>,
 }
 
-impl Consumer {
+impl ConsumerEntry {
     pub(crate) fn new<C: runtime::Consumer>(
         start: for<'h> fn(&'h Host) -> Starting<'h>,
         section: fn() -> Section,

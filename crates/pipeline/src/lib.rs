@@ -12,14 +12,14 @@ use runtime::settings::Section;
 use runtime::{Clock, Host};
 use sqlx::migrate::Migrator;
 
-pub use consumer::{Consumer, Retell, Retold};
+pub use consumer::{ConsumerEntry, RestoreFuture, Retell};
 
 /// One line for each consumer: its type, and those parts of it that not every consumer has. `start` and `section` are functions of its crate.
 macro_rules! consumers {
     ($($krate:ident::$consumer:ident $(, $part:ident: $value:expr)*;)*) => {
         /// All consumers, in the order of topics.yaml.
-        pub fn consumers() -> Vec<Consumer> {
-            vec![$(Consumer::new::<$krate::$consumer>($krate::start, $krate::section)$(.$part($value))*),*]
+        pub fn consumers() -> Vec<ConsumerEntry> {
+            vec![$(ConsumerEntry::new::<$krate::$consumer>($krate::start, $krate::section)$(.$part($value))*),*]
         }
     };
 }
@@ -40,7 +40,7 @@ consumers! {
 ///
 /// # Errors
 /// When there is none; the message says which there are.
-pub fn consumer(name: &str) -> anyhow::Result<Consumer> {
+pub fn consumer(name: &str) -> anyhow::Result<ConsumerEntry> {
     let names = || Choreography::embedded().consumers.names().collect::<Vec<_>>().join(", ");
     consumers()
         .into_iter()

@@ -33,7 +33,7 @@ use crate::consumer::Consumer;
 use crate::engine::batch::Attempt;
 use crate::engine::cooldown::Cooldown;
 use crate::engine::effects::Effects;
-use crate::engine::item::{Item, line_up};
+use crate::engine::item::{BatchItem, line_up};
 use crate::engine::write_set::WriteSet;
 use crate::failure::{Backoff, Failure, Verdict};
 use crate::health::{Circuit, Health, Open};
@@ -41,7 +41,7 @@ use crate::parking::RetryPace;
 use crate::parking::queue::ParkingQueue;
 use crate::postgres::sql::{StickyPool, renew_connections};
 use crate::retention::horizon::Horizon;
-use crate::rows::{Committed, Loader, Reading, RowCaches, Saver};
+use crate::rows::{AfterCommit, Loader, Reading, RowCaches, Saver};
 use crate::telemetry::Spans;
 use crate::timers::store::Timers;
 use crate::vocabulary::Work;
@@ -99,13 +99,13 @@ struct BatchProgress {
 
 impl<C: Consumer> Engine<C> {
     /// As [`Self::process_on`], for who lives on the process's runtime.
-    pub async fn process(&self, items: Vec<Item<C>>) -> Result<(), Abandoned> {
+    pub async fn process(&self, items: Vec<BatchItem<C>>) -> Result<(), Abandoned> {
         self.process_on(&self.warm, items).await
     }
 
     /// Decides a batch, however often it takes; when this returns Ok every item of it is written, parked, or a dead letter. The connections are those
     /// of the runtime that this runs on.
-    pub async fn process_on(&self, warm: &StickyPool, mut items: Vec<Item<C>>) -> Result<(), Abandoned> {
+    pub async fn process_on(&self, warm: &StickyPool, mut items: Vec<BatchItem<C>>) -> Result<(), Abandoned> {
         let mut pending = Vec::new(); // the rest of a batch that was split
         // What was parked before is tried in haste: it may hold a lock still.
         let mut course =
@@ -125,8 +125,8 @@ impl<C: Consumer> Engine<C> {
     async fn settle(
         &self,
         warm: &StickyPool,
-        items: &mut Vec<Item<C>>,
-        pending: &mut Vec<Vec<Item<C>>>,
+        items: &mut Vec<BatchItem<C>>,
+        pending: &mut Vec<Vec<BatchItem<C>>>,
         course: &mut BatchProgress,
     ) -> Result<(), Abandoned> {
         let mut backoff = Backoff::default();
@@ -181,7 +181,7 @@ impl<C: Consumer> Engine<C> {
     async fn attempt_within(
         &self,
         warm: &StickyPool,
-        items: &mut Vec<Item<C>>,
+        items: &mut Vec<BatchItem<C>>,
         course: &BatchProgress,
     ) -> Result<Attempt<C>, Failure> {
         let mut attempt = Box::pin(async {
@@ -201,7 +201,7 @@ impl<C: Consumer> Engine<C> {
 
     /// Whether a batch whose wait took too long is repeated as it is: in haste at first, so that an offender is found soon; and where one item after
     /// another waits too long, with patience, because then it is everyone's wait.
-    fn repeats(&self, items: &[Item<C>], course: &mut BatchProgress) -> bool {
+    fn repeats(&self, items: &[BatchItem<C>], course: &mut BatchProgress) -> bool {
         course.haste = true;
         course.repeats += 1;
         let parked_before = items.iter().any(|item| item.kept.is_some());
@@ -216,7 +216,7 @@ impl<C: Consumer> Engine<C> {
         everyones
     }
 
-    fn went_well(&self, items: &[Item<C>]) {
+    fn went_well(&self, items: &[BatchItem<C>]) {
         self.health.close_circuit(Circuit::Database, self.clock.now());
         self.health.wrote();
         if self.waited.load(Ordering::Acquire) > 0 && items.iter().any(|item| item.to_decide().is_some()) {
@@ -244,10 +244,10 @@ impl<C: Consumer> Engine<C> {
     async fn run_optimistic(
         &self,
         warm: &StickyPool,
-        items: &[Item<C>],
+        items: &[BatchItem<C>],
         course: &BatchProgress,
     ) -> Result<Option<Attempt<C>>, Failure> {
-        let plain = |item: &Item<C>| item.work.is_ok() && item.kept.is_none();
+        let plain = |item: &BatchItem<C>| item.work.is_ok() && item.kept.is_none();
         if !C::OPTIMISTIC
             || course.haste
             || self.queue.is_in_use()
@@ -256,7 +256,7 @@ impl<C: Consumer> Engine<C> {
         {
             return Ok(None);
         }
-        let works: Vec<&Work<C::Input>> = items.iter().filter_map(Item::to_decide).collect();
+        let works: Vec<&Work<C::Input>> = items.iter().filter_map(BatchItem::to_decide).collect();
         if works.len() < items.len() {
             return Ok(None); // one waits behind another that failed
         }
@@ -304,7 +304,7 @@ impl<C: Consumer> Engine<C> {
     async fn run_locked(
         &self,
         warm: &StickyPool,
-        items: &mut Vec<Item<C>>,
+        items: &mut Vec<BatchItem<C>>,
         haste: bool,
     ) -> Result<Attempt<C>, Failure> {
         let now = self.clock.now();
@@ -312,9 +312,9 @@ impl<C: Consumer> Engine<C> {
         let (mut tx, held) = self.begin(warm.pool(), items, haste).await?;
         loop {
             line_up(items, &held);
-            let works: Vec<&Work<C::Input>> = items.iter().filter_map(Item::to_decide).collect();
+            let works: Vec<&Work<C::Input>> = items.iter().filter_map(BatchItem::to_decide).collect();
             let mut attempt = Attempt::new(items);
-            let (mut writes, mut committed) = (WriteSet::default(), Committed::default());
+            let (mut writes, mut committed) = (WriteSet::default(), AfterCommit::default());
             if !works.is_empty() {
                 let mut loader = Loader::new(&mut tx, now, Reading::Locked, &self.rows);
                 let mut world = self.consumer.load(&works, &mut loader).await?;
@@ -343,13 +343,13 @@ impl<C: Consumer> Engine<C> {
     async fn begin(
         &self,
         pool: &PgPool,
-        items: &mut Vec<Item<C>>,
+        items: &mut Vec<BatchItem<C>>,
         haste: bool,
     ) -> Result<(Transaction<'static, Postgres>, HashSet<Vec<u8>>), Failure> {
         let from_queue = items.iter().any(|item| item.kept.is_some());
         let from_topic = !from_queue && items.iter().any(|item| item.message.is_some());
         let (mut tx, mut held) = if from_topic {
-            self.queue.begin(pool, || items.iter().filter_map(Item::lane).collect()).await?
+            self.queue.begin(pool, || items.iter().filter_map(BatchItem::lane).collect()).await?
         } else {
             (pool.begin().await?, HashSet::new())
         };
@@ -367,7 +367,7 @@ impl<C: Consumer> Engine<C> {
     async fn claim(
         &self,
         tx: &mut Transaction<'static, Postgres>,
-        items: &mut Vec<Item<C>>,
+        items: &mut Vec<BatchItem<C>>,
     ) -> Result<HashSet<Vec<u8>>, Failure> {
         let rows: Vec<(i64, i32)> =
             items.iter().filter_map(|item| item.kept.as_ref()).map(|kept| (kept.arrival, kept.attempts)).collect();
@@ -392,7 +392,7 @@ impl<C: Consumer> Engine<C> {
     fn decide_all(
         &self,
         world: &mut C::BatchState,
-        items: &[Item<C>],
+        items: &[BatchItem<C>],
         attempt: &mut Attempt<C>,
         spans: &mut Spans,
         now: Timestamp,
@@ -422,8 +422,8 @@ impl<C: Consumer> Engine<C> {
 }
 
 /// Sees that nobody left who asked for one of these: a database that stood still for a while answers when callers have long turned elsewhere.
-fn none_left<C: Consumer>(items: &[Item<C>]) -> Result<(), Failure> {
-    if items.iter().any(Item::is_abandoned) { Err(Failure::CallerGone) } else { Ok(()) }
+fn none_left<C: Consumer>(items: &[BatchItem<C>]) -> Result<(), Failure> {
+    if items.iter().any(BatchItem::is_abandoned) { Err(Failure::CallerGone) } else { Ok(()) }
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {

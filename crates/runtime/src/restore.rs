@@ -54,13 +54,13 @@ pub trait Restore: Consumer {
     fn retell(
         &self,
         world: &mut Self::BatchState,
-        event: &Retold<'_, Self::Input>,
+        event: &RetoldEvent<'_, Self::Input>,
         effects: &mut Effects<'_, Self::Call>,
     ) -> Result<(), Conflict>;
 }
 
 /// An event of the consumer itself.
-pub struct Retold<'r, I> {
+pub struct RetoldEvent<'r, I> {
     /// Whose.
     pub order_id: OrderId,
     /// The event.
@@ -72,7 +72,7 @@ pub struct Retold<'r, I> {
     codec: &'r Codec,
 }
 
-impl<I> Retold<'_, I> {
+impl<I> RetoldEvent<'_, I> {
     /// Decodes it.
     ///
     /// # Errors
@@ -316,7 +316,7 @@ impl<C: Restore> RestoredCase<'_, C> {
                 });
                 let is_last = own.iter().all(|own| self.moment(own, 1) <= self.moment(told, 1));
                 let (order_id, codec) = (self.order_id, retelling.codec);
-                let retold = Retold { order_id, told, input, is_last, codec };
+                let retold = RetoldEvent { order_id, told, input, is_last, codec };
                 consumer.retell(world, &retold, &mut effects)?;
                 self.is_told(told, &effects)?;
                 said.insert(told.id);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use events::{Action, Check, Currency, OrderId, Timestamp};
 use gateway::{ActionResult, Buyer, Money, Operation, Outcome, RefundStatus, Request};
 
-use crate::entry::{Entry, EntryState, Refund, declined, not_given_back, refund_outcome, refused, stored_500};
+use crate::entry::{BookEntry, EntryState, Refund, declined, not_given_back, refund_outcome, refused, stored_500};
 use crate::job::{Done, Job, payment_id, refund_id};
 use crate::settings::SandboxSettings;
 use crate::token::Token;
@@ -19,7 +19,7 @@ const REFUSED_BY_BANK: &str = "the bank did not confirm the customer";
 
 /// What was done under a key.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Stored {
+pub(crate) struct StoredCall {
     pub operation: Operation,
     pub order_id: OrderId,
     pub payment_id: String,
@@ -31,8 +31,8 @@ pub(crate) struct Stored {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Book {
     /// What was done, by key.
-    pub operations: BTreeMap<String, Stored>,
-    pub payments: BTreeMap<String, Entry>,
+    pub operations: BTreeMap<String, StoredCall>,
+    pub payments: BTreeMap<String, BookEntry>,
     pub refunds: BTreeMap<String, Refund>,
     /// Results of 3-D Secure that came before the payment did.
     pub early: BTreeMap<OrderId, bool>,
@@ -40,7 +40,7 @@ pub(crate) struct Book {
 
 /// What the rules go by.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Terms<'t> {
+pub(crate) struct BookTerms<'t> {
     pub settings: &'t SandboxSettings,
     pub validity: Duration,
     pub now: Timestamp,
@@ -48,7 +48,7 @@ pub(crate) struct Terms<'t> {
 
 impl Book {
     /// Does a job; says what is answered, and how much later than usual.
-    pub fn run(&mut self, job: &Job, terms: Terms<'_>) -> (Done, Duration) {
+    pub fn run(&mut self, job: &Job, terms: BookTerms<'_>) -> (Done, Duration) {
         match job {
             Job::Authorize { request, buyer } if is_down(request, buyer, terms) => {
                 let detail = "the sandbox does not answer this token yet".to_owned();
@@ -73,7 +73,7 @@ impl Book {
         &mut self,
         operation: Operation,
         request: &Request,
-        terms: Terms<'_>,
+        terms: BookTerms<'_>,
         act: impl FnOnce(&mut Self) -> (Option<Token>, Outcome),
     ) -> (Done, Duration) {
         if let Some(stored) = self.operations.get(&request.key) {
@@ -81,8 +81,13 @@ impl Book {
         }
         let (token, answer) = act(self);
         let payment_id = request.payment_id.clone().unwrap_or_else(|| payment_id(&request.key));
-        let stored =
-            Stored { operation, order_id: request.order_id, payment_id, money: request.money, answer: answer.clone() };
+        let stored = StoredCall {
+            operation,
+            order_id: request.order_id,
+            payment_id,
+            money: request.money,
+            answer: answer.clone(),
+        };
         self.operations.insert(request.key.clone(), stored);
         match token {
             Some(Token::AnswerLostOnce) => {
@@ -93,14 +98,14 @@ impl Book {
         }
     }
 
-    fn authorize(&mut self, request: &Request, buyer: &Buyer, terms: Terms<'_>) -> (Option<Token>, Outcome) {
+    fn authorize(&mut self, request: &Request, buyer: &Buyer, terms: BookTerms<'_>) -> (Option<Token>, Outcome) {
         let token = match buyer.payment_method.parse::<Token>() {
             Ok(token) => token,
             Err(unknown) => return (None, declined("invalid_payment_method", &unknown.to_string())),
         };
         let payment_id = payment_id(&request.key);
         let early = self.early.get(&request.order_id).copied();
-        let mut entry = Entry::new(request, buyer, token, terms.now.plus(terms.validity));
+        let mut entry = BookEntry::new(request, buyer, token, terms.now.plus(terms.validity));
         let answer = match token {
             Token::NoAnswer => {
                 return (Some(token), Outcome::Unknown { detail: "the sandbox never answers this token".into() });
@@ -147,7 +152,7 @@ impl Book {
         (Some(token), answer)
     }
 
-    fn change(&mut self, operation: Operation, request: &Request, terms: Terms<'_>) -> (Option<Token>, Outcome) {
+    fn change(&mut self, operation: Operation, request: &Request, terms: BookTerms<'_>) -> (Option<Token>, Outcome) {
         let Some((payment_id, entry)) =
             request.payment_id.as_ref().and_then(|id| self.payments.get_mut(id).map(|entry| (id, entry)))
         else {
@@ -192,7 +197,7 @@ impl Book {
     }
 
     /// What was done under the key, as it stands now.
-    fn look_up(&mut self, operation: Operation, request: &Request, terms: Terms<'_>) -> Outcome {
+    fn look_up(&mut self, operation: Operation, request: &Request, terms: BookTerms<'_>) -> Outcome {
         let Some(stored) = self.operations.get(&request.key).cloned() else { return Outcome::NotFound };
         match (operation, stored.answer) {
             (_, Outcome::Errored { .. }) => Outcome::NotFound,
@@ -219,7 +224,7 @@ impl Book {
         let failed = |detail: &str| Ok(ActionResult::Failed { detail: detail.to_owned() });
         let of_order = self.payments.iter_mut().filter(|(_, entry)| entry.order_id == order_id);
         // The one that waits, else the one that is held, else any.
-        let rank = |entry: &Entry| match entry.state {
+        let rank = |entry: &BookEntry| match entry.state {
             EntryState::RequiresAction => 2,
             EntryState::Authorized | EntryState::Captured => 1,
             EntryState::Cancelled | EntryState::Declined => 0,
@@ -259,7 +264,7 @@ impl Book {
 }
 
 /// Whether the order is too young for its token. An id without a time is old enough.
-fn is_down(request: &Request, buyer: &Buyer, terms: Terms<'_>) -> bool {
+fn is_down(request: &Request, buyer: &Buyer, terms: BookTerms<'_>) -> bool {
     let down_for = buyer.payment_method.parse::<Token>().map_or(Duration::ZERO, Token::down_for);
     let minted = request.order_id.as_uuid().get_timestamp().map(|minted| minted.to_unix());
     minted.is_some_and(|(seconds, nanos)| {
@@ -268,8 +273,8 @@ fn is_down(request: &Request, buyer: &Buyer, terms: Terms<'_>) -> bool {
     })
 }
 
-fn again(stored: &Stored, operation: Operation, request: &Request) -> Outcome {
-    let Stored { operation: before, money, answer, .. } = stored;
+fn again(stored: &StoredCall, operation: Operation, request: &Request) -> Outcome {
+    let StoredCall { operation: before, money, answer, .. } = stored;
     if *before == operation && *money == request.money {
         return answer.clone();
     }

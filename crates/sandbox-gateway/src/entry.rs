@@ -37,7 +37,7 @@ impl EntryState {
 
 /// A payment in the book.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Entry {
+pub(crate) struct BookEntry {
     pub order_id: OrderId,
     pub token: String,
     pub currency: Currency,
@@ -51,7 +51,7 @@ pub(crate) struct Entry {
     pub card: Card,
 }
 
-impl Entry {
+impl BookEntry {
     pub fn new(request: &Request, buyer: &Buyer, token: Token, capture_before: Timestamp) -> Self {
         Self {
             order_id: request.order_id,

@@ -36,7 +36,7 @@ pub fn routes() -> Routes<SandboxRoutes> {
 /// The customer's answer to their bank.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-enum Outcome {
+enum ChallengeOutcome {
     /// They confirmed. With `tok_3ds_fails` the bank refuses all the same.
     Passed,
     /// They did not.
@@ -48,7 +48,7 @@ enum Outcome {
 #[schema(example = json!({"outcome": "passed"}))]
 struct ThreeDSecure {
     /// What the customer answered.
-    outcome: Outcome,
+    outcome: ChallengeOutcome,
 }
 
 /// A message of the sandbox about a refund.
@@ -75,7 +75,7 @@ enum Settled {
 
 /// What came of it.
 #[derive(Debug, Serialize, ToSchema)]
-struct Taken {
+struct ChallengeTaken {
     /// `recorded`: the payment went on; `kept`: it came before our own commit and counts when that is here; `nothing`: the payment stands there
     /// already, or went another way.
     effect: &'static str,
@@ -87,17 +87,17 @@ struct Taken {
 /// Whether the sandbox is down.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, ToSchema)]
 #[schema(example = json!({"down": false}))]
-struct Outage {
+struct SandboxOutage {
     /// Whether it does and answers nothing.
     down: bool,
 }
 
 /// Has the sandbox do and answer nothing, as a provider that is down, or everything again. It holds for the calls of this process.
-#[utoipa::path(put, path = "/sandbox/outage", tag = "sandbox", request_body = Outage, responses(
-    (status = 200, description = "It is so", body = Outage),
+#[utoipa::path(put, path = "/sandbox/outage", tag = "sandbox", request_body = SandboxOutage, responses(
+    (status = 200, description = "It is so", body = SandboxOutage),
     (status = 422, description = "The body does not fit", body = Problem, content_type = "application/problem+json"),
 ))]
-async fn outage(State(routes): State<SandboxRoutes>, Json(body): Json<Outage>) -> Json<Outage> {
+async fn outage(State(routes): State<SandboxRoutes>, Json(body): Json<SandboxOutage>) -> Json<SandboxOutage> {
     routes.sandbox.set_down(body.down);
     tracing::info!(consumer = "payments", down = body.down, "the sandbox gateway was told to be down, or up");
     Json(body)
@@ -106,7 +106,7 @@ async fn outage(State(routes): State<SandboxRoutes>, Json(body): Json<Outage>) -
 /// The result of 3-D Secure, as the customer's bank would tell it. One that comes before the payment asked for it is kept.
 #[utoipa::path(post, path = "/payments/{order_id}/three-d-secure", tag = "sandbox", request_body = ThreeDSecure,
     params(("order_id" = Uuid, Path, description = "The order")), responses(
-    (status = 202, description = "Taken; `effect` says what came of it", body = Taken),
+    (status = 202, description = "Taken; `effect` says what came of it", body = ChallengeTaken),
     (status = 404, description = "The path names no order", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "The payment waits for no result: it is over, or held already", body = Problem, content_type = "application/problem+json"),
     (status = 422, description = "The body does not fit", body = Problem, content_type = "application/problem+json"),
@@ -120,7 +120,7 @@ async fn three_d_secure(
     let unknown = || format!("expected an order's id, a UUID, in the path, got {order_id:?}");
     let order_id: OrderId =
         order_id.parse().map_err(|_| Problem::new(StatusCode::NOT_FOUND, "Unknown order").detail(unknown()))?;
-    let passed = body.outcome == Outcome::Passed;
+    let passed = body.outcome == ChallengeOutcome::Passed;
     let result = routes.sandbox.act(order_id, passed).await?.map_err(|state| over(order_id, state))?;
     let key = format!("{order_id}/three-d-secure/{}", if passed { "passed" } else { "failed" });
     Ok(taken(routes.notices.record(key, ProviderNotice::Action { order_id, result }).await?))
@@ -128,7 +128,7 @@ async fn three_d_secure(
 
 /// A message of the sandbox about a refund, as a provider's webhook would bring it. One whose refund is not known yet is kept.
 #[utoipa::path(post, path = "/webhooks/sandbox", tag = "sandbox", request_body = Webhook, responses(
-    (status = 202, description = "Taken; `effect` says what came of it", body = Taken),
+    (status = 202, description = "Taken; `effect` says what came of it", body = ChallengeTaken),
     (status = 422, description = "The body does not fit", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "Not done, or the answer was lost: post it again", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -157,7 +157,7 @@ fn taken(effect: NoticeEffect) -> Response {
         NoticeEffect::Kept => ("kept", None),
         NoticeEffect::Nothing(state) => ("nothing", state),
     };
-    (StatusCode::ACCEPTED, Json(Taken { effect, state })).into_response()
+    (StatusCode::ACCEPTED, Json(ChallengeTaken { effect, state })).into_response()
 }
 
 fn over(order_id: OrderId, state: EntryState) -> Problem {

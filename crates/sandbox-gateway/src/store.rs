@@ -10,8 +10,8 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row as _};
 use uuid::Uuid;
 
-use crate::book::{Book, Stored};
-use crate::entry::{Entry, Refund, not_given_back};
+use crate::book::{Book, StoredCall};
+use crate::entry::{BookEntry, Refund, not_given_back};
 use crate::job::Job;
 
 /// Delete what the book holds of the orders `$1`: providers forget too. Keys begin with their order, so they are found without an index of orders.
@@ -71,8 +71,8 @@ fn named<T: DeserializeOwned>(row: &PgRow, column: &str) -> Result<T, sqlx::Erro
     })
 }
 
-fn stored(row: &PgRow) -> Result<Stored, sqlx::Error> {
-    Ok(Stored {
+fn stored(row: &PgRow) -> Result<StoredCall, sqlx::Error> {
+    Ok(StoredCall {
         operation: named(row, "operation")?,
         order_id: OrderId(row.try_get("order_id")?),
         payment_id: row.try_get("payment_id")?,
@@ -81,8 +81,8 @@ fn stored(row: &PgRow) -> Result<Stored, sqlx::Error> {
     })
 }
 
-fn entry(row: &PgRow) -> Result<Entry, sqlx::Error> {
-    Ok(Entry {
+fn entry(row: &PgRow) -> Result<BookEntry, sqlx::Error> {
+    Ok(BookEntry {
         order_id: OrderId(row.try_get("order_id")?),
         token: row.try_get("token")?,
         currency: named(row, "currency")?,
@@ -152,7 +152,7 @@ fn changed<'b, K: Ord, R: PartialEq>(before: &BTreeMap<K, R>, after: &'b BTreeMa
 
 async fn insert_operations(
     db: &mut PgConnection,
-    rows: &[(&String, &Stored)],
+    rows: &[(&String, &StoredCall)],
     now: Timestamp,
 ) -> Result<(), sqlx::Error> {
     sqlx::query(
@@ -172,8 +172,12 @@ async fn insert_operations(
     .map(drop)
 }
 
-async fn save_payments(db: &mut PgConnection, rows: &[(&String, &Entry)], now: Timestamp) -> Result<(), sqlx::Error> {
-    let numbers = |of: fn(&Entry) -> i64| Vec::from_iter(rows.iter().map(|(_, row)| of(row)));
+async fn save_payments(
+    db: &mut PgConnection,
+    rows: &[(&String, &BookEntry)],
+    now: Timestamp,
+) -> Result<(), sqlx::Error> {
+    let numbers = |of: fn(&BookEntry) -> i64| Vec::from_iter(rows.iter().map(|(_, row)| of(row)));
     sqlx::query(
         "insert into sandbox.payment (payment_id, order_id, token, currency, amount, state, authorized, captured, released, refunded,
                 capture_before, card, created_at, updated_at)

@@ -8,7 +8,7 @@ use sqlx::{Connection as _, PgPool};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::book::Terms;
+use crate::book::BookTerms;
 use crate::job::{Done, Job, Ticket};
 use crate::settings::SandboxSettings;
 use crate::store;
@@ -72,7 +72,7 @@ impl SandboxWorker {
     }
 
     async fn transact(&self, jobs: &[Job]) -> Result<Vec<(Done, Duration)>, sqlx::Error> {
-        let terms = Terms { settings: &self.settings, validity: self.validity.0, now: self.clock.now() };
+        let terms = BookTerms { settings: &self.settings, validity: self.validity.0, now: self.clock.now() };
         let mut db = self.warm.take().await?;
         let mut tx = db.begin_with(BEGIN).await?;
         let before = store::load(&mut tx, jobs).await?;

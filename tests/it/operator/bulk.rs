@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use events::{Event, OrderFailed, OrderId, Reason, ReasonCode, StockRejected};
 use operator::{Act, Bulk, Filter, MAX_LOOPS, Operator, Report};
-use operator::{Kind, LetterStatus};
+use operator::{LetterKind, LetterStatus};
 use quadrille_tests::{NewRecord, Order, Pipeline, Setup, produce, read_all};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -75,7 +75,7 @@ pub fn unknown(orders: u128) -> Vec<OrderId> {
 
 /// Events alone: a slow machine may find orders of these tests late, and stuck in the end.
 fn events_that_are(status: LetterStatus) -> Filter {
-    Filter { kind: Some(Kind::Event), ..of_status(status) }
+    Filter { kind: Some(LetterKind::Event), ..of_status(status) }
 }
 
 fn retry_all(rate: Option<f64>) -> Bulk {

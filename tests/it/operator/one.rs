@@ -6,7 +6,7 @@ use events::{
     CaseEntry, Event, EventId, FraudCleared, NotificationSent, OrderStuck, PaymentCaptured, ReservationExpired,
 };
 use operator::{Act, Filter, MAX_LOOPS, OperatorError};
-use operator::{Kind, LetterStatus};
+use operator::{LetterKind, LetterStatus};
 use quadrille_tests::{Order, Pipeline, Setup, produce};
 use serde_json::json;
 use uuid::Uuid;
@@ -187,7 +187,7 @@ async fn a_stuck_order_is_compensated_and_is_recovered_when_it_goes_on() {
     pipeline.publish(&stuck).await;
     pipeline.settle().await;
     let hand = hand(&pipeline).await;
-    let letter = the_letter(&hand, &Filter { kind: Some(Kind::Order), ..of_status(LetterStatus::Open) }).await;
+    let letter = the_letter(&hand, &Filter { kind: Some(LetterKind::Order), ..of_status(LetterStatus::Open) }).await;
     // A mail goes out: news of the order, but it is stuck still.
     pipeline.advance(Duration::from_secs(1));
     let sent = json!({"order_id": order, "event_id": EventId(Uuid::nil()), "event_type": FraudCleared::TYPE, "channel": "email",
@@ -230,7 +230,7 @@ async fn dead_letters_are_found_by_what_they_are_and_by_how_their_id_begins() {
     assert_eq!(found(Filter { event_type: Some("ReservationExpired".into()), ..all() }).await, 2);
     assert_eq!(found(Filter { event_type: Some(ReservationExpired::TYPE.into()), ..all() }).await, 2);
     assert_eq!(found(Filter { event_type: Some("Expired".into()), ..all() }).await, 0);
-    assert_eq!(found(Filter { kind: Some(Kind::Order), ..all() }).await, 0);
+    assert_eq!(found(Filter { kind: Some(LetterKind::Order), ..all() }).await, 0);
     assert_eq!(found(of_consumer("orders")).await, 1);
     assert_eq!(found(Filter { until: Some(events::Timestamp::from_millis(0)), ..all() }).await, 0);
     assert_eq!(found(Filter { from: Some(events::Timestamp::from_millis(0)), ..all() }).await, 3);

@@ -54,6 +54,7 @@ pub fn statements_of(file: &str, source: &str) -> Vec<Statement> {
     let code = Code { macros: macros(&tokens), constants: constants(&tokens) };
     let mut found = Vec::new();
     let (mut at, mut last) = (0, "");
+    // ends with the text
     while let Some(token) = tokens.get(at) {
         let mut next = at + 1;
         let text = match &token.kind {
@@ -126,8 +127,8 @@ impl Code {
     /// The text that a `concat!`, or a macro of literals, makes.
     fn joined(&self, tokens: &[Token], given: &HashMap<String, String>) -> String {
         let (mut text, mut at) = (String::new(), 0);
+        // ends with the text
         while let Some(token) = tokens.get(at) {
-            // ends with the text
             match &token.kind {
                 Kind::Text(part) => text.push_str(part),
                 Kind::Word(name) if is_call(tokens, at) => {
@@ -159,8 +160,8 @@ impl Code {
     /// A `format!`'s text with its constants; a place before a `.` is a consumer's schema.
     fn filled(&self, text: &str) -> String {
         let (mut filled, mut rest) = (String::new(), text);
+        // ends with the text
         while let Some(at) = rest.find(['{', '}']) {
-            // ends with the text
             filled.push_str(&rest[..at]);
             let here = &rest[at..];
             let end = here.find('}').unwrap_or(here.len() - 1);
@@ -258,8 +259,8 @@ fn kinds(tokens: &[Token], at: usize) -> Vec<Kind> {
 
 fn without_tests(tokens: Vec<Token>) -> Vec<Token> {
     let (mut kept, mut at) = (Vec::new(), 0);
+    // ends with the text
     while at < tokens.len() {
-        // ends with the text
         let text: Vec<String> = tokens[at..]
             .iter()
             .take(8)
@@ -286,8 +287,8 @@ fn without_tests(tokens: Vec<Token>) -> Vec<Token> {
 /// Texts, words and marks of a file; comments and single letters are left out.
 fn tokens(source: &str) -> Vec<Token> {
     let (mut found, mut rest, mut line) = (Vec::new(), source, 1);
+    // ends with the text
     while let Some(first) = rest.chars().next() {
-        // ends with the text
         let raw = rest.strip_prefix('r').map(|rest| rest.len() - rest.trim_start_matches('#').len());
         let raw = raw.filter(|marks| rest[1 + marks..].starts_with('"'));
         let word = rest.find(|letter: char| !letter.is_alphanumeric() && letter != '_').unwrap_or(rest.len());
@@ -320,8 +321,8 @@ fn tokens(source: &str) -> Vec<Token> {
 /// A text with its escapes read, and how long it is with its last quote.
 fn literal(rest: &str) -> (String, usize) {
     let (mut text, mut letters) = (String::new(), rest.char_indices());
+    // ends with the text
     while let Some((at, letter)) = letters.next() {
-        // ends with the text
         match letter {
             '"' => return (text, at + 1),
             '\\' => match letters.next() {

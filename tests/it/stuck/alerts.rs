@@ -95,7 +95,7 @@ async fn an_alert_that_was_not_taken_before_a_restart_is_delivered_after_it() {
     let pipeline = without(&["saga-tracker", "outbox-relay"], &format!("alert_url = '{}'\n", receiver.url)).await;
     let tracker = pipeline.host(&["saga-tracker"]).await;
     let mut db = pipeline.database.pool.acquire().await.unwrap();
-    let (kind, now) = (saga_tracker::alerts::Kind::InvariantBreach, pipeline.clock.now());
+    let (kind, now) = (saga_tracker::alerts::AlertKind::InvariantBreach, pipeline.clock.now());
     for repeated in [false, true] {
         let is_new = saga_tracker::alerts::raise(&mut db, kind, "ledger", "3 units too many", now).await.unwrap();
         assert_eq!(is_new, !repeated, "raised again while it is open, it is the same");

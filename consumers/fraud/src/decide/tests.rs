@@ -27,13 +27,13 @@ struct Bench {
 }
 
 /// What one input brought.
-struct Outcome {
+struct ScoreOutcome {
     reply: Reply,
     said: Vec<Outgoing>,
     timers: Vec<(String, Timestamp, bool)>,
 }
 
-impl Outcome {
+impl ScoreOutcome {
     fn types(&self) -> Vec<&str> {
         self.said.iter().map(|said| said.headers.text("ce_type").unwrap().rsplit('.').next().unwrap()).collect()
     }
@@ -45,26 +45,26 @@ impl Bench {
         Self { fraud, world: BatchState::default(), codec: Codec::of_catalogue().unwrap(), now: NOW }
     }
 
-    fn put(&mut self, input: Input, cause: Cause) -> Outcome {
+    fn put(&mut self, input: Input, cause: Cause) -> ScoreOutcome {
         let work = Work { cause, input };
         let mut effects = Effects::new(&self.codec, Fraud::NAME, &work.cause, self.now);
         let reply = self.fraud.decide(&mut self.world, &work, self.now, &mut effects).unwrap();
         assert!(effects.broken().is_none(), "{:?}", effects.broken());
         let timers = effects.timer_changes().map(|(timer, armed)| (timer.kind, timer.due, armed)).collect();
-        Outcome { reply, said: effects.said().to_vec(), timers }
+        ScoreOutcome { reply, said: effects.said().to_vec(), timers }
     }
 
-    fn event(&mut self, input: Input) -> Outcome {
+    fn event(&mut self, input: Input) -> ScoreOutcome {
         let thread = TraceContext { correlation_id: "thread".into(), ..TraceContext::default() };
         self.put(input, Cause::topic(Uuid::from_u128(7), thread))
     }
 
-    fn authorized(&mut self, event: PaymentAuthorized) -> Outcome {
+    fn authorized(&mut self, event: PaymentAuthorized) -> ScoreOutcome {
         let input = self.fraud.authorized(event).unwrap();
         self.event(input)
     }
 
-    fn ruled(&mut self, ruling: Ruling) -> Outcome {
+    fn ruled(&mut self, ruling: Ruling) -> ScoreOutcome {
         let input = Input::Ruled { order_id: order(1), ruling, by: "ann".into(), note: Some("called them".into()) };
         self.put(input, Cause::request("fraud", "1"))
     }
@@ -73,7 +73,7 @@ impl Bench {
         self.world.order(order(1)).map(|row| row.state)
     }
 
-    fn read<E: Event>(&self, outcome: &Outcome) -> E {
+    fn read<E: Event>(&self, outcome: &ScoreOutcome) -> E {
         assert_eq!(outcome.said.len(), 1);
         self.codec.decode(outcome.said[0].payload.as_deref()).unwrap()
     }

@@ -4,12 +4,12 @@ use events::{
     FulfillmentCancelled, FulfillmentConfirmed, FulfillmentRejected, GivenUp, Reason, ReasonCode, Shipment, Why,
 };
 
-use super::Rules;
+use super::InputRules;
 use crate::input::{HAND_OVER, PICK};
 use crate::parcel::{Fate, ParcelState};
 use crate::row::{Consignment, State};
 
-impl Rules<'_, '_> {
+impl InputRules<'_, '_> {
     /// Once no shipment is being picked and no shortage is open: what is packed is confirmed; if nothing is, the order is refused.
     pub(super) fn settle(&mut self, order: &mut Consignment) {
         if order.state != State::Picking || !order.settled() {

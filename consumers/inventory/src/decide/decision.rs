@@ -7,7 +7,7 @@ use events::{
 use runtime::Conflict;
 
 use crate::reservation::{Holding, Reservation};
-use crate::stock::Change;
+use crate::stock::LevelChange;
 
 /// What a rule wants done: the order's new row, its changes of stock, and what others must hear.
 #[derive(Clone, Debug)]
@@ -15,15 +15,15 @@ pub struct Decision {
     /// The order's row from now on.
     pub order: Reservation,
     /// What changes in stock.
-    pub changes: Vec<Change>,
+    pub changes: Vec<LevelChange>,
     /// What is said, if anything.
-    pub emit: Option<Said>,
+    pub emit: Option<StockEvent>,
 }
 
 /// What inventory says of an order.
 #[derive(Clone, Debug)]
 #[allow(missing_docs)] // the events are documented where they are declared
-pub enum Said {
+pub enum StockEvent {
     Reserved(Box<StockReserved>),
     Rejected(StockRejected),
     Expired(ReservationExpired),
@@ -33,7 +33,7 @@ pub enum Said {
 }
 
 /// A rule's answer: a decision, nothing to do, or a contradiction.
-pub type Ruling = Result<Option<Decision>, Conflict>;
+pub type RuleResult = Result<Option<Decision>, Conflict>;
 
 /// A contradiction between an event and what is known of its order.
 pub(super) fn conflict(event: &str, order_id: OrderId, order: Option<&Reservation>) -> Conflict {
@@ -55,7 +55,7 @@ pub(super) fn give_up(
     condition: &Condition,
     why: &Why,
     items: &mut Vec<GivenUp>,
-    changes: &mut Vec<Change>,
+    changes: &mut Vec<LevelChange>,
 ) {
     if units > 0 {
         holding.give_up(units, condition);
@@ -65,10 +65,10 @@ pub(super) fn give_up(
     }
 }
 
-pub(super) fn given_up(holding: &Holding, units: i64, condition: &Condition) -> Change {
+pub(super) fn given_up(holding: &Holding, units: i64, condition: &Condition) -> LevelChange {
     match condition {
-        Condition::Intact => Change::released(&holding.sku, &holding.warehouse, units),
-        Condition::Gone | Condition::Other(_) => Change::missing(&holding.sku, &holding.warehouse, units),
+        Condition::Intact => LevelChange::released(&holding.sku, &holding.warehouse, units),
+        Condition::Gone | Condition::Other(_) => LevelChange::missing(&holding.sku, &holding.warehouse, units),
     }
 }
 

@@ -5,9 +5,9 @@ use runtime::Conflict;
 use uuid::Uuid;
 
 use crate::batch::BatchState;
-use crate::goods::{Count, LevelView, Load, Loaded, LoadedBefore, Receipt};
+use crate::goods::{LevelView, Load, Loaded, LoadedBefore, Receipt, StockCount};
 use crate::input::Reply;
-use crate::stock::{Change, Level};
+use crate::stock::{Level, LevelChange};
 use crate::supply::Warehouse;
 
 /// Books a delivery, once.
@@ -30,7 +30,7 @@ pub fn receive(world: &mut BatchState, receipt: &Receipt, cause: Uuid) -> Result
         }
         None => {}
     }
-    world.stock.apply(&[Change::received(sku, warehouse, *quantity)], None, cause)?;
+    world.stock.apply(&[LevelChange::received(sku, warehouse, *quantity)], None, cause)?;
     world.receipts.insert(key, *quantity);
     world.received.push(receipt.clone());
     Ok(level(world, sku, warehouse))
@@ -45,8 +45,8 @@ fn level(world: &BatchState, sku: &Sku, warehouse: &WarehouseId) -> Reply {
 ///
 /// # Errors
 /// When fewer units were counted than are reserved for orders.
-pub fn count(world: &mut BatchState, count: &Count, cause: Uuid) -> Result<Reply, Conflict> {
-    let Count { sku, warehouse, on_hand } = count;
+pub fn count(world: &mut BatchState, count: &StockCount, cause: Uuid) -> Result<Reply, Conflict> {
+    let StockCount { sku, warehouse, on_hand } = count;
     if !world.warehouses.contains_key(warehouse) {
         return Ok(Reply::NoWarehouse(warehouse.clone()));
     }
@@ -56,7 +56,12 @@ pub fn count(world: &mut BatchState, count: &Count, cause: Uuid) -> Result<Reply
 }
 
 /// What a count changes; nothing if it confirms the level.
-fn counted(level: Option<&Level>, sku: &Sku, warehouse: &WarehouseId, on_hand: i64) -> Result<Vec<Change>, String> {
+fn counted(
+    level: Option<&Level>,
+    sku: &Sku,
+    warehouse: &WarehouseId,
+    on_hand: i64,
+) -> Result<Vec<LevelChange>, String> {
     let (known, reserved, missing) = level.map_or((0, 0, 0), |level| (level.on_hand, level.reserved, level.missing));
     if on_hand < reserved {
         return Err(format!(
@@ -68,10 +73,10 @@ fn counted(level: Option<&Level>, sku: &Sku, warehouse: &WarehouseId, on_hand: i
     let found = more.clamp(0, missing);
     let mut changes = Vec::new();
     if found > 0 {
-        changes.push(Change::found(sku, warehouse, found));
+        changes.push(LevelChange::found(sku, warehouse, found));
     }
     if more != found || missing != found {
-        changes.push(Change::counted(sku, warehouse, more - found, found - missing));
+        changes.push(LevelChange::counted(sku, warehouse, more - found, found - missing));
     }
     Ok(changes)
 }

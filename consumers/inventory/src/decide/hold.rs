@@ -2,7 +2,7 @@
 
 use events::{OrderId, ReservationExpired};
 
-use super::decision::{Decision, Ruling, Said, conflict};
+use super::decision::{Decision, RuleResult, StockEvent, conflict};
 use crate::reservation::{Reservation, State};
 
 /// The reservation's clock fires, once: payments is asked which came first. The stock is still held.
@@ -12,7 +12,7 @@ pub fn expired(order: Option<&Reservation>, order_id: OrderId) -> Option<Decisio
         (State::Reserved, false, Some(expired_at)) => {
             let order = Reservation { expired: true, ..known.clone() };
             let said = ReservationExpired { order_id, expired_at };
-            Some(Decision { order, changes: Vec::new(), emit: Some(Said::Expired(said)) })
+            Some(Decision { order, changes: Vec::new(), emit: Some(StockEvent::Expired(said)) })
         }
         (State::Reserved | State::Held | State::Closed | State::Rejected, _, _) => None,
     }
@@ -22,7 +22,7 @@ pub fn expired(order: Option<&Reservation>, order_id: OrderId) -> Option<Decisio
 ///
 /// # Errors
 /// When there is no reservation that could be paid for.
-pub fn authorized(order: Option<&Reservation>, order_id: OrderId) -> Ruling {
+pub fn authorized(order: Option<&Reservation>, order_id: OrderId) -> RuleResult {
     match order.map(|known| (known.state, known)) {
         Some((State::Reserved, known)) => {
             let order = Reservation { state: State::Held, ..known.clone() };

@@ -11,8 +11,8 @@ use runtime::{Conflict, Effects};
 use crate::input::Reply;
 use crate::row::{BatchState, Ending, Order, State, Terms};
 
-type Out<'e, 'c> = &'e mut Effects<'c, Infallible>;
-type Ruling = Result<Reply, Conflict>;
+pub(super) type Out<'e, 'c> = &'e mut Effects<'c, Infallible>;
+pub(super) type OrderRuling = Result<Reply, Conflict>;
 
 /// Inventory has said `event` of an order. Its last word, with a reason to fall back on, ends the order if it is open; anything else
 /// changes nothing.
@@ -23,7 +23,7 @@ pub(super) fn end(
     last_word: Option<(&Closed, Option<&Reason>)>,
     now: Timestamp,
     out: Out<'_, '_>,
-) -> Ruling {
+) -> OrderRuling {
     let Some(order) = world.order(order_id) else {
         return Err(Conflict(format!(
             "expected {event} only of orders that were accepted here, got it of order {order_id}, which is unknown: check that its \

@@ -7,7 +7,7 @@ use events::{
     OrderId, OrderPlaced, OrderRejected, PlacedLine, ShipmentId, ShippedLine, ShortLine, Sku, UnshippedLine,
     WarehouseId, Why,
 };
-use runtime::{Cause, Codec, Outgoing, TraceContext};
+use runtime::{Cause, Codec, Effects, Outgoing, TraceContext};
 use uuid::Uuid;
 
 use super::*;
@@ -281,7 +281,7 @@ fn what_an_earlier_version_rejected_is_known_and_can_be_placed_again_mended_too(
 #[test]
 fn a_record_that_was_known_by_its_place_alone_is_known_and_one_that_took_its_place_is_another() {
     let nameless = || OrderPlaced { reference: None, ..order() };
-    let record = |timestamp_ms| crate::placed::Record {
+    let record = |timestamp_ms| crate::placed::PlacedRecord {
         place: "order-placed/0@0".into(),
         timestamp_ms,
         digest: Uuid::from_u128(5),
@@ -294,10 +294,10 @@ fn a_record_that_was_known_by_its_place_alone_is_known_and_one_that_took_its_pla
     let mut desk = Desk::default();
     let before = placed(1, NOW);
     let row = match &before.verdict {
-        Verdict::Valid(event) => {
+        IntakeAnswer::Valid(event) => {
             Order::accepted(event, before.former[0], before.body.clone(), TraceContext::default(), NOW)
         }
-        Verdict::Invalid(_) => panic!("it is valid"),
+        IntakeAnswer::Invalid(_) => panic!("it is valid"),
     };
     desk.world.loaded(row, 1);
     let a_day = Duration::from_secs(86_400);
@@ -314,7 +314,7 @@ fn a_record_that_was_known_by_its_place_alone_is_known_and_one_that_took_its_pla
 fn a_mended_order_that_says_the_time_of_the_rejected_one_is_decided() {
     let minute = Duration::from_secs(60);
     let bad = Placed::new(OrderPlaced { lines: Vec::new(), ..order() }, arrival(1));
-    let Verdict::Invalid(event) = &bad.verdict else { panic!("it has no lines") };
+    let IntakeAnswer::Invalid(event) = &bad.verdict else { panic!("it has no lines") };
     let mut desk = Desk::default();
     let key = bad.rejected_before().next().unwrap();
     desk.world.loaded(Order::rejected(event, key, crate::row::Body::unknown(), TraceContext::default(), NOW), 1);

@@ -3,13 +3,13 @@
 use gateway::{ActionResult, Hold, Operation, Outcome, RefundStatus};
 use runtime::Conflict;
 
-use super::Step;
-use crate::attempt::{Attempt, Phase, key};
+use super::PaymentStep;
+use crate::attempt::{CallAttempt, Phase, key};
 use crate::input::{Answer, Reply};
-use crate::payment::Asked;
+use crate::payment::ActionAsked;
 use crate::payment::State::*;
 
-impl Step<'_, '_> {
+impl PaymentStep<'_, '_> {
     /// What came of a call.
     pub fn answer(&mut self, answer: &Answer) -> Result<(), Conflict> {
         let made = self.payment.case.made.of(answer.operation);
@@ -29,7 +29,7 @@ impl Step<'_, '_> {
         self.recorded(&attempt, &answer.outcome)
     }
 
-    fn recorded(&mut self, attempt: &Attempt, outcome: &Outcome) -> Result<(), Conflict> {
+    fn recorded(&mut self, attempt: &CallAttempt, outcome: &Outcome) -> Result<(), Conflict> {
         let asked = self.payment.money(attempt.amount)?;
         match outcome {
             Outcome::Authorized(hold) if hold.money == asked => return self.authorized(Some(hold)),
@@ -44,7 +44,7 @@ impl Step<'_, '_> {
                     self.dispute(Some(&payment_id), asked, money);
                     return Ok(());
                 }
-                let what = Asked { action: action.clone(), url: url.clone(), expires_at };
+                let what = ActionAsked { action: action.clone(), url: url.clone(), expires_at };
                 return self.action_required(payment_id, what, asked);
             }
             Outcome::Declined { code, detail } => return self.declined(code, detail),
@@ -142,7 +142,7 @@ impl Step<'_, '_> {
     /// How a refund ended, by the provider's notice. It counts for the open attempt alone.
     pub fn refund_status(&mut self, refund_id: &str, status: &RefundStatus) -> Result<Reply, Conflict> {
         let last = self.payment.case.attempt.clone();
-        let ours = |attempt: &Attempt| {
+        let ours = |attempt: &CallAttempt| {
             attempt.operation == Operation::Refund && attempt.refund_id.as_deref() == Some(refund_id)
         };
         let Some(attempt) = last.filter(|attempt| ours(attempt) && counts(attempt)) else {
@@ -158,7 +158,7 @@ impl Step<'_, '_> {
 }
 
 /// Whether an attempt still takes an answer. One that waits because the provider failed on its own side does: that was no answer.
-fn counts(attempt: &Attempt) -> bool {
+fn counts(attempt: &CallAttempt) -> bool {
     match attempt.phase {
         Phase::Open | Phase::Pending | Phase::Unanswered => true,
         Phase::Waiting | Phase::Failed => attempt.errored,

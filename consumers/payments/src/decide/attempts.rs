@@ -6,8 +6,8 @@ use events::Timestamp;
 use gateway::{Money, Operation};
 use runtime::Conflict;
 
-use super::Step;
-use crate::attempt::{Ask, Attempt, Phase, key};
+use super::PaymentStep;
+use crate::attempt::{Ask, CallAttempt, Phase, key};
 use crate::input::{ATTEMPT, Reply};
 use crate::payment::State;
 
@@ -16,7 +16,7 @@ const CALLS: u32 = 2;
 /// How long a call may be made again under its key. Providers keep what was done under a key for a day; after it the same call is done once more.
 const KEY_LASTS: Duration = Duration::from_secs(23 * 3_600);
 
-impl Step<'_, '_> {
+impl PaymentStep<'_, '_> {
     /// Opens the first attempt at an operation. Where no money moves the answer is yes, at once and without a gateway: the saga needs the events.
     pub(super) fn begin(&mut self, operation: Operation, amount: i64) -> Result<(), Conflict> {
         if self.payment.amount > 0 && (amount > 0 || operation != Operation::Refund) {
@@ -42,7 +42,7 @@ impl Step<'_, '_> {
         let (parked, letter_id) = before.map_or((false, None), |attempt| (attempt.parked, attempt.letter_id));
         let made = payment.case.made.at(operation);
         *made += 1;
-        payment.case.attempt = Some(Attempt {
+        payment.case.attempt = Some(CallAttempt {
             operation,
             number: *made,
             amount,
@@ -145,7 +145,7 @@ impl Step<'_, '_> {
     }
 
     /// Whether the gateway still knows what was done under the attempt's key. A key that was never used has all its time before it.
-    fn key_lasts(&self, attempt: &Attempt) -> bool {
+    fn key_lasts(&self, attempt: &CallAttempt) -> bool {
         attempt.tries == 0 || self.now.since(attempt.since) < KEY_LASTS
     }
 

@@ -6,14 +6,14 @@ use events::{
 use gateway::{Buyer, Operation};
 use runtime::Conflict;
 
-use super::Step;
+use super::PaymentStep;
 use super::undoing::{expiry, refund_amount};
-use crate::attempt::{Attempt, Phase};
+use crate::attempt::{CallAttempt, Phase};
 use crate::input::AUTHORIZATION;
 use crate::payment::State::*;
 use crate::payment::{NO_GATEWAY, Purchase, Undoing};
 
-impl Step<'_, '_> {
+impl PaymentStep<'_, '_> {
     /// Everything is reserved: the money is asked for, once.
     pub fn reserved(&mut self, event: &StockReserved) -> Result<(), Conflict> {
         if self.payment.state != New {
@@ -143,7 +143,7 @@ impl Step<'_, '_> {
     /// Whether the open attempt is the first at its operation and was opened in this batch: nobody was asked yet.
     fn unasked_yet(&self) -> bool {
         let case = &self.payment.case;
-        let is_first = |attempt: &Attempt| attempt.phase == Phase::Open && case.made.of(attempt.operation) == 1;
+        let is_first = |attempt: &CallAttempt| attempt.phase == Phase::Open && case.made.of(attempt.operation) == 1;
         self.call.fresh && case.attempt.as_ref().is_some_and(is_first)
     }
 }

@@ -3,17 +3,17 @@
 use events::{EventId, OrderParked, OrderUnparked, Resolution, Unparked};
 use runtime::{Cause, Consumer as _};
 
-use super::Step;
-use crate::attempt::{Attempt, key};
+use super::PaymentStep;
+use crate::attempt::{CallAttempt, key};
 use crate::settings::Payments;
 
-impl Step<'_, '_> {
+impl PaymentStep<'_, '_> {
     /// The order waits for its attempt; said once. It has no record: topic and place are empty, and its type is the operation's.
     pub(super) fn say_waiting(&mut self, error: &str) {
         let order_id = self.payment.order_id;
         let Some(attempt) = self.change().case.attempt.as_mut().filter(|attempt| !attempt.parked) else { return };
         attempt.parked = true;
-        let Attempt { operation, number, tries, due, .. } = *attempt;
+        let CallAttempt { operation, number, tries, due, .. } = *attempt;
         let name = key(order_id, operation, number);
         let parked = OrderParked {
             order_id,
@@ -36,7 +36,7 @@ impl Step<'_, '_> {
         self.say_unparked(Unparked::Recovered);
         let order_id = self.payment.order_id;
         let attempt = self.payment.case.attempt.as_ref();
-        let Some(Attempt { letter_id: Some(letter_id), retried_by, .. }) = attempt else { return };
+        let Some(CallAttempt { letter_id: Some(letter_id), retried_by, .. }) = attempt else { return };
         let (letter_id, by) = (*letter_id, retried_by.clone().unwrap_or_default());
         self.effects.resolve(letter_id, Some(order_id), Resolution::Recovered, &by);
         self.keep_letter(None);
@@ -47,7 +47,7 @@ impl Step<'_, '_> {
         self.say_unparked(Unparked::DeadLettered);
         let order_id = self.payment.order_id;
         let attempt = self.payment.case.attempt.as_ref();
-        if let Some(Attempt { letter_id: Some(letter_id), retried_by, .. }) = attempt {
+        if let Some(CallAttempt { letter_id: Some(letter_id), retried_by, .. }) = attempt {
             let (letter_id, by) = (*letter_id, retried_by.clone().unwrap_or_default());
             self.effects.resolve(letter_id, Some(order_id), Resolution::DiedAgain, &by);
         }

@@ -14,7 +14,7 @@ use runtime::{Cause, Codec, Conflict, Effects, Outgoing, TraceContext};
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
-use super::{Rules, finish};
+use super::{DecisionContext, finish};
 use crate::attempt::Ask;
 use crate::batch::BatchState;
 use crate::call::Call;
@@ -68,7 +68,8 @@ impl Desk {
     /// Decides a batch, as the runtime does.
     fn batch(&mut self, inputs: Vec<Input>) -> Vec<Result<Reply, Conflict>> {
         (self.said, self.calls, self.dead) = Default::default();
-        let rules = Rules { settings: &self.settings, gateway: "sandbox", silent: self.silent, now: self.now };
+        let rules =
+            DecisionContext { settings: &self.settings, gateway: "sandbox", silent: self.silent, now: self.now };
         let mut replies = Vec::new();
         for input in inputs {
             self.inputs += 1;

@@ -7,13 +7,13 @@ use events::{
 use gateway::{ActionResult, Hold, Money, Operation};
 use runtime::Conflict;
 
-use super::Step;
+use super::PaymentStep;
 use super::undoing::{expiry, refund_amount};
 use crate::input::AUTHORIZATION;
 use crate::payment::State::*;
-use crate::payment::{Asked, NO_GATEWAY, Payment, Undoing};
+use crate::payment::{ActionAsked, NO_GATEWAY, Payment, Undoing};
 
-impl Step<'_, '_> {
+impl PaymentStep<'_, '_> {
     /// The money is held (none: there is nothing to pay): told, unless fulfillment let go meanwhile.
     pub(super) fn authorized(&mut self, hold: Option<&Hold>) -> Result<(), Conflict> {
         let lapses = hold.and_then(|hold| hold.capture_before);
@@ -46,7 +46,12 @@ impl Step<'_, '_> {
     }
 
     /// The customer must act first; unless nobody waits for it any more, or the result is here already.
-    pub(super) fn action_required(&mut self, payment_id: &str, asked: Asked, asked_for: Money) -> Result<(), Conflict> {
+    pub(super) fn action_required(
+        &mut self,
+        payment_id: &str,
+        asked: ActionAsked,
+        asked_for: Money,
+    ) -> Result<(), Conflict> {
         let case = &self.payment.case;
         let (stop, expired, early) = (case.stop.clone(), case.expired, case.early_result.clone());
         let order_id = self.payment.order_id;
@@ -61,7 +66,7 @@ impl Step<'_, '_> {
             return self.void(expiry(expires_at));
         }
         payment.state = ActionRequired;
-        let Asked { action, url, .. } = asked.clone();
+        let ActionAsked { action, url, .. } = asked.clone();
         payment.case.asked = Some(asked);
         match early {
             Some(ActionResult::Passed { hold }) => self.passed(hold.as_ref()),

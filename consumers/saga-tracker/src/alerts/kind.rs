@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 /// What is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
+pub enum AlertKind {
     /// An order is stuck. Its key is the order.
     OrderStuck,
     /// Much money is held or taken for orders that don't go on. Its key is the currency.
@@ -37,7 +37,7 @@ pub enum Kind {
     DeadLetter,
 }
 
-impl Kind {
+impl AlertKind {
     /// All of them.
     pub const ALL: [Self; 14] = [
         Self::OrderStuck,

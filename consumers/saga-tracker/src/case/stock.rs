@@ -13,7 +13,7 @@ use crate::store::StoredEvent;
 
 /// The units of one allocation. Held = reserved − shipped − released − short.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub(crate) struct Units {
+pub(crate) struct AllocationUnits {
     /// What they are.
     pub sku: String,
     /// Where they lie.
@@ -31,10 +31,10 @@ pub(crate) struct Units {
 }
 
 #[derive(Default)]
-struct Ledger(BTreeMap<AllocationId, Units>);
+struct Ledger(BTreeMap<AllocationId, AllocationUnits>);
 
 impl Ledger {
-    fn of(&mut self, id: &AllocationId) -> &mut Units {
+    fn of(&mut self, id: &AllocationId) -> &mut AllocationUnits {
         self.0.entry(*id).or_default()
     }
 
@@ -58,12 +58,15 @@ impl Ledger {
 }
 
 /// The units that the events of an order tell of, by allocation.
-pub(super) fn of(events: &[StoredEvent]) -> Result<Vec<Units>, Failure> {
+pub(super) fn of(events: &[StoredEvent]) -> Result<Vec<AllocationUnits>, Failure> {
     let mut ledger = Ledger::default();
     for event in events {
         fold(&mut ledger, event).map_err(|source| event.unreadable(source))?;
     }
-    let held = |units: Units| Units { held: units.reserved - units.shipped - units.released - units.short, ..units };
+    let held = |units: AllocationUnits| AllocationUnits {
+        held: units.reserved - units.shipped - units.released - units.short,
+        ..units
+    };
     Ok(ledger.0.into_values().map(held).collect())
 }
 

@@ -22,7 +22,7 @@ type StoredData = ((OrderId, events::EventId), String);
 
 /// What a world comes to: everything but where an event was read first.
 fn rows(world: &BatchState) -> Row {
-    let kept = |(key, heard): (&(OrderId, events::EventId), &Arc<Heard>)| (*key, heard.record.data.clone());
+    let kept = |(key, heard): (&(OrderId, events::EventId), &Arc<HeardEvent>)| (*key, heard.record.data.clone());
     (world.orders.clone(), world.levels.clone(), world.resolutions.clone(), world.events.iter().map(kept).collect())
 }
 
@@ -202,7 +202,7 @@ fn an_order_that_is_stuck_is_a_dead_letter_too() {
     let stuck = samples().into_iter().find(|sample| sample.name == "OrderStuck").unwrap();
     let world = folded(&[work(&stuck, 1, 1).input, work(&stuck, 1, 1).input]);
     let letter = world.letters.values().next().unwrap();
-    assert_eq!((world.letters.len(), letter.kind, letter.order_id), (1, operator::Kind::Order, Some(order(1))));
+    assert_eq!((world.letters.len(), letter.kind, letter.order_id), (1, operator::LetterKind::Order, Some(order(1))));
     assert_eq!(letter.consumers, ["payments"]);
 }
 

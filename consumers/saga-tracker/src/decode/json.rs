@@ -14,7 +14,7 @@ const PERSONAL: &str = "personal";
 /// When it is no record.
 pub(super) fn without_personal(event: &impl Serialize) -> Result<String, serde_json::Error> {
     let mut text = Vec::with_capacity(512);
-    event.serialize(Record(&mut serde_json::Serializer::new(&mut text)))?;
+    event.serialize(FieldsBut(&mut serde_json::Serializer::new(&mut text)))?;
     String::from_utf8(text).map(without_nul).map_err(serde_json::Error::custom)
 }
 
@@ -50,7 +50,7 @@ fn without_nul(text: String) -> String {
 }
 
 /// Passes a record's fields on, all but one.
-struct Record<S>(S);
+struct FieldsBut<S>(S);
 
 /// The fields of a record.
 struct Fields<S>(S);
@@ -81,7 +81,7 @@ macro_rules! refuse {
     };
 }
 
-impl<S: Serializer> Serializer for Record<S> {
+impl<S: Serializer> Serializer for FieldsBut<S> {
     type Ok = S::Ok;
     type Error = S::Error;
     type SerializeSeq = Impossible<S::Ok, S::Error>;

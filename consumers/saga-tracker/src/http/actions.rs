@@ -3,8 +3,8 @@
 use axum::extract::{FromRequestParts, Path, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
-use operator::{Act, ActionFilter, ActionView, MAX_LOOPS, Note, Outcome};
-use runtime::http::query::{Asked, asked, behind, limit, page, text};
+use operator::{Act, ActOutcome, ActionFilter, ActionView, MAX_LOOPS, Note};
+use runtime::http::query::{QueryResult, asked, behind, limit, page, text};
 use runtime::http::{Caller, Json, Problem};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -83,7 +83,7 @@ fn reason(why: String, required: bool) -> Result<String, Problem> {
     Ok(why.trim().to_owned())
 }
 
-async fn act(api: TrackerApi, who: Who, id: String, act: Act, wish: Wish) -> Result<Json<Outcome>, Problem> {
+async fn act(api: TrackerApi, who: Who, id: String, act: Act, wish: Wish) -> Result<Json<ActOutcome>, Problem> {
     let required = match act {
         Act::Retry => false,
         Act::Edit(_) | Act::Skip | Act::Compensate => true,
@@ -100,7 +100,7 @@ async fn act(api: TrackerApi, who: Who, id: String, act: Act, wish: Wish) -> Res
 #[utoipa::path(post, path = "/dead-letters/{letter_id}/retry", tag = "dead letters", request_body = Wish, params(
     ("letter_id" = Uuid, Path, description = "The dead letter.")
 ), responses(
-    (status = 200, description = "What was done, or would be. What comes of it shows in its status.", body = Outcome),
+    (status = 200, description = "What was done, or would be. What comes of it shows in its status.", body = ActOutcome),
     (status = 404, description = "There is none of this id.", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "It can't be done, or was done: `detail` says why.", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "Somebody who is needed does not answer: ask again.", body = Problem, content_type = "application/problem+json"),
@@ -110,7 +110,7 @@ pub(super) async fn retry(
     who: Who,
     Path(id): Path<String>,
     Json(wish): Json<Wish>,
-) -> Result<Json<Outcome>, Problem> {
+) -> Result<Json<ActOutcome>, Problem> {
     act(api, who, id, Act::Retry, wish).await
 }
 
@@ -120,7 +120,7 @@ pub(super) async fn retry(
 #[utoipa::path(post, path = "/dead-letters/{letter_id}/skip", tag = "dead letters", request_body = Wish, params(
     ("letter_id" = Uuid, Path, description = "The dead letter.")
 ), responses(
-    (status = 200, description = "What was done, or would be.", body = Outcome),
+    (status = 200, description = "What was done, or would be.", body = ActOutcome),
     (status = 404, description = "There is none of this id.", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "It can't be done, or was done: `detail` says why.", body = Problem, content_type = "application/problem+json"),
     (status = 422, description = "There is no reason.", body = Problem, content_type = "application/problem+json"),
@@ -131,7 +131,7 @@ pub(super) async fn skip(
     who: Who,
     Path(id): Path<String>,
     Json(wish): Json<Wish>,
-) -> Result<Json<Outcome>, Problem> {
+) -> Result<Json<ActOutcome>, Problem> {
     act(api, who, id, Act::Skip, wish).await
 }
 
@@ -139,7 +139,7 @@ pub(super) async fn skip(
 #[utoipa::path(post, path = "/dead-letters/{letter_id}/edit", tag = "dead letters", request_body = EditWish, params(
     ("letter_id" = Uuid, Path, description = "The dead letter.")
 ), responses(
-    (status = 200, description = "What was done, or would be.", body = Outcome),
+    (status = 200, description = "What was done, or would be.", body = ActOutcome),
     (status = 404, description = "There is none of this id.", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "It can't be done, or was done: `detail` says why.", body = Problem, content_type = "application/problem+json"),
     (status = 422, description = "The data does not fit: `misfits` names each field, what was expected and what came.", body = Problem, content_type = "application/problem+json"),
@@ -150,7 +150,7 @@ pub(super) async fn edit(
     who: Who,
     Path(id): Path<String>,
     Json(EditWish { why, data, dry_run, max_loops }): Json<EditWish>,
-) -> Result<Json<Outcome>, Problem> {
+) -> Result<Json<ActOutcome>, Problem> {
     act(api, who, id, Act::Edit(data), Wish { why, dry_run, max_loops }).await
 }
 
@@ -158,7 +158,7 @@ pub(super) async fn edit(
 #[utoipa::path(post, path = "/dead-letters/{letter_id}/compensate", tag = "dead letters", request_body = Wish, params(
     ("letter_id" = Uuid, Path, description = "The dead letter.")
 ), responses(
-    (status = 200, description = "What was done, or would be.", body = Outcome),
+    (status = 200, description = "What was done, or would be.", body = ActOutcome),
     (status = 404, description = "There is none of this id.", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "Its order is not known, or went on: `detail` says so.", body = Problem, content_type = "application/problem+json"),
     (status = 422, description = "There is no reason.", body = Problem, content_type = "application/problem+json"),
@@ -169,7 +169,7 @@ pub(super) async fn compensate(
     who: Who,
     Path(id): Path<String>,
     Json(wish): Json<Wish>,
-) -> Result<Json<Outcome>, Problem> {
+) -> Result<Json<ActOutcome>, Problem> {
     act(api, who, id, Act::Compensate, wish).await
 }
 
@@ -208,7 +208,10 @@ pub(super) struct Actions {
     (status = 400, description = "A filter or the cursor can't be read.", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "The database does not answer: ask again.", body = Problem, content_type = "application/problem+json"),
 ))]
-pub(super) async fn list(State(api): State<TrackerApi>, query: Asked<ActionsAsked>) -> Result<Json<Actions>, Problem> {
+pub(super) async fn list(
+    State(api): State<TrackerApi>,
+    query: QueryResult<ActionsAsked>,
+) -> Result<Json<Actions>, Problem> {
     let asked = asked(query)?;
     let limit = limit(asked.limit)?;
     let filter = ActionFilter {

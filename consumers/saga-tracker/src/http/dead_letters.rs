@@ -3,8 +3,8 @@
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use events::{OrderId, Timestamp};
-use operator::{Filter, GroupView, Kind, LetterStatus, LetterView};
-use runtime::http::query::{Asked, asked, behind, limit, one_of, page, text, time};
+use operator::{Filter, GroupView, LetterKind, LetterStatus, LetterView};
+use runtime::http::query::{QueryResult, asked, behind, limit, one_of, page, text, time};
 use runtime::http::{Caller, Json, Problem};
 use runtime::sql::in_range;
 use serde::{Deserialize, Serialize};
@@ -20,7 +20,7 @@ macro_rules! filtered {
         #[serde(deny_unknown_fields)]
         pub(super) struct $name {
             /// `event`: an event that a consumer could not decide; `order`: an order that is stuck.
-            #[$as($($inline,)? value_type = Option<Kind>)]
+            #[$as($($inline,)? value_type = Option<LetterKind>)]
             kind: Option<String>,
             /// Who could not decide it, or should have answered.
             consumer: Option<String>,
@@ -45,7 +45,7 @@ macro_rules! filtered {
         impl $name {
             /// The filter, or why it can't be read.
             pub(super) fn filter(self) -> Result<Filter, Problem> {
-                let kinds = [Kind::Event, Kind::Order].into_iter().map(|kind| (kind.as_str(), kind));
+                let kinds = [LetterKind::Event, LetterKind::Order].into_iter().map(|kind| (kind.as_str(), kind));
                 let statuses = LetterStatus::ALL.into_iter().map(|status| (status.as_str(), status));
                 Ok(Filter {
                     kind: one_of("kind", self.kind.as_deref(), kinds)?,
@@ -121,7 +121,7 @@ pub(super) struct Letters {
 pub(super) async fn list(
     State(api): State<TrackerApi>,
     caller: Caller,
-    query: Asked<LettersAsked>,
+    query: QueryResult<LettersAsked>,
 ) -> Result<Json<Letters>, Problem> {
     let asked = asked(query)?;
     let limit = limit(asked.limit)?;
@@ -138,22 +138,25 @@ pub(super) async fn list(
 
 /// Dead letters by cause.
 #[derive(Serialize, ToSchema)]
-pub(super) struct Groups {
+pub(super) struct DeadLetterGroups {
     /// Those with the most dead letters first.
     groups: Vec<GroupView>,
 }
 
 /// Groups dead letters by cause, the largest group first.
 #[utoipa::path(get, path = "/dead-letters/groups", tag = "dead letters", params(GroupsAsked), responses(
-    (status = 200, description = "The groups. There is no page behind the first: ask for less.", body = Groups),
+    (status = 200, description = "The groups. There is no page behind the first: ask for less.", body = DeadLetterGroups),
     (status = 400, description = "A filter can't be read.", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "The database does not answer: ask again, for less.", body = Problem, content_type = "application/problem+json"),
 ))]
-pub(super) async fn groups(State(api): State<TrackerApi>, query: Asked<GroupsAsked>) -> Result<Json<Groups>, Problem> {
+pub(super) async fn groups(
+    State(api): State<TrackerApi>,
+    query: QueryResult<GroupsAsked>,
+) -> Result<Json<DeadLetterGroups>, Problem> {
     let asked = asked(query)?;
     let limit = limit(asked.limit)?;
     let groups = api.operator.groups(&asked.filter()?, limit).await.map_err(refused)?;
-    Ok(Json(Groups { groups }))
+    Ok(Json(DeadLetterGroups { groups }))
 }
 
 /// Shows one dead letter: what died of what, what was done about it, and what can be done now; with `reveal=true` its whole value and its data.
@@ -169,7 +172,7 @@ pub(super) async fn show(
     State(api): State<TrackerApi>,
     caller: Caller,
     Path(id): Path<String>,
-    query: Asked<LetterAsked>,
+    query: QueryResult<LetterAsked>,
 ) -> Result<Json<LetterView>, Problem> {
     let (letter_id, asked) = (letter_id(&id)?, asked(query)?);
     let view = revealed(&caller, asked.reveal).await?;

@@ -3,7 +3,7 @@
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use events::Timestamp;
-use runtime::http::query::{Asked, asked, behind, limit, page};
+use runtime::http::query::{QueryResult, asked, behind, limit, page};
 use runtime::http::{Caller, Json, Problem};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -94,7 +94,7 @@ impl From<&Deadline> for DeadlineView {
 ))]
 pub(super) async fn list(
     State(api): State<TrackerApi>,
-    query: Asked<DeadlinesAsked>,
+    query: QueryResult<DeadlinesAsked>,
 ) -> Result<Json<Deadlines>, Problem> {
     let asked = asked(query)?;
     let limit = limit(asked.limit)?;

@@ -1,7 +1,7 @@
 //! Shipments: which are packed, which have left.
 
 use axum::extract::State;
-use runtime::http::query::{Asked, asked, behind, limit, one_of, page, text};
+use runtime::http::query::{QueryResult, asked, behind, limit, one_of, page, text};
 use runtime::http::{Json, Problem};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -52,7 +52,7 @@ pub(super) struct Shipments {
 ))]
 pub(super) async fn list(
     State(api): State<TrackerApi>,
-    query: Asked<ShipmentsAsked>,
+    query: QueryResult<ShipmentsAsked>,
 ) -> Result<Json<Shipments>, Problem> {
     let asked = asked(query)?;
     let limit = limit(asked.limit)?;

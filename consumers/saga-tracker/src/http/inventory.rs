@@ -1,7 +1,7 @@
 //! Stock levels, as inventory told of them.
 
 use axum::extract::State;
-use runtime::http::query::{Asked, asked, behind, limit, page, text};
+use runtime::http::query::{QueryResult, asked, behind, limit, page, text};
 use runtime::http::{Json, Problem};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -71,7 +71,10 @@ impl From<LevelRow> for LevelView {
     (status = 400, description = "A filter or the cursor can't be read.", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "The database does not answer: ask again.", body = Problem, content_type = "application/problem+json"),
 ))]
-pub(super) async fn list(State(api): State<TrackerApi>, query: Asked<LevelsAsked>) -> Result<Json<Levels>, Problem> {
+pub(super) async fn list(
+    State(api): State<TrackerApi>,
+    query: QueryResult<LevelsAsked>,
+) -> Result<Json<Levels>, Problem> {
     let asked = asked(query)?;
     let limit = limit(asked.limit)?;
     let filter = LevelFilter {

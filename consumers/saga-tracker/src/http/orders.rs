@@ -1,7 +1,7 @@
 //! Orders: the list, one of them, and its history.
 
 use axum::extract::{Path, State};
-use runtime::http::query::{Asked, asked, behind, limit, one_of, page, text, time};
+use runtime::http::query::{QueryResult, asked, behind, limit, one_of, page, text, time};
 use runtime::http::{Json, Problem};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -40,7 +40,7 @@ pub(super) struct OrdersAsked {
 
 /// A page of orders.
 #[derive(Serialize, ToSchema)]
-pub(super) struct Orders {
+pub(super) struct OrderPage {
     /// The newest first.
     orders: Vec<OrderView>,
     /// What `after` must be for the next page; absent on the last.
@@ -50,11 +50,14 @@ pub(super) struct Orders {
 
 /// Lists orders, the newest first.
 #[utoipa::path(get, path = "/orders", tag = "orders", params(OrdersAsked), responses(
-    (status = 200, description = "A page of orders.", body = Orders),
+    (status = 200, description = "A page of orders.", body = OrderPage),
     (status = 400, description = "A filter or the cursor can't be read.", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "The database does not answer: ask again.", body = Problem, content_type = "application/problem+json"),
 ))]
-pub(super) async fn list(State(api): State<TrackerApi>, query: Asked<OrdersAsked>) -> Result<Json<Orders>, Problem> {
+pub(super) async fn list(
+    State(api): State<TrackerApi>,
+    query: QueryResult<OrdersAsked>,
+) -> Result<Json<OrderPage>, Problem> {
     let asked = asked(query)?;
     let limit = limit(asked.limit)?;
     let filter = OrderFilter {
@@ -71,7 +74,7 @@ pub(super) async fn list(State(api): State<TrackerApi>, query: Asked<OrdersAsked
     };
     let rows = store::orders(&api.pool, &filter).await.map_err(failed)?;
     let (rows, next) = page(rows, limit, |last| vec![last.order_id.to_string()]);
-    Ok(Json(Orders { orders: rows.iter().map(OrderView::of).collect(), next }))
+    Ok(Json(OrderPage { orders: rows.iter().map(OrderView::of).collect(), next }))
 }
 
 /// Which order, when.
@@ -97,7 +100,7 @@ pub(super) struct OrderAsked {
 pub(super) async fn show(
     State(api): State<TrackerApi>,
     Path(id): Path<String>,
-    query: Asked<OrderAsked>,
+    query: QueryResult<OrderAsked>,
 ) -> Result<Json<OrderDetail>, Problem> {
     let (order_id, asked) = (order_id(&id)?, asked(query)?);
     let at = time("at", asked.at.as_deref())?;
@@ -140,7 +143,7 @@ pub(super) struct History {
 pub(super) async fn history(
     State(api): State<TrackerApi>,
     Path(id): Path<String>,
-    query: Asked<HistoryAsked>,
+    query: QueryResult<HistoryAsked>,
 ) -> Result<Json<History>, Problem> {
     let (order_id, asked) = (order_id(&id)?, asked(query)?);
     written::of_order(&api, order_id, asked.position.as_deref()).await?;

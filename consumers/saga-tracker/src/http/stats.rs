@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use runtime::http::query::{Asked, asked, time};
+use runtime::http::query::{QueryResult, asked, time};
 use runtime::http::{Json, Problem};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -108,7 +108,10 @@ struct PublishedView {
     (status = 400, description = "A time can't be read, or the span is empty.", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "The database does not answer: ask again.", body = Problem, content_type = "application/problem+json"),
 ))]
-pub(super) async fn show(State(api): State<TrackerApi>, query: Asked<StatsAsked>) -> Result<Json<Stats>, Problem> {
+pub(super) async fn show(
+    State(api): State<TrackerApi>,
+    query: QueryResult<StatsAsked>,
+) -> Result<Json<Stats>, Problem> {
     let asked = asked(query)?;
     let until = time("placed_before", asked.placed_before.as_deref())?;
     // A millisecond on, so that an order that was placed just now counts.

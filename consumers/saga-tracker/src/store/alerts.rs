@@ -9,19 +9,19 @@ use sqlx::{AssertSqlSafe, FromRow, PgConnection, PgExecutor, PgPool};
 use uuid::Uuid;
 
 use super::watch::{ON_THE_WAY, STILL};
-use crate::alerts::Kind;
+use crate::alerts::AlertKind;
 
 /// Raises an alert unless it is open, or its order has gone on meanwhile; returns whether it is new.
 pub(crate) async fn raise(
     db: &mut PgConnection,
-    kind: Kind,
+    kind: AlertKind,
     key: &str,
     order_id: Option<OrderId>,
     text: &str,
     now: Timestamp,
 ) -> Result<bool, Failure> {
     let alert_id = derive_id(now, kind.as_str(), "alert", key);
-    let so = if kind == Kind::CaptureFailed {
+    let so = if kind == AlertKind::CaptureFailed {
         // Told once, whether or not its order has been undone by then.
         "not exists (select from saga_tracker.alert b where b.kind = a.kind and b.key = $3)"
     } else if ON_THE_WAY.contains(&kind) {
@@ -47,7 +47,7 @@ pub(crate) async fn raise(
 }
 
 /// Closes one.
-pub(crate) async fn resolve(db: &mut PgConnection, kind: Kind, key: &str, now: Timestamp) -> Result<(), Failure> {
+pub(crate) async fn resolve(db: &mut PgConnection, kind: AlertKind, key: &str, now: Timestamp) -> Result<(), Failure> {
     sqlx::query("update saga_tracker.alert set resolved_at = $3 where kind = $1 and key = $2 and resolved_at is null")
         .bind(kind.as_str())
         .bind(clean(key))
@@ -60,7 +60,7 @@ pub(crate) async fn resolve(db: &mut PgConnection, kind: Kind, key: &str, now: T
 /// Closes those of a kind whose keys are not among these.
 pub(crate) async fn resolve_others(
     db: &mut PgConnection,
-    kind: Kind,
+    kind: AlertKind,
     keys: &[&str],
     now: Timestamp,
 ) -> Result<(), Failure> {

@@ -45,7 +45,7 @@ pub(crate) async fn open_orders(pool: &PgPool) -> Result<Vec<Uuid>, Failure> {
 
 /// What one check found, by subject; whether these are all there are.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Found {
+pub(crate) struct CheckFindings {
     pub lines: BTreeMap<String, String>,
     pub all: bool,
 }
@@ -54,7 +54,7 @@ pub(crate) struct Found {
 pub(crate) async fn record(
     db: &mut PgConnection,
     check: &str,
-    found: &Found,
+    found: &CheckFindings,
     now: Timestamp,
 ) -> Result<Vec<String>, Failure> {
     let subjects: Vec<&str> = found.lines.keys().map(String::as_str).collect();

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::columns::stored;
 use crate::stuck::Situation;
-use deadlines::{Happened, OpenOrder, RULES, Waiting};
+use deadlines::{Happened, OpenOrder, RULES, WaitingEvents};
 
 /// Whether an order is to be looked at before this moment.
 pub(crate) async fn is_any_due(pool: &PgPool, before: Timestamp) -> Result<bool, Failure> {
@@ -116,7 +116,7 @@ async fn add_what_people_and_consumers_say(
     .await?;
     for (order_id, consumer, waits, unparked_at) in parked {
         if let Some(order) = orders.get_mut(&OrderId(order_id)) {
-            order.parked.push(Waiting { consumer, waits, unparked_at: unparked_at.map(|Timestamptz(at)| at) });
+            order.parked.push(WaitingEvents { consumer, waits, unparked_at: unparked_at.map(|Timestamptz(at)| at) });
         }
     }
     let moves: Vec<(Uuid, i64, Timestamptz)> = sqlx::query_as(

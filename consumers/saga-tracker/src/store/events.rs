@@ -9,7 +9,7 @@ use runtime::{Failure, bind_columns};
 use sqlx::{FromRow, PgConnection, PgExecutor, PgPool};
 use uuid::Uuid;
 
-use crate::input::Heard;
+use crate::input::HeardEvent;
 
 macro_rules! insert {
     ($rest:literal) => {
@@ -28,7 +28,7 @@ macro_rules! insert {
 /// inserted costs half as much again as inserting it.
 pub(super) async fn save(
     db: &mut PgConnection,
-    events: &BTreeMap<(OrderId, EventId), Arc<Heard>>,
+    events: &BTreeMap<(OrderId, EventId), Arc<HeardEvent>>,
     repeating: bool,
 ) -> Result<bool, Failure> {
     if events.is_empty() {

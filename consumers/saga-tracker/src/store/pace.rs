@@ -8,7 +8,7 @@ use runtime::sql::Timestamptz;
 use runtime::{Failure, bind_columns};
 use sqlx::{FromRow, PgPool};
 
-use deadlines::{Outage, Outages, Pace, RULES, Sample};
+use deadlines::{GroupOutage, Outages, RULES, Sample, SampleHistory};
 
 /// Samples and outages are kept that long: longer than any answer may take.
 const KEPT: Duration = Duration::from_secs(15 * 24 * 3_600);
@@ -17,7 +17,7 @@ const FRESH: Duration = Duration::from_secs(3_600);
 const SPAN_SECONDS: i64 = 600;
 
 #[derive(FromRow)]
-struct Row {
+struct SampleRow {
     consumer: String,
     topic: String,
     partition: i32,
@@ -26,10 +26,10 @@ struct Row {
 }
 
 /// What earlier runs have seen.
-pub(crate) async fn load(pool: &PgPool) -> Result<(Pace, Outages), Failure> {
+pub(crate) async fn load(pool: &PgPool) -> Result<(SampleHistory, Outages), Failure> {
     let known = |name: &str| RULES.subscribes_to.iter().find(|(consumer, _)| *consumer == name);
-    let (mut pace, mut outages) = (Pace::default(), Outages::default());
-    let rows: Vec<Row> = sqlx::query_as(
+    let (mut pace, mut outages) = (SampleHistory::default(), Outages::default());
+    let rows: Vec<SampleRow> = sqlx::query_as(
         "select consumer, topic, \"partition\", seen_at, committed from saga_tracker.pace order by consumer, topic, \"partition\", seen_at",
     )
     .fetch_all(pool)
@@ -45,7 +45,7 @@ pub(crate) async fn load(pool: &PgPool) -> Result<(Pace, Outages), Failure> {
             .await?;
     for (consumer, Timestamptz(began), Timestamptz(ended)) in rows {
         if let Some((consumer, _)) = known(&consumer) {
-            outages.remember(consumer, Outage { began, ended });
+            outages.remember(consumer, GroupOutage { began, ended });
         }
     }
     Ok((pace, outages))
@@ -69,7 +69,7 @@ pub(crate) async fn keep(pool: &PgPool, samples: &[(&'static str, TopicPartition
 }
 
 /// Keeps that a consumer is down.
-pub(crate) async fn keep_outage(pool: &PgPool, consumer: &str, outage: Outage) -> Result<(), Failure> {
+pub(crate) async fn keep_outage(pool: &PgPool, consumer: &str, outage: GroupOutage) -> Result<(), Failure> {
     sqlx::query(
         "insert into saga_tracker.outage (consumer, began_at, ended_at) values ($1, $2, $3)
          on conflict (consumer, began_at) do update set ended_at = excluded.ended_at",

@@ -9,7 +9,7 @@ use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::tables::Tables;
-use crate::facts::{Facts, Moment, Shipment};
+use crate::facts::{Facts, Moment, ShipmentFacts};
 
 /// Merges what a batch tells into the shipments' rows, as [`Facts::merge`] does.
 pub(super) async fn save(
@@ -17,7 +17,7 @@ pub(super) async fn save(
     tables: Tables,
     orders: &BTreeMap<OrderId, Facts>,
 ) -> Result<(), Failure> {
-    let told: Vec<(OrderId, ShipmentId, &Shipment)> = orders
+    let told: Vec<(OrderId, ShipmentId, &ShipmentFacts)> = orders
         .iter()
         .flat_map(|(order_id, facts)| facts.shipments.iter().map(|(id, shipment)| (*order_id, *id, shipment)))
         .collect();
@@ -65,13 +65,13 @@ pub(crate) struct ShipmentRow {
 
 impl ShipmentRow {
     /// The row that the view would show of a shipment of an order of which these facts are known.
-    pub fn of(order_id: OrderId, shipment_id: ShipmentId, of: &Shipment, order: &Facts) -> Self {
+    pub fn of(order_id: OrderId, shipment_id: ShipmentId, of: &ShipmentFacts, order: &Facts) -> Self {
         let status = match of {
-            Shipment { delivered_at: Some(_), .. } => "DELIVERED",
-            Shipment { dispatched_at: Some(_), .. } => "DISPATCHED",
-            Shipment { confirmed_at: None, .. } => "SHORT",
-            Shipment { .. } if order.moments.at(Moment::LetGo).is_some() => "CANCELLED",
-            Shipment { .. } => "PACKED",
+            ShipmentFacts { delivered_at: Some(_), .. } => "DELIVERED",
+            ShipmentFacts { dispatched_at: Some(_), .. } => "DISPATCHED",
+            ShipmentFacts { confirmed_at: None, .. } => "SHORT",
+            ShipmentFacts { .. } if order.moments.at(Moment::LetGo).is_some() => "CANCELLED",
+            ShipmentFacts { .. } => "PACKED",
         };
         Self {
             order_id: order_id.as_uuid(),

@@ -19,7 +19,7 @@ proptest! {
         let mut order = order_of(&PATHS[path][..length.min(PATHS[path].len())]);
         let mut evidence = evidence(passed.unwrap_or(0), folded.unwrap_or(0));
         if passed.is_none() {
-            evidence.pace = Pace::default();
+            evidence.pace = SampleHistory::default();
         }
         if folded.is_none() {
             evidence.folded.clear();
@@ -31,7 +31,7 @@ proptest! {
             evidence.outages.see(consumer, is_down, at(when));
         }
         if waits || unparked.is_some() {
-            order.parked.push(Waiting { consumer: "payments".into(), waits, unparked_at: unparked.map(at) });
+            order.parked.push(WaitingEvents { consumer: "payments".into(), waits, unparked_at: unparked.map(at) });
         }
         order.moved_until = moved.map(at);
         let judged = judge(&RULES, &order, &evidence, at(now));

@@ -65,7 +65,7 @@ pub(crate) async fn conclude(
 
 /// An action as it is kept.
 #[derive(Clone, FromRow)]
-pub(crate) struct ActionRow {
+pub(crate) struct StoredAction {
     pub action_id: Uuid,
     pub at: Timestamptz,
     pub who: String,
@@ -97,7 +97,7 @@ pub struct ActionFilter {
 }
 
 /// Actions, the newest first.
-pub(crate) async fn actions(pool: &PgPool, filter: &ActionFilter) -> Result<Vec<ActionRow>, Failure> {
+pub(crate) async fn actions(pool: &PgPool, filter: &ActionFilter) -> Result<Vec<StoredAction>, Failure> {
     let rows = sqlx::query_as(
         "select action_id, at, who, why, what, letter_id, order_id, job_id, outcome, detail, concluded_at from saga_tracker.action
          where ($1::uuid is null or letter_id = $1) and ($2::uuid is null or order_id = $2) and ($3::uuid is null or job_id = $3)

@@ -40,7 +40,7 @@ pub(crate) struct JobRow {
 
 /// Which instance works on a job, and until when it may.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Hold {
+pub(crate) struct JobLease {
     pub job_id: Uuid,
     pub holder: Uuid,
 }
@@ -99,7 +99,7 @@ pub(crate) async fn take_job(pool: &PgPool, holder: Uuid, now: Timestamp) -> Res
 /// Moves a job on behind a dead letter, in the transaction of what was done with it; false: it is stopped, or another instance works on it.
 pub(crate) async fn advance_job(
     db: &mut PgConnection,
-    hold: Hold,
+    hold: JobLease,
     letter: (Timestamp, Uuid),
     refused: Option<&str>,
     now: Timestamp,
@@ -125,7 +125,7 @@ pub(crate) async fn advance_job(
 /// Lets a job go, with why it waits; another instance, or this one again, takes it up after `until`.
 pub(crate) async fn release_job(
     pool: &PgPool,
-    hold: Hold,
+    hold: JobLease,
     why: Option<&str>,
     now: Timestamp,
     until: Timestamp,

@@ -10,7 +10,7 @@ use sqlx::{FromRow, PgPool, Postgres};
 use uuid::Uuid;
 
 use crate::filter::Filter;
-use crate::kind::{Header, Kind, LetterStatus};
+use crate::kind::{Header, LetterKind, LetterStatus};
 
 /// A dead letter, as the apis read it.
 #[derive(Clone, FromRow)]
@@ -86,7 +86,7 @@ macro_rules! select_letters {
 macro_rules! with_filter {
     ($query:expr, $filter:expr) => {
         $query
-            .bind($filter.kind.map(Kind::as_str))
+            .bind($filter.kind.map(LetterKind::as_str))
             .bind($filter.consumer.clone())
             .bind($filter.class.clone())
             .bind($filter.fingerprint.clone())

@@ -92,13 +92,13 @@ impl KnownSchema {
 }
 
 /// What an id stands for, the newest first. It is one schema, unless the registry was built anew and gave its ids to others.
-type Definitions = Arc<[Arc<KnownSchema>]>;
+type IdDefinitions = Arc<[Arc<KnownSchema>]>;
 
 /// Encodes what this binary says and decodes what it hears; shared by all consumers of a process.
 #[derive(Clone)]
 pub struct Codec {
     writers: Arc<HashMap<&'static str, (u32, GenericDatumWriter<'static>)>>,
-    readers: Arc<RwLock<HashMap<u32, Definitions>>>,
+    readers: Arc<RwLock<HashMap<u32, IdDefinitions>>>,
 }
 
 impl Codec {
@@ -246,7 +246,7 @@ impl Codec {
         self.read::<E, _>(payload, "shown as JSON")
     }
 
-    fn known(&self, id: u32) -> Result<Definitions, CodecError> {
+    fn known(&self, id: u32) -> Result<IdDefinitions, CodecError> {
         let readers = self.readers.read().unwrap_or_else(PoisonError::into_inner);
         readers.get(&id).cloned().ok_or(CodecError::AskRegistry(id))
     }

@@ -4,7 +4,7 @@ use crate::consumer::Consumer;
 use crate::engine::Engine;
 use crate::engine::batch::Attempt;
 use crate::engine::disposition::Disposition;
-use crate::engine::item::{Item, ItemError};
+use crate::engine::item::{BatchItem, ItemError};
 use crate::kafka::record::Message;
 use crate::telemetry::step_log;
 use crate::vocabulary::Committed;
@@ -13,7 +13,7 @@ use crate::vocabulary::RequestError;
 
 impl<C: Consumer> Engine<C> {
     /// Lets the items of a batch go that is written.
-    pub(crate) fn conclude(&self, items: Vec<Item<C>>, attempt: Attempt<C>) {
+    pub(crate) fn conclude(&self, items: Vec<BatchItem<C>>, attempt: Attempt<C>) {
         step_log::log(&items, &attempt, self.log_share);
         let Attempt { outcomes, calls, scheduled, answered, dispositions, expired, .. } = attempt;
         // Before the items are let go, so that there is no moment at which nothing seems to be open.
@@ -66,7 +66,7 @@ impl<C: Consumer> Engine<C> {
 }
 
 /// One line for each verdict on what did not go as it should.
-fn tell<C: Consumer>(item: &Item<C>, disposition: &Disposition) {
+fn tell<C: Consumer>(item: &BatchItem<C>, disposition: &Disposition) {
     let event_type = item.message.as_ref().and_then(|message| message.event_type());
     let event_id = item.message.as_ref().and_then(|message| message.headers.text("ce_id"));
     let correlation_id = item.message.as_ref().and_then(|message| message.headers.text("ce_correlationid"));

@@ -8,7 +8,7 @@ use crate::engine::Engine;
 use crate::engine::batch::Attempt;
 use crate::engine::disposition::Disposition;
 use crate::engine::effects::Effects;
-use crate::engine::item::Item;
+use crate::engine::item::BatchItem;
 use crate::kafka::record::Message;
 use crate::vocabulary::Cause;
 use crate::vocabulary::ErrorInfo;
@@ -28,7 +28,7 @@ pub(crate) struct Wait {
 
 impl<C: Consumer> Engine<C> {
     /// Says what became of letters that a person had tried again, or skipped.
-    pub(crate) fn settle_letters(&self, items: &[Item<C>], attempt: &mut Attempt<C>, now: Timestamp) {
+    pub(crate) fn settle_letters(&self, items: &[BatchItem<C>], attempt: &mut Attempt<C>, now: Timestamp) {
         for (index, item) in items.iter().enumerate() {
             let Some(letter_id) = item.letter_before() else { continue };
             let resolution = match attempt.dispositions[index] {
@@ -92,7 +92,7 @@ impl<C: Consumer> Engine<C> {
 }
 
 /// The order of a row of the queue: of its record, or of the letter without one that a person left out.
-fn order_of_kept<C: Consumer>(item: &Item<C>) -> Option<OrderId> {
+fn order_of_kept<C: Consumer>(item: &BatchItem<C>) -> Option<OrderId> {
     if let Some(message) = &item.message {
         return dead_letter::order_of(message);
     }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::consumer::Consumer;
 use crate::engine::Engine;
 use crate::engine::batch::Attempt;
-use crate::engine::item::Item;
+use crate::engine::item::BatchItem;
 use crate::engine::write_set::WriteSet;
 use crate::failure::Failure;
 use crate::postgres::sql::Timestamptz;
@@ -68,14 +68,14 @@ fn place(entries: &[usize], row: usize) -> (i32, i32) {
 }
 
 /// Whether an item is a request that is answered.
-fn request<C: Consumer>(item: &Item<C>) -> Option<Uuid> {
+fn request<C: Consumer>(item: &BatchItem<C>) -> Option<Uuid> {
     item.reply.as_ref()?;
     item.work.as_ref().ok().map(|work| work.cause.id)
 }
 
 impl<C: Consumer> Engine<C> {
     /// What this batch's requests said, to be kept.
-    pub(crate) fn answers(&self, items: &[Item<C>], attempt: &Attempt<C>, now: Timestamp) -> Answers {
+    pub(crate) fn answers(&self, items: &[BatchItem<C>], attempt: &Attempt<C>, now: Timestamp) -> Answers {
         let last = items.iter().zip(&attempt.own).filter_map(|(item, own)| {
             Some((request(item)?, own.end.checked_sub(1).filter(|last| own.contains(last))?))
         });
@@ -98,7 +98,7 @@ impl<C: Consumer> Engine<C> {
 }
 
 /// The causes of requests that say nothing.
-pub(crate) fn silent<C: Consumer>(items: &[Item<C>], attempt: &Attempt<C>) -> Vec<Uuid> {
+pub(crate) fn silent<C: Consumer>(items: &[BatchItem<C>], attempt: &Attempt<C>) -> Vec<Uuid> {
     let all = items.iter().zip(&attempt.own).zip(&attempt.outcomes);
     let silent = all.filter(|((_, own), outcome)| own.is_empty() && matches!(outcome, Some(Ok(_))));
     silent.filter_map(|((item, _), _)| request(item)).collect()
@@ -107,7 +107,7 @@ pub(crate) fn silent<C: Consumer>(items: &[Item<C>], attempt: &Attempt<C>) -> Ve
 /// The position that each item is answered with: of the last that it said itself, or else of what the same request said before, in this batch or in an
 /// earlier one.
 pub(crate) fn positions<C: Consumer>(
-    items: &[Item<C>],
+    items: &[BatchItem<C>],
     attempt: &Attempt<C>,
     mut known: HashMap<Uuid, i64>,
 ) -> Vec<Option<i64>> {

@@ -2,7 +2,7 @@
 
 use crate::dead_letter::burial::Attempts;
 use crate::dead_letter::burial::NewDeadLetter;
-use crate::engine::item::Item;
+use crate::engine::item::BatchItem;
 use std::ops::Range;
 
 use events::Timestamp;
@@ -40,7 +40,7 @@ pub(crate) struct Attempt<C: Consumer> {
 
 impl<C: Consumer> Attempt<C> {
     /// Timers that fired are forgotten, unless a decision arms them anew.
-    pub fn new(items: &[Item<C>]) -> Self {
+    pub fn new(items: &[BatchItem<C>]) -> Self {
         let fired = items.iter().filter_map(|item| item.fired.as_ref());
         Self {
             outcomes: items.iter().map(|_| None).collect(),
@@ -88,8 +88,8 @@ impl<C: Consumer> Attempt<C> {
     }
 
     /// What is to be buried: items that died, and what a decision laid before a person.
-    pub fn dead_letters<'m>(&self, items: &'m [Item<C>], now: Timestamp) -> Vec<(usize, NewDeadLetter<'m>)> {
-        let dead_letter = |item: &'m Item<C>, death: ErrorInfo, attempts: i32, blocking: bool| NewDeadLetter {
+    pub fn dead_letters<'m>(&self, items: &'m [BatchItem<C>], now: Timestamp) -> Vec<(usize, NewDeadLetter<'m>)> {
+        let dead_letter = |item: &'m BatchItem<C>, death: ErrorInfo, attempts: i32, blocking: bool| NewDeadLetter {
             death,
             message: item.message.as_ref(),
             incarnation: item.incarnation(),

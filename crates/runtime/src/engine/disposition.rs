@@ -5,7 +5,7 @@ use std::time::Duration;
 use events::Timestamp;
 
 use crate::consumer::Consumer;
-use crate::engine::item::{Item, ItemError};
+use crate::engine::item::{BatchItem, ItemError};
 use crate::parking::{RetryPace, queue};
 use crate::vocabulary::Conflict;
 use crate::vocabulary::ErrorInfo;
@@ -34,7 +34,7 @@ pub(crate) enum Disposition {
 impl Disposition {
     /// The fate of one item.
     pub fn of<C: Consumer>(
-        item: &Item<C>,
+        item: &BatchItem<C>,
         outcome: Option<&Result<C::Reply, Conflict>>,
         pace: &RetryPace,
         now: Timestamp,

@@ -32,7 +32,7 @@ pub(crate) enum ItemError {
 }
 
 /// One thing to decide, or one that can't be.
-pub(crate) struct Item<C: Consumer> {
+pub(crate) struct BatchItem<C: Consumer> {
     pub work: Result<Work<C::Input>, ItemError>,
     /// The record, for a dead letter that keeps its bytes.
     pub message: Option<Message>,
@@ -49,7 +49,7 @@ pub(crate) struct Item<C: Consumer> {
     pub reply: Option<oneshot::Sender<Result<Committed<C::Reply>, RequestError>>>,
 }
 
-impl<C: Consumer> Item<C> {
+impl<C: Consumer> BatchItem<C> {
     /// A record of a topic.
     pub fn heard(work: Result<Work<C::Input>, ItemError>, message: Message) -> Self {
         Self { work, message: Some(message), fired: None, kept: None, behind: false, open: None, reply: None }
@@ -133,8 +133,8 @@ impl<C: Consumer> Item<C> {
 }
 
 /// Says of each item whether it waits behind another one of its key: one that is parked, or one before it in the batch that failed.
-pub(crate) fn line_up<C: Consumer>(items: &mut [Item<C>], held: &HashSet<Vec<u8>>) {
-    let failed = |item: &Item<C>| matches!(item.work, Err(ItemError::Failed(_) | ItemError::Waits(_)));
+pub(crate) fn line_up<C: Consumer>(items: &mut [BatchItem<C>], held: &HashSet<Vec<u8>>) {
+    let failed = |item: &BatchItem<C>| matches!(item.work, Err(ItemError::Failed(_) | ItemError::Waits(_)));
     if held.is_empty() && !items.iter().any(failed) {
         items.iter_mut().for_each(|item| item.behind = false);
         return;

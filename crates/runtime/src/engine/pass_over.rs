@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::consumer::Consumer;
 use crate::engine::Engine;
 use crate::engine::batch::Attempt;
-use crate::engine::item::Item;
+use crate::engine::item::BatchItem;
 use crate::failure::Failure;
 use crate::kafka::record::Message;
 use crate::vocabulary::Origin;
@@ -17,7 +17,7 @@ impl<C: Consumer> Engine<C> {
     pub(crate) async fn pass_over(
         &self,
         db: &mut PgConnection,
-        items: &[Item<C>],
+        items: &[BatchItem<C>],
         attempt: &mut Attempt<C>,
         now: Timestamp,
     ) -> Result<(), Failure> {

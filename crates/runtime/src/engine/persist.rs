@@ -14,7 +14,7 @@ use crate::engine::answers;
 use crate::engine::batch::Attempt;
 use crate::engine::disposition::Disposition;
 use crate::engine::effects::Resolved;
-use crate::engine::item::Item;
+use crate::engine::item::BatchItem;
 use crate::engine::write_set::{Scope, WriteSet};
 use crate::failure::Failure;
 use crate::kafka::record::Message;
@@ -31,7 +31,7 @@ impl<C: Consumer> Engine<C> {
         &self,
         tx: &mut PgConnection,
         mut writes: WriteSet,
-        items: &[Item<C>],
+        items: &[BatchItem<C>],
         attempt: &mut Attempt<C>,
         now: Timestamp,
     ) -> Result<(), Failure> {
@@ -62,7 +62,7 @@ impl<C: Consumer> Engine<C> {
         &self,
         db: &mut PgConnection,
         mut writes: WriteSet,
-        items: &[Item<C>],
+        items: &[BatchItem<C>],
         attempt: &mut Attempt<C>,
         now: Timestamp,
     ) -> Result<bool, Failure> {
@@ -81,7 +81,7 @@ impl<C: Consumer> Engine<C> {
     }
 
     /// What becomes of each item; whether all that is left to do is to write what was decided.
-    fn judge(&self, items: &[Item<C>], attempt: &mut Attempt<C>, now: Timestamp) -> Result<bool, Failure> {
+    fn judge(&self, items: &[BatchItem<C>], attempt: &mut Attempt<C>, now: Timestamp) -> Result<bool, Failure> {
         if let Some(error) = attempt.broken.take() {
             return Err(Failure::Unsendable(error.to_string()));
         }
@@ -90,7 +90,7 @@ impl<C: Consumer> Engine<C> {
             .zip(&attempt.outcomes)
             .map(|(item, outcome)| Disposition::of(item, outcome.as_ref(), &self.pace, now))
             .collect();
-        let plain = |(item, disposition): (&Item<C>, &Disposition)| {
+        let plain = |(item, disposition): (&BatchItem<C>, &Disposition)| {
             matches!(disposition, Disposition::Done | Disposition::Refused)
                 && item.kept.is_none()
                 && item.letter_before().is_none()
@@ -102,7 +102,7 @@ impl<C: Consumer> Engine<C> {
     async fn write_troubles(
         &self,
         tx: &mut PgConnection,
-        items: &[Item<C>],
+        items: &[BatchItem<C>],
         attempt: &mut Attempt<C>,
         now: Timestamp,
     ) -> Result<(), Failure> {
@@ -130,7 +130,7 @@ impl<C: Consumer> Engine<C> {
     async fn write_arrivals(
         &self,
         tx: &mut PgConnection,
-        items: &[Item<C>],
+        items: &[BatchItem<C>],
         attempt: &mut Attempt<C>,
         held: &BTreeMap<usize, Uuid>,
         now: Timestamp,
@@ -170,7 +170,7 @@ impl<C: Consumer> Engine<C> {
     async fn write_kept(
         &self,
         tx: &mut PgConnection,
-        items: &[Item<C>],
+        items: &[BatchItem<C>],
         attempt: &mut Attempt<C>,
         held: &BTreeMap<usize, Uuid>,
         now: Timestamp,

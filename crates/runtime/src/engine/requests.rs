@@ -9,7 +9,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::consumer::Consumer;
 use crate::engine::Engine;
-use crate::engine::item::Item;
+use crate::engine::item::BatchItem;
 use crate::engine::linger;
 use crate::health::{Health, Open};
 use crate::vocabulary::Work;
@@ -26,7 +26,7 @@ const OPEN_CALLS: usize = 512;
 
 /// The way in for requests: what is submitted is decided like an event, together with what others submit at that moment.
 pub struct RequestQueue<C: Consumer> {
-    queue: mpsc::Sender<Item<C>>,
+    queue: mpsc::Sender<BatchItem<C>>,
     health: Arc<Health>,
 }
 
@@ -37,7 +37,7 @@ impl<C: Consumer> Clone for RequestQueue<C> {
 }
 
 impl<C: Consumer> RequestQueue<C> {
-    pub(crate) fn new(queue: mpsc::Sender<Item<C>>, health: Arc<Health>) -> Self {
+    pub(crate) fn new(queue: mpsc::Sender<BatchItem<C>>, health: Arc<Health>) -> Self {
         Self { queue, health }
     }
 
@@ -51,7 +51,7 @@ impl<C: Consumer> RequestQueue<C> {
         }
         let (reply, answer) = oneshot::channel();
         let gone = |_| RequestError::Unavailable(format!("{} is stopping: ask again under the same key", C::NAME));
-        let item = Item { reply: Some(reply), ..Item::asked(work, self.health.open()) };
+        let item = BatchItem { reply: Some(reply), ..BatchItem::asked(work, self.health.open()) };
         let answered = async {
             self.queue.send(item).await.map_err(|_| ()).map_err(gone)?;
             answer.await.map_err(|_| ()).map_err(gone)?
@@ -70,7 +70,7 @@ impl<C: Consumer> RequestQueue<C> {
 /// within a linger besides (see [`linger`]).
 pub(crate) async fn attend<C: Consumer>(
     engine: Arc<Engine<C>>,
-    mut queue: mpsc::Receiver<Item<C>>,
+    mut queue: mpsc::Receiver<BatchItem<C>>,
 ) -> Result<(), Abandoned> {
     let mut waiting = Vec::with_capacity(LARGEST_BATCH);
     let mut wait = Duration::ZERO;
@@ -106,7 +106,7 @@ pub(crate) async fn attend<C: Consumer>(
 pub(crate) async fn call_out<C: Consumer>(
     engine: Arc<Engine<C>>,
     mut calls: mpsc::UnboundedReceiver<(C::Call, Open)>,
-    door: mpsc::Sender<Item<C>>,
+    door: mpsc::Sender<BatchItem<C>>,
 ) {
     let open = Arc::new(Semaphore::new(OPEN_CALLS));
     let tracker = TaskTracker::new();
@@ -124,7 +124,7 @@ pub(crate) async fn call_out<C: Consumer>(
             };
             drop(permit);
             if let Some(work) = answer {
-                let _ = door.send(Item::asked(work, still_open)).await;
+                let _ = door.send(BatchItem::asked(work, still_open)).await;
             }
         });
     }

@@ -13,13 +13,13 @@ const PAGE: i64 = 50;
 const LARGEST_PAGE: i64 = 500;
 
 /// What was asked for in a query.
-pub type Asked<T> = Result<Query<T>, QueryRejection>;
+pub type QueryResult<T> = Result<Query<T>, QueryRejection>;
 
 /// The query, or why it can't be read.
 ///
 /// # Errors
 /// A problem of status 400 that says what was expected.
-pub fn asked<T>(query: Asked<T>) -> Result<T, Problem> {
+pub fn asked<T>(query: QueryResult<T>) -> Result<T, Problem> {
     query.map(|Query(asked)| asked).map_err(|rejection| wrong("Unreadable filter", rejection.body_text()))
 }
 

@@ -16,7 +16,7 @@ use tokio::runtime::{Handle, Runtime};
 use crate::avro::registry::Registry;
 use crate::consumer::Consumer;
 use crate::engine::Engine;
-use crate::engine::item::Item;
+use crate::engine::item::BatchItem;
 use crate::engine::linger;
 use crate::health::Circuit;
 use crate::kafka::decode::{self, Asking};
@@ -404,7 +404,7 @@ impl<C: Consumer> Listener<C> {
     ///
     /// # Errors
     /// When the process is stopping, and only the registry knows what it is.
-    fn item(&self, message: Message, asking: &Asking) -> Result<Item<C>, Abandoned> {
+    fn item(&self, message: Message, asking: &Asking) -> Result<BatchItem<C>, Abandoned> {
         let heard = decode::try_decode(&self.engine, asking, &message);
         let heard =
             heard.unwrap_or_else(|| self.process.block_on(decode::decode_record(&self.engine, asking, &message)));
@@ -412,7 +412,7 @@ impl<C: Consumer> Listener<C> {
             Ok(work) => Ok(work),
             Err(unheard) => Err(unheard.trouble()?),
         };
-        Ok(Item::heard(work, message))
+        Ok(BatchItem::heard(work, message))
     }
 
     fn commit(&self, mode: CommitMode) {

@@ -11,7 +11,7 @@ use crate::avro::registry::Registry;
 use crate::consumer::Consumer;
 use crate::dead_letter;
 use crate::engine::Engine;
-use crate::engine::item::{Item, ItemError};
+use crate::engine::item::{BatchItem, ItemError};
 use crate::failure::{Backoff, Failure, Verdict};
 use crate::health::Circuit;
 use crate::kafka::decode::{self, Asking, decode_record, unreadable};
@@ -118,7 +118,7 @@ async fn items<C: Consumer>(
     engine: &Arc<Engine<C>>,
     registry: &Registry,
     rows: Vec<ParkedRecord>,
-) -> Result<Vec<Item<C>>, Abandoned> {
+) -> Result<Vec<BatchItem<C>>, Abandoned> {
     let mut items = Vec::with_capacity(rows.len());
     let asking = Asking::of(registry);
     for kept in rows {
@@ -135,7 +135,7 @@ async fn items<C: Consumer>(
             )))),
         };
         let open = Some(engine.health.open());
-        items.push(Item { work, message, fired: None, kept: Some(kept), behind: false, open, reply: None });
+        items.push(BatchItem { work, message, fired: None, kept: Some(kept), behind: false, open, reply: None });
     }
     Ok(items)
 }

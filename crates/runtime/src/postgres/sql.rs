@@ -122,21 +122,21 @@ impl<'r, T: serde::Deserialize<'r>> Decode<'r, Postgres> for JsonText<T> {
 
 /// A text that is JSON, for a `json` column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Json<'t>(pub &'t str);
+pub struct JsonColumn<'t>(pub &'t str);
 
-impl Type<Postgres> for Json<'_> {
+impl Type<Postgres> for JsonColumn<'_> {
     fn type_info() -> PgTypeInfo {
         PgTypeInfo::with_name("json")
     }
 }
 
-impl PgHasArrayType for Json<'_> {
+impl PgHasArrayType for JsonColumn<'_> {
     fn array_type_info() -> PgTypeInfo {
         PgTypeInfo::with_name("_json")
     }
 }
 
-impl<'q> Encode<'q, Postgres> for Json<'_> {
+impl<'q> Encode<'q, Postgres> for JsonColumn<'_> {
     fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
         <&str as Encode<'q, Postgres>>::encode(self.0, buffer)
     }

@@ -56,12 +56,12 @@ pub struct Saver<'a> {
     pub now: Timestamp,
     /// The batch's writes, for what is not written as [`Rows`](crate::rows::Rows).
     pub writes: WriteSet,
-    after_commit: Committed,
+    after_commit: AfterCommit,
 }
 
 impl<'a> Saver<'a> {
     pub(crate) fn new(db: &'a mut PgConnection, now: Timestamp) -> Self {
-        Self { db, now, writes: WriteSet::default(), after_commit: Committed::default() }
+        Self { db, now, writes: WriteSet::default(), after_commit: AfterCommit::default() }
     }
 
     /// Has something done once the batch is committed, and never if it is not.
@@ -70,16 +70,16 @@ impl<'a> Saver<'a> {
     }
 
     /// The writes, and what is to be done after the commit.
-    pub(crate) fn into_parts(self) -> (WriteSet, Committed) {
+    pub(crate) fn into_parts(self) -> (WriteSet, AfterCommit) {
         (self.writes, self.after_commit)
     }
 }
 
 /// What is done after the commit.
 #[derive(Default)]
-pub(crate) struct Committed(Vec<Box<dyn FnOnce() + Send>>);
+pub(crate) struct AfterCommit(Vec<Box<dyn FnOnce() + Send>>);
 
-impl Committed {
+impl AfterCommit {
     pub fn run(self) {
         self.0.into_iter().for_each(|hook| hook());
     }

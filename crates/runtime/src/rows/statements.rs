@@ -9,13 +9,13 @@ use sqlx::postgres::PgTypeInfo;
 #[derive(Debug)]
 pub(super) struct Column {
     pub name: &'static str,
-    pub kind: Kind,
+    pub kind: ColumnKind,
     /// The type of the array that brings its values; none for a time that the kit sets.
     pub array: Option<PgTypeInfo>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum ColumnKind {
     Key,
     Version,
     /// Written with the first version, and never again.
@@ -30,7 +30,7 @@ pub(super) enum Kind {
     ChangedAt,
 }
 
-impl Kind {
+impl ColumnKind {
     pub fn is_read(self) -> bool {
         matches!(self, Self::Key | Self::Version | Self::Fixed | Self::Changing)
     }
@@ -56,7 +56,7 @@ pub(super) fn select(table: &str, columns: &[Column]) -> String {
 
 /// `order by` the key: the order in which rows are locked.
 pub(super) fn order(columns: &[Column]) -> String {
-    format!(" order by {}", list(columns.iter().filter(|column| column.kind == Kind::Key)))
+    format!(" order by {}", list(columns.iter().filter(|column| column.kind == ColumnKind::Key)))
 }
 
 /// `unnest($1::type[], …)` of the columns that bring values.
@@ -86,13 +86,13 @@ pub(super) fn insert(table: &str, columns: &[Column]) -> String {
 pub(super) fn update(table: &str, columns: &[Column]) -> String {
     let brought = || columns.iter().filter(|column| column.kind.is_updated());
     let (rows, count) = unnest(brought());
-    let set = brought().filter(|column| column.kind != Kind::Key).map(|Column { name, array, .. }| match array {
+    let set = brought().filter(|column| column.kind != ColumnKind::Key).map(|Column { name, array, .. }| match array {
         Some(_) => format!("{name} = new.{name}"),
         None => format!("{name} = ${}", count + 1),
     });
     let set = set.collect::<Vec<_>>().join(", ");
     let names = list(brought().filter(|column| column.array.is_some()));
-    let keys = brought().filter(|column| column.kind == Kind::Key);
+    let keys = brought().filter(|column| column.kind == ColumnKind::Key);
     let keys = keys.fold(String::new(), |all, Column { name, .. }| format!("{all}kept.{name} = new.{name} and "));
     format!("update {table} as kept set {set} from {rows} as new ({names}) where {keys}kept.version = new.version - 1")
 }

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::engine::write_set::{Statement, WriteSet};
 use crate::failure::Failure;
-use crate::rows::statements::{self, Column, Kind};
+use crate::rows::statements::{self, Column, ColumnKind};
 use crate::sql::Timestamptz;
 
 /// A row of one table, stated once: its columns, how it is read, and what the cache keeps of it. The table has a column `version bigint`.
@@ -44,7 +44,7 @@ pub trait TableRow: Sized + Send + Sync + 'static {
 }
 
 /// One row that is written.
-pub(super) struct Entry<'c, R: TableRow> {
+pub(super) struct RowToWrite<'c, R: TableRow> {
     pub key: &'c R::Key,
     /// The version that it gets.
     pub version: i64,
@@ -58,7 +58,7 @@ pub struct Columns<'c, R: TableRow> {
 }
 
 struct Binding<'c, R: TableRow> {
-    rows: &'c [Entry<'c, R>],
+    rows: &'c [RowToWrite<'c, R>],
     is_update: bool,
     part: Statement<'c>,
 }
@@ -70,7 +70,7 @@ impl<'c, R: TableRow> Columns<'c, R> {
     where
         Vec<T>: Encode<'c, Postgres> + Type<Postgres>,
     {
-        self.add(name, Kind::Key, |entry| value(entry.key))
+        self.add(name, ColumnKind::Key, |entry| value(entry.key))
     }
 
     /// A column that is written with a row's first version, and never again.
@@ -79,7 +79,7 @@ impl<'c, R: TableRow> Columns<'c, R> {
     where
         Vec<T>: Encode<'c, Postgres> + Type<Postgres>,
     {
-        self.add(name, Kind::Fixed, |entry| value(entry.row))
+        self.add(name, ColumnKind::Fixed, |entry| value(entry.row))
     }
 
     /// A column that is written with each version.
@@ -88,7 +88,7 @@ impl<'c, R: TableRow> Columns<'c, R> {
     where
         Vec<T>: Encode<'c, Postgres> + Type<Postgres>,
     {
-        self.add(name, Kind::Changing, |entry| value(entry.row))
+        self.add(name, ColumnKind::Changing, |entry| value(entry.row))
     }
 
     /// As [`fixed`](Self::fixed), and no batch reads it.
@@ -97,7 +97,7 @@ impl<'c, R: TableRow> Columns<'c, R> {
     where
         Vec<T>: Encode<'c, Postgres> + Type<Postgres>,
     {
-        self.add(name, Kind::FixedUnread, |entry| value(entry.row))
+        self.add(name, ColumnKind::FixedUnread, |entry| value(entry.row))
     }
 
     /// As [`changing`](Self::changing), and no batch reads it: it follows from the others, for who asks in SQL.
@@ -106,24 +106,24 @@ impl<'c, R: TableRow> Columns<'c, R> {
     where
         Vec<T>: Encode<'c, Postgres> + Type<Postgres>,
     {
-        self.add(name, Kind::ChangingUnread, |entry| value(entry.row))
+        self.add(name, ColumnKind::ChangingUnread, |entry| value(entry.row))
     }
 
     /// A `timestamptz` that says when the first version was written; not read.
     #[must_use]
     pub fn created_at(mut self, name: &'static str) -> Self {
-        self.columns.push(Column { name, kind: Kind::CreatedAt, array: None });
+        self.columns.push(Column { name, kind: ColumnKind::CreatedAt, array: None });
         self
     }
 
     /// A `timestamptz` that says when the last version was written; not read.
     #[must_use]
     pub fn changed_at(mut self, name: &'static str) -> Self {
-        self.columns.push(Column { name, kind: Kind::ChangedAt, array: None });
+        self.columns.push(Column { name, kind: ColumnKind::ChangedAt, array: None });
         self
     }
 
-    fn add<T>(mut self, name: &'static str, kind: Kind, value: impl Fn(&'c Entry<'c, R>) -> T) -> Self
+    fn add<T>(mut self, name: &'static str, kind: ColumnKind, value: impl Fn(&'c RowToWrite<'c, R>) -> T) -> Self
     where
         Vec<T>: Encode<'c, Postgres> + Type<Postgres>,
     {
@@ -142,7 +142,7 @@ impl<'c, R: TableRow> Columns<'c, R> {
     }
 
     fn version(self) -> Self {
-        self.add("version", Kind::Version, |entry| entry.version)
+        self.add("version", ColumnKind::Version, |entry| entry.version)
     }
 }
 
@@ -152,7 +152,7 @@ pub(super) fn columns<R: TableRow>() -> Vec<Column> {
 }
 
 /// Adds an insert or an update of some rows to the writes of a batch, unless there are none.
-pub(super) fn write<R: TableRow>(writes: &mut WriteSet, rows: &[Entry<'_, R>], is_update: bool, now: Timestamp) {
+pub(super) fn write<R: TableRow>(writes: &mut WriteSet, rows: &[RowToWrite<'_, R>], is_update: bool, now: Timestamp) {
     if rows.is_empty() {
         return;
     }
@@ -214,7 +214,7 @@ impl<'r> StoredRow<'r> {
 }
 
 /// Rows with their keys and versions.
-pub(super) type Found<R> = Vec<(<R as TableRow>::Key, i64, R)>;
+pub(super) type FoundRows<R> = Vec<(<R as TableRow>::Key, i64, R)>;
 
 /// A `select` of a table's rows.
 pub struct Select<R> {
@@ -255,7 +255,7 @@ impl<R: TableRow> Select<R> {
     }
 
     /// Reads them, with their versions.
-    pub(super) async fn found<'e>(self, db: impl PgExecutor<'e>) -> Result<Found<R>, Failure> {
+    pub(super) async fn found<'e>(self, db: impl PgExecutor<'e>) -> Result<FoundRows<R>, Failure> {
         if let Some(error) = self.broken {
             return Err(error.into());
         }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::failure::Failure;
 use crate::rows::cache::{Recall, RowCache};
 use crate::rows::loader::{Loader, Reading, Saver};
-use crate::rows::table::{Entry, Select, TableRow, write};
+use crate::rows::table::{RowToWrite, Select, TableRow, write};
 
 /// A row of a batch. Whoever takes it to change it marks it as changed.
 #[derive(Clone, Debug)]
@@ -162,7 +162,7 @@ impl<R: TableRow> Rows<R> {
             return Err(Failure::Unsure);
         }
         let changed = self.rows.iter().filter(|(_, row)| row.is_changed);
-        let entries = changed.map(|(key, row)| Entry { key, version: row.version + 1, row: &row.value });
+        let entries = changed.map(|(key, row)| RowToWrite { key, version: row.version + 1, row: &row.value });
         let (known, mut new): (Vec<_>, Vec<_>) = entries.partition(|entry| entry.version > 1);
         new.sort_by_key(|entry| entry.row.insert_order());
         write(&mut saver.writes, &known, true, saver.now);

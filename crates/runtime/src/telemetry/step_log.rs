@@ -6,12 +6,12 @@ use crate::consumer::Consumer;
 use crate::engine::batch::Attempt;
 use crate::engine::disposition::Disposition;
 use crate::engine::effects::Outgoing;
-use crate::engine::item::Item;
+use crate::engine::item::BatchItem;
 use crate::telemetry::is_in_share;
 use crate::vocabulary::Origin;
 
 /// Logs what a batch decided that is committed.
-pub(crate) fn log<C: Consumer>(items: &[Item<C>], attempt: &Attempt<C>, share: f64) {
+pub(crate) fn log<C: Consumer>(items: &[BatchItem<C>], attempt: &Attempt<C>, share: f64) {
     if share <= 0.0 {
         return;
     }
@@ -23,7 +23,7 @@ pub(crate) fn log<C: Consumer>(items: &[Item<C>], attempt: &Attempt<C>, share: f
     }
 }
 
-fn step<C: Consumer>(item: &Item<C>, said: &[Outgoing], share: f64) {
+fn step<C: Consumer>(item: &BatchItem<C>, said: &[Outgoing], share: f64) {
     let (Ok(work), Some(first)) = (&item.work, said.first()) else { return };
     let Some(order_id) = first.key.as_deref().and_then(order_of).filter(|id| is_in_share(id.as_uuid(), share)) else {
         return;
@@ -69,7 +69,7 @@ mod tests {
     use crate::vocabulary::{Cause, TraceContext, Work};
 
     /// One decided event of an order, upon which something was said.
-    fn decided(order_id: &str, correlation: Option<&str>) -> (Vec<Item<Plain>>, Attempt<Plain>) {
+    fn decided(order_id: &str, correlation: Option<&str>) -> (Vec<BatchItem<Plain>>, Attempt<Plain>) {
         let mut came = Headers::default();
         came.push("ce_type", "quadrille.inventory.StockReserved");
         let key = Some(order_id.as_bytes().to_vec());
@@ -83,7 +83,7 @@ mod tests {
             payload: None,
         };
         let cause = Cause::topic(Uuid::from_u128(9), TraceContext::default());
-        let items = vec![Item::heard(Ok(Work { cause, input: () }), message)];
+        let items = vec![BatchItem::heard(Ok(Work { cause, input: () }), message)];
         let mut headers = Headers::default();
         headers.push("ce_type", "quadrille.payments.PaymentAuthorized");
         match correlation {

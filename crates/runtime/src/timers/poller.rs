@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::consumer::Consumer;
 use crate::engine::Engine;
-use crate::engine::item::Item;
+use crate::engine::item::BatchItem;
 use crate::failure::{Backoff, Failure, Verdict};
 use crate::timers::store::Fired;
 use crate::vocabulary::Abandoned;
@@ -62,10 +62,10 @@ async fn look<C: Consumer>(engine: &Engine<C>, now: Timestamp) -> Result<Due, Fa
     if due.is_empty() { Ok(Due::At(engine.timers.next(engine.warm.pool()).await?)) } else { Ok(Due::Now(due)) }
 }
 
-fn fired<C: Consumer>(engine: &Engine<C>, fired: Fired) -> Item<C> {
+fn fired<C: Consumer>(engine: &Engine<C>, fired: Fired) -> BatchItem<C> {
     let input = engine.consumer.on_timer(&fired.timer);
     let work = Work { cause: Cause::timer(&fired.timer), input };
-    Item { fired: Some(fired), ..Item::asked(work, engine.health.open()) }
+    BatchItem { fired: Some(fired), ..BatchItem::asked(work, engine.health.open()) }
 }
 
 /// Rests until the next timer is due, one is armed that is due earlier, or a second has passed.

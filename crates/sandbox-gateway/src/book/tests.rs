@@ -25,7 +25,7 @@ impl Customer {
     }
 
     fn run(&mut self, job: &Job) -> (Done, Duration) {
-        let done = self.book.run(job, Terms { settings: &self.settings, validity: HOLD, now: self.now });
+        let done = self.book.run(job, BookTerms { settings: &self.settings, validity: HOLD, now: self.now });
         for entry in self.book.payments.values() {
             assert!(
                 entry.captured + entry.released <= entry.authorized && (0..=entry.captured).contains(&entry.refunded),
@@ -79,7 +79,7 @@ impl Customer {
         status
     }
 
-    fn entry(&self) -> &Entry {
+    fn entry(&self) -> &BookEntry {
         let [entry] = &self.book.payments.values().collect::<Vec<_>>()[..] else {
             panic!("one payment: {:?}", self.book.payments)
         };

@@ -13,8 +13,8 @@ use uuid::Uuid;
 
 use crate::input::{Answer, Answered, Input, Reply};
 use crate::parcel::Fate;
-use crate::row::{Consignment, Step};
-use crate::settings::{Settings, Warehouse};
+use crate::row::{Consignment, NextStep};
+use crate::settings::{Settings, WarehouseMode};
 use crate::{BatchState, Fulfillment, NAME, Overdue};
 
 /// Built once: a codec's schemas live as long as the process.
@@ -186,7 +186,7 @@ pub fn left() -> Answer {
 
 impl House {
     pub fn external() -> Self {
-        let settings = Settings { warehouse: Warehouse::External, ..Settings::default() };
+        let settings = Settings { warehouse: WarehouseMode::External, ..Settings::default() };
         Self::with(settings)
     }
 
@@ -242,7 +242,7 @@ impl House {
         self.world.order(order_id()).expect("the order is known")
     }
 
-    pub fn step(&self, index: usize) -> Step {
+    pub fn step(&self, index: usize) -> NextStep {
         self.order().next_step(&self.order().parcels[index])
     }
 

@@ -9,7 +9,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{FromRow, PgExecutor, PgPool, Row};
 use uuid::Uuid;
 
-use crate::facts::{Facts, Moment, Moments, Reason};
+use crate::facts::{Facts, GivenUpReason, Moment, Moments};
 use crate::status::Status;
 use crate::steps::Timeline;
 use crate::store::columns::least_id;
@@ -42,7 +42,7 @@ impl FromRow<'_, PgRow> for OrderRow {
         let detail: Option<String> = row.try_get("reason_detail")?;
         let rank: Option<i16> = row.try_get("reason_rank")?;
         let reason =
-            code.map(|code| Reason { rank: rank.unwrap_or_default(), code, detail: detail.unwrap_or_default() });
+            code.map(|code| GivenUpReason { rank: rank.unwrap_or_default(), code, detail: detail.unwrap_or_default() });
         let facts = Facts {
             seen: row.try_get("seen")?,
             status: timeline.status,

@@ -10,13 +10,13 @@ fn cause(key: &str) -> Uuid {
 }
 
 /// A batch of requests by their keys: each with how many rows it said.
-fn batch(said: &[(&str, usize)]) -> (Vec<Item<Plain>>, Attempt<Plain>) {
+fn batch(said: &[(&str, usize)]) -> (Vec<BatchItem<Plain>>, Attempt<Plain>) {
     let open = || std::sync::Arc::new(Health::of("plain")).open();
-    let item = |(key, _): &(&str, usize)| Item {
+    let item = |(key, _): &(&str, usize)| BatchItem {
         reply: Some(oneshot::channel().0),
-        ..Item::asked(Work { cause: Cause::request("plain", key), input: () }, open())
+        ..BatchItem::asked(Work { cause: Cause::request("plain", key), input: () }, open())
     };
-    let items: Vec<Item<Plain>> = said.iter().map(item).collect();
+    let items: Vec<BatchItem<Plain>> = said.iter().map(item).collect();
     let mut attempt = Attempt::new(&items);
     let mut rows = 0;
     for (own, (_, said)) in attempt.own.iter_mut().zip(said) {

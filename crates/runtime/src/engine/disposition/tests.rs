@@ -61,7 +61,7 @@ impl Consumer for Plain {
     }
 }
 
-fn record(key: Option<&str>, offset: i64) -> Item<Plain> {
+fn record(key: Option<&str>, offset: i64) -> BatchItem<Plain> {
     let message = Message {
         topic: "orders",
         partition: 0,
@@ -71,23 +71,23 @@ fn record(key: Option<&str>, offset: i64) -> Item<Plain> {
         headers: Headers::default(),
         payload: None,
     };
-    Item::heard(Ok(Work { cause: Cause::topic(Uuid::nil(), TraceContext::default()), input: () }), message)
+    BatchItem::heard(Ok(Work { cause: Cause::topic(Uuid::nil(), TraceContext::default()), input: () }), message)
 }
 
-fn timer(attempts: i32) -> Item<Plain> {
+fn timer(attempts: i32) -> BatchItem<Plain> {
     let order_id = OrderId(Uuid::from_u128(7));
     let timer = Timer { order_id, kind: "k".into(), discriminator: String::new(), due: NOW };
     let open = std::sync::Arc::new(Health::of("plain")).open();
-    let item = Item::asked(Work { cause: Cause::timer(&timer), input: () }, open);
-    Item { fired: Some(Fired { timer, attempts, letter_id: None }), ..item }
+    let item = BatchItem::asked(Work { cause: Cause::timer(&timer), input: () }, open);
+    BatchItem { fired: Some(Fired { timer, attempts, letter_id: None }), ..item }
 }
 
-fn failed(mut item: Item<Plain>) -> Item<Plain> {
+fn failed(mut item: BatchItem<Plain>) -> BatchItem<Plain> {
     item.fail("decide", "panic".into(), "no".into());
     item
 }
 
-fn disposition(item: &Item<Plain>, outcome: Option<&Result<(), Conflict>>) -> Disposition {
+fn disposition(item: &BatchItem<Plain>, outcome: Option<&Result<(), Conflict>>) -> Disposition {
     let settings = ConsumerSettings { retry_jitter: 0.0, retry_attempts: 3, ..ConsumerSettings::default() };
     Disposition::of(item, outcome, &RetryPace::of(&settings), NOW)
 }
@@ -117,8 +117,8 @@ fn a_timer_is_armed_again_until_its_last_attempt_and_dies_then() {
 fn who_waits_at_a_door_hears_of_it_and_nothing_is_kept() {
     let (reply, _answer) = tokio::sync::oneshot::channel();
     let open = std::sync::Arc::new(Health::of("plain")).open();
-    let item = Item::asked(Work { cause: Cause::request("plain", "k"), input: () }, open);
-    let item = failed(Item { reply: Some(reply), ..item });
+    let item = BatchItem::asked(Work { cause: Cause::request("plain", "k"), input: () }, open);
+    let item = failed(BatchItem { reply: Some(reply), ..item });
     assert!(matches!(item.work, Err(ItemError::Dead(_))));
     assert_eq!(disposition(&item, None), Disposition::Refused);
 }
@@ -145,7 +145,7 @@ fn what_comes_after_a_failure_of_its_key_waits_and_nobody_else() {
     ];
     items[3].mark_dead("decode", "unreadable".into(), "no".into());
     items.push(record(Some("a"), 8));
-    let behind = |items: &[Item<Plain>]| items.iter().map(|item| item.behind).collect::<Vec<_>>();
+    let behind = |items: &[BatchItem<Plain>]| items.iter().map(|item| item.behind).collect::<Vec<_>>();
     line_up(&mut items, &HashSet::from([b"held".to_vec()]));
     assert_eq!(behind(&items), [false, false, false, false, false, false, true, true]);
     assert_eq!(disposition(&items[7], None), Disposition::Behind);

@@ -15,11 +15,11 @@ fn rows(stored: Vec<(OrderId, i64, Plain)>) -> Rows<Plain> {
 
 /// What a batch of these rows writes.
 fn written(rows: &Rows<Plain>, is_update: bool) -> String {
-    let entries: Vec<Entry<'_, Plain>> = rows
+    let entries: Vec<RowToWrite<'_, Plain>> = rows
         .rows
         .iter()
         .filter(|(_, row)| row.is_changed && (row.version > 0) == is_update)
-        .map(|(key, row)| Entry { key, version: row.version + 1, row: &row.value })
+        .map(|(key, row)| RowToWrite { key, version: row.version + 1, row: &row.value })
         .collect();
     let mut writes = WriteSet::default();
     write(&mut writes, &entries, is_update, NOW);
