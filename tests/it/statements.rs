@@ -35,7 +35,6 @@ const APART: &[(&str, &str, Apart)] = &[
     ("crates/audit/src/databases.rs", "select coalesce(json_agg", RunBy("databases.rs: books across two databases")),
     ("crates/audit/src/databases.rs", "with {}", RunBy("databases.rs: books across two databases")),
     ("crates/relay/src/rescue.rs", "select setval", RunBy("relay/rescue.rs: it reads a temporary table")),
-    ("crates/relay/src/rescue.rs", "with {with}sized", RunBy("`generated`")),
     ("crates/relay/src/rotation.rs", "update outbox.rotation", Types("int2")),
     ("crates/relay/src/statements.rs", "*", RunBy("`generated`")),
     (
@@ -58,13 +57,15 @@ const APART: &[(&str, &str, Apart)] = &[
     ("crates/runtime/src/parking/queue.rs", "select 1 / (not exists", RunBy("every batch: two statements at once")),
     ("crates/runtime/src/retention/horizon.rs", "delete from {rows}", RunBy("horizon.rs")),
     ("crates/runtime/src/retention/horizon.rs", "select order_id", RunBy("horizon.rs")),
+    ("crates/runtime/src/rows/statements.rs", "*", RunBy("`generated`")),
     ("load/src/limit.rs", "*", RunBy("`quadrille-load limit`: on tables of its own")),
     ("load/src/relay.rs", "insert into outbox.entry", Types("int8, int8, bytea, int8, bytea")),
 ];
 
-/// Statements that code makes, of which the sources have only parts. What makes more of them (tables that state their columns) adds them here.
+/// Statements that code makes, of which the sources have only parts.
 fn generated() -> Vec<String> {
-    relay::statements()
+    let of_tables = pipeline::consumers().into_iter().flat_map(|consumer| consumer.statements);
+    relay::statements().into_iter().chain(of_tables).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

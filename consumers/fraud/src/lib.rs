@@ -35,6 +35,7 @@ pub use settings::{Fraud, FraudSettings, Limit, SubjectLimits, VelocitySettings,
 
 impl Consumer for Fraud {
     const NAME: &'static str = "fraud";
+    const TABLES: &'static [fn() -> Vec<String>] = &[<row::Assessment as runtime::rows::TableRow>::statements];
     type Input = Input;
     type BatchState = BatchState;
     type Reply = Reply;

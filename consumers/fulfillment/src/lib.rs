@@ -39,6 +39,7 @@ pub use settings::{BuiltInRule, Does, Fulfillment, NAME, Settings, WarehouseMode
 
 impl Consumer for Fulfillment {
     const NAME: &'static str = NAME;
+    const TABLES: &'static [fn() -> Vec<String>] = &[<row::Consignment as runtime::rows::TableRow>::statements];
     type Input = Input;
     type BatchState = BatchState;
     type Reply = Reply;

@@ -48,6 +48,8 @@ pub use supply::{USUAL_PRIORITY, Warehouse, Warehouses};
 
 impl Consumer for Inventory {
     const NAME: &'static str = "inventory";
+    const TABLES: &'static [fn() -> Vec<String>] =
+        &[<Reservation as runtime::rows::TableRow>::statements, <Level as runtime::rows::TableRow>::statements];
     type Input = Input;
     type BatchState = BatchState;
     type Reply = Reply;

@@ -38,6 +38,7 @@ pub use words::Locale;
 
 impl Consumer for Notifications {
     const NAME: &'static str = "notifications";
+    const TABLES: &'static [fn() -> Vec<String>] = &[<row::KnownCustomer as runtime::rows::TableRow>::statements];
     type Input = Input;
     type BatchState = BatchState;
     type Reply = ();

@@ -38,6 +38,7 @@ pub use settings::{NAME, Orders, Settings, section};
 
 impl Consumer for Orders {
     const NAME: &'static str = NAME;
+    const TABLES: &'static [fn() -> Vec<String>] = &[<row::Order as runtime::rows::TableRow>::statements];
     type Input = Input;
     type BatchState = BatchState;
     type Reply = Reply;

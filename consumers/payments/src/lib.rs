@@ -50,6 +50,8 @@ use http::PaymentRoutes;
 
 impl Consumer for Payments {
     const NAME: &'static str = "payments";
+    const TABLES: &'static [fn() -> Vec<String>] =
+        &[<Payment as runtime::rows::TableRow>::statements, <Reference as runtime::rows::TableRow>::statements];
     type Input = Input;
     type BatchState = BatchState;
     type Reply = Reply;

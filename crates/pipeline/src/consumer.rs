@@ -34,6 +34,8 @@ pub struct ConsumerEntry {
     pub raw_topics: Vec<&'static str>,
     /// The event types that it publishes.
     pub publications: Vec<&'static str>,
+    /// The statements of its tables, made from their columns.
+    pub statements: Vec<String>,
     /// The OpenAPI document of its routes; none: it has no routes of its own.
     pub document: Option<fn() -> Value>,
     /// Tells it its orders again, after a restore; none: what it consumes again is all that it needs.
@@ -54,6 +56,7 @@ impl ConsumerEntry {
             subscriptions: C::subscribes_to(),
             raw_topics: C::raw_topics(),
             publications: C::publishes(),
+            statements: C::TABLES.iter().flat_map(|statements| statements()).collect(),
             document: None,
             retell: None,
         }

@@ -28,6 +28,8 @@ pub trait Consumer: Send + Sync + Sized + 'static {
     /// anything had changed meanwhile; then the batch is decided again on what is read, then with locks. One in which anything is out of the ordinary is
     /// decided with locks at once.
     const OPTIMISTIC: bool = true;
+    /// The statements of its tables ([`TableRow::statements`](crate::rows::TableRow::statements)), for the test that prepares all of them.
+    const TABLES: &'static [fn() -> Vec<String>] = &[];
     /// What it decides about: events, timers, answers and requests, as one enum.
     type Input: Send + Sync + 'static;
     /// What a batch was loaded into: rows by order, and what they share.

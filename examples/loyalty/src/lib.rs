@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use decide::Input;
-use row::{BatchState, OrderPoints};
+use row::{Account, BatchState, OrderPoints};
 
 /// The consumer, which is all that can be set of it: the section `loyalty`.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -35,6 +35,7 @@ impl Default for Loyalty {
 
 impl Consumer for Loyalty {
     const NAME: &'static str = "loyalty";
+    const TABLES: &'static [fn() -> Vec<String>] = &[OrderPoints::statements, Account::statements];
     type Input = Input;
     type BatchState = BatchState;
     type Reply = ();

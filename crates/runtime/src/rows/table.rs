@@ -41,6 +41,14 @@ pub trait TableRow: Sized + Send + Sync + 'static {
     fn to_cache(self) -> Option<Self> {
         None
     }
+
+    /// The statements with which its rows are read, locked, inserted and updated: for a test that prepares each against the migrated schema.
+    fn statements() -> Vec<String> {
+        let (table, columns) = (Self::TABLE, columns::<Self>());
+        let read = statements::select(table, &columns) + "true" + &statements::order(&columns);
+        let locked = format!("{read} for no key update");
+        vec![read, locked, statements::insert(table, &columns), statements::update(table, &columns)]
+    }
 }
 
 /// One row that is written.
