@@ -14,7 +14,7 @@ use crate::{
 /// Deadlines short enough to watch: days of a shop in seconds.
 const SETTINGS: [(&str, &str); 7] = [
     ("QUADRILLE_INVENTORY__RESERVATION_TTL", "15s"),
-    ("QUADRILLE_FRAUD__REVIEW_WITHIN", "12s"),
+    ("QUADRILLE_FRAUD__REVIEW_TIMEOUT", "12s"),
     ("QUADRILLE_FULFILLMENT__PICK_DEADLINE", "5s"),
     ("QUADRILLE_FULFILLMENT__LEASE", "2s"),
     ("QUADRILLE_PAYMENTS__PENDING_LOOK_UP", "2s"),
