@@ -11,7 +11,7 @@
 //! | rows of orders | taken from the cache where this process wrote them a moment ago | read |
 //! | an order that begins here | presumed to be new, in small batches | read |
 //!
-//! The engine tries a batch without locks first (ADR 14, 17), then reads everything, then locks.
+//! The engine tries a batch without locks first (ADR 11), then reads everything, then locks.
 
 mod append;
 mod cache;
