@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Args;
-use runtime::sql::At;
+use runtime::sql::Timestamptz;
 use runtime::{Settings, databases, sql};
 use serde::Serialize;
 use uuid::Uuid;
@@ -24,7 +24,7 @@ pub struct Arguments {
 
 /// One of them.
 #[derive(Serialize)]
-struct Act {
+struct ConsumerAction {
     action_id: Uuid,
     at: String,
     consumer: String,
@@ -37,17 +37,17 @@ struct Act {
     status: Option<i32>,
 }
 
-type Row = (Uuid, At, String, String, String, String, String, Option<String>, Option<i32>);
+type ActionRow = (Uuid, Timestamptz, String, String, String, String, String, Option<String>, Option<i32>);
 
 /// Lists them, of all databases.
 pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
     let Arguments { who, limit } = arguments;
     let settings = Settings::from_env()?;
-    let consumers = crate::run::hears().into_iter().map(|(consumer, _)| consumer);
+    let consumers = choreography::Choreography::embedded().consumers.names();
     let mut acts = Vec::new();
     for url in databases::of(&settings, consumers)?.into_keys() {
         let pool = sql::pool(url.expose(), "quadrille acts", 1).context("DATABASE_URL")?;
-        let rows: Vec<Row> = sqlx::query_as(
+        let rows: Vec<ActionRow> = sqlx::query_as(
             "select action_id, at, consumer, who, role, what, subject, why, status from runtime.door_action
              where $1::text is null or who = $1 order by action_id desc limit $2",
         )
@@ -55,17 +55,19 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
         .bind(limit)
         .fetch_all(&pool)
         .await?;
-        acts.extend(rows.into_iter().map(|(action_id, At(at), consumer, who, role, what, subject, why, status)| Act {
-            action_id,
-            at: at.to_string(),
-            consumer,
-            who,
-            role,
-            what,
-            subject,
-            why,
-            status,
-        }));
+        acts.extend(rows.into_iter().map(
+            |(action_id, Timestamptz(at), consumer, who, role, what, subject, why, status)| ConsumerAction {
+                action_id,
+                at: at.to_string(),
+                consumer,
+                who,
+                role,
+                what,
+                subject,
+                why,
+                status,
+            },
+        ));
     }
     // Their ids begin with their time.
     acts.sort_unstable_by_key(|act| std::cmp::Reverse(act.action_id));
@@ -73,7 +75,7 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
     acts.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
     output::rows(&acts, json, |acts| {
         let mut table = output::table(&["at", "consumer", "who", "role", "what", "subject", "status", "why"], &[6]);
-        for Act { at, consumer, who, role, what, subject, why, status, .. } in acts {
+        for ConsumerAction { at, consumer, who, role, what, subject, why, status, .. } in acts {
             let (status, why) = (status.map(|status| status.to_string()), why.as_deref().unwrap_or_default());
             table.add_row([at, consumer, who, role, what, subject, &status.unwrap_or_default(), why]);
         }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use audit::{Asked, Databases, Finding, Scope, Window};
+use audit::{AuditScope, CheckOutcome, Databases, Finding, Window};
 use clap::Args;
 use events::{OrderId, Timestamp};
 use runtime::settings::ConsumerSettings;
@@ -35,7 +35,7 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
     // Behind the horizon one consumer may have forgotten an order before another does.
     let horizon = settings.keep("orders", &ConsumerSettings::default())?;
     let first = OrderId::least_at(arguments.since.unwrap_or(Clock::default().now().minus(horizon))).as_uuid();
-    let scope = Scope { first, ..Scope::everything(arguments.quiet) };
+    let scope = AuditScope { first, ..AuditScope::everything(arguments.quiet) };
     let mut findings = Vec::new();
     let databases = Databases::open(&settings, None)?;
     findings.extend(audit::ask_all(&databases, &scope).await?);
@@ -49,7 +49,7 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
         }
     }
     let breaches: i64 = findings.iter().map(Finding::breaches).sum();
-    let open = findings.iter().any(|finding| matches!(finding.asked, Asked::Unanswered { .. }));
+    let open = findings.iter().any(|finding| matches!(finding.asked, CheckOutcome::Unanswered { .. }));
     if json {
         println!("{:#}", json!({"breaches": breaches, "findings": findings}));
     } else {
@@ -63,10 +63,10 @@ fn shown(findings: &[Finding]) -> String {
     let mut lines = String::new();
     for finding in findings {
         let (breaches, compared) = match &finding.asked {
-            Asked::Answered { breaches, figures, .. } => (breaches.to_string(), figures.as_str()),
-            Asked::Unanswered { why } => ("?".to_owned(), why.as_str()),
+            CheckOutcome::Answered { breaches, figures, .. } => (breaches.to_string(), figures.as_str()),
+            CheckOutcome::Unanswered { why } => ("?".to_owned(), why.as_str()),
         };
-        table.add_row([finding.name, finding.says, &breaches, compared]);
+        table.add_row([finding.name, finding.publishes, &breaches, compared]);
         for line in finding.lines() {
             lines.push_str(&format!("BROKEN  {}  {}: {}\n", finding.name, line.subject, line.detail));
         }

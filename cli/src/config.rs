@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 
 use clap::Subcommand;
+use pipeline::sections;
 use runtime::Settings;
-use runtime::settings::{Row, Section, SettingsError, reference};
+use runtime::settings::{Section, SettingRow, SettingsError, reference};
 
 use crate::output;
 
@@ -23,30 +24,22 @@ pub enum Command {
     Reference,
 }
 
-/// What can be set of all parts.
-pub fn sections() -> Vec<Section> {
-    vec![
-        Section::common(),
-        orders::section(),
-        inventory::section(),
-        payments::section(),
-        fraud::section(),
-        fulfillment::section(),
-        notifications::section(),
-        saga_tracker::section(),
-        outbox_relay::section(),
-    ]
+/// The parts whose settings docs/configuration.md lists: optional consumers have their own documents.
+fn documented() -> Vec<Section> {
+    let optional: Vec<String> = pipeline::consumers()
+        .into_iter()
+        .filter(|consumer| consumer.is_optional)
+        .map(|consumer| (consumer.section)().name)
+        .collect();
+    sections().into_iter().filter(|section| !optional.contains(&section.name)).collect()
 }
 
-/// A command works on all parts: what is unknown in any of them is refused before it begins. `config` looks for itself, `run` refuses what its parts
-/// refuse, and where settings can't be read at all, the command says so if it needs them.
+/// A command works on all parts: what is unknown in any of them is refused before it begins. Where settings can't be read at all, the command says so if
+/// it needs them.
 ///
 /// # Errors
 /// Every setting that there is not.
-pub fn refuse_unknown(command: &super::Command) -> Result<(), SettingsError> {
-    if matches!(command, super::Command::Config(_) | super::Command::Run { .. }) {
-        return Ok(());
-    }
+pub fn refuse_unknown() -> Result<(), SettingsError> {
     Settings::from_env().map_or(Ok(()), |settings| settings.refuse_unknown_in(&sections()))
 }
 
@@ -56,7 +49,7 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
         Command::Show { set } => show(set, json),
         Command::Check => check(json),
         Command::Reference => {
-            print!("{}", reference(&sections()));
+            print!("{}", reference(&documented()));
             Ok(ExitCode::SUCCESS)
         }
     }
@@ -65,14 +58,14 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 fn show(set: bool, json: bool) -> anyhow::Result<ExitCode> {
     let settings = Settings::from_env()?;
     settings.refuse_unknown_in(&sections())?;
-    let rows = sections().iter().flat_map(|section| settings.rows(section)).collect::<Vec<Row>>();
-    let rows: Vec<Row> = rows.into_iter().filter(|row| !set || row.from != "default").collect();
+    let rows = sections().iter().flat_map(|section| settings.rows(section)).collect::<Vec<SettingRow>>();
+    let rows: Vec<SettingRow> = rows.into_iter().filter(|row| !set || row.from != "default").collect();
     if json {
         println!("{:#}", serde_json::json!({ "settings": rows }));
         return Ok(ExitCode::SUCCESS);
     }
     let mut table = output::table(&["setting", "value", "from"], &[]);
-    for Row { setting, value, from, .. } in rows {
+    for SettingRow { setting, value, from, .. } in rows {
         table.add_row([setting, value.unwrap_or_else(|| "-".to_owned()), from]);
     }
     println!("{table}");
@@ -102,7 +95,7 @@ mod tests {
         let written =
             std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/configuration.md")).unwrap();
         assert!(
-            written == reference(&sections()),
+            written == reference(&documented()),
             "docs/configuration.md differs from the settings: write it with `quadrille config reference > docs/configuration.md`"
         );
     }

@@ -10,8 +10,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use clap::Subcommand;
+use operator::{Act, Operator, with_fields};
 use runtime::{Clock, Settings};
-use saga_tracker::hand::{Act, Hand, with_fields};
 use serde_json::Value;
 
 use arguments::{EditArguments, FilterArguments, How, Which};
@@ -80,33 +80,33 @@ pub enum Command {
 
 /// Runs one of them.
 pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
-    let hand = Hand::open(&Settings::from_env()?, Clock::default()).await?;
+    let operator = Operator::open(&Settings::from_env()?, Clock::default()).await?;
     match command {
         Command::List { filter, limit } => {
-            let letters = hand.list(&filter.filter(), limit).await?;
+            let letters = operator.list(&filter.filter(), limit).await?;
             output::rows(&letters, json, shown::letters)
         }
         Command::Groups { filter, limit } => {
-            let groups = hand.groups(&filter.filter().or_open(), limit).await?;
+            let groups = operator.groups(&filter.filter().or_open(), limit).await?;
             output::rows(&groups, json, shown::groups)
         }
-        Command::Show { id, data } => show(&hand, &id, data, json).await,
-        Command::Retry { which, how } => carry_out::carry_out(&hand, Act::Retry, which, how, json).await,
-        Command::Skip { which, how } => carry_out::carry_out(&hand, Act::Skip, which, how, json).await,
-        Command::Compensate { which, how } => carry_out::carry_out(&hand, Act::Compensate, which, how, json).await,
-        Command::Edit(arguments) => edit(&hand, arguments, json).await,
+        Command::Show { id, data } => show(&operator, &id, data, json).await,
+        Command::Retry { which, how } => carry_out::carry_out(&operator, Act::Retry, which, how, json).await,
+        Command::Skip { which, how } => carry_out::carry_out(&operator, Act::Skip, which, how, json).await,
+        Command::Compensate { which, how } => carry_out::carry_out(&operator, Act::Compensate, which, how, json).await,
+        Command::Edit(arguments) => edit(&operator, arguments, json).await,
         Command::Audit { id, limit } => {
             let letter_id = match id {
-                Some(id) => Some(hand.find(&id).await?),
+                Some(id) => Some(operator.find(&id).await?),
                 None => None,
             };
-            output::rows(&hand.audit(letter_id, limit).await?, json, shown::actions)
+            output::rows(&operator.audit(letter_id, limit).await?, json, shown::actions)
         }
     }
 }
 
-async fn show(hand: &Hand, id: &str, data: bool, json: bool) -> anyhow::Result<ExitCode> {
-    let letter = hand.show(hand.find(id).await?).await?.context("it is gone")?;
+async fn show(operator: &Operator, id: &str, data: bool, json: bool) -> anyhow::Result<ExitCode> {
+    let letter = operator.show(operator.find(id).await?).await?.context("it is gone")?;
     match (data, json) {
         (true, _) => {
             println!("{:#}", letter.data.context("its value can't be read: an edit must give all of its data")?)
@@ -117,9 +117,9 @@ async fn show(hand: &Hand, id: &str, data: bool, json: bool) -> anyhow::Result<E
     Ok(ExitCode::SUCCESS)
 }
 
-async fn edit(hand: &Hand, arguments: EditArguments, json: bool) -> anyhow::Result<ExitCode> {
+async fn edit(operator: &Operator, arguments: EditArguments, json: bool) -> anyhow::Result<ExitCode> {
     let EditArguments { id, data, set, how } = arguments;
-    let letter_id = hand.find(&id).await?;
+    let letter_id = operator.find(&id).await?;
     let whole = match &data {
         Some(path) => read(path)?,
         None if set.is_empty() => {
@@ -128,12 +128,12 @@ async fn edit(hand: &Hand, arguments: EditArguments, json: bool) -> anyhow::Resu
             )
         }
         None => {
-            let letter = hand.show(letter_id).await?.context("it is gone")?;
+            let letter = operator.show(letter_id).await?.context("it is gone")?;
             letter.data.context("its value can't be read: give all of its data with --data FILE")?
         }
     };
     let data = with_fields(whole, &set).map_err(anyhow::Error::msg)?;
-    carry_out::one(hand, letter_id, Act::Edit(data), how, json).await
+    carry_out::one(operator, letter_id, Act::Edit(data), how, json).await
 }
 
 fn read(path: &Path) -> anyhow::Result<Value> {

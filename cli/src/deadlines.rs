@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 use events::{OrderId, Timestamp, entry_of};
-use runtime::{Clock, Settings, sql};
-use saga_tracker::deadlines;
+use runtime::{Clock, Settings};
+use saga_tracker::open_orders;
 use serde_json::json;
 
 use crate::{output, who};
@@ -39,10 +39,10 @@ pub enum Command {
 pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
     let settings = Settings::from_env()?;
     let url = settings.database_url("saga-tracker")?;
-    let mut db = sql::connect(url.expose(), "quadrille deadlines", 1).await?.acquire().await?;
+    let mut db = runtime::connect(url.expose(), "quadrille deadlines", 1).await?.acquire().await?;
     match command {
         Command::List { limit } => {
-            let orders = deadlines::list(&mut db, None, limit).await?;
+            let orders = open_orders::list(&mut db, None, limit).await?;
             for order in &orders {
                 output::said(json, &object(order), || text(order));
             }
@@ -51,7 +51,8 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
             }
         }
         Command::Move { order_id, until, by, why } => {
-            deadlines::shift(&mut db, order_id, until, (&who::asks(by)?, &why), Clock::default().now()).await?;
+            open_orders::move_deadline(&mut db, order_id, until, (&who::asks(by)?, &why), Clock::default().now())
+                .await?;
             let object = json!({"order_id": order_id, "moved_until": until.to_string()});
             output::said(json, &object, || format!("nothing is owed to {order_id} before {until}"));
         }
@@ -63,7 +64,7 @@ fn short(event_type: &str) -> String {
     entry_of(event_type).map_or(event_type.to_owned(), |entry| entry.name.to_owned())
 }
 
-fn text(order: &deadlines::Deadline) -> String {
+fn text(order: &open_orders::Deadline) -> String {
     let moved = order.moved_until.map_or_else(String::new, |until| format!(", moved to {until}"));
     let mut text = format!("{}: looked at {}{moved}", order.order_id, order.look_at);
     for owed in &order.owed {
@@ -74,7 +75,7 @@ fn text(order: &deadlines::Deadline) -> String {
     text
 }
 
-fn object(order: &deadlines::Deadline) -> serde_json::Value {
+fn object(order: &open_orders::Deadline) -> serde_json::Value {
     let owed = order.owed.iter().map(|owed| {
         let answers: Vec<String> = owed.waiting_for.iter().map(|answer| short(answer)).collect();
         json!({"consumer": owed.consumer, "event": short(owed.event_type), "since": owed.since.to_string(),

@@ -2,39 +2,35 @@
 
 use std::process::ExitCode;
 
+use anyhow::ensure;
 use runtime::settings::Secret;
 use runtime::{Settings, databases, migrations};
-use sqlx::migrate::Migrator;
 
 use crate::output;
 
-/// Every consumer's schema, beside the runtime's own in each database.
-fn schemas() -> Vec<(&'static str, &'static str, Migrator)> {
-    vec![
-        ("orders", "orders", orders::migrations()),
-        ("inventory", "inventory", inventory::migrations()),
-        ("payments", "payments", payments::migrations()),
-        ("payments", "sandbox", payments::gateway::sandbox::migrations()),
-        ("fraud", "fraud", fraud::migrations()),
-        ("fulfillment", "fulfillment", fulfillment::migrations()),
-        ("notifications", "notifications", notifications::migrations()),
-        ("saga-tracker", "saga_tracker", saga_tracker::migrations()),
-    ]
-}
-
-/// Brings each schema to this version, in the database of its consumer.
-pub async fn migrate(json: bool) -> anyhow::Result<ExitCode> {
+/// Brings each schema to this version, in the database of its consumer: of all consumers but optional ones, and of those that are named.
+pub async fn migrate(with: &[String], json: bool) -> anyhow::Result<ExitCode> {
     let settings = Settings::from_env()?;
+    for name in with {
+        ensure!(
+            pipeline::consumer(name)?.is_optional,
+            "expected --with an optional consumer: `{name}` is always migrated"
+        );
+    }
     let mut furnished = Vec::new();
-    for (consumer, schema, migrator) in schemas() {
-        let url = settings.database_url(consumer)?;
+    for consumer in
+        pipeline::consumers().into_iter().filter(|one| !one.is_optional || with.iter().any(|name| name == one.name))
+    {
+        let url = settings.database_url(consumer.name)?;
         if !furnished.contains(&url) {
             for (schema, migrator) in migrations::house() {
                 report(json, schema, migrations::run(url.expose(), schema, migrator).await?);
             }
             furnished.push(url.clone());
         }
-        report(json, schema, migrations::run(url.expose(), schema, migrator).await?);
+        for (schema, migrator) in consumer.schemas {
+            report(json, &schema, migrations::run(url.expose(), &schema, migrator).await?);
+        }
     }
     databases::check_names(furnished.iter().map(Secret::expose)).await?;
     Ok(ExitCode::SUCCESS)

@@ -17,18 +17,11 @@ fn text() -> anyhow::Result<String> {
 
 /// All programs' documents as one.
 fn document() -> Value {
-    let programs = [
-        ("orders", orders::document()),
-        ("inventory", inventory::document()),
-        ("payments", payments::document()),
-        ("fraud", fraud::document()),
-        ("fulfillment", fulfillment::document()),
-        ("saga-tracker", saga_tracker::document()),
-    ];
-    let addressed = programs
-        .into_iter()
-        .filter_map(|(name, document)| Some((name, format!("http://{}", runtime::default_address(name)?), document)));
-    runtime::http::merge(addressed.collect())
+    let documents = pipeline::consumers().into_iter().filter(|consumer| !consumer.is_optional).filter_map(|consumer| {
+        let address = format!("http://{}", runtime::default_address(consumer.name)?);
+        Some((consumer.name, address, consumer.document?()))
+    });
+    runtime::http::merge(documents.collect())
 }
 
 #[cfg(test)]
@@ -73,9 +66,9 @@ mod tests {
     /// What a linter complains of, for each document and for the one of all.
     #[test]
     fn no_document_has_what_a_linter_complains_of() {
-        let all = [document(), orders::document(), inventory::document(), payments::document(), fraud::document()];
+        let of_each = pipeline::consumers().into_iter().filter_map(|consumer| Some(consumer.document?()));
         let mut complaints = Vec::new();
-        for document in all.iter().chain([&fulfillment::document(), &saga_tracker::document()]) {
+        for document in &[document()].into_iter().chain(of_each).collect::<Vec<_>>() {
             let title = &document["info"]["title"];
             let mut complain = |what: String| complaints.push(format!("{title}: {what}"));
             let mut found = BTreeSet::new();

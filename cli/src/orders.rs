@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 use events::{OrderId, Timestamp};
-use runtime::{Consumer as _, Settings, sql};
+use runtime::{Consumer as _, Settings};
 use saga_tracker::{Case, SagaTracker};
 use sqlx::PgPool;
 
@@ -33,7 +33,7 @@ pub enum Command {
 pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
     let settings = Settings::from_env()?;
     let url = settings.database_url(SagaTracker::NAME)?;
-    let pool = sql::connect(url.expose(), "quadrille orders", 1).await?;
+    let pool = runtime::connect(url.expose(), "quadrille orders", 1).await?;
     match command {
         Command::Find { reference } => find(&pool, &reference, json).await,
         Command::Show { id, at } => show(&pool, id, at, json).await,

@@ -2,11 +2,11 @@
 
 use std::process::ExitCode;
 
+use ::relay::{self, Aside, RelayError, RelayStatus};
 use anyhow::Context;
 use clap::Subcommand;
 use events::Timestamp;
-use runtime::relay::{self, Aside, RelayError, Status};
-use runtime::{Settings, migrations, sql};
+use runtime::{Settings, migrations};
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 
@@ -44,7 +44,7 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
     }
     let mut code = ExitCode::SUCCESS;
     for url in outbox_relay::settings(&Settings::from_env()?)?.database_urls {
-        let pool = sql::connect(url.expose(), "quadrille relay", 1).await?;
+        let pool = runtime::connect(url.expose(), "quadrille relay", 1).await?;
         for (schema, migrator) in migrations::house() {
             migrations::check(&pool, schema, &migrator).await?;
         }
@@ -60,7 +60,7 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
     Ok(code)
 }
 
-fn shown(status: &Status) -> String {
+fn shown(status: &RelayStatus) -> String {
     let age = status.slot_age.as_secs();
     let mut text = format!(
         "{} events wait to be published, {} set aside; slot {} is written since {age} s",

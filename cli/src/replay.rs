@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::bail;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use runtime::replay::{Moved, Point, ReplayError, reset};
+use kafka_admin::replay::{Moved, Point, ReplayError};
 use runtime::{Consumer as _, Settings};
 use saga_tracker::{SagaTracker, Stage};
 use serde_json::json;
@@ -37,17 +37,7 @@ pub async fn run(Arguments { consumer, from }: Arguments, json: bool) -> anyhow:
     if consumer == SagaTracker::NAME {
         return rebuild(&settings, from, json).await;
     }
-    let moved = match consumer.as_str() {
-        "orders" => reset::<orders::Orders>(&settings, from).await,
-        "inventory" => reset::<inventory::Inventory>(&settings, from).await,
-        "payments" => reset::<payments::Payments>(&settings, from).await,
-        "fraud" => reset::<fraud::Fraud>(&settings, from).await,
-        "fulfillment" => reset::<fulfillment::Fulfillment>(&settings, from).await,
-        "notifications" => reset::<notifications::Notifications>(&settings, from).await,
-        other => bail!(
-            "there is no consumer `{other}` that reads topics: expected orders, inventory, payments, fraud, fulfillment, notifications or saga-tracker"
-        ),
-    };
+    let moved = pipeline::consumer(&consumer)?.reset(&settings, from).await;
     shown(&consumer, from, moved, json)
 }
 

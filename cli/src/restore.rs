@@ -4,18 +4,14 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use choreography::Choreography;
 use clap::{Args, Subcommand};
 use events::{Event as _, OrderId, StockLevelChanged, Timestamp};
-use fulfillment::Fulfillment;
-use inventory::Inventory;
-use notifications::Notifications;
-use orders::Orders;
-use payments::Payments;
-use runtime::replay::{Point, Stories, check_stopped, reset, stories};
-use runtime::restore::{Known, Restore, Restored, Retelling, advance_positions};
-use runtime::sql::At;
-use runtime::{Clock, Consumer, Registry, Settings, databases, migrations, relay, sql};
-use saga_tracker::SagaTracker;
+use kafka_admin::replay::{Point, check_stopped, stories};
+use pipeline::{ConsumerEntry, Retell};
+use runtime::restore::{KnownEvents, Restored, Retelling, Stories, advance_positions};
+use runtime::sql::Timestamptz;
+use runtime::{Clock, Registry, Settings, databases, migrations, sql};
 use serde_json::json;
 use sqlx::PgPool;
 
@@ -56,14 +52,17 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
     };
     let settings = Settings::from_env()?;
     if write {
-        stopped(&settings).await?;
+        for consumer in names() {
+            check_stopped(&settings, consumer).await?;
+        }
     }
     let since = match arguments.since {
         Some(since) => since,
         None => dumped(&settings).await?,
     };
     let told = stories(&settings, since).await?;
-    let restoring = Restoring { settings: &settings, stories: &told, write, now: Clock::default().now() };
+    let consumers = used(&settings).await?;
+    let restoring = Restoring { settings: &settings, consumers, stories: &told, write, now: Clock::default().now() };
     let all = restoring.all().await?;
     let notes = restoring.levels().await?;
     let unpublished = if write { restoring.ready(since).await? } else { Vec::new() };
@@ -72,6 +71,7 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 
 struct Restoring<'r> {
     settings: &'r Settings,
+    consumers: Vec<ConsumerEntry>,
     stories: &'r Stories,
     write: bool,
     now: Timestamp,
@@ -79,36 +79,36 @@ struct Restoring<'r> {
 
 impl Restoring<'_> {
     async fn all(&self) -> anyhow::Result<Vec<Of>> {
-        let (settings, clock) = (self.settings, Clock::default());
-        let share = settings.common().trace_share;
-        Ok(vec![
-            self.of(&Orders::new(clock, share)).await?,
-            self.of(&Inventory::new(settings.section(Inventory::NAME)?)).await?,
-            self.of(&Payments::detached(settings.section(Payments::NAME)?)?).await?,
-            self.of(&fraud::Fraud::new(settings.section("fraud")?)?).await?,
-            self.of(&Fulfillment::new(fulfillment::read(settings)?)).await?,
-            self.of(&Notifications::new(settings.section(Notifications::NAME)?)).await?,
-        ])
+        let mut all = Vec::new();
+        for consumer in &self.consumers {
+            if let Some(retell) = &consumer.retell {
+                let restored = self.one(consumer, retell).await.with_context(|| consumer.name.to_owned())?;
+                all.push(Of { consumer: consumer.name, restored });
+            }
+        }
+        Ok(all)
     }
 
-    async fn of<C: Restore>(&self, consumer: &C) -> anyhow::Result<Of> {
-        let pool = pool(self.settings, C::NAME)?;
-        let schema = C::NAME.replace('-', "_");
-        for (schema, migrator) in migrations::house().into_iter().chain([(schema.as_str(), C::migrations())]) {
-            migrations::check(&pool, schema, &migrator).await?;
+    async fn one(&self, consumer: &ConsumerEntry, retell: &Retell) -> anyhow::Result<Restored> {
+        let pool = pool(self.settings, consumer.name)?;
+        let house = migrations::house();
+        let house = house.iter().map(|(schema, migrator)| (*schema, migrator));
+        for (schema, migrator) in
+            house.chain(consumer.schemas.iter().map(|(schema, migrator)| (schema.as_str(), migrator)))
+        {
+            migrations::check(&pool, schema, migrator).await?;
         }
         let codec = Registry::codec(&pool).await?;
-        let known = Known::read(&mut *pool.acquire().await?, self.stories).await?;
+        let known = KnownEvents::read(&mut *pool.acquire().await?, self.stories).await?;
         let one_outbox = databases::of(self.settings, names())?.len() == 1;
         let (stories, write, now) = (self.stories, self.write, self.now);
         let retelling = Retelling { stories, known: &known, one_outbox, codec: &codec, write, now };
-        let restored = retelling.of(consumer, &pool).await.with_context(|| C::NAME.to_owned())?;
-        Ok(Of { consumer: C::NAME, restored })
+        retell(&retelling, self.settings, &pool).await
     }
 
     /// The levels of stock, as their topic has them.
     async fn levels(&self) -> anyhow::Result<Vec<String>> {
-        let pool = pool(self.settings, Inventory::NAME)?;
+        let pool = pool(self.settings, "inventory")?;
         let codec = Registry::codec(&pool).await?;
         let mut levels: Vec<StockLevelChanged> = Vec::new();
         for told in self.stories.levels.iter().filter(|told| told.event_type() == StockLevelChanged::TYPE) {
@@ -129,7 +129,7 @@ impl Restoring<'_> {
         for url in databases::of(self.settings, names())?.into_keys() {
             let mut db = sql::pool(url.expose(), "quadrille restore", 1).context("DATABASE_URL")?.acquire().await?;
             advance_positions(&mut db, self.stories).await?;
-            let rebased = relay::rebase(&mut db).await?;
+            let rebased = ::relay::rebase(&mut db).await?;
             if rebased.unpublished > 0 {
                 notes.push(format!(
                     "{} events that the dump had not published yet are published again",
@@ -137,34 +137,32 @@ impl Restoring<'_> {
                 ));
             }
         }
-        let settings = self.settings;
-        reset::<Orders>(settings, since).await?;
-        reset::<Inventory>(settings, since).await?;
-        reset::<Payments>(settings, since).await?;
-        reset::<fraud::Fraud>(settings, since).await?;
-        reset::<Fulfillment>(settings, since).await?;
-        reset::<Notifications>(settings, since).await?;
-        reset::<SagaTracker>(settings, since).await?;
+        for consumer in &self.consumers {
+            consumer.reset(self.settings, since).await?;
+        }
         Ok(notes)
     }
 }
 
 fn names() -> impl Iterator<Item = &'static str> {
-    crate::run::hears().into_iter().map(|(consumer, _)| consumer)
+    Choreography::embedded().consumers.names()
+}
+
+/// The consumers that are used here: an optional one is where its schema is.
+async fn used(settings: &Settings) -> anyhow::Result<Vec<ConsumerEntry>> {
+    let mut used = Vec::new();
+    for consumer in pipeline::consumers() {
+        let schema = consumer.schemas.first().map(|(schema, _)| schema);
+        let there = sqlx::query_scalar("select to_regnamespace($1) is not null").bind(schema);
+        if !consumer.is_optional || there.fetch_one(&pool(settings, consumer.name)?).await? {
+            used.push(consumer);
+        }
+    }
+    Ok(used)
 }
 
 fn pool(settings: &Settings, consumer: &str) -> anyhow::Result<PgPool> {
     sql::pool(settings.database_url(consumer)?.expose(), "quadrille restore", 2).context("DATABASE_URL")
-}
-
-async fn stopped(settings: &Settings) -> anyhow::Result<()> {
-    check_stopped::<Orders>(settings).await?;
-    check_stopped::<Inventory>(settings).await?;
-    check_stopped::<Payments>(settings).await?;
-    check_stopped::<fraud::Fraud>(settings).await?;
-    check_stopped::<Fulfillment>(settings).await?;
-    check_stopped::<Notifications>(settings).await?;
-    Ok(check_stopped::<SagaTracker>(settings).await?)
 }
 
 /// When the dump was made, by the last note that a relay left in it: of several databases the earliest.
@@ -172,13 +170,13 @@ async fn dumped(settings: &Settings) -> anyhow::Result<Point> {
     let mut dumped: Option<Timestamp> = None;
     for url in databases::of(settings, names())?.into_keys() {
         let pool = sql::pool(url.expose(), "quadrille restore", 1).context("DATABASE_URL")?;
-        let (noted, orders): (Option<At>, bool) = sqlx::query_as(
+        let (noted, orders): (Option<Timestamptz>, bool) = sqlx::query_as(
             "select (select max(taken_at) from outbox.moment), exists (select from outbox.relay_cursor)",
         )
         .fetch_one(&pool)
         .await?;
         match noted {
-            Some(At(noted)) => dumped = Some(dumped.map_or(noted, |before| before.min(noted))),
+            Some(Timestamptz(noted)) => dumped = Some(dumped.map_or(noted, |before| before.min(noted))),
             None if orders => bail!(
                 "when the dump was made is not noted in it (or its outbox was rebased already): say --since, a moment before it, such as \
                  2026-11-23T09:30:00Z, or `beginning`"

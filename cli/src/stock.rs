@@ -34,7 +34,7 @@ pub enum Command {
 }
 
 #[derive(Debug, Deserialize, Serialize)]
-struct Row {
+struct StockRow {
     sku: String,
     warehouse: String,
     on_hand: i64,
@@ -48,7 +48,7 @@ struct Row {
 
 /// What inventory answers.
 #[derive(Debug, Deserialize)]
-struct Loaded {
+struct LoadedStock {
     changed: usize,
     loaded_before: Option<String>,
 }
@@ -78,7 +78,7 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
             let body = response.text().await.unwrap_or_default();
             bail!("rows from line {} on are refused, those before are loaded: {status}: {body}", part * PART + 2);
         }
-        let loaded: Loaded = response.json().await.context("inventory's answer can't be read")?;
+        let loaded: LoadedStock = response.json().await.context("inventory's answer can't be read")?;
         changed += loaded.changed;
         before = loaded.loaded_before.or(before);
     }
@@ -104,11 +104,11 @@ fn configured(settings: &Settings) -> anyhow::Result<String> {
     Ok(runtime::http::url(settings.common(), address))
 }
 
-fn read(file: &Path) -> anyhow::Result<Vec<Row>> {
+fn read(file: &Path) -> anyhow::Result<Vec<StockRow>> {
     let shown = file.display();
     let mut reader =
         csv::ReaderBuilder::new().trim(csv::Trim::All).from_path(file).with_context(|| shown.to_string())?;
-    let rows: Result<Vec<Row>, csv::Error> = reader.deserialize().collect();
+    let rows: Result<Vec<StockRow>, csv::Error> = reader.deserialize().collect();
     rows.with_context(|| {
         format!("{shown}: expected the columns sku, warehouse, on_hand and optionally aisle, bin, priority")
     })

@@ -5,10 +5,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use choreography::{Choreography, Problem};
+use choreography::Choreography;
 use clap::Subcommand;
-use runtime::topics::{Applied, WantedTopic};
-use runtime::{Registry, Settings, databases, sql};
+use kafka_admin::topics::{Applied, WantedTopic};
+use runtime::{Registry, Settings, databases};
 use serde_json::json;
 
 use crate::output;
@@ -44,12 +44,12 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
         Command::Check { file } => check(file, json),
         Command::Apply { profile } => apply(&profile, json).await,
         Command::Graph => {
-            let graph = choreography::graph(&Choreography::embedded());
+            let graph = choreography::graph(Choreography::embedded());
             output::said(json, &json!({"mermaid": graph}), || graph.clone());
             Ok(ExitCode::SUCCESS)
         }
         Command::Asyncapi { profile } => {
-            let document = choreography::asyncapi(&Choreography::embedded(), events::catalogue(), &profile);
+            let document = choreography::asyncapi(Choreography::embedded(), events::catalogue(), &profile);
             println!("{:#}", document.with_context(|| unknown_profile(&profile))?);
             Ok(ExitCode::SUCCESS)
         }
@@ -61,29 +61,15 @@ fn unknown_profile(profile: &str) -> String {
     format!("there is no profile `{profile}` in topics.yaml: expected one of {}", names.join(", "))
 }
 
-/// All problems of a choreography against the code of this binary.
-pub fn problems(choreography: &Choreography) -> Vec<Problem> {
-    let catalogue = events::catalogue();
-    let (hears, says) = (crate::run::hears(), crate::run::says());
-    let borrowed =
-        |list: &[(&'static str, Vec<&'static str>)]| -> Vec<(&'static str, Vec<&'static str>)> { list.to_vec() };
-    let (hears, says) = (borrowed(&hears), borrowed(&says));
-    let hears: Vec<(&str, &[&str])> = hears.iter().map(|(name, types)| (*name, types.as_slice())).collect();
-    let says: Vec<(&str, &[&str])> = says.iter().map(|(name, types)| (*name, types.as_slice())).collect();
-    let mut problems = choreography::check(choreography, catalogue, &hears);
-    problems.extend(choreography::check_says(choreography, catalogue, &says));
-    problems
-}
-
 fn check(file: Option<PathBuf>, json: bool) -> anyhow::Result<ExitCode> {
     let choreography = match file {
-        None => Choreography::embedded(),
+        None => Choreography::embedded().clone(),
         Some(path) => {
             let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
             Choreography::parse(&text).with_context(|| path.display().to_string())?
         }
     };
-    let problems = problems(&choreography);
+    let problems = pipeline::problems(&choreography);
     let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
     let (topics, schemas) = (choreography.topics.iter().count(), events::catalogue().len());
     output::said(json, &json!({"problems": texts, "topics": topics, "schemas": schemas}), || match texts.as_slice() {
@@ -97,7 +83,7 @@ async fn apply(profile: &str, json: bool) -> anyhow::Result<ExitCode> {
     let settings = Settings::from_env()?;
     let common = settings.common();
     let wanted = wanted(profile, &common.topic_prefix)?;
-    for (topic, applied) in runtime::topics::apply(&common.kafka, &wanted).await? {
+    for (topic, applied) in kafka_admin::topics::apply(&common.kafka, &wanted).await? {
         let what = match applied {
             Applied::Created => "created".to_owned(),
             Applied::Updated => "up to date".to_owned(),
@@ -110,9 +96,8 @@ async fn apply(profile: &str, json: bool) -> anyhow::Result<ExitCode> {
         output::said(json, &json!({"topic": topic, "outcome": what}), || format!("topic {topic}: {what}"));
     }
     // Each consumer looks in its own database.
-    let consumers = crate::run::hears().into_iter().map(|(consumer, _)| consumer);
-    for (at, url) in databases::of(&settings, consumers)?.into_keys().enumerate() {
-        let pool = sql::connect(url.expose(), "quadrille topics apply", 1).await?;
+    for (at, url) in databases::of(&settings, Choreography::embedded().consumers.names())?.into_keys().enumerate() {
+        let pool = runtime::connect(url.expose(), "quadrille topics apply", 1).await?;
         let registry = Registry::from_settings(&settings, pool)?;
         for corrected in registry.reconcile().await? {
             let said = corrected.to_string();
@@ -127,7 +112,7 @@ async fn apply(profile: &str, json: bool) -> anyhow::Result<ExitCode> {
         }
     }
     // Kafka spreads the news of new topics in the background: wait until they can be written.
-    tokio::time::timeout(Duration::from_secs(30), runtime::topics::ready(&common.kafka, &wanted))
+    tokio::time::timeout(Duration::from_secs(30), kafka_admin::topics::ready(&common.kafka, &wanted))
         .await
         .context("new topics have no leader")??;
     Ok(ExitCode::SUCCESS)

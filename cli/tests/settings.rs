@@ -4,9 +4,6 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStringExt as _;
 use std::process::{Command, Output};
 
-const PROGRAMS: [&str; 8] =
-    ["orders", "inventory", "payments", "fraud", "fulfillment", "notifications", "saga-tracker", "outbox-relay"];
-
 const SECRET: &str = "s3cr3t-s3cr3t-s3cr3t";
 
 /// `quadrille` with nothing set but addresses where nobody listens, a demo, and this.
@@ -29,7 +26,7 @@ fn told(output: &Output) -> (Option<i32>, String) {
 
 #[test]
 fn no_program_starts_with_a_setting_that_there_is_not_or_that_does_not_fit() {
-    for program in PROGRAMS {
+    for (program, _) in choreography::Choreography::embedded().all_programs() {
         let section = program.to_uppercase().replace('-', "_");
         let of = |field: &str| format!("QUADRILLE_{section}__{field}");
         for (name, value, expected) in [

@@ -13,7 +13,7 @@ const WITH_DOORS: [&str; 4] = ["orders", "inventory", "payments", "fraud"];
 
 /// A pipeline that runs somewhere.
 #[derive(Clone)]
-pub struct Pipeline {
+pub struct PipelineAddresses {
     /// Its settings, as its consumers read them.
     pub settings: Arc<Settings>,
     /// Its database.
@@ -25,7 +25,7 @@ pub struct Pipeline {
     doors: Arc<BTreeMap<&'static str, String>>,
 }
 
-impl Pipeline {
+impl PipelineAddresses {
     /// The pipeline that the environment names.
     ///
     /// # Errors

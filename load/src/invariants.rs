@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
-use audit::{Asked, Scope};
+use audit::{AuditScope, CheckOutcome};
 use sqlx::PgPool;
 
 /// One invariant, and whether it holds.
 #[derive(Clone, Debug)]
-pub struct Invariant {
+pub struct InvariantResult {
     /// What must hold.
     pub name: &'static str,
     /// Whether it does.
@@ -21,28 +21,32 @@ pub struct Invariant {
 ///
 /// # Errors
 /// When the database does not answer, or a schema is missing.
-pub async fn check(pool: &PgPool) -> anyhow::Result<Vec<Invariant>> {
-    judged(audit::ask(pool, &Scope::everything(true)).await?)
+pub async fn check(pool: &PgPool) -> anyhow::Result<Vec<InvariantResult>> {
+    judged(audit::ask(pool, &AuditScope::everything(true)).await?)
 }
 
 /// The same of consumers that have databases of their own.
 ///
 /// # Errors
 /// As [`check`].
-pub async fn check_all(databases: &audit::Databases) -> anyhow::Result<Vec<Invariant>> {
-    judged(audit::ask_all(databases, &Scope::everything(true)).await?)
+pub async fn check_all(databases: &audit::Databases) -> anyhow::Result<Vec<InvariantResult>> {
+    judged(audit::ask_all(databases, &AuditScope::everything(true)).await?)
 }
 
-fn judged(findings: Vec<audit::Finding>) -> anyhow::Result<Vec<Invariant>> {
+fn judged(findings: Vec<audit::Finding>) -> anyhow::Result<Vec<InvariantResult>> {
     if findings.len() != audit::checks().len() {
         bail!("a question was not asked: expected the schemas of all consumers, run `quadrille migrate` first");
     }
     let invariant = |finding: audit::Finding| match finding.asked {
-        Asked::Answered { breaches, figures, lines } => {
+        CheckOutcome::Answered { breaches, figures, lines } => {
             let some = lines.iter().take(5).map(|line| format!("; {}: {}", line.subject, line.detail));
-            Invariant { name: finding.says, holds: breaches == 0, figures: figures + &some.collect::<String>() }
+            InvariantResult {
+                name: finding.publishes,
+                holds: breaches == 0,
+                figures: figures + &some.collect::<String>(),
+            }
         }
-        Asked::Unanswered { why } => Invariant { name: finding.says, holds: false, figures: why },
+        CheckOutcome::Unanswered { why } => InvariantResult { name: finding.publishes, holds: false, figures: why },
     };
     Ok(findings.into_iter().map(invariant).collect())
 }
@@ -51,7 +55,7 @@ fn judged(findings: Vec<audit::Finding>) -> anyhow::Result<Vec<Invariant>> {
 ///
 /// # Errors
 /// As [`check`].
-pub async fn settled(pool: &PgPool, patience: Duration) -> anyhow::Result<Vec<Invariant>> {
+pub async fn settled(pool: &PgPool, patience: Duration) -> anyhow::Result<Vec<InvariantResult>> {
     let began = Instant::now();
     loop {
         let invariants = check(pool).await?;

@@ -3,13 +3,12 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use choreography::Choreography;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
-use crate::addresses::Pipeline;
+use crate::addresses::PipelineAddresses;
 
-/// The consumer groups; the relay is none.
-const GROUPS: [&str; 7] = ["orders", "inventory", "payments", "fraud", "fulfillment", "notifications", "saga-tracker"];
 /// How long a question to the broker may take.
 const ASK: Duration = Duration::from_secs(10);
 /// How long consumers may take to catch up without any progress.
@@ -19,8 +18,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 ///
 /// # Errors
 /// When Kafka does not answer, or the groups make no progress for a minute.
-pub fn await_none(pipeline: &Pipeline) -> anyhow::Result<Duration> {
-    let groups: Vec<BaseConsumer> = GROUPS.iter().map(|group| client(pipeline, group)).collect::<Result<_, _>>()?;
+pub fn await_none(pipeline: &PipelineAddresses) -> anyhow::Result<Duration> {
+    let names = Choreography::embedded().consumers.names();
+    let groups: Vec<BaseConsumer> = names.map(|group| client(pipeline, group)).collect::<Result<_, _>>()?;
     let began = Instant::now();
     let (mut last, mut progress) = (i64::MAX, Instant::now());
     loop {
@@ -38,7 +38,7 @@ pub fn await_none(pipeline: &Pipeline) -> anyhow::Result<Duration> {
     }
 }
 
-fn client(pipeline: &Pipeline, group: &str) -> anyhow::Result<BaseConsumer> {
+fn client(pipeline: &PipelineAddresses, group: &str) -> anyhow::Result<BaseConsumer> {
     let mut config = ClientConfig::new();
     for (name, value) in &pipeline.settings.common().kafka {
         config.set(name, value);
@@ -48,8 +48,8 @@ fn client(pipeline: &Pipeline, group: &str) -> anyhow::Result<BaseConsumer> {
 }
 
 /// Events that a group has not committed, in the partitions that it reads.
-fn lag(pipeline: &Pipeline, group: &BaseConsumer) -> anyhow::Result<i64> {
-    let topics = choreography::Choreography::embedded().topic_settings("local").context("topics.yaml")?;
+fn lag(pipeline: &PipelineAddresses, group: &BaseConsumer) -> anyhow::Result<i64> {
+    let topics = Choreography::embedded().topic_settings("local").context("topics.yaml")?;
     let mut list = TopicPartitionList::new();
     for topic in &topics {
         let name = pipeline.topic(&topic.name);

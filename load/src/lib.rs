@@ -15,6 +15,6 @@ pub mod report;
 pub mod runs;
 mod watch;
 
-pub use addresses::Pipeline;
+pub use addresses::PipelineAddresses;
 pub use place::{Placer, Producer};
-pub use watch::{Asks, Call, End, Seen, Watch};
+pub use watch::{Asks, Call, OrderEnd, Seen, WatchThread};

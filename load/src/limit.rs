@@ -12,9 +12,9 @@ use runtime::sql;
 use sqlx::{AssertSqlSafe, PgPool};
 use tokio::task::JoinSet;
 
-use crate::addresses::Pipeline;
+use crate::addresses::PipelineAddresses;
 use crate::processes::{self, Process};
-use crate::runs::Outcome;
+use crate::runs::RunOutcome;
 
 /// Orders of one batch, as consumers have them when they are busy.
 const BATCH: u64 = 400;
@@ -24,7 +24,7 @@ const CONNECTIONS: [u32; 3] = [2, 4, 8];
 const SCHEMA: &str = "bench_limit";
 
 /// A table whose rows are written again.
-struct Table {
+struct LimitTable {
     /// With its schema.
     source: &'static str,
     /// Changes of a row after it was inserted, as an expression over it; empty: none.
@@ -33,34 +33,34 @@ struct Table {
     touches: &'static str,
 }
 
-const fn inserted(source: &'static str) -> Table {
-    Table { source, changes: "", touches: "" }
+const fn inserted(source: &'static str) -> LimitTable {
+    LimitTable { source, changes: "", touches: "" }
 }
 
-const fn changed(source: &'static str) -> Table {
-    Table { source, changes: "version - 1", touches: "version" }
+const fn changed(source: &'static str) -> LimitTable {
+    LimitTable { source, changes: "version - 1", touches: "version" }
 }
 
 /// Its rows are of many orders each.
 const OUTBOX: &str = "outbox.entry";
 
 /// What each consumer writes: one transaction a batch for the inserts, and one for each round of changes.
-static CONSUMERS: [&[Table]; 8] = [
+static CONSUMERS: [&[LimitTable]; 8] = [
     &[changed("orders.\"order\""), inserted(OUTBOX)],
     &[changed("inventory.reservation"), inserted("inventory.movement")],
     &[changed("payments.payment")],
     &[
-        Table { source: "sandbox.payment", changes: "(captured + released > 0)::int", touches: "captured" },
+        LimitTable { source: "sandbox.payment", changes: "(captured + released > 0)::int", touches: "captured" },
         inserted("sandbox.operation"),
     ],
     &[inserted("fraud.assessment"), inserted("fraud.velocity")],
     &[changed("fulfillment.consignment")],
     &[changed("notifications.customer"), inserted("notifications.message")],
     // The tracker collapses an order's events of a moment into one change.
-    &[Table { source: "saga_tracker.\"order\"", changes: "2", touches: "seen" }, inserted("saga_tracker.event")],
+    &[LimitTable { source: "saga_tracker.\"order\"", changes: "2", touches: "seen" }, inserted("saga_tracker.event")],
 ];
 
-impl Table {
+impl LimitTable {
     /// The name of its copy, without the schema.
     fn copy(&self) -> String {
         self.source.replace('.', "_").replace('"', "")
@@ -71,17 +71,21 @@ impl Table {
 ///
 /// # Errors
 /// When there are not so many orders: a backlog must have been run before.
-pub async fn run(pipeline: &Pipeline, orders: u64, processes: &[Process]) -> anyhow::Result<(u32, Outcome)> {
+pub async fn run(
+    pipeline: &PipelineAddresses,
+    orders: u64,
+    processes: &[Process],
+) -> anyhow::Result<(u32, RunOutcome)> {
     let pool = sql::pool(pipeline.settings.common().database_url.expose(), "quadrille limit", 8)?;
     let batches = stage(&pool, orders).await?;
-    let mut best: Option<(u32, Outcome)> = None;
+    let mut best: Option<(u32, RunOutcome)> = None;
     for connections in CONNECTIONS {
         let before = processes::usage(processes);
         let took = write(&pool, batches, connections).await?;
         let usage = processes::since(&before, processes);
         let (ends, faults, latency) = (BTreeMap::new(), Vec::new(), Histogram::new(3)?);
         let outcome =
-            Outcome { what: "orders", orders, took, most_took: took, latency, poison: 0, ends, faults, usage };
+            RunOutcome { what: "orders", orders, took, most_took: took, latency, poison: 0, ends, faults, usage };
         if best.as_ref().is_none_or(|(_, best)| took < best.took) {
             best = Some((connections, outcome));
         }

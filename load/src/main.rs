@@ -9,8 +9,8 @@ use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use load::mix::{DEMO, MIXED, Mix, SICK};
 use load::processes::Process;
-use load::runs::{Outcome, Run};
-use load::{Pipeline, invariants, lag, limit, relay, report};
+use load::runs::{LoadRun, RunOutcome};
+use load::{PipelineAddresses, invariants, lag, limit, relay, report};
 use serde_json::Value;
 
 /// For how long nothing may end until a run gives up.
@@ -52,7 +52,7 @@ enum Bench {
         #[arg(long, default_value_t = 30_000)]
         orders: u64,
         #[command(flatten)]
-        options: Options,
+        options: LoadOptions,
     },
     /// Orders on a fixed schedule that waits for no answer: latency from when each was due to when it completed.
     OpenLoop {
@@ -63,7 +63,7 @@ enum Bench {
         #[arg(long, default_value_t = 30)]
         seconds: u64,
         #[command(flatten)]
-        options: Options,
+        options: LoadOptions,
     },
     /// The ceiling: rows of orders that went through before, written once more by bare set-based SQL, without Kafka.
     Limit {
@@ -71,7 +71,7 @@ enum Bench {
         #[arg(long, default_value_t = 20_000)]
         orders: u64,
         #[command(flatten)]
-        options: Options,
+        options: LoadOptions,
     },
     /// The relay alone, on an outbox and a topic of its own: a backlog of rows, or rows on a fixed schedule.
     Relay {
@@ -85,15 +85,15 @@ enum Bench {
         #[arg(long, default_value_t = 20)]
         seconds: u64,
         #[command(flatten)]
-        options: Options,
+        options: LoadOptions,
     },
 }
 
 #[derive(Args, Clone)]
-struct Options {
+struct LoadOptions {
     /// Which orders; no matter for the relay alone.
-    #[arg(long, value_enum, default_value_t = Profile::Mixed)]
-    profile: Profile,
+    #[arg(long, value_enum, default_value_t = OrderMix::Mixed)]
+    profile: OrderMix,
     /// Adds one JSON object for the run to this file, a line.
     #[arg(long)]
     json: Option<PathBuf>,
@@ -112,7 +112,7 @@ struct Options {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Profile {
+enum OrderMix {
     /// Two lines each over 1,000 SKUs and 3 warehouses; some declined, fraudulent or cancelled.
     Mixed,
     /// The same over one SKU.
@@ -121,7 +121,7 @@ enum Profile {
     Sick,
 }
 
-impl Profile {
+impl OrderMix {
     fn mix(self) -> Mix {
         match self {
             Self::Mixed => Mix { kinds: MIXED, skus: 1_000 },
@@ -162,7 +162,7 @@ fn main() -> ExitCode {
 }
 
 async fn run(Arguments { process, command }: Arguments) -> anyhow::Result<bool> {
-    let load = Load { pipeline: Pipeline::from_env().await?, processes: process };
+    let load = LoadArguments { pipeline: PipelineAddresses::from_env().await?, processes: process };
     match command {
         Command::Demo { orders } => load.demo(orders).await,
         Command::Bench(Bench::Backlog { orders, options }) => {
@@ -194,14 +194,14 @@ async fn run(Arguments { process, command }: Arguments) -> anyhow::Result<bool> 
     }
 }
 
-struct Load {
-    pipeline: Pipeline,
+struct LoadArguments {
+    pipeline: PipelineAddresses,
     processes: Vec<Process>,
 }
 
-impl Load {
-    async fn run(&self, mix: Mix, orders: u64) -> anyhow::Result<Run> {
-        Run::prepare(&self.pipeline, mix, orders, PATIENCE, &self.processes).await
+impl LoadArguments {
+    async fn run(&self, mix: Mix, orders: u64) -> anyhow::Result<LoadRun> {
+        LoadRun::prepare(&self.pipeline, mix, orders, PATIENCE, &self.processes).await
     }
 
     async fn dead_letters(&self) -> anyhow::Result<usize> {
@@ -215,7 +215,7 @@ impl Load {
         self.conclude(&outcome, dead).await
     }
 
-    async fn warm_up(&self, options: &Options) -> anyhow::Result<()> {
+    async fn warm_up(&self, options: &LoadOptions) -> anyhow::Result<()> {
         if options.warm_up > 0 {
             println!("warming up with {} orders", options.warm_up);
             self.run(options.profile.healthy(), options.warm_up).await?.backlog().await?;
@@ -233,8 +233,8 @@ impl Load {
         tokio::task::spawn_blocking(move || lag::await_none(&pipeline)).await?
     }
 
-    async fn relay(&self, events: u64, rate: Option<u64>, seconds: u64, options: &Options) -> anyhow::Result<bool> {
-        let bench = relay::Bench::prepare(self.pipeline.clone(), self.processes.clone()).await?;
+    async fn relay(&self, events: u64, rate: Option<u64>, seconds: u64, options: &LoadOptions) -> anyhow::Result<bool> {
+        let bench = relay::RelayBench::prepare(self.pipeline.clone(), self.processes.clone()).await?;
         let (mode, outcome) = match rate {
             None => ("relay", bench.backlog(events).await),
             Some(rate) => ("relay-open-loop", bench.open_loop(rate, seconds).await),
@@ -251,8 +251,8 @@ impl Load {
         &self,
         mode: &str,
         rate: Option<u64>,
-        options: &Options,
-        outcome: &Outcome,
+        options: &LoadOptions,
+        outcome: &RunOutcome,
         dead: usize,
     ) -> anyhow::Result<bool> {
         let profile = options.profile.name();
@@ -267,7 +267,7 @@ impl Load {
     }
 
     /// The invariants, and what is wrong besides; `dead` letters were there before.
-    async fn conclude(&self, outcome: &Outcome, dead: usize) -> anyhow::Result<bool> {
+    async fn conclude(&self, outcome: &RunOutcome, dead: usize) -> anyhow::Result<bool> {
         let invariants = invariants::settled(&self.pipeline.pool, REST).await?;
         println!("{}", report::invariants(&invariants));
         let letters = invariants::dead_letters(&self.pipeline.pool).await?;
@@ -291,7 +291,7 @@ impl Load {
 }
 
 /// Compares a result with an older one and writes it to its file, as the options ask.
-fn tell(mut result: Value, rate: Option<u64>, options: &Options) -> anyhow::Result<()> {
+fn tell(mut result: Value, rate: Option<u64>, options: &LoadOptions) -> anyhow::Result<()> {
     result["rate"] = rate.into();
     result["payment_latency_ms"] = options.payment_latency.into();
     if let Some(path) = &options.compare {

@@ -7,7 +7,7 @@ pub type Ends = &'static [(&'static str, &'static str)];
 
 /// One kind of order.
 #[derive(Debug)]
-pub struct Kind {
+pub struct OrderKind {
     /// Its name in the table.
     pub name: &'static str,
     /// How many of a thousand.
@@ -23,14 +23,14 @@ pub struct Kind {
     /// What its customer does besides.
     pub twist: Twist,
     /// What the shop's staff says if it is asked to review it.
-    pub verdict: Verdict,
+    pub verdict: ReviewRuling,
     /// How it may end.
     pub ends: Ends,
     /// Whether something fails for it alone, on purpose: how long it takes says nothing of the others.
     pub sick: bool,
 }
 
-impl Kind {
+impl OrderKind {
     /// Whether it may end so.
     pub fn may_end(&self, status: &str, reason: &str) -> bool {
         self.ends.iter().any(|(expected, code)| *expected == status && (*code == "*" || *code == reason))
@@ -58,7 +58,7 @@ pub enum Twist {
 
 /// What the shop's staff does with a review.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum ReviewRuling {
     /// Lets the order go on.
     Clear,
     /// Ends it.
@@ -67,8 +67,8 @@ pub enum Verdict {
     Nobody,
 }
 
-const fn kind(name: &'static str, share: u32, token: &'static str, sku: &'static str, ends: Ends) -> Kind {
-    Kind {
+const fn kind(name: &'static str, share: u32, token: &'static str, sku: &'static str, ends: Ends) -> OrderKind {
+    OrderKind {
         name,
         share,
         token,
@@ -76,7 +76,7 @@ const fn kind(name: &'static str, share: u32, token: &'static str, sku: &'static
         quantity: 2,
         price: 1_250,
         twist: Twist::None,
-        verdict: Verdict::Clear,
+        verdict: ReviewRuling::Clear,
         ends,
         sick: false,
     }
@@ -90,11 +90,11 @@ const NOTHING_TO_SHIP: Ends = &[("FAILED", "nothing_to_ship")];
 const RACE: Ends = &[("CANCELLED", "cancelled"), ("COMPLETED", "*")];
 
 /// The demo's mix: every way in which an order can end.
-pub static DEMO: &[Kind] = &[
+pub static DEMO: &[OrderKind] = &[
     kind("plain", 545, "tok_approved", "", COMPLETED),
-    Kind { twist: Twist::Twice, ..kind("placed twice", 30, "tok_approved", "", COMPLETED) },
-    Kind { price: 0, ..kind("nothing to pay", 20, "", "", COMPLETED) },
-    Kind {
+    OrderKind { twist: Twist::Twice, ..kind("placed twice", 30, "tok_approved", "", COMPLETED) },
+    OrderKind { price: 0, ..kind("nothing to pay", 20, "", "", COMPLETED) },
+    OrderKind {
         twist: Twist::Invalid,
         ..kind("invalid", 20, "tok_approved", "", &[("REJECTED", "invalid"), ("REFUSED", "invalid")])
     },
@@ -107,44 +107,44 @@ pub static DEMO: &[Kind] = &[
     kind("slow card", 10, "tok_slow", "", COMPLETED),
     kind("charged, answer lost", 10, "tok_answer_lost_once", "", COMPLETED),
     kind("capture fails", 20, "tok_capture_fails", "", &[("FAILED", "capture_failed")]),
-    Kind { twist: Twist::Cancel, ..kind("void fails once", 10, "tok_void_fails_once", "HOLD-", RACE) },
-    Kind { twist: Twist::Abroad, price: 45_000, ..kind("billed abroad", 15, "tok_approved", "", COMPLETED) },
-    Kind { price: 600_000, ..kind("reviewed, cleared", 20, "tok_approved", "", COMPLETED) },
-    Kind { verdict: Verdict::Reject, ..kind("reviewed, rejected", 10, "tok_checks_fail", "", FRAUD) },
-    Kind {
-        verdict: Verdict::Nobody,
+    OrderKind { twist: Twist::Cancel, ..kind("void fails once", 10, "tok_void_fails_once", "HOLD-", RACE) },
+    OrderKind { twist: Twist::Abroad, price: 45_000, ..kind("billed abroad", 15, "tok_approved", "", COMPLETED) },
+    OrderKind { price: 600_000, ..kind("reviewed, cleared", 20, "tok_approved", "", COMPLETED) },
+    OrderKind { verdict: ReviewRuling::Reject, ..kind("reviewed, rejected", 10, "tok_checks_fail", "", FRAUD) },
+    OrderKind {
+        verdict: ReviewRuling::Nobody,
         ..kind("nobody reviews", 5, "tok_checks_fail", "", &[("FAILED", "review_timed_out")])
     },
-    Kind { twist: Twist::Abroad, ..kind("fraud", 15, "tok_checks_fail", "", FRAUD) },
-    Kind { twist: Twist::Cancel, ..kind("cancelled", 40, "tok_approved", "", RACE) },
+    OrderKind { twist: Twist::Abroad, ..kind("fraud", 15, "tok_checks_fail", "", FRAUD) },
+    OrderKind { twist: Twist::Cancel, ..kind("cancelled", 40, "tok_approved", "", RACE) },
     kind("short pick", 30, "tok_approved", "SHORT-", COMPLETED),
     kind("found nowhere", 10, "tok_approved", "GONE-", NOTHING_TO_SHIP),
     kind("warehouse refuses", 15, "tok_approved", "REFUSE-", COMPLETED),
     kind("warehouse late", 10, "tok_approved", "LATE-", COMPLETED),
     kind("damaged after packing", 5, "tok_approved", "DAMAGED-", NOTHING_TO_SHIP),
     kind("lost, refund pending", 5, "tok_refund_pending", "LOST-", NOTHING_TO_SHIP),
-    Kind { twist: Twist::Recall, ..kind("recalled in time", 5, "tok_approved", "HOLD-", RACE) },
-    Kind { twist: Twist::Recall, ..kind("recalled too late", 5, "tok_approved", "RUSH-", RACE) },
+    OrderKind { twist: Twist::Recall, ..kind("recalled in time", 5, "tok_approved", "HOLD-", RACE) },
+    OrderKind { twist: Twist::Recall, ..kind("recalled too late", 5, "tok_approved", "RUSH-", RACE) },
 ];
 
 /// The benchmark's mix: mostly what a shop has.
-pub static MIXED: &[Kind] = &[
+pub static MIXED: &[OrderKind] = &[
     kind("plain", 960, "tok_approved", "", COMPLETED),
     kind("card declined", 20, "tok_declined", "", DECLINED),
-    Kind { twist: Twist::Abroad, ..kind("fraud", 10, "tok_checks_fail", "", FRAUD) },
-    Kind { twist: Twist::Cancel, ..kind("cancelled", 10, "tok_approved", "", RACE) },
+    OrderKind { twist: Twist::Abroad, ..kind("fraud", 10, "tok_checks_fail", "", FRAUD) },
+    OrderKind { twist: Twist::Cancel, ..kind("cancelled", 10, "tok_approved", "", RACE) },
 ];
 
 /// The same with 65 in a thousand for which something fails, and which end well all the same.
-pub static SICK: &[Kind] = &[
+pub static SICK: &[OrderKind] = &[
     kind("plain", 895, "tok_approved", "", COMPLETED),
     kind("card declined", 20, "tok_declined", "", DECLINED),
-    Kind { twist: Twist::Abroad, ..kind("fraud", 10, "tok_checks_fail", "", FRAUD) },
-    Kind { twist: Twist::Cancel, ..kind("cancelled", 10, "tok_approved", "", RACE) },
-    Kind { sick: true, ..kind("gateway down for a minute", 50, "tok_down_a_minute", "", COMPLETED) },
-    Kind { sick: true, ..kind("gateway answers with errors", 5, "tok_stored_500", "", COMPLETED) },
-    Kind { sick: true, ..kind("charged, answer lost", 5, "tok_answer_lost_once", "", COMPLETED) },
-    Kind { sick: true, twist: Twist::Poison, ..kind("behind a poison message", 5, "tok_approved", "", COMPLETED) },
+    OrderKind { twist: Twist::Abroad, ..kind("fraud", 10, "tok_checks_fail", "", FRAUD) },
+    OrderKind { twist: Twist::Cancel, ..kind("cancelled", 10, "tok_approved", "", RACE) },
+    OrderKind { sick: true, ..kind("gateway down for a minute", 50, "tok_down_a_minute", "", COMPLETED) },
+    OrderKind { sick: true, ..kind("gateway answers with errors", 5, "tok_stored_500", "", COMPLETED) },
+    OrderKind { sick: true, ..kind("charged, answer lost", 5, "tok_answer_lost_once", "", COMPLETED) },
+    OrderKind { sick: true, twist: Twist::Poison, ..kind("behind a poison message", 5, "tok_approved", "", COMPLETED) },
 ];
 
 /// Warehouses, by priority.
@@ -154,14 +154,14 @@ pub const WAREHOUSES: [&str; 3] = ["hamburg", "lyon", "turin"];
 #[derive(Clone, Copy, Debug)]
 pub struct Mix {
     /// The kinds.
-    pub kinds: &'static [Kind],
+    pub kinds: &'static [OrderKind],
     /// How many plain SKUs there are; 1 makes it hot.
     pub skus: u64,
 }
 
 impl Mix {
     /// The kind of the n-th order: spread evenly, so that any stretch of orders has about the mix's shares.
-    pub fn kind(&self, n: u64) -> &'static Kind {
+    pub fn kind(&self, n: u64) -> &'static OrderKind {
         let total: u32 = self.kinds.iter().map(|kind| kind.share).sum();
         // 619 is prime to any total used: every residue comes once a round.
         let mut at = (n.wrapping_mul(619) % u64::from(total)) as u32;

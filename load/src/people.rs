@@ -4,8 +4,8 @@ use std::sync::mpsc::Receiver;
 
 use serde_json::{Value, json};
 
-use crate::addresses::Pipeline;
-use crate::mix::{Mix, Twist, Verdict};
+use crate::addresses::PipelineAddresses;
+use crate::mix::{Mix, ReviewRuling, Twist};
 use crate::watch::{Asks, Call};
 
 /// What is posted to a consumer's door.
@@ -16,7 +16,7 @@ struct Reaction {
 }
 
 /// Answers calls until nothing is watched any more.
-pub fn answer(pipeline: Pipeline, mix: Mix, calls: Receiver<Call>, tokio: &tokio::runtime::Handle) {
+pub fn answer(pipeline: PipelineAddresses, mix: Mix, calls: Receiver<Call>, tokio: &tokio::runtime::Handle) {
     for call in calls {
         let Some(reaction) = reaction(&mix, &call) else { continue };
         let pipeline = pipeline.clone();
@@ -51,15 +51,15 @@ fn reaction(mix: &Mix, Call { asks, order_id, reference }: &Call) -> Option<Reac
             _ => None,
         },
         Asks::Staff => match kind.verdict {
-            Verdict::Clear => Some(rule("clear")),
-            Verdict::Reject => Some(rule("reject")),
-            Verdict::Nobody => None,
+            ReviewRuling::Clear => Some(rule("clear")),
+            ReviewRuling::Reject => Some(rule("reject")),
+            ReviewRuling::Nobody => None,
         },
     }
 }
 
 /// A refusal is an answer too: the order may have ended, or moved on, meanwhile.
-async fn post(pipeline: &Pipeline, Reaction { consumer, path, body }: Reaction) {
+async fn post(pipeline: &PipelineAddresses, Reaction { consumer, path, body }: Reaction) {
     match pipeline.http.post(pipeline.door(consumer, &path)).json(&body).send().await {
         Ok(response) if response.status().is_success() || response.status().as_u16() == 409 => {}
         Ok(response) => {

@@ -9,7 +9,7 @@ use rdkafka::producer::{BaseRecord, Producer as _, ThreadedProducer};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::addresses::Pipeline;
+use crate::addresses::PipelineAddresses;
 use crate::mix::{Mix, Twist};
 
 /// The largest number of HTTP requests that wait for an answer at once.
@@ -22,7 +22,7 @@ const POISON: &str = "{\"reference\": 17, ";
 #[derive(Clone)]
 pub struct Placer {
     /// Where.
-    pub pipeline: Pipeline,
+    pub pipeline: PipelineAddresses,
     /// Of what.
     pub mix: Mix,
     /// As whom.

@@ -8,21 +8,21 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use hdrhistogram::Histogram;
 use indicatif::{ProgressBar, ProgressStyle};
+use kafka_admin::topics::{self, WantedTopic};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::Message as _;
-use runtime::topics::{self, WantedTopic};
 use runtime::{Headers, migrations, sql};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, PgPool};
 use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
 
-use crate::addresses::Pipeline;
+use crate::addresses::PipelineAddresses;
 use crate::processes::{self, Process};
-use crate::runs::Outcome;
+use crate::runs::RunOutcome;
 
 /// Bytes of an event's value: an order's event has about as many.
 const VALUE: usize = 220;
@@ -40,8 +40,8 @@ const TICK: Duration = Duration::from_millis(5);
 const WRITERS: u32 = 8;
 
 /// An outbox and a topic of its own, and the relay's program between them.
-pub struct Bench {
-    pipeline: Pipeline,
+pub struct RelayBench {
+    pipeline: PipelineAddresses,
     database: String,
     url: String,
     pool: PgPool,
@@ -50,12 +50,12 @@ pub struct Bench {
     processes: Vec<Process>,
 }
 
-impl Bench {
+impl RelayBench {
     /// Makes database and topics; `quadrille-outbox-relay` is expected beside this program.
     ///
     /// # Errors
     /// When the role may not make databases, or Kafka no topics.
-    pub async fn prepare(pipeline: Pipeline, processes: Vec<Process>) -> anyhow::Result<Self> {
+    pub async fn prepare(pipeline: PipelineAddresses, processes: Vec<Process>) -> anyhow::Result<Self> {
         let database = format!("quadrille_relay_{}", pipeline.clock_id());
         let prefix = format!("{database}.");
         sqlx::query(AssertSqlSafe(format!("create database {database}")))
@@ -136,7 +136,7 @@ impl Bench {
     ///
     /// # Errors
     /// When not all arrive.
-    pub async fn backlog(&self, events: u64) -> anyhow::Result<Outcome> {
+    pub async fn backlog(&self, events: u64) -> anyhow::Result<RunOutcome> {
         let (mut relay, _) = self.relay()?;
         let consumer = self.warm(WARM_UP).await?;
         relay.kill().await?;
@@ -158,7 +158,7 @@ impl Bench {
     ///
     /// # Errors
     /// When not all arrive.
-    pub async fn open_loop(&self, rate: u64, seconds: u64) -> anyhow::Result<Outcome> {
+    pub async fn open_loop(&self, rate: u64, seconds: u64) -> anyhow::Result<RunOutcome> {
         let (mut relay, processes) = self.relay()?;
         let consumer = self.warm(2_000).await?;
         let (before, events) = (processes::usage(&processes), rate * seconds);
@@ -311,8 +311,8 @@ fn outcome(
     took: Duration,
     latency: Histogram<u64>,
     usage: std::collections::BTreeMap<String, processes::Usage>,
-) -> Outcome {
-    Outcome {
+) -> RunOutcome {
+    RunOutcome {
         what: "events",
         orders: events,
         took,

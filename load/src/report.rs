@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 use comfy_table::{CellAlignment, Table, presets};
 use serde_json::{Map, Value, json};
 
-use crate::invariants::Invariant;
-use crate::runs::Outcome;
+use crate::invariants::InvariantResult;
+use crate::runs::RunOutcome;
 
 fn table(header: &[&str], numbers: &[usize]) -> Table {
     let mut table = Table::new();
@@ -21,7 +21,7 @@ fn table(header: &[&str], numbers: &[usize]) -> Table {
 }
 
 /// How many orders ended how, and why, by kind.
-pub fn ends(outcome: &Outcome) -> String {
+pub fn ends(outcome: &RunOutcome) -> String {
     let mut kinds = table(&["kind of order", "ended", "why", "orders"], &[3]);
     let mut by_status: BTreeMap<(&str, &str), u64> = BTreeMap::new();
     for ((kind, status, reason), count) in &outcome.ends {
@@ -35,12 +35,12 @@ pub fn ends(outcome: &Outcome) -> String {
     format!("{kinds}\n{all}")
 }
 
-fn millis(outcome: &Outcome, quantile: f64) -> f64 {
+fn millis(outcome: &RunOutcome, quantile: f64) -> f64 {
     outcome.latency.value_at_quantile(quantile) as f64 / 1_000.0
 }
 
 /// How fast most orders of a run ended in which some wait for a deadline.
-pub fn most(outcome: &Outcome) -> String {
+pub fn most(outcome: &RunOutcome) -> String {
     let (most, seconds) = (outcome.orders * 9 / 10, outcome.most_took.as_secs_f64());
     format!(
         "{most} of them within {seconds:.1} s: {:.0} orders/s; the others wait for a deadline",
@@ -49,7 +49,7 @@ pub fn most(outcome: &Outcome) -> String {
 }
 
 /// Throughput and latency in a few lines.
-pub fn figures(outcome: &Outcome) -> String {
+pub fn figures(outcome: &RunOutcome) -> String {
     let (count, what, seconds) = (outcome.orders, outcome.what, outcome.took.as_secs_f64());
     let mut text = format!("{count} {what} in {seconds:.1} s: {:.0} {what}/s", per_second(outcome));
     if !outcome.latency.is_empty() {
@@ -60,12 +60,12 @@ pub fn figures(outcome: &Outcome) -> String {
     text
 }
 
-fn per_second(outcome: &Outcome) -> f64 {
+fn per_second(outcome: &RunOutcome) -> f64 {
     outcome.orders as f64 / outcome.took.as_secs_f64().max(0.001)
 }
 
 /// CPU and memory by process.
-pub fn usage(outcome: &Outcome) -> String {
+pub fn usage(outcome: &RunOutcome) -> String {
     let mut table =
         table(&["process", &format!("CPU µs an {}", outcome.what.trim_end_matches('s')), "peak MB"], &[1, 2]);
     let mut total = 0.0;
@@ -79,7 +79,7 @@ pub fn usage(outcome: &Outcome) -> String {
 }
 
 /// The invariants, and whether each holds.
-pub fn invariants(invariants: &[Invariant]) -> String {
+pub fn invariants(invariants: &[InvariantResult]) -> String {
     let mut text = String::new();
     for invariant in invariants {
         let mark = if invariant.holds { "holds " } else { "BROKEN" };
@@ -89,7 +89,7 @@ pub fn invariants(invariants: &[Invariant]) -> String {
 }
 
 /// One JSON object a run, as `cargo xtask bench` writes it.
-pub fn json(mode: &str, profile: &str, revision: &str, outcome: &Outcome, invariants_ok: bool) -> Value {
+pub fn json(mode: &str, profile: &str, revision: &str, outcome: &RunOutcome, invariants_ok: bool) -> Value {
     let processes: Map<String, Value> = outcome
         .usage
         .iter()

@@ -9,16 +9,16 @@ use hdrhistogram::Histogram;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
-use crate::addresses::Pipeline;
-use crate::mix::{Kind, Mix, Twist};
+use crate::addresses::PipelineAddresses;
+use crate::mix::{Mix, OrderKind, Twist};
 use crate::people;
 use crate::place::Placer;
 use crate::processes::{self, Process, Usage};
-use crate::watch::{End, Watch};
+use crate::watch::{OrderEnd, WatchThread};
 
 /// What came of a run.
 #[derive(Debug)]
-pub struct Outcome {
+pub struct RunOutcome {
     /// What was counted: orders, or events.
     pub what: &'static str,
     /// How many there were: orders that were placed, events that were written.
@@ -40,23 +40,23 @@ pub struct Outcome {
 }
 
 /// A run in the making.
-pub struct Run {
+pub struct LoadRun {
     placer: Placer,
-    watch: Watch,
+    watch: WatchThread,
     bar: ProgressBar,
     orders: u64,
     patience: Duration,
     processes: Vec<Process>,
 }
 
-impl Run {
+impl LoadRun {
     /// Prepares: loads stock, begins to watch, lets people answer. Without an order that ends for `patience` it gives up; `processes` are
     /// those whose CPU time and memory are measured.
     ///
     /// # Errors
     /// When the pipeline does not answer.
     pub async fn prepare(
-        pipeline: &Pipeline,
+        pipeline: &PipelineAddresses,
         mix: Mix,
         orders: u64,
         patience: Duration,
@@ -65,7 +65,7 @@ impl Run {
         load_stock(pipeline, &mix, orders).await?;
         // What was placed by another run is not ours: a source of our own tells them apart.
         let source = format!("load-{}", pipeline.clock_id());
-        let (watch, calls) = Watch::start(pipeline, &source)?;
+        let (watch, calls) = WatchThread::start(pipeline, &source)?;
         let (people, tokio) = (pipeline.clone(), tokio::runtime::Handle::current());
         std::thread::Builder::new().name("people".into()).spawn(move || people::answer(people, mix, calls, &tokio))?;
         let bar = ProgressBar::new(orders);
@@ -80,7 +80,7 @@ impl Run {
     ///
     /// # Errors
     /// When one is refused that should not be.
-    pub async fn both_ways(self) -> anyhow::Result<Outcome> {
+    pub async fn both_ways(self) -> anyhow::Result<RunOutcome> {
         let (usage, began) = (processes::usage(&self.processes), Instant::now());
         let (placer, orders) = (self.placer.clone(), self.orders);
         let kafka = tokio::task::spawn_blocking(move || -> anyhow::Result<()> {
@@ -95,7 +95,7 @@ impl Run {
             kafka?
         };
         // Over HTTP an invalid order is refused at the door: no event tells of it.
-        let refused = |n: u64, kind: &Kind| kind.twist == Twist::Invalid && n.is_multiple_of(2);
+        let refused = |n: u64, kind: &OrderKind| kind.twist == Twist::Invalid && n.is_multiple_of(2);
         let (placed, ended) = tokio::join!(placing, self.await_ends(self.orders - self.count(refused)));
         placed?;
         self.judge(began, ended, &usage, refused, |_| None)
@@ -105,7 +105,7 @@ impl Run {
     ///
     /// # Errors
     /// When Kafka does not take them.
-    pub async fn backlog(self) -> anyhow::Result<Outcome> {
+    pub async fn backlog(self) -> anyhow::Result<RunOutcome> {
         let (usage, began) = (processes::usage(&self.processes), Instant::now());
         let (placer, orders) = (self.placer.clone(), self.orders);
         let placing = tokio::task::spawn_blocking(move || -> anyhow::Result<()> {
@@ -122,7 +122,7 @@ impl Run {
     ///
     /// # Errors
     /// When Kafka does not take them.
-    pub async fn open_loop(self, rate: f64) -> anyhow::Result<Outcome> {
+    pub async fn open_loop(self, rate: f64) -> anyhow::Result<RunOutcome> {
         let usage = processes::usage(&self.processes);
         let (placer, orders) = (self.placer.clone(), self.orders);
         let producer = placer.producer()?;
@@ -133,7 +133,7 @@ impl Run {
         self.judge(began, ended, &usage, |_, _| false, |n| Some(began + Duration::from_secs_f64(n as f64 / rate)))
     }
 
-    fn count(&self, which: impl Fn(u64, &Kind) -> bool) -> u64 {
+    fn count(&self, which: impl Fn(u64, &OrderKind) -> bool) -> u64 {
         (0..self.orders).filter(|n| which(*n, self.placer.mix.kind(*n))).count() as u64
     }
 
@@ -166,9 +166,9 @@ impl Run {
         began: Instant,
         ended: Instant,
         usage: &BTreeMap<String, Usage>,
-        refused: impl Fn(u64, &Kind) -> bool,
+        refused: impl Fn(u64, &OrderKind) -> bool,
         due: impl Fn(u64) -> Option<Instant>,
-    ) -> anyhow::Result<Outcome> {
+    ) -> anyhow::Result<RunOutcome> {
         let usage = processes::since(usage, &self.processes);
         let seen = self.watch.seen();
         let mut latency = Histogram::new(3).context("a histogram")?;
@@ -176,7 +176,7 @@ impl Run {
         for n in 0..self.orders {
             let kind = self.placer.mix.kind(n);
             let (status, reason) = match seen.ends.get(&n) {
-                Some(End { status, reason, at }) => {
+                Some(OrderEnd { status, reason, at }) => {
                     let placed = due(n).or_else(|| self.placer.placed.get(n as usize)?.get().copied()).unwrap_or(began);
                     if *status == "COMPLETED" && !kind.sick {
                         latency.record(at.saturating_duration_since(placed).as_micros() as u64)?;
@@ -202,11 +202,11 @@ impl Run {
         }
         let poison = self.count(|_, kind| kind.twist == Twist::Poison) as usize;
         let (took, most_took) = (ended.saturating_duration_since(began), most.saturating_duration_since(began));
-        Ok(Outcome { what: "orders", orders: self.orders, took, most_took, latency, poison, ends, faults, usage })
+        Ok(RunOutcome { what: "orders", orders: self.orders, took, most_took, latency, poison, ends, faults, usage })
     }
 }
 
-async fn load_stock(pipeline: &Pipeline, mix: &Mix, orders: u64) -> anyhow::Result<()> {
+async fn load_stock(pipeline: &PipelineAddresses, mix: &Mix, orders: u64) -> anyhow::Result<()> {
     for (warehouse, priority) in crate::mix::WAREHOUSES.iter().zip(1..) {
         let url = pipeline.door("inventory", &format!("/warehouses/{warehouse}"));
         let body = json!({"name": warehouse, "priority": priority, "country": "IE"});

@@ -14,11 +14,11 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
-use crate::addresses::Pipeline;
+use crate::addresses::PipelineAddresses;
 
 /// How an order ended.
 #[derive(Clone, Debug)]
-pub struct End {
+pub struct OrderEnd {
     /// COMPLETED, REJECTED, CANCELLED or FAILED.
     pub status: &'static str,
     /// Why, as a code; empty when all shipped.
@@ -33,7 +33,7 @@ pub struct Seen {
     /// References by order id.
     pub references: HashMap<String, u64>,
     /// Ends by reference.
-    pub ends: HashMap<u64, End>,
+    pub ends: HashMap<u64, OrderEnd>,
     /// How many ended with each status.
     pub by_status: BTreeMap<&'static str, u64>,
     /// Terminal events that were said a second time: each is a defect.
@@ -65,16 +65,16 @@ pub struct Call {
 }
 
 /// A watcher on a thread of its own.
-pub struct Watch {
+pub struct WatchThread {
     seen: Arc<Mutex<Seen>>,
 }
 
-impl Watch {
+impl WatchThread {
     /// Watches the orders of `source` from now on; what asks for somebody comes through the channel.
     ///
     /// # Errors
     /// When Kafka does not answer.
-    pub fn start(pipeline: &Pipeline, source: &str) -> anyhow::Result<(Self, Receiver<Call>)> {
+    pub fn start(pipeline: &PipelineAddresses, source: &str) -> anyhow::Result<(Self, Receiver<Call>)> {
         let mut config = ClientConfig::new();
         for (name, value) in &pipeline.settings.common().kafka {
             config.set(name, value);
@@ -85,7 +85,7 @@ impl Watch {
         let seen = Arc::new(Mutex::new(Seen::default()));
         let (calls, called) = channel();
         let (pipeline, source) = (pipeline.clone(), source.to_owned());
-        let watcher = Watcher { pipeline, source, seen: Arc::clone(&seen), calls, early: HashMap::new() };
+        let watcher = OrderWatcher { pipeline, source, seen: Arc::clone(&seen), calls, early: HashMap::new() };
         std::thread::Builder::new().name("watch".into()).spawn(move || watcher.run(&consumer))?;
         Ok((Self { seen }, called))
     }
@@ -110,8 +110,8 @@ fn assign_at_end(consumer: &BaseConsumer, topics: &[String]) -> anyhow::Result<(
     Ok(())
 }
 
-struct Watcher {
-    pipeline: Pipeline,
+struct OrderWatcher {
+    pipeline: PipelineAddresses,
     source: String,
     seen: Arc<Mutex<Seen>>,
     calls: Sender<Call>,
@@ -119,7 +119,7 @@ struct Watcher {
     early: HashMap<String, Vec<Asks>>,
 }
 
-impl Watcher {
+impl OrderWatcher {
     fn run(mut self, consumer: &BaseConsumer) {
         loop {
             match consumer.poll(Duration::from_millis(500)) {
@@ -185,7 +185,7 @@ impl Watcher {
             return;
         }
         let mut seen = self.seen();
-        if seen.ends.insert(reference, End { status, reason, at }).is_some() {
+        if seen.ends.insert(reference, OrderEnd { status, reason, at }).is_some() {
             seen.ended_twice += 1;
         } else {
             *seen.by_status.entry(status).or_insert(0) += 1;

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use audit::{Finding, Scope, Window};
+use audit::{AuditScope, Finding, Window};
 use quadrille_tests::Pipeline;
 use runtime::Settings;
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::rebuild::{KINDS, place, place_mixed, quadrille, stocked, text};
 
 async fn asked(pipeline: &Pipeline, quiet: bool) -> Vec<Finding> {
-    audit::ask(&pipeline.database.pool, &Scope::everything(quiet)).await.expect("the books")
+    audit::ask(&pipeline.database.pool, &AuditScope::everything(quiet)).await.expect("the books")
 }
 
 /// What is broken: check, subject and detail.
@@ -34,12 +34,13 @@ async fn what_is_on_its_way_is_no_breach() {
         let moving = "select count(*) from orders.\"order\" o left join payments.payment p using (order_id)
                       left join fraud.assessment a using (order_id)
                       where o.ended_at is null and p.state is distinct from 'ACTION_REQUIRED' and a.state is distinct from 'REVIEW'";
-        pipeline.until(|| async { pipeline.count(moving).await == 0 }, "the end of what waits for no person").await;
+        pipeline.until_count(moving, 0, "the end of what waits for no person").await;
         pipeline.settle().await;
         done.store(true, Ordering::SeqCst);
     };
     let auditing = async {
         let mut audits = 0;
+        // ends with the load, which does not wait for ever
         while !done.load(Ordering::SeqCst) {
             for finding in asked(&pipeline, false).await {
                 assert_eq!(finding.breaches(), 0, "{finding:#?}");
@@ -191,9 +192,8 @@ async fn the_trackers_job_notes_a_breach_once_and_when_it_is_healed() {
             "select count(*) from saga_tracker.audit where ran_at >= '{at}'::timestamptz - interval '1 minute'"
         );
         let breaches = "select count(*) from saga_tracker.breach where last_seen = (select ran_at from saga_tracker.audit) or healed_at = (select ran_at from saga_tracker.audit)";
-        pipeline
-            .until(|| async { pipeline.count(&at).await == 1 && pipeline.count(breaches).await == times }, "the audit")
-            .await;
+        let both = async || (pipeline.count(&at).await, pipeline.count(breaches).await);
+        pipeline.until(|| async { both().await == (1, times) }, "the audit").await;
         pipeline.get("saga-tracker", "/audit?healed=true").await
     };
     let first = ran(2).await;
@@ -262,11 +262,11 @@ async fn a_dead_letter_is_found_by_its_own_id_whatever_died() {
     // One of an answer, which has no record: the gateway holds another amount than it was asked for.
     place(&pipeline, &[("TEA", "tok_wrong_amount")], 1).await;
     let letters = "select count(*) from outbox.event where topic = 'dead-letter-events'";
-    pipeline.until(|| async { pipeline.count(letters).await == 5 }, "five dead letters").await;
+    pipeline.until_count(letters, 5, "five dead letters").await;
     pipeline.settle().await;
     let audited = quadrille(&pipeline, &["audit"]).await;
     assert!(audited.status.success(), "{}", text(&audited));
-    pipeline.close().await;
+    pipeline.finish_with_dead_letters().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -302,7 +302,7 @@ async fn a_row_that_counts_as_published_and_is_in_no_topic_is_found() {
         ["c0ffee00-0000-7000-8000-000000000001"],
         "{lost:#?}"
     );
-    pipeline.close().await;
+    pipeline.finish_without_audit("a row was written that is in no topic").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -340,5 +340,5 @@ async fn an_operator_asks_whether_the_books_hold_and_the_exit_code_says_so() {
         "{}",
         text(&all)
     );
-    pipeline.close().await;
+    pipeline.finish_without_audit("the books were broken").await;
 }

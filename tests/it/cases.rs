@@ -1,4 +1,4 @@
-//! The cases of EDGE-CASES.md that the whole pipeline must bear, each by its number. 20, 21, 23, 25, 26, 32 and 33 stand in modules of their own.
+//! The cases of docs/edge-cases.md that the whole pipeline must bear, each by its number. 20, 21, 23, 25, 26, 32 and 33 stand in modules of their own.
 
 #![allow(clippy::unwrap_used, reason = "a helper of a test fails as the test does")]
 

@@ -30,7 +30,7 @@ async fn each_event_of_any_order_leads_back_to_its_beginning_through_the_topics(
     let headers = [("ce_id", kafka.as_str()), ("ce_type", "quadrille.order_placed.OrderPlaced")];
     produce(&pipeline.topic("order-placed"), &[(Some(b"k"), body.as_bytes(), &headers)]);
     let completed = "select count(*) from orders.\"order\" where source = 'kafka' and state = 'COMPLETED'";
-    pipeline.until(|| async { pipeline.count(completed).await == 1 }, "the order of the topic").await;
+    pipeline.until_count(completed, 1, "the order of the topic").await;
     // A person answers for the bank, later.
     let path = format!("/payments/{}/three-d-secure", orders[8]);
     let (status, answer) = pipeline.post("payments", &path, json!({"outcome": "passed"})).await;
@@ -53,6 +53,7 @@ async fn each_event_of_any_order_leads_back_to_its_beginning_through_the_topics(
     for completed in events.values().filter(|record| name(record) == "OrderCompleted") {
         let mut at = completed;
         walked.clear();
+        // ends with the chain, or after twenty causes
         while let Some(before) = events.get(at.header("ce_causationid")) {
             walked.push(name(at));
             at = before;

@@ -1,4 +1,4 @@
-//! Every compensation path of PROTOCOL.md (c) ends as it says.
+//! Every compensation path of docs/protocol.md, section 3, ends as it says.
 
 use std::time::Duration;
 

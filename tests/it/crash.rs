@@ -190,7 +190,7 @@ async fn consumers_killed_in_the_middle_of_two_thousand_orders_lose_nothing_and_
         process.stop();
     }
     nothing_lost_and_nothing_twice(&pipeline, ORDERS as i64).await;
-    pipeline.close().await;
+    pipeline.finish_without_audit("its programs have ended; it was audited just now").await;
 }
 
 /// How long an instance is frozen: longer than its group waits for it, so that another takes its partitions over, and it finds out when it wakes up.
@@ -288,11 +288,8 @@ async fn an_instance_that_is_frozen_under_load_and_one_that_is_killed_lose_nothi
     stop.store(true, std::sync::atomic::Ordering::Release);
     assert!(watch.await.expect("no offset is set back") > 10, "it looked often");
     pipeline.settle().await;
-    for host in pipeline.hosts() {
-        pipeline.stop(&host).await;
-    }
     nothing_lost_and_nothing_twice(&pipeline, all).await;
-    pipeline.close().await;
+    pipeline.finish().await;
 }
 
 async fn nothing_lost_and_nothing_twice(pipeline: &Pipeline, orders: i64) {

@@ -2,7 +2,7 @@
 
 use std::process::{Command, Output};
 
-use audit::{Databases, Scope};
+use audit::{AuditScope, Databases};
 use events::{Event, StockRejected};
 use quadrille_tests::{Database, Pipeline, Setup, binary, stack};
 use runtime::Settings;
@@ -40,7 +40,7 @@ async fn execute(database: &Database, statement: &str) {
 async fn broken(pipeline: &Pipeline) -> Vec<(&'static str, String)> {
     let settings = Settings::from_toml(&pipeline.settings_toml()).unwrap();
     let databases = Databases::open(&settings, None).unwrap();
-    let findings = audit::ask_all(&databases, &Scope::everything(true)).await.unwrap();
+    let findings = audit::ask_all(&databases, &AuditScope::everything(true)).await.unwrap();
     assert_eq!(findings.len(), audit::checks().len(), "every question is asked: {findings:#?}");
     findings.iter().flat_map(|of| of.lines().iter().map(|line| (of.name, line.subject.clone()))).collect()
 }

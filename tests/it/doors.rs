@@ -13,7 +13,11 @@ use reqwest::Method;
 use serde_json::Value;
 
 /// The programs that have routes.
-const PROGRAMS: [&str; 6] = ["orders", "inventory", "payments", "fraud", "fulfillment", "saga-tracker"];
+fn programs() -> Vec<&'static str> {
+    let all = pipeline::consumers().into_iter().filter(|consumer| consumer.document.is_some() && !consumer.is_optional);
+    all.map(|consumer| consumer.name).collect()
+}
+
 /// Methods as documents spell them.
 const METHODS: [&str; 5] = ["get", "put", "post", "delete", "patch"];
 

@@ -1,6 +1,6 @@
-//! Case 21 and 32: each event delivered twice, or a whole topic again, changes nothing.
+//! Edge cases 21 and 32: each event delivered twice, or a whole topic again, changes nothing.
 
-use quadrille_tests::{Order, Pipeline, Record, commit_beginning, produce, read_all};
+use quadrille_tests::{ALL, Order, Pipeline, Record, commit_beginning, produce, read_all};
 
 /// Orders of every kind, ended.
 async fn ended_orders(pipeline: &Pipeline) {
@@ -21,12 +21,7 @@ async fn ended_orders(pipeline: &Pipeline) {
     }
     pipeline.settle().await;
     pipeline.advance(std::time::Duration::from_secs(16 * 60));
-    pipeline
-        .until(
-            || async { pipeline.count("select count(*) from orders.\"order\" where ended_at is null").await == 0 },
-            "all ends",
-        )
-        .await;
+    pipeline.until_count("select count(*) from orders.\"order\" where ended_at is null", 0, "all ends").await;
     pipeline.settle().await;
 }
 
@@ -78,21 +73,10 @@ async fn case_32_every_group_reset_to_the_beginning_does_nothing_twice() {
         pipeline.stop(&host).await;
     }
     let topics: Vec<String> = TOPICS.iter().chain(&["order-placed"]).map(|topic| pipeline.topic(topic)).collect();
-    for consumer in ["orders", "inventory", "payments", "fraud", "fulfillment", "notifications", "saga-tracker"] {
+    for consumer in choreography::Choreography::embedded().default_consumers() {
         commit_beginning(&format!("{}{consumer}", pipeline.prefix), &topics);
     }
-    pipeline
-        .host(&[
-            "orders",
-            "inventory",
-            "payments",
-            "fraud",
-            "fulfillment",
-            "notifications",
-            "saga-tracker",
-            "outbox-relay",
-        ])
-        .await;
+    pipeline.host(&ALL).await;
     pipeline.settle().await;
     assert_eq!(state(&pipeline).await, before);
     pipeline.finish().await;

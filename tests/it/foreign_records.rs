@@ -30,7 +30,7 @@ async fn accepted(pipeline: &Pipeline) -> Vec<String> {
     sqlx::query_scalar(select).fetch_all(&pipeline.database.pool).await.unwrap()
 }
 
-/// Orders by schemas that a shop writes itself (cases 03 and 03x, and a schema in two parts): their names and values.
+/// Orders by schemas that a shop writes itself (reports 03 and 03x, and a schema in two parts): their names and values.
 async fn shops(prefix: &str) -> Vec<(&'static str, Vec<u8>)> {
     let gift = || texts("Gift", &["text"]);
     let nullable = |kind: Value| json!(["null", kind]);
@@ -78,7 +78,7 @@ async fn shops(prefix: &str) -> Vec<(&'static str, Vec<u8>)> {
     all
 }
 
-/// What no order can be read from (cases 01 and 04, the array of nulls, and a string of two gigabytes): names and values.
+/// What no order can be read from (reports 01 and 04, the array of nulls, and a string of two gigabytes): names and values.
 async fn poison(prefix: &str) -> Vec<(&'static str, Vec<u8>)> {
     let json_schema = json!({"$schema": "http://json-schema.org/draft-07/schema#", "title": "OrderPlaced", "type": "object",
         "properties": {"reference": {"type": "string"}}});
@@ -129,7 +129,7 @@ fn set_back(pipeline: &Pipeline) {
     }
 }
 
-/// Cases 01, 02, 03, 03x, 04, 18 and the array of nulls: on every topic, then again from the beginning, by programs that were started anew; then by
+/// Reports 01, 02, 03, 03x, 04, 18 and the array of nulls: on every topic, then again from the beginning, by programs that were started anew; then by
 /// processes of bounded memory in a pod's environment (05), and by what an operator types.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn poisoned_records_are_orders_or_dead_letters_and_every_program_starts_with_them() {
@@ -165,7 +165,7 @@ async fn poisoned_records_are_orders_or_dead_letters_and_every_program_starts_wi
         raw::produce(&front_door, b"18", order(name).to_string().as_bytes(), &[], time);
     }
     let orders = (shops.len() + poison.len() + 2 + times.len()) as i64;
-    pipeline.until(|| async { pipeline.count(COMPLETED).await == orders }, "all good orders").await;
+    pipeline.until_count(COMPLETED, orders, "all good orders").await;
     pipeline.settle().await;
     let accepted_first = accepted(&pipeline).await;
     let mut expected: Vec<String> = shops.iter().map(|(name, _)| (*name).to_owned()).collect();
@@ -210,7 +210,7 @@ async fn poisoned_records_are_orders_or_dead_letters_and_every_program_starts_wi
     let id = pipeline.place(&Order::of(&[("TEA", 1, 450)])).await;
     pipeline.settle().await;
     assert_eq!(pipeline.status(&id).await, "COMPLETED");
-    for consumer in ALL {
+    for consumer in ALL.iter() {
         assert_eq!(ready(&pipeline, consumer).await.0, 200, "{consumer}");
     }
     assert_eq!(pipeline.count(COMPLETED).await, orders + 1, "nothing twice");
@@ -221,7 +221,7 @@ async fn poisoned_records_are_orders_or_dead_letters_and_every_program_starts_wi
     let mut programs = Programs::start(&pipeline);
     programs.until_ready().await;
     programs.place(&Order::of(&[("TEA", 1, 450)]).by("c-processes").body()).await;
-    pipeline.until(|| async { pipeline.count(COMPLETED).await == orders + 2 }, "an order by the processes").await;
+    pipeline.until_count(COMPLETED, orders + 2, "an order by the processes").await;
     for (consumer, topic) in [("orders", "order-placed"), ("inventory", "orders"), ("saga-tracker", "payments")] {
         let (group, topics) = (pipeline.topic(consumer), [pipeline.topic(topic)]);
         pipeline.until(|| async { lag(&group, &topics) == 0 }, "all read again").await;
@@ -247,7 +247,7 @@ async fn poisoned_records_are_orders_or_dead_letters_and_every_program_starts_wi
     pipeline.finish_with_dead_letters().await;
 }
 
-/// Cases 08 and 08b: what needs no registry flows, /readyz tells, a stop meanwhile decides nothing, and a good order is one in the end.
+/// Reports 08 and 08b: what needs no registry flows, /readyz tells, a stop meanwhile decides nothing, and a good order is one in the end.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_registry_that_is_away_holds_up_the_lanes_that_need_it_and_nothing_else() {
     let registry = Registry::behind_a_door().await;
@@ -272,7 +272,7 @@ async fn a_registry_that_is_away_holds_up_the_lanes_that_need_it_and_nothing_els
         let behind = order(&format!("behind-{at}")).to_string();
         produce(&front_door, &[(Some(name.as_bytes()), &avro, &[]), (Some(name.as_bytes()), behind.as_bytes(), &[])]);
         produce(&front_door, &[(Some(b"other"), json.as_bytes(), &[])]);
-        pipeline.until(|| async { pipeline.count(COMPLETED).await == at as i64 + 1 }, &format!("JSON, {mode:?}")).await;
+        pipeline.until_count(COMPLETED, at as i64 + 1, &format!("JSON, {mode:?}")).await;
         let (status, why) = ready(&pipeline, "orders").await;
         assert!(status == 503 && why.contains("registry since"), "{mode:?}: {status}: {why}");
         assert_eq!(ready(&pipeline, "inventory").await.0, 200, "who does not need it does not wait for it");
@@ -299,13 +299,13 @@ async fn a_registry_that_is_away_holds_up_the_lanes_that_need_it_and_nothing_els
     assert_eq!(pipeline.dead_letters().await.len(), 0);
     registry.set(Mode::Open);
     let all = 3 * unknown.len() as i64;
-    pipeline.until(|| async { pipeline.count(COMPLETED).await == all }, "all, when it is back").await;
+    pipeline.until_count(COMPLETED, all, "all, when it is back").await;
     pipeline.until(|| async { ready(&pipeline, "orders").await.0 == 200 }, "the closed circuit").await;
     shop::forget(&pipeline.prefix).await;
     pipeline.finish().await;
 }
 
-/// Case 30: a registry that was built anew gives an id to another schema than the database has under it.
+/// Report 30: a registry that was built anew gives an id to another schema than the database has under it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_id_that_a_rebuilt_registry_gave_to_another_schema_is_noticed_and_corrected() {
     let setup = Setup { consumers: vec!["orders", "outbox-relay"], ..Setup::default() };
@@ -356,5 +356,5 @@ async fn an_id_that_a_rebuilt_registry_gave_to_another_schema_is_noticed_and_cor
     assert_eq!(pipeline.count(completed).await, 1, "what was ours can still be read by");
     codec.check_writers(&[events::OrderCompleted::TYPE]).unwrap();
     shop::forget(&pipeline.prefix).await;
-    pipeline.close().await;
+    pipeline.finish_without_audit("orders has no others to decide with: its orders stay open").await;
 }

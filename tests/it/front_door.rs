@@ -41,7 +41,7 @@ fn with(reference: &str, pointer: &str, value: Value) -> Vec<u8> {
     order.to_string().into_bytes()
 }
 
-/// Cases 09, 10, 14, 15, 16, 17, 34, the country ZZ, and one more of each kind: the body under its reference, and what is right.
+/// Reports 09, 10, 14, 15, 16, 17, 34, the country ZZ, and one more of each kind: the body under its reference, and what is right.
 fn bodies(reference: &str) -> Vec<(&'static str, Vec<u8>, Outcome)> {
     let set = |pointer: &str, value: Value| with(reference, pointer, value);
     let nobody =
@@ -122,9 +122,9 @@ async fn both_doors_read_an_order_by_the_same_rules_and_show_no_text_of_it() {
                     answer["faults"].as_array().unwrap().iter().filter_map(|fault| fault["field"].as_str()).collect();
                 assert_eq!(found, fields, "{name}: {answer}");
             }
-            Unreadable(expected, says) => {
+            Unreadable(expected, publishes) => {
                 assert_eq!(status, expected, "{name}: {answer}");
-                assert!(answer["detail"].as_str().is_some_and(|detail| detail.contains(says)), "{name}: {answer}");
+                assert!(answer["detail"].as_str().is_some_and(|detail| detail.contains(publishes)), "{name}: {answer}");
             }
         }
         assert!(!answer.to_string().contains("Secretname"), "{name}: {answer}");
@@ -153,8 +153,8 @@ async fn both_doors_read_an_order_by_the_same_rules_and_show_no_text_of_it() {
                 assert_eq!(found, fields, "{name}: {details}");
                 assert!(!details.to_string().contains("Secretname"), "{name}: {details}");
             }
-            Unreadable(_, says) => {
-                let of = |header: &str| dead.iter().any(|letter| letter[header].contains(says));
+            Unreadable(_, publishes) => {
+                let of = |header: &str| dead.iter().any(|letter| letter[header].contains(publishes));
                 assert!(of("quadrille-error-message") && of("kafka_dlt-exception-message"), "{name}: {dead:#?}");
             }
         }
@@ -164,10 +164,10 @@ async fn both_doors_read_an_order_by_the_same_rules_and_show_no_text_of_it() {
     assert_eq!(pipeline.count(told).await, 0);
     let letters = pipeline.get("saga-tracker", "/dead-letters").await;
     assert!(!letters.to_string().contains("Secretname"), "{letters}");
-    pipeline.close().await;
+    pipeline.finish_without_audit("orders has no others to decide with: its orders stay open").await;
 }
 
-/// Cases 11, 18 and 19, and what was mended.
+/// Reports 11, 18 and 19, and what was mended.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_order_is_known_by_its_producers_id_at_both_doors_and_can_be_mended() {
     let setup = Setup { consumers: vec!["orders", "outbox-relay"], ..Setup::default() };
@@ -220,17 +220,17 @@ async fn an_order_is_known_by_its_producers_id_at_both_doors_and_can_be_mended()
         produce(&topic, &[(Some(b"k"), body, &[])]);
     }
     let mended = "select count(*) from orders.\"order\" where reference = 'mended' and state = 'PENDING'";
-    pipeline.until(|| async { pipeline.count(mended).await == 1 }, "the mended order").await;
+    pipeline.until_count(mended, 1, "the mended order").await;
     pipeline.settle().await;
     for (reference, orders) in [("4d47e190", 1), ("19d", 1), ("zero", 1), ("seconds", 1), ("event", 1), ("mended", 2)] {
         let known = format!("select count(*) from orders.\"order\" where reference = '{reference}'");
         assert_eq!(pipeline.count(&known).await, orders, "{reference}");
     }
     assert!(pipeline.dead_letters().await.is_empty(), "{:#?}", pipeline.dead_letters().await);
-    pipeline.close().await;
+    pipeline.finish_without_audit("orders has no others to decide with: its orders stay open").await;
 }
 
-/// Case 12: what stands at the place of an earlier order in a topic that was made anew is another order; read again it is the same.
+/// Report 12: what stands at the place of an earlier order in a topic that was made anew is another order; read again it is the same.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_order_at_the_place_of_an_earlier_one_in_a_topic_made_anew_is_another_order() {
     let setup = Setup { consumers: Vec::new(), partitions: 1, ..Setup::default() };
@@ -244,7 +244,7 @@ async fn an_order_at_the_place_of_an_earlier_one_in_a_topic_made_anew_is_another
         for _ in 0..2 {
             let host = pipeline.host(&["orders", "outbox-relay"]).await;
             let orders = "select count(*) from orders.\"order\" where reference = 'order-placed/0@0'";
-            pipeline.until(|| async { pipeline.count(orders).await == number }, "an order of its own").await;
+            pipeline.until_count(orders, number, "an order of its own").await;
             pipeline.settle().await;
             assert_eq!(pipeline.count(orders).await, number, "read again it is no other");
             pipeline.stop(&host).await;
@@ -253,10 +253,10 @@ async fn an_order_at_the_place_of_an_earlier_one_in_a_topic_made_anew_is_another
         recreate(&topic, 1, &group).await;
     }
     assert!(pipeline.dead_letters().await.is_empty());
-    pipeline.close().await;
+    pipeline.finish_without_audit("orders has no others to decide with: its orders stay open").await;
 }
 
-/// Case 29: the most lines, over so many warehouses that it can be picked, and over too many. Case 26: a file that is loaded twice.
+/// Report 29: the most lines, over so many warehouses that it can be picked, and over too many. Report 26: a file that is loaded twice.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_order_of_the_most_lines_ends_and_a_file_loaded_twice_brings_nothing_back() {
     let pipeline = Pipeline::start().await;

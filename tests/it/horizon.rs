@@ -3,13 +3,11 @@
 use std::time::Duration;
 
 use events::{Event, FraudRejected, OrderId, OrderPlaced, Reason, ReasonCode};
-use quadrille_tests::{Order, Pipeline, Setup, commit_beginning, produce};
+use quadrille_tests::{ALL, Order, Pipeline, Setup, commit_beginning, produce};
 use serde_json::json;
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
 const TOPICS: [&str; 7] = ["orders", "inventory", "stock-levels", "payments", "fraud", "fulfillment", "notifications"];
-const CONSUMERS: [&str; 8] =
-    ["orders", "inventory", "payments", "fraud", "fulfillment", "notifications", "saga-tracker", "outbox-relay"];
 
 /// Tables by order that go at the horizon, and those of who keeps orders longer.
 const AT_THE_HORIZON: [&str; 5] = [
@@ -86,7 +84,7 @@ async fn place_mixed(pipeline: &Pipeline) -> String {
     pipeline.settle().await;
     pipeline.advance(Duration::from_secs(16 * 60));
     let ended = "select count(*) from orders.\"order\" where ended_at is not null";
-    pipeline.until(|| async { pipeline.count(ended).await == 10 }, "the end of all but one").await;
+    pipeline.until_count(ended, 10, "the end of all but one").await;
     pipeline.settle().await;
     open
 }
@@ -97,10 +95,10 @@ async fn replay(pipeline: &Pipeline, topics: &[&str]) {
         pipeline.stop(&host).await;
     }
     let topics: Vec<String> = topics.iter().map(|topic| pipeline.topic(topic)).collect();
-    for consumer in CONSUMERS.iter().filter(|name| **name != "outbox-relay") {
+    for consumer in choreography::Choreography::embedded().default_consumers() {
         commit_beginning(&format!("{}{consumer}", pipeline.prefix), &topics);
     }
-    pipeline.host(&CONSUMERS).await;
+    pipeline.host(&ALL).await;
     pipeline.settle().await;
 }
 
@@ -133,10 +131,10 @@ async fn ended_orders_are_forgotten_at_the_horizon_an_open_one_stays_and_a_repla
     // Behind the horizon: those who know that an order has ended forget it; payments, fraud and the tracker keep theirs longer.
     pipeline.advance(32 * DAY);
     until_alone(&pipeline, &AT_THE_HORIZON, &open).await;
-    pipeline.until(|| async { pipeline.count("select count(*) from inventory.movement").await == 0 }, "the fold").await;
-    pipeline.until(|| async { pipeline.count("select count(*) from inventory.receipt").await == 0 }, "receipts").await;
+    pipeline.until_count("select count(*) from inventory.movement", 0, "the fold").await;
+    pipeline.until_count("select count(*) from inventory.receipt", 0, "receipts").await;
     let acts = "select count(*) from runtime.door_action where who = 'eve'";
-    pipeline.until(|| async { pipeline.count(acts).await == 1 }, "records of acts").await;
+    pipeline.until_count(acts, 1, "records of acts").await;
     assert_eq!(pipeline.count(&format!("{acts} and what = 'of now'")).await, 1);
     assert_eq!(pipeline.count("select count(*) from payments.payment").await, kept);
     assert_eq!(
@@ -158,7 +156,7 @@ async fn ended_orders_are_forgotten_at_the_horizon_an_open_one_stays_and_a_repla
 
     pipeline.advance(25 * DAY);
     until_alone(&pipeline, &LATER, &open).await;
-    for timers in ["orders", "inventory", "payments", "fraud", "fulfillment", "notifications", "saga_tracker"] {
+    for timers in choreography::Choreography::embedded().default_consumers().map(|name| name.replace('-', "_")) {
         assert_eq!(pipeline.count(&format!("select count(*) from {timers}.timer")).await, 0, "{timers}");
     }
     let breaches = || async { pipeline.count("select count(*) from saga_tracker.breach").await == 1 };
@@ -167,7 +165,7 @@ async fn ended_orders_are_forgotten_at_the_horizon_an_open_one_stays_and_a_repla
     let before = state(&pipeline).await;
     replay(&pipeline, &TOPICS).await;
     assert_eq!(state(&pipeline).await, before, "a replay of forgotten orders does nothing");
-    for consumer in CONSUMERS.iter().filter(|name| **name != "outbox-relay") {
+    for consumer in choreography::Choreography::embedded().default_consumers() {
         assert!(expired(&pipeline, consumer).await > 0, "{consumer} counts what it passed over");
     }
     assert!(pipeline.dead_letters().await.is_empty());

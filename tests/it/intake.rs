@@ -1,7 +1,7 @@
 //! The front door: over HTTP and over Kafka, the same rules, and every reason.
 
 use events::{OrderAccepted, OrderPlaced, OrderRejected};
-use quadrille_tests::{Order, Pipeline, produce, read_all};
+use quadrille_tests::{ALL, Order, Pipeline, produce, read_all};
 use serde_json::{Value, json};
 
 async fn post(pipeline: &Pipeline, key: &str, body: &Value) -> (u16, Value, bool) {
@@ -11,7 +11,7 @@ async fn post(pipeline: &Pipeline, key: &str, body: &Value) -> (u16, Value, bool
     (response.status().as_u16(), response.json().await.unwrap(), replayed)
 }
 
-/// Case 20: the same order placed twice.
+/// Edge case 20: the same order placed twice.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn case_20_the_same_key_and_body_get_the_same_answer_and_another_body_a_conflict_that_names_the_difference() {
     let pipeline = Pipeline::start().await;
@@ -76,12 +76,7 @@ async fn an_order_is_placed_over_kafka_as_plain_json_as_cloud_event_and_as_avro(
             (Some(b"k"), &avro, &[]),
         ],
     );
-    pipeline
-        .until(
-            || async { pipeline.count("select count(*) from orders.\"order\" where state = 'COMPLETED'").await == 3 },
-            "three orders",
-        )
-        .await;
+    pipeline.until_count("select count(*) from orders.\"order\" where state = 'COMPLETED'", 3, "three orders").await;
     let sources: Vec<(String, String)> =
         sqlx::query_as("select source, reference from orders.\"order\" order by source, reference")
             .fetch_all(&pipeline.database.pool)
@@ -118,12 +113,7 @@ async fn an_invalid_order_over_kafka_is_rejected_with_every_reason() {
     let pipeline = Pipeline::start().await;
     let bad = Order::of(&[("TEA", 0, 450)]).with("currency", "XYZ").with("reference", "bad-1").body().to_string();
     produce(&pipeline.topic("order-placed"), &[(None, bad.as_bytes(), &[])]);
-    pipeline
-        .until(
-            || async { pipeline.count("select count(*) from orders.\"order\" where state = 'REJECTED'").await == 1 },
-            "the rejection",
-        )
-        .await;
+    pipeline.until_count("select count(*) from orders.\"order\" where state = 'REJECTED'", 1, "the rejection").await;
     let order: uuid::Uuid =
         sqlx::query_scalar("select order_id from orders.\"order\"").fetch_one(&pipeline.database.pool).await.unwrap();
     let rejected: OrderRejected = pipeline.the(&order.to_string()).await;
@@ -131,7 +121,7 @@ async fn an_invalid_order_over_kafka_is_rejected_with_every_reason() {
     pipeline.finish().await;
 }
 
-/// Case 26: nothing to pay.
+/// Edge case 26: nothing to pay.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn case_26_nothing_to_pay_goes_the_whole_way_without_a_payment() {
     let pipeline = Pipeline::start().await;
@@ -143,7 +133,7 @@ async fn case_26_nothing_to_pay_goes_the_whole_way_without_a_payment() {
     pipeline.finish().await;
 }
 
-/// Case 25: exponents differ, and amounts are spread by largest remainder.
+/// Edge case 25: exponents differ, and amounts are spread by largest remainder.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn case_25_yen_and_dinar_keep_their_sums() {
     let pipeline = Pipeline::start().await;
@@ -172,9 +162,7 @@ async fn case_25_yen_and_dinar_keep_their_sums() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_consumer_serves_its_probes_metrics_document_and_page() {
     let pipeline = Pipeline::start().await;
-    for consumer in
-        ["orders", "inventory", "payments", "fraud", "fulfillment", "notifications", "saga-tracker", "outbox-relay"]
-    {
+    for consumer in ALL.iter() {
         for path in ["/livez", "/readyz", "/metrics", "/docs/", "/openapi.json"] {
             let url = pipeline.door(consumer, path);
             let found =

@@ -8,7 +8,7 @@ use std::time::Duration;
 use events::{DeadLetterResolved, Event, OrderCancelled, OrderParked, OrderUnparked, Unparked};
 use inventory::{Inventory, Pick, Priority, Shelves, Strategy, Want};
 use quadrille_tests::{Order, Pipeline, Setup, produce, read_all};
-use runtime::parking::{self, HeldLetter, Refusal};
+use runtime::parking::{self, HeldLetter, RetryRefusal};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -93,7 +93,12 @@ async fn open_letters(pipeline: &Pipeline, schema: &str) -> Vec<HeldLetter> {
     parking::open_letters(&mut db, schema, 1_000).await.unwrap()
 }
 
-async fn retry(pipeline: &Pipeline, schema: &str, letter_id: Uuid, edited: Option<Vec<u8>>) -> parking::Retried {
+async fn retry(
+    pipeline: &Pipeline,
+    schema: &str,
+    letter_id: Uuid,
+    edited: Option<Vec<u8>>,
+) -> parking::RetriedDeadLetter {
     let mut db = pipeline.database.pool.acquire().await.unwrap();
     parking::retry(&mut db, schema, letter_id, edited, pipeline.clock.now()).await.unwrap()
 }

@@ -11,16 +11,13 @@ mod topics;
 
 use std::time::{Duration, Instant};
 
-use quadrille_tests::{Order, Pipeline, stack};
+use quadrille_tests::deadline::Ends;
+use quadrille_tests::{ALL, Order, Pipeline, stack};
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 /// How soon `/readyz` tells that something is away.
 const TOLD_WITHIN: Duration = Duration::from_secs(5);
-
-/// Consumers that have a group and a database.
-const CONSUMERS: [&str; 7] =
-    ["orders", "inventory", "payments", "fraud", "fulfillment", "notifications", "saga-tracker"];
 
 /// What `/readyz` of a consumer answers.
 async fn ready(pipeline: &Pipeline, consumer: &str) -> (u16, String) {
@@ -49,26 +46,15 @@ async fn told(pipeline: &Pipeline, consumers: &[&str], what: &str) -> Duration {
 
 /// Waits until all of these are ready.
 async fn until_ready(pipeline: &Pipeline, consumers: &[&str]) {
-    let since = Instant::now();
     for consumer in consumers {
+        let ends = Ends::within(Duration::from_secs(60));
         loop {
-            let (status, why) = ready(pipeline, consumer).await;
-            if status == 200 {
-                break;
+            match ready(pipeline, consumer).await {
+                (200, _) => break,
+                (_, why) => ends.pause(|| format!("{consumer} is not ready: {why}")).await,
             }
-            assert!(since.elapsed() < Duration::from_secs(60), "{consumer}: {why}");
-            tokio::time::sleep(Duration::from_millis(50)).await; // between two looks
         }
     }
-}
-
-/// Ends a pipeline whose orders can't go on, as it hosts not all who decide: no program may have ended by itself.
-async fn close(pipeline: Pipeline) {
-    for host in pipeline.hosts() {
-        assert!(!host.shutdown().is_cancelled(), "a host has stopped by itself: its log says why");
-        pipeline.stop(&host).await;
-    }
-    pipeline.database.clone().drop_it().await;
 }
 
 fn tea() -> Order {

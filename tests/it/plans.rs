@@ -3,11 +3,11 @@
 use std::str::FromStr as _;
 use std::time::Duration;
 
-use runtime::sql::{Taken, Warm};
+use runtime::sql::{CheckedOut, StickyPool};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 /// How the statement `known` is executed.
-async fn plan(db: &mut Taken) -> String {
+async fn plan(db: &mut CheckedOut) -> String {
     let lines: Vec<String> = sqlx::query_scalar("explain (costs off) execute known('{}')")
         .persistent(false)
         .fetch_all(&mut **db)
@@ -22,7 +22,8 @@ async fn a_plan_that_was_made_for_an_empty_table_is_made_anew() {
     let options =
         PgConnectOptions::from_str(&database.url).unwrap().options([("plan_cache_mode", "force_generic_plan")]);
     let options = options.options(["seqscan", "hashjoin", "mergejoin"].map(|plan| (format!("enable_{plan}"), "off")));
-    let warm = Warm::planned_every(PgPoolOptions::new().max_connections(1).connect_lazy_with(options), Duration::ZERO);
+    let warm =
+        StickyPool::planned_every(PgPoolOptions::new().max_connections(1).connect_lazy_with(options), Duration::ZERO);
     // Autovacuum would have the plan made anew, too.
     let table = "create table public.known (id uuid primary key, version bigint) with (autovacuum_enabled = off)";
     sqlx::raw_sql(table).execute(&database.pool).await.unwrap();

@@ -1,4 +1,4 @@
-//! Case 23: what can't be read becomes a dead letter with its bytes; the next event passes, other orders flow.
+//! Edge case 23: what can't be read becomes a dead letter with its bytes; the next event passes, other orders flow.
 
 use quadrille_tests::{Order, Pipeline, produce, read_all};
 
@@ -16,10 +16,7 @@ async fn case_23_poison_on_the_front_door_is_a_dead_letter_with_its_bytes_and_th
     }
     produce(&pipeline.topic("order-placed"), &records);
     pipeline
-        .until(
-            || async { pipeline.count("select count(*) from orders.\"order\" where state = 'COMPLETED'").await == 5 },
-            "the five good orders",
-        )
+        .until_count("select count(*) from orders.\"order\" where state = 'COMPLETED'", 5, "the five good orders")
         .await;
     pipeline.settle().await;
     let dead = read_all(&pipeline.topic("dead-letter-events"));
@@ -119,7 +116,7 @@ async fn case_23_poison_as_large_as_the_topic_takes_is_kept_whole() {
     let good = Order::of(&[("TEA", 1, 450)]).body().to_string();
     produce(&pipeline.topic("order-placed"), &[(Some(b"k"), &large, &[]), (Some(b"k"), good.as_bytes(), &[])]);
     let completed = "select count(*) from orders.\"order\" where state = 'COMPLETED'";
-    pipeline.until(|| async { pipeline.count(completed).await == 1 }, "the order behind it").await;
+    pipeline.until_count(completed, 1, "the order behind it").await;
     pipeline.settle().await;
     let dead = read_all(&pipeline.topic("dead-letter-events"));
     assert_eq!(dead.len(), 1);

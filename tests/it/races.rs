@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use events::{Event, FraudCleared, FulfillmentConfirmed, PaymentAuthorized};
 use inventory::{Inventory, Pick, Priority, Shelves, Strategy, Want};
+use quadrille_tests::deadline::Ends;
 use quadrille_tests::{Order, Pipeline, Setup, read_all};
 
 /// A strategy during one of whose answers somebody else changes the level that it was asked about.
@@ -67,20 +69,20 @@ async fn a_batch_that_was_overtaken_between_reading_and_writing_is_decided_again
     pipeline.finish().await;
 }
 
-/// Two instances of payments have a sandbox's keeper each, and both write one book.
+/// Two instances of payments have a sandbox's worker each, and both write one book.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_a_capture_and_a_void_that_two_instances_ask_for_at_once_the_sandbox_does_one() {
-    use payments::gateway::sandbox::{Sandbox, SandboxSettings};
     use payments::gateway::{Buyer, Gateway, Money, Outcome, Request};
+    use sandbox_gateway::{Sandbox, SandboxSettings};
 
     let database = quadrille_tests::Database::fresh().await;
     let stopped = tokio_util::sync::CancellationToken::new();
-    let mut keepers = tokio::task::JoinSet::new();
+    let mut workers = tokio::task::JoinSet::new();
     let mut open = || {
         let settings = SandboxSettings { latency: runtime::Span::millis(0), ..SandboxSettings::default() };
         let clock = runtime::Clock::default();
-        let (sandbox, keeper) = Sandbox::open(settings, runtime::Span::secs(3_600), database.pool.clone(), clock);
-        keepers.spawn(keeper.keep(stopped.clone()));
+        let (sandbox, worker) = Sandbox::open(settings, runtime::Span::secs(3_600), database.pool.clone(), clock);
+        workers.spawn(worker.run(stopped.clone()));
         sandbox
     };
     let (one, other) = (open(), open());
@@ -96,7 +98,7 @@ async fn of_a_capture_and_a_void_that_two_instances_ask_for_at_once_the_sandbox_
     let Outcome::Authorized(hold) = one.authorize(&request("authorize", None), &buyer).await else {
         panic!("tok_approved is approved");
     };
-    // Both have read the payment when either may write it.
+    // Both are asked before either may write.
     let mut nobody_writes = database.pool.begin().await.unwrap();
     sqlx::raw_sql("lock table sandbox.payment in exclusive mode").execute(&mut *nobody_writes).await.unwrap();
     let (capture, void) =
@@ -104,8 +106,9 @@ async fn of_a_capture_and_a_void_that_two_instances_ask_for_at_once_the_sandbox_
     let let_both_write = async {
         let waiting =
             "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+        let ends = Ends::within(Duration::from_secs(60));
         while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&database.pool).await.unwrap() < 2 {
-            tokio::task::yield_now().await;
+            ends.pause(|| "two who wait for the lock".to_owned()).await;
         }
         nobody_writes.commit().await.unwrap();
     };
@@ -120,19 +123,19 @@ async fn of_a_capture_and_a_void_that_two_instances_ask_for_at_once_the_sandbox_
         "one of them, not both: {answers:?}"
     );
     stopped.cancel();
-    keepers.join_all().await;
+    workers.join_all().await;
     database.drop_it().await;
 }
 
 /// What a batch writes anew is inserted without a look whether it is there: two instances that decide the same first event find out as they write it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_row_that_was_new_to_who_decided_it_and_is_there_already_is_a_lost_race_and_nothing_else_is_written() {
-    use runtime::{Failure, Writes};
+    use runtime::{Failure, WriteSet};
 
     let database = quadrille_tests::Database::fresh().await;
     let mut db = database.pool.acquire().await.unwrap();
     let writes = |reference: &str, quantity: i64, rows: Option<usize>| {
-        let mut writes = Writes::default();
+        let mut writes = WriteSet::default();
         let warehouse = "insert into inventory.warehouse values ($1, $1, 1, 'DE')";
         writes.add("inventory.warehouse", Some(1), warehouse).bind(format!("of-{reference}-{quantity}"));
         let receipt = "insert into inventory.receipt (reference, sku, warehouse, quantity, received_at) values ($1, 'TEA', 'a', $2, now())";
@@ -140,12 +143,12 @@ async fn a_row_that_was_new_to_who_decided_it_and_is_there_already_is_a_lost_rac
         writes
     };
     sqlx::raw_sql("insert into inventory.warehouse values ('a', 'a', 1, 'DE')").execute(&mut *db).await.unwrap();
-    writes("one", 1, Some(1)).execute_alone(&mut db).await.unwrap();
-    let lost = writes("one", 2, Some(1)).execute_alone(&mut db).await;
+    writes("one", 1, Some(1)).execute_autocommit(&mut db).await.unwrap();
+    let lost = writes("one", 2, Some(1)).execute_autocommit(&mut db).await;
     assert!(matches!(lost, Err(Failure::LostRace { table: "inventory.receipt", .. })), "{lost:?}");
     let lost = writes("one", 3, Some(1)).execute(&mut db).await;
     assert!(matches!(lost, Err(Failure::LostRace { table: "inventory.receipt", .. })), "{lost:?}");
-    let refused = writes("one", 4, None).execute_alone(&mut db).await;
+    let refused = writes("one", 4, None).execute_autocommit(&mut db).await;
     assert!(matches!(refused, Err(Failure::Database(_))), "nobody counts these rows: {refused:?}");
     let written: Vec<String> =
         sqlx::query_scalar("select warehouse from inventory.warehouse").fetch_all(&mut *db).await.unwrap();

@@ -5,15 +5,18 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use events::{OrderId, Timestamp};
+use kafka_admin::replay::{Point, ReplayError};
+use quadrille_tests::deadline::Ends;
 use quadrille_tests::{Order, Pipeline, Setup, binary, stack};
 use runtime::Settings;
-use runtime::replay::{Point, ReplayError, reset};
 use saga_tracker::{Case, Facts, Stage};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::replay::{read_models, same};
 
+/// How long the load may go on that rebuilds are made under.
+const UNDER_LOAD: Duration = Duration::from_secs(300);
 /// SKUs and tokens whose orders end in all sorts of ways; the last two only after a timer, the one before stays open for its customer.
 pub(crate) const KINDS: [(&str, &str); 11] = [
     ("TEA", "tok_approved"),
@@ -154,13 +157,17 @@ async fn a_rebuild_under_load_equals_the_live_model_and_no_read_fails_meanwhile(
     let (done, reads) = (AtomicBool::new(false), AtomicUsize::new(0));
     let load = async {
         let mut orders = Vec::new();
+        let ends = Ends::within(UNDER_LOAD);
         while !done.load(Ordering::SeqCst) || orders.len() < 36 {
+            ends.check(|| "the end of three rebuilds".to_owned());
             orders.extend(place_mixed(&pipeline, 12).await);
         }
         orders
     };
     let reading = async {
+        let ends = Ends::within(UNDER_LOAD);
         while !done.load(Ordering::SeqCst) {
+            ends.check(|| "the end of three rebuilds".to_owned());
             for path in ["/orders?limit=5", "/fulfillment", "/inventory", "/stats"] {
                 pipeline.get("saga-tracker", path).await;
                 reads.fetch_add(1, Ordering::SeqCst);
@@ -226,7 +233,8 @@ async fn case_32_a_topic_is_replayed_from_an_offset_and_no_mail_no_capture_and_n
     place_mixed(&pipeline, 24).await;
     pipeline.settle().await;
     let settings = settings(&pipeline);
-    let active = reset::<payments::Payments>(&settings, Point::Beginning).await.unwrap_err();
+    let reset = async |consumer: &str, to: Point| pipeline::consumer(consumer).unwrap().reset(&settings, to).await;
+    let active = reset("payments", Point::Beginning).await.unwrap_err();
     assert!(matches!(&active, ReplayError::Active { members, .. } if *members > 0), "{active}");
     let done = [
         "select count(*) from outbox.event where topic <> 'operations'",
@@ -248,10 +256,10 @@ async fn case_32_a_topic_is_replayed_from_an_offset_and_no_mail_no_capture_and_n
     let (before, models) = (figures().await, read_models(&pipeline).await);
     pipeline.stop(&hosted).await;
     for from in [Point::Offset(2), Point::Beginning] {
-        let moved = reset::<payments::Payments>(&settings, from).await.expect("the group is empty");
+        let moved = reset("payments", from).await.expect("the group is empty");
         assert!(moved.iter().any(|of| of.to < of.from.unwrap_or(0) && of.to <= of.end), "{moved:?}");
-        reset::<inventory::Inventory>(&settings, from).await.unwrap();
-        reset::<notifications::Notifications>(&settings, from).await.unwrap();
+        reset("inventory", from).await.unwrap();
+        reset("notifications", from).await.unwrap();
         let again = pipeline.host(&apart).await;
         pipeline.settle().await;
         rebuild(&pipeline, from).await;
@@ -394,7 +402,7 @@ async fn a_read_that_names_a_position_sees_the_write_or_says_how_far_the_read_mo
     let (status, said) = pipeline.ask(reqwest::Method::GET, "saga-tracker", &path, None).await;
     assert_eq!(status, 503, "{said}");
     assert!(said["reached"].as_str().is_some_and(|reached| reached > position), "{said}");
-    pipeline.close().await;
+    pipeline.finish_without_audit("an event was taken from the read model").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -48,12 +48,13 @@ async fn printed(program: impl Into<PathBuf>, arguments: &[&str], input: &str) -
     text(&output.stdout)
 }
 
-/// The line of the README that begins like this, without its comment.
+/// The line of the documents that begins like this, without its comment.
 fn readme(beginning: &str) -> String {
-    let text = std::fs::read_to_string(root().join("README.md")).expect("the README");
+    let read = |document| std::fs::read_to_string(root().join(document)).expect(document);
+    let text = ["README.md", "docs/operations.md", "docs/clients.md"].map(read).concat();
     let line = text.lines().find(|line| line.starts_with(beginning));
     let line = line.unwrap_or_else(|| {
-        panic!("the README shows no line `{beginning}…` any more: have this test run what it shows now")
+        panic!("no document shows a line `{beginning}…` any more: have this test run what it shows now")
     });
     line.split("   #").next().unwrap_or(line).trim_end().to_owned()
 }
@@ -61,7 +62,7 @@ fn readme(beginning: &str) -> String {
 /// Runs a line of the README, with each of these texts in it replaced: this test has topics and groups of its own.
 async fn shell(beginning: &str, replaced: &[(&str, &str)]) -> Output {
     let line = replaced.iter().fold(readme(beginning), |line, (from, to)| {
-        assert!(line.contains(from), "`{line}` of the README has no `{from}`");
+        assert!(line.contains(from), "`{line}` of the documents has no `{from}`");
         line.replace(from, to)
     });
     run("sh", &["-c", &line], "").await
@@ -183,7 +184,7 @@ async fn kafkas_tools_and_kcat_read_the_topics_place_an_order_and_reset_a_group_
     let topic = format!("--topic {}", pipeline.topic("order-placed"));
     shown("echo '{\"customer\"", &[("--topic order-placed", &topic)]).await;
     let completed = "select count(*) from orders.\"order\" where source = 'kafka' and state = 'COMPLETED'";
-    pipeline.until(|| async { pipeline.count(completed).await == 1 }, "the order of the shell").await;
+    pipeline.until_count(completed, 1, "the order of the shell").await;
     pipeline.settle().await;
 
     let group = |name: &str| format!("--group {}{name}", pipeline.prefix);

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use inventory::{Inventory, Pick, Priority, Shelves, Strategy, Want};
+use operator::{Act, Bulk, Filter, MAX_LOOPS, Note, Operator};
 use quadrille_tests::{Order, Pipeline, Setup, delete_all, produce, produce_large, read_all, recreate};
-use saga_tracker::hand::{Act, Bulk, Filter, Hand, MAX_LOOPS, Note};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -50,10 +50,7 @@ async fn the_same_request_again_is_answered_with_the_position_of_the_first_also_
     assert_eq!(position(&cancel().await.1), position(&asked));
     let read = format!("/orders/{order}?position={}", position(&asked));
     pipeline.get("saga-tracker", &read).await; // and it is seen there
-    for host in pipeline.hosts() {
-        pipeline.stop(&host).await;
-    }
-    pipeline.close().await;
+    pipeline.finish_without_audit("orders has no others to decide with: its orders stay open").await;
 }
 
 /// Bytes that no compression makes shorter.
@@ -78,7 +75,7 @@ async fn dead_letters_of_any_size_and_key_and_of_a_topic_made_anew_are_listed_pu
         let pipeline = &pipeline;
         async move {
             let count = "select count(*) from saga_tracker.letter where kind = 'event'";
-            pipeline.until(|| async { pipeline.count(count).await == letters }, "the letters").await;
+            pipeline.until_count(count, letters, "the letters").await;
         }
     };
     heard(3).await;
@@ -100,7 +97,7 @@ async fn dead_letters_of_any_size_and_key_and_of_a_topic_made_anew_are_listed_pu
 
     // Each can be tried again, whatever its key, and dies again as a letter of its own.
     let settings = runtime::Settings::from_toml(&pipeline.settings_toml()).unwrap();
-    let hand = Hand::open(&settings, pipeline.clock.clone()).await.unwrap();
+    let hand = Operator::open(&settings, pipeline.clock.clone()).await.unwrap();
     let filter = Filter { consumer: Some("orders".into()), ..Filter::default() }.fit_for(&Act::Retry);
     let note = Note { who: "eve".into(), why: "a test".into() };
     let bulk = Bulk { act: Act::Retry, filter, note, rate: None, max_loops: MAX_LOOPS, dry_run: false };
@@ -129,10 +126,7 @@ async fn dead_letters_of_any_size_and_key_and_of_a_topic_made_anew_are_listed_pu
         .until(|| async { quadrille_tests::lag(&group, std::slice::from_ref(&topic)) == 0 }, "all read again")
         .await;
     assert_eq!(pipeline.count("select count(*) from orders.dead_letter").await, 9);
-    for host in pipeline.hosts() {
-        pipeline.stop(&host).await;
-    }
-    pipeline.close().await;
+    pipeline.finish_without_audit("orders has no others to decide with: its orders stay open").await;
 }
 
 /// A key that no index holds parks like any other: the order waits alone, and goes on.
@@ -150,17 +144,12 @@ async fn an_order_under_a_key_of_five_thousand_bytes_is_parked_while_its_row_is_
         &[(Some(&key), text.as_bytes(), &[]), (Some(&key), text.as_bytes(), &[])],
     );
     let parked = "select count(*) from orders.parked where octet_length(key) = 5000 and octet_length(lane) = 33";
-    pipeline.until(|| async { pipeline.count(parked).await == 2 }, "both to be parked, one behind the other").await;
+    pipeline.until_count(parked, 2, "both to be parked, one behind the other").await;
     holder.rollback().await.unwrap();
     let orders = "select count(*) from orders.\"order\"";
-    pipeline.until(|| async { pipeline.count(orders).await == 3 }, "both orders").await;
-    pipeline
-        .until(|| async { pipeline.count("select count(*) from orders.parked").await == 0 }, "an empty queue")
-        .await;
-    for host in pipeline.hosts() {
-        pipeline.stop(&host).await;
-    }
-    pipeline.close().await;
+    pipeline.until_count(orders, 3, "both orders").await;
+    pipeline.until_count("select count(*) from orders.parked", 0, "an empty queue").await;
+    pipeline.finish_without_audit("orders has no others to decide with: its orders stay open").await;
 }
 
 /// What strangers wrote and nobody read can't be published again by any relay: it is told, and the orders behind it are taken.
@@ -186,10 +175,7 @@ async fn records_of_strangers_that_were_deleted_unread_keep_nobody_from_starting
         taken(round + 1).await;
         pipeline.stop(&orders).await;
     }
-    for host in pipeline.hosts() {
-        pipeline.stop(&host).await;
-    }
-    pipeline.close().await;
+    pipeline.finish_without_audit("orders has no others to decide with: its orders stay open").await;
 }
 
 /// A strategy of a shop's own that does not come back while it is held.

@@ -116,7 +116,7 @@ async fn what_a_consumer_has_answered_is_late_while_the_relay_is_down() {
     pipeline.stop(&relay).await;
     pipeline.host(&["fraud"]).await;
     let cleared = "select count(*) from outbox.event where topic = 'fraud'";
-    pipeline.until(|| async { pipeline.count(cleared).await == 1 }, "fraud's answer, in the outbox").await;
+    pipeline.until_count(cleared, 1, "fraud's answer, in the outbox").await;
     for _ in 0..30 {
         pipeline.advance(MINUTE);
         looked(&pipeline).await;

@@ -1,40 +1,4 @@
-//! topics.yaml, the schemas and the code of all consumers agree.
-
-use runtime::Consumer;
-
-fn code(
-    of: impl Fn(&'static str, Vec<&'static str>, Vec<&'static str>) -> (&'static str, Vec<&'static str>),
-) -> Vec<(&'static str, Vec<&'static str>)> {
-    vec![
-        of(orders::Orders::NAME, orders::Orders::hears(), orders::Orders::says()),
-        of(inventory::Inventory::NAME, inventory::Inventory::hears(), inventory::Inventory::says()),
-        of(payments::Payments::NAME, payments::Payments::hears(), payments::Payments::says()),
-        of(fraud::Fraud::NAME, fraud::Fraud::hears(), fraud::Fraud::says()),
-        of(fulfillment::Fulfillment::NAME, fulfillment::Fulfillment::hears(), fulfillment::Fulfillment::says()),
-        of(
-            notifications::Notifications::NAME,
-            notifications::Notifications::hears(),
-            notifications::Notifications::says(),
-        ),
-        of(saga_tracker::SagaTracker::NAME, saga_tracker::SagaTracker::hears(), saga_tracker::SagaTracker::says()),
-    ]
-}
-
-#[test]
-fn topics_yaml_schemas_and_code_agree() {
-    let choreography = choreography::Choreography::embedded();
-    let (hears, says) = (code(|name, hears, _| (name, hears)), code(|name, _, says| (name, says)));
-    let borrowed = |list: &[(&'static str, Vec<&'static str>)]| {
-        list.iter().map(|(name, types)| (*name, types.clone())).collect::<Vec<_>>()
-    };
-    let (hears, says) = (borrowed(&hears), borrowed(&says));
-    let hears: Vec<(&str, &[&str])> = hears.iter().map(|(name, types)| (*name, types.as_slice())).collect();
-    let says: Vec<(&str, &[&str])> = says.iter().map(|(name, types)| (*name, types.as_slice())).collect();
-    let mut problems = choreography::check(&choreography, events::catalogue(), &hears);
-    problems.extend(choreography::check_says(&choreography, events::catalogue(), &says));
-    let shown: Vec<String> = problems.iter().map(ToString::to_string).collect();
-    assert!(shown.is_empty(), "{}", shown.join("\n"));
-}
+//! Topics and schemas as they are applied, and documents that name what there is.
 
 /// Two people, or two jobs, apply the topics at once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -57,12 +21,12 @@ async fn a_schema_that_several_register_at_once_is_there_once() {
     database.drop_it().await;
 }
 
-/// Prose drifts first: what ARCHITECTURE.md and README.md name exists.
+/// Prose drifts first: what these documents name exists.
 #[test]
 fn what_the_documents_name_exists() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut missing = Vec::new();
-    for document in ["ARCHITECTURE.md", "README.md"] {
+    for document in ["ARCHITECTURE.md", "CONTRIBUTING.md", "README.md"] {
         let text = std::fs::read_to_string(root.join(document)).unwrap();
         let quoted = text
             .split('`')
@@ -80,13 +44,13 @@ fn what_the_documents_name_exists() {
     assert!(missing.is_empty(), "{missing:#?}");
 }
 
-/// Each test that docs/cases*.md has for a case is there: `path::name`, and further names of the same file behind it.
+/// Each test that docs/cases.md and docs/edge-cases.md have for a case is there: `path::name`, and further names of the same file behind it.
 #[test]
 fn each_case_is_held_by_a_test_that_exists() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let documents = std::fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path());
     let cases =
-        documents.filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("cases")));
+        documents.filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().ends_with("cases.md")));
     let (mut named, mut missing) = (0, Vec::new());
     for line in
         cases.flat_map(|path| std::fs::read_to_string(path).unwrap().lines().map(ToOwned::to_owned).collect::<Vec<_>>())

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use runtime::{Registry, migrations};
-use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 use tokio::sync::OnceCell;
@@ -27,22 +26,6 @@ pub struct Database {
     pub pool: PgPool,
 }
 
-/// Every consumer's schema with its migrations.
-pub fn schemas() -> Vec<(&'static str, Migrator)> {
-    let mut all: Vec<(&'static str, Migrator)> = migrations::house().into();
-    all.extend([
-        ("orders", orders::migrations()),
-        ("inventory", inventory::migrations()),
-        ("payments", payments::migrations()),
-        ("sandbox", payments::gateway::sandbox::migrations()),
-        ("fraud", fraud::migrations()),
-        ("fulfillment", fulfillment::migrations()),
-        ("notifications", notifications::migrations()),
-        ("saga_tracker", saga_tracker::migrations()),
-    ]);
-    all
-}
-
 fn url(database: &str) -> String {
     let base = &stack().database_url;
     let (server, _) = base.rsplit_once('/').unwrap_or_else(|| panic!("DATABASE_URL names no database: {base}"));
@@ -61,8 +44,8 @@ async fn template() -> String {
         drop_stale(&mut server).await;
         let name = format!("{}_template", run_name());
         create(&mut server, &format!("create database {name}")).await;
-        for (schema, migrator) in schemas() {
-            migrations::run(&url(&name), schema, migrator).await.expect("migrations run on an empty database");
+        for (schema, migrator) in pipeline::schemas() {
+            migrations::run(&url(&name), &schema, migrator).await.expect("migrations run on an empty database");
         }
         let pool = PgPoolOptions::new().max_connections(1).connect(&url(&name)).await.expect("the template");
         let registry = Registry::new(&stack().registry_url, pool.clone()).expect("an HTTP client");

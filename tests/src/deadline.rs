@@ -8,6 +8,8 @@ use std::io::Write as _;
 use std::sync::{Arc, Mutex, Once, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+/// Between two looks of a wait.
+const LOOK: Duration = Duration::from_millis(20);
 /// Far more than any test needs that says nothing else; see [`allow`].
 const DEADLINE: Duration = Duration::from_secs(600);
 
@@ -59,6 +61,38 @@ pub fn at(place: impl FnOnce() -> String) {
     });
 }
 
+/// The end of one wait, of one loop.
+#[derive(Clone, Copy, Debug)]
+pub struct Ends {
+    began: Instant,
+    within: Duration,
+}
+
+impl Ends {
+    /// In so long, from now on.
+    pub fn within(within: Duration) -> Self {
+        Self { began: Instant::now(), within }
+    }
+
+    /// Asks whether there is time.
+    ///
+    /// # Panics
+    /// When it is over; says what was waited for.
+    pub fn check(&self, what: impl Fn() -> String) {
+        at(&what);
+        assert!(self.began.elapsed() < self.within, "{}: not within {:?}", what(), self.within);
+    }
+
+    /// Between two looks, while there is time.
+    ///
+    /// # Panics
+    /// As [`Ends::check`].
+    pub async fn pause(&self, what: impl Fn() -> String) {
+        self.check(what);
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
 /// Tests that should have ended by now, and where each stands.
 fn overdue(now: Instant) -> Vec<String> {
     let all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
@@ -72,6 +106,7 @@ fn overdue(now: Instant) -> Vec<String> {
 }
 
 fn watch() {
+    // ends with the process
     loop {
         std::thread::sleep(Duration::from_secs(1)); // between two looks
         let late = overdue(Instant::now());

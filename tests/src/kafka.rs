@@ -32,6 +32,8 @@ pub struct Record {
     pub value: Option<Vec<u8>>,
     /// Headers that are text, by name; the last of a name.
     pub headers: HashMap<String, String>,
+    /// When Kafka took it, or its producer says that it was made.
+    pub timestamp: i64,
 }
 
 impl Record {
@@ -137,6 +139,7 @@ pub fn watch_offsets(groups: &[(String, Vec<String>)], stop: &AtomicBool) -> usi
         })
         .collect();
     let (mut seen, mut looks) = (HashMap::new(), 0);
+    // ends when it is told to, and at the latest with its test
     while !stop.load(Ordering::Acquire) {
         for ((group, _), (consumer, list)) in groups.iter().zip(&clients) {
             let committed = consumer.committed_offsets(list.clone(), PATIENCE).expect("committed offsets");
@@ -171,6 +174,7 @@ pub fn read_all(topic: &str) -> Vec<Record> {
     }
     consumer.assign(&list).expect("an assignment");
     let mut records = Vec::new();
+    // ends with the last record, or at one that does not arrive
     while !left.is_empty() {
         let message = consumer.poll(PATIENCE).expect("records that are there arrive").expect("no error");
         let headers = message.headers().map(|headers| {
@@ -185,6 +189,7 @@ pub fn read_all(topic: &str) -> Vec<Record> {
             key: message.key().map(<[u8]>::to_vec),
             value: message.payload().map(<[u8]>::to_vec),
             headers: headers.unwrap_or_default(),
+            timestamp: message.timestamp().to_millis().unwrap_or(0),
         });
         if left.get(&message.partition()).is_some_and(|high| message.offset() + 1 >= *high) {
             left.remove(&message.partition());

@@ -12,7 +12,8 @@ mod publish;
 mod quiet;
 mod stack;
 
-pub use database::{Database, schemas};
+pub use ::pipeline::schemas;
+pub use database::Database;
 pub use kafka::{
     NewRecord, Record, commit_beginning, commit_end, delete_all, lag, produce, produce_large, read_all, recreate,
     watch_offsets,

@@ -1,10 +1,11 @@
 //! A whole pipeline for one test: database, topics, clock and consumers of its own.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
-use runtime::topics::{self, WantedTopic};
+use choreography::Choreography;
+use kafka_admin::topics::{self, WantedTopic};
 use runtime::{Clock, Host, Settings};
 use serde_json::Value;
 
@@ -12,9 +13,8 @@ use crate::database::Database;
 use crate::deadline;
 use crate::stack::stack;
 
-/// All consumers, and the relay.
-pub const ALL: [&str; 8] =
-    ["orders", "inventory", "payments", "fraud", "fulfillment", "notifications", "saga-tracker", "outbox-relay"];
+/// All programs that run unless they are left out by name: consumers and the relay.
+pub static ALL: LazyLock<Vec<&str>> = LazyLock::new(|| Choreography::embedded().default_programs().collect());
 
 /// How long a door may take to answer a test.
 const ANSWER: Duration = Duration::from_secs(120);
@@ -74,7 +74,7 @@ impl Default for Setup {
         Self {
             settings: String::new(),
             common: String::new(),
-            consumers: ALL.to_vec(),
+            consumers: ALL.clone(),
             partitions: 2,
             keyed: false,
             apart: Vec::new(),
@@ -97,6 +97,7 @@ pub struct Pipeline {
     pub http: reqwest::Client,
     setup: Setup,
     hosts: Mutex<Vec<Arc<Host>>>,
+    finished: bool,
 }
 
 impl Pipeline {
@@ -131,6 +132,7 @@ impl Pipeline {
             http: reqwest::Client::builder().timeout(ANSWER).build().expect("an HTTP client"),
             setup,
             hosts: Mutex::default(),
+            finished: false,
         };
         if !pipeline.setup.consumers.is_empty() {
             pipeline.host(&pipeline.setup.consumers.clone()).await;
@@ -150,7 +152,7 @@ impl Pipeline {
             self.prefix, self.setup.common
         );
         toml.push_str(&self.setup.settings);
-        for name in ALL {
+        for (name, _) in Choreography::embedded().all_programs() {
             let section = name.replace('-', "_");
             let mut line = "http = '127.0.0.1:0'\n".to_owned();
             if let Some(second) = self.second.as_ref().filter(|_| self.setup.apart.contains(&name)) {
@@ -170,7 +172,7 @@ impl Pipeline {
         let host = Arc::new(Host::new(settings, self.clock.clone()));
         for name in consumers {
             deadline::at(|| format!("the start of {name} of {}", self.prefix));
-            start(&host, name).await.unwrap_or_else(|error| panic!("{name} does not start: {error:#}"));
+            ::pipeline::start(&host, name).await.unwrap_or_else(|error| panic!("{name} does not start: {error:#}"));
         }
         self.hosts.lock().expect("hosts").push(Arc::clone(&host));
         host
@@ -365,6 +367,9 @@ impl Pipeline {
     }
 
     /// As [`Pipeline::finish`], where dead letters were expected and looked at.
+    ///
+    /// # Panics
+    /// When something else is wrong; says what.
     pub async fn finish_with_dead_letters(self) {
         self.settle().await;
         let settings = Settings::from_toml(&self.settings_toml()).expect("settings of the test");
@@ -372,26 +377,46 @@ impl Pipeline {
         for invariant in load::invariants::check_all(&books).await.expect("the books can be read") {
             assert!(invariant.holds, "{}: {}", invariant.name, invariant.figures);
         }
+        self.end().await;
+    }
+
+    /// Ends a test whose books can't hold, and says why: stops everything cleanly, and audits nothing.
+    ///
+    /// # Panics
+    /// When a consumer has stopped by itself, or does not stop cleanly.
+    pub async fn finish_without_audit(self, why: &'static str) {
+        assert!(!why.is_empty(), "say why the books of this test can't hold");
+        self.end().await;
+    }
+
+    async fn end(mut self) {
         for host in self.hosts() {
+            assert!(!host.shutdown().is_cancelled(), "a host has stopped by itself: its log says why");
             self.stop(&host).await;
         }
         for database in self.databases() {
             database.clone().drop_it().await;
         }
+        self.finished = true;
     }
 }
 
-/// A test that panics leaves no consumer running: their threads would keep the process.
+/// A test that panics leaves no consumer running (their threads would keep the process); one that ends without an audit, or a reason for none, fails.
 impl Drop for Pipeline {
     fn drop(&mut self) {
         for host in self.hosts.get_mut().map(std::mem::take).unwrap_or_default() {
             host.shutdown().cancel();
         }
+        assert!(
+            self.finished || std::thread::panicking(),
+            "{} was dropped before its books were audited: end the test by `finish()`, or by `finish_without_audit(\"why\")`",
+            self.prefix
+        );
     }
 }
 
 fn wanted(prefix: &str, partitions: i32) -> Vec<WantedTopic> {
-    let topics = choreography::Choreography::embedded().topic_settings("local").expect("the local profile");
+    let topics = Choreography::embedded().topic_settings("local").expect("the local profile");
     topics
         .into_iter()
         .map(|topic| WantedTopic {
@@ -402,18 +427,4 @@ fn wanted(prefix: &str, partitions: i32) -> Vec<WantedTopic> {
             config: topic.config,
         })
         .collect()
-}
-
-async fn start(host: &Arc<Host>, name: &str) -> anyhow::Result<()> {
-    match name {
-        "orders" => orders::start(host).await,
-        "inventory" => inventory::start(host).await,
-        "payments" => payments::start(host).await,
-        "fraud" => fraud::start(host).await,
-        "fulfillment" => fulfillment::start(host).await,
-        "notifications" => notifications::start(host).await,
-        "saga-tracker" => saga_tracker::start(host).await,
-        "outbox-relay" => outbox_relay::start(host).await,
-        other => anyhow::bail!("there is no consumer {other}"),
-    }
 }

@@ -47,17 +47,6 @@ impl Pipeline {
             );
         }
     }
-
-    /// Ends a test whose orders stay open, or have no beginning: stops everything cleanly, and checks nothing.
-    ///
-    /// # Panics
-    /// When a consumer does not stop cleanly.
-    pub async fn close(self) {
-        for host in self.hosts() {
-            self.stop(&host).await;
-        }
-        self.database.clone().drop_it().await;
-    }
 }
 
 fn sorted(headers: &HashMap<String, String>) -> Vec<(&str, &str)> {

@@ -1,9 +1,9 @@
 //! Quiescence: nothing unrelayed, nothing unread, no request or call open. What every test ends in, and what must hold there.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
-use crate::deadline;
+use crate::deadline::{self, Ends};
 use crate::kafka;
 use crate::pipeline::Pipeline;
 
@@ -49,6 +49,20 @@ impl Pipeline {
             deadline::at(|| format!("{what} of {}", self.prefix));
             assert!(began.elapsed() < PATIENCE, "{what} does not come");
             tokio::time::sleep(LOOK).await; // between two looks at a condition
+        }
+    }
+
+    /// Runs on until a query counts so many.
+    ///
+    /// # Panics
+    /// When it does not; says how many it counts.
+    pub async fn until_count(&self, query: &str, wanted: i64, what: &str) {
+        let ends = Ends::within(PATIENCE);
+        loop {
+            match self.count(query).await {
+                rows if rows == wanted => return,
+                rows => ends.pause(|| format!("{what}: expected {wanted}, got {rows}: {query}")).await,
+            }
         }
     }
 
@@ -102,28 +116,14 @@ impl Pipeline {
 
     /// What hosted consumers hear, by topic.
     fn hosted_topics(&self) -> Vec<(&'static str, &'static str)> {
-        use runtime::Consumer;
-        fn of<C: Consumer>() -> Vec<(&'static str, &'static str)> {
-            let heard = events::catalogue()
-                .iter()
-                .filter(|entry| C::hears().contains(&entry.event_type))
-                .map(|entry| entry.topic);
-            let mut topics: Vec<&'static str> = heard.chain(C::untyped()).collect();
-            topics.sort_unstable();
-            topics.dedup();
-            topics.into_iter().map(|topic| (C::NAME, topic)).collect()
-        }
-        let all = [
-            of::<orders::Orders>(),
-            of::<inventory::Inventory>(),
-            of::<payments::Payments>(),
-            of::<fraud::Fraud>(),
-            of::<fulfillment::Fulfillment>(),
-            of::<notifications::Notifications>(),
-            of::<saga_tracker::SagaTracker>(),
-        ];
-        let hosted: Vec<(&'static str, &'static str)> = all.into_iter().flatten().collect();
+        let heard = |consumer: ::pipeline::ConsumerEntry| {
+            let subscribed = |entry: &&events::CatalogueEntry| consumer.subscriptions.contains(&entry.event_type);
+            let topics = events::catalogue().iter().filter(subscribed).map(|entry| entry.topic);
+            let topics: BTreeSet<&str> = topics.chain(consumer.raw_topics.iter().copied()).collect();
+            topics.into_iter().map(move |topic| (consumer.name, topic)).collect::<Vec<_>>()
+        };
+        let hosted = ::pipeline::consumers().into_iter().flat_map(heard);
         let hosts = self.hosts();
-        hosted.into_iter().filter(|(consumer, _)| hosts.iter().any(|host| host.address(consumer).is_some())).collect()
+        hosted.filter(|(consumer, _)| hosts.iter().any(|host| host.address(consumer).is_some())).collect()
     }
 }

@@ -9,8 +9,9 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 
 use crate::{
-    consumers::{Build, Pipeline},
+    consumers::{Build, RunningPipeline},
     project::Project,
+    report,
 };
 
 /// What is measured.
@@ -26,11 +27,13 @@ pub enum Mode {
     Limit,
     /// A backlog of each profile, open loops at 50, 200 and 500 orders a second, the ceiling, then the relay.
     All,
+    /// Measures nothing: draws the charts of the figures in the file of `--json`.
+    Report,
 }
 
 /// Which orders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Profile {
+pub enum OrderMix {
     /// Two lines each over 1,000 SKUs and 3 warehouses; 2 % declined, 1 % fraudulent, 1 % cancelled.
     Mixed,
     /// The same over one SKU.
@@ -40,7 +43,7 @@ pub enum Profile {
     Sick,
 }
 
-impl Profile {
+impl OrderMix {
     const fn name(self) -> &'static str {
         match self {
             Self::Mixed => "mixed",
@@ -52,7 +55,7 @@ impl Profile {
 
 /// How.
 #[derive(Args, Clone, Debug)]
-pub struct Options {
+pub struct BenchOptions {
     /// What is measured.
     #[arg(value_enum, default_value = "backlog")]
     mode: Mode,
@@ -67,13 +70,16 @@ pub struct Options {
     seconds: u64,
     /// Which orders.
     #[arg(long, value_enum, default_value = "mixed")]
-    profile: Profile,
+    profile: OrderMix,
     /// Latency of the sandbox gateway in milliseconds.
     #[arg(long, default_value_t = 0)]
     payment_latency: u64,
-    /// Adds one JSON object a run to this file, a line each.
+    /// Adds one JSON object a run to this file, a line each; of `report`: the figures to draw, those of docs/performance.md by default.
     #[arg(long)]
     json: Option<PathBuf>,
+    /// The folder for the charts of `report`; docs/images by default.
+    #[arg(long)]
+    charts: Option<PathBuf>,
     /// Prints ratios against the last run in such a file that measured the same.
     #[arg(long)]
     compare: Option<PathBuf>,
@@ -83,9 +89,16 @@ pub struct Options {
 ///
 /// # Errors
 /// When something can't be installed, built or started, or a consumer dies.
-pub fn run(project: &Project, options: &Options) -> Result<ExitCode> {
+pub fn run(project: &Project, options: &BenchOptions) -> Result<ExitCode> {
+    if options.mode == Mode::Report {
+        let figures = options.json.clone().unwrap_or_else(|| project.root().join(report::FIGURES));
+        let charts = options.charts.clone().unwrap_or_else(|| project.root().join(report::CHARTS));
+        report::draw(project.root(), &figures, &charts)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let latency = format!("{}ms", options.payment_latency);
-    let mut pipeline = Pipeline::start(project, Build::Release, &[("QUADRILLE_PAYMENTS__SANDBOX__LATENCY", &latency)])?;
+    let mut pipeline =
+        RunningPipeline::start(project, Build::Release, &[], &[("QUADRILLE_PAYMENTS__SANDBOX__LATENCY", &latency)])?;
     let result = measure(project, &mut pipeline, options);
     let stopped = pipeline.stop();
     let right = result?;
@@ -95,17 +108,17 @@ pub fn run(project: &Project, options: &Options) -> Result<ExitCode> {
 
 /// One run of `quadrille-load bench`; a rate is a second's orders, or rows.
 #[derive(Clone, Copy)]
-enum Run {
-    Backlog(Profile),
-    OpenLoop(Profile, u64),
+enum BenchRun {
+    Backlog(OrderMix),
+    OpenLoop(OrderMix, u64),
     Limit,
     Relay,
     RelayOpenLoop(u64),
 }
 
-impl Run {
+impl BenchRun {
     /// The runs of a mode, those that need consumers first.
-    fn all(options: &Options) -> Vec<Self> {
+    fn all(options: &BenchOptions) -> Vec<Self> {
         let relay = || [Self::Relay, Self::RelayOpenLoop(2_000), Self::RelayOpenLoop(10_000)];
         match options.mode {
             Mode::Backlog => vec![Self::Backlog(options.profile)],
@@ -113,10 +126,11 @@ impl Run {
             Mode::Limit => vec![Self::Backlog(options.profile), Self::Limit],
             Mode::Relay => relay().to_vec(),
             Mode::All => {
-                let backlogs = [Profile::Mixed, Profile::Hot].map(Self::Backlog);
-                let loops = [50, 200, 500].map(|rate| Self::OpenLoop(Profile::Mixed, rate));
+                let backlogs = [OrderMix::Mixed, OrderMix::Hot].map(Self::Backlog);
+                let loops = [50, 200, 500].map(|rate| Self::OpenLoop(OrderMix::Mixed, rate));
                 backlogs.into_iter().chain(loops).chain([Self::Limit]).chain(relay()).collect()
             }
+            Mode::Report => Vec::new(),
         }
     }
 
@@ -127,7 +141,7 @@ impl Run {
         }
     }
 
-    fn arguments(self, options: &Options) -> Vec<String> {
+    fn arguments(self, options: &BenchOptions) -> Vec<String> {
         let text = match self {
             Self::Backlog(profile) => format!("backlog --orders {} --profile {}", options.orders, profile.name()),
             Self::OpenLoop(profile, rate) => {
@@ -141,11 +155,11 @@ impl Run {
     }
 }
 
-fn measure(project: &Project, pipeline: &mut Pipeline<'_>, options: &Options) -> Result<bool> {
+fn measure(project: &Project, pipeline: &mut RunningPipeline<'_>, options: &BenchOptions) -> Result<bool> {
     let (revision, latency) = (revision(project), options.payment_latency.to_string());
     println!("payment latency {latency} ms, revision {revision}");
     let (mut right, mut is_warm) = (true, false);
-    for run in Run::all(options) {
+    for run in BenchRun::all(options) {
         if !run.needs_consumers() {
             pipeline.stop_consumers()?; // idle they cost little, but not nothing
         }

@@ -23,29 +23,16 @@ use crate::{
     install::{self, Need},
     probe,
     process::{self, Mark},
+    programs::{self, PATIENCE, ProgramOfDemo},
     project::Project,
     stack::{HOST, Part},
     up::{self, Up},
 };
 
-/// Each consumer with the port of its doors, unless that is taken.
-pub const CONSUMERS: [(&str, u16); 8] = [
-    ("orders", 8080),
-    ("inventory", 8081),
-    ("payments", 8082),
-    ("fraud", 8083),
-    ("fulfillment", 8084),
-    ("notifications", 8085),
-    ("saga-tracker", 8086),
-    ("outbox-relay", 8087),
-];
-
-/// How long a consumer may take until it is ready, and until it has stopped.
-const PATIENCE: Duration = Duration::from_secs(60);
-
 /// A running pipeline: the parts, and a process for each consumer.
-pub struct Pipeline<'p> {
+pub struct RunningPipeline<'p> {
     project: &'p Project,
+    programs: Vec<&'static ProgramOfDemo>,
     /// The parts, and which of them were started for it.
     pub up: Up,
     /// The environment of its processes.
@@ -53,31 +40,33 @@ pub struct Pipeline<'p> {
     /// The port of each consumer's doors.
     ports: BTreeMap<&'static str, u16>,
     children: Vec<(&'static str, Child)>,
-    programs: PathBuf,
+    binaries: PathBuf,
     interrupted: Arc<AtomicBool>,
     _only_one: File,
 }
 
-impl<'p> Pipeline<'p> {
-    /// Installs, builds, starts the parts, brings tables, topics and schemas up to date, and starts every consumer with these settings.
+impl<'p> RunningPipeline<'p> {
+    /// Installs, builds, starts the parts, brings tables, topics and schemas up to date, and starts every program, optional ones if they are named `with` it,
+    /// with these settings.
     ///
     /// # Errors
     /// When another pipeline of this clone runs, or something can't be installed, built or started; what was started is stopped again.
-    pub fn start(project: &'p Project, build: Build, settings: &[(&str, &str)]) -> Result<Self> {
+    pub fn start(project: &'p Project, build: Build, with: &[String], settings: &[(&str, &str)]) -> Result<Self> {
+        let programs = programs::chosen(with)?;
         let interrupted = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM] {
             signal_hook::flag::register(signal, Arc::clone(&interrupted)).context("cannot listen for signals")?;
         }
         let only_one = only_one(project)?;
         install::ensure(&[Need::Build, Need::Java, Need::Postgres])?;
-        let programs = build.run(project)?;
-        stop_leftovers(project)?;
+        let binaries = build.run(project)?;
+        programs::stop_leftovers(project)?;
         let up = up::all(project)?;
         let mut environment: BTreeMap<String, String> = up.addresses.clone().into_iter().collect();
         environment.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         let (ports, children) = (BTreeMap::new(), Vec::new());
         let mut pipeline =
-            Self { project, up, environment, ports, children, programs, interrupted, _only_one: only_one };
+            Self { project, programs, up, environment, ports, children, binaries, interrupted, _only_one: only_one };
         if let Err(error) = pipeline.set_up() {
             let _ = pipeline.stop(); // the first error is the one that counts
             return Err(error);
@@ -86,7 +75,11 @@ impl<'p> Pipeline<'p> {
     }
 
     fn set_up(&mut self) -> Result<()> {
-        for arguments in [["migrate"].as_slice(), &["topics", "apply"]] {
+        let optional: Vec<&str> =
+            self.programs.iter().filter(|program| program.optional).map(|program| program.name.as_str()).collect();
+        let mut migrate = vec!["migrate"];
+        migrate.extend(optional.iter().flat_map(|name| ["--with", name]));
+        for arguments in [migrate.as_slice(), &["topics", "apply"]] {
             println!("quadrille {}", arguments.join(" "));
             let mut command = self.program("quadrille");
             let output = command.args(arguments).stdout(Stdio::null()).output().context("cannot run quadrille")?;
@@ -95,22 +88,22 @@ impl<'p> Pipeline<'p> {
                 bail!("`quadrille {}` failed ({}):\n{}", arguments.join(" "), output.status, said.trim_end());
             }
         }
-        for (name, port) in CONSUMERS {
-            let port = free(name, port)?;
+        for ProgramOfDemo { name, port, .. } in self.programs.iter().copied() {
+            let port = free(name, *port)?;
             let setting = format!("QUADRILLE_{}__HTTP", name.to_uppercase().replace('-', "_"));
             self.environment.insert(setting, format!("{HOST}:{port}"));
             self.ports.insert(name, port);
         }
         let (payments, begun) = (self.ports["payments"], Instant::now());
         self.environment.insert("QUADRILLE_PAYMENTS__SANDBOX__PUBLIC_URL".into(), format!("http://{HOST}:{payments}"));
-        for (name, _) in CONSUMERS {
-            self.start_one(name)?;
+        for program in self.programs.clone() {
+            self.start_one(&program.name)?;
         }
         for (name, child) in &self.children {
             let port = self.ports[name];
             process::wait_ready(name, child.id(), PATIENCE, &self.project.log(name), || probe::http(port, "/readyz"))?;
         }
-        println!("{} consumers: ready after {:.1} s", CONSUMERS.len(), begun.elapsed().as_secs_f32());
+        println!("{} programs: ready after {:.1} s", self.programs.len(), begun.elapsed().as_secs_f32());
         Ok(())
     }
 
@@ -147,7 +140,7 @@ impl<'p> Pipeline<'p> {
 
     /// One of our programs, with the pipeline's environment.
     pub fn program(&self, name: &str) -> Command {
-        let mut command = Command::new(self.programs.join(name));
+        let mut command = Command::new(self.binaries.join(name));
         // A load plays shops, people and admins at once, and has one key to show: without keys all are `local`.
         command.env_remove("QUADRILLE_KEYS").env_remove("QUADRILLE_KEYS_FILE");
         command.envs(&self.environment).stdin(Stdio::null());
@@ -157,6 +150,21 @@ impl<'p> Pipeline<'p> {
     /// Where a consumer's doors are.
     pub fn door(&self, consumer: &str) -> String {
         self.ports.get(consumer).map(|port| format!("http://{HOST}:{port}")).unwrap_or_default()
+    }
+
+    /// Where the doors of all its programs are.
+    pub fn doors(&self) -> Vec<String> {
+        self.programs.iter().map(|program| self.door(&program.name)).collect()
+    }
+
+    /// What its optional programs answer to what the demo asks them for, by name.
+    pub fn shown(&self) -> Vec<(&'static str, String)> {
+        let answer = |program: &&'static ProgramOfDemo| {
+            let (port, path) = (*self.ports.get(program.name.as_str())?, program.demo.as_ref()?);
+            let (_, answer) = probe::get(port, path).ok()?;
+            Some((program.name.as_str(), format!("GET {path}: {answer}")))
+        };
+        self.programs.iter().filter_map(answer).collect()
     }
 
     /// What is set in the environment of its processes under this name.
@@ -242,21 +250,6 @@ impl<'p> Pipeline<'p> {
         }
         Ok(())
     }
-}
-
-/// Stops consumers of this clone whose xtask is gone: it was killed, and could not stop them.
-///
-/// # Errors
-/// When one does not end.
-pub fn stop_leftovers(project: &Project) -> Result<()> {
-    for (name, _) in CONSUMERS {
-        let mark = Mark::new(project, name);
-        while let Some(pid) = mark.find()? {
-            println!("{name}: process {pid} is left from before: stopping it");
-            process::stop(pid, "TERM", PATIENCE)?;
-        }
-    }
-    Ok(())
 }
 
 /// The lock of the one pipeline that a clone may run: two would share their groups' partitions, under different settings.

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use crate::{
-    consumers::{Build, Pipeline},
+    consumers::{Build, RunningPipeline},
     project::Project,
     stack::HOST,
     up,
@@ -14,7 +14,7 @@ use crate::{
 /// Deadlines short enough to watch: days of a shop in seconds.
 const SETTINGS: [(&str, &str); 7] = [
     ("QUADRILLE_INVENTORY__RESERVATION_TTL", "15s"),
-    ("QUADRILLE_FRAUD__REVIEW_WITHIN", "12s"),
+    ("QUADRILLE_FRAUD__REVIEW_TIMEOUT", "12s"),
     ("QUADRILLE_FULFILLMENT__PICK_DEADLINE", "5s"),
     ("QUADRILLE_FULFILLMENT__LEASE", "2s"),
     ("QUADRILLE_PAYMENTS__PENDING_LOOK_UP", "2s"),
@@ -22,12 +22,12 @@ const SETTINGS: [(&str, &str); 7] = [
     ("QUADRILLE_PAYMENTS__SANDBOX__REFUND_SETTLES_AFTER", "4s"),
 ];
 
-/// Runs it; stays up until Ctrl-C, or ends with a non-zero code if something is wrong and it shall `exit`.
+/// Runs it, `with` these optional consumers; stays up until Ctrl-C, or ends with a non-zero code if something is wrong and it shall `exit`.
 ///
 /// # Errors
 /// When something can't be installed, built or started, or a consumer dies.
-pub fn run(project: &Project, build: Build, orders: u64, exit: bool) -> Result<ExitCode> {
-    let mut pipeline = Pipeline::start(project, build, &SETTINGS)?;
+pub fn run(project: &Project, build: Build, with: &[String], orders: u64, exit: bool) -> Result<ExitCode> {
+    let mut pipeline = RunningPipeline::start(project, build, with, &SETTINGS)?;
     let result = show(project, &mut pipeline, orders, exit);
     let stopped = pipeline.stop();
     let right = result?;
@@ -35,7 +35,7 @@ pub fn run(project: &Project, build: Build, orders: u64, exit: bool) -> Result<E
     Ok(if right { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn show(project: &Project, pipeline: &mut Pipeline<'_>, orders: u64, exit: bool) -> Result<bool> {
+fn show(project: &Project, pipeline: &mut RunningPipeline<'_>, orders: u64, exit: bool) -> Result<bool> {
     println!(
         "\nplacing {orders} orders of every kind, every second one over HTTP, the others over Kafka; some wait for a deadline (15 s)\n"
     );
@@ -53,6 +53,9 @@ fn show(project: &Project, pipeline: &mut Pipeline<'_>, orders: u64, exit: bool)
             "Something is WRONG: see above."
         }
     );
+    for (name, answer) in pipeline.shown() {
+        println!("{name}: {answer}");
+    }
     if exit {
         return Ok(right);
     }
@@ -62,21 +65,13 @@ fn show(project: &Project, pipeline: &mut Pipeline<'_>, orders: u64, exit: bool)
 }
 
 /// Where one can look.
-fn addresses(project: &Project, pipeline: &Pipeline<'_>) {
+fn addresses(project: &Project, pipeline: &RunningPipeline<'_>) {
     let door = |consumer: &str| pipeline.door(consumer);
     println!("\nIt stays up. To look at:");
     println!("  orders           {0}/orders and {0}/orders/{{id}}/events", door("saga-tracker"));
     println!("  stock, shipments {0}/inventory and {0}/fulfillment", door("saga-tracker"));
     println!("  place an order   {}/docs", door("orders"));
-    println!(
-        "  other doors      /docs at {}",
-        ["inventory", "payments", "fraud", "fulfillment", "saga-tracker"].map(door).join(", ")
-    );
-    println!(
-        "  metrics, probes  /metrics, /livez and /readyz at each of these, and at {}, {}",
-        door("notifications"),
-        door("outbox-relay")
-    );
+    println!("  each program     /docs, /metrics, /livez and /readyz at {}", pipeline.doors().join(", "));
     println!(
         "  topics           bin/kafka-console-consumer --topic orders --from-beginning   (Kafka is at {})",
         pipeline.setting("KAFKA_BOOTSTRAP_SERVERS")

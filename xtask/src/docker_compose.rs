@@ -5,14 +5,11 @@ use std::collections::BTreeMap;
 
 use serde_norway::Value;
 
+use crate::programs::{self, ProgramOfDemo};
 use crate::stack::{self, Part, Port};
 
 const COMPOSE: &str = include_str!("../../docker-compose.yml");
 const DOCKERFILE: &str = include_str!("../../Dockerfile");
-/// Where the consumers' ports are chosen.
-const HOST_MODULE: &str = include_str!("../../crates/runtime/src/host/doors.rs");
-const CONSUMERS: [&str; 8] =
-    ["orders", "inventory", "payments", "fraud", "fulfillment", "notifications", "saga-tracker", "outbox-relay"];
 /// What Docker has to be told apart from `kafka.properties`: where the broker is reached, and Java's memory.
 const KAFKA_ADDRESSES: [&str; 7] = [
     "KAFKA_LISTENERS",
@@ -143,14 +140,13 @@ fn inside(part: Part) -> String {
 
 #[test]
 fn each_consumer_has_a_service_with_the_addresses_and_its_own_port() {
-    for name in CONSUMERS {
+    for ProgramOfDemo { name, port, .. } in programs::ALL.iter().filter(|program| !program.optional) {
         let service = service(name);
         assert_eq!(texts(&service["command"]), [format!("quadrille-{name}")]);
         let mut found = with_keys(environment(&service));
         let listens = found.remove(&format!("QUADRILLE_{}__HTTP", name.to_uppercase().replace('-', "_"))).unwrap();
-        let port: u16 = listens.strip_prefix("0.0.0.0:").unwrap().parse().unwrap();
-        assert!(HOST_MODULE.contains(&format!("(\"{name}\", {port})")), "runtime::host gives {name} another port");
-        assert_eq!(texts(&service["ports"]), published(port));
+        assert_eq!(listens, format!("0.0.0.0:{port}"), "topics.yaml gives {name} another port");
+        assert_eq!(texts(&service["ports"]), published(*port));
         if name == "saga-tracker" {
             tracker_calls_others(&mut found);
         }
@@ -181,10 +177,10 @@ fn with_keys(mut found: BTreeMap<String, String>) -> BTreeMap<String, String> {
 
 /// Where it calls the others: each by its service's name and its own port, and nobody left out.
 fn tracker_calls_others(found: &mut BTreeMap<String, String>) {
-    for name in CONSUMERS.into_iter().filter(|name| *name != "saga-tracker") {
-        let (upper, listens) = (name.to_uppercase().replace('-', "_"), texts(&service(name)["ports"]));
-        let port = listens[0].rsplit(':').next().unwrap();
-        let variable = match name {
+    let others = programs::ALL.iter().filter(|program| !program.optional && program.name != "saga-tracker");
+    for ProgramOfDemo { name, port, .. } in others {
+        let upper = name.to_uppercase().replace('-', "_");
+        let variable = match name.as_str() {
             "orders" | "payments" => format!("QUADRILLE_SAGA_TRACKER__{upper}_URL"),
             _ => format!("QUADRILLE_SAGA_TRACKER__PROBES__{upper}"),
         };
@@ -195,7 +191,11 @@ fn tracker_calls_others(found: &mut BTreeMap<String, String>) {
 #[test]
 fn no_service_is_left_uncompared() {
     let services = compose()["services"].as_mapping().unwrap().len();
-    assert_eq!(services, Part::ALL.len() + 1 + CONSUMERS.len(), "the parts, setup and the consumers");
+    assert_eq!(
+        services,
+        Part::ALL.len() + 1 + programs::chosen(&[]).unwrap().len(),
+        "the parts, setup and the programs"
+    );
 }
 
 #[test]

@@ -10,6 +10,8 @@ pub mod consumers;
 pub mod demo;
 #[cfg(test)]
 mod docker_compose;
+#[cfg(test)]
+mod documents;
 pub mod install;
 pub mod java;
 pub mod kafka;
@@ -17,8 +19,10 @@ pub mod ports;
 pub mod postgres;
 pub mod probe;
 pub mod process;
+pub mod programs;
 pub mod project;
 pub mod registry;
+pub mod report;
 pub mod stack;
 pub mod test;
 pub mod up;

@@ -48,6 +48,9 @@ enum Command {
         /// How many orders.
         #[arg(long, default_value_t = 1_000)]
         orders: u64,
+        /// Run these optional consumers of topics.yaml besides, separated by commas, and show at the end what each made of the orders.
+        #[arg(long, value_delimiter = ',')]
+        with: Vec<String>,
         /// End by itself; with a non-zero code if an order ended otherwise than it should, or an invariant does not hold.
         #[arg(long)]
         exit: bool,
@@ -56,7 +59,7 @@ enum Command {
         dev: bool,
     },
     /// Measure the whole pipeline in release builds.
-    Bench(bench::Options),
+    Bench(bench::BenchOptions),
     /// Install, build, start the parts, run every test, and leave the parts as they were found.
     Test {
         /// Leave the parts running that were started for the tests.
@@ -85,9 +88,9 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Up { only } => up::up(&project, &Part::with_needed(&only)).map(drop)?,
         Command::Down { wipe } => up::down(&project, wipe)?,
         Command::Status => return Ok(if up::status(&project)? { ExitCode::SUCCESS } else { ExitCode::FAILURE }),
-        Command::Demo { orders, exit, dev } => {
+        Command::Demo { orders, with, exit, dev } => {
             let build = if dev { Build::Dev } else { Build::Release };
-            return demo::run(&project, build, orders, exit);
+            return demo::run(&project, build, &with, orders, exit);
         }
         Command::Bench(options) => return bench::run(&project, &options),
         Command::Test { keep, arguments } => return test::run(&project, keep, &arguments),

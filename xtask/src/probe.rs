@@ -49,12 +49,18 @@ fn broker_count(port: u16) -> io::Result<i32> {
 
 /// Whether `GET path` is answered with 200.
 pub fn http(port: u16, path: &str) -> bool {
-    let ask = || -> io::Result<String> {
-        let mut stream = connect(port)?;
-        write!(stream, "GET {path} HTTP/1.0\r\nHost: {HOST}:{port}\r\nAccept: */*\r\n\r\n")?;
-        let mut status = [0_u8; 12];
-        stream.read_exact(&mut status)?;
-        Ok(String::from_utf8_lossy(&status).into_owned())
-    };
-    ask().is_ok_and(|status| status.ends_with(" 200"))
+    get(port, path).is_ok_and(|(status, _)| status == "200")
+}
+
+/// The answer to `GET path`: status and body.
+///
+/// # Errors
+/// When nothing answers.
+pub fn get(port: u16, path: &str) -> io::Result<(String, String)> {
+    let mut stream = connect(port)?;
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: {HOST}:{port}\r\nAccept: */*\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    Ok((head.split(' ').nth(1).unwrap_or_default().to_owned(), body.to_owned()))
 }

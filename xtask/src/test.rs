@@ -46,12 +46,18 @@ pub fn run(project: &Project, keep: bool, arguments: &[String]) -> Result<ExitCo
         Some(at) => arguments.split_at(at),
         None => (arguments, [].as_slice()),
     };
-    let scope = if selects_packages(for_cargo) { vec![] } else { vec!["--workspace".to_owned()] };
+    // `--tests`, unless other targets are chosen: no crate has tests in its documentation, and to look for them takes a minute.
+    let mut scope = if selects_packages(for_cargo) { vec![] } else { vec!["--workspace".to_owned()] };
+    if !scope.is_empty() && !for_cargo.iter().any(|argument| argument.starts_with('-')) {
+        scope.push("--tests".to_owned());
+    }
     let test = [&["test".to_owned()], scope.as_slice(), for_cargo].concat();
     let mut builds = vec![[test.as_slice(), &["--no-run".into()]].concat()];
-    if scope.len() == 1 || for_cargo.iter().any(|argument| argument.contains(END_TO_END)) {
-        // Those tests start the programs, and kill them.
-        builds.insert(0, vec!["build".into(), "--workspace".into(), "--bins".into()]);
+    // The end-to-end tests start the programs, and kill them. One build makes programs and tests: no core waits for the last program to be linked.
+    if !scope.is_empty() {
+        builds.insert(0, ["build", "--workspace", "--bins", "--tests"].map(ToOwned::to_owned).to_vec());
+    } else if for_cargo.iter().any(|argument| argument.contains(END_TO_END)) {
+        builds.insert(0, ["build", "--workspace", "--bins"].map(ToOwned::to_owned).to_vec());
     }
     // Built before anything is started: nothing is, for what does not compile.
     for build in builds {

@@ -6,12 +6,12 @@ use anyhow::{Result, bail};
 
 use crate::{
     addresses::{self, Addresses, External},
-    consumers,
     install::{self, Need},
     kafka,
     ports::Ports,
     postgres,
     process::{self, Mark},
+    programs,
     project::{Project, remove},
     registry,
     stack::Part,
@@ -168,7 +168,7 @@ fn stop(part: Part, pid: u32) -> Result<()> {
 /// When a part can't be stopped, or its data can't be deleted.
 pub fn down(project: &Project, wipe: bool) -> Result<()> {
     let _lock = project.lock()?;
-    consumers::stop_leftovers(project)?;
+    programs::stop_leftovers(project)?;
     // The broker and the registry stop at the same time; PostgreSQL when nobody needs it any more.
     for part in [Part::Kafka, Part::Registry] {
         if let Some(pid) = pid(project, part)? {

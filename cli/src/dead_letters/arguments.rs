@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 use events::{OrderId, Timestamp};
-use saga_tracker::hand::{Filter, MAX_LOOPS};
-use saga_tracker::{Kind, LetterStatus};
+use operator::{Filter, MAX_LOOPS};
+use operator::{LetterKind, LetterStatus};
 use serde_json::Value;
 
 /// Which dead letters.
@@ -13,7 +13,7 @@ use serde_json::Value;
 pub struct FilterArguments {
     /// `event`: an event that a consumer could not decide; `order`: an order that is stuck.
     #[arg(long, value_parser = kind)]
-    kind: Option<Kind>,
+    kind: Option<LetterKind>,
     /// Who could not decide it, or should have answered.
     #[arg(long)]
     consumer: Option<String>,
@@ -109,8 +109,8 @@ pub struct EditArguments {
     pub how: How,
 }
 
-fn kind(text: &str) -> Result<Kind, String> {
-    [Kind::Event, Kind::Order]
+fn kind(text: &str) -> Result<LetterKind, String> {
+    [LetterKind::Event, LetterKind::Order]
         .into_iter()
         .find(|kind| kind.as_str() == text)
         .ok_or_else(|| "expected event or order".to_owned())

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::ensure;
 use indicatif::{ProgressBar, ProgressStyle};
-use saga_tracker::hand::{Act, Bulk, Hand, HandError, Note, Outcome, Report, Told};
+use operator::{Act, ActOutcome, Bulk, Note, Operator, OperatorError, Progress, Report};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -19,13 +19,13 @@ const INTERRUPTED: u8 = 130;
 const REASONS: usize = 10;
 
 /// Does it with the dead letters that were named, or with all of a filter.
-pub async fn carry_out(hand: &Hand, act: Act, which: Which, how: How, json: bool) -> anyhow::Result<ExitCode> {
+pub async fn carry_out(operator: &Operator, act: Act, which: Which, how: How, json: bool) -> anyhow::Result<ExitCode> {
     if !which.all {
         let mut ids = Vec::new();
         for id in &which.ids {
-            ids.push(hand.find(id).await?);
+            ids.push(operator.find(id).await?);
         }
-        return each(hand, ids, act, how, json).await;
+        return each(operator, ids, act, how, json).await;
     }
     let note = note(&act, &how)?;
     let filter = which.filter.filter().fit_for(&act);
@@ -36,7 +36,7 @@ pub async fn carry_out(hand: &Hand, act: Act, which: Which, how: How, json: bool
     let mut shown = Shown::new(json, how.dry_run);
     let stop = CancellationToken::new();
     let report = {
-        let run = hand.all(&bulk, &stop, |told| shown.told(told));
+        let run = operator.all(&bulk, &stop, |told| shown.told(told));
         tokio::pin!(run);
         loop {
             tokio::select! {
@@ -52,15 +52,15 @@ pub async fn carry_out(hand: &Hand, act: Act, which: Which, how: How, json: bool
 }
 
 /// Does it with one dead letter.
-pub async fn one(hand: &Hand, letter_id: Uuid, act: Act, how: How, json: bool) -> anyhow::Result<ExitCode> {
-    each(hand, vec![letter_id], act, how, json).await
+pub async fn one(operator: &Operator, letter_id: Uuid, act: Act, how: How, json: bool) -> anyhow::Result<ExitCode> {
+    each(operator, vec![letter_id], act, how, json).await
 }
 
-async fn each(hand: &Hand, ids: Vec<Uuid>, act: Act, how: How, json: bool) -> anyhow::Result<ExitCode> {
+async fn each(operator: &Operator, ids: Vec<Uuid>, act: Act, how: How, json: bool) -> anyhow::Result<ExitCode> {
     let note = note(&act, &how)?;
     let mut code = ExitCode::SUCCESS;
     for letter_id in ids {
-        let done = hand.one(letter_id, &act, &note, how.max_loops, how.dry_run).await;
+        let done = operator.one(letter_id, &act, &note, how.max_loops, how.dry_run).await;
         if done.is_err() {
             code = ExitCode::FAILURE;
         }
@@ -76,15 +76,15 @@ fn note(act: &Act, how: &How) -> anyhow::Result<Note> {
     Ok(Note { who: who::asks(how.by.clone())?, why: why.to_owned() })
 }
 
-fn line(letter_id: Uuid, outcome: Result<&Outcome, &HandError>, json: bool) -> String {
+fn line(letter_id: Uuid, outcome: Result<&ActOutcome, &OperatorError>, json: bool) -> String {
     match outcome {
         Ok(outcome) if json => {
             json!({"letter_id": letter_id, "what": outcome.what, "step": outcome.step, "done": outcome.done})
                 .to_string()
         }
         Err(error) if json => json!({"letter_id": letter_id, "refused": error.to_string()}).to_string(),
-        Ok(Outcome { done: Some(done), .. }) => format!("{letter_id}: {done}"),
-        Ok(Outcome { step, done: None, .. }) => format!("{letter_id}: would be done: {step}"),
+        Ok(ActOutcome { done: Some(done), .. }) => format!("{letter_id}: {done}"),
+        Ok(ActOutcome { step, done: None, .. }) => format!("{letter_id}: would be done: {step}"),
         Err(error) => format!("{letter_id}: not done: {error}"),
     }
 }
@@ -103,7 +103,7 @@ impl Shown {
         Self { bar: None, json, dry_run, refused: BTreeMap::new() }
     }
 
-    fn told(&mut self, told: &Told<'_>) {
+    fn told(&mut self, told: &Progress<'_>) {
         if self.json || self.dry_run {
             println!("{}", line(told.letter_id, told.outcome, self.json));
         } else {

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use comfy_table::Table;
-use saga_tracker::hand::{ActionView, BytesView, GroupView, LetterView};
+use operator::{ActionView, BytesView, GroupView, LetterView};
 
 use crate::output::table;
 
@@ -107,8 +107,8 @@ pub fn letter(letter: &LetterView) -> String {
         line("header", &format!("{}: {}", header.name, value.unwrap_or_default()));
     }
     for can in &letter.can {
-        let (mark, says) = can.step.as_ref().map_or(("no", &can.refused), |_| ("can", &can.step));
-        line(mark, &format!("{}: {}", can.what, says.as_deref().unwrap_or_default()));
+        let (mark, publishes) = can.step.as_ref().map_or(("no", &can.refused), |_| ("can", &can.step));
+        line(mark, &format!("{}: {}", can.what, publishes.as_deref().unwrap_or_default()));
     }
     for action in &letter.actions {
         let ActionView { at, who, what, why, outcome, detail, .. } = action;

@@ -5,16 +5,16 @@ use axum::extract::{Path, Query, State as Shared};
 use axum::http::StatusCode;
 use events::{Currency, CustomerId, Line, OrderId, RuleHit, Timestamp};
 use runtime::http::{Access, Caller, Json, Problem, Role, Routes};
-use runtime::{Cause, Consumer as _, Door, Work};
+use runtime::{Cause, Consumer as _, RequestQueue, Work};
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use crate::handlers::{Input, Reply, Ruling};
-use crate::world::{Assessment, State};
-use crate::{Fraud, store};
+use crate::input::{Input, Reply, Ruling};
+use crate::row::{self, Assessment, State};
+use crate::settings::Fraud;
 
 /// Reviews on one page unless the caller says how many, and at most.
 const PAGE: u32 = 50;
@@ -24,19 +24,13 @@ const LONGEST_NOTE: usize = 2_000;
 
 /// What the routes work with.
 #[derive(Clone)]
-pub(crate) struct Doors {
-    door: Door<Fraud>,
-    pool: PgPool,
-}
-
-impl Doors {
-    pub(crate) fn new(door: Door<Fraud>, pool: PgPool) -> Self {
-        Self { door, pool }
-    }
+pub(crate) struct RouteState {
+    pub door: RequestQueue<Fraud>,
+    pub pool: PgPool,
 }
 
 /// The routes.
-pub(crate) fn routes() -> Routes<Doors> {
+pub(crate) fn routes() -> Routes<RouteState> {
     Routes::new()
         .route(Access::to(&[Role::Viewer]), routes!(list))
         .route(Access::to(&[Role::Viewer]), routes!(show))
@@ -107,7 +101,7 @@ struct Review {
 /// What a person decides. Who that is, is whose key comes.
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(example = json!({"verdict": "clear", "note": "called the customer"}))]
-struct Verdict {
+struct ReviewVerdict {
     /// `clear`: the order may go on; `reject`: it ends.
     verdict: Ruling,
     /// Why, at most 2,000 characters; it stays here.
@@ -154,11 +148,14 @@ impl Review {
     (status = 400, description = "`limit` or `after` can't be read", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "The database does not answer", body = Problem, content_type = "application/problem+json"),
 ))]
-async fn list(Shared(doors): Shared<Doors>, page: Result<Query<Page>, QueryRejection>) -> Result<Json<Queue>, Problem> {
+async fn list(
+    Shared(doors): Shared<RouteState>,
+    page: Result<Query<Page>, QueryRejection>,
+) -> Result<Json<Queue>, Problem> {
     let Query(page) = page.map_err(|rejection| unreadable("Unreadable query").detail(rejection.body_text()))?;
     let limit = page.limit.unwrap_or(PAGE).clamp(1, LARGEST_PAGE);
     let after = page.after.as_deref().map_or(Ok((Timestamp::from_millis(0), OrderId(Uuid::nil()))), cursor)?;
-    let mut rows = store::open_reviews(&doors.pool, after, i64::from(limit) + 1).await?;
+    let mut rows = row::open_reviews(&doors.pool, after, i64::from(limit) + 1).await?;
     let more = rows.len() > limit as usize;
     rows.truncate(limit as usize);
     let last = rows.last().filter(|_| more);
@@ -174,14 +171,14 @@ async fn list(Shared(doors): Shared<Doors>, page: Result<Query<Page>, QueryRejec
     (status = 404, description = "It was not looked at, or the path names no order", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "The database does not answer", body = Problem, content_type = "application/problem+json"),
 ))]
-async fn show(Shared(doors): Shared<Doors>, Path(order_id): Path<String>) -> Result<Json<Review>, Problem> {
+async fn show(Shared(doors): Shared<RouteState>, Path(order_id): Path<String>) -> Result<Json<Review>, Problem> {
     let order_id = known_form(&order_id)?;
-    let row = store::assessment(&doors.pool, order_id).await?;
+    let row = row::assessment(&doors.pool, order_id).await?;
     row.map(|row| Json(Review::of(order_id, row))).ok_or_else(|| unknown(order_id))
 }
 
 /// Decides an open review.
-#[utoipa::path(post, path = "/reviews/{order_id}/verdict", tag = "reviews", request_body = Verdict,
+#[utoipa::path(post, path = "/reviews/{order_id}/verdict", tag = "reviews", request_body = ReviewVerdict,
     params(("order_id" = Uuid, Path, description = "The order")), responses(
     (status = 200, description = "Decided", body = Decided),
     (status = 404, description = "It was not looked at, or the path names no order", body = Problem, content_type = "application/problem+json"),
@@ -190,16 +187,16 @@ async fn show(Shared(doors): Shared<Doors>, Path(order_id): Path<String>) -> Res
     (status = 503, description = "Nothing was decided, or the answer was lost: ask again", body = Problem, content_type = "application/problem+json"),
 ))]
 async fn rule(
-    Shared(doors): Shared<Doors>,
+    Shared(doors): Shared<RouteState>,
     caller: Caller,
     Path(order_id): Path<String>,
-    Json(verdict): Json<Verdict>,
+    Json(verdict): Json<ReviewVerdict>,
 ) -> Result<Json<Decided>, Problem> {
     let order_id = known_form(&order_id)?;
-    let Verdict { verdict: ruling, note } = checked(verdict)?;
+    let ReviewVerdict { verdict: ruling, note } = checked(verdict)?;
     caller.says_why(note.as_deref().unwrap_or_default());
     let by = caller.name().to_owned();
-    let cause = Cause::door(Fraud::NAME, &format!("{order_id}/verdict"));
+    let cause = Cause::request(Fraud::NAME, &format!("{order_id}/verdict"));
     let done = doors.door.submit(Work { cause, input: Input::Ruled { order_id, ruling, by, note } }).await?;
     match done.reply {
         Reply::Done(state) => {
@@ -211,7 +208,7 @@ async fn rule(
     }
 }
 
-fn checked(verdict: Verdict) -> Result<Verdict, Problem> {
+fn checked(verdict: ReviewVerdict) -> Result<ReviewVerdict, Problem> {
     let note = verdict.note.as_deref().unwrap_or_default();
     let length = note.chars().count();
     if length > LONGEST_NOTE || note.contains('\0') {

@@ -4,38 +4,126 @@
 //! leaves the queue). Says `FraudCleared`, `FraudRejected` and `FraudReviewRequested`; a review is ended by a person at the door `/reviews`, or
 //! by its deadline, which rejects. An order is looked at once and counted once, however often its events come.
 
+mod counts;
 mod decide;
-mod handlers;
 mod http;
+mod input;
 mod restore;
+mod row;
 mod rules;
 mod settings;
-mod store;
 mod velocity;
-mod world;
 
+use std::collections::BTreeSet;
+use std::convert::Infallible;
 use std::sync::Arc;
 
-pub use handlers::{Authorized, Input, Reply, Ruling};
-pub use settings::{FraudSettings, Limit, SubjectLimits, VelocitySettings, section};
-pub use velocity::{Kind, Subject, Tally};
-pub use world::{Assessment, Carried, State, World};
+use events::{
+    Event, FraudCleared, FraudRejected, FraudReviewRequested, OrderId, PaymentAuthorized, PaymentVoided, Timestamp,
+};
+use runtime::rows::Rows;
+use runtime::settings::ConsumerSettings;
+use runtime::{
+    Codec, Conflict, Consumer, Effects, Failure, Loader, Message, Retention, Saver, Span, Timer, Unreadable, Work,
+};
 
-/// The consumer `fraud`.
-#[derive(Debug, Default)]
-pub struct Fraud {
-    settings: FraudSettings,
-    recent: runtime::Recent<Assessment>,
-}
+use crate::input::Reply;
+use crate::velocity::Near;
+pub use input::{Input, Ruling};
+pub use row::BatchState;
+pub use settings::{Fraud, FraudSettings, Limit, SubjectLimits, VelocitySettings, section};
 
-impl Fraud {
-    /// A consumer with these settings.
-    ///
-    /// # Errors
-    /// When they contradict each other; the message says which and how.
-    pub fn new(settings: FraudSettings) -> anyhow::Result<Self> {
-        settings.check()?;
-        Ok(Self { settings, ..Self::default() })
+impl Consumer for Fraud {
+    const NAME: &'static str = "fraud";
+    const TABLES: &'static [fn() -> Vec<String>] = &[<row::Assessment as runtime::rows::TableRow>::statements];
+    type Input = Input;
+    type BatchState = BatchState;
+    type Reply = Reply;
+    type Call = Infallible;
+
+    fn subscribes_to() -> Vec<&'static str> {
+        vec![PaymentAuthorized::TYPE, PaymentVoided::TYPE]
+    }
+
+    fn publishes() -> Vec<&'static str> {
+        vec![FraudCleared::TYPE, FraudRejected::TYPE, FraudReviewRequested::TYPE]
+    }
+
+    /// As long as payments: who looks into a dispute asks what was thought of the order.
+    fn defaults() -> ConsumerSettings {
+        ConsumerSettings { keep: Some(Span::secs(180 * 24 * 3_600)), ..ConsumerSettings::default() }
+    }
+
+    fn migrations() -> sqlx::migrate::Migrator {
+        migrations()
+    }
+
+    fn decode(&self, message: &Message, codec: &Codec) -> Result<Work<Input>, Unreadable> {
+        let cause = message.cause()?;
+        let input = match message.event_type() {
+            Some(PaymentAuthorized::TYPE) => {
+                let opened = self.authorized(message.read(codec)?);
+                opened.map_err(|error| Unreadable(format!("personal data of {}: {error}", message.place())))?
+            }
+            Some(PaymentVoided::TYPE) => Input::Voided(message.read::<PaymentVoided>(codec)?.order_id),
+            other => return Err(Unreadable(format!("fraud does not hear {other:?}, got it at {}", message.place()))),
+        };
+        Ok(Work { cause, input })
+    }
+
+    fn on_timer(&self, timer: &Timer) -> Input {
+        Input::Deadline(timer.order_id) // the only timer there is
+    }
+
+    /// The orders of a batch, and what was counted for those that are looked at for the first time.
+    async fn load(&self, batch: &[&Work<Input>], loader: &mut Loader<'_>) -> Result<BatchState, Failure> {
+        let begins = |input: &Input| matches!(input, Input::Authorized(_));
+        let orders = batch.iter().map(|work| (work.input.order_id(), begins(&work.input)));
+        let orders = Rows::of_orders(loader, orders).await?;
+        let (now, window) = (loader.now, self.settings.velocity.window.0);
+        let mut wanted = BTreeSet::new();
+        for work in batch {
+            if let Input::Authorized(new) = &work.input
+                && orders.get(&new.event.order_id).is_none()
+            {
+                let near = Near::of(new.placed_at(now), window);
+                wanted.extend(new.subjects.iter().map(|(_, subject)| (*subject, near)));
+            }
+        }
+        let tallies = counts::tallies(loader.db, wanted, window).await?;
+        Ok(BatchState { orders, tallies })
+    }
+
+    fn decide(
+        &self,
+        world: &mut BatchState,
+        work: &Work<Input>,
+        now: Timestamp,
+        effects: &mut Effects<'_, Infallible>,
+    ) -> Result<Reply, Conflict> {
+        Ok(match &work.input {
+            Input::Authorized(authorized) => decide::on_authorized(world, authorized, &self.settings, now, effects),
+            Input::Voided(order_id) => decide::on_voided(world, *order_id, now, effects),
+            Input::Ruled { order_id, ruling, by, note } => {
+                let person = decide::Decider { by, note: note.as_deref() };
+                decide::on_ruling(world, *order_id, *ruling, &person, now, effects)?
+            }
+            Input::Deadline(order_id) => decide::on_deadline(world, *order_id, now, effects),
+        })
+    }
+
+    fn order(input: &Input) -> Option<OrderId> {
+        Some(input.order_id())
+    }
+
+    fn retention(&self) -> Option<Retention> {
+        Some(row::retention(counts::expiring(self.settings.velocity.kept_for())))
+    }
+
+    async fn save(&self, BatchState { orders, tallies }: BatchState, saver: &mut Saver<'_>) -> Result<(), Failure> {
+        orders.save(saver)?;
+        counts::save(&mut saver.writes, &tallies.counts());
+        Ok(())
     }
 }
 
@@ -57,6 +145,6 @@ pub fn start(host: &runtime::Host) -> runtime::Starting<'_> {
     Box::pin(async move {
         let fraud = Arc::new(Fraud::new(settings::read(host.settings())?)?);
         let pool = host.pool::<Fraud>()?;
-        host.start(fraud, |door| http::routes().with_state(http::Doors::new(door, pool))).await
+        host.start(fraud, |door| http::routes().with_state(http::RouteState { door, pool })).await
     })
 }

@@ -3,21 +3,21 @@
 use std::convert::Infallible;
 
 use events::{Event as _, FraudCleared, FraudRejected, FraudReviewRequested, RuleHit};
-use runtime::restore::{Restore, Retold};
-use runtime::{Conflict, Effects, Thread};
+use runtime::restore::{Restore, RetoldEvent};
+use runtime::{Conflict, Effects, TraceContext};
 
-use crate::Fraud;
 use crate::decide::{self, DEADLINE};
-use crate::handlers::{Authorized, Input};
-use crate::world::{Assessment, State, World};
+use crate::input::{Authorized, Input};
+use crate::row::{Assessment, BatchState, State};
+use crate::settings::Fraud;
 
 impl Restore for Fraud {
     const FORCED: &'static [&'static str] = &[FraudCleared::TYPE, FraudRejected::TYPE, FraudReviewRequested::TYPE];
 
     fn retell(
         &self,
-        world: &mut World,
-        event: &Retold<'_, Input>,
+        world: &mut BatchState,
+        event: &RetoldEvent<'_, Input>,
         effects: &mut Effects<'_, Infallible>,
     ) -> Result<(), Conflict> {
         let (order_id, at) = (event.order_id, event.told.at);
@@ -45,7 +45,7 @@ impl Restore for Fraud {
                 let FraudReviewRequested { score, rules, deadline, .. } = event.read()?;
                 let carried =
                     authorized.map(|authorized| decide::carried(&authorized.event)).ok_or_else(|| event.untold())?;
-                effects.arm(DEADLINE, order_id, "", deadline);
+                effects.schedule(DEADLINE, order_id, "", deadline);
                 let row = begun(score, rules);
                 Assessment { deadline: Some(deadline), carried: Some(carried), ..row }
             }
@@ -53,9 +53,9 @@ impl Restore for Fraud {
             _ => return Err(event.untold()),
         };
         if row.state != State::Review {
-            effects.disarm(DEADLINE, order_id, "");
+            effects.cancel_timer(DEADLINE, order_id, "");
         }
-        world.put(order_id, row);
+        world.orders.insert(order_id, row);
         Ok(())
     }
 }
@@ -64,8 +64,8 @@ fn begun(
     authorized: Option<&Authorized>,
     score: i64,
     rules: Vec<RuleHit>,
-    event: &Retold<'_, Input>,
-    thread: Thread,
+    event: &RetoldEvent<'_, Input>,
+    thread: TraceContext,
 ) -> Assessment {
     Assessment {
         state: State::Review,
@@ -73,17 +73,11 @@ fn begun(
         rules,
         amount: authorized.map_or(0, |authorized| authorized.event.amount),
         currency: authorized.map(|authorized| authorized.event.currency),
-        opened_at: event.told.at,
-        deadline: None,
-        decided_by: None,
-        decided_at: None,
-        note: None,
-        thread,
-        carried: None,
+        ..Assessment::closed(event.told.at, thread)
     }
 }
 
-fn ended(row: Assessment, state: State, by: &str, event: &Retold<'_, Input>) -> Assessment {
+fn ended(row: Assessment, state: State, by: &str, event: &RetoldEvent<'_, Input>) -> Assessment {
     let (decided_by, decided_at) = (Some(by.to_owned()), Some(event.told.at));
     Assessment { state, decided_by, decided_at, carried: None, ..row }
 }

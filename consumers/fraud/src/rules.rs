@@ -3,11 +3,11 @@
 use events::{Address, Card, Check, Currency, RuleHit};
 
 use crate::settings::{FraudSettings, SubjectLimits};
-use crate::velocity::{Kind, Tally};
+use crate::velocity::{SubjectKind, SubjectTally};
 
 /// What the rules look at.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Facts<'f> {
+pub(crate) struct RuleFacts<'f> {
     /// What is authorized, in minor units.
     pub amount: i64,
     pub currency: Currency,
@@ -15,11 +15,11 @@ pub(crate) struct Facts<'f> {
     pub bill_to: &'f Address,
     pub card: Option<&'f Card>,
     /// The order's subjects, with all of the window and the order itself.
-    pub tallies: &'f [(Kind, Tally)],
+    pub tallies: &'f [(SubjectKind, SubjectTally)],
 }
 
 /// All rules that count against the order, in a fixed order.
-pub(crate) fn hits(facts: &Facts<'_>, settings: &FraudSettings) -> Vec<RuleHit> {
+pub(crate) fn hits(facts: &RuleFacts<'_>, settings: &FraudSettings) -> Vec<RuleHit> {
     let one_time = [
         amount(facts, settings),
         country_mismatch(facts, settings),
@@ -45,7 +45,7 @@ fn hit(rule: &str, points: i64, detail: String) -> Option<RuleHit> {
 }
 
 /// A high amount, by the currency's own limits.
-fn amount(facts: &Facts<'_>, settings: &FraudSettings) -> Option<RuleHit> {
+fn amount(facts: &RuleFacts<'_>, settings: &FraudSettings) -> Option<RuleHit> {
     let limit = settings.limit(facts.currency);
     let (points, passed) = match facts.amount {
         amount if amount > limit.very_high => (settings.very_high_amount_points, limit.very_high),
@@ -57,7 +57,7 @@ fn amount(facts: &Facts<'_>, settings: &FraudSettings) -> Option<RuleHit> {
 }
 
 /// Goods and invoice go to different countries.
-fn country_mismatch(facts: &Facts<'_>, settings: &FraudSettings) -> Option<RuleHit> {
+fn country_mismatch(facts: &RuleFacts<'_>, settings: &FraudSettings) -> Option<RuleHit> {
     let (ship, bill) = (plain(&facts.ship_to.country), plain(&facts.bill_to.country));
     if ship == bill {
         return None;
@@ -66,7 +66,7 @@ fn country_mismatch(facts: &Facts<'_>, settings: &FraudSettings) -> Option<RuleH
 }
 
 /// Goods and invoice go to the same country, under different postal codes. What has no postal code can't differ in it.
-fn postal_code_mismatch(facts: &Facts<'_>, settings: &FraudSettings) -> Option<RuleHit> {
+fn postal_code_mismatch(facts: &RuleFacts<'_>, settings: &FraudSettings) -> Option<RuleHit> {
     let same_country = plain(&facts.ship_to.country) == plain(&facts.bill_to.country);
     let (ship, bill) = (plain(&facts.ship_to.postal_code), plain(&facts.bill_to.postal_code));
     if !same_country || ship == bill || ship.is_empty() || bill.is_empty() {
@@ -77,27 +77,27 @@ fn postal_code_mismatch(facts: &Facts<'_>, settings: &FraudSettings) -> Option<R
 }
 
 /// The card's security code did not match.
-fn cvc_check(facts: &Facts<'_>, settings: &FraudSettings) -> Option<RuleHit> {
+fn cvc_check(facts: &RuleFacts<'_>, settings: &FraudSettings) -> Option<RuleHit> {
     let check = &facts.card?.cvc_check;
     failed(check).then(|| hit("cvc_check", settings.cvc_points, "the security code did not match".to_owned()))?
 }
 
 /// The billing address is not the one that the issuer has.
-fn address_check(facts: &Facts<'_>, settings: &FraudSettings) -> Option<RuleHit> {
+fn address_check(facts: &RuleFacts<'_>, settings: &FraudSettings) -> Option<RuleHit> {
     let check = &facts.card?.address_check;
     let detail = || "the billing address is not the issuer's".to_owned();
     failed(check).then(|| hit("address_check", settings.address_check_points, detail()))?
 }
 
 /// The billing postal code is not the one that the issuer has.
-fn postal_code_check(facts: &Facts<'_>, settings: &FraudSettings) -> Option<RuleHit> {
+fn postal_code_check(facts: &RuleFacts<'_>, settings: &FraudSettings) -> Option<RuleHit> {
     let check = &facts.card?.postal_code_check;
     let detail = || "the billing postal code is not the issuer's".to_owned();
     failed(check).then(|| hit("postal_code_check", settings.postal_code_check_points, detail()))?
 }
 
 /// Too many orders of one customer, with one card, or to one address.
-fn velocity_orders(kind: Kind, tally: &Tally, settings: &FraudSettings) -> Option<RuleHit> {
+fn velocity_orders(kind: SubjectKind, tally: &SubjectTally, settings: &FraudSettings) -> Option<RuleHit> {
     let limits = subject_limits(kind, settings);
     if tally.orders <= limits.orders {
         return None;
@@ -107,7 +107,12 @@ fn velocity_orders(kind: Kind, tally: &Tally, settings: &FraudSettings) -> Optio
 }
 
 /// Too high a sum of one customer, with one card, or to one address, in the order's currency. Of one order alone the amount rule speaks.
-fn velocity_amount(kind: Kind, tally: &Tally, currency: Currency, settings: &FraudSettings) -> Option<RuleHit> {
+fn velocity_amount(
+    kind: SubjectKind,
+    tally: &SubjectTally,
+    currency: Currency,
+    settings: &FraudSettings,
+) -> Option<RuleHit> {
     let sum = tally.amounts.get(&currency).copied().unwrap_or_default();
     let most = settings.limit(currency).high.saturating_mul(settings.velocity.amount_factor);
     if sum <= most || tally.orders < 2 {
@@ -117,11 +122,11 @@ fn velocity_amount(kind: Kind, tally: &Tally, currency: Currency, settings: &Fra
     hit(&format!("velocity_{}_amount", kind.as_str()), subject_limits(kind, settings).amount_points, detail)
 }
 
-fn subject_limits(kind: Kind, settings: &FraudSettings) -> SubjectLimits {
+fn subject_limits(kind: SubjectKind, settings: &FraudSettings) -> SubjectLimits {
     match kind {
-        Kind::Customer => settings.velocity.customer,
-        Kind::Card => settings.velocity.card,
-        Kind::Address => settings.velocity.address,
+        SubjectKind::Customer => settings.velocity.customer,
+        SubjectKind::Card => settings.velocity.card,
+        SubjectKind::Address => settings.velocity.address,
     }
 }
 
@@ -171,9 +176,9 @@ mod tests {
         currency: Currency,
         to: [&Address; 2],
         card: Option<&Card>,
-        tallies: &[(Kind, Tally)],
+        tallies: &[(SubjectKind, SubjectTally)],
     ) -> Vec<(String, i64)> {
-        let facts = Facts { amount, currency, ship_to: to[0], bill_to: to[1], card, tallies };
+        let facts = RuleFacts { amount, currency, ship_to: to[0], bill_to: to[1], card, tallies };
         hits(&facts, &FraudSettings::default()).into_iter().map(|hit| (hit.rule, hit.points)).collect()
     }
 
@@ -223,13 +228,13 @@ mod tests {
     #[test]
     fn too_many_orders_and_too_high_a_sum_count_apart() {
         let here = address("DE", "10115");
-        let tally = |orders, sum| Tally { orders, amounts: [(Currency::EUR, sum)].into() };
-        let velocity = |tally| hits_of(1, Currency::EUR, [&here, &here], None, &[(Kind::Customer, tally)]);
+        let tally = |orders, sum| SubjectTally { orders, amounts: [(Currency::EUR, sum)].into() };
+        let velocity = |tally| hits_of(1, Currency::EUR, [&here, &here], None, &[(SubjectKind::Customer, tally)]);
         assert_eq!(velocity(tally(10, 1_000_000)), []);
         assert_eq!(velocity(tally(11, 1)), [("velocity_customer_orders".to_owned(), 40)]);
         assert_eq!(velocity(tally(2, 1_000_001)), [("velocity_customer_amount".to_owned(), 20)]);
         assert_eq!(
-            velocity(Tally { orders: 2, amounts: [(Currency::USD, 9_000_000)].into() }),
+            velocity(SubjectTally { orders: 2, amounts: [(Currency::USD, 9_000_000)].into() }),
             [],
             "dollars are not euros"
         );
@@ -239,8 +244,14 @@ mod tests {
     fn a_rule_of_no_points_is_switched_off() {
         let settings = FraudSettings { country_mismatch_points: 0, ..FraudSettings::default() };
         let (berlin, paris) = (address("DE", "10115"), address("FR", "75001"));
-        let facts =
-            Facts { amount: 1, currency: Currency::EUR, ship_to: &paris, bill_to: &berlin, card: None, tallies: &[] };
+        let facts = RuleFacts {
+            amount: 1,
+            currency: Currency::EUR,
+            ship_to: &paris,
+            bill_to: &berlin,
+            card: None,
+            tallies: &[],
+        };
         assert_eq!(hits(&facts, &settings), []);
     }
 }

@@ -1,15 +1,31 @@
-//! The settings of fraud: what each rule gives, and from how many points on someone looks, or the answer is no.
+//! The consumer and its settings: what each rule gives, and from how many points on someone looks, or the answer is no.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use anyhow::ensure;
-use events::{Currency, Timestamp};
+use events::Currency;
 use runtime::settings::{Secret, Section};
 use runtime::{Consumer as _, Settings, Span};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::Fraud;
+/// The consumer `fraud`.
+#[derive(Debug, Default)]
+pub struct Fraud {
+    pub(crate) settings: FraudSettings,
+}
+
+impl Fraud {
+    /// A consumer with these settings.
+    ///
+    /// # Errors
+    /// When they contradict each other; the message says which and how.
+    pub fn new(settings: FraudSettings) -> anyhow::Result<Self> {
+        settings.check()?;
+        Ok(Self { settings })
+    }
+}
 
 /// Amounts from which an order counts as high and as very high, in minor units of their currency. Read from code, so that a currency that is
 /// not set still has sensible ones.
@@ -42,7 +58,7 @@ pub struct FraudSettings {
     /// A score of this or more is rejected at once.
     pub reject_at: i64,
     /// How long a person may take.
-    pub review_within: Span,
+    pub review_timeout: Span,
     /// What must be left of the authorization when a review ends: time to pick, pack and capture. Where less than twice this is left of it, the
     /// review gets half of what is left.
     pub capture_margin: Span,
@@ -120,7 +136,7 @@ impl Default for FraudSettings {
         Self {
             review_at: 60,
             reject_at: 120,
-            review_within: Span::secs(24 * 3_600),
+            review_timeout: Span::secs(24 * 3_600),
             capture_margin: Span::secs(24 * 3_600),
             limits: BTreeMap::new(),
             other_limit: Limit { high: 2_000, very_high: 10_000 },
@@ -150,9 +166,9 @@ impl Default for VelocitySettings {
 }
 
 impl VelocitySettings {
-    /// Counts of orders that were placed before are deleted: an order that waited for a window's length still meets those of its time.
-    pub(crate) fn kept_since(&self, now: Timestamp) -> Timestamp {
-        now.minus(self.window.0).minus(self.window.0)
+    /// How old counts get: an order that waited for a window's length still meets those of its time.
+    pub(crate) fn kept_for(&self) -> Duration {
+        2 * self.window.0
     }
 }
 

@@ -10,16 +10,15 @@ use uuid::Uuid;
 
 /// What is counted by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
+pub enum SubjectKind {
     /// The shop's id of the customer.
     Customer,
-    /// The card's fingerprint.
     Card,
     /// Where the goods go: country, postal code (or town), first line.
     Address,
 }
 
-impl Kind {
+impl SubjectKind {
     /// Its name in tables and rules.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -36,7 +35,7 @@ pub struct Subject(pub(crate) Uuid);
 
 impl Subject {
     /// The first 128 bits of HMAC-SHA-256 over kind and text.
-    pub(crate) fn of(key: &str, kind: Kind, text: &str) -> Self {
+    pub(crate) fn of(key: &str, kind: SubjectKind, text: &str) -> Self {
         let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).expect("HMAC takes keys of any length");
         mac.update(kind.as_str().as_bytes());
         mac.update(&[0]);
@@ -49,11 +48,11 @@ impl Subject {
 }
 
 /// The subjects of one order: a customer, an address, and a card where there is one.
-pub(crate) fn subjects(key: &str, authorized: &PaymentAuthorized, person: &Person) -> Vec<(Kind, Subject)> {
-    let customer = (Kind::Customer, authorized.customer_id.as_str().to_owned());
-    let address = (Kind::Address, place(&person.ship_to));
+pub(crate) fn subjects(key: &str, authorized: &PaymentAuthorized, person: &Person) -> Vec<(SubjectKind, Subject)> {
+    let customer = (SubjectKind::Customer, authorized.customer_id.as_str().to_owned());
+    let address = (SubjectKind::Address, place(&person.ship_to));
     let card = authorized.card.as_ref().filter(|card| !card.fingerprint.is_empty());
-    let card = card.map(|card| (Kind::Card, format!("{}/{}", authorized.gateway, card.fingerprint)));
+    let card = card.map(|card| (SubjectKind::Card, format!("{}/{}", authorized.gateway, card.fingerprint)));
     [Some(customer), card, Some(address)]
         .into_iter()
         .flatten()
@@ -72,14 +71,14 @@ fn place(address: &Address) -> String {
 
 /// How much of a subject there was in the window.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
+pub struct SubjectTally {
     /// Orders, whatever their currency.
     pub orders: i64,
     /// Sums in minor units, by currency: amounts of different currencies can't be added.
     pub amounts: BTreeMap<Currency, i64>,
 }
 
-impl Tally {
+impl SubjectTally {
     pub(crate) fn add(&mut self, orders: i64, currency: Currency, amount: i64) {
         self.orders = self.orders.saturating_add(orders);
         let sum = self.amounts.entry(currency).or_default();
@@ -89,13 +88,12 @@ impl Tally {
 
 /// One order counted for one subject.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Count {
+pub(crate) struct CountedOrder {
     pub subject: Subject,
-    pub kind: Kind,
+    pub kind: SubjectKind,
     pub order_id: OrderId,
     pub currency: Currency,
     pub amount: i64,
-    /// When it was placed.
     pub at: Timestamp,
 }
 
@@ -126,8 +124,8 @@ impl Near {
 /// What is known of the subjects of a batch: the sums of the database, and what the batch itself adds.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tallies {
-    stored: HashMap<(Subject, Near), Tally>,
-    counts: HashMap<Subject, Vec<Count>>,
+    stored: HashMap<(Subject, Near), SubjectTally>,
+    counts: HashMap<Subject, Vec<CountedOrder>>,
 }
 
 impl Tallies {
@@ -137,12 +135,12 @@ impl Tallies {
     }
 
     /// Counts an order: later ones of the same batch see it.
-    pub fn count(&mut self, count: Count) {
+    pub fn count(&mut self, count: CountedOrder) {
         self.counts.entry(count.subject).or_default().push(count);
     }
 
     /// How much there was of a subject within a window of this time.
-    pub fn of(&self, subject: Subject, at: Timestamp, window: Duration) -> Tally {
+    pub fn of(&self, subject: Subject, at: Timestamp, window: Duration) -> SubjectTally {
         let near = Near::of(at, window);
         let mut tally = self.stored.get(&(subject, near)).cloned().unwrap_or_default();
         let (after, until) = near.bounds(window);
@@ -154,8 +152,8 @@ impl Tallies {
     }
 
     /// What was counted, sorted by key.
-    pub fn counts(&self) -> Vec<&Count> {
-        let mut counts: Vec<&Count> = self.counts.values().flatten().collect();
+    pub fn counts(&self) -> Vec<&CountedOrder> {
+        let mut counts: Vec<&CountedOrder> = self.counts.values().flatten().collect();
         counts.sort_unstable_by_key(|count| (count.subject, count.order_id));
         counts
     }
@@ -186,20 +184,27 @@ mod tests {
 
     #[test]
     fn a_subject_depends_on_key_and_kind_and_shows_neither() {
-        let subject = Subject::of("key", Kind::Customer, "c-1");
-        assert_eq!(subject, Subject::of("key", Kind::Customer, "c-1"));
-        assert_ne!(subject, Subject::of("other", Kind::Customer, "c-1"));
-        assert_ne!(subject, Subject::of("key", Kind::Card, "c-1"));
+        let subject = Subject::of("key", SubjectKind::Customer, "c-1");
+        assert_eq!(subject, Subject::of("key", SubjectKind::Customer, "c-1"));
+        assert_ne!(subject, Subject::of("other", SubjectKind::Customer, "c-1"));
+        assert_ne!(subject, Subject::of("key", SubjectKind::Card, "c-1"));
     }
 
     #[test]
     fn what_left_the_window_is_not_counted_any_more() {
-        let subject = Subject::of("", Kind::Customer, "c-1");
+        let subject = Subject::of("", SubjectKind::Customer, "c-1");
         let mut tallies = Tallies::default();
         for at in [1_000, 2_000] {
             let at = Timestamp::from_millis(at);
             let order_id = OrderId(Uuid::from_u128(at.as_millis() as u128));
-            tallies.count(Count { subject, kind: Kind::Customer, order_id, currency: Currency::EUR, amount: 5, at });
+            tallies.count(CountedOrder {
+                subject,
+                kind: SubjectKind::Customer,
+                order_id,
+                currency: Currency::EUR,
+                amount: 5,
+                at,
+            });
         }
         let window = Duration::from_secs(10);
         let of = |at| tallies.of(subject, Timestamp::from_millis(at), window);

@@ -4,9 +4,9 @@ use events::{AllocationId, Condition, ShipmentId, Why};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::consignment::Step;
-use crate::handlers::Answer;
+use crate::input::Answer;
 use crate::parcel::{Fate, ParcelState};
+use crate::row::NextStep;
 
 /// A warehouse's answer was taken, or was known already.
 #[derive(Debug, Serialize, ToSchema)]
@@ -16,7 +16,7 @@ pub struct AnswerTaken {
     /// Where it stands now.
     pub state: ParcelState,
     /// What the warehouse should do next: `put_back` if the answer came too late.
-    pub next: Step,
+    pub next: NextStep,
     /// The position of what was said because of it; a read model that has seen it has seen this answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub position: Option<i64>,

@@ -2,28 +2,23 @@
 
 use events::{AllocationId, ShipmentId, Sku, WarehouseId, Why};
 
-use crate::consignment::Consignment;
-use crate::handlers::Answer;
+use crate::input::Answer;
 use crate::parcel::{Fate, Parcel};
-use crate::settings::{Does, Rule, Settings};
+use crate::row::Consignment;
+use crate::settings::{BuiltInRule, Does, Settings};
 
 /// A question to the built-in warehouse about one shipment.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ask {
-    /// Which shipment.
+pub struct WarehouseQuestion {
     pub shipment_id: ShipmentId,
-    /// In which warehouse.
     pub warehouse: WarehouseId,
-    /// To do what.
-    pub what: What,
-    /// With which units.
-    pub units: Vec<Units>,
+    pub what: WarehouseTask,
+    pub units: Vec<AskedUnits>,
 }
 
 /// What the built-in warehouse is asked to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum What {
-    /// Pick by the list.
+pub enum WarehouseTask {
     Pick,
     /// Hand over to the carrier.
     HandOver,
@@ -33,33 +28,30 @@ pub enum What {
 
 /// Units of one allocation that are asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Units {
-    /// The allocation.
+pub struct AskedUnits {
     pub allocation_id: AllocationId,
-    /// What they are.
     pub sku: Sku,
-    /// How many.
     pub quantity: i64,
     /// Whether they replace what was missing elsewhere.
     pub replacement: bool,
 }
 
-impl Ask {
+impl WarehouseQuestion {
     /// Asks for a shipment to be picked.
     pub fn pick(parcel: &Parcel) -> Self {
-        Self::of(parcel, What::Pick)
+        Self::of(parcel, WarehouseTask::Pick)
     }
 
     /// Asks for a packed shipment to be handed over, or back if the order recalls it.
     pub fn leave(order: &Consignment, parcel: &Parcel) -> Self {
-        Self::of(parcel, if order.recall.is_some() { What::Recall } else { What::HandOver })
+        Self::of(parcel, if order.recall.is_some() { WarehouseTask::Recall } else { WarehouseTask::HandOver })
     }
 
-    fn of(parcel: &Parcel, what: What) -> Self {
-        let units = parcel.picks.iter().map(|pick| Units {
+    fn of(parcel: &Parcel, what: WarehouseTask) -> Self {
+        let units = parcel.picks.iter().map(|pick| AskedUnits {
             allocation_id: pick.allocation_id,
             sku: pick.sku.clone(),
-            quantity: if what == What::Pick { pick.quantity } else { pick.picked },
+            quantity: if what == WarehouseTask::Pick { pick.quantity } else { pick.picked },
             replacement: pick.replaces.is_some(),
         });
         let units = units.filter(|units| units.quantity > 0);
@@ -68,31 +60,31 @@ impl Ask {
 }
 
 /// The built-in warehouse's answer; none if its behaviour is not to answer.
-pub fn answer(settings: &Settings, ask: &Ask) -> Option<Answer> {
+pub fn answer(settings: &Settings, ask: &WarehouseQuestion) -> Option<Answer> {
     match ask.what {
-        What::Pick => pick(&settings.behaviour, ask),
-        What::HandOver => hand_over(settings, ask),
-        What::Recall if trouble(&settings.behaviour, ask, Does::Rush) => Some(handed_over(settings, ask)),
-        What::Recall => Some(Answer::WillNotShip(Fate::of(Why::Recalled))),
+        WarehouseTask::Pick => pick(&settings.behaviour, ask),
+        WarehouseTask::HandOver => hand_over(settings, ask),
+        WarehouseTask::Recall if trouble(&settings.behaviour, ask, Does::Rush) => Some(handed_over(settings, ask)),
+        WarehouseTask::Recall => Some(Answer::WillNotShip(Fate::of(Why::Recalled))),
     }
 }
 
-fn pick(rules: &[Rule], ask: &Ask) -> Option<Answer> {
+fn pick(rules: &[BuiltInRule], ask: &WarehouseQuestion) -> Option<Answer> {
     if trouble(rules, ask, Does::Late) {
         return None;
     }
     if trouble(rules, ask, Does::Refuse) {
         return Some(Answer::Picked { items: Vec::new(), rest: Fate::of(Why::Refused) });
     }
-    let found = |units: &Units| match rule_of(rules, ask, units) {
-        Some(Rule { does: Does::Short, by, .. }) => (units.quantity - by.unwrap_or(units.quantity)).max(0),
+    let found = |units: &AskedUnits| match rule_of(rules, ask, units) {
+        Some(BuiltInRule { does: Does::Short, by, .. }) => (units.quantity - by.unwrap_or(units.quantity)).max(0),
         Some(_) | None => units.quantity,
     };
     let items = ask.units.iter().map(|units| (units.allocation_id, found(units))).collect();
     Some(Answer::Picked { items, rest: Fate::of(Why::Short) })
 }
 
-fn hand_over(settings: &Settings, ask: &Ask) -> Option<Answer> {
+fn hand_over(settings: &Settings, ask: &WarehouseQuestion) -> Option<Answer> {
     let rules = &settings.behaviour;
     if trouble(rules, ask, Does::Damaged) {
         return Some(Answer::WillNotShip(Fate::of(Why::Damaged)));
@@ -104,17 +96,17 @@ fn hand_over(settings: &Settings, ask: &Ask) -> Option<Answer> {
     (!stays).then(|| handed_over(settings, ask))
 }
 
-fn handed_over(settings: &Settings, ask: &Ask) -> Answer {
+fn handed_over(settings: &Settings, ask: &WarehouseQuestion) -> Answer {
     let number = ask.shipment_id.as_uuid().simple().to_string();
     let tracking = format!("QD{}", number[..16].to_uppercase());
     Answer::HandedOver { carrier: settings.carrier.clone(), tracking: Some(tracking), at: None }
 }
 
 /// Whether any unit of the shipment makes this trouble.
-fn trouble(rules: &[Rule], ask: &Ask, does: Does) -> bool {
+fn trouble(rules: &[BuiltInRule], ask: &WarehouseQuestion, does: Does) -> bool {
     ask.units.iter().any(|units| rule_of(rules, ask, units).is_some_and(|rule| rule.does == does))
 }
 
-fn rule_of<'r>(rules: &'r [Rule], ask: &Ask, units: &Units) -> Option<&'r Rule> {
+fn rule_of<'r>(rules: &'r [BuiltInRule], ask: &WarehouseQuestion, units: &AskedUnits) -> Option<&'r BuiltInRule> {
     rules.iter().find(|rule| rule.fits(units.sku.as_str(), ask.warehouse.as_str(), units.replacement))
 }

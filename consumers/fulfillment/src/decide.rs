@@ -1,7 +1,21 @@
-//! The rules: what becomes of an order when others say something of it. PROTOCOL.md's table of fulfillment, cell by cell.
+//! The rules: what becomes of an order when others say something of it, cell by cell.
+//!
+//! | input | no row | PICKING | CONFIRMED | RELEASED | CLOSED |
+//! |---|---|---|---|---|---|
+//! | `FraudCleared` | shipments are planned: PICKING; nothing to plan: CLOSED | · | · | · | · |
+//! | `StockReallocated` | conflict | what was found elsewhere is picked there | · | · | · |
+//! | `OrderCancellationRequested` | CLOSED, a tombstone | let go: CLOSED | let go: CLOSED | recalled: each warehouse answers | · |
+//! | `PaymentCaptureFailed` | CLOSED, a tombstone | let go: CLOSED | let go: CLOSED | conflict | · |
+//! | `PaymentCaptured` | conflict | conflict | RELEASED; CLOSED where nothing can leave | · | · |
+//! | picked, or the pick deadline | unknown | the first answer counts; the last shipment settles: CONFIRMED or CLOSED | · | · | · |
+//! | handed over | unknown | conflict | conflict | dispatched; the last one: CLOSED | again: ·; given up: conflict |
+//! | will not ship | unknown | as picked, with nothing; packed: kept until the release | kept until the release | dropped; the last one: CLOSED | left: conflict |
+//! | the hand-over timer | · | · | · | asked again; past the deadline a person is alerted | · |
+//! | delivered, put back | unknown | conflict | conflict | of a shipment that left, or was given up | the same |
 
 mod answers;
 mod ends;
+pub(crate) mod meet;
 #[cfg(test)]
 mod tests;
 
@@ -10,20 +24,16 @@ use std::sync::Arc;
 use events::{AllocationId, FraudCleared, OrderId, PaymentCaptured, Reason, ShipmentId, StockReallocated, Timestamp};
 use runtime::{Conflict, Effects};
 
-use crate::built_in::{Ask, What, answer};
-use crate::consignment::{Consignment, State};
+use crate::built_in::{WarehouseQuestion, WarehouseTask, answer};
+use crate::input::{HAND_OVER, PICK};
 use crate::parcel::{Parcel, ParcelState, Shortage};
 use crate::plan::plan;
-use crate::settings::{Settings, Warehouse};
-
-/// The timer of one shipment's picking; the discriminator is the shipment's id.
-pub const PICK: &str = "pick";
-/// The timer of an order's hand-over.
-pub const HAND_OVER: &str = "hand-over";
+use crate::row::{Consignment, State};
+use crate::settings::{Settings, WarehouseMode};
 
 /// Whether a rule changed the order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
+pub enum OrderChange {
     /// It is to be saved.
     Made,
     /// A duplicate, a replay, or something that was overtaken.
@@ -31,34 +41,28 @@ pub enum Change {
 }
 
 /// One input's rules: what they need besides the order, and where they say what follows.
-pub struct Rules<'r, 'c> {
-    /// Deadlines and behaviour.
+pub struct InputRules<'r, 'c> {
     pub settings: &'r Settings,
-    /// The time.
     pub now: Timestamp,
-    /// Whose order.
     pub order_id: OrderId,
     /// What is said and waited for because of the input.
     pub effects: &'r mut Effects<'c, Overdue>,
     /// What the built-in warehouse is asked.
-    asks: Vec<Ask>,
+    asks: Vec<WarehouseQuestion>,
 }
 
 /// An alert: shipments stand in the house for too long.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Overdue {
-    /// Whose.
     pub order_id: OrderId,
     /// Until when they should have been handed over.
     pub hand_over_by: Timestamp,
-    /// Which.
     pub shipments: Vec<ShipmentId>,
     /// The order's, for the log.
     pub correlation_id: Arc<str>,
 }
 
-impl<'r, 'c> Rules<'r, 'c> {
-    /// Rules of one order.
+impl<'r, 'c> InputRules<'r, 'c> {
     pub fn new(
         settings: &'r Settings,
         now: Timestamp,
@@ -72,15 +76,15 @@ impl<'r, 'c> Rules<'r, 'c> {
     ///
     /// # Panics
     /// When its answer contradicts the order, which is a defect of ours: it is asked about the order as it stands.
-    pub fn let_built_in_answer(&mut self, order: &mut Consignment) -> Change {
-        let mut change = Change::Nothing;
+    pub fn let_built_in_answer(&mut self, order: &mut Consignment) -> OrderChange {
+        let mut change = OrderChange::Nothing;
         for ask in std::mem::take(&mut self.asks) {
             let Some(index) = order.parcels.iter().position(|parcel| parcel.shipment_id == ask.shipment_id) else {
                 continue;
             };
             match answer(self.settings, &ask).map(|answer| self.answered(order, index, &answer)) {
-                Some(Ok(Change::Nothing)) => {}
-                Some(Ok(Change::Made)) => change = Change::Made,
+                Some(Ok(OrderChange::Nothing)) => {}
+                Some(Ok(OrderChange::Made)) => change = OrderChange::Made,
                 Some(Err(conflict)) => panic!("the built-in warehouse: {conflict}"),
                 None => self.ask_again_later(&ask, order.parcels[index].pick_by),
             }
@@ -88,27 +92,29 @@ impl<'r, 'c> Rules<'r, 'c> {
         change
     }
 
-    fn ask_again_later(&mut self, ask: &Ask, pick_by: Timestamp) {
+    fn ask_again_later(&mut self, ask: &WarehouseQuestion, pick_by: Timestamp) {
         let again = self.now.plus(self.settings.lease.0);
         match ask.what {
-            What::Pick => self.effects.arm(PICK, self.order_id, &ask.shipment_id.to_string(), again.min(pick_by)),
-            What::HandOver | What::Recall => self.effects.arm(HAND_OVER, self.order_id, "", again),
+            WarehouseTask::Pick => {
+                self.effects.schedule(PICK, self.order_id, &ask.shipment_id.to_string(), again.min(pick_by))
+            }
+            WarehouseTask::HandOver | WarehouseTask::Recall => {
+                self.effects.schedule(HAND_OVER, self.order_id, "", again)
+            }
         }
     }
 
     /// Forgets a timer that a real warehouse's answer was waited for with. One of the built-in warehouse is left to fire, to no effect: it answers at once,
     /// so mostly there is none.
     fn forget(&mut self, kind: &str, discriminator: &str) {
-        if self.settings.warehouse == Warehouse::External {
-            self.effects.disarm(kind, self.order_id, discriminator);
+        if self.settings.warehouse == WarehouseMode::External {
+            self.effects.cancel_timer(kind, self.order_id, discriminator);
         }
     }
 
     /// FraudCleared, first heard: shipments are planned and picking lists go to the warehouses; or nothing can be planned, and the
     /// order is refused.
-    ///
-    /// # Errors
-    /// When countries are refused and the address can't be read.
+    /// Fails when countries are refused and the address can't be read.
     pub fn cleared(&mut self, cleared: &FraudCleared) -> Result<Consignment, Conflict> {
         let thread = self.effects.thread();
         if let Some(detail) = self.refusal(cleared)? {
@@ -136,13 +142,11 @@ impl<'r, 'c> Rules<'r, 'c> {
     }
 
     /// StockReallocated: what was found elsewhere is picked there; what was not is missing.
-    ///
-    /// # Errors
-    /// When no shipment of the order was short.
-    pub fn reallocated(&mut self, order: &mut Consignment, answer: &StockReallocated) -> Result<Change, Conflict> {
+    /// Fails when no shipment of the order was short.
+    pub fn reallocated(&mut self, order: &mut Consignment, answer: &StockReallocated) -> Result<OrderChange, Conflict> {
         match order.state {
             State::Picking => {}
-            State::Confirmed | State::Released | State::Closed => return Ok(Change::Nothing),
+            State::Confirmed | State::Released | State::Closed => return Ok(OrderChange::Nothing),
         }
         let asked = order.parcels.iter_mut().find(|parcel| parcel.shipment_id == answer.shipment_id);
         let Some(asked) = asked.filter(|parcel| parcel.shortage != Shortage::None) else {
@@ -152,63 +156,59 @@ impl<'r, 'c> Rules<'r, 'c> {
             )));
         };
         if asked.shortage == Shortage::Answered {
-            return Ok(Change::Nothing);
+            return Ok(OrderChange::Nothing);
         }
         asked.shortage = Shortage::Answered;
         let parcels = plan(self.order_id, Some(answer.shipment_id), &answer.moved, self.pick_by(order));
         parcels.iter().for_each(|parcel| self.send_picking_list(parcel));
         order.parcels.extend(parcels);
         self.settle(order);
-        Ok(Change::Made)
+        Ok(OrderChange::Made)
     }
 
     /// OrderCancellationRequested: before the release it is decided at once, since nothing may leave; after it, it is a request to
     /// the warehouses, and each shipment's answer counts.
-    pub fn cancellation_requested(&mut self, order: &mut Consignment, reason: &Reason) -> Change {
+    pub fn cancellation_requested(&mut self, order: &mut Consignment, reason: &Reason) -> OrderChange {
         match order.state {
             State::Picking | State::Confirmed => {
                 self.let_go(order, reason);
-                Change::Made
+                OrderChange::Made
             }
             State::Released if order.recall.is_none() => {
                 order.recall = Some(reason.clone());
-                if self.settings.warehouse == Warehouse::BuiltIn {
+                if self.settings.warehouse == WarehouseMode::BuiltIn {
                     self.ask_to_leave(order);
                 }
-                Change::Made
+                OrderChange::Made
             }
-            State::Released | State::Closed => Change::Nothing,
+            State::Released | State::Closed => OrderChange::Nothing,
         }
     }
 
     /// PaymentCaptureFailed: a parcel that is still in the house stays there.
-    ///
-    /// # Errors
-    /// When the order was released: then the capture had succeeded.
-    pub fn capture_failed(&mut self, order: &mut Consignment, reason: &Reason) -> Result<Change, Conflict> {
+    /// Fails when the order was released: then the capture had succeeded.
+    pub fn capture_failed(&mut self, order: &mut Consignment, reason: &Reason) -> Result<OrderChange, Conflict> {
         match order.state {
             State::Picking | State::Confirmed => {
                 self.let_go(order, reason);
-                Ok(Change::Made)
+                Ok(OrderChange::Made)
             }
             State::Released => Err(Conflict(
                 "expected no PaymentCaptureFailed after PaymentCaptured, got one for an order whose parcels may leave: look \
                  the payment up, and recall the parcels if it is not paid"
                     .to_owned(),
             )),
-            State::Closed => Ok(Change::Nothing),
+            State::Closed => Ok(OrderChange::Nothing),
         }
     }
 
     /// PaymentCaptured: the warehouses may hand over. What a warehouse took back while the capture was open counts now.
-    ///
-    /// # Errors
-    /// When nothing was confirmed, or the money is for less than will ship.
-    pub fn captured(&mut self, order: &mut Consignment, captured: &PaymentCaptured) -> Result<Change, Conflict> {
+    /// Fails when nothing was confirmed, or the money is for less than will ship.
+    pub fn captured(&mut self, order: &mut Consignment, captured: &PaymentCaptured) -> Result<OrderChange, Conflict> {
         match order.state {
             State::Picking => return Err(captured_unasked()),
             State::Confirmed => {}
-            State::Released | State::Closed => return Ok(Change::Nothing),
+            State::Released | State::Closed => return Ok(OrderChange::Nothing),
         }
         paid_in_full(order, captured)?;
         order.state = State::Released;
@@ -222,19 +222,19 @@ impl<'r, 'c> Rules<'r, 'c> {
         if !self.finish(order) {
             let delay = self.settings.hand_over_delay.0;
             match self.settings.warehouse {
-                Warehouse::BuiltIn if delay.is_zero() => self.ask_to_leave(order),
-                Warehouse::BuiltIn => self.effects.arm(HAND_OVER, self.order_id, "", self.now.plus(delay)),
-                Warehouse::External => self.effects.arm(HAND_OVER, self.order_id, "", hand_over_by),
+                WarehouseMode::BuiltIn if delay.is_zero() => self.ask_to_leave(order),
+                WarehouseMode::BuiltIn => self.effects.schedule(HAND_OVER, self.order_id, "", self.now.plus(delay)),
+                WarehouseMode::External => self.effects.schedule(HAND_OVER, self.order_id, "", hand_over_by),
             }
         }
-        Ok(Change::Made)
+        Ok(OrderChange::Made)
     }
 
     /// The hand-over timer: asks the built-in warehouse again; past the deadline a person is alerted, once. Only the warehouse
     /// knows what left, so the clock decides nothing.
-    pub fn hand_over_due(&mut self, order: &mut Consignment) -> Change {
+    pub fn hand_over_due(&mut self, order: &mut Consignment) -> OrderChange {
         let (State::Released, Some(hand_over_by)) = (order.state, order.hand_over_by) else {
-            return Change::Nothing;
+            return OrderChange::Nothing;
         };
         let overdue = self.now >= hand_over_by;
         let first = overdue && order.overdue_since.is_none();
@@ -246,12 +246,16 @@ impl<'r, 'c> Rules<'r, 'c> {
             self.effects.call(Overdue { order_id: self.order_id, hand_over_by, shipments, correlation_id });
         }
         match self.settings.warehouse {
-            Warehouse::BuiltIn => self.ask_to_leave(order),
-            Warehouse::External if !overdue => self.effects.arm(HAND_OVER, self.order_id, "", hand_over_by),
-            Warehouse::External => {}
+            WarehouseMode::BuiltIn => self.ask_to_leave(order),
+            WarehouseMode::External if !overdue => self.effects.schedule(HAND_OVER, self.order_id, "", hand_over_by),
+            WarehouseMode::External => {}
         }
         // A real warehouse that took over from the built-in one finds its work list written by this save.
-        if first || self.settings.warehouse == Warehouse::External { Change::Made } else { Change::Nothing }
+        if first || self.settings.warehouse == WarehouseMode::External {
+            OrderChange::Made
+        } else {
+            OrderChange::Nothing
+        }
     }
 
     /// Why nothing of the order can be planned; none if it can.
@@ -279,20 +283,20 @@ impl<'r, 'c> Rules<'r, 'c> {
 
     fn send_picking_list(&mut self, parcel: &Parcel) {
         let wait = match self.settings.warehouse {
-            Warehouse::BuiltIn if self.settings.pick_delay.0.is_zero() => {
-                self.asks.push(Ask::pick(parcel));
+            WarehouseMode::BuiltIn if self.settings.pick_delay.0.is_zero() => {
+                self.asks.push(WarehouseQuestion::pick(parcel));
                 return;
             }
-            Warehouse::BuiltIn => self.now.plus(self.settings.pick_delay.0),
-            Warehouse::External => parcel.pick_by,
+            WarehouseMode::BuiltIn => self.now.plus(self.settings.pick_delay.0),
+            WarehouseMode::External => parcel.pick_by,
         };
-        self.effects.arm(PICK, self.order_id, &parcel.shipment_id.to_string(), wait.min(parcel.pick_by));
+        self.effects.schedule(PICK, self.order_id, &parcel.shipment_id.to_string(), wait.min(parcel.pick_by));
     }
 
     /// Asks the built-in warehouse for every shipment in the house.
     fn ask_to_leave(&mut self, order: &Consignment) {
         let packed = order.parcels.iter().filter(|parcel| parcel.state == ParcelState::Packed);
-        self.asks.extend(packed.map(|parcel| Ask::leave(order, parcel)));
+        self.asks.extend(packed.map(|parcel| WarehouseQuestion::leave(order, parcel)));
     }
 }
 

@@ -5,7 +5,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use events::{OrderId, ShipmentId, Timestamp};
 use runtime::http::{Access, Caller, Json, Problem, Role, Routes};
-use runtime::{Cause, Clock, Door, Work};
+use runtime::{Cause, Clock, RequestQueue, Work};
 use serde::Deserialize;
 use sqlx::PgPool;
 use utoipa::IntoParams;
@@ -13,10 +13,11 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use crate::bodies::{AnswerTaken, Delivered, HandedOver, Picked, WillNotShip};
-use crate::handlers::{Answer, Answered, Input, Reply};
-use crate::store::work::{self, List};
+use crate::input::{Answer, Answered, Input, Reply};
+use crate::row;
+use crate::settings::{Fulfillment, NAME};
 use crate::views::{OrderShipments, WorkItem, WorkList};
-use crate::{Fulfillment, NAME};
+use crate::work::{self, List};
 
 /// Entries of a page, unless the caller says less or more.
 const PAGE: i64 = 100;
@@ -25,20 +26,14 @@ const LARGEST_PAGE: i64 = 1_000;
 
 /// What the doors share.
 #[derive(Clone)]
-pub(crate) struct Doors {
-    door: Door<Fulfillment>,
-    pool: PgPool,
-    clock: Clock,
-}
-
-impl Doors {
-    pub(crate) fn new(door: Door<Fulfillment>, pool: PgPool, clock: Clock) -> Self {
-        Self { door, pool, clock }
-    }
+pub(crate) struct RouteState {
+    pub door: RequestQueue<Fulfillment>,
+    pub pool: PgPool,
+    pub clock: Clock,
 }
 
 /// All routes of fulfillment.
-pub(crate) fn routes() -> Routes<Doors> {
+pub(crate) fn routes() -> Routes<RouteState> {
     let (look, work) = (&[Role::Viewer, Role::Warehouse], &[Role::Warehouse, Role::Operator]);
     Routes::new()
         .route(Access::to(look), routes!(order_shipments))
@@ -55,7 +50,7 @@ pub(crate) fn routes() -> Routes<Doors> {
 #[utoipa::path(get, path = "/orders/{order_id}/shipments", tag = "fulfillment", params(("order_id" = Uuid, Path, description = "The order.")),
     responses((status = 200, body = OrderShipments), (status = 404, body = Problem, description = "The order has not come here (yet).")))]
 async fn order_shipments(
-    State(doors): State<Doors>,
+    State(doors): State<RouteState>,
     caller: Caller,
     Path(order_id): Path<String>,
 ) -> Result<Json<OrderShipments>, Problem> {
@@ -65,7 +60,7 @@ async fn order_shipments(
             format!("order {order_id} has not come to fulfillment: it is known here once fraud has cleared it");
         Problem::new(StatusCode::NOT_FOUND, "Not found").detail(detail)
     };
-    let order = crate::store::read(&doors.pool, order_id).await?.ok_or_else(unknown)?;
+    let order = row::read(&doors.pool, order_id).await?.ok_or_else(unknown)?;
     let mut shown = OrderShipments::of(order_id, &order);
     if let Some(own) = caller.warehouse() {
         shown.shipments.retain(|shipment| shipment.warehouse.as_str() == own);
@@ -92,7 +87,7 @@ struct Page {
 #[utoipa::path(get, path = "/warehouse/{warehouse}/picking-lists", tag = "fulfillment", params(("warehouse" = String, Path, description = "The shop's own code of the warehouse."), Page),
     responses((status = 200, body = WorkList), (status = 400, body = Problem)))]
 async fn picking_lists(
-    state: State<Doors>,
+    state: State<RouteState>,
     caller: Caller,
     warehouse: Path<String>,
     page: Query<Page>,
@@ -104,7 +99,7 @@ async fn picking_lists(
 #[utoipa::path(get, path = "/warehouse/{warehouse}/parcels", tag = "fulfillment", params(("warehouse" = String, Path, description = "The shop's own code of the warehouse."), Page),
     responses((status = 200, body = WorkList), (status = 400, body = Problem)))]
 async fn parcels(
-    state: State<Doors>,
+    state: State<RouteState>,
     caller: Caller,
     warehouse: Path<String>,
     page: Query<Page>,
@@ -113,7 +108,7 @@ async fn parcels(
 }
 
 async fn work_list(
-    doors: Doors,
+    doors: RouteState,
     caller: &Caller,
     warehouse: &str,
     list: List,
@@ -155,7 +150,7 @@ fn in_range(millis: i64) -> Option<Timestamp> {
     params(("order_id" = Uuid, Path, description = "The order."), ("shipment_id" = Uuid, Path, description = "The shipment.")),
     responses((status = 200, body = AnswerTaken), (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem)))]
 async fn picked(
-    doors: State<Doors>,
+    doors: State<RouteState>,
     caller: Caller,
     ids: Path<(String, String)>,
     Json(body): Json<Picked>,
@@ -168,7 +163,7 @@ async fn picked(
     params(("order_id" = Uuid, Path, description = "The order."), ("shipment_id" = Uuid, Path, description = "The shipment.")),
     responses((status = 200, body = AnswerTaken), (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem)))]
 async fn handed_over(
-    doors: State<Doors>,
+    doors: State<RouteState>,
     caller: Caller,
     ids: Path<(String, String)>,
     Json(body): Json<HandedOver>,
@@ -188,7 +183,7 @@ async fn handed_over(
     params(("order_id" = Uuid, Path, description = "The order."), ("shipment_id" = Uuid, Path, description = "The shipment.")),
     responses((status = 200, body = AnswerTaken), (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem)))]
 async fn will_not_ship(
-    doors: State<Doors>,
+    doors: State<RouteState>,
     caller: Caller,
     ids: Path<(String, String)>,
     Json(body): Json<WillNotShip>,
@@ -201,7 +196,7 @@ async fn will_not_ship(
     params(("order_id" = Uuid, Path, description = "The order."), ("shipment_id" = Uuid, Path, description = "The shipment.")),
     responses((status = 200, body = AnswerTaken), (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem)))]
 async fn delivered(
-    doors: State<Doors>,
+    doors: State<RouteState>,
     caller: Caller,
     ids: Path<(String, String)>,
     Json(body): Json<Delivered>,
@@ -215,7 +210,7 @@ async fn delivered(
     params(("order_id" = Uuid, Path, description = "The order."), ("shipment_id" = Uuid, Path, description = "The shipment.")),
     responses((status = 200, body = AnswerTaken), (status = 404, body = Problem), (status = 409, body = Problem)))]
 async fn put_back(
-    doors: State<Doors>,
+    doors: State<RouteState>,
     caller: Caller,
     ids: Path<(String, String)>,
 ) -> Result<Json<AnswerTaken>, Problem> {
@@ -224,7 +219,7 @@ async fn put_back(
 
 /// Has a warehouse's answer decided. The same answer about the same shipment is the same request, however often it is sent.
 async fn answer(
-    doors: Doors,
+    doors: RouteState,
     caller: &Caller,
     ids: &(String, String),
     door: &str,
@@ -236,14 +231,14 @@ async fn answer(
         Problem::new(StatusCode::NOT_FOUND, "Not found").detail(detail)
     };
     if let Some(own) = caller.warehouse() {
-        let order = crate::store::read(&doors.pool, order_id).await?;
+        let order = row::read(&doors.pool, order_id).await?;
         let parcel = order.as_ref().and_then(|order| order.parcel(shipment_id));
         if parcel.is_none_or(|parcel| parcel.warehouse.as_str() != own) {
             return Err(unknown());
         }
     }
     let answered = Answered { order_id, shipment_id, answer };
-    let cause = Cause::door(NAME, &format!("{order_id}/{shipment_id}/{door}"));
+    let cause = Cause::request(NAME, &format!("{order_id}/{shipment_id}/{door}"));
     let done = doors.door.submit(Work { cause, input: Input::Answered(answered) }).await.map_err(|refused| {
         tracing::warn!(consumer = NAME, %order_id, %shipment_id, door, "a warehouse's answer is refused: {refused}");
         Problem::from(refused)

@@ -9,16 +9,16 @@
 
 mod bodies;
 mod built_in;
-mod consignment;
 mod decide;
-mod handlers;
 mod http;
+mod input;
 mod parcel;
 mod plan;
 mod restore;
+mod row;
 mod settings;
-mod store;
 mod views;
+mod work;
 
 use std::sync::Arc;
 
@@ -27,45 +27,25 @@ use events::{
     OrderCancellationRequested, OrderId, PaymentCaptureFailed, PaymentCaptured, ShipmentDelivered, ShipmentDispatched,
     StockReallocated, Timestamp,
 };
+use runtime::rows::Rows;
 use runtime::{
-    Codec, Conflict, Consumer, Effects, Failure, Host, Meets, Message, Reading, Recent, Retention, Timer, Unreadable,
-    Work, Writes,
+    Codec, Conflict, Consumer, Effects, Failure, Host, Loader, Message, Retention, Saver, Timer, Unreadable, Work,
 };
-use sqlx::PgConnection;
 
-pub use consignment::{Consignment, State, Step};
-pub use decide::{HAND_OVER, Overdue, PICK};
-pub use handlers::{Answer, Answered, Input, Reply};
-pub use parcel::{Fate, Parcel, ParcelState, Pick, Shortage};
-pub use settings::{Does, Rule, Settings, Warehouse, read, section};
-pub use store::{Slot, World};
-
-/// The consumer's name: its group, its schema, the source of its events.
-pub const NAME: &str = "fulfillment";
-
-/// The consumer.
-#[derive(Debug, Default)]
-pub struct Fulfillment {
-    settings: Settings,
-    recent: Recent<Consignment>,
-}
-
-impl Fulfillment {
-    /// A consumer with these settings; without a host it decides in memory.
-    pub fn new(settings: Settings) -> Self {
-        Self { settings, recent: Recent::default() }
-    }
-}
+use decide::Overdue;
+use input::{Input, Reply};
+pub use row::BatchState;
+pub use settings::{BuiltInRule, Does, Fulfillment, NAME, Settings, WarehouseMode, read, section};
 
 impl Consumer for Fulfillment {
     const NAME: &'static str = NAME;
-    const GUARDED: bool = true;
+    const TABLES: &'static [fn() -> Vec<String>] = &[<row::Consignment as runtime::rows::TableRow>::statements];
     type Input = Input;
-    type World = World;
+    type BatchState = BatchState;
     type Reply = Reply;
     type Call = Overdue;
 
-    fn hears() -> Vec<&'static str> {
+    fn subscribes_to() -> Vec<&'static str> {
         vec![
             FraudCleared::TYPE,
             StockReallocated::TYPE,
@@ -79,7 +59,7 @@ impl Consumer for Fulfillment {
         migrations()
     }
 
-    fn says() -> Vec<&'static str> {
+    fn publishes() -> Vec<&'static str> {
         vec![
             FulfillmentShortPicked::TYPE,
             FulfillmentConfirmed::TYPE,
@@ -90,38 +70,28 @@ impl Consumer for Fulfillment {
         ]
     }
 
-    fn hear(&self, message: &Message, codec: &Codec) -> Result<Work<Input>, Unreadable> {
-        Ok(Work { cause: message.cause()?, input: Input::hear(message, codec)? })
+    fn decode(&self, message: &Message, codec: &Codec) -> Result<Work<Input>, Unreadable> {
+        Ok(Work { cause: message.cause()?, input: Input::decode(message, codec)? })
     }
 
-    fn due(&self, timer: &Timer) -> Input {
-        Input::due(timer)
+    fn on_timer(&self, timer: &Timer) -> Input {
+        Input::on_timer(timer)
     }
 
-    async fn load(
-        &self,
-        db: &mut PgConnection,
-        batch: &[&Work<Input>],
-        now: Timestamp,
-        reading: Reading,
-    ) -> Result<World, Failure> {
-        let orders = batch.iter().map(|work| {
-            let meets = if matches!(work.input, Input::Cleared(_)) { Meets::New } else { Meets::Known };
-            (work.input.order_id(), meets)
-        });
-        store::load(db, self.recent.recall(orders, now, reading), reading).await
+    async fn load(&self, batch: &[&Work<Input>], loader: &mut Loader<'_>) -> Result<BatchState, Failure> {
+        let orders = batch.iter().map(|work| (work.input.order_id(), matches!(work.input, Input::Cleared(_))));
+        Ok(BatchState { orders: Rows::of_orders(loader, orders).await? })
     }
 
     fn decide(
         &self,
-        world: &mut World,
+        world: &mut BatchState,
         work: &Work<Input>,
         now: Timestamp,
         effects: &mut Effects<'_, Overdue>,
     ) -> Result<Reply, Conflict> {
-        let order_id = work.input.order_id();
-        let mut rules = decide::Rules::new(&self.settings, now, order_id, effects);
-        handlers::meet(&mut rules, world.orders.entry(order_id).or_default(), &work.input)
+        let mut rules = decide::InputRules::new(&self.settings, now, work.input.order_id(), effects);
+        decide::meet::meet(&mut rules, &mut world.orders, &work.input)
     }
 
     fn order(input: &Input) -> Option<OrderId> {
@@ -129,21 +99,15 @@ impl Consumer for Fulfillment {
     }
 
     fn retention(&self) -> Option<Retention> {
-        Some(store::retention())
+        Some(row::retention())
     }
 
-    async fn save(
-        &self,
-        _: &mut PgConnection,
-        world: &World,
-        now: Timestamp,
-        writes: &mut Writes,
-    ) -> Result<(), Failure> {
-        store::save(writes, world, now, self.settings.warehouse == Warehouse::External)
-    }
-
-    fn remember(&self, world: World, now: Timestamp) {
-        self.recent.remember(world.into_open(), now);
+    /// The work lists are written where a real warehouse works.
+    async fn save(&self, BatchState { orders }: BatchState, saver: &mut Saver<'_>) -> Result<(), Failure> {
+        if self.settings.warehouse == WarehouseMode::External {
+            work::Tasks::of(orders.changed(), saver.now).save(&mut saver.writes);
+        }
+        orders.save(saver)
     }
 
     async fn call(
@@ -178,12 +142,12 @@ pub fn start(host: &Host) -> runtime::Starting<'_> {
     Box::pin(async move {
         let settings = settings::read(host.settings())?;
         match settings.warehouse {
-            Warehouse::BuiltIn => host.health_of(NAME).simulates("built-in warehouse"),
-            Warehouse::External => {}
+            WarehouseMode::BuiltIn => host.health_of(NAME).simulates("built-in warehouse"),
+            WarehouseMode::External => {}
         }
         let (pool, clock) = (host.pool::<Fulfillment>()?, host.clock().clone());
         host.start(Arc::new(Fulfillment::new(settings)), |door| {
-            http::routes().with_state(http::Doors::new(door, pool, clock))
+            http::routes().with_state(http::RouteState { door, pool, clock })
         })
         .await
     })

@@ -21,14 +21,13 @@ pub enum ParcelState {
 /// Why units do not ship, and what became of the goods.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fate {
-    /// Why.
     pub why: Why,
     /// Whether they can be sold again.
     pub condition: Condition,
 }
 
 impl Fate {
-    /// With the condition that goes with the reason, as PROTOCOL.md has it.
+    /// With the condition that goes with the reason, as docs/protocol.md has it.
     pub fn of(why: Why) -> Self {
         Self { condition: why.condition(), why }
     }
@@ -38,7 +37,6 @@ impl Fate {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Shortage {
-    /// There was no need.
     #[default]
     None,
     /// FulfillmentShortPicked was said, StockReallocated is awaited.
@@ -49,21 +47,17 @@ pub enum Shortage {
 
 /// One entry of a picking list: units of one allocation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Pick {
-    /// The allocation.
+pub struct PickLine {
     pub allocation_id: AllocationId,
     /// The order line it serves.
     pub line_id: LineId,
-    /// What to take.
     pub sku: Sku,
     /// How many units to take.
     pub quantity: i64,
     /// How many were taken; 0 until the warehouse answers.
     pub picked: i64,
-    /// Where to go.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub aisle: Option<String>,
-    /// Where to reach.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bin: Option<String>,
     /// The allocation whose missing units these replace.
@@ -71,7 +65,7 @@ pub struct Pick {
     pub replaces: Option<AllocationId>,
 }
 
-impl Pick {
+impl PickLine {
     fn given_up(&self, quantity: i64, fate: &Fate) -> GivenUp {
         GivenUp {
             allocation_id: self.allocation_id,
@@ -89,12 +83,10 @@ impl Pick {
 pub struct Parcel {
     /// Its id, derived from order, warehouse and the shortage that it makes good.
     pub shipment_id: ShipmentId,
-    /// Where it leaves from.
     pub warehouse: WarehouseId,
-    /// Where it stands.
     pub state: ParcelState,
     /// The picking list, in walking order.
-    pub picks: Vec<Pick>,
+    pub picks: Vec<PickLine>,
     /// When picking must be done; after it nothing is picked, and the warehouse was late.
     pub pick_by: Timestamp,
     /// Whether inventory was asked for what could not be picked.
@@ -109,16 +101,13 @@ pub struct Parcel {
     /// Whether the warehouse has yet to put goods back that it may hold in hand.
     #[serde(default)]
     pub put_back: bool,
-    /// Who carries it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub carrier: Option<String>,
-    /// The carrier's tracking number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tracking: Option<String>,
     /// When it was handed over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dispatched_at: Option<Timestamp>,
-    /// When it arrived.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delivered_at: Option<Timestamp>,
 }
@@ -148,7 +137,6 @@ impl Parcel {
         short.map(|pick| pick.given_up(pick.quantity - pick.picked, fate)).collect()
     }
 
-    /// Units that left.
     pub fn units_dispatched(&self) -> i64 {
         match self.state {
             ParcelState::Dispatched => self.picks.iter().map(|pick| pick.picked).sum(),

@@ -2,7 +2,8 @@
 
 use events::{Allocation, OrderId, ShipmentId, Timestamp, WarehouseId, derive_id};
 
-use crate::parcel::{Parcel, ParcelState, Pick, Shortage};
+use crate::parcel::{Parcel, ParcelState, PickLine, Shortage};
+use crate::settings::NAME;
 
 /// One shipment for each warehouse of a plan, with its picking list in walking order. `shortage` is the shipment whose missing
 /// units the plan makes good: it makes the ids of these shipments others than those of the first plan.
@@ -13,7 +14,7 @@ pub fn plan(order_id: OrderId, shortage: Option<ShipmentId>, plan: &[Allocation]
     warehouses.dedup();
     let makes_good = shortage.map(|shipment| shipment.to_string()).unwrap_or_default();
     let parcel = |warehouse: &WarehouseId| Parcel {
-        shipment_id: ShipmentId(derive_id(order_id, crate::NAME, "shipment", &format!("{makes_good}/{warehouse}"))),
+        shipment_id: ShipmentId(derive_id(order_id, NAME, "shipment", &format!("{makes_good}/{warehouse}"))),
         warehouse: warehouse.clone(),
         state: ParcelState::Picking,
         picks: picking_list(plan, warehouse),
@@ -30,10 +31,10 @@ pub fn plan(order_id: OrderId, shortage: Option<ShipmentId>, plan: &[Allocation]
     warehouses.into_iter().map(parcel).collect()
 }
 
-fn picking_list(plan: &[Allocation], warehouse: &WarehouseId) -> Vec<Pick> {
+fn picking_list(plan: &[Allocation], warehouse: &WarehouseId) -> Vec<PickLine> {
     let here = plan.iter().filter(|allocation| allocation.warehouse == *warehouse && allocation.quantity > 0);
-    let mut picks: Vec<Pick> = here
-        .map(|allocation| Pick {
+    let mut picks: Vec<PickLine> = here
+        .map(|allocation| PickLine {
             allocation_id: allocation.allocation_id,
             line_id: allocation.line_id.clone(),
             sku: allocation.sku.clone(),

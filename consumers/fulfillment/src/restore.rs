@@ -4,40 +4,43 @@ use events::{
     AllocationId, Event as _, FulfillmentCancelled, FulfillmentConfirmed, FulfillmentShortPicked, Shipment,
     ShipmentDelivered, ShipmentDispatched, ShipmentId,
 };
-use runtime::restore::{Restore, Retold};
+use runtime::restore::{Restore, RetoldEvent};
 use runtime::{Conflict, Effects};
 
-use crate::decide::{Change, Overdue, Rules};
-use crate::handlers::{Answer, Input};
+use crate::decide::{InputRules, OrderChange, Overdue};
+use crate::input::{Answer, Input};
 use crate::parcel::{Fate, Parcel, ParcelState};
-use crate::store::World;
-use crate::{Consignment, Fulfillment};
+use crate::row::{BatchState, Consignment};
+use crate::settings::Fulfillment;
 
 impl Restore for Fulfillment {
     const FORCED: &'static [&'static str] = &[];
 
     fn retell(
         &self,
-        world: &mut World,
-        event: &Retold<'_, Input>,
+        world: &mut BatchState,
+        event: &RetoldEvent<'_, Input>,
         effects: &mut Effects<'_, Overdue>,
     ) -> Result<(), Conflict> {
-        let slot = world.orders.entry(event.order_id).or_default();
-        let order = slot.row.as_mut().ok_or_else(|| event.untold())?;
+        let row = world.orders.get_mut(&event.order_id).ok_or_else(|| event.untold())?;
+        let order = row.untracked();
         effects.follow(&order.thread);
-        let answers = answers(order, event)?;
-        let mut rules = Rules::new(&self.settings, event.told.at, event.order_id, effects);
+        let (answers, mut changed) = (answers(order, event)?, false);
+        let mut rules = InputRules::new(&self.settings, event.told.at, event.order_id, effects);
         for (shipment_id, answer) in answers {
             let index = order.parcels.iter().position(|parcel| parcel.shipment_id == shipment_id);
             let index = index.ok_or_else(|| event.untold())?;
-            slot.changed |= rules.answered(order, index, &answer)? == Change::Made;
+            changed |= rules.answered(order, index, &answer)? == OrderChange::Made;
+        }
+        if changed {
+            row.mark_changed();
         }
         Ok(())
     }
 }
 
 /// What the warehouses must have answered for this to be said.
-fn answers(order: &Consignment, event: &Retold<'_, Input>) -> Result<Vec<(ShipmentId, Answer)>, Conflict> {
+fn answers(order: &Consignment, event: &RetoldEvent<'_, Input>) -> Result<Vec<(ShipmentId, Answer)>, Conflict> {
     Ok(match event.told.event_type() {
         FulfillmentShortPicked::TYPE => {
             let FulfillmentShortPicked { shipment_id, short, .. } = event.read()?;

@@ -1,11 +1,25 @@
-//! Fulfillment's settings: deadlines, which warehouse works, and how the built-in one behaves.
+//! The consumer and its settings: deadlines, which warehouse works, and how the built-in one behaves.
 
 use runtime::settings::Section;
 use runtime::{Consumer as _, Span};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{Fulfillment, NAME};
+/// The consumer's name: its group, its schema, the source of its events.
+pub const NAME: &str = "fulfillment";
+
+/// The consumer.
+#[derive(Debug, Default)]
+pub struct Fulfillment {
+    pub(crate) settings: Settings,
+}
+
+impl Fulfillment {
+    /// A consumer with these settings; without a host it decides in memory.
+    pub fn new(settings: Settings) -> Self {
+        Self { settings }
+    }
+}
 
 /// Section `fulfillment`; in the environment `QUADRILLE_FULFILLMENT__<FIELD>`.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -14,7 +28,7 @@ pub struct Settings {
     /// Who picks and hands over. It must be named, but in the demo profile, which has the built-in one: it says that parcels left, and none does.
     #[serde(serialize_with = "runtime::settings::hidden")]
     #[schema(default)]
-    pub warehouse: Warehouse,
+    pub warehouse: WarehouseMode,
     /// How long a warehouse may take to pick a shipment; after it the warehouse was late, and another one is asked.
     pub pick_deadline: Span,
     /// How long before the authorization lapses picking must be done, where there is that much time left.
@@ -33,13 +47,13 @@ pub struct Settings {
     pub refused_countries: Vec<String>,
     /// How the built-in warehouse behaves, by SKU: the first rule that fits counts, and without rules it does what it is asked. The demo profile
     /// has rules for test SKUs (`SHORT-*`, `LATE-*`, …), which setting this replaces.
-    pub behaviour: Vec<Rule>,
+    pub behaviour: Vec<BuiltInRule>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            warehouse: Warehouse::External,
+            warehouse: WarehouseMode::External,
             pick_deadline: Span::secs(24 * 3_600),
             capture_margin: Span::secs(3_600),
             hand_over_deadline: Span::secs(24 * 3_600),
@@ -56,7 +70,7 @@ impl Default for Settings {
 impl Settings {
     /// A demo's: the built-in warehouse, with its test SKUs.
     pub fn demo() -> Self {
-        Self { warehouse: Warehouse::BuiltIn, behaviour: Rule::defaults(), ..Self::default() }
+        Self { warehouse: WarehouseMode::BuiltIn, behaviour: BuiltInRule::defaults(), ..Self::default() }
     }
 }
 
@@ -88,7 +102,7 @@ pub fn read(all: &runtime::Settings) -> anyhow::Result<Settings> {
 /// Who picks and hands over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Warehouse {
+pub enum WarehouseMode {
     /// The built-in one: it answers by itself, as the rules of `behaviour` say.
     BuiltIn,
     /// A real one: it reads its work lists and answers through the HTTP doors.
@@ -97,7 +111,7 @@ pub enum Warehouse {
 
 /// What the built-in warehouse does with a SKU.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Rule {
+pub struct BuiltInRule {
     /// Which SKUs: an exact name, or a beginning followed by `*`.
     pub sku: String,
     /// Which warehouses, in the same way; default: all.
@@ -137,7 +151,7 @@ pub enum Does {
     Rush,
 }
 
-impl Rule {
+impl BuiltInRule {
     /// Test SKUs, for demos and tests.
     ///
     /// | SKU | what happens |

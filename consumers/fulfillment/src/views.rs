@@ -4,9 +4,9 @@ use events::{Address, AllocationId, Condition, LineId, OrderId, Reason, Shipment
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::consignment::{Consignment, Step};
-use crate::parcel::{Fate, Parcel, ParcelState, Pick};
-use crate::store::work::Task;
+use crate::parcel::{Fate, Parcel, ParcelState, PickLine};
+use crate::row::{Consignment, NextStep};
+use crate::work::Task;
 
 /// All shipments of an order.
 #[derive(Debug, Serialize, ToSchema)]
@@ -56,7 +56,7 @@ pub struct ShipmentView {
     /// Where it stands.
     pub state: ParcelState,
     /// What the warehouse should do next.
-    pub next: Step,
+    pub next: NextStep,
     /// The picking list, in walking order.
     pub picks: Vec<PickView>,
     /// Until when it must be picked (RFC 3339).
@@ -126,7 +126,7 @@ pub struct PickView {
 }
 
 impl PickView {
-    fn of(pick: &Pick) -> Self {
+    fn of(pick: &PickLine) -> Self {
         Self {
             allocation_id: pick.allocation_id,
             line_id: pick.line_id.clone(),
@@ -191,9 +191,9 @@ impl WorkItem {
     pub fn of(task: &Task, now: Timestamp, reveal: bool) -> Option<Self> {
         let shipment = ShipmentView::of(&task.order, task.order.parcel(task.shipment_id)?);
         let label = match shipment.next {
-            Step::Wait | Step::Nothing => return None,
-            Step::HandOver => task.order.personal.as_ref(),
-            Step::Pick | Step::Recall | Step::PutBack => None,
+            NextStep::Wait | NextStep::Nothing => return None,
+            NextStep::HandOver => task.order.personal.as_ref(),
+            NextStep::Pick | NextStep::Recall | NextStep::PutBack => None,
         };
         Some(Self {
             order_id: task.order_id,

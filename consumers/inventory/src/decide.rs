@@ -1,134 +1,147 @@
-//! The rules for an order's stock: pure, one for each event of PROTOCOL.md's table, each answering every state.
+//! The rules of inventory, pure. What each event does to an order's stock in each state (–: nothing, it came twice or was overtaken; ✗: a conflict,
+//! the protocol excludes it):
 //!
-//! A rule says `None` for a duplicate, a replay, or an event that was overtaken by another, and a [`Conflict`] for what the protocol excludes.
+//! | | unknown | `Reserved` | `Held` | `Closed` | `Rejected` |
+//! |---|---|---|---|---|---|
+//! | `OrderAccepted` | `Reserved`, or `Rejected` if not all of it is there | – | – | – | – |
+//! | the reservation's timer | – | `ReservationExpired`, once; the stock stays | – | – | – |
+//! | `PaymentAuthorized` | ✗ | `Held`: the timer is off | – | – | ✗ |
+//! | `PaymentDeclined` | ✗ | all released, `Closed` | ✗ | – | ✗ |
+//! | `PaymentVoided` | `Closed` (a tombstone) | all released, `Closed` | all released, `Closed` | – | – |
+//! | `FulfillmentShortPicked` | ✗ | what is short is reserved elsewhere, or missing | the same | – | ✗ |
+//! | `ShipmentDispatched` | ✗ | committed; `Closed` if nothing is reserved any more | the same | – | ✗ |
+//! | `PaymentRefunded` | ✗ | what is listed is released; `Closed` if nothing is reserved any more | the same | – | ✗ |
+//!
+//! What people do with goods ([`goods`]) changes levels alone. Whatever changes a level stands in its ledger, and each level that a batch changed is
+//! announced once.
 
 mod accept;
 mod bounds;
+mod decision;
+mod goods;
+mod hold;
 mod let_go;
 mod ship;
 mod shortage;
 
-use events::{
-    AllocationId, Condition, GivenUp, OrderId, ReservationExpired, StockCommitted, StockReallocated, StockRejected,
-    StockReleased, StockReserved, Why, derive_id,
-};
-use runtime::Conflict;
+use std::convert::Infallible;
 
-pub use self::accept::accepted;
-pub use self::let_go::{declined, refunded, voided};
-pub use self::ship::dispatched;
-pub use self::shortage::{reallocated, short_picked};
-use crate::reservation::{Holding, Reservation, State};
-use crate::stock::Change;
+use events::{OrderId, StockLevelChanged, Timestamp};
+use runtime::{Conflict, Effects, Origin};
 
-/// What a rule wants done: the order's new row, its changes of stock, and what others must hear.
-#[derive(Clone, Debug)]
-pub struct Decision {
-    /// The order's row from now on.
-    pub order: Reservation,
-    /// What changes in stock.
-    pub changes: Vec<Change>,
-    /// What is said, if anything.
-    pub say: Option<Said>,
-}
+use crate::batch::BatchState;
+use crate::input::{Input, RESERVATION, Reply};
+use crate::reservation::Reservation;
+use crate::settings::Inventory;
+use crate::supply::Supply;
 
-/// What inventory says of an order.
-#[derive(Clone, Debug)]
-#[allow(missing_docs)] // the events are documented where they are declared
-pub enum Said {
-    Reserved(Box<StockReserved>),
-    Rejected(StockRejected),
-    Expired(ReservationExpired),
-    Reallocated(StockReallocated),
-    Committed(StockCommitted),
-    Released(StockReleased),
-}
+pub(crate) use decision::Decision;
+use decision::{RuleResult, StockEvent};
+pub(crate) use hold::expired;
+pub(crate) use shortage::reallocated;
 
-/// A rule's answer: a decision, nothing to do, or a contradiction.
-pub type Ruling = Result<Option<Decision>, Conflict>;
-
-/// A contradiction between an event and what is known of its order.
-fn conflict(event: &str, order_id: OrderId, order: Option<&Reservation>) -> Conflict {
-    let state = order.map_or("unknown here", |order| order.state.as_str());
-    Conflict(format!(
-        "{event} of order {order_id}, which is {state}: the protocol excludes it; look at the order's history, what came before is missing or wrong"
-    ))
-}
-
-/// The reservation's clock fires, once: payments is asked which came first. The stock is still held.
-pub fn expired(order: Option<&Reservation>, order_id: OrderId) -> Option<Decision> {
-    let known = order?;
-    match (known.state, known.expired, known.expires_at) {
-        (State::Reserved, false, Some(expired_at)) => {
-            let order = Reservation { expired: true, ..known.clone() };
-            let said = ReservationExpired { order_id, expired_at };
-            Some(Decision { order, changes: Vec::new(), say: Some(Said::Expired(said)) })
+impl Inventory {
+    /// Decides one input.
+    pub(crate) fn apply(
+        &self,
+        world: &mut BatchState,
+        input: &Input,
+        now: Timestamp,
+        effects: &mut Effects<'_, Infallible>,
+    ) -> Result<Reply, Conflict> {
+        let cause = effects.cause().id;
+        match input {
+            Input::Receive(receipt) => return goods::receive(world, receipt, cause),
+            Input::Count(count) => return goods::count(world, count, cause),
+            Input::Load(load) => return goods::load(world, load, cause, now),
+            Input::Build(id, warehouse) => return Ok(goods::build(world, id, warehouse)),
+            Input::Accepted(_)
+            | Input::Expired(_)
+            | Input::Authorized(_)
+            | Input::Declined(_)
+            | Input::Voided(_)
+            | Input::ShortPicked(_)
+            | Input::Dispatched(_)
+            | Input::Refunded(_) => {}
         }
-        (State::Reserved | State::Held | State::Closed | State::Rejected, _, _) => None,
-    }
-}
-
-/// Money is authorized: the hold has no clock of its own any more.
-///
-/// # Errors
-/// When there is no reservation that could be paid for.
-pub fn authorized(order: Option<&Reservation>, order_id: OrderId) -> Ruling {
-    match order.map(|known| (known.state, known)) {
-        Some((State::Reserved, known)) => {
-            let order = Reservation { state: State::Held, ..known.clone() };
-            Ok(Some(Decision { order, changes: Vec::new(), say: None }))
+        let Some(order_id) = input.order_id() else { return Ok(Reply::Nothing) };
+        if let Some(decision) = self.rule(world, order_id, input, now, effects)? {
+            carry_out(world, order_id, decision, effects)?;
         }
-        Some((State::Held | State::Closed, _)) => Ok(None),
-        Some((State::Rejected, _)) | None => Err(conflict("PaymentAuthorized", order_id, order)),
+        Ok(Reply::Nothing)
+    }
+
+    fn rule(
+        &self,
+        world: &BatchState,
+        order_id: OrderId,
+        input: &Input,
+        now: Timestamp,
+        effects: &Effects<'_, Infallible>,
+    ) -> RuleResult {
+        let order = world.order(order_id);
+        let supply = Supply { stock: &world.stock, warehouses: &world.warehouses, strategy: &*self.strategy };
+        match input {
+            Input::Accepted(event) => {
+                let expires_at = now.plus(self.settings.reservation_ttl.0);
+                accept::accepted(order, event, &supply, expires_at, effects.thread())
+            }
+            Input::Expired(_) => Ok(expired(order, order_id)),
+            Input::Authorized(_) => hold::authorized(order, order_id),
+            Input::Declined(event) => let_go::declined(order, event),
+            Input::Voided(event) => Ok(let_go::voided(order, event, effects.thread())),
+            Input::ShortPicked(event) => shortage::short_picked(order, event, &supply),
+            Input::Dispatched(event) => ship::dispatched(order, event),
+            Input::Refunded(event) => let_go::refunded(order, event),
+            Input::Receive(_) | Input::Count(_) | Input::Load(_) | Input::Build(..) => Ok(None),
+        }
     }
 }
 
-/// Allocations are the same however often they are decided: derived from the order, the line, the warehouse, and what they replace.
-fn allocation_id(order_id: OrderId, of: &[&str]) -> AllocationId {
-    AllocationId(derive_id(order_id, "inventory", "allocation", &of.join("\u{1f}")))
-}
-
-/// Gives up units that are replaced nowhere, in the row, in stock and in the event.
-fn give_up(
-    holding: &mut Holding,
-    units: i64,
-    condition: &Condition,
-    why: &Why,
-    items: &mut Vec<GivenUp>,
-    changes: &mut Vec<Change>,
-) {
-    if units > 0 {
-        holding.give_up(units, condition);
-        holding.not_shipped(units, why);
-        items.push(holding.given_up(units, condition.clone(), why.clone()));
-        changes.push(given_up(holding, units, condition));
-    }
-}
-
-fn given_up(holding: &Holding, units: i64, condition: &Condition) -> Change {
-    match condition {
-        Condition::Intact => Change::released(&holding.sku, &holding.warehouse, units),
-        Condition::Gone | Condition::Other(_) => Change::missing(&holding.sku, &holding.warehouse, units),
-    }
-}
-
-/// The allocation that an event lists so many units of, if they are still reserved.
-fn listed<'a>(
-    order: &'a mut Reservation,
-    event: &str,
+/// Changes stock first, as that alone can be refused; then the order's row, its clock, and what is said.
+pub(crate) fn carry_out(
+    world: &mut BatchState,
     order_id: OrderId,
-    allocation_id: AllocationId,
-    units: i64,
-) -> Result<&'a mut Holding, Conflict> {
-    match order.holding(allocation_id) {
-        Some(holding) if (1..=holding.reserved).contains(&units) => Ok(holding),
-        Some(holding) => Err(Conflict(format!(
-            "{event} of order {order_id} lists {units} units of allocation {allocation_id}: expected 1 to {}, which are still reserved; \
-             count {} in {}",
-            holding.reserved, holding.sku, holding.warehouse
-        ))),
-        None => Err(Conflict(format!(
-            "{event} of order {order_id} lists allocation {allocation_id}, which is not one of its"
-        ))),
+    decision: Decision,
+    effects: &mut Effects<'_, Infallible>,
+) -> Result<(), Conflict> {
+    let Decision { order, changes, emit } = decision;
+    let clock_ran = world.order(order_id).is_some_and(Reservation::clock_runs);
+    world.stock.apply(&changes, Some(order_id), effects.cause().id)?;
+    effects.follow(&order.thread);
+    match (clock_ran, order.clock_runs(), order.expires_at) {
+        (false, true, Some(due)) => effects.schedule(RESERVATION, order_id, "", due),
+        // A timer that fired is gone already.
+        (true, false, _) if !matches!(effects.cause().origin, Origin::Timer(_)) => {
+            effects.cancel_timer(RESERVATION, order_id, "");
+        }
+        (false | true, _, _) => {}
     }
+    match emit {
+        Some(StockEvent::Reserved(event)) => effects.emit(&*event, ""),
+        Some(StockEvent::Rejected(event)) => effects.emit(&event, ""),
+        Some(StockEvent::Expired(event)) => effects.emit(&event, ""),
+        Some(StockEvent::Reallocated(event)) => effects.emit(&event, ""),
+        Some(StockEvent::Committed(event)) => effects.emit(&event, ""),
+        Some(StockEvent::Released(event)) => effects.emit(&event, ""),
+        None => {}
+    }
+    world.put(order_id, order);
+    Ok(())
+}
+
+/// Announces each level that the batch touched, once, as the batch leaves it.
+pub(crate) fn announce(world: &mut BatchState, effects: &mut Effects<'_, Infallible>) {
+    world.stock.announce(|sku, warehouse, level| {
+        let changed = StockLevelChanged {
+            sku: sku.clone(),
+            warehouse: warehouse.clone(),
+            version: level.version,
+            on_hand: level.on_hand,
+            reserved: level.reserved,
+            missing: level.missing,
+            available: level.available(),
+        };
+        effects.emit(&changed, &format!("{sku}/{warehouse}/{}", level.version));
+    });
 }

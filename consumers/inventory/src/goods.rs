@@ -1,14 +1,11 @@
-//! The rules for what people do with goods: deliveries, counts, loads, and the warehouses themselves.
+//! What people do with goods: deliveries, counts, stock files, and how a level is shown to them.
 
 use events::{Sku, Timestamp, WarehouseId};
-use runtime::Conflict;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::stock::{Change, Level};
-use crate::supply::Warehouse;
-use crate::world::World;
+use crate::stock::Level;
 
 /// Units that came in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -31,7 +28,7 @@ pub struct Receipt {
 /// What someone counted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(example = json!({"sku": "SKU-0001", "warehouse": "berlin", "on_hand": 38}))]
-pub struct Count {
+pub struct StockCount {
     /// What was counted.
     #[schema(value_type = String, example = "MUG-BLUE")]
     pub sku: Sku,
@@ -126,7 +123,7 @@ pub struct LevelView {
 
 impl LevelView {
     /// A level as it will be once its batch is committed.
-    pub fn of(sku: &Sku, warehouse: &WarehouseId, level: &Level) -> Self {
+    pub fn new(sku: &Sku, warehouse: &WarehouseId, level: &Level) -> Self {
         Self {
             sku: sku.to_string(),
             warehouse: warehouse.to_string(),
@@ -151,141 +148,4 @@ pub struct Loaded {
     /// When the same load was taken before, as RFC 3339: then nothing was changed now, as units may have left since. Absent if it is new.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub loaded_before: Option<String>,
-}
-
-/// What a caller at a door gets to hear.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Reply {
-    /// Nothing: it was an event.
-    #[default]
-    Nothing,
-    /// The level as it is now.
-    Level(LevelView),
-    /// What became of a load.
-    Loaded(Loaded),
-    /// The warehouse is as was asked.
-    Built,
-    /// There is no such warehouse.
-    NoWarehouse(WarehouseId),
-}
-
-/// Books a delivery, once.
-///
-/// # Errors
-/// When it was booked with another quantity.
-pub fn receive(world: &mut World, receipt: &Receipt, cause: Uuid) -> Result<Reply, Conflict> {
-    let Receipt { sku, warehouse, quantity, reference } = receipt;
-    if !world.warehouses.contains_key(warehouse) {
-        return Ok(Reply::NoWarehouse(warehouse.clone()));
-    }
-    let key = (reference.clone(), sku.clone(), warehouse.clone());
-    match world.receipts.get(&key) {
-        Some(booked) if booked == quantity => return Ok(level(world, sku, warehouse)),
-        Some(booked) => {
-            return Err(Conflict(format!(
-                "delivery {reference} was booked with {booked} units of {sku} in {warehouse}, now it says {quantity}: \
-                 correct the level with a count, or use another reference for another delivery"
-            )));
-        }
-        None => {}
-    }
-    world.stock.apply(&[Change::received(sku, warehouse, *quantity)], None, cause)?;
-    world.receipts.insert(key, *quantity);
-    world.received.push(receipt.clone());
-    Ok(level(world, sku, warehouse))
-}
-
-fn level(world: &World, sku: &Sku, warehouse: &WarehouseId) -> Reply {
-    let level = world.stock.level(sku, warehouse).cloned().unwrap_or_default();
-    Reply::Level(LevelView::of(sku, warehouse, &level))
-}
-
-/// Sets a level to what was counted; what was missing is found, or written off.
-///
-/// # Errors
-/// When fewer units were counted than are reserved for orders.
-pub fn count(world: &mut World, count: &Count, cause: Uuid) -> Result<Reply, Conflict> {
-    let Count { sku, warehouse, on_hand } = count;
-    if !world.warehouses.contains_key(warehouse) {
-        return Ok(Reply::NoWarehouse(warehouse.clone()));
-    }
-    let changes = counted(world.stock.level(sku, warehouse), sku, warehouse, *on_hand).map_err(Conflict)?;
-    world.stock.apply(&changes, None, cause)?;
-    Ok(level(world, sku, warehouse))
-}
-
-/// What a count changes; nothing if it confirms the level.
-fn counted(level: Option<&Level>, sku: &Sku, warehouse: &WarehouseId, on_hand: i64) -> Result<Vec<Change>, String> {
-    let (known, reserved, missing) = level.map_or((0, 0, 0), |level| (level.on_hand, level.reserved, level.missing));
-    if on_hand < reserved {
-        return Err(format!(
-            "{on_hand} units of {sku} were counted in {warehouse}, but {reserved} are reserved for orders: count those that are set aside \
-             for them too; if they are not there, have the warehouse report a short pick, and count again"
-        ));
-    }
-    let more = on_hand - known;
-    let found = more.clamp(0, missing);
-    let mut changes = Vec::new();
-    if found > 0 {
-        changes.push(Change::found(sku, warehouse, found));
-    }
-    if more != found || missing != found {
-        changes.push(Change::counted(sku, warehouse, more - found, found - missing));
-    }
-    Ok(changes)
-}
-
-/// Sets all these levels, or none; the same load again changes nothing, whatever became of the levels since. No level may stand in it twice.
-///
-/// # Errors
-/// When a row has fewer units than are reserved for orders (it names up to ten of them), or other rows were loaded under its key.
-pub fn load(world: &mut World, load: &Load, cause: Uuid, now: Timestamp) -> Result<Reply, Conflict> {
-    let Load { key, digest, rows } = load;
-    if let Some(before) = world.loads.get(key) {
-        if before.digest != *digest {
-            return Err(Conflict(format!(
-                "expected the rows that were loaded under this key at {}, got others: load them under a key of their own",
-                before.at
-            )));
-        }
-        let loaded_before = Some(before.at.to_string());
-        return Ok(Reply::Loaded(Loaded { changed: 0, unchanged: rows.len(), loaded_before }));
-    }
-    let (mut changes, mut refused) = (Vec::new(), Vec::new());
-    let mut corrected = Vec::with_capacity(rows.len());
-    for row in rows {
-        match counted(world.stock.level(&row.sku, &row.warehouse), &row.sku, &row.warehouse, row.on_hand) {
-            Ok(of_row) => {
-                corrected.push(!of_row.is_empty());
-                changes.extend(of_row);
-            }
-            Err(why) => refused.push(why),
-        }
-    }
-    if !refused.is_empty() {
-        let shown = refused.iter().take(10).cloned().collect::<Vec<_>>().join("; ");
-        return Err(Conflict(format!(
-            "nothing was loaded: {} of {} rows can't be. {shown}",
-            refused.len(),
-            rows.len()
-        )));
-    }
-    world.stock.apply(&changes, None, cause)?;
-    let mut changed = 0;
-    for (row, corrected) in rows.iter().zip(corrected) {
-        world.know(row.warehouse.clone(), row.priority);
-        let mapped = world.stock.map(&row.sku, &row.warehouse, row.aisle.as_deref(), row.bin.as_deref());
-        changed += usize::from(corrected || mapped);
-    }
-    world.loads.insert(key.clone(), LoadedBefore { digest: *digest, at: now });
-    world.loaded.push((key.clone(), *digest));
-    Ok(Reply::Loaded(Loaded { changed, unchanged: rows.len() - changed, loaded_before: None }))
-}
-
-/// Makes a warehouse, or changes it.
-pub fn build(world: &mut World, id: &WarehouseId, warehouse: &Warehouse) -> Reply {
-    if world.warehouses.get(id) != Some(warehouse) {
-        world.build(id.clone(), warehouse.clone());
-    }
-    Reply::Built
 }

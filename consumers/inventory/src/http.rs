@@ -1,4 +1,4 @@
-//! The doors of inventory: deliveries, counts, stock files and warehouses come in here; levels can be looked up.
+//! The routes of inventory: deliveries, counts, stock files and warehouses come in here; levels can be looked up.
 
 use std::collections::BTreeSet;
 
@@ -6,16 +6,16 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use events::{Fault, WarehouseId, is_country};
 use runtime::http::{Access, Caller, Json, Problem, Role, Routes};
-use runtime::{Cause, Consumer as _, Door, Work};
+use runtime::{Cause, Consumer as _, RequestQueue, Work};
 use serde::Serialize;
 use sqlx::PgPool;
 use utoipa::ToSchema;
 use utoipa_axum::routes;
 
-use crate::Inventory;
-use crate::goods::{Count, LevelView, Load, LoadRow, Loaded, Receipt, Reply};
-use crate::handlers::Input;
-use crate::store;
+use crate::goods::{LevelView, Load, LoadRow, Loaded, Receipt, StockCount};
+use crate::input::{Input, Reply};
+use crate::row;
+use crate::settings::Inventory;
 use crate::supply::Warehouse;
 
 /// The most rows of one load.
@@ -29,14 +29,15 @@ const LONGEST_KEY: usize = 255;
 /// The longest SKU, warehouse, reference, aisle and bin, in characters.
 const LONGEST_NAME: usize = 100;
 
+/// What the routes work with.
 #[derive(Clone)]
-pub(crate) struct Doors {
-    door: Door<Inventory>,
-    pool: PgPool,
+pub(crate) struct InventoryRoutes {
+    pub requests: RequestQueue<Inventory>,
+    pub pool: PgPool,
 }
 
 /// The routes.
-pub(crate) fn routes() -> Routes<Doors> {
+pub(crate) fn routes() -> Routes<InventoryRoutes> {
     let (own_stock, look) = (&[Role::Warehouse, Role::Operator], &[Role::Viewer, Role::Shop, Role::Warehouse]);
     Routes::new()
         .route(Access::to(own_stock), routes!(receive))
@@ -47,15 +48,11 @@ pub(crate) fn routes() -> Routes<Doors> {
         .route(Access::to(look), routes!(warehouses))
 }
 
-impl Doors {
-    pub(crate) fn new(door: Door<Inventory>, pool: PgPool) -> Self {
-        Self { door, pool }
-    }
-
+impl InventoryRoutes {
     /// Has it decided. `key` makes it the same request when it comes again.
     async fn submit(&self, key: &str, input: Input) -> Result<Reply, Problem> {
-        let cause = Cause::door(Inventory::NAME, key);
-        let reply = self.door.submit(Work { cause, input }).await?.reply;
+        let cause = Cause::request(Inventory::NAME, key);
+        let reply = self.requests.submit(Work { cause, input }).await?.reply;
         if let Reply::NoWarehouse(id) = reply {
             let detail = format!(
                 "there is no warehouse {id}: make it with PUT /warehouses/{id}, or load a stock file that names it"
@@ -118,7 +115,7 @@ fn unexpected() -> Problem {
     (status = 422, description = "It is not valid; `faults` says why.", body = Problem),
 ))]
 async fn receive(
-    State(doors): State<Doors>,
+    State(routes): State<InventoryRoutes>,
     caller: Caller,
     Json(receipt): Json<Receipt>,
 ) -> Result<Json<LevelView>, Problem> {
@@ -130,23 +127,23 @@ async fn receive(
     units(&mut faults, "/quantity", 1, receipt.quantity);
     valid(faults)?;
     let key = format!("received\u{1f}{}\u{1f}{}\u{1f}{}", receipt.reference, receipt.sku, receipt.warehouse);
-    let Reply::Level(level) = doors.submit(&key, Input::Receive(receipt)).await? else { return Err(unexpected()) };
+    let Reply::Level(level) = routes.submit(&key, Input::Receive(receipt)).await? else { return Err(unexpected()) };
     Ok(Json(level))
 }
 
 /// Sets a level to what was counted
 ///
 /// Count all units in the building, those set aside for orders included. What was missing is found, or written off.
-#[utoipa::path(post, path = "/stock/counted", tag = "stock", request_body = Count, responses(
+#[utoipa::path(post, path = "/stock/counted", tag = "stock", request_body = StockCount, responses(
     (status = 200, description = "The level as it is now.", body = LevelView),
     (status = 404, description = "There is no such warehouse.", body = Problem),
     (status = 409, description = "Fewer units were counted than are reserved for orders.", body = Problem),
     (status = 422, description = "It is not valid; `faults` says why.", body = Problem),
 ))]
 async fn count(
-    State(doors): State<Doors>,
+    State(routes): State<InventoryRoutes>,
     caller: Caller,
-    Json(count): Json<Count>,
+    Json(count): Json<StockCount>,
 ) -> Result<Json<LevelView>, Problem> {
     caller.may_act_for(count.warehouse.as_str())?;
     let mut faults = Vec::new();
@@ -155,7 +152,7 @@ async fn count(
     units(&mut faults, "/on_hand", 0, count.on_hand);
     valid(faults)?;
     let key = format!("counted\u{1f}{}\u{1f}{}\u{1f}{}", count.sku, count.warehouse, count.on_hand);
-    let Reply::Level(level) = doors.submit(&key, Input::Count(count)).await? else { return Err(unexpected()) };
+    let Reply::Level(level) = routes.submit(&key, Input::Count(count)).await? else { return Err(unexpected()) };
     Ok(Json(level))
 }
 
@@ -171,7 +168,7 @@ async fn count(
     (status = 422, description = "Rows are not valid; `faults` says which and why.", body = Problem),
 ))]
 async fn load(
-    State(doors): State<Doors>,
+    State(routes): State<InventoryRoutes>,
     headers: HeaderMap,
     Json(rows): Json<Vec<LoadRow>>,
 ) -> Result<Json<Loaded>, Problem> {
@@ -184,7 +181,7 @@ async fn load(
     valid(faults)?;
     let load = Load::new(key.map(ToOwned::to_owned), rows);
     let key = format!("load\u{1f}{}\u{1f}{}", load.key, load.digest);
-    let Reply::Loaded(loaded) = doors.submit(&key, Input::Load(load)).await? else { return Err(unexpected()) };
+    let Reply::Loaded(loaded) = routes.submit(&key, Input::Load(load)).await? else { return Err(unexpected()) };
     Ok(Json(loaded))
 }
 
@@ -235,11 +232,11 @@ struct StockView {
     (status = 404, description = "No warehouse ever had it.", body = Problem),
 ))]
 async fn stock(
-    State(doors): State<Doors>,
+    State(routes): State<InventoryRoutes>,
     caller: Caller,
     Path(sku): Path<String>,
 ) -> Result<Json<StockView>, Problem> {
-    let mut levels = store::levels(&doors.pool, &sku).await?;
+    let mut levels = row::levels(&routes.pool, &sku).await?;
     if let Some(own) = caller.warehouse() {
         levels.retain(|level| level.warehouse.as_str() == own);
     }
@@ -275,7 +272,7 @@ struct WarehouseView {
     (status = 422, description = "It is not valid; `faults` says why.", body = Problem),
 ))]
 async fn build(
-    State(doors): State<Doors>,
+    State(routes): State<InventoryRoutes>,
     Path(id): Path<String>,
     Json(warehouse): Json<Warehouse>,
 ) -> Result<Json<WarehouseView>, Problem> {
@@ -290,7 +287,7 @@ async fn build(
     }
     valid(faults)?;
     let input = Input::Build(id.clone(), warehouse.clone());
-    let Reply::Built = doors.submit(&format!("warehouse\u{1f}{id}"), input).await? else { return Err(unexpected()) };
+    let Reply::Built = routes.submit(&format!("warehouse\u{1f}{id}"), input).await? else { return Err(unexpected()) };
     Ok(Json(WarehouseView { warehouse: id.0, known: warehouse }))
 }
 
@@ -298,8 +295,8 @@ async fn build(
 #[utoipa::path(get, path = "/warehouses", tag = "warehouses", responses(
     (status = 200, description = "All warehouses.", body = Vec<WarehouseView>),
 ))]
-async fn warehouses(State(doors): State<Doors>) -> Result<Json<Vec<WarehouseView>>, Problem> {
-    let known = store::warehouses(&doors.pool).await?;
+async fn warehouses(State(routes): State<InventoryRoutes>) -> Result<Json<Vec<WarehouseView>>, Problem> {
+    let known = row::warehouses(&routes.pool).await?;
     let view = |(id, known): (WarehouseId, Warehouse)| WarehouseView { warehouse: id.0, known };
     let mut views: Vec<_> = known.into_iter().map(view).collect();
     views.sort_by_key(|view| view.known.priority);

@@ -8,19 +8,22 @@
 //! Stock of one SKU in one warehouse is one row, locked in the order (SKU, warehouse) after the orders' rows; a batch of hundreds of orders for
 //! one SKU changes it once. Every change stands in a ledger from which the level can be computed again.
 
-pub mod decide;
-pub mod goods;
-mod handlers;
+mod batch;
+mod decide;
+mod goods;
 mod http;
+mod input;
+mod pruning;
 mod reservation;
 mod restore;
+mod row;
+mod settings;
 mod stock;
-mod store;
-pub mod strategy;
+mod strategy;
 mod supply;
 #[cfg(test)]
 mod tests;
-mod world;
+mod warehouses;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -29,90 +32,38 @@ use events::{
     Event, OrderId, ReservationExpired, StockCommitted, StockLevelChanged, StockReallocated, StockRejected,
     StockReleased, StockReserved, Timestamp,
 };
-use runtime::settings::Section;
 use runtime::{
-    Codec, Conflict, Consumer, Effects, Failure, Host, Message, Reading, Recent, Retention, Span, Timer, Unreadable,
-    Work, Writes,
+    Codec, Conflict, Consumer, Effects, Failure, Host, Loader, Message, Retention, Saver, Timer, Unreadable, Work,
 };
-use serde::{Deserialize, Serialize};
-use sqlx::PgConnection;
-use utoipa::ToSchema;
 
-pub use self::goods::Reply;
-pub use self::handlers::Input;
-pub use self::reservation::{Holding, Reservation, State, Units};
-pub use self::restore::restore_levels;
-pub use self::stock::{Change, Kind, Level, Movement, Stock};
-pub use self::strategy::{FewestShipments, Pick, Priority, Shelves, Strategy, StrategyName, Want};
-use self::supply::RecentWarehouses;
-pub use self::supply::{Supply, USUAL_PRIORITY, Warehouse, Warehouses};
-pub use self::world::{Slot, World};
-
-/// The timer of a reservation.
-pub const RESERVATION: &str = "reservation";
-
-/// Settings of inventory: `QUADRILLE_INVENTORY__…`, or the section `inventory` of the settings file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(default)]
-pub struct Settings {
-    /// How long stock is held for an order whose payment is not authorized; 3-D Secure must be passed within it.
-    pub reservation_ttl: Span,
-    /// How units are spread over warehouses: `priority`, or `fewest_shipments`.
-    pub strategy: StrategyName,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self { reservation_ttl: Span::secs(15 * 60), strategy: StrategyName::default() }
-    }
-}
-
-/// The consumer.
-#[derive(Debug)]
-pub struct Inventory {
-    settings: Settings,
-    strategy: Box<dyn Strategy>,
-    recent: Recent<Reservation>,
-    warehouses: RecentWarehouses,
-}
-
-impl Inventory {
-    /// An inventory with these settings.
-    pub fn new(settings: Settings) -> Self {
-        let strategy = settings.strategy.strategy();
-        Self { settings, strategy, recent: Recent::default(), warehouses: RecentWarehouses::default() }
-    }
-
-    /// The same with a strategy of the shop's own.
-    #[must_use]
-    pub fn with_strategy(self, strategy: Box<dyn Strategy>) -> Self {
-        Self { strategy, ..self }
-    }
-}
-
-impl Default for Inventory {
-    fn default() -> Self {
-        Self::new(Settings::default())
-    }
-}
+pub use batch::BatchState;
+pub use goods::{LevelView, Load, LoadRow, Loaded, LoadedBefore, Receipt, StockCount};
+pub use input::{Input, Reply};
+pub use reservation::{Holding, Reservation, ReservedUnits, State};
+pub use restore::restore_levels;
+pub use settings::{Inventory, Settings, section};
+pub use stock::{Level, LevelChange, Movement, MovementKind, Stock};
+pub use strategy::{FewestShipments, Pick, Priority, Shelves, Strategy, StrategyName, Want};
+pub use supply::{USUAL_PRIORITY, Warehouse, Warehouses};
 
 impl Consumer for Inventory {
     const NAME: &'static str = "inventory";
-    const GUARDED: bool = true;
+    const TABLES: &'static [fn() -> Vec<String>] =
+        &[<Reservation as runtime::rows::TableRow>::statements, <Level as runtime::rows::TableRow>::statements];
     type Input = Input;
-    type World = World;
+    type BatchState = BatchState;
     type Reply = Reply;
     type Call = Infallible;
 
-    fn hears() -> Vec<&'static str> {
-        handlers::HEARS.to_vec()
+    fn subscribes_to() -> Vec<&'static str> {
+        input::SUBSCRIPTIONS.to_vec()
     }
 
     fn migrations() -> sqlx::migrate::Migrator {
         migrations()
     }
 
-    fn says() -> Vec<&'static str> {
+    fn publishes() -> Vec<&'static str> {
         vec![
             StockReserved::TYPE,
             StockRejected::TYPE,
@@ -124,32 +75,26 @@ impl Consumer for Inventory {
         ]
     }
 
-    fn hear(&self, message: &Message, codec: &Codec) -> Result<Work<Input>, Unreadable> {
-        handlers::hear(message, codec)
+    fn decode(&self, message: &Message, codec: &Codec) -> Result<Work<Input>, Unreadable> {
+        input::decode(message, codec)
     }
 
-    fn due(&self, timer: &Timer) -> Input {
+    fn on_timer(&self, timer: &Timer) -> Input {
         Input::Expired(timer.order_id)
     }
 
-    async fn load(
-        &self,
-        db: &mut PgConnection,
-        batch: &[&Work<Input>],
-        now: Timestamp,
-        reading: Reading,
-    ) -> Result<World, Failure> {
-        store::load(db, batch, (&self.recent, &self.warehouses), now, reading).await
+    async fn load(&self, batch: &[&Work<Input>], loader: &mut Loader<'_>) -> Result<BatchState, Failure> {
+        row::load(loader, batch, &self.warehouses).await
     }
 
     fn decide(
         &self,
-        world: &mut World,
+        world: &mut BatchState,
         work: &Work<Input>,
         now: Timestamp,
         effects: &mut Effects<'_, Infallible>,
     ) -> Result<Reply, Conflict> {
-        self.meet(world, &work.input, now, effects)
+        self.apply(world, &work.input, now, effects)
     }
 
     fn order(input: &Input) -> Option<OrderId> {
@@ -157,56 +102,25 @@ impl Consumer for Inventory {
     }
 
     fn retention(&self) -> Option<Retention> {
-        Some(store::pruning::retention())
+        Some(pruning::retention())
     }
 
-    async fn prune(
-        &self,
-        db: &mut PgConnection,
-        until: Timestamp,
-        _now: Timestamp,
-        limit: i64,
-    ) -> Result<u64, Failure> {
-        store::pruning::prune(db, until, limit).await
+    fn finish(&self, world: &mut BatchState, _now: Timestamp, effects: &mut Effects<'_, Infallible>) {
+        decide::announce(world, effects);
     }
 
-    fn finish(&self, world: &mut World, _now: Timestamp, effects: &mut Effects<'_, Infallible>) {
-        handlers::announce(world, effects);
-    }
-
-    async fn save(
-        &self,
-        _: &mut PgConnection,
-        world: &World,
-        now: Timestamp,
-        writes: &mut Writes,
-    ) -> Result<(), Failure> {
-        store::save(writes, world, now)
-    }
-
-    fn remember(&self, world: World, now: Timestamp) {
+    async fn save(&self, world: BatchState, saver: &mut Saver<'_>) -> Result<(), Failure> {
         if !world.rebuilt.is_empty() {
-            self.warehouses.forget();
+            let warehouses = Arc::clone(&self.warehouses);
+            saver.after_commit(move || warehouses.forget());
         }
-        self.recent.remember(world.into_open(), now);
-    }
-
-    async fn call(&self, call: Infallible) -> Option<Work<Input>> {
-        match call {}
+        row::save(world, saver)
     }
 }
 
 /// The migrations of the schema `inventory`.
 pub fn migrations() -> sqlx::migrate::Migrator {
     sqlx::migrate!("../../migrations/inventory")
-}
-
-/// What can be set of inventory.
-pub fn section() -> Section {
-    Section::consumer(Inventory::NAME, &Inventory::defaults()).with(&Settings::default()).checked(|all| {
-        all.keep(Inventory::NAME, &Inventory::defaults())?;
-        Ok(all.section::<Settings>(Inventory::NAME).map(drop)?)
-    })
 }
 
 /// Starts inventory in this process.
@@ -233,6 +147,7 @@ pub fn start_as(host: &Host, inventory: Inventory) -> runtime::Starting<'_> {
     Box::pin(async move {
         host.settings().refuse_unknown(&section())?;
         let pool = host.pool::<Inventory>()?;
-        host.start(Arc::new(inventory), |door| http::routes().with_state(http::Doors::new(door, pool))).await
+        let routes = |requests| http::routes().with_state(http::InventoryRoutes { requests, pool });
+        host.start(Arc::new(inventory), routes).await
     })
 }

@@ -4,7 +4,7 @@ use events::{
     Allocation, AllocationId, Closed, Condition, GivenUp, LineId, Reason, ReasonCode, ShipmentId, ShippedLine, Sku,
     Timestamp, UnshippedLine, WarehouseId, Why,
 };
-use runtime::Thread;
+use runtime::TraceContext;
 use serde::{Deserialize, Serialize};
 
 /// Where an order stands in inventory.
@@ -152,12 +152,12 @@ pub struct Reservation {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
     /// The thread by which everything that happens to the order is found again.
-    pub thread: Thread,
+    pub thread: TraceContext,
 }
 
 impl Reservation {
     /// An order that holds nothing.
-    pub fn without_stock(state: State, reason: Reason, thread: Thread) -> Self {
+    pub fn without_stock(state: State, reason: Reason, thread: TraceContext) -> Self {
         Self {
             state,
             expired: false,
@@ -177,8 +177,8 @@ impl Reservation {
     }
 
     /// Units of all allocations, by what became of them.
-    pub fn units(&self) -> Units {
-        self.holdings.iter().fold(Units::default(), |sum, holding| Units {
+    pub fn units(&self) -> ReservedUnits {
+        self.holdings.iter().fold(ReservedUnits::default(), |sum, holding| ReservedUnits {
             reserved: sum.reserved + holding.reserved,
             committed: sum.committed + holding.committed,
             released: sum.released + holding.released,
@@ -235,7 +235,7 @@ fn shortage(unshipped: &[UnshippedLine]) -> Reason {
 
 /// Units by what became of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Units {
+pub struct ReservedUnits {
     /// Still held.
     pub reserved: i64,
     /// Left with a shipment.

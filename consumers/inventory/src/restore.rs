@@ -6,18 +6,18 @@ use events::{
     Event as _, OrderId, ReservationExpired, Sku, StockLevelChanged, StockReallocated, StockRejected, StockReserved,
     Timestamp, WarehouseId,
 };
-use runtime::restore::{Restore, Retold};
-use runtime::sql::At;
+use runtime::restore::{Restore, RetoldEvent};
+use runtime::sql::Timestamptz;
 use runtime::{Conflict, Effects, Failure};
 use sqlx::{PgConnection, Row as _};
 use uuid::Uuid;
 
-use crate::decide::{self, Decision};
-use crate::handlers::carry_out;
+use crate::batch::BatchState;
+use crate::decide::{self, Decision, carry_out};
+use crate::input::Input;
 use crate::reservation::{Holding, Reservation, State};
-use crate::stock::{Change, Level};
-use crate::world::World;
-use crate::{Input, Inventory};
+use crate::settings::Inventory;
+use crate::stock::{Level, LevelChange};
 
 /// Units of a level that is not known yet: movements are told again one by one, the level is set in the end.
 const PLENTY: i64 = 1 << 50;
@@ -25,15 +25,15 @@ const PLENTY: i64 = 1 << 50;
 impl Restore for Inventory {
     const FORCED: &'static [&'static str] = &[StockReserved::TYPE, StockRejected::TYPE, StockReallocated::TYPE];
 
-    fn ready(&self, world: &mut World, order_id: OrderId) {
+    fn ready(&self, world: &mut BatchState, order_id: OrderId) {
         let holdings = world.order(order_id).map(|row| row.holdings.clone()).unwrap_or_default();
         holdings.iter().for_each(|holding| suppose(world, &holding.sku, &holding.warehouse));
     }
 
     fn retell(
         &self,
-        world: &mut World,
-        event: &Retold<'_, Input>,
+        world: &mut BatchState,
+        event: &RetoldEvent<'_, Input>,
         effects: &mut Effects<'_, Infallible>,
     ) -> Result<(), Conflict> {
         let order_id = event.order_id;
@@ -43,7 +43,7 @@ impl Restore for Inventory {
             StockRejected::TYPE if known.is_none() => {
                 let StockRejected { reason, .. } = event.read()?;
                 let order = Reservation::without_stock(State::Rejected, reason, effects.thread());
-                Some(Decision { order, changes: Vec::new(), say: None })
+                Some(Decision { order, changes: Vec::new(), emit: None })
             }
             StockReallocated::TYPE => {
                 let Some(Input::ShortPicked(short)) = event.input else { return Err(event.untold()) };
@@ -60,7 +60,7 @@ impl Restore for Inventory {
     }
 }
 
-fn suppose(world: &mut World, sku: &Sku, warehouse: &WarehouseId) {
+fn suppose(world: &mut BatchState, sku: &Sku, warehouse: &WarehouseId) {
     if world.stock.level(sku, warehouse).is_none() {
         let (on_hand, reserved) = (PLENTY, PLENTY / 2);
         let level = Level { on_hand, reserved, version: 1, stored: 1, ..Level::default() };
@@ -84,8 +84,9 @@ fn reserved(event: &StockReserved, input: Option<&Input>, effects: &Effects<'_, 
         reason: None,
         thread: effects.thread(),
     };
-    let changes = event.plan.iter().map(|held| Change::reserved(&held.sku, &held.warehouse, held.quantity)).collect();
-    Decision { order, changes, say: None }
+    let changes =
+        event.plan.iter().map(|held| LevelChange::reserved(&held.sku, &held.warehouse, held.quantity)).collect();
+    Decision { order, changes, emit: None }
 }
 
 /// Sets the levels to what the topic has, where that is newer, and notes in the ledger what orders do not explain. Says what came in or was counted
@@ -132,7 +133,7 @@ pub async fn restore_levels(
          select sku, warehouse, on_hand::int8, reserved::int8, missing::int8 from inventory.unexplained, (select count(*) from noted) done order by 1, 2",
     )
     .bind(Uuid::nil())
-    .bind(At(now))
+    .bind(Timestamptz(now))
     .fetch_all(db)
     .await?;
     let mut notes: Vec<String> = unknown

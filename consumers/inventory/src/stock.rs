@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 /// What a movement of stock is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum MovementKind {
     /// A delivery came in.
     Received,
     /// A count corrected the level.
@@ -25,7 +25,7 @@ pub enum Kind {
     Missing,
 }
 
-impl Kind {
+impl MovementKind {
     /// Its name in the ledger.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -42,13 +42,13 @@ impl Kind {
 
 /// One change of one level: what it adds to each of its numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
+pub struct LevelChange {
     /// Whose level.
     pub sku: Sku,
     /// Where.
     pub warehouse: WarehouseId,
     /// What it is.
-    pub kind: Kind,
+    pub kind: MovementKind,
     /// Units added to those in the building.
     pub on_hand: i64,
     /// Units added to those held for orders.
@@ -57,44 +57,44 @@ pub struct Change {
     pub missing: i64,
 }
 
-impl Change {
-    fn new(kind: Kind, sku: &Sku, warehouse: &WarehouseId, [on_hand, reserved, missing]: [i64; 3]) -> Self {
+impl LevelChange {
+    fn new(kind: MovementKind, sku: &Sku, warehouse: &WarehouseId, [on_hand, reserved, missing]: [i64; 3]) -> Self {
         Self { sku: sku.clone(), warehouse: warehouse.clone(), kind, on_hand, reserved, missing }
     }
 
     /// `units` came in.
     pub fn received(sku: &Sku, warehouse: &WarehouseId, units: i64) -> Self {
-        Self::new(Kind::Received, sku, warehouse, [units, 0, 0])
+        Self::new(MovementKind::Received, sku, warehouse, [units, 0, 0])
     }
 
     /// A count: so many more (or less) in the building, and in what is missing.
     pub fn counted(sku: &Sku, warehouse: &WarehouseId, on_hand: i64, missing: i64) -> Self {
-        Self::new(Kind::Counted, sku, warehouse, [on_hand, 0, missing])
+        Self::new(MovementKind::Counted, sku, warehouse, [on_hand, 0, missing])
     }
 
     /// `units` that were missing are there again.
     pub fn found(sku: &Sku, warehouse: &WarehouseId, units: i64) -> Self {
-        Self::new(Kind::Found, sku, warehouse, [units, 0, -units])
+        Self::new(MovementKind::Found, sku, warehouse, [units, 0, -units])
     }
 
     /// `units` are held for an order.
     pub fn reserved(sku: &Sku, warehouse: &WarehouseId, units: i64) -> Self {
-        Self::new(Kind::Reserved, sku, warehouse, [0, units, 0])
+        Self::new(MovementKind::Reserved, sku, warehouse, [0, units, 0])
     }
 
     /// `units` are on sale again.
     pub fn released(sku: &Sku, warehouse: &WarehouseId, units: i64) -> Self {
-        Self::new(Kind::Released, sku, warehouse, [0, -units, 0])
+        Self::new(MovementKind::Released, sku, warehouse, [0, -units, 0])
     }
 
     /// `units` left the building.
     pub fn committed(sku: &Sku, warehouse: &WarehouseId, units: i64) -> Self {
-        Self::new(Kind::Committed, sku, warehouse, [-units, -units, 0])
+        Self::new(MovementKind::Committed, sku, warehouse, [-units, -units, 0])
     }
 
     /// `units` that were reserved are not there.
     pub fn missing(sku: &Sku, warehouse: &WarehouseId, units: i64) -> Self {
-        Self::new(Kind::Missing, sku, warehouse, [-units, -units, units])
+        Self::new(MovementKind::Missing, sku, warehouse, [-units, -units, units])
     }
 }
 
@@ -102,7 +102,7 @@ impl Change {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Movement {
     /// What changed.
-    pub change: Change,
+    pub change: LevelChange,
     /// Whose units; none if it was no order's doing.
     pub order_id: Option<OrderId>,
     /// The event or the request that brought it.
@@ -179,7 +179,7 @@ impl Stock {
     ///
     /// # Errors
     /// When a level would have fewer units than are reserved, or fewer than none: the stock does not know what the order says it holds.
-    pub fn apply(&mut self, changes: &[Change], order_id: Option<OrderId>, cause: Uuid) -> Result<(), Conflict> {
+    pub fn apply(&mut self, changes: &[LevelChange], order_id: Option<OrderId>, cause: Uuid) -> Result<(), Conflict> {
         for (done, change) in changes.iter().enumerate() {
             let Err(impossible) = self.add(change, 1) else { continue };
             for change in &changes[..done] {
@@ -195,9 +195,9 @@ impl Stock {
     }
 
     /// Adds a change to its level (or takes it back again, with the sign −1), if the level can take it.
-    fn add(&mut self, change: &Change, sign: i64) -> Result<(), Conflict> {
-        let Change { sku, warehouse, kind, .. } = change;
-        let brings = matches!(kind, Kind::Received | Kind::Counted);
+    fn add(&mut self, change: &LevelChange, sign: i64) -> Result<(), Conflict> {
+        let LevelChange { sku, warehouse, kind, .. } = change;
+        let brings = matches!(kind, MovementKind::Received | MovementKind::Counted);
         let impossible =
             |why: String| Err(Conflict(format!("stock of {sku} in {warehouse} can't be {}: {why}", kind.as_str())));
         let before = match self.level(sku, warehouse) {
@@ -231,12 +231,12 @@ impl Stock {
     }
 
     /// Gives each level that was touched its next version, and hands it out to be announced: once, however often it changed.
-    pub fn announce(&mut self, mut say: impl FnMut(&Sku, &WarehouseId, &Level)) {
+    pub fn announce(&mut self, mut emit: impl FnMut(&Sku, &WarehouseId, &Level)) {
         for (sku, of) in &mut self.levels {
             for (warehouse, level) in of.iter_mut().filter(|(_, level)| level.touched) {
                 level.touched = false;
                 level.version += 1;
-                say(sku, warehouse, level);
+                emit(sku, warehouse, level);
             }
         }
     }

@@ -1,15 +1,13 @@
 //! Where units can be found for an order: what the stock has, as the allocation strategy spreads it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
-use events::{Sku, Timestamp, WarehouseId};
+use events::{Sku, WarehouseId};
 use runtime::Conflict;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::stock::Stock;
+use crate::stock::{Level, Stock};
 use crate::strategy::{Pick, Shelves, Strategy, Want};
 
 /// The priority of a warehouse that nobody gave one.
@@ -92,7 +90,7 @@ impl<'a> Supply<'a> {
         }
         let warehouses: Vec<&WarehouseId> = ranked.into_iter().map(|(_, _, warehouse)| warehouse).collect();
         let of = |sku| {
-            let level = |warehouse: &&WarehouseId| self.stock.level(sku, warehouse).map_or(0, crate::Level::available);
+            let level = |warehouse: &&WarehouseId| self.stock.level(sku, warehouse).map_or(0, Level::available);
             warehouses.iter().map(level).collect::<Vec<_>>()
         };
         let available = wants.iter().map(|want| (want.sku, of(want.sku))).collect();
@@ -125,32 +123,5 @@ fn check(wants: &[Want<'_>], shelves: &Shelves<'_>, picks: &[Pick]) -> Result<()
             Err(format!("expected {} units of {}, got {} less", wants[want].quantity, wants[want].sku, open[want]))
         }
         None => Ok(()),
-    }
-}
-
-/// How long orders are allocated by warehouses as they were described.
-const LASTS: Duration = Duration::from_secs(1);
-
-/// All warehouses as they were a moment ago: what describes them changes seldom, and its last word may count a second later.
-#[derive(Debug, Default)]
-pub(crate) struct RecentWarehouses(Mutex<Option<(Timestamp, Warehouses)>>);
-
-impl RecentWarehouses {
-    /// As they were within the last second, where they were read in it.
-    pub fn recall(&self, now: Timestamp) -> Option<Warehouses> {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (at, warehouses) = known.as_ref()?;
-        let age = now.as_millis().abs_diff(at.as_millis());
-        (age <= LASTS.as_millis() as u64).then(|| warehouses.clone())
-    }
-
-    /// Remembers them as they were read.
-    pub fn remember(&self, warehouses: &Warehouses, now: Timestamp) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((now, warehouses.clone()));
-    }
-
-    /// Has them read again: this process changed them.
-    pub fn forget(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }

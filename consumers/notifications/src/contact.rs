@@ -10,7 +10,6 @@ pub struct Contact {
     pub name: String,
     /// E-mail address; may be empty, or none at all.
     pub email: String,
-    /// Telephone number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phone: Option<String>,
     /// Language as a BCP 47 tag.

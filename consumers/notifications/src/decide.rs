@@ -1,14 +1,21 @@
-//! What is told to whom: at once where the contact is known, else when it comes; each event once. Pure.
+//! What is told to whom; each event once. Pure.
+//!
+//! | event | no contact | contact known |
+//! |---|---|---|
+//! | brings the contact | told, and then all that waited | told |
+//! | any other | waits | told |
+//! | was told before | · | · |
 
 use events::{Channel, NotificationFailed, NotificationRecorded, OrderId, Timestamp};
 use runtime::Effects;
 
-use crate::NotificationSettings;
 use crate::contact::Contact;
-use crate::handlers::{Heard, SentLog};
-use crate::templates::{self, Text};
+use crate::input::CustomerEvent;
+use crate::row::{BatchState, Delivery, KnownCustomer, Notification, WaitingEvent};
+use crate::sent_log::SentLog;
+use crate::settings::NotificationSettings;
+use crate::templates::{self, RenderedMessage};
 use crate::words::Locale;
-use crate::world::{Delivery, Message, Waiting, World};
 
 #[cfg(test)]
 mod tests;
@@ -16,8 +23,8 @@ mod tests;
 /// An event is told once. What comes before the contact waits in its order's row, and is told, in order of arrival, right after the event that
 /// brings it.
 pub(crate) fn on_heard(
-    world: &mut World,
-    heard: &Heard,
+    world: &mut BatchState,
+    heard: &CustomerEvent,
     settings: &NotificationSettings,
     now: Timestamp,
     effects: &mut Effects<'_, SentLog>,
@@ -25,17 +32,15 @@ pub(crate) fn on_heard(
     if world.told.contains(&heard.news.event_id) {
         return;
     }
-    let slot = world.orders.entry(heard.order_id).or_default();
+    let row = world.orders.get_or_insert_with(heard.order_id, KnownCustomer::default);
     let mut due = vec![heard.news.clone()];
-    if let (None, Some(contact)) = (&slot.contact, &heard.contact) {
-        slot.contact = Some(contact.clone());
-        due.append(&mut slot.waiting);
-        slot.changed = true;
+    if let (None, Some(contact)) = (&row.contact, &heard.contact) {
+        row.contact = Some(contact.clone());
+        due.append(&mut row.waiting);
     }
-    let Some(contact) = slot.contact.clone() else {
-        if slot.waiting.iter().all(|waiting| waiting.event_id != heard.news.event_id) {
-            slot.waiting.append(&mut due);
-            slot.changed = true;
+    let Some(contact) = row.contact.clone() else {
+        if row.waiting.iter().all(|waiting| waiting.event_id != heard.news.event_id) {
+            row.waiting.append(&mut due);
         }
         return;
     };
@@ -49,10 +54,10 @@ pub(crate) fn on_heard(
 
 /// Writes the messages of one event, for each channel that the customer has.
 fn tell(
-    world: &mut World,
+    world: &mut BatchState,
     order_id: OrderId,
     contact: &Contact,
-    news: Waiting,
+    news: WaitingEvent,
     settings: &NotificationSettings,
     now: Timestamp,
     effects: &mut Effects<'_, SentLog>,
@@ -66,22 +71,30 @@ fn tell(
     for channel in [Some(Channel::Email), sms].into_iter().flatten() {
         let delivery = match contact.recipient(&channel) {
             Ok(recipient) => {
-                let Text { subject, body } = templates::render(&news.occasion, contact, locale, &channel);
+                let RenderedMessage { subject, body } = templates::render(&news.occasion, contact, locale, &channel);
                 Delivery::Recorded { recipient, subject, body }
             }
             Err(detail) => Delivery::Failed { detail },
         };
         let template = news.occasion.template();
         let event_type = news.event_type.clone();
-        let message =
-            Message { order_id, event_id: news.event_id, event_type, channel, template, locale, delivery, at: now };
-        say(&message, effects);
+        let message = Notification {
+            order_id,
+            event_id: news.event_id,
+            event_type,
+            channel,
+            template,
+            locale,
+            delivery,
+            at: now,
+        };
+        emit(&message, effects);
         world.messages.push(message);
     }
 }
 
-fn say(message: &Message, effects: &mut Effects<'_, SentLog>) {
-    let Message { order_id, event_id, event_type, channel, template, delivery, at, .. } = message;
+fn emit(message: &Notification, effects: &mut Effects<'_, SentLog>) {
+    let Notification { order_id, event_id, event_type, channel, template, delivery, at, .. } = message;
     let discriminator = format!("{event_id}/{channel}"); // one cause may bring several: what waited for it
     match delivery {
         Delivery::Recorded { .. } => {
@@ -93,7 +106,7 @@ fn say(message: &Message, effects: &mut Effects<'_, SentLog>) {
                 template: (*template).to_owned(),
                 recorded_at: *at,
             };
-            effects.say(&recorded, &discriminator);
+            effects.emit(&recorded, &discriminator);
         }
         Delivery::Failed { detail } => {
             let failed = NotificationFailed {
@@ -104,7 +117,7 @@ fn say(message: &Message, effects: &mut Effects<'_, SentLog>) {
                 attempts: 0,
                 detail: (*detail).to_owned(),
             };
-            effects.say(&failed, &discriminator);
+            effects.emit(&failed, &discriminator);
         }
     }
 }

@@ -7,59 +7,120 @@
 
 mod contact;
 mod decide;
-mod handlers;
+mod decode;
+mod input;
 mod occasion;
 mod restore;
-mod store;
+mod row;
+mod sent_log;
+mod settings;
 mod templates;
 mod words;
-mod world;
 
 use std::sync::Arc;
 
-use runtime::Consumer as _;
+use events::{
+    Event, NotificationFailed, NotificationRecorded, NotificationSent, OrderAccepted, OrderCancelled, OrderCompleted,
+    OrderFailed, OrderId, OrderRejected, PaymentActionRequired, PaymentDeclined, PaymentRefunded, ShipmentDelivered,
+    ShipmentDispatched, Timestamp,
+};
 use runtime::http::Routes;
-use runtime::settings::Section;
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use runtime::settings::ConsumerSettings;
+use runtime::{
+    Codec, Conflict, Consumer, Effects, Failure, Loader, Message, Retention, Saver, Span, Timer, Unreadable, Work,
+};
 
-pub use contact::Contact;
-pub use handlers::{Heard, Input, SentLog};
-pub use occasion::{Occasion, Parcel};
+use crate::input::Input;
+use crate::sent_log::SentLog;
+pub use row::BatchState;
+pub use settings::{NotificationSettings, Notifications, section};
 pub use words::Locale;
-pub use world::{Delivery, Message, Waiting, World};
 
-/// The settings, section `notifications`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(default)]
-pub struct NotificationSettings {
-    /// Whether customers with a phone number get text messages beside e-mails.
-    pub sms: bool,
-    /// The language of customers who named none that we write: `en` or `de`.
-    pub default_locale: Locale,
-}
+impl Consumer for Notifications {
+    const NAME: &'static str = "notifications";
+    const TABLES: &'static [fn() -> Vec<String>] = &[<row::KnownCustomer as runtime::rows::TableRow>::statements];
+    type Input = Input;
+    type BatchState = BatchState;
+    type Reply = ();
+    type Call = SentLog;
 
-/// The consumer `notifications`.
-#[derive(Debug, Default)]
-pub struct Notifications {
-    settings: NotificationSettings,
-}
-
-impl Notifications {
-    /// A consumer with these settings.
-    pub fn new(settings: NotificationSettings) -> Self {
-        Self { settings }
+    /// A customer does not see whether a mail went out a tenth of a second sooner.
+    fn defaults() -> ConsumerSettings {
+        ConsumerSettings { linger: Span::millis(50), ..ConsumerSettings::in_bundles() }
     }
-}
 
-/// What can be set of notifications.
-pub fn section() -> Section {
-    Section::consumer(Notifications::NAME, &Notifications::defaults()).with(&NotificationSettings::default()).checked(
-        |all| {
-            all.keep(Notifications::NAME, &Notifications::defaults())?;
-            Ok(all.section::<NotificationSettings>(Notifications::NAME).map(drop)?)
-        },
-    )
+    fn subscribes_to() -> Vec<&'static str> {
+        vec![
+            OrderAccepted::TYPE,
+            OrderRejected::TYPE,
+            OrderCompleted::TYPE,
+            OrderCancelled::TYPE,
+            OrderFailed::TYPE,
+            PaymentActionRequired::TYPE,
+            PaymentDeclined::TYPE,
+            PaymentRefunded::TYPE,
+            ShipmentDispatched::TYPE,
+            ShipmentDelivered::TYPE,
+        ]
+    }
+
+    fn migrations() -> sqlx::migrate::Migrator {
+        migrations()
+    }
+
+    fn publishes() -> Vec<&'static str> {
+        // NotificationSent is for the first channel that sends: none is connected yet.
+        vec![NotificationRecorded::TYPE, NotificationSent::TYPE, NotificationFailed::TYPE]
+    }
+
+    fn decode(&self, message: &Message, codec: &Codec) -> Result<Work<Input>, Unreadable> {
+        decode::decode(message, codec)
+    }
+
+    fn on_timer(&self, timer: &Timer) -> Input {
+        Input::Stray(timer.order_id)
+    }
+
+    async fn load(&self, batch: &[&Work<Input>], loader: &mut Loader<'_>) -> Result<BatchState, Failure> {
+        BatchState::load(loader, batch.iter().map(|work| work.input.order_id()).collect()).await
+    }
+
+    fn decide(
+        &self,
+        world: &mut BatchState,
+        work: &Work<Input>,
+        now: Timestamp,
+        effects: &mut Effects<'_, SentLog>,
+    ) -> Result<(), Conflict> {
+        match &work.input {
+            Input::Heard(heard) => {
+                decide::on_heard(world, heard, &self.settings, now, effects);
+                Ok(())
+            }
+            Input::Stray(order_id) => Err(Conflict(format!(
+                "expected no timers, as notifications arms none; got one of order {order_id}: who put it there?"
+            ))),
+        }
+    }
+
+    fn order(input: &Input) -> Option<OrderId> {
+        Some(input.order_id())
+    }
+
+    fn retention(&self) -> Option<Retention> {
+        Some(row::retention())
+    }
+
+    async fn save(&self, world: BatchState, saver: &mut Saver<'_>) -> Result<(), Failure> {
+        world.save(saver)
+    }
+
+    /// The log's half of the sink: after the commit, so that a batch that is tried again is logged once. A process that dies in between leaves
+    /// the table, which is what counts.
+    async fn call(&self, log: SentLog) -> Option<Work<Input>> {
+        log.write();
+        None
+    }
 }
 
 /// The migrations of the schema `notifications`.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use events::{Cancellation, Channel, Fault, Line, ShippedLine, UnshippedLine};
 
 use crate::contact::Contact;
-use crate::occasion::{Occasion, Parcel};
+use crate::occasion::{Occasion, SentParcel};
 use crate::words::Locale;
 
 #[cfg(test)]
@@ -13,20 +13,20 @@ mod tests;
 
 /// A message as it is sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Text {
+pub(crate) struct RenderedMessage {
     /// None for a text message.
     pub subject: Option<String>,
     pub body: String,
 }
 
 /// The text of an occasion. A text message is the subject with what can't be left out; an e-mail has all of it.
-pub(crate) fn render(occasion: &Occasion, contact: &Contact, locale: Locale, channel: &Channel) -> Text {
+pub(crate) fn render(occasion: &Occasion, contact: &Contact, locale: Locale, channel: &Channel) -> RenderedMessage {
     let reference = one_line(&contact.reference);
     let subject = subject(occasion, &reference, locale);
     match channel {
         Channel::Sms => {
             let more = urgent(occasion, locale).map(|more| format!(" {more}")).unwrap_or_default();
-            Text { subject: None, body: format!("{subject}.{more}") }
+            RenderedMessage { subject: None, body: format!("{subject}.{more}") }
         }
         Channel::Email | Channel::Other(_) => {
             let name = one_line(&contact.name);
@@ -35,7 +35,7 @@ pub(crate) fn render(occasion: &Occasion, contact: &Contact, locale: Locale, cha
                 name => locale.pick(format!("Hello {name},"), format!("Guten Tag {name},")),
             };
             let body = body(occasion, &reference, locale);
-            Text { subject: Some(subject), body: format!("{greeting}\n\n{}\n", body.trim_end()) }
+            RenderedMessage { subject: Some(subject), body: format!("{greeting}\n\n{}\n", body.trim_end()) }
         }
     }
 }
@@ -222,7 +222,7 @@ fn completed(
     text + &locale.pick(format!("\nCharged: {charged}."), format!("\nBerechnet: {charged}."))
 }
 
-fn carrier(parcel: &Parcel) -> String {
+fn carrier(parcel: &SentParcel) -> String {
     let carrier = one_line(&parcel.carrier);
     match &parcel.tracking {
         Some(tracking) => format!("{carrier} {}", one_line(tracking)),

@@ -1,4 +1,4 @@
-//! The rules of orders, as PROTOCOL.md's table has them: pure, each input against each state.
+//! The rules of orders, as docs/protocol.md's table has them: pure, each input against each state.
 //!
 //! | input | no row | PENDING | CANCELLING | ended |
 //! |---|---|---|---|---|
@@ -9,71 +9,25 @@
 //! | the same, closed, nothing shipped | conflict | FAILED | CANCELLED | · |
 //! | the same, closed, something shipped | conflict | COMPLETED | COMPLETED | · |
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use events::{
-    Closed, Fault, OrderCancellationRequested, OrderId, Reason, ReasonCode, StockCommitted, StockRejected,
-    StockReleased, Timestamp,
+    Closed, OrderCancellationRequested, Reason, ReasonCode, StockCommitted, StockRejected, StockReleased, Timestamp,
 };
-use runtime::{Conflict, Effects};
+use runtime::Conflict;
 
-use crate::Cancel;
-use crate::difference::{Difference, differences, is_same, listed, without_texts};
-use crate::order::{Asked, Order, State, World};
-use crate::placed::{Placed, Verdict};
+use crate::difference::{differences, is_same, listed, without_texts};
+use crate::input::{Cancel, Reply};
+use crate::placed::{IntakeAnswer, Placed};
+use crate::row::{BatchState, CancellationAsked, Order, State};
 
 mod ending;
 
+use ending::{OrderRuling, Out};
+
 /// How far a producer's clock may be ahead of ours.
 const CLOCKS_DIFFER: Duration = Duration::from_secs(3_600);
-
-type Out<'e, 'c> = &'e mut Effects<'c, Infallible>;
-
-/// What the caller at a door gets to hear.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Reply {
-    /// Nobody asked: an event was decided.
-    #[default]
-    Nothing,
-    /// The order was accepted, now or before.
-    Placed {
-        /// Its id.
-        order_id: OrderId,
-        /// What everything that happens to it is found again by.
-        correlation_id: Arc<str>,
-        /// Whether this is the stored answer to the same order.
-        replayed: bool,
-    },
-    /// The order was rejected before, when it came through the topic.
-    Rejected {
-        /// Its id.
-        order_id: OrderId,
-        /// What is wrong with it.
-        faults: Vec<Fault>,
-    },
-    /// The order is invalid; nothing was stored, and the key stays free.
-    Invalid(Vec<Fault>),
-    /// Another order was placed before under the same source and reference.
-    Differs {
-        /// The earlier order.
-        order_id: OrderId,
-        /// How this one differs from it.
-        differences: Vec<Difference>,
-    },
-    /// The cancellation is asked for, now or before.
-    Asked {
-        /// The order.
-        order_id: OrderId,
-        /// What everything that happens to it is found again by.
-        correlation_id: Arc<str>,
-    },
-    /// There is no such order.
-    Unknown,
-    /// The order has ended, and can't be cancelled any more.
-    Ended(State),
-}
 
 /// An order is placed. New and valid, it is accepted; new and invalid, it is rejected, or, at the door, refused without a trace.
 /// The same one again gets the stored answer.
@@ -81,12 +35,12 @@ pub enum Reply {
 /// # Errors
 /// Another order under the same source and reference, through the topic; at the door it is a reply.
 pub fn on_placed(
-    world: &mut World,
+    world: &mut BatchState,
     placed: &Placed,
     at_the_door: bool,
     now: Timestamp,
     out: Out<'_, '_>,
-) -> Result<Reply, Conflict> {
+) -> OrderRuling {
     if let Some(order) = known(world, placed) {
         return placed_again(order, placed, at_the_door);
     }
@@ -95,14 +49,14 @@ pub fn on_placed(
     let correlation_id = Arc::clone(&thread.correlation_id);
     // The key tells orders apart that a careless producer sent under one event id.
     match &placed.verdict {
-        Verdict::Valid(accepted) => {
-            out.say(accepted, &placed.placement.to_string());
+        IntakeAnswer::Valid(accepted) => {
+            out.emit(accepted, &placed.placement.to_string());
             world.add(Order::accepted(accepted, placed.placement, placed.body.clone(), thread, now));
             Ok(Reply::Placed { order_id: accepted.order_id, correlation_id, replayed: false })
         }
-        Verdict::Invalid(rejected) if at_the_door => Ok(Reply::Invalid(rejected.faults.clone())),
-        Verdict::Invalid(rejected) => {
-            out.say(rejected, &placed.rejection.to_string());
+        IntakeAnswer::Invalid(rejected) if at_the_door => Ok(Reply::Invalid(rejected.faults.clone())),
+        IntakeAnswer::Invalid(rejected) => {
+            out.emit(rejected, &placed.rejection.to_string());
             world.add(Order::rejected(rejected, placed.rejection, placed.body.clone(), thread, now));
             Ok(Reply::Nothing)
         }
@@ -111,13 +65,13 @@ pub fn on_placed(
 
 /// The order that this one repeats; or, under its identity, differs from. One that was rejected is repeated by the same bytes, or by a record that
 /// was there when it was rejected; mended, it is another order.
-fn known<'w>(world: &'w World, placed: &Placed) -> Option<&'w Order> {
+fn known<'w>(world: &'w BatchState, placed: &Placed) -> Option<&'w Order> {
     let written_at = placed.recorded_at.or(placed.said_at);
     let was_there = |order: &Order| written_at.is_some_and(|written_at| written_at <= order.placed_at);
     let is_same = |order: &Order| is_same(order.body.text.as_deref(), &placed.order);
     let rejected = world
         .placed_as(placed.rejection)
-        .filter(|order| matches!(placed.verdict, Verdict::Invalid(_)) || was_there(order))
+        .filter(|order| matches!(placed.verdict, IntakeAnswer::Invalid(_)) || was_there(order))
         .or_else(|| {
             let mut before = placed.rejected_before().filter_map(|key| world.placed_as(key));
             before.find(|order| was_there(order) || is_same(order))
@@ -126,7 +80,7 @@ fn known<'w>(world: &'w World, placed: &Placed) -> Option<&'w Order> {
     let as_before = || {
         let at_most = |order: &Order| order.placed_at.plus(CLOCKS_DIFFER);
         let is_restored =
-            |order: &Order| matches!(&placed.verdict, Verdict::Valid(event) if order.is_restored_from(event));
+            |order: &Order| matches!(&placed.verdict, IntakeAnswer::Valid(event) if order.is_restored_from(event));
         let is_it = |order: &&Order| {
             (is_same(order) || is_restored(order)) && placed.said_at.is_none_or(|said_at| said_at <= at_most(order))
         };
@@ -136,10 +90,8 @@ fn known<'w>(world: &'w World, placed: &Placed) -> Option<&'w Order> {
 }
 
 /// Whether an order that is not known was placed in time: one from behind the horizon may have been decided, ended and forgotten.
-///
-/// # Errors
-/// When it was not.
-pub fn in_time(world: &World, placed: &Placed, keep: Duration, now: Timestamp) -> Result<(), Conflict> {
+/// Fails when it was not.
+pub fn in_time(world: &BatchState, placed: &Placed, keep: Duration, now: Timestamp) -> Result<(), Conflict> {
     match placed.said_at {
         Some(said_at) if said_at < now.minus(keep) && known(world, placed).is_none() => Err(Conflict(format!(
             "expected an order of the last {:.1} days, as older ones are forgotten and can't be told from new ones; got one that was placed at \
@@ -151,13 +103,13 @@ pub fn in_time(world: &World, placed: &Placed, keep: Duration, now: Timestamp) -
 }
 
 /// The same order: what was answered then, whatever became of it since. Another one: a conflict.
-fn placed_again(order: &Order, placed: &Placed, at_the_door: bool) -> Result<Reply, Conflict> {
+fn placed_again(order: &Order, placed: &Placed, at_the_door: bool) -> OrderRuling {
     let order_id = order.order_id;
     let kept = order.body.text.as_deref();
     // Digests are of the JSON of the version that took the order; a later one may write the same order with more fields.
     let is_rejected_again = order.state == State::Rejected && order.placement != placed.placement;
     // Of one that was restored from events it is known what was agreed, not how it was placed.
-    let is_restored = matches!(&placed.verdict, Verdict::Valid(event) if order.is_restored_from(event));
+    let is_restored = matches!(&placed.verdict, IntakeAnswer::Valid(event) if order.is_restored_from(event));
     if is_rejected_again || is_restored || order.body.digest == placed.body.digest || is_same(kept, &placed.order) {
         return Ok(match order.state {
             State::Rejected => Reply::Rejected { order_id, faults: order.details.faults.clone() },
@@ -179,7 +131,7 @@ fn placed_again(order: &Order, placed: &Placed, at_the_door: bool) -> Result<Rep
 }
 
 /// Someone asks for a cancellation. While the order is open it is never refused here: only fulfillment knows whether the goods have left.
-pub fn on_cancel(world: &mut World, cancel: &Cancel, out: Out<'_, '_>) -> Reply {
+pub fn on_cancel(world: &mut BatchState, cancel: &Cancel, out: Out<'_, '_>) -> Reply {
     let Some(order) = world.order(cancel.order_id) else { return Reply::Unknown };
     let (order_id, thread) = (order.order_id, &order.details.thread);
     let asked = Reply::Asked { order_id, correlation_id: Arc::clone(&thread.correlation_id) };
@@ -190,13 +142,13 @@ pub fn on_cancel(world: &mut World, cancel: &Cancel, out: Out<'_, '_>) -> Reply 
             let detail =
                 if cancel.reason.is_empty() { format!("asked for by {requested_by}") } else { cancel.reason.clone() };
             let reason = Reason { code: ReasonCode::Cancelled, detail };
-            out.say(
+            out.emit(
                 &OrderCancellationRequested { order_id, requested_by: requested_by.clone(), reason: reason.clone() },
                 "",
             );
             world.change(order_id, |order| {
                 order.state = State::Cancelling;
-                order.asked = Some(Asked { requested_by, reason });
+                order.asked = Some(CancellationAsked { requested_by, reason });
             });
             asked
         }
@@ -206,43 +158,37 @@ pub fn on_cancel(world: &mut World, cancel: &Cancel, out: Out<'_, '_>) -> Reply 
 }
 
 /// Stock does not suffice: nothing is reserved, and the order ends.
-///
-/// # Errors
-/// When there is no such order.
+/// Fails when there is no such order.
 pub fn on_stock_rejected(
-    world: &mut World,
+    world: &mut BatchState,
     event: &StockRejected,
     now: Timestamp,
     out: Out<'_, '_>,
-) -> Result<Reply, Conflict> {
+) -> OrderRuling {
     let closed = Closed { shipped: Vec::new(), unshipped: Vec::new(), reason: Some(event.reason.clone()) };
     ending::end(world, event.order_id, "StockRejected", Some((&closed, None)), now, out)
 }
 
 /// Reserved units were given back. If it was inventory's last word, the order ends.
-///
-/// # Errors
-/// When there is no such order, or the last word contradicts its lines.
+/// Fails when there is no such order, or the last word contradicts its lines.
 pub fn on_stock_released(
-    world: &mut World,
+    world: &mut BatchState,
     event: &StockReleased,
     now: Timestamp,
     out: Out<'_, '_>,
-) -> Result<Reply, Conflict> {
+) -> OrderRuling {
     let closed = event.closed.as_ref().map(|closed| (closed, Some(&event.reason)));
     ending::end(world, event.order_id, "StockReleased", closed, now, out)
 }
 
 /// Units have left. If it was inventory's last word, the order ends.
-///
-/// # Errors
-/// When there is no such order, or the last word contradicts its lines.
+/// Fails when there is no such order, or the last word contradicts its lines.
 pub fn on_stock_committed(
-    world: &mut World,
+    world: &mut BatchState,
     event: &StockCommitted,
     now: Timestamp,
     out: Out<'_, '_>,
-) -> Result<Reply, Conflict> {
+) -> OrderRuling {
     let closed = event.closed.as_ref().map(|closed| (closed, None));
     ending::end(world, event.order_id, "StockCommitted", closed, now, out)
 }

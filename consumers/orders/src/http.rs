@@ -7,17 +7,18 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use events::{Fault, OrderId, OrderPlaced};
 use runtime::http::{Access, Caller, Json, Problem, Role, Routes};
-use runtime::{Cause, Done, Door, Work};
+use runtime::{Cause, Committed, RequestQueue, Work};
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::PgPool;
 use utoipa_axum::routes;
 
-use crate::decide::Reply;
+use crate::decode;
+use crate::input::{Cancel, Input, Reply};
 use crate::intake::{self, Letter};
-use crate::order::Order;
 use crate::placed::{Arrival, Placed};
-use crate::{Cancel, Input, NAME, Orders, handlers, store};
+use crate::row::{self, Order};
+use crate::settings::{NAME, Orders};
 
 use views::{CancelBody, OrderView, Taken};
 
@@ -28,21 +29,15 @@ const LONGEST_REASON: usize = 500;
 
 /// What the doors lead to.
 #[derive(Clone)]
-pub(crate) struct Doors {
-    door: Door<Orders>,
-    pool: PgPool,
-    orders: Arc<Orders>,
-    api_client: Arc<str>,
-}
-
-impl Doors {
-    pub fn new(door: Door<Orders>, pool: PgPool, orders: Arc<Orders>, api_client: String) -> Self {
-        Self { door, pool, orders, api_client: api_client.into() }
-    }
+pub(crate) struct RouteState {
+    pub door: RequestQueue<Orders>,
+    pub pool: PgPool,
+    pub orders: Arc<Orders>,
+    pub api_client: Arc<str>,
 }
 
 /// The routes, with their documents.
-pub(crate) fn routes() -> Routes<Doors> {
+pub(crate) fn routes() -> Routes<RouteState> {
     Routes::new()
         // The order itself says whose it is.
         .route(Access::to(&[Role::Shop]).unrecorded(), routes!(place))
@@ -85,7 +80,7 @@ pub(crate) fn routes() -> Routes<Doors> {
     )
 )]
 async fn place(
-    Shared(doors): Shared<Doors>,
+    Shared(doors): Shared<RouteState>,
     caller: Caller,
     headers: HeaderMap,
     Json(body): Json<Value>,
@@ -119,7 +114,7 @@ async fn place(
     let (correlation, traceparent) = (headers.get("x-correlation-id"), headers.get("traceparent"));
     let [correlation, traceparent] =
         [correlation, traceparent].map(|value| value.and_then(|value| value.to_str().ok()));
-    let thread = handlers::thread(correlation, traceparent, candidate, doors.orders.trace_share);
+    let thread = decode::thread(correlation, traceparent, candidate, doors.orders.trace_share);
     let arrival = Arrival {
         candidate,
         source: client.map(ToOwned::to_owned).or(source).unwrap_or_else(|| doors.api_client.to_string()),
@@ -129,13 +124,13 @@ async fn place(
         thread: thread.clone(),
     };
     let placed = Placed::new(order, arrival);
-    let cause = Cause { thread: Some(thread), ..handlers::request(placed.placement) };
+    let cause = Cause { thread: Some(thread), ..decode::request(placed.placement) };
     let done = doors.door.submit(Work { cause, input: Input::Placed(Box::new(placed)) }).await?;
     answer(done)
 }
 
 /// What a decision means to who asked for it.
-fn answer(Done { reply, position }: Done<Reply>) -> Result<Response, Problem> {
+fn answer(Committed { reply, position }: Committed<Reply>) -> Result<Response, Problem> {
     match reply {
         Reply::Placed { order_id, correlation_id, replayed } => {
             let taken = Taken::of(order_id, &correlation_id, position);
@@ -188,7 +183,7 @@ fn answer(Done { reply, position }: Done<Reply>) -> Result<Response, Problem> {
     )
 )]
 async fn cancel(
-    Shared(doors): Shared<Doors>,
+    Shared(doors): Shared<RouteState>,
     caller: Caller,
     Path(id): Path<String>,
     Json(CancelBody { reason }): Json<CancelBody>,
@@ -203,7 +198,7 @@ async fn cancel(
     caller.says_why(&reason);
     let requested_by = caller.name().to_owned();
     let input = Input::Cancel(Cancel { order_id, requested_by, reason });
-    let done = doors.door.submit(Work { cause: Cause::door(NAME, &format!("{order_id}/cancel")), input }).await?;
+    let done = doors.door.submit(Work { cause: Cause::request(NAME, &format!("{order_id}/cancel")), input }).await?;
     answer(done)
 }
 
@@ -218,7 +213,7 @@ async fn cancel(
     )
 )]
 async fn show(
-    Shared(doors): Shared<Doors>,
+    Shared(doors): Shared<RouteState>,
     caller: Caller,
     Path(id): Path<String>,
 ) -> Result<Json<OrderView>, Problem> {
@@ -227,8 +222,8 @@ async fn show(
 }
 
 /// The order, if the caller may know of it: a shop knows its own.
-async fn read(doors: &Doors, caller: &Caller, order_id: OrderId) -> Result<Order, Problem> {
-    let order = store::find(&doors.pool, order_id.as_uuid()).await?;
+async fn read(doors: &RouteState, caller: &Caller, order_id: OrderId) -> Result<Order, Problem> {
+    let order = row::find(&doors.pool, order_id).await?;
     order.filter(|order| caller.shop().is_none_or(|own| own == order.source)).ok_or_else(unknown)
 }
 

@@ -19,15 +19,12 @@ use serde_json::{Map, Value};
 /// An order as it was read, with what its envelope says of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Letter {
-    /// The order.
     pub order: OrderReading,
     /// The event's own id: `ce_id`, or the header `id` of producers that know no CloudEvents.
     pub id: Option<String>,
-    /// The CloudEvents source.
     pub source: Option<String>,
     /// Source and id as earlier versions read them (`ce_source` and `ce_id` alone, quotes and all), where that is something else.
     pub former: Option<(Option<String>, Option<String>)>,
-    /// The correlation id.
     pub correlation: Option<String>,
     /// The W3C trace context.
     pub traceparent: Option<String>,
@@ -42,9 +39,7 @@ enum Format {
 }
 
 /// Reads one record of `order-placed`.
-///
-/// # Errors
-/// When it is in none of the formats, or holds something else than an order: a dead letter.
+/// Fails when it is in none of the formats, or holds something else than an order: a dead letter.
 pub fn read(message: &Message, codec: &Codec) -> Result<Letter, Unreadable> {
     let place = message.place();
     let header = |name: &str| message.headers.text(name).map(unquoted).filter(|text| !text.is_empty());
@@ -133,9 +128,7 @@ fn in_format(message: &Message, codec: &Codec, place: &str, from_headers: Letter
 }
 
 /// Takes an order out of JSON: plain, or in a CloudEvent, whose envelope goes before the headers.
-///
-/// # Errors
-/// When it holds no order: what was expected, and what came.
+/// Fails when it holds no order: what was expected, and what came.
 pub fn placed(value: Value, headers: Letter) -> Result<Letter, String> {
     match object(value, "")? {
         fields if fields.contains_key("specversion") => structured(fields, headers),

@@ -7,123 +7,48 @@
 //! An order's identity is (source, reference): the same order placed again gets the stored answer, and another one under the
 //! same identity is a conflict that names the difference.
 
-pub mod decide;
-pub mod difference;
-mod handlers;
+mod decide;
+mod decode;
+mod difference;
 mod http;
-pub mod intake;
-pub mod order;
-pub mod placed;
+mod input;
+mod intake;
+mod placed;
 mod restore;
-mod store;
-pub mod validate;
+mod row;
+mod settings;
+mod validate;
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
 
 use events::{
     Event, OrderAccepted, OrderCancellationRequested, OrderCancelled, OrderCompleted, OrderFailed, OrderId,
     OrderPlaced, OrderRejected, StockCommitted, StockRejected, StockReleased, Timestamp,
 };
-use runtime::settings::Section;
 use runtime::{
-    Clock, Codec, Conflict, Consumer, Effects, Failure, Host, Message, Reading, Recent, Retention, Timer, Unreadable,
-    Work, Writes,
+    Codec, Conflict, Consumer, Effects, Failure, Host, Loader, Message, Origin, Retention, Saver, Timer, Unreadable,
+    Work,
 };
-use serde::{Deserialize, Serialize};
-use sqlx::PgConnection;
-use utoipa::ToSchema;
 
-pub use decide::Reply;
-pub use order::{Order, State, World};
-pub use placed::{Arrival, Placed};
-
-/// The consumer's name: its group, its schema, its source.
-pub const NAME: &str = "orders";
-
-/// What can be set, as `QUADRILLE_ORDERS__<FIELD>` or under `[orders]`.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-#[serde(default)]
-pub struct Settings {
-    /// The source of orders placed over HTTP by a caller that sends no `X-Api-Client`.
-    pub api_client: String,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self { api_client: "http".into() }
-    }
-}
-
-/// The consumer.
-#[derive(Debug)]
-pub struct Orders {
-    clock: Clock,
-    trace_share: f64,
-    keep: Duration,
-    recent: Recent<Order>,
-}
-
-impl Orders {
-    /// A consumer that mints ids by this clock and has this share of the traces that begin here recorded, from 0 to 1.
-    pub fn new(clock: Clock, trace_share: f64) -> Self {
-        Self { clock, trace_share, keep: Duration::MAX, recent: Recent::default() }
-    }
-
-    /// The same that forgets orders when they are this old: one that was placed longer ago, and is not known, is not taken.
-    #[must_use]
-    pub fn keeping(self, keep: Duration) -> Self {
-        Self { keep, ..self }
-    }
-
-    /// The id that an order which comes in now gets, if it is new.
-    pub(crate) fn mint(&self) -> OrderId {
-        OrderId(self.clock.mint())
-    }
-}
-
-/// What is decided about.
-#[derive(Clone, Debug)]
-pub enum Input {
-    /// An order was placed, through the topic or the door.
-    Placed(Box<Placed>),
-    /// Someone asks for an order to be cancelled.
-    Cancel(Cancel),
-    /// Stock does not suffice.
-    StockRejected(StockRejected),
-    /// Reserved units were given back; perhaps inventory's last word.
-    StockReleased(StockReleased),
-    /// Units have left; perhaps inventory's last word.
-    StockCommitted(StockCommitted),
-    /// A timer that is due: this version arms none.
-    UnknownTimer(Timer),
-}
-
-/// A request to cancel an order.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cancel {
-    /// Which order.
-    pub order_id: OrderId,
-    /// Who asks, as a role or an account's id; no personal data.
-    pub requested_by: String,
-    /// Why, for people; may be empty.
-    pub reason: String,
-}
+use crate::input::Reply;
+pub use input::{Cancel, Input};
+pub use row::BatchState;
+pub use settings::{NAME, Orders, Settings, section};
 
 impl Consumer for Orders {
     const NAME: &'static str = NAME;
-    const GUARDED: bool = true;
+    const TABLES: &'static [fn() -> Vec<String>] = &[<row::Order as runtime::rows::TableRow>::statements];
     type Input = Input;
-    type World = World;
+    type BatchState = BatchState;
     type Reply = Reply;
     type Call = Infallible;
 
-    fn hears() -> Vec<&'static str> {
+    fn subscribes_to() -> Vec<&'static str> {
         vec![OrderPlaced::TYPE, StockRejected::TYPE, StockReleased::TYPE, StockCommitted::TYPE]
     }
 
-    fn untyped() -> Vec<&'static str> {
+    fn raw_topics() -> Vec<&'static str> {
         vec![OrderPlaced::TOPIC]
     }
 
@@ -131,7 +56,7 @@ impl Consumer for Orders {
         migrations()
     }
 
-    fn says() -> Vec<&'static str> {
+    fn publishes() -> Vec<&'static str> {
         vec![
             OrderAccepted::TYPE,
             OrderRejected::TYPE,
@@ -142,78 +67,62 @@ impl Consumer for Orders {
         ]
     }
 
-    fn hear(&self, message: &Message, codec: &Codec) -> Result<Work<Input>, Unreadable> {
-        handlers::hear(message, codec, self.mint(), self.trace_share)
+    fn decode(&self, message: &Message, codec: &Codec) -> Result<Work<Input>, Unreadable> {
+        decode::decode(message, codec, self.mint(), self.trace_share)
     }
 
-    fn due(&self, timer: &Timer) -> Input {
+    fn on_timer(&self, timer: &Timer) -> Input {
         Input::UnknownTimer(timer.clone())
     }
 
-    async fn load(
-        &self,
-        db: &mut PgConnection,
-        batch: &[&Work<Input>],
-        now: Timestamp,
-        reading: Reading,
-    ) -> Result<World, Failure> {
-        let inputs: Vec<&Input> = batch.iter().map(|work| &work.input).collect();
-        store::load(db, &inputs, &self.recent, now, reading).await
+    async fn load(&self, batch: &[&Work<Input>], loader: &mut Loader<'_>) -> Result<BatchState, Failure> {
+        let wanted = batch.iter().filter_map(|work| work.input.wanted(loader.now)).collect();
+        let placed = batch.iter().filter_map(|work| {
+            if let Input::Placed(placed) = &work.input {
+                Some((placed.candidate(), placed.keys().collect()))
+            } else {
+                None
+            }
+        });
+        let placed: Vec<_> = placed.collect();
+        BatchState::load(loader, wanted, &placed).await
     }
 
     fn decide(
         &self,
-        world: &mut World,
+        world: &mut BatchState,
         work: &Work<Input>,
         now: Timestamp,
         effects: &mut Effects<'_, Infallible>,
     ) -> Result<Reply, Conflict> {
-        handlers::decide(world, &work.input, self.keep, now, effects)
-    }
-
-    fn order(input: &Input) -> Option<OrderId> {
-        match input {
-            Input::Placed(_) => None,
-            Input::Cancel(cancel) => Some(cancel.order_id),
-            Input::StockRejected(event) => Some(event.order_id),
-            Input::StockReleased(event) => Some(event.order_id),
-            Input::StockCommitted(event) => Some(event.order_id),
-            Input::UnknownTimer(timer) => Some(timer.order_id),
+        match &work.input {
+            Input::Placed(placed) => {
+                decide::in_time(world, placed, self.keep, now)?;
+                let at_the_door = effects.cause().origin == Origin::Request;
+                decide::on_placed(world, placed, at_the_door, now, effects)
+            }
+            Input::Cancel(cancel) => Ok(decide::on_cancel(world, cancel, effects)),
+            Input::StockRejected(rejected) => decide::on_stock_rejected(world, rejected, now, effects),
+            Input::StockReleased(released) => decide::on_stock_released(world, released, now, effects),
+            Input::StockCommitted(committed) => decide::on_stock_committed(world, committed, now, effects),
+            Input::UnknownTimer(timer) => Err(Conflict(format!(
+                "orders arms no timers, got {} of order {}: it was armed by another version",
+                timer.kind, timer.order_id
+            ))),
         }
     }
 
+    fn order(input: &Input) -> Option<OrderId> {
+        input.order_id()
+    }
+
     fn retention(&self) -> Option<Retention> {
-        Some(store::retention())
+        Some(row::retention())
     }
 
-    async fn save(
-        &self,
-        _: &mut PgConnection,
-        world: &World,
-        _: Timestamp,
-        writes: &mut Writes,
-    ) -> Result<(), Failure> {
-        let (new, changed) = world.changes()?;
-        store::update(writes, &changed);
-        store::insert(writes, &new);
-        Ok(())
+    async fn save(&self, world: BatchState, saver: &mut Saver<'_>) -> Result<(), Failure> {
+        world.rows.save(saver)
     }
-
-    fn remember(&self, world: World, now: Timestamp) {
-        self.recent.remember(world.into_open(), now);
-    }
-
-    async fn call(&self, call: Infallible) -> Option<Work<Input>> {
-        match call {}
-    }
-}
-
-/// What can be set of orders.
-pub fn section() -> Section {
-    Section::consumer(NAME, &Orders::defaults()).with(&Settings::default()).checked(|all| {
-        all.keep(NAME, &Orders::defaults())?;
-        Ok(all.section::<Settings>(NAME).map(drop)?)
-    })
 }
 
 /// The migrations of the schema `orders`.
@@ -237,9 +146,9 @@ pub fn start(host: &Host) -> runtime::Starting<'_> {
         let orders = Orders::new(host.clock().clone(), host.settings().common().trace_share);
         let orders = Arc::new(orders.keeping(host.settings().keep(NAME, &Orders::defaults())?));
         let pool = host.pool::<Orders>()?;
-        let at_the_door = Arc::clone(&orders);
+        let (at_the_door, api_client) = (Arc::clone(&orders), settings.api_client.into());
         host.start(orders, move |door| {
-            http::routes().with_state(http::Doors::new(door, pool, at_the_door, settings.api_client))
+            http::routes().with_state(http::RouteState { door, pool, orders: at_the_door, api_client })
         })
         .await
     })

@@ -6,11 +6,11 @@ use events::{
     Address, CustomerId, Fault, OrderAccepted, OrderId, OrderPlaced, OrderReading, OrderRejected, Person, Timestamp,
     derive_id,
 };
-use runtime::{Message, Thread};
+use runtime::{Message, TraceContext};
 use uuid::Uuid;
 
-use crate::NAME;
-use crate::order::Body;
+use crate::row::Body;
+use crate::settings::NAME;
 use crate::validate::{LONGEST_ID, LONGEST_REFERENCE, Priced, check};
 
 /// What an order brings besides its body.
@@ -25,14 +25,14 @@ pub struct Arrival {
     /// Source and reference by which an earlier version knew it, if the body names none, where these are others.
     pub former: Option<(String, String)>,
     /// The record that it came in; none at the door.
-    pub record: Option<Record>,
+    pub record: Option<PlacedRecord>,
     /// What everything that happens to it is found again by.
-    pub thread: Thread,
+    pub thread: TraceContext,
 }
 
 /// A record, as it is told from all others.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
+pub struct PlacedRecord {
     /// Where it stands: `order-placed/0@7`. In a topic that was made anew another one may stand there.
     pub place: String,
     /// Its time, as it says; many a producer's means nothing.
@@ -41,7 +41,7 @@ pub struct Record {
     pub digest: Uuid,
 }
 
-impl Record {
+impl PlacedRecord {
     /// What tells this record from others.
     pub fn of(message: &Message) -> Self {
         let payload = message.payload.as_deref().unwrap_or_default();
@@ -52,10 +52,8 @@ impl Record {
 
 /// What is answered if the order is new.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// It is valid.
+pub enum IntakeAnswer {
     Valid(OrderAccepted),
-    /// It is not.
     Invalid(OrderRejected),
 }
 
@@ -74,9 +72,9 @@ pub struct Placed {
     /// The order as it is kept.
     pub body: Body,
     /// What it is found again by, if it is new.
-    pub thread: Thread,
+    pub thread: TraceContext,
     /// What is answered if it is new.
-    pub verdict: Verdict,
+    pub verdict: IntakeAnswer,
     /// When it was placed, where its record says so; through the door it is now.
     pub said_at: Option<Timestamp>,
     /// When its record was written, by the record's own time; none where it means nothing. A mended order may repeat the time that it says itself.
@@ -105,8 +103,8 @@ impl Placed {
         formers.dedup();
         let body = body_of(&reading.order);
         let verdict = match check(&reading) {
-            Ok(priced) => Verdict::Valid(accepted(candidate, &reading.order, source, reference, priced)),
-            Err(faults) => Verdict::Invalid(rejected(candidate, &reading.order, &source, &reference, faults)),
+            Ok(priced) => IntakeAnswer::Valid(accepted(candidate, &reading.order, source, reference, priced)),
+            Err(faults) => IntakeAnswer::Invalid(rejected(candidate, &reading.order, &source, &reference, faults)),
         };
         let bytes = record.map_or(body.digest, |record| record.digest);
         let rejection = derive_id(placement, NAME, "rejection", &bytes.to_string());
@@ -126,8 +124,8 @@ impl Placed {
     /// The id that it gets if it is new.
     pub(crate) fn candidate(&self) -> OrderId {
         match &self.verdict {
-            Verdict::Valid(event) => event.order_id,
-            Verdict::Invalid(event) => event.order_id,
+            IntakeAnswer::Valid(event) => event.order_id,
+            IntakeAnswer::Invalid(event) => event.order_id,
         }
     }
 
@@ -155,7 +153,7 @@ pub(crate) fn rejection_of_unknown_bytes(placement: Uuid) -> Uuid {
 }
 
 /// The key of a record that brings no reference: the same each time that it is read, and another one for each other record.
-fn of_record(source: &str, Record { place, timestamp_ms, digest }: &Record) -> Uuid {
+fn of_record(source: &str, PlacedRecord { place, timestamp_ms, digest }: &PlacedRecord) -> Uuid {
     derive_id(source, NAME, "record", &format!("{place}/{timestamp_ms:?}/{digest}"))
 }
 
@@ -239,21 +237,22 @@ mod tests {
         assert_ne!(one.body.digest, other.body.digest);
     }
 
-    /// Case 12: what stands at the place of an earlier record in a topic that was made anew is another order; the same record is the same.
+    /// Report 12: what stands at the place of an earlier record in a topic that was made anew is another order; the same record is the same.
     #[test]
     fn a_record_without_a_reference_is_known_by_its_place_its_time_and_its_bytes() {
         let nameless = OrderPlaced { reference: None, ..order() };
-        let record = Record { place: "order-placed/0@0".into(), timestamp_ms: Some(1), digest: Uuid::from_u128(1) };
-        let placed = |record: &Record| {
+        let record =
+            PlacedRecord { place: "order-placed/0@0".into(), timestamp_ms: Some(1), digest: Uuid::from_u128(1) };
+        let placed = |record: &PlacedRecord| {
             let arrival = Arrival { reference: None, record: Some(record.clone()), ..arrival(1) };
             Placed::new(nameless.clone(), arrival)
         };
         let first = placed(&record);
         assert_eq!(first.placement, placed(&record).placement);
         assert_eq!(first.order.reference.as_deref(), Some("order-placed/0@0"));
-        let made_anew = Record { timestamp_ms: Some(2), ..record.clone() };
-        let without_a_clock = Record { digest: Uuid::from_u128(2), ..record.clone() };
-        for other in [made_anew, without_a_clock, Record { place: "order-placed/1@0".into(), ..record }] {
+        let made_anew = PlacedRecord { timestamp_ms: Some(2), ..record.clone() };
+        let without_a_clock = PlacedRecord { digest: Uuid::from_u128(2), ..record.clone() };
+        for other in [made_anew, without_a_clock, PlacedRecord { place: "order-placed/1@0".into(), ..record }] {
             assert_ne!(first.placement, placed(&other).placement, "{other:?}");
         }
     }
@@ -268,7 +267,7 @@ mod tests {
     fn a_rejection_carries_the_contact_only_if_it_can_be_written_to() {
         let mut bad_line = order();
         bad_line.lines[0].quantity = 0;
-        let Verdict::Invalid(rejected) = Placed::new(bad_line, arrival(1)).verdict else {
+        let IntakeAnswer::Invalid(rejected) = Placed::new(bad_line, arrival(1)).verdict else {
             panic!("quantity 0 is invalid")
         };
         let person = rejected.personal.expect("nothing is wrong with the customer").open().unwrap();
@@ -276,7 +275,7 @@ mod tests {
 
         let mut bad_contact = order();
         bad_contact.customer.email = "nowhere".into();
-        let Verdict::Invalid(rejected) = Placed::new(bad_contact, arrival(2)).verdict else {
+        let IntakeAnswer::Invalid(rejected) = Placed::new(bad_contact, arrival(2)).verdict else {
             panic!("no e-mail address")
         };
         assert_eq!(rejected.personal, None);

@@ -3,13 +3,15 @@
 use std::convert::Infallible;
 
 use events::{Event as _, OrderAccepted, OrderCancellationRequested, OrderId, OrderRejected, derive_id};
-use runtime::restore::{Restore, Retold};
+use runtime::restore::{Restore, RetoldEvent};
 use runtime::{Conflict, Effects};
 use uuid::Uuid;
 
-use crate::order::{Body, Order, World};
+use crate::decide;
+use crate::input::{Cancel, Input};
 use crate::placed::{Placed, placement, rejection_of_unknown_bytes};
-use crate::{Cancel, Input, NAME, Orders, decide};
+use crate::row::{BatchState, Body, Order};
+use crate::settings::{NAME, Orders};
 
 impl Restore for Orders {
     const FORCED: &'static [&'static str] = &[OrderAccepted::TYPE, OrderRejected::TYPE];
@@ -20,8 +22,8 @@ impl Restore for Orders {
 
     fn retell(
         &self,
-        world: &mut World,
-        event: &Retold<'_, Input>,
+        world: &mut BatchState,
+        event: &RetoldEvent<'_, Input>,
         effects: &mut Effects<'_, Infallible>,
     ) -> Result<(), Conflict> {
         match event.told.event_type() {
@@ -53,7 +55,7 @@ impl Restore for Orders {
 }
 
 /// By which key an order is known, and its body: as its record has it, if the event follows from that.
-fn placed_as(event: &Retold<'_, Input>, key: fn(&Placed) -> Uuid) -> Option<(Uuid, Body)> {
+fn placed_as(event: &RetoldEvent<'_, Input>, key: fn(&Placed) -> Uuid) -> Option<(Uuid, Body)> {
     match event.input? {
         Input::Placed(placed) => {
             let (told, key) = (event.told, key(placed));

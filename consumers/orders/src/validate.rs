@@ -30,7 +30,6 @@ pub const LONGEST_TOKEN: usize = 255;
 /// What a valid order comes to, in minor units of its currency.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Priced {
-    /// The order's currency.
     pub currency: Currency,
     /// The lines with their all-inclusive amounts, which sum up to `total`.
     pub lines: Vec<Line>,

@@ -1,20 +1,17 @@
 //! The outbox relay as a consumer of its own: it hears no topic and publishes what the others committed to their outbox.
 //!
-//! Says `RelayAdvanced` on `operations`, the watermark by which the saga tracker tells late from stuck. All else is in [`runtime::relay`].
+//! Says `RelayAdvanced` on `operations`, the watermark by which the saga tracker tells late from stuck. All else is in [`relay`].
 
 use std::sync::Arc;
 
+use ::relay::{self, RelaySettings};
+use choreography::Choreography;
 use runtime::http::Routes;
-use runtime::relay::{self, RelaySettings};
 use runtime::settings::{ConsumerSettings, Secret, Section, SettingsError};
 use runtime::{Health, Host, Settings};
 
 /// The relay's name: of its section in the settings, its metrics and its binary.
 pub const NAME: &str = "outbox-relay";
-
-/// The consumers whose outboxes it publishes.
-const CONSUMERS: [&str; 7] =
-    ["orders", "inventory", "payments", "fraud", "fulfillment", "notifications", "saga-tracker"];
 
 /// Starts the relay in this process: it publishes the outbox of every database that a consumer is set to use, unless `database_urls` names others.
 ///
@@ -61,11 +58,11 @@ pub fn settings(all: &Settings) -> Result<RelaySettings, SettingsError> {
     Ok(settings)
 }
 
-/// One consumer for each database, in the order of `CONSUMERS`; none where the section names the databases itself.
+/// One consumer for each database, in the order of topics.yaml; none where the section names the databases itself.
 fn owners(all: &Settings) -> Result<Vec<&'static str>, SettingsError> {
     let mut found: Vec<(&'static str, Secret)> = Vec::new();
     if all.section::<RelaySettings>(NAME)?.database_urls.is_empty() {
-        for consumer in CONSUMERS {
+        for consumer in Choreography::embedded().consumers.names() {
             let url = all.database_url(consumer)?;
             if !found.iter().any(|(_, known)| known.expose() == url.expose()) {
                 found.push((consumer, url));

@@ -1,11 +1,21 @@
 //! Attempts: each a call to the gateway that is written down before it is made.
 
+use std::collections::BTreeMap;
+
 use events::{OrderId, Timestamp};
+use gateway::Operation;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::gateway::Operation;
+/// How the gateway is asked about the open attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// By the call itself: under the same key it is done once.
+    Make,
+    /// By a look-up, which does nothing.
+    LookUp,
+}
 
 /// How an attempt stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -39,7 +49,7 @@ impl Phase {
 
 /// One attempt at one operation, written before the gateway is called.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Attempt {
+pub struct CallAttempt {
     /// What is asked.
     pub operation: Operation,
     /// Which attempt at it, from 1; it grows only after a definite failure.
@@ -77,32 +87,16 @@ pub fn key(order_id: OrderId, operation: Operation, number: u32) -> String {
 }
 
 /// How many attempts were made at each operation.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Made {
-    authorize: u32,
-    capture: u32,
-    void: u32,
-    refund: u32,
-}
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Made(BTreeMap<Operation, u32>);
 
 impl Made {
     /// How many at this one.
-    pub fn of(self, operation: Operation) -> u32 {
-        match operation {
-            Operation::Authorize => self.authorize,
-            Operation::Capture => self.capture,
-            Operation::Void => self.void,
-            Operation::Refund => self.refund,
-        }
+    pub fn of(&self, operation: Operation) -> u32 {
+        self.0.get(&operation).copied().unwrap_or_default()
     }
 
     pub(crate) fn at(&mut self, operation: Operation) -> &mut u32 {
-        match operation {
-            Operation::Authorize => &mut self.authorize,
-            Operation::Capture => &mut self.capture,
-            Operation::Void => &mut self.void,
-            Operation::Refund => &mut self.refund,
-        }
+        self.0.entry(operation).or_default()
     }
 }

@@ -1,45 +1,54 @@
-//! The doors for people: look at a payment, have what is stuck tried again; and those by which the chosen gateway tells.
+//! The routes: look at a payment, have what is stuck tried again; and the way in for what the chosen gateway tells.
 
 use axum::extract::{Path, State as Shared};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use events::OrderId;
+use gateway::{NoticeEffect, Notices};
 use runtime::http::{Access, Caller, Json, Problem, Role, Routes};
-use runtime::{Cause, Consumer as _, Door, Work};
+use runtime::{Cause, Consumer as _, RequestQueue, Work};
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
 use utoipa::ToSchema;
 use utoipa_axum::routes;
 
 use crate::attempt::{Phase, key};
-use crate::gateway::{Chosen, sandbox};
-use crate::handlers::{Input, Reply};
+use crate::input::{Input, Reply};
 use crate::payment::{Payment, State};
-use crate::{Payments, store};
+use crate::row;
+use crate::settings::Payments;
 
 /// Characters at most of a reason.
 const LONGEST_REASON: usize = 500;
 
 /// What the routes work with.
 #[derive(Clone)]
-pub(crate) struct Doors {
-    door: Door<Payments>,
-    pool: PgPool,
+pub(crate) struct PaymentRoutes {
+    pub requests: RequestQueue<Payments>,
+    pub pool: PgPool,
 }
 
 /// The routes that every gateway has.
-pub(crate) fn own_routes() -> Routes<Doors> {
+pub(crate) fn routes() -> Routes<PaymentRoutes> {
     Routes::new().route(Access::to(&[Role::Viewer]), routes!(show)).route(Access::to(&[Role::Operator]), routes!(retry))
 }
 
-/// All routes, with those of the chosen gateway.
-pub(crate) fn routes(door: Door<Payments>, pool: PgPool, gateway: Chosen) -> Routes {
-    let own = own_routes().with_state(Doors { door: door.clone(), pool });
-    match gateway {
-        Chosen::Sandbox(sandbox) => {
-            own.merge(sandbox::http::routes().with_state(sandbox::http::Doors::new(door, sandbox)))
+/// Where the chosen gateway's routes hand in what the provider tells: decided like any request.
+pub(crate) fn notices(requests: RequestQueue<Payments>) -> Notices {
+    Notices::new(move |key, notice| {
+        let requests = requests.clone();
+        async move {
+            let work = Work { cause: Cause::request(Payments::NAME, &key), input: Input::Notice(notice) };
+            Ok(match requests.submit(work).await?.reply {
+                Reply::Recorded(state) => NoticeEffect::Recorded(state.as_str()),
+                Reply::Kept => NoticeEffect::Kept,
+                Reply::Nothing(state) | Reply::NotStuck(state) | Reply::Retried { state, .. } => {
+                    NoticeEffect::Nothing(Some(state.as_str()))
+                }
+                Reply::Nobody | Reply::Unknown => NoticeEffect::Nothing(None),
+            })
         }
-    }
+    })
 }
 
 /// One order's payment. Amounts are in minor units of the currency.
@@ -81,7 +90,7 @@ struct PaymentView {
     attempt: Option<AttemptView>,
     /// What the customer must do; only while it is waited for.
     #[serde(skip_serializing_if = "Option::is_none")]
-    action: Option<ActionView>,
+    action: Option<CustomerActionView>,
     /// Why the money is let go or given back: the reason's code.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
@@ -110,7 +119,7 @@ struct AttemptView {
 
 /// What the customer must do.
 #[derive(Debug, Serialize, ToSchema)]
-struct ActionView {
+struct CustomerActionView {
     /// What, such as `three_d_secure`.
     action: String,
     /// Where.
@@ -142,7 +151,7 @@ struct Retried {
 }
 
 impl PaymentView {
-    fn of(payment: Payment) -> Self {
+    fn new(payment: Payment) -> Self {
         let stuck = payment.is_stuck();
         let Payment { order_id, state, case, .. } = payment;
         let attempt = case.attempt.map(|attempt| AttemptView {
@@ -154,7 +163,7 @@ impl PaymentView {
             refund_id: attempt.refund_id,
             retried_by: attempt.retried_by,
         });
-        let action = case.asked.filter(|_| state == State::ActionRequired).map(|asked| ActionView {
+        let action = case.asked.filter(|_| state == State::ActionRequired).map(|asked| CustomerActionView {
             action: asked.action.to_string(),
             url: asked.url,
             expires_at: asked.expires_at.to_string(),
@@ -186,10 +195,13 @@ impl PaymentView {
     (status = 404, description = "No payment of this order is known, or the path names no order", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "The database does not answer", body = Problem, content_type = "application/problem+json"),
 ))]
-async fn show(Shared(doors): Shared<Doors>, Path(order_id): Path<String>) -> Result<Json<PaymentView>, Problem> {
+async fn show(
+    Shared(routes): Shared<PaymentRoutes>,
+    Path(order_id): Path<String>,
+) -> Result<Json<PaymentView>, Problem> {
     let order_id = in_path(&order_id)?;
-    let payment = store::payment(&doors.pool, order_id).await?;
-    payment.map(|payment| Json(PaymentView::of(payment))).ok_or_else(|| unknown(order_id))
+    let payment = row::payment(&routes.pool, order_id).await?;
+    payment.map(|payment| Json(PaymentView::new(payment))).ok_or_else(|| unknown(order_id))
 }
 
 /// Has a stuck attempt tried again: what failed by a new attempt, what is not known by a look-up.
@@ -202,7 +214,7 @@ async fn show(Shared(doors): Shared<Doors>, Path(order_id): Path<String>) -> Res
     (status = 503, description = "Nothing was written, or the answer was lost: look, then ask again", body = Problem, content_type = "application/problem+json"),
 ))]
 async fn retry(
-    Shared(doors): Shared<Doors>,
+    Shared(routes): Shared<PaymentRoutes>,
     caller: Caller,
     Path(order_id): Path<String>,
     Json(body): Json<Retry>,
@@ -215,8 +227,8 @@ async fn retry(
     }
     caller.says_why(&body.why);
     let by = caller.name().to_owned();
-    let cause = Cause::door(Payments::NAME, &format!("{order_id}/retry"));
-    let done = doors.door.submit(Work { cause, input: Input::Retry { order_id, by } }).await?;
+    let cause = Cause::request(Payments::NAME, &format!("{order_id}/retry"));
+    let done = routes.requests.submit(Work { cause, input: Input::Retry { order_id, by } }).await?;
     match done.reply {
         Reply::Retried { state, attempt } => {
             tracing::info!(consumer = Payments::NAME, %order_id, attempt, "tried again by a person");
@@ -234,7 +246,7 @@ async fn retry(
 }
 
 /// The order that a path names.
-pub(crate) fn in_path(order_id: &str) -> Result<OrderId, Problem> {
+fn in_path(order_id: &str) -> Result<OrderId, Problem> {
     let detail = || format!("expected an order's id, a UUID, in the path, got {order_id:?}");
     order_id.parse().map_err(|_| Problem::new(StatusCode::NOT_FOUND, "Unknown order").detail(detail()))
 }

@@ -11,17 +11,16 @@
 //! no try is used up. `OrderParked` and `OrderUnparked` tell why an order waits.
 
 mod attempt;
-mod breaker;
-mod calls;
+mod batch;
+mod call;
+mod circuit;
 mod decide;
-pub mod gateway;
-mod handlers;
 mod http;
+mod input;
 mod payment;
 mod restore;
+mod row;
 mod settings;
-mod store;
-mod world;
 
 use std::sync::Arc;
 
@@ -32,68 +31,34 @@ use events::{
 };
 use runtime::settings::ConsumerSettings;
 use runtime::{
-    Clock, Codec, Conflict, Consumer, Effects, Failure, Health, Message, Reading, Recent, Retention, Span, Timer,
-    Unreadable, Work, Writes,
+    Codec, Conflict, Consumer, Effects, Failure, Loader, Message, Retention, Saver, Span, Timer, Unreadable, Work,
 };
-use sqlx::PgConnection;
+use sandbox_gateway::{Sandbox, SandboxRoutes};
 
-pub use attempt::{Attempt, Made, Phase, key};
-pub use calls::{Answer, Ask, Call};
-pub use handlers::{Input, RefundTold, Reply};
-pub use payment::{Asked, Case, Payment, Purchase, State, Undoing, Verdict};
-pub use settings::{GatewayName, PaymentsSettings, section};
-pub use world::{Reference, RefundStatus, Told, World};
+pub use attempt::{Ask, CallAttempt, Made, Phase, key};
+pub use batch::{BatchState, Reference, RefundNotice};
+pub use call::Call;
+pub use gateway;
+pub use input::{Answer, Input, Reply};
+pub use payment::{ActionAsked, Payment, PaymentData, Purchase, State, Undoing};
+pub use settings::{GatewayName, Payments, PaymentsSettings, section};
 
-use breaker::Breaker;
-use gateway::sandbox::Sandbox;
-use gateway::{Chosen, Gateway as _};
-use handlers::Rules;
-
-/// The consumer `payments`.
-#[derive(Debug)]
-pub struct Payments {
-    settings: PaymentsSettings,
-    gateway: Chosen,
-    breaker: Breaker,
-    recent: Recent<Payment>,
-}
-
-impl Payments {
-    /// A consumer with these settings that pays through this gateway.
-    ///
-    /// # Errors
-    /// When a setting can't be worked with; the message says which and how.
-    pub fn new(settings: PaymentsSettings, gateway: Chosen) -> anyhow::Result<Self> {
-        let never_opens = Breaker::new(Arc::new(Health::of(Self::NAME)), Clock::default());
-        Self::guarded(settings, gateway, never_opens)
-    }
-
-    /// The same, whose calls wait while their circuit is open.
-    fn guarded(settings: PaymentsSettings, gateway: Chosen, breaker: Breaker) -> anyhow::Result<Self> {
-        settings.check()?;
-        Ok(Self { settings, gateway, breaker, recent: Recent::default() })
-    }
-
-    /// A consumer whose calls reach no gateway: for who drives the rules in memory and answers the calls himself.
-    ///
-    /// # Errors
-    /// As [`Payments::new`].
-    pub fn detached(settings: PaymentsSettings) -> anyhow::Result<Self> {
-        let gateway = Chosen::Sandbox(Sandbox::closed(settings.sandbox.clone()));
-        Self::new(settings, gateway)
-    }
-}
+use circuit::GatewayCircuit;
+use decide::DecisionContext;
+use gateway::Gateway;
+use http::PaymentRoutes;
 
 impl Consumer for Payments {
     const NAME: &'static str = "payments";
-    const GUARDED: bool = true;
+    const TABLES: &'static [fn() -> Vec<String>] =
+        &[<Payment as runtime::rows::TableRow>::statements, <Reference as runtime::rows::TableRow>::statements];
     type Input = Input;
-    type World = World;
+    type BatchState = BatchState;
     type Reply = Reply;
     type Call = Call;
 
-    fn hears() -> Vec<&'static str> {
-        handlers::HEARS.to_vec()
+    fn subscribes_to() -> Vec<&'static str> {
+        input::SUBSCRIPTIONS.to_vec()
     }
 
     /// A charge can be disputed for months, and whoever ends an order late must still find its money.
@@ -105,7 +70,7 @@ impl Consumer for Payments {
         migrations()
     }
 
-    fn says() -> Vec<&'static str> {
+    fn publishes() -> Vec<&'static str> {
         vec![
             PaymentActionRequired::TYPE,
             PaymentAuthorized::TYPE,
@@ -119,33 +84,27 @@ impl Consumer for Payments {
         ]
     }
 
-    fn hear(&self, message: &Message, codec: &Codec) -> Result<Work<Input>, Unreadable> {
-        handlers::hear(message, codec)
+    fn decode(&self, message: &Message, codec: &Codec) -> Result<Work<Input>, Unreadable> {
+        input::decode(message, codec)
     }
 
-    fn due(&self, timer: &Timer) -> Input {
-        handlers::due(timer)
+    fn on_timer(&self, timer: &Timer) -> Input {
+        input::on_timer(timer)
     }
 
-    async fn load(
-        &self,
-        db: &mut PgConnection,
-        batch: &[&Work<Input>],
-        now: Timestamp,
-        reading: Reading,
-    ) -> Result<World, Failure> {
-        store::load(db, batch.iter().map(|work| &work.input), &self.recent, now, reading).await
+    async fn load(&self, batch: &[&Work<Input>], loader: &mut Loader<'_>) -> Result<BatchState, Failure> {
+        row::load(loader, batch.iter().map(|work| &work.input)).await
     }
 
     fn decide(
         &self,
-        world: &mut World,
+        world: &mut BatchState,
         work: &Work<Input>,
         now: Timestamp,
         effects: &mut Effects<'_, Call>,
     ) -> Result<Reply, Conflict> {
-        let (gateway, silent) = (self.gateway.name(), self.breaker.is_open());
-        let rules = Rules { settings: &self.settings, gateway, silent, now };
+        let (gateway, silent) = (self.gateway.name(), self.circuit.is_open());
+        let rules = DecisionContext { settings: &self.settings, gateway, silent, now };
         rules.decide(world, &work.input, effects)
     }
 
@@ -154,39 +113,19 @@ impl Consumer for Payments {
     }
 
     fn retention(&self) -> Option<Retention> {
-        Some(store::pruning::retention(self.gateway.forgets()))
+        Some(row::retention(self.gateway.forgets()))
     }
 
-    async fn prune(
-        &self,
-        db: &mut PgConnection,
-        until: Timestamp,
-        _now: Timestamp,
-        limit: i64,
-    ) -> Result<u64, Failure> {
-        store::pruning::prune(db, until, limit).await
+    fn finish(&self, world: &mut BatchState, _now: Timestamp, effects: &mut Effects<'_, Call>) {
+        decide::finish(world, effects);
     }
 
-    fn finish(&self, world: &mut World, _now: Timestamp, effects: &mut Effects<'_, Call>) {
-        handlers::finish(world, effects);
-    }
-
-    async fn save(
-        &self,
-        _: &mut PgConnection,
-        world: &World,
-        now: Timestamp,
-        writes: &mut Writes,
-    ) -> Result<(), Failure> {
-        store::save(writes, world, now)
-    }
-
-    fn remember(&self, world: World, now: Timestamp) {
-        self.recent.remember(world.into_open(), now);
+    async fn save(&self, world: BatchState, saver: &mut Saver<'_>) -> Result<(), Failure> {
+        row::save(world, saver)
     }
 
     async fn call(&self, call: Call) -> Option<Work<Input>> {
-        call.make(&self.gateway, &self.settings, &self.breaker).await
+        self.circuit.call(call, &*self.gateway, self.settings.call_timeout.0).await
     }
 }
 
@@ -197,11 +136,10 @@ pub fn migrations() -> sqlx::migrate::Migrator {
 
 /// The OpenAPI document of its routes, those of the sandbox among them.
 pub fn document() -> serde_json::Value {
-    let sandbox = gateway::sandbox::http::routes().documented();
-    http::own_routes().documented().merge(sandbox).document(Payments::NAME)
+    http::routes().documented().merge(sandbox_gateway::routes().documented()).document(Payments::NAME)
 }
 
-/// Starts the consumer, its gateway, and opens its doors.
+/// Starts the consumer, its gateway, and its routes.
 ///
 /// # Errors
 /// When its settings do not fit, or something that it needs is missing; the message says what to do.
@@ -209,26 +147,28 @@ pub fn start(host: &runtime::Host) -> runtime::Starting<'_> {
     Box::pin(async move {
         let settings = settings::read(host.settings())?;
         let pool = host.pool::<Payments>()?;
-        let gateway = match settings.gateway {
+        let (gateway, sandbox): (Arc<dyn Gateway>, _) = match settings.gateway {
             GatewayName::Sandbox => {
-                let validity = settings.authorization_validity;
-                let (sandbox, keeper) = Sandbox::open(
-                    settings.sandbox.clone(),
-                    validity,
-                    host.batches::<Payments>()?,
-                    host.clock().clone(),
-                );
-                let schema = (gateway::sandbox::SCHEMA, gateway::sandbox::migrations());
-                runtime::migrations::check(&pool, schema.0, &schema.1).await.context("the sandbox gateway's book")?;
+                let (validity, batches) = (settings.authorization_validity, host.batches::<Payments>()?);
+                let (sandbox, worker) =
+                    Sandbox::open(settings.sandbox.clone(), validity, batches, host.clock().clone());
+                let migrations = sandbox_gateway::migrations();
+                let checked = runtime::migrations::check(&pool, sandbox_gateway::SCHEMA, &migrations).await;
+                checked.context("the sandbox gateway's book")?;
                 host.health_of(Payments::NAME).simulates("sandbox gateway");
-                host.spawn("sandbox gateway", keeper.keep(host.shutdown().clone()));
-                Chosen::Sandbox(sandbox)
+                host.spawn("sandbox gateway", worker.run(host.shutdown().clone()));
+                (Arc::new(sandbox.clone()), sandbox)
             }
         };
-        let breaker = Breaker::new(host.health_of(Payments::NAME), host.clock().clone());
-        let watch = breaker.clone().watch(gateway.clone(), settings.call_timeout.0, host.shutdown().clone());
-        let payments = Arc::new(Payments::guarded(settings, gateway.clone(), breaker)?);
+        let circuit = GatewayCircuit::new(host.health_of(Payments::NAME), host.clock().clone());
+        let watch = circuit.clone().watch(Arc::clone(&gateway), settings.call_timeout.0, host.shutdown().clone());
+        let payments = Arc::new(Payments::new(settings, gateway, circuit)?);
         host.spawn("the gateway's circuit", watch);
-        host.start(payments, |door| http::routes(door, pool, gateway)).await
+        let routes = |requests: runtime::RequestQueue<Payments>| {
+            let notices = http::notices(requests.clone());
+            let own = http::routes().with_state(PaymentRoutes { requests, pool });
+            own.merge(sandbox_gateway::routes().with_state(SandboxRoutes { sandbox, notices }))
+        };
+        host.start(payments, routes).await
     })
 }

@@ -1,12 +1,15 @@
 //! One order's payment: where it stands, what it moved, and what it carries from one event to the next.
 
 use events::{Action, Allocation, Currency, GivenUp, Item, Line, OrderId, Personal, Reason, Timestamp};
-use runtime::{Conflict, Thread};
+use gateway::{ActionResult, Buyer, Money};
+use runtime::{Conflict, TraceContext};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::attempt::{Attempt, Made};
-use crate::gateway::{Buyer, Hold, Money};
+use crate::attempt::{CallAttempt, Made, Phase};
+
+/// What stands for a gateway when there is nothing to pay.
+pub(crate) const NO_GATEWAY: &str = "none";
 
 /// Where a payment stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
@@ -73,11 +76,6 @@ impl State {
             Self::Refunded => "REFUNDED",
         }
     }
-
-    /// Reads the column.
-    pub(crate) fn of(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.as_str() == text)
-    }
 }
 
 /// What fulfillment, or another consumer, said when the payment was to be undone: it travels on with the money.
@@ -87,23 +85,6 @@ pub struct Undoing {
     pub given_up: Vec<GivenUp>,
     /// Why.
     pub reason: Reason,
-}
-
-/// What came of the customer's action (3-D Secure).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "verdict", rename_all = "snake_case")]
-#[expect(clippy::large_enum_variant, reason = "few of them, and not for long")]
-pub enum Verdict {
-    /// It was confirmed: the money is held.
-    Passed {
-        /// What the provider holds; none if it is not said.
-        hold: Option<Hold>,
-    },
-    /// It was not.
-    Failed {
-        /// For people; no personal data.
-        detail: String,
-    },
 }
 
 /// What is needed to authorize and to tell of it; forgotten as soon as that is said.
@@ -119,7 +100,7 @@ pub struct Purchase {
 
 /// What the customer was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Asked {
+pub struct ActionAsked {
     /// What they must do.
     pub action: Action,
     /// Where.
@@ -131,9 +112,9 @@ pub struct Asked {
 /// What the payment carries from one event to the next; the column `data`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Case {
+pub struct PaymentData {
     /// The order's thread, for what no event causes.
-    pub thread: Option<Thread>,
+    pub thread: Option<TraceContext>,
     /// The order's lines with their all-inclusive amounts.
     pub lines: Vec<Line>,
     /// Until the money is held, or never will be.
@@ -143,7 +124,7 @@ pub struct Case {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub confirmed: Vec<Item>,
     /// The last attempt.
-    pub attempt: Option<Attempt>,
+    pub attempt: Option<CallAttempt>,
     /// How many there were.
     pub made: Made,
     /// The reservation's clock fired while the outcome was unknown, or before anything else came.
@@ -155,11 +136,11 @@ pub struct Case {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub undoing: Option<Undoing>,
     /// A result of the customer's action that came before our own call's answer was recorded.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub kept: Option<Verdict>,
+    #[serde(rename = "kept", skip_serializing_if = "Option::is_none")]
+    pub early_result: Option<ActionResult>,
     /// What the customer was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub asked: Option<Asked>,
+    pub asked: Option<ActionAsked>,
     /// Whether `AuthorizationExpiring` was said.
     pub expiring: bool,
 }
@@ -196,7 +177,7 @@ pub struct Payment {
     /// Names, contact and addresses, sealed; until the money is held, or never will be.
     pub personal: Option<Personal>,
     /// All that no audit asks for.
-    pub case: Case,
+    pub case: PaymentData,
 }
 
 impl Payment {
@@ -217,7 +198,7 @@ impl Payment {
             announced: false,
             capture_before: None,
             personal: None,
-            case: Case::default(),
+            case: PaymentData::default(),
         }
     }
 
@@ -226,9 +207,14 @@ impl Payment {
         self.authorized - self.captured - self.released_remainder - self.voided
     }
 
+    /// How its last attempt stands.
+    pub(crate) fn phase(&self) -> Option<Phase> {
+        self.case.attempt.as_ref().map(|attempt| attempt.phase)
+    }
+
     /// Whether it waits for a person.
     pub fn is_stuck(&self) -> bool {
-        self.case.attempt.as_ref().is_some_and(|attempt| attempt.phase.is_stuck())
+        self.phase().is_some_and(Phase::is_stuck)
     }
 
     /// The currency of an order that was reserved.
@@ -246,7 +232,7 @@ impl Payment {
     /// Forgets what was needed to authorize, personal data with it.
     pub(crate) fn forget_purchase(&mut self) {
         self.case.purchase = None;
-        self.case.kept = None;
+        self.case.early_result = None;
         self.personal = None;
     }
 }

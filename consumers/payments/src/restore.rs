@@ -4,30 +4,29 @@ use events::{
     Action, AuthorizationExpiring, Event as _, PaymentActionRequired, PaymentAuthorized, PaymentCaptureFailed,
     PaymentCaptured, PaymentDeclined, PaymentRefundFailed, PaymentRefunded, PaymentVoided, ReasonCode,
 };
-use runtime::restore::{Restore, Retold};
+use gateway::{ActionResult, Hold, Money, Operation, Outcome, ProviderNotice};
+use runtime::restore::{Restore, RetoldEvent};
 use runtime::{Conflict, Effects};
 
-use crate::Payments;
-use crate::calls::{Answer, Call};
-use crate::gateway::{Gateway as _, Hold, Money, Operation, Outcome};
-use crate::handlers::{Input, Rules};
-use crate::payment::{State, Verdict};
-use crate::world::World;
+use crate::batch::BatchState;
+use crate::call::Call;
+use crate::decide::DecisionContext;
+use crate::input::{Answer, Input};
+use crate::payment::State;
+use crate::settings::Payments;
 
 impl Restore for Payments {
     const FORCED: &'static [&'static str] = &[];
 
     /// Each was a batch of its own: the gateway was asked after it.
-    fn settled(&self, world: &mut World) {
-        for slot in world.payments.values_mut() {
-            (slot.fresh, slot.ask) = (false, None);
-        }
+    fn settled(&self, world: &mut BatchState) {
+        world.calls.clear();
     }
 
     fn retell(
         &self,
-        world: &mut World,
-        event: &Retold<'_, Input>,
+        world: &mut BatchState,
+        event: &RetoldEvent<'_, Input>,
         effects: &mut Effects<'_, Call>,
     ) -> Result<(), Conflict> {
         let order_id = event.order_id;
@@ -36,7 +35,7 @@ impl Restore for Payments {
         let (operation, outcome) = match event.told.event_type() {
             PaymentActionRequired::TYPE if event.is_last && known.state == State::Authorizing => {
                 // The payment's id is not told: the attempt stays open, payments asks again under the same key when it starts, and hears it.
-                effects.say(&event.read::<PaymentActionRequired>()?, "");
+                effects.emit(&event.read::<PaymentActionRequired>()?, "");
                 return Ok(());
             }
             PaymentActionRequired::TYPE => {
@@ -51,7 +50,7 @@ impl Restore for Payments {
                     payment_id.map(|payment_id| Hold { payment_id, money, capture_before: Some(capture_before), card });
                 match hold {
                     Some(hold) if !acts => (Operation::Authorize, Outcome::Authorized(hold)),
-                    hold => return self.verdict(world, event, Verdict::Passed { hold }, effects),
+                    hold => return self.action_result(world, event, ActionResult::Passed { hold }, effects),
                 }
             }
             PaymentDeclined::TYPE => {
@@ -77,11 +76,12 @@ impl Restore for Payments {
             PaymentVoided::TYPE => {
                 let PaymentVoided { amount, currency, reason, .. } = event.read()?;
                 if reason.code == ReasonCode::ActionFailed {
-                    self.verdict(world, event, Verdict::Failed { detail: reason.detail }, effects)?;
+                    self.action_result(world, event, ActionResult::Failed { detail: reason.detail }, effects)?;
                 }
                 if let Some(input) = event.input {
                     // Said at once: fulfillment let go before anyone was asked.
-                    world.slot(order_id).unasked();
+                    let (payment, call) = world.payment_mut(order_id);
+                    (payment.case.stop, call.fresh) = (None, true);
                     return self.decided(world, event, input, effects);
                 }
                 let currency = currency.ok_or_else(|| event.untold())?;
@@ -120,14 +120,14 @@ impl Restore for Payments {
 }
 
 impl Payments {
-    fn rules(&self, event: &Retold<'_, Input>) -> Rules<'_> {
-        Rules { settings: &self.settings, gateway: self.gateway.name(), silent: false, now: event.told.at }
+    fn rules(&self, event: &RetoldEvent<'_, Input>) -> DecisionContext<'_> {
+        DecisionContext { settings: &self.settings, gateway: self.gateway.name(), silent: false, now: event.told.at }
     }
 
     fn answered(
         &self,
-        world: &mut World,
-        event: &Retold<'_, Input>,
+        world: &mut BatchState,
+        event: &RetoldEvent<'_, Input>,
         (operation, outcome): (Operation, Outcome),
         effects: &mut Effects<'_, Call>,
     ) -> Result<(), Conflict> {
@@ -136,28 +136,29 @@ impl Payments {
         // Not as an input: that would make the refund known by an id that is not told.
         let answer = Answer { order_id, operation, attempt, outcome };
         self.rules(event).step(world, order_id, effects).answer(&answer)?;
-        world.slot(order_id).payment.payment_id.take_if(|id| id.is_empty()); // not told
+        world.payment_mut(order_id).0.payment_id.take_if(|id| id.is_empty()); // not told
         Ok(())
     }
 
     fn decided(
         &self,
-        world: &mut World,
-        event: &Retold<'_, Input>,
+        world: &mut BatchState,
+        event: &RetoldEvent<'_, Input>,
         input: &Input,
         effects: &mut Effects<'_, Call>,
     ) -> Result<(), Conflict> {
         self.rules(event).decide(world, input, effects).map(drop)
     }
 
-    fn verdict(
+    fn action_result(
         &self,
-        world: &mut World,
-        event: &Retold<'_, Input>,
-        verdict: Verdict,
+        world: &mut BatchState,
+        event: &RetoldEvent<'_, Input>,
+        result: ActionResult,
         effects: &mut Effects<'_, Call>,
     ) -> Result<(), Conflict> {
-        self.decided(world, event, &Input::Verdict { order_id: event.order_id, verdict }, effects)
+        let notice = ProviderNotice::Action { order_id: event.order_id, result };
+        self.decided(world, event, &Input::Notice(notice), effects)
     }
 }
 

@@ -1,17 +1,18 @@
-//! The settings of payments: which gateway, how long it is waited for, and how long a hold lasts.
+//! The settings of payments (which gateway, how long it is waited for, how long a hold lasts), and the consumer that they make.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::ensure;
 use events::OrderId;
+use gateway::Gateway;
 use runtime::settings::{Section, SettingsError};
-use runtime::{Consumer as _, Settings, Span};
+use runtime::{Clock, Consumer as _, Health, Settings, Span};
+use sandbox_gateway::{Sandbox, SandboxSettings};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::Payments;
-
-use crate::gateway::sandbox::SandboxSettings;
+use crate::circuit::GatewayCircuit;
 
 /// Which gateway holds the money.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -45,7 +46,7 @@ pub struct PaymentsSettings {
     pub pending_look_up: Span,
     /// How long a hold lasts where the gateway does not say; the sandbox's holds last as long.
     pub authorization_validity: Span,
-    /// How long before its end `AuthorizationExpiring` is said.
+    /// How long before its end `AuthorizationExpiring` is published.
     pub expiring_margin: Span,
     /// The built-in gateway's.
     pub sandbox: SandboxSettings,
@@ -65,6 +66,36 @@ impl Default for PaymentsSettings {
             expiring_margin: Span::secs(24 * 3_600),
             sandbox: SandboxSettings::default(),
         }
+    }
+}
+
+/// The consumer `payments`.
+#[derive(Debug)]
+pub struct Payments {
+    pub(crate) settings: PaymentsSettings,
+    pub(crate) gateway: Arc<dyn Gateway>,
+    pub(crate) circuit: GatewayCircuit,
+}
+
+impl Payments {
+    /// A consumer with these settings that pays through this gateway, whose calls wait while their circuit is open.
+    pub(crate) fn new(
+        settings: PaymentsSettings,
+        gateway: Arc<dyn Gateway>,
+        circuit: GatewayCircuit,
+    ) -> anyhow::Result<Self> {
+        settings.check()?;
+        Ok(Self { settings, gateway, circuit })
+    }
+
+    /// A consumer whose calls reach no gateway: for who drives the rules in memory and answers the calls himself.
+    ///
+    /// # Errors
+    /// When a setting can't be worked with; the message says which and how.
+    pub fn detached(settings: PaymentsSettings) -> anyhow::Result<Self> {
+        let gateway = Arc::new(Sandbox::closed(settings.sandbox.clone()));
+        let never_opens = GatewayCircuit::new(Arc::new(Health::of(Self::NAME)), Clock::default());
+        Self::new(settings, gateway, never_opens)
     }
 }
 

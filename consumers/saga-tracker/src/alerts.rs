@@ -3,132 +3,39 @@
 //! Whoever finds something wrong raises an alert in the transaction in which it became true; one that is raised again while it is open is the same.
 
 mod deliver;
+mod kind;
 mod outside;
 mod watch;
 
 use events::{AuthorizationExpiring, Event as _, OrderId, PaymentCaptureFailed, PaymentRefundFailed, Timestamp};
 use runtime::Failure;
-use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 
 use crate::store;
 
 pub(crate) use deliver::deliver;
+pub use kind::AlertKind;
 pub(crate) use outside::Outside;
 pub(crate) use watch::{Watch, watch};
 
-/// What is wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Kind {
-    /// An order is stuck. Its key is the order.
-    OrderStuck,
-    /// Much money is held or taken for orders that don't go on. Its key is the currency.
-    MoneyAtRisk,
-    /// Consumers give up on many events.
-    DeadLetterRate,
-    /// An outbox is not published. Its key is the database.
-    RelayLag,
-    /// An event has been waiting for a retry for long. Its key is the consumer.
-    ParkedAge,
-    /// The books don't agree. Its key is the invariant.
-    InvariantBreach,
-    /// A review is about to time out, and with it the order. Its key is the order.
-    ReviewExpiring,
-    /// Money could not be given back. Its key is the order.
-    RefundFailed,
-    /// Money that was held can't be taken, and the order is undone for it. Its key is the order.
-    CaptureFailed,
-    /// A hold is about to run out before its money is taken. Its key is the order.
-    HoldExpiring,
-    /// A paid shipment has not left its warehouse in time. Its key is the order.
-    HandOverOverdue,
-    /// Kafka does not take events that were committed. Its key is the database.
-    SetAside,
-    /// A consumer has not been ready for long: its database, Kafka or its gateway fails for everyone. Its key is the consumer.
-    CircuitOpen,
-    /// Events could not be decided, one is enough. Its key is their cause (fingerprint).
-    DeadLetter,
-}
-
-impl Kind {
-    /// All of them.
-    pub const ALL: [Self; 14] = [
-        Self::OrderStuck,
-        Self::MoneyAtRisk,
-        Self::DeadLetterRate,
-        Self::RelayLag,
-        Self::ParkedAge,
-        Self::InvariantBreach,
-        Self::ReviewExpiring,
-        Self::RefundFailed,
-        Self::CaptureFailed,
-        Self::HoldExpiring,
-        Self::HandOverOverdue,
-        Self::SetAside,
-        Self::CircuitOpen,
-        Self::DeadLetter,
-    ];
-
-    /// Its name, as the database, the webhook and the metrics have it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::OrderStuck => "order_stuck",
-            Self::MoneyAtRisk => "money_at_risk",
-            Self::DeadLetterRate => "dead_letter_rate",
-            Self::RelayLag => "relay_lag",
-            Self::ParkedAge => "parked_age",
-            Self::InvariantBreach => "invariant_breach",
-            Self::ReviewExpiring => "review_expiring",
-            Self::RefundFailed => "refund_failed",
-            Self::CaptureFailed => "capture_failed",
-            Self::HoldExpiring => "hold_expiring",
-            Self::HandOverOverdue => "hand_over_overdue",
-            Self::SetAside => "set_aside",
-            Self::CircuitOpen => "circuit_open",
-            Self::DeadLetter => "dead_letter",
-        }
-    }
-
-    /// The order that a key of this kind names.
-    fn order(self, key: &str) -> Option<OrderId> {
-        match self {
-            Self::OrderStuck
-            | Self::ReviewExpiring
-            | Self::RefundFailed
-            | Self::CaptureFailed
-            | Self::HoldExpiring
-            | Self::HandOverOverdue => key.parse().ok(),
-            Self::MoneyAtRisk
-            | Self::DeadLetterRate
-            | Self::RelayLag
-            | Self::ParkedAge
-            | Self::InvariantBreach
-            | Self::SetAside
-            | Self::CircuitOpen
-            | Self::DeadLetter => None,
-        }
-    }
-}
-
 /// What an event of an order alerts people of, if it does.
-pub(crate) fn of_event(event_type: &str, order_id: OrderId) -> Option<(Kind, String, String)> {
+pub(crate) fn of_event(event_type: &str, order_id: OrderId) -> Option<(AlertKind, String, String)> {
     let (kind, text) = match event_type {
         PaymentRefundFailed::TYPE => (
-            Kind::RefundFailed,
+            AlertKind::RefundFailed,
             format!(
                 "the refund of order {order_id} failed: look at the payment in the gateway, then POST /payments/{order_id}/retry \
                  at payments, or pay the customer back by other means"
             ),
         ),
         PaymentCaptureFailed::TYPE => (
-            Kind::CaptureFailed,
+            AlertKind::CaptureFailed,
             format!(
                 "the money of order {order_id} can't be taken: the order is undone, and what was packed goes back to its shelves"
             ),
         ),
         AuthorizationExpiring::TYPE => (
-            Kind::HoldExpiring,
+            AlertKind::HoldExpiring,
             format!(
                 "the hold of order {order_id} runs out before its money is taken: hurry whom it waits for, GET /orders/{order_id} says whom"
             ),
@@ -143,7 +50,13 @@ pub(crate) fn of_event(event_type: &str, order_id: OrderId) -> Option<(Kind, Str
 ///
 /// # Errors
 /// What the database says.
-pub async fn raise(db: &mut PgConnection, kind: Kind, key: &str, text: &str, now: Timestamp) -> Result<bool, Failure> {
+pub async fn raise(
+    db: &mut PgConnection,
+    kind: AlertKind,
+    key: &str,
+    text: &str,
+    now: Timestamp,
+) -> Result<bool, Failure> {
     let is_new = store::alerts::raise(db, kind, key, kind.order(key), text, now).await?;
     if is_new {
         metrics::counter!("quadrille_alerts_total", "kind" => kind.as_str()).increment(1);
@@ -157,7 +70,7 @@ pub async fn raise(db: &mut PgConnection, kind: Kind, key: &str, text: &str, now
 ///
 /// # Errors
 /// What the database says.
-pub async fn resolve(db: &mut PgConnection, kind: Kind, key: &str, now: Timestamp) -> Result<(), Failure> {
+pub async fn resolve(db: &mut PgConnection, kind: AlertKind, key: &str, now: Timestamp) -> Result<(), Failure> {
     store::alerts::resolve(db, kind, key, now).await
 }
 
@@ -167,7 +80,7 @@ pub async fn resolve(db: &mut PgConnection, kind: Kind, key: &str, now: Timestam
 /// What the database says.
 pub async fn keep(
     db: &mut PgConnection,
-    kind: Kind,
+    kind: AlertKind,
     now_wrong: &[(String, String)],
     now: Timestamp,
 ) -> Result<(), Failure> {

@@ -7,17 +7,19 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use audit::{Asked, AuditError, Databases, Finding, Scope, Window};
+use audit::{AuditError, AuditScope, CheckOutcome, Databases, Finding, Window};
 use events::{OrderId, Timestamp};
 use runtime::settings::{ConsumerSettings, Secret};
-use runtime::{Clock, Consumer as _, Failure, Host, Settings, Span};
+use runtime::{Clock, Failure, Host, Settings, Span};
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::store::{self, Found};
-use crate::{SagaTracker, alerts};
+use crate::alerts;
+use crate::name::NAME;
+use crate::store::{self, CheckFindings};
+use crate::tracker::SagaTracker;
 
 /// Breaches that one answer names, at most: of more it is not known which are healed.
 const NAMED: i64 = 200;
@@ -31,7 +33,7 @@ pub(crate) struct AuditSettings {
     /// How many of the newest orders, and of older ones, a run looks at.
     audit_orders: i64,
     /// How long one question may take.
-    audit_within: Span,
+    audit_timeout: Span,
     /// Outbox rows that a run looks for in the topics: the newest ones, at most; 0: none.
     audit_outbox_rows: i64,
     /// A replica of the common database to read from.
@@ -45,7 +47,7 @@ impl Default for AuditSettings {
         Self {
             audit_every: Span::secs(300),
             audit_orders: 100_000,
-            audit_within: Span::secs(60),
+            audit_timeout: Span::secs(60),
             audit_outbox_rows: 20_000,
             audit_database_url: None,
         }
@@ -70,7 +72,7 @@ enum Broken {
 
 /// Audits for as long as the host runs.
 pub(crate) fn start(host: &Host) -> anyhow::Result<()> {
-    let settings: AuditSettings = host.settings().section(SagaTracker::NAME)?;
+    let settings: AuditSettings = host.settings().section(NAME)?;
     if settings.audit_every.0.is_zero() {
         return Ok(());
     }
@@ -129,13 +131,13 @@ impl Auditor {
         let oldest = self.oldest(now)?;
         let walked = walked.max(oldest);
         let (newest, page) = store::pages(&self.pool, walked, orders).await?;
-        let scope = |first: Option<Uuid>, last: Option<Uuid>, again: Vec<Uuid>, whole| Scope {
+        let scope = |first: Option<Uuid>, last: Option<Uuid>, again: Vec<Uuid>, whole| AuditScope {
             first: first.unwrap_or(Uuid::nil()).max(oldest),
             last: last.unwrap_or(Uuid::max()),
             again,
             quiet: false,
             whole,
-            within: self.settings.audit_within.0,
+            within: self.settings.audit_timeout.0,
         };
         let mut scopes = vec![scope(newest, None, store::open_orders(&self.pool).await?, true)];
         if newest.is_some() {
@@ -170,7 +172,7 @@ impl Auditor {
             }
         }
         let open = store::open_breaches(&mut tx, NAMED).await?;
-        alerts::keep(&mut tx, alerts::Kind::InvariantBreach, &open, now).await?;
+        alerts::keep(&mut tx, alerts::AlertKind::InvariantBreach, &open, now).await?;
         tx.commit().await?;
         metrics::counter!("quadrille_audits_total").increment(1);
         Ok(())
@@ -178,17 +180,18 @@ impl Auditor {
 }
 
 /// What was found, by check, over all databases and ranges. A check that was not answered somewhere says nothing of what is healed.
-fn together(findings: &[Finding]) -> BTreeMap<&'static str, (Found, i64)> {
-    let mut all: BTreeMap<&'static str, (Found, i64)> = BTreeMap::new();
+fn together(findings: &[Finding]) -> BTreeMap<&'static str, (CheckFindings, i64)> {
+    let mut all: BTreeMap<&'static str, (CheckFindings, i64)> = BTreeMap::new();
     for finding in findings {
-        let (found, breaches) = all.entry(finding.name).or_insert_with(|| (Found { all: true, ..Found::default() }, 0));
+        let (found, breaches) =
+            all.entry(finding.name).or_insert_with(|| (CheckFindings { all: true, ..CheckFindings::default() }, 0));
         match &finding.asked {
-            Asked::Answered { breaches: more, lines, .. } => {
+            CheckOutcome::Answered { breaches: more, lines, .. } => {
                 *breaches += more;
                 found.all &= *more <= NAMED;
                 found.lines.extend(lines.iter().map(|line| (line.subject.clone(), line.detail.clone())));
             }
-            Asked::Unanswered { why } => {
+            CheckOutcome::Unanswered { why } => {
                 found.all = false;
                 tracing::warn!(check = finding.name, "not audited: {why}");
             }

@@ -11,14 +11,14 @@ use runtime::Failure;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
+use crate::decode;
 use crate::facts::Facts;
 use crate::http::{EventView, OrderDetail};
-use crate::record::Place;
+use crate::place::Place;
 use crate::steps::Timeline;
-use crate::store::{self, Kept, OrderRow, ShipmentRow};
-use crate::told;
+use crate::store::{self, OrderRow, ShipmentRow, StoredEvent};
 
-pub(crate) use stock::Units;
+pub(crate) use stock::AllocationUnits;
 
 /// The most events of one order that are read.
 const LONGEST: i64 = 10_000;
@@ -28,8 +28,8 @@ pub struct Case {
     order_id: OrderId,
     at: Option<Timestamp>,
     facts: Facts,
-    stock: Vec<Units>,
-    events: Vec<Kept>,
+    stock: Vec<AllocationUnits>,
+    events: Vec<StoredEvent>,
     /// Events of types that this version does not know; they are among `events`.
     unknown: usize,
 }
@@ -56,8 +56,8 @@ impl Case {
                 at: event.at.0,
                 seq: event.seq,
             };
-            match told::kept(&event.event_type, &event.data, place) {
-                Some(told) => facts.merge(&told.map_err(|source| unreadable(event, source))?),
+            match decode::stored_facts(&event.event_type, &event.data, place) {
+                Some(told) => facts.merge(&told.map_err(|source| event.unreadable(source))?),
                 None => unknown += 1,
             }
         }
@@ -70,7 +70,7 @@ impl Case {
         &self.facts
     }
 
-    /// The order as the doors show it.
+    /// The order as the routes show it.
     pub(crate) fn detail(&self) -> Result<OrderDetail, Failure> {
         let row =
             OrderRow { order_id: self.order_id, timeline: Timeline::from(&self.facts), facts: self.facts.clone() };
@@ -87,13 +87,9 @@ impl Case {
     /// When an event is kept in a form that this version can't read.
     pub fn json(&self) -> Result<Value, Failure> {
         let mut before = None;
-        let view = |event: &Kept| EventView::of(event.clone(), before.replace(event.at.0));
+        let view = |event: &StoredEvent| EventView::of(event.clone(), before.replace(event.at.0));
         let events: Vec<EventView> = self.events.iter().map(view).collect::<Result<_, _>>()?;
         let at = self.at.map(|at| at.to_string());
         Ok(json!({"as_of": at, "order": self.detail()?, "stock": self.stock, "events": events}))
     }
-}
-
-fn unreadable(event: &Kept, source: serde_json::Error) -> Failure {
-    Failure::Stored { what: format!("saga_tracker.event {} ({})", event.event_id, event.event_type), source }
 }

@@ -5,19 +5,22 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use events::{DeadLetterResolved, Event as _, OrderStuck, RelayAdvanced, StockLevelChanged, Timestamp, derive_id};
-use runtime::{Consumer as _, Effects, Thread};
+use runtime::{Effects, TraceContext};
 
-use crate::SagaTracker;
-use crate::alerts::Kind;
-use crate::deadline::{RULES, judge};
-use crate::handlers::{Input, Look};
-use crate::record::{Heard, Place, in_range};
+use crate::alerts::AlertKind;
+use crate::input::{Input, Look};
+use crate::name::NAME;
+use deadlines::{RULES, judge};
+use runtime::sql::in_range;
+
+use crate::input::HeardEvent;
+use crate::place::Place;
 use crate::stuck::{Situation, situation, tell};
-use crate::world::{Level, Position, Resolution, Watermark, World};
+use crate::world::{BatchState, Level, Position, Resolution, Watermark};
 
 /// An event of an order: kept once, and what it tells merged into the order.
-pub(crate) fn on_heard(world: &mut World, heard: &Arc<Heard>) {
-    let Heard { record, facts, letter, parking, told } = &**heard;
+pub(crate) fn on_heard(world: &mut BatchState, heard: &Arc<HeardEvent>) {
+    let HeardEvent { record, facts, letter, parking, told } = &**heard;
     world.events.entry((record.order_id, record.event_id)).or_insert_with(|| Arc::clone(heard));
     world.orders.entry(record.order_id).or_default().merge(facts);
     if let Some(letter) = letter {
@@ -32,7 +35,7 @@ pub(crate) fn on_heard(world: &mut World, heard: &Arc<Heard>) {
 }
 
 /// A look at an order that may be stuck, with its row locked: told once for each situation, and looked at again when its next answer is due.
-pub(crate) fn on_look(world: &mut World, look: &Look, now: Timestamp, effects: &mut Effects<'_, Infallible>) {
+pub(crate) fn on_look(world: &mut BatchState, look: &Look, now: Timestamp, effects: &mut Effects<'_, Infallible>) {
     let Some(case) = world.cases.get(&look.order_id) else { return }; // it has ended meanwhile
     let judged = judge(&RULES, &case.order, &look.evidence, now);
     let found = situation(&case.order, &judged);
@@ -41,15 +44,15 @@ pub(crate) fn on_look(world: &mut World, look: &Look, now: Timestamp, effects: &
     world.looks.insert(look.order_id, if is_other { now } else { judged.look_at });
     let Some(situation) = found.filter(|_| !is_other) else { return }; // answered meanwhile, or told
     let event = tell(case, &judged, situation);
-    effects.follow(&Thread { event: Some(look.event_id), ..case.thread.clone() });
-    effects.say(&event, "");
-    let letter_id = derive_id(effects.cause().id, SagaTracker::NAME, OrderStuck::TYPE, "");
+    effects.follow(&TraceContext { event: Some(look.event_id), ..case.thread.clone() });
+    effects.emit(&event, "");
+    let letter_id = derive_id(effects.cause().id, NAME, OrderStuck::TYPE, "");
     world.told.extend(Situation::by(&event, letter_id, now));
-    world.alerts.push((Kind::OrderStuck, look.order_id.to_string(), event.detail));
+    world.alerts.push((AlertKind::OrderStuck, look.order_id.to_string(), event.detail));
 }
 
 /// A stock level: the highest version wins.
-pub(crate) fn on_level(world: &mut World, event: &StockLevelChanged, place: &Place) {
+pub(crate) fn on_level(world: &mut BatchState, event: &StockLevelChanged, place: &Place) {
     let StockLevelChanged { version, on_hand, reserved, missing, available, .. } = *event;
     let level = Level {
         version,
@@ -72,7 +75,7 @@ pub(crate) fn on_level(world: &mut World, event: &StockLevelChanged, place: &Pla
 }
 
 /// A relay's watermark: for each shard the latest wins.
-pub(crate) fn on_watermark(world: &mut World, event: &RelayAdvanced) {
+pub(crate) fn on_watermark(world: &mut BatchState, event: &RelayAdvanced) {
     for shard in &event.shards {
         let watermark = Watermark {
             published_until: in_range(event.published_until),
@@ -88,7 +91,7 @@ pub(crate) fn on_watermark(world: &mut World, event: &RelayAdvanced) {
 }
 
 /// What became of a dead letter, which may be heard of later: the latest word stays.
-pub(crate) fn on_resolved(world: &mut World, event: &DeadLetterResolved, place: &Place) {
+pub(crate) fn on_resolved(world: &mut BatchState, event: &DeadLetterResolved, place: &Place) {
     let resolution = Resolution {
         at: place.at,
         resolution: event.resolution.to_string(),
@@ -102,7 +105,7 @@ pub(crate) fn on_resolved(world: &mut World, event: &DeadLetterResolved, place: 
 }
 
 /// Where the record stood: each part of a position is a maximum.
-pub(crate) fn on_place(world: &mut World, place: &Place) {
+pub(crate) fn on_place(world: &mut BatchState, place: &Place) {
     let Place { topic, partition, offset, at, seq } = *place;
     let seq = seq.unwrap_or(0);
     let known = world.positions.entry((topic, partition)).or_insert(Position { offset, seq, at });
@@ -110,7 +113,7 @@ pub(crate) fn on_place(world: &mut World, place: &Place) {
 }
 
 /// Folds one input into the world.
-pub(crate) fn fold(world: &mut World, input: &Input) {
+pub(crate) fn fold(world: &mut BatchState, input: &Input) {
     match input {
         Input::Heard(heard) => {
             on_heard(world, heard);
@@ -124,7 +127,7 @@ pub(crate) fn fold(world: &mut World, input: &Input) {
             on_watermark(world, event);
             on_place(world, place);
         }
-        Input::Letter(letter, place) => {
+        Input::DeadLetter(letter, place) => {
             world.letters.entry(letter.letter_id).or_insert_with(|| (**letter).clone());
             on_place(world, place);
         }

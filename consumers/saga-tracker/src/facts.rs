@@ -43,8 +43,25 @@ pub enum Moment {
 }
 
 impl Moment {
-    /// How many there are.
-    pub const COUNT: usize = Self::Ended as usize + 1;
+    const COUNT: usize = Self::Ended as usize + 1;
+
+    /// All of them in their order, each with its column in the order's row.
+    pub const ALL: [(Self, &'static str); Self::COUNT] = [
+        (Self::Accepted, "accepted_at"),
+        (Self::Reserved, "reserved_at"),
+        (Self::Authorized, "authorized_at"),
+        (Self::Review, "review_at"),
+        (Self::Cleared, "cleared_at"),
+        (Self::Confirmed, "confirmed_at"),
+        (Self::Captured, "captured_at"),
+        (Self::Dispatched, "dispatched_at"),
+        (Self::Committed, "committed_at"),
+        (Self::CancelAsked, "cancel_asked_at"),
+        (Self::LetGo, "let_go_at"),
+        (Self::Undo, "undo_at"),
+        (Self::Closed, "closed_at"),
+        (Self::Ended, "ended_at"),
+    ];
 }
 
 /// When each moment was; none: not heard of yet.
@@ -67,15 +84,9 @@ impl Moments {
     }
 }
 
-impl From<[Option<Timestamp>; Moment::COUNT]> for Moments {
-    fn from(moments: [Option<Timestamp>; Moment::COUNT]) -> Self {
-        Self(moments)
-    }
-}
-
 /// Why an order, or a part of it, was given up. The greater rank counts: the later in the chain that says it, the greater.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Reason {
+pub struct GivenUpReason {
     /// How much the event counts that says it.
     pub rank: i16,
     /// The reason's code.
@@ -86,7 +97,7 @@ pub struct Reason {
 
 /// What is known of one shipment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Shipment {
+pub struct ShipmentFacts {
     /// Where it leaves from.
     pub warehouse: Option<String>,
     /// The units in it, as JSON.
@@ -107,7 +118,7 @@ pub struct Shipment {
     pub tracking: Option<String>,
 }
 
-impl Shipment {
+impl ShipmentFacts {
     fn merge(&mut self, other: &Self) {
         most(&mut self.warehouse, &other.warehouse);
         most(&mut self.items, &other.items);
@@ -165,11 +176,11 @@ pub struct Facts {
     /// What did not, with why.
     pub unshipped: Option<String>,
     /// Why it, or a part of it, was given up.
-    pub reason: Option<Reason>,
+    pub reason: Option<GivenUpReason>,
     /// By OrderCompleted: whether somebody had asked for a cancellation.
     pub cancellation: Option<String>,
     /// Its shipments.
-    pub shipments: BTreeMap<ShipmentId, Shipment>,
+    pub shipments: BTreeMap<ShipmentId, ShipmentFacts>,
 }
 
 impl Facts {
@@ -204,7 +215,7 @@ impl Facts {
 
     /// Takes a reason of this rank.
     pub(crate) fn because(&mut self, rank: i16, reason: &events::Reason) {
-        let reason = Reason { rank, code: reason.code.as_str().to_owned(), detail: reason.detail.clone() };
+        let reason = GivenUpReason { rank, code: reason.code.as_str().to_owned(), detail: reason.detail.clone() };
         most(&mut self.reason, &Some(reason));
     }
 }

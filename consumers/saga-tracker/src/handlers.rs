@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::time::Duration;
 
 use events::{
@@ -10,18 +9,18 @@ use events::{
 };
 use runtime::settings::ConsumerSettings;
 use runtime::{
-    Cause, Codec, Conflict, Consumer, DEAD_LETTER_TOPIC, Effects, Failure, Message, Reading, Retention, Span, Thread,
-    Timer, Unreadable, Work, Writes,
+    Cause, Codec, Conflict, Consumer, DEAD_LETTER_TOPIC, Effects, Failure, Loader, Message, Retention, Saver, Span,
+    Timer, TraceContext, Unreadable, Work,
 };
-use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::deadline::Evidence;
-use crate::letter::Letter;
-use crate::record::{Heard, Place};
+use crate::dead_letter::DeadLetter;
+use crate::input::Input;
+use crate::name::NAME;
 use crate::store::Tables;
-use crate::world::World;
-use crate::{SagaTracker, alerts, decide, record, steps, store, told};
+use crate::tracker::SagaTracker;
+use crate::world::BatchState;
+use crate::{alerts, decide, decode, steps, store};
 
 /// How long histories are kept unless a setting says otherwise: over a year, as people ask about last year's orders.
 const KEEP: Span = Span::secs(400 * 24 * 3_600);
@@ -29,48 +28,21 @@ const KEEP: Span = Span::secs(400 * 24 * 3_600);
 /// Events that are older are no news when they are heard: the topics are read again, and people were told then.
 const NEWS: Duration = Duration::from_secs(7 * 24 * 3_600);
 
-/// What the tracker folds.
-#[derive(Clone, Debug)]
-pub enum Input {
-    /// An event of an order.
-    Heard(Arc<Heard>),
-    /// A stock level.
-    Level(Box<StockLevelChanged>, Place),
-    /// How far a relay has come.
-    Watermark(Box<RelayAdvanced>, Place),
-    /// An event that a consumer could not decide.
-    Letter(Box<Letter>, Place),
-    /// An order that may be stuck.
-    Look(Box<Look>),
-    /// What became of a dead letter.
-    Resolved(Box<DeadLetterResolved>, Place),
-    /// A timer of this schema. None is armed: it can only have been put there by hand.
-    Stray(OrderId),
-}
-
-/// An order to be judged with its row locked, by evidence gathered before.
-#[derive(Clone, Debug)]
-pub struct Look {
-    pub(crate) order_id: OrderId,
-    /// The unanswered event for which it seems to be stuck.
-    pub(crate) event_id: Uuid,
-    pub(crate) evidence: Arc<Evidence>,
-}
-
 impl Consumer for SagaTracker {
-    const NAME: &'static str = "saga-tracker";
+    const NAME: &'static str = NAME;
+    const OPTIMISTIC: bool = false;
     type Input = Input;
-    type World = World;
+    type BatchState = BatchState;
     type Reply = ();
     type Call = Infallible;
 
-    fn hears() -> Vec<&'static str> {
+    fn subscribes_to() -> Vec<&'static str> {
         let all = events::catalogue().iter().map(|entry| entry.event_type);
         all.filter(|event_type| *event_type != OrderPlaced::TYPE).collect()
     }
 
     /// A dead letter keeps the headers of its original, whatever their type says.
-    fn untyped() -> Vec<&'static str> {
+    fn raw_topics() -> Vec<&'static str> {
         vec![DEAD_LETTER_TOPIC]
     }
 
@@ -83,21 +55,21 @@ impl Consumer for SagaTracker {
         crate::migrations()
     }
 
-    fn says() -> Vec<&'static str> {
+    fn publishes() -> Vec<&'static str> {
         vec![OrderStuck::TYPE]
     }
 
-    fn hear(&self, message: &Message, codec: &Codec) -> Result<Work<Input>, Unreadable> {
+    fn decode(&self, message: &Message, codec: &Codec) -> Result<Work<Input>, Unreadable> {
         if message.topic == DEAD_LETTER_TOPIC {
-            let place = record::place(message)?;
-            let letter = Letter::of(message, &place);
-            let cause = Cause::topic(letter.letter_id, Thread::default());
-            return Ok(Work { cause, input: Input::Letter(Box::new(letter), place) });
+            let place = decode::place(message)?;
+            let letter = DeadLetter::from_message(message, &place);
+            let cause = Cause::topic(letter.letter_id, TraceContext::default());
+            return Ok(Work { cause, input: Input::DeadLetter(Box::new(letter), place) });
         }
-        if let Some(heard) = told::read(message, codec) {
-            return heard;
+        if let Some(work) = decode::order_event(message, codec) {
+            return work;
         }
-        let (cause, place) = (message.cause()?, record::place(message)?);
+        let (cause, place) = (message.cause()?, decode::place(message)?);
         let input = match message.event_type() {
             Some(StockLevelChanged::TYPE) => Input::Level(Box::new(message.read(codec)?), place),
             Some(RelayAdvanced::TYPE) => Input::Watermark(Box::new(message.read(codec)?), place),
@@ -109,35 +81,30 @@ impl Consumer for SagaTracker {
         Ok(Work { cause, input })
     }
 
-    fn due(&self, timer: &Timer) -> Input {
+    fn on_timer(&self, timer: &Timer) -> Input {
         Input::Stray(timer.order_id)
     }
 
     /// For events nothing is read: what they tell is merged into the rows as it is written, and a merge needs no lock before it.
-    async fn load(
-        &self,
-        db: &mut PgConnection,
-        batch: &[&Work<Input>],
-        _: Timestamp,
-        _: Reading,
-    ) -> Result<World, Failure> {
+    async fn load(&self, batch: &[&Work<Input>], loader: &mut Loader<'_>) -> Result<BatchState, Failure> {
         let looked_at = |work: &&Work<Input>| match &work.input {
             Input::Look(look) => Some(look.order_id.as_uuid()),
             Input::Heard(_)
             | Input::Level(..)
             | Input::Watermark(..)
-            | Input::Letter(..)
+            | Input::DeadLetter(..)
             | Input::Resolved(..)
             | Input::Stray(_) => None,
         };
         let order_ids: Vec<Uuid> = batch.iter().filter_map(looked_at).collect();
-        let cases = if order_ids.is_empty() { BTreeMap::new() } else { store::cases::load(db, &order_ids).await? };
-        Ok(World { cases, ..World::default() })
+        let cases =
+            if order_ids.is_empty() { BTreeMap::new() } else { store::cases::load(loader.db, &order_ids).await? };
+        Ok(BatchState { cases, ..BatchState::default() })
     }
 
     fn decide(
         &self,
-        world: &mut World,
+        world: &mut BatchState,
         work: &Work<Input>,
         now: Timestamp,
         effects: &mut Effects<'_, Infallible>,
@@ -165,7 +132,7 @@ impl Consumer for SagaTracker {
             Input::Heard(heard) => Some(heard.record.order_id),
             Input::Level(..)
             | Input::Watermark(..)
-            | Input::Letter(..)
+            | Input::DeadLetter(..)
             | Input::Look(_)
             | Input::Resolved(..)
             | Input::Stray(_) => None,
@@ -176,33 +143,19 @@ impl Consumer for SagaTracker {
         Some(store::pruning::retention())
     }
 
-    async fn prune(
-        &self,
-        db: &mut PgConnection,
-        until: Timestamp,
-        _now: Timestamp,
-        limit: i64,
-    ) -> Result<u64, Failure> {
-        store::pruning::prune(db, until, limit).await
-    }
-
-    async fn save(&self, db: &mut PgConnection, world: &World, now: Timestamp, _: &mut Writes) -> Result<(), Failure> {
-        let repeating = self.repeating.is_called_for();
-        let saved = store::save(db, Tables::Live, world, repeating).await;
+    async fn save(&self, world: BatchState, Saver { db, now, .. }: &mut Saver<'_>) -> Result<(), Failure> {
+        let repeating = self.repeating.active();
+        let saved = store::save(db, Tables::Live, &world, repeating).await;
         if matches!(saved, Err(Failure::LostRace { .. })) {
-            self.repeating.begin();
+            self.repeating.trip();
         }
         let (all_new, timelines) = saved?;
         for (kind, key, text) in world.alerts.iter().filter(|(kind, ..)| !self.untold.contains(kind)) {
-            alerts::raise(db, *kind, key, text, now).await?;
+            alerts::raise(db, *kind, key, text, *now).await?;
         }
         if all_new {
-            steps::measure(world, &timelines);
+            steps::measure(&world, &timelines);
         }
         Ok(())
-    }
-
-    async fn call(&self, call: Infallible) -> Option<Work<Input>> {
-        match call {}
     }
 }

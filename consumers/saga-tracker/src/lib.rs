@@ -11,60 +11,55 @@
 pub mod alerts;
 mod audit;
 mod case;
-mod deadline;
-pub mod deadlines;
+mod dead_letter;
+mod deadline_checker;
 mod decide;
+mod decode;
 mod facts;
 mod find;
-pub mod hand;
 mod handlers;
 mod http;
-mod letter;
+mod input;
+mod name;
+pub mod open_orders;
+mod order_event;
 mod parked;
+mod place;
 mod rebuild;
-mod record;
 mod settings;
 mod status;
 mod steps;
 mod store;
 mod stuck;
-mod sweep;
-mod told;
+mod tracker;
 mod world;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use runtime::{Caution, Consumer as _, Settings};
+use operator::{ConsumerApis, Operator, OperatorSettings};
+use runtime::{Consumer as _, Settings};
 use tokio::sync::Notify;
 
 pub use case::Case;
-pub use facts::{Facts, Moment, Moments, Reason, Shipment};
+pub use dead_letter::DeadLetter;
+pub use facts::{Facts, GivenUpReason, Moment, Moments, ShipmentFacts};
 pub use find::{FoundOrder, find_orders};
-pub use handlers::{Input, Look};
-pub use letter::{Header, Kind, Letter, LetterStatus};
+pub use input::{HeardEvent, Input, Look, StoredRecord};
 pub use parked::Parking;
+pub use place::Place;
 pub use rebuild::{Rebuilt, Stage, rebuild};
-pub use record::{Heard, Place, Record};
 pub use settings::{TrackerSettings, section};
 pub use status::Status;
 pub use store::FIGURES;
 pub use stuck::Situation;
-pub use world::{Level, Position, Resolution, Watermark, World};
-
-/// The consumer `saga-tracker`.
-#[derive(Debug, Default)]
-pub struct SagaTracker {
-    /// Whether events may come that are kept already: a group that was reset, or a process that was killed, hears more than one batch again.
-    repeating: Caution,
-    /// Alerts that nobody is to be told of.
-    untold: Vec<alerts::Kind>,
-}
+pub use tracker::SagaTracker;
+pub use world::{BatchState, Level, Position, Resolution, Watermark};
 
 /// The migrations of the schema `saga_tracker`.
 pub fn migrations() -> sqlx::migrate::Migrator {
-    sqlx::migrate!("../../migrations/saga_tracker")
+    operator::migrations()
 }
 
 /// The OpenAPI document of its routes.
@@ -72,7 +67,7 @@ pub fn document() -> serde_json::Value {
     http::routes().document(SagaTracker::NAME)
 }
 
-/// Starts the consumer, opens its doors, and begins to look at overdue orders and to deliver alerts.
+/// Starts the consumer, opens its routes, and begins to look at overdue orders and to deliver alerts.
 ///
 /// # Errors
 /// When something that it needs is missing, or a setting does not fit; the message says what to do.
@@ -87,20 +82,25 @@ async fn begin(host: &runtime::Host) -> anyhow::Result<()> {
     let hand_over: HandOver = host.settings().section("fulfillment")?;
     let hand_over = settings.hand_over.unwrap_or(hand_over.hand_over_deadline).0;
     let reads = host.settings().section(SagaTracker::NAME)?;
-    let own: hand::HandSettings = host.settings().section(SagaTracker::NAME)?;
-    let others = hand::Doors::new(host.settings(), &own, |name| host.address(name))?;
-    let hand = hand::Hand::new(host.settings(), clock.clone(), pool.clone(), others).await?;
+    let own: OperatorSettings = host.settings().section(SagaTracker::NAME)?;
+    let others = ConsumerApis::new(host.settings(), &own, |name| host.address(name))?;
+    let operator = Operator::new(host.settings(), clock.clone(), pool.clone(), others).await?;
     let wake = Arc::new(Notify::new());
-    let doors =
-        http::Doors { pool: pool.clone(), clock: clock.clone(), reads, hand: hand.clone(), wake: Arc::clone(&wake) };
+    let api = http::TrackerApi {
+        pool: pool.clone(),
+        clock: clock.clone(),
+        reads,
+        operator: operator.clone(),
+        wake: Arc::clone(&wake),
+    };
     let mut opened = None;
     let tracker = SagaTracker { untold: settings.alerts_off.clone(), ..SagaTracker::default() };
     host.start(Arc::new(tracker), |door| {
         opened = Some(door);
-        http::routes().with_state(doors)
+        http::routes().with_state(api)
     })
     .await?;
-    host.spawn(SagaTracker::NAME, hand::jobs::work(hand, wake, shutdown.clone()));
+    host.spawn(SagaTracker::NAME, operator::jobs::work(operator, wake, shutdown.clone()));
     let names = databases.values().cloned().collect();
     let set = [("orders", &own.orders_url), ("payments", &own.payments_url)];
     let set = set.into_iter().filter_map(|(name, url)| Some((name, url.as_ref()?))).collect();
@@ -118,9 +118,10 @@ async fn begin(host: &runtime::Host) -> anyhow::Result<()> {
         ),
     );
     if let Some(door) = opened {
-        let groups = runtime::groups::Groups::of(host.settings().common());
-        let sweep = sweep::Sweep { pool, clock, door, settings, hand_over, groups, databases, shutdown };
-        host.spawn("saga-tracker: deadlines", sweep.run());
+        let groups = kafka_admin::groups::Groups::of(host.settings().common());
+        let checker =
+            deadline_checker::DeadlineChecker { pool, clock, door, settings, hand_over, groups, databases, shutdown };
+        host.spawn("saga-tracker: deadlines", checker.run());
     }
     audit::start(host)
 }
@@ -141,7 +142,7 @@ impl Default for HandOver {
 /// The name of the database that each consumer's outbox is in.
 fn databases(settings: &Settings) -> anyhow::Result<HashMap<&'static str, String>> {
     let mut databases = HashMap::new();
-    for (consumer, _) in &deadline::RULES.hears {
+    for (consumer, _) in &deadlines::RULES.subscribes_to {
         let url = settings.database_url(consumer)?;
         let options = runtime::sql::address(url.expose()).context("DATABASE_URL")?;
         databases.insert(*consumer, options.get_database().unwrap_or(options.get_username()).to_owned());

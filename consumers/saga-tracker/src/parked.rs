@@ -2,7 +2,7 @@
 
 use events::{OrderParked, OrderUnparked, Timestamp};
 
-use crate::record::Place;
+use crate::place::Place;
 
 /// What one consumer said last of one order. Merged as the database does it: any order and any repetition end in the same.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! The rebuild: read models made anew beside the live ones, from the event store and the topics, and put in their place when they have caught up.
 //!
-//! Nobody waits for it. The consumer goes on writing the live tables and the doors go on reading them; the rebuild reads the topics without a
+//! Nobody waits for it. The consumer goes on writing the live tables and the routes go on reading them; the rebuild reads the topics without a
 //! group, folds as the consumer folds, and writes into tables of its own. When it has read what there is, it keeps writers out for a moment, folds
 //! what the live tables have and it has not (it can see how far they are), and puts its tables in their place. As the fold is commutative and
 //! idempotent, what both have folded does no harm, and what the consumer folds next goes into the new tables.
@@ -10,15 +10,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use events::{EventId, OrderId};
-use runtime::replay::{Point, Reader};
-use runtime::{Consumer as _, Failure, Pooled, Registry, Settings, Verdict, migrations, sql};
+use kafka_admin::replay::{Point, ReplayReader};
+use runtime::{Failure, Pooled, Registry, Settings, Verdict, migrations, sql};
 use sqlx::{Connection as _, PgConnection, PgPool};
 use tokio_util::sync::CancellationToken;
 
-use crate::record::Place;
+use crate::name::NAME;
+use crate::place::Place;
 use crate::store::{self, Tables, rebuild as tables};
-use crate::world::World;
-use crate::{Input, SagaTracker, decide, told};
+use crate::world::BatchState;
+use crate::{Input, SagaTracker, decide, decode};
 
 /// What is told again may be kept already.
 const REPEATING: bool = true;
@@ -73,7 +74,7 @@ pub async fn rebuild(
     stop: &CancellationToken,
     tell: impl Fn(Stage),
 ) -> anyhow::Result<Rebuilt> {
-    let url = settings.database_url(SagaTracker::NAME)?;
+    let url = settings.database_url(NAME)?;
     let pool = sql::pool(url.expose(), "quadrille replay", 2).context("DATABASE_URL")?;
     // First, as prepared statements of the checks would fail there with a riddle.
     Pooled::refuse_for(&pool.connect_options(), "a rebuild of the read models").await?;
@@ -116,8 +117,9 @@ async fn work(
 ) -> anyhow::Result<Rebuilt> {
     let codec = Registry::codec(pool).await?;
     let registry = Registry::from_settings(settings, pool.clone())?;
-    let reader = Reader::open(settings, Arc::<SagaTracker>::default(), codec, registry, from, stop.clone()).await?;
-    let mut rebuild = Rebuild { db, reader, stop, unwritten: World::default(), done: Rebuilt::default() };
+    let reader =
+        ReplayReader::open(settings, Arc::<SagaTracker>::default(), codec, registry, from, stop.clone()).await?;
+    let mut rebuild = Rebuild { db, reader, stop, unwritten: BatchState::default(), done: Rebuilt::default() };
     if !rebuild.topics_are_whole() {
         rebuild.fold_store(tell).await?;
     }
@@ -131,10 +133,10 @@ async fn work(
 
 struct Rebuild<'r> {
     db: &'r mut PgConnection,
-    reader: Reader<SagaTracker>,
+    reader: ReplayReader<SagaTracker>,
     stop: &'r CancellationToken,
     /// What was read while writers were kept out, until the transaction in which it was written has committed.
-    unwritten: World,
+    unwritten: BatchState,
     done: Rebuilt,
 }
 
@@ -169,7 +171,7 @@ impl Rebuild<'_> {
             let events = tables::stored_events(self.db, behind, PAGE as i64).await?;
             let Some(last) = events.last() else { return Ok(()) };
             behind = Some((OrderId(last.order_id), EventId(last.event_id)));
-            let mut world = World::default();
+            let mut world = BatchState::default();
             for event in &events {
                 let place = |topic| Place {
                     topic,
@@ -178,7 +180,7 @@ impl Rebuild<'_> {
                     at: event.at.0,
                     seq: event.seq,
                 };
-                match told::kept(&event.event_type, &event.data, place) {
+                match decode::stored_facts(&event.event_type, &event.data, place) {
                     Some(Ok(facts)) => world.orders.entry(OrderId(event.order_id)).or_default().merge(&facts),
                     Some(Err(_)) | None => self.done.unknown += 1,
                 }
@@ -227,7 +229,7 @@ impl Rebuild<'_> {
         let mut tx = self.db.begin().await?;
         store::save(&mut tx, Tables::Rebuilt, &self.unwritten, REPEATING).await?;
         tx.commit().await?;
-        self.unwritten = World::default();
+        self.unwritten = BatchState::default();
         Ok(())
     }
 
@@ -283,7 +285,7 @@ impl Rebuild<'_> {
 
     async fn held(&mut self, since: Instant) -> anyhow::Result<bool> {
         let live = tables::hold_writers(self.db).await?;
-        let behind = |reader: &Reader<SagaTracker>| {
+        let behind = |reader: &ReplayReader<SagaTracker>| {
             let read = |topic: &str, part: i32, last: i64| {
                 reader.next().iter().any(|((of, its), next)| *of == topic && *its == part && *next > last)
             };

@@ -3,17 +3,18 @@
 use std::collections::BTreeMap;
 
 use anyhow::ensure;
+use operator::OperatorSettings;
 use runtime::settings::{Secret, Section};
 use runtime::{Consumer as _, Settings, Span};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::SagaTracker;
 use crate::audit::AuditSettings;
-use crate::hand::HandSettings;
 use crate::http::ReadSettings;
+use crate::name::NAME;
+use crate::tracker::SagaTracker;
 
-use crate::alerts::Kind;
+use crate::alerts::AlertKind;
 
 /// The settings, section `saga_tracker`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -50,24 +51,24 @@ pub struct TrackerSettings {
     pub hand_over: Option<Span>,
     /// A consumer that has not been ready for longer than this is an alert.
     pub circuit_open: Span,
-    /// Kinds of alerts that nobody is to be told of, such as `["dead_letter"]`; their figures are exported all the same.
-    pub alerts_off: Vec<Kind>,
+    /// Kinds of alerts that are turned off, such as `["dead_letter"]`; their figures are exported all the same.
+    pub alerts_off: Vec<AlertKind>,
     /// Where consumers listen whose `/readyz` is asked, such as `{payments = "http://payments:8082"}`; default: as their own settings say.
     pub probes: BTreeMap<String, String>,
 }
 
 /// What can be set of the tracker.
 pub fn section() -> Section {
-    Section::consumer(SagaTracker::NAME, &SagaTracker::defaults())
+    Section::consumer(NAME, &SagaTracker::defaults())
         .with(&TrackerSettings::default())
-        .with(&HandSettings::default())
+        .with(&OperatorSettings::default())
         .with(&ReadSettings::default())
         .with(&AuditSettings::default())
         .checked(|all| {
-            all.section::<ReadSettings>(SagaTracker::NAME)?;
-            all.section::<AuditSettings>(SagaTracker::NAME)?;
-            all.section::<HandSettings>(SagaTracker::NAME)?;
-            all.keep(SagaTracker::NAME, &SagaTracker::defaults())?;
+            all.section::<ReadSettings>(NAME)?;
+            all.section::<AuditSettings>(NAME)?;
+            all.section::<OperatorSettings>(NAME)?;
+            all.keep(NAME, &SagaTracker::defaults())?;
             read(all).map(drop)
         })
 }
@@ -75,7 +76,7 @@ pub fn section() -> Section {
 /// The settings as they are, checked.
 pub(crate) fn read(all: &Settings) -> anyhow::Result<TrackerSettings> {
     all.refuse_unknown(&section())?;
-    let settings: TrackerSettings = all.section(SagaTracker::NAME)?;
+    let settings: TrackerSettings = all.section(NAME)?;
     settings.check()?;
     Ok(settings)
 }
@@ -109,7 +110,7 @@ impl TrackerSettings {
     }
 
     /// Whether people are told of this.
-    pub(crate) fn alerts(&self, kind: Kind) -> bool {
+    pub(crate) fn alerts(&self, kind: AlertKind) -> bool {
         !self.alerts_off.contains(&kind)
     }
 

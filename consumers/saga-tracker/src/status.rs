@@ -69,7 +69,7 @@ impl Status {
         self as i16
     }
 
-    /// Its name, as the database, the doors and people have it.
+    /// Its name, as the database, the routes and people have it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Placed => "PLACED",

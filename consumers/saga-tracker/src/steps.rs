@@ -6,7 +6,7 @@ use events::{OrderId, Timestamp};
 
 use crate::facts::{Facts, Moment, Moments};
 use crate::status::Status;
-use crate::world::World;
+use crate::world::BatchState;
 
 /// An order's way as far as it is known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -68,7 +68,7 @@ pub(crate) fn place_of(step: &str) -> usize {
 
 /// Records the steps that became known with this batch, all of whose events were new; `now` is what is known of its orders after it.
 /// A batch that is written twice, because its commit failed, is measured twice: a histogram bears it.
-pub(crate) fn measure(batch: &World, now: &HashMap<OrderId, Timeline>) {
+pub(crate) fn measure(batch: &BatchState, now: &HashMap<OrderId, Timeline>) {
     for (order_id, facts) in &batch.orders {
         let Some(now) = now.get(order_id) else { continue };
         for (name, took) in completed(&Timeline::from(facts), now) {

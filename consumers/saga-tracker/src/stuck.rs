@@ -1,75 +1,11 @@
-//! Stuck orders: what was told of them, and the case that is told.
+//! Stuck orders: in which situation each was reported, and the case that `OrderStuck` tells.
 
 mod actions;
 mod case;
+mod file;
+mod situation;
 mod stock;
 
-use events::{Event as _, OrderId, OrderStuck, Timestamp, entry_of};
-use uuid::Uuid;
-
-use crate::deadline::RULES;
-
-pub(crate) use case::{CaseFile, situation, tell};
-
-/// What was told of one unanswered event, as the guard keeps it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Situation {
-    /// `ce_id` of OrderStuck, which is the id of its dead letter.
-    pub letter_id: Uuid,
-    /// Bits in `seen` of the events any of which is the answer; 0: only a look tells.
-    pub waits_for: i64,
-    /// Who should have answered.
-    pub consumers: Vec<String>,
-    /// What was expected, what came, what to do.
-    pub detail: String,
-    /// When the answer was due.
-    pub due: Timestamp,
-    /// When it was told.
-    pub said_at: Timestamp,
-}
-
-impl Situation {
-    /// What an OrderStuck tells: of each answer that was overdue, or, beyond the hard limit, of the event that it names.
-    pub(crate) fn by(event: &OrderStuck, letter_id: Uuid, said_at: Timestamp) -> Vec<((OrderId, Uuid, i64), Self)> {
-        let told = |event_type: &str, consumers: Vec<String>, due: Timestamp| Self {
-            letter_id,
-            waits_for: waits_for(event_type),
-            consumers,
-            detail: event.detail.clone(),
-            due,
-            said_at,
-        };
-        let key = |event_id: Uuid| (event.order_id, event_id, event.round);
-        let overdue = event.expected.iter().filter(|answer| answer.overdue && !event.hard_limit);
-        let mut all: Vec<_> = overdue
-            .map(|answer| {
-                let told = told(&answer.event_type, vec![answer.consumer.clone()], answer.due);
-                (key(answer.event_id.as_uuid()), told)
-            })
-            .collect();
-        if all.is_empty() {
-            let mut told = told(&event.event_type, event.consumers.clone(), event.due);
-            if event.hard_limit {
-                told.waits_for = 0;
-            }
-            all.push((key(event.event_id.as_uuid()), told));
-        }
-        all
-    }
-}
-
-/// What in `seen` answers this type of event. Where each shipment has its own answer, a bit can't tell.
-fn waits_for(event_type: &str) -> i64 {
-    RULES.rule(event_type).filter(|rule| !rule.by_shipment).map_or(0, |rule| rule.mask)
-}
-
-/// A type without its namespace, for people.
-pub(crate) fn short(event_type: &str) -> &str {
-    entry_of(event_type).map_or(event_type, |entry| entry.name)
-}
-
-/// Whether it is of an order's way, and not of how consumers fare or what the customer was told.
-pub(crate) fn is_of_its_way(event_type: &str) -> bool {
-    let beside = ["operations", "notifications", OrderStuck::TOPIC];
-    entry_of(event_type).is_some_and(|entry| !beside.contains(&entry.topic))
-}
+pub(crate) use case::{situation, tell};
+pub(crate) use file::CaseFile;
+pub use situation::Situation;

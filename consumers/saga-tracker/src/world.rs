@@ -6,11 +6,11 @@ use std::sync::Arc;
 use events::{EventId, OrderId, Sku, Timestamp, WarehouseId};
 use uuid::Uuid;
 
-use crate::alerts::Kind;
+use crate::alerts::AlertKind;
+use crate::dead_letter::DeadLetter;
 use crate::facts::Facts;
-use crate::letter::Letter;
+use crate::input::HeardEvent;
 use crate::parked::Parking;
-use crate::record::Heard;
 use crate::stuck::{CaseFile, Situation};
 
 /// The level of a SKU in a warehouse; the highest version wins.
@@ -71,15 +71,15 @@ pub struct Resolution {
 
 /// What a batch tells. Nothing is read from the database for events: they are merged into what is there (see [`Facts::merge`]).
 #[derive(Clone, Debug, Default)]
-pub struct World {
+pub struct BatchState {
     /// Events of orders, each once.
-    pub events: BTreeMap<(OrderId, EventId), Arc<Heard>>,
+    pub events: BTreeMap<(OrderId, EventId), Arc<HeardEvent>>,
     /// What they tell, by order.
     pub orders: BTreeMap<OrderId, Facts>,
     /// Stock levels.
     pub levels: BTreeMap<(Sku, WarehouseId), Level>,
     /// What needs a person, by its id.
-    pub letters: BTreeMap<Uuid, Letter>,
+    pub letters: BTreeMap<Uuid, DeadLetter>,
     /// What became of dead letters, by their id.
     pub resolutions: BTreeMap<Uuid, Resolution>,
     /// Watermarks, by database and shard.
@@ -93,7 +93,7 @@ pub struct World {
     /// The cases of orders that are to be judged: all that is ever read, and only for a look.
     pub(crate) cases: BTreeMap<OrderId, CaseFile>,
     /// What people are to be alerted of: kind, key, text.
-    pub(crate) alerts: Vec<(Kind, String, String)>,
+    pub(crate) alerts: Vec<(AlertKind, String, String)>,
     /// How far each partition was read, by topic and partition.
     pub positions: BTreeMap<(&'static str, i32), Position>,
 }

@@ -11,11 +11,11 @@ use crate::AuditError;
 
 /// One question. Its answer is: how many breaches, the figures that were compared, and the first 200 breaches as `{subject, detail}`.
 #[derive(Clone, Copy, Debug)]
-pub struct Check {
+pub struct Invariant {
     /// Its name, short and stable: what a breach is known by.
     pub name: &'static str,
     /// What must hold.
-    pub says: &'static str,
+    pub publishes: &'static str,
     /// The schemas that it reads; they must be in one database.
     pub schemas: &'static [&'static str],
     /// Whether it is asked of orders of a range of ids ($1 to $2, and $3); else of all there is.
@@ -26,10 +26,10 @@ pub struct Check {
 }
 
 macro_rules! check {
-    ($name:literal, $says:literal, $schemas:expr, by_order: $by_order:literal, quiet: $quiet:literal) => {
-        Check {
+    ($name:literal, $publishes:literal, $schemas:expr, by_order: $by_order:literal, quiet: $quiet:literal) => {
+        Invariant {
             name: $name,
-            says: $says,
+            publishes: $publishes,
             schemas: &$schemas,
             by_order: $by_order,
             quiet: $quiet,
@@ -38,7 +38,7 @@ macro_rules! check {
     };
 }
 
-pub(crate) const CHECKS: [Check; 12] = [
+pub(crate) const CHECKS: [Invariant; 12] = [
     check!("lost", "no order is lost: each has ended, or is open for a reason", ["orders", "inventory", "payments", "fraud", "fulfillment"], by_order: true, quiet: true),
     check!("tracker", "the tracker tells of the same ends", ["orders", "saga_tracker"], by_order: true, quiet: false),
     check!("ledger", "stock: on hand = received ± counted − shipped; the ledger explains every level", ["inventory"], by_order: false, quiet: false),
@@ -53,7 +53,7 @@ pub(crate) const CHECKS: [Check; 12] = [
     check!("once", "money: no order is charged twice", ["sandbox"], by_order: true, quiet: false),
 ];
 
-impl Check {
+impl Invariant {
     /// Its statement.
     pub(crate) fn text(&self) -> &'static str {
         self.sql
@@ -75,13 +75,13 @@ impl Check {
 }
 
 /// All questions to the tables, in the order in which they are asked.
-pub fn checks() -> &'static [Check] {
+pub fn checks() -> &'static [Invariant] {
     &CHECKS
 }
 
 /// What is asked about.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Scope {
+pub struct AuditScope {
     /// Orders from this id on.
     pub first: Uuid,
     /// Orders before this id.
@@ -96,7 +96,7 @@ pub struct Scope {
     pub within: Duration,
 }
 
-impl Scope {
+impl AuditScope {
     /// Everything there is.
     pub fn everything(quiet: bool) -> Self {
         let within = Duration::from_secs(300); // an audit of millions of orders takes its time
@@ -106,7 +106,7 @@ impl Scope {
 
 /// A breach.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Line {
+pub struct BreachLine {
     /// What is wrong: an order's id, `SKU/warehouse`, an event's id.
     pub subject: String,
     /// What was expected, and what is there.
@@ -119,15 +119,15 @@ pub struct Finding {
     /// The question's name.
     pub name: &'static str,
     /// What must hold.
-    pub says: &'static str,
+    pub publishes: &'static str,
     /// The answer.
-    pub asked: Asked,
+    pub asked: CheckOutcome,
 }
 
 /// Whether it holds.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "snake_case", tag = "answer")]
-pub enum Asked {
+pub enum CheckOutcome {
     /// It was answered.
     Answered {
         /// How many breaches.
@@ -135,7 +135,7 @@ pub enum Asked {
         /// What was compared.
         figures: String,
         /// The first 200 of them.
-        lines: Vec<Line>,
+        lines: Vec<BreachLine>,
     },
     /// It was not: why.
     Unanswered {
@@ -148,26 +148,26 @@ impl Finding {
     /// How many breaches there are; none as well if it was not answered.
     pub fn breaches(&self) -> i64 {
         match &self.asked {
-            Asked::Answered { breaches, .. } => *breaches,
-            Asked::Unanswered { .. } => 0,
+            CheckOutcome::Answered { breaches, .. } => *breaches,
+            CheckOutcome::Unanswered { .. } => 0,
         }
     }
 
     /// The breaches, the first 200 of them.
-    pub fn lines(&self) -> &[Line] {
+    pub fn lines(&self) -> &[BreachLine] {
         match &self.asked {
-            Asked::Answered { lines, .. } => lines,
-            Asked::Unanswered { .. } => &[],
+            CheckOutcome::Answered { lines, .. } => lines,
+            CheckOutcome::Unanswered { .. } => &[],
         }
     }
 }
 
 /// What one question was answered.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Answer {
+pub(crate) struct CheckRow {
     pub breaches: i64,
     pub figures: String,
-    pub lines: Vec<Line>,
+    pub lines: Vec<BreachLine>,
 }
 
 /// Asks a database all that can be asked there, of one snapshot. A question whose schemas are not all there is left out, one that takes too long
@@ -175,13 +175,13 @@ pub(crate) struct Answer {
 ///
 /// # Errors
 /// When the database does not answer, or a question can't be asked.
-pub async fn ask(pool: &PgPool, scope: &Scope) -> Result<Vec<Finding>, AuditError> {
+pub async fn ask(pool: &PgPool, scope: &AuditScope) -> Result<Vec<Finding>, AuditError> {
     let there: Vec<String> = sqlx::query_scalar("select nspname::text from pg_namespace").fetch_all(pool).await?;
     ask_those(pool, scope, &there.iter().map(String::as_str).collect::<Vec<_>>()).await
 }
 
 /// The same of those questions that read nothing but these schemas.
-pub(crate) async fn ask_those(pool: &PgPool, scope: &Scope, schemas: &[&str]) -> Result<Vec<Finding>, AuditError> {
+pub(crate) async fn ask_those(pool: &PgPool, scope: &AuditScope, schemas: &[&str]) -> Result<Vec<Finding>, AuditError> {
     let mut db = pool.begin_with("begin isolation level repeatable read read only").await?;
     limit(&mut db, scope).await?;
     let mut findings = Vec::with_capacity(CHECKS.len());
@@ -191,17 +191,17 @@ pub(crate) async fn ask_those(pool: &PgPool, scope: &Scope, schemas: &[&str]) ->
             continue;
         }
         let asked = match answered(&mut db, check, check.sql, scope, &[]).await? {
-            Some(Answer { breaches, figures, lines }) => Asked::Answered { breaches, figures, lines },
-            None => Asked::Unanswered { why: format!("it takes longer than {:?}", scope.within) },
+            Some(CheckRow { breaches, figures, lines }) => CheckOutcome::Answered { breaches, figures, lines },
+            None => CheckOutcome::Unanswered { why: format!("it takes longer than {:?}", scope.within) },
         };
-        findings.push(Finding { name: check.name, says: check.says, asked });
+        findings.push(Finding { name: check.name, publishes: check.publishes, asked });
     }
     db.rollback().await?;
     Ok(findings)
 }
 
 /// How long one statement of the transaction may take.
-pub(crate) async fn limit(db: &mut PgConnection, scope: &Scope) -> Result<(), sqlx::Error> {
+pub(crate) async fn limit(db: &mut PgConnection, scope: &AuditScope) -> Result<(), sqlx::Error> {
     let timeout = format!("set local statement_timeout = {}", scope.within.as_millis());
     sqlx::query(AssertSqlSafe(timeout)).execute(db).await?;
     Ok(())
@@ -210,11 +210,11 @@ pub(crate) async fn limit(db: &mut PgConnection, scope: &Scope) -> Result<(), sq
 /// Asks one question, with these texts as further parameters; none: it takes too long. A savepoint: one that fails does not end the others.
 pub(crate) async fn answered(
     db: &mut PgConnection,
-    check: &Check,
+    check: &Invariant,
     sql: &str,
-    scope: &Scope,
+    scope: &AuditScope,
     given: &[String],
-) -> Result<Option<Answer>, AuditError> {
+) -> Result<Option<CheckRow>, AuditError> {
     let mut tried = db.begin().await?;
     let answer = match one(&mut tried, check, sql, scope, given).await {
         Ok(answer) => Some(answer),
@@ -227,11 +227,11 @@ pub(crate) async fn answered(
 
 async fn one(
     db: &mut PgConnection,
-    check: &Check,
+    check: &Invariant,
     sql: &str,
-    scope: &Scope,
+    scope: &AuditScope,
     given: &[String],
-) -> Result<Answer, sqlx::Error> {
+) -> Result<CheckRow, sqlx::Error> {
     let mut query = sqlx::query(AssertSqlSafe(sql.to_owned()));
     if check.by_order {
         query = query.bind(scope.first).bind(scope.last).bind(&scope.again);
@@ -243,9 +243,9 @@ async fn one(
         query = query.bind(text);
     }
     let row = query.fetch_one(db).await?;
-    let lines: Option<Json<Vec<Line>>> = row.try_get(2)?;
+    let lines: Option<Json<Vec<BreachLine>>> = row.try_get(2)?;
     let lines = lines.map_or_else(Vec::new, |lines| lines.0);
-    Ok(Answer { breaches: row.try_get(0)?, figures: row.try_get(1)?, lines })
+    Ok(CheckRow { breaches: row.try_get(0)?, figures: row.try_get(1)?, lines })
 }
 
 fn is_timeout(error: &sqlx::Error) -> bool {

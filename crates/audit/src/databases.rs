@@ -2,8 +2,10 @@
 //! order by order, and given to it as a table.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 use std::time::Duration;
 
+use choreography::Choreography;
 use runtime::databases::{Identity, identity};
 use runtime::settings::Secret;
 use runtime::{Settings, databases, sql};
@@ -11,18 +13,15 @@ use sqlx::{AssertSqlSafe, PgPool};
 use uuid::Uuid;
 
 use crate::AuditError;
-use crate::books::{Answer, Asked, CHECKS, Check, Finding, Line, Scope, answered, ask_those, limit};
+use crate::books::{
+    AuditScope, BreachLine, CHECKS, CheckOutcome, CheckRow, Finding, Invariant, answered, ask_those, limit,
+};
 
 /// The schemas that questions are asked of, by the consumer whose database they are in.
-const BOOKS: [(&str, &[&str]); 7] = [
-    ("orders", &["orders"]),
-    ("inventory", &["inventory"]),
-    ("payments", &["payments", "sandbox"]),
-    ("fraud", &["fraud"]),
-    ("fulfillment", &["fulfillment"]),
-    ("notifications", &["notifications"]),
-    ("saga-tracker", &["saga_tracker"]),
-];
+static BOOKS: LazyLock<Vec<(&str, Vec<String>)>> = LazyLock::new(|| {
+    let choreography = Choreography::embedded();
+    choreography.consumers.names().map(|consumer| (consumer, choreography.schemas_of(consumer))).collect()
+});
 /// Orders that a question across databases is asked of at once.
 const PAGE: i64 = 20_000;
 /// How often a breach across databases is looked at again, which were not read at one moment, and how long after the last look.
@@ -33,8 +32,17 @@ const BETWEEN: Duration = Duration::from_millis(400);
 #[derive(Clone, Debug)]
 pub struct Databases(Vec<(PgPool, Vec<&'static str>)>);
 
+fn schemas_of(consumers: impl Fn(&str) -> bool) -> Vec<&'static str> {
+    BOOKS
+        .iter()
+        .filter(|(consumer, _)| consumers(consumer))
+        .flat_map(|(_, schemas)| schemas)
+        .map(String::as_str)
+        .collect()
+}
+
 /// One of them.
-struct Place {
+struct SchemaPlace {
     pool: PgPool,
     schemas: Vec<&'static str>,
 }
@@ -48,17 +56,16 @@ impl Databases {
         let common = &settings.common().database_url;
         let mut all = Vec::new();
         for (url, consumers) in databases::of(settings, BOOKS.iter().map(|(consumer, _)| *consumer))? {
-            let schemas = BOOKS.iter().filter(|(consumer, _)| consumers.contains(consumer));
             let address = replica.filter(|_| url == *common).unwrap_or(&url);
             let pool = sql::pool(address.expose(), "quadrille audit", 1)?;
-            all.push((pool, schemas.flat_map(|(_, schemas)| *schemas).copied().collect()));
+            all.push((pool, schemas_of(|consumer| consumers.contains(&consumer))));
         }
         Ok(Self(all))
     }
 
     /// All of one database.
     pub fn single(pool: PgPool) -> Self {
-        Self(vec![(pool, BOOKS.iter().flat_map(|(_, schemas)| *schemas).copied().collect())])
+        Self(vec![(pool, schemas_of(|_| true))])
     }
 
     /// A pool for each database, also of one that is reached by several addresses.
@@ -74,11 +81,11 @@ impl Databases {
         self.0.iter().find(|(_, schemas)| schemas.contains(&"orders")).map(|(pool, _)| pool)
     }
 
-    async fn places(&self) -> Result<Vec<Place>, AuditError> {
-        let mut places: BTreeMap<Identity, Place> = BTreeMap::new();
+    async fn places(&self) -> Result<Vec<SchemaPlace>, AuditError> {
+        let mut places: BTreeMap<Identity, SchemaPlace> = BTreeMap::new();
         for (pool, schemas) in &self.0 {
             let found = identity(&mut *pool.acquire().await?).await?;
-            let place = places.entry(found).or_insert_with(|| Place { pool: pool.clone(), schemas: Vec::new() });
+            let place = places.entry(found).or_insert_with(|| SchemaPlace { pool: pool.clone(), schemas: Vec::new() });
             place.schemas.extend(schemas);
         }
         Ok(places.into_values().collect())
@@ -90,7 +97,7 @@ impl Databases {
 ///
 /// # Errors
 /// When a database does not answer, or a question can't be asked.
-pub async fn ask_all(databases: &Databases, scope: &Scope) -> Result<Vec<Finding>, AuditError> {
+pub async fn ask_all(databases: &Databases, scope: &AuditScope) -> Result<Vec<Finding>, AuditError> {
     let places = databases.places().await?;
     let mut findings = Vec::new();
     for place in &places {
@@ -99,7 +106,11 @@ pub async fn ask_all(databases: &Databases, scope: &Scope) -> Result<Vec<Finding
     for check in &CHECKS {
         let is_asked = (scope.quiet || !check.quiet) && (scope.whole || check.by_order);
         if is_asked && !places.iter().any(|place| check.is_within(&place.schemas)) {
-            findings.push(Finding { name: check.name, says: check.says, asked: across(check, &places, scope).await? });
+            findings.push(Finding {
+                name: check.name,
+                publishes: check.publishes,
+                asked: across(check, &places, scope).await?,
+            });
         }
     }
     let at = |finding: &Finding| CHECKS.iter().position(|check| check.name == finding.name);
@@ -107,12 +118,12 @@ pub async fn ask_all(databases: &Databases, scope: &Scope) -> Result<Vec<Finding
     Ok(findings)
 }
 
-async fn across(check: &Check, places: &[Place], scope: &Scope) -> Result<Asked, AuditError> {
+async fn across(check: &Invariant, places: &[SchemaPlace], scope: &AuditScope) -> Result<CheckOutcome, AuditError> {
     let joined = Joined::of(check, places).await?;
-    let mut sum: Option<Answer> = None;
+    let mut sum: Option<CheckRow> = None;
     for page in joined.pages(scope).await? {
         let Some(mut answer) = joined.ask(&page).await? else {
-            return Ok(Asked::Unanswered { why: format!("it takes longer than {:?}", scope.within) });
+            return Ok(CheckOutcome::Unanswered { why: format!("it takes longer than {:?}", scope.within) });
         };
         for _ in 0..LOOKS {
             if answer.breaches > 0 {
@@ -125,12 +136,12 @@ async fn across(check: &Check, places: &[Place], scope: &Scope) -> Result<Asked,
             None => answer,
         });
     }
-    let Answer { breaches, figures, lines } = sum.unwrap_or_default();
-    Ok(Asked::Answered { breaches, figures, lines })
+    let CheckRow { breaches, figures, lines } = sum.unwrap_or_default();
+    Ok(CheckOutcome::Answered { breaches, figures, lines })
 }
 
 /// A table of another database than that in which the question is asked.
-struct Table<'p> {
+struct ForeignTable<'p> {
     pool: &'p PgPool,
     /// As the question has it: `payments.payment`.
     name: String,
@@ -140,9 +151,9 @@ struct Table<'p> {
 
 /// A question across databases.
 struct Joined<'p> {
-    check: &'p Check,
+    check: &'p Invariant,
     home: &'p PgPool,
-    tables: Vec<Table<'p>>,
+    tables: Vec<ForeignTable<'p>>,
     /// The question, with its foreign tables as parameters.
     sql: String,
     /// The table whose orders make its pages.
@@ -150,7 +161,7 @@ struct Joined<'p> {
 }
 
 impl<'p> Joined<'p> {
-    async fn of(check: &'p Check, places: &'p [Place]) -> Result<Self, AuditError> {
+    async fn of(check: &'p Invariant, places: &'p [SchemaPlace]) -> Result<Self, AuditError> {
         let place_of = |schema: &str| places.iter().find(|place| place.schemas.contains(&schema));
         let missing = || sqlx::Error::Configuration(format!("no database has all of {:?}", check.schemas).into());
         let home = place_of(check.schemas[0]).ok_or_else(missing)?;
@@ -160,7 +171,7 @@ impl<'p> Joined<'p> {
             let place = place_of(schema).ok_or_else(missing)?;
             for name in tables_of(schema, text) {
                 let columns = columns(&place.pool, &name, text).await?;
-                tables.push(Table { pool: &place.pool, name, columns });
+                tables.push(ForeignTable { pool: &place.pool, name, columns });
             }
         }
         let sql = rewritten(check, &tables);
@@ -175,7 +186,7 @@ impl<'p> Joined<'p> {
     }
 
     /// The scope, cut into ranges of so many orders; the orders that it names besides are of the first.
-    async fn pages(&self, scope: &Scope) -> Result<Vec<Scope>, AuditError> {
+    async fn pages(&self, scope: &AuditScope) -> Result<Vec<AuditScope>, AuditError> {
         let mut pages = vec![scope.clone()];
         let Some((pool, table)) = self.paged else { return Ok(pages) };
         let statement = format!(
@@ -193,13 +204,13 @@ impl<'p> Joined<'p> {
             if let Some(last) = pages.last_mut() {
                 last.last = next;
             }
-            pages.push(Scope { first: next, again: Vec::new(), ..scope.clone() });
+            pages.push(AuditScope { first: next, again: Vec::new(), ..scope.clone() });
             first = next;
         }
     }
 
     /// Reads the other databases, then asks; none: it takes too long.
-    async fn ask(&self, scope: &Scope) -> Result<Option<Answer>, AuditError> {
+    async fn ask(&self, scope: &AuditScope) -> Result<Option<CheckRow>, AuditError> {
         let mut read = Vec::new();
         for table in &self.tables {
             read.push(table.read(scope).await?);
@@ -212,23 +223,23 @@ impl<'p> Joined<'p> {
     }
 
     /// Keeps the breaches that are there in the same words when they are looked at again. More than are named can't be looked at one by one.
-    async fn look_again(&self, scope: &Scope, answer: &mut Answer) -> Result<(), AuditError> {
+    async fn look_again(&self, scope: &AuditScope, answer: &mut CheckRow) -> Result<(), AuditError> {
         let subjects = answer.lines.iter().filter_map(|line| line.subject.parse().ok()).collect();
         let narrowed = match self.check.by_order {
-            true => Scope { first: Uuid::max(), last: Uuid::max(), again: subjects, ..scope.clone() },
+            true => AuditScope { first: Uuid::max(), last: Uuid::max(), again: subjects, ..scope.clone() },
             false => scope.clone(),
         };
         let Some(again) = self.ask(&narrowed).await? else { return Ok(()) };
         let before = answer.lines.len();
-        answer.lines.retain(|line: &Line| again.lines.contains(line));
+        answer.lines.retain(|line: &BreachLine| again.lines.contains(line));
         answer.breaches -= (before - answer.lines.len()) as i64;
         Ok(())
     }
 }
 
-impl Table<'_> {
+impl ForeignTable<'_> {
     /// Its rows of these orders, or all where it has none, as a JSON text.
-    async fn read(&self, scope: &Scope) -> Result<String, AuditError> {
+    async fn read(&self, scope: &AuditScope) -> Result<String, AuditError> {
         let Self { pool, name, columns } = self;
         let list: Vec<String> = columns.iter().map(|(column, _)| format!("\"{column}\"")).collect();
         let by_order = columns.iter().any(|(column, _)| column == "order_id");
@@ -289,7 +300,7 @@ async fn columns(pool: &PgPool, table: &str, text: &str) -> Result<Vec<(String, 
 }
 
 /// The question with its foreign tables as `with` parts, each of a parameter that follows its own.
-fn rewritten(check: &Check, tables: &[Table<'_>]) -> String {
+fn rewritten(check: &Invariant, tables: &[ForeignTable<'_>]) -> String {
     let lines = check.text().lines().skip_while(|line| line.trim_start().starts_with("--"));
     let mut text: String = lines.collect::<Vec<_>>().join("\n");
     let mut parts = Vec::new();
@@ -322,7 +333,7 @@ fn renamed(text: &str, from: &str, to: &str) -> String {
     done
 }
 
-impl Answer {
+impl CheckRow {
     /// This one and that of the next page.
     fn and(mut self, next: Self) -> Self {
         self.breaches += next.breaches;

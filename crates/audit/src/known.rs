@@ -1,16 +1,16 @@
 //! The topics and the tables: an order that the newest records of `orders` tell of is known there. A database that was restored from a dump does not.
 
+use kafka_admin::replay::newest_keys;
 use runtime::Settings;
-use runtime::replay::newest_keys;
 use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::AuditError;
-use crate::books::{Asked, Finding, Line, Scope};
+use crate::books::{AuditScope, BreachLine, CheckOutcome, Finding};
 
 /// The name of this question.
 pub const KNOWN: &str = "known";
-const SAYS: &str = "orders: each that the topics tell of is known";
+const PUBLICATIONS: &str = "orders: each that the topics tell of is known";
 /// Records of each partition, the newest.
 const RECORDS: i64 = 1_000;
 
@@ -18,7 +18,7 @@ const RECORDS: i64 = 1_000;
 ///
 /// # Errors
 /// When the database or Kafka does not answer.
-pub async fn known(settings: &Settings, pool: &PgPool, scope: &Scope) -> Result<Finding, AuditError> {
+pub async fn known(settings: &Settings, pool: &PgPool, scope: &AuditScope) -> Result<Finding, AuditError> {
     let told: Vec<Uuid> = newest_keys(settings, "orders", RECORDS)
         .await?
         .into_iter()
@@ -32,7 +32,7 @@ pub async fn known(settings: &Settings, pool: &PgPool, scope: &Scope) -> Result<
     .fetch_all(pool)
     .await?;
     let line = |order_id: &Uuid| {
-        Line {
+        BreachLine {
         subject: order_id.to_string(),
         detail: "the topic orders tells of it, and its database does not know it: if that was restored from a dump, see `quadrille restore check`"
             .to_owned(),
@@ -40,5 +40,9 @@ pub async fn known(settings: &Settings, pool: &PgPool, scope: &Scope) -> Result<
     };
     let lines = unknown.iter().take(200).map(line).collect();
     let figures = format!("{} orders told of, {} of them known", told.len(), told.len() - unknown.len());
-    Ok(Finding { name: KNOWN, says: SAYS, asked: Asked::Answered { breaches: unknown.len() as i64, figures, lines } })
+    Ok(Finding {
+        name: KNOWN,
+        publishes: PUBLICATIONS,
+        asked: CheckOutcome::Answered { breaches: unknown.len() as i64, figures, lines },
+    })
 }

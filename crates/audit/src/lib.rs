@@ -9,7 +9,7 @@ mod databases;
 mod known;
 mod outbox;
 
-pub use books::{Asked, Check, Finding, Line, Scope, ask, checks};
+pub use books::{AuditScope, BreachLine, CheckOutcome, Finding, Invariant, ask, checks};
 pub use databases::{Databases, ask_all};
 pub use known::{KNOWN, known};
 pub use outbox::{OUTBOX, Window, outbox};
@@ -25,5 +25,5 @@ pub enum AuditError {
     Settings(#[from] runtime::settings::SettingsError),
     /// The topics can't be read.
     #[error("the topics can't be read: {0}")]
-    Topics(#[from] runtime::replay::ReplayError),
+    Topics(#[from] kafka_admin::replay::ReplayError),
 }

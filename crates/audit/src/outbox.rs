@@ -3,18 +3,18 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use kafka_admin::replay::{Point, missing};
 use runtime::Settings;
-use runtime::replay::{Point, missing};
-use runtime::sql::At;
+use runtime::sql::Timestamptz;
 use sqlx::{PgPool, Row as _};
 use uuid::Uuid;
 
 use crate::AuditError;
-use crate::books::{Asked, Finding, Line};
+use crate::books::{BreachLine, CheckOutcome, Finding};
 
 /// The name of this question.
 pub const OUTBOX: &str = "outbox";
-const SAYS: &str = "outbox: what counts as published is in the topics";
+const PUBLICATIONS: &str = "outbox: what counts as published is in the topics";
 /// Clocks of database and relays differ by less than this.
 const SKEW: Duration = Duration::from_secs(60);
 
@@ -27,7 +27,7 @@ pub struct Window {
     pub rows: i64,
 }
 
-struct Published {
+struct PublishedEntry {
     rows: Vec<(Uuid, String, i64)>,
     /// The moment after which they were published.
     since: Point,
@@ -41,16 +41,16 @@ struct Published {
 /// # Errors
 /// When the database or Kafka does not answer.
 pub async fn outbox(settings: &Settings, pool: &PgPool, window: Window) -> Result<Finding, AuditError> {
-    let Published { rows, since, from } = published(pool, window).await?;
+    let PublishedEntry { rows, since, from } = published(pool, window).await?;
     let prefix = &settings.common().topic_prefix;
     let topics: BTreeSet<&str> = rows.iter().map(|(_, topic, _)| topic.as_str()).collect();
     let topics: Vec<String> = topics.into_iter().map(|topic| format!("{prefix}{topic}")).collect();
     let sought = rows.iter().map(|(event_id, _, _)| *event_id).collect();
     let absent = missing(settings.common().kafka.clone(), topics, from, sought).await?;
-    let lost: Vec<Line> = rows
+    let lost: Vec<BreachLine> = rows
         .iter()
         .filter(|(event_id, _, _)| absent.contains(event_id))
-        .map(|(event_id, topic, seq)| Line {
+        .map(|(event_id, topic, seq)| BreachLine {
             subject: event_id.to_string(),
             detail: format!(
                 "row {seq} counts as published to {topic} and is not there: `quadrille relay rewind` publishes it again"
@@ -66,11 +66,11 @@ pub async fn outbox(settings: &Settings, pool: &PgPool, window: Window) -> Resul
         }
     };
     let lines = lost.into_iter().take(200).collect();
-    Ok(Finding { name: OUTBOX, says: SAYS, asked: Asked::Answered { breaches, figures, lines } })
+    Ok(Finding { name: OUTBOX, publishes: PUBLICATIONS, asked: CheckOutcome::Answered { breaches, figures, lines } })
 }
 
 /// Rows that every cursor sees, newer than a moment that a relay noted.
-async fn published(pool: &PgPool, window: Window) -> Result<Published, AuditError> {
+async fn published(pool: &PgPool, window: Window) -> Result<PublishedEntry, AuditError> {
     let mut db = pool.begin_with("begin isolation level repeatable read read only").await?;
     let moment = sqlx::query(
         "select taken_at, pg_snapshot_xmax(snapshot)::text from outbox.moment
@@ -81,7 +81,7 @@ async fn published(pool: &PgPool, window: Window) -> Result<Published, AuditErro
     .await?;
     let (since, from, xid) = match moment {
         Some(row) => {
-            let At(noted) = row.try_get(0)?;
+            let Timestamptz(noted) = row.try_get(0)?;
             (Point::Time(noted), Point::Time(noted.minus(SKEW)), row.try_get(1)?)
         }
         None => (Point::Beginning, Point::Beginning, "0".to_owned()), // nothing was noted so long ago: the outbox is younger
@@ -98,5 +98,5 @@ async fn published(pool: &PgPool, window: Window) -> Result<Published, AuditErro
     .fetch_all(&mut *db)
     .await?;
     db.rollback().await?;
-    Ok(Published { rows, since, from })
+    Ok(PublishedEntry { rows, since, from })
 }

@@ -4,10 +4,11 @@ use std::path::Path;
 
 use events::{CatalogueEntry, catalogue};
 
-use crate::check::{Problem, check};
+use crate::check::check;
 use crate::code::check_says;
 use crate::evolution::check_evolution;
 use crate::model::{Choreography, EMBEDDED};
+use crate::problem::RuleBreach;
 
 /// The embedded choreography with one passage replaced.
 fn changed(from: &str, to: &str) -> Choreography {
@@ -15,7 +16,7 @@ fn changed(from: &str, to: &str) -> Choreography {
     Choreography::parse(&EMBEDDED.replacen(from, to, 1)).unwrap()
 }
 
-fn text(problems: &[Problem]) -> String {
+fn text(problems: &[RuleBreach]) -> String {
     problems.iter().map(|problem| format!("{problem}\n")).collect()
 }
 
@@ -29,7 +30,7 @@ fn assert_told(problems: &str, expected: &str) {
 }
 
 /// What each consumer hears by topics.yaml itself.
-fn hears() -> Vec<(String, Vec<&'static str>)> {
+fn subscribes_to() -> Vec<(String, Vec<&'static str>)> {
     let choreography = Choreography::embedded();
     let full = |name: &str| catalogue().iter().find(|entry| entry.name == name).unwrap().event_type;
     choreography
@@ -39,14 +40,14 @@ fn hears() -> Vec<(String, Vec<&'static str>)> {
         .collect()
 }
 
-fn borrowed<'a>(hears: &'a [(String, Vec<&'static str>)]) -> Vec<(&'a str, &'a [&'static str])> {
-    hears.iter().map(|(consumer, types)| (consumer.as_str(), types.as_slice())).collect()
+fn borrowed<'a>(subscribes_to: &'a [(String, Vec<&'static str>)]) -> Vec<(&'a str, &'a [&'static str])> {
+    subscribes_to.iter().map(|(consumer, types)| (consumer.as_str(), types.as_slice())).collect()
 }
 
 #[test]
 fn the_choreography_of_the_project_breaks_no_rule() {
-    let hears = hears();
-    let problems = check(&Choreography::embedded(), catalogue(), &borrowed(&hears));
+    let subscribes_to = subscribes_to();
+    let problems = check(Choreography::embedded(), catalogue(), &borrowed(&subscribes_to));
     assert!(problems.is_empty(), "{}", text(&problems));
 }
 
@@ -61,6 +62,14 @@ fn a_name_that_nothing_has_is_found() {
     assert_told(&found("answers: [StockCommitted]", "answers: [StockCommited]"), "got \"StockCommited\"");
     assert_told(&found("    - stock-levels", "    - levels"), "expected a topic listed under `topics`, got \"levels\"");
     assert_told(&found("{local: 14d, production: 30d}", "{lunar: 14d}"), "got \"lunar\"");
+}
+
+#[test]
+fn two_programs_with_one_port_are_found() {
+    assert_told(
+        &found("port: 8081", "port: 8080"),
+        "program inventory, port: expected a port of its own, got 8080, as orders has",
+    );
 }
 
 #[test]
@@ -141,9 +150,10 @@ fn a_circle_without_an_exit_is_found() {
 
 #[test]
 fn an_event_heard_by_nobody_must_say_why() {
-    let problems = found("        heard_by: [fulfillment]\n        holds: money\n", "        holds: money\n");
-    assert_told(&problems, "event PaymentCaptured: expected a consumer under `heard_by`, or the reason");
-    assert_told(&problems, "event PaymentCaptured, within.answers: expected an answer of one that hears it");
+    let answers = "        within: {deadline: 2m, answers: [FulfillmentCancelled, FulfillmentRejected]}\n";
+    let problems = found(&format!("        heard_by: [fulfillment]\n{answers}"), answers);
+    assert_told(&problems, "event PaymentCaptureFailed: expected a consumer under `heard_by`, or the reason");
+    assert_told(&problems, "event PaymentCaptureFailed, within.answers: expected an answer of one that hears it");
     let both = "heard_by: [notifications]\n        heard_by_nobody: really\n        terminal: REJECTED";
     assert_told(
         &found("heard_by: [notifications]\n        terminal: REJECTED", both),
@@ -180,11 +190,11 @@ fn a_horizon_shorter_than_what_can_bring_an_event_back_is_found() {
 
 #[test]
 fn code_that_hears_more_or_less_than_the_file_says_is_found() {
-    let mut hears = hears();
-    let fraud = hears.iter_mut().find(|(consumer, _)| consumer == "fraud").unwrap();
+    let mut subscribes_to = subscribes_to();
+    let fraud = subscribes_to.iter_mut().find(|(consumer, _)| consumer == "fraud").unwrap();
     fraud.1 = vec!["quadrille.payments.PaymentAuthorized", "quadrille.orders.OrderAccepted"];
-    hears.push(("astrology".to_owned(), vec![]));
-    let problems = text(&check(&Choreography::embedded(), catalogue(), &borrowed(&hears)));
+    subscribes_to.push(("astrology".to_owned(), vec![]));
+    let problems = text(&check(Choreography::embedded(), catalogue(), &borrowed(&subscribes_to)));
     assert_told(&problems, "consumer fraud: expected a handler for quadrille.payments.PaymentVoided");
     assert_told(&problems, "got one for quadrille.orders.OrderAccepted");
     assert_told(&problems, "got \"astrology\"");
@@ -192,8 +202,8 @@ fn code_that_hears_more_or_less_than_the_file_says_is_found() {
 
 #[test]
 fn a_consumer_that_says_what_another_owns_is_found() {
-    let says = [("fraud", &["quadrille.payments.PaymentVoided", "quadrille.fraud.FraudCleared"][..])];
-    let problems = text(&check_says(&Choreography::embedded(), catalogue(), &says));
+    let publishes = [("fraud", &["quadrille.payments.PaymentVoided", "quadrille.fraud.FraudCleared"][..])];
+    let problems = text(&check_says(Choreography::embedded(), catalogue(), &publishes));
     assert_told(
         &problems,
         "consumer fraud: expected quadrille.payments.PaymentVoided to be said by its topic's owner alone",
@@ -207,7 +217,7 @@ fn schema_problems(from: &str, to: &str) -> String {
     let entry = *catalogue().iter().find(|entry| entry.name == "OrderFailed").unwrap();
     assert!(entry.schema.contains(from));
     let schema: &'static str = entry.schema.replacen(from, to, 1).leak();
-    text(&check(&Choreography::embedded(), &[CatalogueEntry { schema, ..entry }], &[]))
+    text(&check(Choreography::embedded(), &[CatalogueEntry { schema, ..entry }], &[]))
 }
 
 #[test]

@@ -1,55 +1,29 @@
 //! Proves that `topics.yaml`, schemas and code agree; every breach says where, what was expected, and what to do.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use events::CatalogueEntry;
 
 use crate::code;
 use crate::flow;
 use crate::model::{Choreography, EventRules, Owner};
+use crate::problem::RuleBreach;
 use crate::schema_rules;
 
-/// One breach of a rule.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Problem {
-    /// Where: an event, a topic, a consumer, a schema.
-    pub at: String,
-    /// What was expected there.
-    pub expected: String,
-    /// What is there.
-    pub found: String,
-    /// What to do about it.
-    pub action: String,
-}
-
-impl Problem {
-    pub(crate) fn new(
-        at: impl Into<String>,
-        expected: impl Into<String>,
-        found: impl Into<String>,
-        action: impl Into<String>,
-    ) -> Self {
-        Self { at: at.into(), expected: expected.into(), found: found.into(), action: action.into() }
-    }
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: expected {}, got {}: {}", self.at, self.expected, self.found, self.action)
-    }
-}
-
-/// Topics that may have more than one writer, as CHOREOGRAPHY.md has it.
+/// Topics that may have more than one writer.
 const SHARED_TOPICS: [(&str, Owner); 3] =
     [("order-placed", Owner::Anyone), ("operations", Owner::Everyone), ("dead-letter-events", Owner::Everyone)];
 
 /// Checks the choreography by itself, against the catalogue of event types, and against what consumers hear.
 ///
-/// `hears` names for each consumer the full names (`ce_type`) of the events its code handles; give all consumers, or
+/// `subscribes_to` names for each consumer the full names (`ce_type`) of the events its code handles; give all consumers, or
 /// none to leave the code out. No problem means: schemas and code agree, every hold has an undo heard by the right
 /// consumer, every path ends in a terminal event, and no event is heard by nobody unless it says why.
-pub fn check(choreography: &Choreography, catalogue: &[CatalogueEntry], hears: &[(&str, &[&str])]) -> Vec<Problem> {
+pub fn check(
+    choreography: &Choreography,
+    catalogue: &[CatalogueEntry],
+    subscribes_to: &[(&str, &[&str])],
+) -> Vec<RuleBreach> {
     let mut problems = Vec::new();
     check_names(choreography, &mut problems);
     check_writers(choreography, &mut problems);
@@ -66,35 +40,54 @@ pub fn check(choreography: &Choreography, catalogue: &[CatalogueEntry], hears: &
     flow::check_undo(choreography, &mut problems);
     flow::check_paths(choreography, &mut problems);
     check_horizon(choreography, &mut problems);
-    if !hears.is_empty() {
-        code::check_hears(choreography, catalogue, hears, &mut problems);
+    if !subscribes_to.is_empty() {
+        code::check_hears(choreography, catalogue, subscribes_to, &mut problems);
     }
     problems
 }
 
-fn check_names(choreography: &Choreography, problems: &mut Vec<Problem>) {
-    let consumers = |at: String, names: &[String], problems: &mut Vec<Problem>| {
+fn check_names(choreography: &Choreography, problems: &mut Vec<RuleBreach>) {
+    let consumers = |at: String, names: &[String], problems: &mut Vec<RuleBreach>| {
         for name in names.iter().filter(|name| choreography.consumers.get(name).is_none()) {
-            problems.push(unknown(&at, "a consumer listed under `consumers`", name));
+            problems.push(RuleBreach::unknown(&at, "a consumer listed under `consumers`", name));
         }
     };
-    let events = |at: String, names: &[String], problems: &mut Vec<Problem>| {
+    let events = |at: String, names: &[String], problems: &mut Vec<RuleBreach>| {
         for name in names.iter().filter(|name| choreography.event(name).is_none()) {
-            problems.push(unknown(&at, "an event of one of the topics", name));
+            problems.push(RuleBreach::unknown(&at, "an event of one of the topics", name));
         }
     };
+    let mut ports = BTreeMap::new();
+    for (name, program) in choreography.all_programs() {
+        if let Some(other) = ports.insert(program.port, name) {
+            problems.push(RuleBreach::new(
+                format!("program {name}, port"),
+                "a port of its own",
+                format!("{}, as {other} has", program.port),
+                "give it another one",
+            ));
+        }
+    }
     consumers("chain".to_owned(), &choreography.chain, problems);
     for (observer, topics) in choreography.observers.iter() {
         consumers("observers".to_owned(), &[observer.to_owned()], problems);
         for topic in topics.iter().filter(|topic| choreography.topics.get(topic).is_none()) {
-            problems.push(unknown(&format!("observers.{observer}"), "a topic listed under `topics`", topic));
+            problems.push(RuleBreach::unknown(
+                &format!("observers.{observer}"),
+                "a topic listed under `topics`",
+                topic,
+            ));
         }
     }
     for (name, topic) in choreography.topics.iter() {
         consumers(format!("topic {name}, owner"), topic.owner.consumer().map(str::to_owned).as_slice(), problems);
         for profile in topic.partitions.keys().chain(topic.retention.keys()) {
             if choreography.profiles.get(profile).is_none() {
-                problems.push(unknown(&format!("topic {name}"), "a profile listed under `profiles`", profile));
+                problems.push(RuleBreach::unknown(
+                    &format!("topic {name}"),
+                    "a profile listed under `profiles`",
+                    profile,
+                ));
             }
         }
     }
@@ -107,11 +100,7 @@ fn check_names(choreography: &Choreography, problems: &mut Vec<Problem>) {
     }
 }
 
-pub(crate) fn unknown(at: &str, expected: &str, found: &str) -> Problem {
-    Problem::new(at, expected, format!("{found:?}"), "correct the name, or add what it names")
-}
-
-fn check_writers(choreography: &Choreography, problems: &mut Vec<Problem>) {
+fn check_writers(choreography: &Choreography, problems: &mut Vec<RuleBreach>) {
     for (name, topic) in choreography.topics.iter() {
         let shared = SHARED_TOPICS.iter().find(|(shared, _)| *shared == name).map(|(_, owner)| owner);
         let agrees = match (&topic.owner, shared) {
@@ -120,7 +109,7 @@ fn check_writers(choreography: &Choreography, problems: &mut Vec<Problem>) {
             (Owner::Anyone | Owner::Everyone, None) => false,
         };
         if !agrees {
-            problems.push(Problem::new(
+            problems.push(RuleBreach::new(
                 format!("topic {name}, owner"),
                 shared.map_or_else(|| "one consumer".to_owned(), |owner| format!("`{}`", owner_text(owner))),
                 format!("`{}`", owner_text(&topic.owner)),
@@ -134,7 +123,7 @@ fn check_writers(choreography: &Choreography, problems: &mut Vec<Problem>) {
         topics_of.entry(event).or_default().push(topic);
     }
     for (event, topics) in topics_of.into_iter().filter(|(_, topics)| topics.len() > 1) {
-        problems.push(Problem::new(
+        problems.push(RuleBreach::new(
             format!("event {event}"),
             "one topic",
             format!("topics {}", topics.join(", ")),
@@ -151,13 +140,13 @@ fn owner_text(owner: &Owner) -> &str {
     }
 }
 
-fn check_catalogue(choreography: &Choreography, catalogue: &[CatalogueEntry], problems: &mut Vec<Problem>) {
+fn check_catalogue(choreography: &Choreography, catalogue: &[CatalogueEntry], problems: &mut Vec<RuleBreach>) {
     for (topic, _, name, rules) in choreography.events() {
         match catalogue.iter().find(|entry| entry.name == name) {
             Some(entry) if entry.topic == topic => {
                 let file = format!("schemas/{topic}/{name}.avsc");
                 if rules.schema != file {
-                    problems.push(Problem::new(
+                    problems.push(RuleBreach::new(
                         format!("event {name}, schema"),
                         format!("{file:?}"),
                         format!("{:?}", rules.schema),
@@ -165,13 +154,13 @@ fn check_catalogue(choreography: &Choreography, catalogue: &[CatalogueEntry], pr
                     ));
                 }
             }
-            Some(entry) => problems.push(Problem::new(
+            Some(entry) => problems.push(RuleBreach::new(
                 format!("event {name}"),
                 format!("topic {}, as in crates/events", entry.topic),
                 format!("topic {topic}"),
                 "move it in topics.yaml, or in the catalogue",
             )),
-            None => problems.push(Problem::new(
+            None => problems.push(RuleBreach::new(
                 format!("event {name}"),
                 "a struct of that name in crates/events",
                 "none",
@@ -180,7 +169,7 @@ fn check_catalogue(choreography: &Choreography, catalogue: &[CatalogueEntry], pr
         }
     }
     for entry in catalogue.iter().filter(|entry| choreography.event(entry.name).is_none()) {
-        problems.push(Problem::new(
+        problems.push(RuleBreach::new(
             format!("event {}", entry.name),
             format!("an entry under topic {} in topics.yaml", entry.topic),
             "none",
@@ -189,15 +178,15 @@ fn check_catalogue(choreography: &Choreography, catalogue: &[CatalogueEntry], pr
     }
 }
 
-fn check_heard(name: &str, rules: &EventRules, problems: &mut Vec<Problem>) {
+fn check_heard(name: &str, rules: &EventRules, problems: &mut Vec<RuleBreach>) {
     match (&rules.heard_by_nobody, rules.heard_by.as_slice()) {
-        (None, []) => problems.push(Problem::new(
+        (None, []) => problems.push(RuleBreach::new(
             format!("event {name}"),
             "a consumer under `heard_by`, or the reason under `heard_by_nobody`",
             "neither",
             "name who acts on it, or for whom it is said all the same",
         )),
-        (Some(_), [_, ..]) => problems.push(Problem::new(
+        (Some(_), [_, ..]) => problems.push(RuleBreach::new(
             format!("event {name}"),
             "either `heard_by` or `heard_by_nobody`",
             format!("both, heard by {}", rules.heard_by.join(", ")),
@@ -207,11 +196,11 @@ fn check_heard(name: &str, rules: &EventRules, problems: &mut Vec<Problem>) {
     }
 }
 
-fn check_horizon(choreography: &Choreography, problems: &mut Vec<Problem>) {
+fn check_horizon(choreography: &Choreography, problems: &mut Vec<RuleBreach>) {
     for (profile, _) in choreography.profiles.iter() {
         let needed = choreography.retention_in(profile);
         if choreography.horizon <= needed {
-            problems.push(Problem::new(
+            problems.push(RuleBreach::new(
                 "horizon",
                 format!("more than {} (topics + outbox + dead letters in profile {profile})", days(needed)),
                 days(choreography.horizon),

@@ -2,20 +2,20 @@
 
 use std::collections::BTreeSet;
 
-use crate::check::Problem;
 use crate::model::{Choreography, EventRules};
+use crate::problem::RuleBreach;
 
 fn owner<'c>(choreography: &'c Choreography, event: &str) -> Option<&'c str> {
     choreography.event(event).and_then(|(topic, _)| topic.owner.consumer())
 }
 
 /// Every event that holds something has an undo: said by who holds it, heard by whoever lets go next in the chain.
-pub(crate) fn check_undo(choreography: &Choreography, problems: &mut Vec<Problem>) {
+pub(crate) fn check_undo(choreography: &Choreography, problems: &mut Vec<RuleBreach>) {
     for (_, _, name, rules) in choreography.events() {
         let undoing = choreography.events().filter(|(_, _, _, undo)| undo.undoes.iter().any(|undone| undone == name));
         let undos: Vec<(&str, &EventRules)> = undoing.map(|(_, _, undo, rules)| (undo, rules)).collect();
         if rules.holds.is_some() && undos.is_empty() {
-            problems.push(Problem::new(
+            problems.push(RuleBreach::new(
                 format!("event {name}, holds"),
                 "an event that undoes it",
                 "none",
@@ -24,7 +24,7 @@ pub(crate) fn check_undo(choreography: &Choreography, problems: &mut Vec<Problem
         }
         for (undo, undo_rules) in undos {
             if rules.holds.is_none() {
-                problems.push(Problem::new(
+                problems.push(RuleBreach::new(
                     format!("event {undo}, undoes"),
                     "events that hold something",
                     format!("{name}, which holds nothing"),
@@ -41,11 +41,11 @@ fn check_chain(
     name: &str,
     undo: &str,
     undo_rules: &EventRules,
-    problems: &mut Vec<Problem>,
+    problems: &mut Vec<RuleBreach>,
 ) {
     let (held_by, undone_by) = (owner(choreography, name), owner(choreography, undo));
     if held_by != undone_by {
-        problems.push(Problem::new(
+        problems.push(RuleBreach::new(
             format!("event {undo}, undoes"),
             format!("events of its own owner, {}", undone_by.unwrap_or("nobody")),
             format!("{name}, held by {}", held_by.unwrap_or("nobody")),
@@ -54,7 +54,7 @@ fn check_chain(
     }
     let place = choreography.chain.iter().position(|consumer| Some(consumer.as_str()) == undone_by);
     let Some(next) = place.and_then(|place| choreography.chain.get(place + 1)) else {
-        problems.push(Problem::new(
+        problems.push(RuleBreach::new(
             format!("event {undo}, undoes"),
             format!("an owner with a successor in the chain {}", choreography.chain.join(" → ")),
             undone_by.unwrap_or("nobody"),
@@ -63,7 +63,7 @@ fn check_chain(
         return;
     };
     if !undo_rules.heard_by.contains(next) {
-        problems.push(Problem::new(
+        problems.push(RuleBreach::new(
             format!("event {undo}, heard_by"),
             format!("{next}, which lets go next in the chain {}", choreography.chain.join(" → ")),
             format!("[{}]", undo_rules.heard_by.join(", ")),
@@ -73,13 +73,13 @@ fn check_chain(
 }
 
 /// From every event that waits for an answer, every answer leads on to a terminal event.
-pub(crate) fn check_paths(choreography: &Choreography, problems: &mut Vec<Problem>) {
+pub(crate) fn check_paths(choreography: &Choreography, problems: &mut Vec<RuleBreach>) {
     let ending = events_that_reach_an_end(choreography);
-    let deciding = deciding_consumers(choreography);
+    let decides = |consumer: &String| choreography.consumers.get(consumer).is_some_and(|program| program.decides);
     for (_, _, name, rules) in choreography.events() {
         let Some(within) = &rules.within else {
-            if rules.terminal.is_none() && rules.heard_by.iter().any(|hearer| deciding.contains(hearer.as_str())) {
-                problems.push(Problem::new(
+            if rules.terminal.is_none() && rules.heard_by.iter().any(decides) {
+                problems.push(RuleBreach::new(
                     format!("event {name}"),
                     "answers under `within`, because consumers that decide hear it, or `terminal`",
                     "neither",
@@ -90,7 +90,7 @@ pub(crate) fn check_paths(choreography: &Choreography, problems: &mut Vec<Proble
         };
         check_answers(choreography, name, rules, problems);
         if within.deadline.is_zero() || within.deadline > choreography.hard_limit {
-            problems.push(Problem::new(
+            problems.push(RuleBreach::new(
                 format!("event {name}, within.deadline"),
                 "more than nothing and at most the hard limit",
                 format!("{:?}", within.deadline),
@@ -99,7 +99,7 @@ pub(crate) fn check_paths(choreography: &Choreography, problems: &mut Vec<Proble
         }
         for answer in within.answers.iter().filter(|answer| choreography.event(answer).is_some()) {
             if !ending.contains(answer.as_str()) {
-                problems.push(Problem::new(
+                problems.push(RuleBreach::new(
                     format!("event {name}, within.answers"),
                     "events from which a terminal event can be reached",
                     format!("{answer}, from which none can"),
@@ -110,10 +110,10 @@ pub(crate) fn check_paths(choreography: &Choreography, problems: &mut Vec<Proble
     }
 }
 
-fn check_answers(choreography: &Choreography, name: &str, rules: &EventRules, problems: &mut Vec<Problem>) {
+fn check_answers(choreography: &Choreography, name: &str, rules: &EventRules, problems: &mut Vec<RuleBreach>) {
     let answers = rules.within.as_ref().map_or(&[][..], |within| within.answers.as_slice());
     if rules.terminal.is_some() || answers.is_empty() {
-        problems.push(Problem::new(
+        problems.push(RuleBreach::new(
             format!("event {name}"),
             "either `terminal`, or at least one answer under `within`",
             if rules.terminal.is_some() { "both" } else { "no answer" },
@@ -125,7 +125,7 @@ fn check_answers(choreography: &Choreography, name: &str, rules: &EventRules, pr
         owner(choreography, name) == Some(answerer) || rules.heard_by.iter().any(|hearer| hearer == answerer)
     });
     if !answers.is_empty() && !heard {
-        problems.push(Problem::new(
+        problems.push(RuleBreach::new(
             format!("event {name}, within.answers"),
             format!("an answer of one that hears it ({})", rules.heard_by.join(", ")),
             answers.join(", "),
@@ -149,10 +149,4 @@ fn events_that_reach_an_end(choreography: &Choreography) -> BTreeSet<&str> {
             return ending;
         }
     }
-}
-
-/// The consumers whose events are answers: what they hear moves an order.
-fn deciding_consumers(choreography: &Choreography) -> BTreeSet<&str> {
-    let withins = choreography.events().filter_map(|(_, _, _, rules)| rules.within.as_ref());
-    withins.flat_map(|within| &within.answers).filter_map(|answer| owner(choreography, answer)).collect()
 }

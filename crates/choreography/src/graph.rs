@@ -8,12 +8,12 @@ use crate::model::{Choreography, Owner};
 /// The map as a Mermaid flowchart.
 ///
 /// Solid arrows are events that lead on, dotted ones take something back, and thick ones end the order. Observers are
-/// left out: they hear everything.
+/// left out, which hear everything, and optional consumers.
 pub fn graph(choreography: &Choreography) -> String {
     let mut drawing = String::from("flowchart LR\n");
     let mut line = |text: String| writeln!(drawing, "  {text}").expect("writing to a String does not fail");
     line("shop([\"any system\"])".to_owned());
-    for consumer in choreography.consumers.names().filter(|consumer| choreography.observers.get(consumer).is_none()) {
+    for consumer in choreography.default_consumers().filter(|consumer| choreography.observers.get(consumer).is_none()) {
         line(format!("{}[{consumer}]", node(consumer)));
     }
     line("people([people])".to_owned());
@@ -46,7 +46,10 @@ fn edges(choreography: &Choreography) -> Vec<(Edge<'_>, Vec<&str>)> {
             continue;
         }
         let arrow = if rules.undoes.is_empty() { "-->" } else { "-.->" };
-        for hearer in rules.heard_by.iter().filter(|hearer| choreography.observers.get(hearer).is_none()) {
+        let drawn = |hearer: &str| {
+            choreography.default_consumers().any(|name| name == hearer) && choreography.observers.get(hearer).is_none()
+        };
+        for hearer in rules.heard_by.iter().filter(|hearer| drawn(hearer)) {
             add((from, hearer, arrow), event);
         }
         if rules.heard_by_nobody.is_some() {
@@ -64,13 +67,13 @@ fn ends(choreography: &Choreography) -> BTreeMap<&'static str, String> {
     statuses.map(|status| (end(status), format!("{status:?}").to_uppercase())).collect()
 }
 
-fn end(status: crate::model::Status) -> &'static str {
-    use crate::model::Status;
+fn end(status: crate::model::TerminalStatus) -> &'static str {
+    use crate::model::TerminalStatus;
     match status {
-        Status::Rejected => "REJECTED",
-        Status::Completed => "COMPLETED",
-        Status::Cancelled => "CANCELLED",
-        Status::Failed => "FAILED",
+        TerminalStatus::Rejected => "REJECTED",
+        TerminalStatus::Completed => "COMPLETED",
+        TerminalStatus::Cancelled => "CANCELLED",
+        TerminalStatus::Failed => "FAILED",
     }
 }
 
@@ -85,7 +88,7 @@ mod tests {
 
     #[test]
     fn the_drawing_has_every_consumer_on_an_orders_way_and_how_it_ends() {
-        let drawing = graph(&Choreography::embedded());
+        let drawing = graph(Choreography::embedded());
         for expected in [
             "  shop -->|\"OrderPlaced\"| orders\n",
             "  orders -->|\"OrderAccepted\"| inventory\n",

@@ -10,14 +10,18 @@ mod flow;
 mod graph;
 mod model;
 mod ordered;
+mod problem;
 mod schema_rules;
 mod topics;
 
 pub use asyncapi::asyncapi;
-pub use check::{Problem, check};
+pub use check::check;
 pub use code::check_says;
 pub use evolution::check_evolution;
 pub use graph::graph;
-pub use model::{Choreography, EventRules, Holds, Owner, ParseError, Profile, Status, Topic, Within};
+pub use model::{
+    Choreography, EventRules, Holds, Owner, ParseError, Program, TerminalStatus, Topic, TopicProfile, Within,
+};
 pub use ordered::Ordered;
+pub use problem::RuleBreach;
 pub use topics::{TopicSettings, subject};

@@ -1,6 +1,7 @@
 //! `topics.yaml` as data: profiles, consumers, topics, and what each event means to whom.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -15,7 +16,7 @@ pub(crate) const EMBEDDED: &str = include_str!("../../../topics.yaml");
 #[serde(deny_unknown_fields)]
 pub struct Choreography {
     /// Kafka settings by environment, such as `local` and `production`.
-    pub profiles: Ordered<Profile>,
+    pub profiles: Ordered<TopicProfile>,
     /// The largest record a topic takes, in bytes, unless the topic says otherwise.
     pub max_message_bytes: u32,
     /// How long a published outbox row stays at least.
@@ -29,8 +30,10 @@ pub struct Choreography {
     pub hard_limit: Duration,
     /// Who lets go after whom when an order is undone.
     pub chain: Vec<String>,
-    /// All consumers, with what they do in a few words.
-    pub consumers: Ordered<String>,
+    /// All consumers.
+    pub consumers: Ordered<Program>,
+    /// Programs that consume no events.
+    pub programs: Ordered<Program>,
     /// Consumers that hear every event of these topics besides those that act on it.
     #[serde(default)]
     pub observers: Ordered<Vec<String>>,
@@ -41,7 +44,7 @@ pub struct Choreography {
 /// Kafka settings of one environment.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Profile {
+pub struct TopicProfile {
     /// Partitions of a topic, unless the topic says otherwise.
     pub partitions: u32,
     /// Copies of each partition.
@@ -51,6 +54,28 @@ pub struct Profile {
     /// How long records are kept, unless the topic says otherwise.
     #[serde(with = "humantime_serde")]
     pub retention: Duration,
+}
+
+/// One program: a consumer, or what serves all of them.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Program {
+    /// What it does, in a few words.
+    pub about: String,
+    /// Where it listens unless it is told otherwise.
+    pub port: u16,
+    /// Whether orders depend on its decisions: an event that it never decides leaves the order open.
+    #[serde(default)]
+    pub decides: bool,
+    /// PostgreSQL schemas in its database besides the one of its name.
+    #[serde(default)]
+    pub schemas: Vec<String>,
+    /// Whether it runs only where it is asked for by name.
+    #[serde(default)]
+    pub optional: bool,
+    /// What `cargo xtask demo --with` it asks it for at the end: a path.
+    #[serde(default)]
+    pub demo: Option<String>,
 }
 
 /// One topic.
@@ -111,7 +136,7 @@ pub struct EventRules {
     pub undoes: Vec<String>,
     /// The status in which it ends the order.
     #[serde(default)]
-    pub terminal: Option<Status>,
+    pub terminal: Option<TerminalStatus>,
     /// Which answer must come, and how soon.
     #[serde(default)]
     pub within: Option<Within>,
@@ -132,7 +157,7 @@ pub enum Holds {
 /// How an order ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
-pub enum Status {
+pub enum TerminalStatus {
     /// Nothing was begun.
     Rejected,
     /// Something shipped.
@@ -175,8 +200,32 @@ impl Choreography {
     }
 
     /// The choreography that this build was made with.
-    pub fn embedded() -> Self {
-        Self::parse(EMBEDDED).expect("the embedded topics.yaml can be read, as a test proves")
+    pub fn embedded() -> &'static Self {
+        static READ: LazyLock<Choreography> = LazyLock::new(|| {
+            Choreography::parse(EMBEDDED).expect("the embedded topics.yaml can be read, as a test proves")
+        });
+        &READ
+    }
+
+    /// The consumers that run unless they are left out by name, in the order of the file.
+    pub fn default_consumers(&self) -> impl Iterator<Item = &str> {
+        self.consumers.iter().filter(|(_, program)| !program.optional).map(|(name, _)| name)
+    }
+
+    /// The programs that run unless they are left out by name, the consumers first.
+    pub fn default_programs(&self) -> impl Iterator<Item = &str> {
+        self.default_consumers().chain(self.programs.names())
+    }
+
+    /// All programs, the consumers first.
+    pub fn all_programs(&self) -> impl Iterator<Item = (&str, &Program)> {
+        self.consumers.iter().chain(self.programs.iter())
+    }
+
+    /// The PostgreSQL schemas of a consumer, its own first.
+    pub fn schemas_of(&self, consumer: &str) -> Vec<String> {
+        let more = self.consumers.get(consumer).into_iter().flat_map(|program| program.schemas.iter().cloned());
+        [consumer.replace('-', "_")].into_iter().chain(more).collect()
     }
 
     /// How long an event can come back after it was said, in a profile: from a topic, the outbox, or as a dead letter that is tried again.

@@ -3,16 +3,16 @@
 use events::CatalogueEntry;
 use serde_json::Value as Json;
 
-use crate::check::Problem;
 use crate::model::EventRules;
+use crate::problem::RuleBreach;
 
 /// Checks one schema by itself: valid, of the right name, without what the decoder can't follow.
-pub(crate) fn check_schema(entry: &CatalogueEntry, problems: &mut Vec<Problem>) {
+pub(crate) fn check_schema(entry: &CatalogueEntry, problems: &mut Vec<RuleBreach>) {
     let at = format!("schemas/{}/{}.avsc", entry.topic, entry.name);
     let schema = match apache_avro::Schema::parse_str(entry.schema) {
         Ok(schema) => schema,
         Err(error) => {
-            problems.push(Problem::new(at, "a valid Avro schema", format!("{error}"), "correct the file"));
+            problems.push(RuleBreach::new(at, "a valid Avro schema", format!("{error}"), "correct the file"));
             return;
         }
     };
@@ -20,7 +20,7 @@ pub(crate) fn check_schema(entry: &CatalogueEntry, problems: &mut Vec<Problem>) 
     let namespace = format!("quadrille.{}", entry.topic.replace('-', "_"));
     let expected = format!("{namespace}.{}", entry.name);
     if name != expected || name != entry.event_type {
-        problems.push(Problem::new(
+        problems.push(RuleBreach::new(
             at.as_str(),
             format!("a record {expected}"),
             format!("{name}, known to the code as {}", entry.event_type),
@@ -33,7 +33,7 @@ pub(crate) fn check_schema(entry: &CatalogueEntry, problems: &mut Vec<Problem>) 
     }
 }
 
-fn walk(schema: &Json, at: &str, problems: &mut Vec<Problem>) {
+fn walk(schema: &Json, at: &str, problems: &mut Vec<RuleBreach>) {
     match schema {
         Json::String(name) => check_type_name(name, at, problems),
         Json::Array(variants) => check_union(variants, at, problems),
@@ -51,7 +51,7 @@ fn walk(schema: &Json, at: &str, problems: &mut Vec<Problem>) {
     }
 }
 
-fn walk_record(record: &Json, at: &str, problems: &mut Vec<Problem>) {
+fn walk_record(record: &Json, at: &str, problems: &mut Vec<RuleBreach>) {
     require_doc(record, at, problems);
     for field in record["fields"].as_array().map_or(&[][..], Vec::as_slice) {
         let at = format!("{at}, field {}", field["name"].as_str().unwrap_or_default());
@@ -61,15 +61,15 @@ fn walk_record(record: &Json, at: &str, problems: &mut Vec<Problem>) {
     }
 }
 
-fn require_doc(described: &Json, at: &str, problems: &mut Vec<Problem>) {
+fn require_doc(described: &Json, at: &str, problems: &mut Vec<RuleBreach>) {
     if described["doc"].as_str().is_none_or(str::is_empty) {
-        problems.push(Problem::new(at, "a `doc`", "none", "say what it means, and in which unit"));
+        problems.push(RuleBreach::new(at, "a `doc`", "none", "say what it means, and in which unit"));
     }
 }
 
-fn refuse_aliases(named: &Json, at: &str, problems: &mut Vec<Problem>) {
+fn refuse_aliases(named: &Json, at: &str, problems: &mut Vec<RuleBreach>) {
     if named.get("aliases").is_some() {
-        problems.push(Problem::new(
+        problems.push(RuleBreach::new(
             at,
             "no aliases",
             "`aliases`",
@@ -78,9 +78,9 @@ fn refuse_aliases(named: &Json, at: &str, problems: &mut Vec<Problem>) {
     }
 }
 
-fn check_type_name(name: &str, at: &str, problems: &mut Vec<Problem>) {
+fn check_type_name(name: &str, at: &str, problems: &mut Vec<RuleBreach>) {
     if name == "enum" {
-        problems.push(Problem::new(
+        problems.push(RuleBreach::new(
             at,
             "a string for a code",
             "an enum",
@@ -88,7 +88,7 @@ fn check_type_name(name: &str, at: &str, problems: &mut Vec<Problem>) {
         ));
     }
     if name == "float" || name == "double" {
-        problems.push(Problem::new(
+        problems.push(RuleBreach::new(
             at,
             "whole numbers",
             format!("a {name}"),
@@ -97,9 +97,9 @@ fn check_type_name(name: &str, at: &str, problems: &mut Vec<Problem>) {
     }
 }
 
-fn check_union(variants: &[Json], at: &str, problems: &mut Vec<Problem>) {
+fn check_union(variants: &[Json], at: &str, problems: &mut Vec<RuleBreach>) {
     if variants.len() != 2 || variants.first().and_then(Json::as_str) != Some("null") {
-        problems.push(Problem::new(
+        problems.push(RuleBreach::new(
             at,
             "a union of null, first, and one type",
             Json::from(variants.to_vec()).to_string(),
@@ -110,7 +110,7 @@ fn check_union(variants: &[Json], at: &str, problems: &mut Vec<Problem>) {
 }
 
 /// Checks that the fields which `within` names exist and mean what it takes them for.
-pub(crate) fn check_fields(entry: &CatalogueEntry, rules: &EventRules, problems: &mut Vec<Problem>) {
+pub(crate) fn check_fields(entry: &CatalogueEntry, rules: &EventRules, problems: &mut Vec<RuleBreach>) {
     let Some(within) = &rules.within else { return };
     let schema: Json = serde_json::from_str(entry.schema).unwrap_or_default();
     let fields = schema["fields"].as_array().cloned().unwrap_or_default();
@@ -127,8 +127,8 @@ pub(crate) fn check_fields(entry: &CatalogueEntry, rules: &EventRules, problems:
     }
 }
 
-fn field_problem(entry: &CatalogueEntry, rule: &str, kind: &str, name: &str) -> Problem {
-    Problem::new(
+fn field_problem(entry: &CatalogueEntry, rule: &str, kind: &str, name: &str) -> RuleBreach {
+    RuleBreach::new(
         format!("event {}, within.{rule}", entry.name),
         format!("a field of the event that is {kind}"),
         format!("{name:?}"),

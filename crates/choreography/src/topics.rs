@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::model::{Choreography, Owner, Profile, Topic};
+use crate::model::{Choreography, Owner, Topic, TopicProfile};
 
 /// One Kafka topic, ready to be created or compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +25,7 @@ impl Choreography {
         Some(self.topics.iter().map(|(name, topic)| self.settings_of(name, topic, profile, settings)).collect())
     }
 
-    fn settings_of(&self, name: &str, topic: &Topic, profile: &str, defaults: &Profile) -> TopicSettings {
+    fn settings_of(&self, name: &str, topic: &Topic, profile: &str, defaults: &TopicProfile) -> TopicSettings {
         let max_message_bytes = topic.max_message_bytes.unwrap_or(self.max_message_bytes);
         let mut config = BTreeMap::from([
             ("min.insync.replicas".to_owned(), defaults.min_insync_replicas.to_string()),
@@ -51,7 +51,7 @@ impl Choreography {
 }
 
 impl Topic {
-    pub(crate) fn retention_in(&self, profile: &str, defaults: &Profile) -> Duration {
+    pub(crate) fn retention_in(&self, profile: &str, defaults: &TopicProfile) -> Duration {
         self.retention.get(profile).copied().unwrap_or(defaults.retention)
     }
 }
@@ -75,7 +75,7 @@ mod tests {
         assert_eq!((of("orders").partitions, of("orders").replicas), (4, 1));
         assert_eq!(of("orders").config["retention.ms"], (3 * 24 * 3_600_000).to_string());
         assert_eq!(of("stock-levels").config["cleanup.policy"], "compact");
-        assert_eq!(of("order-placed").config["message.timestamp.type"], "LogAppendTime", "case 18");
+        assert_eq!(of("order-placed").config["message.timestamp.type"], "LogAppendTime", "report 18");
         assert!(!of("orders").config.contains_key("message.timestamp.type"));
         assert_eq!(of("dead-letter-events").partitions, 1);
         assert_eq!(of("dead-letter-events").config["max.message.bytes"], "2097152");

@@ -15,8 +15,8 @@ use crate::catalogue::for_every_event;
 use crate::sample::{Fill, sample};
 use crate::*;
 
-trait Data: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug {}
-impl<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug> Data for T {}
+trait AgreementData: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug {}
+impl<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug> AgreementData for T {}
 
 fn encode(schema: &Schema, value: &Value) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -24,7 +24,7 @@ fn encode(schema: &Schema, value: &Value) -> Vec<u8> {
     bytes
 }
 
-fn read<T: Data>(schema: &Schema, bytes: &[u8]) -> T {
+fn read<T: AgreementData>(schema: &Schema, bytes: &[u8]) -> T {
     let mut rest = bytes;
     let name = schema.name().unwrap();
     let value = GenericDatumReader::builder(schema).build().unwrap().read_deser(&mut rest);
@@ -33,14 +33,14 @@ fn read<T: Data>(schema: &Schema, bytes: &[u8]) -> T {
     value
 }
 
-fn write<T: Data>(schema: &Schema, value: &T) -> Vec<u8> {
+fn write<T: AgreementData>(schema: &Schema, value: &T) -> Vec<u8> {
     let name = schema.name().unwrap();
     let bytes = GenericDatumWriter::builder(schema).build().unwrap().write_ser_to_vec(value);
     bytes.unwrap_or_else(|error| panic!("{name} is not written by its struct: {error}"))
 }
 
 /// Bytes → struct → the same bytes: the struct has each field, no other, of the same name and type.
-fn agrees<T: Data>(full_name: &str, text: &str) {
+fn agrees<T: AgreementData>(full_name: &str, text: &str) {
     let schema = Schema::parse_str(text).unwrap();
     assert_eq!(schema.name().unwrap().to_string(), full_name);
     for fill in [Fill::Everything, Fill::Nothing] {
@@ -84,7 +84,7 @@ fn changed(text: &str, change: impl Fn(&mut Vec<Json>)) -> Schema {
 }
 
 /// Fields added in front, between and behind are skipped. (Samples are full of codes that no version knows.)
-fn reads_the_next_version<T: Data>(full_name: &str, text: &str) {
+fn reads_the_next_version<T: AgreementData>(full_name: &str, text: &str) {
     let today = Schema::parse_str(text).unwrap();
     let next = changed(text, |fields| {
         fields.insert(0, json!({"name": "added_text", "type": ["null", "string"], "default": null}));
@@ -191,7 +191,7 @@ fn same_schema(left: &str, right: &str) -> bool {
     serde_json::from_str::<Json>(left).unwrap() == serde_json::from_str::<Json>(right).unwrap()
 }
 
-fn reads_published<T: Data>(full_name: &str, text: &str) {
+fn reads_published<T: AgreementData>(full_name: &str, text: &str) {
     let versions = published(full_name);
     assert!(
         versions.last().is_some_and(|newest| same_schema(newest, text)),

@@ -44,7 +44,7 @@ pub struct CatalogueEntry {
     pub schema: &'static str,
 }
 
-/// All event types, in the order of the topics in CHOREOGRAPHY.md.
+/// All event types, in the order of the topics in topics.yaml.
 pub fn catalogue() -> &'static [CatalogueEntry] {
     CATALOGUE
 }

@@ -209,7 +209,7 @@ impl Why {
         }
     }
 
-    /// What became of the units, as PROTOCOL.md has it: short, damaged and lost ones are gone, all others are intact.
+    /// What became of the units, as docs/protocol.md has it: short, damaged and lost ones are gone, all others are intact.
     pub fn condition(&self) -> Condition {
         match self {
             Self::Short | Self::Damaged | Self::Lost => Condition::Gone,

@@ -59,7 +59,7 @@ impl OrderPlaced {
             faults.push(fault("", "invalid_type", detail));
             return OrderReading { faults, ..OrderReading::default() };
         };
-        let mut of = Record { at: "", fields, known: ORDER, faults: &mut faults };
+        let mut of = ObjectRecord { at: "", fields, known: ORDER, faults: &mut faults };
         let order = OrderPlaced {
             source: of.text("source"),
             reference: of.text("reference"),
@@ -79,7 +79,7 @@ impl OrderPlaced {
     }
 }
 
-fn customer(of: &mut Record<'_>) -> Customer {
+fn customer(of: &mut ObjectRecord<'_>) -> Customer {
     Customer {
         id: of.text("id").unwrap_or_default(),
         name: of.text("name").unwrap_or_default(),
@@ -89,7 +89,7 @@ fn customer(of: &mut Record<'_>) -> Customer {
     }
 }
 
-fn address(of: &mut Record<'_>) -> Address {
+fn address(of: &mut ObjectRecord<'_>) -> Address {
     Address {
         name: of.text("name").unwrap_or_default(),
         line1: of.text("line1").unwrap_or_default(),
@@ -101,7 +101,7 @@ fn address(of: &mut Record<'_>) -> Address {
     }
 }
 
-fn line(of: &mut Record<'_>) -> PlacedLine {
+fn line(of: &mut ObjectRecord<'_>) -> PlacedLine {
     PlacedLine {
         id: of.text("id"),
         sku: of.text("sku").unwrap_or_default(),
@@ -111,7 +111,7 @@ fn line(of: &mut Record<'_>) -> PlacedLine {
 }
 
 /// One record while it is read.
-struct Record<'r> {
+struct ObjectRecord<'r> {
     /// Where it is, as a JSON pointer.
     at: &'r str,
     fields: &'r Map<String, Value>,
@@ -119,7 +119,7 @@ struct Record<'r> {
     faults: &'r mut Vec<Fault>,
 }
 
-impl Record<'_> {
+impl ObjectRecord<'_> {
     /// What a field has; nothing where it is absent, null or blank.
     fn given(&self, name: &str) -> Option<&Value> {
         self.fields.get(name).filter(|value| !is_absent(value))
@@ -161,7 +161,7 @@ impl Record<'_> {
         &mut self,
         name: &str,
         known: &'static [&'static str],
-        read: impl FnOnce(&mut Record<'_>) -> T,
+        read: impl FnOnce(&mut ObjectRecord<'_>) -> T,
     ) -> Option<T> {
         let given = self.fields.get(name).filter(|value| !is_absent(value))?;
         let at = format!("{}/{name}", self.at);
@@ -217,13 +217,13 @@ fn record<T>(
     at: &str,
     known: &'static [&'static str],
     faults: &mut Vec<Fault>,
-    read: impl FnOnce(&mut Record<'_>) -> T,
+    read: impl FnOnce(&mut ObjectRecord<'_>) -> T,
 ) -> Option<T> {
     let Value::Object(fields) = given else {
         faults.push(fault(at, "invalid_type", format!("expected an object with named fields, got {}", kind(given))));
         return None;
     };
-    let mut of = Record { at, fields, known, faults };
+    let mut of = ObjectRecord { at, fields, known, faults };
     let value = read(&mut of);
     of.misspelt();
     Some(value)
@@ -331,7 +331,7 @@ mod tests {
         format!("{} {}", faults[0].field, faults[0].code)
     }
 
-    /// Cases 09 and 10.
+    /// Reports 09 and 10.
     #[test]
     fn null_and_empty_texts_are_as_if_left_out() {
         let plain = OrderPlaced::read(&order());
@@ -350,7 +350,7 @@ mod tests {
         assert_eq!(with("/reference", json!("")).order.reference, None);
     }
 
-    /// Case 14.
+    /// Report 14.
     #[test]
     fn whole_numbers_are_taken_however_they_are_written_and_others_named() {
         for (number, value) in [(json!(2.0), 2), (json!(1.25e3), 1250), (json!(-3.0), -3)] {
@@ -373,7 +373,7 @@ mod tests {
         assert_eq!(with("/lines/0/unit_price", json!(0)).faults, []);
     }
 
-    /// Case 15.
+    /// Report 15.
     #[test]
     fn a_list_is_no_record_and_a_record_no_list() {
         for pointer in ["/customer", "/ship_to", "/bill_to", "/lines/0"] {
@@ -385,7 +385,7 @@ mod tests {
         assert_eq!(OrderPlaced::read(&json!(["shop", "r-1"])).faults[0].code, "invalid_type");
     }
 
-    /// Case 17: any text where something else is expected, with quotes in it or not.
+    /// Report 17: any text where something else is expected, with quotes in it or not.
     #[test]
     fn no_fault_repeats_what_came() {
         let secret = json!("Ada \"Secret\" Lovelace");
@@ -399,7 +399,7 @@ mod tests {
         assert!(!format!("{faults:?}").contains("Secret"), "{faults:?}");
     }
 
-    /// Case 34.
+    /// Report 34.
     #[test]
     fn a_field_that_looks_like_a_missing_one_is_named_and_others_are_ignored() {
         for (pointer, value) in [

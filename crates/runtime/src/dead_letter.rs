@@ -1,127 +1,38 @@
 //! Dead letters: what can't be decided goes to `dead-letter-events` through the outbox, its bytes unchanged, its case in headers, and is kept with its
 //! record in the consumer's own schema, so that a person can have it tried again; the rest flows.
 
+pub(crate) mod burial;
 mod letter;
 
 use std::collections::HashSet;
 
-use events::{Event, OrderId, OrderPlaced, Timestamp, derive_id};
+use events::{OrderId, Timestamp};
 use sqlx::{AssertSqlSafe, PgConnection};
 use uuid::Uuid;
 
-use crate::consumer::Timer;
-use crate::effects::Outgoing;
+pub use burial::TOPIC;
+pub(crate) use burial::{NewDeadLetter, order_of};
+
+use crate::engine::effects::Outgoing;
 use crate::failure::Failure;
-use crate::message::Message;
-use crate::sql::At;
-
-/// The topic of events that need a person.
-pub const TOPIC: &str = "dead-letter-events";
-/// The header with a dead letter's own id: its `ce_id` is that of the record that died.
-pub(crate) const ID: &str = "quadrille-dead-letter-id";
-
-/// Why something died.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Death {
-    /// At which stage: `decode`, `decide`, `save` or `call`.
-    pub stage: &'static str,
-    /// The kind of error, short and stable.
-    pub class: String,
-    /// What was expected, what came.
-    pub message: String,
-    /// Whose order, where it is known and no record says so.
-    pub order_id: Option<OrderId>,
-    /// The letter, where a decision laid the case before a person; else it is reckoned from what died where.
-    pub laid: Option<Laid>,
-}
-
-/// A case that a decision laid before a person.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Laid {
-    /// The letter's id.
-    pub letter_id: Uuid,
-    /// How often it was tried.
-    pub attempts: i32,
-    /// Since when.
-    pub since: Timestamp,
-}
-
-/// What was tried before something died.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Tried {
-    pub attempts: i32,
-    pub first_failed_at: Timestamp,
-    pub loops: i32,
-    /// Its place in its lane; none: it had none yet.
-    pub arrival: Option<i64>,
-}
-
-impl Tried {
-    /// Tried once, now.
-    pub fn once(now: Timestamp) -> Self {
-        Self { attempts: 1, first_failed_at: now, loops: 0, arrival: None }
-    }
-}
-
-/// Something to bury: why, and the record or the timer that it came with (an answer or a request has neither).
-pub(crate) struct Burial<'m> {
-    pub death: Death,
-    pub message: Option<&'m Message>,
-    /// What tells the record from others at its place: as it was read, where a person edited it since.
-    pub incarnation: Option<Uuid>,
-    pub timer: Option<&'m Timer>,
-    /// What the cause is known by, where there is no record.
-    pub cause: String,
-    pub tried: Tried,
-    /// Whether the later events of its key wait behind it.
-    pub blocking: bool,
-}
-
-impl Burial<'_> {
-    /// The letter's id: the same when the same record dies again at the same place, unless a person had it tried again since.
-    pub fn letter_id(&self, consumer: &str) -> Uuid {
-        let Self { death, message, cause, tried, .. } = self;
-        let place = match (message, self.incarnation) {
-            (Some(message), Some(incarnation)) => format!("{}/{incarnation}", message.place()),
-            (Some(message), None) => message.place(),
-            (None, _) => cause.clone(),
-        };
-        let derived = match tried.loops {
-            0 => derive_id(place, consumer, TOPIC, &death.class),
-            loops => derive_id(place, consumer, TOPIC, &format!("{}/{loops}", death.class)),
-        };
-        death.laid.map_or(derived, |laid| laid.letter_id)
-    }
-
-    fn order_id(&self) -> Option<OrderId> {
-        self.death.order_id.or_else(|| self.message.and_then(order_of))
-    }
-}
-
-/// The order that a record is of: its key says so, but for the front door, whose keys are anyone's.
-pub(crate) fn order_of(message: &Message) -> Option<OrderId> {
-    if message.topic == OrderPlaced::TOPIC {
-        return None;
-    }
-    std::str::from_utf8(message.key.as_deref()?).ok()?.parse().ok()
-}
+use crate::postgres::sql::Timestamptz;
 
 /// Keeps dead letters that are not kept yet, and returns their rows for the outbox.
-pub(crate) async fn bury(
+pub(crate) async fn record_dead_letters(
     db: &mut PgConnection,
     consumer: &'static str,
     schema: &str,
-    burials: &[Burial<'_>],
+    dead_letters: &[NewDeadLetter<'_>],
     now: Timestamp,
 ) -> Result<Vec<Outgoing>, Failure> {
     // A dead letter that can't be heard does not die again: another one of it would be heard, and die, for ever.
-    let burials: Vec<&Burial<'_>> =
-        burials.iter().filter(|burial| burial.message.is_none_or(|message| message.topic != TOPIC)).collect();
-    if burials.is_empty() {
+    let dead_letters: Vec<&NewDeadLetter<'_>> =
+        dead_letters.iter().filter(|burial| burial.message.is_none_or(|message| message.topic != TOPIC)).collect();
+    if dead_letters.is_empty() {
         return Ok(Vec::new());
     }
-    let mut kept = keep(db, consumer, schema, &burials, now).await?;
-    let new = burials.into_iter().filter(|burial| kept.remove(&burial.letter_id(consumer)));
+    let mut kept = keep(db, consumer, schema, &dead_letters, now).await?;
+    let new = dead_letters.into_iter().filter(|burial| kept.remove(&burial.letter_id(consumer)));
     Ok(new.map(|burial| letter::letter(consumer, schema, burial, now)).collect())
 }
 
@@ -130,7 +41,7 @@ async fn keep(
     db: &mut PgConnection,
     consumer: &str,
     schema: &str,
-    burials: &[&Burial<'_>],
+    dead_letters: &[&NewDeadLetter<'_>],
     now: Timestamp,
 ) -> Result<HashSet<Uuid>, Failure> {
     let statement = format!(
@@ -147,10 +58,10 @@ async fn keep(
                                and d.\"offset\" = dead.\"offset\" and d.loops = dead.loops and d.incarnation is null)
          on conflict do nothing returning letter_id"
     );
-    let message = || burials.iter().map(|burial| burial.message);
-    let timer = || burials.iter().map(|burial| burial.timer);
+    let message = || dead_letters.iter().map(|burial| burial.message);
+    let timer = || dead_letters.iter().map(|burial| burial.timer);
     let kept: Vec<Uuid> = sqlx::query_scalar(AssertSqlSafe(statement))
-        .bind(burials.iter().map(|burial| burial.letter_id(consumer)).collect::<Vec<_>>())
+        .bind(dead_letters.iter().map(|burial| burial.letter_id(consumer)).collect::<Vec<_>>())
         .bind(message().map(|message| message.map(|message| message.topic)).collect::<Vec<_>>())
         .bind(message().map(|message| message.map(|message| message.partition)).collect::<Vec<_>>())
         .bind(message().map(|message| message.map(|message| message.offset)).collect::<Vec<_>>())
@@ -158,19 +69,19 @@ async fn keep(
         .bind(message().map(|message| message.and_then(|message| message.key.as_deref())).collect::<Vec<_>>())
         .bind(message().map(|message| message.map(|message| message.headers.encode())).collect::<Vec<_>>())
         .bind(message().map(|message| message.and_then(|message| message.payload.as_deref())).collect::<Vec<_>>())
-        .bind(burials.iter().map(|burial| burial.order_id().map(OrderId::as_uuid)).collect::<Vec<_>>())
+        .bind(dead_letters.iter().map(|burial| burial.order_id().map(OrderId::as_uuid)).collect::<Vec<_>>())
         .bind(timer().map(|timer| timer.map(|timer| timer.kind.as_str())).collect::<Vec<_>>())
         .bind(timer().map(|timer| timer.map(|timer| timer.discriminator.as_str())).collect::<Vec<_>>())
-        .bind(burials.iter().map(|burial| burial.death.stage).collect::<Vec<_>>())
-        .bind(burials.iter().map(|burial| burial.death.class.as_str()).collect::<Vec<_>>())
-        .bind(burials.iter().map(|burial| burial.death.message.replace('\0', "\u{fffd}")).collect::<Vec<_>>())
-        .bind(burials.iter().map(|burial| burial.tried.attempts).collect::<Vec<_>>())
-        .bind(burials.iter().map(|burial| At(burial.tried.first_failed_at)).collect::<Vec<_>>())
-        .bind(burials.iter().map(|burial| burial.tried.loops).collect::<Vec<_>>())
-        .bind(burials.iter().map(|burial| burial.blocking).collect::<Vec<_>>())
-        .bind(burials.iter().map(|burial| burial.tried.arrival).collect::<Vec<_>>())
-        .bind(At(now))
-        .bind(burials.iter().map(|burial| burial.incarnation).collect::<Vec<_>>())
+        .bind(dead_letters.iter().map(|burial| burial.death.stage).collect::<Vec<_>>())
+        .bind(dead_letters.iter().map(|burial| burial.death.class.as_str()).collect::<Vec<_>>())
+        .bind(dead_letters.iter().map(|burial| burial.death.message.replace('\0', "\u{fffd}")).collect::<Vec<_>>())
+        .bind(dead_letters.iter().map(|burial| burial.tried.attempts).collect::<Vec<_>>())
+        .bind(dead_letters.iter().map(|burial| Timestamptz(burial.tried.first_failed_at)).collect::<Vec<_>>())
+        .bind(dead_letters.iter().map(|burial| burial.tried.loops).collect::<Vec<_>>())
+        .bind(dead_letters.iter().map(|burial| burial.blocking).collect::<Vec<_>>())
+        .bind(dead_letters.iter().map(|burial| burial.tried.arrival).collect::<Vec<_>>())
+        .bind(Timestamptz(now))
+        .bind(dead_letters.iter().map(|burial| burial.incarnation).collect::<Vec<_>>())
         .fetch_all(db)
         .await?;
     Ok(kept.into_iter().collect())

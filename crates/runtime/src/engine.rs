@@ -1,5 +1,21 @@
 //! One batch's way through the house: load, decide, save, tell, in one transaction; and what becomes of it when that fails.
 
+mod after_commit;
+mod announce;
+pub(crate) mod answers;
+pub(crate) mod batch;
+pub(crate) mod cooldown;
+pub(crate) mod disposition;
+pub(crate) mod effects;
+pub(crate) mod item;
+pub(crate) mod linger;
+mod pass_over;
+mod persist;
+pub(crate) mod requests;
+pub(crate) mod write_set;
+
+use crate::postgres::reachable;
+use crate::vocabulary::Abandoned;
 use std::collections::{BTreeMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -11,22 +27,24 @@ use sqlx::{PgPool, Postgres, Transaction};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use crate::batch::{Attempt, Item, line_up};
-use crate::caution::Caution;
+use crate::avro::codec::Codec;
 use crate::clock::Clock;
-use crate::codec::Codec;
-use crate::consumer::{Consumer, Reading, Work};
-use crate::effects::Effects;
+use crate::consumer::Consumer;
+use crate::engine::batch::Attempt;
+use crate::engine::cooldown::Cooldown;
+use crate::engine::effects::Effects;
+use crate::engine::item::{BatchItem, line_up};
+use crate::engine::write_set::WriteSet;
 use crate::failure::{Backoff, Failure, Verdict};
 use crate::health::{Circuit, Health, Open};
-use crate::horizon::Horizon;
-use crate::parking::Pace;
-use crate::parking::queue::Queue;
-use crate::sql::{Warm, renew_connections};
+use crate::parking::RetryPace;
+use crate::parking::queue::ParkingQueue;
+use crate::postgres::sql::{StickyPool, renew_connections};
+use crate::retention::horizon::Horizon;
+use crate::rows::{AfterCommit, Loader, Reading, RowCaches, Saver};
 use crate::telemetry::Spans;
-use crate::timers::Timers;
-use crate::watch;
-use crate::writes::Writes;
+use crate::timers::store::Timers;
+use crate::vocabulary::Work;
 
 /// How often a batch is repeated, in haste, before it is split for a wait that took too long.
 const HASTY_REPEATS: u32 = 2;
@@ -39,62 +57,39 @@ const SILENT: Duration = Duration::from_secs(40);
 /// So often a batch is decided again at once, as what it was decided on is no longer so; then with pauses.
 const AT_ONCE: u32 = 8;
 
-/// What a door's caller gets once its request is committed.
-#[derive(Clone, Debug)]
-pub struct Done<R> {
-    /// The decision's answer.
-    pub reply: R,
-    /// The last position that the decision said something at; a read model that has seen it has seen this write. None when it said nothing.
-    pub position: Option<i64>,
-}
-
 /// Decides batches of one consumer; shared by its loop, its doors, its sweeper and its retrier.
 pub(crate) struct Engine<C: Consumer> {
     pub consumer: Arc<C>,
     pub schema: String,
     /// Connections of the process's runtime: of all but the loop, which has its own.
-    pub warm: Warm,
+    pub warm: StickyPool,
     pub codec: Codec,
     pub clock: Clock,
     pub health: Arc<Health>,
     pub timers: Timers,
     pub horizon: Option<Horizon>,
-    pub queue: Queue,
-    pub pace: Pace,
+    pub queue: ParkingQueue,
+    pub pace: RetryPace,
     pub calls: mpsc::UnboundedSender<(C::Call, Open)>,
-    pub armed: tokio::sync::watch::Sender<Option<Timestamp>>,
+    pub scheduled: tokio::sync::watch::Sender<Option<Timestamp>>,
+    /// Rows of orders as this process wrote them lately.
+    pub rows: RowCaches,
     /// Wakes the retrier.
     pub parked: Notify,
     /// Lone items whose wait took too long, since the last batch that was written.
     pub waited: AtomicU32,
     /// Whether rows are read although they are remembered, as others change them.
-    pub doubt: Caution,
+    pub cache_cooldown: Cooldown,
     /// Whether batches are decided with locks, as others change the same rows.
-    pub caution: Caution,
+    pub lock_cooldown: Cooldown,
     /// The share of orders whose steps are logged.
     pub log_share: f64,
     pub shutdown: CancellationToken,
 }
 
-/// Why a batch was given up.
-#[derive(Debug, thiserror::Error)]
-pub enum Abandoned {
-    /// The process is stopping; nothing of the batch was written and it will be read again.
-    #[error("stopping")]
-    Stopping,
-    /// No repetition helps.
-    #[error("{consumer} can't go on: {failure}")]
-    Stop {
-        /// Whose batch.
-        consumer: &'static str,
-        /// What failed.
-        failure: Failure,
-    },
-}
-
 /// The course of one batch over its repetitions.
 #[derive(Default)]
-struct Course {
+struct BatchProgress {
     /// Whether it waits for no lock for long, so that those beside it are not held up.
     haste: bool,
     repeats: u32,
@@ -104,16 +99,17 @@ struct Course {
 
 impl<C: Consumer> Engine<C> {
     /// As [`Self::process_on`], for who lives on the process's runtime.
-    pub async fn process(&self, items: Vec<Item<C>>) -> Result<(), Abandoned> {
+    pub async fn process(&self, items: Vec<BatchItem<C>>) -> Result<(), Abandoned> {
         self.process_on(&self.warm, items).await
     }
 
     /// Decides a batch, however often it takes; when this returns Ok every item of it is written, parked, or a dead letter. The connections are those
     /// of the runtime that this runs on.
-    pub async fn process_on(&self, warm: &Warm, mut items: Vec<Item<C>>) -> Result<(), Abandoned> {
+    pub async fn process_on(&self, warm: &StickyPool, mut items: Vec<BatchItem<C>>) -> Result<(), Abandoned> {
         let mut pending = Vec::new(); // the rest of a batch that was split
         // What was parked before is tried in haste: it may hold a lock still.
-        let mut course = Course { haste: items.iter().any(|item| item.kept.is_some()), ..Course::default() };
+        let mut course =
+            BatchProgress { haste: items.iter().any(|item| item.kept.is_some()), ..BatchProgress::default() };
         loop {
             if !items.is_empty() {
                 self.settle(warm, &mut items, &mut pending, &mut course).await?;
@@ -128,10 +124,10 @@ impl<C: Consumer> Engine<C> {
     /// Repeats one batch until it is written, or splits it: what remains to be decided is in `items` and then `pending`.
     async fn settle(
         &self,
-        warm: &Warm,
-        items: &mut Vec<Item<C>>,
-        pending: &mut Vec<Vec<Item<C>>>,
-        course: &mut Course,
+        warm: &StickyPool,
+        items: &mut Vec<BatchItem<C>>,
+        pending: &mut Vec<Vec<BatchItem<C>>>,
+        course: &mut BatchProgress,
     ) -> Result<(), Abandoned> {
         let mut backoff = Backoff::default();
         course.overtaken = 0;
@@ -173,7 +169,7 @@ impl<C: Consumer> Engine<C> {
                     self.pause(&mut backoff, &failure).await?;
                 }
                 Verdict::Park => items[0].fail("save", failure.class(), failure.to_string()),
-                Verdict::DeadLetter => items[0].condemn("save", failure.class(), failure.to_string()),
+                Verdict::DeadLetter => items[0].mark_dead("save", failure.class(), failure.to_string()),
                 Verdict::Stop => return Err(Abandoned::Stop { consumer: C::NAME, failure }),
             }
         }
@@ -184,14 +180,14 @@ impl<C: Consumer> Engine<C> {
     /// none, and the connection to it breaks only after a quarter of an hour.
     async fn attempt_within(
         &self,
-        warm: &Warm,
-        items: &mut Vec<Item<C>>,
-        course: &Course,
+        warm: &StickyPool,
+        items: &mut Vec<BatchItem<C>>,
+        course: &BatchProgress,
     ) -> Result<Attempt<C>, Failure> {
         let mut attempt = Box::pin(async {
-            match self.attempt_alone(warm, items, course).await? {
+            match self.run_optimistic(warm, items, course).await? {
                 Some(attempt) => Ok(attempt),
-                None => self.attempt(warm, items, course.haste).await,
+                None => self.run_locked(warm, items, course.haste).await,
             }
         });
         match tokio::time::timeout(SILENT, &mut attempt).await {
@@ -205,7 +201,7 @@ impl<C: Consumer> Engine<C> {
 
     /// Whether a batch whose wait took too long is repeated as it is: in haste at first, so that an offender is found soon; and where one item after
     /// another waits too long, with patience, because then it is everyone's wait.
-    fn repeats(&self, items: &[Item<C>], course: &mut Course) -> bool {
+    fn repeats(&self, items: &[BatchItem<C>], course: &mut BatchProgress) -> bool {
         course.haste = true;
         course.repeats += 1;
         let parked_before = items.iter().any(|item| item.kept.is_some());
@@ -220,7 +216,7 @@ impl<C: Consumer> Engine<C> {
         everyones
     }
 
-    fn went_well(&self, items: &[Item<C>]) {
+    fn went_well(&self, items: &[BatchItem<C>]) {
         self.health.close_circuit(Circuit::Database, self.clock.now());
         self.health.wrote();
         if self.waited.load(Ordering::Acquire) > 0 && items.iter().any(|item| item.to_decide().is_some()) {
@@ -234,7 +230,7 @@ impl<C: Consumer> Engine<C> {
         let at_once = matches!(failure, Failure::Silent(_) | Failure::Database(sqlx::Error::PoolTimedOut)); // that was waiting enough
         if (backoff.attempts() >= BREAKS_AT || at_once) && failure.verdict() != Verdict::Again {
             let none = matches!(failure, Failure::Database(sqlx::Error::PoolTimedOut));
-            let why = if none { watch::reason_of(self.warm.pool()).await } else { None };
+            let why = if none { reachable::reason_of(self.warm.pool()).await } else { None };
             self.health.break_circuit(Circuit::Database, why.unwrap_or_else(|| failure.to_string()), self.clock.now());
         }
         tokio::select! {
@@ -245,76 +241,83 @@ impl<C: Consumer> Engine<C> {
 
     /// Without locks, where that may do: recalled or read, decided, and written by one statement. None, and nothing was written, where it did not. A
     /// batch that was overtaken is read afresh the next time, and with locks the time after.
-    async fn attempt_alone(
+    async fn run_optimistic(
         &self,
-        warm: &Warm,
-        items: &[Item<C>],
-        course: &Course,
+        warm: &StickyPool,
+        items: &[BatchItem<C>],
+        course: &BatchProgress,
     ) -> Result<Option<Attempt<C>>, Failure> {
-        let plain = |item: &Item<C>| item.work.is_ok() && item.kept.is_none();
-        if !C::GUARDED
+        let plain = |item: &BatchItem<C>| item.work.is_ok() && item.kept.is_none();
+        if !C::OPTIMISTIC
             || course.haste
             || self.queue.is_in_use()
             || !items.iter().all(plain)
-            || self.caution.is_called_for()
+            || self.lock_cooldown.active()
         {
             return Ok(None);
         }
-        let works: Vec<&Work<C::Input>> = items.iter().filter_map(Item::to_decide).collect();
+        let works: Vec<&Work<C::Input>> = items.iter().filter_map(BatchItem::to_decide).collect();
         if works.len() < items.len() {
             return Ok(None); // one waits behind another that failed
         }
         let reading =
-            if course.overtaken == 0 && !self.doubt.is_called_for() { Reading::Recalled } else { Reading::Fresh };
+            if course.overtaken == 0 && !self.cache_cooldown.active() { Reading::Recalled } else { Reading::Fresh };
         let now = self.clock.now();
         let mut spans = Spans::default();
         let mut db = warm.take().await?;
         let mut attempt = Attempt::new(items);
-        let mut writes = Writes::default();
-        let mut world = self.consumer.load(&mut db, &works, now, reading).await?;
+        let mut world = self.consumer.load(&works, &mut Loader::new(&mut db, now, reading, &self.rows)).await?;
         self.pass_over(&mut db, items, &mut attempt, now).await?;
         if !self.decide_all(&mut world, items, &mut attempt, &mut spans, now)?.is_empty() {
             return Ok(None);
         }
         none_left(items)?;
-        if let Err(failure) = self.consumer.save(&mut db, &world, now, &mut writes).await {
+        let mut saver = Saver::new(&mut db, now);
+        let saved = self.consumer.save(world, &mut saver).await;
+        let (writes, committed) = saver.into_parts();
+        if let Err(failure) = saved {
             if matches!(failure, Failure::Unsure) {
                 warm.keep(db);
             }
             return Err(failure);
         }
-        match self.write_alone(&mut db, writes, items, &mut attempt, now).await {
+        match self.persist_autocommit(&mut db, writes, items, &mut attempt, now).await {
             Ok(true) => {}
             Ok(false) => return Ok(None),
             Err(failure @ Failure::LostRace { .. }) if reading == Reading::Recalled => {
-                self.doubt.begin();
+                self.cache_cooldown.trip();
                 return Err(failure);
             }
             Err(Failure::LostRace { .. }) => {
-                self.caution.begin();
+                self.lock_cooldown.trip();
                 return Ok(None);
             }
             Err(failure) => return Err(failure),
         }
         warm.keep(db);
-        self.consumer.remember(world, now);
+        committed.run();
         spans.end();
         Ok(Some(attempt))
     }
 
     /// One transaction. Items on which a rule panics failed for their order alone, and the batch is decided again without them.
-    async fn attempt(&self, warm: &Warm, items: &mut Vec<Item<C>>, haste: bool) -> Result<Attempt<C>, Failure> {
+    async fn run_locked(
+        &self,
+        warm: &StickyPool,
+        items: &mut Vec<BatchItem<C>>,
+        haste: bool,
+    ) -> Result<Attempt<C>, Failure> {
         let now = self.clock.now();
         let mut spans = Spans::default();
         let (mut tx, held) = self.begin(warm.pool(), items, haste).await?;
         loop {
             line_up(items, &held);
-            let works: Vec<&Work<C::Input>> = items.iter().filter_map(Item::to_decide).collect();
+            let works: Vec<&Work<C::Input>> = items.iter().filter_map(BatchItem::to_decide).collect();
             let mut attempt = Attempt::new(items);
-            let mut writes = Writes::default();
-            let mut decided = None;
+            let (mut writes, mut committed) = (WriteSet::default(), AfterCommit::default());
             if !works.is_empty() {
-                let mut world = self.consumer.load(&mut tx, &works, now, Reading::Locked).await?;
+                let mut loader = Loader::new(&mut tx, now, Reading::Locked, &self.rows);
+                let mut world = self.consumer.load(&works, &mut loader).await?;
                 self.pass_over(&mut tx, items, &mut attempt, now).await?;
                 let panicked = self.decide_all(&mut world, items, &mut attempt, &mut spans, now)?;
                 if !panicked.is_empty() {
@@ -323,15 +326,14 @@ impl<C: Consumer> Engine<C> {
                     }
                     continue;
                 }
-                self.consumer.save(&mut tx, &world, now, &mut writes).await?;
-                decided = Some(world);
+                let mut saver = Saver::new(&mut tx, now);
+                self.consumer.save(world, &mut saver).await?;
+                (writes, committed) = saver.into_parts();
             }
             none_left(items)?;
-            self.write(&mut tx, writes, items, &mut attempt, now).await?;
+            self.persist_in_tx(&mut tx, writes, items, &mut attempt, now).await?;
             tx.commit().await?;
-            if let Some(world) = decided {
-                self.consumer.remember(world, now);
-            }
+            committed.run();
             spans.end();
             return Ok(attempt);
         }
@@ -341,18 +343,18 @@ impl<C: Consumer> Engine<C> {
     async fn begin(
         &self,
         pool: &PgPool,
-        items: &mut Vec<Item<C>>,
+        items: &mut Vec<BatchItem<C>>,
         haste: bool,
     ) -> Result<(Transaction<'static, Postgres>, HashSet<Vec<u8>>), Failure> {
         let from_queue = items.iter().any(|item| item.kept.is_some());
         let from_topic = !from_queue && items.iter().any(|item| item.message.is_some());
         let (mut tx, mut held) = if from_topic {
-            self.queue.begin(pool, || items.iter().filter_map(Item::lane).collect()).await?
+            self.queue.begin(pool, || items.iter().filter_map(BatchItem::lane).collect()).await?
         } else {
             (pool.begin().await?, HashSet::new())
         };
         if haste {
-            Queue::hasten(&mut tx).await?;
+            ParkingQueue::hasten(&mut tx).await?;
         }
         if from_queue {
             held = self.claim(&mut tx, items).await?;
@@ -365,7 +367,7 @@ impl<C: Consumer> Engine<C> {
     async fn claim(
         &self,
         tx: &mut Transaction<'static, Postgres>,
-        items: &mut Vec<Item<C>>,
+        items: &mut Vec<BatchItem<C>>,
     ) -> Result<HashSet<Vec<u8>>, Failure> {
         let rows: Vec<(i64, i32)> =
             items.iter().filter_map(|item| item.kept.as_ref()).map(|kept| (kept.arrival, kept.attempts)).collect();
@@ -389,8 +391,8 @@ impl<C: Consumer> Engine<C> {
     /// Decides what can be; returns the items on which a rule panicked. What comes after one is decided only to find further ones.
     fn decide_all(
         &self,
-        world: &mut C::World,
-        items: &[Item<C>],
+        world: &mut C::BatchState,
+        items: &[BatchItem<C>],
         attempt: &mut Attempt<C>,
         spans: &mut Spans,
         now: Timestamp,
@@ -420,8 +422,8 @@ impl<C: Consumer> Engine<C> {
 }
 
 /// Sees that nobody left who asked for one of these: a database that stood still for a while answers when callers have long turned elsewhere.
-fn none_left<C: Consumer>(items: &[Item<C>]) -> Result<(), Failure> {
-    if items.iter().any(Item::is_abandoned) { Err(Failure::CallerGone) } else { Ok(()) }
+fn none_left<C: Consumer>(items: &[BatchItem<C>]) -> Result<(), Failure> {
+    if items.iter().any(BatchItem::is_abandoned) { Err(Failure::CallerGone) } else { Ok(()) }
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {

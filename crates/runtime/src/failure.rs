@@ -7,7 +7,7 @@ use std::time::Duration;
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// The database refused a statement, or did not answer.
-    #[error("database: {}", crate::sql::cause(.0))]
+    #[error("database: {}", cause(.0))]
     Database(#[from] sqlx::Error),
     /// The database did not answer, nor did the connection break: its machine is gone, or stands still.
     #[error("the database did not answer within {0:?}")]
@@ -215,6 +215,21 @@ impl Backoff {
     /// Repetitions so far.
     pub fn attempts(&self) -> u32 {
         self.attempts
+    }
+}
+
+/// What went wrong, without the words that sqlx puts before it: whoever reports it says of which database.
+#[allow(clippy::wildcard_enum_match_arm)] // sqlx's errors are not our enum, and may grow
+pub fn cause(error: &sqlx::Error) -> String {
+    if let Some(database) = error.as_database_error() {
+        let code = database.code().map(|code| format!(" (SQLSTATE {code})")).unwrap_or_default();
+        return format!("{}{code}", database.message());
+    }
+    match error {
+        sqlx::Error::Configuration(cause) | sqlx::Error::Tls(cause) => cause.to_string(),
+        sqlx::Error::Io(cause) => cause.to_string(),
+        sqlx::Error::PoolTimedOut => "no connection to be had in time".into(),
+        other => other.to_string(),
     }
 }
 

@@ -62,7 +62,7 @@ impl Circuit {
 
 /// Why a circuit is open.
 #[derive(Clone, Debug)]
-struct Trouble {
+struct OpenCircuit {
     why: String,
     since: Timestamp,
     /// When work failed on it last; none when only a watcher found it.
@@ -75,7 +75,7 @@ pub struct Health {
     name: &'static str,
     joined: AtomicBool,
     troubled: AtomicBool,
-    troubles: Mutex<BTreeMap<Circuit, Trouble>>,
+    troubles: Mutex<BTreeMap<Circuit, OpenCircuit>>,
     open: AtomicUsize,
     calls: AtomicUsize,
     simulated: Mutex<Vec<&'static str>>,
@@ -139,7 +139,7 @@ impl Health {
     }
 
     /// Whose health it is.
-    pub(crate) fn name(&self) -> &'static str {
+    pub fn name(&self) -> &'static str {
         self.name
     }
 
@@ -168,11 +168,11 @@ impl Health {
     }
 
     /// What a watcher found out about something that it depends on.
-    pub(crate) fn watched(&self, circuit: Circuit, found: Result<(), String>, now: Timestamp) {
+    pub fn watched(&self, circuit: Circuit, found: Result<(), String>, now: Timestamp) {
         match found {
             Err(why) => self.open_circuit(circuit, why, now, None),
             Ok(()) => {
-                let lately = |trouble: &Trouble| trouble.failed.is_some_and(|failed| failed.elapsed() < FORGOTTEN);
+                let lately = |trouble: &OpenCircuit| trouble.failed.is_some_and(|failed| failed.elapsed() < FORGOTTEN);
                 if self.troubled.load(Ordering::Acquire)
                     && !self.troubles.lock().unwrap_or_else(PoisonError::into_inner).get(&circuit).is_some_and(lately)
                 {
@@ -199,7 +199,7 @@ impl Health {
         }
     }
 
-    fn told(&self, circuit: Circuit, Trouble { why, since, .. }: &Trouble) -> String {
+    fn told(&self, circuit: Circuit, OpenCircuit { why, since, .. }: &OpenCircuit) -> String {
         format!("{} waits for its {} since {since}: {why}", self.name, circuit.as_str())
     }
 
@@ -241,7 +241,7 @@ impl Health {
         let before = troubles.get(&circuit);
         let (since, failed) =
             (before.map_or(now, |trouble| trouble.since), failed.or_else(|| before.and_then(|trouble| trouble.failed)));
-        if troubles.insert(circuit, Trouble { why: why.clone(), since, failed }).is_none() {
+        if troubles.insert(circuit, OpenCircuit { why: why.clone(), since, failed }).is_none() {
             tracing::warn!(consumer = self.name, circuit = circuit.as_str(), why, "circuit open: {}", circuit.stops());
             self.gauge(circuit, 1.0);
         }
@@ -249,7 +249,7 @@ impl Health {
         self.note_whether_it_refuses(&troubles);
     }
 
-    fn note_whether_it_refuses(&self, troubles: &BTreeMap<Circuit, Trouble>) {
+    fn note_whether_it_refuses(&self, troubles: &BTreeMap<Circuit, OpenCircuit>) {
         let refuses = troubles.keys().any(|circuit| circuit.refuses());
         self.refuses.send_if_modified(|before| std::mem::replace(before, refuses) != refuses);
     }
@@ -260,7 +260,7 @@ impl Health {
             return; // asked at each batch
         }
         let mut troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(Trouble { since, .. }) = troubles.remove(&circuit) {
+        if let Some(OpenCircuit { since, .. }) = troubles.remove(&circuit) {
             let open_for = now.since(since);
             tracing::info!(consumer = self.name, circuit = circuit.as_str(), ?open_for, "circuit closed");
             self.gauge(circuit, 0.0);

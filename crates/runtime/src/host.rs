@@ -19,12 +19,11 @@ use crate::clock::Clock;
 use crate::consumer::Consumer;
 use crate::failure::told;
 use crate::health::Health;
-use crate::rebalance::{Partition, Progress};
+use crate::kafka::rebalance::{Partition, PartitionProgress};
+use crate::postgres::sql;
 use crate::settings::Settings;
-use crate::{sql, telemetry};
+use crate::telemetry;
 
-pub use doors::default_address;
-pub(crate) use doors::{Reachable, consumers, refuse_reachable};
 pub use program::main;
 
 /// Connections for batches: of the doors, the sweeper, the retrier, and one to spare.
@@ -43,7 +42,7 @@ pub struct Host {
     pools: Arc<Mutex<HashMap<String, PgPool>>>,
     addresses: Mutex<HashMap<&'static str, SocketAddr>>,
     health: Mutex<HashMap<&'static str, Arc<Health>>>,
-    progress: Mutex<HashMap<&'static str, Arc<Mutex<Progress>>>>,
+    progress: Mutex<HashMap<&'static str, Arc<Mutex<PartitionProgress>>>>,
 }
 
 impl Host {
@@ -139,7 +138,7 @@ impl Host {
     /// How far hosted consumers have read what they own now: the next offset by consumer and partition (topic by its full name).
     pub fn decided(&self) -> Vec<(&'static str, Partition, i64)> {
         let progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
-        let of = |(name, progress): (&&'static str, &Arc<Mutex<Progress>>)| {
+        let of = |(name, progress): (&&'static str, &Arc<Mutex<PartitionProgress>>)| {
             let decided = progress.lock().unwrap_or_else(PoisonError::into_inner).decided();
             decided.into_iter().map(|(partition, next)| (*name, partition, next)).collect::<Vec<_>>()
         };
@@ -163,14 +162,14 @@ impl Host {
         });
     }
 
-    /// Stops: batches in work are finished, offsets committed, groups left; what takes longer than `shutdown_within` is cut off.
+    /// Stops: batches in work are finished, offsets committed, groups left; what takes longer than `shutdown_timeout` is cut off.
     ///
     /// # Errors
     /// The failure for which the host stopped by itself, or that it had to be cut off.
     pub async fn stop(&self) -> anyhow::Result<()> {
         self.shutdown.cancel();
         self.tasks.close();
-        let within = self.settings.common().shutdown_within.0;
+        let within = self.settings.common().shutdown_timeout.0;
         let finished = tokio::time::timeout(within, self.tasks.wait()).await.is_ok();
         telemetry::flush();
         if let Some(failure) = self.failure.lock().unwrap_or_else(PoisonError::into_inner).take() {

@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 
 use sqlx::PgConnection;
 
-use crate::answers::Answers;
-use crate::effects::Outgoing;
+use crate::engine::answers::Answers;
+use crate::engine::effects::Outgoing;
+use crate::engine::write_set::{Scope, WriteSet};
 use crate::failure::Failure;
-use crate::writes::{Within, Writes};
 
 /// Shards of the outbox, leased by relays; a key is always in the same one.
 pub const SHARDS: u64 = 8;
@@ -27,31 +27,31 @@ pub fn shard(key: Option<&[u8]>) -> i16 {
 /// # Errors
 /// What the database says.
 pub async fn append(db: &mut PgConnection, rows: &[Outgoing]) -> Result<Vec<i64>, Failure> {
-    write(db, Writes::default(), rows, None, Within::Transaction).await
+    write(db, WriteSet::default(), rows, None, Scope::Transaction).await
 }
 
 /// Executes the writes of a batch, and then, in the same statement, appends what it says and keeps what its requests are answered.
 pub(crate) async fn write(
     db: &mut PgConnection,
-    mut writes: Writes,
+    mut writes: WriteSet,
     rows: &[Outgoing],
     answers: Option<&Answers>,
-    within: Within<'_>,
+    within: Scope<'_>,
 ) -> Result<Vec<i64>, Failure> {
     if rows.is_empty() {
-        return writes.execute_and_say(db, 0, within).await;
+        return writes.execute_with_outbox(db, 0, within).await;
     }
     let entries = entries(rows);
     add(&mut writes, &entries);
     if let Some(answers) = answers {
         answers.add(&mut writes, entries.iter().map(|rows| rows.len()));
     }
-    let firsts = writes.execute_and_say(db, entries.len(), within).await?;
+    let firsts = writes.execute_with_outbox(db, entries.len(), within).await?;
     Ok(firsts.into_iter().zip(entries).flat_map(|(first, rows)| (first..).take(rows.len())).collect())
 }
 
 /// Positions between an entry and the next one, as the sequence has them: an entry has so many events at most.
-pub(crate) const STEP: u32 = 1_024;
+pub const STEP: u32 = 1_024;
 /// Bytes of an entry: a relay reads it as a whole. A larger event has one of its own.
 const ENTRY_BYTES: usize = 256 << 10;
 
@@ -72,7 +72,7 @@ fn entries(rows: &[Outgoing]) -> Vec<&[Outgoing]> {
     entries
 }
 
-fn add(writes: &mut Writes, entries: &[&[Outgoing]]) {
+fn add(writes: &mut WriteSet, entries: &[&[Outgoing]]) {
     let mut values = String::new();
     for number in 0..entries.len() {
         let [shards, ids, topics, keys, headers, payloads] = std::array::from_fn(|column| number * 6 + column + 1);

@@ -8,6 +8,9 @@
 //! What a consumer heard after it last said something of an order is left to it: its group is set back, and it hears that again.
 
 mod order;
+mod story;
+
+pub use story::{OrderEvent, Stories};
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,16 +19,16 @@ use events::{OrderId, Timestamp};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use crate::codec::Codec;
-use crate::consumer::{Cause, Conflict, Consumer, Origin, Reading, Thread, Timer, Work};
-use crate::effects::Effects;
+use crate::avro::codec::Codec;
+use crate::consumer::Consumer;
+use crate::engine::effects::Effects;
 use crate::failure::Failure;
-use crate::message::Unreadable;
-use crate::replay::{Stories, Told};
-use crate::timers::{TimerChange, TimerChanges, Timers};
-use crate::writes::Writes;
+use crate::kafka::record::Unreadable;
+use crate::rows::{Loader, Reading, RowCaches, Saver};
+use crate::timers::store::{TimerChange, TimerChanges, Timers};
+use crate::vocabulary::{Cause, Conflict, Origin, Timer, TraceContext, Work};
 
-use order::{Order, Step, Timed};
+use order::{RestoreStep, StepOrder, Timed};
 
 /// A consumer whose rows can be told again.
 pub trait Restore: Consumer {
@@ -35,14 +38,14 @@ pub trait Restore: Consumer {
     /// An input that has the row of an order read, and nothing else.
     fn about(&self, order_id: OrderId) -> Self::Input {
         let due = Timestamp::from_millis(0);
-        self.due(&Timer { order_id, kind: String::new(), discriminator: String::new(), due })
+        self.on_timer(&Timer { order_id, kind: String::new(), discriminator: String::new(), due })
     }
 
     /// Prepares what a batch loaded for rules that change what orders share.
-    fn ready(&self, _world: &mut Self::World, _order_id: OrderId) {}
+    fn ready(&self, _world: &mut Self::BatchState, _order_id: OrderId) {}
 
     /// Ends a step, as a batch ends.
-    fn settled(&self, _world: &mut Self::World) {}
+    fn settled(&self, _world: &mut Self::BatchState) {}
 
     /// Has the world know what this event of its own says: by deciding what no topic holds, or, of a [`FORCED`](Restore::FORCED) one, as it says.
     ///
@@ -50,18 +53,18 @@ pub trait Restore: Consumer {
     /// When the event does not say enough, or contradicts what is known.
     fn retell(
         &self,
-        world: &mut Self::World,
-        event: &Retold<'_, Self::Input>,
+        world: &mut Self::BatchState,
+        event: &RetoldEvent<'_, Self::Input>,
         effects: &mut Effects<'_, Self::Call>,
     ) -> Result<(), Conflict>;
 }
 
 /// An event of the consumer itself.
-pub struct Retold<'r, I> {
+pub struct RetoldEvent<'r, I> {
     /// Whose.
     pub order_id: OrderId,
     /// The event.
-    pub told: &'r Told,
+    pub told: &'r OrderEvent,
     /// What it was said because of, where a topic holds it.
     pub input: Option<&'r I>,
     /// Whether it is the last that the consumer said of the order.
@@ -69,7 +72,7 @@ pub struct Retold<'r, I> {
     codec: &'r Codec,
 }
 
-impl<I> Retold<'_, I> {
+impl<I> RetoldEvent<'_, I> {
     /// Decodes it.
     ///
     /// # Errors
@@ -101,13 +104,13 @@ pub struct Restored {
 
 /// Which events a database knows.
 #[derive(Clone, Debug)]
-pub struct Known {
+pub struct KnownEvents {
     /// What is older than its outbox keeps is known.
     kept_from: i64,
     ids: HashSet<Uuid>,
 }
 
-impl Known {
+impl KnownEvents {
     /// Asks an outbox which of the events that topics hold it knows.
     ///
     /// # Errors
@@ -132,7 +135,7 @@ impl Known {
         Ok(Self { kept_from, ids: known.into_iter().collect() })
     }
 
-    fn has(&self, told: &Told) -> bool {
+    fn has(&self, told: &OrderEvent) -> bool {
         told.seq < self.kept_from || self.ids.contains(&told.id)
     }
 }
@@ -156,7 +159,7 @@ pub struct Retelling<'r> {
     /// What topics tell.
     pub stories: &'r Stories,
     /// What the database of the consumer knows.
-    pub known: &'r Known,
+    pub known: &'r KnownEvents,
     /// Whether positions of all consumers are of one outbox: then they say what came first, else clocks do.
     pub one_outbox: bool,
     /// The event schemas.
@@ -174,22 +177,23 @@ impl Retelling<'_> {
     /// What the database says.
     pub async fn of<C: Restore>(&self, consumer: &C, pool: &PgPool) -> Result<Restored, Failure> {
         let placed = self.placed(consumer);
-        let (says, timers) = (C::says(), Timers::of(&C::NAME.replace('-', "_")));
-        let mut restored = Restored::default();
+        let (publishes, timers) = (C::publishes(), Timers::of(&C::NAME.replace('-', "_")));
+        let (mut restored, no_caches) = (Restored::default(), RowCaches::default());
         for (order_id, story) in &self.stories.orders {
-            let own: Vec<&Told> = story.iter().filter(|told| says.contains(&told.event_type())).collect();
+            let own: Vec<&OrderEvent> = story.iter().filter(|told| publishes.contains(&told.event_type())).collect();
             if own.iter().all(|told| self.known.has(told)) {
                 restored.known += usize::from(!own.is_empty());
                 continue;
             }
             let mut tx = pool.begin().await?;
-            let cause = Cause { id: Uuid::nil(), thread: None, origin: Origin::Door };
+            let cause = Cause { id: Uuid::nil(), thread: None, origin: Origin::Request };
             let work = Work { cause, input: consumer.about(*order_id) };
-            let case = Case { retelling: self, consumer, order_id: *order_id, story, own, placed: &placed };
+            let case = RestoredCase { retelling: self, consumer, order_id: *order_id, story, own, placed: &placed };
             let inputs = case.inputs();
-            let mut order = Order::of(case.steps(&inputs));
+            let mut order = StepOrder::of(case.steps(&inputs));
             let (world, changes) = loop {
-                let mut world = consumer.load(&mut tx, &[&work], self.now, Reading::Locked).await?;
+                let mut loader = Loader::new(&mut tx, self.now, Reading::Locked, &no_caches);
+                let mut world = consumer.load(&[&work], &mut loader).await?;
                 let told = catch_unwind(AssertUnwindSafe(|| case.told(&mut world, &inputs, order.steps())));
                 let panicked = |_| Err((0, Conflict("a rule panicked".into())));
                 match told.unwrap_or_else(panicked) {
@@ -208,8 +212,9 @@ impl Retelling<'_> {
                     continue;
                 }
             };
-            let mut writes = Writes::default();
-            consumer.save(&mut tx, &world, self.now, &mut writes).await?;
+            let mut saver = Saver::new(&mut tx, self.now);
+            consumer.save(world, &mut saver).await?;
+            let (mut writes, _) = saver.into_parts();
             timers.save(&mut writes, &changes);
             match writes.execute(&mut tx).await {
                 Ok(()) if self.write => tx.commit().await?,
@@ -227,34 +232,34 @@ impl Retelling<'_> {
 
     /// What a consumer hears at the front door, by what it is a cause of.
     fn placed<C: Restore>(&self, consumer: &C) -> HashMap<Uuid, Work<C::Input>> {
-        let untyped = C::untyped();
-        let heard = self.stories.placed.iter().filter(|message| untyped.contains(&message.topic));
+        let raw_topics = C::raw_topics();
+        let heard = self.stories.placed.iter().filter(|message| raw_topics.contains(&message.topic));
         let works = heard.filter_map(|message| {
-            catch_unwind(AssertUnwindSafe(|| consumer.hear(message, self.codec))).ok().and_then(Result::ok)
+            catch_unwind(AssertUnwindSafe(|| consumer.decode(message, self.codec))).ok().and_then(Result::ok)
         });
         works.map(|work| (work.cause.id, work)).collect()
     }
 }
 
 /// One order of one consumer.
-struct Case<'c, C: Restore> {
+struct RestoredCase<'c, C: Restore> {
     retelling: &'c Retelling<'c>,
     consumer: &'c C,
     order_id: OrderId,
-    story: &'c [Told],
+    story: &'c [OrderEvent],
     /// The consumer's own events.
-    own: Vec<&'c Told>,
+    own: Vec<&'c OrderEvent>,
     placed: &'c HashMap<Uuid, Work<C::Input>>,
 }
 
 /// Something that a topic holds for the consumer to hear.
-type Heard<'s, I> = (&'s Told, Work<I>);
+type StoredInput<'s, I> = (&'s OrderEvent, Work<I>);
 
 /// When it was said or decided: by the outbox's positions, or by clocks.
-type Moment = (Timestamp, i64, u8);
+type Coordinates = (Timestamp, i64, u8);
 
-impl<C: Restore> Case<'_, C> {
-    fn moment(&self, told: &Told, rank: u8) -> Moment {
+impl<C: Restore> RestoredCase<'_, C> {
+    fn moment(&self, told: &OrderEvent, rank: u8) -> Coordinates {
         let at = if self.retelling.one_outbox { Timestamp::from_millis(0) } else { told.at };
         (at, told.seq, rank)
     }
@@ -263,8 +268,8 @@ impl<C: Restore> Case<'_, C> {
     /// Or at which step it can't be told, and why.
     fn told(
         &self,
-        world: &mut C::World,
-        inputs: &[Heard<'_, C::Input>],
+        world: &mut C::BatchState,
+        inputs: &[StoredInput<'_, C::Input>],
         steps: &[Timed<'_, C::Input>],
     ) -> Result<TimerChanges, (usize, Conflict)> {
         let causes: HashMap<Uuid, &Work<C::Input>> = inputs.iter().map(|(told, work)| (told.id, work)).collect();
@@ -281,37 +286,37 @@ impl<C: Restore> Case<'_, C> {
     /// Tells one step; what came of it is said.
     fn step(
         &self,
-        world: &mut C::World,
+        world: &mut C::BatchState,
         causes: &HashMap<Uuid, &Work<C::Input>>,
         said: &mut HashSet<Uuid>,
         at: Timestamp,
-        step: &Step<'_, C::Input>,
+        step: &RestoreStep<'_, C::Input>,
     ) -> Result<TimerChanges, Conflict> {
         let Self { retelling, consumer, own, .. } = self;
         let cause = match step {
-            Step::Decided { work, .. } => work.cause.clone(),
-            Step::Said(told) if said.contains(&told.id) => return Ok(TimerChanges::new()),
-            Step::Said(told) => {
+            RestoreStep::Decided { work, .. } => work.cause.clone(),
+            RestoreStep::Said(told) if said.contains(&told.id) => return Ok(TimerChanges::new()),
+            RestoreStep::Said(told) => {
                 let thread = told.message.cause().map_err(|Unreadable(why)| Conflict(why))?.thread;
-                let thread = thread.map(|thread| Thread { event: told.causation, ..thread });
-                Cause { id: told.cause.unwrap_or(told.id), thread, origin: Origin::Door }
+                let thread = thread.map(|thread| TraceContext { event: told.causation, ..thread });
+                Cause { id: told.cause.unwrap_or(told.id), thread, origin: Origin::Request }
             }
         };
         let mut effects = Effects::new(retelling.codec, C::NAME, &cause, at);
         match step {
-            Step::Decided { work, silent } => match consumer.decide(world, work, at, &mut effects) {
+            RestoreStep::Decided { work, silent } => match consumer.decide(world, work, at, &mut effects) {
                 Ok(_) => {}
                 Err(_) if *silent => return Ok(TimerChanges::new()), // it was a contradiction then too
                 Err(conflict) => return Err(conflict),
             },
-            Step::Said(told) => {
+            RestoreStep::Said(told) => {
                 let input = told.cause.and_then(|cause| {
                     let placed = || self.placed.get(&cause);
                     causes.get(&cause).copied().or_else(placed).map(|work| &work.input)
                 });
                 let is_last = own.iter().all(|own| self.moment(own, 1) <= self.moment(told, 1));
                 let (order_id, codec) = (self.order_id, retelling.codec);
-                let retold = Retold { order_id, told, input, is_last, codec };
+                let retold = RetoldEvent { order_id, told, input, is_last, codec };
                 consumer.retell(world, &retold, &mut effects)?;
                 self.is_told(told, &effects)?;
                 said.insert(told.id);
@@ -320,8 +325,8 @@ impl<C: Restore> Case<'_, C> {
         consumer.settled(world);
         for event in &effects.said {
             let event_type = event.headers.text("ce_type").unwrap_or_default();
-            let stands = matches!(step, Step::Said(told) if told.event_type() == event_type);
-            if C::says().contains(&event_type) && !stands && own.iter().all(|told| told.id != event.event_id) {
+            let stands = matches!(step, RestoreStep::Said(told) if told.event_type() == event_type);
+            if C::publishes().contains(&event_type) && !stands && own.iter().all(|told| told.id != event.event_id) {
                 return Err(Conflict(format!(
                     "told again, {event_type} would follow, which its topic does not hold: decide by hand what became of it"
                 )));
@@ -333,16 +338,16 @@ impl<C: Restore> Case<'_, C> {
     }
 
     /// What is told, when it was.
-    fn steps<'s>(&'s self, inputs: &'s [Heard<'s, C::Input>]) -> Vec<Timed<'s, C::Input>> {
+    fn steps<'s>(&'s self, inputs: &'s [StoredInput<'s, C::Input>]) -> Vec<Timed<'s, C::Input>> {
         let mut steps = self.decided(inputs);
         let unknown = self.own.iter().filter(|told| !self.retelling.known.has(told));
-        steps.extend(unknown.map(|told| (self.moment(told, 1), told.at, Step::Said(told))));
+        steps.extend(unknown.map(|told| (self.moment(told, 1), told.at, RestoreStep::Said(told))));
         steps.sort_by_key(|(moment, ..)| *moment);
         steps.into_iter().map(|(_, at, step)| (at, step)).collect()
     }
 
     /// What comes of an event must be that event, unless it is taken as it is.
-    fn is_told(&self, told: &Told, effects: &Effects<'_, C::Call>) -> Result<(), Conflict> {
+    fn is_told(&self, told: &OrderEvent, effects: &Effects<'_, C::Call>) -> Result<(), Conflict> {
         let event_type = told.event_type();
         let is_said = effects.said.iter().any(|event| event.headers.text("ce_type") == Some(event_type));
         if is_said || C::FORCED.contains(&event_type) {
@@ -353,26 +358,29 @@ impl<C: Restore> Case<'_, C> {
     }
 
     /// What topics hold for the consumer to hear of this order.
-    fn inputs(&self) -> Vec<Heard<'_, C::Input>> {
-        let hears = C::hears();
-        let heard = self.story.iter().filter(|told| hears.contains(&told.event_type()));
-        let read = |told: &Told| {
-            let heard = catch_unwind(AssertUnwindSafe(|| self.consumer.hear(&told.message, self.retelling.codec)));
+    fn inputs(&self) -> Vec<StoredInput<'_, C::Input>> {
+        let subscribes_to = C::subscribes_to();
+        let heard = self.story.iter().filter(|told| subscribes_to.contains(&told.event_type()));
+        let read = |told: &OrderEvent| {
+            let heard = catch_unwind(AssertUnwindSafe(|| self.consumer.decode(&told.message, self.retelling.codec)));
             heard.ok().and_then(Result::ok)
         };
         let mut once = HashSet::new();
         let heard = heard.filter(|told| once.insert(told.id));
-        heard.filter_map(|told: &Told| read(told).map(|work| (told, work))).collect()
+        heard.filter_map(|told: &OrderEvent| read(told).map(|work| (told, work))).collect()
     }
 
     /// Those that are decided again, each when it was: what something unknown was said because of, and what came before the last of it.
-    fn decided<'i>(&self, inputs: &'i [Heard<'i, C::Input>]) -> Vec<(Moment, Timestamp, Step<'i, C::Input>)> {
+    fn decided<'i>(
+        &self,
+        inputs: &'i [StoredInput<'i, C::Input>],
+    ) -> Vec<(Coordinates, Timestamp, RestoreStep<'i, C::Input>)> {
         let known = &self.retelling.known;
         let last = self.own.iter().filter(|told| !known.has(told)).map(|told| self.moment(told, 1)).max();
         // Of one partition nothing was heard before what stands before it.
-        let mut heard: HashMap<(&str, i32), Moment> = HashMap::new();
-        let step = |(told, work): &'i Heard<'i, C::Input>| {
-            let came_of_it: Vec<&&Told> = self.own.iter().filter(|own| own.cause == Some(told.id)).collect();
+        let mut heard: HashMap<(&str, i32), Coordinates> = HashMap::new();
+        let step = |(told, work): &'i StoredInput<'i, C::Input>| {
+            let came_of_it: Vec<&&OrderEvent> = self.own.iter().filter(|own| own.cause == Some(told.id)).collect();
             let first = came_of_it.iter().min_by_key(|own| self.moment(own, 0));
             let silent = first.is_none();
             let said = first.map_or(told, |first| first);
@@ -385,7 +393,7 @@ impl<C: Restore> Case<'_, C> {
             {
                 return None;
             }
-            (Some(moment) < last).then_some((moment, said.at, Step::Decided { work, silent }))
+            (Some(moment) < last).then_some((moment, said.at, RestoreStep::Decided { work, silent }))
         };
         inputs.iter().filter_map(step).collect()
     }

@@ -12,6 +12,7 @@ mod properties;
 mod read;
 mod reference;
 mod secret;
+mod section;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -26,15 +27,17 @@ use serde::de::DeserializeOwned;
 
 pub use common::{Common, Profile};
 pub use consumer::{ConsumerSettings, Span};
-pub use describe::{Field, Section, Shape};
+pub use describe::{SettingField, Shape};
 pub use error::SettingsError;
 pub use properties::{Properties, is_secret_property};
-pub use reference::{Row, reference};
+pub use reference::{SettingRow, reference};
 pub use secret::{Secret, hidden};
-pub use tree::Origin;
-pub(crate) use unknown::distance;
+pub use section::Section;
+pub use tree::SettingOrigin;
 
-use problems::{missing, names};
+use crate::programs::programs;
+use common::missing;
+use read::extract;
 use tree::Node;
 
 /// All settings of a process. `Debug` shows none of them.
@@ -71,8 +74,11 @@ impl Settings {
     }
 
     fn layered(root: Node) -> Result<Self, SettingsError> {
-        let common = Section::common();
-        let problems = unknown::in_section(&root, &common, &names(std::slice::from_ref(&common)));
+        let common = describe::described(&Common::default());
+        let of_all = describe::described(&ConsumerSettings::default());
+        let leaves = programs().flat_map(|name| describe::leaves(&name.replace('-', "_"), &of_all));
+        let names: Vec<_> = describe::names(describe::leaves("common", &common).into_iter().chain(leaves)).collect();
+        let problems = unknown::in_section(&root, "common", &common, &names);
         if !problems.is_empty() {
             return Err(SettingsError::Unknown { problems });
         }
@@ -180,16 +186,4 @@ impl Settings {
         }
         Ok(keep)
     }
-}
-
-fn extract<T: DeserializeOwned + Serialize>(root: &Node, key: &str, defaults: &T) -> Result<T, SettingsError> {
-    let defaults = serde_json::to_value(defaults).ok().and_then(Node::of_json).unwrap_or_default();
-    let node = match root.get(key) {
-        Some(set) => defaults.under(set.clone()),
-        None => defaults,
-    };
-    read::read(&node, key).map_err(|misfit| SettingsError::Invalid {
-        place: misfit.place.unwrap_or_else(|| key.to_owned()),
-        what: misfit.what,
-    })
 }

@@ -1,6 +1,7 @@
 //! Logs as JSON lines, metrics for Prometheus, and W3C traces: carried in headers through outbox and topics, exported over OTLP when an endpoint is set.
 
 mod described;
+pub(crate) mod step_log;
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
 use tracing_subscriber::EnvFilter;
 use uuid::Uuid;
 
-use crate::consumer::Thread;
+use crate::vocabulary::TraceContext;
 
 static METRICS: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
 static EXPORTING: OnceLock<SdkTracerProvider> = OnceLock::new();
@@ -103,7 +104,7 @@ pub(crate) struct Spans(Vec<BoxedSpan>);
 
 impl Spans {
     /// Begins a span for one decision of a recorded trace, and moves the thread on to it.
-    pub fn begin(&mut self, consumer: &'static str, cause: Uuid, thread: &mut Thread) {
+    pub fn begin(&mut self, consumer: &'static str, cause: Uuid, thread: &mut TraceContext) {
         if EXPORTING.get().is_none() {
             return;
         }

@@ -143,7 +143,7 @@ async fn case_09_a_payment_that_races_with_the_expiry_wins_or_is_voided_and_stoc
         assert!([202, 409].contains(&status), "{status}: {answer}");
     }
     let open = "select count(*) from orders.\"order\" where ended_at is null";
-    pipeline.until(|| async { pipeline.count(open).await == 0 }, "all ends").await;
+    pipeline.until_count(open, 0, "all ends").await;
     pipeline.settle().await;
     let mut sold = 0;
     for order in &orders {
@@ -243,5 +243,5 @@ async fn case_19_another_amount_or_currency_at_the_provider_is_a_dead_letter_and
     }
     assert_eq!(pipeline.count("select sum(captured)::bigint from sandbox.payment").await, 0);
     assert_eq!(level(&pipeline, "TEA").await, (10, 4, 0));
-    pipeline.close().await;
+    pipeline.finish_with_dead_letters().await;
 }

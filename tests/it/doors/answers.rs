@@ -3,7 +3,7 @@
 use quadrille_tests::{Order, Pipeline, Setup, produce};
 use serde_json::{Value, json};
 
-use super::{PROGRAMS, filled, operations};
+use super::{filled, operations, programs};
 
 /// What is wrong with a value by a schema of this document, with the path of it.
 fn misfits(document: &Value, schema: &Value, value: &Value, at: &str, found: &mut Vec<String>) {
@@ -99,7 +99,7 @@ async fn every_read_and_every_refusal_is_as_its_document_says() {
     let letter = letters["dead_letters"][0]["letter_id"].as_str().expect("a dead letter").to_owned();
     let mut wrong = Vec::new();
     let mut seen = 0;
-    for program in PROGRAMS {
+    for program in programs() {
         let document = pipeline.get(program, "/openapi.json").await;
         for (method, path, operation) in operations(&pipeline, program).await {
             let is_read = method == reqwest::Method::GET;
@@ -152,5 +152,5 @@ async fn every_read_and_every_refusal_is_as_its_document_says() {
         let (status, answer) = pipeline.ask(reqwest::Method::GET, consumer, &path, None).await;
         assert_eq!((status, answer["title"].as_str()), (500, Some("Unreadable data")), "{consumer} {path}: {answer}");
     }
-    pipeline.close().await;
+    pipeline.finish_without_audit("rows were made unreadable").await;
 }

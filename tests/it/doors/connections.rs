@@ -55,7 +55,7 @@ async fn slow_heads_and_bodies_are_hung_up_on_and_lengths_are_checked_before_the
     assert!(send(&pipeline, unkeyed).await.starts_with("HTTP/1.1 401 "));
     assert!(began.elapsed() < Duration::from_millis(900), "without a key nothing is read: {:?}", began.elapsed());
     assert_eq!(pipeline.count("select count(*) from orders.\"order\"").await, 0);
-    pipeline.close().await;
+    pipeline.finish_without_audit("orders has no others to decide with: its orders stay open").await;
 }
 
 async fn futures_join<T>(all: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
@@ -120,5 +120,5 @@ async fn with_a_certificate_the_routes_speak_tls_and_nothing_else() {
     assert_eq!(send(&pipeline, "").await, "", "a handshake that does not come is hung up on");
     assert!(runtime::http::url(settings.common(), "127.0.0.1:1".parse().unwrap()).starts_with("https://"));
     std::fs::remove_dir_all(&folder).unwrap();
-    pipeline.close().await;
+    pipeline.finish_without_audit("orders has no others to decide with: its orders stay open").await;
 }

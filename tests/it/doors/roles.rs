@@ -107,7 +107,7 @@ async fn a_warehouse_works_on_its_own_parcels_only_and_addresses_are_shown_on_re
     let (_, label) = ask(&pipeline, "hall", Method::GET, "fulfillment", "/warehouse/a/parcels?reveal=true", None).await;
     assert_eq!(label["shipments"][0]["ship_to"]["name"], "Ada Lovelace", "{label}");
     assert_eq!(pipeline.count(revealed).await, 1);
-    pipeline.close().await;
+    pipeline.finish_with_dead_letters().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -147,7 +147,7 @@ async fn the_records_of_dead_letters_are_shown_to_operators_on_record() {
     let revealed =
         "select count(*) from runtime.door_action where what = 'reveal records of dead letters' and who = 'eve'";
     assert_eq!(pipeline.count(revealed).await, 2);
-    pipeline.close().await;
+    pipeline.finish_without_audit("orders has no others to decide with: its orders stay open").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -171,7 +171,7 @@ async fn who_guesses_keys_waits_and_bearer_tokens_are_keys() {
     assert!((1..=61).contains(&wait), "{wait}");
     let known = pipeline.http.get(&url).bearer_auth(key("vera")).send().await.unwrap();
     assert_eq!(known.status(), 404, "it was right from here before");
-    pipeline.close().await;
+    pipeline.finish_without_audit("orders has no others to decide with: its orders stay open").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -198,5 +198,5 @@ async fn without_keys_a_program_answers_this_machine_alone_and_starts_nowhere_el
         error.contains("0.0.0.0:0") && error.contains("quadrille keys new") && error.contains("QUADRILLE_KEYS"),
         "{error}"
     );
-    pipeline.close().await;
+    pipeline.finish_without_audit("orders has no others to decide with: its orders stay open").await;
 }

@@ -13,7 +13,7 @@ const MEMORY_KB: u64 = 1_500_000;
 /// How long starts and stops may take, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Case 05: what a Service named `kafka` and Java's tools leave in an environment.
+/// Report 05: what a Service named `kafka` and Java's tools leave in an environment.
 const ENVIRONMENT: [(&str, &str); 7] = [
     ("KAFKA_PORT", "tcp://10.96.14.7:9092"),
     ("KAFKA_SERVICE_HOST", "10.96.14.7"),

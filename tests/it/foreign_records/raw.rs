@@ -15,6 +15,7 @@ fn crc32c(data: &[u8]) -> u32 {
 fn varint(number: i64) -> Vec<u8> {
     let mut folded = ((number << 1) ^ (number >> 63)) as u64;
     let mut bytes = Vec::new();
+    // ends with the last of its bits
     while folded > 0x7f {
         bytes.push(folded as u8 | 0x80);
         folded >>= 7;

@@ -130,6 +130,7 @@ impl Registry {
         let door = Self { url: url.to_string(), mode: Arc::clone(&mode) };
         #[allow(clippy::disallowed_methods)] // ends with the test's runtime
         tokio::spawn(async move {
+            // ends with the test's runtime
             while let Ok((mut caller, _)) = listener.accept().await {
                 let (behind, mode) = (behind.clone(), Arc::clone(&mode));
                 #[allow(clippy::disallowed_methods)]

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use events::{Action, OrderId, Timestamp};
-use payments::gateway::{Hold, Money, Operation, Outcome, Request};
-use payments::{Ask, Call, Input, Payments, RefundStatus, RefundTold, Verdict};
+use payments::gateway::{ActionResult, Hold, Money, Operation, Outcome, ProviderNotice, RefundStatus, Request};
+use payments::{Ask, Call, Input, Payments};
 use runtime::{Cause, Work};
 
 use super::Random;
@@ -124,17 +124,18 @@ pub fn customer_acts(
 ) -> Work<Input> {
     let entry = book.entries.entry(order_id).or_default();
     let validity = std::time::Duration::from_secs(7 * 24 * 3_600);
-    let verdict = if entry.waits && !entry.closed && random.chance(70) {
+    let result = if entry.waits && !entry.closed && random.chance(70) {
         entry.waits = false;
         entry.held = money.amount;
         let hold =
             Hold { payment_id: format!("pay-{order_id}"), money, capture_before: Some(now.plus(validity)), card: None };
-        Verdict::Passed { hold: Some(hold) }
+        ActionResult::Passed { hold: Some(hold) }
     } else {
-        entry.waits = false; // one verdict an authentication
-        Verdict::Failed { detail: "not authenticated".into() }
+        entry.waits = false; // one result an authentication
+        ActionResult::Failed { detail: "not authenticated".into() }
     };
-    Work { cause: Cause::door("payments", &format!("{order_id}/3ds")), input: Input::Verdict { order_id, verdict } }
+    let input = Input::Notice(ProviderNotice::Action { order_id, result });
+    Work { cause: Cause::request("payments", &format!("{order_id}/3ds")), input }
 }
 
 fn capture(book: &mut Book, request: &Request, random: &mut Random) -> Outcome {
@@ -176,9 +177,9 @@ fn refund(book: &mut Book, request: &Request, random: &mut Random, told: &mut Ve
     if pending {
         let status =
             if succeeds { RefundStatus::Succeeded } else { RefundStatus::Failed { detail: "account closed".into() } };
-        let input =
-            Input::RefundTold(RefundTold { message_id: message_id.clone(), refund_id: refund_id.clone(), status });
-        told.push(Work { cause: Cause::door("payments", &message_id), input });
+        let cause = Cause::request("payments", &message_id);
+        let input = Input::Notice(ProviderNotice::Refund { message_id, refund_id: refund_id.clone(), status });
+        told.push(Work { cause, input });
         let settled = if succeeds {
             Outcome::Refunded { refund_id: refund_id.clone(), money: request.money }
         } else {

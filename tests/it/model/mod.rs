@@ -1,5 +1,5 @@
 //! The real `decide` functions of all consumers together, in memory, through random interleavings, re-deliveries, crashes, late timers and a
-//! hostile gateway and warehouse, of one order and of several that share stock; what PROTOCOL.md (e) says is checked whenever all is quiet.
+//! hostile gateway and warehouse, of one order and of several that share stock; what docs/protocol.md, section 5, says is checked whenever all is quiet.
 
 mod gateway;
 mod node;
@@ -44,11 +44,13 @@ fn explore(runs: u64, orders: std::ops::RangeInclusive<usize>, salt: u64) {
     let first = setting("MODEL_SEED", salt);
     let (runs, began) = (setting("MODEL_RUNS", runs), Instant::now());
     let mut steps = 0;
+    // Made once: to parse all schemas takes longer than a run.
+    let codec = runtime::Codec::of_catalogue().expect("our own schemas");
     let mut seen = std::collections::BTreeMap::new();
     for seed in first..first + runs {
         let mut random = Random::new(seed);
         let count = orders.start() + random.below(orders.end() - orders.start() + 1);
-        let mut world = world::World::new(count, random);
+        let mut world = world::World::new(count, random, &codec);
         match catch_unwind(AssertUnwindSafe(|| world.run())) {
             Ok(()) => {}
             Err(panic) => {

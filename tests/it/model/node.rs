@@ -13,9 +13,9 @@ pub type Outside<C> =
 
 pub struct Node<C: Consumer> {
     pub consumer: C,
-    pub state: C::World,
+    pub state: C::BatchState,
     codec: Codec,
-    hears: HashSet<&'static str>,
+    subscribes_to: HashSet<&'static str>,
     unread: BTreeMap<&'static str, VecDeque<Message>>,
     read: BTreeMap<&'static str, Vec<Message>>,
     timers: BTreeMap<(OrderId, String, String), Timestamp>,
@@ -40,12 +40,12 @@ pub trait Party {
 }
 
 impl<C: Consumer> Node<C> {
-    pub fn new(consumer: C, state: C::World, codec: &Codec, outside: Outside<C>) -> Self {
+    pub fn new(consumer: C, state: C::BatchState, codec: &Codec, outside: Outside<C>) -> Self {
         Self {
             consumer,
             state,
             codec: codec.clone(),
-            hears: C::hears().into_iter().collect(),
+            subscribes_to: C::subscribes_to().into_iter().collect(),
             unread: BTreeMap::new(),
             read: BTreeMap::new(),
             timers: BTreeMap::new(),
@@ -89,18 +89,18 @@ impl<C: Consumer> Node<C> {
     }
 
     fn hear(&self, message: &Message) -> Work<C::Input> {
-        self.consumer.hear(message, &self.codec).unwrap_or_else(|error| panic!("{}: {error}", C::NAME))
+        self.consumer.decode(message, &self.codec).unwrap_or_else(|error| panic!("{}: {error}", C::NAME))
     }
 
     /// Some input of the test's: a request through a door.
     pub fn ask(&mut self, key: &str, input: C::Input, now: Timestamp) -> Vec<Outgoing> {
-        self.decide(vec![Work { cause: Cause::door(C::NAME, key), input }], now)
+        self.decide(vec![Work { cause: Cause::request(C::NAME, key), input }], now)
     }
 }
 
 impl<C: Consumer> Party for Node<C> {
     fn enqueue(&mut self, message: &Message) {
-        if message.event_type().is_some_and(|event_type| self.hears.contains(event_type)) {
+        if message.event_type().is_some_and(|event_type| self.subscribes_to.contains(event_type)) {
             self.unread.entry(message.topic).or_default().push_back(message.clone());
         }
     }
@@ -161,7 +161,7 @@ impl<C: Consumer> Party for Node<C> {
         self.timers.remove(&key);
         let (order_id, kind, discriminator) = key;
         let timer = Timer { order_id, kind, discriminator, due };
-        let work = Work { cause: Cause::timer(&timer), input: self.consumer.due(&timer) };
+        let work = Work { cause: Cause::timer(&timer), input: self.consumer.on_timer(&timer) };
         self.decide(vec![work], now)
     }
 

@@ -74,8 +74,7 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(count: usize, mut random: Random) -> Self {
-        let codec = Codec::of_catalogue().expect("our own schemas");
+    pub fn new(count: usize, mut random: Random, codec: &Codec) -> Self {
         let book = Shared::default();
         let stock: Vec<(&str, &str, i64)> =
             SKUS.iter().flat_map(|sku| WAREHOUSES.map(|warehouse| (*sku, warehouse, UNITS))).collect();
@@ -86,23 +85,23 @@ impl World {
             random,
             now: Timestamp::from_millis(1_800_000_000_000),
             steps: 0,
-            orders: Node::new(Orders::new(Clock::default(), 0.0), orders::World::default(), &codec, none()),
+            orders: Node::new(Orders::new(Clock::default(), 0.0), orders::BatchState::default(), codec, none()),
             inventory: Node::new(
                 Inventory::default(),
-                inventory::World::stocked(stock),
-                &codec,
+                inventory::BatchState::stocked(stock),
+                codec,
                 Box::new(|_, never, _, _| match never {}),
             ),
             payments: Node::new(
                 Payments::detached(PaymentsSettings::default()).expect("default settings"),
-                payments::World::default(),
-                &codec,
+                payments::BatchState::default(),
+                codec,
                 gateway::outside(Rc::clone(&book)),
             ),
             fraud: Node::new(
                 Fraud::new(FraudSettings::default()).expect("default settings"),
-                fraud::World::default(),
-                &codec,
+                fraud::BatchState::default(),
+                codec,
                 Box::new(|_, never, _, _| match never {}),
             ),
             fulfillment: Node::new(
@@ -112,17 +111,17 @@ impl World {
                     hand_over_delay,
                     ..fulfillment::Settings::demo()
                 }),
-                fulfillment::World::default(),
-                &codec,
+                fulfillment::BatchState::default(),
+                codec,
                 Box::new(|_, _, _, _| Vec::new()), // it writes a log line
             ),
             notifications: Node::new(
                 Notifications::default(),
-                notifications::World::default(),
-                &codec,
+                notifications::BatchState::default(),
+                codec,
                 Box::new(|_, _, _, _| Vec::new()), // it writes a log line
             ),
-            codec,
+            codec: codec.clone(),
             book,
             placed: Vec::new(),
             said: Vec::new(),
@@ -157,7 +156,7 @@ impl World {
             headers: runtime::Headers::default(),
             payload: Some(value),
         };
-        let work = runtime::Consumer::hear(&self.orders.consumer, &message, &self.codec).expect("a readable order");
+        let work = runtime::Consumer::decode(&self.orders.consumer, &message, &self.codec).expect("a readable order");
         let said = self.orders.decide(vec![work], self.now);
         let order_id = std::str::from_utf8(said[0].key.as_deref().unwrap_or_default())
             .expect("text")
@@ -205,6 +204,7 @@ impl World {
 
     /// Runs until nothing is left to do, then checks what must hold.
     pub fn run(&mut self) {
+        // ends when nothing is left to do, or after 50,000 steps
         loop {
             self.steps += 1;
             assert!(self.steps < 50_000, "the run does not end");
@@ -368,7 +368,7 @@ impl World {
         self.said.iter().filter(of).count()
     }
 
-    /// PROTOCOL.md (e).
+    /// docs/protocol.md, section 5.
     fn check(&mut self) {
         let conflicts: Vec<String> = self.parties().iter().flat_map(|party| party.conflicts().to_vec()).collect();
         assert!(conflicts.is_empty(), "cells that can't be reached were: {conflicts:#?}");

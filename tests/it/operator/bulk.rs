@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use events::{Event, OrderFailed, OrderId, Reason, ReasonCode, StockRejected};
+use operator::{Act, Bulk, Filter, MAX_LOOPS, Operator, Report};
+use operator::{LetterKind, LetterStatus};
 use quadrille_tests::{NewRecord, Order, Pipeline, Setup, produce, read_all};
-use saga_tracker::hand::{Act, Bulk, Filter, Hand, MAX_LOOPS, Report};
-use saga_tracker::{Kind, LetterStatus};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -75,7 +75,7 @@ pub fn unknown(orders: u128) -> Vec<OrderId> {
 
 /// Events alone: a slow machine may find orders of these tests late, and stuck in the end.
 fn events_that_are(status: LetterStatus) -> Filter {
-    Filter { kind: Some(Kind::Event), ..of_status(status) }
+    Filter { kind: Some(LetterKind::Event), ..of_status(status) }
 }
 
 fn retry_all(rate: Option<f64>) -> Bulk {
@@ -84,7 +84,7 @@ fn retry_all(rate: Option<f64>) -> Bulk {
 }
 
 /// Runs, and stops as Ctrl-C does after so many.
-async fn run(hand: &Hand, bulk: &Bulk, stop_after: u64) -> Report {
+async fn run(hand: &Operator, bulk: &Bulk, stop_after: u64) -> Report {
     let (stop, mut told) = (CancellationToken::new(), 0);
     let report = hand
         .all(bulk, &stop, |of| {
@@ -119,7 +119,7 @@ async fn ten_thousand_dead_letters_are_retried_at_a_rate_stopped_in_the_middle_a
     assert_eq!((second.total, second.done, second.left(), second.stopped), (7_000, 7_000, 0, false));
     pipeline.settle().await;
     let recovered = "select count(*) from saga_tracker.resolution where resolution = 'recovered'";
-    pipeline.until(|| async { pipeline.count(recovered).await == 10_000 }, "every dead letter to recover").await;
+    pipeline.until_count(recovered, 10_000, "every dead letter to recover").await;
 
     let failed = |distinct: &str| {
         format!("select count({distinct}) from saga_tracker.event where event_type = '{}'", OrderFailed::TYPE)
@@ -142,7 +142,7 @@ async fn ten_thousand_dead_letters_are_retried_at_a_rate_stopped_in_the_middle_a
     assert_eq!(pipeline.count("select count(*) from saga_tracker.action").await, 10_000, "each is on record once");
     let third = run(&hand, &retry_all(None), u64::MAX).await;
     assert_eq!((third.total, third.done), (0, 0), "once more finds nothing to do");
-    pipeline.close().await;
+    pipeline.finish_without_audit("dead letters tell of orders that only orders knows").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -169,7 +169,7 @@ async fn a_dry_run_says_what_would_be_done_and_changes_nothing() {
     ] {
         assert_eq!(pipeline.count(untouched).await, 0, "{untouched}");
     }
-    pipeline.close().await;
+    pipeline.finish_without_audit("dead letters tell of orders that only orders knows").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -181,7 +181,7 @@ async fn a_record_that_dies_again_is_a_dead_letter_of_its_own_until_the_cap_on_l
     for loops in 1..=2 {
         assert_eq!(run(&hand, &capped, u64::MAX).await.done, 1);
         let again = format!("select count(*) from saga_tracker.letter where loops = {loops}");
-        pipeline.until(|| async { pipeline.count(&again).await == 1 }, "the next dead letter").await;
+        pipeline.until_count(&again, 1, "the next dead letter").await;
         pipeline.settle().await;
         let open = letters(&hand, &events_that_are(LetterStatus::Open)).await;
         assert_eq!((open.len(), open[0].loops), (1, loops), "{open:#?}");
@@ -194,5 +194,5 @@ async fn a_record_that_dies_again_is_a_dead_letter_of_its_own_until_the_cap_on_l
     assert_eq!((report.done, report.refused), (0, 1));
     assert!(why[0].contains("fewer than 2 times, this one did 2 times"), "{why:?}");
     assert_eq!(pipeline.count("select count(*) from orders.parked").await, 0, "it was left alone");
-    pipeline.close().await;
+    pipeline.finish_without_audit("dead letters tell of orders that only orders knows").await;
 }

@@ -63,7 +63,7 @@ async fn a_job_goes_on_after_a_restart_of_the_tracker_and_after_a_stop_and_does_
 
     pipeline.settle().await;
     let failed = "select count(*) from orders.\"order\" where state = 'FAILED'";
-    pipeline.until(|| async { pipeline.count(failed).await == 300 }, "every order's end").await;
+    pipeline.until_count(failed, 300, "every order's end").await;
     let retried =
         "select count(distinct letter_id) from saga_tracker.action where what = 'retry' and job_id is not null";
     assert_eq!(pipeline.count(retried).await, 300);
@@ -72,7 +72,7 @@ async fn a_job_goes_on_after_a_restart_of_the_tracker_and_after_a_stop_and_does_
     let about =
         |what: &str| audit["actions"].as_array().unwrap().iter().filter(|action| action["what"] == what).count();
     assert_eq!((about("start_job"), about("stop_job"), about("retry")), (2, 1, 300));
-    pipeline.close().await;
+    pipeline.finish_without_audit("dead letters tell of orders that only orders knows").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -90,5 +90,5 @@ async fn a_job_that_needs_a_door_that_is_closed_waits_and_says_for_what() {
     assert!(waiting["waits_for"].as_str().unwrap().contains("orders does not answer"), "{waiting}");
     assert_eq!((&waiting["state"], &waiting["done"]), (&json!("running"), &json!(0)));
     assert_eq!(pipeline.count("select count(*) from orders.dead_letter where resolution is not null").await, 0);
-    pipeline.close().await;
+    pipeline.finish_without_audit("dead letters tell of orders that only orders knows").await;
 }

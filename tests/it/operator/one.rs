@@ -5,9 +5,9 @@ use std::time::Duration;
 use events::{
     CaseEntry, Event, EventId, FraudCleared, NotificationSent, OrderStuck, PaymentCaptured, ReservationExpired,
 };
+use operator::{Act, Filter, MAX_LOOPS, OperatorError};
+use operator::{LetterKind, LetterStatus};
 use quadrille_tests::{Order, Pipeline, Setup, produce};
-use saga_tracker::hand::{Act, Filter, HandError, MAX_LOOPS};
-use saga_tracker::{Kind, LetterStatus};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -42,7 +42,7 @@ async fn a_skipped_event_is_followed_by_a_cancellation_of_its_order() {
     // While orders can't be asked, nothing is skipped.
     let nowhere = hand_at(&pipeline, "http://127.0.0.1:9", "http://127.0.0.1:9").await;
     let error = nowhere.one(letter, &Act::Skip, &eve("forged"), MAX_LOOPS, false).await.unwrap_err();
-    assert!(matches!(&error, HandError::Unavailable(why) if why.contains("orders does not answer")), "{error:?}");
+    assert!(matches!(&error, OperatorError::Unavailable(why) if why.contains("orders does not answer")), "{error:?}");
     assert_eq!(status_of(&hand, letter).await, "open");
     assert_eq!(pipeline.count("select count(*) from saga_tracker.action where outcome = 'failed'").await, 1);
 
@@ -65,9 +65,7 @@ async fn a_skipped_event_is_followed_by_a_cancellation_of_its_order() {
 async fn an_edit_mends_a_broken_order_at_the_front_door_and_names_what_does_not_fit() {
     let pipeline = stocked(Setup::keyed("")).await;
     produce(&pipeline.topic("order-placed"), &[(Some(b"key"), b"{\"lines\": [", &[])]);
-    pipeline
-        .until(|| async { pipeline.count("select count(*) from saga_tracker.letter").await == 1 }, "the dead letter")
-        .await;
+    pipeline.until_count("select count(*) from saga_tracker.letter", 1, "the dead letter").await;
     let hand = hand(&pipeline).await;
     let letter = the_letter(&hand, &Filter::default()).await;
     let path = format!("/dead-letters/{letter}/edit");
@@ -87,7 +85,7 @@ async fn an_edit_mends_a_broken_order_at_the_front_door_and_names_what_does_not_
     assert_eq!(status, 200, "{done}");
     until_status(&pipeline, &hand, letter, LetterStatus::Recovered).await;
     let completed = "select count(*) from orders.\"order\" where state = 'COMPLETED'";
-    pipeline.until(|| async { pipeline.count(completed).await == 1 }, "the order").await;
+    pipeline.until_count(completed, 1, "the order").await;
     pipeline.finish_with_dead_letters().await;
 }
 
@@ -160,9 +158,7 @@ async fn a_stuck_attempt_of_payments_is_tried_again_through_its_door() {
     pipeline.settle().await;
     let body = json!({"requested_by": "customer", "reason": "changed my mind"});
     assert_eq!(pipeline.post("orders", &format!("/orders/{order}/cancel"), body).await.0, 202);
-    pipeline
-        .until(|| async { pipeline.count("select count(*) from saga_tracker.letter").await == 1 }, "the dead letter")
-        .await;
+    pipeline.until_count("select count(*) from saga_tracker.letter", 1, "the dead letter").await;
     pipeline.settle().await;
     let hand = hand(&pipeline).await;
     let letter = the_letter(&hand, &of_consumer("payments")).await;
@@ -191,7 +187,7 @@ async fn a_stuck_order_is_compensated_and_is_recovered_when_it_goes_on() {
     pipeline.publish(&stuck).await;
     pipeline.settle().await;
     let hand = hand(&pipeline).await;
-    let letter = the_letter(&hand, &Filter { kind: Some(Kind::Order), ..of_status(LetterStatus::Open) }).await;
+    let letter = the_letter(&hand, &Filter { kind: Some(LetterKind::Order), ..of_status(LetterStatus::Open) }).await;
     // A mail goes out: news of the order, but it is stuck still.
     pipeline.advance(Duration::from_secs(1));
     let sent = json!({"order_id": order, "event_id": EventId(Uuid::nil()), "event_type": FraudCleared::TYPE, "channel": "email",
@@ -199,7 +195,7 @@ async fn a_stuck_order_is_compensated_and_is_recovered_when_it_goes_on() {
     let sent: NotificationSent = serde_json::from_value(sent).unwrap();
     pipeline.publish(&sent).await;
     let heard = "select count(*) from saga_tracker.event where data::jsonb->>'template' = 'late'";
-    pipeline.until(|| async { pipeline.count(heard).await == 1 }, "the mail, heard of").await;
+    pipeline.until_count(heard, 1, "the mail, heard of").await;
     assert_eq!(status_of(&hand, letter).await, "open", "a mail to the customer does not help it");
     let error = hand.one(letter, &Act::Retry, &eve(""), MAX_LOOPS, false).await.unwrap_err();
     assert!(refusal(error).contains("deadlines move"));
@@ -219,9 +215,7 @@ async fn dead_letters_are_found_by_what_they_are_and_by_how_their_id_begins() {
     pipeline.settle().await;
     poison::<ReservationExpired>(&pipeline, &order);
     produce(&pipeline.topic("order-placed"), &[(None, b"nonsense", &[])]);
-    pipeline
-        .until(|| async { pipeline.count("select count(*) from saga_tracker.letter").await == 3 }, "the dead letters")
-        .await;
+    pipeline.until_count("select count(*) from saga_tracker.letter", 3, "the dead letters").await;
     let hand = hand(&pipeline).await;
     let found = |filter: Filter| {
         let hand = &hand;
@@ -236,7 +230,7 @@ async fn dead_letters_are_found_by_what_they_are_and_by_how_their_id_begins() {
     assert_eq!(found(Filter { event_type: Some("ReservationExpired".into()), ..all() }).await, 2);
     assert_eq!(found(Filter { event_type: Some(ReservationExpired::TYPE.into()), ..all() }).await, 2);
     assert_eq!(found(Filter { event_type: Some("Expired".into()), ..all() }).await, 0);
-    assert_eq!(found(Filter { kind: Some(Kind::Order), ..all() }).await, 0);
+    assert_eq!(found(Filter { kind: Some(LetterKind::Order), ..all() }).await, 0);
     assert_eq!(found(of_consumer("orders")).await, 1);
     assert_eq!(found(Filter { until: Some(events::Timestamp::from_millis(0)), ..all() }).await, 0);
     assert_eq!(found(Filter { from: Some(events::Timestamp::from_millis(0)), ..all() }).await, 3);

@@ -1,7 +1,9 @@
 //! What an operator types: the real binary, its tables, its JSON, and Ctrl-C.
 
 use std::process::{Output, Stdio};
+use std::time::Duration;
 
+use quadrille_tests::deadline::Ends;
 use quadrille_tests::{Pipeline, binary, stack};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
@@ -75,8 +77,10 @@ async fn an_operator_looks_at_dead_letters_retries_all_stops_with_ctrl_c_and_goe
     }
     let interrupt = Command::new("kill").args(["-INT", &child.id().unwrap().to_string()]).status().await.unwrap();
     assert!(interrupt.success());
+    let ends = Ends::within(Duration::from_secs(60));
     let mut last = String::new();
-    while let Some(line) = lines.next_line().await.unwrap() {
+    while let Some(line) = tokio::time::timeout(Duration::from_secs(60), lines.next_line()).await.unwrap().unwrap() {
+        ends.check(|| "the end of an interrupted retry".to_owned());
         last = line;
     }
     let report = json(&last);
@@ -87,8 +91,8 @@ async fn an_operator_looks_at_dead_letters_retries_all_stops_with_ctrl_c_and_goe
     let (ok, again, error) = run(&pipeline, &["retry", "--all", "--yes", "--consumer", "orders"]).await;
     assert!(ok && again.contains(&format!("retry: {left} done, 0 refused, 0 left of {left}")), "{again}{error}");
     let failed = "select count(*) from orders.\"order\" where state = 'FAILED'";
-    pipeline.until(|| async { pipeline.count(failed).await == 12 }, "every order's end").await;
+    pipeline.until_count(failed, 12, "every order's end").await;
     let (ok, audit, _) = run(&pipeline, &["audit", "--json"]).await;
     assert!(ok && audit.lines().count() == 12 && audit.lines().all(|line| json(line)["who"] == "eve"), "{audit}");
-    pipeline.close().await;
+    pipeline.finish_without_audit("dead letters tell of orders that only orders knows").await;
 }

@@ -28,7 +28,7 @@ async fn what_a_person_skips_is_left_out_and_what_waits_behind_it_goes_on() {
     let mut db = pipeline.database.pool.acquire().await.unwrap();
     parking::skip(&mut db, "inventory", letter.letter_id, "eve", pipeline.clock.now()).await.unwrap();
     let again = parking::skip(&mut db, "inventory", letter.letter_id, "eve", pipeline.clock.now()).await;
-    assert!(matches!(again, Err(Refusal::Decided { .. })), "{again:?}");
+    assert!(matches!(again, Err(RetryRefusal::Decided { .. })), "{again:?}");
     drop(db);
     pipeline.until(|| super::count(&pipeline, ENDED, 1), "the end of its order").await;
     pipeline.settle().await;
@@ -62,9 +62,9 @@ async fn what_is_tried_again_too_early_dies_again_as_another_letter_and_recovers
         assert_eq!(letter.resolution.as_deref(), Some("died_again"), "{letter:?}");
     }
     let refused = parking::retry(&mut db, "inventory", ids_before[0], None, pipeline.clock.now()).await;
-    assert!(matches!(refused, Err(Refusal::Decided { .. })), "{refused:?}");
+    assert!(matches!(refused, Err(RetryRefusal::Decided { .. })), "{refused:?}");
     let unknown = parking::retry(&mut db, "inventory", Uuid::nil(), None, pipeline.clock.now()).await;
-    assert!(matches!(unknown, Err(Refusal::Unknown { .. })), "{unknown:?}");
+    assert!(matches!(unknown, Err(RetryRefusal::Unknown { .. })), "{unknown:?}");
     drop(db);
     curse.mend();
     for letter in &second {

@@ -1,6 +1,6 @@
 //! Locks that somebody holds: one row holds up its order alone, be it an event or a timer that waits for it.
 
-use runtime::sql::At;
+use runtime::sql::Timestamptz;
 use sqlx::{Postgres, Transaction};
 
 use super::*;
@@ -139,7 +139,7 @@ async fn case_30_timers_that_fire_after_their_order_moved_on_do_nothing() {
             .bind(order_id)
             .bind(kind)
             .bind(which)
-            .bind(At(pipeline.clock.now()));
+            .bind(Timestamptz(pipeline.clock.now()));
         insert.execute(&pipeline.database.pool).await.unwrap();
     }
     for (schema, ..) in timers {

@@ -5,20 +5,19 @@ use super::*;
 use quadrille_tests::{Database, Setup, binary, produce};
 use std::process::{Child, Command, Stdio};
 
-/// Cases 07 and 35: a failover as clients see it, and a migration under load; nobody ends, callers hear 503 soon, all orders complete.
+/// Reports 07 and 35: a failover as clients see it, and a migration under load; nobody ends, callers hear 503 soon, all orders complete.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_is_read_only_for_a_while_ends_nobody_and_loses_nothing() {
     let pipeline = Pipeline::start().await;
     pipeline.stock("TEA", "a", 100).await;
-    let all = [&CONSUMERS[..], &["outbox-relay"]].concat();
-    until_ready(&pipeline, &all).await;
+    until_ready(&pipeline, &ALL).await;
     let before = pipeline.place(&tea()).await;
     let name = pipeline.database.name.clone();
     let mut db = superuser().await;
     run(&mut db, &format!("alter database {name} set default_transaction_read_only = on")).await;
     end_sessions(&mut db, &name).await;
     let began = Instant::now();
-    told(&pipeline, &all, "read-only").await;
+    told(&pipeline, &ALL, "read-only").await;
     assert!(began.elapsed() < TOLD_WITHIN, "told after {:?}", began.elapsed());
     let asked = Instant::now();
     assert_eq!(post(&pipeline, &tea().body(), Duration::from_secs(20)).await, Some(503));
@@ -32,7 +31,7 @@ async fn a_database_that_is_read_only_for_a_while_ends_nobody_and_loses_nothing(
     end_sessions(&mut db, &name).await;
     let completed = "select count(*) from orders.\"order\" where state = 'COMPLETED'";
     pipeline.until(|| async { count_or_none(&pipeline, completed).await == Some(4) }, "the end of all four").await;
-    until_ready(&pipeline, &all).await;
+    until_ready(&pipeline, &ALL).await;
     assert_eq!(pipeline.status(&before).await, "COMPLETED");
 
     // Another result than statements were prepared with (0A000), under a request and a read.
@@ -77,7 +76,7 @@ async fn count_or_none(pipeline: &Pipeline, query: &str) -> Option<i64> {
     sqlx::query_scalar(AssertSqlSafe(query.to_owned())).fetch_one(&pipeline.database.pool).await.ok()
 }
 
-/// Cases 25 and 25b: frozen, and cut.
+/// Reports 25 and 25b: frozen, and cut.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_the_database_is_away_callers_hear_503_soon_and_nothing_is_left_of_those_who_have_gone() {
     let proxy = Proxy::start().await;
@@ -116,10 +115,10 @@ async fn while_the_database_is_away_callers_hear_503_soon_and_nothing_is_left_of
     assert_eq!(post(Duration::from_secs(20)).await, Some(202), "a last order");
     let orders = pipeline.count("select count(*) from orders.\"order\"").await;
     assert_eq!(orders, 2, "none of callers who had left, or heard 503");
-    close(pipeline).await;
+    pipeline.finish_without_audit("orders has no others to decide with: its orders stay open").await;
 }
 
-/// Of case 07's kind: a database that is closed for maintenance, one that a restore renames, rights that are taken and given back. Nobody ends.
+/// Of report 07's kind: a database that is closed for maintenance, one that a restore renames, rights that are taken and given back. Nobody ends.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_is_closed_renamed_or_without_its_rights_for_a_while_ends_nobody() {
     let setup = Setup { consumers: vec!["orders", "outbox-relay"], ..Setup::default() };
@@ -142,9 +141,9 @@ async fn a_database_that_is_closed_renamed_or_without_its_rights_for_a_while_end
     told(&pipeline, &["orders"], "permission denied").await;
     assert_eq!(post(&pipeline, &tea().body(), Duration::from_secs(20)).await, Some(503));
     run(&mut inside, "alter schema orders owner to quadrille").await;
-    pipeline.until(|| async { pipeline.count(placed).await == 1 }, "the order that waited").await;
+    pipeline.until_count(placed, 1, "the order that waited").await;
     inside.close().await.unwrap();
-    for (taken, given, says, state) in [
+    for (taken, given, publishes, state) in [
         // 55000
         ("allow_connections false", "allow_connections true", "not currently accepting connections", "closed"),
         // 3D000
@@ -165,7 +164,7 @@ async fn a_database_that_is_closed_renamed_or_without_its_rights_for_a_while_end
             assert!(before.elapsed() < Duration::from_secs(30), "{name} can't be renamed");
         }
         let since = Instant::now();
-        told(&pipeline, &both, says).await;
+        told(&pipeline, &both, publishes).await;
         assert!(since.elapsed() < TOLD_WITHIN, "{state}: told after {:?}", since.elapsed());
         assert_eq!(post(&pipeline, &tea().body(), Duration::from_secs(20)).await, Some(503), "{state}");
         place(state);
@@ -174,7 +173,7 @@ async fn a_database_that_is_closed_renamed_or_without_its_rights_for_a_while_end
         until_ready(&pipeline, &both).await;
     }
     pipeline.until(|| async { count_or_none(&pipeline, placed).await == Some(3) }, "all three orders").await;
-    close(pipeline).await;
+    pipeline.finish_without_audit("orders has no others to decide with: its orders stay open").await;
 }
 
 /// A server that has no connection left says so, and whoever needs one is not ready.
@@ -192,7 +191,7 @@ async fn a_database_without_a_connection_to_spare_is_told_by_that_reason() {
     run(&mut db, &format!("alter database {name} connection limit -1")).await;
     until_ready(&pipeline, &["orders"]).await;
     assert_eq!(post(&pipeline, &tea().body(), Duration::from_secs(20)).await, Some(202));
-    close(pipeline).await;
+    pipeline.finish_without_audit("orders has no others to decide with: its orders stay open").await;
 }
 
 /// Isolation is ours, whatever the database's default is.
@@ -285,6 +284,6 @@ async fn a_password_that_was_rotated_is_read_again() {
     for path in [file.clone(), file.with_extension("log")] {
         std::fs::remove_file(path).unwrap();
     }
-    pipeline.database.clone().drop_it().await;
+    pipeline.finish_without_audit("orders has no others to decide with: its orders stay open").await;
     run(&mut db, &format!("drop role {role}")).await;
 }

@@ -266,7 +266,7 @@ impl Drill {
         let parts = tokio::task::spawn_blocking(move || Parts::start(orders)).await.unwrap();
         let url = parts.postgres_url("quadrille", "quadrille");
         for (schema, migrator) in schemas() {
-            migrations::run(&url, schema, migrator).await.unwrap();
+            migrations::run(&url, &schema, migrator).await.unwrap();
         }
         let pool = PgPoolOptions::new().max_connections(2).connect(&url).await.unwrap();
         let real = Registry::new(&stack().registry_url, pool.clone()).unwrap();
@@ -281,7 +281,7 @@ impl Drill {
         let topics = choreography::Choreography::embedded().topic_settings("local").unwrap();
         let wanted: Vec<_> = topics
             .into_iter()
-            .map(|topic| runtime::topics::WantedTopic {
+            .map(|topic| kafka_admin::topics::WantedTopic {
                 name: topic.name,
                 partitions: 2,
                 replicas: 1,
@@ -289,8 +289,8 @@ impl Drill {
                 config: topic.config,
             })
             .collect();
-        runtime::topics::apply(&kafka, &wanted).await.unwrap();
-        runtime::topics::ready(&kafka, &wanted).await.unwrap();
+        kafka_admin::topics::apply(&kafka, &wanted).await.unwrap();
+        kafka_admin::topics::ready(&kafka, &wanted).await.unwrap();
         let program = Program::start(&file, self.orders);
         let http = reqwest::Client::builder().timeout(Duration::from_secs(10)).build().unwrap();
         Field {
@@ -315,7 +315,7 @@ impl Drill {
             .replace(&stack().kafka, &parts.kafka_address())
             .replace(&stack().registry_url, registry)
             .replace(&format!("topic_prefix = '{}'", pipeline.prefix), "topic_prefix = ''");
-        pipeline.database.clone().drop_it().await;
+        pipeline.finish_without_audit("it lends its settings alone").await;
         toml
     }
 
@@ -492,7 +492,7 @@ impl Field {
 
     /// Waits until every consumer and the relay are ready.
     async fn until_all_ready(&self) {
-        for name in CONSUMERS.into_iter().chain(["outbox-relay"]) {
+        for name in ALL.iter() {
             let door = self.door(name).await;
             while let Some(why) = self.not_ready(&door).await {
                 self.pause(|| format!("{name} is not ready: {why}")).await;

@@ -1,8 +1,8 @@
 //! Behind PgBouncer: all works where it pools sessions; where it pools transactions, who needs a session says so at start.
 
 use super::*;
+use ::relay::{self, RelayError, RelaySettings};
 use quadrille_tests::{Setup, schemas};
-use runtime::relay::{self, RelayError, RelaySettings};
 use runtime::{Clock, Health, migrations};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -71,17 +71,17 @@ impl Drop for Bouncer {
     }
 }
 
-/// Case 06.
+/// Report 06.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn behind_a_pooler_of_sessions_all_works() {
     let bouncer = Bouncer::start("session").await;
     let mut pipeline = Pipeline::with(Setup { consumers: Vec::new(), ..Setup::default() }).await;
     let url = bouncer.url(&pipeline.database.name);
     for (schema, migrator) in schemas() {
-        assert_eq!(migrations::run(&url, schema, migrator).await.unwrap(), 0, "{schema} is up to date");
+        assert_eq!(migrations::run(&url, &schema, migrator).await.unwrap(), 0, "{schema} is up to date");
     }
     pipeline.database.url = url;
-    pipeline.host(&[&CONSUMERS[..], &["outbox-relay"]].concat()).await;
+    pipeline.host(&ALL).await;
     pipeline.stock("TEA", "a", 10).await;
     let order = pipeline.place(&tea()).await;
     pipeline.settle().await;
@@ -89,7 +89,7 @@ async fn behind_a_pooler_of_sessions_all_works() {
     pipeline.finish().await;
 }
 
-/// Of case 06's kind: a pooler that gives each statement another session, and so knows no transactions.
+/// Of report 06's kind: a pooler that gives each statement another session, and so knows no transactions.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn behind_a_pooler_of_statements_nothing_begins() {
     let bouncer = Bouncer::start("statement").await;
@@ -103,7 +103,7 @@ async fn behind_a_pooler_of_statements_nothing_begins() {
     let refused = format!("{:#}", orders::start(&host).await.unwrap_err());
     assert!(refused.contains("forgets prepared statements"), "{refused}");
     host.stop().await.unwrap();
-    pipeline.database.clone().drop_it().await;
+    pipeline.finish_without_audit("nothing runs").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -125,7 +125,7 @@ async fn behind_a_pooler_of_transactions_who_needs_a_session_says_so_at_start() 
     assert!(matches!(refused.downcast_ref(), Some(RelayError::Pooled(_))), "{refused:#}");
     let settings =
         runtime::Settings::from_toml(&pipeline.settings_toml().replace(&pipeline.database.url, &url)).unwrap();
-    let (from, stop) = (runtime::replay::Point::Beginning, CancellationToken::new());
+    let (from, stop) = (kafka_admin::replay::Point::Beginning, CancellationToken::new());
     let rebuilt = saga_tracker::rebuild(&settings, from, &stop, |_| ()).await.unwrap_err().to_string();
     assert!(rebuilt.contains("a rebuild of the read models needs one of its own"), "{rebuilt}");
     let host = Arc::new(runtime::Host::new(settings, Clock::default()));
@@ -139,5 +139,5 @@ async fn behind_a_pooler_of_transactions_who_needs_a_session_says_so_at_start() 
         );
     }
     host.stop().await.unwrap();
-    pipeline.database.clone().drop_it().await;
+    pipeline.finish_without_audit("nothing runs").await;
 }

@@ -36,6 +36,7 @@ impl Proxy {
         let (ways, mut tasks) = (Arc::clone(&way), JoinSet::new());
         tasks.spawn(async move {
             let mut connections = JoinSet::new();
+            // ends with the proxy
             loop {
                 let (client, _) = listener.accept().await.unwrap();
                 if *ways.borrow() == Way::Cut {
@@ -78,6 +79,7 @@ async fn pump(
     mut way: watch::Receiver<Way>,
 ) {
     let mut buffer = vec![0; 16_384];
+    // ends with the connection
     loop {
         let Ok(read) = from.read(&mut buffer).await else { return };
         if way.wait_for(|way| *way != Way::Frozen).await.is_err()

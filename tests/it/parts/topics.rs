@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use kafka_admin::topics::{Applied, WantedTopic, apply, ready as led};
 use quadrille_tests::{Setup, produce};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ConfigSource, NewPartitions, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use runtime::topics::{Applied, WantedTopic, apply, ready as led};
 
 fn admin() -> AdminClient<DefaultClientContext> {
     ClientConfig::new().set("bootstrap.servers", &stack().kafka).create().unwrap()
@@ -23,7 +23,7 @@ fn wanted(name: &str, partitions: i32) -> WantedTopic {
     WantedTopic { name: name.to_owned(), partitions, replicas: 1, keyed: true, config }
 }
 
-/// Case 12: the topic is away, and comes back empty.
+/// Report 12: the topic is away, and comes back empty.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_topic_that_is_away_is_told_and_one_that_is_made_anew_is_read_from_its_beginning() {
     let setup = Setup { consumers: vec!["orders", "outbox-relay"], partitions: 1, ..Setup::default() };
@@ -36,7 +36,7 @@ async fn a_topic_that_is_away_is_told_and_one_that_is_made_anew_is_read_from_its
     };
     place("first");
     let orders = "select count(*) from orders.\"order\"";
-    pipeline.until(|| async { pipeline.count(orders).await == 1 }, "the first order").await;
+    pipeline.until_count(orders, 1, "the first order").await;
     admin().delete_topics(&[&topic], &AdminOptions::new()).await.unwrap();
     let took = told(&pipeline, &["orders"], &format!("topic {topic} does not exist")).await;
     assert!(took < TOLD_WITHIN, "told after {took:?}");
@@ -47,9 +47,9 @@ async fn a_topic_that_is_away_is_told_and_one_that_is_made_anew_is_read_from_its
     led(&kafka(), &[wanted(&topic, 1)]).await.unwrap();
     place("second");
     place("third");
-    pipeline.until(|| async { pipeline.count(orders).await == 3 }, "the orders of the topic that is new").await;
+    pipeline.until_count(orders, 3, "the orders of the topic that is new").await;
     until_ready(&pipeline, &["orders"]).await;
-    close(pipeline).await;
+    pipeline.finish_without_audit("orders has no others to decide with: its orders stay open").await;
 }
 
 /// As after a broker that was the last of its cluster to stop: no address is left of any.
@@ -65,7 +65,7 @@ async fn a_client_that_knows_no_broker_any_more_finds_them_when_it_is_given_its_
     assert_eq!(asked.await.unwrap(), (false, 1, 0, true));
 }
 
-/// Case 20, and partitions that were added by hand.
+/// Report 20, and partitions that were added by hand.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn topics_apply_leaves_alone_what_topics_yaml_does_not_name() {
     let names = ["set", "grown", "other"].map(|what| format!("qtest_{}.{what}", std::process::id()));
@@ -102,7 +102,7 @@ async fn topics_apply_leaves_alone_what_topics_yaml_does_not_name() {
     admin.delete_topics(&names, &options).await.unwrap();
 }
 
-/// Cases 05 and 31, by the program itself.
+/// Reports 05 and 31, by the program itself.
 #[tokio::test]
 async fn what_kubernetes_and_shells_set_is_left_alone_and_what_the_promise_rests_on_is_refused_by_name() {
     let run = |settings: &[(&str, &str)]| {

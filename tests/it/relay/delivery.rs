@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use quadrille_tests::deadline::Ends;
 use sqlx::Row as _;
 
-use super::support::{Bench, append};
+use super::support::{Bench, PATIENCE, append};
 
-async fn say(bench: &Bench, rows: &[(&'static str, &str, Vec<u8>)]) -> Vec<i64> {
+async fn emit(bench: &Bench, rows: &[(&'static str, &str, Vec<u8>)]) -> Vec<i64> {
     let mut tx = bench.pool.begin().await.unwrap();
     let positions = append(&mut tx, rows).await;
     tx.commit().await.unwrap();
@@ -18,7 +19,7 @@ async fn a_row_becomes_a_record_with_its_key_its_value_its_headers_and_its_posit
     let bench = Bench::with_topics(&[("orders", 1_000_000)]).await;
     let relay = bench.relay();
     let positions =
-        say(&bench, &[("orders", "a", b"1".to_vec()), ("orders", "b", vec![]), ("orders", "a", b"2".to_vec())]).await;
+        emit(&bench, &[("orders", "a", b"1".to_vec()), ("orders", "b", vec![]), ("orders", "a", b"2".to_vec())]).await;
     assert!(positions.is_sorted());
     bench.settled().await;
     relay.stop().await;
@@ -36,13 +37,13 @@ async fn a_row_becomes_a_record_with_its_key_its_value_its_headers_and_its_posit
 async fn an_open_transaction_delays_nobody_and_is_published_when_it_commits() {
     let bench = Bench::with_topics(&[("orders", 1_000_000)]).await;
     let relay = bench.relay();
-    say(&bench, &[("orders", "first", vec![])]).await;
+    emit(&bench, &[("orders", "first", vec![])]).await;
     bench.settled().await;
     let mut open = bench.pool.begin().await.unwrap();
     append(&mut open, &[("orders", "open", vec![])]).await;
     let since = Instant::now();
     for n in 0..50 {
-        say(&bench, &[("orders", &format!("k{n}"), vec![])]).await;
+        emit(&bench, &[("orders", &format!("k{n}"), vec![])]).await;
     }
     while bench.count("select count(*) from outbox.event e join outbox.relay_cursor using (shard) where not pg_visible_in_snapshot(xid, snapshot)").await > 0 {
         assert!(since.elapsed() < Duration::from_secs(5), "others wait for an open transaction");
@@ -115,7 +116,7 @@ async fn case_24_rows_that_kafka_refuses_are_set_aside_and_hold_nobody_up() {
     rows.push(("small", "s8".into(), b"after".to_vec()));
     let borrowed: Vec<(&'static str, &str, Vec<u8>)> =
         rows.iter().map(|(topic, key, value)| (*topic, key.as_str(), value.clone())).collect();
-    say(&bench, &borrowed).await;
+    emit(&bench, &borrowed).await;
     bench.settled().await;
     assert_eq!(bench.read("orders").len(), 30);
     let small = bench.read("small");
@@ -138,8 +139,10 @@ async fn case_24_rows_that_kafka_refuses_are_set_aside_and_hold_nobody_up() {
     bench.create(&[("nowhere", 1_000_000)]).await;
     let mut db = bench.pool.acquire().await.unwrap();
     // The relay remembers for a second that there is no such topic: released too early, the row comes back.
+    let ends = Ends::within(PATIENCE);
     while bench.read("nowhere").is_empty() {
-        assert_eq!(runtime::relay::release(&mut db, Some("nowhere")).await.unwrap(), 1);
+        ends.check(|| "a row that was released".to_owned());
+        assert_eq!(::relay::release(&mut db, Some("nowhere")).await.unwrap(), 1);
         bench.settled().await;
     }
     assert_eq!(bench.read("nowhere").len(), 1);
@@ -157,7 +160,7 @@ async fn what_is_more_than_an_entry_holds_is_told_in_its_order() {
         [n.to_string().into_bytes(), vec![b'.'; if (2_000..2_006).contains(&n) { 100_000 } else { 0 }]].concat()
     };
     let rows: Vec<_> = (0..3_000).map(|n| ("orders", if n % 3 == 0 { "a" } else { "b" }, value(n))).collect();
-    let positions = say(&bench, &rows).await;
+    let positions = emit(&bench, &rows).await;
     bench.settled().await;
     relay.stop().await;
     assert_eq!(positions.len(), 3_000);
@@ -183,7 +186,7 @@ async fn what_is_more_than_an_entry_holds_is_told_in_its_order() {
 async fn a_huge_transaction_is_paged_and_the_others_follow() {
     let bench = Bench::with_topics(&[("orders", 1_000_000)]).await;
     let relay = bench.relay();
-    say(&bench, &[("orders", "first", vec![])]).await;
+    emit(&bench, &[("orders", "first", vec![])]).await;
     bench.settled().await;
     sqlx::query(
         "insert into outbox.entry (slot, shards, event_ids, topics, keys, headers, payloads)
@@ -195,7 +198,7 @@ async fn a_huge_transaction_is_paged_and_the_others_follow() {
     .await
     .unwrap();
     let since = Instant::now();
-    say(&bench, &[("orders", "after", vec![])]).await;
+    emit(&bench, &[("orders", "after", vec![])]).await;
     bench.settled().await;
     println!("60,000 rows of one transaction and one after them: {:?}", since.elapsed());
     relay.stop().await;
@@ -214,7 +217,7 @@ async fn a_relay_whose_session_was_ended_starts_again_from_its_cursor() {
     let bench = Bench::with_topics(&[("orders", 1_000_000)]).await;
     let relay = bench.relay();
     for n in 0..200 {
-        say(&bench, &[("orders", "k", n.to_string().into_bytes())]).await;
+        emit(&bench, &[("orders", "k", n.to_string().into_bytes())]).await;
         if n % 50 == 25 {
             bench.settled().await; // it has a session now
             let ended = bench.count("select count(pg_terminate_backend(pid)) from pg_stat_activity where application_name = 'outbox-relay' and datname = current_database()").await;
@@ -288,7 +291,7 @@ async fn a_poll_reads_what_is_new_however_full_the_slot_is() {
     // Who runs is part of what a poll asks; its plan is made when it is first asked.
     let mut open = bench.pool.begin().await.unwrap();
     append(&mut open, &[("orders", "open", vec![])]).await;
-    say(&bench, std::slice::from_ref(&row)).await;
+    emit(&bench, std::slice::from_ref(&row)).await;
     bench.settled().await;
     sqlx::query(
         "insert into outbox.entry (slot, shards, event_ids, topics, keys, headers, payloads)
@@ -300,11 +303,9 @@ async fn a_poll_reads_what_is_new_however_full_the_slot_is() {
     .unwrap();
     // Not by counting what waits, which reads all of it.
     let passed = "select count(*) from outbox.relay_cursor where pg_visible_in_snapshot((select max(xid::text::int8)::text::xid8 from outbox.entry), snapshot)";
-    while bench.count(passed).await < 8 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    bench.until(passed, |shards| shards == 8).await;
     for _ in 0..100 {
-        say(&bench, std::slice::from_ref(&row)).await;
+        emit(&bench, std::slice::from_ref(&row)).await;
         bench.settled().await;
     }
     open.commit().await.unwrap();

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use quadrille_tests::deadline::Ends;
 use runtime::Headers;
 use sqlx::{Connection as _, PgConnection};
 
@@ -100,8 +101,9 @@ async fn newest(bench: &Bench) -> String {
 async fn published(bench: &Bench, xid: &str) {
     let query =
         "select count(*) filter (where pg_visible_in_snapshot($1::text::xid8, snapshot)) from outbox.relay_cursor";
+    let ends = Ends::within(Duration::from_secs(300));
     while sqlx::query_scalar::<_, i64>(query).bind(xid).fetch_one(&bench.pool).await.unwrap() < 8 {
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        ends.pause(|| format!("the publication of transaction {xid}")).await;
     }
 }
 

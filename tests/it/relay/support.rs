@@ -4,16 +4,15 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use quadrille_tests::{Database, binary, stack};
+use ::relay::{self, RelaySettings};
+use quadrille_tests::deadline::Ends;
+use quadrille_tests::{Database, Record, binary, stack};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::message::{Headers as _, Message as _};
-use rdkafka::{Offset, TopicPartitionList};
-use runtime::relay::{self, RelaySettings};
 use runtime::{Clock, Headers, Health, Outgoing};
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{PgConnection, PgPool};
@@ -21,7 +20,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What one test has to itself.
 pub struct Bench {
@@ -145,16 +144,30 @@ impl Bench {
 
     /// Waits until everything committed is published.
     pub async fn settled(&self) {
-        let since = Instant::now();
-        while self.waiting().await > 0 {
-            assert!(since.elapsed() < PATIENCE, "{} rows are still waiting", self.waiting().await);
-            tokio::time::sleep(Duration::from_millis(10)).await;
+        let ends = Ends::within(PATIENCE);
+        loop {
+            match self.waiting().await {
+                0 => return,
+                rows => ends.pause(|| format!("{rows} rows wait to be published")).await,
+            }
+        }
+    }
+
+    /// Waits until the number that a query returns is as wanted.
+    pub async fn until(&self, query: &'static str, is_wanted: impl Fn(i64) -> bool) {
+        let ends = Ends::within(PATIENCE);
+        loop {
+            match self.count(query).await {
+                number if is_wanted(number) => return,
+                number => ends.pause(|| format!("{query} is {number}")).await,
+            }
         }
     }
 
     /// A topic from its beginning to its end now, each partition in order.
     pub fn read(&self, topic: &str) -> Vec<Read> {
-        read_all(&format!("{}{topic}", self.prefix))
+        let records = quadrille_tests::read_all(&format!("{}{topic}", self.prefix)).into_iter();
+        records.map(Read::from).collect()
     }
 
     /// The number that a query returns.
@@ -250,48 +263,16 @@ pub struct Read {
     pub timestamp: i64,
 }
 
+impl From<Record> for Read {
+    fn from(record: Record) -> Self {
+        let Record { partition, offset, key, value, headers, timestamp } = record;
+        let key = String::from_utf8_lossy(&key.unwrap_or_default()).into_owned();
+        Self { partition, offset, key, value: value.unwrap_or_default(), headers, timestamp }
+    }
+}
+
 impl Read {
     pub fn text(&self) -> &str {
         std::str::from_utf8(&self.value).unwrap()
     }
-}
-
-/// A topic from its beginning to its end now, each partition in order.
-pub fn read_all(topic: &str) -> Vec<Read> {
-    let consumer: BaseConsumer =
-        client().set("group.id", "relaytest").set("enable.auto.commit", "false").create().unwrap();
-    let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).unwrap();
-    let (mut list, mut left) = (TopicPartitionList::new(), HashMap::new());
-    for partition in metadata.topics()[0].partitions() {
-        let (low, high) = consumer.fetch_watermarks(topic, partition.id(), PATIENCE).unwrap();
-        if high > low {
-            left.insert(partition.id(), high);
-            list.add_partition_offset(topic, partition.id(), Offset::Beginning).unwrap();
-        }
-    }
-    consumer.assign(&list).unwrap();
-    let mut records = Vec::new();
-    while !left.is_empty() {
-        let message = consumer.poll(PATIENCE).expect("records arrive").unwrap();
-        let headers = message.headers().map(|all| {
-            all.iter()
-                .map(|header| {
-                    (header.key.to_owned(), String::from_utf8_lossy(header.value.unwrap_or_default()).into_owned())
-                })
-                .collect()
-        });
-        records.push(Read {
-            partition: message.partition(),
-            offset: message.offset(),
-            key: String::from_utf8_lossy(message.key().unwrap_or_default()).into_owned(),
-            value: message.payload().unwrap_or_default().to_vec(),
-            headers: headers.unwrap_or_default(),
-            timestamp: message.timestamp().to_millis().unwrap_or(0),
-        });
-        if left.get(&message.partition()).is_some_and(|high| message.offset() + 1 >= *high) {
-            left.remove(&message.partition());
-        }
-    }
-    records.sort_by_key(|record| (record.partition, record.offset));
-    records
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use quadrille_tests::deadline::Ends;
 use sqlx::{PgConnection, PgPool};
 
 use super::support::{Bench, Process, Read, append};
@@ -85,7 +86,9 @@ async fn write_all(bench: &Bench, seed: u64) {
             let (pool, told, mut dice) =
                 (bench.pool.clone(), Arc::clone(&told), Dice(seed.wrapping_mul(writer * 2 + 1) | 1));
             tokio::spawn(async move {
+                let ends = Ends::within(Duration::from_secs(300));
                 while told.load(Ordering::Relaxed) < EVENTS {
+                    ends.check(|| format!("{EVENTS} events"));
                     told.fetch_add(write(&pool, &mut dice).await, Ordering::Relaxed);
                 }
             })
@@ -141,6 +144,7 @@ async fn nothing_is_lost_and_each_key_keeps_its_order_while_relays_are_killed() 
     let done = Arc::new(AtomicBool::new(false));
     let killer = async {
         let mut kills = 0;
+        // ends with the writers
         while !done.load(Ordering::Relaxed) {
             let relay = bench.relay();
             tokio::time::sleep(Duration::from_millis(400)).await;
@@ -174,6 +178,7 @@ async fn two_relays_share_the_shards_and_take_over_from_each_other() {
     let first = bench.relay();
     let takeovers = async {
         let mut last = bench.relay();
+        // ends with the writers
         while !done.load(Ordering::Relaxed) {
             tokio::time::sleep(Duration::from_millis(600)).await;
             let next = bench.relay();

@@ -95,20 +95,20 @@ async fn an_alert_that_was_not_taken_before_a_restart_is_delivered_after_it() {
     let pipeline = without(&["saga-tracker", "outbox-relay"], &format!("alert_url = '{}'\n", receiver.url)).await;
     let tracker = pipeline.host(&["saga-tracker"]).await;
     let mut db = pipeline.database.pool.acquire().await.unwrap();
-    let (kind, now) = (saga_tracker::alerts::Kind::InvariantBreach, pipeline.clock.now());
+    let (kind, now) = (saga_tracker::alerts::AlertKind::InvariantBreach, pipeline.clock.now());
     for repeated in [false, true] {
         let is_new = saga_tracker::alerts::raise(&mut db, kind, "ledger", "3 units too many", now).await.unwrap();
         assert_eq!(is_new, !repeated, "raised again while it is open, it is the same");
     }
     let refused = "select count(*) from saga_tracker.alert where attempts = 1 and last_error like '%500%'";
-    pipeline.until(|| async { pipeline.count(refused).await == 1 }, "a try that failed").await;
+    pipeline.until_count(refused, 1, "a try that failed").await;
     pipeline.stop(&tracker).await;
     pipeline.advance(MINUTE);
     pipeline.host(&["saga-tracker"]).await;
     pipeline.until(|| async { receiver.taken("invariant_breach").len() == 1 }, "the alert, taken").await;
     receiver.refused_one_and_got_it_again(false);
     drop(db);
-    pipeline.close().await;
+    pipeline.finish_without_audit("a breach was raised that is none").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -136,7 +136,7 @@ async fn a_review_that_is_about_to_time_out_is_an_alert_and_so_is_a_relay_that_d
     pipeline.host(&["outbox-relay"]).await;
     pipeline.until(|| async { open_alerts(&pipeline, "relay_lag").await.is_empty() }, "the end of that alert").await;
     pipeline.settle().await;
-    pipeline.close().await;
+    pipeline.finish_with_dead_letters().await;
 }
 
 async fn is_open(pipeline: &Pipeline, kind: &str, key: &str) -> bool {
@@ -147,8 +147,9 @@ async fn is_open(pipeline: &Pipeline, kind: &str, key: &str) -> bool {
 async fn not_ready() -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let says = || async { (StatusCode::SERVICE_UNAVAILABLE, "fraud waits for its database since noon: no answer") };
-    let router = Router::new().route("/readyz", axum::routing::get(says));
+    let publishes =
+        || async { (StatusCode::SERVICE_UNAVAILABLE, "fraud waits for its database since noon: no answer") };
+    let router = Router::new().route("/readyz", axum::routing::get(publishes));
     tokio::spawn(async move { axum::serve(listener, router).await });
     url
 }
@@ -234,7 +235,7 @@ async fn each_refund_capture_hold_hand_over_row_circuit_and_dead_letter_that_nee
     for kind in ["refund_failed", "set_aside", "hold_expiring", "circuit_open", "hand_over_overdue", "dead_letter"] {
         pipeline.until(|| async { !receiver.taken(kind).is_empty() }, "the webhook").await;
     }
-    pipeline.close().await;
+    pipeline.finish_with_dead_letters().await;
 }
 
 fn rules(file: &str) -> String {
@@ -277,7 +278,7 @@ async fn prometheus_own_tool_has_nothing_to_say_of_the_metrics() {
     let run = lint.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&run.stdout).into_owned() + &String::from_utf8_lossy(&run.stderr);
     assert!(run.status.success() && said.trim().is_empty(), "{said}");
-    pipeline.close().await;
+    pipeline.finish_with_dead_letters().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

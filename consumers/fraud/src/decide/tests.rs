@@ -1,4 +1,4 @@
-//! Every cell of PROTOCOL.md's table of fraud, by name.
+//! Every cell of docs/protocol.md's table of fraud, by name.
 
 use std::time::Duration;
 
@@ -7,11 +7,11 @@ use events::{
     Line, PaymentAuthorized, Person,
 };
 use proptest::prelude::*;
-use runtime::{Cause, Codec, Consumer as _, Outgoing, Thread, Work};
+use runtime::{Cause, Codec, Consumer as _, Outgoing, TraceContext, Work};
 use uuid::Uuid;
 
 use super::*;
-use crate::handlers::Input;
+use crate::input::Input;
 use crate::velocity::{Near, Tallies};
 use crate::{Fraud, SubjectLimits, VelocitySettings};
 
@@ -21,19 +21,19 @@ const DAY: Duration = Duration::from_secs(24 * 3_600);
 /// Fraud with a world that is kept over inputs, as the database would.
 struct Bench {
     fraud: Fraud,
-    world: World,
+    world: BatchState,
     codec: Codec,
     now: Timestamp,
 }
 
 /// What one input brought.
-struct Outcome {
+struct ScoreOutcome {
     reply: Reply,
     said: Vec<Outgoing>,
     timers: Vec<(String, Timestamp, bool)>,
 }
 
-impl Outcome {
+impl ScoreOutcome {
     fn types(&self) -> Vec<&str> {
         self.said.iter().map(|said| said.headers.text("ce_type").unwrap().rsplit('.').next().unwrap()).collect()
     }
@@ -42,38 +42,38 @@ impl Outcome {
 impl Bench {
     fn new(settings: FraudSettings) -> Self {
         let fraud = Fraud::new(settings).unwrap();
-        Self { fraud, world: World::default(), codec: Codec::of_catalogue().unwrap(), now: NOW }
+        Self { fraud, world: BatchState::default(), codec: Codec::of_catalogue().unwrap(), now: NOW }
     }
 
-    fn put(&mut self, input: Input, cause: Cause) -> Outcome {
+    fn put(&mut self, input: Input, cause: Cause) -> ScoreOutcome {
         let work = Work { cause, input };
         let mut effects = Effects::new(&self.codec, Fraud::NAME, &work.cause, self.now);
         let reply = self.fraud.decide(&mut self.world, &work, self.now, &mut effects).unwrap();
         assert!(effects.broken().is_none(), "{:?}", effects.broken());
         let timers = effects.timer_changes().map(|(timer, armed)| (timer.kind, timer.due, armed)).collect();
-        Outcome { reply, said: effects.said().to_vec(), timers }
+        ScoreOutcome { reply, said: effects.said().to_vec(), timers }
     }
 
-    fn event(&mut self, input: Input) -> Outcome {
-        let thread = Thread { correlation_id: "thread".into(), ..Thread::default() };
+    fn event(&mut self, input: Input) -> ScoreOutcome {
+        let thread = TraceContext { correlation_id: "thread".into(), ..TraceContext::default() };
         self.put(input, Cause::topic(Uuid::from_u128(7), thread))
     }
 
-    fn authorized(&mut self, event: PaymentAuthorized) -> Outcome {
+    fn authorized(&mut self, event: PaymentAuthorized) -> ScoreOutcome {
         let input = self.fraud.authorized(event).unwrap();
         self.event(input)
     }
 
-    fn ruled(&mut self, ruling: Ruling) -> Outcome {
+    fn ruled(&mut self, ruling: Ruling) -> ScoreOutcome {
         let input = Input::Ruled { order_id: order(1), ruling, by: "ann".into(), note: Some("called them".into()) };
-        self.put(input, Cause::door("fraud", "1"))
+        self.put(input, Cause::request("fraud", "1"))
     }
 
     fn state(&self) -> Option<State> {
         self.world.order(order(1)).map(|row| row.state)
     }
 
-    fn read<E: Event>(&self, outcome: &Outcome) -> E {
+    fn read<E: Event>(&self, outcome: &ScoreOutcome) -> E {
         assert_eq!(outcome.said.len(), 1);
         self.codec.decode(outcome.said[0].payload.as_deref()).unwrap()
     }

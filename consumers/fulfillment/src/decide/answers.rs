@@ -3,24 +3,27 @@
 use events::{AllocationId, FulfillmentShortPicked, ShipmentDelivered, ShipmentDispatched, Timestamp, Why};
 use runtime::Conflict;
 
-use super::{Change, PICK, Rules};
-use crate::built_in::Ask;
-use crate::consignment::{Consignment, State};
-use crate::handlers::Answer;
+use super::{InputRules, OrderChange};
+use crate::built_in::WarehouseQuestion;
+use crate::input::{Answer, PICK};
 use crate::parcel::{Fate, Parcel, ParcelState, Shortage};
-use crate::settings::Warehouse;
+use crate::row::{Consignment, State};
+use crate::settings::WarehouseMode;
 
-impl Rules<'_, '_> {
+impl InputRules<'_, '_> {
     /// A warehouse's answer about the shipment at `index` of the order.
-    ///
-    /// # Errors
-    /// When it can't be true: units that were not on the list, a parcel that left without release, or that both left and did not.
-    pub fn answered(&mut self, order: &mut Consignment, index: usize, answer: &Answer) -> Result<Change, Conflict> {
+    /// Fails when it can't be true: units that were not on the list, a parcel that left without release, or that both left and did not.
+    pub fn answered(
+        &mut self,
+        order: &mut Consignment,
+        index: usize,
+        answer: &Answer,
+    ) -> Result<OrderChange, Conflict> {
         match answer {
             Answer::Picked { items, rest } => self.picked(order, index, items, rest),
             Answer::HandedOver { carrier, tracking, at } => {
                 let change = may_leave(order.state, &order.parcels[index])?;
-                if change == Change::Made {
+                if change == OrderChange::Made {
                     self.dispatch(order, index, carrier, tracking.clone(), at.unwrap_or(self.now));
                 }
                 Ok(change)
@@ -33,25 +36,25 @@ impl Rules<'_, '_> {
 
     /// The pick timer of the shipment at `index`: the built-in warehouse is asked again; at the deadline nothing was picked, and the
     /// warehouse was late. What it picked all the same, it must put back.
-    pub fn pick_due(&mut self, order: &mut Consignment, index: usize) -> Change {
+    pub fn pick_due(&mut self, order: &mut Consignment, index: usize) -> OrderChange {
         let parcel = &order.parcels[index];
         if order.state != State::Picking || parcel.state != ParcelState::Picking {
-            return Change::Nothing;
+            return OrderChange::Nothing;
         }
         if self.now >= parcel.pick_by {
             order.parcels[index].put_back = true;
             self.pick_result(order, index, &[], &Fate::of(Why::Late));
-            return Change::Made;
+            return OrderChange::Made;
         }
         match self.settings.warehouse {
-            Warehouse::BuiltIn => {
-                self.asks.push(Ask::pick(parcel));
-                Change::Nothing
+            WarehouseMode::BuiltIn => {
+                self.asks.push(WarehouseQuestion::pick(parcel));
+                OrderChange::Nothing
             }
             // It took over from the built-in one: its work list is written by this save.
-            Warehouse::External => {
-                self.effects.arm(PICK, self.order_id, &parcel.shipment_id.to_string(), parcel.pick_by);
-                Change::Made
+            WarehouseMode::External => {
+                self.effects.schedule(PICK, self.order_id, &parcel.shipment_id.to_string(), parcel.pick_by);
+                OrderChange::Made
             }
         }
     }
@@ -63,13 +66,13 @@ impl Rules<'_, '_> {
         index: usize,
         items: &[(AllocationId, i64)],
         rest: &Fate,
-    ) -> Result<Change, Conflict> {
+    ) -> Result<OrderChange, Conflict> {
         if order.state != State::Picking || order.parcels[index].state != ParcelState::Picking {
-            return Ok(Change::Nothing);
+            return Ok(OrderChange::Nothing);
         }
         on_the_list(&order.parcels[index], items)?;
         self.pick_result(order, index, items, rest);
-        Ok(Change::Made)
+        Ok(OrderChange::Made)
     }
 
     fn pick_result(&mut self, order: &mut Consignment, index: usize, items: &[(AllocationId, i64)], rest: &Fate) {
@@ -94,7 +97,7 @@ impl Rules<'_, '_> {
                 short,
                 tried: order.tried(parcel),
             };
-            self.effects.say(&short, &parcel.shipment_id.to_string());
+            self.effects.emit(&short, &parcel.shipment_id.to_string());
         }
         self.settle(order);
     }
@@ -121,38 +124,38 @@ impl Rules<'_, '_> {
             tracking,
             dispatched_at: at,
         };
-        self.effects.say(&dispatched, &parcel.shipment_id.to_string());
+        self.effects.emit(&dispatched, &parcel.shipment_id.to_string());
         self.finish(order);
     }
 
     /// While it is being picked it is a refusal of the whole list; packed, it is kept until the release; after the release it counts.
-    fn will_not_ship(&mut self, order: &mut Consignment, index: usize, fate: &Fate) -> Result<Change, Conflict> {
+    fn will_not_ship(&mut self, order: &mut Consignment, index: usize, fate: &Fate) -> Result<OrderChange, Conflict> {
         let parcel = &mut order.parcels[index];
         match (parcel.state, order.state) {
             (ParcelState::Picking, State::Picking) => {
                 self.pick_result(order, index, &[], fate);
-                Ok(Change::Made)
+                Ok(OrderChange::Made)
             }
             (ParcelState::Packed, State::Picking | State::Confirmed) if parcel.will_not_ship.is_none() => {
                 parcel.will_not_ship = Some(fate.clone());
-                Ok(Change::Made)
+                Ok(OrderChange::Made)
             }
             (ParcelState::Packed, State::Released) => {
                 parcel.will_not_ship = Some(fate.clone());
                 parcel.state = ParcelState::Dropped;
                 self.finish(order);
-                Ok(Change::Made)
+                Ok(OrderChange::Made)
             }
             (ParcelState::Dispatched, _) => Err(Conflict(format!(
                 "shipment {} was handed over already: expected will-not-ship before that; a parcel that comes back is a return",
                 parcel.shipment_id
             ))),
-            (ParcelState::Picking | ParcelState::Packed | ParcelState::Dropped, _) => Ok(Change::Nothing),
+            (ParcelState::Picking | ParcelState::Packed | ParcelState::Dropped, _) => Ok(OrderChange::Nothing),
         }
     }
 
     /// After the saga's end; a shipment arrives once.
-    fn delivered(&mut self, parcel: &mut Parcel, at: Timestamp) -> Result<Change, Conflict> {
+    fn delivered(&mut self, parcel: &mut Parcel, at: Timestamp) -> Result<OrderChange, Conflict> {
         if parcel.state != ParcelState::Dispatched {
             return Err(Conflict(format!(
                 "shipment {} was not handed over: expected handed-over before delivered; report that first",
@@ -160,23 +163,23 @@ impl Rules<'_, '_> {
             )));
         }
         if parcel.delivered_at.is_some() {
-            return Ok(Change::Nothing);
+            return Ok(OrderChange::Nothing);
         }
         parcel.delivered_at = Some(at);
         let delivered =
             ShipmentDelivered { order_id: self.order_id, shipment_id: parcel.shipment_id, delivered_at: at };
-        self.effects.say(&delivered, &parcel.shipment_id.to_string());
-        Ok(Change::Made)
+        self.effects.emit(&delivered, &parcel.shipment_id.to_string());
+        Ok(OrderChange::Made)
     }
 }
 
 /// Whether a hand-over counts: only a packed shipment of a released order may leave, once. A warehouse that says otherwise contradicts itself, or ships what is
 /// not paid.
-fn may_leave(state: State, parcel: &Parcel) -> Result<Change, Conflict> {
+fn may_leave(state: State, parcel: &Parcel) -> Result<OrderChange, Conflict> {
     let id = parcel.shipment_id;
     match (state, parcel.state) {
-        (State::Released, ParcelState::Packed) => Ok(Change::Made),
-        (_, ParcelState::Dispatched) => Ok(Change::Nothing),
+        (State::Released, ParcelState::Packed) => Ok(OrderChange::Made),
+        (_, ParcelState::Dispatched) => Ok(OrderChange::Nothing),
         (State::Picking | State::Confirmed, _) => Err(Conflict(format!(
             "shipment {id} is not released: expected its hand-over after the payment was captured; get the parcel back and wait"
         ))),
@@ -207,13 +210,13 @@ fn on_the_list(parcel: &Parcel, items: &[(AllocationId, i64)]) -> Result<(), Con
     Ok(())
 }
 
-fn put_back(parcel: &mut Parcel) -> Result<Change, Conflict> {
+fn put_back(parcel: &mut Parcel) -> Result<OrderChange, Conflict> {
     match parcel.state {
         ParcelState::Dropped if parcel.put_back => {
             parcel.put_back = false;
-            Ok(Change::Made)
+            Ok(OrderChange::Made)
         }
-        ParcelState::Dropped => Ok(Change::Nothing),
+        ParcelState::Dropped => Ok(OrderChange::Nothing),
         ParcelState::Picking | ParcelState::Packed | ParcelState::Dispatched => Err(Conflict(format!(
             "shipment {} was not given up: expected put-back only of goods that do not ship; report will-not-ship if they can't",
             parcel.shipment_id

@@ -4,11 +4,12 @@ use events::{
     FulfillmentCancelled, FulfillmentConfirmed, FulfillmentRejected, GivenUp, Reason, ReasonCode, Shipment, Why,
 };
 
-use super::{HAND_OVER, PICK, Rules};
-use crate::consignment::{Consignment, State};
+use super::InputRules;
+use crate::input::{HAND_OVER, PICK};
 use crate::parcel::{Fate, ParcelState};
+use crate::row::{Consignment, State};
 
-impl Rules<'_, '_> {
+impl InputRules<'_, '_> {
     /// Once no shipment is being picked and no shortage is open: what is packed is confirmed; if nothing is, the order is refused.
     pub(super) fn settle(&mut self, order: &mut Consignment) {
         if order.state != State::Picking || !order.settled() {
@@ -27,14 +28,14 @@ impl Rules<'_, '_> {
             return;
         }
         order.state = State::Confirmed;
-        self.effects.say(&FulfillmentConfirmed { order_id: self.order_id, shipments }, "");
+        self.effects.emit(&FulfillmentConfirmed { order_id: self.order_id, shipments }, "");
     }
 
     pub(super) fn reject(&mut self, order: &mut Consignment, detail: String) {
         let reason = Reason { code: ReasonCode::NothingToShip, detail };
         order.state = State::Closed;
         order.let_go = Some(reason.clone());
-        self.effects.say(&FulfillmentRejected { order_id: self.order_id, reason }, "");
+        self.effects.emit(&FulfillmentRejected { order_id: self.order_id, reason }, "");
     }
 
     /// Before the release nothing may leave: the order is closed, and the warehouses put back what they hold. Only confirmed units
@@ -89,7 +90,7 @@ impl Rules<'_, '_> {
 
     pub(super) fn say_cancelled(&mut self, items: Vec<GivenUp>, reason: &Reason) {
         let reason = reason.clone();
-        self.effects.say(&FulfillmentCancelled { order_id: self.order_id, items, reason }, "");
+        self.effects.emit(&FulfillmentCancelled { order_id: self.order_id, items, reason }, "");
     }
 }
 

@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use events::{
     Allocation, OrderAccepted, Reason, ReasonCode, ShortLine, StockRejected, StockReserved, Timestamp, WarehouseId,
 };
-use runtime::Thread;
+use runtime::TraceContext;
 
-use super::{Decision, Ruling, Said, allocation_id, bounds};
+use super::bounds;
+use super::decision::{Decision, RuleResult, StockEvent, allocation_id};
 use crate::reservation::{Holding, Reservation, State};
-use crate::stock::Change;
+use crate::stock::LevelChange;
 use crate::strategy::Want;
 use crate::supply::Supply;
 
@@ -25,8 +26,8 @@ pub fn accepted(
     event: &OrderAccepted,
     supply: &Supply<'_>,
     expires_at: Timestamp,
-    thread: Thread,
-) -> Ruling {
+    thread: TraceContext,
+) -> RuleResult {
     if order.is_some() {
         return Ok(None); // reserved already, or stopped before it came here
     }
@@ -74,7 +75,7 @@ pub fn accepted(
         reason: None,
         thread,
     };
-    let changes = plan.iter().map(|held| Change::reserved(&held.sku, &held.warehouse, held.quantity)).collect();
+    let changes = plan.iter().map(|held| LevelChange::reserved(&held.sku, &held.warehouse, held.quantity)).collect();
     let said = StockReserved {
         order_id: event.order_id,
         customer_id: event.customer_id.clone(),
@@ -86,7 +87,7 @@ pub fn accepted(
         personal: event.personal.clone(),
         expires_at,
     };
-    Ok(Some(Decision { order, changes, say: Some(Said::Reserved(Box::new(said))) }))
+    Ok(Some(Decision { order, changes, emit: Some(StockEvent::Reserved(Box::new(said))) }))
 }
 
 /// Each line with what there would have been for it, after the lines before it.
@@ -112,8 +113,8 @@ fn out_of_stock(lines: &[ShortLine]) -> Reason {
     Reason { code: ReasonCode::OutOfStock, detail }
 }
 
-fn rejected(event: &OrderAccepted, lines: Vec<ShortLine>, reason: Reason, thread: Thread) -> Decision {
+fn rejected(event: &OrderAccepted, lines: Vec<ShortLine>, reason: Reason, thread: TraceContext) -> Decision {
     let order = Reservation::without_stock(State::Rejected, reason.clone(), thread);
     let said = StockRejected { order_id: event.order_id, lines, reason };
-    Decision { order, changes: Vec::new(), say: Some(Said::Rejected(said)) }
+    Decision { order, changes: Vec::new(), emit: Some(StockEvent::Rejected(said)) }
 }

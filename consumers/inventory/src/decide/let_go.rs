@@ -3,16 +3,16 @@
 use events::{
     Condition, GivenUp, OrderId, PaymentDeclined, PaymentRefunded, PaymentVoided, Reason, StockReleased, Why,
 };
-use runtime::Thread;
+use runtime::TraceContext;
 
-use super::{Decision, Ruling, Said, conflict, give_up, listed};
+use super::decision::{Decision, RuleResult, StockEvent, conflict, give_up, listed};
 use crate::reservation::{Reservation, State};
 
 /// A declined payment gives all stock back and closes the order here.
 ///
 /// # Errors
 /// When the order can't have been waiting for its payment.
-pub fn declined(order: Option<&Reservation>, event: &PaymentDeclined) -> Ruling {
+pub fn declined(order: Option<&Reservation>, event: &PaymentDeclined) -> RuleResult {
     match order.map(|known| (known.state, known)) {
         Some((State::Reserved, known)) => Ok(Some(let_go(known, event.order_id, &event.reason, &[]))),
         Some((State::Closed, _)) => Ok(None),
@@ -21,7 +21,7 @@ pub fn declined(order: Option<&Reservation>, event: &PaymentDeclined) -> Ruling 
 }
 
 /// No money is held, and none will be: all stock is given back, and the order is closed here, even before it came.
-pub fn voided(order: Option<&Reservation>, event: &PaymentVoided, thread: Thread) -> Option<Decision> {
+pub fn voided(order: Option<&Reservation>, event: &PaymentVoided, thread: TraceContext) -> Option<Decision> {
     match order.map(|known| (known.state, known)) {
         None => {
             let tombstone = Reservation::without_stock(State::Reserved, event.reason.clone(), thread);
@@ -49,14 +49,14 @@ fn let_go(known: &Reservation, order_id: OrderId, reason: &Reason, given_up: &[G
     }
     let closed = Some(order.close());
     let said = StockReleased { order_id, items, reason: reason.clone(), closed };
-    Decision { order, changes, say: Some(Said::Released(said)) }
+    Decision { order, changes, emit: Some(StockEvent::Released(said)) }
 }
 
 /// Money is given back: the listed units are released, and not the rest, whose dispatch may still be on its way.
 ///
 /// # Errors
 /// When the order can't have been paid, or the units listed are not reserved.
-pub fn refunded(order: Option<&Reservation>, event: &PaymentRefunded) -> Ruling {
+pub fn refunded(order: Option<&Reservation>, event: &PaymentRefunded) -> RuleResult {
     let known = match order.map(|known| (known.state, known)) {
         Some((State::Reserved | State::Held, known)) => known,
         Some((State::Closed, _)) => return Ok(None),
@@ -79,5 +79,5 @@ pub fn refunded(order: Option<&Reservation>, event: &PaymentRefunded) -> Ruling 
     order.reason.get_or_insert_with(|| event.reason.clone());
     let closed = order.close_if_empty();
     let said = StockReleased { order_id: event.order_id, items, reason: event.reason.clone(), closed };
-    Ok(Some(Decision { order, changes, say: Some(Said::Released(said)) }))
+    Ok(Some(Decision { order, changes, emit: Some(StockEvent::Released(said)) }))
 }

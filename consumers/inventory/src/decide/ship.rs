@@ -2,15 +2,15 @@
 
 use events::{ShipmentDispatched, StockCommitted};
 
-use super::{Decision, Ruling, Said, conflict, listed};
+use super::decision::{Decision, RuleResult, StockEvent, conflict, listed};
 use crate::reservation::{Reservation, State};
-use crate::stock::Change;
+use crate::stock::LevelChange;
 
 /// A shipment left: its units are no longer in stock. The last one closes the order.
 ///
 /// # Errors
 /// When the order can't have been shipped, or the units listed are not reserved.
-pub fn dispatched(order: Option<&Reservation>, event: &ShipmentDispatched) -> Ruling {
+pub fn dispatched(order: Option<&Reservation>, event: &ShipmentDispatched) -> RuleResult {
     let known = match order.map(|known| (known.state, known)) {
         Some((State::Reserved | State::Held, known)) => known,
         Some((State::Closed, _)) => return Ok(None),
@@ -25,7 +25,7 @@ pub fn dispatched(order: Option<&Reservation>, event: &ShipmentDispatched) -> Ru
         let holding = listed(&mut order, "ShipmentDispatched", event.order_id, item.allocation_id, item.quantity)?;
         holding.reserved -= item.quantity;
         holding.committed += item.quantity;
-        changes.push(Change::committed(&holding.sku, &holding.warehouse, item.quantity));
+        changes.push(LevelChange::committed(&holding.sku, &holding.warehouse, item.quantity));
     }
     order.left.push(event.shipment_id);
     let said = StockCommitted {
@@ -35,5 +35,5 @@ pub fn dispatched(order: Option<&Reservation>, event: &ShipmentDispatched) -> Ru
         items: event.items.clone(),
         closed: order.close_if_empty(),
     };
-    Ok(Some(Decision { order, changes, say: Some(Said::Committed(said)) }))
+    Ok(Some(Decision { order, changes, emit: Some(StockEvent::Committed(said)) }))
 }

@@ -3,9 +3,10 @@
 use events::{Allocation, FulfillmentShortPicked, GivenUp, OrderId, ShipmentId, StockReallocated, WarehouseId};
 use runtime::Conflict;
 
-use super::{Decision, Ruling, Said, allocation_id, bounds, conflict, given_up, listed};
+use super::bounds;
+use super::decision::{Decision, RuleResult, StockEvent, allocation_id, conflict, given_up, listed};
 use crate::reservation::{Holding, Reservation, State};
-use crate::stock::Change;
+use crate::stock::LevelChange;
 use crate::strategy::Want;
 use crate::supply::Supply;
 
@@ -13,21 +14,21 @@ use crate::supply::Supply;
 ///
 /// # Errors
 /// When the order can't be in a warehouse's hands, or the units listed are not reserved.
-pub fn short_picked(order: Option<&Reservation>, event: &FulfillmentShortPicked, supply: &Supply<'_>) -> Ruling {
+pub fn short_picked(order: Option<&Reservation>, event: &FulfillmentShortPicked, supply: &Supply<'_>) -> RuleResult {
     let Some((mut order, mut changes)) = shorted(order, event)? else { return Ok(None) };
     let (moved, missing) = replace(&mut order, event, supply)?;
-    changes.extend(moved.iter().map(|held| Change::reserved(&held.sku, &held.warehouse, held.quantity)));
+    changes.extend(moved.iter().map(|held| LevelChange::reserved(&held.sku, &held.warehouse, held.quantity)));
     order.holdings.extend(moved.iter().map(Holding::new));
     order.answered.push(event.shipment_id);
     let said = StockReallocated { order_id: event.order_id, shipment_id: event.shipment_id, moved, missing };
-    Ok(Some(Decision { order, changes, say: Some(Said::Reallocated(said)) }))
+    Ok(Some(Decision { order, changes, emit: Some(StockEvent::Reallocated(said)) }))
 }
 
 /// The order without the units that are short, and what that changes of the stock; nothing where it was answered, or has ended.
 fn shorted(
     order: Option<&Reservation>,
     event: &FulfillmentShortPicked,
-) -> Result<Option<(Reservation, Vec<Change>)>, Conflict> {
+) -> Result<Option<(Reservation, Vec<LevelChange>)>, Conflict> {
     let known = match order.map(|known| (known.state, known)) {
         Some((State::Reserved | State::Held, known)) => known,
         Some((State::Closed, _)) => return Ok(None),
@@ -50,17 +51,21 @@ fn shorted(
 ///
 /// # Errors
 /// As [`short_picked`].
-pub fn reallocated(order: Option<&Reservation>, event: &FulfillmentShortPicked, answer: &StockReallocated) -> Ruling {
+pub fn reallocated(
+    order: Option<&Reservation>,
+    event: &FulfillmentShortPicked,
+    answer: &StockReallocated,
+) -> RuleResult {
     let Some((mut order, mut changes)) = shorted(order, event)? else { return Ok(None) };
     for item in &answer.missing {
         if let Some(holding) = order.holding(item.allocation_id) {
             holding.not_shipped(item.quantity, &item.why);
         }
     }
-    changes.extend(answer.moved.iter().map(|held| Change::reserved(&held.sku, &held.warehouse, held.quantity)));
+    changes.extend(answer.moved.iter().map(|held| LevelChange::reserved(&held.sku, &held.warehouse, held.quantity)));
     order.holdings.extend(answer.moved.iter().map(Holding::new));
     order.answered.push(event.shipment_id);
-    Ok(Some(Decision { order, changes, say: None }))
+    Ok(Some(Decision { order, changes, emit: None }))
 }
 
 /// Finds what is short in warehouses that were not tried; the rest stays missing.

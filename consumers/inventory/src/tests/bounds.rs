@@ -1,7 +1,7 @@
-//! Case 29: an order of the most lines ends, over however many warehouses.
+//! Report 29: an order of the most lines ends, over however many warehouses.
 
 use super::*;
-use crate::Change;
+use crate::LevelChange;
 
 const LINES: usize = 500;
 
@@ -59,7 +59,7 @@ fn what_is_short_everywhere_names_its_first_lines() {
 fn a_shortage_is_replaced_only_as_far_as_the_order_can_be_split() {
     let (mut house, lines) = stores(20, 'x', 20);
     for line in &lines {
-        let received = [Change::received(&line.sku, &"A".into(), 20)];
+        let received = [LevelChange::received(&line.sku, &"A".into(), 20)];
         house.world.stock.apply(&received, None, Uuid::nil()).unwrap();
     }
     house.world.know("A".into(), Some(1));

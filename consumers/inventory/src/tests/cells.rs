@@ -1,7 +1,7 @@
-//! PROTOCOL.md's inventory table, cell by cell.
+//! docs/protocol.md's inventory table, cell by cell.
 
 use super::*;
-use crate::RESERVATION;
+use crate::input::RESERVATION;
 
 const STATES: [Option<State>; 5] =
     [None, Some(State::Reserved), Some(State::Held), Some(State::Closed), Some(State::Rejected)];
@@ -78,7 +78,7 @@ fn the_clock_of_a_reservation_fires_once_and_frees_nothing() {
     let mut house = in_state(Some(State::Reserved));
     let due = house.order().expires_at.unwrap();
     let timer = Timer { order_id: ORDER, kind: RESERVATION.into(), discriminator: String::new(), due };
-    let input = house.inventory.due(&timer);
+    let input = house.inventory.on_timer(&timer);
     let heard = house.decide(Cause::timer(&timer), input).unwrap();
     assert_eq!(heard.only::<ReservationExpired>().expired_at, due);
     assert_eq!(heard.said[0].headers.text("ce_correlationid"), Some("c"));

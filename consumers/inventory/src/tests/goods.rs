@@ -1,8 +1,7 @@
 //! Deliveries, counts, loads and warehouses.
 
 use super::*;
-use crate::goods::{Count, Load, LoadRow, Loaded, Receipt};
-use crate::{Kind, Warehouse};
+use crate::{Load, LoadRow, Loaded, MovementKind, Receipt, StockCount, Warehouse};
 
 fn receipt(reference: &str, quantity: i64) -> Input {
     let (sku, warehouse) = ("MUG".into(), "A".into());
@@ -10,7 +9,7 @@ fn receipt(reference: &str, quantity: i64) -> Input {
 }
 
 fn count(on_hand: i64) -> Input {
-    Input::Count(Count { sku: "MUG".into(), warehouse: "A".into(), on_hand })
+    Input::Count(StockCount { sku: "MUG".into(), warehouse: "A".into(), on_hand })
 }
 
 fn row(sku: &str, warehouse: &str, on_hand: i64) -> LoadRow {
@@ -26,7 +25,7 @@ fn loaded(changed: usize, unchanged: usize, before: bool) -> Reply {
     Reply::Loaded(Loaded { changed, unchanged, loaded_before: before.then(|| NOW.to_string()) })
 }
 
-fn kinds(house: &House) -> Vec<Kind> {
+fn kinds(house: &House) -> Vec<MovementKind> {
     house.world.stock.movements().iter().skip(1).map(|moved| moved.change.kind).collect()
 }
 
@@ -66,11 +65,11 @@ fn with_missing() -> House {
 #[test]
 fn a_count_finds_or_writes_off_what_was_missing() {
     for (counted, after) in [
-        (5, vec![Kind::Counted]),
-        (8, vec![Kind::Found]),
-        (7, vec![Kind::Found, Kind::Counted]),
-        (11, vec![Kind::Found, Kind::Counted]),
-        (4, vec![Kind::Counted]),
+        (5, vec![MovementKind::Counted]),
+        (8, vec![MovementKind::Found]),
+        (7, vec![MovementKind::Found, MovementKind::Counted]),
+        (11, vec![MovementKind::Found, MovementKind::Counted]),
+        (4, vec![MovementKind::Counted]),
     ] {
         let mut house = with_missing();
         let before = kinds(&house).len();
@@ -107,7 +106,7 @@ fn a_load_sets_levels_makes_warehouses_and_changes_nothing_the_second_time() {
     assert!(house.announced().is_empty());
 }
 
-/// Case 26: a job that runs twice, with a sale between.
+/// Report 26: a job that runs twice, with a sale between.
 #[test]
 fn the_same_file_again_does_not_bring_back_what_was_sold_since() {
     let mut house = House::default();

@@ -12,10 +12,10 @@ use std::convert::Infallible;
 use std::sync::LazyLock;
 
 use events::*;
-use runtime::{Cause, Codec, Conflict, Consumer, Effects, Outgoing, Thread, Timer, Work};
+use runtime::{Cause, Codec, Conflict, Consumer, Effects, Outgoing, Timer, TraceContext, Work};
 use uuid::Uuid;
 
-use crate::{Input, Inventory, Reply, Reservation, Settings, State, StrategyName, World};
+use crate::{BatchState, Input, Inventory, Reply, Reservation, Settings, State, StrategyName};
 
 static CODEC: LazyLock<Codec> = LazyLock::new(|| Codec::of_catalogue().unwrap());
 
@@ -53,13 +53,13 @@ impl Heard {
 #[derive(Default)]
 pub(super) struct House {
     pub inventory: Inventory,
-    pub world: World,
+    pub world: BatchState,
     events: u128,
 }
 
 impl House {
     pub fn stocked<'a>(levels: impl IntoIterator<Item = (&'a str, &'a str, i64)>) -> Self {
-        let mut house = Self { world: World::stocked(levels), ..Self::default() };
+        let mut house = Self { world: BatchState::stocked(levels), ..Self::default() };
         house.announced();
         house
     }
@@ -71,7 +71,7 @@ impl House {
     /// Decides an input as a new event. A conflict must change nothing.
     pub fn hear(&mut self, input: Input) -> Result<Heard, Conflict> {
         self.events += 1;
-        let thread = Thread { correlation_id: "c".into(), ..Thread::default() };
+        let thread = TraceContext { correlation_id: "c".into(), ..TraceContext::default() };
         self.decide(Cause::topic(Uuid::from_u128(self.events), thread), input)
     }
 
@@ -87,7 +87,7 @@ impl House {
 
     /// Ends a batch: the levels that are announced.
     pub fn announced(&mut self) -> Vec<StockLevelChanged> {
-        let cause = Cause::door("inventory", "end");
+        let cause = Cause::request("inventory", "end");
         let mut effects = Effects::new(&CODEC, Inventory::NAME, &cause, NOW);
         self.inventory.finish(&mut self.world, NOW, &mut effects);
         effects.said().iter().map(|said| CODEC.decode(said.payload.as_deref()).unwrap()).collect()

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::goods::Count;
+use crate::StockCount;
 
 const SKUS: [&str; 2] = ["MUG", "BOWL"];
 const WAREHOUSES: [&str; 3] = ["A", "B", "C"];
@@ -67,20 +67,20 @@ fn input(house: &House, step: &Step) -> Option<Input> {
         7 => renamed(house.refund(vec![given_up?])),
         _ => {
             let (sku, warehouse) = (SKUS[step.holding % 2].into(), WAREHOUSES[step.holding % 3].into());
-            Input::Count(Count { sku, warehouse, on_hand: step.units })
+            Input::Count(StockCount { sku, warehouse, on_hand: step.units })
         }
     })
 }
 
 fn check(house: &House) {
     for (sku, warehouse, level) in house.world.stock.levels() {
-        let here = |change: &&crate::Change| change.sku == *sku && change.warehouse == *warehouse;
+        let here = |change: &&crate::LevelChange| change.sku == *sku && change.warehouse == *warehouse;
         let moved: Vec<_> = house.world.stock.movements().iter().map(|moved| &moved.change).filter(here).collect();
-        let sum = |of: fn(&crate::Change) -> i64| moved.iter().map(|change| of(change)).sum::<i64>();
+        let sum = |of: fn(&crate::LevelChange) -> i64| moved.iter().map(|change| of(change)).sum::<i64>();
         let ledger = [sum(|change| change.on_hand), sum(|change| change.reserved), sum(|change| change.missing)];
         assert_eq!([level.on_hand, level.reserved, level.missing], ledger, "the ledger explains {sku} in {warehouse}");
         assert!(level.reserved >= 0 && level.available() >= 0 && level.missing >= 0);
-        let held = house.world.orders.values().filter_map(|slot| slot.row.as_ref()).flat_map(|row| &row.holdings);
+        let held = house.world.orders.iter().flat_map(|(_, row)| &row.holdings);
         let held = held.filter(|held| held.sku == *sku && held.warehouse == *warehouse);
         assert_eq!(
             level.reserved,
@@ -88,7 +88,7 @@ fn check(house: &House) {
             "orders hold what {warehouse} reserves"
         );
     }
-    for row in house.world.orders.values().filter_map(|slot| slot.row.as_ref()) {
+    for (_, row) in house.world.orders.iter() {
         for held in &row.holdings {
             assert_eq!(held.reserved + held.committed + held.released + held.missing, held.quantity);
             assert!(held.reserved >= 0 && held.committed >= 0 && held.released >= 0 && held.missing >= 0);

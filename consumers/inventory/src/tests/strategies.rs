@@ -1,8 +1,7 @@
 //! Allocation strategies: which warehouses give what.
 
 use super::*;
-use crate::strategy::{Pick, Shelves, Strategy, Want};
-use crate::{Inventory, Warehouse};
+use crate::{Inventory, Pick, Shelves, Strategy, Want, Warehouse};
 
 const LEVELS: [(&str, &str, i64); 5] =
     [("MUG", "A", 1), ("BOWL", "A", 1), ("MUG", "B", 9), ("BOWL", "C", 9), ("FORK", "C", 9)];

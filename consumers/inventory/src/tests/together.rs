@@ -33,7 +33,7 @@ fn a_batch_of_hundreds_on_one_sku_announces_its_level_once() {
 #[test]
 fn a_level_is_announced_under_an_id_of_its_own_version() {
     let mut house = House::stocked([("MUG", "A", 5)]);
-    let cause = Cause::door("inventory", "the same");
+    let cause = Cause::request("inventory", "the same");
     let mut ids = Vec::new();
     for number in 0..2 {
         house.hear(accepted_as(order(number), vec![line("1", "MUG", 1)])).unwrap();
@@ -47,7 +47,8 @@ fn a_level_is_announced_under_an_id_of_its_own_version() {
 
 #[test]
 fn an_order_decided_again_says_the_same_under_the_same_ids() {
-    let cause = Cause::topic(Uuid::from_u128(5), Thread { correlation_id: "c".into(), ..Thread::default() });
+    let cause =
+        Cause::topic(Uuid::from_u128(5), TraceContext { correlation_id: "c".into(), ..TraceContext::default() });
     let said = || {
         let mut house = in_state(None);
         house.decide(cause.clone(), accepted()).unwrap().said

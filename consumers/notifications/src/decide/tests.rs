@@ -17,14 +17,14 @@ const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 /// Notifications with a world that is kept over inputs, as the database would.
 struct Bench {
     notifications: Notifications,
-    world: World,
+    world: BatchState,
     codec: Codec,
 }
 
 impl Bench {
     fn new(settings: NotificationSettings) -> Self {
         let notifications = Notifications::new(settings);
-        Self { notifications, world: World::default(), codec: Codec::of_catalogue().unwrap() }
+        Self { notifications, world: BatchState::default(), codec: Codec::of_catalogue().unwrap() }
     }
 
     /// Hears a record as it would come from its topic; returns what was said and logged.
@@ -36,7 +36,7 @@ impl Bench {
         let payload = Some(self.codec.encode(event).unwrap());
         let key = Some(event.key().into_bytes());
         let record = Record { topic: E::TOPIC, partition: 0, offset: 0, timestamp_ms: None, key, headers, payload };
-        let work = self.notifications.hear(&record, &self.codec).unwrap();
+        let work = self.notifications.decode(&record, &self.codec).unwrap();
         let mut effects = Effects::new(&self.codec, Notifications::NAME, &work.cause, NOW);
         self.notifications.decide(&mut self.world, &work, NOW, &mut effects).unwrap();
         assert!(effects.broken().is_none(), "{:?}", effects.broken());
@@ -214,7 +214,11 @@ fn every_event_that_a_customer_hears_of_has_its_message() {
             "order_failed"
         ]
     );
-    assert_eq!(Notifications::hears().len(), templates.len() + 1, "and OrderRejected, which has a test of its own");
+    assert_eq!(
+        Notifications::subscribes_to().len(),
+        templates.len() + 1,
+        "and OrderRejected, which has a test of its own"
+    );
 }
 
 #[test]
@@ -301,9 +305,9 @@ fn a_channel_that_is_switched_on_later_does_not_tell_old_news() {
 fn a_timer_that_nobody_armed_is_a_conflict() {
     let bench = bench();
     let timer = runtime::Timer { order_id: order(), kind: "x".into(), discriminator: String::new(), due: NOW };
-    let work = runtime::Work { cause: runtime::Cause::timer(&timer), input: bench.notifications.due(&timer) };
+    let work = runtime::Work { cause: runtime::Cause::timer(&timer), input: bench.notifications.on_timer(&timer) };
     let mut effects = Effects::new(&bench.codec, Notifications::NAME, &work.cause, NOW);
-    assert!(bench.notifications.decide(&mut World::default(), &work, NOW, &mut effects).is_err());
+    assert!(bench.notifications.decide(&mut BatchState::default(), &work, NOW, &mut effects).is_err());
 }
 
 proptest! {

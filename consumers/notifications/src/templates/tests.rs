@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::render;
 use crate::contact::Contact;
-use crate::occasion::{Occasion, Parcel};
+use crate::occasion::{Occasion, SentParcel};
 use crate::words::Locale;
 
 fn contact() -> Contact {
@@ -26,7 +26,7 @@ fn line() -> Line {
 fn parcel(tracking: Option<&str>) -> Occasion {
     let items = vec![("MUG".to_owned(), 2)];
     let shipment_id = ShipmentId(Uuid::from_u128(1));
-    Occasion::ShipmentDispatched(Parcel {
+    Occasion::ShipmentDispatched(SentParcel {
         shipment_id,
         carrier: "DHL".into(),
         tracking: tracking.map(Into::into),

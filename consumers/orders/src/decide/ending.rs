@@ -1,24 +1,29 @@
 //! How an order ends: what shipped, what did not and why, what that is worth, and which event says so.
 
+use std::convert::Infallible;
+
 use events::{
     Cancellation, Closed, Line, LineId, OrderCancelled, OrderCompleted, OrderFailed, OrderId, Reason, ReasonCode,
     ShippedLine, Timestamp, UnshippedLine, Why, value,
 };
-use runtime::Conflict;
+use runtime::{Conflict, Effects};
 
-use super::{Out, Reply};
-use crate::order::{Ending, Order, State, Terms, World};
+use crate::input::Reply;
+use crate::row::{BatchState, Ending, Order, State, Terms};
+
+pub(super) type Out<'e, 'c> = &'e mut Effects<'c, Infallible>;
+pub(super) type OrderRuling = Result<Reply, Conflict>;
 
 /// Inventory has said `event` of an order. Its last word, with a reason to fall back on, ends the order if it is open; anything else
 /// changes nothing.
 pub(super) fn end(
-    world: &mut World,
+    world: &mut BatchState,
     order_id: OrderId,
     event: &str,
     last_word: Option<(&Closed, Option<&Reason>)>,
     now: Timestamp,
     out: Out<'_, '_>,
-) -> Result<Reply, Conflict> {
+) -> OrderRuling {
     let Some(order) = world.order(order_id) else {
         return Err(Conflict(format!(
             "expected {event} only of orders that were accepted here, got it of order {order_id}, which is unknown: check that its \
@@ -38,7 +43,7 @@ pub(super) fn end(
         ending.cancellation = Some(cancellation(order.state, &ending));
     }
     out.follow(&order.details.thread);
-    say(order, terms, state, &ending, out);
+    emit(order, terms, state, &ending, out);
     world.change(order_id, |order| {
         order.state = state;
         order.ending = Some(ending);
@@ -99,60 +104,25 @@ fn cancellation(before: State, ending: &Ending) -> Cancellation {
     }
 }
 
-fn say(order: &Order, terms: &Terms, state: State, ending: &Ending, out: Out<'_, '_>) {
+fn emit(order: &Order, terms: &Terms, state: State, ending: &Ending, out: Out<'_, '_>) {
     let (order_id, source, reference) = (order.order_id, order.source.clone(), order.reference.clone());
     let Terms { customer_id, currency, total, .. } = terms.clone();
     let Ending { charged, shipped, unshipped, reason, cancellation } = ending.clone();
+    macro_rules! say {
+        ($event:ident { $($more:ident),+ }) => {
+            out.emit(
+                &$event { order_id, source, reference, customer_id, currency, total, charged, shipped, unshipped, $($more),+ },
+                "",
+            )
+        };
+    }
     match (state, reason) {
         (State::Completed, reason) => {
             let cancellation = cancellation.unwrap_or(Cancellation::None);
-            out.say(
-                &OrderCompleted {
-                    order_id,
-                    source,
-                    reference,
-                    customer_id,
-                    currency,
-                    total,
-                    charged,
-                    shipped,
-                    unshipped,
-                    reason,
-                    cancellation,
-                },
-                "",
-            );
+            say!(OrderCompleted { reason, cancellation });
         }
-        (State::Cancelled, Some(reason)) => out.say(
-            &OrderCancelled {
-                order_id,
-                source,
-                reference,
-                customer_id,
-                currency,
-                total,
-                charged,
-                shipped,
-                unshipped,
-                reason,
-            },
-            "",
-        ),
-        (State::Failed, Some(reason)) => out.say(
-            &OrderFailed {
-                order_id,
-                source,
-                reference,
-                customer_id,
-                currency,
-                total,
-                charged,
-                shipped,
-                unshipped,
-                reason,
-            },
-            "",
-        ),
+        (State::Cancelled, Some(reason)) => say!(OrderCancelled { reason }),
+        (State::Failed, Some(reason)) => say!(OrderFailed { reason }),
         // Not an end, or an end without the reason that `ending` insists on.
         (State::Pending | State::Cancelling | State::Rejected | State::Cancelled | State::Failed, _) => {}
     }

@@ -1,12 +1,13 @@
-//! Every cell of the table in PROTOCOL.md, by name.
+//! Every cell of the table in docs/protocol.md, by name.
 
 use std::sync::LazyLock;
 
 use events::{
     Address, Cancellation, Customer, Event, LineId, OrderAccepted, OrderCancelled, OrderCompleted, OrderFailed,
-    OrderPlaced, OrderRejected, PlacedLine, ShipmentId, ShippedLine, ShortLine, Sku, UnshippedLine, WarehouseId, Why,
+    OrderId, OrderPlaced, OrderRejected, PlacedLine, ShipmentId, ShippedLine, ShortLine, Sku, UnshippedLine,
+    WarehouseId, Why,
 };
-use runtime::{Cause, Codec, Outgoing, Thread};
+use runtime::{Cause, Codec, Effects, Outgoing, TraceContext};
 use uuid::Uuid;
 
 use super::*;
@@ -44,7 +45,7 @@ pub(crate) fn order() -> OrderPlaced {
 /// The `n`th arrival of something.
 pub(crate) fn arrival(n: u128) -> Arrival {
     let candidate = OrderId(Uuid::from_u128(n));
-    let thread = Thread { correlation_id: format!("thread-{n}").into(), ..Thread::default() };
+    let thread = TraceContext { correlation_id: format!("thread-{n}").into(), ..TraceContext::default() };
     Arrival {
         candidate,
         source: "kafka".into(),
@@ -58,7 +59,7 @@ pub(crate) fn arrival(n: u128) -> Arrival {
 /// Orders, with a cause of its own for each input.
 #[derive(Default)]
 struct Desk {
-    world: World,
+    world: BatchState,
     causes: u128,
 }
 
@@ -66,7 +67,7 @@ const ID: OrderId = OrderId(Uuid::from_u128(1));
 const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
 impl Desk {
-    fn with<R>(&mut self, rule: impl FnOnce(&mut World, Out<'_, '_>) -> R) -> (R, Vec<Outgoing>) {
+    fn with<R>(&mut self, rule: impl FnOnce(&mut BatchState, Out<'_, '_>) -> R) -> (R, Vec<Outgoing>) {
         self.causes += 1;
         let cause = Cause::answer(&self.causes.to_string());
         let mut effects = Effects::new(&CODEC, crate::NAME, &cause, NOW);
@@ -264,7 +265,7 @@ fn what_an_earlier_version_rejected_is_known_and_can_be_placed_again_mended_too(
     let mut row = before.world.order(ID).unwrap().clone();
     row.placement = Placed::new(order(), arrival(1)).rejected_before().next().unwrap();
     assert_eq!(row.placement.to_string().as_bytes()[14], b'8');
-    before.world = World::default();
+    before.world = BatchState::default();
     before.world.loaded(row, 1);
     let (reply, said) = before.place(OrderPlaced { lines: Vec::new(), ..order() }, 2, false);
     assert!(matches!(reply, Ok(Reply::Rejected { order_id: ID, .. })) && said.is_empty(), "{reply:?}");
@@ -276,11 +277,11 @@ fn what_an_earlier_version_rejected_is_known_and_can_be_placed_again_mended_too(
     }
 }
 
-/// Case 12, over an upgrade: an order that was known by its place alone.
+/// Report 12, over an upgrade: an order that was known by its place alone.
 #[test]
 fn a_record_that_was_known_by_its_place_alone_is_known_and_one_that_took_its_place_is_another() {
     let nameless = || OrderPlaced { reference: None, ..order() };
-    let record = |timestamp_ms| crate::placed::Record {
+    let record = |timestamp_ms| crate::placed::PlacedRecord {
         place: "order-placed/0@0".into(),
         timestamp_ms,
         digest: Uuid::from_u128(5),
@@ -293,8 +294,10 @@ fn a_record_that_was_known_by_its_place_alone_is_known_and_one_that_took_its_pla
     let mut desk = Desk::default();
     let before = placed(1, NOW);
     let row = match &before.verdict {
-        Verdict::Valid(event) => Order::accepted(event, before.former[0], before.body.clone(), Thread::default(), NOW),
-        Verdict::Invalid(_) => panic!("it is valid"),
+        IntakeAnswer::Valid(event) => {
+            Order::accepted(event, before.former[0], before.body.clone(), TraceContext::default(), NOW)
+        }
+        IntakeAnswer::Invalid(_) => panic!("it is valid"),
     };
     desk.world.loaded(row, 1);
     let a_day = Duration::from_secs(86_400);
@@ -311,10 +314,10 @@ fn a_record_that_was_known_by_its_place_alone_is_known_and_one_that_took_its_pla
 fn a_mended_order_that_says_the_time_of_the_rejected_one_is_decided() {
     let minute = Duration::from_secs(60);
     let bad = Placed::new(OrderPlaced { lines: Vec::new(), ..order() }, arrival(1));
-    let Verdict::Invalid(event) = &bad.verdict else { panic!("it has no lines") };
+    let IntakeAnswer::Invalid(event) = &bad.verdict else { panic!("it has no lines") };
     let mut desk = Desk::default();
     let key = bad.rejected_before().next().unwrap();
-    desk.world.loaded(Order::rejected(event, key, crate::order::Body::unknown(), Thread::default(), NOW), 1);
+    desk.world.loaded(Order::rejected(event, key, crate::row::Body::unknown(), TraceContext::default(), NOW), 1);
     for (n, recorded_at, is_new) in [(2, NOW.minus(minute), false), (3, NOW.plus(minute), true)] {
         let placed = Placed::new(order(), arrival(n));
         let placed = Placed { said_at: Some(NOW.minus(minute)), recorded_at: Some(recorded_at), ..placed };
@@ -350,7 +353,7 @@ fn an_order_that_was_known_by_another_source_and_id_is_known() {
     assert!(Placed::new(order(), headers(4, Some(("kafka", "x")), "y")).former.is_empty(), "the body names it");
 }
 
-/// Case 18: seconds taken for milliseconds, zero, and a time that was never set say nothing of an order's age; and of the same kind, what is too late for
+/// Report 18: seconds taken for milliseconds, zero, and a time that was never set say nothing of an order's age; and of the same kind, what is too late for
 /// any clock: microseconds and nanoseconds, and the last time that a program knows.
 #[test]
 fn only_a_time_that_a_clock_can_mean_makes_an_order_old() {
@@ -379,7 +382,7 @@ fn an_order_kept_by_an_earlier_version_is_still_the_same_order() {
     desk.world.change(ID, |order| {
         let kept = order.body.text.as_deref().unwrap().replace(",\"bill_to\":null", "");
         assert!(!kept.contains("bill_to"));
-        order.body = crate::order::Body { digest: Uuid::from_u128(0), text: Some(kept.into()) };
+        order.body = crate::row::Body { digest: Uuid::from_u128(0), text: Some(kept.into()) };
     });
     assert!(matches!(desk.place(order(), 2, false).0, Ok(Reply::Placed { replayed: true, .. })));
 }
@@ -396,7 +399,7 @@ fn an_erased_order_still_answers_the_same_order() {
 #[test]
 fn orders_that_a_producer_sent_under_one_event_id_are_told_of_under_two() {
     let cause = Cause::answer("one");
-    let mut world = World::default();
+    let mut world = BatchState::default();
     let mut effects = Effects::new(&CODEC, crate::NAME, &cause, NOW);
     let one = Placed::new(order(), arrival(1));
     let two = Placed::new(OrderPlaced { reference: Some("r-2".into()), ..order() }, arrival(2));

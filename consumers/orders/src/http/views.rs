@@ -4,7 +4,7 @@ use events::{Cancellation, Fault, Line, OrderId, Reason, ShippedLine, UnshippedL
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::order::{Asked, Order, State};
+use crate::row::{CancellationAsked, Order, State};
 
 /// The answer to what was taken on: its outcome is told by events.
 #[derive(Serialize, ToSchema)]
@@ -56,7 +56,7 @@ pub(super) struct OrderView {
     /// Why it was rejected; empty if it was not.
     faults: Vec<Fault>,
     /// Who asked for its cancellation, and why; absent if nobody did.
-    cancellation_asked: Option<Asked>,
+    cancellation_asked: Option<CancellationAsked>,
     /// How it ended; absent while it is under way, and if it was rejected.
     end: Option<EndView>,
 }

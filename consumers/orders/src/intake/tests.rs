@@ -114,7 +114,7 @@ fn what_is_no_order_is_unreadable_and_the_message_says_why() {
     }
 }
 
-/// Case 17: an order as a text is taken; what is none is told without what it holds.
+/// Report 17: an order as a text is taken; what is none is told without what it holds.
 #[test]
 fn an_order_that_was_written_as_json_twice_is_taken() {
     let mut event = structured();
@@ -149,14 +149,14 @@ fn an_unreadable_order_is_reported_without_its_texts() {
     }
 }
 
-/// Case 16: a byte order mark.
+/// Report 16: a byte order mark.
 #[test]
 fn a_byte_order_mark_is_skipped() {
     let marked = [b"\xef\xbb\xbf".to_vec(), plain()].concat();
     assert_eq!(read(&message(&[], marked), &codec()).unwrap().order, order().into());
 }
 
-/// Cases 11 and 19.
+/// Reports 11 and 19.
 #[test]
 fn the_producers_own_id_is_found_under_its_names_with_and_without_quotes() {
     for headers in [
@@ -173,7 +173,7 @@ fn the_producers_own_id_is_found_under_its_names_with_and_without_quotes() {
     assert_eq!(read(&message(&[("ce_id", ""), ("id", "")], plain()), &codec()).unwrap().id, None);
 }
 
-/// Case 19.
+/// Report 19.
 #[test]
 fn a_type_is_an_order_by_its_name_however_it_is_spelt() {
     for name in [

@@ -110,7 +110,7 @@ fn what_a_fault_says_of_contact_and_address_repeats_no_personal_data() {
     assert!(faults.iter().all(|fault| !fault.detail.to_lowercase().contains("secret")), "{faults:?}");
 }
 
-/// Case 34.
+/// Report 34.
 #[test]
 fn a_total_that_differs_is_named_and_one_that_agrees_is_taken() {
     let said = |subtotal, total| check(&OrderReading { subtotal, total, ..order().into() });

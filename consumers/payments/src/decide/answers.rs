@@ -1,26 +1,25 @@
 //! Answers of the gateway: each counts for the open attempt alone; a later one that contradicts what was recorded is a person's case.
 
+use gateway::{ActionResult, Hold, Operation, Outcome, RefundStatus};
 use runtime::Conflict;
 
-use super::Step;
-use crate::attempt::{Attempt, Phase, key};
-use crate::calls::Answer;
-use crate::gateway::{Hold, Money, Operation, Outcome};
-use crate::handlers::Reply;
-use crate::payment::{Asked, State, Verdict};
-use crate::world::RefundStatus;
+use super::PaymentStep;
+use crate::attempt::{CallAttempt, Phase, key};
+use crate::input::{Answer, Reply};
+use crate::payment::ActionAsked;
+use crate::payment::State::*;
 
-impl Step<'_, '_> {
+impl PaymentStep<'_, '_> {
     /// What came of a call.
     pub fn answer(&mut self, answer: &Answer) -> Result<(), Conflict> {
-        let made = self.slot.payment.case.made.of(answer.operation);
+        let made = self.payment.case.made.of(answer.operation);
         if answer.attempt > made {
             return Err(self.unasked(answer));
         }
         if answer.attempt < made {
             return Ok(()); // of an earlier attempt
         }
-        let last = self.slot.payment.case.attempt.clone();
+        let last = self.payment.case.attempt.clone();
         let Some(attempt) = last.filter(|attempt| attempt.operation == answer.operation && counts(attempt)) else {
             return self.late(answer);
         };
@@ -30,76 +29,55 @@ impl Step<'_, '_> {
         self.recorded(&attempt, &answer.outcome)
     }
 
-    fn recorded(&mut self, attempt: &Attempt, outcome: &Outcome) -> Result<(), Conflict> {
-        let asked = self.slot.payment.money(attempt.amount)?;
+    fn recorded(&mut self, attempt: &CallAttempt, outcome: &Outcome) -> Result<(), Conflict> {
+        let asked = self.payment.money(attempt.amount)?;
         match outcome {
-            Outcome::Authorized(hold) if hold.money == asked => self.authorized(Some(hold)),
-            Outcome::Authorized(Hold { payment_id, money, .. }) => self.disputed(Some(payment_id), asked, *money),
+            Outcome::Authorized(hold) if hold.money == asked => return self.authorized(Some(hold)),
+            Outcome::Authorized(Hold { payment_id, money, .. }) => self.dispute(Some(payment_id), asked, *money),
             Outcome::ActionRequired { payment_id, action, url } => {
-                let case = &self.slot.payment.case;
+                let case = &self.payment.case;
                 let expires_at = case.purchase.as_ref().map_or(self.now, |purchase| purchase.expires_at);
-                if let Some(Verdict::Passed { hold: Some(hold) }) = &case.kept
+                if let Some(ActionResult::Passed { hold: Some(hold) }) = &case.early_result
                     && hold.money != asked
                 {
                     let (payment_id, money) = (hold.payment_id.clone(), hold.money);
-                    return self.disputed(Some(&payment_id), asked, money);
+                    self.dispute(Some(&payment_id), asked, money);
+                    return Ok(());
                 }
-                let what = Asked { action: action.clone(), url: url.clone(), expires_at };
-                self.action_required(payment_id, what, asked)
+                let what = ActionAsked { action: action.clone(), url: url.clone(), expires_at };
+                return self.action_required(payment_id, what, asked);
             }
-            Outcome::Declined { code, detail } => self.declined(code, detail),
-            Outcome::Captured { money } if *money == asked => self.captured(money.amount),
-            Outcome::Captured { money } => self.disputed(None, asked, *money),
-            Outcome::CaptureFailed { code, detail } => self.capture_failed(attempt.amount, code, detail),
-            Outcome::Voided { money } => self.voided(Some(*money)),
-            Outcome::VoidFailed { detail } => {
-                self.void_failed(attempt.number, detail);
-                Ok(())
+            Outcome::Declined { code, detail } => return self.declined(code, detail),
+            Outcome::Captured { money } | Outcome::Refunded { money, .. } | Outcome::RefundPending { money, .. }
+                if *money != asked =>
+            {
+                self.dispute(None, asked, *money);
             }
-            Outcome::Refunded { money, .. } | Outcome::RefundPending { money, .. } if *money != asked => {
-                self.disputed(None, asked, *money)
-            }
-            Outcome::Refunded { .. } => self.refunded(attempt.amount),
-            Outcome::RefundPending { refund_id, .. } => {
-                if attempt.phase != Phase::Pending {
-                    self.pending(refund_id);
-                }
-                Ok(())
-            }
-            Outcome::RefundFailed { detail, .. } => self.refund_failed(attempt.amount, detail),
-            Outcome::NotFound => {
-                self.not_found();
-                Ok(())
-            }
-            Outcome::Errored { .. } => {
-                self.errored();
-                Ok(())
-            }
-            Outcome::Unknown { .. } => Ok(()), // its timer asks again
+            Outcome::Captured { money } => return self.captured(money.amount),
+            Outcome::CaptureFailed { code, detail } => return self.capture_failed(attempt.amount, code, detail),
+            Outcome::Voided { money } => return self.voided(Some(*money)),
+            Outcome::VoidFailed { detail } => self.void_failed(attempt.number, detail),
+            Outcome::Refunded { .. } => return self.refunded(attempt.amount),
+            Outcome::RefundPending { refund_id, .. } if attempt.phase != Phase::Pending => self.pending(refund_id),
+            Outcome::RefundFailed { detail, .. } => return self.refund_failed(attempt.amount, detail),
+            Outcome::NotFound => self.not_found(),
+            Outcome::Errored { .. } => self.errored(),
+            // Of a refund that is pending already there is nothing new; what is not known, its timer asks again.
+            Outcome::RefundPending { .. } | Outcome::Unknown { .. } => {}
         }
-    }
-
-    fn disputed(&mut self, payment_id: Option<&str>, asked: Money, got: Money) -> Result<(), Conflict> {
-        self.dispute(payment_id, asked, got);
         Ok(())
     }
 
     /// An answer to an attempt that is concluded: a repetition is nothing; what would turn the recorded answer round is a conflict.
     fn late(&self, answer: &Answer) -> Result<(), Conflict> {
-        let state = self.slot.payment.state;
+        let state = self.payment.state;
         let contradicts = match &answer.outcome {
             Outcome::Declined { .. } => match state {
-                State::ActionRequired | State::Authorized | State::Capturing | State::Lapsed | State::Captured => true,
-                State::New
-                | State::Authorizing
-                | State::Voiding
-                | State::Refunding
-                | State::Declined
-                | State::Voided
-                | State::Refunded => false,
+                ActionRequired | Authorized | Capturing | Lapsed | Captured => true,
+                New | Authorizing | Voiding | Refunding | Declined | Voided | Refunded => false,
             },
-            Outcome::Captured { .. } => state == State::Lapsed,
-            Outcome::CaptureFailed { .. } => state == State::Captured,
+            Outcome::Captured { .. } => state == Lapsed,
+            Outcome::CaptureFailed { .. } => state == Captured,
             Outcome::Authorized(_)
             | Outcome::ActionRequired { .. }
             | Outcome::Voided { .. }
@@ -122,44 +100,35 @@ impl Step<'_, '_> {
             "the gateway answers {} to {} in state {}: it was not asked that, or answered otherwise before; compare the payment with the gateway's books",
             answer.outcome.as_str(),
             key(answer.order_id, answer.operation, answer.attempt),
-            self.slot.payment.state.as_str()
+            self.payment.state.as_str()
         ))
     }
 
     /// What came of the customer's action. Kept while our own call's answer is not recorded; nothing once the payment went on or was given up.
-    pub fn verdict(&mut self, verdict: &Verdict) -> Result<Reply, Conflict> {
-        let state = self.slot.payment.state;
-        match (state, verdict) {
-            (State::New | State::Authorizing, _) => {
-                self.change().case.kept = Some(verdict.clone());
+    pub fn action_result(&mut self, result: &ActionResult) -> Result<Reply, Conflict> {
+        let state = self.payment.state;
+        match (state, result) {
+            (New | Authorizing, _) => {
+                self.change().case.early_result = Some(result.clone());
                 return Ok(Reply::Kept);
             }
-            (State::ActionRequired, Verdict::Passed { hold }) => {
+            (ActionRequired, ActionResult::Passed { hold }) => {
                 self.as_asked(hold.as_ref())?;
                 self.passed(hold.as_ref())?;
             }
-            (State::ActionRequired, Verdict::Failed { detail }) => self.action_failed(detail)?,
-            (State::Authorized | State::Capturing | State::Lapsed | State::Captured, Verdict::Failed { .. }) => {
+            (ActionRequired, ActionResult::Failed { detail }) => self.action_failed(detail)?,
+            (Authorized | Capturing | Lapsed | Captured, ActionResult::Failed { .. }) => {
                 return Err(self.unexpected("a failed 3-D Secure result", "after the money was held"));
             }
-            (
-                State::Authorized
-                | State::Capturing
-                | State::Lapsed
-                | State::Captured
-                | State::Voiding
-                | State::Refunding
-                | State::Declined
-                | State::Voided
-                | State::Refunded,
-                _,
-            ) => return Ok(Reply::Nothing(state)),
+            (Authorized | Capturing | Lapsed | Captured | Voiding | Refunding | Declined | Voided | Refunded, _) => {
+                return Ok(Reply::Nothing(state));
+            }
         }
-        Ok(Reply::Recorded(self.slot.payment.state))
+        Ok(Reply::Recorded(self.payment.state))
     }
 
     fn as_asked(&self, hold: Option<&Hold>) -> Result<(), Conflict> {
-        let payment = &self.slot.payment;
+        let payment = &**self.payment;
         let asked = payment.money(payment.amount)?;
         match hold.map(|hold| hold.money).filter(|got| *got != asked) {
             Some(got) => Err(self.contradiction(
@@ -170,26 +139,26 @@ impl Step<'_, '_> {
         }
     }
 
-    /// How a refund ended, as its provider told. It counts for the open attempt alone.
-    pub fn refund_told(&mut self, refund_id: &str, status: &RefundStatus) -> Result<Reply, Conflict> {
-        let last = self.slot.payment.case.attempt.clone();
-        let ours = |attempt: &Attempt| {
+    /// How a refund ended, by the provider's notice. It counts for the open attempt alone.
+    pub fn refund_status(&mut self, refund_id: &str, status: &RefundStatus) -> Result<Reply, Conflict> {
+        let last = self.payment.case.attempt.clone();
+        let ours = |attempt: &CallAttempt| {
             attempt.operation == Operation::Refund && attempt.refund_id.as_deref() == Some(refund_id)
         };
         let Some(attempt) = last.filter(|attempt| ours(attempt) && counts(attempt)) else {
-            return Ok(Reply::Nothing(self.slot.payment.state));
+            return Ok(Reply::Nothing(self.payment.state));
         };
         match status {
-            RefundStatus::Pending => return Ok(Reply::Nothing(self.slot.payment.state)),
+            RefundStatus::Pending => return Ok(Reply::Nothing(self.payment.state)),
             RefundStatus::Succeeded => self.refunded(attempt.amount)?,
             RefundStatus::Failed { detail } => self.refund_failed(attempt.amount, detail)?,
         }
-        Ok(Reply::Recorded(self.slot.payment.state))
+        Ok(Reply::Recorded(self.payment.state))
     }
 }
 
 /// Whether an attempt still takes an answer. One that waits because the provider failed on its own side does: that was no answer.
-fn counts(attempt: &Attempt) -> bool {
+fn counts(attempt: &CallAttempt) -> bool {
     match attempt.phase {
         Phase::Open | Phase::Pending | Phase::Unanswered => true,
         Phase::Waiting | Phase::Failed => attempt.errored,

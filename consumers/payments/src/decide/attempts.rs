@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use events::Timestamp;
+use gateway::{Money, Operation};
 use runtime::Conflict;
 
-use super::{ATTEMPT, Step};
-use crate::attempt::{Attempt, Phase, key};
-use crate::calls::Ask;
-use crate::gateway::{Money, Operation};
-use crate::handlers::Reply;
+use super::PaymentStep;
+use crate::attempt::{Ask, CallAttempt, Phase, key};
+use crate::input::{ATTEMPT, Reply};
 use crate::payment::State;
 
 /// Tries under one key by the call itself; later ones only look.
@@ -17,10 +16,10 @@ const CALLS: u32 = 2;
 /// How long a call may be made again under its key. Providers keep what was done under a key for a day; after it the same call is done once more.
 const KEY_LASTS: Duration = Duration::from_secs(23 * 3_600);
 
-impl Step<'_, '_> {
+impl PaymentStep<'_, '_> {
     /// Opens the first attempt at an operation. Where no money moves the answer is yes, at once and without a gateway: the saga needs the events.
     pub(super) fn begin(&mut self, operation: Operation, amount: i64) -> Result<(), Conflict> {
-        if self.slot.payment.amount > 0 && (amount > 0 || operation != Operation::Refund) {
+        if self.payment.amount > 0 && (amount > 0 || operation != Operation::Refund) {
             self.open(operation, amount);
             return Ok(());
         }
@@ -43,7 +42,7 @@ impl Step<'_, '_> {
         let (parked, letter_id) = before.map_or((false, None), |attempt| (attempt.parked, attempt.letter_id));
         let made = payment.case.made.at(operation);
         *made += 1;
-        payment.case.attempt = Some(Attempt {
+        payment.case.attempt = Some(CallAttempt {
             operation,
             number: *made,
             amount,
@@ -58,9 +57,9 @@ impl Step<'_, '_> {
             letter_id,
         });
         // While the gateway answers nobody it is not asked: no try, and the key stays unused.
-        self.slot.ask = (!self.silent).then_some(Ask::Make);
-        self.slot.fresh = true;
-        self.effects.arm(ATTEMPT, self.slot.payment.order_id, "", due);
+        self.call.ask = (!self.silent).then_some(Ask::Make);
+        self.call.fresh = true;
+        self.effects.schedule(ATTEMPT, self.payment.order_id, "", due);
     }
 
     /// Takes back an attempt of this batch that nobody was asked about.
@@ -70,9 +69,9 @@ impl Step<'_, '_> {
             *payment.case.made.at(attempt.operation) -= 1;
         }
         payment.case.confirmed.clear();
-        self.slot.ask = None;
-        self.slot.fresh = false;
-        self.effects.disarm(ATTEMPT, self.slot.payment.order_id, "");
+        self.call.ask = None;
+        self.call.fresh = false;
+        self.effects.cancel_timer(ATTEMPT, self.payment.order_id, "");
     }
 
     /// Its answer is recorded.
@@ -86,9 +85,9 @@ impl Step<'_, '_> {
         let payment = self.change();
         let Some(attempt) = payment.case.attempt.as_mut().filter(|attempt| attempt.phase != phase) else { return };
         attempt.phase = phase;
-        self.slot.ask = None;
-        self.slot.fresh = false;
-        self.effects.disarm(ATTEMPT, self.slot.payment.order_id, "");
+        self.call.ask = None;
+        self.call.fresh = false;
+        self.effects.cancel_timer(ATTEMPT, self.payment.order_id, "");
     }
 
     /// It is looked at again at `due`.
@@ -97,25 +96,19 @@ impl Step<'_, '_> {
         let Some(attempt) = payment.case.attempt.as_mut() else { return };
         attempt.phase = phase;
         attempt.due = due;
-        self.effects.arm(ATTEMPT, self.slot.payment.order_id, "", due);
+        self.effects.schedule(ATTEMPT, self.payment.order_id, "", due);
     }
 
     /// The gateway is asked about it once the batch is decided.
     fn ask(&mut self, ask: Ask) {
-        self.slot.ask = Some(ask);
+        self.call.ask = Some(ask);
     }
 
     /// Lays it before a person: the order stays open, and the door lets it be tried again.
     fn stick(&mut self, phase: Phase, class: &str, what: &str) {
-        let order_id = self.slot.payment.order_id;
-        let name = self
-            .slot
-            .payment
-            .case
-            .attempt
-            .as_ref()
-            .map(|attempt| key(order_id, attempt.operation, attempt.number))
-            .unwrap_or_default();
+        let order_id = self.payment.order_id;
+        let attempt = self.payment.case.attempt.as_ref();
+        let name = attempt.map(|attempt| key(order_id, attempt.operation, attempt.number)).unwrap_or_default();
         self.rest(phase);
         let what = format!("{name}: {what}; look at the payment in the gateway, then POST /payments/{order_id}/retry");
         self.say_stuck(class, what);
@@ -123,11 +116,11 @@ impl Step<'_, '_> {
 
     /// The attempt's timer fired: asked again, looked up, attempted anew, or given to a person.
     pub fn attempt_due(&mut self, due: Timestamp) {
-        let Some(attempt) = self.slot.payment.case.attempt.clone().filter(|attempt| due >= attempt.due) else { return };
+        let Some(attempt) = self.payment.case.attempt.clone().filter(|attempt| due >= attempt.due) else { return };
         match attempt.phase {
             // It answers nobody: that is no failure of this attempt.
             Phase::Open if self.silent => {
-                self.wait(Phase::Open, self.now.plus(self.settings.long_pause(self.slot.payment.order_id)));
+                self.wait(Phase::Open, self.now.plus(self.settings.long_pause(self.payment.order_id)));
                 self.say_waiting("the gateway answers nobody");
             }
             Phase::Open if attempt.tries >= self.settings.attempt_tries => {
@@ -152,7 +145,7 @@ impl Step<'_, '_> {
     }
 
     /// Whether the gateway still knows what was done under the attempt's key. A key that was never used has all its time before it.
-    fn key_lasts(&self, attempt: &Attempt) -> bool {
+    fn key_lasts(&self, attempt: &CallAttempt) -> bool {
         attempt.tries == 0 || self.now.since(attempt.since) < KEY_LASTS
     }
 
@@ -179,7 +172,7 @@ impl Step<'_, '_> {
             attempt.refund_id = Some(refund_id.to_owned());
             attempt.tries = 1;
         }
-        self.slot.ask = None;
+        self.call.ask = None;
         self.say_recovered();
         self.wait(Phase::Pending, due);
     }
@@ -201,7 +194,7 @@ impl Step<'_, '_> {
 
     /// The provider failed on its own side, and will repeat that under this key: what was done, if anything, is looked up.
     pub(super) fn errored(&mut self) {
-        let Some(attempt) = self.slot.payment.case.attempt.as_ref() else { return };
+        let Some(attempt) = self.payment.case.attempt.as_ref() else { return };
         if attempt.phase == Phase::Open && !attempt.errored {
             if let Some(attempt) = self.change().case.attempt.as_mut() {
                 attempt.errored = true;
@@ -213,7 +206,7 @@ impl Step<'_, '_> {
     /// A look-up found nothing under the key. Nothing was done: the same call again; or, where the key is spoilt, another attempt after a pause.
     /// Of an old key the gateway may have forgotten what was done under it: a person looks, and has it attempted anew.
     pub(super) fn not_found(&mut self) {
-        let Some(attempt) = self.slot.payment.case.attempt.clone() else { return };
+        let Some(attempt) = self.payment.case.attempt.clone() else { return };
         match attempt.phase {
             Phase::Open if !attempt.errored && self.key_lasts(&attempt) => self.ask(Ask::Make),
             // A person has just looked, as they were asked to, and so did we.
@@ -253,8 +246,8 @@ impl Step<'_, '_> {
 
     /// A person has what is stuck tried again: what failed by a new attempt, what is not known by a look-up.
     pub fn retry(&mut self, by: &str) -> Reply {
-        let state = self.slot.payment.state;
-        let Some(attempt) = self.slot.payment.case.attempt.clone() else {
+        let state = self.payment.state;
+        let Some(attempt) = self.payment.case.attempt.clone() else {
             return if state == State::New { Reply::Unknown } else { Reply::NotStuck(state) };
         };
         match attempt.phase {

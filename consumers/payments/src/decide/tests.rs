@@ -9,16 +9,18 @@ use events::{
     FulfillmentRejected, GivenUp, Item, Line, OrderId, Personal, Reason, ReasonCode, ReservationExpired, Shipment,
     ShipmentId, StockReserved, Timestamp, Why,
 };
-use runtime::{Cause, Codec, Conflict, Effects, Outgoing, Thread};
+use gateway::{ActionResult, Hold, Money, Operation, Outcome, ProviderNotice, RefundStatus};
+use runtime::{Cause, Codec, Conflict, Effects, Outgoing, TraceContext};
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
-use crate::calls::{Answer, Ask, Call};
-use crate::gateway::{Hold, Money, Operation, Outcome};
-use crate::handlers::{Input, RefundTold, Reply, Rules, finish};
-use crate::payment::{Payment, State, Verdict};
+use super::{DecisionContext, finish};
+use crate::attempt::Ask;
+use crate::batch::BatchState;
+use crate::call::Call;
+use crate::input::{ATTEMPT, Answer, Input, Reply};
+use crate::payment::{Payment, State};
 use crate::settings::PaymentsSettings;
-use crate::world::{RefundStatus, World};
 
 mod attempts;
 mod edges;
@@ -34,7 +36,7 @@ static CODEC: LazyLock<Codec> = LazyLock::new(|| Codec::of_catalogue().unwrap())
 struct Desk {
     codec: &'static Codec,
     settings: PaymentsSettings,
-    world: World,
+    world: BatchState,
     now: Timestamp,
     /// Whether the gateway answers nobody.
     silent: bool,
@@ -52,7 +54,7 @@ impl Desk {
         Self {
             codec: &CODEC,
             settings: PaymentsSettings::default(),
-            world: World::default(),
+            world: BatchState::default(),
             now: START,
             silent: false,
             inputs: 0,
@@ -66,18 +68,17 @@ impl Desk {
     /// Decides a batch, as the runtime does.
     fn batch(&mut self, inputs: Vec<Input>) -> Vec<Result<Reply, Conflict>> {
         (self.said, self.calls, self.dead) = Default::default();
-        let rules = Rules { settings: &self.settings, gateway: "sandbox", silent: self.silent, now: self.now };
+        let rules =
+            DecisionContext { settings: &self.settings, gateway: "sandbox", silent: self.silent, now: self.now };
         let mut replies = Vec::new();
         for input in inputs {
             self.inputs += 1;
-            let thread = Thread { correlation_id: "thread".into(), ..Thread::default() };
+            let thread = TraceContext { correlation_id: "thread".into(), ..TraceContext::default() };
             let cause = match &input {
                 Input::Answer(answer) => Cause::answer(&crate::key(ORDER, answer.operation, answer.attempt)),
-                Input::Verdict { .. } | Input::RefundTold(_) | Input::Retry { .. } => {
-                    Cause::door("payments", &self.inputs.to_string())
-                }
+                Input::Notice(_) | Input::Retry { .. } => Cause::request("payments", &self.inputs.to_string()),
                 Input::AttemptDue { .. } | Input::AuthorizationDue { .. } | Input::UnknownTimer { .. } => {
-                    Cause::door("timer", &self.inputs.to_string())
+                    Cause::request("timer", &self.inputs.to_string())
                 }
                 Input::Reserved(_)
                 | Input::Expired(_)
@@ -111,7 +112,7 @@ impl Desk {
             }
             replies.push(reply);
         }
-        let cause = Cause::door("finish", "");
+        let cause = Cause::request("finish", "");
         let mut effects = Effects::new(self.codec, "payments", &cause, self.now);
         finish(&mut self.world, &mut effects);
         self.calls = effects.take_calls();
@@ -139,7 +140,7 @@ impl Desk {
         let due = self.timers.remove(kind).unwrap_or_else(|| panic!("no timer {kind:?} is armed: {:?}", self.timers));
         self.now = self.now.max(due);
         self.does(match kind {
-            super::ATTEMPT => Input::AttemptDue { order_id: ORDER, due },
+            ATTEMPT => Input::AttemptDue { order_id: ORDER, due },
             _ => Input::AuthorizationDue { order_id: ORDER },
         })
     }
@@ -362,15 +363,20 @@ fn pending(amount: i64) -> Outcome {
 }
 
 fn passed() -> Input {
-    Input::Verdict { order_id: ORDER, verdict: Verdict::Passed { hold: Some(hold(1_501)) } }
+    action_result(ActionResult::Passed { hold: Some(hold(1_501)) })
 }
 
 fn not_passed() -> Input {
-    Input::Verdict { order_id: ORDER, verdict: Verdict::Failed { detail: "no".into() } }
+    action_result(ActionResult::Failed { detail: "no".into() })
+}
+
+fn action_result(result: ActionResult) -> Input {
+    Input::Notice(ProviderNotice::Action { order_id: ORDER, result })
 }
 
 fn told(message_id: &str, status: RefundStatus) -> Input {
-    Input::RefundTold(RefundTold { message_id: message_id.into(), refund_id: "re_1".into(), status })
+    let (message_id, refund_id) = (message_id.into(), "re_1".into());
+    Input::Notice(ProviderNotice::Refund { message_id, refund_id, status })
 }
 
 fn retry() -> Input {

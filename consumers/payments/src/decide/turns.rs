@@ -4,21 +4,24 @@ use events::{
     AuthorizationExpiring, Card, PaymentActionRequired, PaymentAuthorized, PaymentCaptureFailed, PaymentCaptured,
     PaymentDeclined, PaymentRefundFailed, PaymentRefunded, PaymentVoided, Reason, ReasonCode, Timestamp,
 };
+use gateway::{ActionResult, Hold, Money, Operation};
 use runtime::Conflict;
 
-use super::{AUTHORIZATION, NO_GATEWAY, Step, expiry, refund_of};
-use crate::gateway::{Hold, Money, Operation};
-use crate::payment::{Asked, Payment, State, Undoing, Verdict};
+use super::PaymentStep;
+use super::undoing::{expiry, refund_amount};
+use crate::input::AUTHORIZATION;
+use crate::payment::State::*;
+use crate::payment::{ActionAsked, NO_GATEWAY, Payment, Undoing};
 
-impl Step<'_, '_> {
+impl PaymentStep<'_, '_> {
     /// The money is held (none: there is nothing to pay): told, unless fulfillment let go meanwhile.
     pub(super) fn authorized(&mut self, hold: Option<&Hold>) -> Result<(), Conflict> {
         let lapses = hold.and_then(|hold| hold.capture_before);
         let capture_before = lapses.unwrap_or_else(|| self.now.plus(self.settings.authorization_validity.0));
-        let stop = self.slot.payment.case.stop.clone();
+        let stop = self.payment.case.stop.clone();
         let event = match stop {
             Some(_) => None,
-            None => Some(announcement(&self.slot.payment, hold, capture_before)?),
+            None => Some(announcement(self.payment, hold, capture_before)?),
         };
         self.conclude();
         let payment = self.change();
@@ -28,25 +31,30 @@ impl Step<'_, '_> {
         if let Some(stop) = stop {
             return self.void(stop);
         }
-        payment.state = State::Authorized;
+        payment.state = Authorized;
         payment.announced = true;
         payment.forget_purchase();
         let order_id = payment.order_id;
         if let Some(event) = event {
-            self.effects.say(&event, "");
+            self.effects.emit(&event, "");
         }
         if hold.is_some() {
             let due = capture_before.minus(self.settings.expiring_margin.0).max(self.now);
-            self.effects.arm(AUTHORIZATION, order_id, "", due);
+            self.effects.schedule(AUTHORIZATION, order_id, "", due);
         }
         Ok(())
     }
 
     /// The customer must act first; unless nobody waits for it any more, or the result is here already.
-    pub(super) fn action_required(&mut self, payment_id: &str, asked: Asked, asked_for: Money) -> Result<(), Conflict> {
-        let case = &self.slot.payment.case;
-        let (stop, expired, kept) = (case.stop.clone(), case.expired, case.kept.clone());
-        let order_id = self.slot.payment.order_id;
+    pub(super) fn action_required(
+        &mut self,
+        payment_id: &str,
+        asked: ActionAsked,
+        asked_for: Money,
+    ) -> Result<(), Conflict> {
+        let case = &self.payment.case;
+        let (stop, expired, early) = (case.stop.clone(), case.expired, case.early_result.clone());
+        let order_id = self.payment.order_id;
         self.conclude();
         let expires_at = asked.expires_at;
         let payment = self.change();
@@ -57,15 +65,15 @@ impl Step<'_, '_> {
         if expired {
             return self.void(expiry(expires_at));
         }
-        payment.state = State::ActionRequired;
-        let Asked { action, url, .. } = asked.clone();
+        payment.state = ActionRequired;
+        let ActionAsked { action, url, .. } = asked.clone();
         payment.case.asked = Some(asked);
-        match kept {
-            Some(Verdict::Passed { hold }) => self.passed(hold.as_ref()),
-            Some(Verdict::Failed { detail }) => self.action_failed(&detail),
+        match early {
+            Some(ActionResult::Passed { hold }) => self.passed(hold.as_ref()),
+            Some(ActionResult::Failed { detail }) => self.action_failed(&detail),
             None => {
                 let Money { amount, currency } = asked_for;
-                self.effects.say(&PaymentActionRequired { order_id, action, url, amount, currency, expires_at }, "");
+                self.effects.emit(&PaymentActionRequired { order_id, action, url, amount, currency, expires_at }, "");
                 Ok(())
             }
         }
@@ -73,14 +81,14 @@ impl Step<'_, '_> {
 
     /// The customer confirmed.
     pub(super) fn passed(&mut self, hold: Option<&Hold>) -> Result<(), Conflict> {
-        let payment = &self.slot.payment;
-        let said = Hold {
+        let payment = &**self.payment;
+        let assumed = Hold {
             payment_id: payment.payment_id.clone().unwrap_or_default(),
             money: payment.money(payment.amount)?,
             capture_before: None,
             card: None,
         };
-        self.authorized(Some(hold.unwrap_or(&said)))
+        self.authorized(Some(hold.unwrap_or(&assumed)))
     }
 
     /// The customer did not confirm: the payment is cancelled at the provider, as it could still succeed.
@@ -91,25 +99,25 @@ impl Step<'_, '_> {
 
     /// Refused; ended.
     pub(super) fn declined(&mut self, code: &str, detail: &str) -> Result<(), Conflict> {
-        let asked = self.slot.payment.money(self.slot.payment.amount)?;
+        let asked = self.payment.money(self.payment.amount)?;
         self.conclude();
         let payment = self.change();
-        payment.state = State::Declined;
+        payment.state = Declined;
         payment.forget_purchase();
         let reason = Reason { code: ReasonCode::Declined, detail: with_code(code, detail) };
         let order_id = payment.order_id;
-        self.effects.say(&PaymentDeclined { order_id, amount: asked.amount, currency: asked.currency, reason }, "");
+        self.effects.emit(&PaymentDeclined { order_id, amount: asked.amount, currency: asked.currency, reason }, "");
         Ok(())
     }
 
     /// The money for what ships is taken; where fulfillment let go meanwhile, its part goes back at once.
     pub(super) fn captured(&mut self, amount: i64) -> Result<(), Conflict> {
-        let currency = self.slot.payment.currency()?;
-        let stop = self.slot.payment.case.stop.clone();
-        let stop = stop.map(|stop| refund_of(&self.slot.payment, &stop).map(|amount| (stop, amount))).transpose()?;
+        let currency = self.payment.currency()?;
+        let stop = self.payment.case.stop.clone();
+        let stop = stop.map(|stop| refund_amount(self.payment, &stop).map(|amount| (stop, amount))).transpose()?;
         self.conclude();
         let payment = self.change();
-        payment.state = State::Captured;
+        payment.state = Captured;
         payment.captured = amount;
         payment.released_remainder = payment.authorized - amount;
         let event = PaymentCaptured {
@@ -119,7 +127,7 @@ impl Step<'_, '_> {
             currency,
             items: payment.case.confirmed.clone(),
         };
-        self.effects.say(&event, "");
+        self.effects.emit(&event, "");
         match stop {
             Some((undoing, amount)) => self.refund(undoing, amount),
             None => Ok(()),
@@ -128,50 +136,41 @@ impl Step<'_, '_> {
 
     /// It can't be taken: fulfillment must let go, and has where it was stopped.
     pub(super) fn capture_failed(&mut self, amount: i64, code: &str, detail: &str) -> Result<(), Conflict> {
-        let currency = self.slot.payment.currency()?;
+        let currency = self.payment.currency()?;
         self.conclude();
-        if let Some(stop) = self.slot.payment.case.stop.clone() {
+        if let Some(stop) = self.payment.case.stop.clone() {
             return self.void(stop);
         }
         let reason = Reason { code: ReasonCode::CaptureFailed, detail: with_code(code, detail) };
         let payment = self.change();
-        payment.state = State::Lapsed;
+        payment.state = Lapsed;
         let order_id = payment.order_id;
-        self.effects.say(&PaymentCaptureFailed { order_id, amount, currency, reason }, "");
+        self.effects.emit(&PaymentCaptureFailed { order_id, amount, currency, reason }, "");
         Ok(())
     }
 
     /// The hold's timer: a word in time, then its end.
     pub fn authorization_due(&mut self) -> Result<(), Conflict> {
-        let Payment { order_id, state, authorized: amount, capture_before, .. } = self.slot.payment;
+        let Payment { order_id, state, authorized: amount, capture_before, .. } = **self.payment;
         match (state, capture_before) {
-            (State::Authorized, Some(capture_before)) => {
-                let currency = self.slot.payment.currency()?;
+            (Authorized, Some(capture_before)) => {
+                let currency = self.payment.currency()?;
                 if self.now >= capture_before {
                     let detail = format!("the hold ran out at {capture_before} before it was taken");
-                    self.change().state = State::Lapsed;
+                    self.change().state = Lapsed;
                     let reason = Reason { code: ReasonCode::AuthorizationExpired, detail };
-                    self.effects.say(&PaymentCaptureFailed { order_id, amount, currency, reason }, "");
+                    self.effects.emit(&PaymentCaptureFailed { order_id, amount, currency, reason }, "");
                 } else {
                     if !std::mem::replace(&mut self.change().case.expiring, true) {
-                        self.effects.say(&AuthorizationExpiring { order_id, amount, currency, capture_before }, "");
+                        self.effects.emit(&AuthorizationExpiring { order_id, amount, currency, capture_before }, "");
                     }
-                    self.effects.arm(AUTHORIZATION, order_id, "", capture_before);
+                    self.effects.schedule(AUTHORIZATION, order_id, "", capture_before);
                 }
             }
-            (State::Authorized, None)
+            (Authorized, None)
             | (
-                State::New
-                | State::Authorizing
-                | State::ActionRequired
-                | State::Capturing
-                | State::Lapsed
-                | State::Captured
-                | State::Voiding
-                | State::Refunding
-                | State::Declined
-                | State::Voided
-                | State::Refunded,
+                New | Authorizing | ActionRequired | Capturing | Lapsed | Captured | Voiding | Refunding | Declined
+                | Voided | Refunded,
                 _,
             ) => {}
         }
@@ -181,12 +180,12 @@ impl Step<'_, '_> {
     /// Lets go of what is held, or cancels what is open at the provider.
     pub(super) fn void(&mut self, undoing: Undoing) -> Result<(), Conflict> {
         let payment = self.change();
-        payment.state = State::Voiding;
+        payment.state = Voiding;
         payment.forget_purchase();
         payment.case.stop = None;
         payment.case.undoing = Some(undoing);
         let (order_id, amount) = (payment.order_id, payment.authorized);
-        self.effects.disarm(AUTHORIZATION, order_id, "");
+        self.effects.cancel_timer(AUTHORIZATION, order_id, "");
         self.begin(Operation::Void, amount)
     }
 
@@ -195,7 +194,7 @@ impl Step<'_, '_> {
         let Undoing { given_up, reason } = self.undoing()?;
         self.conclude();
         let payment = self.change();
-        payment.state = State::Voided;
+        payment.state = Voided;
         if let Some(had) = had.filter(|had| payment.authorized == 0 && payment.currency == Some(had.currency)) {
             payment.authorized = had.amount;
         }
@@ -208,14 +207,14 @@ impl Step<'_, '_> {
             given_up,
             reason,
         };
-        self.effects.say(&event, "");
+        self.effects.emit(&event, "");
         Ok(())
     }
 
     /// Gives back what was taken for units that will not ship.
     pub(super) fn refund(&mut self, undoing: Undoing, amount: i64) -> Result<(), Conflict> {
         let payment = self.change();
-        payment.state = State::Refunding;
+        payment.state = Refunding;
         payment.case.stop = None;
         payment.case.undoing = Some(undoing);
         self.begin(Operation::Refund, amount)
@@ -223,28 +222,28 @@ impl Step<'_, '_> {
 
     /// It is given back, confirmed; ended.
     pub(super) fn refunded(&mut self, amount: i64) -> Result<(), Conflict> {
-        let (currency, Undoing { given_up: items, reason }) = (self.slot.payment.currency()?, self.undoing()?);
+        let (currency, Undoing { given_up: items, reason }) = (self.payment.currency()?, self.undoing()?);
         self.conclude();
         let payment = self.change();
-        payment.state = State::Refunded;
+        payment.state = Refunded;
         payment.refunded += amount;
         let order_id = payment.order_id;
-        self.effects.say(&PaymentRefunded { order_id, amount, currency, items, reason }, "");
+        self.effects.emit(&PaymentRefunded { order_id, amount, currency, items, reason }, "");
         Ok(())
     }
 
     /// It was not given back: told to people, who decide.
     pub(super) fn refund_failed(&mut self, amount: i64, detail: &str) -> Result<(), Conflict> {
-        let (currency, Undoing { reason, .. }) = (self.slot.payment.currency()?, self.undoing()?);
+        let (currency, Undoing { reason, .. }) = (self.payment.currency()?, self.undoing()?);
         let reason = Reason { detail: format!("{}; the gateway: {detail}", reason.detail), ..reason };
-        let order_id = self.slot.payment.order_id;
+        let order_id = self.payment.order_id;
         self.refund_stuck(detail);
-        self.effects.say(&PaymentRefundFailed { order_id, amount, currency, reason }, "");
+        self.effects.emit(&PaymentRefundFailed { order_id, amount, currency, reason }, "");
         Ok(())
     }
 
     fn undoing(&self) -> Result<Undoing, Conflict> {
-        let Payment { order_id, case, .. } = &self.slot.payment;
+        let Payment { order_id, case, .. } = &**self.payment;
         let missing = || {
             Conflict(format!(
                 "the payment of order {order_id} does not say why it is undone: its row was not written by these rules"

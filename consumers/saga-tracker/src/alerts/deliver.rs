@@ -12,9 +12,9 @@ use sha2::Sha256;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
-use crate::letter::hex;
 use crate::settings::TrackerSettings;
 use crate::store::alerts::{self as store, AlertRow};
+use runtime::http::hex;
 
 /// Alerts that are taken at once.
 const AT_ONCE: i64 = 20;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use choreography::Choreography;
 use events::Timestamp;
 use reqwest::StatusCode;
 use runtime::settings::ConsumerSettings;
@@ -13,8 +14,6 @@ use sqlx::PgPool;
 
 use crate::settings::TrackerSettings;
 
-/// Who is asked whether it is ready.
-const ASKED: [&str; 7] = ["orders", "inventory", "payments", "fraud", "fulfillment", "notifications", "outbox-relay"];
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Characters of an answer that an alert repeats.
@@ -35,18 +34,19 @@ impl Outside {
     /// # Errors
     /// When a setting can't be read.
     pub fn new(host: &Host, settings: &TrackerSettings, set: &BTreeMap<&str, &String>) -> anyhow::Result<Self> {
-        let all = host.settings();
+        let (all, choreography) = (host.settings(), Choreography::embedded());
         let mut probes = Vec::new();
-        for name in ASKED {
+        for (name, program) in choreography.all_programs().filter(|(name, _)| *name != "saga-tracker") {
             let own: ConsumerSettings = all.section(name)?;
-            let listens =
-                host.address(name).or(own.http.or(runtime::default_address(name)).filter(|at| at.port() != 0));
+            // One that is optional runs where something says so: it is hosted here, or its address is set.
+            let usual = runtime::default_address(name).filter(|_| !program.optional);
+            let listens = host.address(name).or(own.http.or(usual).filter(|at| at.port() != 0));
             // As a variable of the environment, its name has no hyphen.
             let probe = settings.probes.get(name).or_else(|| settings.probes.get(&name.replace('-', "_")));
             let set = probe.or(set.get(name).copied()).cloned();
             probes.extend(set.or(listens.map(|at| runtime::http::url(all.common(), at))).map(|url| (name, url)));
         }
-        let urls = databases::of(all, ASKED)?.into_keys();
+        let urls = databases::of(all, choreography.consumers.names())?.into_keys();
         let outboxes: Result<Vec<PgPool>, _> = urls.map(|url| sql::pool(url.expose(), "quadrille alerts", 1)).collect();
         let http = runtime::http::anonymous(all.common())?.timeout(PATIENCE).build()?;
         Ok(Self { outboxes: outboxes.context("DATABASE_URL")?, probes, http, since: BTreeMap::new() })

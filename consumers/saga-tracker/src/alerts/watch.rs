@@ -9,7 +9,7 @@ use runtime::{Clock, Failure};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
-use super::{Kind, Outside, keep};
+use super::{AlertKind, Outside, keep};
 use crate::settings::TrackerSettings;
 use crate::store::{self, watch as figures};
 
@@ -60,12 +60,12 @@ impl Watch {
         self.parked(now).await?;
         self.single_dead_letters(now).await?;
         let aside = self.outside.set_aside().await;
-        self.keep(Kind::SetAside, &aside, now).await?;
+        self.keep(AlertKind::SetAside, &aside, now).await?;
         let not_ready = self.outside.not_ready(self.settings.circuit_open.0, now).await;
-        self.keep(Kind::CircuitOpen, &not_ready, now).await?;
+        self.keep(AlertKind::CircuitOpen, &not_ready, now).await?;
         metrics::gauge!("quadrille_alerts_undelivered").set(store::alerts::undelivered(&self.pool).await? as f64);
         let open = figures::open_alerts(&self.pool).await?;
-        for kind in Kind::ALL {
+        for kind in AlertKind::ALL {
             let count = open.iter().find(|(of, _)| of == kind.as_str()).map_or(0, |(_, count)| *count);
             metrics::gauge!("quadrille_alerts_open", "kind" => kind.as_str()).set(count as f64);
         }
@@ -76,7 +76,7 @@ impl Watch {
         self.named.iter().filter(|(of, _)| *of == label).map(|(_, name)| name.clone()).collect()
     }
 
-    async fn keep(&self, kind: Kind, wrong: &[(String, String)], now: Timestamp) -> Result<(), Failure> {
+    async fn keep(&self, kind: AlertKind, wrong: &[(String, String)], now: Timestamp) -> Result<(), Failure> {
         let wrong = if self.settings.alerts(kind) { wrong } else { &[] };
         let mut tx = self.pool.begin().await?;
         keep(&mut tx, kind, wrong, now).await?;
@@ -108,7 +108,7 @@ impl Watch {
                 (currency.clone(), text)
             })
             .collect();
-        self.keep(Kind::MoneyAtRisk, &wrong, now).await
+        self.keep(AlertKind::MoneyAtRisk, &wrong, now).await
     }
 
     async fn dead_letters(&self, now: Timestamp) -> Result<(), Failure> {
@@ -122,7 +122,7 @@ impl Watch {
             )
         };
         let wrong: Vec<_> = (count > limit).then(|| ("all".to_owned(), text())).into_iter().collect();
-        self.keep(Kind::DeadLetterRate, &wrong, now).await
+        self.keep(AlertKind::DeadLetterRate, &wrong, now).await
     }
 
     /// One dead letter is enough: something waits for a person. Those of one cause are one alert.
@@ -139,7 +139,7 @@ impl Watch {
             (fingerprint, text)
         };
         let wrong: Vec<_> = causes.into_iter().take(CAUSES).map(alert).collect();
-        self.keep(Kind::DeadLetter, &wrong, now).await
+        self.keep(AlertKind::DeadLetter, &wrong, now).await
     }
 
     async fn relays(&self, now: Timestamp) -> Result<(), Failure> {
@@ -160,7 +160,7 @@ impl Watch {
                 wrong.push((row.database, text));
             }
         }
-        self.keep(Kind::RelayLag, &wrong, now).await
+        self.keep(AlertKind::RelayLag, &wrong, now).await
     }
 
     async fn parked(&mut self, now: Timestamp) -> Result<(), Failure> {
@@ -184,6 +184,6 @@ impl Watch {
                 wrong.push((row.consumer, text));
             }
         }
-        self.keep(Kind::ParkedAge, &wrong, now).await
+        self.keep(AlertKind::ParkedAge, &wrong, now).await
     }
 }

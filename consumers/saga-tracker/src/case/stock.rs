@@ -8,13 +8,12 @@ use events::{
 use runtime::Failure;
 use serde::Serialize;
 
-use super::unreadable;
-use crate::store::Kept;
-use crate::told::stored;
+use crate::order_event::stored;
+use crate::store::StoredEvent;
 
 /// The units of one allocation. Held = reserved − shipped − released − short.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub(crate) struct Units {
+pub(crate) struct AllocationUnits {
     /// What they are.
     pub sku: String,
     /// Where they lie.
@@ -32,10 +31,10 @@ pub(crate) struct Units {
 }
 
 #[derive(Default)]
-struct Ledger(BTreeMap<AllocationId, Units>);
+struct Ledger(BTreeMap<AllocationId, AllocationUnits>);
 
 impl Ledger {
-    fn of(&mut self, id: &AllocationId) -> &mut Units {
+    fn of(&mut self, id: &AllocationId) -> &mut AllocationUnits {
         self.0.entry(*id).or_default()
     }
 
@@ -59,16 +58,19 @@ impl Ledger {
 }
 
 /// The units that the events of an order tell of, by allocation.
-pub(super) fn of(events: &[Kept]) -> Result<Vec<Units>, Failure> {
+pub(super) fn of(events: &[StoredEvent]) -> Result<Vec<AllocationUnits>, Failure> {
     let mut ledger = Ledger::default();
     for event in events {
-        fold(&mut ledger, event).map_err(|source| unreadable(event, source))?;
+        fold(&mut ledger, event).map_err(|source| event.unreadable(source))?;
     }
-    let held = |units: Units| Units { held: units.reserved - units.shipped - units.released - units.short, ..units };
+    let held = |units: AllocationUnits| AllocationUnits {
+        held: units.reserved - units.shipped - units.released - units.short,
+        ..units
+    };
     Ok(ledger.0.into_values().map(held).collect())
 }
 
-fn fold(ledger: &mut Ledger, event: &Kept) -> serde_json::Result<()> {
+fn fold(ledger: &mut Ledger, event: &StoredEvent) -> serde_json::Result<()> {
     match event.event_type.as_str() {
         StockReserved::TYPE => {
             stored::<StockReserved>(&event.data)?.plan.iter().for_each(|of| ledger.allocate(of));

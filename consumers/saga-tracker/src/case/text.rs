@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::Case;
 use crate::facts::Moment;
 use crate::steps::Timeline;
-use crate::store::Kept;
+use crate::store::StoredEvent;
 
 impl fmt::Display for Case {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -145,7 +145,7 @@ fn shown(amount: i64, currency: Option<Currency>) -> String {
 }
 
 /// The little that is worth reading of an event in one line.
-fn summary(event: &Kept, currency: Option<Currency>) -> String {
+fn summary(event: &StoredEvent, currency: Option<Currency>) -> String {
     let Ok(data) = serde_json::from_str::<Value>(&event.data) else { return String::new() };
     let mut parts = Vec::new();
     for field in ["total", "amount", "charged"] {

@@ -10,23 +10,24 @@ use proptest::prelude::*;
 use runtime::{Conflict, Consumer as _, Effects, Timer, Work};
 
 use super::*;
+use crate::SagaTracker;
 use crate::facts::{Facts, Moment};
+use crate::name::NAME;
 use crate::status::Status;
-use crate::{Kind, SagaTracker};
 use sample::{Sample, message, order, own_key, samples, work};
 
 type Levels = BTreeMap<(events::Sku, events::WarehouseId), Level>;
-type Row = (BTreeMap<OrderId, Facts>, Levels, BTreeMap<uuid::Uuid, Resolution>, Vec<Kept>);
-type Kept = ((OrderId, events::EventId), String);
+type Row = (BTreeMap<OrderId, Facts>, Levels, BTreeMap<uuid::Uuid, Resolution>, Vec<StoredData>);
+type StoredData = ((OrderId, events::EventId), String);
 
 /// What a world comes to: everything but where an event was read first.
-fn rows(world: &World) -> Row {
-    let kept = |(key, heard): (&(OrderId, events::EventId), &Arc<Heard>)| (*key, heard.record.data.clone());
+fn rows(world: &BatchState) -> Row {
+    let kept = |(key, heard): (&(OrderId, events::EventId), &Arc<HeardEvent>)| (*key, heard.record.data.clone());
     (world.orders.clone(), world.levels.clone(), world.resolutions.clone(), world.events.iter().map(kept).collect())
 }
 
-fn folded(inputs: &[Input]) -> World {
-    let mut world = World::default();
+fn folded(inputs: &[Input]) -> BatchState {
+    let mut world = BatchState::default();
     inputs.iter().for_each(|input| fold(&mut world, input));
     world
 }
@@ -122,13 +123,13 @@ fn a_stored_event_tells_what_it_told_when_it_was_heard() {
             assert_eq!(topic, record.place.topic);
             record.place
         };
-        let told = crate::told::kept(record.event_type, &record.data, place).unwrap().unwrap();
+        let told = crate::decode::stored_facts(record.event_type, &record.data, place).unwrap().unwrap();
         assert_eq!(told, heard.facts, "{}", sample.name);
         events += 1;
     }
     assert_eq!(events, 36);
     let place = |_| panic!("nobody asks for it");
-    assert!(crate::told::kept("quadrille.orders.OrderGifted", "{}", place).is_none(), "a later version's");
+    assert!(crate::decode::stored_facts("quadrille.orders.OrderGifted", "{}", place).is_none(), "a later version's");
 }
 
 #[test]
@@ -146,11 +147,16 @@ fn what_a_later_version_wrote_is_kept_whole() {
     let mut message = sample::record(&sample, 1, 1);
     let (own, gift) = (message.payload.take().unwrap(), [6, b'y', b'e', b's']);
     message.payload = Some([&[0, 0, 0, 3, 132], &gift[..], &own[5..]].concat());
-    let Input::Heard(heard) = SagaTracker::default().hear(&message, &codec).unwrap().input else { panic!("an event") };
+    let Input::Heard(heard) = SagaTracker::default().decode(&message, &codec).unwrap().input else {
+        panic!("an event")
+    };
     let kept: serde_json::Value = serde_json::from_str(&heard.record.data).unwrap();
     assert_eq!((&kept["gift"], &kept["requested_by"]), (&"yes".into(), &"customer".into()), "{kept}");
     let place = |_| heard.record.place;
-    assert_eq!(crate::told::kept(heard.record.event_type, &heard.record.data, place).unwrap().unwrap(), heard.facts);
+    assert_eq!(
+        crate::decode::stored_facts(heard.record.event_type, &heard.record.data, place).unwrap().unwrap(),
+        heard.facts
+    );
 }
 
 #[test]
@@ -196,7 +202,7 @@ fn an_order_that_is_stuck_is_a_dead_letter_too() {
     let stuck = samples().into_iter().find(|sample| sample.name == "OrderStuck").unwrap();
     let world = folded(&[work(&stuck, 1, 1).input, work(&stuck, 1, 1).input]);
     let letter = world.letters.values().next().unwrap();
-    assert_eq!((world.letters.len(), letter.kind, letter.order_id), (1, Kind::Order, Some(order(1))));
+    assert_eq!((world.letters.len(), letter.kind, letter.order_id), (1, operator::LetterKind::Order, Some(order(1))));
     assert_eq!(letter.consumers, ["payments"]);
 }
 
@@ -209,8 +215,8 @@ fn any_bytes_on_the_dead_letter_topic_become_a_dead_letter() {
         message.headers.push("quadrille-error-class", "unreadable");
         message.headers.push_bytes("raw", Some(&[0, 255]));
         message.headers.push("kafka_dlt-original-topic", "orders");
-        let input = SagaTracker::default().hear(&message, &codec).unwrap().input;
-        let Input::Letter(letter, _) = &input else { panic!("{input:?}") };
+        let input = SagaTracker::default().decode(&message, &codec).unwrap().input;
+        let Input::DeadLetter(letter, _) = &input else { panic!("{input:?}") };
         assert_eq!((&letter.value, letter.order_id), (&value, Some(order(1))));
         assert_eq!(
             (letter.consumers.as_slice(), letter.error_class.as_str()),
@@ -227,8 +233,8 @@ fn a_timer_that_nobody_armed_is_a_conflict() {
     let codec = runtime::Codec::of_catalogue().unwrap();
     let timer =
         Timer { order_id: order(1), kind: "x".into(), discriminator: String::new(), due: Timestamp::from_millis(0) };
-    let work = Work { cause: runtime::Cause::timer(&timer), input: SagaTracker::default().due(&timer) };
-    let mut effects = Effects::new(&codec, SagaTracker::NAME, &work.cause, timer.due);
-    let decided = SagaTracker::default().decide(&mut World::default(), &work, timer.due, &mut effects);
+    let work = Work { cause: runtime::Cause::timer(&timer), input: SagaTracker::default().on_timer(&timer) };
+    let mut effects = Effects::new(&codec, NAME, &work.cause, timer.due);
+    let decided = SagaTracker::default().decide(&mut BatchState::default(), &work, timer.due, &mut effects);
     assert!(matches!(decided, Err(Conflict(text)) if text.contains("none; got one")));
 }

@@ -1,12 +1,12 @@
 //! Alerts: what people were told of, and whether it is still so.
 
 use axum::extract::State;
+use runtime::http::query::{QueryResult, asked, limit};
 use runtime::http::{Json, Problem};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::page::{Asked, asked, limit};
-use super::{Doors, failed};
+use super::state::{TrackerApi, failed};
 use crate::store::alerts as store;
 
 /// Which alerts.
@@ -63,9 +63,12 @@ struct AlertView {
     (status = 400, description = "A filter can't be read.", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "The database does not answer: ask again.", body = Problem, content_type = "application/problem+json"),
 ))]
-pub(super) async fn list(State(doors): State<Doors>, query: Asked<AlertsAsked>) -> Result<Json<Alerts>, Problem> {
+pub(super) async fn list(
+    State(api): State<TrackerApi>,
+    query: QueryResult<AlertsAsked>,
+) -> Result<Json<Alerts>, Problem> {
     let asked = asked(query)?;
-    let rows = store::alerts(&doors.pool, asked.open.unwrap_or(true), limit(asked.limit)?).await.map_err(failed)?;
+    let rows = store::alerts(&api.pool, asked.open.unwrap_or(true), limit(asked.limit)?).await.map_err(failed)?;
     let view = |row: store::AlertRow| AlertView {
         id: row.alert_id.to_string(),
         kind: row.kind,

@@ -1,12 +1,12 @@
 //! The books: what the audit found.
 
 use axum::extract::State;
+use runtime::http::query::{QueryResult, asked, limit};
 use runtime::http::{Json, Problem};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::page::{Asked, asked, limit};
-use super::{Doors, failed};
+use super::state::{TrackerApi, failed};
 use crate::store::{self, BreachRow};
 
 /// Which breaches.
@@ -61,9 +61,12 @@ impl From<BreachRow> for BreachView {
     (status = 400, description = "A filter can't be read.", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "The database does not answer: ask again.", body = Problem, content_type = "application/problem+json"),
 ))]
-pub(super) async fn show(State(doors): State<Doors>, query: Asked<AuditAsked>) -> Result<Json<Audit>, Problem> {
+pub(super) async fn show(
+    State(api): State<TrackerApi>,
+    query: QueryResult<AuditAsked>,
+) -> Result<Json<Audit>, Problem> {
     let asked = asked(query)?;
-    let (ran_at, rows) = store::breaches(&doors.pool, !asked.healed, limit(asked.limit)?).await.map_err(failed)?;
+    let (ran_at, rows) = store::breaches(&api.pool, !asked.healed, limit(asked.limit)?).await.map_err(failed)?;
     let ran_at = ran_at.map(|at| at.0.to_string());
     Ok(Json(Audit { ran_at, breaches: rows.into_iter().map(BreachView::from).collect() }))
 }

@@ -3,14 +3,14 @@
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use events::Timestamp;
+use runtime::http::query::{QueryResult, asked, behind, limit, page};
 use runtime::http::{Caller, Json, Problem};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::page::{Asked, asked, behind, cursor, cut, limit};
-use super::{Doors, failed, order_id};
-use crate::deadlines::{self, Deadline, NotMoved};
-use crate::record::in_range;
+use super::state::{TrackerApi, failed, order_id};
+use crate::open_orders::{self, Deadline, NotMoved};
+use runtime::sql::in_range;
 
 /// Which deadlines.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -92,18 +92,20 @@ impl From<&Deadline> for DeadlineView {
     (status = 400, description = "The limit or the cursor can't be read.", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "The database does not answer: ask again.", body = Problem, content_type = "application/problem+json"),
 ))]
-pub(super) async fn list(State(doors): State<Doors>, query: Asked<DeadlinesAsked>) -> Result<Json<Deadlines>, Problem> {
+pub(super) async fn list(
+    State(api): State<TrackerApi>,
+    query: QueryResult<DeadlinesAsked>,
+) -> Result<Json<Deadlines>, Problem> {
     let asked = asked(query)?;
     let limit = limit(asked.limit)?;
     let behind = behind(asked.after.as_deref(), |parts| match parts {
         [at, order_id] => Some((in_range(Timestamp::from_millis(at.parse().ok()?)), order_id.parse().ok()?)),
         _ => None,
     })?;
-    let mut db = doors.pool.acquire().await?;
-    let mut rows = deadlines::list(&mut db, behind, limit + 1).await.map_err(failed)?;
-    let more = cut(&mut rows, limit);
-    let last = rows.last().filter(|_| more);
-    let next = last.map(|last| cursor(&[&last.look_at.as_millis().to_string(), &last.order_id.to_string()]));
+    let mut db = api.pool.acquire().await?;
+    let rows = open_orders::list(&mut db, behind, limit + 1).await.map_err(failed)?;
+    let known_by = |last: &Deadline| vec![last.look_at.as_millis().to_string(), last.order_id.to_string()];
+    let (rows, next) = page(rows, limit, known_by);
     Ok(Json(Deadlines { deadlines: rows.iter().map(DeadlineView::from).collect(), next }))
 }
 
@@ -138,7 +140,7 @@ pub(super) struct MovedDeadline {
     (status = 503, description = "The database does not answer: ask again.", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn shift(
-    State(doors): State<Doors>,
+    State(api): State<TrackerApi>,
     caller: Caller,
     Path(id): Path<String>,
     Json(asked): Json<MoveDeadline>,
@@ -148,8 +150,8 @@ pub(super) async fn shift(
     let until: Timestamp = asked.until.parse().map_err(|error| invalid(format!("`until`: {error}")))?;
     let until = in_range(until);
     caller.says_why(&asked.why);
-    let mut db = doors.pool.acquire().await?;
-    deadlines::shift(&mut db, order_id, until, (caller.name(), &asked.why), doors.clock.now()).await.map_err(
+    let mut db = api.pool.acquire().await?;
+    open_orders::move_deadline(&mut db, order_id, until, (caller.name(), &asked.why), api.clock.now()).await.map_err(
         |error| {
             let text = error.to_string();
             match error {

@@ -1,12 +1,13 @@
 //! Stock levels, as inventory told of them.
 
 use axum::extract::State;
+use runtime::http::query::{QueryResult, asked, behind, limit, page, text};
 use runtime::http::{Json, Problem};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::page::{Asked, asked, behind, cursor, cut, limit, text};
-use super::{Doors, failed, written};
+use super::state::{TrackerApi, failed};
+use super::written;
 use crate::store::{self, LevelFilter, LevelRow};
 
 /// Which levels.
@@ -70,7 +71,10 @@ impl From<LevelRow> for LevelView {
     (status = 400, description = "A filter or the cursor can't be read.", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "The database does not answer: ask again.", body = Problem, content_type = "application/problem+json"),
 ))]
-pub(super) async fn list(State(doors): State<Doors>, query: Asked<LevelsAsked>) -> Result<Json<Levels>, Problem> {
+pub(super) async fn list(
+    State(api): State<TrackerApi>,
+    query: QueryResult<LevelsAsked>,
+) -> Result<Json<Levels>, Problem> {
     let asked = asked(query)?;
     let limit = limit(asked.limit)?;
     let filter = LevelFilter {
@@ -82,9 +86,8 @@ pub(super) async fn list(State(doors): State<Doors>, query: Asked<LevelsAsked>) 
         })?,
         limit: limit + 1,
     };
-    written::of_level(&doors, filter.sku.as_deref(), filter.warehouse.as_deref(), asked.position.as_deref()).await?;
-    let mut rows = store::levels(&doors.pool, &filter).await.map_err(failed)?;
-    let more = cut(&mut rows, limit);
-    let next = rows.last().filter(|_| more).map(|last| cursor(&[&last.sku, &last.warehouse]));
+    written::of_level(&api, filter.sku.as_deref(), filter.warehouse.as_deref(), asked.position.as_deref()).await?;
+    let rows = store::levels(&api.pool, &filter).await.map_err(failed)?;
+    let (rows, next) = page(rows, limit, |last| vec![last.sku.clone(), last.warehouse.clone()]);
     Ok(Json(Levels { levels: rows.into_iter().map(LevelView::from).collect(), next }))
 }

@@ -3,18 +3,17 @@
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use operator::{Act, Bulk, JobView, MAX_LOOPS, Progress};
+use runtime::http::query::one_of;
 use runtime::http::{Json, Problem};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::hand::Who;
-use super::letters::FilterAsked;
-use super::page::one_of;
-use super::{Doors, failed, refused};
-use crate::hand::{Act, Bulk, JobView, MAX_LOOPS, Told};
-use crate::store;
+use super::actions::Who;
+use super::dead_letters::FilterAsked;
+use super::state::{TrackerApi, refused};
 
 /// Jobs that are listed.
 const LISTED: i64 = 100;
@@ -101,22 +100,22 @@ pub(super) struct DryRun {
     (status = 503, description = "The database does not answer: ask again.", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn begin(
-    State(doors): State<Doors>,
+    State(api): State<TrackerApi>,
     who: Who,
     Json(wish): Json<JobWish>,
 ) -> Result<Response, Problem> {
     let bulk = wish.bulk(who)?;
     if bulk.dry_run {
-        return Ok(Json(rehearse(&doors, &bulk).await?).into_response());
+        return Ok(Json(rehearse(&api, &bulk).await?).into_response());
     }
-    let job = doors.hand.begin_job(&bulk).await.map_err(refused)?;
-    doors.wake.notify_one();
+    let job = api.operator.begin_job(&bulk).await.map_err(refused)?;
+    api.wake.notify_one();
     Ok((StatusCode::ACCEPTED, Json(job)).into_response())
 }
 
-async fn rehearse(doors: &Doors, bulk: &Bulk) -> Result<DryRun, Problem> {
+async fn rehearse(api: &TrackerApi, bulk: &Bulk) -> Result<DryRun, Problem> {
     let mut dead_letters = Vec::new();
-    let tell = |told: &Told<'_>| {
+    let tell = |told: &Progress<'_>| {
         if dead_letters.len() < TOLD {
             let letter_id = told.letter_id.to_string();
             dead_letters.push(match told.outcome {
@@ -125,7 +124,7 @@ async fn rehearse(doors: &Doors, bulk: &Bulk) -> Result<DryRun, Problem> {
             });
         }
     };
-    let report = doors.hand.all(bulk, &CancellationToken::new(), tell).await.map_err(refused)?;
+    let report = api.operator.all(bulk, &CancellationToken::new(), tell).await.map_err(refused)?;
     match report.error {
         Some(error) => Err(refused(error)),
         None => Ok(DryRun { total: report.total, would_do: report.done, would_refuse: report.refused, dead_letters }),
@@ -144,9 +143,9 @@ pub(super) struct Jobs {
     (status = 200, description = "The newest jobs.", body = Jobs),
     (status = 503, description = "The database does not answer: ask again.", body = Problem, content_type = "application/problem+json"),
 ))]
-pub(super) async fn list(State(doors): State<Doors>) -> Result<Json<Jobs>, Problem> {
-    let jobs = store::jobs(&doors.pool, LISTED).await.map_err(failed)?;
-    Ok(Json(Jobs { jobs: jobs.into_iter().map(JobView::from).collect() }))
+pub(super) async fn list(State(api): State<TrackerApi>) -> Result<Json<Jobs>, Problem> {
+    let jobs = api.operator.jobs(LISTED).await.map_err(refused)?;
+    Ok(Json(Jobs { jobs }))
 }
 
 /// Shows how far a job is.
@@ -157,9 +156,9 @@ pub(super) async fn list(State(doors): State<Doors>) -> Result<Json<Jobs>, Probl
     (status = 404, description = "There is none of this id.", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "The database does not answer: ask again.", body = Problem, content_type = "application/problem+json"),
 ))]
-pub(super) async fn show(State(doors): State<Doors>, Path(id): Path<String>) -> Result<Json<JobView>, Problem> {
-    let job = store::job(&doors.pool, job_id(&id)?).await.map_err(failed)?;
-    job.map(|job| Json(job.into())).ok_or_else(|| unknown(&id))
+pub(super) async fn show(State(api): State<TrackerApi>, Path(id): Path<String>) -> Result<Json<JobView>, Problem> {
+    let job = api.operator.job(job_id(&id)?).await.map_err(refused)?;
+    job.map(Json).ok_or_else(|| unknown(&id))
 }
 
 /// Why a job is stopped, or goes on.
@@ -182,12 +181,12 @@ pub(super) struct TurnWish {
     (status = 503, description = "The database does not answer: ask again.", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn stop(
-    State(doors): State<Doors>,
+    State(api): State<TrackerApi>,
     who: Who,
     Path(id): Path<String>,
     Json(wish): Json<TurnWish>,
 ) -> Result<Json<JobView>, Problem> {
-    turn(doors, who, &id, wish, false).await
+    turn(api, who, &id, wish, false).await
 }
 
 /// Lets a job that was stopped go on where it was.
@@ -200,18 +199,18 @@ pub(super) async fn stop(
     (status = 503, description = "The database does not answer: ask again.", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn resume(
-    State(doors): State<Doors>,
+    State(api): State<TrackerApi>,
     who: Who,
     Path(id): Path<String>,
     Json(wish): Json<TurnWish>,
 ) -> Result<Json<JobView>, Problem> {
-    turn(doors, who, &id, wish, true).await
+    turn(api, who, &id, wish, true).await
 }
 
-async fn turn(doors: Doors, who: Who, id: &str, wish: TurnWish, on: bool) -> Result<Json<JobView>, Problem> {
+async fn turn(api: TrackerApi, who: Who, id: &str, wish: TurnWish, on: bool) -> Result<Json<JobView>, Problem> {
     let note = who.note(wish.why, false)?;
-    let job = doors.hand.turn_job(job_id(id)?, on, &note).await.map_err(refused)?;
-    doors.wake.notify_one();
+    let job = api.operator.turn_job(job_id(id)?, on, &note).await.map_err(refused)?;
+    api.wake.notify_one();
     job.map(Json).ok_or_else(|| unknown(id))
 }
 

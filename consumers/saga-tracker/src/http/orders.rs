@@ -1,21 +1,17 @@
 //! Orders: the list, one of them, and its history.
 
-mod views;
-
 use axum::extract::{Path, State};
+use runtime::http::query::{QueryResult, asked, behind, limit, one_of, page, text, time};
 use runtime::http::{Json, Problem};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::page::{Asked, asked, behind, cursor, cut, limit, one_of, text, time};
+use super::state::{TrackerApi, failed, order_id, unknown_order};
+use super::views::{EventView, OrderDetail, OrderView};
 use super::written;
-use super::{Doors, failed, order_id, unknown_order};
 use crate::case::Case;
 use crate::status::Status;
 use crate::store::{self, OrderFilter};
-use views::OrderView;
-
-pub(crate) use views::{EventView, OrderDetail};
 
 /// The most events of one order that are shown.
 const LONGEST_HISTORY: i64 = 10_000;
@@ -44,7 +40,7 @@ pub(super) struct OrdersAsked {
 
 /// A page of orders.
 #[derive(Serialize, ToSchema)]
-pub(super) struct Orders {
+pub(super) struct OrderPage {
     /// The newest first.
     orders: Vec<OrderView>,
     /// What `after` must be for the next page; absent on the last.
@@ -54,11 +50,14 @@ pub(super) struct Orders {
 
 /// Lists orders, the newest first.
 #[utoipa::path(get, path = "/orders", tag = "orders", params(OrdersAsked), responses(
-    (status = 200, description = "A page of orders.", body = Orders),
+    (status = 200, description = "A page of orders.", body = OrderPage),
     (status = 400, description = "A filter or the cursor can't be read.", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "The database does not answer: ask again.", body = Problem, content_type = "application/problem+json"),
 ))]
-pub(super) async fn list(State(doors): State<Doors>, query: Asked<OrdersAsked>) -> Result<Json<Orders>, Problem> {
+pub(super) async fn list(
+    State(api): State<TrackerApi>,
+    query: QueryResult<OrdersAsked>,
+) -> Result<Json<OrderPage>, Problem> {
     let asked = asked(query)?;
     let limit = limit(asked.limit)?;
     let filter = OrderFilter {
@@ -73,10 +72,9 @@ pub(super) async fn list(State(doors): State<Doors>, query: Asked<OrdersAsked>) 
         })?,
         limit: limit + 1,
     };
-    let mut rows = store::orders(&doors.pool, &filter).await.map_err(failed)?;
-    let more = cut(&mut rows, limit);
-    let next = rows.last().filter(|_| more).map(|last| cursor(&[&last.order_id.to_string()]));
-    Ok(Json(Orders { orders: rows.iter().map(OrderView::of).collect(), next }))
+    let rows = store::orders(&api.pool, &filter).await.map_err(failed)?;
+    let (rows, next) = page(rows, limit, |last| vec![last.order_id.to_string()]);
+    Ok(Json(OrderPage { orders: rows.iter().map(OrderView::of).collect(), next }))
 }
 
 /// Which order, when.
@@ -100,19 +98,19 @@ pub(super) struct OrderAsked {
     (status = 503, description = "The database does not answer, or the position is not reached yet: ask again.", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn show(
-    State(doors): State<Doors>,
+    State(api): State<TrackerApi>,
     Path(id): Path<String>,
-    query: Asked<OrderAsked>,
+    query: QueryResult<OrderAsked>,
 ) -> Result<Json<OrderDetail>, Problem> {
     let (order_id, asked) = (order_id(&id)?, asked(query)?);
     let at = time("at", asked.at.as_deref())?;
-    written::of_order(&doors, order_id, asked.position.as_deref()).await?;
+    written::of_order(&api, order_id, asked.position.as_deref()).await?;
     if at.is_some() {
-        let case = Case::read(&doors.pool, order_id, at).await.map_err(failed)?;
+        let case = Case::read(&api.pool, order_id, at).await.map_err(failed)?;
         return case.ok_or_else(|| unknown_order(order_id))?.detail().map(Json).map_err(failed);
     }
-    let row = store::order(&doors.pool, order_id).await.map_err(failed)?.ok_or_else(|| unknown_order(order_id))?;
-    let shipments = store::shipments_of(&doors.pool, order_id).await.map_err(failed)?;
+    let row = store::order(&api.pool, order_id).await.map_err(failed)?.ok_or_else(|| unknown_order(order_id))?;
+    let shipments = store::shipments_of(&api.pool, order_id).await.map_err(failed)?;
     OrderDetail::of(&row, shipments).map(Json).map_err(failed)
 }
 
@@ -143,13 +141,13 @@ pub(super) struct History {
     (status = 503, description = "The database does not answer: ask again.", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn history(
-    State(doors): State<Doors>,
+    State(api): State<TrackerApi>,
     Path(id): Path<String>,
-    query: Asked<HistoryAsked>,
+    query: QueryResult<HistoryAsked>,
 ) -> Result<Json<History>, Problem> {
     let (order_id, asked) = (order_id(&id)?, asked(query)?);
-    written::of_order(&doors, order_id, asked.position.as_deref()).await?;
-    let kept = store::history(&doors.pool, order_id, LONGEST_HISTORY).await.map_err(failed)?;
+    written::of_order(&api, order_id, asked.position.as_deref()).await?;
+    let kept = store::history(&api.pool, order_id, LONGEST_HISTORY).await.map_err(failed)?;
     if kept.is_empty() {
         return Err(unknown_order(order_id));
     }

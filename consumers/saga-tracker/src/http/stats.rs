@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::StatusCode;
+use runtime::http::query::{QueryResult, asked, time};
 use runtime::http::{Json, Problem};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::page::{Asked, asked, time};
-use super::{Doors, failed};
+use super::state::{TrackerApi, failed};
 use crate::store;
 
 /// Orders of this span are counted unless the caller says of which.
@@ -108,22 +108,25 @@ struct PublishedView {
     (status = 400, description = "A time can't be read, or the span is empty.", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "The database does not answer: ask again.", body = Problem, content_type = "application/problem+json"),
 ))]
-pub(super) async fn show(State(doors): State<Doors>, query: Asked<StatsAsked>) -> Result<Json<Stats>, Problem> {
+pub(super) async fn show(
+    State(api): State<TrackerApi>,
+    query: QueryResult<StatsAsked>,
+) -> Result<Json<Stats>, Problem> {
     let asked = asked(query)?;
     let until = time("placed_before", asked.placed_before.as_deref())?;
     // A millisecond on, so that an order that was placed just now counts.
-    let until = until.unwrap_or_else(|| doors.clock.now().plus(Duration::from_millis(1)));
+    let until = until.unwrap_or_else(|| api.clock.now().plus(Duration::from_millis(1)));
     let from = time("placed_after", asked.placed_after.as_deref())?.unwrap_or_else(|| until.minus(SPAN));
     if from >= until {
         let detail = format!("expected `placed_after` before `placed_before`, got {from} and {until}");
         return Err(Problem::new(StatusCode::BAD_REQUEST, "Unreadable filter").detail(detail));
     }
-    let counted = store::newest(&doors.pool, from, until, MOST).await.map_err(failed)?;
-    let counts = store::counts(&doors.pool, counted).await.map_err(failed)?;
-    let mut steps = store::step_times(&doors.pool, counted).await.map_err(failed)?;
+    let counted = store::newest(&api.pool, from, until, MOST).await.map_err(failed)?;
+    let counts = store::counts(&api.pool, counted).await.map_err(failed)?;
+    let mut steps = store::step_times(&api.pool, counted).await.map_err(failed)?;
     steps.sort_by_key(|row| crate::steps::place_of(&row.step));
-    let positions = store::positions(&doors.pool).await.map_err(failed)?;
-    let published = store::watermarks(&doors.pool).await.map_err(failed)?;
+    let positions = store::positions(&api.pool).await.map_err(failed)?;
+    let published = store::watermarks(&api.pool).await.map_err(failed)?;
     Ok(Json(Stats {
         placed_after: counted.cut_at.unwrap_or(from).to_string(),
         placed_before: until.to_string(),

@@ -7,32 +7,16 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use events::OrderId;
+use runtime::Failure;
 use runtime::http::Problem;
-use runtime::{Failure, Span};
-use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
-use utoipa::ToSchema;
 
-use super::{Doors, failed};
+use super::state::{TrackerApi, failed};
 use crate::store;
 
 /// Between two looks, the first time; then twice as long each time.
 const FIRST_LOOK: Duration = Duration::from_millis(10);
 const LAST_LOOK: Duration = Duration::from_millis(160);
-
-/// What can be set of reads.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
-#[serde(default)]
-pub(crate) struct ReadSettings {
-    /// How long a read waits at most for the write whose position it names.
-    pub position_within: Span,
-}
-
-impl Default for ReadSettings {
-    fn default() -> Self {
-        Self { position_within: Span::secs(5) }
-    }
-}
 
 fn position(asked: &str) -> Result<i64, Problem> {
     asked.parse().ok().filter(|position| *position > 0).ok_or_else(|| {
@@ -51,16 +35,16 @@ enum Wanted<'a> {
 }
 
 /// Waits until the event at this position of an order is folded.
-pub(super) async fn of_order(doors: &Doors, order_id: OrderId, asked: Option<&str>) -> Result<(), Problem> {
+pub(super) async fn of_order(api: &TrackerApi, order_id: OrderId, asked: Option<&str>) -> Result<(), Problem> {
     match asked {
-        Some(asked) => wait(doors, position(asked)?, Wanted::Event(order_id)).await,
+        Some(asked) => wait(api, position(asked)?, Wanted::Event(order_id)).await,
         None => Ok(()),
     }
 }
 
 /// Waits until this level is as it was said at this position, or later.
 pub(super) async fn of_level(
-    doors: &Doors,
+    api: &TrackerApi,
     sku: Option<&str>,
     warehouse: Option<&str>,
     asked: Option<&str>,
@@ -71,26 +55,26 @@ pub(super) async fn of_level(
         let detail = "`position` is waited for at one level: expected `sku` and `warehouse` beside it";
         return Err(Problem::new(StatusCode::BAD_REQUEST, "Unreadable position").detail(detail));
     };
-    wait(doors, position, Wanted::Level(sku, warehouse)).await
+    wait(api, position, Wanted::Level(sku, warehouse)).await
 }
 
 /// Whether it is folded, and how far what was asked for has come.
-async fn look(doors: &Doors, position: i64, wanted: Wanted<'_>) -> Result<(bool, Option<i64>), Failure> {
+async fn look(api: &TrackerApi, position: i64, wanted: Wanted<'_>) -> Result<(bool, Option<i64>), Failure> {
     match wanted {
-        Wanted::Event(order_id) => store::folded(&doors.pool, order_id, position).await,
+        Wanted::Event(order_id) => store::folded(&api.pool, order_id, position).await,
         Wanted::Level(sku, warehouse) => {
-            let reached = store::level_position(&doors.pool, sku, warehouse).await?;
+            let reached = store::level_position(&api.pool, sku, warehouse).await?;
             Ok((reached >= Some(position), reached))
         }
     }
 }
 
 /// Looks again and again.
-async fn wait(doors: &Doors, position: i64, wanted: Wanted<'_>) -> Result<(), Problem> {
-    let until = Instant::now() + doors.reads.position_within.0;
+async fn wait(api: &TrackerApi, position: i64, wanted: Wanted<'_>) -> Result<(), Problem> {
+    let until = Instant::now() + api.reads.position_timeout.0;
     let mut pause = FIRST_LOOK;
     loop {
-        let (folded, reached) = look(doors, position, wanted).await.map_err(failed)?;
+        let (folded, reached) = look(api, position, wanted).await.map_err(failed)?;
         if folded {
             return Ok(());
         }

@@ -4,25 +4,24 @@ use std::time::Duration;
 
 use events::{OrderId, Timestamp, derive_id};
 use runtime::Failure;
-use runtime::sql::At;
+use runtime::sql::{Timestamptz, clean};
 use sqlx::{AssertSqlSafe, FromRow, PgConnection, PgExecutor, PgPool};
 use uuid::Uuid;
 
-use super::clean;
 use super::watch::{ON_THE_WAY, STILL};
-use crate::alerts::Kind;
+use crate::alerts::AlertKind;
 
 /// Raises an alert unless it is open, or its order has gone on meanwhile; returns whether it is new.
 pub(crate) async fn raise(
     db: &mut PgConnection,
-    kind: Kind,
+    kind: AlertKind,
     key: &str,
     order_id: Option<OrderId>,
     text: &str,
     now: Timestamp,
 ) -> Result<bool, Failure> {
     let alert_id = derive_id(now, kind.as_str(), "alert", key);
-    let so = if kind == Kind::CaptureFailed {
+    let so = if kind == AlertKind::CaptureFailed {
         // Told once, whether or not its order has been undone by then.
         "not exists (select from saga_tracker.alert b where b.kind = a.kind and b.key = $3)"
     } else if ON_THE_WAY.contains(&kind) {
@@ -41,18 +40,18 @@ pub(crate) async fn raise(
         .bind(clean(key))
         .bind(clean(text))
         .bind(order_id.map(OrderId::as_uuid))
-        .bind(At(now))
+        .bind(Timestamptz(now))
         .execute(db)
         .await?;
     Ok(done.rows_affected() == 1)
 }
 
 /// Closes one.
-pub(crate) async fn resolve(db: &mut PgConnection, kind: Kind, key: &str, now: Timestamp) -> Result<(), Failure> {
+pub(crate) async fn resolve(db: &mut PgConnection, kind: AlertKind, key: &str, now: Timestamp) -> Result<(), Failure> {
     sqlx::query("update saga_tracker.alert set resolved_at = $3 where kind = $1 and key = $2 and resolved_at is null")
         .bind(kind.as_str())
         .bind(clean(key))
-        .bind(At(now))
+        .bind(Timestamptz(now))
         .execute(db)
         .await?;
     Ok(())
@@ -61,7 +60,7 @@ pub(crate) async fn resolve(db: &mut PgConnection, kind: Kind, key: &str, now: T
 /// Closes those of a kind whose keys are not among these.
 pub(crate) async fn resolve_others(
     db: &mut PgConnection,
-    kind: Kind,
+    kind: AlertKind,
     keys: &[&str],
     now: Timestamp,
 ) -> Result<(), Failure> {
@@ -70,7 +69,7 @@ pub(crate) async fn resolve_others(
     )
     .bind(kind.as_str())
     .bind(keys)
-    .bind(At(now))
+    .bind(Timestamptz(now))
     .execute(db)
     .await?;
     Ok(())
@@ -84,10 +83,10 @@ pub(crate) struct AlertRow {
     pub key: String,
     pub text: String,
     pub order_id: Option<Uuid>,
-    pub raised_at: At,
-    pub resolved_at: Option<At>,
+    pub raised_at: Timestamptz,
+    pub resolved_at: Option<Timestamptz>,
     pub attempts: i32,
-    pub delivered_at: Option<At>,
+    pub delivered_at: Option<Timestamptz>,
     pub last_error: Option<String>,
 }
 
@@ -105,14 +104,14 @@ pub(crate) async fn take_due(
          where a.alert_id = due.alert_id
          returning a.alert_id, kind, key, text, order_id, raised_at, resolved_at, attempts, delivered_at, last_error",
     );
-    Ok(rows.bind(At(now)).bind(At(now.plus(lease))).bind(limit).fetch_all(pool).await?)
+    Ok(rows.bind(Timestamptz(now)).bind(Timestamptz(now.plus(lease))).bind(limit).fetch_all(pool).await?)
 }
 
 /// It is delivered.
 pub(crate) async fn delivered(db: impl PgExecutor<'_>, alert_id: Uuid, now: Timestamp) -> Result<(), Failure> {
     sqlx::query("update saga_tracker.alert set delivered_at = $2, last_error = null where alert_id = $1")
         .bind(alert_id)
-        .bind(At(now))
+        .bind(Timestamptz(now))
         .execute(db)
         .await?;
     Ok(())
@@ -128,7 +127,7 @@ pub(crate) async fn refused(
     sqlx::query("update saga_tracker.alert set last_error = $2, next_at = $3 where alert_id = $1")
         .bind(alert_id)
         .bind(clean(error))
-        .bind(At(next_at))
+        .bind(Timestamptz(next_at))
         .execute(db)
         .await?;
     Ok(())

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use events::Timestamp;
 use runtime::Failure;
-use runtime::sql::At;
+use runtime::sql::Timestamptz;
 use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
 
@@ -14,7 +14,7 @@ pub(crate) async fn claim_audit(pool: &PgPool, now: Timestamp, every: Duration) 
     let claimed = sqlx::query_scalar(
         "update saga_tracker.audit set ran_at = $1 where ran_at is null or ran_at <= $2 returning walked",
     );
-    Ok(claimed.bind(At(now)).bind(At(now.minus(every))).fetch_optional(pool).await?)
+    Ok(claimed.bind(Timestamptz(now)).bind(Timestamptz(now.minus(every))).fetch_optional(pool).await?)
 }
 
 /// The ids between which lie the newest `orders` orders, and a page of as many from `walked` on; none: there are none.
@@ -45,7 +45,7 @@ pub(crate) async fn open_orders(pool: &PgPool) -> Result<Vec<Uuid>, Failure> {
 
 /// What one check found, by subject; whether these are all there are.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Found {
+pub(crate) struct CheckFindings {
     pub lines: BTreeMap<String, String>,
     pub all: bool,
 }
@@ -54,7 +54,7 @@ pub(crate) struct Found {
 pub(crate) async fn record(
     db: &mut PgConnection,
     check: &str,
-    found: &Found,
+    found: &CheckFindings,
     now: Timestamp,
 ) -> Result<Vec<String>, Failure> {
     let subjects: Vec<&str> = found.lines.keys().map(String::as_str).collect();
@@ -73,14 +73,14 @@ pub(crate) async fn record(
     .bind(check)
     .bind(&subjects)
     .bind(found.lines.values().map(String::as_str).collect::<Vec<_>>())
-    .bind(At(now))
+    .bind(Timestamptz(now))
     .execute(&mut *db)
     .await?;
     if found.all {
         sqlx::query("update saga_tracker.breach set healed_at = $3 where \"check\" = $1 and healed_at is null and subject <> all($2)")
             .bind(check)
             .bind(&subjects)
-            .bind(At(now))
+            .bind(Timestamptz(now))
             .execute(db)
             .await?;
     }
@@ -96,19 +96,23 @@ pub(crate) async fn open(db: &mut PgConnection, limit: i64) -> Result<Vec<(Strin
     Ok(rows.bind(limit).fetch_all(db).await?)
 }
 
-/// A breach, as the doors read it.
+/// A breach, as the routes read it.
 #[derive(FromRow)]
 pub(crate) struct BreachRow {
     pub check: String,
     pub subject: String,
     pub detail: String,
-    pub first_seen: At,
-    pub last_seen: At,
-    pub healed_at: Option<At>,
+    pub first_seen: Timestamptz,
+    pub last_seen: Timestamptz,
+    pub healed_at: Option<Timestamptz>,
 }
 
 /// Breaches, open ones first, the newest first; and when the books were last looked at.
-pub(crate) async fn breaches(pool: &PgPool, open: bool, limit: i64) -> Result<(Option<At>, Vec<BreachRow>), Failure> {
+pub(crate) async fn breaches(
+    pool: &PgPool,
+    open: bool,
+    limit: i64,
+) -> Result<(Option<Timestamptz>, Vec<BreachRow>), Failure> {
     let ran_at = sqlx::query_scalar("select ran_at from saga_tracker.audit").fetch_one(pool).await?;
     let rows = sqlx::query_as(
         "select \"check\", subject, detail, first_seen, last_seen, healed_at from saga_tracker.breach

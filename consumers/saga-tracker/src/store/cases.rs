@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ::events::{CaseEntry, EventId, OpenDeadLetter, OrderId, ParkedEvent};
-use runtime::sql::At;
-use runtime::{Failure, Thread};
+use runtime::sql::Timestamptz;
+use runtime::{Failure, TraceContext};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -25,7 +25,7 @@ pub(crate) async fn load(db: &mut PgConnection, order_ids: &[Uuid]) -> Result<BT
         let order_id = order.order_id;
         let Some(row) = orders::order(&mut *db, order_id).await? else { continue };
         let kept = events::history(&mut *db, order_id, LONGEST_HISTORY).await?;
-        let thread = kept.last().map(|event| Thread {
+        let thread = kept.last().map(|event| TraceContext {
             correlation_id: Arc::from(event.correlation.as_str()),
             traceparent: event.traceparent.as_deref().map(Arc::from),
             event: None,
@@ -43,7 +43,7 @@ pub(crate) async fn load(db: &mut PgConnection, order_ids: &[Uuid]) -> Result<BT
     Ok(cases)
 }
 
-fn entry(event: events::Kept) -> CaseEntry {
+fn entry(event: events::StoredEvent) -> CaseEntry {
     CaseEntry {
         event_id: EventId(event.event_id),
         event_type: event.event_type,
@@ -57,13 +57,13 @@ fn entry(event: events::Kept) -> CaseEntry {
 }
 
 async fn parked(db: &mut PgConnection, order_id: OrderId) -> Result<Vec<ParkedEvent>, Failure> {
-    let rows: Vec<(String, String, i64, At, String)> = sqlx::query_as(
+    let rows: Vec<(String, String, i64, Timestamptz, String)> = sqlx::query_as(
         "select consumer, event_type, attempts, next_at, left(error, 1000) from saga_tracker.delayed where order_id = $1 and waits order by consumer",
     )
     .bind(order_id.as_uuid())
     .fetch_all(db)
     .await?;
-    let parked = |(consumer, event_type, attempts, At(next_at), error)| ParkedEvent {
+    let parked = |(consumer, event_type, attempts, Timestamptz(next_at), error)| ParkedEvent {
         consumer,
         event_type,
         attempts,
@@ -74,7 +74,7 @@ async fn parked(db: &mut PgConnection, order_id: OrderId) -> Result<Vec<ParkedEv
 }
 
 /// Its id, who could not decide it, the type of its event, the class of the error, its message, and when it died.
-type LetterColumns = (Uuid, Vec<String>, Option<String>, String, String, At);
+type LetterColumns = (Uuid, Vec<String>, Option<String>, String, String, Timestamptz);
 
 async fn dead_letters(db: &mut PgConnection, order_id: OrderId) -> Result<Vec<OpenDeadLetter>, Failure> {
     let rows: Vec<LetterColumns> = sqlx::query_as(
@@ -90,13 +90,15 @@ async fn dead_letters(db: &mut PgConnection, order_id: OrderId) -> Result<Vec<Op
     .fetch_all(db)
     .await?;
     let letter =
-        |(letter_id, consumers, event_type, error_class, error_message, At(died_at)): LetterColumns| OpenDeadLetter {
-            letter_id: EventId(letter_id),
-            consumer: consumers.join(", "),
-            event_type: event_type.unwrap_or_default(),
-            error_class,
-            error_message,
-            died_at,
+        |(letter_id, consumers, event_type, error_class, error_message, Timestamptz(died_at)): LetterColumns| {
+            OpenDeadLetter {
+                letter_id: EventId(letter_id),
+                consumer: consumers.join(", "),
+                event_type: event_type.unwrap_or_default(),
+                error_class,
+                error_message,
+                died_at,
+            }
         };
     Ok(rows.into_iter().map(letter).collect())
 }

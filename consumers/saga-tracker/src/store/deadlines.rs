@@ -3,34 +3,34 @@
 use std::collections::BTreeMap;
 
 use events::{OrderId, Timestamp, entry_of};
-use runtime::Failure;
-use runtime::sql::At;
+use runtime::sql::{Timestamptz, clean};
+use runtime::{Failure, bind_columns};
 use serde_json::Value;
 use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::{clean, stored};
-use crate::deadline::{Happened, OpenOrder, RULES, Waiting};
+use super::columns::stored;
 use crate::stuck::Situation;
+use deadlines::{Happened, OpenOrder, RULES, WaitingEvents};
 
 /// Whether an order is to be looked at before this moment.
 pub(crate) async fn is_any_due(pool: &PgPool, before: Timestamp) -> Result<bool, Failure> {
     let any = sqlx::query_scalar(
         "select exists (select from saga_tracker.\"order\" where outcome is null and deadline <= $1)",
     );
-    Ok(any.bind(At(before)).fetch_one(pool).await?)
+    Ok(any.bind(Timestamptz(before)).fetch_one(pool).await?)
 }
 
 /// Orders to look at now, the longest due first, with the moment for which they were due.
 pub(crate) async fn due(pool: &PgPool, now: Timestamp, limit: i64) -> Result<Vec<(OrderId, Timestamp)>, Failure> {
-    let rows: Vec<(Uuid, At)> = sqlx::query_as(
+    let rows: Vec<(Uuid, Timestamptz)> = sqlx::query_as(
         "select order_id, deadline from saga_tracker.\"order\" where outcome is null and deadline <= $1 order by deadline limit $2",
     )
-    .bind(At(now))
+    .bind(Timestamptz(now))
     .bind(limit)
     .fetch_all(pool)
     .await?;
-    Ok(rows.into_iter().map(|(order_id, At(deadline))| (OrderId(order_id), deadline)).collect())
+    Ok(rows.into_iter().map(|(order_id, Timestamptz(deadline))| (OrderId(order_id), deadline)).collect())
 }
 
 /// Locks orders, in the order of their ids: who judges them under the lock judges what is written.
@@ -49,22 +49,23 @@ struct EventRow {
     event_type: String,
     partition: i32,
     offset: i64,
-    at: At,
+    at: Timestamptz,
     data: Option<String>,
 }
 
 /// What is known of these orders, of those that have not ended.
 pub(crate) async fn open_orders(db: &mut PgConnection, order_ids: &[Uuid]) -> Result<Vec<OpenOrder>, Failure> {
-    let rows: Vec<(Uuid, At)> = sqlx::query_as(
+    let rows: Vec<(Uuid, Timestamptz)> = sqlx::query_as(
         "select order_id, placed_at from saga_tracker.\"order\" where order_id = any ($1) and outcome is null order by order_id",
     )
     .bind(order_ids)
     .fetch_all(&mut *db)
     .await?;
-    let open = |(order_id, At(placed_at)): (Uuid, At)| {
+    let open = |(order_id, Timestamptz(placed_at)): (Uuid, Timestamptz)| {
         let order_id = OrderId(order_id);
-        let (events, parked, told) = (Vec::new(), Vec::new(), Vec::new());
-        (order_id, OpenOrder { order_id, placed_at, events, parked, moved_until: None, rounds: 0, told })
+        let (events, parked, reported) = (Vec::new(), Vec::new(), Vec::new());
+        let shard = i32::from(runtime::outbox::shard(Some(order_id.to_string().as_bytes())));
+        (order_id, OpenOrder { order_id, shard, placed_at, events, parked, moved_until: None, rounds: 0, reported })
     };
     let mut orders: BTreeMap<OrderId, OpenOrder> = rows.into_iter().map(open).collect();
     add_events(db, order_ids, &mut orders).await?;
@@ -107,7 +108,7 @@ async fn add_what_people_and_consumers_say(
     order_ids: &[Uuid],
     orders: &mut BTreeMap<OrderId, OpenOrder>,
 ) -> Result<(), Failure> {
-    let parked: Vec<(Uuid, String, bool, Option<At>)> = sqlx::query_as(
+    let parked: Vec<(Uuid, String, bool, Option<Timestamptz>)> = sqlx::query_as(
         "select order_id, consumer, waits, unparked_at from saga_tracker.delayed where order_id = any ($1) order by order_id, consumer",
     )
     .bind(order_ids)
@@ -115,17 +116,17 @@ async fn add_what_people_and_consumers_say(
     .await?;
     for (order_id, consumer, waits, unparked_at) in parked {
         if let Some(order) = orders.get_mut(&OrderId(order_id)) {
-            order.parked.push(Waiting { consumer, waits, unparked_at: unparked_at.map(|At(at)| at) });
+            order.parked.push(WaitingEvents { consumer, waits, unparked_at: unparked_at.map(|Timestamptz(at)| at) });
         }
     }
-    let moves: Vec<(Uuid, i64, At)> = sqlx::query_as(
+    let moves: Vec<(Uuid, i64, Timestamptz)> = sqlx::query_as(
         "select order_id, count(*), (array_agg(until order by move_id desc))[1]
          from saga_tracker.deadline_move where order_id = any ($1) group by order_id",
     )
     .bind(order_ids)
     .fetch_all(&mut *db)
     .await?;
-    for (order_id, rounds, At(until)) in moves {
+    for (order_id, rounds, Timestamptz(until)) in moves {
         if let Some(order) = orders.get_mut(&OrderId(order_id)) {
             (order.rounds, order.moved_until) = (rounds, Some(until));
         }
@@ -138,7 +139,7 @@ async fn add_what_people_and_consumers_say(
     .await?;
     for (order_id, event_id, round) in told {
         if let Some(order) = orders.get_mut(&OrderId(order_id)) {
-            order.told.push((event_id, round));
+            order.reported.push((event_id, round));
         }
     }
     Ok(())
@@ -149,17 +150,16 @@ pub(crate) async fn look_again(pool: &PgPool, looks: &[(OrderId, Timestamp, Time
     if looks.is_empty() {
         return Ok(());
     }
-    sqlx::query(
+    let query = sqlx::query(
         "with looks as (select * from unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[]) as look (order_id, seen, next)),
               held as (select o.order_id, l.next from saga_tracker.\"order\" o join looks l using (order_id)
                        where o.deadline = l.seen order by o.order_id for no key update of o skip locked)
          update saga_tracker.\"order\" o set deadline = held.next from held where o.order_id = held.order_id",
-    )
-    .bind(looks.iter().map(|(order_id, _, _)| order_id.as_uuid()).collect::<Vec<_>>())
-    .bind(looks.iter().map(|(_, seen, _)| At(*seen)).collect::<Vec<_>>())
-    .bind(looks.iter().map(|(_, _, next)| At(*next)).collect::<Vec<_>>())
-    .execute(pool)
-    .await?;
+    );
+    let query = bind_columns!(query; for (order_id, seen, next) in looks =>
+        order_id.as_uuid(), Timestamptz(*seen), Timestamptz(*next),
+    );
+    query.execute(pool).await?;
     Ok(())
 }
 
@@ -168,14 +168,14 @@ pub(crate) async fn set_looks(db: &mut PgConnection, looks: &BTreeMap<OrderId, T
     if looks.is_empty() {
         return Ok(());
     }
-    sqlx::query(
+    let query = sqlx::query(
         "update saga_tracker.\"order\" o set deadline = look.next
          from unnest($1::uuid[], $2::timestamptz[]) as look (order_id, next) where o.order_id = look.order_id",
-    )
-    .bind(looks.keys().map(|order_id| order_id.as_uuid()).collect::<Vec<_>>())
-    .bind(looks.values().map(|next| At(*next)).collect::<Vec<_>>())
-    .execute(db)
-    .await?;
+    );
+    let query = bind_columns!(query; for (order_id, next) in looks =>
+        order_id.as_uuid(), Timestamptz(*next),
+    );
+    query.execute(db).await?;
     Ok(())
 }
 
@@ -196,8 +196,8 @@ pub(crate) async fn keep_told(
         .bind(told.waits_for)
         .bind(told.consumers.iter().map(|consumer| clean(consumer)).collect::<Vec<_>>())
         .bind(clean(&told.detail))
-        .bind(At(told.due))
-        .bind(At(told.said_at))
+        .bind(Timestamptz(told.due))
+        .bind(Timestamptz(told.said_at))
         .execute(&mut *db)
         .await?;
     }
@@ -214,7 +214,7 @@ pub(crate) async fn resolve(pool: &PgPool, answered: &[(OrderId, Uuid)], now: Ti
     )
     .bind(answered.iter().map(|(order_id, _)| order_id.as_uuid()).collect::<Vec<_>>())
     .bind(answered.iter().map(|(_, event_id)| *event_id).collect::<Vec<_>>())
-    .bind(At(now))
+    .bind(Timestamptz(now))
     .execute(pool)
     .await?;
     Ok(())
@@ -226,8 +226,8 @@ pub(crate) async fn by_deadline(
     behind: Option<(Timestamp, Uuid)>,
     limit: i64,
 ) -> Result<Vec<(OrderId, Timestamp)>, Failure> {
-    let (deadline, order_id) = behind.map(|(at, id)| (At(at), id)).unzip();
-    let rows: Vec<(Uuid, At)> = sqlx::query_as(
+    let (deadline, order_id) = behind.map(|(at, id)| (Timestamptz(at), id)).unzip();
+    let rows: Vec<(Uuid, Timestamptz)> = sqlx::query_as(
         "select order_id, deadline from saga_tracker.\"order\"
          where outcome is null and ($1::timestamptz is null or (deadline, order_id) > ($1, $2::uuid))
          order by deadline, order_id limit $3",
@@ -237,7 +237,7 @@ pub(crate) async fn by_deadline(
     .bind(limit)
     .fetch_all(db)
     .await?;
-    Ok(rows.into_iter().map(|(order_id, At(deadline))| (OrderId(order_id), deadline)).collect())
+    Ok(rows.into_iter().map(|(order_id, Timestamptz(deadline))| (OrderId(order_id), deadline)).collect())
 }
 
 /// Records that a person moved an order's deadline, and has it looked at then; false: no such order is open.
@@ -255,10 +255,10 @@ pub(crate) async fn move_deadline(
          insert into saga_tracker.deadline_move (order_id, until, moved_by, why, moved_at) select order_id, $2, $3, $4, $5 from moved",
     )
     .bind(order_id.as_uuid())
-    .bind(At(until))
+    .bind(Timestamptz(until))
     .bind(clean(moved_by))
     .bind(clean(why))
-    .bind(At(now))
+    .bind(Timestamptz(now))
     .execute(db)
     .await?;
     Ok(done.rows_affected() == 1)

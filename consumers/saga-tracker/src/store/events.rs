@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use events::{EventId, OrderId};
-use runtime::Failure;
-use runtime::sql::At;
+use runtime::sql::{Timestamptz, clean};
+use runtime::{Failure, bind_columns};
 use sqlx::{FromRow, PgConnection, PgExecutor, PgPool};
 use uuid::Uuid;
 
-use super::clean;
-use crate::record::Heard;
+use crate::input::HeardEvent;
 
 macro_rules! insert {
     ($rest:literal) => {
@@ -29,44 +28,33 @@ macro_rules! insert {
 /// inserted costs half as much again as inserting it.
 pub(super) async fn save(
     db: &mut PgConnection,
-    events: &BTreeMap<(OrderId, EventId), Arc<Heard>>,
+    events: &BTreeMap<(OrderId, EventId), Arc<HeardEvent>>,
     repeating: bool,
 ) -> Result<bool, Failure> {
     if events.is_empty() {
         return Ok(true);
     }
-    let records = || events.values().map(|heard| &heard.record);
     let statement = if repeating { insert!(" on conflict (order_id, event_id) do nothing") } else { insert!("") };
-    let done = sqlx::query(statement)
-        .bind(records().map(|record| record.order_id.as_uuid()).collect::<Vec<_>>())
-        .bind(records().map(|record| record.event_id.as_uuid()).collect::<Vec<_>>())
-        .bind(records().map(|record| record.place.topic).collect::<Vec<_>>())
-        .bind(records().map(|record| record.place.partition).collect::<Vec<_>>())
-        .bind(records().map(|record| record.place.offset).collect::<Vec<_>>())
-        .bind(records().map(|record| record.event_type).collect::<Vec<_>>())
-        .bind(records().map(|record| At(record.place.at)).collect::<Vec<_>>())
-        .bind(records().map(|record| record.place.seq).collect::<Vec<_>>())
-        .bind(records().map(|record| record.causation).collect::<Vec<_>>())
-        .bind(records().map(|record| clean(&record.correlation)).collect::<Vec<_>>())
-        .bind(records().map(|record| record.traceparent.as_deref().map(clean)).collect::<Vec<_>>())
-        .bind(records().map(|record| record.data.as_str()).collect::<Vec<_>>())
-        .bind(records().map(|record| record.personal.as_ref().map(|sealed| sealed.data.as_slice())).collect::<Vec<_>>())
-        .bind(records().map(|record| record.personal.as_ref().map(|sealed| clean(&sealed.key_id))).collect::<Vec<_>>())
-        .execute(db)
-        .await;
+    let records: Vec<_> = events.values().map(|heard| &heard.record).collect();
+    let query = bind_columns!(sqlx::query(statement); for of in records =>
+        of.order_id.as_uuid(), of.event_id.as_uuid(), of.place.topic, of.place.partition, of.place.offset, of.event_type, Timestamptz(of.place.at),
+        of.place.seq, of.causation, clean(&of.correlation), of.traceparent.as_deref().map(clean), of.data.as_str(),
+        of.personal.as_ref().map(|sealed| sealed.data.as_slice()), of.personal.as_ref().map(|sealed| clean(&sealed.key_id)),
+    );
+    let done = query.execute(db).await;
     let done = done.map_err(|error| Failure::of_insert(error, "saga_tracker.event", events.len()))?;
     Ok(done.rows_affected() == events.len() as u64)
 }
 
 /// An event as it is kept.
 #[derive(Clone, FromRow)]
-pub(crate) struct Kept {
+pub(crate) struct StoredEvent {
     pub event_id: Uuid,
     pub topic: String,
     pub partition: i32,
     pub offset: i64,
     pub event_type: String,
-    pub at: At,
+    pub at: Timestamptz,
     pub seq: Option<i64>,
     pub causation: Option<Uuid>,
     pub correlation: String,
@@ -75,8 +63,19 @@ pub(crate) struct Kept {
     pub data: String,
 }
 
+impl StoredEvent {
+    /// Its data can't be read by this version.
+    pub fn unreadable(&self, source: serde_json::Error) -> Failure {
+        Failure::Stored { what: format!("saga_tracker.event {} ({})", self.event_id, self.event_type), source }
+    }
+}
+
 /// The events of an order as they happened: by time, and where several have the same, by their place in the outbox.
-pub(crate) async fn history(db: impl PgExecutor<'_>, order_id: OrderId, limit: i64) -> Result<Vec<Kept>, Failure> {
+pub(crate) async fn history(
+    db: impl PgExecutor<'_>,
+    order_id: OrderId,
+    limit: i64,
+) -> Result<Vec<StoredEvent>, Failure> {
     let rows = sqlx::query_as(
         "select event_id, topic, \"partition\", \"offset\", event_type, at, seq, causation, correlation, traceparent, data
          from saga_tracker.event where order_id = $1 order by at, seq, event_id limit $2",

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use events::{Sku, WarehouseId};
-use runtime::Failure;
-use runtime::sql::At;
+use runtime::sql::{Timestamptz, clean};
+use runtime::{Failure, bind_columns};
 use sqlx::{FromRow, PgConnection, PgPool};
 
-use super::{Tables, clean};
+use super::tables::Tables;
 use crate::world::Level;
 
 /// Writes levels; of two versions the higher stays.
@@ -19,8 +19,7 @@ pub(super) async fn save(
     if levels.is_empty() {
         return Ok(());
     }
-    let number = |of: fn(&Level) -> i64| -> Vec<i64> { levels.values().map(of).collect() };
-    sqlx::query(tables.of(
+    let query = sqlx::query(tables.of(
         "insert into saga_tracker.level as kept (sku, warehouse, version, on_hand, reserved, missing, available, changed_at, position)
          select * from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::timestamptz[],
            $9::bigint[])
@@ -28,22 +27,16 @@ pub(super) async fn save(
            version = excluded.version, on_hand = excluded.on_hand, reserved = excluded.reserved, missing = excluded.missing,
            available = excluded.available, changed_at = excluded.changed_at, position = excluded.position
          where kept.version < excluded.version",
-    ))
-    .bind(levels.keys().map(|(sku, _)| clean(sku.as_str())).collect::<Vec<_>>())
-    .bind(levels.keys().map(|(_, warehouse)| clean(warehouse.as_str())).collect::<Vec<_>>())
-    .bind(number(|level| level.version))
-    .bind(number(|level| level.on_hand))
-    .bind(number(|level| level.reserved))
-    .bind(number(|level| level.missing))
-    .bind(number(|level| level.available))
-    .bind(levels.values().map(|level| At(level.changed_at)).collect::<Vec<_>>())
-    .bind(number(|level| level.position))
-    .execute(db)
-    .await?;
+    ));
+    let query = bind_columns!(query; for ((sku, warehouse), level) in levels =>
+        clean(sku.as_str()), clean(warehouse.as_str()), level.version, level.on_hand, level.reserved, level.missing, level.available,
+        Timestamptz(level.changed_at), level.position,
+    );
+    query.execute(db).await?;
     Ok(())
 }
 
-/// A level, as the doors read it.
+/// A level, as the routes read it.
 #[derive(FromRow)]
 pub(crate) struct LevelRow {
     pub sku: String,
@@ -53,7 +46,7 @@ pub(crate) struct LevelRow {
     pub reserved: i64,
     pub missing: i64,
     pub available: i64,
-    pub changed_at: At,
+    pub changed_at: Timestamptz,
 }
 
 /// Which levels are asked for.

@@ -1,16 +1,15 @@
 //! The orders' read model.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use events::{OrderId, Timestamp};
-use runtime::Failure;
-use runtime::sql::At;
+use runtime::sql::{Timestamptz, clean, clean_option};
+use runtime::{Failure, bind_columns};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
-use super::{Tables, clean_option};
+use super::tables::Tables;
 use crate::facts::{Facts, Moment};
 use crate::steps::Timeline;
 use reading::timeline;
@@ -25,9 +24,9 @@ const LOOK_AFTER: Duration = Duration::from_secs(120);
 /// In whole steps, so that it says no more than it has to.
 const MINUTE: i64 = 60_000;
 
-fn deadline(placed_at: Timestamp) -> At {
+fn deadline(placed_at: Timestamp) -> Timestamptz {
     let due = placed_at.plus(LOOK_AFTER).as_millis();
-    At(Timestamp::from_millis(due.div_euclid(MINUTE) * MINUTE + MINUTE))
+    Timestamptz(Timestamp::from_millis(due.div_euclid(MINUTE) * MINUTE + MINUTE))
 }
 
 /// Merges what a batch tells into the orders' rows; returns what is known of their ways now. Statement and [`Facts::merge`] are the same merge.
@@ -39,58 +38,21 @@ pub(super) async fn save(
     if orders.is_empty() {
         return Ok(HashMap::new());
     }
-    let facts = || orders.values();
-    let text = |of: fn(&Facts) -> &Option<String>| -> Vec<Option<Cow<'_, str>>> {
-        facts().map(|facts| clean_option(of(facts))).collect()
-    };
-    let number = |of: fn(&Facts) -> Option<i64>| -> Vec<Option<i64>> { facts().map(of).collect() };
-    let moment =
-        |moment: Moment| -> Vec<Option<At>> { facts().map(|facts| facts.moments.at(moment).map(At)).collect() };
-    let placed = || facts().map(|facts| facts.placed_at.unwrap_or(Timestamp::from_millis(0)));
-    let code = |facts: &Facts| facts.reason.as_ref().map(|reason| reason.code.replace('\0', "\u{fffd}"));
-    let detail = |facts: &Facts| facts.reason.as_ref().map(|reason| reason.detail.replace('\0', "\u{fffd}"));
-    let rows: Vec<PgRow> = sqlx::query(tables.of(MERGE))
-        .bind(orders.keys().map(|order_id| order_id.as_uuid()).collect::<Vec<_>>())
-        .bind(facts().map(|facts| facts.seen).collect::<Vec<_>>())
-        .bind(facts().map(|facts| facts.status.rank()).collect::<Vec<_>>())
-        .bind(facts().map(|facts| facts.position).collect::<Vec<_>>())
-        .bind(text(|facts| &facts.source))
-        .bind(text(|facts| &facts.reference))
-        .bind(text(|facts| &facts.customer_id))
-        .bind(text(|facts| &facts.currency))
-        .bind(number(|facts| facts.total))
-        .bind(number(|facts| facts.authorized))
-        .bind(number(|facts| facts.captured))
-        .bind(number(|facts| facts.refunded))
-        .bind(number(|facts| facts.voided))
-        .bind(number(|facts| facts.charged))
-        .bind(text(|facts| &facts.lines))
-        .bind(text(|facts| &facts.faults))
-        .bind(text(|facts| &facts.shipped))
-        .bind(text(|facts| &facts.unshipped))
-        .bind(facts().map(|facts| facts.reason.as_ref().map(|reason| reason.rank)).collect::<Vec<_>>())
-        .bind(facts().map(code).collect::<Vec<_>>())
-        .bind(facts().map(detail).collect::<Vec<_>>())
-        .bind(text(|facts| &facts.cancellation))
-        .bind(placed().map(At).collect::<Vec<_>>())
-        .bind(moment(Moment::Accepted))
-        .bind(moment(Moment::Reserved))
-        .bind(moment(Moment::Authorized))
-        .bind(moment(Moment::Review))
-        .bind(moment(Moment::Cleared))
-        .bind(moment(Moment::Confirmed))
-        .bind(moment(Moment::Captured))
-        .bind(moment(Moment::Dispatched))
-        .bind(moment(Moment::Committed))
-        .bind(moment(Moment::CancelAsked))
-        .bind(moment(Moment::LetGo))
-        .bind(moment(Moment::Undo))
-        .bind(moment(Moment::Closed))
-        .bind(moment(Moment::Ended))
-        .bind(facts().map(|facts| facts.changed_at.map(At)).collect::<Vec<_>>())
-        .bind(placed().map(deadline).collect::<Vec<_>>())
-        .fetch_all(db)
-        .await?;
+    let placed = |facts: &Facts| facts.placed_at.unwrap_or(Timestamp::from_millis(0));
+    let mut query = bind_columns!(sqlx::query(tables.of(MERGE)); for (order_id, facts) in orders =>
+        order_id.as_uuid(), facts.seen, facts.status.rank(), facts.position,
+        clean_option(&facts.source), clean_option(&facts.reference), clean_option(&facts.customer_id), clean_option(&facts.currency),
+        facts.total, facts.authorized, facts.captured, facts.refunded, facts.voided, facts.charged,
+        clean_option(&facts.lines), clean_option(&facts.faults), clean_option(&facts.shipped), clean_option(&facts.unshipped),
+        facts.reason.as_ref().map(|of| of.rank), facts.reason.as_ref().map(|of| clean(&of.code)),
+        facts.reason.as_ref().map(|of| clean(&of.detail)), clean_option(&facts.cancellation), Timestamptz(placed(facts)),
+    );
+    for (moment, _) in Moment::ALL {
+        query = bind_columns!(query; for (_, facts) in orders => facts.moments.at(moment).map(Timestamptz));
+    }
+    let query =
+        bind_columns!(query; for (_, facts) in orders => facts.changed_at.map(Timestamptz), deadline(placed(facts)));
+    let rows: Vec<PgRow> = query.fetch_all(db).await?;
     let read = |row: &PgRow| Ok((OrderId(row.try_get("order_id")?), timeline(row)?));
     rows.iter().map(read).collect::<Result<_, sqlx::Error>>().map_err(Failure::from)
 }

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use events::Timestamp;
-use runtime::Failure;
-use runtime::groups::Spot;
-use runtime::sql::At;
+use kafka_admin::groups::TopicPartition;
+use runtime::sql::Timestamptz;
+use runtime::{Failure, bind_columns};
 use sqlx::{FromRow, PgPool};
 
-use crate::deadline::{Outage, Outages, Pace, RULES, Sample};
+use deadlines::{GroupOutage, Outages, RULES, Sample, SampleHistory};
 
 /// Samples and outages are kept that long: longer than any answer may take.
 const KEPT: Duration = Duration::from_secs(15 * 24 * 3_600);
@@ -17,19 +17,19 @@ const FRESH: Duration = Duration::from_secs(3_600);
 const SPAN_SECONDS: i64 = 600;
 
 #[derive(FromRow)]
-struct Row {
+struct SampleRow {
     consumer: String,
     topic: String,
     partition: i32,
-    seen_at: At,
+    seen_at: Timestamptz,
     committed: i64,
 }
 
 /// What earlier runs have seen.
-pub(crate) async fn load(pool: &PgPool) -> Result<(Pace, Outages), Failure> {
-    let known = |name: &str| RULES.hears.iter().find(|(consumer, _)| *consumer == name);
-    let (mut pace, mut outages) = (Pace::default(), Outages::default());
-    let rows: Vec<Row> = sqlx::query_as(
+pub(crate) async fn load(pool: &PgPool) -> Result<(SampleHistory, Outages), Failure> {
+    let known = |name: &str| RULES.subscribes_to.iter().find(|(consumer, _)| *consumer == name);
+    let (mut pace, mut outages) = (SampleHistory::default(), Outages::default());
+    let rows: Vec<SampleRow> = sqlx::query_as(
         "select consumer, topic, \"partition\", seen_at, committed from saga_tracker.pace order by consumer, topic, \"partition\", seen_at",
     )
     .fetch_all(pool)
@@ -39,47 +39,44 @@ pub(crate) async fn load(pool: &PgPool) -> Result<(Pace, Outages), Failure> {
         let Some(topic) = topics.iter().find(|topic| **topic == row.topic) else { continue };
         pace.see(consumer, (topic, row.partition), Sample { at: row.seen_at.0, committed: row.committed });
     }
-    let rows: Vec<(String, At, At)> =
+    let rows: Vec<(String, Timestamptz, Timestamptz)> =
         sqlx::query_as("select consumer, began_at, ended_at from saga_tracker.outage order by consumer, began_at")
             .fetch_all(pool)
             .await?;
-    for (consumer, At(began), At(ended)) in rows {
+    for (consumer, Timestamptz(began), Timestamptz(ended)) in rows {
         if let Some((consumer, _)) = known(&consumer) {
-            outages.remember(consumer, Outage { began, ended });
+            outages.remember(consumer, GroupOutage { began, ended });
         }
     }
     Ok((pace, outages))
 }
 
 /// Keeps new samples.
-pub(crate) async fn keep(pool: &PgPool, samples: &[(&'static str, Spot, Sample)]) -> Result<(), Failure> {
+pub(crate) async fn keep(pool: &PgPool, samples: &[(&'static str, TopicPartition, Sample)]) -> Result<(), Failure> {
     if samples.is_empty() {
         return Ok(());
     }
-    sqlx::query(
+    let query = sqlx::query(
         "insert into saga_tracker.pace (consumer, topic, \"partition\", seen_at, committed)
          select * from unnest($1::text[], $2::text[], $3::int[], $4::timestamptz[], $5::bigint[])
          on conflict (consumer, topic, \"partition\", seen_at) do update set committed = excluded.committed",
-    )
-    .bind(samples.iter().map(|(consumer, _, _)| *consumer).collect::<Vec<_>>())
-    .bind(samples.iter().map(|(_, (topic, _), _)| *topic).collect::<Vec<_>>())
-    .bind(samples.iter().map(|(_, (_, partition), _)| *partition).collect::<Vec<_>>())
-    .bind(samples.iter().map(|(_, _, sample)| At(sample.at)).collect::<Vec<_>>())
-    .bind(samples.iter().map(|(_, _, sample)| sample.committed).collect::<Vec<_>>())
-    .execute(pool)
-    .await?;
+    );
+    let query = bind_columns!(query; for (consumer, (topic, partition), sample) in samples =>
+        *consumer, *topic, *partition, Timestamptz(sample.at), sample.committed,
+    );
+    query.execute(pool).await?;
     Ok(())
 }
 
 /// Keeps that a consumer is down.
-pub(crate) async fn keep_outage(pool: &PgPool, consumer: &str, outage: Outage) -> Result<(), Failure> {
+pub(crate) async fn keep_outage(pool: &PgPool, consumer: &str, outage: GroupOutage) -> Result<(), Failure> {
     sqlx::query(
         "insert into saga_tracker.outage (consumer, began_at, ended_at) values ($1, $2, $3)
          on conflict (consumer, began_at) do update set ended_at = excluded.ended_at",
     )
     .bind(consumer)
-    .bind(At(outage.began))
-    .bind(At(outage.ended))
+    .bind(Timestamptz(outage.began))
+    .bind(Timestamptz(outage.ended))
     .execute(pool)
     .await?;
     Ok(())
@@ -96,11 +93,14 @@ pub(crate) async fn thin(pool: &PgPool, now: Timestamp) -> Result<(), Failure> {
          where (p.consumer, p.topic, p.\"partition\", p.seen_at) = (old.consumer, old.topic, old.\"partition\", old.seen_at)
            and (old.nth > 1 or old.seen_at < $2)",
     )
-    .bind(At(now.minus(FRESH)))
-    .bind(At(now.minus(KEPT)))
+    .bind(Timestamptz(now.minus(FRESH)))
+    .bind(Timestamptz(now.minus(KEPT)))
     .bind(SPAN_SECONDS as f64)
     .execute(pool)
     .await?;
-    sqlx::query("delete from saga_tracker.outage where ended_at < $1").bind(At(now.minus(KEPT))).execute(pool).await?;
+    sqlx::query("delete from saga_tracker.outage where ended_at < $1")
+        .bind(Timestamptz(now.minus(KEPT)))
+        .execute(pool)
+        .await?;
     Ok(())
 }

@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 
 use events::OrderId;
 use runtime::Failure;
-use runtime::sql::At;
+use runtime::sql::{Timestamptz, clean};
 use sqlx::PgConnection;
 
-use super::clean;
 use crate::parked::Parking;
 
 /// Merges what consumers said; of two words the later stays. They are few: one statement for each.
@@ -27,14 +26,14 @@ pub(super) async fn save(db: &mut PgConnection, parked: &BTreeMap<(OrderId, Stri
             .bind(order_id.as_uuid())
             .bind(clean(consumer))
             .bind(seq)
-            .bind(At(event.parked_at.map_or(*at, crate::record::in_range)))
+            .bind(Timestamptz(event.parked_at.map_or(*at, runtime::sql::in_range)))
             .bind(event.event_id.as_uuid())
             .bind(clean(&event.event_type))
             .bind(clean(&event.topic))
             .bind(event.partition)
             .bind(event.offset)
             .bind(event.attempts)
-            .bind(At(crate::record::in_range(event.next_at)))
+            .bind(Timestamptz(runtime::sql::in_range(event.next_at)))
             .bind(clean(&event.error))
             .execute(&mut *db)
             .await?;
@@ -49,7 +48,7 @@ pub(super) async fn save(db: &mut PgConnection, parked: &BTreeMap<(OrderId, Stri
             .bind(order_id.as_uuid())
             .bind(clean(consumer))
             .bind(seq)
-            .bind(At(*at))
+            .bind(Timestamptz(*at))
             .bind(clean(outcome))
             .execute(&mut *db)
             .await?;

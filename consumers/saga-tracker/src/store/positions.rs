@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, HashMap};
 
 use events::Timestamp;
-use runtime::Failure;
-use runtime::sql::At;
+use runtime::sql::{Timestamptz, clean};
+use runtime::{Failure, bind_columns};
 use sqlx::{FromRow, PgConnection, PgPool};
 
-use super::{Tables, clean};
-use crate::deadline::Shard;
+use super::tables::Tables;
 use crate::world::{Position, Watermark};
+use deadlines::Shard;
 
 /// Moves positions on, never back.
 pub(super) async fn save(
@@ -20,17 +20,15 @@ pub(super) async fn save(
     if positions.is_empty() {
         return Ok(());
     }
-    sqlx::query(tables.of("insert into saga_tracker.position as kept (topic, \"partition\", \"offset\", seq, at)
+    let query =
+        sqlx::query(tables.of("insert into saga_tracker.position as kept (topic, \"partition\", \"offset\", seq, at)
          select * from unnest($1::text[], $2::int[], $3::bigint[], $4::bigint[], $5::timestamptz[])
          on conflict (topic, \"partition\") do update set \"offset\" = greatest(kept.\"offset\", excluded.\"offset\"),
-           seq = greatest(kept.seq, excluded.seq), at = greatest(kept.at, excluded.at)"))
-    .bind(positions.keys().map(|(topic, _)| *topic).collect::<Vec<_>>())
-    .bind(positions.keys().map(|(_, partition)| *partition).collect::<Vec<_>>())
-    .bind(positions.values().map(|position| position.offset).collect::<Vec<_>>())
-    .bind(positions.values().map(|position| position.seq).collect::<Vec<_>>())
-    .bind(positions.values().map(|position| At(position.at)).collect::<Vec<_>>())
-    .execute(db)
-    .await?;
+           seq = greatest(kept.seq, excluded.seq), at = greatest(kept.at, excluded.at)"));
+    let query = bind_columns!(query; for ((topic, partition), of) in positions =>
+        *topic, *partition, of.offset, of.seq, Timestamptz(of.at),
+    );
+    query.execute(db).await?;
     Ok(())
 }
 
@@ -43,33 +41,29 @@ pub(super) async fn save_watermarks(
     if watermarks.is_empty() {
         return Ok(());
     }
-    sqlx::query(tables.of(
+    let query = sqlx::query(tables.of(
         "insert into saga_tracker.watermark as kept (database, shard, published_until, last_seq, backlog, relay)
          select * from unnest($1::text[], $2::int[], $3::timestamptz[], $4::bigint[], $5::bigint[], $6::text[])
          on conflict (database, shard) do update set published_until = excluded.published_until, last_seq = excluded.last_seq,
            backlog = excluded.backlog, relay = excluded.relay
          where (kept.published_until, kept.last_seq, kept.backlog, kept.relay collate \"C\")
              < (excluded.published_until, excluded.last_seq, excluded.backlog, excluded.relay collate \"C\")",
-    ))
-    .bind(watermarks.keys().map(|(database, _)| clean(database)).collect::<Vec<_>>())
-    .bind(watermarks.keys().map(|(_, shard)| *shard).collect::<Vec<_>>())
-    .bind(watermarks.values().map(|watermark| At(watermark.published_until)).collect::<Vec<_>>())
-    .bind(watermarks.values().map(|watermark| watermark.last_seq).collect::<Vec<_>>())
-    .bind(watermarks.values().map(|watermark| watermark.backlog).collect::<Vec<_>>())
-    .bind(watermarks.values().map(|watermark| clean(&watermark.relay)).collect::<Vec<_>>())
-    .execute(db)
-    .await?;
+    ));
+    let query = bind_columns!(query; for ((database, shard), of) in watermarks =>
+        clean(database), *shard, Timestamptz(of.published_until), of.last_seq, of.backlog, clean(&of.relay),
+    );
+    query.execute(db).await?;
     Ok(())
 }
 
-/// A partition's position, as the doors read it.
+/// A partition's position, as the routes read it.
 #[derive(FromRow)]
 pub(crate) struct PositionRow {
     pub topic: String,
     pub partition: i32,
     pub offset: i64,
     pub seq: i64,
-    pub at: At,
+    pub at: Timestamptz,
 }
 
 /// All positions.
@@ -84,7 +78,7 @@ pub(crate) async fn positions(pool: &PgPool) -> Result<Vec<PositionRow>, Failure
 #[derive(FromRow)]
 pub(crate) struct WatermarkRow {
     pub database: String,
-    pub published_until: At,
+    pub published_until: Timestamptz,
     pub backlog: i64,
 }
 
@@ -99,7 +93,7 @@ pub(crate) async fn watermarks(pool: &PgPool) -> Result<Vec<WatermarkRow>, Failu
 
 /// Up to which moment each shard of each database's outbox is published.
 pub(crate) async fn published(pool: &PgPool) -> Result<HashMap<Shard, Timestamp>, Failure> {
-    let rows: Vec<(String, i32, At)> =
+    let rows: Vec<(String, i32, Timestamptz)> =
         sqlx::query_as("select database, shard, published_until from saga_tracker.watermark").fetch_all(pool).await?;
-    Ok(rows.into_iter().map(|(database, shard, At(until))| ((database, shard), until)).collect())
+    Ok(rows.into_iter().map(|(database, shard, Timestamptz(until))| ((database, shard), until)).collect())
 }

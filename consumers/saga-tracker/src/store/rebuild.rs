@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use events::{EventId, OrderId};
 use runtime::Failure;
-use runtime::sql::At;
+use runtime::sql::Timestamptz;
 use sqlx::{AssertSqlSafe, FromRow, PgConnection};
 use uuid::Uuid;
 
@@ -43,13 +43,13 @@ pub(crate) async fn give_up(db: &mut PgConnection) -> Result<(), Failure> {
 
 /// An event of the store, as it is folded.
 #[derive(FromRow)]
-pub(crate) struct StoredEvent {
+pub(crate) struct EventToFold {
     pub order_id: Uuid,
     pub event_id: Uuid,
     pub event_type: String,
     pub partition: i32,
     pub offset: i64,
-    pub at: At,
+    pub at: Timestamptz,
     pub seq: Option<i64>,
     pub data: String,
 }
@@ -59,7 +59,7 @@ pub(crate) async fn stored_events(
     db: &mut PgConnection,
     behind: Option<(OrderId, EventId)>,
     limit: i64,
-) -> Result<Vec<StoredEvent>, Failure> {
+) -> Result<Vec<EventToFold>, Failure> {
     let (order_id, event_id) =
         behind.map_or((Uuid::nil(), Uuid::nil()), |(order, event)| (order.as_uuid(), event.as_uuid()));
     let rows = sqlx::query_as(

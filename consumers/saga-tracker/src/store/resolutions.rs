@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use runtime::Failure;
-use runtime::sql::At;
+use runtime::sql::{Timestamptz, clean};
+use runtime::{Failure, bind_columns};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::clean;
 use crate::world::Resolution;
 
 /// Writes what became of dead letters; of two the later stays, as in [`Resolution`]'s order.
@@ -15,20 +14,17 @@ pub(super) async fn save(db: &mut PgConnection, resolutions: &BTreeMap<Uuid, Res
     if resolutions.is_empty() {
         return Ok(());
     }
-    sqlx::query(
+    let query = sqlx::query(
         "insert into saga_tracker.resolution as kept (letter_id, at, resolution, consumer, said_by)
          select * from unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::text[], $5::text[])
          on conflict (letter_id) do update set at = excluded.at, resolution = excluded.resolution, consumer = excluded.consumer,
            said_by = excluded.said_by
          where (kept.at, kept.resolution collate \"C\", kept.consumer collate \"C\", kept.said_by collate \"C\")
              < (excluded.at, excluded.resolution collate \"C\", excluded.consumer collate \"C\", excluded.said_by collate \"C\")",
-    )
-    .bind(resolutions.keys().copied().collect::<Vec<_>>())
-    .bind(resolutions.values().map(|of| At(of.at)).collect::<Vec<_>>())
-    .bind(resolutions.values().map(|of| clean(&of.resolution)).collect::<Vec<_>>())
-    .bind(resolutions.values().map(|of| clean(&of.consumer)).collect::<Vec<_>>())
-    .bind(resolutions.values().map(|of| clean(&of.said_by)).collect::<Vec<_>>())
-    .execute(db)
-    .await?;
+    );
+    let query = bind_columns!(query; for (letter_id, of) in resolutions =>
+        *letter_id, Timestamptz(of.at), clean(&of.resolution), clean(&of.consumer), clean(&of.said_by),
+    );
+    query.execute(db).await?;
     Ok(())
 }

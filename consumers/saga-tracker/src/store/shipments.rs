@@ -1,16 +1,15 @@
 //! The shipments' read model.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use events::{OrderId, ShipmentId, Timestamp};
-use runtime::Failure;
-use runtime::sql::At;
+use events::{OrderId, ShipmentId};
+use runtime::sql::{Timestamptz, clean_option};
+use runtime::{Failure, bind_columns};
 use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::{Tables, clean_option};
-use crate::facts::{Facts, Moment, Shipment};
+use super::tables::Tables;
+use crate::facts::{Facts, Moment, ShipmentFacts};
 
 /// Merges what a batch tells into the shipments' rows, as [`Facts::merge`] does.
 pub(super) async fn save(
@@ -18,20 +17,14 @@ pub(super) async fn save(
     tables: Tables,
     orders: &BTreeMap<OrderId, Facts>,
 ) -> Result<(), Failure> {
-    let told: Vec<(OrderId, ShipmentId, &Shipment)> = orders
+    let told: Vec<(OrderId, ShipmentId, &ShipmentFacts)> = orders
         .iter()
         .flat_map(|(order_id, facts)| facts.shipments.iter().map(|(id, shipment)| (*order_id, *id, shipment)))
         .collect();
     if told.is_empty() {
         return Ok(());
     }
-    let text = |of: fn(&Shipment) -> &Option<String>| -> Vec<Option<Cow<'_, str>>> {
-        told.iter().map(|(_, _, shipment)| clean_option(of(shipment))).collect()
-    };
-    let at = |of: fn(&Shipment) -> Option<Timestamp>| -> Vec<Option<At>> {
-        told.iter().map(|(_, _, shipment)| of(shipment).map(At)).collect()
-    };
-    sqlx::query(tables.of(
+    let query = sqlx::query(tables.of(
         "insert into saga_tracker.shipment as kept
            (order_id, shipment_id, warehouse, items, short, short_at, confirmed_at, dispatched_at, delivered_at, carrier, tracking)
          select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::timestamptz[],
@@ -43,20 +36,13 @@ pub(super) async fn save(
            dispatched_at = least(kept.dispatched_at, excluded.dispatched_at),
            delivered_at = least(kept.delivered_at, excluded.delivered_at),
            carrier = greatest(kept.carrier, excluded.carrier), tracking = greatest(kept.tracking, excluded.tracking)",
-    ))
-    .bind(told.iter().map(|(order_id, _, _)| order_id.as_uuid()).collect::<Vec<_>>())
-    .bind(told.iter().map(|(_, shipment_id, _)| shipment_id.as_uuid()).collect::<Vec<_>>())
-    .bind(text(|shipment| &shipment.warehouse))
-    .bind(text(|shipment| &shipment.items))
-    .bind(text(|shipment| &shipment.short))
-    .bind(at(|shipment| shipment.short_at))
-    .bind(at(|shipment| shipment.confirmed_at))
-    .bind(at(|shipment| shipment.dispatched_at))
-    .bind(at(|shipment| shipment.delivered_at))
-    .bind(text(|shipment| &shipment.carrier))
-    .bind(text(|shipment| &shipment.tracking))
-    .execute(db)
-    .await?;
+    ));
+    let query = bind_columns!(query; for (order_id, shipment_id, of) in told =>
+        order_id.as_uuid(), shipment_id.as_uuid(), clean_option(&of.warehouse), clean_option(&of.items), clean_option(&of.short),
+        of.short_at.map(Timestamptz), of.confirmed_at.map(Timestamptz), of.dispatched_at.map(Timestamptz), of.delivered_at.map(Timestamptz),
+        clean_option(&of.carrier), clean_option(&of.tracking),
+    );
+    query.execute(db).await?;
     Ok(())
 }
 
@@ -69,23 +55,23 @@ pub(crate) struct ShipmentRow {
     pub status: String,
     pub items: Option<String>,
     pub short: Option<String>,
-    pub short_at: Option<At>,
-    pub confirmed_at: Option<At>,
-    pub dispatched_at: Option<At>,
-    pub delivered_at: Option<At>,
+    pub short_at: Option<Timestamptz>,
+    pub confirmed_at: Option<Timestamptz>,
+    pub dispatched_at: Option<Timestamptz>,
+    pub delivered_at: Option<Timestamptz>,
     pub carrier: Option<String>,
     pub tracking: Option<String>,
 }
 
 impl ShipmentRow {
     /// The row that the view would show of a shipment of an order of which these facts are known.
-    pub fn of(order_id: OrderId, shipment_id: ShipmentId, of: &Shipment, order: &Facts) -> Self {
+    pub fn of(order_id: OrderId, shipment_id: ShipmentId, of: &ShipmentFacts, order: &Facts) -> Self {
         let status = match of {
-            Shipment { delivered_at: Some(_), .. } => "DELIVERED",
-            Shipment { dispatched_at: Some(_), .. } => "DISPATCHED",
-            Shipment { confirmed_at: None, .. } => "SHORT",
-            Shipment { .. } if order.moments.at(Moment::LetGo).is_some() => "CANCELLED",
-            Shipment { .. } => "PACKED",
+            ShipmentFacts { delivered_at: Some(_), .. } => "DELIVERED",
+            ShipmentFacts { dispatched_at: Some(_), .. } => "DISPATCHED",
+            ShipmentFacts { confirmed_at: None, .. } => "SHORT",
+            ShipmentFacts { .. } if order.moments.at(Moment::LetGo).is_some() => "CANCELLED",
+            ShipmentFacts { .. } => "PACKED",
         };
         Self {
             order_id: order_id.as_uuid(),
@@ -94,10 +80,10 @@ impl ShipmentRow {
             status: status.to_owned(),
             items: of.items.clone(),
             short: of.short.clone(),
-            short_at: of.short_at.map(At),
-            confirmed_at: of.confirmed_at.map(At),
-            dispatched_at: of.dispatched_at.map(At),
-            delivered_at: of.delivered_at.map(At),
+            short_at: of.short_at.map(Timestamptz),
+            confirmed_at: of.confirmed_at.map(Timestamptz),
+            dispatched_at: of.dispatched_at.map(Timestamptz),
+            delivered_at: of.delivered_at.map(Timestamptz),
             carrier: of.carrier.clone(),
             tracking: of.tracking.clone(),
         }

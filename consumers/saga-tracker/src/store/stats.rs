@@ -5,7 +5,7 @@ use runtime::Failure;
 use sqlx::{FromRow, PgPool};
 use uuid::Uuid;
 
-use super::least_id;
+use super::columns::least_id;
 
 /// The statements of the figures: none of them reads more orders than are counted, however many there are.
 pub const FIGURES: [&str; 3] = [NEWEST, COUNTS, STEP_TIMES];

@@ -1,4 +1,4 @@
-//! Which copy of the read models a statement means: the one that the doors read, or the one that a rebuild fills beside it.
+//! Which copy of the read models a statement means: the one that the routes read, or the one that a rebuild fills beside it.
 
 use std::collections::HashMap;
 use std::sync::{LazyLock, Mutex, PoisonError};
@@ -10,7 +10,7 @@ pub(crate) const REBUILT: [&str; 6] = ["order", "shipment", "level", "letter", "
 /// A copy of the read models.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tables {
-    /// What the doors read and the consumer loop writes.
+    /// What the routes read and the consumer loop writes.
     Live,
     /// What a rebuild writes, in the schema `saga_tracker_rebuild`, until it takes the place of the live one.
     Rebuilt,

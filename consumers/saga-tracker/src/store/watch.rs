@@ -2,10 +2,10 @@
 
 use events::Timestamp;
 use runtime::Failure;
-use runtime::sql::At;
+use runtime::sql::Timestamptz;
 use sqlx::{AssertSqlSafe, FromRow, PgPool};
 
-use crate::alerts::Kind;
+use crate::alerts::AlertKind;
 use crate::status::Status;
 
 /// Money of one currency that is held or taken for orders that don't go on.
@@ -41,19 +41,19 @@ pub(crate) async fn stuck(pool: &PgPool) -> Result<i64, Failure> {
 /// Dead letters since a moment.
 pub(crate) async fn dead_letters_since(pool: &PgPool, since: Timestamp) -> Result<i64, Failure> {
     let count = sqlx::query_scalar("select count(*) from saga_tracker.letter where kind = 'event' and died_at > $1");
-    Ok(count.bind(At(since)).fetch_one(pool).await?)
+    Ok(count.bind(Timestamptz(since)).fetch_one(pool).await?)
 }
 
 /// What waits for a retry in one consumer.
 #[derive(FromRow)]
-pub(crate) struct ParkedRow {
+pub(crate) struct ParkedFigures {
     pub consumer: String,
     pub orders: i64,
-    pub oldest: At,
+    pub oldest: Timestamptz,
 }
 
 /// What waits for a retry, by consumer.
-pub(crate) async fn parked(pool: &PgPool) -> Result<Vec<ParkedRow>, Failure> {
+pub(crate) async fn parked(pool: &PgPool) -> Result<Vec<ParkedFigures>, Failure> {
     let rows = sqlx::query_as(
         "select consumer, count(*) as orders, min(parked_at) as oldest from saga_tracker.delayed where waits group by consumer order by consumer",
     );
@@ -70,19 +70,19 @@ pub(crate) async fn resolve_orders(pool: &PgPool, now: Timestamp) -> Result<(), 
              or kind = any($5) and not {STILL})"
     );
     sqlx::query(AssertSqlSafe(statement))
-        .bind(At(now))
-        .bind(Kind::OrderStuck.as_str())
-        .bind(Kind::ReviewExpiring.as_str())
+        .bind(Timestamptz(now))
+        .bind(AlertKind::OrderStuck.as_str())
+        .bind(AlertKind::ReviewExpiring.as_str())
         .bind(Status::InReview.rank())
-        .bind(ON_THE_WAY.map(Kind::as_str))
+        .bind(ON_THE_WAY.map(AlertKind::as_str))
         .execute(pool)
         .await?;
     Ok(())
 }
 
 /// Alerts of what an order's row says in itself.
-pub(crate) const ON_THE_WAY: [Kind; 4] =
-    [Kind::RefundFailed, Kind::CaptureFailed, Kind::HoldExpiring, Kind::HandOverOverdue];
+pub(crate) const ON_THE_WAY: [AlertKind; 4] =
+    [AlertKind::RefundFailed, AlertKind::CaptureFailed, AlertKind::HoldExpiring, AlertKind::HandOverOverdue];
 
 /// Whether an alert `a` of those is (still) so.
 pub(crate) const STILL: &str = "exists (

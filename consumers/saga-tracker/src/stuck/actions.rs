@@ -1,12 +1,12 @@
 //! What a person may do for a stuck order now, each with what to type or which door to knock at.
 
+use deadlines::Judged;
 use events::{
     AllowedAction, Event as _, FraudReviewRequested, OrderCancellationRequested, PaymentRefundFailed, PaymentRefunded,
     PaymentVoided,
 };
 
-use super::case::CaseFile;
-use crate::deadline::Judged;
+use super::file::CaseFile;
 
 pub(super) fn actions(case: &CaseFile, judged: &Judged<'_>) -> Vec<AllowedAction> {
     let order = case.order.order_id;

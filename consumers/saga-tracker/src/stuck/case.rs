@@ -1,18 +1,16 @@
 //! The case of a stuck order: everything that a person needs to decide what to do, in one event.
 
+use deadlines::{AnswerStatus, Judged, JudgedAnswer, OpenOrder, RULES};
 use events::{
-    CaseEntry, Event as _, EventId, ExpectedAnswer, MoneyAtStake, OpenCompensation, OpenDeadLetter, OrderStuck,
-    ParkedEvent, PaymentAuthorized, PaymentCaptured, ShipmentDispatched, StockAtStake, StockReserved, Timestamp,
-    entry_of,
+    CaseEntry, Event as _, EventId, ExpectedAnswer, MoneyAtStake, OpenCompensation, OrderStuck, PaymentAuthorized,
+    PaymentCaptured, ShipmentDispatched, StockAtStake, StockReserved, Timestamp, entry_of,
 };
-use runtime::Thread;
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::actions::actions;
+use super::file::{CaseFile, is_of_its_way, short};
 use super::stock::held;
-use super::{is_of_its_way, short};
-use crate::deadline::{Judged, JudgedAnswer, OpenOrder, RULES, Standing};
 use crate::facts::{Facts, Moment};
 
 /// Bytes of one event that a case shows: it must fit into a record.
@@ -20,37 +18,9 @@ const LONGEST_DATA: usize = 2_000;
 /// Of a longer history, the latest events.
 const LONGEST_HISTORY: usize = 200;
 
-/// All that is known of an order that may be stuck.
-#[derive(Clone, Debug)]
-pub(crate) struct CaseFile {
-    /// As the judge sees it.
-    pub order: OpenOrder,
-    /// What its events told.
-    pub facts: Facts,
-    /// Its events as they are kept, by time.
-    pub history: Vec<CaseEntry>,
-    /// Its events that wait for a retry.
-    pub parked: Vec<ParkedEvent>,
-    /// Its dead letters.
-    pub dead_letters: Vec<OpenDeadLetter>,
-    /// By which everything of it is found again.
-    pub thread: Thread,
-}
-
-impl CaseFile {
-    fn data(&self) -> Vec<(&str, Value)> {
-        let read = |entry: &CaseEntry| serde_json::from_str(&entry.data).unwrap_or_default();
-        self.history.iter().map(|entry| (entry.event_type.as_str(), read(entry))).collect()
-    }
-
-    pub(super) fn has(&self, event_type: &str) -> bool {
-        self.history.iter().any(|entry| entry.event_type == event_type)
-    }
-}
-
 /// The unanswered event for which an order is stuck, and whether only by the hard limit; none: it is not, or it was told.
 pub(crate) fn situation(order: &OpenOrder, judged: &Judged<'_>) -> Option<(Uuid, bool)> {
-    let untold = |event_id: &Uuid| !order.was_told(*event_id);
+    let untold = |event_id: &Uuid| !order.was_reported(*event_id);
     let mut overdue = judged.overdue().map(|answer| answer.event.event_id);
     if let Some(event_id) = overdue.find(untold) {
         return Some((event_id, false));
@@ -152,7 +122,7 @@ fn expected(answer: &JudgedAnswer<'_>) -> ExpectedAnswer {
         waiting_for: owned(&answer.rule.answers),
         since: answer.event.at,
         due: answer.due,
-        overdue: answer.standing == Standing::Overdue,
+        overdue: answer.status == AnswerStatus::Overdue,
     }
 }
 

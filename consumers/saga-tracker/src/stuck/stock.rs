@@ -10,11 +10,11 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 /// Units by allocation: what, where, how many.
-type Units = BTreeMap<AllocationId, (String, String, i64)>;
+type UnitsByAllocation = BTreeMap<AllocationId, (String, String, i64)>;
 
 /// What is reserved and neither left the house nor was given back, by (type, data) of the order's events in any order.
 pub(super) fn held(events: &[(&str, &Value)]) -> Vec<StockAtStake> {
-    let mut units = Units::new();
+    let mut units = UnitsByAllocation::new();
     for data in of(events, StockReserved::TYPE) {
         list::<Allocation>(data, "plan").iter().for_each(|allocation| add(&mut units, allocation));
     }
@@ -49,12 +49,12 @@ fn list<T: DeserializeOwned>(data: &Value, field: &str) -> Vec<T> {
     serde_json::from_value(data[field].clone()).unwrap_or_default()
 }
 
-fn add(units: &mut Units, allocation: &Allocation) {
+fn add(units: &mut UnitsByAllocation, allocation: &Allocation) {
     let (sku, warehouse) = (allocation.sku.to_string(), allocation.warehouse.to_string());
     units.entry(allocation.allocation_id).or_insert((sku, warehouse, 0)).2 += allocation.quantity;
 }
 
-fn take(units: &mut Units, allocation_id: AllocationId, quantity: i64) {
+fn take(units: &mut UnitsByAllocation, allocation_id: AllocationId, quantity: i64) {
     if let Some(units) = units.get_mut(&allocation_id) {
         units.2 -= quantity;
     }

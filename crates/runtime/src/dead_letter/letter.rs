@@ -2,10 +2,11 @@
 
 use events::{OrderId, Timestamp, derive_id};
 
-use super::{Burial, Death, ID, TOPIC};
-use crate::effects::Outgoing;
-use crate::headers::Headers;
-use crate::message::Message;
+use super::burial::{ID, NewDeadLetter, TOPIC};
+use crate::engine::effects::Outgoing;
+use crate::kafka::headers::Headers;
+use crate::kafka::record::Message;
+use crate::vocabulary::ErrorInfo;
 
 /// How much of an error tells one cause from another.
 const TELLING: usize = 160;
@@ -24,7 +25,7 @@ const TELLING_HEADERS: [&str; 4] = ["ce_id", "ce_type", "ce_correlationid", "con
 
 /// The row for the outbox. What is too large for the topic is cut there, and says where it is whole: in its consumer's own table, of which it is tried
 /// again.
-pub(super) fn letter(consumer: &'static str, schema: &str, burial: &Burial<'_>, now: Timestamp) -> Outgoing {
+pub(super) fn letter(consumer: &'static str, schema: &str, burial: &NewDeadLetter<'_>, now: Timestamp) -> Outgoing {
     let whole = addressed(consumer, burial, now, burial.message.map(|message| message.headers.clone()));
     let Some(message) = burial.message.filter(|_| size(&whole) > LARGEST_LETTER) else { return whole };
     let length = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
@@ -69,9 +70,9 @@ fn telling(message: &Message) -> Headers {
 }
 
 /// The letter with its case behind these headers of its record.
-fn addressed(consumer: &'static str, burial: &Burial<'_>, now: Timestamp, own: Option<Headers>) -> Outgoing {
-    let Burial { death, message, tried, .. } = burial;
-    let Death { stage, class, message: text, .. } = death;
+fn addressed(consumer: &'static str, burial: &NewDeadLetter<'_>, now: Timestamp, own: Option<Headers>) -> Outgoing {
+    let NewDeadLetter { death, message, tried, .. } = burial;
+    let ErrorInfo { stage, class, message: text, .. } = death;
     let text = &text[..text.floor_char_boundary(LONGEST_MESSAGE)];
     let event_id = burial.letter_id(consumer);
     let mut headers = own.unwrap_or_default();
@@ -108,7 +109,7 @@ fn addressed(consumer: &'static str, burial: &Burial<'_>, now: Timestamp, own: O
 }
 
 /// A timer, an answer or a request has no record whose bytes could be kept: its value says what it was.
-fn without_record(burial: &Burial<'_>, order_id: Option<OrderId>) -> Vec<u8> {
+fn without_record(burial: &NewDeadLetter<'_>, order_id: Option<OrderId>) -> Vec<u8> {
     serde_json::json!({
         "cause": burial.cause,
         "timer": burial.timer.map(|timer| format!("{}/{}", timer.kind, timer.discriminator)),
@@ -121,7 +122,7 @@ fn without_record(burial: &Burial<'_>, order_id: Option<OrderId>) -> Vec<u8> {
 }
 
 /// Equal causes have equal fingerprints: who, where, what kind, of which event type, and what the error says but for what is one event's own.
-fn fingerprint(consumer: &str, death: &Death, message: Option<&Message>) -> String {
+fn fingerprint(consumer: &str, death: &ErrorInfo, message: Option<&Message>) -> String {
     let event_type = message.and_then(Message::event_type).unwrap_or("-");
     let topic = message.map_or("-", |message| message.topic);
     let cause = format!("{topic}/{event_type}/{}", skeleton(&death.message));
@@ -147,12 +148,12 @@ fn skeleton(message: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dead_letter::Tried;
-    use crate::headers::Headers;
+    use crate::dead_letter::burial::Attempts;
+    use crate::kafka::headers::Headers;
 
-    fn death(message: &str) -> Death {
+    fn death(message: &str) -> ErrorInfo {
         let (class, message) = ("conflict".to_owned(), message.to_owned());
-        Death { stage: "decide", class, message, order_id: None, laid: None }
+        ErrorInfo { stage: "decide", class, message, order_id: None, escalation: None }
     }
 
     fn message(offset: i64) -> Message {
@@ -169,10 +170,10 @@ mod tests {
         }
     }
 
-    fn burial<'m>(message: &'m Message, loops: i32) -> Burial<'m> {
+    fn burial<'m>(message: &'m Message, loops: i32) -> NewDeadLetter<'m> {
         let first_failed_at = Timestamp::from_millis(1_000);
-        let tried = Tried { attempts: 8, first_failed_at, loops, arrival: Some(3) };
-        Burial {
+        let tried = Attempts { attempts: 8, first_failed_at, loops, arrival: Some(3) };
+        NewDeadLetter {
             death: death("no"),
             message: Some(message),
             incarnation: Some(message.incarnation()),

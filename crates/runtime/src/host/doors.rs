@@ -1,5 +1,7 @@
 //! Where hosted parts listen, and who may reach them there.
 
+use crate::addresses::refuse_reachable;
+use crate::programs::default_address;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, PoisonError};
 
@@ -9,49 +11,6 @@ use tokio::net::TcpListener;
 use super::Host;
 use crate::health::Health;
 use crate::http::{self, Gate, Keys, Routes, Serving};
-use crate::settings::Common;
-
-/// Where each consumer listens unless it is told otherwise.
-const PORTS: [(&str, u16); 8] = [
-    ("orders", 8080),
-    ("inventory", 8081),
-    ("payments", 8082),
-    ("fraud", 8083),
-    ("fulfillment", 8084),
-    ("notifications", 8085),
-    ("saga-tracker", 8086),
-    ("outbox-relay", 8087),
-];
-
-/// Doors that anyone could use.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "{name} would listen on {address}, which other machines can reach, and no keys are set: anyone could cancel, refund and ship. \
-     Set QUADRILLE_KEYS (or QUADRILLE_KEYS_FILE) to lines that `quadrille keys new NAME --role ROLE` prints, or listen on 127.0.0.1 only"
-)]
-pub(crate) struct Reachable {
-    name: String,
-    address: SocketAddr,
-}
-
-/// Without keys doors are open to this machine alone.
-pub(crate) fn refuse_reachable(name: &str, address: SocketAddr, common: &Common) -> anyhow::Result<()> {
-    if !address.ip().is_loopback() && Keys::parse(common.keys.expose())?.is_empty() {
-        return Err(Reachable { name: name.to_owned(), address }.into());
-    }
-    Ok(())
-}
-
-/// Where a consumer's doors listen unless it is told otherwise; none for what is no consumer.
-pub fn default_address(name: &str) -> Option<SocketAddr> {
-    let (_, port) = PORTS.iter().find(|(other, _)| *other == name)?;
-    Some((Ipv4Addr::LOCALHOST, *port).into())
-}
-
-/// The names of all that is started: consumers and the relay.
-pub(crate) fn consumers() -> impl Iterator<Item = &'static str> {
-    PORTS.iter().map(|(name, _)| *name)
-}
 
 impl Host {
     /// Serves a hosted part's probes, metrics and doors. What is done through doors is put on record in the database of `pool`.

@@ -1,5 +1,7 @@
 //! How a consumer starts: what it needs is checked, then its tasks run and its group is joined.
 
+use crate::failure::cause;
+use crate::postgres::reachable;
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::sync::atomic::AtomicU32;
@@ -13,26 +15,33 @@ use sqlx::PgPool;
 use tokio::sync::{Notify, mpsc};
 
 use super::Host;
-use crate::bootstrap_again::BootstrapAgain;
-use crate::caution::Caution;
-use crate::client;
+use crate::avro::registry::Registry;
 use crate::consumer::Consumer;
-use crate::door::{self, Door};
 use crate::engine::Engine;
+use crate::engine::cooldown::Cooldown;
+use crate::engine::requests::{self, RequestQueue};
 use crate::failure::DatabaseFault;
 use crate::health::Health;
-use crate::horizon::Horizon;
 use crate::http::Routes;
-use crate::listen::{Listener, Stopped};
-use crate::parking::Pace;
-use crate::parking::queue::Queue;
-use crate::rebalance::Context;
-use crate::registry::Registry;
+use crate::kafka::bootstrap_again::BootstrapAgain;
+use crate::kafka::client_config;
+use crate::kafka::consumer_loop::{Listener, Stopped};
+use crate::kafka::rebalance::RebalanceContext;
+use crate::kafka::topology::Topology;
+use crate::parking::RetryPace;
+use crate::parking::queue::ParkingQueue;
+use crate::parking::retrier;
+use crate::postgres::migrations;
+use crate::postgres::pooler;
+use crate::postgres::sql;
+use crate::postgres::sql::StickyPool;
+use crate::postgres::watch;
+use crate::retention::horizon::Horizon;
+use crate::retention::pruner;
+use crate::rows::RowCaches;
 use crate::settings::ConsumerSettings;
-use crate::sql::Warm;
-use crate::timers::Timers;
-use crate::topology::Topology;
-use crate::{migrations, pooler, prune, retry, sql, sweep, watch};
+use crate::timers::poller;
+use crate::timers::store::Timers;
 
 /// How long a start waits for a database that is away.
 const START_PATIENCE: Duration = Duration::from_secs(30);
@@ -45,7 +54,7 @@ impl Host {
     pub async fn start<C: Consumer>(
         &self,
         consumer: Arc<C>,
-        doors: impl FnOnce(Door<C>) -> Routes,
+        doors: impl FnOnce(RequestQueue<C>) -> Routes,
     ) -> anyhow::Result<()> {
         let settings = self.settings.consumer(C::NAME, &C::defaults())?;
         let pool = self.pool::<C>()?;
@@ -56,62 +65,63 @@ impl Host {
             migrations::check(&pool, schema, &migrator).await?;
         }
         let codec = Registry::codec(&pool).await?;
-        codec.check_writers(&C::says())?;
+        codec.check_writers(&C::publishes())?;
         codec.check_writers(&[OrderParked::TYPE, OrderUnparked::TYPE, DeadLetterResolved::TYPE])?;
         let (calls, called) = mpsc::unbounded_channel();
-        let (queue, waiting) = mpsc::channel(door::WAITING);
+        let (queue, waiting) = mpsc::channel(requests::WAITING);
         let health = self.health_of(C::NAME);
         let keep = self.settings.keep(C::NAME, &C::defaults())?;
         let horizon = consumer.retention().map(|retention| Horizon::of(&schema, keep, retention));
         let engine = Arc::new(Engine {
             consumer,
             timers: Timers::of(&schema),
-            queue: Queue::of(&schema),
-            pace: Pace::of(&settings),
+            queue: ParkingQueue::of(&schema),
+            pace: RetryPace::of(&settings),
             schema,
-            warm: Warm::of(self.batches::<C>()?),
+            warm: StickyPool::of(self.batches::<C>()?),
             codec,
             clock: self.clock.clone(),
             health: Arc::clone(&health),
             horizon,
             calls,
-            armed: tokio::sync::watch::Sender::new(None),
+            scheduled: tokio::sync::watch::Sender::new(None),
+            rows: RowCaches::default(),
             parked: Notify::new(),
             waited: AtomicU32::new(0),
-            doubt: Caution::default(),
-            caution: Caution::default(),
+            cache_cooldown: Cooldown::default(),
+            lock_cooldown: Cooldown::default(),
             log_share: self.settings.common().log_share,
             shutdown: self.shutdown.clone(),
         });
         let records = pool.clone();
         let registry = Registry::from_settings(&self.settings, pool)?;
         // Before the group is joined: who can't open its doors takes nobody's partitions.
-        let doors = doors(Door::new(queue.clone(), Arc::clone(&health)));
+        let doors = doors(RequestQueue::new(queue.clone(), Arc::clone(&health)));
         let listener = self.bind(C::NAME, settings.http, &doors).await?;
         self.listen(&engine, settings.clone(), registry.clone()).await?;
         self.spawn(C::NAME, {
             let engine = Arc::clone(&engine);
-            async move { Ok(sweep::sweep(engine).await?) }
+            async move { Ok(poller::sweep(engine).await?) }
         });
         self.spawn(C::NAME, {
             let engine = Arc::clone(&engine);
-            async move { Ok(retry::retry(engine, registry).await?) }
+            async move { Ok(retrier::retry(engine, registry).await?) }
         });
         self.spawn(C::NAME, {
             let engine = Arc::clone(&engine);
-            async move { Ok(door::attend(engine, waiting).await?) }
+            async move { Ok(requests::attend(engine, waiting).await?) }
         });
         let every = self.settings.common().prune_every.0;
         self.spawn(C::NAME, {
             let engine = Arc::clone(&engine);
             async move {
-                prune::prune(engine, every).await;
+                pruner::prune(engine, every).await;
                 Ok(())
             }
         });
         let answers = queue.clone();
         self.spawn(C::NAME, async move {
-            door::call_out(engine, called, answers).await;
+            requests::call_out(engine, called, answers).await;
             Ok(())
         });
         self.serve(C::NAME, listener, doors, health, Some(records))
@@ -129,7 +139,7 @@ impl Host {
                 }
                 Err(error) => return Err(error).with_context(|| format!("the database {place}")),
             };
-            let why = watch::reason_of(pool).await.unwrap_or_else(|| sql::cause(&error));
+            let why = reachable::reason_of(pool).await.unwrap_or_else(|| cause(&error));
             if since.elapsed() >= START_PATIENCE {
                 bail!(
                     "the database can't be used, tried for {START_PATIENCE:?}: {why}. Check DATABASE_URL, or start the database"
@@ -147,7 +157,7 @@ impl Host {
     fn watch<C: Consumer>(
         &self,
         health: &Arc<Health>,
-        client: &Arc<BaseConsumer<Context>>,
+        client: &Arc<BaseConsumer<RebalanceContext>>,
         topology: &Topology,
         servers: BootstrapAgain,
     ) -> anyhow::Result<()> {
@@ -167,7 +177,7 @@ impl Host {
                 sql::address(settings.read_again().ok()?.database_url(C::NAME).ok()?.expose()).ok()
             }),
         };
-        let written = events::catalogue().iter().filter(|entry| C::says().contains(&entry.event_type));
+        let written = events::catalogue().iter().filter(|entry| C::publishes().contains(&entry.event_type));
         let written = written.map(|entry| topology.full(entry.topic));
         let topics: BTreeSet<String> =
             topology.full_names().into_iter().map(ToOwned::to_owned).chain(written).collect();
@@ -195,17 +205,18 @@ impl Host {
         registry: Registry,
     ) -> anyhow::Result<()> {
         let common = self.settings.common();
-        let untyped = C::untyped();
-        let topology = Topology::of(&common.topic_prefix, &C::hears(), &untyped);
+        let raw_topics = C::raw_topics();
+        let topology = Topology::of(&common.topic_prefix, &C::subscribes_to(), &raw_topics);
         let group = format!("{}{}", common.topic_prefix, C::NAME);
-        let context = Context { progress: Arc::default(), health: Arc::clone(&engine.health), name: C::NAME };
+        let context = RebalanceContext { progress: Arc::default(), health: Arc::clone(&engine.health), name: C::NAME };
         self.progress.lock().unwrap_or_else(PoisonError::into_inner).insert(C::NAME, Arc::clone(&context.progress));
-        let config = client::of_consumer(&common.kafka, &settings, &group);
+        let config = client_config::of_consumer(&common.kafka, &settings, &group);
         let config = config.with_context(|| format!("KAFKA_… settings of {}", C::NAME))?;
         let properties =
             config.config_map().into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         let servers = BootstrapAgain::new(&properties);
-        let kafka: BaseConsumer<Context> = config.create_with_context(context.clone()).context("KAFKA_… settings")?;
+        let kafka: BaseConsumer<RebalanceContext> =
+            config.create_with_context(context.clone()).context("KAFKA_… settings")?;
         let kafka = tokio::task::spawn_blocking({
             let names: Vec<String> = topology.full_names().into_iter().map(ToOwned::to_owned).collect();
             move || -> anyhow::Result<_> {
@@ -238,8 +249,8 @@ impl Host {
             process: tokio::runtime::Handle::current(),
             context,
             kafka,
-            hears: C::hears().into_iter().map(str::as_bytes).collect(),
-            untyped: untyped.into_iter().collect(),
+            subscribes_to: C::subscribes_to().into_iter().map(str::as_bytes).collect(),
+            raw_topics: raw_topics.into_iter().collect(),
             unanswered_since: Cell::new(None),
         };
         let thread = move || listener.run().map_err(anyhow::Error::from);

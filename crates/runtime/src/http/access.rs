@@ -1,5 +1,6 @@
 //! Who may call a route: each route declares it once, and a guard in front of it admits, bounds the body, and puts what is done on record.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,9 +14,9 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use sqlx::PgPool;
 
-use super::Problem;
 use super::keys::{self, Key, Keys, LOCAL, Role};
-use super::record::{self, Action};
+use super::problem::Problem;
+use super::record::{self, ActionRecord};
 use super::tries::Tries;
 use crate::clock::Clock;
 
@@ -33,6 +34,9 @@ pub struct Access {
     largest_body: usize,
     is_recorded: bool,
 }
+
+/// Access by path and method, as the document spells them.
+pub(super) type Accesses = BTreeMap<(String, String), Access>;
 
 impl Access {
     /// For keys of these roles, and of those that cover them. What is not only a read is put on record.
@@ -225,15 +229,15 @@ impl Caller {
         }
         let Some(pool) = &self.gate.pool else { return Ok(()) };
         let what = format!("reveal {what}");
-        let action = Action { subject: &self.asked, ..self.action(&what) };
+        let action = ActionRecord { subject: &self.asked, ..self.action(&what) };
         let action_id = record::begin(pool, &self.gate.clock, &action).await?;
         record::conclude(pool, action_id, 200, None).await?;
         Ok(())
     }
 
-    fn action<'a>(&'a self, what: &'a str) -> Action<'a> {
+    fn action<'a>(&'a self, what: &'a str) -> ActionRecord<'a> {
         let (consumer, role) = (self.gate.consumer, if self.is_local() { LOCAL } else { self.key.role.as_str() });
-        Action { consumer, who: self.name(), role, what, subject: &self.path }
+        ActionRecord { consumer, who: self.name(), role, what, subject: &self.path }
     }
 
     fn is_local(&self) -> bool {

@@ -4,10 +4,10 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::clock::Clock;
-use crate::sql::At;
+use crate::postgres::sql::Timestamptz;
 
 /// Who does what.
-pub(crate) struct Action<'a> {
+pub(crate) struct ActionRecord<'a> {
     pub consumer: &'static str,
     pub who: &'a str,
     pub role: &'a str,
@@ -18,12 +18,12 @@ pub(crate) struct Action<'a> {
 }
 
 /// Begins a record, before anything is done: what can't be put on record is not done.
-pub(crate) async fn begin(pool: &PgPool, clock: &Clock, action: &Action<'_>) -> Result<Uuid, sqlx::Error> {
+pub(crate) async fn begin(pool: &PgPool, clock: &Clock, action: &ActionRecord<'_>) -> Result<Uuid, sqlx::Error> {
     let action_id = clock.mint();
     let insert = "insert into runtime.door_action (action_id, at, consumer, who, role, what, subject) values ($1, $2, $3, $4, $5, $6, $7)";
     sqlx::query(insert)
         .bind(action_id)
-        .bind(At(clock.now()))
+        .bind(Timestamptz(clock.now()))
         .bind(action.consumer)
         .bind(action.who)
         .bind(action.role)

@@ -1,18 +1,13 @@
 //! A program's routes. Each is added with who may call it: there is no other way to add one.
 
-use std::collections::BTreeMap;
-
 use axum::Router;
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use serde_json::Value;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
-use super::access::{Access, guard};
+use super::access::{Access, Accesses, guard};
 use super::openapi;
-
-/// Access by path and method, as the document spells them.
-pub(super) type Accesses = BTreeMap<(String, String), Access>;
 
 /// Routes, each with who may call it.
 pub struct Routes<S = ()> {

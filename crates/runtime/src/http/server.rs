@@ -150,3 +150,16 @@ async fn requests(
         tracing::debug!(%peer, %error, "a connection ended");
     }
 }
+
+/// Opens the listening socket.
+///
+/// # Errors
+/// When the address is taken: the message says by which setting another is chosen.
+pub(crate) async fn bind(name: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let variable = format!("QUADRILLE_{}__HTTP", name.to_uppercase().replace('-', "_"));
+    TcpListener::bind(address).await.map_err(|error| {
+        anyhow::anyhow!(
+            "{name} can't listen on {address}: {error}. Set {variable} to another address; port 0 takes any free one"
+        )
+    })
+}

@@ -14,7 +14,7 @@ const ADDRESSES: usize = 4_096;
 /// Wrong keys of an address that are known again: the same key again, as of a program that was set up wrongly, is no guess.
 const KNOWN_AGAIN: usize = 4;
 
-struct Tried {
+struct AddressTries {
     since: Instant,
     wrong: u32,
     /// The beginnings of the last wrong keys' digests, the newest first.
@@ -24,7 +24,7 @@ struct Tried {
 /// Wrong keys by address, and the right ones that came from there. An IPv6 address counts as its network of 64 bits, which one caller has whole.
 #[derive(Default)]
 pub(crate) struct Tries {
-    wrong: HashMap<IpAddr, Tried>,
+    wrong: HashMap<IpAddr, AddressTries>,
     right: HashSet<(IpAddr, [u8; 32])>,
 }
 
@@ -63,10 +63,10 @@ impl Tries {
         }
         let mut last = [0; 8];
         last.copy_from_slice(&digest[..8]);
-        let none = Tried { since: now, wrong: 0, last: [[0; 8]; KNOWN_AGAIN] };
+        let none = AddressTries { since: now, wrong: 0, last: [[0; 8]; KNOWN_AGAIN] };
         let tried = self.wrong.entry(address).or_insert(none);
         if now.duration_since(tried.since) >= WITHIN {
-            *tried = Tried { since: now, wrong: 0, last: [[0; 8]; KNOWN_AGAIN] };
+            *tried = AddressTries { since: now, wrong: 0, last: [[0; 8]; KNOWN_AGAIN] };
         }
         let known = usize::try_from(tried.wrong).unwrap_or(KNOWN_AGAIN).min(KNOWN_AGAIN);
         if tried.last[..known].contains(&last) {

@@ -7,37 +7,37 @@ use events::Timestamp;
 use sqlx::{AssertSqlSafe, PgConnection};
 use uuid::Uuid;
 
-use super::queue::{Queue, lane};
-use crate::dead_letter::Death;
+use super::queue::{ParkingQueue, lane};
 use crate::failure::Failure;
-use crate::message::Message;
-use crate::sql::At;
+use crate::kafka::record::Message;
+use crate::postgres::sql::Timestamptz;
+use crate::vocabulary::ErrorInfo;
 
 /// Bytes of an error that are kept with a parked event.
 const LONGEST_ERROR: usize = 2_000;
 
 /// An event that is parked anew: with its failure, or behind one.
-pub(crate) struct Arrival<'m> {
+pub(crate) struct NewlyParked<'m> {
     pub message: &'m Message,
     /// Why, and when it is tried again (never: it is this dead letter); none: it waits behind its head.
-    pub failure: Option<(&'m Death, Result<Timestamp, Uuid>)>,
+    pub failure: Option<(&'m ErrorInfo, Result<Timestamp, Uuid>)>,
 }
 
 /// An event that failed again.
 pub(crate) struct Failed<'m> {
     pub arrival: i64,
     pub attempts: i32,
-    pub death: &'m Death,
+    pub death: &'m ErrorInfo,
     /// When it is tried again; or the dead letter that it is now.
     pub next: Result<Timestamp, Uuid>,
 }
 
-impl Queue {
+impl ParkingQueue {
     /// Parks events in this order; those that are parked or dead already are left out. Returns the places of those that were.
     pub async fn park(
         &self,
         db: &mut PgConnection,
-        arrivals: &[Arrival<'_>],
+        arrivals: &[NewlyParked<'_>],
         now: Timestamp,
     ) -> Result<HashSet<(String, i32, i64)>, Failure> {
         if arrivals.is_empty() {
@@ -72,12 +72,12 @@ impl Queue {
             .bind(arrivals.iter().map(|arrival| arrival.message.key.as_deref()).collect::<Vec<_>>())
             .bind(arrivals.iter().map(|arrival| arrival.message.headers.encode()).collect::<Vec<_>>())
             .bind(arrivals.iter().map(|arrival| arrival.message.payload.as_deref()).collect::<Vec<_>>())
-            .bind(next().map(|next| next.and_then(Result::ok).map(At)).collect::<Vec<_>>())
+            .bind(next().map(|next| next.and_then(Result::ok).map(Timestamptz)).collect::<Vec<_>>())
             .bind(deaths().map(|death| death.map(|death| death.stage)).collect::<Vec<_>>())
             .bind(deaths().map(|death| death.map(|death| death.class.as_str())).collect::<Vec<_>>())
             .bind(deaths().map(|death| death.map(|death| kept_text(&death.message))).collect::<Vec<_>>())
             .bind(next().map(|next| next.and_then(Result::err)).collect::<Vec<_>>())
-            .bind(At(now))
+            .bind(Timestamptz(now))
             .bind(arrivals.iter().map(|arrival| arrival.message.incarnation()).collect::<Vec<_>>())
             .fetch_all(db)
             .await?;
@@ -115,12 +115,12 @@ impl Queue {
         sqlx::query(AssertSqlSafe(statement))
             .bind(failed.iter().map(|failed| failed.arrival).collect::<Vec<_>>())
             .bind(failed.iter().map(|failed| failed.attempts).collect::<Vec<_>>())
-            .bind(failed.iter().map(|failed| failed.next.ok().map(At)).collect::<Vec<_>>())
+            .bind(failed.iter().map(|failed| failed.next.ok().map(Timestamptz)).collect::<Vec<_>>())
             .bind(failed.iter().map(|failed| failed.death.stage).collect::<Vec<_>>())
             .bind(failed.iter().map(|failed| failed.death.class.as_str()).collect::<Vec<_>>())
             .bind(failed.iter().map(|failed| kept_text(&failed.death.message)).collect::<Vec<_>>())
             .bind(failed.iter().map(|failed| failed.next.err()).collect::<Vec<_>>())
-            .bind(At(now))
+            .bind(Timestamptz(now))
             .execute(db)
             .await?;
         Ok(())
@@ -141,7 +141,7 @@ impl Queue {
              select lane from head"
         );
         let waiting: Vec<Vec<u8>> =
-            sqlx::query_scalar(AssertSqlSafe(statement)).bind(lanes).bind(At(now)).fetch_all(db).await?;
+            sqlx::query_scalar(AssertSqlSafe(statement)).bind(lanes).bind(Timestamptz(now)).fetch_all(db).await?;
         Ok(waiting.into_iter().collect())
     }
 }

@@ -5,20 +5,21 @@
 //! tools use: it marks rows, and the consumer carries out what is marked and says what became of it, in one transaction.
 
 pub(crate) mod change;
-mod hand;
+mod operator;
 mod pace;
 pub(crate) mod queue;
+pub(crate) mod retrier;
 
 use events::{OrderId, Timestamp};
 use sqlx::{AssertSqlSafe, FromRow, PgConnection};
 use uuid::Uuid;
 
 use crate::failure::Failure;
-use crate::headers::Headers;
-use crate::sql::At;
+use crate::kafka::headers::Headers;
+use crate::postgres::sql::Timestamptz;
 
-pub use hand::{Refusal, Retried, retry, skip};
-pub(crate) use pace::{Pace, is_told};
+pub use operator::{RetriedDeadLetter, RetryRefusal, retry, skip};
+pub(crate) use pace::{RetryPace, is_told};
 
 /// The record that a dead letter keeps, as it was read, or as a person edited it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,7 +112,7 @@ pub struct ParkedRow {
 }
 
 #[derive(FromRow)]
-struct LetterRow {
+struct DeadLetterRow {
     letter_id: Uuid,
     order_id: Option<Uuid>,
     topic: Option<String>,
@@ -127,15 +128,15 @@ struct LetterRow {
     error_class: String,
     message: String,
     attempts: i32,
-    first_failed_at: Option<At>,
-    died_at: At,
+    first_failed_at: Option<Timestamptz>,
+    died_at: Timestamptz,
     loops: i32,
     blocking: bool,
     resolution: Option<String>,
     resolved_by: Option<String>,
 }
 
-impl LetterRow {
+impl DeadLetterRow {
     fn read(self) -> HeldLetter {
         let place = self.topic.zip(self.partition).zip(self.offset);
         let headers = self.headers.as_deref().and_then(|bytes| Headers::decode(bytes).ok());
@@ -179,8 +180,8 @@ const LETTER: &str = "letter_id, order_id, topic, \"partition\", \"offset\", key
 /// What the database says.
 pub async fn letters(db: &mut PgConnection, schema: &str, ids: &[Uuid]) -> Result<Vec<HeldLetter>, Failure> {
     let statement = format!("select {LETTER} from {schema}.dead_letter where letter_id = any($1) order by arrival");
-    let rows: Vec<LetterRow> = sqlx::query_as(AssertSqlSafe(statement)).bind(ids).fetch_all(db).await?;
-    Ok(rows.into_iter().map(LetterRow::read).collect())
+    let rows: Vec<DeadLetterRow> = sqlx::query_as(AssertSqlSafe(statement)).bind(ids).fetch_all(db).await?;
+    Ok(rows.into_iter().map(DeadLetterRow::read).collect())
 }
 
 /// Dead letters of a consumer that nobody has decided on yet, the earliest first.
@@ -190,8 +191,8 @@ pub async fn letters(db: &mut PgConnection, schema: &str, ids: &[Uuid]) -> Resul
 pub async fn open_letters(db: &mut PgConnection, schema: &str, limit: i64) -> Result<Vec<HeldLetter>, Failure> {
     let statement =
         format!("select {LETTER} from {schema}.dead_letter where resolution is null order by arrival limit $1");
-    let rows: Vec<LetterRow> = sqlx::query_as(AssertSqlSafe(statement)).bind(limit).fetch_all(db).await?;
-    Ok(rows.into_iter().map(LetterRow::read).collect())
+    let rows: Vec<DeadLetterRow> = sqlx::query_as(AssertSqlSafe(statement)).bind(limit).fetch_all(db).await?;
+    Ok(rows.into_iter().map(DeadLetterRow::read).collect())
 }
 
 #[derive(FromRow)]
@@ -201,13 +202,13 @@ struct QueueRow {
     partition: Option<i32>,
     offset: Option<i64>,
     headers: Vec<u8>,
-    parked_at: At,
-    next_at: Option<At>,
+    parked_at: Timestamptz,
+    next_at: Option<Timestamptz>,
     attempts: i32,
     error_class: Option<String>,
     message: Option<String>,
     letter_id: Option<Uuid>,
-    dead_at: Option<At>,
+    dead_at: Option<Timestamptz>,
 }
 
 /// What a consumer has parked, lane by lane.

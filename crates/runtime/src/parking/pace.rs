@@ -8,22 +8,22 @@ use crate::settings::ConsumerSettings;
 
 /// The pace of retries: doubling from a first wait up to a ceiling, each spread so that what failed together does not come back together.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Pace {
+pub(crate) struct RetryPace {
     attempts: u32,
     first: Duration,
     ceiling: Duration,
     spread: f64,
 }
 
-impl Pace {
+impl RetryPace {
     /// The pace that a consumer's settings ask for.
     pub fn of(settings: &ConsumerSettings) -> Self {
-        let ConsumerSettings { park_attempts, park_first, park_ceiling, park_spread, .. } = settings;
+        let ConsumerSettings { retry_attempts, retry_initial_backoff, retry_max_backoff, retry_jitter, .. } = settings;
         Self {
-            attempts: *park_attempts,
-            first: park_first.0,
-            ceiling: park_ceiling.0.max(park_first.0),
-            spread: park_spread.clamp(0.0, 1.0),
+            attempts: *retry_attempts,
+            first: retry_initial_backoff.0,
+            ceiling: retry_max_backoff.0.max(retry_initial_backoff.0),
+            spread: retry_jitter.clamp(0.0, 1.0),
         }
     }
 
@@ -54,14 +54,14 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
-    fn seconds(pace: &Pace, attempts: u32, seed: &[u8]) -> Option<f64> {
+    fn seconds(pace: &RetryPace, attempts: u32, seed: &[u8]) -> Option<f64> {
         pace.next(attempts, seed, NOW).map(|next| next.since(NOW).as_secs_f64())
     }
 
     #[test]
     fn waits_double_up_to_the_ceiling_and_the_last_attempt_has_none() {
-        let settings = ConsumerSettings { park_spread: 0.0, park_attempts: 12, ..ConsumerSettings::default() };
-        let pace = Pace::of(&settings);
+        let settings = ConsumerSettings { retry_jitter: 0.0, retry_attempts: 12, ..ConsumerSettings::default() };
+        let pace = RetryPace::of(&settings);
         let waits: Vec<f64> = (1..12).filter_map(|attempts| seconds(&pace, attempts, b"k")).collect();
         assert_eq!(waits, [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 300.0, 300.0]);
         assert_eq!(seconds(&pace, 12, b"k"), None);
@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     fn waits_are_spread_within_their_bounds_and_the_same_record_waits_the_same() {
-        let pace = Pace::of(&ConsumerSettings::default());
+        let pace = RetryPace::of(&ConsumerSettings::default());
         let waits: Vec<f64> = (0..200_u8).filter_map(|key| seconds(&pace, 4, &[key])).collect();
         assert!(waits.iter().all(|wait| (6.4..=9.6).contains(wait)), "{waits:?}");
         let different: std::collections::BTreeSet<u64> = waits.iter().map(|wait| (wait * 1_000.0) as u64).collect();
@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn who_sets_one_attempt_has_no_retries() {
-        let pace = Pace::of(&ConsumerSettings { park_attempts: 1, ..ConsumerSettings::default() });
+        let pace = RetryPace::of(&ConsumerSettings { retry_attempts: 1, ..ConsumerSettings::default() });
         assert_eq!(pace.next(1, b"k", NOW), None);
     }
 }

@@ -8,15 +8,15 @@ use sha2::{Digest as _, Sha256};
 use sqlx::{AssertSqlSafe, FromRow, PgConnection, PgPool, Postgres, Transaction};
 use uuid::Uuid;
 
+use crate::engine::write_set::is_division_by_zero;
 use crate::failure::Failure;
-use crate::headers::Headers;
-use crate::message::Message;
-use crate::sql::At;
-use crate::writes::is_division_by_zero;
+use crate::kafka::headers::Headers;
+use crate::kafka::record::Message;
+use crate::postgres::sql::Timestamptz;
 
 /// The statements of one schema's queue.
 #[derive(Debug)]
-pub(crate) struct Queue {
+pub(crate) struct ParkingQueue {
     pub(super) schema: String,
     /// Finds a row if anything is parked.
     pub any: String,
@@ -28,7 +28,7 @@ pub(crate) struct Queue {
 
 /// A row of the queue, as the retrier reads it.
 #[derive(Clone, Debug, FromRow)]
-pub(crate) struct Kept {
+pub(crate) struct ParkedRecord {
     pub arrival: i64,
     pub lane: Vec<u8>,
     pub topic: Option<String>,
@@ -38,13 +38,13 @@ pub(crate) struct Kept {
     pub key: Option<Vec<u8>>,
     pub headers: Vec<u8>,
     pub payload: Option<Vec<u8>>,
-    pub parked_at: At,
-    pub next_at: Option<At>,
+    pub parked_at: Timestamptz,
+    pub next_at: Option<Timestamptz>,
     pub attempts: i32,
-    pub first_failed_at: Option<At>,
+    pub first_failed_at: Option<Timestamptz>,
     pub loops: i32,
     pub letter_id: Option<Uuid>,
-    pub dead_at: Option<At>,
+    pub dead_at: Option<Timestamptz>,
     pub decided_by: Option<String>,
     pub skipped: bool,
     /// What tells the record from others at its place, as it was when it was read; none: of a version that did not keep it.
@@ -53,10 +53,10 @@ pub(crate) struct Kept {
 
 /// How much there is in a queue.
 #[derive(Clone, Copy, Debug, Default, FromRow)]
-pub(crate) struct Extent {
+pub(crate) struct QueueExtent {
     pub events: i64,
     pub dead: i64,
-    pub since: Option<At>,
+    pub since: Option<Timestamptz>,
 }
 
 /// The longest key that is a lane by itself, in bytes: an index holds no more.
@@ -95,7 +95,7 @@ pub(super) fn shown(lane: &[u8]) -> String {
     }
 }
 
-impl Queue {
+impl ParkingQueue {
     pub fn of(schema: &str) -> Self {
         let any = format!("select from {schema}.parked");
         // One round trip while nothing is parked. A division by zero, which PostgreSQL logs, is what a first look at a queue in use costs.
@@ -143,7 +143,7 @@ impl Queue {
     }
 
     /// Heads that are to be tried next, the most urgent first, whether they are due yet or not.
-    pub async fn next(&self, pool: &PgPool, limit: i64) -> Result<Vec<(Vec<u8>, At)>, Failure> {
+    pub async fn next(&self, pool: &PgPool, limit: i64) -> Result<Vec<(Vec<u8>, Timestamptz)>, Failure> {
         let Self { schema, .. } = self;
         let statement =
             format!("select lane, next_at from {schema}.parked where next_at is not null order by next_at limit $1");
@@ -151,7 +151,7 @@ impl Queue {
     }
 
     /// What waits in these lanes, lane by lane in order.
-    pub async fn read(&self, pool: &PgPool, lanes: &[Vec<u8>], limit: i64) -> Result<Vec<Kept>, Failure> {
+    pub async fn read(&self, pool: &PgPool, lanes: &[Vec<u8>], limit: i64) -> Result<Vec<ParkedRecord>, Failure> {
         let Self { schema, .. } = self;
         let statement = format!(
             "select arrival, lane, topic, \"partition\", \"offset\", timestamp_ms, key, headers, payload, parked_at, next_at, attempts,
@@ -201,7 +201,7 @@ impl Queue {
               where dead_at is null and (next_at is null)
                  <> exists (select from {schema}.parked earlier where earlier.lane = parked.lane and earlier.arrival < parked.arrival)"
         );
-        sqlx::query(AssertSqlSafe(statement)).bind(At(now)).execute(pool).await?;
+        sqlx::query(AssertSqlSafe(statement)).bind(Timestamptz(now)).execute(pool).await?;
         Ok(())
     }
 
@@ -211,12 +211,12 @@ impl Queue {
             "update {}.parked set next_at = $2::timestamptz where error_class = $1 and dead_at is null and next_at > $2::timestamptz",
             self.schema
         );
-        sqlx::query(AssertSqlSafe(statement)).bind(class).bind(At(now)).execute(pool).await?;
+        sqlx::query(AssertSqlSafe(statement)).bind(class).bind(Timestamptz(now)).execute(pool).await?;
         Ok(())
     }
 
     /// How much is parked, how much of it waits for a person, and since when the oldest waits.
-    pub async fn extent(&self, pool: &PgPool) -> Result<Extent, Failure> {
+    pub async fn extent(&self, pool: &PgPool) -> Result<QueueExtent, Failure> {
         let statement = format!(
             "select count(*) as events, count(dead_at) as dead, min(parked_at) as since from {}.parked",
             self.schema
@@ -225,7 +225,7 @@ impl Queue {
     }
 }
 
-impl Kept {
+impl ParkedRecord {
     /// The record, as it was read; none: it is a person's word on a letter without a record.
     pub fn message(&self, topic: &'static str) -> Option<Message> {
         Some(Message {

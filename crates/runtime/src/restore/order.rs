@@ -2,11 +2,11 @@
 
 use events::Timestamp;
 
-use crate::consumer::Work;
-use crate::replay::Told;
+use super::story::OrderEvent;
+use crate::vocabulary::Work;
 
 /// What is told next.
-pub(super) enum Step<'s, I> {
+pub(super) enum RestoreStep<'s, I> {
     /// Something that a topic holds is decided again; of what nothing came then, nothing may come now.
     Decided {
         /// What.
@@ -15,18 +15,18 @@ pub(super) enum Step<'s, I> {
         silent: bool,
     },
     /// What came of something that none does.
-    Said(&'s Told),
+    Said(&'s OrderEvent),
 }
 
-impl<I> Clone for Step<'_, I> {
+impl<I> Clone for RestoreStep<'_, I> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<I> Copy for Step<'_, I> {}
+impl<I> Copy for RestoreStep<'_, I> {}
 
-impl<I> Step<'_, I> {
+impl<I> RestoreStep<'_, I> {
     fn is_silent(&self) -> bool {
         match self {
             Self::Decided { silent, .. } => *silent,
@@ -36,11 +36,11 @@ impl<I> Step<'_, I> {
 }
 
 /// A step, and when it was.
-pub(super) type Timed<'s, I> = (Timestamp, Step<'s, I>);
+pub(super) type Timed<'s, I> = (Timestamp, RestoreStep<'s, I>);
 
 /// The order in which steps are told. When the consumer heard what it said nothing of, no topic tells: not before that was said, and later where what
 /// came of the rest contradicts it.
-pub(super) struct Order<'s, I> {
+pub(super) struct StepOrder<'s, I> {
     /// The best so far.
     steps: Vec<Timed<'s, I>>,
     /// How many steps that are not silent it comes through, whether one that is stops it, and why.
@@ -50,7 +50,7 @@ pub(super) struct Order<'s, I> {
     tried: Option<Vec<Timed<'s, I>>>,
 }
 
-impl<'s, I> Order<'s, I> {
+impl<'s, I> StepOrder<'s, I> {
     pub fn of(steps: Vec<Timed<'s, I>>) -> Self {
         Self { steps, reached: None, others: Vec::new(), tried: None }
     }
@@ -103,23 +103,23 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::consumer::{Cause, Origin};
+    use crate::vocabulary::{Cause, Origin};
 
     /// Inputs by number; the odd ones are silent.
     fn works(numbers: &[u32]) -> Vec<Work<u32>> {
-        let cause = Cause { id: Uuid::nil(), thread: None, origin: Origin::Door };
+        let cause = Cause { id: Uuid::nil(), thread: None, origin: Origin::Request };
         numbers.iter().map(|input| Work { cause: cause.clone(), input: *input }).collect()
     }
 
-    fn order(works: &[Work<u32>]) -> Order<'_, u32> {
-        let step = |work| (Timestamp::from_millis(0), Step::Decided { work, silent: work.input % 2 == 1 });
-        Order::of(works.iter().map(step).collect())
+    fn order(works: &[Work<u32>]) -> StepOrder<'_, u32> {
+        let step = |work| (Timestamp::from_millis(0), RestoreStep::Decided { work, silent: work.input % 2 == 1 });
+        StepOrder::of(works.iter().map(step).collect())
     }
 
-    fn told(order: &Order<'_, u32>) -> Vec<u32> {
+    fn told(order: &StepOrder<'_, u32>) -> Vec<u32> {
         let number = |(_, step): &Timed<'_, u32>| match step {
-            Step::Decided { work, .. } => work.input,
-            Step::Said(_) => 0,
+            RestoreStep::Decided { work, .. } => work.input,
+            RestoreStep::Said(_) => 0,
         };
         order.steps().iter().map(number).collect()
     }

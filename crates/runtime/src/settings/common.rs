@@ -1,5 +1,6 @@
 //! What every consumer of a process shares.
 
+use crate::settings::SettingsError;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -43,7 +44,7 @@ pub struct Common {
     /// Put before every topic's and group's name, so that deployments can share a cluster.
     pub topic_prefix: String,
     /// How long a stopping process may take to finish its batches.
-    pub shutdown_within: Span,
+    pub shutdown_timeout: Span,
     /// Threads that decide and serve. One consumer waits for its database far more than it computes, and a second thread is woken for nothing.
     pub worker_threads: usize,
     /// The share of orders whose traces are recorded when an OTLP endpoint is set, from 0 to 1.
@@ -91,7 +92,7 @@ impl Default for Common {
             schema_registry_password: None,
             kafka: Properties::default(),
             topic_prefix: String::new(),
-            shutdown_within: Span::secs(20),
+            shutdown_timeout: Span::secs(20),
             worker_threads: 1,
             trace_share: 0.01,
             log_share: 0.01,
@@ -137,4 +138,15 @@ fn decoded(text: &str) -> String {
         rest = if meant.is_some() { &after[2..] } else { after };
     }
     String::from_utf8_lossy(&decoded).into_owned()
+}
+
+/// Which required settings are not there, each with the field that would hold it.
+pub(super) fn missing(common: &Common) -> Vec<(&'static str, SettingsError)> {
+    let brokers = common.kafka.get("bootstrap.servers").map_or("", String::as_str);
+    let required = [
+        ("database_url", common.database_url.expose(), "DATABASE_URL", "postgres://user:password@host:port/database"),
+        ("kafka", brokers, "KAFKA_BOOTSTRAP_SERVERS", "host:port[,host:port…]"),
+    ];
+    let absent = required.into_iter().filter(|(_, value, ..)| value.is_empty());
+    absent.map(|(field, _, name, expected)| (field, SettingsError::Missing { name, expected })).collect()
 }

@@ -40,7 +40,7 @@ impl utoipa::PartialSchema for Span {
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct ConsumerSettings {
-    /// Where its doors, probes and metrics listen. Port 0: any free one, for a second instance on the same machine.
+    /// Where its HTTP routes, probes and metrics listen. Port 0: any free one, for a second instance on the same machine.
     #[schema(value_type = Option<String>, format = "address")]
     pub http: Option<SocketAddr>,
     /// A database of its own; else the common one.
@@ -57,13 +57,13 @@ pub struct ConsumerSettings {
     /// longer, up to 50 ms.
     pub linger: Span,
     /// How often what fails for its order alone is tried before it becomes a dead letter, the first time included.
-    pub park_attempts: u32,
+    pub retry_attempts: u32,
     /// How long it waits after the first attempt; twice as long after each further one.
-    pub park_first: Span,
+    pub retry_initial_backoff: Span,
     /// The longest that it waits between two attempts.
-    pub park_ceiling: Span,
+    pub retry_max_backoff: Span,
     /// By which share each wait is longer or shorter, from 0 to 1, so that what failed together does not come back together.
-    pub park_spread: f64,
+    pub retry_jitter: f64,
     /// Kafka's `group.instance.id`: an instance that restarts under it resumes its partitions at once.
     pub instance_id: Option<String>,
     /// librdkafka properties for this consumer alone.
@@ -83,10 +83,10 @@ impl Default for ConsumerSettings {
             batch_events: 400,
             batch_bytes: 1_000_000,
             linger: Span::millis(2),
-            park_attempts: 8,
-            park_first: Span::secs(1),
-            park_ceiling: Span::secs(300),
-            park_spread: 0.2,
+            retry_attempts: 8,
+            retry_initial_backoff: Span::secs(1),
+            retry_max_backoff: Span::secs(300),
+            retry_jitter: 0.2,
             instance_id: None,
             kafka: Properties::default(),
             keep: None,

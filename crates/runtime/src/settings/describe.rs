@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Context as _;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -12,11 +11,7 @@ use utoipa::openapi::schema::{
     AdditionalProperties, ArrayItems, KnownFormat, Object, Schema, SchemaFormat, SchemaType, Type,
 };
 
-use super::{Common, ConsumerSettings, Secret, Settings};
-use crate::{http, kafka_properties, sql};
-
-/// What publishes, and is no consumer.
-const RELAY: &str = "outbox-relay";
+use super::tree::FILE;
 
 /// What a setting holds.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,14 +25,24 @@ pub enum Shape {
     /// A list of these.
     List(Box<Shape>),
     /// Settings of its own.
-    Table(Vec<Field>),
+    Table(Vec<SettingField>),
     /// Any names, each with a value of this shape.
     Map(Box<Shape>),
 }
 
+impl Shape {
+    pub(super) fn may_be_in_a_file(&self) -> bool {
+        match self {
+            Self::Secret => true,
+            Self::Map(shape) | Self::List(shape) => shape.may_be_in_a_file(),
+            Self::Value(_) | Self::OneOf(_) | Self::Table(_) => false,
+        }
+    }
+}
+
 /// One setting.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Field {
+pub struct SettingField {
     /// Its name within its table.
     pub name: String,
     /// What it holds.
@@ -48,118 +53,39 @@ pub struct Field {
     pub default: Option<Value>,
 }
 
-/// What a start would refuse.
-type Check = fn(&Settings) -> anyhow::Result<()>;
-
-/// The settings of one part: a consumer's, or those that all share.
-#[derive(Clone)]
-pub struct Section {
-    /// Its name, as in `[saga_tracker]`.
-    pub name: String,
-    /// What can be set.
-    pub fields: Vec<Field>,
-    checks: Vec<Check>,
-    /// A consumer's: what the runtime lets be set for it, by default.
-    consumer: Option<ConsumerSettings>,
-}
-
-impl std::fmt::Debug for Section {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Section").field("name", &self.name).field("fields", &self.fields).finish_non_exhaustive()
+/// The fields of a struct of settings, with these defaults.
+pub(super) fn described<T: ToSchema + Serialize>(defaults: &T) -> Vec<SettingField> {
+    let mut known = Vec::new();
+    T::schemas(&mut known);
+    let defaults = serde_json::to_value(defaults).unwrap_or_default();
+    match shape(&T::schema(), &known.into_iter().collect(), Some(&defaults)) {
+        Shape::Table(fields) => fields,
+        Shape::Value(_) | Shape::OneOf(_) | Shape::Secret | Shape::List(_) | Shape::Map(_) => Vec::new(),
     }
 }
 
-impl Section {
-    /// A part without settings yet.
-    pub fn new(name: &str) -> Self {
-        Self { name: name.replace('-', "_"), fields: Vec::new(), checks: Vec::new(), consumer: None }
-    }
-
-    /// What all parts share.
-    pub fn common() -> Self {
-        Self::new("common")
-            .with(&Common::default())
-            .checked(|all| http::Keys::parse(all.common().keys.expose()).map(drop))
-            .checked(|all| http::Serving::new(all.common()).map(drop))
-            .checked(|all| http::client(all.common()).map(drop))
-            .checked(|all| address(&all.common().database_url))
-            .checked(|all| kafka_properties::check(&all.common().kafka).context("KAFKA_… settings"))
-    }
-
-    /// What the runtime lets be set for a consumer, over the defaults of its kind.
-    pub fn consumer(name: &str, defaults: &ConsumerSettings) -> Self {
-        let mut section = Self::new(name).with(defaults);
-        if name == RELAY {
-            section.fields.retain(|field| field.name == "http"); // its probes; it hears nothing
-            return section;
-        }
-        Self { consumer: Some(defaults.clone()), ..section }
-    }
-
-    /// Adds settings, with these defaults.
-    #[must_use]
-    pub fn with<T: ToSchema + Serialize>(mut self, defaults: &T) -> Self {
-        let mut known = Vec::new();
-        T::schemas(&mut known);
-        let defaults = serde_json::to_value(defaults).unwrap_or_default();
-        if let Shape::Table(fields) = shape(&T::schema(), &known.into_iter().collect(), Some(&defaults)) {
-            for field in fields {
-                // Two structs may read one setting: the first says what it is.
-                if self.fields.iter().all(|known| known.name != field.name) {
-                    self.fields.push(field);
-                }
-            }
-        }
-        self
-    }
-
-    /// Adds what is checked when the settings are, beside that each can be read.
-    #[must_use]
-    pub fn checked(mut self, check: Check) -> Self {
-        self.checks.push(check);
-        self
-    }
-
-    /// What this part's start would refuse of its settings: what does not fit, is missing, or contradicts something else.
-    pub fn problems(&self, settings: &Settings) -> Vec<anyhow::Error> {
-        let own = self.checks.iter().map(|check| check(settings));
-        let all: Vec<anyhow::Result<()>> = match &self.consumer {
-            None => own.collect(),
-            Some(defaults) => own.chain(self.problems_of_consumer(defaults, settings)).collect(),
-        };
-        all.into_iter().filter_map(Result::err).collect()
-    }
-
-    fn problems_of_consumer(&self, defaults: &ConsumerSettings, settings: &Settings) -> Vec<anyhow::Result<()>> {
-        let name = self.name.replace('_', "-");
-        let own = match settings.consumer(&name, defaults) {
-            Ok(own) => own,
-            Err(error) => return vec![Err(error.into())],
-        };
-        let doors = own.http.map_or(Ok(()), |http| crate::host::refuse_reachable(&name, http, settings.common()));
-        let kafka = kafka_properties::check(&own.kafka).with_context(|| format!("KAFKA_… settings of {name}"));
-        let database = own.database_url.as_ref().map_or(Ok(()), address);
-        let keeps = settings.keep(&name, defaults).map(drop).map_err(anyhow::Error::from);
-        vec![doors, kafka, database.with_context(|| format!("settings of {name}")), keeps]
-    }
-
-    /// Every single setting with its path, the fields of tables each for itself.
-    pub fn leaves(&self) -> Vec<(Vec<String>, &Field)> {
-        let mut leaves = Vec::new();
-        collect(std::slice::from_ref(&self.name), &self.fields, &mut leaves);
-        leaves
-    }
+/// Every single setting of a section with its path, the fields of tables each for itself.
+pub(super) fn leaves<'f>(section: &str, fields: &'f [SettingField]) -> Vec<(Vec<String>, &'f SettingField)> {
+    let mut leaves = Vec::new();
+    collect(&[section.to_owned()], fields, &mut leaves);
+    leaves
 }
 
-/// Whether a database's address can be read; that there is none is told by itself.
-fn address(url: &Secret) -> anyhow::Result<()> {
-    if url.is_empty() {
-        return Ok(());
-    }
-    sql::address(url.expose()).map(drop).context("DATABASE_URL")
+/// The paths of settings as people write them, those of secrets also with the ending of their files.
+pub(super) fn names<'f>(
+    leaves: impl IntoIterator<Item = (Vec<String>, &'f SettingField)>,
+) -> impl Iterator<Item = Vec<String>> {
+    leaves.into_iter().flat_map(|(path, field)| {
+        let file = (field.shape == Shape::Secret).then(|| {
+            let mut file = path.clone();
+            file.last_mut().into_iter().for_each(|name| name.push_str(FILE));
+            file
+        });
+        [Some(path), file].into_iter().flatten()
+    })
 }
 
-fn collect<'f>(path: &[String], fields: &'f [Field], leaves: &mut Vec<(Vec<String>, &'f Field)>) {
+fn collect<'f>(path: &[String], fields: &'f [SettingField], leaves: &mut Vec<(Vec<String>, &'f SettingField)>) {
     for field in fields {
         let path: Vec<String> = path.iter().chain([&field.name]).cloned().collect();
         match &field.shape {
@@ -171,9 +97,9 @@ fn collect<'f>(path: &[String], fields: &'f [Field], leaves: &mut Vec<(Vec<Strin
     }
 }
 
-type Known = BTreeMap<String, RefOr<Schema>>;
+type Definitions = BTreeMap<String, RefOr<Schema>>;
 
-fn shape(schema: &RefOr<Schema>, known: &Known, defaults: Option<&Value>) -> Shape {
+fn shape(schema: &RefOr<Schema>, known: &Definitions, defaults: Option<&Value>) -> Shape {
     match schema {
         RefOr::Ref(reference) => {
             let name = reference.ref_location.rsplit('/').next().unwrap_or_default();
@@ -192,13 +118,13 @@ fn shape(schema: &RefOr<Schema>, known: &Known, defaults: Option<&Value>) -> Sha
 }
 
 /// What may be absent is its type or null.
-fn of_items(items: &[RefOr<Schema>], known: &Known, defaults: Option<&Value>) -> Shape {
+fn of_items(items: &[RefOr<Schema>], known: &Definitions, defaults: Option<&Value>) -> Shape {
     let is_null = |item: &&RefOr<Schema>| matches!(item, RefOr::T(Schema::Object(object)) if object.schema_type == SchemaType::Type(Type::Null));
     let item = items.iter().find(|item| !is_null(item));
     item.map_or(Shape::Value("text"), |item| shape(item, known, defaults))
 }
 
-fn of_object(object: &Object, known: &Known, defaults: Option<&Value>) -> Shape {
+fn of_object(object: &Object, known: &Definitions, defaults: Option<&Value>) -> Shape {
     if let Some(values) = &object.enum_values {
         return Shape::OneOf(values.iter().filter_map(|value| Some(value.as_str()?.to_owned())).collect());
     }
@@ -212,7 +138,7 @@ fn of_object(object: &Object, known: &Known, defaults: Option<&Value>) -> Shape 
         let of = |(name, schema): (&String, &RefOr<Schema>)| {
             let default = defaults.and_then(|defaults| defaults.get(name)).filter(|value| !value.is_null());
             let shape = shape(schema, known, default);
-            Field { name: name.clone(), shape, meaning: meaning(schema), default: default.cloned() }
+            SettingField { name: name.clone(), shape, meaning: meaning(schema), default: default.cloned() }
         };
         return Shape::Table(object.properties.iter().map(of).collect());
     }

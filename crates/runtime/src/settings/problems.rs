@@ -2,9 +2,13 @@
 
 use std::sync::Arc;
 
-use super::describe::Field;
+use super::common::missing;
+use super::describe;
+use super::read::extract;
+use super::section::Section;
 use super::tree::{self, Node};
-use super::{Common, ConsumerSettings, Section, Settings, SettingsError, Shape, extract, unknown};
+use super::{Common, ConsumerSettings, Settings, SettingsError, unknown};
+use crate::programs::programs;
 
 impl Settings {
     /// Everything that is wrong with the settings of this process and these parts; they are read as a start would read them.
@@ -40,7 +44,7 @@ impl Settings {
                     | SettingsError::Invalid { .. }
                     | SettingsError::TooShort { .. },
                 ) => problems.push(format!("{error:#}")),
-                None if misfit("keys") && error.is::<crate::host::Reachable>() => {}
+                None if misfit("keys") && error.is::<crate::addresses::Reachable>() => {}
                 None => problems.push(format!("{error:#}")),
             }
         }
@@ -64,7 +68,7 @@ impl Settings {
     /// As [`Settings::refuse_unknown`].
     pub fn refuse_unknown_in(&self, sections: &[Section]) -> Result<(), SettingsError> {
         let all = names(sections);
-        let consumers = crate::host::consumers().map(|name| name.replace('-', "_"));
+        let consumers = programs().map(|name| name.replace('-', "_"));
         let known: Vec<String> = ["common".to_owned()]
             .into_iter()
             .chain(consumers)
@@ -72,35 +76,18 @@ impl Settings {
             .collect();
         let known: Vec<&str> = known.iter().map(String::as_str).collect();
         let mut problems = unknown::sections(&self.root, &known, &all);
-        problems.extend(sections.iter().flat_map(|section| unknown::in_section(&self.root, section, &all)));
+        problems.extend(
+            sections.iter().flat_map(|section| unknown::in_section(&self.root, &section.name, &section.fields, &all)),
+        );
         if problems.is_empty() { Ok(()) } else { Err(SettingsError::Unknown { problems }) }
     }
 }
 
 /// The paths of all settings that these parts and all consumers have, for who looks for the one that was meant.
-pub(super) fn names(sections: &[Section]) -> Vec<Vec<String>> {
-    let of_consumers = crate::host::consumers().map(|name| Section::consumer(name, &ConsumerSettings::default()));
+fn names(sections: &[Section]) -> Vec<Vec<String>> {
+    let of_consumers = programs().map(|name| Section::consumer(name, &ConsumerSettings::default()));
     let all: Vec<Section> = sections.iter().cloned().chain([Section::common()]).chain(of_consumers).collect();
-    let with_file = |(path, field): (Vec<String>, &Field)| {
-        let file = (field.shape == Shape::Secret).then(|| {
-            let mut file = path.clone();
-            file.last_mut().into_iter().for_each(|name| name.push_str(tree::FILE));
-            file
-        });
-        [Some(path), file].into_iter().flatten()
-    };
-    all.iter().flat_map(Section::leaves).flat_map(with_file).collect()
-}
-
-/// Which required settings are not there, each with the field that would hold it.
-pub(super) fn missing(common: &Common) -> Vec<(&'static str, SettingsError)> {
-    let brokers = common.kafka.get("bootstrap.servers").map_or("", String::as_str);
-    let required = [
-        ("database_url", common.database_url.expose(), "DATABASE_URL", "postgres://user:password@host:port/database"),
-        ("kafka", brokers, "KAFKA_BOOTSTRAP_SERVERS", "host:port[,host:port…]"),
-    ];
-    let absent = required.into_iter().filter(|(_, value, ..)| value.is_empty());
-    absent.map(|(field, _, name, expected)| (field, SettingsError::Missing { name, expected })).collect()
+    all.iter().flat_map(|section| describe::names(section.leaves())).collect()
 }
 
 /// The common settings that fit; and of each other its field, and what is wrong.

@@ -1,6 +1,9 @@
 //! Reads settings into their types. What stands in a variable of the environment is what the type that wants it makes of it: a key of digits stays a
 //! text, and a number is one without quotes.
 
+use crate::settings::SettingsError;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::fmt;
 use std::path::Path;
 
@@ -9,44 +12,44 @@ use serde::de::{self, DeserializeSeed, Deserializer, IntoDeserializer, MapAccess
 use serde::forward_to_deserialize_any;
 
 use super::secret::{self, Secret};
-use super::tree::{FILE, Node, Origin, Raw, variable};
+use super::tree::{FILE, Node, Raw, SettingOrigin, variable};
 
 /// What does not fit: where, what was expected, what came.
 #[derive(Debug)]
-pub(super) struct Misfit {
+pub(super) struct TypeMismatch {
     pub place: Option<String>,
     pub what: String,
 }
 
-impl fmt::Display for Misfit {
+impl fmt::Display for TypeMismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.what)
     }
 }
 
-impl std::error::Error for Misfit {}
+impl std::error::Error for TypeMismatch {}
 
-impl de::Error for Misfit {
+impl de::Error for TypeMismatch {
     fn custom<T: fmt::Display>(what: T) -> Self {
         Self { place: None, what: what.to_string() }
     }
 }
 
-impl From<toml::de::Error> for Misfit {
+impl From<toml::de::Error> for TypeMismatch {
     fn from(error: toml::de::Error) -> Self {
         de::Error::custom(error.message())
     }
 }
 
 /// A place in the tree.
-pub(super) struct At<'n> {
+pub(super) struct SettingPath<'n> {
     pub node: &'n Node,
     pub path: Vec<String>,
     /// Whether what stands here names the file that holds the value.
     pub in_file: bool,
 }
 
-impl<'n> At<'n> {
+impl<'n> SettingPath<'n> {
     fn text(&self) -> Option<&'n str> {
         match self.node {
             Node::Leaf(Raw::Text(text) | Raw::Toml(toml::Value::String(text)), _) => Some(text),
@@ -59,51 +62,51 @@ impl<'n> At<'n> {
         matches!(self.node, Node::Leaf(Raw::Text(_), _))
     }
 
-    fn secret(&self) -> Result<Secret, Misfit> {
+    fn secret(&self) -> Result<Secret, TypeMismatch> {
         let path = self.text().ok_or_else(|| misfit("expected the path of a file, as a text in quotes"))?;
         Secret::from_file(Path::new(path)).map_err(|error| misfit(&error.to_string()))
     }
 
     /// Adds where it is to a failure that does not say so yet.
-    fn located<T>(&self, result: Result<T, Misfit>) -> Result<T, Misfit> {
+    fn located<T>(&self, result: Result<T, TypeMismatch>) -> Result<T, TypeMismatch> {
         result.map_err(|mut misfit| {
             misfit.place.get_or_insert_with(|| place(&self.path, self.node));
             misfit
         })
     }
 
-    fn parsed<T: std::str::FromStr>(&self, text: &str, expected: &str) -> Result<T, Misfit> {
+    fn parsed<T: std::str::FromStr>(&self, text: &str, expected: &str) -> Result<T, TypeMismatch> {
         text.trim().parse().map_err(|_| misfit(&format!("expected {expected}, got {text:?}")))
     }
 
-    fn whatever<V: Visitor<'n>>(self, visitor: V) -> Result<V::Value, Misfit> {
+    fn whatever<V: Visitor<'n>>(self, visitor: V) -> Result<V::Value, TypeMismatch> {
         if self.in_file {
             return Err(misfit("only a secret is read from a file"));
         }
         match self.node {
-            Node::Table(table) => visitor.visit_map(Entries::of(&self, table.iter().collect(), None)?),
+            Node::Table(table) => visitor.visit_map(TableEntries::of(&self, table.iter().collect(), None)?),
             Node::Leaf(Raw::Text(text), _) => visitor.visit_borrowed_str(text),
             Node::Leaf(Raw::Toml(value), _) => Ok(value.clone().deserialize_any(visitor)?),
         }
     }
 }
 
-fn misfit(what: &str) -> Misfit {
+fn misfit(what: &str) -> TypeMismatch {
     de::Error::custom(what)
 }
 
 /// Where a setting is, for people.
 pub(super) fn place(path: &[String], node: &Node) -> String {
     match node {
-        Node::Leaf(_, Origin::Variable(name)) => name.to_string(),
-        Node::Leaf(_, Origin::File(file)) => format!("{} in {file}", path.join(".")),
-        Node::Leaf(_, Origin::Default) | Node::Table(_) => format!("{} ({})", path.join("."), variable(path)),
+        Node::Leaf(_, SettingOrigin::Variable(name)) => name.to_string(),
+        Node::Leaf(_, SettingOrigin::File(file)) => format!("{} in {file}", path.join(".")),
+        Node::Leaf(_, SettingOrigin::Default) | Node::Table(_) => format!("{} ({})", path.join("."), variable(path)),
     }
 }
 
 macro_rules! parsed {
     ($($method:ident $visit:ident $type:ty: $expected:literal,)*) => {$(
-        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
+        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TypeMismatch> {
             match self.text().filter(|_| self.is_variable() && !self.in_file) {
                 Some(text) => visitor.$visit(self.parsed::<$type>(text, $expected)?),
                 None => self.whatever(visitor),
@@ -112,8 +115,8 @@ macro_rules! parsed {
     )*};
 }
 
-impl<'de> Deserializer<'de> for At<'de> {
-    type Error = Misfit;
+impl<'de> Deserializer<'de> for SettingPath<'de> {
+    type Error = TypeMismatch;
 
     parsed! {
         deserialize_bool visit_bool bool: "true or false",
@@ -129,24 +132,28 @@ impl<'de> Deserializer<'de> for At<'de> {
         deserialize_f64 visit_f64 f64: "a number",
     }
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TypeMismatch> {
         self.whatever(visitor)
     }
 
-    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TypeMismatch> {
         if self.in_file { visitor.visit_string(self.secret()?.expose().to_owned()) } else { self.whatever(visitor) }
     }
 
-    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TypeMismatch> {
         self.deserialize_str(visitor)
     }
 
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TypeMismatch> {
         // Compose's `${NAME:-}` sets a variable to nothing.
         if self.is_variable() && self.text() == Some("") { visitor.visit_none() } else { visitor.visit_some(self) }
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, Misfit> {
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, TypeMismatch> {
         if name == secret::NAME && self.in_file {
             return visitor.visit_str(self.secret()?.expose());
         }
@@ -154,7 +161,7 @@ impl<'de> Deserializer<'de> for At<'de> {
     }
 
     /// A list in a variable is written as TOML has it, or one item a line.
-    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TypeMismatch> {
         let secret = if self.in_file { Some(self.secret()?) } else { None };
         let text = secret.as_ref().map(Secret::expose).or(self.text().filter(|_| self.is_variable()));
         let Some(text) = text else { return self.whatever(visitor) };
@@ -169,7 +176,7 @@ impl<'de> Deserializer<'de> for At<'de> {
         visitor.visit_seq(SeqDeserializer::new(lines.into_iter()))
     }
 
-    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TypeMismatch> {
         let Some(text) = self.text().filter(|_| self.is_variable() && !self.in_file) else {
             return self.whatever(visitor);
         };
@@ -185,9 +192,9 @@ impl<'de> Deserializer<'de> for At<'de> {
         _: &'static str,
         fields: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Misfit> {
+    ) -> Result<V::Value, TypeMismatch> {
         match self.node {
-            Node::Table(table) => visitor.visit_map(Entries::of(&self, table.iter().collect(), Some(fields))?),
+            Node::Table(table) => visitor.visit_map(TableEntries::of(&self, table.iter().collect(), Some(fields))?),
             Node::Leaf(..) => self.deserialize_map(visitor),
         }
     }
@@ -197,13 +204,13 @@ impl<'de> Deserializer<'de> for At<'de> {
         _: &'static str,
         _: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Misfit> {
+    ) -> Result<V::Value, TypeMismatch> {
         let text = self.text().ok_or_else(|| misfit("expected a text in quotes"))?;
-        let name: StrDeserializer<'_, Misfit> = text.into_deserializer();
+        let name: StrDeserializer<'_, TypeMismatch> = text.into_deserializer();
         visitor.visit_enum(name)
     }
 
-    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TypeMismatch> {
         visitor.visit_unit()
     }
 
@@ -211,19 +218,19 @@ impl<'de> Deserializer<'de> for At<'de> {
 }
 
 /// The entries of a table, with those that name a file under the name of what it holds.
-struct Entries<'n> {
-    rest: std::vec::IntoIter<(String, At<'n>)>,
-    next: Option<At<'n>>,
+struct TableEntries<'n> {
+    rest: std::vec::IntoIter<(String, SettingPath<'n>)>,
+    next: Option<SettingPath<'n>>,
 }
 
-impl<'n> Entries<'n> {
+impl<'n> TableEntries<'n> {
     fn of(
-        at: &At<'n>,
+        at: &SettingPath<'n>,
         table: Vec<(&'n String, &'n Node)>,
         fields: Option<&'static [&'static str]>,
-    ) -> Result<Self, Misfit> {
+    ) -> Result<Self, TypeMismatch> {
         let is_field = |name: &str| fields.is_none_or(|fields| fields.contains(&name));
-        let mut entries: Vec<(String, At<'n>)> = Vec::new();
+        let mut entries: Vec<(String, SettingPath<'n>)> = Vec::new();
         for (name, node) in table {
             let path: Vec<String> = at.path.iter().chain([name]).cloned().collect();
             let of_file = name
@@ -232,32 +239,49 @@ impl<'n> Entries<'n> {
             let held = of_file.unwrap_or(name);
             if entries.iter().any(|(other, _)| other == held) {
                 let what = format!("expected either {held} or {held}{FILE}, got both");
-                return Err(Misfit { place: Some(place(&path, node)), what });
+                return Err(TypeMismatch { place: Some(place(&path, node)), what });
             }
-            entries.push((held.to_owned(), At { node, path, in_file: of_file.is_some() }));
+            entries.push((held.to_owned(), SettingPath { node, path, in_file: of_file.is_some() }));
         }
         Ok(Self { rest: entries.into_iter(), next: None })
     }
 }
 
-impl<'de> MapAccess<'de> for Entries<'de> {
-    type Error = Misfit;
+impl<'de> MapAccess<'de> for TableEntries<'de> {
+    type Error = TypeMismatch;
 
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Misfit> {
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, TypeMismatch> {
         let Some((name, at)) = self.rest.next() else { return Ok(None) };
         let key = at.located(seed.deserialize(name.into_deserializer()));
         self.next = Some(at);
         key.map(Some)
     }
 
-    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Misfit> {
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, TypeMismatch> {
         let at = self.next.take().ok_or_else(|| misfit("a value before its key"))?;
-        let again = At { node: at.node, path: at.path.clone(), in_file: at.in_file };
+        let again = SettingPath { node: at.node, path: at.path.clone(), in_file: at.in_file };
         again.located(seed.deserialize(at))
     }
 }
 
 /// Reads one section.
-pub(super) fn read<T: de::DeserializeOwned>(node: &Node, name: &str) -> Result<T, Misfit> {
-    T::deserialize(At { node, path: vec![name.to_owned()], in_file: false })
+pub(super) fn read<T: de::DeserializeOwned>(node: &Node, name: &str) -> Result<T, TypeMismatch> {
+    T::deserialize(SettingPath { node, path: vec![name.to_owned()], in_file: false })
+}
+
+/// The settings of a section, over these defaults.
+pub(super) fn extract<T: DeserializeOwned + Serialize>(
+    root: &Node,
+    key: &str,
+    defaults: &T,
+) -> Result<T, SettingsError> {
+    let defaults = serde_json::to_value(defaults).ok().and_then(Node::of_json).unwrap_or_default();
+    let node = match root.get(key) {
+        Some(set) => defaults.under(set.clone()),
+        None => defaults,
+    };
+    read(&node, key).map_err(|misfit| SettingsError::Invalid {
+        place: misfit.place.unwrap_or_else(|| key.to_owned()),
+        what: misfit.what,
+    })
 }

@@ -4,13 +4,14 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::Settings;
-use super::describe::{Field, Section, Shape};
+use super::describe::{SettingField, Shape};
 use super::properties::is_secret_property;
-use super::tree::{FILE, Node, Origin, Raw, variable};
+use super::section::Section;
+use super::tree::{FILE, Node, Raw, SettingOrigin, variable};
 
 /// One setting as it is now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Row {
+pub struct SettingRow {
     /// Its name, as in the settings file: `saga_tracker.audit_every`.
     pub setting: String,
     /// The variable that sets it.
@@ -23,12 +24,12 @@ pub struct Row {
 
 impl Settings {
     /// What is set of a part, and what is not: every setting with its value, secrets masked, and where it is from.
-    pub fn rows(&self, section: &Section) -> Vec<Row> {
+    pub fn rows(&self, section: &Section) -> Vec<SettingRow> {
         section.leaves().into_iter().flat_map(|(path, field)| self.rows_of(&path, field)).collect()
     }
 
-    fn rows_of(&self, path: &[String], field: &Field) -> Vec<Row> {
-        let row = |path: &[String], value: Option<String>, from: &Origin| Row {
+    fn rows_of(&self, path: &[String], field: &SettingField) -> Vec<SettingRow> {
+        let row = |path: &[String], value: Option<String>, from: &SettingOrigin| SettingRow {
             setting: path.join("."),
             variable: variable(path),
             value,
@@ -46,18 +47,22 @@ impl Settings {
             (default, set) => set.or(default),
         };
         match (&field.shape, node) {
-            (_, None) => vec![row(path, None, &Origin::Default)],
+            (_, None) => vec![row(path, None, &SettingOrigin::Default)],
             (shape, Some(Node::Leaf(raw, origin))) => vec![row(path, Some(shown(shape, path, &raw)), &origin)],
-            (Shape::Map(_), Some(Node::Table(table))) if table.is_empty() => vec![row(path, None, &Origin::Default)],
+            (Shape::Map(_), Some(Node::Table(table))) if table.is_empty() => {
+                vec![row(path, None, &SettingOrigin::Default)]
+            }
             (shape, Some(Node::Table(table))) => {
                 let inner = if let Shape::Map(inner) = shape { inner } else { shape };
                 let of = |(name, node): (&String, &Node)| {
                     let path: Vec<String> = path.iter().chain([name]).cloned().collect();
                     match node {
                         Node::Leaf(raw, origin) => row(&path, Some(shown(inner, &path, raw)), origin),
-                        Node::Table(_) => {
-                            row(&path, Some(if inner.is_secret() { "***" } else { "{…}" }.to_owned()), &Origin::Default)
-                        }
+                        Node::Table(_) => row(
+                            &path,
+                            Some(if inner.is_secret() { "***" } else { "{…}" }.to_owned()),
+                            &SettingOrigin::Default,
+                        ),
                     }
                 };
                 table.iter().map(of).collect()
@@ -118,39 +123,50 @@ impl Shape {
     }
 }
 
-/// docs/configuration.md: all settings of these parts.
+/// docs/configuration.md: all settings of these parts. What most of them have, with the same default, stands once.
 pub fn reference(sections: &[Section]) -> String {
+    let rows: Vec<(&str, Vec<[String; 5]>)> =
+        sections.iter().map(|section| (&*section.name, section.leaves().iter().map(row).collect())).collect();
+    let shared = |row: &[String; 5]| rows.iter().filter(|(_, others)| others.contains(row)).count() * 2 > rows.len();
     let mut page = INTRODUCTION.to_owned();
-    for section in sections {
-        page.push_str(&format!(
-            "\n## [{}]\n\n| setting | variable | type | default | meaning |\n|---|---|---|---|---|\n",
-            section.name
-        ));
-        for (path, Field { shape, meaning, default, .. }) in section.leaves() {
-            let mut variable = variable(&path);
-            if matches!(shape, Shape::Map(_)) {
-                let joint = if variable.starts_with("QUADRILLE_") && path[0] == "common" && path[1] == "kafka" {
-                    ""
-                } else {
-                    "__"
-                };
-                variable = if path == ["common", "kafka"] {
-                    "KAFKA_<PROPERTY>".to_owned()
-                } else {
-                    format!("{variable}{joint}<NAME>")
-                };
-            }
-            let cells = [
-                format!("`{}`", path[1..].join(".")),
-                format!("`{variable}`"),
-                shape.words(),
-                default.as_ref().map_or_else(String::new, written),
-                plain(meaning),
-            ];
-            page.push_str(&format!("| {} |\n", cells.map(|cell| cell.replace('|', "\\|")).join(" | ")));
+    let mut all: Vec<[String; 5]> = Vec::new();
+    for row in rows.iter().flat_map(|(_, rows)| rows.iter().filter(|row| shared(row))) {
+        if !all.contains(row) {
+            all.push(row.clone());
         }
     }
+    let mut table = |heading: &str, variable: &str, rows: &mut dyn Iterator<Item = &[String; 5]>| {
+        let mut rows = rows.peekable();
+        if rows.peek().is_some() {
+            page.push_str(heading);
+            page.push_str("\n| setting | variable | type | default | meaning |\n|---|---|---|---|---|\n");
+        }
+        for row in rows {
+            let cells = row.each_ref().map(|cell| cell.replace('|', "\\|").replace(OWN, variable));
+            page.push_str(&format!("| {} |\n", cells.join(" | ")));
+        }
+    };
+    for (number, (name, own)) in rows.iter().enumerate() {
+        if number == 1 {
+            table(SHARED, "`QUADRILLE_<CONSUMER>__", &mut all.iter());
+        }
+        let variable = format!("`QUADRILLE_{}__", name.to_uppercase());
+        table(&format!("\n## [{name}]\n"), &variable, &mut own.iter().filter(|row| !shared(row)));
+    }
     page
+}
+
+/// What stands for a part's own variables until it is known whose table a row comes into.
+const OWN: &str = "`\u{0}";
+
+fn row((path, SettingField { shape, meaning, default, .. }): &(Vec<String>, &SettingField)) -> [String; 5] {
+    let mut variable = format!("`{}", variable(path));
+    if matches!(shape, Shape::Map(_)) {
+        variable = if path[..] == ["common", "kafka"] { "`KAFKA_<PROPERTY>".into() } else { variable + "__<NAME>" };
+    }
+    let own = format!("`QUADRILLE_{}__", path[0].to_uppercase());
+    let default = default.as_ref().map_or_else(String::new, written);
+    [format!("`{}`", path[1..].join(".")), variable.replace(&own, OWN) + "`", shape.words(), default, plain(meaning)]
 }
 
 fn written(default: &Value) -> String {
@@ -178,6 +194,13 @@ fn plain(meaning: &str) -> String {
     }
     text + rest
 }
+
+const SHARED: &str = "
+## Every consumer
+
+These stand in each consumer's part, with its name in the variable: `QUADRILLE_ORDERS__BATCH_EVENTS`, `QUADRILLE_SAGA_TRACKER__LINGER`. Where a consumer's own
+table below has one of them too, with another default, that row counts. The outbox relay has `http` alone of these.
+";
 
 const INTRODUCTION: &str = "\
 # Settings

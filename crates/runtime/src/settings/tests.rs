@@ -41,6 +41,22 @@ fn defaults_in_lists_stay_though_an_optional_field_of_theirs_is_not_set() {
 }
 
 #[test]
+fn a_setting_is_known_by_its_old_name_too_and_the_new_one_goes_first() {
+    let file =
+        format!("{PARTS}shutdown_within = '3s'\n[orders]\npark_first = '2s'\npark_spread = 0.5\nretry_jitter = 0.1");
+    let file = file
+        .replace("[common.kafka]", "")
+        .replace("'bootstrap.servers' = 'k:1'\n", "kafka = {'bootstrap.servers' = 'k:1'}\n");
+    let settings = Settings::from_toml(&file).unwrap();
+    assert_eq!(settings.common().shutdown_timeout, Span::secs(3));
+    let orders = settings.consumer("orders", &ConsumerSettings::default()).unwrap();
+    assert_eq!((orders.retry_initial_backoff, orders.retry_jitter), (Span::secs(2), 0.1));
+    let old =
+        env(&[("QUADRILLE_ORDERS__PARK_CEILING", "7s")]).unwrap().consumer("orders", &ConsumerSettings::default());
+    assert_eq!(old.unwrap().retry_max_backoff, Span::secs(7));
+}
+
+#[test]
 fn a_missing_address_says_what_to_set_and_how_to_get_it() {
     let error = Settings::from_toml("[common.kafka]\n'bootstrap.servers' = 'k:1'").unwrap_err().to_string();
     assert!(error.contains("DATABASE_URL is not set") && error.contains("cargo xtask up"), "{error}");

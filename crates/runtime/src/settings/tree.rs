@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::SettingsError;
-use crate::kafka_properties::{self, PropertyError};
+use crate::kafka::properties::{self, PropertyError};
 
 /// Variables that are no `QUADRILLE_…`: each is a common setting.
 const PLAIN: [(&str, &str); 5] = [
@@ -21,6 +21,18 @@ const PLAIN: [(&str, &str); 5] = [
 /// What ends the name of a setting whose value is the file that holds a secret.
 pub(super) const FILE: &str = "_file";
 
+/// Settings that had another name before, by their old names; those still set them, in every section.
+const RENAMED: [(&str, &str); 8] = [
+    ("park_attempts", "retry_attempts"),
+    ("park_first", "retry_initial_backoff"),
+    ("park_ceiling", "retry_max_backoff"),
+    ("park_spread", "retry_jitter"),
+    ("shutdown_within", "shutdown_timeout"),
+    ("review_within", "review_timeout"),
+    ("audit_within", "audit_timeout"),
+    ("position_within", "position_timeout"),
+];
+
 /// Names the settings file; no setting itself.
 const CONFIG: &str = "QUADRILLE_CONFIG";
 /// Of docker-compose.yml, which puts them into `QUADRILLE_KEYS`: they may stand in the shell in which `quadrille` is called too.
@@ -28,7 +40,7 @@ const COMPOSE: [&str; 2] = ["QUADRILLE_SHOP_KEY", "QUADRILLE_ADMIN_KEY"];
 
 /// Where something is set.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
+pub enum SettingOrigin {
     /// Nowhere: it is the default.
     Default,
     /// In this file.
@@ -37,7 +49,7 @@ pub enum Origin {
     Variable(Arc<str>),
 }
 
-impl fmt::Display for Origin {
+impl fmt::Display for SettingOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => f.write_str("default"),
@@ -60,7 +72,7 @@ pub(super) enum Raw {
 #[derive(Clone)]
 pub(super) enum Node {
     Table(BTreeMap<String, Node>),
-    Leaf(Raw, Origin),
+    Leaf(Raw, SettingOrigin),
 }
 
 impl Default for Node {
@@ -76,10 +88,10 @@ impl Node {
             let entries = table.into_iter().filter_map(|(key, value)| Some((key, Self::of_json(value)?)));
             return Some(Self::Table(entries.collect()));
         }
-        Some(Self::Leaf(Raw::Toml(without_nulls(value)?), Origin::Default))
+        Some(Self::Leaf(Raw::Toml(without_nulls(value)?), SettingOrigin::Default))
     }
 
-    fn of_toml(value: toml::Value, origin: &Origin) -> Self {
+    fn of_toml(value: toml::Value, origin: &SettingOrigin) -> Self {
         if let toml::Value::Table(table) = value {
             Self::Table(table.into_iter().map(|(key, value)| (key, Self::of_toml(value, origin))).collect())
         } else {
@@ -95,17 +107,17 @@ impl Node {
             SettingsError::Invalid { place: format!("{name}, line {line}"), what: error.message().to_owned() }
         })?;
         let (sections, common): (toml::Table, toml::Table) = table.into_iter().partition(|(_, value)| value.is_table());
-        let origin = Origin::File(name.into());
+        let origin = SettingOrigin::File(name.into());
         let mut root = Self::of_toml(sections.into(), &origin);
         if !common.is_empty() {
             let common = Self::Table([("common".to_owned(), Self::of_toml(common.into(), &origin))].into());
             root = root.under(common);
         }
-        Ok(root)
+        Ok(root.with_new_names())
     }
 
     /// An inline table, as a variable may hold one; none where the text is none.
-    pub fn inline(text: &str, origin: &Origin) -> Option<Self> {
+    pub fn inline(text: &str, origin: &SettingOrigin) -> Option<Self> {
         let table: toml::Table = format!("it = {text}").parse().ok()?;
         let value = table.into_iter().next()?.1;
         value.is_table().then(|| Self::of_toml(value, origin))
@@ -124,11 +136,25 @@ impl Node {
             };
             let Some(path) = path_of(name) else { continue };
             match value.into_string() {
-                Ok(value) => root.insert(&path, Self::Leaf(Raw::Text(value), Origin::Variable(name.into()))),
+                Ok(value) => root.insert(&path, Self::Leaf(Raw::Text(value), SettingOrigin::Variable(name.into()))),
                 Err(_) => problems.push(format!("{name}: expected UTF-8, got other bytes; set it anew, or unset it")),
             }
         }
-        if problems.is_empty() { Ok(root) } else { Err(SettingsError::Unknown { problems }) }
+        if problems.is_empty() { Ok(root.with_new_names()) } else { Err(SettingsError::Unknown { problems }) }
+    }
+
+    /// Each setting under its name of today. What is set under both names goes by the new one.
+    fn with_new_names(mut self) -> Self {
+        let Self::Table(sections) = &mut self else { return self };
+        for section in sections.values_mut() {
+            let Self::Table(section) = section else { continue };
+            for (old, new) in RENAMED {
+                if let Some(value) = section.remove(old) {
+                    section.entry(new.to_owned()).or_insert(value);
+                }
+            }
+        }
+        self
     }
 
     fn insert(&mut self, path: &[String], node: Self) {
@@ -220,7 +246,7 @@ fn path_of(name: &str) -> Option<Vec<String>> {
     }
     if let Some(property) = name.strip_prefix("KAFKA_") {
         let property = kafka_property(property);
-        if matches!(kafka_properties::known(property.trim_end_matches(FILE)), Err(PropertyError::Unknown(_))) {
+        if matches!(properties::known(property.trim_end_matches(FILE)), Err(PropertyError::Unknown(_))) {
             left_alone(name, &property);
             return None;
         }

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use super::describe::{Field, Section, Shape};
-use super::tree::{FILE, Node, Origin, Raw, variable};
+use super::describe::{SettingField, Shape};
+use super::tree::{FILE, Node, Raw, SettingOrigin, variable};
+use crate::nearest::distance;
 
 /// Names what of a section nobody reads.
-pub(super) fn in_section(root: &Node, section: &Section, all: &[Vec<String>]) -> Vec<String> {
+pub(super) fn in_section(root: &Node, section: &str, fields: &[SettingField], all: &[Vec<String>]) -> Vec<String> {
     let mut unknown = Vec::new();
-    if let Some(node) = root.get(&section.name) {
-        walk(node, std::slice::from_ref(&section.name), &section.fields, &mut unknown);
+    if let Some(node) = root.get(section) {
+        walk(node, &[section.to_owned()], fields, &mut unknown);
     }
     unknown.iter().map(|(path, node)| told(path, node, all)).collect()
 }
@@ -24,9 +25,9 @@ pub(super) fn sections(root: &Node, names: &[&str], all: &[Vec<String>]) -> Vec<
     unknown.iter().map(|(path, node)| told(path, node, all)).collect()
 }
 
-type Found<'n> = Vec<(Vec<String>, &'n Node)>;
+type UnknownKeys<'n> = Vec<(Vec<String>, &'n Node)>;
 
-fn walk<'n>(node: &'n Node, path: &[String], fields: &[Field], unknown: &mut Found<'n>) {
+fn walk<'n>(node: &'n Node, path: &[String], fields: &[SettingField], unknown: &mut UnknownKeys<'n>) {
     match node {
         Node::Table(table) => {
             for (name, node) in table {
@@ -52,7 +53,7 @@ fn walk<'n>(node: &'n Node, path: &[String], fields: &[Field], unknown: &mut Fou
     }
 }
 
-fn inside<'n>(node: &'n Node, path: &[String], shape: &Shape, unknown: &mut Found<'n>) {
+fn inside<'n>(node: &'n Node, path: &[String], shape: &Shape, unknown: &mut UnknownKeys<'n>) {
     match (shape, node) {
         (Shape::Table(fields), _) => walk(node, path, fields, unknown),
         (Shape::Map(shape), Node::Table(table)) => {
@@ -69,7 +70,7 @@ fn inside<'n>(node: &'n Node, path: &[String], shape: &Shape, unknown: &mut Foun
     }
 }
 
-fn each_leaf<'n>(node: &'n Node, path: &[String], leaves: &mut Found<'n>) {
+fn each_leaf<'n>(node: &'n Node, path: &[String], leaves: &mut UnknownKeys<'n>) {
     match node {
         Node::Leaf(..) => leaves.push((path.to_vec(), node)),
         Node::Table(table) if table.is_empty() => leaves.push((path.to_vec(), node)),
@@ -82,12 +83,12 @@ fn each_leaf<'n>(node: &'n Node, path: &[String], leaves: &mut Found<'n>) {
 }
 
 fn told(path: &[String], node: &Node, all: &[Vec<String>]) -> String {
-    let by_variable = matches!(node, Node::Leaf(_, Origin::Variable(_)));
+    let by_variable = matches!(node, Node::Leaf(_, SettingOrigin::Variable(_)));
     let shown = |path: &[String]| if by_variable { variable(path) } else { path.join(".") };
     let (name, place) = match node {
-        Node::Leaf(_, Origin::Variable(name)) => (name.to_string(), String::new()),
-        Node::Leaf(_, Origin::File(file)) => (path.join("."), format!(" (in {file})")),
-        Node::Leaf(_, Origin::Default) | Node::Table(_) => (path.join("."), String::new()),
+        Node::Leaf(_, SettingOrigin::Variable(name)) => (name.to_string(), String::new()),
+        Node::Leaf(_, SettingOrigin::File(file)) => (path.join("."), format!(" (in {file})")),
+        Node::Leaf(_, SettingOrigin::Default) | Node::Table(_) => (path.join("."), String::new()),
     };
     // Of a known part another part's: it is spelt right, and stands in the wrong place.
     if all.iter().any(|known| known[0] == path[0]) {
@@ -108,47 +109,4 @@ fn told(path: &[String], node: &Node, all: &[Vec<String>]) -> String {
     let near = near.filter(|known| far(known) <= most);
     let meant = near.map_or_else(String::new, |known| format!("; {known} is the nearest"));
     format!("{name}{place} is no setting{meant}")
-}
-
-/// How many letters must be put in, left out, replaced, or swapped with their neighbour to make one of the other.
-pub(crate) fn distance(left: &str, right: &str) -> usize {
-    let (left, right): (Vec<char>, Vec<char>) = (left.chars().collect(), right.chars().collect());
-    let mut rows = vec![(0..=right.len()).collect::<Vec<usize>>()];
-    for i in 1..=left.len() {
-        let mut row = vec![i];
-        for j in 1..=right.len() {
-            let differs = usize::from(left[i - 1] != right[j - 1]);
-            let mut least = (rows[i - 1][j] + 1).min(row[j - 1] + 1).min(rows[i - 1][j - 1] + differs);
-            if i > 1 && j > 1 && left[i - 1] == right[j - 2] && left[i - 2] == right[j - 1] {
-                least = least.min(rows[i - 2][j - 2] + 1);
-            }
-            row.push(least);
-        }
-        rows.push(row);
-    }
-    rows[left.len()][right.len()]
-}
-
-impl Shape {
-    fn may_be_in_a_file(&self) -> bool {
-        match self {
-            Self::Secret => true,
-            Self::Map(shape) | Self::List(shape) => shape.may_be_in_a_file(),
-            Self::Value(_) | Self::OneOf(_) | Self::Table(_) => false,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn distances_count_single_slips() {
-        for (left, right, expected) in
-            [("", "", 0), ("http", "htpt", 1), ("ttl", "tll", 1), ("orders", "order", 1), ("a", "", 1), ("ab", "cd", 2)]
-        {
-            assert_eq!(distance(left, right), expected, "{left} {right}");
-        }
-    }
 }

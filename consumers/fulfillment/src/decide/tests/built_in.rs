@@ -7,7 +7,7 @@ use runtime::{Consumer, Span};
 
 use super::house::{Decided, House, cleared, order_id};
 use crate::Fulfillment;
-use crate::consignment::State;
+use crate::row::State;
 use crate::settings::Settings;
 
 fn begin(settings: Settings, sku: &str, units: i64) -> (House, Decided) {
@@ -124,8 +124,8 @@ fn a_timer_of_ours_comes_back_as_what_it_was_armed_for() {
     };
     let consumer = Fulfillment::new(Settings::demo());
     assert!(
-        matches!(consumer.due(&timer(crate::PICK, &shipment_id.to_string())), crate::Input::PickDue(_, id) if id == shipment_id)
+        matches!(consumer.on_timer(&timer(crate::input::PICK, &shipment_id.to_string())), crate::Input::PickDue(_, id) if id == shipment_id)
     );
-    assert!(matches!(consumer.due(&timer(crate::HAND_OVER, "")), crate::Input::HandOverDue(_)));
-    assert!(matches!(consumer.due(&timer("nap", "")), crate::Input::UnknownTimer(_)));
+    assert!(matches!(consumer.on_timer(&timer(crate::input::HAND_OVER, "")), crate::Input::HandOverDue(_)));
+    assert!(matches!(consumer.on_timer(&timer("nap", "")), crate::Input::UnknownTimer(_)));
 }

@@ -8,9 +8,9 @@ use events::{
 };
 
 use super::house::{self, House, all, cleared};
-use crate::consignment::{State, Step};
-use crate::handlers::Answer;
+use crate::input::Answer;
 use crate::parcel::{Fate, ParcelState};
+use crate::row::{NextStep, State};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -28,7 +28,7 @@ fn a_cancellation_before_the_release_is_decided_at_once() {
         );
         assert_eq!(cancelled.reason.code.as_str(), "cancelled");
         assert_eq!(house.order().state, State::Closed);
-        assert!(house.order().parcels.iter().all(|parcel| house.order().next_step(parcel) == Step::PutBack));
+        assert!(house.order().parcels.iter().all(|parcel| house.order().next_step(parcel) == NextStep::PutBack));
     }
 }
 
@@ -37,7 +37,7 @@ fn a_cancellation_after_the_release_recalls_and_each_shipments_answer_counts() {
     let mut house = House::released();
     assert!(house.cancel().unwrap().names().is_empty());
     assert!(house.cancel().unwrap().names().is_empty(), "the second is the same wish");
-    assert_eq!(house.step(0), Step::Recall);
+    assert_eq!(house.step(0), NextStep::Recall);
     assert_eq!(house.answer(0, house::left()).unwrap().names(), ["ShipmentDispatched"]);
     let cancelled: FulfillmentCancelled =
         house.answer(1, Answer::WillNotShip(Fate::of(Why::Recalled))).unwrap().event();
@@ -82,7 +82,7 @@ fn payment_captured_releases_only_what_was_confirmed_and_only_once() {
     let mut house = House::confirmed();
     let captured = house.captured();
     assert!(house.hear(captured.clone()).unwrap().names().is_empty());
-    assert_eq!((house.order().state, house.step(0)), (State::Released, Step::HandOver));
+    assert_eq!((house.order().state, house.step(0)), (State::Released, NextStep::HandOver));
     house.means_nothing(captured.clone());
     House::closed().means_nothing(captured.clone());
     assert!(House::picking().hear(captured.clone()).is_err());

@@ -7,21 +7,22 @@ use events::{
     Address, Allocation, AllocationId, Event, FraudCleared, OrderId, OrderPlaced, PaymentCaptured, Person, Reason,
     ReasonCode, ShipmentId, StockReallocated, Timestamp, Why, derive_id,
 };
-use runtime::{Cause, Codec, Conflict, Consumer, Effects, Outgoing, Thread, Timer, Work};
+use runtime::rows::Rows;
+use runtime::{Cause, Codec, Conflict, Consumer, Effects, Outgoing, Timer, TraceContext, Work};
 use uuid::Uuid;
 
-use crate::consignment::{Consignment, Step};
-use crate::handlers::{Answer, Answered, Input, Reply};
+use crate::input::{Answer, Answered, Input, Reply};
 use crate::parcel::Fate;
-use crate::settings::{Settings, Warehouse};
-use crate::{Fulfillment, NAME, Overdue, World};
+use crate::row::{Consignment, NextStep};
+use crate::settings::{Settings, WarehouseMode};
+use crate::{BatchState, Fulfillment, NAME, Overdue};
 
 /// Built once: a codec's schemas live as long as the process.
 static CODEC: LazyLock<Codec> = LazyLock::new(|| Codec::of_catalogue().unwrap());
 
 #[derive(Clone)]
 pub struct House {
-    pub world: World,
+    pub world: BatchState,
     pub now: Timestamp,
     pub capture_before: Timestamp,
     settings: Settings,
@@ -76,8 +77,8 @@ pub fn order_id() -> OrderId {
     OrderId(Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0001))
 }
 
-fn thread() -> Thread {
-    Thread { correlation_id: "correlation".into(), ..Thread::default() }
+fn thread() -> TraceContext {
+    TraceContext { correlation_id: "correlation".into(), ..TraceContext::default() }
 }
 
 /// The id of the allocation of a test's line, by its name.
@@ -185,13 +186,13 @@ pub fn left() -> Answer {
 
 impl House {
     pub fn external() -> Self {
-        let settings = Settings { warehouse: Warehouse::External, ..Settings::default() };
+        let settings = Settings { warehouse: WarehouseMode::External, ..Settings::default() };
         Self::with(settings)
     }
 
     pub fn with(settings: Settings) -> Self {
         let codec = CODEC.clone();
-        Self { world: World::default(), now: start(), capture_before: week(), settings, codec, causes: 0 }
+        Self { world: BatchState::default(), now: start(), capture_before: week(), settings, codec, causes: 0 }
     }
 
     pub fn settings(&mut self, change: impl FnOnce(&mut Settings)) {
@@ -241,7 +242,7 @@ impl House {
         self.world.order(order_id()).expect("the order is known")
     }
 
-    pub fn step(&self, index: usize) -> Step {
+    pub fn step(&self, index: usize) -> NextStep {
         self.order().next_step(&self.order().parcels[index])
     }
 
@@ -298,17 +299,18 @@ impl House {
     pub fn decide(&mut self, work: &Work<Input>) -> Result<Decided, Conflict> {
         let fulfillment = Fulfillment::new(self.settings.clone());
         let mut effects = Effects::new(&self.codec, NAME, &work.cause, self.now);
-        let slot = self.world.orders.entry(order_id()).or_default();
-        slot.changed = false;
-        let before = slot.row.clone();
+        let before = self.world.order(order_id()).cloned();
+        self.world.orders = Rows::default();
+        self.world.orders.take(before.clone().map(|row| (order_id(), 1, row)));
         let reply = fulfillment.decide(&mut self.world, work, self.now, &mut effects);
-        let slot = &self.world.orders[&order_id()];
-        assert!(slot.changed || slot.row == before, "a change was not marked, or a conflict changed the order");
+        let changed = self.world.orders.changed().next().is_some();
+        let unchanged = self.world.order(order_id()) == before.as_ref();
+        assert!(changed || unchanged, "a change was not marked, or a conflict changed the order");
         let reply = reply?;
         assert!(effects.broken().is_none(), "{:?}", effects.broken());
         Ok(Decided {
             reply,
-            changed: slot.changed,
+            changed,
             calls: effects.take_calls(),
             said: effects.said().to_vec(),
             timers: effects.timer_changes().collect(),

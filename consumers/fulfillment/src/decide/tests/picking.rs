@@ -5,9 +5,9 @@ use std::time::Duration;
 use events::{Condition, FulfillmentConfirmed, FulfillmentRejected, FulfillmentShortPicked, ShipmentId, Why};
 
 use super::house::{self, House, all, cleared, order_id, some};
-use crate::consignment::{State, Step};
-use crate::handlers::Answer;
+use crate::input::Answer;
 use crate::parcel::{ParcelState, Shortage};
+use crate::row::{NextStep, State};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -183,8 +183,8 @@ fn a_warehouse_that_is_late_has_picked_nothing_and_puts_back_what_it_picks_after
     assert_eq!((&short.short[0].why, &short.short[0].condition), (&Why::Late, &Condition::Intact));
     let late = house.answer(0, all()).unwrap();
     assert!(late.names().is_empty());
-    assert_eq!(late.reply.0, Some((ParcelState::Dropped, Step::PutBack)));
-    assert_eq!(house.answer(0, Answer::PutBack).unwrap().reply.0, Some((ParcelState::Dropped, Step::Nothing)));
+    assert_eq!(late.reply.0, Some((ParcelState::Dropped, NextStep::PutBack)));
+    assert_eq!(house.answer(0, Answer::PutBack).unwrap().reply.0, Some((ParcelState::Dropped, NextStep::Nothing)));
 }
 
 #[test]
@@ -205,7 +205,7 @@ fn the_first_answer_to_a_picking_list_counts() {
     house.answer(0, some(&[("a", 1)], Why::Short)).unwrap();
     let again = house.answer(0, all()).unwrap();
     assert!(again.names().is_empty() && !again.changed);
-    assert_eq!(again.reply.0, Some((ParcelState::Packed, Step::Wait)));
+    assert_eq!(again.reply.0, Some((ParcelState::Packed, NextStep::Wait)));
 }
 
 #[test]

@@ -10,9 +10,9 @@ use events::{
 use proptest::prelude::*;
 
 use super::house::{self, Decided, House};
-use crate::consignment::State;
-use crate::handlers::{Answer, Input};
+use crate::input::{Answer, Input};
 use crate::parcel::{Fate, ParcelState};
+use crate::row::State;
 
 /// What the world around has heard.
 #[derive(Default)]

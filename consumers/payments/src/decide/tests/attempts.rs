@@ -2,10 +2,11 @@
 
 use super::*;
 use crate::attempt::Phase;
-use crate::decide::{ATTEMPT, AUTHORIZATION};
+use crate::input::AUTHORIZATION;
 
 fn unknown_until_stuck(desk: &mut Desk) -> Vec<String> {
     let mut calls = Vec::new();
+    // ends with the last attempt that the settings allow
     while desk.timers.contains_key(ATTEMPT) {
         desk.fire(ATTEMPT);
         calls.extend(desk.called());

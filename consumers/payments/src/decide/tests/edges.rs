@@ -1,4 +1,4 @@
-//! The cases of EDGE-CASES.md that payments owns, as far as rules decide them.
+//! The cases of docs/edge-cases.md that payments owns, as far as rules decide them.
 
 use events::{
     AuthorizationExpiring, PaymentActionRequired, PaymentAuthorized, PaymentCaptureFailed, PaymentCaptured,
@@ -7,7 +7,7 @@ use events::{
 
 use super::*;
 use crate::attempt::Phase;
-use crate::decide::{ATTEMPT, AUTHORIZATION};
+use crate::input::AUTHORIZATION;
 
 #[test]
 fn edge_1_a_hold_that_runs_out_is_told_in_time_and_ends_the_order_by_capture_failed() {
@@ -65,7 +65,7 @@ fn edge_5_webhooks_count_once_and_the_first_end_of_a_refund_stays() {
         assert_eq!(desk.decide(again), Ok(Reply::Nothing(State::Refunded)));
         assert!(desk.said.is_empty() && desk.dead.is_empty());
     }
-    assert_eq!(desk.world.reference("re_1").unwrap().told.len(), 5, "m1 was written down once");
+    assert_eq!(desk.world.reference("re_1").unwrap().notices.len(), 5, "m1 was written down once");
     assert_eq!(desk.payment().refunded, 501);
 }
 
@@ -180,7 +180,7 @@ fn edge_19_another_amount_or_currency_is_a_persons_case_and_nothing_ships() {
 
 #[test]
 fn edge_19_a_3ds_result_with_another_amount_is_refused() {
-    let wrong = Input::Verdict { order_id: ORDER, verdict: Verdict::Passed { hold: Some(hold(9)) } };
+    let wrong = action_result(ActionResult::Passed { hold: Some(hold(9)) });
     assert!(Desk::at(State::ActionRequired).decide(wrong.clone()).is_err());
     let mut desk = Desk::at(State::Authorizing);
     desk.does(wrong).answers(action_required());

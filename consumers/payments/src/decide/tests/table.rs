@@ -1,4 +1,4 @@
-//! PROTOCOL.md's tables of payments, cell by cell: each input in each state.
+//! docs/protocol.md's tables of payments, cell by cell: each input in each state.
 
 use super::*;
 

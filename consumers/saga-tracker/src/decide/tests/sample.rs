@@ -67,7 +67,7 @@ fn payload(sample: &Sample, order_id: OrderId, codec: &Codec) -> Vec<u8> {
 
 /// The sample as it is heard, as an event of this order at this place in the outbox.
 pub fn work(sample: &Sample, number: u128, seq: i64) -> Work<Input> {
-    SagaTracker::default().hear(&record(sample, number, seq), &CODEC).unwrap()
+    SagaTracker::default().decode(&record(sample, number, seq), &CODEC).unwrap()
 }
 
 /// The sample as a record.

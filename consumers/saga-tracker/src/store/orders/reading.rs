@@ -1,44 +1,34 @@
-//! The orders as the doors read them.
+//! The orders as the routes read them.
 
 use std::collections::BTreeMap;
 
 use events::{OrderId, Timestamp};
 use runtime::Failure;
-use runtime::sql::At;
+use runtime::sql::Timestamptz;
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, PgExecutor, PgPool, Row};
 use uuid::Uuid;
 
-use crate::facts::{Facts, Moment, Moments, Reason};
+use crate::facts::{Facts, GivenUpReason, Moment, Moments};
 use crate::status::Status;
 use crate::steps::Timeline;
-use crate::store::least_id;
+use crate::store::columns::least_id;
 
 pub(super) fn timeline(row: &PgRow) -> Result<Timeline, sqlx::Error> {
-    let at = |column: &str| row.try_get::<Option<At>, _>(column).map(|at| at.map(|At(at)| at));
-    let moments: [Option<Timestamp>; Moment::COUNT] = [
-        at("accepted_at")?,
-        at("reserved_at")?,
-        at("authorized_at")?,
-        at("review_at")?,
-        at("cleared_at")?,
-        at("confirmed_at")?,
-        at("captured_at")?,
-        at("dispatched_at")?,
-        at("committed_at")?,
-        at("cancel_asked_at")?,
-        at("let_go_at")?,
-        at("undo_at")?,
-        at("closed_at")?,
-        at("ended_at")?,
-    ];
+    let at = |column: &str| row.try_get::<Option<Timestamptz>, _>(column).map(|at| at.map(|Timestamptz(at)| at));
+    let mut moments = Moments::default();
+    for (moment, column) in Moment::ALL {
+        if let Some(at) = at(column)? {
+            moments.tell(moment, at);
+        }
+    }
     let rank = row.try_get("rank")?;
     let unknown = || sqlx::Error::ColumnDecode { index: "rank".into(), source: format!("unknown rank {rank}").into() };
     let status = Status::of_rank(rank).ok_or_else(unknown)?;
-    Ok(Timeline { placed_at: at("placed_at")?, moments: Moments::from(moments), status })
+    Ok(Timeline { placed_at: at("placed_at")?, moments, status })
 }
 
-/// An order's row, as the doors read it.
+/// An order's row, as the routes read it.
 pub(crate) struct OrderRow {
     pub order_id: OrderId,
     pub timeline: Timeline,
@@ -52,13 +42,13 @@ impl FromRow<'_, PgRow> for OrderRow {
         let detail: Option<String> = row.try_get("reason_detail")?;
         let rank: Option<i16> = row.try_get("reason_rank")?;
         let reason =
-            code.map(|code| Reason { rank: rank.unwrap_or_default(), code, detail: detail.unwrap_or_default() });
+            code.map(|code| GivenUpReason { rank: rank.unwrap_or_default(), code, detail: detail.unwrap_or_default() });
         let facts = Facts {
             seen: row.try_get("seen")?,
             status: timeline.status,
             position: row.try_get("position")?,
             placed_at: timeline.placed_at,
-            changed_at: row.try_get::<Option<At>, _>("changed_at")?.map(|At(at)| at),
+            changed_at: row.try_get::<Option<Timestamptz>, _>("changed_at")?.map(|Timestamptz(at)| at),
             moments: timeline.moments,
             source: row.try_get("source")?,
             reference: row.try_get("reference")?,

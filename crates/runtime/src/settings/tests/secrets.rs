@@ -125,15 +125,17 @@ async fn the_registry_is_told_who_asks_and_nobody_else_is() {
     let answering = std::thread::spawn(move || {
         let (mut caller, _) = listener.accept().unwrap();
         let (mut asked, mut buffer) = (Vec::new(), [0; 4_096]);
+        // ends with the head, or with the connection
         while !asked.windows(4).any(|end| end == b"\r\n\r\n") {
             let read = caller.read(&mut buffer).unwrap();
+            assert!(read > 0, "the caller left before it had asked");
             asked.extend_from_slice(&buffer[..read]);
         }
         caller.write_all(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").unwrap();
         String::from_utf8_lossy(&asked).to_lowercase()
     });
     let settings = env(&[("SCHEMA_REGISTRY_URL", &url)]).unwrap();
-    let pool = crate::sql::pool("postgres://nobody@127.0.0.1:1/nothing", "test", 1).unwrap();
+    let pool = crate::postgres::sql::pool("postgres://nobody@127.0.0.1:1/nothing", "test", 1).unwrap();
     let registry = crate::Registry::from_settings(&settings, pool).unwrap();
     let refused = registry.register("subject", "\"string\"").await.unwrap_err().to_string();
     assert!(answering.join().unwrap().contains("authorization: basic bwu6cznjcjn0"), "me:s3cr3t, in lower case");

@@ -1,0 +1,127 @@
+//! The work lists of real warehouses: written with the orders that they are about, read by the warehouses' doors.
+
+use events::{OrderId, Personal, ShipmentId, Timestamp};
+use runtime::rows::{StoredRow, TableRow as _};
+use runtime::sql::Timestamptz;
+use runtime::{Failure, WriteSet};
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use crate::row::{Consignment, NextStep};
+
+/// What the batch changes in the work lists.
+#[derive(Default)]
+pub(crate) struct Tasks {
+    done: Vec<Uuid>,
+    shipments: Vec<Uuid>,
+    orders: Vec<Uuid>,
+    warehouses: Vec<String>,
+    steps: Vec<&'static str>,
+    due: Vec<Timestamptz>,
+}
+
+impl Tasks {
+    /// What the warehouses of changed orders should do now.
+    pub fn of<'r>(rows: impl Iterator<Item = (&'r OrderId, &'r Consignment)>, now: Timestamp) -> Self {
+        let mut tasks = Self::default();
+        for (order_id, row, parcel) in rows.flat_map(|(id, row)| row.parcels.iter().map(move |it| (id, row, it))) {
+            let (step, due) = match row.next_step(parcel) {
+                NextStep::Wait | NextStep::Nothing => {
+                    tasks.done.push(parcel.shipment_id.0);
+                    continue;
+                }
+                step @ NextStep::Pick => (step, parcel.pick_by),
+                step @ (NextStep::HandOver | NextStep::Recall) => (step, row.hand_over_by.unwrap_or(now)),
+                step @ NextStep::PutBack => (step, now),
+            };
+            tasks.shipments.push(parcel.shipment_id.0);
+            tasks.orders.push(order_id.0);
+            tasks.warehouses.push(parcel.warehouse.to_string());
+            tasks.steps.push(step.as_str());
+            tasks.due.push(Timestamptz(due));
+        }
+        tasks
+    }
+
+    /// Adds them to a batch's writes.
+    pub fn save(self, writes: &mut WriteSet) {
+        if !self.done.is_empty() {
+            let statement = "delete from fulfillment.task where shipment_id = any($1)";
+            writes.add("fulfillment.task", None, statement).bind(self.done);
+        }
+        if self.shipments.is_empty() {
+            return;
+        }
+        writes
+            .add(
+                "fulfillment.task",
+                None,
+                "insert into fulfillment.task as known (shipment_id, order_id, warehouse, step, due_at)
+         select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::timestamptz[]) order by 1
+         on conflict (shipment_id) do update set step = excluded.step, due_at = excluded.due_at
+           where known.step <> excluded.step",
+            )
+            .bind(self.shipments)
+            .bind(self.orders)
+            .bind(self.warehouses)
+            .bind(self.steps)
+            .bind(self.due);
+    }
+}
+
+/// One entry of a warehouse's work list, with its order.
+#[derive(Clone, Debug)]
+pub struct Task {
+    pub order_id: OrderId,
+    pub shipment_id: ShipmentId,
+    pub due_at: Timestamp,
+    /// The order, with its personal data.
+    pub order: Consignment,
+}
+
+/// Which part of a warehouse's work is listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum List {
+    Picking,
+    /// Packed or given-up shipments to hand over, hold back or put back.
+    Parcels,
+}
+
+/// A page of a warehouse's work, what is due first; `after` is the due time and shipment of the last entry of the page before.
+///
+/// # Errors
+/// What the database says.
+pub async fn tasks(
+    pool: &PgPool,
+    warehouse: &str,
+    list: List,
+    after: (Timestamp, Uuid),
+    limit: i64,
+) -> Result<Vec<Task>, Failure> {
+    let steps: &[&str] = match list {
+        List::Picking => &["pick"],
+        List::Parcels => &["hand_over", "recall", "put_back"],
+    };
+    let rows = sqlx::query(
+        "select task.order_id, task.shipment_id, task.due_at, known.state, known.data, known.personal_key, known.personal_data
+         from fulfillment.task join fulfillment.consignment as known using (order_id)
+         where task.warehouse = $1 and task.step = any($2) and (task.due_at, task.shipment_id) > ($3, $4)
+         order by task.due_at, task.shipment_id limit $5",
+    )
+    .bind(warehouse)
+    .bind(steps)
+    .bind(Timestamptz(after.0))
+    .bind(after.1)
+    .bind(limit)
+    .fetch_all(pool)
+    .await?;
+    let task = |row| {
+        let stored = StoredRow::of::<Consignment>(row);
+        let (order_id, order) = Consignment::read(&stored)?;
+        let key_id: Option<String> = stored.get("personal_key")?;
+        let personal = key_id.zip(stored.get("personal_data")?).map(|(key_id, data)| Personal { key_id, data });
+        let (shipment_id, Timestamptz(due_at)) = (ShipmentId(stored.get("shipment_id")?), stored.get("due_at")?);
+        Ok(Task { order_id, shipment_id, due_at, order: Consignment { personal, ..order } })
+    };
+    rows.iter().map(task).collect()
+}

@@ -1,0 +1,33 @@
+//! What notifications decides about.
+
+use events::OrderId;
+
+use crate::contact::Contact;
+use crate::row::WaitingEvent;
+
+/// What notifications decides about.
+#[derive(Clone, Debug)]
+pub enum Input {
+    Heard(Box<CustomerEvent>),
+    /// A timer of this schema. None is armed: it can only have been put there by hand.
+    Stray(OrderId),
+}
+
+/// An event that a customer should know of.
+#[derive(Clone, Debug)]
+pub struct CustomerEvent {
+    pub order_id: OrderId,
+    pub news: WaitingEvent,
+    /// Where to write, if the event says so.
+    pub contact: Option<Contact>,
+}
+
+impl Input {
+    /// The order that it is about.
+    pub fn order_id(&self) -> OrderId {
+        match self {
+            Self::Heard(heard) => heard.order_id,
+            Self::Stray(order_id) => *order_id,
+        }
+    }
+}

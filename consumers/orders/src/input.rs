@@ -1,0 +1,112 @@
+//! What orders decides about, and what the caller at a door hears.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use events::{Fault, OrderId, StockCommitted, StockRejected, StockReleased, Timestamp};
+use runtime::Timer;
+
+use crate::difference::Difference;
+use crate::placed::{IntakeAnswer, Placed};
+use crate::row::State;
+
+/// How old a record is that is not presumed to be new: it may be read again, long after it was decided.
+const YOUNG: Duration = Duration::from_secs(3_600);
+
+/// What is decided about.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// An order was placed, through the topic or the door.
+    Placed(Box<Placed>),
+    /// Someone asks for an order to be cancelled.
+    Cancel(Cancel),
+    /// Stock does not suffice.
+    StockRejected(StockRejected),
+    /// Reserved units were given back; perhaps inventory's last word.
+    StockReleased(StockReleased),
+    /// Units have left; perhaps inventory's last word.
+    StockCommitted(StockCommitted),
+    /// A timer that is due: this version arms none.
+    UnknownTimer(Timer),
+}
+
+/// A request to cancel an order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cancel {
+    /// Which order.
+    pub order_id: OrderId,
+    /// Who asks, as a role or an account's id; no personal data.
+    pub requested_by: String,
+    /// Why, for people; may be empty.
+    pub reason: String,
+}
+
+impl Input {
+    /// The order that it is about; none of one that is placed, as it may be known under another id.
+    pub(crate) fn order_id(&self) -> Option<OrderId> {
+        match self {
+            Self::Placed(_) => None,
+            Self::Cancel(cancel) => Some(cancel.order_id),
+            Self::StockRejected(event) => Some(event.order_id),
+            Self::StockReleased(event) => Some(event.order_id),
+            Self::StockCommitted(event) => Some(event.order_id),
+            Self::UnknownTimer(timer) => Some(timer.order_id),
+        }
+    }
+
+    /// The order that it needs to know, and whether that is presumed to be new; of one that is placed, by the id that it gets if it is new.
+    pub(crate) fn wanted(&self, now: Timestamp) -> Option<(OrderId, bool)> {
+        match self {
+            Self::Placed(placed) => {
+                // Its own key guards an order that is presumed to be new. Others, under which it may be known too, are looked up.
+                let has_other_keys = matches!(placed.verdict, IntakeAnswer::Invalid(_)) || !placed.former.is_empty();
+                let is_old = placed.said_at.is_some_and(|said_at| said_at < now.minus(YOUNG));
+                Some((placed.candidate(), !has_other_keys && !is_old))
+            }
+            Self::UnknownTimer(_) => None,
+            Self::Cancel(_) | Self::StockRejected(_) | Self::StockReleased(_) | Self::StockCommitted(_) => {
+                Some((self.order_id()?, false))
+            }
+        }
+    }
+}
+
+/// What the caller at a door gets to hear.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Reply {
+    /// Nobody asked: an event was decided.
+    #[default]
+    Nothing,
+    /// The order was accepted, now or before.
+    Placed {
+        order_id: OrderId,
+        /// What everything that happens to it is found again by.
+        correlation_id: Arc<str>,
+        /// Whether this is the stored answer to the same order.
+        replayed: bool,
+    },
+    /// The order was rejected before, when it came through the topic.
+    Rejected {
+        order_id: OrderId,
+        /// What is wrong with it.
+        faults: Vec<Fault>,
+    },
+    /// The order is invalid; nothing was stored, and the key stays free.
+    Invalid(Vec<Fault>),
+    /// Another order was placed before under the same source and reference.
+    Differs {
+        order_id: OrderId,
+        /// How this one differs from it.
+        differences: Vec<Difference>,
+    },
+    /// The cancellation is asked for, now or before.
+    Asked {
+        order_id: OrderId,
+        /// What everything that happens to it is found again by.
+        correlation_id: Arc<str>,
+    },
+    /// There is no such order.
+    Unknown,
+    /// The order has ended, and can't be cancelled any more.
+    Ended(State),
+}

@@ -1,0 +1,87 @@
+//! What payments knows of the orders of a batch, and of the refunds of which providers give notice.
+
+use std::collections::BTreeMap;
+
+use events::{OrderId, Timestamp};
+use gateway::RefundStatus;
+use runtime::rows::{Row, Rows};
+use serde::{Deserialize, Serialize};
+
+use crate::attempt::Ask;
+use crate::payment::Payment;
+
+/// One notice of a provider about a refund.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefundNotice {
+    /// The provider's id of the notice: by it a repetition is known.
+    pub message_id: String,
+    /// How the refund stands.
+    #[serde(flatten)]
+    pub status: RefundStatus,
+    /// When it came.
+    pub at: Timestamp,
+}
+
+/// What is known under a provider's id of a refund: the order, once our own answer is recorded, and the provider's notices, also those before that.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reference {
+    /// Whose refund; none until our own call's answer names it.
+    pub order_id: Option<OrderId>,
+    /// The notices, in the order in which they came.
+    pub notices: Vec<RefundNotice>,
+}
+
+impl Reference {
+    /// How the refund ended, as the first notice of its end says; none while it has not.
+    pub fn ended(&self) -> Option<&RefundStatus> {
+        self.notices.iter().map(|notice| &notice.status).find(|status| **status != RefundStatus::Pending)
+    }
+}
+
+/// What a batch does with an order's attempt.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct NextCall {
+    /// What the gateway is to be asked once the batch is decided.
+    pub ask: Option<Ask>,
+    /// Whether the attempt was opened in this batch: no call was made under it, so a later input of the batch may still take it back.
+    pub fresh: bool,
+}
+
+/// What a batch was loaded into. Kept over batches it is a store in memory: what it does not have was not heard of.
+#[derive(Clone, Debug, Default)]
+pub struct BatchState {
+    pub(crate) payments: Rows<Payment>,
+    pub(crate) references: Rows<Reference>,
+    pub(crate) calls: BTreeMap<OrderId, NextCall>,
+}
+
+impl BatchState {
+    /// What is known of an order's payment.
+    pub fn payment(&self, order_id: OrderId) -> Option<&Payment> {
+        self.payments.get(&order_id)
+    }
+
+    /// All payments, by order.
+    pub fn payments(&self) -> impl Iterator<Item = &Payment> {
+        self.payments.iter().map(|(_, payment)| payment)
+    }
+
+    /// What is known under a provider's id of a refund.
+    pub fn reference(&self, refund_id: &str) -> Option<&Reference> {
+        self.references.get(&refund_id.to_owned())
+    }
+
+    /// Puts a payment into the store, as tests of rules do to begin anywhere.
+    pub fn put(&mut self, payment: Payment) {
+        self.payments.insert(payment.order_id, payment);
+    }
+
+    pub(crate) fn payment_mut(&mut self, order_id: OrderId) -> (&mut Row<Payment>, &mut NextCall) {
+        let payment = self.payments.get_or_insert_with(order_id, || Payment::new(order_id));
+        (payment, self.calls.entry(order_id).or_default())
+    }
+
+    pub(crate) fn reference_mut(&mut self, refund_id: &str) -> &mut Row<Reference> {
+        self.references.get_or_insert_with(refund_id.to_owned(), Reference::default)
+    }
+}

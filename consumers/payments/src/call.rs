@@ -1,0 +1,55 @@
+//! A call to the gateway: decided by a batch, made after its commit, its answer an input of its own.
+
+use std::sync::Arc;
+
+use gateway::{Buyer, Operation, Outcome, Request};
+use runtime::{Cause, Work};
+
+use crate::attempt::{Ask, key};
+use crate::input::{Answer, Input};
+use crate::payment::Payment;
+
+/// One call to the gateway.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// What is asked.
+    pub operation: Operation,
+    /// How.
+    pub ask: Ask,
+    /// For what.
+    pub request: Request,
+    /// Who pays; needed to authorize, and only known until then.
+    pub buyer: Option<Buyer>,
+    /// The order's, for the log.
+    pub correlation_id: Arc<str>,
+}
+
+impl Call {
+    /// The call that the payment's last attempt needs; none where there is no attempt.
+    pub(crate) fn for_payment(payment: &Payment, ask: Ask) -> Option<Self> {
+        let attempt = payment.case.attempt.as_ref()?;
+        let request = Request {
+            order_id: payment.order_id,
+            key: key(payment.order_id, attempt.operation, attempt.number),
+            attempt: attempt.number,
+            money: payment.money(attempt.amount).ok()?,
+            payment_id: payment.payment_id.clone(),
+        };
+        let buyer = payment.case.purchase.as_ref().map(|purchase| purchase.buyer.clone());
+        let correlation_id = payment.case.thread.as_ref().map(|thread| Arc::clone(&thread.correlation_id));
+        Some(Self {
+            operation: attempt.operation,
+            ask,
+            request,
+            buyer,
+            correlation_id: correlation_id.unwrap_or_default(),
+        })
+    }
+
+    /// The answer to this call, as an input of its own.
+    pub fn answered(&self, outcome: Outcome) -> Work<Input> {
+        let Request { order_id, key, attempt, .. } = &self.request;
+        let answer = Answer { order_id: *order_id, operation: self.operation, attempt: *attempt, outcome };
+        Work { cause: Cause::answer(key), input: Input::Answer(answer) }
+    }
+}

@@ -1,0 +1,153 @@
+//! The rows of payments: how they are read and written, and what is forgotten of them.
+//!
+//! A provider's notice of a refund, and our own call's answer that says whose refund it is, meet in one row of `payments.refund`, so that neither can
+//! miss the other. Orders' rows come before those of refunds, in a batch with locks too.
+
+use std::collections::BTreeSet;
+
+use events::{Currency, OrderId, Personal};
+use runtime::rows::{Columns, Rows, Select, StoredRow, TableRow};
+use runtime::sql::{JsonText, Timestamptz};
+use runtime::{Expiring, Failure, Loader, Retention, Saver};
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use crate::batch::{BatchState, Reference};
+use crate::input::Input;
+use crate::payment::{Payment, State};
+
+impl TableRow for Payment {
+    type Key = OrderId;
+    const TABLE: &'static str = "payments.payment";
+
+    fn columns<'c>(columns: Columns<'c, Self>) -> Columns<'c, Self> {
+        columns
+            .key("order_id", |order_id| order_id.as_uuid())
+            .changing("state", |row| row.state.as_str())
+            .changing("gateway", |row| row.gateway.as_deref())
+            .changing("payment_id", |row| row.payment_id.as_deref())
+            .changing("currency", |row| row.currency.as_ref().map(Currency::as_str))
+            .changing("amount", |row| row.amount)
+            .changing("authorized", |row| row.authorized)
+            .changing("captured", |row| row.captured)
+            .changing("released_remainder", |row| row.released_remainder)
+            .changing("voided", |row| row.voided)
+            .changing("refunded", |row| row.refunded)
+            .changing("announced", |row| row.announced)
+            .changing("capture_before", |row| row.capture_before.map(Timestamptz))
+            .changing_unread("stuck", Self::is_stuck)
+            .changing("personal_key", |row| row.personal.as_ref().map(|personal| personal.key_id.as_str()))
+            .changing("personal_data", |row| row.personal.as_ref().map(|personal| personal.data.as_slice()))
+            .changing("data", |row| JsonText(&row.case))
+            .created_at("created_at")
+            .changed_at("updated_at")
+    }
+
+    fn read(row: &StoredRow<'_>) -> Result<(OrderId, Self), Failure> {
+        let order_id = OrderId(row.get("order_id")?);
+        let personal = row.get::<Option<String>>("personal_key")?.zip(row.get("personal_data")?);
+        let payment = Self {
+            order_id,
+            state: row.named("state")?,
+            gateway: row.get("gateway")?,
+            payment_id: row.get("payment_id")?,
+            currency: row.named("currency")?,
+            amount: row.get("amount")?,
+            authorized: row.get("authorized")?,
+            captured: row.get("captured")?,
+            released_remainder: row.get("released_remainder")?,
+            voided: row.get("voided")?,
+            refunded: row.get("refunded")?,
+            announced: row.get("announced")?,
+            capture_before: row.get::<Option<Timestamptz>>("capture_before")?.map(|at| at.0),
+            personal: personal.map(|(key_id, data)| Personal { key_id, data }),
+            case: row.json("data")?,
+        };
+        Ok((order_id, payment))
+    }
+
+    /// Of what was taken, or has ended, little more is to be heard.
+    fn to_cache(self) -> Option<Self> {
+        let is_paid = matches!(self.state, State::Captured | State::Declined | State::Voided | State::Refunded);
+        (!is_paid).then_some(self)
+    }
+}
+
+impl TableRow for Reference {
+    type Key = String;
+    const TABLE: &'static str = "payments.refund";
+
+    fn columns<'c>(columns: Columns<'c, Self>) -> Columns<'c, Self> {
+        columns
+            .key("refund_id", |refund_id| refund_id.as_str())
+            .changing("order_id", |row| row.order_id.map(OrderId::as_uuid))
+            .changing("told", |row| JsonText(&row.notices))
+            .changed_at("updated_at")
+    }
+
+    fn read(row: &StoredRow<'_>) -> Result<(String, Self), Failure> {
+        let order_id = row.get::<Option<Uuid>>("order_id")?.map(OrderId);
+        Ok((row.get("refund_id")?, Self { order_id, notices: row.json("told")? }))
+    }
+}
+
+/// Reads what a batch needs.
+pub(crate) async fn load<'i>(
+    loader: &mut Loader<'_>,
+    inputs: impl Iterator<Item = &'i Input> + Clone,
+) -> Result<BatchState, Failure> {
+    let mut orders: Vec<(OrderId, bool)> =
+        inputs.clone().filter_map(|input| Some((input.order_id()?, input.begins()))).collect();
+    let notified = inputs.clone().filter(|input| input.order_id().is_none()).filter_map(Input::refund_id);
+    let notified: Vec<&str> = notified.collect();
+    if !notified.is_empty() {
+        let statement = "select order_id from payments.refund where refund_id = any($1) and order_id is not null";
+        let known: Vec<Uuid> = sqlx::query_scalar(statement).bind(notified).fetch_all(&mut *loader.db).await?;
+        orders.extend(known.into_iter().map(|order_id| (OrderId(order_id), false)));
+    }
+    let payments = Rows::of_orders(loader, orders.iter().copied()).await?;
+    let refunds: BTreeSet<&str> = inputs.filter_map(Input::refund_id).collect();
+    let mut references = Rows::<Reference>::default();
+    if !refunds.is_empty() {
+        let refunds = Select::filter("refund_id = any($1)").bind(Vec::from_iter(refunds));
+        references = Rows::load(loader, refunds).await?;
+        let is_unread = |order_id| orders.iter().all(|(read, _)| *read != order_id);
+        // Whose refund it is was recorded between the two statements: that order's row is not locked, and can't be now.
+        if references.iter().filter_map(|(_, reference)| reference.order_id).any(is_unread) {
+            return Err(Failure::LostRace { table: Reference::TABLE, saved: 0, decided: 1 });
+        }
+    }
+    Ok(BatchState { payments, references, ..BatchState::default() })
+}
+
+/// Writes what a batch changed.
+pub(crate) fn save(BatchState { payments, references, .. }: BatchState, saver: &mut Saver<'_>) -> Result<(), Failure> {
+    payments.save(saver)?;
+    references.save(saver)
+}
+
+/// One order's payment, without a lock.
+pub(crate) async fn payment(pool: &PgPool, order_id: OrderId) -> Result<Option<Payment>, Failure> {
+    Select::filter("order_id = $1").bind(order_id.as_uuid()).one(pool).await
+}
+
+/// Payments that have ended, or that were taken: payments does not hear when their orders end, so it keeps them far longer than the horizon. With them
+/// goes what the gateway keeps of them in this database, by its own statements. Then what a gateway told of refunds that nobody here asked for.
+pub(crate) fn retention(gateway: &[&'static str]) -> Retention {
+    let mut with = vec!["delete from payments.refund where order_id = any($1)"];
+    with.extend(gateway);
+    let unasked = Expiring {
+        statement: "delete from payments.refund as gone
+          using (select refund_id from payments.refund where order_id is null and updated_at < $1 limit $2 for update skip locked) as old
+          where gone.refund_id = old.refund_id",
+        age: None,
+    };
+    Retention {
+        rows: Payment::TABLE,
+        guards: "state <> 'NEW'",
+        ended: "state in ('NEW', 'CAPTURED', 'DECLINED', 'VOIDED', 'REFUNDED') and not stuck",
+        changed_at: "updated_at",
+        with,
+        others: vec![unasked],
+    }
+}

@@ -1,0 +1,271 @@
+//! An order, its shipments and its events as they are shown.
+
+use events::{Fault, GivenUp, Item, Line, ShippedLine, Timestamp, UnshippedLine};
+use runtime::Failure;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::facts::Moment;
+use crate::status::Status;
+use crate::store::{OrderRow, ShipmentRow, StoredEvent, stored};
+
+/// An order, as far as its events were heard. All amounts are in minor units of `currency`.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct OrderView {
+    /// Its id.
+    order_id: String,
+    /// Where it stands: the furthest that any of its events says.
+    status: Status,
+    /// Which system placed it.
+    source: Option<String>,
+    /// That system's own id of it.
+    reference: Option<String>,
+    /// The shop's id of the customer.
+    customer_id: Option<String>,
+    /// ISO 4217 code.
+    currency: Option<String>,
+    /// What it would cost in full.
+    total: Option<i64>,
+    /// What was held at the gateway.
+    authorized: Option<i64>,
+    /// What was taken.
+    captured: Option<i64>,
+    /// What was given back.
+    refunded: Option<i64>,
+    /// What was held and let go.
+    voided: Option<i64>,
+    /// The value of what shipped; absent until it has ended.
+    charged: Option<i64>,
+    /// Why it, or a part of it, was given up; absent if nothing was.
+    reason: Option<ReasonView>,
+    /// `none`: nobody asked; `requested`: not answered yet; `done`: nothing shipped; `in_part`, `too_late`: some, or all, had left.
+    cancellation: &'static str,
+    /// When it was placed, RFC 3339.
+    placed_at: Option<String>,
+    /// When it ended; absent while it is under way.
+    ended_at: Option<String>,
+    /// From placed to ended, in milliseconds; absent while it is under way.
+    took_ms: Option<i64>,
+    /// When the latest event of it happened.
+    changed_at: Option<String>,
+    /// The latest position heard of it: a write that answered with this position, or a lower one, is seen here.
+    position: String,
+}
+
+/// Why something was given up.
+#[derive(Serialize, ToSchema)]
+struct ReasonView {
+    /// The reason's code, such as `declined`.
+    code: String,
+    /// What happened, for people.
+    detail: String,
+}
+
+/// One step of an order's way.
+#[derive(Serialize, ToSchema)]
+struct StepView {
+    /// Its name: `accept`, `reserve`, `authorize`, `clear`, `pick`, `capture`, `dispatch`, `commit`, `undo`, `end`; `whole` from placed to
+    /// ended, `complete` the same of an order that completed.
+    step: &'static str,
+    /// When it began.
+    began_at: String,
+    /// How long it took, in milliseconds.
+    took_ms: i64,
+}
+
+/// An order with all that is known of it.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct OrderDetail {
+    #[serde(flatten)]
+    order: OrderView,
+    /// Its lines, as accepted.
+    lines: Vec<Line>,
+    /// What was wrong with it; empty unless it was rejected.
+    faults: Vec<Fault>,
+    /// What shipped; empty until it has ended.
+    shipped: Vec<ShippedLine>,
+    /// What did not ship, with why; empty until it has ended.
+    unshipped: Vec<UnshippedLine>,
+    /// Its shipments.
+    shipments: Vec<ShipmentView>,
+    /// How long each step of its way took.
+    steps: Vec<StepView>,
+}
+
+/// A shipment, as fulfillment told of it.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ShipmentView {
+    /// Its id.
+    shipment_id: String,
+    /// The order.
+    order_id: String,
+    /// Where it stands: `SHORT`, `PACKED`, `CANCELLED`, `DISPATCHED` or `DELIVERED`.
+    status: String,
+    /// Where it leaves from.
+    warehouse: Option<String>,
+    /// The units in it.
+    items: Vec<Item>,
+    /// The units that its warehouse could not give, with why.
+    short: Vec<GivenUp>,
+    /// When it was said to be short, RFC 3339.
+    short_at: Option<String>,
+    /// When it was packed.
+    confirmed_at: Option<String>,
+    /// When its warehouse handed it over.
+    dispatched_at: Option<String>,
+    /// When the carrier delivered it.
+    delivered_at: Option<String>,
+    /// Who carries it.
+    carrier: Option<String>,
+    /// The carrier's number of it.
+    tracking: Option<String>,
+}
+
+impl ShipmentView {
+    /// # Errors
+    /// When the row holds what this version can't read.
+    pub fn of(row: ShipmentRow) -> Result<Self, Failure> {
+        let shown = |at: Option<runtime::sql::Timestamptz>| shown(at.map(|at| at.0));
+        Ok(Self {
+            shipment_id: row.shipment_id.to_string(),
+            order_id: row.order_id.to_string(),
+            status: row.status,
+            warehouse: row.warehouse,
+            items: row.items.map_or(Ok(Vec::new()), |text| stored(&text, "shipment.items"))?,
+            short: row.short.map_or(Ok(Vec::new()), |text| stored(&text, "shipment.short"))?,
+            short_at: shown(row.short_at),
+            confirmed_at: shown(row.confirmed_at),
+            dispatched_at: shown(row.dispatched_at),
+            delivered_at: shown(row.delivered_at),
+            carrier: row.carrier,
+            tracking: row.tracking,
+        })
+    }
+}
+
+/// An event of an order.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct EventView {
+    /// Its id (`ce_id`).
+    event_id: String,
+    /// Its type (`ce_type`).
+    event_type: String,
+    /// When it happened, RFC 3339.
+    at: String,
+    /// Milliseconds since the event before it; absent for the first.
+    since_previous_ms: Option<i64>,
+    /// Its place in the outbox (`ce_sequence`).
+    position: Option<String>,
+    /// Where it was read from.
+    topic: String,
+    /// Where it was read from.
+    partition: i32,
+    /// Where it was read from.
+    offset: i64,
+    /// The event, timer, answer or request that it was said because of.
+    causation_id: Option<String>,
+    /// What everything that happens to the order is found again by.
+    correlation_id: String,
+    /// W3C trace context.
+    traceparent: Option<String>,
+    /// The event, without personal data.
+    data: serde_json::Value,
+}
+
+fn shown(at: Option<Timestamp>) -> Option<String> {
+    at.map(|at| at.to_string())
+}
+
+fn millis(from: Timestamp, until: Timestamp) -> i64 {
+    i64::try_from(until.since(from).as_millis()).unwrap_or(i64::MAX)
+}
+
+/// A position, as routes that write answer with it.
+fn position(seq: i64) -> String {
+    format!("{seq:020}")
+}
+
+impl OrderView {
+    pub fn of(row: &OrderRow) -> Self {
+        let facts = &row.facts;
+        let ended_at = facts.moments.at(Moment::Ended);
+        let reason = facts.reason.as_ref();
+        Self {
+            order_id: row.order_id.to_string(),
+            status: facts.status,
+            source: facts.source.clone(),
+            reference: facts.reference.clone(),
+            customer_id: facts.customer_id.clone(),
+            currency: facts.currency.clone(),
+            total: facts.total,
+            authorized: facts.authorized,
+            captured: facts.captured,
+            refunded: facts.refunded,
+            voided: facts.voided,
+            charged: facts.charged,
+            reason: reason.map(|of| ReasonView { code: of.code.clone(), detail: of.detail.clone() }),
+            cancellation: cancellation(row),
+            placed_at: shown(facts.placed_at),
+            ended_at: shown(ended_at),
+            took_ms: facts.placed_at.zip(ended_at).map(|(placed, ended)| millis(placed, ended)),
+            changed_at: shown(facts.changed_at),
+            position: position(facts.position),
+        }
+    }
+}
+
+fn cancellation(row: &OrderRow) -> &'static str {
+    let asked = row.facts.moments.at(Moment::CancelAsked).is_some();
+    match (row.facts.status, row.facts.cancellation.as_deref()) {
+        (_, Some("in_part")) => "in_part",
+        (_, Some("too_late")) => "too_late",
+        (Status::Cancelled, _) => "done",
+        (status, _) if asked && !status.is_end() => "requested",
+        _ => "none",
+    }
+}
+
+impl OrderDetail {
+    /// # Errors
+    /// When the row holds what this version can't read.
+    pub fn of(row: &OrderRow, shipments: Vec<ShipmentRow>) -> Result<Self, Failure> {
+        fn list<T: serde::de::DeserializeOwned>(text: &Option<String>, what: &'static str) -> Result<Vec<T>, Failure> {
+            text.as_deref().map_or(Ok(Vec::new()), |text| stored(text, what))
+        }
+        let step = |(step, began, ended): (&'static str, Timestamp, Timestamp)| StepView {
+            step,
+            began_at: began.to_string(),
+            took_ms: millis(began, ended),
+        };
+        Ok(Self {
+            order: OrderView::of(row),
+            lines: list(&row.facts.lines, "order.lines")?,
+            faults: list(&row.facts.faults, "order.faults")?,
+            shipped: list(&row.facts.shipped, "order.shipped")?,
+            unshipped: list(&row.facts.unshipped, "order.unshipped")?,
+            shipments: shipments.into_iter().map(ShipmentView::of).collect::<Result<_, _>>()?,
+            steps: row.timeline.steps().map(step).collect(),
+        })
+    }
+}
+
+impl EventView {
+    /// # Errors
+    /// When the event is kept in a form that this version can't read.
+    pub fn of(event: StoredEvent, before: Option<Timestamp>) -> Result<Self, Failure> {
+        Ok(Self {
+            event_id: event.event_id.to_string(),
+            event_type: event.event_type,
+            at: event.at.0.to_string(),
+            since_previous_ms: before.map(|before| millis(before, event.at.0)),
+            position: event.seq.map(position),
+            topic: event.topic,
+            partition: event.partition,
+            offset: event.offset,
+            causation_id: event.causation.map(|id| id.to_string()),
+            correlation_id: event.correlation,
+            traceparent: event.traceparent,
+            data: stored(&event.data, "event.data")?,
+        })
+    }
+}

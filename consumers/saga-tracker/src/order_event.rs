@@ -1,0 +1,238 @@
+//! What each event tells of its order: the one table to extend when an event is added.
+
+use events::{
+    AuthorizationExpiring, Event, FraudCleared, FraudRejected, FraudReviewRequested, FulfillmentCancelled,
+    FulfillmentConfirmed, FulfillmentRejected, FulfillmentShortPicked, NotificationFailed, NotificationRecorded,
+    NotificationSent, OrderAccepted, OrderCancellationRequested, OrderCancelled, OrderCompleted, OrderFailed, OrderId,
+    OrderParked, OrderRejected, OrderStuck, OrderUnparked, PaymentActionRequired, PaymentAuthorized,
+    PaymentCaptureFailed, PaymentCaptured, PaymentDeclined, PaymentRefundFailed, PaymentRefunded, PaymentVoided,
+    Personal, Reason, ReservationExpired, ShipmentDelivered, ShipmentDispatched, ShippedLine, StockCommitted,
+    StockReallocated, StockRejected, StockReleased, StockReserved, Timestamp, UnshippedLine,
+};
+use runtime::sql::in_range;
+use serde::Serialize;
+
+use crate::facts::{Facts, Moment, ShipmentFacts};
+use crate::status::Status;
+
+/// An event of an order, as the tracker folds it.
+pub(crate) trait FoldedEvent: Event {
+    /// Its bit in `seen`. Stored: never give one away again.
+    const BIT: u32;
+    /// How far the order got with it, if it says so.
+    const STATUS: Option<Status>;
+    /// The moments that it marks.
+    const MOMENTS: &'static [Moment];
+
+    /// Whether it carries personal data, which is not in its stored JSON.
+    const SEALED: bool;
+
+    /// Whose event it is.
+    fn order_id(&self) -> OrderId;
+
+    /// The personal data in it.
+    fn personal(&self) -> Option<&Personal> {
+        None
+    }
+
+    /// What else it tells; `at` is when it happened.
+    fn add_to(&self, facts: &mut Facts, at: Timestamp);
+}
+
+/// Something that is done with any type of event of an order.
+pub(crate) trait WithOrderEvent {
+    type Output;
+
+    fn with<E: FoldedEvent>(self) -> Self::Output;
+}
+
+/// The bits in `seen` of these types.
+pub(crate) fn mask(types: &[&str]) -> i64 {
+    BITS.iter().filter(|(event_type, _)| types.contains(event_type)).fold(0, |mask, (_, bit)| mask | 1 << bit)
+}
+
+/// One line for each event: its bit, the status and the moments that it marks, where its personal data stands, and what else it tells.
+macro_rules! order_events {
+    ($($bit:literal $event:ident $($status:ident)? [$($moment:ident)*] $(@sealed $sealed:expr,)? $add:expr;)*) => {
+        $(
+            impl FoldedEvent for $event {
+                const BIT: u32 = $bit;
+                const STATUS: Option<Status> = [$(Some(Status::$status),)? None][0];
+                const MOMENTS: &'static [Moment] = &[$(Moment::$moment),*];
+                const SEALED: bool = [$(!stringify!($sealed).is_empty(),)? false][0];
+
+                fn order_id(&self) -> OrderId {
+                    self.order_id
+                }
+
+                $(fn personal(&self) -> Option<&Personal> {
+                    let sealed: fn(&Self) -> Option<&Personal> = $sealed;
+                    sealed(self)
+                })?
+
+                fn add_to(&self, facts: &mut Facts, at: Timestamp) {
+                    let add: fn(&Self, &mut Facts, Timestamp) = $add;
+                    add(self, facts, at);
+                }
+            }
+        )*
+
+        /// Does this with the type of an event; none: it is no event of an order that this version knows.
+        pub(crate) fn with_order_event<W: WithOrderEvent>(event_type: &str, what: W) -> Option<W::Output> {
+            match event_type {
+                $($event::TYPE => Some(what.with::<$event>()),)*
+                _ => None,
+            }
+        }
+
+        /// The bit of each event of an order in `seen`.
+        const BITS: &[(&str, u32)] = &[$(($event::TYPE, $bit)),*];
+    };
+}
+
+order_events! {
+    0 OrderAccepted Accepted [Accepted] @sealed |event| Some(&event.personal), |event, facts, _| {
+        placed(facts, &event.source, &event.reference, Some(event.customer_id.as_str()));
+        (facts.currency, facts.total) = (Some(event.currency.to_string()), Some(event.total));
+        facts.lines = json(&event.lines);
+    };
+    1 OrderRejected Rejected [Ended] @sealed |event| event.personal.as_ref(), |event, facts, _| {
+        placed(facts, &event.source, &event.reference, event.customer_id.as_ref().map(|id| id.as_str()));
+        facts.faults = json(&event.faults);
+    };
+    2 OrderCancellationRequested Cancelling [CancelAsked Undo] |event, facts, _| facts.because(5, &event.reason);
+    3 OrderCompleted Completed [Ended] |event, facts, _| {
+        facts.cancellation = Some(event.cancellation.to_string());
+        ended(facts, event.charged, &event.shipped, &event.unshipped, event.reason.as_ref());
+    };
+    4 OrderCancelled Cancelled [Ended] |event, facts, _| {
+        ended(facts, event.charged, &event.shipped, &event.unshipped, Some(&event.reason));
+    };
+    5 OrderFailed Failed [Ended] |event, facts, _| {
+        ended(facts, event.charged, &event.shipped, &event.unshipped, Some(&event.reason));
+    };
+
+    6 StockReserved Reserved [Reserved] @sealed |event| Some(&event.personal), |_, _, _| {};
+    7 StockRejected Failing [Closed] |event, facts, _| facts.because(10, &event.reason);
+    8 ReservationExpired [] |_, _, _| {};
+    9 StockReallocated [] |_, _, _| {};
+    10 StockCommitted Shipping [Committed] |event, facts, at| {
+        if event.closed.is_some() {
+            facts.moments.tell(Moment::Closed, at);
+        }
+    };
+    11 StockReleased [] |event, facts, at| {
+        if event.closed.is_some() {
+            facts.moments.tell(Moment::Closed, at);
+        }
+        facts.because(50, &event.reason);
+    };
+
+    12 PaymentActionRequired ActionRequired [] |_, _, _| {};
+    13 PaymentAuthorized Authorized [Authorized] @sealed |event| Some(&event.personal), |event, facts, _| {
+        facts.authorized = Some(event.amount);
+    };
+    14 PaymentDeclined Failing [Undo] |event, facts, _| facts.because(20, &event.reason);
+    15 PaymentCaptured Captured [Captured] |event, facts, _| facts.captured = Some(event.amount);
+    16 PaymentCaptureFailed Failing [Undo] |event, facts, _| facts.because(20, &event.reason);
+    17 PaymentVoided Failing [Undo] |event, facts, _| {
+        facts.voided = Some(event.amount);
+        facts.because(40, &event.reason);
+    };
+    // Fulfillment cancels at most once, so there is at most one refund of an order.
+    18 PaymentRefunded [Undo] |event, facts, _| {
+        facts.refunded = Some(event.amount);
+        facts.because(40, &event.reason);
+    };
+    19 PaymentRefundFailed [] |event, facts, _| facts.because(45, &event.reason);
+    20 AuthorizationExpiring [] |_, _, _| {};
+
+    21 FraudCleared Cleared [Cleared] @sealed |event| Some(&event.personal), |_, _, _| {};
+    22 FraudRejected Failing [Undo] |event, facts, _| facts.because(20, &event.reason);
+    23 FraudReviewRequested InReview [Review] |_, _, _| {};
+
+    24 FulfillmentShortPicked [] |event, facts, at| {
+        let shipment = facts.shipments.entry(event.shipment_id).or_default();
+        shipment.warehouse = Some(event.warehouse.to_string());
+        (shipment.short, shipment.short_at) = (json(&event.short), Some(at));
+    };
+    25 FulfillmentConfirmed Confirmed [Confirmed] |event, facts, at| {
+        facts.shipments.extend(event.shipments.iter().map(|of| {
+            let warehouse = Some(of.warehouse.to_string());
+            (of.shipment_id, ShipmentFacts { warehouse, items: json(&of.items), confirmed_at: Some(at), ..ShipmentFacts::default() })
+        }));
+    };
+    26 FulfillmentRejected Failing [Undo] |event, facts, _| facts.because(20, &event.reason);
+    27 FulfillmentCancelled Failing [LetGo Undo] |event, facts, _| facts.because(30, &event.reason);
+    28 ShipmentDispatched Shipping [Dispatched] |event, facts, _| {
+        let shipment = facts.shipments.entry(event.shipment_id).or_default();
+        (shipment.warehouse, shipment.items) = (Some(event.warehouse.to_string()), json(&event.items));
+        (shipment.carrier, shipment.tracking) = (Some(event.carrier.clone()), event.tracking.clone());
+        shipment.dispatched_at = Some(in_range(event.dispatched_at));
+    };
+    29 ShipmentDelivered [] |event, facts, _| {
+        let shipment = facts.shipments.entry(event.shipment_id).or_default();
+        shipment.delivered_at = Some(in_range(event.delivered_at));
+    };
+
+    30 NotificationSent [] |_, _, _| {};
+    31 NotificationFailed [] |_, _, _| {};
+    32 OrderParked [] |_, _, _| {};
+    33 OrderUnparked [] |_, _, _| {};
+    34 OrderStuck [] |_, _, _| {};
+    35 NotificationRecorded [] |_, _, _| {};
+}
+
+/// An event from its stored JSON, its personal data empty.
+pub(crate) fn stored<E: FoldedEvent>(data: &str) -> serde_json::Result<E> {
+    match data.strip_prefix('{') {
+        Some(fields) if E::SEALED => {
+            serde_json::from_str(&format!(r#"{{"personal":{{"key_id":"","data":[]}},{fields}"#))
+        }
+        Some(_) | None => serde_json::from_str(data),
+    }
+}
+
+fn placed(facts: &mut Facts, source: &str, reference: &str, customer_id: Option<&str>) {
+    facts.source = Some(source.to_owned());
+    facts.reference = Some(reference.to_owned());
+    facts.customer_id = customer_id.map(ToOwned::to_owned);
+}
+
+fn ended(
+    facts: &mut Facts,
+    charged: i64,
+    shipped: &[ShippedLine],
+    unshipped: &[UnshippedLine],
+    reason: Option<&Reason>,
+) {
+    facts.charged = Some(charged);
+    (facts.shipped, facts.unshipped) = (json(&shipped), json(&unshipped));
+    if let Some(reason) = reason {
+        facts.because(100, reason);
+    }
+}
+
+fn json(parts: &impl Serialize) -> Option<String> {
+    serde_json::to_string(parts).ok() // structs of text and numbers: it can't fail
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use events::{DeadLetterResolved, OrderPlaced, RelayAdvanced, StockLevelChanged};
+
+    use super::*;
+
+    #[test]
+    fn every_event_of_an_order_has_a_bit_of_its_own() {
+        let names: BTreeSet<&str> = BITS.iter().map(|(name, _)| *name).collect();
+        let of_no_order = [OrderPlaced::TYPE, StockLevelChanged::TYPE, RelayAdvanced::TYPE, DeadLetterResolved::TYPE];
+        let expected = events::catalogue().iter().map(|entry| entry.event_type).filter(|of| !of_no_order.contains(of));
+        assert_eq!(names, expected.collect());
+        let bits: BTreeSet<u32> = BITS.iter().map(|(_, bit)| *bit).collect();
+        assert_eq!(bits.len(), BITS.len());
+        assert!(bits.iter().all(|bit| *bit < 63), "seen is a bigint");
+    }
+}

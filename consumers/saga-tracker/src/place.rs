@@ -1,0 +1,18 @@
+//! Where a record stands, and when its event happened.
+
+use events::Timestamp;
+
+/// Where a record stands, and when and where it was said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The topic, without prefix.
+    pub topic: &'static str,
+    /// The partition.
+    pub partition: i32,
+    /// The offset.
+    pub offset: i64,
+    /// When it happened: `ce_time`, or else the record's own time.
+    pub at: Timestamp,
+    /// Its place in the outbox: `ce_sequence`; none: it did not come from there.
+    pub seq: Option<i64>,
+}

@@ -1,0 +1,42 @@
+//! The interface between payments and a payment provider. A provider is a crate that implements [`Gateway`], and passes on what its webhooks bring
+//! through [`Notices`].
+
+mod notice;
+mod outcome;
+mod request;
+
+use std::pin::Pin;
+
+pub use notice::{ActionResult, NoticeEffect, Notices, ProviderNotice};
+pub use outcome::{Hold, Outcome, RefundStatus};
+pub use request::{Buyer, Money, Operation, Request};
+
+/// An outcome that is waited for.
+pub type PendingOutcome<'c> = Pin<Box<dyn Future<Output = Outcome> + Send + 'c>>;
+
+/// A payment provider. No method fails: what is not an answer is [`Outcome::Errored`] (the provider's own failure, which it stores under the
+/// key) or [`Outcome::Unknown`] (no answer, or one that can't be understood). Amounts in answers are the provider's: the rules compare them.
+pub trait Gateway: std::fmt::Debug + Send + Sync {
+    /// Its name, as events carry it.
+    fn name(&self) -> &'static str;
+
+    /// Holds the whole amount.
+    fn authorize<'c>(&'c self, request: &'c Request, buyer: &'c Buyer) -> PendingOutcome<'c>;
+
+    /// Takes a part of what is held, or all; the rest is released.
+    fn capture<'c>(&'c self, request: &'c Request) -> PendingOutcome<'c>;
+
+    /// Cancels a payment that is open, held, lapsed, or cancelled already. It succeeds on each of them.
+    fn void<'c>(&'c self, request: &'c Request) -> PendingOutcome<'c>;
+
+    /// Gives money back.
+    fn refund<'c>(&'c self, request: &'c Request) -> PendingOutcome<'c>;
+
+    /// Finds out what was done under the request's key, without doing anything.
+    fn look_up<'c>(&'c self, operation: Operation, request: &'c Request) -> PendingOutcome<'c>;
+
+    /// Statements that delete what it keeps of the orders `$1` in the database of payments; none for a provider elsewhere.
+    fn forgets(&self) -> &'static [&'static str] {
+        &[]
+    }
+}

@@ -1,0 +1,78 @@
+//! What a gateway is asked.
+
+use std::fmt;
+
+use events::{Currency, CustomerId, OrderId};
+use serde::{Deserialize, Serialize};
+
+/// An amount of money.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Money {
+    /// In minor units of the currency.
+    pub amount: i64,
+    /// ISO 4217.
+    pub currency: Currency,
+}
+
+impl fmt::Display for Money {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.currency.format(self.amount))
+    }
+}
+
+/// What a gateway is asked to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Operation {
+    /// Hold the whole amount.
+    Authorize,
+    /// Take what ships; the gateway releases the rest.
+    Capture,
+    /// Let go of what is held, or of what the customer has not confirmed yet.
+    Void,
+    /// Give back a part of what was taken, or all of it.
+    Refund,
+}
+
+impl Operation {
+    /// As keys, labels and columns have it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Authorize => "authorize",
+            Self::Capture => "capture",
+            Self::Void => "void",
+            Self::Refund => "refund",
+        }
+    }
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// One call. The same key is the same call: however often it is made, it is done once and answered alike.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// Whose money; adapters give it to the provider as metadata, so that a look-up finds what was done for the order.
+    pub order_id: OrderId,
+    /// The idempotency key: `order:{order_id}:{operation}:{attempt}`.
+    pub key: String,
+    /// Which attempt at the operation this is, from 1.
+    pub attempt: u32,
+    /// What to hold, take, let go or give back. To take nothing of what is held releases it all: an adapter whose provider can't capture 0
+    /// cancels instead.
+    pub money: Money,
+    /// The provider's id of the payment; none before it is authorized.
+    pub payment_id: Option<String>,
+}
+
+/// Who pays, and with what.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Buyer {
+    /// The shop's id of the customer.
+    pub customer_id: CustomerId,
+    /// The provider's token of the payment method.
+    pub payment_method: String,
+}

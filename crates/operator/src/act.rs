@@ -1,0 +1,204 @@
+//! One thing done with one dead letter: what is asked of others first, then the queue, the audit record and the job in one transaction.
+
+use events::OrderId;
+use serde::Serialize;
+use sqlx::PgConnection;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::dead_letter::LetterCase;
+use crate::error::OperatorError;
+use crate::operator::Operator;
+use crate::plan::{Act, Note, PlanStep, plan};
+use crate::store::{self, Action, JobLease};
+use crate::{edit, queue};
+
+/// What was done, or would be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ActOutcome {
+    /// The dead letter.
+    pub letter_id: String,
+    /// `retry`, `edit`, `skip` or `compensate`.
+    pub what: &'static str,
+    /// What that comes to.
+    pub step: String,
+    /// What came of it; absent: it was only asked what would be done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub done: Option<String>,
+}
+
+/// What an act comes to.
+pub(crate) struct Planned {
+    step: PlanStep,
+    /// The value that its record gets instead of its own.
+    value: Option<Vec<u8>>,
+}
+
+impl Planned {
+    pub fn outcome(&self, letter: LetterCase<'_>, act: &Act, done: Option<String>) -> ActOutcome {
+        let letter_id = letter.row.letter_id.to_string();
+        ActOutcome { letter_id, what: act.name(), step: self.step.to_string(), done }
+    }
+}
+
+/// One thing to do with one dead letter.
+struct Doing<'d> {
+    letter: LetterCase<'d>,
+    planned: Planned,
+    action: Action<'d>,
+    job: Option<JobLease>,
+}
+
+impl Operator {
+    /// Does one thing with one dead letter, or says what it would be.
+    ///
+    /// # Errors
+    /// When it is refused, or somebody who is needed does not answer: nothing was done, or a cancellation was asked for that may be asked for again.
+    pub async fn one(
+        &self,
+        letter_id: Uuid,
+        act: &Act,
+        note: &Note,
+        max_loops: i32,
+        dry_run: bool,
+    ) -> Result<ActOutcome, OperatorError> {
+        let row = store::letter(&self.tracker, letter_id).await?;
+        let row = row.ok_or_else(|| OperatorError::Refused(format!("no dead letter {letter_id} was heard of")))?;
+        let held = self.held(std::slice::from_ref(&row)).await?;
+        let letter = LetterCase { row: &row, held: held.get(&letter_id) };
+        let planned = self.planned(letter, act, max_loops)?;
+        if dry_run {
+            return Ok(planned.outcome(letter, act, None));
+        }
+        self.done(letter, act, planned, note, None).await
+    }
+
+    /// What an act comes to for this dead letter.
+    pub(crate) fn planned(&self, letter: LetterCase<'_>, act: &Act, max_loops: i32) -> Result<Planned, OperatorError> {
+        let step = plan(act, &letter.facts(), max_loops)?;
+        Ok(Planned { step, value: self.value(letter, act)? })
+    }
+
+    /// Does what was planned, as a part of a job if it is one.
+    pub(crate) async fn done(
+        &self,
+        letter: LetterCase<'_>,
+        act: &Act,
+        planned: Planned,
+        note: &Note,
+        job: Option<JobLease>,
+    ) -> Result<ActOutcome, OperatorError> {
+        let action = Action {
+            action_id: self.clock.mint(),
+            at: self.clock.now(),
+            who: &note.who,
+            why: &note.why,
+            what: act.name(),
+            letter_id: Some(letter.row.letter_id),
+            order_id: letter.row.order_id.map(OrderId),
+            job_id: job.map(|hold| hold.job_id),
+        };
+        let doing = Doing { letter, planned, action, job };
+        let done = self.carry_out(&doing).await?;
+        let order_id = letter.row.order_id.map(tracing::field::display);
+        tracing::info!(consumer = "saga-tracker", letter_id = %letter.row.letter_id, order_id, what = act.name(), who = note.who, done, "a dead letter was acted on");
+        Ok(doing.planned.outcome(letter, act, Some(done)))
+    }
+
+    fn value(&self, letter: LetterCase<'_>, act: &Act) -> Result<Option<Vec<u8>>, OperatorError> {
+        match act {
+            Act::Edit(data) => Ok(Some(edit::mended(letter.original(), data.clone(), &self.codec)?)),
+            Act::Retry | Act::Skip | Act::Compensate => Ok(None),
+        }
+    }
+
+    /// Where everything is in one database, everything is one transaction. What others must be asked, or what is in a database of its own, is on
+    /// record before it is tried, and its outcome after.
+    async fn carry_out(&self, doing: &Doing<'_>) -> Result<String, OperatorError> {
+        let apart = doing.planned.step.queue_of().is_some_and(|consumer| self.database(consumer).1);
+        let begun = apart || doing.planned.step.asks();
+        if begun {
+            let mut db = self.tracker.acquire().await?;
+            store::note(&mut db, &doing.action, "begun", &doing.planned.step.to_string()).await?;
+        }
+        let done = self.conclude(doing, begun, apart).await;
+        if let (Err(error), true) = (&done, begun) {
+            let mut db = self.tracker.acquire().await?;
+            store::conclude(&mut db, doing.action.action_id, "failed", &error.to_string(), self.clock.now()).await?;
+        }
+        done
+    }
+
+    async fn conclude(&self, doing: &Doing<'_>, begun: bool, apart: bool) -> Result<String, OperatorError> {
+        let mut said = Vec::new();
+        said.extend(self.ask(doing).await?);
+        if let (Some(consumer), true) = (doing.planned.step.queue_of(), apart) {
+            let mut tx = self.database(consumer).0.begin().await?;
+            said.push(self.queue(&mut tx, doing, consumer).await?);
+            tx.commit().await?;
+        }
+        let now = self.clock.now();
+        let mut tx = self.tracker.begin().await?;
+        if let Some(hold) = doing.job
+            && !store::advance_job(&mut tx, hold, doing.letter.position(), None, now).await?
+        {
+            return Err(OperatorError::Lost);
+        }
+        if let (Some(consumer), false) = (doing.planned.step.queue_of(), apart) {
+            said.push(self.queue(&mut tx, doing, consumer).await?);
+        }
+        let said = said.join("; ");
+        if begun {
+            store::conclude(&mut tx, doing.action.action_id, "done", &said, now).await?;
+        } else {
+            store::note(&mut tx, &doing.action, "done", &said).await?;
+        }
+        tx.commit().await?;
+        Ok(said)
+    }
+
+    async fn ask(&self, doing: &Doing<'_>) -> Result<Option<String>, OperatorError> {
+        let Action { who, why, .. } = doing.action;
+        match &doing.planned.step {
+            PlanStep::Cancel { order_id } | PlanStep::Drop { cancel: Some(order_id), .. } => {
+                self.apis.cancel(*order_id, who, why).await.map(Some)
+            }
+            PlanStep::AskPayments { order_id } => self.apis.retry_payment(*order_id, who).await.map(Some),
+            PlanStep::Requeue { .. } | PlanStep::Rearm { .. } | PlanStep::Drop { cancel: None, .. } => Ok(None),
+        }
+    }
+
+    async fn queue(
+        &self,
+        db: &mut PgConnection,
+        doing: &Doing<'_>,
+        consumer: &'static str,
+    ) -> Result<String, OperatorError> {
+        let (id, now) = (doing.letter.row.letter_id, self.clock.now());
+        match doing.planned.step {
+            PlanStep::Drop { .. } => queue::skip(db, consumer, id, doing.action.who, now).await,
+            PlanStep::Requeue { .. }
+            | PlanStep::Rearm { .. }
+            | PlanStep::AskPayments { .. }
+            | PlanStep::Cancel { .. } => queue::retry(db, consumer, id, doing.planned.value.clone(), now).await,
+        }
+    }
+}
+
+impl PlanStep {
+    /// The consumer whose queue it changes.
+    fn queue_of(&self) -> Option<&'static str> {
+        match self {
+            Self::Requeue { consumer } | Self::Rearm { consumer } | Self::Drop { consumer, .. } => Some(consumer),
+            Self::AskPayments { .. } | Self::Cancel { .. } => None,
+        }
+    }
+
+    /// Whether another consumer is asked through its door.
+    fn asks(&self) -> bool {
+        match self {
+            Self::AskPayments { .. } | Self::Cancel { .. } | Self::Drop { cancel: Some(_), .. } => true,
+            Self::Requeue { .. } | Self::Rearm { .. } | Self::Drop { cancel: None, .. } => false,
+        }
+    }
+}

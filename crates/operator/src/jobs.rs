@@ -1,0 +1,218 @@
+//! Jobs: what is asked of the tracker's apis for all dead letters of a filter. Kept in a table, so that a tracker that restarts, or another
+//! instance, goes on where the last one was.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::all::{Bulk, Course, Report};
+use crate::error::OperatorError;
+use crate::filter::Filter;
+use crate::operator::Operator;
+use crate::plan::{Act, Note};
+use crate::store::{self, Action, JobLease, JobRow};
+use crate::views::JobView;
+
+/// How long a job rests when somebody who is needed does not answer.
+const REST: Duration = Duration::from_secs(5);
+/// How often instances look for jobs that others began, or let go.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Works on jobs until told to stop, one at a time.
+///
+/// # Errors
+/// Never: what fails is logged and tried again.
+pub async fn work(operator: Operator, wake: Arc<Notify>, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let holder = operator.clock.mint();
+    while !shutdown.is_cancelled() {
+        let now = operator.clock.now();
+        let worked = match store::take_job(&operator.tracker, holder, now).await {
+            Ok(Some(job)) => operator.work_on(job, holder, &shutdown).await,
+            Ok(None) => Ok(false),
+            Err(failure) => Err(failure.into()),
+        };
+        if let Err(error) = &worked {
+            tracing::warn!(%error, "jobs on dead letters wait");
+        }
+        if !matches!(worked, Ok(true)) {
+            tokio::select! {
+                () = wake.notified() => {}
+                () = shutdown.cancelled() => {}
+                () = tokio::time::sleep(LOOK) => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+impl Operator {
+    /// Begins a job with all dead letters of a filter that died up to now.
+    ///
+    /// # Errors
+    /// When the database does not answer: no job began.
+    pub async fn begin_job(&self, bulk: &Bulk) -> Result<JobView, OperatorError> {
+        let now = self.clock.now();
+        let (job_id, total) = (self.clock.mint(), store::count_letters(&self.tracker, &bulk.filter, now).await?);
+        let job = JobRow {
+            job_id,
+            begun_at: runtime::sql::Timestamptz(now),
+            who: bulk.note.who.clone(),
+            why: bulk.note.why.clone(),
+            what: bulk.act.name().to_owned(),
+            filter: serde_json::to_string(&bulk.filter).map_err(unreadable)?,
+            rate: bulk.rate,
+            max_loops: bulk.max_loops,
+            state: "running".to_owned(),
+            total,
+            done: 0,
+            refused: 0,
+            behind_at: None,
+            behind_id: None,
+            refusal: None,
+            waits_for: None,
+            changed_at: runtime::sql::Timestamptz(now),
+        };
+        let mut tx = self.tracker.begin().await?;
+        store::begin_job(&mut tx, &job).await?;
+        let detail = format!("{} of {total} dead letters", bulk.act.name());
+        store::note(&mut tx, &self.about_job("start_job", job_id, &bulk.note), "done", &detail).await?;
+        tx.commit().await?;
+        Ok(job.into())
+    }
+
+    /// Stops a job between two dead letters, or lets one that was stopped go on where it was; none: there is no such job.
+    ///
+    /// # Errors
+    /// When it can't be stopped, or go on, any more; or the database does not answer.
+    pub async fn turn_job(&self, job_id: Uuid, on: bool, note: &Note) -> Result<Option<JobView>, OperatorError> {
+        let now = self.clock.now();
+        let mut tx = self.tracker.begin().await?;
+        let (what, turned) = match on {
+            true => ("start_job", store::resume_job(&mut tx, job_id, now).await?),
+            false => ("stop_job", store::end_job(&mut tx, job_id, "stopped", now).await?),
+        };
+        if turned {
+            let detail = if on { "goes on where it was" } else { "stopped" };
+            store::note(&mut tx, &self.about_job(what, job_id, note), "done", detail).await?;
+            tx.commit().await?;
+        }
+        match store::job(&self.tracker, job_id).await? {
+            Some(job) if turned => Ok(Some(job.into())),
+            Some(job) => {
+                let expected = if on { "stopped" } else { "running" };
+                Err(OperatorError::Refused(format!("expected a job that is {expected}, this one is {}", job.state)))
+            }
+            None => Ok(None),
+        }
+    }
+
+    fn about_job<'n>(&self, what: &'static str, job_id: Uuid, note: &'n Note) -> Action<'n> {
+        Action {
+            action_id: self.clock.mint(),
+            at: self.clock.now(),
+            who: &note.who,
+            why: &note.why,
+            what,
+            letter_id: None,
+            order_id: None,
+            job_id: Some(job_id),
+        }
+    }
+
+    /// Works on a job until it is through, stopped, or can't go on for now; returns whether to look for another at once.
+    async fn work_on(&self, job: JobRow, holder: Uuid, shutdown: &CancellationToken) -> Result<bool, OperatorError> {
+        let hold = JobLease { job_id: job.job_id, holder };
+        let course =
+            Course { behind: job.behind_at.map(|at| at.0).zip(job.behind_id), until: job.begun_at.0, job: Some(hold) };
+        let mut report = Report::default();
+        let went = match bulk(job) {
+            Ok(bulk) => self.go_through(&bulk, course, shutdown, &mut report, &mut |_| {}).await,
+            Err(unknown) => Err(unknown),
+        };
+        let now = self.clock.now();
+        match went {
+            Ok(()) if report.stopped => store::release_job(&self.tracker, hold, None, now, now).await?,
+            Ok(()) => {
+                let mut db = self.tracker.acquire().await?;
+                store::end_job(&mut db, hold.job_id, "done", now).await?;
+            }
+            Err(OperatorError::Lost) => {}
+            Err(error) => {
+                let why = error.to_string();
+                store::release_job(&self.tracker, hold, Some(&why), now, now.plus(REST)).await?;
+                return Err(error);
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// What a job does, as it is kept.
+fn bulk(job: JobRow) -> Result<Bulk, OperatorError> {
+    let act = match job.what.as_str() {
+        "retry" => Act::Retry,
+        "skip" => Act::Skip,
+        "compensate" => Act::Compensate,
+        other => {
+            return Err(OperatorError::Refused(format!(
+                "job {} is of kind {other:?}: expected `retry`, `skip` or `compensate`. Nothing was done; stop it, or let the version that began it go on",
+                job.job_id
+            )));
+        }
+    };
+    let filter: Filter = serde_json::from_str(&job.filter).map_err(unreadable)?;
+    let note = Note { who: job.who, why: job.why };
+    Ok(Bulk { act, filter, note, rate: job.rate, max_loops: job.max_loops, dry_run: false })
+}
+
+fn unreadable(source: serde_json::Error) -> OperatorError {
+    OperatorError::Failed(runtime::Failure::Stored { what: "saga_tracker.job.filter".to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use events::Timestamp;
+
+    use super::*;
+    use runtime::sql::Timestamptz;
+
+    fn job(what: &str) -> JobRow {
+        let at = Timestamptz(Timestamp::from_millis(1));
+        JobRow {
+            job_id: Uuid::from_u128(7),
+            begun_at: at,
+            who: "ann".into(),
+            why: String::new(),
+            what: what.into(),
+            filter: "{}".into(),
+            rate: None,
+            max_loops: 5,
+            state: "running".into(),
+            total: 3,
+            done: 0,
+            refused: 0,
+            behind_at: None,
+            behind_id: None,
+            refusal: None,
+            waits_for: None,
+            changed_at: at,
+        }
+    }
+
+    #[test]
+    fn a_job_of_an_unknown_kind_is_refused_and_no_retry_of_all() {
+        for (what, act) in [("retry", Act::Retry), ("skip", Act::Skip), ("compensate", Act::Compensate)] {
+            assert_eq!(bulk(job(what)).unwrap().act.name(), act.name());
+        }
+        for what in ["", "Retry", "edit", "replay"] {
+            let refused = bulk(job(what));
+            assert!(
+                matches!(&refused, Err(OperatorError::Refused(why)) if why.contains(&format!("{what:?}"))),
+                "{refused:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,298 @@
+//! From rows to acknowledged batches: what was read is given to Kafka, and the batches whose every row was taken, or set aside, are handed back in order.
+
+use std::collections::{HashSet, VecDeque};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::time::Duration;
+
+use events::Timestamp;
+use rdkafka::error::KafkaError;
+use rdkafka::message::OwnedHeaders;
+
+use super::error::RelayError;
+use super::publisher::{ALONE, ANNOUNCEMENT, DeliveryFault, OutgoingRecord, Publisher, RING, Undelivered, fault};
+use super::record::{EntryPlace, OutboxRecord};
+use super::settings::RelaySettings;
+use super::snapshot::Snapshot;
+use super::topics::Topics;
+
+/// How far the shards are published once a batch is done.
+#[derive(Clone, Debug)]
+pub(super) enum ShardPosition {
+    /// Everything that this snapshot sees.
+    Reached(Snapshot),
+    /// Of what this snapshot sees, everything up to the position.
+    Ahead(Snapshot, i64),
+}
+
+/// Rows that were read together.
+pub(super) struct OutboundBatch {
+    number: u32,
+    places: Vec<EntryPlace>,
+    /// Of each row, a number for its topic and key; none without a key.
+    keys: Vec<Option<u64>>,
+    /// Rows that Kafka will not take, and why.
+    pub refused: Vec<(EntryPlace, String)>,
+    /// Rows that Kafka refused with their neighbours, in their order: each may pass alone.
+    pub again: Vec<usize>,
+    pub position: ShardPosition,
+    /// Everything committed before this moment is published when the batch is done, if its position is a reached one.
+    pub taken: Timestamp,
+    pub last_seq: i64,
+}
+
+impl OutboundBatch {
+    fn new(number: u32, position: ShardPosition, taken: Timestamp) -> Self {
+        let (places, keys, refused, again) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { number, places, keys, refused, again, position, taken, last_seq: 0 }
+    }
+
+    /// Where a row stands.
+    pub fn place(&self, row: usize) -> EntryPlace {
+        self.places[row]
+    }
+
+    fn is_refused(&self, row: usize) -> bool {
+        self.refused.iter().any(|(place, _)| *place == self.places[row])
+    }
+
+    /// Rows in it.
+    pub fn len(&self) -> usize {
+        self.places.len()
+    }
+}
+
+/// The way out of the relay.
+pub(super) struct Outbound {
+    publisher: Publisher,
+    topics: Topics,
+    in_flight: VecDeque<OutboundBatch>,
+    next_number: u32,
+    /// Average size of a row, of which pages are cut.
+    row_bytes: f64,
+}
+
+impl Outbound {
+    pub fn new(settings: &RelaySettings) -> Result<Self, RelayError> {
+        let topics = Topics::new(&settings.topic_prefix, settings.topic_grace);
+        Ok(Self {
+            publisher: Publisher::new(&settings.kafka)?,
+            topics,
+            in_flight: VecDeque::new(),
+            next_number: 0,
+            row_bytes: 1_000.0,
+        })
+    }
+
+    /// A batch to be filled.
+    pub fn open(&mut self, position: ShardPosition, taken: Timestamp) -> OutboundBatch {
+        let number = self.next_number;
+        self.next_number = (self.next_number + 1) % ANNOUNCEMENT;
+        self.publisher.open(number);
+        OutboundBatch::new(number, position, taken)
+    }
+
+    /// Gives a row to Kafka as part of a batch. A row that Kafka can't take is noted in the batch.
+    pub async fn give(&mut self, batch: &mut OutboundBatch, record: &OutboxRecord<'_>) -> Result<(), RelayError> {
+        self.topics.learn(record.topic, &self.publisher).await?;
+        self.row_bytes += (record.size() as f64 - self.row_bytes) / 256.0;
+        let row = batch.places.len() as u32;
+        batch.places.push(record.place);
+        batch.keys.push(record.key.map(|key| key_number(record.topic, key)));
+        batch.last_seq = batch.last_seq.max(record.place.seq());
+        let topic = match self.topics.full_name(record.topic) {
+            Ok(topic) => topic,
+            Err(reason) => {
+                batch.refused.push((record.place, reason.to_owned()));
+                return Ok(());
+            }
+        };
+        let headers = match record.kafka_headers() {
+            Ok(headers) => headers,
+            Err(reason) => {
+                batch.refused.push((record.place, reason));
+                return Ok(());
+            }
+        };
+        let outgoing = OutgoingRecord { topic, key: record.key, headers, payload: record.payload };
+        match self.publisher.give(batch.number, row, outgoing).await {
+            Ok(()) => Ok(()),
+            Err(error) if fault(&error) == DeliveryFault::Connection => Err(undelivered(1, &error)),
+            Err(error) => {
+                batch.refused.push((record.place, error.to_string()));
+                Ok(())
+            }
+        }
+    }
+
+    /// The batch is complete; its turn to be done comes after those before it.
+    pub fn seal(&mut self, batch: OutboundBatch) {
+        self.publisher.seal(batch.number);
+        self.in_flight.push_back(batch);
+    }
+
+    /// Nothing more is to be read up to this snapshot: it is reached when the newest batch is done. Says whether there is one.
+    pub fn extend(&mut self, snapshot: &Snapshot, taken: Timestamp) -> bool {
+        let Some(batch) = self.in_flight.back_mut() else { return false };
+        (batch.position, batch.taken) = (ShardPosition::Reached(snapshot.clone()), taken);
+        true
+    }
+
+    /// Whether all that is on its way was reported, well or ill.
+    pub fn is_reported(&self) -> bool {
+        self.in_flight.iter().all(|batch| self.publisher.is_done(batch.number))
+    }
+
+    /// The oldest batch, if it is done: its rows acknowledged, noted as refused, or to be tried again alone.
+    pub fn next_done(&mut self) -> Result<Option<OutboundBatch>, RelayError> {
+        if !self.in_flight.front().is_some_and(|batch| self.publisher.is_done(batch.number)) {
+            return Ok(None);
+        }
+        let Some(mut batch) = self.in_flight.pop_front() else { return Ok(None) };
+        let refused = self.publisher.take_refused(batch.number);
+        let rows = refused.len();
+        for Undelivered { row, error, .. } in refused {
+            match fault(&error) {
+                DeliveryFault::Row => batch.refused.push((batch.place(row as usize), error.to_string())),
+                DeliveryFault::Neighbours => batch.again.push(row as usize),
+                DeliveryFault::Connection => return Err(undelivered(rows, &error)),
+            }
+        }
+        batch.again.sort_unstable();
+        Ok(Some(batch))
+    }
+
+    /// Gives one row to Kafka alone and waits for the answer: an error says why it was refused.
+    pub async fn give_alone(&mut self, record: &OutboxRecord<'_>) -> Result<Result<(), String>, RelayError> {
+        let mut batch =
+            OutboundBatch::new(ALONE, ShardPosition::Ahead(Snapshot::start(), 0), Timestamp::from_millis(0));
+        self.publisher.open(batch.number);
+        self.give(&mut batch, record).await?;
+        self.publisher.seal(batch.number);
+        while !self.publisher.is_done(batch.number) {
+            self.publisher.changed(Duration::from_millis(20)).await;
+        }
+        if let Some((_, reason)) = batch.refused.pop() {
+            return Ok(Err(reason));
+        }
+        match self.publisher.take_refused(batch.number).pop() {
+            None => Ok(Ok(())),
+            Some(Undelivered { error, .. }) if fault(&error) == DeliveryFault::Connection => {
+                Err(undelivered(1, &error))
+            }
+            Some(Undelivered { error, .. }) => Ok(Err(error.to_string())),
+        }
+    }
+
+    /// Kafka refused rows for this topic: it is asked about it before the next one.
+    pub fn doubt(&mut self, topic: &str) {
+        self.topics.forget(topic);
+    }
+
+    /// Publishes what the relay itself has to say, unless its last word is still on the way. Nobody waits for it.
+    pub async fn announce(
+        &mut self,
+        topic: &str,
+        key: &[u8],
+        headers: OwnedHeaders,
+        payload: &[u8],
+    ) -> Result<(), RelayError> {
+        if !self.publisher.is_done(ANNOUNCEMENT) {
+            return Ok(());
+        }
+        for refused in self.publisher.take_refused(ANNOUNCEMENT) {
+            tracing::warn!(topic, error = %refused.error, "the relay's watermark was not taken");
+            self.topics.forget(topic);
+        }
+        self.topics.learn_now(topic, &self.publisher).await?;
+        match self.topics.full_name(topic) {
+            Ok(topic) => {
+                let outgoing = OutgoingRecord { topic, key: Some(key), headers, payload: Some(payload) };
+                let given = self.publisher.give(ANNOUNCEMENT, 0, outgoing).await;
+                given.unwrap_or_else(|error| tracing::warn!(topic, %error, "the relay's watermark was not taken"));
+            }
+            Err(reason) => tracing::warn!(
+                topic,
+                reason,
+                "the relay's watermark was not published; the saga tracker holds late orders for late"
+            ),
+        }
+        Ok(())
+    }
+
+    /// Batches that Kafka has not acknowledged.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.len()
+    }
+
+    /// Whether the next read must wait for acknowledgements: so many reads are on their way, or two pages of rows, which bounds the memory.
+    pub fn is_full(&self, settings: &RelaySettings) -> bool {
+        let rows: usize = self.in_flight.iter().map(OutboundBatch::len).sum();
+        self.in_flight.len() >= settings.reads_ahead.clamp(1, RING / 2) || rows >= 2 * settings.page_rows as usize
+    }
+
+    /// Waits for an acknowledgement, at most so long.
+    pub async fn changed(&self, at_most: Duration) {
+        self.publisher.changed(at_most).await;
+    }
+
+    /// Rows that make a page of so many bytes.
+    pub fn rows_for(&self, bytes: u32) -> u32 {
+        (f64::from(bytes) / self.row_bytes) as u32
+    }
+}
+
+/// What is given to Kafka alone once batches that were read one after the other are reported: rows that were refused with their neighbours, and behind
+/// them all later ones of their keys once more, though Kafka has taken those. So a key's events end in their order. By batch and row, in their order.
+pub(super) fn alone(batches: &[OutboundBatch]) -> Vec<(usize, usize)> {
+    let (mut rows, mut keys) = (Vec::new(), HashSet::new());
+    for (number, batch) in batches.iter().enumerate() {
+        for (row, key) in batch.keys.iter().enumerate() {
+            let is_again = batch.again.binary_search(&row).is_ok();
+            if is_again {
+                keys.extend(*key);
+            }
+            if is_again || key.is_some_and(|key| keys.contains(&key)) && !batch.is_refused(row) {
+                rows.push((number, row));
+            }
+        }
+    }
+    rows
+}
+
+fn key_number(topic: &str, key: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (topic, key).hash(&mut hasher);
+    hasher.finish()
+}
+
+fn undelivered(rows: usize, error: &KafkaError) -> RelayError {
+    RelayError::Undelivered { rows, reason: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn batch(first: i64, keys: &[Option<&str>], again: &[usize], refused: &[usize]) -> OutboundBatch {
+        let mut batch = OutboundBatch::new(0, ShardPosition::Ahead(Snapshot::start(), 0), Timestamp::from_millis(0));
+        for (row, key) in keys.iter().enumerate() {
+            batch.places.push(EntryPlace { slot: 0, xid: 1, entry: first, index: row as u16 });
+            batch.keys.push(key.map(|key| key_number("orders", key.as_bytes())));
+        }
+        batch.again = again.to_vec();
+        batch.refused = refused.iter().map(|row| (batch.place(*row), "no".to_owned())).collect();
+        batch
+    }
+
+    #[test]
+    fn later_rows_of_a_key_follow_those_that_are_tried_alone_and_others_do_not() {
+        let (a, b) = (Some("a"), Some("b"));
+        let first = batch(0, &[a, b, None, a, None], &[1, 2], &[4]);
+        let second = batch(1_024, &[a, b, None, b, b], &[], &[3]);
+        assert_eq!(alone(&[first, second]), [(0, 1), (0, 2), (1, 1), (1, 4)]);
+        let nothing = batch(0, &[a, b, a], &[], &[0]);
+        assert!(alone(&[nothing]).is_empty());
+        let early = batch(0, &[a, a, a], &[1], &[]);
+        assert_eq!(alone(&[early]), [(0, 1), (0, 2)], "what came before has its place already");
+    }
+}

@@ -1,0 +1,160 @@
+//! Filters, pages and cursors, alike on all routes.
+
+use axum::extract::Query;
+use axum::extract::rejection::QueryRejection;
+use axum::http::StatusCode;
+use events::Timestamp;
+
+use super::Problem;
+use crate::sql::in_range;
+
+/// Entries on a page unless the caller says how many, and at most.
+const PAGE: i64 = 50;
+const LARGEST_PAGE: i64 = 500;
+
+/// What was asked for in a query.
+pub type QueryResult<T> = Result<Query<T>, QueryRejection>;
+
+/// The query, or why it can't be read.
+///
+/// # Errors
+/// A problem of status 400 that says what was expected.
+pub fn asked<T>(query: QueryResult<T>) -> Result<T, Problem> {
+    query.map(|Query(asked)| asked).map_err(|rejection| wrong("Unreadable filter", rejection.body_text()))
+}
+
+fn wrong(title: &str, detail: impl Into<String>) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, title).detail(detail)
+}
+
+/// How many entries the caller wants.
+///
+/// # Errors
+/// A problem of status 400 that says what was expected.
+pub fn limit(asked: Option<i64>) -> Result<i64, Problem> {
+    match asked.unwrap_or(PAGE) {
+        limit @ 1..=LARGEST_PAGE => Ok(limit),
+        other => Err(wrong("Unreadable filter", format!("`limit`: expected 1 to {LARGEST_PAGE}, got {other}"))),
+    }
+}
+
+/// A time that was asked for.
+///
+/// # Errors
+/// A problem of status 400 that says what was expected.
+pub fn time(name: &str, asked: Option<&str>) -> Result<Option<Timestamp>, Problem> {
+    asked
+        .map(|text| {
+            text.parse().map(in_range).map_err(|error| wrong("Unreadable filter", format!("`{name}`: {error}")))
+        })
+        .transpose()
+}
+
+/// A filter's text, which PostgreSQL must be able to hold.
+///
+/// # Errors
+/// A problem of status 400 that says what was expected.
+pub fn text(name: &str, asked: Option<String>) -> Result<Option<String>, Problem> {
+    match asked {
+        Some(text) if text.contains('\0') => {
+            Err(wrong("Unreadable filter", format!("`{name}`: expected text without NUL, got {text:?}")))
+        }
+        other => Ok(other),
+    }
+}
+
+/// One of some names.
+///
+/// # Errors
+/// A problem of status 400 that says what was expected.
+pub fn one_of<T: Copy>(
+    name: &str,
+    asked: Option<&str>,
+    known: impl Iterator<Item = (&'static str, T)>,
+) -> Result<Option<T>, Problem> {
+    let Some(asked) = asked else { return Ok(None) };
+    let known: Vec<_> = known.collect();
+    match known.iter().find(|(name, _)| *name == asked) {
+        Some((_, found)) => Ok(Some(*found)),
+        None => {
+            let names = known.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+            Err(wrong("Unreadable filter", format!("`{name}`: expected one of {names}; got {asked:?}")))
+        }
+    }
+}
+
+/// A page of at most `limit` entries, and the cursor behind which the next one begins, if there is more: one entry more than `limit` was read.
+/// `known_by` is what an entry is found again by.
+pub fn page<T>(mut rows: Vec<T>, limit: i64, known_by: impl FnOnce(&T) -> Vec<String>) -> (Vec<T>, Option<String>) {
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let more = rows.len() > limit;
+    rows.truncate(limit);
+    let next = rows.last().filter(|_| more).map(|last| cursor(&known_by(last)));
+    (rows, next)
+}
+
+/// Between the parts of a cursor: no name has it.
+const BETWEEN: char = '\u{1f}';
+
+/// A cursor: what the last entry of a page is known by.
+fn cursor(parts: &[String]) -> String {
+    hex(parts.join(&BETWEEN.to_string()).as_bytes())
+}
+
+/// Bytes in hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .map(|digit| char::from(b"0123456789abcdef"[usize::from(digit)]))
+        .collect()
+}
+
+/// The parts of a cursor, as `read` takes them.
+///
+/// # Errors
+/// A problem of status 400 that says what was expected.
+pub fn behind<T>(after: Option<&str>, read: impl FnOnce(&[&str]) -> Option<T>) -> Result<Option<T>, Problem> {
+    let Some(after) = after else { return Ok(None) };
+    let bytes: Option<Vec<u8>> =
+        after.as_bytes().chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect();
+    let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok()).filter(|text| !text.contains('\0'));
+    let parts = text.as_deref().map(|text| text.split(BETWEEN).collect::<Vec<_>>());
+    match parts.and_then(|parts| read(&parts)) {
+        Some(behind) => Ok(Some(behind)),
+        None => Err(wrong("Unreadable cursor", format!("`after`: expected `next` of another page, got {after:?}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_comes_back_as_it_went_and_anything_else_is_refused() {
+        let two = |parts: &[&str]| Some(((*parts.first()?).to_owned(), (*parts.get(1)?).to_owned()));
+        let cursor = cursor(&["SKU/ü".into(), "w 1".into()]);
+        assert_eq!(behind(Some(&cursor), two).unwrap(), Some(("SKU/ü".to_owned(), "w 1".to_owned())));
+        assert_eq!(behind(None, two).unwrap(), None);
+        for nonsense in ["", "x", "zz", "c3", "00", "äö", "+1"] {
+            assert_eq!(behind(Some(nonsense), two).unwrap_err().status, 400, "{nonsense:?}");
+        }
+    }
+
+    #[test]
+    fn filters_say_what_they_expect() {
+        assert_eq!(limit(None).unwrap(), PAGE);
+        assert!(limit(Some(0)).unwrap_err().detail.unwrap().contains("1 to 500"));
+        assert!(time("placed_after", Some("yesterday")).unwrap_err().detail.unwrap().contains("RFC 3339"));
+        let problem = one_of("kind", Some("x"), [("a", 1), ("b", 2)].into_iter()).unwrap_err();
+        assert_eq!(problem.detail.unwrap(), "`kind`: expected one of a, b; got \"x\"");
+        assert!(text("sku", Some("a\0".into())).is_err());
+    }
+
+    #[test]
+    fn a_page_is_cut_and_says_whether_there_is_more() {
+        let page = |limit| page(vec![1, 2, 3], limit, |last| vec![last.to_string()]);
+        assert_eq!(page(2), (vec![1, 2], Some(cursor(&["2".into()]))));
+        assert_eq!(page(3), (vec![1, 2, 3], None));
+    }
+}

@@ -1,0 +1,295 @@
+//! A consumer's statement of one table, and how its rows are read.
+
+use std::fmt::Debug;
+use std::hash::Hash;
+use std::marker::PhantomData;
+
+use events::Timestamp;
+use serde::de::DeserializeOwned;
+use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::{Arguments as _, AssertSqlSafe, Decode, Encode, PgExecutor, Postgres, Row as _, Type};
+use uuid::Uuid;
+
+use crate::engine::write_set::{Statement, WriteSet};
+use crate::failure::Failure;
+use crate::rows::statements::{self, Column, ColumnKind};
+use crate::sql::Timestamptz;
+
+/// A row of one table, stated once: its columns, how it is read, and what the cache keeps of it. The table has a column `version bigint`.
+pub trait TableRow: Sized + Send + Sync + 'static {
+    /// What a row is known by: [`OrderId`](events::OrderId), or what orders share it by.
+    type Key: Clone + Debug + Ord + Hash + Send + Sync + 'static;
+    /// The table, with its schema.
+    const TABLE: &'static str;
+
+    /// Names its columns, the key's first, each with the value that is written.
+    fn columns<'c>(columns: Columns<'c, Self>) -> Columns<'c, Self>;
+
+    /// Reads a row.
+    ///
+    /// # Errors
+    /// When this version can't.
+    fn read(row: &StoredRow<'_>) -> Result<(Self::Key, Self), Failure>;
+
+    /// The order in which new rows are inserted, before that of their keys: by another unique key that two instances may insert at the same time.
+    fn insert_order(&self) -> Option<Uuid> {
+        None
+    }
+
+    /// What the cache keeps of a committed row of an order, as it would be read; none of those of which nothing more is to be heard, so that open
+    /// ones stay. Only rows that are loaded with [`Rows::of_orders`](crate::rows::Rows::of_orders) are cached.
+    fn to_cache(self) -> Option<Self> {
+        None
+    }
+
+    /// The statements with which its rows are read, locked, inserted and updated: for a test that prepares each against the migrated schema.
+    fn statements() -> Vec<String> {
+        let (table, columns) = (Self::TABLE, columns::<Self>());
+        let read = statements::select(table, &columns) + "true" + &statements::order(&columns);
+        let locked = format!("{read} for no key update");
+        vec![read, locked, statements::insert(table, &columns), statements::update(table, &columns)]
+    }
+}
+
+/// One row that is written.
+pub(super) struct RowToWrite<'c, R: TableRow> {
+    pub key: &'c R::Key,
+    /// The version that it gets.
+    pub version: i64,
+    pub row: &'c R,
+}
+
+/// Takes the columns of a table, one call for each, in any order.
+pub struct Columns<'c, R: TableRow> {
+    columns: Vec<Column>,
+    binding: Option<Binding<'c, R>>,
+}
+
+struct Binding<'c, R: TableRow> {
+    rows: &'c [RowToWrite<'c, R>],
+    is_update: bool,
+    part: Statement<'c>,
+}
+
+impl<'c, R: TableRow> Columns<'c, R> {
+    /// A column of the key.
+    #[must_use]
+    pub fn key<T>(self, name: &'static str, value: impl Fn(&'c R::Key) -> T) -> Self
+    where
+        Vec<T>: Encode<'c, Postgres> + Type<Postgres>,
+    {
+        self.add(name, ColumnKind::Key, |entry| value(entry.key))
+    }
+
+    /// A column that is written with a row's first version, and never again.
+    #[must_use]
+    pub fn fixed<T>(self, name: &'static str, value: impl Fn(&'c R) -> T) -> Self
+    where
+        Vec<T>: Encode<'c, Postgres> + Type<Postgres>,
+    {
+        self.add(name, ColumnKind::Fixed, |entry| value(entry.row))
+    }
+
+    /// A column that is written with each version.
+    #[must_use]
+    pub fn changing<T>(self, name: &'static str, value: impl Fn(&'c R) -> T) -> Self
+    where
+        Vec<T>: Encode<'c, Postgres> + Type<Postgres>,
+    {
+        self.add(name, ColumnKind::Changing, |entry| value(entry.row))
+    }
+
+    /// As [`fixed`](Self::fixed), and no batch reads it.
+    #[must_use]
+    pub fn fixed_unread<T>(self, name: &'static str, value: impl Fn(&'c R) -> T) -> Self
+    where
+        Vec<T>: Encode<'c, Postgres> + Type<Postgres>,
+    {
+        self.add(name, ColumnKind::FixedUnread, |entry| value(entry.row))
+    }
+
+    /// As [`changing`](Self::changing), and no batch reads it: it follows from the others, for who asks in SQL.
+    #[must_use]
+    pub fn changing_unread<T>(self, name: &'static str, value: impl Fn(&'c R) -> T) -> Self
+    where
+        Vec<T>: Encode<'c, Postgres> + Type<Postgres>,
+    {
+        self.add(name, ColumnKind::ChangingUnread, |entry| value(entry.row))
+    }
+
+    /// A `timestamptz` that says when the first version was written; not read.
+    #[must_use]
+    pub fn created_at(mut self, name: &'static str) -> Self {
+        self.columns.push(Column { name, kind: ColumnKind::CreatedAt, array: None });
+        self
+    }
+
+    /// A `timestamptz` that says when the last version was written; not read.
+    #[must_use]
+    pub fn changed_at(mut self, name: &'static str) -> Self {
+        self.columns.push(Column { name, kind: ColumnKind::ChangedAt, array: None });
+        self
+    }
+
+    fn add<T>(mut self, name: &'static str, kind: ColumnKind, value: impl Fn(&'c RowToWrite<'c, R>) -> T) -> Self
+    where
+        Vec<T>: Encode<'c, Postgres> + Type<Postgres>,
+    {
+        match self.binding {
+            None => {
+                let array = Some(<Vec<T> as Type<Postgres>>::type_info());
+                self.columns.push(Column { name, kind, array });
+                self
+            }
+            Some(binding) if binding.is_update && !kind.is_updated() => Self { binding: Some(binding), ..self },
+            Some(Binding { rows, is_update, part }) => {
+                let part = part.bind(Vec::from_iter(rows.iter().map(value)));
+                Self { binding: Some(Binding { rows, is_update, part }), ..self }
+            }
+        }
+    }
+
+    fn version(self) -> Self {
+        self.add("version", ColumnKind::Version, |entry| entry.version)
+    }
+}
+
+/// The columns of a table, its version first.
+pub(super) fn columns<R: TableRow>() -> Vec<Column> {
+    R::columns(Columns { columns: Vec::new(), binding: None }.version()).columns
+}
+
+/// Adds an insert or an update of some rows to the writes of a batch, unless there are none.
+pub(super) fn write<R: TableRow>(writes: &mut WriteSet, rows: &[RowToWrite<'_, R>], is_update: bool, now: Timestamp) {
+    if rows.is_empty() {
+        return;
+    }
+    let columns = columns::<R>();
+    let statement = if is_update { statements::update } else { statements::insert };
+    let part = writes.add(R::TABLE, Some(rows.len()), &statement(R::TABLE, &columns));
+    let binding = Binding { rows, is_update, part };
+    let bound = R::columns(Columns { columns: Vec::new(), binding: Some(binding) }.version());
+    let has_time = columns.iter().any(|column| column.array.is_none() && (!is_update || column.kind.is_updated()));
+    if let Some(Binding { part, .. }) = bound.binding.filter(|_| has_time) {
+        part.bind(Timestamptz(now));
+    }
+}
+
+/// A row as the database has it.
+pub struct StoredRow<'r> {
+    row: &'r PgRow,
+    table: &'static str,
+}
+
+impl<'r> StoredRow<'r> {
+    /// A row of a statement of one's own, which has the columns of the table among others.
+    pub fn of<R: TableRow>(row: &'r PgRow) -> Self {
+        Self { row, table: R::TABLE }
+    }
+
+    /// A column's value.
+    ///
+    /// # Errors
+    /// When it is of another type.
+    pub fn get<T: Decode<'r, Postgres> + Type<Postgres>>(&self, column: &str) -> Result<T, Failure> {
+        Ok(self.row.try_get(column)?)
+    }
+
+    /// A text that names something: a state, a currency; or none.
+    ///
+    /// # Errors
+    /// When this version does not know it.
+    pub fn named<T: DeserializeOwned>(&self, column: &str) -> Result<T, Failure> {
+        let text: Option<String> = self.get(column)?;
+        serde_json::from_value(text.into()).map_err(|source| self.unreadable(column, source))
+    }
+
+    /// A text that is JSON; `null` if it is none.
+    ///
+    /// # Errors
+    /// When this version can't read it.
+    pub fn json<T: DeserializeOwned>(&self, column: &str) -> Result<T, Failure> {
+        let text: Option<&str> = self.get(column)?;
+        serde_json::from_str(text.unwrap_or("null")).map_err(|source| self.unreadable(column, source))
+    }
+
+    /// What is said of a column that this version can't read.
+    pub fn unreadable(&self, column: &str, source: serde_json::Error) -> Failure {
+        let id = self.row.try_get::<Uuid, _>("order_id").map(|id| id.to_string());
+        let key = id.or_else(|_| self.row.try_get::<String, _>(1)).unwrap_or_default(); // behind the version
+        Failure::Stored { what: format!("{} {key}, {column}", self.table), source }
+    }
+}
+
+/// Rows with their keys and versions.
+pub(super) type FoundRows<R> = Vec<(<R as TableRow>::Key, i64, R)>;
+
+/// A `select` of a table's rows.
+pub struct Select<R> {
+    text: String,
+    arguments: PgArguments,
+    broken: Option<sqlx::Error>,
+    row: PhantomData<R>,
+}
+
+impl<R: TableRow> Select<R> {
+    /// The rows of which this holds: what follows `where`, with parameters from `$1` on.
+    pub fn filter(condition: &str) -> Self {
+        let text = statements::select(R::TABLE, &columns::<R>()) + condition;
+        Self { text, arguments: PgArguments::default(), broken: None, row: PhantomData }
+    }
+
+    /// Binds the next parameter.
+    #[must_use]
+    pub fn bind<'t, T: Encode<'t, Postgres> + Type<Postgres>>(mut self, value: T) -> Self {
+        if let Err(error) = self.arguments.add(value) {
+            self.broken.get_or_insert(sqlx::Error::Encode(error));
+        }
+        self
+    }
+
+    /// The same rows, in the order of their keys, perhaps locked.
+    pub(super) fn for_batch(mut self, with_locks: bool) -> Self {
+        self.text += &statements::order(&columns::<R>());
+        if with_locks {
+            self.text += " for no key update";
+        }
+        self
+    }
+
+    #[cfg(test)]
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Reads them, with their versions.
+    pub(super) async fn found<'e>(self, db: impl PgExecutor<'e>) -> Result<FoundRows<R>, Failure> {
+        if let Some(error) = self.broken {
+            return Err(error.into());
+        }
+        let rows = sqlx::query_with(AssertSqlSafe(self.text), self.arguments).fetch_all(db).await?;
+        rows.iter()
+            .map(|row| {
+                let stored = StoredRow::of::<R>(row);
+                let (key, read) = R::read(&stored)?;
+                Ok((key, stored.get("version")?, read))
+            })
+            .collect()
+    }
+
+    /// Reads all of them, for who asks outside of a batch.
+    ///
+    /// # Errors
+    /// What the database says, or a row that this version can't read.
+    pub async fn all<'e>(self, db: impl PgExecutor<'e>) -> Result<Vec<(R::Key, R)>, Failure> {
+        Ok(self.found(db).await?.into_iter().map(|(key, _, row)| (key, row)).collect())
+    }
+
+    /// Reads the only one, where there is one.
+    ///
+    /// # Errors
+    /// As [`all`](Self::all).
+    pub async fn one<'e>(self, db: impl PgExecutor<'e>) -> Result<Option<R>, Failure> {
+        Ok(self.found(db).await?.pop().map(|(_, _, row)| row))
+    }
+}

@@ -1,0 +1,68 @@
+//! The pipeline's programs, as topics.yaml lists them, and what an xtask that is gone has left of them.
+
+use std::{sync::LazyLock, time::Duration};
+
+use anyhow::{Context, Result};
+use serde_norway::Value;
+
+use crate::{
+    process::{self, Mark},
+    project::Project,
+};
+
+/// How long a program may take until it is ready, and until it has stopped.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// One program.
+pub struct ProgramOfDemo {
+    /// Its name: `quadrille-NAME` is its binary.
+    pub name: String,
+    /// Where it listens, unless that port is taken.
+    pub port: u16,
+    /// Whether it runs only where it is asked for by name.
+    pub optional: bool,
+    /// What the demo asks it for at the end.
+    pub demo: Option<String>,
+}
+
+/// All programs: consumers, and what serves them.
+pub static ALL: LazyLock<Vec<ProgramOfDemo>> = LazyLock::new(|| {
+    let file: Value = serde_norway::from_str(include_str!("../../topics.yaml")).expect("topics.yaml is YAML");
+    let parts = ["consumers", "programs"].into_iter().filter_map(|part| file[part].as_mapping());
+    let program = |(name, program): (&Value, &Value)| ProgramOfDemo {
+        name: name.as_str().unwrap_or_default().to_owned(),
+        port: program["port"].as_u64().and_then(|port| port.try_into().ok()).unwrap_or_default(),
+        optional: program["optional"].as_bool().unwrap_or_default(),
+        demo: program["demo"].as_str().map(str::to_owned),
+    };
+    parts.flat_map(|part| part.iter().map(program).collect::<Vec<_>>()).collect()
+});
+
+/// Those that run unless they are left out by name, and these optional ones.
+///
+/// # Errors
+/// When there is no program of one of the names.
+pub fn chosen(with: &[String]) -> Result<Vec<&'static ProgramOfDemo>> {
+    for name in with {
+        ALL.iter().find(|program| program.name == *name && program.optional).with_context(|| {
+            let names: Vec<&str> = ALL.iter().filter(|program| program.optional).map(|one| one.name.as_str()).collect();
+            format!("--with: expected an optional consumer of topics.yaml ({}), got `{name}`", names.join(", "))
+        })?;
+    }
+    Ok(ALL.iter().filter(|program| !program.optional || with.contains(&program.name)).collect())
+}
+
+/// Stops programs of this clone whose xtask is gone: it was killed, and could not stop them.
+///
+/// # Errors
+/// When one does not end.
+pub fn stop_leftovers(project: &Project) -> Result<()> {
+    for ProgramOfDemo { name, .. } in ALL.iter() {
+        let mark = Mark::new(project, name);
+        while let Some(pid) = mark.find()? {
+            println!("{name}: process {pid} is left from before: stopping it");
+            process::stop(pid, "TERM", PATIENCE)?;
+        }
+    }
+    Ok(())
+}
