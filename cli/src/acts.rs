@@ -1,4 +1,4 @@
-//! `quadrille acts`: what was done through the doors of programs, and by whom.
+//! `quadrille acts`: what was done through the routes of programs, and by whom.
 
 use std::process::ExitCode;
 

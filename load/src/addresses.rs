@@ -1,4 +1,4 @@
-//! Where the pipeline's parts are: the runtime's settings, and each consumer's doors.
+//! Where the pipeline's parts are: the runtime's settings, and each consumer's routes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! Places orders on a running pipeline, plays its people, measures it, and checks its books.
 //!
-//! It knows the pipeline as any user does: through its topics, its doors and its tables.
+//! It knows the pipeline as any user does: through its topics, its routes and its tables.
 
 mod addresses;
 pub mod invariants;

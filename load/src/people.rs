@@ -1,14 +1,20 @@
 //! Plays the people of a shop: customers who pass 3-D Secure or fail it, cancel what they ordered, and staff who review.
 
 use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant};
 
+use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use crate::addresses::PipelineAddresses;
 use crate::mix::{Mix, ReviewRuling, Twist};
 use crate::watch::{Asks, Call};
 
-/// What is posted to a consumer's door.
+/// How long a consumer that answers 503, or not at all, is asked again, and how often.
+const PATIENCE: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// What is posted to a consumer's route.
 struct Reaction {
     consumer: &'static str,
     path: String,
@@ -58,14 +64,25 @@ fn reaction(mix: &Mix, Call { asks, order_id, reference }: &Call) -> Option<Reac
     }
 }
 
-/// A refusal is an answer too: the order may have ended, or moved on, meanwhile.
+/// A refusal is an answer too: the order may have ended, or moved on, meanwhile. A 503, or no answer at all, is asked again, as people do: the consumer
+/// may start, or wait for its database.
 async fn post(pipeline: &PipelineAddresses, Reaction { consumer, path, body }: Reaction) {
-    match pipeline.http.post(pipeline.door(consumer, &path)).json(&body).send().await {
-        Ok(response) if response.status().is_success() || response.status().as_u16() == 409 => {}
-        Ok(response) => {
-            let (status, body) = (response.status(), response.text().await.unwrap_or_default());
-            tracing::warn!(consumer, path, %status, body, "refused");
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let answered = pipeline.http.post(pipeline.door(consumer, &path)).json(&body).send().await;
+        let again = answered.as_ref().map_or(true, |response| response.status() == StatusCode::SERVICE_UNAVAILABLE);
+        if again && Instant::now() < until {
+            tokio::time::sleep(PAUSE).await;
+            continue;
         }
-        Err(error) => tracing::warn!(consumer, path, %error, "not answered"),
+        match answered {
+            Ok(response) if response.status().is_success() || response.status() == StatusCode::CONFLICT => {}
+            Ok(response) => {
+                let (status, body) = (response.status(), response.text().await.unwrap_or_default());
+                tracing::warn!(consumer, path, %status, body, "refused");
+            }
+            Err(error) => tracing::warn!(consumer, path, %error, "not answered"),
+        }
+        return;
     }
 }

@@ -1,4 +1,4 @@
-//! What others send as orders, over HTTP and over Kafka: the same rules at both doors, one order however often it is sent, and every order ends.
+//! What others send as orders, over HTTP and over Kafka: the same rules at both routes, one order however often it is sent, and every order ends.
 
 use std::time::Duration;
 

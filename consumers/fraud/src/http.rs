@@ -1,4 +1,4 @@
-//! The doors for people who review orders: the queue, one order, and their ruling.
+//! The routes for people who review orders: the queue, one order, and their ruling.
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State as Shared};

@@ -1,4 +1,4 @@
-//! What fraud decides about, and what the caller of a door hears.
+//! What fraud decides about, and what the caller of a route gets.
 
 use events::{OpenError, OrderId, PaymentAuthorized, Person, Timestamp};
 use serde::{Deserialize, Serialize};

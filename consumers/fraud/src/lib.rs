@@ -1,7 +1,7 @@
 //! fraud: may an order whose money is held go on?
 //!
-//! Hears `PaymentAuthorized` (looks at the order: rules give points, their sum is the score) and `PaymentVoided` (the order is over: its review
-//! leaves the queue). Says `FraudCleared`, `FraudRejected` and `FraudReviewRequested`; a review is ended by a person at the door `/reviews`, or
+//! Subscribes to `PaymentAuthorized` (looks at the order: rules give points, their sum is the score) and `PaymentVoided` (the order is over: its review
+//! leaves the queue). Publishes `FraudCleared`, `FraudRejected` and `FraudReviewRequested`; a review is ended by a person at the route `/reviews`, or
 //! by its deadline, which rejects. An order is looked at once and counted once, however often its events come.
 
 mod counts;

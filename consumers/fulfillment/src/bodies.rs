@@ -1,4 +1,4 @@
-//! The bodies of a warehouse's answers, and what it hears in return.
+//! The bodies of a warehouse's answers, and what it gets in return.
 
 use events::{AllocationId, Condition, ShipmentId, Why};
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! The doors: what a real warehouse reads and answers, and what anyone may see of an order's shipments. Nothing is written here but
+//! The routes: what a real warehouse reads and answers, and what anyone may see of an order's shipments. Nothing is written here but
 //! through the same load, decide and save as events.
 
 use axum::extract::{Path, Query, State};

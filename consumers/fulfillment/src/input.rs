@@ -1,4 +1,4 @@
-//! What fulfillment decides about, and what a door's caller hears.
+//! What fulfillment decides about, and what a route's caller gets.
 
 use events::{
     AllocationId, Event, FraudCleared, OrderCancellationRequested, OrderId, PaymentCaptureFailed, PaymentCaptured,

@@ -1,10 +1,10 @@
 //! Fulfillment plans, picks and dispatches shipments, and alone decides whether an order still ships.
 //!
-//! It hears FraudCleared (the order may go on), StockReallocated (a shortage is answered), PaymentCaptured (parcels may leave),
-//! PaymentCaptureFailed and OrderCancellationRequested (let go, if anything is left to let go). It says FulfillmentShortPicked,
+//! It subscribes to FraudCleared (the order may go on), StockReallocated (a shortage is answered), PaymentCaptured (parcels may leave),
+//! PaymentCaptureFailed and OrderCancellationRequested (let go, if anything is left to let go). It publishes FulfillmentShortPicked,
 //! FulfillmentConfirmed, FulfillmentRejected, FulfillmentCancelled, ShipmentDispatched and ShipmentDelivered.
 //!
-//! Warehouses answer through HTTP doors, or the built-in one answers by itself. The point of no return is a shipment's hand-over:
+//! Warehouses answer through HTTP routes, or the built-in one answers by itself. The point of no return is a shipment's hand-over:
 //! before the release nothing may leave, so a cancellation is decided at once; after it each shipment's warehouse says what became of it.
 
 mod bodies;

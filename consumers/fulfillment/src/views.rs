@@ -1,4 +1,4 @@
-//! What the doors show: an order's shipments, and a warehouse's work.
+//! What the routes show: an order's shipments, and a warehouse's work.
 
 use events::{Address, AllocationId, Condition, LineId, OrderId, Reason, ShipmentId, Sku, Timestamp, WarehouseId, Why};
 use serde::Serialize;

@@ -1,4 +1,4 @@
-//! The work lists of real warehouses: written with the orders that they are about, read by the warehouses' doors.
+//! The work lists of real warehouses: written with the orders that they are about, read by the warehouses' routes.
 
 use events::{OrderId, Personal, ShipmentId, Timestamp};
 use runtime::rows::{StoredRow, TableRow as _};

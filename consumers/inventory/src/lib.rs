@@ -1,7 +1,7 @@
 //! `inventory` reserves, moves, commits and releases stock, and speaks last: what it closes, orders ends.
 //!
-//! It hears OrderAccepted, PaymentAuthorized, PaymentDeclined, PaymentVoided, PaymentRefunded, FulfillmentShortPicked and
-//! ShipmentDispatched; at its doors deliveries, counts and stock files come in. It says StockReserved, StockRejected, ReservationExpired,
+//! It subscribes to OrderAccepted, PaymentAuthorized, PaymentDeclined, PaymentVoided, PaymentRefunded, FulfillmentShortPicked and
+//! ShipmentDispatched; at its routes deliveries, counts and stock files come in. It publishes StockReserved, StockRejected, ReservationExpired,
 //! StockReallocated, StockCommitted and StockReleased, the latter two `closed` when nothing is reserved any more, and StockLevelChanged
 //! once for each level that a batch changed.
 //!

@@ -1,7 +1,7 @@
 //! notifications: tells customers what they should know of their orders.
 //!
 //! Hears the beginning and every end of an order, what the payment asks of the customer, a declined payment, refunds, and each parcel that
-//! leaves or arrives. Says `NotificationRecorded`, and `NotificationFailed` where there is no usable address. Each event is told once per channel, for
+//! leaves or arrives. Publishes `NotificationRecorded`, and `NotificationFailed` where there is no usable address. Each event is told once per channel, for
 //! ever, in the customer's language. Where to write comes with `OrderAccepted`; what is heard before it waits for it. Messages go to a sink: the
 //! table `message`, and, without personal data, the log. It decides nothing about orders.
 

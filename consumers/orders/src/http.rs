@@ -1,4 +1,4 @@
-//! The doors of orders: place an order, look at it, ask for its cancellation.
+//! The routes of orders: place an order, look at it, ask for its cancellation.
 
 use std::sync::Arc;
 

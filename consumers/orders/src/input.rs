@@ -1,4 +1,4 @@
-//! What orders decides about, and what the caller at a door hears.
+//! What orders decides about, and what the caller of a route gets.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,8 +1,8 @@
 //! Orders: accepts or rejects what was placed, asks for cancellation, and ends the order when inventory has spoken last.
 //!
-//! Hears `OrderPlaced` (the public front door, in several formats), `StockRejected`, `StockReleased` and `StockCommitted`;
-//! its doors take `POST /orders`, `GET /orders/{id}` and `POST /orders/{id}/cancel`.
-//! Says `OrderAccepted`, `OrderRejected`, `OrderCancellationRequested`, `OrderCompleted`, `OrderCancelled` and `OrderFailed`.
+//! Subscribes to `OrderPlaced` (the public front door, in several formats), `StockRejected`, `StockReleased` and `StockCommitted`;
+//! its routes take `POST /orders`, `GET /orders/{id}` and `POST /orders/{id}/cancel`.
+//! Publishes `OrderAccepted`, `OrderRejected`, `OrderCancellationRequested`, `OrderCompleted`, `OrderCancelled` and `OrderFailed`.
 //!
 //! An order's identity is (source, reference): the same order placed again gets the stored answer, and another one under the
 //! same identity is a conflict that names the difference.

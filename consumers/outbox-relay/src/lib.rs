@@ -1,6 +1,6 @@
 //! The outbox relay as a consumer of its own: it hears no topic and publishes what the others committed to their outbox.
 //!
-//! Says `RelayAdvanced` on `operations`, the watermark by which the saga tracker tells late from stuck. All else is in [`relay`].
+//! Publishes `RelayAdvanced` on `operations`, the watermark by which the saga tracker tells late from stuck. All else is in [`relay`].
 
 use std::sync::Arc;
 

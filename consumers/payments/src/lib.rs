@@ -1,8 +1,8 @@
 //! payments: is there money, and did the reservation or the authorization come first?
 //!
-//! Hears `StockReserved` (asks the gateway to hold the total), `ReservationExpired` (gives up only an order that waits for its customer),
+//! Subscribes to `StockReserved` (asks the gateway to hold the total), `ReservationExpired` (gives up only an order that waits for its customer),
 //! `FulfillmentConfirmed` (takes exactly what ships), `FraudRejected`, `FulfillmentRejected` and `FulfillmentCancelled` (lets go, or gives back).
-//! Says `PaymentAuthorized`, `PaymentActionRequired`, `PaymentDeclined`, `PaymentCaptured`, `PaymentCaptureFailed`, `PaymentVoided`,
+//! Publishes `PaymentAuthorized`, `PaymentActionRequired`, `PaymentDeclined`, `PaymentCaptured`, `PaymentCaptureFailed`, `PaymentVoided`,
 //! `PaymentRefunded`, and for people `PaymentRefundFailed` and `AuthorizationExpiring`.
 //!
 //! Each call to the gateway is planned, called and concluded: the attempt stands in the order's row before the call is made, its answer is an

@@ -2,10 +2,10 @@
 //!
 //! Hears every event of every topic but the front door, and every record of `dead-letter-events`. It keeps the events of each order as they came
 //! (the event store) and folds them into what can be asked: orders, shipments, stock levels, dead letters, and how long each step took. The fold
-//! is commutative and idempotent ([`Facts::merge`]): this is the one consumer that hears topics in any order, and a group that is reset to the
+//! is commutative and idempotent ([`Facts::merge`]): this is the one consumer that reads topics in any order, and a group that is reset to the
 //! beginning ends in the same rows.
 //!
-//! It owns `dead-letter-orders`, on which it says `OrderStuck`: when an answer that topics.yaml's `within` asks for is missing, and nothing
+//! It owns `dead-letter-orders`, on which it publishes `OrderStuck`: when an answer that topics.yaml's `within` asks for is missing, and nothing
 //! explains that. A consumer or a relay that lags or is down makes orders late, not stuck, and so does an event that waits for a retry.
 
 pub mod alerts;

@@ -5,7 +5,7 @@ use events::CatalogueEntry;
 use crate::model::{Choreography, Owner};
 use crate::problem::RuleBreach;
 
-/// Checks that each consumer's code handles what it hears by `topics.yaml`, and nothing else.
+/// Checks that each consumer's code handles what it subscribes to by `topics.yaml`, and nothing else.
 pub(crate) fn check_hears(
     choreography: &Choreography,
     catalogue: &[CatalogueEntry],

@@ -257,7 +257,7 @@ impl Choreography {
         self.events().find(|(_, _, known, _)| *known == name).map(|(_, topic, _, rules)| (topic, rules))
     }
 
-    /// The short names of all events that the consumer hears, as one that acts on them or as an observer.
+    /// The short names of all events that the consumer subscribes to, as one that acts on them or as an observer.
     pub fn heard_by(&self, consumer: &str) -> Vec<&str> {
         let observed = self.observers.get(consumer);
         self.events()

@@ -1,4 +1,4 @@
-//! What `fraud` says: may the order go on.
+//! What `fraud` publishes: may the order go on.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! What `fulfillment` says: does it ship.
+//! What `fulfillment` publishes: does it ship.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! What `inventory` says: stock reserved, moved, committed and released, and the level of each SKU.
+//! What `inventory` publishes: stock reserved, moved, committed and released, and the level of each SKU.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! What `notifications` says: which message was written down, which went out, and which could not.
+//! What `notifications` publishes: which message was written down, which went out, and which could not.
 
 use serde::{Deserialize, Serialize};
 

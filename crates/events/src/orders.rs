@@ -1,4 +1,4 @@
-//! What `orders` says: an order's beginning and its end.
+//! What `orders` publishes: an order's beginning and its end.
 
 use serde::{Deserialize, Serialize};
 

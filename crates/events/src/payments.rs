@@ -1,4 +1,4 @@
-//! What `payments` says: money held, taken, let go and given back.
+//! What `payments` publishes: money held, taken, let go and given back.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! What a consumer is to the runtime: what it hears, how it loads, decides and saves, and what it calls outside.
+//! What a consumer is to the runtime: what it subscribes to, how it loads, decides and saves, and what it calls outside.
 
 use crate::vocabulary::Conflict;
 use crate::vocabulary::Timer;
@@ -34,12 +34,12 @@ pub trait Consumer: Send + Sync + Sized + 'static {
     type Input: Send + Sync + 'static;
     /// What a batch was loaded into: rows by order, and what they share.
     type BatchState: Send;
-    /// What a door's caller gets to hear.
+    /// What a route's caller gets to hear.
     type Reply: Default + Send + 'static;
     /// A call to the outside, made after the commit; repeatable, under its own key. [`std::convert::Infallible`] for who makes none.
     type Call: Send + 'static;
 
-    /// The event types (`ce_type`) that it hears; what it does not hear is skipped without being decoded.
+    /// The event types (`ce_type`) that it subscribes to; what it does not subscribe to is skipped without being decoded.
     fn subscribes_to() -> Vec<&'static str>;
 
     /// Topics of which it hears every record, whatever type its headers say: the front door, where anyone writes.
@@ -58,7 +58,7 @@ pub trait Consumer: Send + Sync + Sized + 'static {
     /// The event types that it says; checked at the start, so that a schema that was not applied is found then.
     fn publishes() -> Vec<&'static str>;
 
-    /// Decodes a record that it hears.
+    /// Decodes a record that it subscribes to.
     ///
     /// # Errors
     /// When the record can't be understood: a dead letter.

@@ -1,4 +1,4 @@
-//! One batch's way through the house: load, decide, save, tell, in one transaction; and what becomes of it when that fails.
+//! One batch: loaded, decided, saved and published in one transaction; and what happens when that fails.
 
 mod after_commit;
 mod announce;
@@ -57,7 +57,7 @@ const SILENT: Duration = Duration::from_secs(40);
 /// So often a batch is decided again at once, as what it was decided on is no longer so; then with pauses.
 const AT_ONCE: u32 = 8;
 
-/// Decides batches of one consumer; shared by its loop, its doors, its sweeper and its retrier.
+/// Decides batches of one consumer; shared by its loop, its routes, its sweeper and its retrier.
 pub(crate) struct Engine<C: Consumer> {
     pub consumer: Arc<C>,
     pub schema: String,

@@ -26,7 +26,7 @@ use crate::telemetry;
 
 pub use program::main;
 
-/// Connections for batches: of the doors, the sweeper, the retrier, and one to spare.
+/// Connections for batches: of the routes, the sweeper, the retrier, and one to spare.
 const BATCHES: u32 = 4;
 
 /// A consumer that starts. Boxed, so that all of a consumer is compiled in its own crate, once, and not in each program and test that starts it.
@@ -77,7 +77,7 @@ impl Host {
         &self.shutdown
     }
 
-    /// The database of a consumer, for its doors: each question is planned for itself.
+    /// The database of a consumer, for its routes: each question is planned for itself.
     ///
     /// # Errors
     /// When its settings or its address can't be read.
@@ -115,7 +115,7 @@ impl Host {
         Arc::clone(all.entry(name).or_insert_with(|| Arc::new(Health::of(name))))
     }
 
-    /// Where a hosted consumer's doors listen.
+    /// Where a hosted consumer's routes listen.
     pub fn address(&self, name: &str) -> Option<SocketAddr> {
         self.addresses.lock().unwrap_or_else(PoisonError::into_inner).get(name).copied()
     }

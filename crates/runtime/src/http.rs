@@ -1,4 +1,4 @@
-//! HTTP: errors as problem details, the probes and metrics that every binary has, and its doors with their OpenAPI document and a page to read it.
+//! HTTP: errors as problem details, the probes and metrics that every binary has, and its routes with their OpenAPI document and a page to read it.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The way through the house: consumer loop, outbox, timers, doors, dead letters, settings, telemetry, shutdown.
+//! The runtime of consumers: consumer loop, outbox, timers, requests, dead letters, settings, telemetry, shutdown.
 //!
 //! It knows Kafka, Avro and PostgreSQL; it knows no order, no stock and no card. A consumer is a [`Consumer`]: rules, tables and calls;
 //! a [`Host`] runs any number of them in one process.

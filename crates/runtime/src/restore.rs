@@ -5,7 +5,7 @@
 //! done. What no topic holds (a gateway's answer, a request, a timer, what was found on rows that orders share) is in the consumer's own event, which
 //! says what came of it ([`Restore::retell`]). An order of which that does not come to the very events that the topic holds is left as it was, and named.
 //!
-//! What a consumer heard after it last said something of an order is left to it: its group is set back, and it hears that again.
+//! What a consumer heard after it last said something of an order is left to it: its group is set back, and it reads that again.
 
 mod order;
 mod story;

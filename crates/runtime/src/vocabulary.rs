@@ -111,7 +111,7 @@ impl Cause {
     }
 }
 
-/// What a door's caller gets once its request is committed.
+/// What a route's caller gets once its request is committed.
 #[derive(Clone, Debug)]
 pub struct Committed<R> {
     /// The decision's answer.

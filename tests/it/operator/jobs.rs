@@ -1,4 +1,4 @@
-//! Jobs: what is asked of the tracker's doors for all dead letters of a filter.
+//! Jobs: what is asked of the tracker's routes for all dead letters of a filter.
 
 use quadrille_tests::{Pipeline, Setup};
 use serde_json::{Value, json};

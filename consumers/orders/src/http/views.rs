@@ -1,4 +1,4 @@
-//! What the doors of orders take and show.
+//! What the routes of orders take and show.
 
 use events::{Cancellation, Fault, Line, OrderId, Reason, ShippedLine, UnshippedLine};
 use serde::{Deserialize, Serialize};

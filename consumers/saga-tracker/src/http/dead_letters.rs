@@ -1,4 +1,4 @@
-//! Dead letters: events that nobody could decide, and orders that are stuck. What is done about them is asked for at the doors of [`super::actions`].
+//! Dead letters: events that nobody could decide, and orders that are stuck. What is done about them is asked for at the routes of [`super::actions`].
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;

@@ -1,4 +1,4 @@
-//! What a person may do for a stuck order now, each with what to type or which door to knock at.
+//! What a person may do for a stuck order now, each with what to type or which route to call.
 
 use deadlines::Judged;
 use events::{

@@ -1,4 +1,4 @@
-//! A group set back, or forward, to a point: its consumer then hears from there again, and does nothing twice.
+//! A group set back, or forward, to a point: its consumer then reads from there again, and does nothing twice.
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};

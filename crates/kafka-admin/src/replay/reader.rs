@@ -1,4 +1,4 @@
-//! A reader beside the group: it reads what a consumer hears, from any point, and commits nothing.
+//! A reader beside the group: it reads what a consumer subscribes to, from any point, and commits nothing.
 
 use std::collections::{BTreeMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -94,7 +94,7 @@ impl KnownSchema {
 /// What an id stands for, the newest first. It is one schema, unless the registry was built anew and gave its ids to others.
 type IdDefinitions = Arc<[Arc<KnownSchema>]>;
 
-/// Encodes what this binary says and decodes what it hears; shared by all consumers of a process.
+/// Encodes what this binary publishes and decodes what it subscribes to; shared by all consumers of a process.
 #[derive(Clone)]
 pub struct Codec {
     writers: Arc<HashMap<&'static str, (u32, GenericDatumWriter<'static>)>>,

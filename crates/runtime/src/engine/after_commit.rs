@@ -1,4 +1,4 @@
-//! After the commit: answers for the doors, calls to the outside, a word to sweeper and retrier, and one line of log for each verdict.
+//! After the commit: answers for the routes, calls to the outside, a signal to the timer poller and the retrier, and one line of log for each verdict.
 
 use crate::consumer::Consumer;
 use crate::engine::Engine;

@@ -1,4 +1,4 @@
-//! What a decision has besides its change of state: events to say, timers, calls, and dead letters.
+//! What a decision has besides its change of state: events to publish, timers, calls, and dead letters.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Doors: requests and answers to our own calls, decided in batches like events, each caller told once its batch is committed.
+//! Requests and answers to our own calls, decided in batches like events, each caller answered once its batch is committed.
 
 use crate::vocabulary::RequestError;
 use std::sync::Arc;
@@ -66,7 +66,7 @@ impl<C: Consumer> RequestQueue<C> {
     }
 }
 
-/// Decides what waits at the doors, until nobody can knock any more: what gathered while the last batch was decided, and where that was much, what comes
+/// Decides what waits at the routes, until nobody can knock any more: what gathered while the last batch was decided, and where that was much, what comes
 /// within a linger besides (see [`linger`]).
 pub(crate) async fn attend<C: Consumer>(
     engine: Arc<Engine<C>>,

@@ -13,7 +13,7 @@ use crate::health::Health;
 use crate::http::{self, Gate, Keys, Routes, Serving};
 
 impl Host {
-    /// Serves a hosted part's probes, metrics and doors. What is done through doors is put on record in the database of `pool`.
+    /// Serves a hosted part's probes, metrics and routes. What is done through routes is put on record in the database of `pool`.
     ///
     /// # Errors
     /// When its address is taken, or can be reached from elsewhere and no keys are set.

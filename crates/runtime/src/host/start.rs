@@ -47,7 +47,7 @@ use crate::timers::store::Timers;
 const START_PATIENCE: Duration = Duration::from_secs(30);
 
 impl Host {
-    /// Starts a consumer: checks its schema, its topics and its event schemas, then opens its doors and joins its group.
+    /// Starts a consumer: checks its schema, its topics and its event schemas, then opens its routes and joins its group.
     ///
     /// # Errors
     /// When something that it needs is missing; the message says what to run.

@@ -116,7 +116,7 @@ pub(crate) struct Listener<C: Consumer> {
     pub kafka: Arc<BaseConsumer<RebalanceContext>>,
     /// Where the host finds the loop's pool, for a password that changes.
     pub opened: Box<dyn FnOnce(&PgPool) + Send>,
-    /// The names, as bytes, of the event types that it hears.
+    /// The names, as bytes, of the event types that it subscribes to.
     pub subscribes_to: HashSet<&'static [u8]>,
     /// The front door's topic, whose records need not say their type.
     pub raw_topics: HashSet<&'static str>,
@@ -299,7 +299,7 @@ impl<C: Consumer> Listener<C> {
         }
     }
 
-    /// Copies what the consumer hears; what it does not hear is skipped by its type, without being copied or decoded.
+    /// Copies what the consumer subscribes to; what it does not subscribe to is skipped by its type, without being copied or decoded.
     fn own(&self, message: &BorrowedMessage<'_>) -> Option<Message> {
         let topic = self.topology.known(message.topic())?;
         if !self.raw_topics.contains(topic) {

@@ -90,7 +90,7 @@ impl Message {
         }
     }
 
-    /// The CloudEvents type, by which a consumer skips what it does not hear without decoding it.
+    /// The CloudEvents type, by which a consumer skips what it does not subscribe to without decoding it.
     pub fn event_type(&self) -> Option<&str> {
         self.headers.text("ce_type")
     }

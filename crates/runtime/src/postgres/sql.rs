@@ -142,7 +142,7 @@ impl<'q> Encode<'q, Postgres> for JsonColumn<'_> {
     }
 }
 
-/// A pool for a consumer's doors and tools. Statements end after 10 s, lock waits after 8 s (a reader waits for a rebuild to take the tables' place
+/// A pool for a consumer's routes and tools. Statements end after 10 s, lock waits after 8 s (a reader waits for a rebuild to take the tables' place
 /// rather than hear of it; batches wait for 3 s), idle transactions after 5 s.
 /// Custom plans: what is asked for differs from question to question.
 ///

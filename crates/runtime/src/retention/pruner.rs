@@ -19,7 +19,7 @@ use crate::retention::horizon::Horizon;
 
 /// Orders, or other rows, of one transaction.
 const CHUNK: i64 = 500;
-/// How long it is on record what was done through the doors.
+/// How long it is on record what was done through the routes.
 const RECORDS: Duration = Duration::from_secs(400 * 24 * 3_600);
 /// Deletes at most `$3` of those records of the consumer `$1` before `$2`: their ids begin with their time.
 const FORGET_RECORDS: &str = "delete from runtime.door_action where action_id in

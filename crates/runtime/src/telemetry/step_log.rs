@@ -1,4 +1,4 @@
-//! One line of log for each step of an order, for a share of the orders: what came in, and what was said upon it. The same orders in every consumer.
+//! One line of log for each step of an order, for a share of the orders: what came in, and what was published upon it. The same orders in every consumer.
 
 use events::OrderId;
 
