@@ -1,4 +1,5 @@
-//! Every statement of the sources is prepared against the migrated schema: one that names what is not there fails here, not at its first use.
+//! Every statement of the sources is prepared against the migrated schema: one that names what is not there fails here, not at its first use. Of the row
+//! kit, the statements of each table are; conditions of its `Select::filter` and columns of its `Append` are run by the tests of their consumers alone.
 
 pub(crate) mod sources;
 

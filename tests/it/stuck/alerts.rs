@@ -301,8 +301,12 @@ async fn the_tracker_exports_every_metric_that_the_rules_ask_of_it() {
     assert_eq!(pipeline.status(&order).await, "COMPLETED");
     // What there is only of trouble has no value yet, unless another test of this process had it, and is named here instead.
     let of_trouble = ["quadrille_lost_records_total", "quadrille_money_at_risk", "quadrille_parked_oldest_seconds"];
-    for name in asked.into_iter().filter(|name| !of_trouble.contains(name)) {
-        pipeline.until(|| async { page().await.contains(name) }, name).await;
+    let described = include_str!("../../../crates/runtime/src/telemetry/described.rs");
+    for name in asked {
+        assert!(described.contains(&format!("\"{name}\"")), "the rules ask for {name}, which no program describes");
+        if !of_trouble.contains(&name) {
+            pipeline.until(|| async { page().await.contains(name) }, name).await;
+        }
     }
     pipeline.finish().await;
 }

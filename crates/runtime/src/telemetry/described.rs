@@ -61,12 +61,6 @@ const DESCRIBED: &[(&str, MetricKind, Unit, &str)] = &[
         Unit::Count,
         "Minor units of a currency that are held or taken for orders that don't go on.",
     ),
-    (
-        "quadrille_lost_records_total",
-        Counter,
-        Unit::Count,
-        "Records from outside that were deleted before they were read, by topic.",
-    ),
     ("quadrille_open_beyond_horizon", Gauge, Unit::Count, "Orders older than the horizon that have not ended."),
     ("quadrille_orders_stuck", Gauge, Unit::Count, "Orders that are stuck now."),
     (
