@@ -12,7 +12,7 @@ mod topics;
 use std::time::{Duration, Instant};
 
 use quadrille_tests::deadline::Ends;
-use quadrille_tests::{ALL, Order, Pipeline, stack};
+use quadrille_tests::{ALL, Order, Pipeline, stack, superuser_url};
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
@@ -64,11 +64,6 @@ fn tea() -> Order {
 /// The stack's PostgreSQL as its superuser.
 async fn superuser() -> PgConnection {
     PgConnection::connect(&superuser_url()).await.expect("the stack's superuser")
-}
-
-fn superuser_url() -> String {
-    let (_, place) = stack().database_url.rsplit_once('@').unwrap();
-    format!("postgres://postgres:quadrille@{}/postgres", place.split('/').next().unwrap())
 }
 
 async fn run(db: &mut PgConnection, statement: &str) {

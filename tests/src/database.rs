@@ -71,11 +71,25 @@ async fn drop_stale(server: &mut PgConnection) {
         let alive =
             name.split('_').nth(1).is_some_and(|process| std::path::Path::new(&format!("/proc/{process}")).exists());
         if !alive {
-            let _ = sqlx::query(AssertSqlSafe(format!("drop database if exists {name} with (force)")))
-                .execute(&mut *server)
-                .await;
+            let _ = drop_database(&name).await;
         }
     }
+}
+
+/// The address of the stack's PostgreSQL for its superuser.
+pub fn superuser_url() -> String {
+    let (_, place) = stack().database_url.rsplit_once('@').expect("an address with a user");
+    format!("postgres://postgres:quadrille@{}/postgres", place.split('/').next().unwrap_or(place))
+}
+
+/// Drops a database and ends its sessions, as the superuser: no other role may end an autovacuum worker that is in it.
+///
+/// # Errors
+/// PostgreSQL can't be reached, or refuses.
+pub async fn drop_database(name: &str) -> sqlx::Result<()> {
+    let mut server = PgConnection::connect(&superuser_url()).await?;
+    sqlx::query(AssertSqlSafe(format!("drop database if exists {name} with (force)"))).execute(&mut server).await?;
+    server.close().await
 }
 
 /// Only one copy of a template can be made at a time.
@@ -111,7 +125,7 @@ impl Database {
     pub async fn restore(&self, dump: &Self) {
         dump.disconnect().await;
         let mut server = PgConnection::connect(&stack().database_url).await.expect("PostgreSQL of the stack");
-        create(&mut server, &format!("drop database {} with (force)", self.name)).await;
+        drop_database(&self.name).await.expect("the database goes");
         create(&mut server, &format!("create database {} template {}", self.name, dump.name)).await;
     }
 
@@ -140,10 +154,6 @@ impl Database {
     /// Drops it.
     pub async fn drop_it(self) {
         let _ = tokio::time::timeout(CLOSE, self.pool.close()).await; // a connection that is held is ended by force
-        if let Ok(mut server) = PgConnection::connect(&stack().database_url).await {
-            let _ = sqlx::query(AssertSqlSafe(format!("drop database if exists {} with (force)", self.name)))
-                .execute(&mut server)
-                .await;
-        }
+        let _ = drop_database(&self.name).await;
     }
 }

@@ -13,7 +13,7 @@ mod quiet;
 mod stack;
 
 pub use ::pipeline::schemas;
-pub use database::Database;
+pub use database::{Database, drop_database, superuser_url};
 pub use kafka::{
     NewRecord, Record, commit_beginning, commit_end, delete_all, lag, produce, produce_large, read_all, recreate,
     watch_offsets,

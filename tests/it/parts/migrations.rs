@@ -1,7 +1,7 @@
 //! `quadrille migrate` as it is run: by several at once, by a role that may create no schema, on a database of another encoding.
 
 use super::*;
-use quadrille_tests::schemas;
+use quadrille_tests::{drop_database, schemas};
 use runtime::migrations::{self, MigrationError};
 
 fn url(database: &str) -> String {
@@ -18,8 +18,7 @@ async fn create(name: &str, more: &str) {
 }
 
 async fn drop(name: &str) {
-    let mut db = PgConnection::connect(&stack().database_url).await.unwrap();
-    run(&mut db, &format!("drop database {name} with (force)")).await;
+    drop_database(name).await.unwrap();
 }
 
 async fn migrate(url: &str) -> Result<usize, MigrationError> {

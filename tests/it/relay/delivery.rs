@@ -304,7 +304,7 @@ async fn a_poll_reads_what_is_new_however_full_the_slot_is() {
     // Not by counting what waits, which reads all of it.
     let passed = "select count(*) from outbox.relay_cursor where pg_visible_in_snapshot((select max(xid::text::int8)::text::xid8 from outbox.entry), snapshot)";
     bench.until(passed, |shards| shards == 8).await;
-    for _ in 0..100 {
+    for _ in 0..200 {
         emit(&bench, std::slice::from_ref(&row)).await;
         bench.settled().await;
     }
@@ -320,6 +320,7 @@ async fn a_poll_reads_what_is_new_however_full_the_slot_is() {
         read = sqlx::query_scalar(statement).fetch_one(&pool).await.unwrap();
     }
     pool.close().await;
-    assert!(read < 500_000, "{read} index entries were read for 20,102 entries");
+    // A poll that reads the slot reads 20,000 entries each of 200 times. Catching up, and `settled`, read up to half a million.
+    assert!(read < 2_000_000, "{read} index entries were read for 20,202 entries");
     bench.drop_it().await;
 }
