@@ -91,8 +91,10 @@ async fn of_a_capture_and_a_void_that_two_instances_ask_for_at_once_the_sandbox_
         order_id,
         key: format!("order:{order_id}:{operation}:1"),
         attempt: 1,
+        since: events::Timestamp::from_millis(0),
         money: Money { amount: 1_000, currency: events::Currency::EUR },
         payment_id,
+        refund_id: None,
     };
     let buyer = Buyer { customer_id: events::CustomerId("ada".into()), payment_method: "tok_approved".into() };
     let Outcome::Authorized(hold) = one.authorize(&request("authorize", None), &buyer).await else {

@@ -32,8 +32,10 @@ impl Call {
             order_id: payment.order_id,
             key: key(payment.order_id, attempt.operation, attempt.number),
             attempt: attempt.number,
+            since: attempt.since,
             money: payment.money(attempt.amount).ok()?,
             payment_id: payment.payment_id.clone(),
+            refund_id: attempt.refund_id.clone(),
         };
         let buyer = payment.case.purchase.as_ref().map(|purchase| purchase.buyer.clone());
         let correlation_id = payment.case.thread.as_ref().map(|thread| Arc::clone(&thread.correlation_id));

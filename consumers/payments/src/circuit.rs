@@ -1,17 +1,17 @@
-//! The calls to the gateway and their circuit: when the gateway answers nobody, no call is made until it answers again, and no attempt uses up its tries meanwhile.
+//! The calls to the gateway and their circuit: when the gateway answers nobody, or takes nobody's calls, no call is made until it does again, and no
+//! attempt uses up its tries meanwhile.
 //!
-//! A card that is never answered is one order's trouble; only a look-up of what nobody asked for tells whether the gateway answers at all.
+//! A card that is never answered is one order's trouble; only the gateway's own probe tells whether it answers at all. A call that it could not execute
+//! for a reason that is no order's opens the circuit at once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use events::{Currency, OrderId};
-use gateway::{Gateway, Money, Operation, Outcome, Request};
+use gateway::{Gateway, Obstacle, Operation, Outcome, Request};
 use runtime::{Circuit, Clock, Health, Work};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use crate::attempt::Ask;
 use crate::call::Call;
@@ -29,13 +29,15 @@ pub(crate) struct GatewayCircuit {
     health: Arc<Health>,
     clock: Clock,
     unanswered: Arc<AtomicU32>,
+    /// Calls in a row that opened it.
+    refused: Arc<AtomicU32>,
     suspicion: Arc<Notify>,
 }
 
 impl GatewayCircuit {
     /// A closed circuit, which opens as this health says.
     pub fn new(health: Arc<Health>, clock: Clock) -> Self {
-        Self { health, clock, unanswered: Arc::default(), suspicion: Arc::default() }
+        Self { health, clock, unanswered: Arc::default(), refused: Arc::default(), suspicion: Arc::default() }
     }
 
     /// Whether the gateway answers nobody.
@@ -67,8 +69,13 @@ impl GatewayCircuit {
     }
 
     fn note(&self, outcome: &Outcome) {
-        if !matches!(outcome, Outcome::Unknown { .. }) {
+        if let Outcome::NotExecuted { obstacle: Obstacle::Unreachable | Obstacle::Misconfigured, detail } = outcome {
+            self.refused.fetch_add(1, Ordering::AcqRel);
+            self.health.break_circuit(Circuit::Outside, detail.clone(), self.clock.now());
+            self.suspicion.notify_one();
+        } else if !matches!(outcome, Outcome::Unknown { .. }) {
             self.unanswered.store(0, Ordering::Release);
+            self.refused.store(0, Ordering::Release);
         } else if self.unanswered.fetch_add(1, Ordering::AcqRel) + 1 >= SUSPICIOUS {
             self.suspicion.notify_one();
         }
@@ -89,14 +96,21 @@ impl GatewayCircuit {
                 () = self.suspicion.notified() => {}
                 () = shutdown.cancelled() => return Ok(()),
             }
-            let mut pause = FIRST_PAUSE;
-            while let Err(why) = probe(&*gateway, patience).await {
-                self.health.break_circuit(Circuit::Outside, why, self.clock.now());
-                tokio::select! {
-                    () = self.clock.sleep_until(self.clock.now().plus(pause)) => {}
-                    () = shutdown.cancelled() => return Ok(()),
+            // A probe that succeeds does not tell whether calls are taken: after each in a row that was not, the pause before the next is longer.
+            let refused = self.refused.load(Ordering::Acquire);
+            let mut pause = (FIRST_PAUSE * (1 << refused.saturating_sub(1).min(16))).min(LONGEST_PAUSE);
+            let mut wait = refused > 0;
+            loop {
+                if wait {
+                    tokio::select! {
+                        () = self.clock.sleep_until(self.clock.now().plus(pause)) => {}
+                        () = shutdown.cancelled() => return Ok(()),
+                    }
+                    pause = (pause * 2).min(LONGEST_PAUSE);
                 }
-                pause = (pause * 2).min(LONGEST_PAUSE);
+                let Err(why) = probe(&*gateway, patience).await else { break };
+                self.health.break_circuit(Circuit::Outside, why, self.clock.now());
+                wait = true;
             }
             self.unanswered.store(0, Ordering::Release);
             self.health.close_circuit(Circuit::Outside, self.clock.now());
@@ -117,18 +131,9 @@ async fn ask(call: &Call, gateway: &dyn Gateway) -> Outcome {
     }
 }
 
-/// Looks up what nobody ever asked for: any answer will do.
 async fn probe(gateway: &dyn Gateway, patience: Duration) -> Result<(), String> {
-    let request = Request {
-        order_id: OrderId(Uuid::nil()),
-        key: "order:none:probe".to_owned(),
-        attempt: 1,
-        money: Money { amount: 0, currency: Currency::EUR },
-        payment_id: None,
-    };
-    match tokio::time::timeout(patience, gateway.look_up(Operation::Authorize, &request)).await {
-        Ok(Outcome::Unknown { detail }) => Err(format!("{} answers nobody: {detail}", gateway.name())),
-        Ok(_) => Ok(()),
-        Err(_) => Err(format!("{} answers nobody: no answer to a look-up within {patience:?}", gateway.name())),
+    match tokio::time::timeout(patience, gateway.alive()).await {
+        Ok(answer) => answer.map_err(|detail| format!("{} answers nobody: {detail}", gateway.name())),
+        Err(_) => Err(format!("{} answers nobody: no answer to its probe within {patience:?}", gateway.name())),
     }
 }

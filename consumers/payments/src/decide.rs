@@ -76,6 +76,9 @@ impl DecisionContext<'_> {
             Input::Cancelled(event) => step.cancelled(event).map(nobody),
             Input::Answer(answer) => self.answered(world, answer, effects).map(nobody),
             Input::Notice(ProviderNotice::Action { result, .. }) => step.action_result(result),
+            Input::Notice(ProviderNotice::Payment { payment_id, change, .. }) => {
+                step.payment_changed(payment_id, change)
+            }
             Input::Retry { by, .. } => Ok(step.retry(by)),
             Input::AttemptDue { due, .. } => {
                 step.attempt_due(*due);

@@ -108,7 +108,7 @@ impl Input {
             Self::Rejected(event) => Some(event.order_id),
             Self::Cancelled(event) => Some(event.order_id),
             Self::Answer(answer) => Some(answer.order_id),
-            Self::Notice(ProviderNotice::Action { order_id, .. })
+            Self::Notice(ProviderNotice::Action { order_id, .. } | ProviderNotice::Payment { order_id, .. })
             | Self::Retry { order_id, .. }
             | Self::AttemptDue { order_id, .. }
             | Self::AuthorizationDue { order_id }
@@ -127,7 +127,7 @@ impl Input {
         match self {
             Self::Notice(ProviderNotice::Refund { refund_id, .. }) => Some(refund_id),
             Self::Answer(answer) => answer.outcome.refund_id(),
-            Self::Notice(ProviderNotice::Action { .. })
+            Self::Notice(ProviderNotice::Action { .. } | ProviderNotice::Payment { .. })
             | Self::Reserved(_)
             | Self::Expired(_)
             | Self::FraudRejected(_)

@@ -7,20 +7,28 @@ mod request;
 
 use std::pin::Pin;
 
-pub use notice::{ActionResult, NoticeEffect, Notices, ProviderNotice};
-pub use outcome::{Hold, Outcome, RefundStatus};
+pub use notice::{
+    ActionResult, Dispute, DisputeStatus, DisputedFunds, HoldEnd, NoticeEffect, Notices, PaymentChange, ProviderNotice,
+};
+pub use outcome::{Hold, Obstacle, Outcome, RefundStatus};
 pub use request::{Buyer, Money, Operation, Request};
 
 /// An outcome that is waited for.
 pub type PendingOutcome<'c> = Pin<Box<dyn Future<Output = Outcome> + Send + 'c>>;
 
+/// Whether a provider is there, waited for; else why it is not, for people.
+pub type PendingProbe<'c> = Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'c>>;
+
 /// A payment provider. No method fails: what is not an answer is [`Outcome::Errored`] (the provider's own failure, which it stores under the
-/// key) or [`Outcome::Unknown`] (no answer, or one that can't be understood). Amounts in answers are the provider's: the rules compare them.
+/// key), [`Outcome::NotExecuted`] or [`Outcome::Unknown`] (no answer, or one that can't be understood). Amounts in answers are the provider's: the rules compare them.
 pub trait Gateway: std::fmt::Debug + Send + Sync {
     /// Its name, as events carry it.
     fn name(&self) -> &'static str;
 
-    /// Holds the whole amount.
+    /// Whether it answers at all, and takes our credentials: asked while its circuit is open, and when calls give reason to.
+    fn alive(&self) -> PendingProbe<'_>;
+
+    /// Holds the whole amount. It may answer [`Outcome::Opened`] first, and be called again with the payment's id.
     fn authorize<'c>(&'c self, request: &'c Request, buyer: &'c Buyer) -> PendingOutcome<'c>;
 
     /// Takes a part of what is held, or all; the rest is released.

@@ -4,11 +4,12 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use events::OrderId;
+use events::{OrderId, Timestamp};
 use runtime::http::Problem;
 use serde::{Deserialize, Serialize};
 
 use crate::outcome::{Hold, RefundStatus};
+use crate::request::Money;
 
 /// What came of the customer's action (3-D Secure).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +47,108 @@ pub enum ProviderNotice {
         /// How the refund stands.
         status: RefundStatus,
     },
+    /// A payment at the provider is not as our calls left it, or its money is claimed.
+    Payment {
+        /// The notice's id: a repetition is known by it.
+        message_id: String,
+        /// Whose.
+        order_id: OrderId,
+        /// The provider's id of the payment.
+        payment_id: String,
+        /// What happened.
+        change: PaymentChange,
+    },
+}
+
+/// What happened to a payment at the provider, as the provider's books have it now: our own calls may be the cause, which the payment's state tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PaymentChange {
+    /// Nothing is held any more, nothing was taken, and nothing can be.
+    HoldGone {
+        /// How it ended.
+        end: HoldEnd,
+        /// For people.
+        detail: String,
+    },
+    /// The money is taken.
+    Captured {
+        /// How much.
+        money: Money,
+    },
+    /// A refund that no call of ours made.
+    Refunded {
+        /// The provider's id of the refund.
+        refund_id: String,
+        /// How much.
+        money: Money,
+        /// How it stands.
+        status: RefundStatus,
+    },
+    /// The cardholder claims the money back, or asks about it.
+    Disputed(Dispute),
+    /// The issuer warns that the payment may be fraud: a refund now may spare a dispute.
+    FraudWarning {
+        /// The provider's id of the warning.
+        warning_id: String,
+        /// The issuer's reason, such as `made_with_stolen_card`.
+        reason: String,
+        /// Whether a refund can still spare the dispute.
+        actionable: bool,
+    },
+}
+
+/// How a hold ended without a capture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HoldEnd {
+    /// It ran out.
+    Expired,
+    /// It was cancelled.
+    Cancelled,
+}
+
+/// A dispute, as it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dispute {
+    /// The provider's id of the dispute.
+    pub dispute_id: String,
+    /// How it stands.
+    pub status: DisputeStatus,
+    /// How much is claimed.
+    pub money: Money,
+    /// Where that money is.
+    pub funds: DisputedFunds,
+    /// The issuer's reason, such as `fraudulent`.
+    pub reason: String,
+    /// Until when evidence is taken; none where there is nothing to answer.
+    pub evidence_due_by: Option<Timestamp>,
+}
+
+/// How a dispute stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DisputeStatus {
+    /// A question, by which no money moves.
+    Inquiry,
+    /// Evidence is awaited.
+    NeedsResponse,
+    /// The issuer decides.
+    UnderReview,
+    /// The money is ours.
+    Won,
+    /// The money is the cardholder's.
+    Lost,
+    /// Ended without a decision, such as an inquiry that was withdrawn.
+    Closed,
+}
+
+/// Where the money of a dispute is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DisputedFunds {
+    /// With us: it was never withdrawn.
+    Untouched,
+    /// Withdrawn from us.
+    Withdrawn,
+    /// With us again.
+    Reinstated,
 }
 
 /// What came of a notice. A payment's state is named as `GET /payments/{order_id}` names it.

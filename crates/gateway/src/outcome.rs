@@ -18,7 +18,7 @@ pub struct Hold {
     pub card: Option<Card>,
 }
 
-/// What came of a call. All but the last three are answers: final for the call's key, and the same each time it is asked.
+/// What came of a call. Up to [`Outcome::RefundFailed`] they are answers: final for the call's key, and the same each time it is asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum Outcome {
@@ -83,8 +83,21 @@ pub enum Outcome {
         /// For people.
         detail: String,
     },
+    /// The payment exists at the provider, and nothing is held. Once its id is recorded the same call is made again with it: so the id is known
+    /// before money moves.
+    Opened {
+        /// The provider's id of the payment.
+        payment_id: String,
+    },
     /// A look-up found that nothing was done under this key.
     NotFound,
+    /// Certainly nothing was done: the same call under the same key is as good as the first, and no try is used up.
+    NotExecuted {
+        /// What stands in the way.
+        obstacle: Obstacle,
+        /// What was said.
+        detail: String,
+    },
     /// The provider failed on its own side, and repeats that for this key: what was done, if anything, must be looked up.
     Errored {
         /// What it said.
@@ -111,7 +124,9 @@ impl Outcome {
             Self::Refunded { .. } => "refunded",
             Self::RefundPending { .. } => "refund_pending",
             Self::RefundFailed { .. } => "refund_failed",
+            Self::Opened { .. } => "opened",
             Self::NotFound => "not_found",
+            Self::NotExecuted { obstacle, .. } => obstacle.as_str(),
             Self::Errored { .. } => "errored",
             Self::Unknown { .. } => "unknown",
         }
@@ -120,11 +135,13 @@ impl Outcome {
     /// Which operation it is an answer to; none for what may come of any.
     pub fn answers(&self) -> Option<Operation> {
         match self {
-            Self::Authorized(_) | Self::ActionRequired { .. } | Self::Declined { .. } => Some(Operation::Authorize),
+            Self::Authorized(_) | Self::ActionRequired { .. } | Self::Declined { .. } | Self::Opened { .. } => {
+                Some(Operation::Authorize)
+            }
             Self::Captured { .. } | Self::CaptureFailed { .. } => Some(Operation::Capture),
             Self::Voided { .. } | Self::VoidFailed { .. } => Some(Operation::Void),
             Self::Refunded { .. } | Self::RefundPending { .. } | Self::RefundFailed { .. } => Some(Operation::Refund),
-            Self::NotFound | Self::Errored { .. } | Self::Unknown { .. } => None,
+            Self::NotFound | Self::NotExecuted { .. } | Self::Errored { .. } | Self::Unknown { .. } => None,
         }
     }
 
@@ -140,9 +157,34 @@ impl Outcome {
             | Self::CaptureFailed { .. }
             | Self::Voided { .. }
             | Self::VoidFailed { .. }
+            | Self::Opened { .. }
             | Self::NotFound
+            | Self::NotExecuted { .. }
             | Self::Errored { .. }
             | Self::Unknown { .. } => None,
+        }
+    }
+}
+
+/// Why a call was not executed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Obstacle {
+    /// Too many calls, or another one that holds what this needs: asked again shortly.
+    Busy,
+    /// No connection: as for everybody, so for this one.
+    Unreachable,
+    /// The key, the account or the request is not what the provider takes: no order's fault, and a person must mend it.
+    Misconfigured,
+}
+
+impl Obstacle {
+    /// As labels have it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Busy => "busy",
+            Self::Unreachable => "unreachable",
+            Self::Misconfigured => "misconfigured",
         }
     }
 }

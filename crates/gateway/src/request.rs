@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use events::{Currency, CustomerId, OrderId};
+use events::{Currency, CustomerId, OrderId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// An amount of money.
@@ -61,11 +61,15 @@ pub struct Request {
     pub key: String,
     /// Which attempt at the operation this is, from 1.
     pub attempt: u32,
+    /// Since when its key is in use. A provider forgets what was done under an old key: an adapter makes nothing anew under one, it looks up.
+    pub since: Timestamp,
     /// What to hold, take, let go or give back. To take nothing of what is held releases it all: an adapter whose provider can't capture 0
     /// cancels instead.
     pub money: Money,
-    /// The provider's id of the payment; none before it is authorized.
+    /// The provider's id of the payment; none before the payment is known to exist there.
     pub payment_id: Option<String>,
+    /// The provider's id of the refund that is looked up; none where it is not known.
+    pub refund_id: Option<String>,
 }
 
 /// Who pays, and with what.
@@ -73,6 +77,6 @@ pub struct Request {
 pub struct Buyer {
     /// The shop's id of the customer.
     pub customer_id: CustomerId,
-    /// The provider's token of the payment method.
+    /// The provider's token of the payment method; what such a token looks like is the provider's own.
     pub payment_method: String,
 }

@@ -4,11 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use events::OrderId;
-use gateway::{ActionResult, Buyer, Gateway, Operation, Outcome, PendingOutcome, RefundStatus, Request};
+use events::{Currency, OrderId, Timestamp};
+use gateway::{
+    ActionResult, Buyer, Gateway, Money, Operation, Outcome, PendingOutcome, PendingProbe, RefundStatus, Request,
+};
 use runtime::{Clock, Span};
 use sqlx::PgPool;
 use tokio::sync::{mpsc, oneshot};
+use uuid::Uuid;
 
 use crate::entry::EntryState;
 use crate::job::{Done, Job, Ticket};
@@ -111,6 +114,23 @@ impl Sandbox {
 impl Gateway for Sandbox {
     fn name(&self) -> &'static str {
         "sandbox"
+    }
+
+    /// Looks up what nobody ever asked for: any answer will do.
+    fn alive(&self) -> PendingProbe<'_> {
+        Box::pin(async {
+            let request = Request {
+                order_id: OrderId(Uuid::nil()),
+                key: "order:none:probe".to_owned(),
+                attempt: 1,
+                since: Timestamp::from_millis(0),
+                money: Money { amount: 0, currency: Currency::EUR },
+                payment_id: None,
+                refund_id: None,
+            };
+            let outcome = self.call(Job::LookUp { operation: Operation::Authorize, request }).await;
+            if let Outcome::Unknown { detail } = outcome { Err(detail) } else { Ok(()) }
+        })
     }
 
     fn authorize<'c>(&'c self, request: &'c Request, buyer: &'c Buyer) -> PendingOutcome<'c> {

@@ -1,11 +1,11 @@
 //! Answers of the gateway: each counts for the open attempt alone; a later one that contradicts what was recorded is a person's case.
 
-use gateway::{ActionResult, Hold, Operation, Outcome, RefundStatus};
+use gateway::{ActionResult, Hold, Operation, Outcome, PaymentChange, RefundStatus};
 use runtime::Conflict;
 
 use super::PaymentStep;
 use crate::attempt::{CallAttempt, Phase, key};
-use crate::input::{Answer, Reply};
+use crate::input::{AUTHORIZATION, Answer, Reply};
 use crate::payment::ActionAsked;
 use crate::payment::State::*;
 
@@ -60,7 +60,9 @@ impl PaymentStep<'_, '_> {
             Outcome::Refunded { .. } => return self.refunded(attempt.amount),
             Outcome::RefundPending { refund_id, .. } if attempt.phase != Phase::Pending => self.pending(refund_id),
             Outcome::RefundFailed { detail, .. } => return self.refund_failed(attempt.amount, detail),
+            Outcome::Opened { payment_id } => return self.opened(payment_id),
             Outcome::NotFound => self.not_found(),
+            Outcome::NotExecuted { obstacle, detail } => self.not_executed(*obstacle, detail),
             Outcome::Errored { .. } => self.errored(),
             // Of a refund that is pending already there is nothing new; what is not known, its timer asks again.
             Outcome::RefundPending { .. } | Outcome::Unknown { .. } => {}
@@ -85,7 +87,9 @@ impl PaymentStep<'_, '_> {
             | Outcome::Refunded { .. }
             | Outcome::RefundPending { .. }
             | Outcome::RefundFailed { .. }
+            | Outcome::Opened { .. }
             | Outcome::NotFound
+            | Outcome::NotExecuted { .. }
             | Outcome::Errored { .. }
             | Outcome::Unknown { .. } => false,
         };
@@ -137,6 +141,45 @@ impl PaymentStep<'_, '_> {
             )),
             None => Ok(()),
         }
+    }
+
+    /// What the provider says of the payment, where our own calls are not the cause. A hold that is gone is as one that ran out; all else is a person's
+    /// case: nothing here gives money back twice, or disputes with a bank.
+    pub fn payment_changed(&mut self, payment_id: &str, change: &PaymentChange) -> Result<Reply, Conflict> {
+        let state = self.payment.state;
+        if self.payment.payment_id.as_deref() != Some(payment_id) {
+            return Ok(Reply::Unknown);
+        }
+        match (change, state) {
+            (PaymentChange::HoldGone { detail, .. }, ActionRequired) => self.action_failed(detail)?,
+            (PaymentChange::HoldGone { detail, .. }, Authorized) => {
+                self.hold_gone(detail)?;
+                self.effects.cancel_timer(AUTHORIZATION, self.payment.order_id, "");
+            }
+            (PaymentChange::HoldGone { .. }, _) | (PaymentChange::Captured { .. }, Capturing) => {
+                return Ok(Reply::Nothing(state));
+            }
+            (PaymentChange::Captured { money }, Captured | Refunding | Refunded)
+                if money.amount == self.payment.captured =>
+            {
+                return Ok(Reply::Nothing(state));
+            }
+            (PaymentChange::Captured { money }, _) => self.outside("captured_outside", &format!("{money} was taken")),
+            (PaymentChange::Refunded { refund_id, money, status }, _) => {
+                self.outside("refunded_outside", &format!("refund {refund_id} of {money} is {status:?}"));
+            }
+            (PaymentChange::Disputed(dispute), _) => self.outside("payment_disputed", &format!("{dispute:?}")),
+            (PaymentChange::FraudWarning { warning_id, reason, .. }, _) => {
+                self.outside("fraud_warning", &format!("{warning_id}: {reason}"));
+            }
+        }
+        Ok(Reply::Recorded(self.payment.state))
+    }
+
+    fn outside(&mut self, class: &str, what: &str) {
+        let order_id = self.payment.order_id;
+        let what = format!("the provider tells of what was not asked for here: {what}; look at the payment there");
+        self.effects.dead_letter(order_id, class, what);
     }
 
     /// How a refund ended, by the provider's notice. It counts for the open attempt alone.

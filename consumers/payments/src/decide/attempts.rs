@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use events::Timestamp;
-use gateway::{Money, Operation};
+use gateway::{Money, Obstacle, Operation};
 use runtime::Conflict;
 
 use super::PaymentStep;
@@ -129,7 +129,9 @@ impl PaymentStep<'_, '_> {
             }
             Phase::Open => {
                 self.try_again(attempt.tries);
-                self.say_waiting(if attempt.errored { "the gateway failed on its own side" } else { "no answer" });
+                if attempt.tries > 0 {
+                    self.say_waiting(if attempt.errored { "the gateway failed on its own side" } else { "no answer" });
+                }
                 let may_be_made = attempt.tries < CALLS && !attempt.errored && self.key_lasts(&attempt);
                 self.ask(if may_be_made { Ask::Make } else { Ask::LookUp });
             }
@@ -192,6 +194,37 @@ impl PaymentStep<'_, '_> {
         self.stick(Phase::Failed, "refund_failed", &format!("not given back: {detail}"));
     }
 
+    /// The payment exists at the provider: its id is recorded, then the same call goes on with it, unless fulfillment let go meanwhile.
+    pub(super) fn opened(&mut self, payment_id: &str) -> Result<(), Conflict> {
+        self.change().payment_id = Some(payment_id.to_owned());
+        match self.payment.case.stop.clone() {
+            Some(stop) => {
+                self.conclude();
+                self.void(stop)
+            }
+            None => {
+                self.ask(Ask::Make);
+                Ok(())
+            }
+        }
+    }
+
+    /// It was not executed: that was no try, and the same call is as good as the first after a pause.
+    pub(super) fn not_executed(&mut self, obstacle: Obstacle, detail: &str) {
+        let order_id = self.payment.order_id;
+        let Some(attempt) = self.change().case.attempt.as_mut().filter(|attempt| attempt.phase == Phase::Open) else {
+            return;
+        };
+        attempt.tries = attempt.tries.saturating_sub(1);
+        match obstacle {
+            Obstacle::Busy => self.wait(Phase::Open, self.now.plus(self.settings.pause(1))),
+            Obstacle::Unreachable | Obstacle::Misconfigured => {
+                self.wait(Phase::Open, self.now.plus(self.settings.long_pause(order_id)));
+                self.say_waiting(detail);
+            }
+        }
+    }
+
     /// The provider failed on its own side, and will repeat that under this key: what was done, if anything, is looked up.
     pub(super) fn errored(&mut self) {
         let Some(attempt) = self.payment.case.attempt.as_ref() else { return };
@@ -209,6 +242,9 @@ impl PaymentStep<'_, '_> {
         let Some(attempt) = self.payment.case.attempt.clone() else { return };
         match attempt.phase {
             Phase::Open if !attempt.errored && self.key_lasts(&attempt) => self.ask(Ask::Make),
+            // The provider may yet roll a failed refund forward, and a second one would give the money back twice: looked up until a person decides.
+            Phase::Open
+                if attempt.errored && attempt.operation == Operation::Refund && attempt.retried_by.is_none() => {}
             // A person has just looked, as they were asked to, and so did we.
             Phase::Open if !self.key_lasts(&attempt) && attempt.retried_by.is_some() && attempt.tries == 1 => {
                 self.open(attempt.operation, attempt.amount);

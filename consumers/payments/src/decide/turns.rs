@@ -156,10 +156,7 @@ impl PaymentStep<'_, '_> {
             (Authorized, Some(capture_before)) => {
                 let currency = self.payment.currency()?;
                 if self.now >= capture_before {
-                    let detail = format!("the hold ran out at {capture_before} before it was taken");
-                    self.change().state = Lapsed;
-                    let reason = Reason { code: ReasonCode::AuthorizationExpired, detail };
-                    self.effects.emit(&PaymentCaptureFailed { order_id, amount, currency, reason }, "");
+                    self.hold_gone(&format!("the hold ran out at {capture_before} before it was taken"))?;
                 } else {
                     if !std::mem::replace(&mut self.change().case.expiring, true) {
                         self.effects.emit(&AuthorizationExpiring { order_id, amount, currency, capture_before }, "");
@@ -174,6 +171,16 @@ impl PaymentStep<'_, '_> {
                 _,
             ) => {}
         }
+        Ok(())
+    }
+
+    /// The hold ended before its time.
+    pub(super) fn hold_gone(&mut self, detail: &str) -> Result<(), Conflict> {
+        let Payment { order_id, authorized: amount, .. } = **self.payment;
+        let currency = self.payment.currency()?;
+        self.change().state = Lapsed;
+        let reason = Reason { code: ReasonCode::AuthorizationExpired, detail: detail.to_owned() };
+        self.effects.emit(&PaymentCaptureFailed { order_id, amount, currency, reason }, "");
         Ok(())
     }
 

@@ -37,7 +37,15 @@ impl Customer {
 
     fn request(&self, operation: Operation, attempt: u32, amount: i64) -> Request {
         let key = key(operation, attempt);
-        Request { order_id: ORDER, key, attempt, money: eur(amount), payment_id: self.payment_id.clone() }
+        Request {
+            order_id: ORDER,
+            key,
+            attempt,
+            since: NOW,
+            money: eur(amount),
+            payment_id: self.payment_id.clone(),
+            refund_id: None,
+        }
     }
 
     fn outcome(&mut self, job: &Job) -> Outcome {
