@@ -19,11 +19,14 @@
 //! | authorized, captured, voided, refunded | `Authorized`, `Captured`, `Voided`, `Refunded`; another amount than asked for is disputed, a person's case |
 //! | action required | `ActionRequired`, until the customer's result: `Authorized`, or void |
 //! | declined, capture failed | `Declined`, `Lapsed` |
-//! | void failed, errored | another attempt after a pause; after the last one a person's case |
+//! | opened | its id is recorded, and the same call goes on with it |
+//! | void failed, errored | another attempt after a pause; after the last one a person's case. A refund that errored is looked up until a person decides |
+//! | not executed | asked again under the same key after a pause; no try is used up |
 //! | refund pending, refund failed | looked up now and then; a person's case |
 //! | none | asked again under the same key, then looked up; after the last try a person's case |
 //!
-//! The hold's timer lets `Authorized` become `Lapsed`. A rule checks first and changes then, so that a conflict leaves the payment as it was.
+//! The hold's timer lets `Authorized` become `Lapsed`, and so does a hold that is gone at the provider. What else happens there without us (a capture, a
+//! refund, a dispute) is a person's case. A rule checks first and changes then, so that a conflict leaves the payment as it was.
 
 mod answers;
 mod attempts;

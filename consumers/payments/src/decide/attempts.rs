@@ -244,7 +244,10 @@ impl PaymentStep<'_, '_> {
             Phase::Open if !attempt.errored && self.key_lasts(&attempt) => self.ask(Ask::Make),
             // The provider may yet roll a failed refund forward, and a second one would give the money back twice: looked up until a person decides.
             Phase::Open
-                if attempt.errored && attempt.operation == Operation::Refund && attempt.retried_by.is_none() => {}
+                if attempt.errored
+                    && attempt.operation == Operation::Refund
+                    && attempt.retried_by.is_none()
+                    && self.key_lasts(&attempt) => {}
             // A person has just looked, as they were asked to, and so did we.
             Phase::Open if !self.key_lasts(&attempt) && attempt.retried_by.is_some() && attempt.tries == 1 => {
                 self.open(attempt.operation, attempt.amount);

@@ -1,5 +1,7 @@
 //! Attempts: asked again under the same key, looked up, attempted anew, given to a person.
 
+use gateway::Obstacle;
+
 use super::*;
 use crate::attempt::Phase;
 use crate::input::AUTHORIZATION;
@@ -281,4 +283,72 @@ fn a_call_carries_what_the_gateway_needs_under_the_attempts_own_key() {
     let capture = &desk.calls[0];
     assert_eq!((capture.request.money, capture.request.payment_id.as_deref()), (eur(500), Some("pay_1")));
     assert!(capture.buyer.is_none());
+}
+
+#[test]
+fn a_payments_id_is_recorded_before_money_moves_and_the_same_call_goes_on_with_it() {
+    let mut desk = Desk::at(State::Authorizing);
+    assert_eq!(desk.calls[0].request.payment_id, None);
+    desk.answers(Outcome::Opened { payment_id: "pi_1".into() });
+    assert_eq!(desk.payment().payment_id.as_deref(), Some("pi_1"));
+    assert_eq!(desk.called(), ["authorize:1"]);
+    assert_eq!(desk.calls[0].request.payment_id.as_deref(), Some("pi_1"));
+    desk.answers(authorized(1_501));
+    assert_eq!(desk.state(), State::Authorized);
+
+    let mut stopped = Desk::at(State::Authorizing);
+    stopped.does(cancelled(vec![]));
+    stopped.answers(Outcome::Opened { payment_id: "pi_1".into() });
+    assert_eq!(
+        (stopped.state(), stopped.called()),
+        (State::Voiding, vec!["void:1".into()]),
+        "it is not confirmed any more"
+    );
+}
+
+#[test]
+fn what_was_not_executed_uses_up_no_try_however_often() {
+    let busy = || Outcome::NotExecuted { obstacle: Obstacle::Busy, detail: "429".into() };
+    for (state, name) in ASKED {
+        let mut desk = Desk::at(state);
+        let long_ago = desk.now;
+        for _ in 0..100 {
+            desk.answers(busy());
+            assert!(desk.calls.is_empty(), "not at once");
+            desk.fire(ATTEMPT);
+            assert_eq!(desk.called(), [format!("{name}:1")], "the call itself, under its first key");
+        }
+        let attempt = desk.payment().case.attempt.clone().unwrap();
+        assert_eq!((attempt.phase, attempt.tries), (Phase::Open, 1));
+        assert!(attempt.since > long_ago, "its key is used from now on");
+    }
+}
+
+#[test]
+fn a_gateway_that_takes_nobodys_calls_declines_nobody() {
+    for obstacle in [Obstacle::Unreachable, Obstacle::Misconfigured] {
+        let mut desk = Desk::at(State::Authorizing);
+        desk.answers(Outcome::NotExecuted { obstacle, detail: "401".into() });
+        assert_eq!(desk.state(), State::Authorizing);
+        assert!(desk.timers[ATTEMPT].since(desk.now) >= Duration::from_secs(48), "all wait long, and not together");
+        desk.fire(ATTEMPT).answers(authorized(1_501));
+        assert_eq!(desk.state(), State::Authorized);
+    }
+}
+
+#[test]
+fn a_refund_that_errored_is_not_made_again_by_itself() {
+    let mut desk = Desk::at(State::Refunding);
+    desk.answers(Outcome::Errored { detail: "500".into() });
+    while desk.timers.contains_key(ATTEMPT) {
+        desk.answers(Outcome::NotFound).fire(ATTEMPT);
+        assert!(
+            desk.called().iter().all(|call| call == "refund:1?"),
+            "the provider may yet roll it forward: {:?}",
+            desk.called()
+        );
+    }
+    assert_eq!(desk.dead, ["gateway_no_answer"]);
+    desk.does(retry()).answers(Outcome::NotFound).fire(ATTEMPT);
+    assert_eq!(desk.called(), ["refund:2"], "a person decided");
 }

@@ -5,6 +5,8 @@ use events::{
     PaymentRefundFailed, PaymentRefunded, PaymentVoided,
 };
 
+use gateway::{HoldEnd, PaymentChange};
+
 use super::*;
 use crate::attempt::Phase;
 use crate::input::AUTHORIZATION;
@@ -249,4 +251,39 @@ fn a_hold_whose_end_the_gateway_does_not_say_lasts_as_long_as_is_set() {
     desk.answers(Outcome::Authorized(Hold { capture_before: None, ..hold(1_501) }));
     assert_eq!(desk.payment().capture_before, Some(START.plus(7 * DAY)));
     assert!(!desk.timers.contains_key(ATTEMPT));
+}
+
+#[test]
+fn a_hold_that_is_gone_at_the_provider_ends_the_order_as_one_that_ran_out() {
+    let changed = |payment_id: &str, change| {
+        Input::Notice(ProviderNotice::Payment {
+            message_id: "evt_1".into(),
+            order_id: ORDER,
+            payment_id: payment_id.into(),
+            change,
+        })
+    };
+    let gone = || PaymentChange::HoldGone { end: HoldEnd::Cancelled, detail: "cancelled by hand".into() };
+    let mut desk = Desk::at(State::Authorized);
+    let payment_id = desk.payment().payment_id.clone().unwrap();
+    assert_eq!(desk.decide(changed("pi_other", gone())), Ok(Reply::Unknown), "another payment of the order");
+    assert_eq!(desk.decide(changed(&payment_id, gone())), Ok(Reply::Recorded(State::Lapsed)));
+    assert_eq!(desk.said(), ["PaymentCaptureFailed"]);
+    assert!(!desk.timers.contains_key(AUTHORIZATION));
+    assert_eq!(desk.decide(changed(&payment_id, gone())), Ok(Reply::Nothing(State::Lapsed)), "twice is once");
+
+    let mut waiting = Desk::at(State::ActionRequired);
+    let payment_id = waiting.payment().payment_id.clone().unwrap();
+    waiting.does(changed(&payment_id, gone()));
+    assert_eq!(waiting.state(), State::Voiding);
+
+    let mut captured = Desk::at(State::Captured);
+    let payment_id = captured.payment().payment_id.clone().unwrap();
+    let taken = |amount| changed(&payment_id, PaymentChange::Captured { money: eur(amount) });
+    assert_eq!(captured.decide(taken(1_501)), Ok(Reply::Nothing(State::Captured)), "by us");
+    captured.does(taken(7));
+    assert_eq!(captured.dead, ["captured_outside"]);
+    let refund = PaymentChange::Refunded { refund_id: "re_9".into(), money: eur(7), status: RefundStatus::Succeeded };
+    captured.does(changed(&payment_id, refund));
+    assert_eq!((captured.dead.as_slice(), captured.state()), (&["refunded_outside".to_owned()][..], State::Captured));
 }
