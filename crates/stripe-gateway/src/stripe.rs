@@ -1,0 +1,404 @@
+//! The gateway: how each operation is done at Stripe, and how what is not known is found out.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use events::{OrderId, Timestamp};
+use gateway::{Buyer, Gateway, Money, Obstacle, Operation, Outcome, PendingOutcome, PendingProbe, Request};
+use reqwest::ClientBuilder;
+use runtime::Clock;
+use runtime::settings::Secret;
+
+use crate::currency::to_stripe;
+use crate::failure::{CallFailure, Meaning, meaning, refused};
+use crate::objects::{Balance, ClientSecret, IntentStatus, ObjectList, PaymentIntent, RefundObject};
+use crate::outcomes::{self, Authorization};
+use crate::payment_method::PaymentMethod;
+use crate::requests::{self, StripeCall};
+use crate::settings::StripeSettings;
+use crate::transport::StripeTransport;
+
+/// How long Stripe surely knows what was done under a key, with an hour to spare. After it the same call would be done once more.
+const KEY_LASTS: Duration = Duration::from_secs(23 * 3_600);
+/// How long after its attempt began an order's payment is created at the latest, and how long before a void.
+const CREATED_WITHIN: Duration = Duration::from_secs(3_600);
+/// Pages of a list that are read at most.
+const PAGES: usize = 20;
+
+/// Stripe.
+#[derive(Debug)]
+pub struct StripeGateway {
+    pub(crate) transport: StripeTransport,
+    pub(crate) settings: StripeSettings,
+    clock: Clock,
+}
+
+impl StripeGateway {
+    /// A gateway with these settings, whose calls are made by a client that is built as it is but for redirects, agent and timeout.
+    ///
+    /// # Errors
+    /// When a setting does not fit, or the client can't be built; the message says what to do.
+    pub fn new(settings: StripeSettings, client: ClientBuilder, clock: Clock) -> anyhow::Result<Self> {
+        settings.check()?;
+        let transport = StripeTransport::new(&settings, client)?;
+        Ok(Self { transport, settings, clock })
+    }
+
+    /// The way to Stripe, for requests of async-stripe's that this gateway does not make.
+    pub fn transport(&self) -> &StripeTransport {
+        &self.transport
+    }
+
+    /// Makes all calls from now on with another key of the same mode: one that was rolled, while the old one still works or does not any more.
+    ///
+    /// # Errors
+    /// When it is no key of this mode; the old one stays.
+    pub fn set_api_key(&self, key: Secret) -> anyhow::Result<()> {
+        self.settings.check_key(&key)?;
+        self.transport.set_api_key(key);
+        Ok(())
+    }
+
+    /// The secret by which the customer's browser confirms a payment. It is asked for each time, and is for nobody but that customer.
+    ///
+    /// # Errors
+    /// When Stripe does not give it.
+    pub async fn client_secret(&self, payment_id: &str) -> Result<Secret, CallFailure> {
+        let ClientSecret { client_secret } = self.transport.send(requests::get(payment_id)).await?;
+        Ok(client_secret.into())
+    }
+
+    pub(crate) async fn payment(&self, payment_id: &str) -> Result<PaymentIntent, CallFailure> {
+        self.transport.send(requests::get(payment_id)).await
+    }
+
+    /// Whether Stripe may have forgotten what was done under the request's key: then nothing is made under it, only looked up.
+    fn is_old(&self, request: &Request) -> bool {
+        self.clock.now().since(request.since) >= KEY_LASTS
+    }
+
+    async fn confirm(&self, request: &Request, payment_id: &str, method: &PaymentMethod) -> Outcome {
+        if let PaymentMethod::Saved { customer, .. } = method {
+            let update = requests::set_customer(request, payment_id, customer);
+            if let Err(failure) = self.transport.send::<PaymentIntent>(update).await {
+                return self.unconfirmed(payment_id, &failure).await;
+            }
+        }
+        match self.transport.send(requests::confirm(request, payment_id, method, &self.settings)).await {
+            Ok(intent) => self.concluded(&intent).await.unwrap_or_else(|| {
+                let detail = format!("payment {payment_id} is {} after its confirmation", intent.status);
+                Outcome::Unknown { detail }
+            }),
+            Err(failure) => self.unconfirmed(payment_id, &failure).await,
+        }
+    }
+
+    /// A confirmation that did not succeed.
+    async fn unconfirmed(&self, payment_id: &str, failure: &CallFailure) -> Outcome {
+        match meaning(failure) {
+            Meaning::Refused { code, detail } => self.decline(payment_id, &code, &detail).await,
+            Meaning::UnexpectedState | Meaning::KeyReused => self.look_up_authorization(payment_id).await,
+            Meaning::NotExecuted(_) | Meaning::Errored | Meaning::Unknown => failure.outcome(Operation::Authorize),
+        }
+    }
+
+    /// What a payment's state says of its authorization; none where it is not confirmed.
+    async fn concluded(&self, intent: &PaymentIntent) -> Option<Outcome> {
+        match outcomes::authorization(intent) {
+            Authorization::Ended(outcome) => Some(outcome),
+            Authorization::ToCancel { code, detail } => Some(self.decline(&intent.id, &code, &detail).await),
+            Authorization::Unconfirmed => None,
+        }
+    }
+
+    /// Declined: it is cancelled first, so that nothing stays open which the customer could still pay. Where that is not known to be done, neither is
+    /// the decline: it is found again by the look-up.
+    async fn decline(&self, payment_id: &str, code: &str, detail: &str) -> Outcome {
+        let declined = || refused(Operation::Authorize, code, detail);
+        match self.transport.send::<PaymentIntent>(requests::cancel(payment_id)).await {
+            Ok(_) => declined(),
+            Err(failure) if meaning(&failure) == Meaning::UnexpectedState => match self.payment(payment_id).await {
+                Ok(intent) if intent.status == IntentStatus::Canceled => declined(),
+                Ok(intent) => {
+                    let detail = format!("declined ({code}), but payment {payment_id} is {}", intent.status);
+                    Outcome::Unknown { detail }
+                }
+                Err(failure) => failure.unread(Operation::Authorize),
+            },
+            Err(failure) => failure.unread(Operation::Authorize),
+        }
+    }
+
+    async fn look_up_authorization(&self, payment_id: &str) -> Outcome {
+        match self.payment(payment_id).await {
+            Ok(intent) => self.concluded(&intent).await.unwrap_or(Outcome::NotFound),
+            Err(failure) => failure.unread(Operation::Authorize),
+        }
+    }
+
+    /// Creates the order's payment, or finds it: an unconfirmed payment holds nothing, so to create it again under its key is as good as a look-up.
+    async fn open(&self, request: &Request) -> Result<Outcome, CallFailure> {
+        let amount = match to_stripe(request.money) {
+            Ok(amount) => amount,
+            Err(error) => return Ok(refused(Operation::Authorize, "amount_not_supported", &error.to_string())),
+        };
+        let intent: PaymentIntent = self.transport.send(requests::create(request, &amount, &self.settings)).await?;
+        Ok(Outcome::Opened { payment_id: intent.id })
+    }
+
+    /// The payment that was created for an order, whose id was not recorded: by replay while the key lasts, else among those of its time.
+    async fn find_opened(&self, request: &Request) -> Outcome {
+        if !self.is_old(request) {
+            match self.open(request).await {
+                Ok(outcome) => return outcome,
+                Err(failure) => match meaning(&failure) {
+                    // Its failure is kept under the key: the list tells whether it came to something.
+                    Meaning::Errored | Meaning::KeyReused => {}
+                    Meaning::Refused { .. } | Meaning::UnexpectedState | Meaning::NotExecuted(_) | Meaning::Unknown => {
+                        return failure.outcome(Operation::Authorize);
+                    }
+                },
+            }
+        }
+        match self.listed(request.order_id, request.since, request.since.plus(CREATED_WITHIN)).await {
+            Ok(found) => found.map_or(Outcome::NotFound, |intent| Outcome::Opened { payment_id: intent.id }),
+            Err(failure) => failure.unread(Operation::Authorize),
+        }
+    }
+
+    /// An order's payment that was created between two moments: by its metadata, never by search, which lags behind.
+    async fn listed(
+        &self,
+        order_id: OrderId,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<Option<PaymentIntent>, CallFailure> {
+        let (from, to) = (from.as_millis().div_euclid(1_000), to.as_millis().div_euclid(1_000) + 1);
+        let key = requests::payment_key(order_id);
+        let is_ours = |intent: &PaymentIntent| has_key(intent.metadata.as_ref(), &key);
+        self.find(|after| requests::list(from, to, after), |intent: &PaymentIntent| &intent.id, is_ours).await
+    }
+
+    /// The first of a list, over its pages, that is the one.
+    async fn find<T: serde::de::DeserializeOwned>(
+        &self,
+        page: impl Fn(Option<&str>) -> StripeCall,
+        id: impl Fn(&T) -> &String,
+        is_it: impl Fn(&T) -> bool,
+    ) -> Result<Option<T>, CallFailure> {
+        let mut last: Option<String> = None;
+        for _ in 0..PAGES {
+            let mut list: ObjectList<T> = self.transport.send(page(last.as_deref())).await?;
+            if let Some(at) = list.data.iter().position(&is_it) {
+                return Ok(Some(list.data.swap_remove(at)));
+            }
+            last = list.data.last().map(|item| id(item).clone()).filter(|_| list.has_more);
+            if last.is_none() {
+                return Ok(None);
+            }
+        }
+        let why = format!("the one that was looked for is not among the first {PAGES} pages of the list");
+        Err(CallFailure::NoAnswer { endpoint: page(None).endpoint.as_str(), why })
+    }
+
+    async fn take(&self, request: &Request, payment_id: &str) -> Outcome {
+        if request.money.amount == 0 {
+            return match self.void_open(payment_id, request.money).await {
+                Outcome::Voided { .. } => Outcome::Captured { money: request.money },
+                Outcome::VoidFailed { .. } => self.look_up_capture(request, payment_id).await,
+                other => other,
+            };
+        }
+        let amount = match to_stripe(request.money) {
+            Ok(amount) => amount,
+            Err(error) => return refused(Operation::Capture, "amount_not_supported", &error.to_string()),
+        };
+        match self.transport.send::<PaymentIntent>(requests::capture(request, payment_id, &amount)).await {
+            Ok(intent) => outcomes::capture(&intent, request.money).unwrap_or_else(|| {
+                let detail = format!("payment {payment_id} is {} after its capture", intent.status);
+                Outcome::Unknown { detail }
+            }),
+            Err(failure) => match meaning(&failure) {
+                Meaning::UnexpectedState | Meaning::KeyReused => self.look_up_capture(request, payment_id).await,
+                Meaning::Refused { .. } | Meaning::NotExecuted(_) | Meaning::Errored | Meaning::Unknown => {
+                    failure.outcome(Operation::Capture)
+                }
+            },
+        }
+    }
+
+    async fn look_up_capture(&self, request: &Request, payment_id: &str) -> Outcome {
+        match self.payment(payment_id).await {
+            Ok(intent) => outcomes::capture(&intent, request.money).unwrap_or(Outcome::NotFound),
+            Err(failure) => failure.unread(Operation::Capture),
+        }
+    }
+
+    /// Looks first: what is cancelled already is let go of, and what is taken can't be.
+    async fn void_open(&self, payment_id: &str, asked: Money) -> Outcome {
+        let zero = Money { amount: 0, ..asked };
+        let intent = match self.payment(payment_id).await {
+            Ok(intent) => intent,
+            Err(failure) => return failure.unread(Operation::Void),
+        };
+        if let Some(outcome) = outcomes::void(&intent, zero) {
+            return outcome;
+        }
+        let held = match intent.status {
+            IntentStatus::RequiresCapture => outcomes::hold(&intent).map(|hold| hold.money),
+            _ => Ok(zero),
+        };
+        match self.transport.send::<PaymentIntent>(requests::cancel(payment_id)).await {
+            Ok(_) => held.map_or_else(outcomes::unreadable, |money| Outcome::Voided { money }),
+            Err(failure) => match meaning(&failure) {
+                // Somebody was faster: the next attempt looks again.
+                Meaning::UnexpectedState => Outcome::VoidFailed { detail: failure.to_string() },
+                // It has no key under which the failure would be repeated.
+                Meaning::Errored => Outcome::Unknown { detail: failure.to_string() },
+                Meaning::Refused { .. } | Meaning::KeyReused | Meaning::NotExecuted(_) | Meaning::Unknown => {
+                    failure.outcome(Operation::Void)
+                }
+            },
+        }
+    }
+
+    /// A payment whose id was never recorded was never confirmed: nothing is held. What was created for the order is cancelled all the same.
+    async fn void_unrecorded(&self, request: &Request) -> Outcome {
+        let (from, to) = (request.since.minus(CREATED_WITHIN), self.clock.now());
+        match self.listed(request.order_id, from, to).await {
+            Ok(Some(intent)) => self.void_open(&intent.id, request.money).await,
+            Ok(None) => Outcome::Voided { money: Money { amount: 0, ..request.money } },
+            Err(failure) => failure.unread(Operation::Void),
+        }
+    }
+
+    async fn give_back(&self, request: &Request, payment_id: &str) -> Outcome {
+        let amount = match to_stripe(request.money) {
+            Ok(amount) => amount,
+            Err(error) => return refused(Operation::Refund, "amount_not_supported", &error.to_string()),
+        };
+        match self.transport.send::<RefundObject>(requests::refund(request, payment_id, &amount)).await {
+            Ok(refund) => outcomes::refund(&refund),
+            Err(failure) => match meaning(&failure) {
+                // Never under a new key by itself: what was done is found, or a person looks.
+                Meaning::KeyReused | Meaning::UnexpectedState => match self.look_up_refund(request, payment_id).await {
+                    Outcome::NotFound => Outcome::Unknown { detail: failure.to_string() },
+                    found => found,
+                },
+                Meaning::Refused { .. } | Meaning::NotExecuted(_) | Meaning::Errored | Meaning::Unknown => {
+                    failure.outcome(Operation::Refund)
+                }
+            },
+        }
+    }
+
+    /// By its id, else among the payment's refunds by the key in its metadata.
+    async fn look_up_refund(&self, request: &Request, payment_id: &str) -> Outcome {
+        let found = match &request.refund_id {
+            Some(refund_id) => self.transport.send(requests::get_refund(refund_id)).await.map(Some),
+            None => {
+                let is_it = |refund: &RefundObject| has_key(refund.metadata.as_ref(), &request.key);
+                let page = |after: Option<&str>| requests::list_refunds(payment_id, after);
+                self.find(page, |refund: &RefundObject| &refund.id, is_it).await
+            }
+        };
+        match found {
+            Ok(refund) => refund.as_ref().map_or(Outcome::NotFound, outcomes::refund),
+            Err(failure) => failure.unread(Operation::Refund),
+        }
+    }
+}
+
+/// Whether an object was made under this key of ours.
+fn has_key(metadata: Option<&BTreeMap<String, String>>, key: &str) -> bool {
+    metadata.and_then(|metadata| metadata.get("key")).is_some_and(|made_under| made_under == key)
+}
+
+/// A call of ours without the id of its payment: nothing was ever asked of Stripe, so nothing can be.
+fn unrecorded(operation: Operation) -> Outcome {
+    refused(operation, "no_payment", "expected the id of a payment at Stripe, got none: it was not authorized here")
+}
+
+impl Gateway for StripeGateway {
+    fn name(&self) -> &'static str {
+        "stripe"
+    }
+
+    fn alive(&self) -> PendingProbe<'_> {
+        Box::pin(async {
+            match self.transport.send::<Balance>(requests::balance()).await {
+                Ok(Balance {}) => Ok(()),
+                // Too many calls: it is there.
+                Err(failure) if meaning(&failure) == Meaning::NotExecuted(Obstacle::Busy) => Ok(()),
+                Err(failure) => Err(failure.to_string()),
+            }
+        })
+    }
+
+    fn authorize<'c>(&'c self, request: &'c Request, buyer: &'c Buyer) -> PendingOutcome<'c> {
+        Box::pin(async move {
+            let method = match PaymentMethod::parse(&buyer.payment_method) {
+                Ok(method) => method,
+                Err(error) => return refused(Operation::Authorize, "invalid_payment_method", &error.to_string()),
+            };
+            match &request.payment_id {
+                Some(payment_id) if self.is_old(request) => self.look_up_authorization(payment_id).await,
+                Some(payment_id) => self.confirm(request, payment_id, &method).await,
+                None if self.is_old(request) => self.find_opened(request).await,
+                None => match self.open(request).await {
+                    Ok(outcome) => outcome,
+                    Err(failure) if meaning(&failure) == Meaning::KeyReused => self.find_opened(request).await,
+                    Err(failure) => failure.outcome(Operation::Authorize),
+                },
+            }
+        })
+    }
+
+    fn capture<'c>(&'c self, request: &'c Request) -> PendingOutcome<'c> {
+        Box::pin(async move {
+            match &request.payment_id {
+                None => unrecorded(Operation::Capture),
+                Some(payment_id) if self.is_old(request) => self.look_up_capture(request, payment_id).await,
+                Some(payment_id) => self.take(request, payment_id).await,
+            }
+        })
+    }
+
+    fn void<'c>(&'c self, request: &'c Request) -> PendingOutcome<'c> {
+        Box::pin(async move {
+            match &request.payment_id {
+                None => self.void_unrecorded(request).await,
+                Some(payment_id) => self.void_open(payment_id, request.money).await,
+            }
+        })
+    }
+
+    fn refund<'c>(&'c self, request: &'c Request) -> PendingOutcome<'c> {
+        Box::pin(async move {
+            match &request.payment_id {
+                None => unrecorded(Operation::Refund),
+                Some(payment_id) if self.is_old(request) => self.look_up_refund(request, payment_id).await,
+                Some(payment_id) => self.give_back(request, payment_id).await,
+            }
+        })
+    }
+
+    fn look_up<'c>(&'c self, operation: Operation, request: &'c Request) -> PendingOutcome<'c> {
+        Box::pin(async move {
+            match (operation, &request.payment_id) {
+                (Operation::Authorize, None) => self.find_opened(request).await,
+                (Operation::Authorize, Some(payment_id)) => self.look_up_authorization(payment_id).await,
+                (Operation::Capture, Some(payment_id)) => self.look_up_capture(request, payment_id).await,
+                (Operation::Void, Some(payment_id)) => match self.payment(payment_id).await {
+                    Ok(intent) => {
+                        let zero = Money { amount: 0, ..request.money };
+                        outcomes::void(&intent, zero).unwrap_or(Outcome::NotFound)
+                    }
+                    Err(failure) => failure.unread(Operation::Void),
+                },
+                (Operation::Refund, Some(payment_id)) => self.look_up_refund(request, payment_id).await,
+                (Operation::Capture | Operation::Void | Operation::Refund, None) => Outcome::NotFound,
+            }
+        })
+    }
+}

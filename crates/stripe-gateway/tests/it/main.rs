@@ -1,0 +1,8 @@
+//! The gateway as its callers see it: what goes over the wire, what comes of each answer; every request against Stripe's own description of its API.
+
+mod contract;
+mod double;
+mod flows;
+mod golden;
+mod notices;
+mod transport;
