@@ -137,3 +137,135 @@ async fn probe(gateway: &dyn Gateway, patience: Duration) -> Result<(), String> 
         Err(_) => Err(format!("{} answers nobody: no answer to its probe within {patience:?}", gateway.name())),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use events::{Currency, OrderId, Timestamp};
+    use gateway::{Buyer, Money, PendingOutcome, PendingProbe};
+    use uuid::Uuid;
+
+    use super::*;
+
+    /// A gateway that answers what the test says, or not.
+    #[derive(Debug)]
+    struct Scripted {
+        outcome: Mutex<Outcome>,
+        alive: Mutex<Result<(), String>>,
+    }
+
+    impl Scripted {
+        fn new(outcome: Outcome) -> Arc<Self> {
+            Arc::new(Self { outcome: Mutex::new(outcome), alive: Mutex::new(Ok(())) })
+        }
+
+        fn answer(&self) -> PendingOutcome<'_> {
+            let outcome = self.outcome.lock().unwrap().clone();
+            Box::pin(async move { outcome })
+        }
+    }
+
+    impl Gateway for Scripted {
+        fn name(&self) -> &'static str {
+            "scripted"
+        }
+
+        fn alive(&self) -> PendingProbe<'_> {
+            let alive = self.alive.lock().unwrap().clone();
+            Box::pin(async move { alive })
+        }
+
+        fn authorize<'c>(&'c self, _: &'c Request, _: &'c Buyer) -> PendingOutcome<'c> {
+            self.answer()
+        }
+
+        fn capture<'c>(&'c self, _: &'c Request) -> PendingOutcome<'c> {
+            self.answer()
+        }
+
+        fn void<'c>(&'c self, _: &'c Request) -> PendingOutcome<'c> {
+            self.answer()
+        }
+
+        fn refund<'c>(&'c self, _: &'c Request) -> PendingOutcome<'c> {
+            self.answer()
+        }
+
+        fn look_up<'c>(&'c self, _: Operation, _: &'c Request) -> PendingOutcome<'c> {
+            self.answer()
+        }
+    }
+
+    const PATIENCE: Duration = Duration::from_secs(5);
+
+    fn capture() -> Call {
+        let request = Request {
+            order_id: OrderId(Uuid::from_u128(7)),
+            key: "order:7:capture:1".to_owned(),
+            attempt: 1,
+            since: Timestamp::from_millis(0),
+            money: Money { amount: 700, currency: Currency::EUR },
+            payment_id: Some("pi_1".to_owned()),
+            refund_id: None,
+        };
+        Call { operation: Operation::Capture, ask: Ask::Make, request, buyer: None, correlation_id: "".into() }
+    }
+
+    fn refused(obstacle: Obstacle) -> Outcome {
+        Outcome::NotExecuted { obstacle, detail: "401: the key has expired".to_owned() }
+    }
+
+    /// Waits until it holds; time moves for whoever waits for a time.
+    async fn until(clock: &Clock, what: &str, holds: impl Fn() -> bool) {
+        for _ in 0..1_000 {
+            if holds() {
+                return;
+            }
+            clock.advance(Duration::from_secs(1));
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        panic!("expected that {what}");
+    }
+
+    #[tokio::test]
+    async fn a_gateway_that_takes_nobodys_calls_opens_the_circuit_at_once_until_its_probe_and_calls_succeed() {
+        let (clock, shutdown) = (Clock::default(), CancellationToken::new());
+        let circuit = GatewayCircuit::new(Arc::new(Health::of("payments")), clock.clone());
+        let gateway = Scripted::new(refused(Obstacle::Misconfigured));
+        *gateway.alive.lock().unwrap() = Err("401".to_owned());
+        let mut watch = tokio::task::JoinSet::new();
+        watch.spawn(circuit.clone().watch(gateway.clone(), PATIENCE, shutdown.clone()));
+
+        let answered = circuit.call(capture(), &*gateway, PATIENCE).await;
+        assert!(answered.is_some(), "that it was not executed is an answer: it gives the try back");
+        assert!(circuit.is_open());
+        assert!(circuit.call(capture(), &*gateway, PATIENCE).await.is_none(), "no call is made");
+        for _ in 0..20 {
+            clock.advance(LONGEST_PAUSE);
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            assert!(circuit.is_open(), "its probe says no");
+        }
+
+        *gateway.alive.lock().unwrap() = Ok(());
+        until(&clock, "the circuit closes", || !circuit.is_open()).await;
+        circuit.call(capture(), &*gateway, PATIENCE).await;
+        assert!(circuit.is_open(), "calls are still not taken: each closes it but for one");
+        *gateway.outcome.lock().unwrap() = Outcome::Captured { money: Money { amount: 700, currency: Currency::EUR } };
+        until(&clock, "the circuit closes", || !circuit.is_open()).await;
+        circuit.call(capture(), &*gateway, PATIENCE).await;
+        assert!(!circuit.is_open());
+        assert_eq!(circuit.refused.load(Ordering::Acquire), 0);
+        shutdown.cancel();
+        watch.join_next().await;
+    }
+
+    #[tokio::test]
+    async fn a_busy_gateway_and_one_order_without_an_answer_leave_the_circuit_closed() {
+        let circuit = GatewayCircuit::new(Arc::new(Health::of("payments")), Clock::default());
+        for outcome in [refused(Obstacle::Busy), Outcome::Unknown { detail: "no answer".to_owned() }] {
+            circuit.call(capture(), &*Scripted::new(outcome), PATIENCE).await;
+            assert!(!circuit.is_open());
+        }
+    }
+}

@@ -9,7 +9,7 @@ use crate::objects::{CardDetails, Charge, IntentStatus, PaymentIntent, RefundObj
 
 /// What a payment's state means for its authorization.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Authorization {
+pub(crate) enum AuthorizationState {
     /// This came of it.
     Ended(Outcome),
     /// Refused, and the payment is still open: it is to be cancelled first.
@@ -18,15 +18,15 @@ pub(crate) enum Authorization {
     Unconfirmed,
 }
 
-pub(crate) fn authorization(intent: &PaymentIntent) -> Authorization {
-    let ended = Authorization::Ended;
+pub(crate) fn authorization(intent: &PaymentIntent) -> AuthorizationState {
+    let ended = AuthorizationState::Ended;
     match &intent.status {
         IntentStatus::RequiresCapture => ended(hold(intent).map_or_else(unreadable, Outcome::Authorized)),
         IntentStatus::RequiresAction => ended(action_required(intent)),
-        IntentStatus::RequiresConfirmation => Authorization::Unconfirmed,
+        IntentStatus::RequiresConfirmation => AuthorizationState::Unconfirmed,
         IntentStatus::RequiresPaymentMethod => match failure(intent) {
-            Some((code, detail)) => Authorization::ToCancel { code, detail },
-            None => Authorization::Unconfirmed,
+            Some((code, detail)) => AuthorizationState::ToCancel { code, detail },
+            None => AuthorizationState::Unconfirmed,
         },
         IntentStatus::Canceled => {
             let (code, detail) = failure(intent).unwrap_or_else(|| gone(intent));
@@ -212,8 +212,8 @@ mod tests {
         serde_json::from_value(object).unwrap()
     }
 
-    fn declined(code: &str, detail: &str) -> Authorization {
-        Authorization::Ended(Outcome::Declined { code: code.into(), detail: detail.into() })
+    fn declined(code: &str, detail: &str) -> AuthorizationState {
+        AuthorizationState::Ended(Outcome::Declined { code: code.into(), detail: detail.into() })
     }
 
     #[test]
@@ -248,25 +248,25 @@ mod tests {
             json!({"next_action": {"type": "redirect_to_url", "redirect_to_url": {"url": "https://hooks/3ds"}}});
         let asked = |url: Option<&str>| {
             let url = url.map(str::to_owned);
-            Authorization::Ended(Outcome::ActionRequired {
+            AuthorizationState::Ended(Outcome::ActionRequired {
                 payment_id: "pi_1".into(),
                 action: Action::ThreeDSecure,
                 url,
             })
         };
         let rows = [
-            ("requires_payment_method", json!({}), Authorization::Unconfirmed),
+            ("requires_payment_method", json!({}), AuthorizationState::Unconfirmed),
             (
                 "requires_payment_method",
                 error.clone(),
-                Authorization::ToCancel { code: "lost_card".into(), detail: "No.".into() },
+                AuthorizationState::ToCancel { code: "lost_card".into(), detail: "No.".into() },
             ),
             (
                 "requires_payment_method",
                 json!({"latest_charge": {"id": "ch_1", "failure_code": "expired_card"}}),
-                Authorization::ToCancel { code: "expired_card".into(), detail: String::new() },
+                AuthorizationState::ToCancel { code: "expired_card".into(), detail: String::new() },
             ),
-            ("requires_confirmation", json!({}), Authorization::Unconfirmed),
+            ("requires_confirmation", json!({}), AuthorizationState::Unconfirmed),
             ("requires_action", redirect, asked(Some("https://hooks/3ds"))),
             ("requires_action", json!({"next_action": {"type": "use_stripe_sdk"}}), asked(None)),
             ("canceled", error, declined("lost_card", "No.")),
@@ -279,7 +279,7 @@ mod tests {
             (
                 "succeeded",
                 json!({"amount_received": 1_200}),
-                Authorization::Ended(Outcome::Captured { money: eur(1_200) }),
+                AuthorizationState::Ended(Outcome::Captured { money: eur(1_200) }),
             ),
         ];
         for (status, more, expected) in rows {
@@ -289,7 +289,7 @@ mod tests {
             [("processing", json!({})), ("requires_magic", json!({})), ("requires_capture", json!({}))]
         {
             let read = authorization(&intent(status, more));
-            assert!(matches!(read, Authorization::Ended(Outcome::Unknown { .. })), "{status}: {read:?}");
+            assert!(matches!(read, AuthorizationState::Ended(Outcome::Unknown { .. })), "{status}: {read:?}");
         }
     }
 

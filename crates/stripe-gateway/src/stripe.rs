@@ -12,7 +12,7 @@ use runtime::settings::Secret;
 use crate::currency::to_stripe;
 use crate::failure::{CallFailure, Meaning, meaning, refused};
 use crate::objects::{Balance, ClientSecret, IntentStatus, ObjectList, PaymentIntent, RefundObject};
-use crate::outcomes::{self, Authorization};
+use crate::outcomes::{self, AuthorizationState};
 use crate::payment_method::PaymentMethod;
 use crate::requests::{self, StripeCall};
 use crate::settings::StripeSettings;
@@ -105,9 +105,9 @@ impl StripeGateway {
     /// What a payment's state says of its authorization; none where it is not confirmed.
     async fn concluded(&self, intent: &PaymentIntent) -> Option<Outcome> {
         match outcomes::authorization(intent) {
-            Authorization::Ended(outcome) => Some(outcome),
-            Authorization::ToCancel { code, detail } => Some(self.decline(&intent.id, &code, &detail).await),
-            Authorization::Unconfirmed => None,
+            AuthorizationState::Ended(outcome) => Some(outcome),
+            AuthorizationState::ToCancel { code, detail } => Some(self.decline(&intent.id, &code, &detail).await),
+            AuthorizationState::Unconfirmed => None,
         }
     }
 

@@ -42,6 +42,8 @@ pub struct Seen {
     pub path: String,
     pub headers: BTreeMap<String, String>,
     pub parameters: BTreeMap<String, String>,
+    /// The body as it came.
+    pub body: Vec<u8>,
     pub from: SocketAddr,
     /// What was answered.
     pub status: u16,
@@ -113,6 +115,11 @@ impl Double {
         script.seen.clone()
     }
 
+    /// What it was asked so far, whatever it was told to answer.
+    pub fn so_far(&self) -> Vec<Seen> {
+        self.script.lock().unwrap().seen.clone()
+    }
+
     /// The calls that it was asked, in order.
     pub fn lines(&self) -> Vec<String> {
         self.seen().iter().map(Seen::line).collect()
@@ -158,6 +165,7 @@ async fn answer(
         path: uri.path().to_owned(),
         headers: headers.iter().map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned())).collect(),
         parameters,
+        body: body.to_vec(),
         from,
         status: 0,
     };

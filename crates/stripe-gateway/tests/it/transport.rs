@@ -73,19 +73,22 @@ async fn a_proxys_page_counts_by_its_status() {
 
 #[tokio::test]
 async fn an_endpoint_that_is_called_too_often_rests_and_more_calls_than_the_rate_are_not_made() {
-    let double = Double::start([Reply::With(
-        429,
-        &[("stripe-rate-limited-reason", "endpoint-rate")],
-        json!({"error": {"code": "rate_limit"}}),
-    )])
-    .await;
+    let limited =
+        Reply::With(429, &[("stripe-rate-limited-reason", "endpoint-rate")], json!({"error": {"code": "rate_limit"}}));
+    let taken =
+        || Reply::Json(200, json!({"id": "pi_1", "status": "succeeded", "amount_received": 700, "currency": "eur"}));
+    let double = Double::start([limited, taken(), taken()]).await;
     let stripe = gateway(StripeSettings { endpoint_rate: 1, ..double.settings() });
     let capture = request(Operation::Capture, 700, Some("pi_1"));
-    for _ in 0..3 {
-        let outcome = stripe.capture(&capture).await;
-        assert_eq!(not_executed(&outcome), Some(Obstacle::Busy), "{outcome:?}");
-    }
-    assert_eq!(double.seen().len(), 1, "the two others were not made");
+    let outcome = stripe.capture(&capture).await;
+    assert_eq!(not_executed(&outcome), Some(Obstacle::Busy), "{outcome:?}");
+    let told = std::time::Instant::now();
+    assert!(matches!(stripe.capture(&capture).await, Outcome::Captured { .. }));
+    assert!(told.elapsed() >= std::time::Duration::from_millis(900), "it rests: {:?}", told.elapsed());
+    let outcomes = tokio::join!(stripe.capture(&capture), stripe.capture(&capture), stripe.capture(&capture));
+    let outcomes = [outcomes.0, outcomes.1, outcomes.2];
+    let busy = outcomes.iter().filter(|outcome| not_executed(outcome) == Some(Obstacle::Busy)).count();
+    assert_eq!((busy, double.seen().len()), (2, 3), "the two others were not made: {outcomes:?}");
 }
 
 #[tokio::test]
