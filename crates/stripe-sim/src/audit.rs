@@ -51,7 +51,7 @@ pub struct LedgerReport {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Position {
+struct MoneyPosition {
     held: i64,
     captured: i64,
     returned: i64,
@@ -59,7 +59,7 @@ struct Position {
     disputed: i64,
 }
 
-impl Position {
+impl MoneyPosition {
     fn apply(&mut self, entry: LedgerEntry, amount: i64) {
         match entry {
             LedgerEntry::Hold | LedgerEntry::ReleaseUndone => self.held += amount,
@@ -103,7 +103,7 @@ impl Position {
 pub fn audit(payments: &[PaymentRecord], rows: &[LedgerRow], group: Option<&str>) -> LedgerReport {
     let by_id: BTreeMap<&str, &PaymentRecord> = payments.iter().map(|payment| (payment.id.as_str(), payment)).collect();
     let mut report = LedgerReport { payments: payments.len(), ..LedgerReport::default() };
-    let mut positions: BTreeMap<&str, Position> = BTreeMap::new();
+    let mut positions: BTreeMap<&str, MoneyPosition> = BTreeMap::new();
     let mut with_money: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for row in rows {
         let Some(payment) = by_id.get(row.payment_id.as_str()) else {
@@ -150,7 +150,7 @@ pub fn audit(payments: &[PaymentRecord], rows: &[LedgerRow], group: Option<&str>
 }
 
 /// Where a payment's objects and its balance transactions say something else than the ledger.
-fn disagreements(payment: &PaymentRecord, position: Position) -> Vec<String> {
+fn disagreements(payment: &PaymentRecord, position: MoneyPosition) -> Vec<String> {
     let held = if payment.status == IntentStatus::RequiresCapture { payment.amount } else { 0 };
     let withdrawn = |state: DisputeState| match state {
         DisputeState::NeedsResponse | DisputeState::UnderReview | DisputeState::Lost => true,

@@ -6,12 +6,12 @@ use std::time::Duration;
 use sqlx::types::Json;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{Operation, execute};
-use crate::effects::{Effects, Task};
+use crate::api::{ApiOperation, execute};
+use crate::effects::{DueTask, RuleEffects};
 use crate::record::RefundState;
 use crate::rules::NewDispute;
 use crate::simulator::Simulator;
-use crate::store::{BookError, BookTransaction, Caller};
+use crate::store::{ApiCaller, BookError, BookTransaction};
 
 /// How often the clock looks what is due by itself.
 const TICK: Duration = Duration::from_millis(250);
@@ -39,7 +39,7 @@ pub async fn run_due(simulator: &Simulator) -> Result<usize, BookError> {
     let mut done = 0;
     loop {
         let mut book = BookTransaction::begin(&simulator.pool, &simulator.public_url).await?;
-        let due: Option<(i64, i64, Json<Task>)> = sqlx::query_as(
+        let due: Option<(i64, i64, Json<DueTask>)> = sqlx::query_as(
             "select id, due_ms, body from tasks where due_ms <= $1 order by due_ms, id limit 1 for update skip locked",
         )
         .bind(book.now)
@@ -69,23 +69,23 @@ pub async fn run_due(simulator: &Simulator) -> Result<usize, BookError> {
     }
 }
 
-async fn run(book: &mut BookTransaction, task: &Task) -> Result<(), BookError> {
+async fn run(book: &mut BookTransaction, task: &DueTask) -> Result<(), BookError> {
     let payment_id = match task {
-        Task::RollForward { operation, id, parameters, scope } => {
-            let caller = Caller::of_scope(scope, &book.settings);
-            if let Some(operation) = Operation::find(operation) {
+        DueTask::RollForward { operation, id, parameters, scope } => {
+            let caller = ApiCaller::of_scope(scope, &book.settings);
+            if let Some(operation) = ApiOperation::find(operation) {
                 execute(book, &caller, operation, id, parameters).await?;
             }
             return Ok(());
         }
-        Task::ExpireHold { payment, .. }
-        | Task::SettleRefund { payment, .. }
-        | Task::FailRefund { payment, .. }
-        | Task::OpenDispute { payment, .. }
-        | Task::WarnOfFraud { payment }
-        | Task::CloseEvidence { payment, .. }
-        | Task::DecideDispute { payment, .. }
-        | Task::RollBack { payment, .. } => payment,
+        DueTask::ExpireHold { payment, .. }
+        | DueTask::SettleRefund { payment, .. }
+        | DueTask::FailRefund { payment, .. }
+        | DueTask::OpenDispute { payment, .. }
+        | DueTask::WarnOfFraud { payment }
+        | DueTask::CloseEvidence { payment, .. }
+        | DueTask::DecideDispute { payment, .. }
+        | DueTask::RollBack { payment, .. } => payment,
     };
     let scope: Option<String> = sqlx::query_scalar("select scope from objects where id = $1")
         .bind(payment_id)
@@ -93,25 +93,25 @@ async fn run(book: &mut BookTransaction, task: &Task) -> Result<(), BookError> {
         .await?;
     let Some(scope) = scope else { return Ok(()) };
     let Some(mut payment) = book.lock_payment(&scope, "payment_intent", payment_id).await? else { return Ok(()) };
-    let (before, mut effects, context) = (payment.clone(), Effects::default(), book.context());
+    let (before, mut effects, context) = (payment.clone(), RuleEffects::default(), book.context());
     match task {
-        Task::ExpireHold { charge, .. } => payment.expire_hold(charge, context, &mut effects),
-        Task::SettleRefund { refund, .. } => payment.settle_refund(refund, context, &mut effects),
-        Task::FailRefund { refund, reason, .. } => {
+        DueTask::ExpireHold { charge, .. } => payment.expire_hold(charge, context, &mut effects),
+        DueTask::SettleRefund { refund, .. } => payment.settle_refund(refund, context, &mut effects),
+        DueTask::FailRefund { refund, reason, .. } => {
             payment.fail_refund(refund, (RefundState::Failed, reason), context, &mut effects)
         }
-        Task::OpenDispute { reason, inquiry, .. } => {
+        DueTask::OpenDispute { reason, inquiry, .. } => {
             let new = NewDispute { reason: reason.clone(), inquiry: *inquiry, amount: None };
             payment.open_dispute(&new, context, &mut effects)?;
         }
-        Task::WarnOfFraud { .. } => payment.warn_of_fraud(context, &mut effects),
-        Task::CloseEvidence { dispute, .. } => payment.close_evidence(dispute, context, &mut effects),
-        Task::DecideDispute { dispute, won, .. } => payment.decide_dispute(dispute, *won, context, &mut effects),
-        Task::RollBack { operation, object, .. } => payment.roll_back(operation, object, context, &mut effects),
-        Task::RollForward { .. } => {}
+        DueTask::WarnOfFraud { .. } => payment.warn_of_fraud(context, &mut effects),
+        DueTask::CloseEvidence { dispute, .. } => payment.close_evidence(dispute, context, &mut effects),
+        DueTask::DecideDispute { dispute, won, .. } => payment.decide_dispute(dispute, *won, context, &mut effects),
+        DueTask::RollBack { operation, object, .. } => payment.roll_back(operation, object, context, &mut effects),
+        DueTask::RollForward { .. } => {}
     }
     if payment != before {
-        let caller = Caller::of_scope(&scope, &book.settings);
+        let caller = ApiCaller::of_scope(&scope, &book.settings);
         book.save(&caller, &payment, effects).await?;
     }
     Ok(())

@@ -76,7 +76,7 @@ impl LedgerEntry {
 /// What happens later, unless it can't any more.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "task", rename_all = "snake_case")]
-pub enum Task {
+pub enum DueTask {
     /// A hold ends.
     ExpireHold {
         /// The payment.
@@ -165,7 +165,7 @@ pub struct NewObject {
 
 /// What came of a rule.
 #[derive(Debug, Default)]
-pub struct Effects {
+pub struct RuleEffects {
     /// Types, and the objects as they were at that moment.
     pub events: Vec<(&'static str, Value)>,
     /// What money did: entry, object, minor units.
@@ -175,10 +175,10 @@ pub struct Effects {
     /// Movements of the balance.
     pub transactions: Vec<BalanceTransactionRecord>,
     /// When (milliseconds) what is to happen.
-    pub tasks: Vec<(i64, Task)>,
+    pub tasks: Vec<(i64, DueTask)>,
 }
 
-impl Effects {
+impl RuleEffects {
     /// An event about the payment itself.
     pub fn intent_event(&mut self, kind: &'static str, payment: &PaymentRecord, context: RuleContext<'_>) {
         self.events.push((kind, payment.to_json(context.public_url)));

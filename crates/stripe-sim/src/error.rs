@@ -126,7 +126,7 @@ impl ApiError {
     /// 429: too many requests.
     pub fn rate_limited(limited: RateLimited) -> Self {
         let message =
-            "Request rate limit exceeded. Learn more about rate limits here https://stripe.com/docs/rate-limits.";
+            "ApiRequest rate limit exceeded. Learn more about rate limits here https://stripe.com/docs/rate-limits.";
         Self { limited: Some(limited), ..Self::new(429, "invalid_request_error", Some("rate_limit"), message) }
     }
 

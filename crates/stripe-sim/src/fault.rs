@@ -1,4 +1,4 @@
-//! Faults by rule: what goes wrong, with which operations, how often.
+//! DrawnFaults by rule: what goes wrong, with which operations, how often.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -35,7 +35,7 @@ pub enum SlowWhen {
 /// What goes wrong.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "fault", rename_all = "snake_case", deny_unknown_fields)]
-pub enum Fault {
+pub enum FaultKind {
     /// The connection is closed; nothing was done.
     ConnectionClosed,
     /// The connection is closed; all was done.
@@ -110,7 +110,7 @@ pub struct FaultRule {
     pub times: Option<i64>,
     /// What goes wrong.
     #[serde(flatten)]
-    pub fault: Fault,
+    pub fault: FaultKind,
 }
 
 fn all() -> Vec<String> {
@@ -134,26 +134,26 @@ impl FaultRule {
             return Err("times: expected at least 1, or none for ever".into());
         }
         match &self.fault {
-            Fault::ServerError { committed: true, later: Later::RollForward, .. } => {
+            FaultKind::ServerError { committed: true, later: Later::RollForward, .. } => {
                 Err("later: what is committed can only be rolled back; for roll_forward set committed to false".into())
             }
-            Fault::ServerError { committed: false, later: Later::RollBack, .. } => {
+            FaultKind::ServerError { committed: false, later: Later::RollBack, .. } => {
                 Err("later: what is not committed can only be rolled forward; for roll_back set committed to true"
                     .into())
             }
-            Fault::ServerError { after, .. } if *after < 0 => {
+            FaultKind::ServerError { after, .. } if *after < 0 => {
                 Err(format!("after: expected no negative number, got {after}"))
             }
-            Fault::ServerError { .. }
-            | Fault::ConnectionClosed
-            | Fault::AnswerDropped
-            | Fault::BadGateway { .. }
-            | Fault::RateLimited
-            | Fault::LockTimeout
-            | Fault::KeyInUse
-            | Fault::KeyExpired
-            | Fault::Slow { .. }
-            | Fault::Answer { .. } => Ok(()),
+            FaultKind::ServerError { .. }
+            | FaultKind::ConnectionClosed
+            | FaultKind::AnswerDropped
+            | FaultKind::BadGateway { .. }
+            | FaultKind::RateLimited
+            | FaultKind::LockTimeout
+            | FaultKind::KeyInUse
+            | FaultKind::KeyExpired
+            | FaultKind::Slow { .. }
+            | FaultKind::Answer { .. } => Ok(()),
         }
     }
 
@@ -165,28 +165,28 @@ impl FaultRule {
 
 /// What goes wrong with one request.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Faults {
+pub struct DrawnFaults {
     /// The first fault that says how the request ends.
-    pub end: Option<Fault>,
+    pub end: Option<FaultKind>,
     /// Milliseconds of slowness: before, within, after.
     pub slow: [u64; 3],
     /// Answers that are changed.
     pub answers: Vec<(Vec<String>, Map<String, Value>)>,
 }
 
-impl Faults {
-    fn add(&mut self, fault: Fault) {
+impl DrawnFaults {
+    fn add(&mut self, fault: FaultKind) {
         match fault {
-            Fault::Slow { ms, when } => self.slow[when as usize] += ms,
-            Fault::Answer { remove, set } => self.answers.push((remove, set)),
-            end @ (Fault::ConnectionClosed
-            | Fault::AnswerDropped
-            | Fault::ServerError { .. }
-            | Fault::BadGateway { .. }
-            | Fault::RateLimited
-            | Fault::LockTimeout
-            | Fault::KeyInUse
-            | Fault::KeyExpired) => {
+            FaultKind::Slow { ms, when } => self.slow[when as usize] += ms,
+            FaultKind::Answer { remove, set } => self.answers.push((remove, set)),
+            end @ (FaultKind::ConnectionClosed
+            | FaultKind::AnswerDropped
+            | FaultKind::ServerError { .. }
+            | FaultKind::BadGateway { .. }
+            | FaultKind::RateLimited
+            | FaultKind::LockTimeout
+            | FaultKind::KeyInUse
+            | FaultKind::KeyExpired) => {
                 self.end.get_or_insert(end);
             }
         }
@@ -220,12 +220,12 @@ fn find_parent<'b, 'p>(body: &'b mut Value, path: &'p str) -> (Option<&'b mut Va
 ///
 /// # Errors
 /// When the database can't be reached.
-pub async fn pick(pool: &PgPool, operation: &str, key: Option<&str>) -> Result<Faults, sqlx::Error> {
+pub async fn pick(pool: &PgPool, operation: &str, key: Option<&str>) -> Result<DrawnFaults, sqlx::Error> {
     let rules: Vec<(i64, Json<FaultRule>)> =
         sqlx::query_as("select id, rule from fault_rules where remaining is null or remaining > 0 order by id")
             .fetch_all(pool)
             .await?;
-    let mut faults = Faults::default();
+    let mut faults = DrawnFaults::default();
     for (rule_id, rule) in rules {
         if !rule.fits(operation, key) || (rule.share < 1.0 && id::draw() >= rule.share) {
             continue;
@@ -286,7 +286,7 @@ mod tests {
 
     #[test]
     fn answers_lose_and_gain_fields() {
-        let mut faults = Faults::default();
+        let mut faults = DrawnFaults::default();
         faults.add(
             rule(json!({"fault": "answer", "remove": ["a.b", "x.y"], "set": {"status": "new", "a.c": 1}}))
                 .unwrap()
@@ -299,7 +299,7 @@ mod tests {
 
     #[test]
     fn slowness_adds_up_and_the_first_end_counts() {
-        let mut faults = Faults::default();
+        let mut faults = DrawnFaults::default();
         for fields in [
             json!({"fault": "slow", "ms": 5}),
             json!({"fault": "slow", "ms": 7}),
@@ -309,6 +309,6 @@ mod tests {
         ] {
             faults.add(rule(fields).unwrap().fault);
         }
-        assert_eq!((faults.slow, faults.end), ([0, 12, 1], Some(Fault::LockTimeout)));
+        assert_eq!((faults.slow, faults.end), ([0, 12, 1], Some(FaultKind::LockTimeout)));
     }
 }

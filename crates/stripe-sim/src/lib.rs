@@ -3,7 +3,7 @@
 //! It speaks API version [`settings::API_VERSION`] as the real one does where a payment system can tell: PaymentIntents with manual capture, their state
 //! machine, 3-D Secure on a page, refunds that fail days later, disputes, balance transactions with fees, events, idempotency keys, rate limits,
 //! signed webhooks. Its book is in PostgreSQL (schema [`store::SCHEMA`]): it goes on where it was after `kill -9`. Its clock is virtual, and moved by a
-//! request. Faults are set by rule: an answer that is lost after the commit, a 500 that is rolled forward an hour later, a 502 page, a lock.
+//! request. DrawnFaults are set by rule: an answer that is lost after the commit, a 500 that is rolled forward an hour later, a 502 page, a lock.
 //!
 //! Everything under `/v1/` is the API; everything under `/_sim/` controls the simulator, in its own JSON: clock, settings, faults, webhook endpoints,
 //! acts of the dashboard and of banks, and a ledger that checks itself. `docs/stripe-sim.md` lists both, and what is left out.

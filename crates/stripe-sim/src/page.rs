@@ -9,11 +9,11 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use serde::Deserialize;
 
-use crate::effects::Effects;
+use crate::effects::RuleEffects;
 use crate::record::{IntentStatus, PaymentRecord};
 use crate::rules::ActionOutcome;
 use crate::simulator::Simulator;
-use crate::store::{BookError, BookTransaction, Caller};
+use crate::store::{ApiCaller, BookError, BookTransaction};
 
 /// The routes.
 pub fn routes() -> Router<Arc<Simulator>> {
@@ -30,7 +30,7 @@ async fn find(
     simulator: &Simulator,
     payment_id: &str,
     token: &str,
-) -> Result<Option<(BookTransaction, Caller, PaymentRecord)>, BookError> {
+) -> Result<Option<(BookTransaction, ApiCaller, PaymentRecord)>, BookError> {
     let mut book = BookTransaction::begin(&simulator.pool, &simulator.public_url).await?;
     let scope: Option<String> =
         sqlx::query_scalar("select scope from objects where id = $1 and object = 'payment_intent'")
@@ -39,7 +39,7 @@ async fn find(
             .await?;
     let Some(scope) = scope else { return Ok(None) };
     let Some(payment) = book.lock_payment(&scope, "payment_intent", payment_id).await? else { return Ok(None) };
-    let caller = Caller::of_scope(&scope, &book.settings);
+    let caller = ApiCaller::of_scope(&scope, &book.settings);
     let waits = payment.status == IntentStatus::RequiresAction
         && payment.action.as_ref().is_some_and(|action| action.token.0 == token);
     Ok(waits.then_some((book, caller, payment)))
@@ -95,7 +95,7 @@ async fn done(
 ) -> Result<Option<String>, BookError> {
     let Some((mut book, caller, mut payment)) = find(simulator, payment_id, token).await? else { return Ok(None) };
     let return_url = payment.action.as_ref().and_then(|action| action.return_url.clone());
-    let mut effects = Effects::default();
+    let mut effects = RuleEffects::default();
     payment.act(outcome, book.context(), &mut effects)?;
     book.save(&caller, &payment, effects).await?;
     book.commit().await?;

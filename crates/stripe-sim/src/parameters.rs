@@ -11,24 +11,24 @@ use crate::error::ApiError;
 /// What a parameter may be.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Shape {
+enum ParameterShape {
     Integer,
     Number,
     Boolean,
     String,
     Enum(Vec<String>),
-    List(Box<Shape>),
-    Map(Box<Shape>),
-    Any(Vec<Shape>),
+    List(Box<ParameterShape>),
+    Map(Box<ParameterShape>),
+    Any(Vec<ParameterShape>),
     #[serde(untagged)]
     Object {
-        object: BTreeMap<String, Shape>,
+        object: BTreeMap<String, ParameterShape>,
         #[serde(default)]
         required: Vec<String>,
     },
 }
 
-static OPERATIONS: LazyLock<BTreeMap<String, Shape>> = LazyLock::new(|| {
+static OPERATIONS: LazyLock<BTreeMap<String, ParameterShape>> = LazyLock::new(|| {
     serde_json::from_str(include_str!("../spec/parameters.json")).expect("parameters.json is well-formed")
 });
 
@@ -56,32 +56,35 @@ fn refuse_payment_method_types(form: &Map<String, Value>) -> Result<(), ApiError
     Ok(())
 }
 
-fn typed(shape: &Shape, value: Value, path: &str) -> Result<Value, ApiError> {
+fn typed(shape: &ParameterShape, value: Value, path: &str) -> Result<Value, ApiError> {
     match (shape, value) {
-        (Shape::Any(shapes), value) => {
+        (ParameterShape::Any(shapes), value) => {
             let mut refused = ApiError::bad_request(format!("Invalid {path}"));
             for shape in shapes {
                 match typed(shape, value.clone(), path) {
                     Ok(value) => return Ok(value),
+                    // What another option does not know says less than what this one misses.
+                    Err(error) if error.code == Some("parameter_unknown") && refused.code.is_some() => {}
                     Err(error) => refused = error,
                 }
             }
             Err(refused)
         }
-        (Shape::Object { .. } | Shape::Map(_) | Shape::List(_) | Shape::Enum(_), Value::String(text))
-            if text.is_empty() =>
-        {
-            Ok(Value::Null)
+        (
+            ParameterShape::Object { .. } | ParameterShape::Map(_) | ParameterShape::List(_) | ParameterShape::Enum(_),
+            Value::String(text),
+        ) if text.is_empty() => Ok(Value::Null),
+        (ParameterShape::Object { object, required }, Value::Object(form)) => {
+            typed_object(object, required, form, path)
         }
-        (Shape::Object { object, required }, Value::Object(form)) => typed_object(object, required, form, path),
-        (Shape::Map(inner), Value::Object(form)) => {
+        (ParameterShape::Map(inner), Value::Object(form)) => {
             let entries = form.into_iter().map(|(key, value)| {
                 let value = typed(inner, value, &child(path, &key))?;
                 Ok((key, value))
             });
             Ok(Value::Object(entries.collect::<Result<_, ApiError>>()?))
         }
-        (Shape::List(inner), Value::Object(form)) => {
+        (ParameterShape::List(inner), Value::Object(form)) => {
             let mut items: Vec<(usize, Value)> = Vec::new();
             for (key, value) in form {
                 let index = key
@@ -92,15 +95,17 @@ fn typed(shape: &Shape, value: Value, path: &str) -> Result<Value, ApiError> {
             items.sort_by_key(|(index, _)| *index);
             Ok(Value::Array(items.into_iter().map(|(_, value)| value).collect()))
         }
-        (Shape::Object { .. } | Shape::Map(_), Value::String(_)) => Err(wrong(path, "Invalid object")),
-        (Shape::List(_), Value::String(_)) => Err(wrong(path, "Invalid array")),
+        (ParameterShape::Object { .. } | ParameterShape::Map(_), Value::String(_)) => {
+            Err(wrong(path, "Invalid object"))
+        }
+        (ParameterShape::List(_), Value::String(_)) => Err(wrong(path, "Invalid array")),
         (scalar, Value::String(text)) => typed_scalar(scalar, text, path),
         (_, _) => Err(wrong(path, "Invalid value: expected a text, got a hash")),
     }
 }
 
 fn typed_object(
-    known: &BTreeMap<String, Shape>,
+    known: &BTreeMap<String, ParameterShape>,
     required: &[String],
     form: Map<String, Value>,
     path: &str,
@@ -129,7 +134,7 @@ fn typed_object(
     Ok(Value::Object(typed_form))
 }
 
-fn typed_scalar(shape: &Shape, text: String, path: &str) -> Result<Value, ApiError> {
+fn typed_scalar(shape: &ParameterShape, text: String, path: &str) -> Result<Value, ApiError> {
     let unset = || {
         let message = format!(
             "You passed an empty string for '{path}'. We assume empty values are an attempt to unset a parameter; however '{path}' cannot be unset. \
@@ -138,24 +143,26 @@ fn typed_scalar(shape: &Shape, text: String, path: &str) -> Result<Value, ApiErr
         Err(ApiError::parameter("parameter_invalid_empty", path, message))
     };
     match shape {
-        Shape::String => Ok(json!(text)),
-        Shape::Integer | Shape::Number | Shape::Boolean if text.is_empty() => unset(),
-        Shape::Integer => text
+        ParameterShape::String => Ok(json!(text)),
+        ParameterShape::Integer | ParameterShape::Number | ParameterShape::Boolean if text.is_empty() => unset(),
+        ParameterShape::Integer => text
             .parse::<i64>()
             .map(Value::from)
             .map_err(|_| ApiError::parameter("parameter_invalid_integer", path, format!("Invalid integer: {text}"))),
-        Shape::Number => text
+        ParameterShape::Number => text
             .parse::<f64>()
             .map(|number| json!(number))
             .map_err(|_| wrong(path, &format!("Invalid decimal: {text}"))),
-        Shape::Boolean => {
+        ParameterShape::Boolean => {
             text.parse::<bool>().map(Value::from).map_err(|_| wrong(path, &format!("Invalid boolean: {text}")))
         }
-        Shape::Enum(values) if values.contains(&text) => Ok(json!(text)),
-        Shape::Enum(values) => {
+        ParameterShape::Enum(values) if values.contains(&text) => Ok(json!(text)),
+        ParameterShape::Enum(values) => {
             Err(wrong(path, &format!("Invalid {path}: must be one of {}, got '{text}'", values.join(", "))))
         }
-        Shape::List(_) | Shape::Map(_) | Shape::Any(_) | Shape::Object { .. } => Err(wrong(path, "Invalid value")),
+        ParameterShape::List(_) | ParameterShape::Map(_) | ParameterShape::Any(_) | ParameterShape::Object { .. } => {
+            Err(wrong(path, "Invalid value"))
+        }
     }
 }
 

@@ -93,9 +93,8 @@ impl PaymentRecord {
             })
         });
         let unavailable = |feature: &str| json!({"status": feature});
-        let details = json!({
+        let mut details = json!({
             "amount_authorized": charge.succeeded.then_some(charge.amount), "authorization_code": charge.succeeded.then_some("008831"), "brand": card.brand,
-            "capture_before": charge.capture_before.filter(|_| charge.captured.is_none() && charge.succeeded).map(|end| end / 1_000),
             "checks": {"address_line1_check": card.checks[1], "address_postal_code_check": card.checks[2], "cvc_check": card.checks[0]},
             "country": "US", "exp_month": 12, "exp_year": 2034, "extended_authorization": unavailable("disabled"), "fingerprint": fingerprint(card),
             "funding": "credit", "incremental_authorization": unavailable("unavailable"), "installments": null, "last4": card.last4(), "mandate": null,
@@ -103,6 +102,9 @@ impl PaymentRecord {
             "overcapture": {"maximum_amount_capturable": charge.amount, "status": "unavailable"}, "regulated_status": "unregulated",
             "three_d_secure": three_d_secure, "wallet": null,
         });
+        if let (Some(end), None) = (charge.capture_before, charge.captured) {
+            details["capture_before"] = json!(end / 1_000);
+        }
         json!({
             "id": charge.id, "object": "charge", "amount": charge.amount, "amount_captured": captured, "amount_refunded": refunded,
             "application": null, "application_fee": null, "application_fee_amount": null, "balance_transaction": charge.balance_transaction,
@@ -111,7 +113,7 @@ impl PaymentRecord {
             "disputed": self.disputes.iter().any(|dispute| dispute.charge == charge.id), "failure_balance_transaction": null,
             "failure_code": failure_code, "failure_message": failure_message, "fraud_details": {}, "livemode": self.livemode, "metadata": self.metadata,
             "on_behalf_of": null, "outcome": outcome(charge, card), "paid": charge.succeeded, "payment_intent": self.id,
-            "payment_method": charge.method.id, "payment_method_details": {"type": "card", "card": details}, "presentment_details": null,
+            "payment_method": charge.method.id, "payment_method_details": {"type": "card", "card": details},
             "radar_options": {}, "receipt_email": null, "receipt_number": null, "receipt_url": null,
             "refunded": captured > 0 && refunded == captured, "review": null, "shipping": null, "source": null, "source_transfer": null,
             "statement_descriptor": null, "statement_descriptor_suffix": null,

@@ -9,7 +9,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::types::Json;
 use sqlx::{PgPool, Postgres, Transaction};
 
-use crate::effects::{Effects, RuleContext, Task};
+use crate::effects::{DueTask, RuleContext, RuleEffects};
 use crate::error::ApiError;
 use crate::id;
 use crate::record::PaymentRecord;
@@ -75,7 +75,7 @@ impl From<sqlx::Error> for BookError {
 
 /// Whose objects a request sees, and what asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Caller {
+pub struct ApiCaller {
     /// `acct_…`.
     pub account: String,
     /// Whether the account is a connected one.
@@ -88,7 +88,7 @@ pub struct Caller {
     pub idempotency_key: Option<String>,
 }
 
-impl Caller {
+impl ApiCaller {
     /// The clock, or the dashboard, on objects of this scope.
     #[must_use]
     pub fn of_scope(scope: &str, settings: &SimSettings) -> Self {
@@ -214,10 +214,15 @@ impl BookTransaction {
     ///
     /// # Errors
     /// When the database can't be reached.
-    pub async fn save(&mut self, caller: &Caller, payment: &PaymentRecord, effects: Effects) -> Result<(), BookError> {
+    pub async fn save(
+        &mut self,
+        caller: &ApiCaller,
+        payment: &PaymentRecord,
+        effects: RuleEffects,
+    ) -> Result<(), BookError> {
         let scope = caller.scope();
         self.put_body(&scope, "payment_intent", &payment.id, payment.created, json!(payment)).await?;
-        let Effects { events, ledger, objects, transactions, tasks } = effects;
+        let RuleEffects { events, ledger, objects, transactions, tasks } = effects;
         if !objects.is_empty() {
             let ids: Vec<&str> = objects.iter().map(|new| new.id.as_str()).collect();
             let kinds: Vec<&str> = objects.iter().map(|new| new.object).collect();
@@ -262,7 +267,7 @@ impl BookTransaction {
     ///
     /// # Errors
     /// When the database can't be reached.
-    pub async fn schedule(&mut self, due_ms: i64, task: &Task) -> Result<(), BookError> {
+    pub async fn schedule(&mut self, due_ms: i64, task: &DueTask) -> Result<(), BookError> {
         sqlx::query("insert into tasks (due_ms, body) values ($1, $2)")
             .bind(due_ms)
             .bind(json!(task))
@@ -272,7 +277,7 @@ impl BookTransaction {
     }
 
     /// Writes events, and when they go to which endpoint.
-    async fn publish(&mut self, caller: &Caller, events: Vec<(&'static str, Value)>) -> Result<(), BookError> {
+    async fn publish(&mut self, caller: &ApiCaller, events: Vec<(&'static str, Value)>) -> Result<(), BookError> {
         if events.is_empty() {
             return Ok(());
         }

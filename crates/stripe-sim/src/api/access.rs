@@ -6,11 +6,11 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 use crate::error::ApiError;
 use crate::id;
 use crate::settings::SimSettings;
-use crate::store::Caller;
+use crate::store::ApiCaller;
 
 /// A request's headers, as far as they say who asks. It has no API key, but its fingerprint.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Access {
+pub struct ApiAccess {
     fingerprint: String,
     shown: String,
     livemode: bool,
@@ -21,7 +21,7 @@ pub struct Access {
     pub idempotency_key: Option<String>,
 }
 
-impl Access {
+impl ApiAccess {
     /// Reads the headers.
     ///
     /// # Errors
@@ -80,7 +80,7 @@ impl Access {
         expired: bool,
         settings: &SimSettings,
         request_id: &str,
-    ) -> Result<Caller, ApiError> {
+    ) -> Result<ApiCaller, ApiError> {
         if expired {
             return Err(self.expired());
         }
@@ -112,7 +112,7 @@ impl Access {
             );
             return Err(ApiError::forbidden(Some("account_invalid"), message));
         }
-        Ok(Caller {
+        Ok(ApiCaller {
             account,
             connected,
             livemode: self.livemode,
@@ -156,8 +156,8 @@ mod tests {
 
     const KEY: &str = "sk_test_51TopSecretKeyOfTests";
 
-    fn read(headers: &[(&'static str, &str)]) -> Result<Access, ApiError> {
-        Access::read(
+    fn read(headers: &[(&'static str, &str)]) -> Result<ApiAccess, ApiError> {
+        ApiAccess::read(
             &headers
                 .iter()
                 .map(|(name, value)| ((*name).parse().unwrap(), HeaderValue::from_str(value).unwrap()))
@@ -165,7 +165,7 @@ mod tests {
         )
     }
 
-    fn caller(key: &str, more: &[(&'static str, &str)], settings: &SimSettings) -> Result<Caller, u16> {
+    fn caller(key: &str, more: &[(&'static str, &str)], settings: &SimSettings) -> Result<ApiCaller, u16> {
         let bearer = format!("Bearer {key}");
         let headers: Vec<_> = [("authorization", bearer.as_str())].into_iter().chain(more.iter().copied()).collect();
         let access = read(&headers).map_err(|error| error.status)?;

@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 
 use super::expand::{expand, resolve};
 use super::list::{list, with_pending_webhooks};
-use super::operation::Operation;
+use super::operation::ApiOperation;
 use crate::card::{PaymentMethodRecord, TestCard};
-use crate::effects::Effects;
+use crate::effects::RuleEffects;
 use crate::error::ApiError;
 use crate::id;
 use crate::record::PaymentRecord;
@@ -16,7 +16,7 @@ use crate::render;
 use crate::rules::{
     CaptureParameters, ConfirmParameters, CreateParameters, DisputeUpdateParameters, RefundParameters, UpdateParameters,
 };
-use crate::store::{BookError, BookTransaction, Caller};
+use crate::store::{ApiCaller, BookError, BookTransaction};
 
 /// How long a confirmation token can be used, in seconds.
 const CONFIRMATION_TOKEN_VALID_FOR: i64 = 12 * 3_600;
@@ -48,76 +48,78 @@ impl Reply {
 /// What Stripe answers, the book being as it was; or the book's failure.
 pub async fn execute(
     book: &mut BookTransaction,
-    caller: &Caller,
-    operation: Operation,
+    caller: &ApiCaller,
+    operation: ApiOperation,
     object_id: &str,
     parameters: &Value,
 ) -> Result<Reply, BookError> {
     let scope = caller.scope();
     let mut reply = match operation {
-        Operation::PaymentIntentsCreate => create(book, caller, parameters).await?,
-        Operation::PaymentIntentsUpdate => update(book, caller, object_id, parameters).await?,
-        Operation::PaymentIntentsConfirm => {
+        ApiOperation::PaymentIntentsCreate => create(book, caller, parameters).await?,
+        ApiOperation::PaymentIntentsUpdate => update(book, caller, object_id, parameters).await?,
+        ApiOperation::PaymentIntentsConfirm => {
             let confirmation: ConfirmParameters = read(parameters)?;
             let mut payment = lock(book, &scope, "payment_intent", object_id, "intent").await?;
             check_client_secret(&payment, parameters)?;
-            confirm(book, caller, &mut payment, &confirmation, Effects::default()).await?
+            confirm(book, caller, &mut payment, &confirmation, RuleEffects::default()).await?
         }
-        Operation::PaymentIntentsCapture => {
+        ApiOperation::PaymentIntentsCapture => {
             let capture: CaptureParameters = read(parameters)?;
             change(book, caller, ("payment_intent", object_id), |payment, book, effects| {
                 payment.capture(&capture, book.context(), effects)
             })
             .await?
         }
-        Operation::PaymentIntentsCancel => {
+        ApiOperation::PaymentIntentsCancel => {
             let reason = parameters["cancellation_reason"].as_str();
             change(book, caller, ("payment_intent", object_id), |payment, book, effects| {
                 payment.cancel(reason, book.context(), effects)
             })
             .await?
         }
-        Operation::RefundsCreate => refund(book, caller, parameters).await?,
-        Operation::DisputesUpdate => {
+        ApiOperation::RefundsCreate => refund(book, caller, parameters).await?,
+        ApiOperation::DisputesUpdate => {
             let update: DisputeUpdateParameters = read(parameters)?;
             change(book, caller, ("dispute", object_id), |payment, book, effects| {
                 payment.update_dispute(object_id, &update, book.context(), effects)
             })
             .await?
         }
-        Operation::DisputesClose => {
+        ApiOperation::DisputesClose => {
             change(book, caller, ("dispute", object_id), |payment, book, effects| {
                 payment.close_dispute(object_id, book.context(), effects)
             })
             .await?
         }
-        Operation::PaymentMethodsCreate => create_payment_method(book, caller, parameters).await?,
-        Operation::PaymentIntentsRetrieve => retrieve(book, &scope, "payment_intent", object_id).await?,
-        Operation::RefundsRetrieve => retrieve(book, &scope, "refund", object_id).await?,
-        Operation::ChargesRetrieve => retrieve(book, &scope, "charge", object_id).await?,
-        Operation::DisputesRetrieve => retrieve(book, &scope, "dispute", object_id).await?,
-        Operation::BalanceTransactionsRetrieve => retrieve(book, &scope, "balance_transaction", object_id).await?,
-        Operation::EventsRetrieve => {
+        ApiOperation::PaymentMethodsCreate => create_payment_method(book, caller, parameters).await?,
+        ApiOperation::PaymentIntentsRetrieve => retrieve(book, &scope, "payment_intent", object_id).await?,
+        ApiOperation::RefundsRetrieve => retrieve(book, &scope, "refund", object_id).await?,
+        ApiOperation::ChargesRetrieve => retrieve(book, &scope, "charge", object_id).await?,
+        ApiOperation::DisputesRetrieve => retrieve(book, &scope, "dispute", object_id).await?,
+        ApiOperation::BalanceTransactionsRetrieve => retrieve(book, &scope, "balance_transaction", object_id).await?,
+        ApiOperation::EventsRetrieve => {
             let mut reply = retrieve(book, &scope, "event", object_id).await?;
             with_pending_webhooks(book, std::slice::from_mut(&mut reply.body)).await?;
             reply
         }
-        Operation::PaymentMethodsRetrieve => retrieve(book, &scope, "payment_method", object_id).await?,
-        Operation::EarlyFraudWarningsRetrieve => retrieve(book, &scope, "radar.early_fraud_warning", object_id).await?,
-        Operation::PaymentIntentsList => {
+        ApiOperation::PaymentMethodsRetrieve => retrieve(book, &scope, "payment_method", object_id).await?,
+        ApiOperation::EarlyFraudWarningsRetrieve => {
+            retrieve(book, &scope, "radar.early_fraud_warning", object_id).await?
+        }
+        ApiOperation::PaymentIntentsList => {
             Reply::read(list(book, &scope, "payment_intent", "payment_intents", parameters).await?)
         }
-        Operation::RefundsList => Reply::read(list(book, &scope, "refund", "refunds", parameters).await?),
-        Operation::ChargesList => Reply::read(list(book, &scope, "charge", "charges", parameters).await?),
-        Operation::DisputesList => Reply::read(list(book, &scope, "dispute", "disputes", parameters).await?),
-        Operation::BalanceTransactionsList => {
+        ApiOperation::RefundsList => Reply::read(list(book, &scope, "refund", "refunds", parameters).await?),
+        ApiOperation::ChargesList => Reply::read(list(book, &scope, "charge", "charges", parameters).await?),
+        ApiOperation::DisputesList => Reply::read(list(book, &scope, "dispute", "disputes", parameters).await?),
+        ApiOperation::BalanceTransactionsList => {
             Reply::read(list(book, &scope, "balance_transaction", "balance_transactions", parameters).await?)
         }
-        Operation::EventsList => Reply::read(list(book, &scope, "event", "events", parameters).await?),
-        Operation::EarlyFraudWarningsList => Reply::read(
+        ApiOperation::EventsList => Reply::read(list(book, &scope, "event", "events", parameters).await?),
+        ApiOperation::EarlyFraudWarningsList => Reply::read(
             list(book, &scope, "radar.early_fraud_warning", "radar/early_fraud_warnings", parameters).await?,
         ),
-        Operation::BalanceRetrieve => Reply::read(balance(book, caller).await?),
+        ApiOperation::BalanceRetrieve => Reply::read(balance(book, caller).await?),
     };
     if reply.status == 200 {
         expand(book, &scope, &mut reply.body, &parameters["expand"]).await?;
@@ -142,13 +144,13 @@ async fn lock(
 
 async fn change(
     book: &mut BookTransaction,
-    caller: &Caller,
+    caller: &ApiCaller,
     (object, id): (&str, &str),
-    rule: impl FnOnce(&mut PaymentRecord, &BookTransaction, &mut Effects) -> Result<(), ApiError>,
+    rule: impl FnOnce(&mut PaymentRecord, &BookTransaction, &mut RuleEffects) -> Result<(), ApiError>,
 ) -> Result<Reply, BookError> {
     let param = if object == "payment_intent" { "intent" } else { "id" };
     let mut payment = lock(book, &caller.scope(), object, id, param).await?;
-    let mut effects = Effects::default();
+    let mut effects = RuleEffects::default();
     rule(&mut payment, book, &mut effects)?;
     save(book, caller, &payment, effects, id).await
 }
@@ -156,9 +158,9 @@ async fn change(
 /// Writes the payment; the answer is the object of it that `id` names.
 async fn save(
     book: &mut BookTransaction,
-    caller: &Caller,
+    caller: &ApiCaller,
     payment: &PaymentRecord,
-    effects: Effects,
+    effects: RuleEffects,
     id: &str,
 ) -> Result<Reply, BookError> {
     book.save(caller, payment, effects).await?;
@@ -184,9 +186,9 @@ fn check_client_secret(payment: &PaymentRecord, parameters: &Value) -> Result<()
     }
 }
 
-async fn create(book: &mut BookTransaction, caller: &Caller, parameters: &Value) -> Result<Reply, BookError> {
+async fn create(book: &mut BookTransaction, caller: &ApiCaller, parameters: &Value) -> Result<Reply, BookError> {
     let new: CreateParameters = read(parameters)?;
-    let mut effects = Effects::default();
+    let mut effects = RuleEffects::default();
     let mut payment = PaymentRecord::create(&new, caller.livemode, book.context(), &mut effects)?;
     if new.confirm() {
         return confirm(book, caller, &mut payment, &read(parameters)?, effects).await;
@@ -199,7 +201,12 @@ async fn create(book: &mut BookTransaction, caller: &Caller, parameters: &Value)
     save(book, caller, &payment, effects, &id).await
 }
 
-async fn update(book: &mut BookTransaction, caller: &Caller, id: &str, parameters: &Value) -> Result<Reply, BookError> {
+async fn update(
+    book: &mut BookTransaction,
+    caller: &ApiCaller,
+    id: &str,
+    parameters: &Value,
+) -> Result<Reply, BookError> {
     let changes: UpdateParameters = read(parameters)?;
     let mut payment = lock(book, &caller.scope(), "payment_intent", id, "intent").await?;
     payment.update(&changes)?;
@@ -207,15 +214,15 @@ async fn update(book: &mut BookTransaction, caller: &Caller, id: &str, parameter
         let method = payment_method(book, caller, &payment, method).await?;
         payment.attach_method(method);
     }
-    save(book, caller, &payment, Effects::default(), id).await
+    save(book, caller, &payment, RuleEffects::default(), id).await
 }
 
 async fn confirm(
     book: &mut BookTransaction,
-    caller: &Caller,
+    caller: &ApiCaller,
     payment: &mut PaymentRecord,
     parameters: &ConfirmParameters,
-    mut effects: Effects,
+    mut effects: RuleEffects,
 ) -> Result<Reply, BookError> {
     let mut used_token = None;
     let method = match (&parameters.payment_method, &parameters.confirmation_token) {
@@ -249,7 +256,7 @@ async fn confirm(
 /// The card that a parameter names: a test card's token makes a new PaymentMethod, as Stripe does.
 async fn payment_method(
     book: &mut BookTransaction,
-    caller: &Caller,
+    caller: &ApiCaller,
     payment: &PaymentRecord,
     name: &str,
 ) -> Result<PaymentMethodRecord, BookError> {
@@ -277,7 +284,7 @@ async fn payment_method(
 
 fn new_payment_method(
     book: &BookTransaction,
-    caller: &Caller,
+    caller: &ApiCaller,
     card: &TestCard,
     customer: Option<String>,
 ) -> PaymentMethodRecord {
@@ -295,7 +302,7 @@ fn new_payment_method(
 /// A confirmation token is for one confirmation, within twelve hours. Gives its card, and its body as used.
 async fn confirmation_token(
     book: &mut BookTransaction,
-    caller: &Caller,
+    caller: &ApiCaller,
     payment: &PaymentRecord,
     token: &str,
 ) -> Result<(PaymentMethodRecord, Value), BookError> {
@@ -322,7 +329,7 @@ async fn confirmation_token(
     Ok((method, body))
 }
 
-async fn refund(book: &mut BookTransaction, caller: &Caller, parameters: &Value) -> Result<Reply, BookError> {
+async fn refund(book: &mut BookTransaction, caller: &ApiCaller, parameters: &Value) -> Result<Reply, BookError> {
     let new: RefundParameters = read(parameters)?;
     let scope = caller.scope();
     let mut payment = match (&new.payment_intent, &new.charge) {
@@ -339,7 +346,7 @@ async fn refund(book: &mut BookTransaction, caller: &Caller, parameters: &Value)
         let message = format!("The charge is none of {}", payment.id);
         return Err(ApiError { param: Some("charge".into()), ..ApiError::bad_request(message) }.into());
     }
-    let mut effects = Effects::default();
+    let mut effects = RuleEffects::default();
     let refund_id = payment.refund(&new, book.context(), &mut effects)?;
     save(book, caller, &payment, effects, &refund_id).await
 }
@@ -354,7 +361,7 @@ struct NewPaymentMethod {
 
 async fn create_payment_method(
     book: &mut BookTransaction,
-    caller: &Caller,
+    caller: &ApiCaller,
     parameters: &Value,
 ) -> Result<Reply, BookError> {
     let new: NewPaymentMethod = read(parameters)?;
@@ -382,7 +389,7 @@ async fn create_payment_method(
     Ok(Reply::read(render::payment_method(&method)))
 }
 
-async fn balance(book: &mut BookTransaction, caller: &Caller) -> Result<Value, BookError> {
+async fn balance(book: &mut BookTransaction, caller: &ApiCaller) -> Result<Value, BookError> {
     let sums: Vec<(String, i64, i64)> = sqlx::query_as(
         "select body ->> 'currency', \
                 coalesce(sum(net) filter (where available_on <= $2), 0)::bigint, coalesce(sum(net) filter (where available_on > $2), 0)::bigint \

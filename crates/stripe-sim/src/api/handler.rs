@@ -8,17 +8,17 @@ use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, head
 use serde_json::{Map, Value, json};
 use sqlx::types::Json;
 
-use super::access::Access;
+use super::access::ApiAccess;
 use super::execute::{Reply, execute};
-use super::operation::Operation;
-use crate::effects::Task;
+use super::operation::ApiOperation;
+use crate::effects::DueTask;
 use crate::error::ApiError;
-use crate::fault::{self, BAD_GATEWAY_PAGE, Fault, Faults, Later, SlowWhen};
+use crate::fault::{self, BAD_GATEWAY_PAGE, DrawnFaults, FaultKind, Later, SlowWhen};
 use crate::form;
 use crate::id;
 use crate::parameters;
 use crate::simulator::Simulator;
-use crate::store::{BookError, BookTransaction, Caller};
+use crate::store::{ApiCaller, BookError, BookTransaction};
 
 /// Marks a response that is not sent: the connection is closed instead.
 #[derive(Clone, Copy, Debug)]
@@ -69,7 +69,7 @@ async fn respond(
     if let Some(key) = key {
         more.insert("idempotency-key", key.clone());
     }
-    let request = match Request::read(method, uri, headers, body, request_id) {
+    let request = match ApiRequest::read(method, uri, headers, body, request_id) {
         Ok(request) => request,
         Err(error) => return send(&Answer::error(&error), &more, request_id),
     };
@@ -79,8 +79,8 @@ async fn respond(
     };
     pause(&faults, SlowWhen::Before).await;
     match &faults.end {
-        Some(Fault::ConnectionClosed) => return closed(),
-        Some(Fault::BadGateway { committed: false }) => return bad_gateway(),
+        Some(FaultKind::ConnectionClosed) => return closed(),
+        Some(FaultKind::BadGateway { committed: false }) => return bad_gateway(),
         _ => {}
     }
     let mut answer = match process(simulator, &request, &faults).await {
@@ -96,15 +96,15 @@ async fn respond(
     simulator.wake.notify_waiters();
     pause(&faults, SlowWhen::After).await;
     match &faults.end {
-        Some(Fault::AnswerDropped) => return closed(),
-        Some(Fault::BadGateway { committed: true }) => return bad_gateway(),
+        Some(FaultKind::AnswerDropped) => return closed(),
+        Some(FaultKind::BadGateway { committed: true }) => return bad_gateway(),
         _ => {}
     }
     faults.distort(&mut answer.body);
     send(&answer, &more, request_id)
 }
 
-async fn pause(faults: &Faults, when: SlowWhen) {
+async fn pause(faults: &DrawnFaults, when: SlowWhen) {
     let ms = faults.slow[when as usize];
     if ms > 0 {
         tokio::time::sleep(Duration::from_millis(ms)).await;
@@ -112,19 +112,19 @@ async fn pause(faults: &Faults, when: SlowWhen) {
 }
 
 /// A request, read but not checked against the book.
-struct Request {
-    operation: Operation,
+struct ApiRequest {
+    operation: ApiOperation,
     object_id: String,
-    access: Access,
+    access: ApiAccess,
     form: Map<String, Value>,
     request_id: String,
     post: bool,
 }
 
-impl Request {
+impl ApiRequest {
     fn read(method: &Method, uri: &Uri, headers: &HeaderMap, body: &Bytes, request_id: &str) -> Result<Self, ApiError> {
-        let access = Access::read(headers)?;
-        let (operation, object_id) = Operation::route(method.as_str(), uri.path())
+        let access = ApiAccess::read(headers)?;
+        let (operation, object_id) = ApiOperation::route(method.as_str(), uri.path())
             .ok_or_else(|| ApiError::no_such_path(method.as_str(), uri.path()))?;
         let post = method == Method::POST;
         let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
@@ -147,24 +147,24 @@ impl Request {
     }
 }
 
-async fn process(simulator: &Simulator, request: &Request, faults: &Faults) -> Result<Answer, BookError> {
+async fn process(simulator: &Simulator, request: &ApiRequest, faults: &DrawnFaults) -> Result<Answer, BookError> {
     let operation = request.operation;
     let mut book = BookTransaction::begin(&simulator.pool, &simulator.public_url).await?;
     let caller = caller(&mut book, request).await?;
     let (endpoint_rate, global_rate) = (book.settings.endpoint_rate, book.settings.global_rate);
     simulator.limiter.take(operation, endpoint_rate, global_rate, Instant::now()).map_err(ApiError::rate_limited)?;
     match &faults.end {
-        Some(Fault::RateLimited) => return Err(ApiError::rate_limited(crate::error::RateLimited::Endpoint).into()),
-        Some(Fault::LockTimeout) => return Err(ApiError::lock_timeout().into()),
-        Some(Fault::KeyInUse) => return Err(ApiError::key_in_use(request.key().unwrap_or_default()).into()),
-        Some(Fault::KeyExpired) => return Err(request.access.expired().into()),
+        Some(FaultKind::RateLimited) => return Err(ApiError::rate_limited(crate::error::RateLimited::Endpoint).into()),
+        Some(FaultKind::LockTimeout) => return Err(ApiError::lock_timeout().into()),
+        Some(FaultKind::KeyInUse) => return Err(ApiError::key_in_use(request.key().unwrap_or_default()).into()),
+        Some(FaultKind::KeyExpired) => return Err(request.access.expired().into()),
         Some(
-            Fault::ConnectionClosed
-            | Fault::AnswerDropped
-            | Fault::ServerError { .. }
-            | Fault::BadGateway { .. }
-            | Fault::Slow { .. }
-            | Fault::Answer { .. },
+            FaultKind::ConnectionClosed
+            | FaultKind::AnswerDropped
+            | FaultKind::ServerError { .. }
+            | FaultKind::BadGateway { .. }
+            | FaultKind::Slow { .. }
+            | FaultKind::Answer { .. },
         )
         | None => {}
     }
@@ -201,7 +201,7 @@ async fn process(simulator: &Simulator, request: &Request, faults: &Faults) -> R
     Ok(answer)
 }
 
-async fn caller(book: &mut BookTransaction, request: &Request) -> Result<Caller, BookError> {
+async fn caller(book: &mut BookTransaction, request: &ApiRequest) -> Result<ApiCaller, BookError> {
     let expired: bool =
         sqlx::query_scalar("select exists (select from expired_keys where fingerprint = $1 and at_ms <= $2)")
             .bind(request.access.fingerprint())
@@ -214,8 +214,8 @@ async fn caller(book: &mut BookTransaction, request: &Request) -> Result<Caller,
 /// What was answered under the key before. The key is locked until the transaction ends, whichever way.
 async fn replay(
     book: &mut BookTransaction,
-    caller: &Caller,
-    operation: Operation,
+    caller: &ApiCaller,
+    operation: ApiOperation,
     key: &str,
     fingerprint: &Value,
 ) -> Result<Option<Answer>, BookError> {
@@ -261,10 +261,10 @@ async fn replay(
 /// Executes, as far as the faults let it.
 async fn run(
     book: &mut BookTransaction,
-    caller: &Caller,
-    request: &Request,
+    caller: &ApiCaller,
+    request: &ApiRequest,
     parameters: &Value,
-    faults: &Faults,
+    faults: &DrawnFaults,
 ) -> Result<Answer, BookError> {
     let operation = request.operation;
     pause(faults, SlowWhen::Within).await;
@@ -272,9 +272,9 @@ async fn run(
         Answer::error(&ApiError::server("An unknown error occurred: it is not known whether the request was executed."))
     };
     match &faults.end {
-        Some(Fault::ServerError { committed: false, later, after }) => {
+        Some(FaultKind::ServerError { committed: false, later, after }) => {
             if *later == Later::RollForward && request.post {
-                let task = Task::RollForward {
+                let task = DueTask::RollForward {
                     operation: operation.as_str().to_owned(),
                     id: request.object_id.clone(),
                     parameters: parameters.clone(),
@@ -285,25 +285,25 @@ async fn run(
             }
             Ok(failure())
         }
-        Some(Fault::ServerError { committed: true, later, after }) => {
+        Some(FaultKind::ServerError { committed: true, later, after }) => {
             let reply = execute(book, caller, operation, &request.object_id, parameters).await?;
             if let (Later::RollBack, Some((payment, object))) = (later, reply.changed) {
-                let task = Task::RollBack { operation: operation.as_str().to_owned(), payment, object };
+                let task = DueTask::RollBack { operation: operation.as_str().to_owned(), payment, object };
                 let due = book.context().after(*after);
                 book.schedule(due, &task).await?;
             }
             Ok(failure())
         }
         Some(
-            Fault::ConnectionClosed
-            | Fault::AnswerDropped
-            | Fault::BadGateway { .. }
-            | Fault::RateLimited
-            | Fault::LockTimeout
-            | Fault::KeyInUse
-            | Fault::KeyExpired
-            | Fault::Slow { .. }
-            | Fault::Answer { .. },
+            FaultKind::ConnectionClosed
+            | FaultKind::AnswerDropped
+            | FaultKind::BadGateway { .. }
+            | FaultKind::RateLimited
+            | FaultKind::LockTimeout
+            | FaultKind::KeyInUse
+            | FaultKind::KeyExpired
+            | FaultKind::Slow { .. }
+            | FaultKind::Answer { .. },
         )
         | None => {
             let Reply { status, body, .. } = execute(book, caller, operation, &request.object_id, parameters).await?;

@@ -8,10 +8,10 @@ mod list;
 mod operation;
 mod rate;
 
-pub use access::Access;
+pub use access::ApiAccess;
 pub use execute::{Reply, execute};
 pub use expand::resolve;
 pub use handler::{CloseConnection, answer};
 pub use list::with_pending_webhooks;
-pub use operation::Operation;
+pub use operation::ApiOperation;
 pub use rate::RateLimiter;

@@ -3,7 +3,7 @@
 /// An operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "named as in Stripe's libraries")]
-pub enum Operation {
+pub enum ApiOperation {
     PaymentIntentsCreate,
     PaymentIntentsUpdate,
     PaymentIntentsConfirm,
@@ -32,35 +32,35 @@ pub enum Operation {
 }
 
 /// Each with its name, method and path (`*`: the object's id).
-pub const OPERATIONS: [(Operation, &str, &str, &str); 25] = [
-    (Operation::PaymentIntentsCreate, "payment_intents.create", "POST", "payment_intents"),
-    (Operation::PaymentIntentsUpdate, "payment_intents.update", "POST", "payment_intents/*"),
-    (Operation::PaymentIntentsConfirm, "payment_intents.confirm", "POST", "payment_intents/*/confirm"),
-    (Operation::PaymentIntentsCapture, "payment_intents.capture", "POST", "payment_intents/*/capture"),
-    (Operation::PaymentIntentsCancel, "payment_intents.cancel", "POST", "payment_intents/*/cancel"),
-    (Operation::PaymentIntentsRetrieve, "payment_intents.retrieve", "GET", "payment_intents/*"),
-    (Operation::PaymentIntentsList, "payment_intents.list", "GET", "payment_intents"),
-    (Operation::RefundsCreate, "refunds.create", "POST", "refunds"),
-    (Operation::RefundsRetrieve, "refunds.retrieve", "GET", "refunds/*"),
-    (Operation::RefundsList, "refunds.list", "GET", "refunds"),
-    (Operation::ChargesRetrieve, "charges.retrieve", "GET", "charges/*"),
-    (Operation::ChargesList, "charges.list", "GET", "charges"),
-    (Operation::DisputesRetrieve, "disputes.retrieve", "GET", "disputes/*"),
-    (Operation::DisputesList, "disputes.list", "GET", "disputes"),
-    (Operation::DisputesUpdate, "disputes.update", "POST", "disputes/*"),
-    (Operation::DisputesClose, "disputes.close", "POST", "disputes/*/close"),
-    (Operation::BalanceRetrieve, "balance.retrieve", "GET", "balance"),
-    (Operation::BalanceTransactionsRetrieve, "balance_transactions.retrieve", "GET", "balance_transactions/*"),
-    (Operation::BalanceTransactionsList, "balance_transactions.list", "GET", "balance_transactions"),
-    (Operation::EventsRetrieve, "events.retrieve", "GET", "events/*"),
-    (Operation::EventsList, "events.list", "GET", "events"),
-    (Operation::PaymentMethodsCreate, "payment_methods.create", "POST", "payment_methods"),
-    (Operation::PaymentMethodsRetrieve, "payment_methods.retrieve", "GET", "payment_methods/*"),
-    (Operation::EarlyFraudWarningsRetrieve, "early_fraud_warnings.retrieve", "GET", "radar/early_fraud_warnings/*"),
-    (Operation::EarlyFraudWarningsList, "early_fraud_warnings.list", "GET", "radar/early_fraud_warnings"),
+pub const OPERATIONS: [(ApiOperation, &str, &str, &str); 25] = [
+    (ApiOperation::PaymentIntentsCreate, "payment_intents.create", "POST", "payment_intents"),
+    (ApiOperation::PaymentIntentsUpdate, "payment_intents.update", "POST", "payment_intents/*"),
+    (ApiOperation::PaymentIntentsConfirm, "payment_intents.confirm", "POST", "payment_intents/*/confirm"),
+    (ApiOperation::PaymentIntentsCapture, "payment_intents.capture", "POST", "payment_intents/*/capture"),
+    (ApiOperation::PaymentIntentsCancel, "payment_intents.cancel", "POST", "payment_intents/*/cancel"),
+    (ApiOperation::PaymentIntentsRetrieve, "payment_intents.retrieve", "GET", "payment_intents/*"),
+    (ApiOperation::PaymentIntentsList, "payment_intents.list", "GET", "payment_intents"),
+    (ApiOperation::RefundsCreate, "refunds.create", "POST", "refunds"),
+    (ApiOperation::RefundsRetrieve, "refunds.retrieve", "GET", "refunds/*"),
+    (ApiOperation::RefundsList, "refunds.list", "GET", "refunds"),
+    (ApiOperation::ChargesRetrieve, "charges.retrieve", "GET", "charges/*"),
+    (ApiOperation::ChargesList, "charges.list", "GET", "charges"),
+    (ApiOperation::DisputesRetrieve, "disputes.retrieve", "GET", "disputes/*"),
+    (ApiOperation::DisputesList, "disputes.list", "GET", "disputes"),
+    (ApiOperation::DisputesUpdate, "disputes.update", "POST", "disputes/*"),
+    (ApiOperation::DisputesClose, "disputes.close", "POST", "disputes/*/close"),
+    (ApiOperation::BalanceRetrieve, "balance.retrieve", "GET", "balance"),
+    (ApiOperation::BalanceTransactionsRetrieve, "balance_transactions.retrieve", "GET", "balance_transactions/*"),
+    (ApiOperation::BalanceTransactionsList, "balance_transactions.list", "GET", "balance_transactions"),
+    (ApiOperation::EventsRetrieve, "events.retrieve", "GET", "events/*"),
+    (ApiOperation::EventsList, "events.list", "GET", "events"),
+    (ApiOperation::PaymentMethodsCreate, "payment_methods.create", "POST", "payment_methods"),
+    (ApiOperation::PaymentMethodsRetrieve, "payment_methods.retrieve", "GET", "payment_methods/*"),
+    (ApiOperation::EarlyFraudWarningsRetrieve, "early_fraud_warnings.retrieve", "GET", "radar/early_fraud_warnings/*"),
+    (ApiOperation::EarlyFraudWarningsList, "early_fraud_warnings.list", "GET", "radar/early_fraud_warnings"),
 ];
 
-impl Operation {
+impl ApiOperation {
     /// The operation of a request, and the id in its path (empty without one).
     #[must_use]
     pub fn route(method: &str, path: &str) -> Option<(Self, String)> {
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn requests_find_their_operation() {
-        let route = |method, path| Operation::route(method, path).map(|(operation, id)| (operation.as_str(), id));
+        let route = |method, path| ApiOperation::route(method, path).map(|(operation, id)| (operation.as_str(), id));
         assert_eq!(route("POST", "/v1/payment_intents"), Some(("payment_intents.create", String::new())));
         assert_eq!(route("POST", "/v1/payment_intents/pi_1/confirm"), Some(("payment_intents.confirm", "pi_1".into())));
         assert_eq!(
@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn each_operation_has_its_name_and_its_parameters() {
         for (operation, name, ..) in OPERATIONS {
-            assert_eq!((operation.as_str(), Operation::find(name)), (name, Some(operation)));
+            assert_eq!((operation.as_str(), ApiOperation::find(name)), (name, Some(operation)));
             let checked = crate::parameters::check(name, serde_json::Map::new());
             assert!(checked.is_ok() || checked.is_err_and(|error| error.code == Some("parameter_missing")), "{name}");
         }

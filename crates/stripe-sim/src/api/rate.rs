@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use super::operation::Operation;
+use super::operation::ApiOperation;
 use crate::error::RateLimited;
 
 /// The buckets. They are full after a restart.
 #[derive(Debug, Default)]
 pub struct RateLimiter {
-    buckets: Mutex<HashMap<Option<Operation>, (f64, Instant)>>,
+    buckets: Mutex<HashMap<Option<ApiOperation>, (f64, Instant)>>,
 }
 
 impl RateLimiter {
@@ -20,7 +20,7 @@ impl RateLimiter {
     /// Which bucket is empty.
     pub fn take(
         &self,
-        operation: Operation,
+        operation: ApiOperation,
         endpoint_rate: Option<u32>,
         global_rate: Option<u32>,
         now: Instant,
@@ -51,7 +51,7 @@ mod tests {
     fn a_bucket_fills_at_its_rate() {
         let (limiter, start) = (RateLimiter::default(), Instant::now());
         let take = |operation, now| limiter.take(operation, Some(2), None, now);
-        let (list, create) = (Operation::RefundsList, Operation::RefundsCreate);
+        let (list, create) = (ApiOperation::RefundsList, ApiOperation::RefundsCreate);
         assert_eq!(
             [take(list, start), take(list, start), take(list, start)],
             [Ok(()), Ok(()), Err(RateLimited::Endpoint)]
@@ -64,7 +64,7 @@ mod tests {
     #[test]
     fn the_global_bucket_is_shared() {
         let (limiter, now) = (RateLimiter::default(), Instant::now());
-        assert_eq!(limiter.take(Operation::RefundsList, None, Some(1), now), Ok(()));
-        assert_eq!(limiter.take(Operation::RefundsCreate, None, Some(1), now), Err(RateLimited::Global));
+        assert_eq!(limiter.take(ApiOperation::RefundsList, None, Some(1), now), Ok(()));
+        assert_eq!(limiter.take(ApiOperation::RefundsCreate, None, Some(1), now), Err(RateLimited::Global));
     }
 }

@@ -7,17 +7,17 @@ use axum::extract::{Json, Path, State};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{ControlError, ControlResult, read_body};
-use crate::api::Operation;
+use super::answer::{ControlError, ControlResult, read_body};
+use crate::api::ApiOperation;
 use crate::api::execute;
 use crate::card::{PaymentMethodRecord, TestCard};
-use crate::effects::Effects;
+use crate::effects::RuleEffects;
 use crate::error::ApiError;
 use crate::id;
 use crate::record::{PaymentRecord, RefundState};
 use crate::rules::{ActionOutcome, NewDispute, RefundParameters};
 use crate::simulator::Simulator;
-use crate::store::{BookTransaction, Caller};
+use crate::store::{ApiCaller, BookTransaction};
 
 /// A card for a new PaymentMethod.
 #[derive(Debug, Deserialize)]
@@ -86,7 +86,7 @@ async fn change(
     simulator: &Simulator,
     object: &str,
     id: &str,
-    rule: impl FnOnce(&mut PaymentRecord, &BookTransaction, &mut Effects) -> Result<String, ApiError>,
+    rule: impl FnOnce(&mut PaymentRecord, &BookTransaction, &mut RuleEffects) -> Result<String, ApiError>,
 ) -> ControlResult {
     let mut book = BookTransaction::begin(&simulator.pool, &simulator.public_url).await?;
     let scope: Option<String> = sqlx::query_scalar("select scope from objects where id = $1 and object = $2")
@@ -98,9 +98,9 @@ async fn change(
     let Some(mut payment) = book.lock_payment(&scope, object, id).await? else {
         return Err(ControlError::not_found(object, id));
     };
-    let mut effects = Effects::default();
+    let mut effects = RuleEffects::default();
     let shown = rule(&mut payment, &book, &mut effects).map_err(|error| ControlError::refused(error.message))?;
-    let caller = Caller::of_scope(&scope, &book.settings);
+    let caller = ApiCaller::of_scope(&scope, &book.settings);
     book.save(&caller, &payment, effects).await?;
     let answer = payment.object_json(&shown, book.now, &book.public_url).unwrap_or_default();
     book.commit().await?;
@@ -128,7 +128,7 @@ pub(super) async fn on_payment(
         "capture" => {
             by_dashboard(
                 &simulator,
-                Operation::PaymentIntentsCapture,
+                ApiOperation::PaymentIntentsCapture,
                 &id,
                 json!({"amount_to_capture": options.amount}),
             )
@@ -137,7 +137,7 @@ pub(super) async fn on_payment(
         "cancel" => {
             by_dashboard(
                 &simulator,
-                Operation::PaymentIntentsCancel,
+                ApiOperation::PaymentIntentsCancel,
                 &id,
                 json!({"cancellation_reason": options.reason}),
             )
@@ -195,12 +195,12 @@ pub(super) async fn on_payment(
     }
 }
 
-async fn by_dashboard(simulator: &Simulator, operation: Operation, id: &str, parameters: Value) -> ControlResult {
+async fn by_dashboard(simulator: &Simulator, operation: ApiOperation, id: &str, parameters: Value) -> ControlResult {
     let mut book = BookTransaction::begin(&simulator.pool, &simulator.public_url).await?;
     let scope: Option<String> =
         sqlx::query_scalar("select scope from objects where id = $1").bind(id).fetch_optional(&mut *book.sql).await?;
     let Some(scope) = scope else { return Err(ControlError::not_found("payment_intent", id)) };
-    let caller = Caller::of_scope(&scope, &book.settings);
+    let caller = ApiCaller::of_scope(&scope, &book.settings);
     let reply = execute(&mut book, &caller, operation, id, &parameters).await?;
     book.commit().await?;
     simulator.wake.notify_waiters();

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use sqlx::types::Json as SqlJson;
 
-use super::ControlResult;
+use super::answer::ControlResult;
 use crate::audit::{LedgerRow, audit};
 use crate::record::PaymentRecord;
 use crate::simulator::Simulator;

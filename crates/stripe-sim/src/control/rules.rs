@@ -1,4 +1,4 @@
-//! Fault rules, and API keys that expire.
+//! FaultKind rules, and API keys that expire.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use sqlx::types::Json as SqlJson;
 
-use super::{ControlError, ControlResult, read_body};
+use super::answer::{ControlError, ControlResult, read_body};
 use crate::fault::{FaultRule, rule_json};
 use crate::id;
 use crate::simulator::Simulator;

@@ -6,7 +6,7 @@ use axum::body::Bytes;
 use axum::extract::{Json, Path, State};
 use serde_json::{Map, Value, json};
 
-use super::{ControlError, ControlResult, read_body};
+use super::answer::{ControlError, ControlResult, read_body};
 use crate::id;
 use crate::simulator::Simulator;
 use crate::store::BookTransaction;

@@ -1,6 +1,6 @@
 //! Cancelling a payment, and the end of a hold that nobody captured.
 
-use crate::effects::{Effects, LedgerEntry, RuleContext};
+use crate::effects::{LedgerEntry, RuleContext, RuleEffects};
 use crate::error::ApiError;
 use crate::record::{IntentStatus, PaymentRecord};
 
@@ -13,7 +13,7 @@ impl PaymentRecord {
         &mut self,
         reason: Option<&str>,
         context: RuleContext<'_>,
-        effects: &mut Effects,
+        effects: &mut RuleEffects,
     ) -> Result<(), ApiError> {
         match self.status {
             IntentStatus::Succeeded | IntentStatus::Canceled => {
@@ -35,7 +35,7 @@ impl PaymentRecord {
     }
 
     /// The issuer lets the hold go. Nothing happens to a charge that holds nothing any more.
-    pub fn expire_hold(&mut self, charge: &str, context: RuleContext<'_>, effects: &mut Effects) {
+    pub fn expire_hold(&mut self, charge: &str, context: RuleContext<'_>, effects: &mut RuleEffects) {
         let holds = self.successful_charge().is_some_and(|held| held.id == charge);
         if self.status == IntentStatus::RequiresCapture && holds {
             self.release(effects);
@@ -45,7 +45,7 @@ impl PaymentRecord {
     }
 
     /// Lets what is held go.
-    pub(super) fn release(&mut self, effects: &mut Effects) {
+    pub(super) fn release(&mut self, effects: &mut RuleEffects) {
         if let Some(charge) =
             self.charges.iter_mut().find(|charge| charge.succeeded && !charge.released && charge.captured.is_none())
         {
@@ -54,7 +54,7 @@ impl PaymentRecord {
         }
     }
 
-    pub(super) fn end_canceled(&mut self, reason: &str, context: RuleContext<'_>, effects: &mut Effects) {
+    pub(super) fn end_canceled(&mut self, reason: &str, context: RuleContext<'_>, effects: &mut RuleEffects) {
         self.release(effects);
         self.status = IntentStatus::Canceled;
         self.action = None;

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::create::update_metadata;
 use crate::currency;
-use crate::effects::{Effects, LedgerEntry, RuleContext};
+use crate::effects::{LedgerEntry, RuleContext, RuleEffects};
 use crate::error::ApiError;
 use crate::parameters::check_metadata;
 use crate::record::{IntentStatus, PaymentRecord};
@@ -28,7 +28,7 @@ impl PaymentRecord {
         &mut self,
         parameters: &CaptureParameters,
         context: RuleContext<'_>,
-        effects: &mut Effects,
+        effects: &mut RuleEffects,
     ) -> Result<(), ApiError> {
         if self.status != IntentStatus::RequiresCapture {
             let message = format!(
@@ -70,7 +70,7 @@ impl PaymentRecord {
     }
 
     /// The money moves.
-    pub(super) fn take(&mut self, amount: i64, context: RuleContext<'_>, effects: &mut Effects) {
+    pub(super) fn take(&mut self, amount: i64, context: RuleContext<'_>, effects: &mut RuleEffects) {
         let Some(charge) = self.charges.iter().position(|charge| charge.succeeded && !charge.released) else { return };
         let (id, rest) = (self.charges[charge].id.clone(), self.charges[charge].amount - amount);
         let fee = (amount * context.settings.fee_basis_points + 5_000) / 10_000 + context.settings.fee_fixed;

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::card::{Aftermath, Authentication, Authorization, PaymentMethodRecord, TestCard};
-use crate::effects::{Effects, LedgerEntry, RuleContext, Task};
+use crate::effects::{DueTask, LedgerEntry, RuleContext, RuleEffects};
 use crate::error::ApiError;
 use crate::id;
 use crate::record::{ChargeRecord, ClientSecret, IntentStatus, PaymentRecord, PendingAction};
@@ -48,7 +48,7 @@ impl PaymentRecord {
         parameters: &ConfirmParameters,
         method: Option<PaymentMethodRecord>,
         context: RuleContext<'_>,
-        effects: &mut Effects,
+        effects: &mut RuleEffects,
     ) -> Result<Option<ApiError>, ApiError> {
         self.may_be_confirmed(context)?;
         let Some(method) =
@@ -153,7 +153,7 @@ impl PaymentRecord {
         three_d_secure: Option<&str>,
         off_session: bool,
         context: RuleContext<'_>,
-        effects: &mut Effects,
+        effects: &mut RuleEffects,
     ) -> Option<ApiError> {
         let method = self.method.clone()?;
         match method.test_card().authorization {
@@ -182,7 +182,7 @@ impl PaymentRecord {
         three_d_secure: Option<&str>,
         off_session: bool,
         context: RuleContext<'_>,
-        effects: &mut Effects,
+        effects: &mut RuleEffects,
     ) {
         let settings = context.settings;
         let held_for = if off_session { settings.off_session_hold_expires_after } else { settings.hold_expires_after };
@@ -204,7 +204,7 @@ impl PaymentRecord {
         effects.created("charge", &charge_id, None);
         effects.ledger.push((LedgerEntry::Hold, charge_id.clone(), self.amount));
         if self.manual_capture {
-            effects.tasks.push((end, Task::ExpireHold { payment: self.id.clone(), charge: charge_id.clone() }));
+            effects.tasks.push((end, DueTask::ExpireHold { payment: self.id.clone(), charge: charge_id.clone() }));
             effects.object_event("charge.succeeded", self, &charge_id, context);
             effects.intent_event("payment_intent.amount_capturable_updated", self, context);
         } else {
@@ -219,7 +219,7 @@ impl PaymentRecord {
         (code, decline_code, message): (&'static str, &'static str, &'static str),
         three_d_secure: Option<&str>,
         context: RuleContext<'_>,
-        effects: &mut Effects,
+        effects: &mut RuleEffects,
     ) -> ApiError {
         let charge_id = id::new("ch_");
         let method = self.method.clone().map(|method| render::payment_method(&method)).unwrap_or_default();
@@ -257,7 +257,7 @@ impl PaymentRecord {
         &mut self,
         outcome: ActionOutcome,
         context: RuleContext<'_>,
-        effects: &mut Effects,
+        effects: &mut RuleEffects,
     ) -> Result<(), ApiError> {
         let Some(action) = self.action.clone().filter(|_| self.status == IntentStatus::RequiresAction) else {
             let message =
@@ -285,17 +285,17 @@ impl PaymentRecord {
     }
 
     /// What follows a capture with this card.
-    pub(super) fn schedule_aftermath(&self, card: &TestCard, context: RuleContext<'_>, effects: &mut Effects) {
+    pub(super) fn schedule_aftermath(&self, card: &TestCard, context: RuleContext<'_>, effects: &mut RuleEffects) {
         let (due, payment) = (context.after(context.settings.dispute_opens_after), self.id.clone());
         match card.aftermath {
             Aftermath::Nothing => {}
             Aftermath::Dispute(reason) => {
-                effects.tasks.push((due, Task::OpenDispute { payment, reason: reason.into(), inquiry: false }))
+                effects.tasks.push((due, DueTask::OpenDispute { payment, reason: reason.into(), inquiry: false }))
             }
             Aftermath::Inquiry => {
-                effects.tasks.push((due, Task::OpenDispute { payment, reason: "fraudulent".into(), inquiry: true }))
+                effects.tasks.push((due, DueTask::OpenDispute { payment, reason: "fraudulent".into(), inquiry: true }))
             }
-            Aftermath::EarlyFraudWarning => effects.tasks.push((due, Task::WarnOfFraud { payment })),
+            Aftermath::EarlyFraudWarning => effects.tasks.push((due, DueTask::WarnOfFraud { payment })),
         }
     }
 }

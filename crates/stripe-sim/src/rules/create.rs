@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::currency;
-use crate::effects::{Effects, RuleContext};
+use crate::effects::{RuleContext, RuleEffects};
 use crate::error::ApiError;
 use crate::id;
 use crate::parameters::check_metadata;
@@ -136,7 +136,7 @@ impl PaymentRecord {
         parameters: &CreateParameters,
         livemode: bool,
         context: RuleContext<'_>,
-        effects: &mut Effects,
+        effects: &mut RuleEffects,
     ) -> Result<Self, ApiError> {
         let currency = currency::check(&parameters.currency, parameters.amount)?;
         parameters.check()?;
@@ -161,7 +161,7 @@ impl PaymentRecord {
             confirmation_method: parameters.confirmation_method.clone().unwrap_or_else(|| "automatic".into()),
             customer: parameters.customer.clone(),
             description: parameters.description.clone().filter(|text| !text.is_empty()),
-            metadata: parameters.metadata.clone().unwrap_or_default(),
+            metadata: new_metadata(parameters.metadata.as_ref()),
             allowed_payment_method_types: parameters.allowed_payment_method_types.clone(),
             automatic_payment_methods: automatic,
             echoed: echoed(&parameters.more),
@@ -218,6 +218,13 @@ impl PaymentRecord {
         self.echoed.extend(echoed(&parameters.more));
         Ok(())
     }
+}
+
+/// Metadata of a new object: an empty value is none.
+pub(super) fn new_metadata(given: Option<&BTreeMap<String, String>>) -> BTreeMap<String, String> {
+    let mut metadata = BTreeMap::new();
+    update_metadata(&mut metadata, given);
+    metadata
 }
 
 /// Adds and replaces keys; an empty value removes one.

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::create::update_metadata;
-use crate::effects::{Effects, LedgerEntry, RuleContext, Task};
+use crate::effects::{DueTask, LedgerEntry, RuleContext, RuleEffects};
 use crate::error::ApiError;
 use crate::id;
 use crate::parameters::check_metadata;
@@ -47,7 +47,7 @@ impl PaymentRecord {
         &mut self,
         new: &NewDispute,
         context: RuleContext<'_>,
-        effects: &mut Effects,
+        effects: &mut RuleEffects,
     ) -> Result<String, ApiError> {
         let refuse = |message: String| Err(ApiError::state("charge_not_disputable", message));
         let Some(charge) = self.successful_charge().map(|charge| charge.id.clone()).filter(|_| self.captured() > 0)
@@ -83,15 +83,15 @@ impl PaymentRecord {
         let (payment, dispute) = (self.id.clone(), id.clone());
         if new.inquiry {
             let end = context.after(context.settings.inquiry_closes_after);
-            effects.tasks.push((end, Task::DecideDispute { payment, dispute, won: true }));
+            effects.tasks.push((end, DueTask::DecideDispute { payment, dispute, won: true }));
         } else {
             self.withdraw(&id, context, effects);
-            effects.tasks.push((due_by, Task::CloseEvidence { payment, dispute }));
+            effects.tasks.push((due_by, DueTask::CloseEvidence { payment, dispute }));
         }
         Ok(id)
     }
 
-    fn withdraw(&mut self, id: &str, context: RuleContext<'_>, effects: &mut Effects) {
+    fn withdraw(&mut self, id: &str, context: RuleContext<'_>, effects: &mut RuleEffects) {
         let Some(amount) = self.dispute_mut(id).map(|dispute| dispute.amount) else { return };
         let moved = self.book(("adjustment", "dispute"), id, (-amount, context.settings.dispute_fee), context, effects);
         if let Some(dispute) = self.dispute_mut(id) {
@@ -114,7 +114,7 @@ impl PaymentRecord {
         id: &str,
         parameters: &DisputeUpdateParameters,
         context: RuleContext<'_>,
-        effects: &mut Effects,
+        effects: &mut RuleEffects,
     ) -> Result<(), ApiError> {
         check_metadata(parameters.metadata.as_ref().unwrap_or(&BTreeMap::new()))?;
         let payment = self.id.clone();
@@ -137,7 +137,7 @@ impl PaymentRecord {
             let won = dispute.evidence.get("uncategorized_text").is_some_and(|text| text == "winning_evidence");
             if !dispute.status.is_inquiry() {
                 let decided = context.after(context.settings.dispute_decided_after);
-                effects.tasks.push((decided, Task::DecideDispute { payment, dispute: id.to_owned(), won }));
+                effects.tasks.push((decided, DueTask::DecideDispute { payment, dispute: id.to_owned(), won }));
             }
         }
         effects.object_event("charge.dispute.updated", self, id, context);
@@ -148,7 +148,12 @@ impl PaymentRecord {
     ///
     /// # Errors
     /// 400 once it is decided.
-    pub fn close_dispute(&mut self, id: &str, context: RuleContext<'_>, effects: &mut Effects) -> Result<(), ApiError> {
+    pub fn close_dispute(
+        &mut self,
+        id: &str,
+        context: RuleContext<'_>,
+        effects: &mut RuleEffects,
+    ) -> Result<(), ApiError> {
         match self.dispute_mut(id).map(|dispute| dispute.status) {
             None => Err(ApiError::missing("dispute", id, "id")),
             Some(status) if status.is_over() => Err(ApiError::state(
@@ -163,14 +168,14 @@ impl PaymentRecord {
     }
 
     /// Nobody brought evidence in time.
-    pub fn close_evidence(&mut self, id: &str, context: RuleContext<'_>, effects: &mut Effects) {
+    pub fn close_evidence(&mut self, id: &str, context: RuleContext<'_>, effects: &mut RuleEffects) {
         if self.dispute_mut(id).is_some_and(|dispute| dispute.status == DisputeState::NeedsResponse) {
             self.decide_dispute(id, false, context, effects);
         }
     }
 
     /// The bank decides. Nothing happens to a dispute that is decided.
-    pub fn decide_dispute(&mut self, id: &str, won: bool, context: RuleContext<'_>, effects: &mut Effects) {
+    pub fn decide_dispute(&mut self, id: &str, won: bool, context: RuleContext<'_>, effects: &mut RuleEffects) {
         let Some(dispute) = self.dispute_mut(id).filter(|dispute| !dispute.status.is_over()) else { return };
         let amount = dispute.amount;
         let inquiry = dispute.status.is_inquiry();
@@ -204,7 +209,7 @@ impl PaymentRecord {
         &mut self,
         id: &str,
         context: RuleContext<'_>,
-        effects: &mut Effects,
+        effects: &mut RuleEffects,
     ) -> Result<(), ApiError> {
         let (payment, left) = (self.id.clone(), self.unrefunded());
         let Some(dispute) = self
@@ -218,14 +223,14 @@ impl PaymentRecord {
         };
         dispute.status = DisputeState::NeedsResponse;
         dispute.due_by = context.after(context.settings.dispute_evidence_within);
-        effects.tasks.push((dispute.due_by, Task::CloseEvidence { payment, dispute: id.to_owned() }));
+        effects.tasks.push((dispute.due_by, DueTask::CloseEvidence { payment, dispute: id.to_owned() }));
         effects.object_event("charge.dispute.updated", self, id, context);
         self.withdraw(id, context, effects);
         Ok(())
     }
 
     /// The card's network warns; nothing moves. Nothing happens where nothing was captured.
-    pub fn warn_of_fraud(&mut self, context: RuleContext<'_>, effects: &mut Effects) {
+    pub fn warn_of_fraud(&mut self, context: RuleContext<'_>, effects: &mut RuleEffects) {
         if let Some(charge) = self.successful_charge().map(|charge| charge.id.clone()).filter(|_| self.captured() > 0) {
             let id = id::new("issfr_");
             self.warnings.push(WarningRecord { id: id.clone(), created: context.seconds(), charge: charge.clone() });

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::create::new_metadata;
 use crate::card::RefundPath;
 use crate::currency;
-use crate::effects::{Effects, LedgerEntry, RuleContext, Task};
+use crate::effects::{DueTask, LedgerEntry, RuleContext, RuleEffects};
 use crate::error::ApiError;
 use crate::id;
 use crate::parameters::check_metadata;
@@ -41,7 +42,7 @@ impl PaymentRecord {
         &mut self,
         parameters: &RefundParameters,
         context: RuleContext<'_>,
-        effects: &mut Effects,
+        effects: &mut RuleEffects,
     ) -> Result<String, ApiError> {
         check_metadata(parameters.metadata.as_ref().unwrap_or(&BTreeMap::new()))?;
         if let Some(amount) = parameters.amount {
@@ -84,7 +85,7 @@ impl PaymentRecord {
             charge: charge.clone(),
             status,
             reason: parameters.reason.clone(),
-            metadata: parameters.metadata.clone().unwrap_or_default(),
+            metadata: new_metadata(parameters.metadata.as_ref()),
             failure_reason: None,
             balance_transaction: Some(moved),
             failure_balance_transaction: None,
@@ -97,14 +98,14 @@ impl PaymentRecord {
             RefundPath::PendingFirst => {
                 effects.tasks.push((
                     context.after(context.settings.refund_settles_after),
-                    Task::SettleRefund { payment, refund },
+                    DueTask::SettleRefund { payment, refund },
                 ));
             }
             RefundPath::FailsLater => {
                 let reason = "expired_or_canceled_card".to_owned();
                 effects.tasks.push((
                     context.after(context.settings.refund_fails_after),
-                    Task::FailRefund { payment, refund, reason },
+                    DueTask::FailRefund { payment, refund, reason },
                 ));
             }
         }
@@ -114,7 +115,7 @@ impl PaymentRecord {
     }
 
     /// A pending refund arrives. Nothing happens to any other.
-    pub fn settle_refund(&mut self, refund: &str, context: RuleContext<'_>, effects: &mut Effects) {
+    pub fn settle_refund(&mut self, refund: &str, context: RuleContext<'_>, effects: &mut RuleEffects) {
         if let Some(found) =
             self.refunds.iter_mut().find(|found| found.id == refund && found.status == RefundState::Pending)
         {
@@ -130,7 +131,7 @@ impl PaymentRecord {
         refund: &str,
         (status, reason): (RefundState, &str),
         context: RuleContext<'_>,
-        effects: &mut Effects,
+        effects: &mut RuleEffects,
     ) {
         let open = |found: &&mut RefundRecord| {
             found.id == refund && matches!(found.status, RefundState::Pending | RefundState::Succeeded)

@@ -1,12 +1,12 @@
 //! Undoing what was answered 500: Stripe rolls back what it can, and leaves what was built upon.
 
-use crate::effects::{Effects, LedgerEntry, RuleContext};
+use crate::effects::{LedgerEntry, RuleContext, RuleEffects};
 use crate::error::ApiError;
 use crate::record::{IntentStatus, PaymentRecord, RefundState};
 
 impl PaymentRecord {
     /// Undoes an operation that made `object`. A cancellation, an automatic capture, and what was followed by another operation stay.
-    pub fn roll_back(&mut self, operation: &str, object: &str, context: RuleContext<'_>, effects: &mut Effects) {
+    pub fn roll_back(&mut self, operation: &str, object: &str, context: RuleContext<'_>, effects: &mut RuleEffects) {
         let holds = self.status == IntentStatus::RequiresCapture;
         let waits = matches!(self.status, IntentStatus::RequiresAction | IntentStatus::RequiresPaymentMethod);
         match operation {
@@ -24,7 +24,7 @@ impl PaymentRecord {
         }
     }
 
-    fn undo_confirmation(&mut self, context: RuleContext<'_>, effects: &mut Effects) {
+    fn undo_confirmation(&mut self, context: RuleContext<'_>, effects: &mut RuleEffects) {
         self.release(effects);
         self.status = IntentStatus::RequiresPaymentMethod;
         self.action = None;
@@ -33,7 +33,7 @@ impl PaymentRecord {
         effects.intent_event("payment_intent.payment_failed", self, context);
     }
 
-    fn undo_capture(&mut self, context: RuleContext<'_>, effects: &mut Effects) {
+    fn undo_capture(&mut self, context: RuleContext<'_>, effects: &mut RuleEffects) {
         let Some(charge) = self.charges.iter_mut().find(|charge| charge.captured.is_some()) else { return };
         if charge.capture_before.is_some_and(|end| context.now >= end) {
             return;

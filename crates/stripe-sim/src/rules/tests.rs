@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::audit::{LedgerRow, audit};
 use crate::card::{PaymentMethodRecord, TEST_CARDS};
-use crate::effects::{Effects, LedgerEntry, RuleContext};
+use crate::effects::{LedgerEntry, RuleContext, RuleEffects};
 use crate::record::{PaymentRecord, RefundState};
 use crate::settings::SimSettings;
 
@@ -43,7 +43,7 @@ impl Fixture {
         let new = parameters(
             json!({"amount": 1_000, "currency": "eur", "capture_method": capture, "allowed_payment_method_types": ["card"]}),
         );
-        let payment = PaymentRecord::create(&new, false, context, &mut Effects::default()).unwrap();
+        let payment = PaymentRecord::create(&new, false, context, &mut RuleEffects::default()).unwrap();
         Self { settings, now: 1_000, payment, ledger: Vec::new(), events: 0 }
     }
 
@@ -52,7 +52,7 @@ impl Fixture {
         self.now += i64::from(what) * 3_600_000;
         let settings = self.settings.clone();
         let context = RuleContext { now: self.now, settings: &settings, public_url: "http://127.0.0.1" };
-        let (payment, mut effects) = (&mut self.payment, Effects::default());
+        let (payment, mut effects) = (&mut self.payment, RuleEffects::default());
         let before = payment.clone();
         let last = |ids: Vec<String>| ids.last().cloned().unwrap_or_default();
         let (refund, dispute) = (

@@ -1,6 +1,6 @@
 //! Movements of the account's balance.
 
-use crate::effects::{Effects, RuleContext};
+use crate::effects::{RuleContext, RuleEffects};
 use crate::id;
 use crate::record::{BalanceTransactionRecord, PaymentRecord};
 
@@ -12,7 +12,7 @@ impl PaymentRecord {
         source: &str,
         (amount, fee): (i64, i64),
         context: RuleContext<'_>,
-        effects: &mut Effects,
+        effects: &mut RuleEffects,
     ) -> String {
         let moved = BalanceTransactionRecord {
             id: id::new("txn_"),

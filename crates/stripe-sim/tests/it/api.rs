@@ -320,7 +320,20 @@ async fn a_card_without_a_customer_and_a_token_are_used_once() {
         [confirm("confirmation_token", &token, None).await, confirm("confirmation_token", &token, None).await],
         [200, 400]
     );
-    let by_number = sim.post("payment_methods", &[("type", "card"), ("card[number]", "4000000000000002")]).await.ok();
+    let incomplete = sim.post("payment_methods", &[("type", "card"), ("card[number]", "4242424242424242")]).await;
+    assert_eq!(incomplete.error(), (400, "parameter_missing", "card[exp_month]"));
+    let by_number = sim
+        .post(
+            "payment_methods",
+            &[
+                ("type", "card"),
+                ("card[number]", "4000000000000002"),
+                ("card[exp_month]", "12"),
+                ("card[exp_year]", "2034"),
+            ],
+        )
+        .await
+        .ok();
     assert_eq!(
         (&by_number.body["card"]["last4"], confirm("payment_method", &by_number.id(), None).await),
         (&json!("0002"), 402)

@@ -73,6 +73,7 @@ async fn refunds_are_pending_or_fail_days_later() {
 #[tokio::test]
 async fn disputes_move_money_and_are_decided() {
     let sim = Sim::start().await;
+    sim.settings(json!({"events_expire_after": 365 * DAY})).await;
     // The card, what the shop does, and how it ends.
     for (card, evidence, days, end) in [
         ("pm_card_createDispute", Some("winning_evidence"), 61, "won"),
@@ -111,16 +112,8 @@ async fn disputes_move_money_and_are_decided() {
         assert_eq!(sim.post(&format!("disputes/{id}/close"), &[]).await.error().1, "dispute_already_closed");
     }
     let types = sim.event_types().await;
-    for kind in [
-        "charge.dispute.created",
-        "charge.dispute.funds_withdrawn",
-        "charge.dispute.funds_reinstated",
-        "charge.dispute.closed",
-        "charge.dispute.updated",
-    ] {
-        let listed = sim.get(&format!("events?type={kind}")).await.ok().body;
-        let old = listed["data"].as_array().is_some_and(Vec::is_empty);
-        assert!(!old || types.iter().any(|found| found == kind) || kind.ends_with("reinstated"), "{kind}");
+    for kind in ["created", "funds_withdrawn", "funds_reinstated", "updated", "closed"] {
+        assert!(types.contains(&format!("charge.dispute.{kind}")), "{kind}: {types:?}");
     }
     sim.finish().await;
 }

@@ -91,8 +91,8 @@ async fn orders_survive_kills_in_the_middle_of_requests() {
         sim.kill().await;
         sim.restart().await;
     }
+    // ends with the last worker
     while let Some(done) = workers.join_next().await {
-        // ends with the last worker
         done.expect("an order");
     }
     let sim = Arc::into_inner(sim).expect("the workers are done").into_inner();
