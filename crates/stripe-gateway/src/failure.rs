@@ -2,7 +2,7 @@
 
 use gateway::{Obstacle, Operation, Outcome};
 
-use crate::objects::ApiError;
+use crate::objects::ErrorObject;
 use crate::requests::Endpoint;
 
 /// Why a call to Stripe did not succeed. No variant repeats a key, a secret or a body.
@@ -42,7 +42,7 @@ pub struct Refusal {
     pub(crate) endpoint: &'static str,
     /// The HTTP status.
     pub status: u16,
-    pub(crate) error: ApiError,
+    pub(crate) error: ErrorObject,
     /// Stripe's id of the call, which its support asks for.
     pub request_id: Option<String>,
     /// Whether it is what was answered the first time under this key.

@@ -126,7 +126,7 @@ pub(crate) struct PaymentIntent {
     #[serde(default, deserialize_with = "lenient")]
     pub cancellation_reason: Option<String>,
     #[serde(default, deserialize_with = "lenient")]
-    pub last_payment_error: Option<ApiError>,
+    pub last_payment_error: Option<ErrorObject>,
     #[serde(default, deserialize_with = "lenient")]
     pub latest_charge: Option<Expandable<Charge>>,
     #[serde(default, deserialize_with = "lenient")]
@@ -143,7 +143,7 @@ impl PaymentIntent {
 
 /// A PaymentIntent's secret, by which a browser confirms it: read for the one who is shown it, and kept nowhere.
 #[derive(Deserialize)]
-pub(crate) struct ClientSecret {
+pub(crate) struct ClientSecretAnswer {
     pub client_secret: String,
 }
 
@@ -291,7 +291,7 @@ pub(crate) struct ObjectList<T> {
 /// What Stripe says of a call that it did not do; also why the last attempt at a payment failed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
-pub(crate) struct ApiError {
+pub(crate) struct ErrorObject {
     #[serde(rename = "type")]
     pub kind: Option<String>,
     pub code: Option<String>,
@@ -300,7 +300,7 @@ pub(crate) struct ApiError {
     pub param: Option<String>,
 }
 
-impl ApiError {
+impl ErrorObject {
     /// The code that says most.
     pub fn code(&self) -> &str {
         let codes = [&self.decline_code, &self.code, &self.kind];
@@ -317,7 +317,7 @@ impl ApiError {
 
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct ErrorBody {
-    pub error: ApiError,
+    pub error: ErrorObject,
 }
 
 #[cfg(test)]
@@ -348,7 +348,7 @@ mod tests {
     #[test]
     fn no_key_or_secret_leaves_an_error_message() {
         let message = Some("Invalid key: sk_test_hunter2, for pi_1_secret_hunter2 or rk_live_hunter2.".to_owned());
-        let detail = ApiError { message, ..ApiError::default() }.detail();
+        let detail = ErrorObject { message, ..ErrorObject::default() }.detail();
         assert_eq!(detail, "Invalid key: *** for *** or ***");
     }
 }

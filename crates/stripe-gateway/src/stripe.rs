@@ -11,7 +11,7 @@ use runtime::settings::Secret;
 
 use crate::currency::to_stripe;
 use crate::failure::{CallFailure, Meaning, meaning, refused};
-use crate::objects::{Balance, ClientSecret, IntentStatus, ObjectList, PaymentIntent, RefundObject};
+use crate::objects::{Balance, ClientSecretAnswer, IntentStatus, ObjectList, PaymentIntent, RefundObject};
 use crate::outcomes::{self, AuthorizationState};
 use crate::payment_method::PaymentMethod;
 use crate::requests::{self, StripeCall};
@@ -64,7 +64,7 @@ impl StripeGateway {
     /// # Errors
     /// When Stripe does not give it.
     pub async fn client_secret(&self, payment_id: &str) -> Result<Secret, CallFailure> {
-        let ClientSecret { client_secret } = self.transport.send(requests::get(payment_id)).await?;
+        let ClientSecretAnswer { client_secret } = self.transport.send(requests::get(payment_id)).await?;
         Ok(client_secret.into())
     }
 

@@ -5,4 +5,6 @@ mod double;
 mod flows;
 mod golden;
 mod notices;
+mod simulated;
+mod simulator;
 mod transport;
