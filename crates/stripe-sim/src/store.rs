@@ -322,6 +322,14 @@ impl BookTransaction {
         Ok(rows.into_iter().map(|(id, body)| (id, body.0)).collect())
     }
 
+    /// Writes nothing of it. What it locked is free once this returns; dropped, it would be a moment later.
+    ///
+    /// # Errors
+    /// When the database can't be reached.
+    pub async fn rollback(self) -> Result<(), BookError> {
+        Ok(self.sql.rollback().await?)
+    }
+
     /// Writes all of it.
     ///
     /// # Errors
