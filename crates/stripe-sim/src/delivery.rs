@@ -96,7 +96,7 @@ async fn due(simulator: &Simulator, in_flight: &HashMap<i64, String>) -> Result<
     }
     let endpoints: HashMap<String, WebhookEndpoint> = book.endpoints().await?.into_iter().collect();
     if endpoints.values().any(|endpoint| endpoint.reversed) {
-        rows.reverse();
+        rows.sort_by_key(|(id, ..)| std::cmp::Reverse(*id));
     }
     let mut room: HashMap<&str, usize> = HashMap::new();
     for endpoint_id in in_flight.values() {
