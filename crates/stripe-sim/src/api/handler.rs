@@ -203,8 +203,12 @@ async fn process_within(
         Err(BookError::Api(error)) if error.stored => Answer::error(&error),
         Err(error) => return Err(error),
     };
+    // A row that is there has expired, and waits for its pruning.
     sqlx::query(
-        "insert into idempotency_keys (scope, key, operation, parameters, status, body, request_id, created_ms) values ($1, $2, $3, $4, $5, $6, $7, $8)",
+        "insert into idempotency_keys (scope, key, operation, parameters, status, body, request_id, created_ms) \
+         values ($1, $2, $3, $4, $5, $6, $7, $8) \
+         on conflict (scope, key) do update set operation = excluded.operation, parameters = excluded.parameters, status = excluded.status, \
+             body = excluded.body, request_id = excluded.request_id, created_ms = excluded.created_ms",
     )
     .bind(caller.scope())
     .bind(key)
@@ -248,13 +252,12 @@ async fn replay(
         return Err(ApiError::key_in_use(key).into());
     }
     let oldest = book.now - book.settings.idempotency_keys_expire_after * 1_000;
-    let pruned = "delete from idempotency_keys where scope = $1 and key = $2 and created_ms <= $3";
-    sqlx::query(pruned).bind(&scope).bind(key).bind(oldest).execute(&mut *book.sql).await?;
     let stored: Option<(String, Json<Value>, i16, Json<Value>)> = sqlx::query_as(
-        "select operation, parameters, status, body from idempotency_keys where scope = $1 and key = $2",
+        "select operation, parameters, status, body from idempotency_keys where scope = $1 and key = $2 and created_ms > $3",
     )
     .bind(&scope)
     .bind(key)
+    .bind(oldest)
     .fetch_optional(&mut *book.sql)
     .await?;
     match stored {
