@@ -1,11 +1,10 @@
 //! Sending events to webhook endpoints: at least once, each try signed anew.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use sqlx::types::Json;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -78,51 +77,57 @@ pub async fn deliver(simulator: Arc<Simulator>, shutdown: CancellationToken) {
 
 /// What is due and has room at its endpoint.
 async fn due(simulator: &Simulator, in_flight: &HashMap<i64, String>) -> Result<Vec<DueDelivery>, BookError> {
+    if in_flight.len() >= IN_FLIGHT {
+        return Ok(Vec::new());
+    }
     let mut book = BookTransaction::begin(&simulator.pool, &simulator.public_url).await?;
     let busy: Vec<i64> = in_flight.keys().copied().collect();
-    let rows: Vec<(i64, i32, String, Json<WebhookEndpoint>, Json<Value>)> = sqlx::query_as(
-        "select d.id, d.attempts, d.endpoint_id, w.body, o.body \
-         from deliveries d join webhook_endpoints w on w.id = d.endpoint_id join objects o on o.id = d.event_id \
-         where d.state = 'pending' and d.due_ms <= $1 and d.id <> all($2) order by d.due_ms, d.id limit $3",
+    let mut rows: Vec<(i64, i32, String, String)> = sqlx::query_as(
+        "select id, attempts, endpoint_id, event_id from deliveries \
+         where state = 'pending' and due_ms <= $1 and id <> all($2) order by due_ms, id limit $3",
     )
     .bind(book.now)
     .bind(&busy)
     .bind(BATCH)
     .fetch_all(&mut *book.sql)
     .await?;
-    let mut deliveries: Vec<DueDelivery> = rows
-        .into_iter()
-        .map(|(id, attempts, endpoint_id, endpoint, event)| DueDelivery {
-            id,
-            attempts,
-            endpoint_id,
-            endpoint: endpoint.0,
-            event: event.0,
-        })
-        .collect();
-    if deliveries.iter().any(|delivery| delivery.endpoint.reversed) {
-        deliveries.reverse();
+    if rows.is_empty() {
+        return Ok(Vec::new());
     }
-    let mut room: HashMap<String, usize> = HashMap::new();
+    let endpoints: HashMap<String, WebhookEndpoint> = book.endpoints().await?.into_iter().collect();
+    if endpoints.values().any(|endpoint| endpoint.reversed) {
+        rows.sort_by_key(|(id, ..)| std::cmp::Reverse(*id));
+    }
+    let mut room: HashMap<&str, usize> = HashMap::new();
     for endpoint_id in in_flight.values() {
-        *room.entry(endpoint_id.clone()).or_default() += 1;
+        *room.entry(endpoint_id).or_default() += 1;
     }
-    let mut chosen = HashSet::new();
-    for delivery in &deliveries {
-        let used = room.entry(delivery.endpoint_id.clone()).or_default();
-        if *used < delivery.endpoint.concurrency && in_flight.len() + chosen.len() < IN_FLIGHT {
+    let mut chosen = Vec::new();
+    for (id, attempts, endpoint_id, event_id) in &rows {
+        let (Some(endpoint), used) = (endpoints.get(endpoint_id), room.entry(endpoint_id).or_default()) else {
+            continue;
+        };
+        if *used < endpoint.concurrency && in_flight.len() + chosen.len() < IN_FLIGHT {
             *used += 1;
-            chosen.insert(delivery.id);
+            chosen.push((*id, *attempts, endpoint_id, endpoint, event_id));
         }
     }
-    deliveries.retain(|delivery| chosen.contains(&delivery.id));
-    let mut events: Vec<Value> = deliveries.iter().map(|delivery| delivery.event.clone()).collect();
+    let event_ids: Vec<&str> = chosen.iter().map(|(.., event_id)| event_id.as_str()).collect();
+    let (ids, mut events): (Vec<String>, Vec<Value>) =
+        sqlx::query_as::<_, (String, Value)>("select id, body from objects where id = any($1)")
+            .bind(&event_ids)
+            .fetch_all(&mut *book.sql)
+            .await?
+            .into_iter()
+            .unzip();
     with_pending_webhooks(&mut book, &mut events).await?;
-    for (delivery, event) in deliveries.iter_mut().zip(events) {
-        delivery.event = event;
-        delivery.event["api_version"] = json!(delivery.endpoint.api_version);
-    }
-    Ok(deliveries)
+    let bodies: HashMap<String, Value> = ids.into_iter().zip(events).collect();
+    let deliveries = chosen.into_iter().filter_map(|(id, attempts, endpoint_id, endpoint, event_id)| {
+        let mut event = bodies.get(event_id)?.clone();
+        event["api_version"] = json!(endpoint.api_version);
+        Some(DueDelivery { id, attempts, endpoint_id: endpoint_id.clone(), endpoint: endpoint.clone(), event })
+    });
+    Ok(deliveries.collect())
 }
 
 /// Sends one, and writes down what was answered.

@@ -51,15 +51,11 @@ fn insert(tree: &mut Map<String, Value>, path: &[&str], name: &str, value: Strin
         open.unwrap_or_else(|| tree.len().to_string())
     };
     if rest.is_empty() {
-        return match tree.insert(key, Value::String(value)) {
-            Some(Value::Object(_)) => Err(clash()),
-            _ => Ok(()),
-        };
+        let before = tree.insert(key, Value::String(value));
+        return if before.is_some_and(|before| before.is_object()) { Err(clash()) } else { Ok(()) };
     }
-    match tree.entry(key).or_insert_with(|| Value::Object(Map::new())) {
-        Value::Object(inner) => insert(inner, rest, name, value),
-        _ => Err(clash()),
-    }
+    let inner = tree.entry(key).or_insert_with(|| Value::Object(Map::new())).as_object_mut().ok_or_else(clash)?;
+    insert(inner, rest, name, value)
 }
 
 #[cfg(test)]

@@ -129,7 +129,7 @@ impl PaymentRecord {
             "created": refund.created, "currency": self.currency, "customer": self.customer, "customer_account": null,
             "destination_details": {
                 "type": "card",
-                "card": {"reference": null, "reference_status": "pending", "reference_type": "acquirer_reference_number", "type": "refund"},
+                "card": {"reference_status": "pending", "reference_type": "acquirer_reference_number", "type": "refund"},
             },
             "metadata": refund.metadata, "payment_intent": self.id, "payment_method": self.method.as_ref().map(|method| &method.id),
             "reason": refund.reason, "receipt_number": null, "source_transfer_reversal": null, "status": refund.status.as_str(), "transfer_reversal": null,

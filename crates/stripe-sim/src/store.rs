@@ -283,8 +283,11 @@ impl BookTransaction {
         }
         let endpoints = self.endpoints().await?;
         let scope = caller.scope();
+        let created = self.now.div_euclid(1_000);
+        let (mut ids, mut bodies) = (Vec::new(), Vec::new());
+        let (mut sent, mut to, mut due, mut states) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for (kind, object) in events {
-            let (event_id, created) = (id::new("evt_"), self.now.div_euclid(1_000));
+            let event_id = id::new("evt_");
             let mut event = json!({
                 "id": event_id, "object": "event", "api_version": crate::settings::API_VERSION, "created": created, "data": {"object": object},
                 "livemode": caller.livemode, "request": {"id": caller.request_id, "idempotency_key": caller.idempotency_key}, "type": kind,
@@ -292,22 +295,40 @@ impl BookTransaction {
             if caller.connected {
                 event["account"] = json!(caller.account);
             }
-            self.put_body(&scope, "event", &event_id, created, event).await?;
-            for (endpoint_id, endpoint) in
-                endpoints.iter().filter(|(_, endpoint)| endpoint.takes(kind, caller.connected))
-            {
-                for late in endpoint.plan() {
-                    sqlx::query(
-                        "insert into deliveries (event_id, endpoint_id, due_ms, state) values ($1, $2, $3, $4)",
-                    )
-                    .bind(&event_id)
-                    .bind(endpoint_id)
-                    .bind(self.now + late.unwrap_or_default())
-                    .bind(if late.is_some() { "pending" } else { "dropped" })
-                    .execute(&mut *self.sql)
-                    .await?;
+            for (endpoint_id, endpoint) in &endpoints {
+                for late in if endpoint.takes(kind, caller.connected) { endpoint.plan() } else { Vec::new() } {
+                    sent.push(event_id.clone());
+                    to.push(endpoint_id.as_str());
+                    due.push(self.now + late.unwrap_or_default());
+                    states.push(if late.is_some() { "pending" } else { "dropped" });
                 }
             }
+            ids.push(event_id);
+            bodies.push(event);
+        }
+        sqlx::query(
+            "insert into objects (id, body, scope, object, created) \
+             select new.id, new.body, $3, 'event', $4 from unnest($1::text[], $2::jsonb[]) with ordinality as new (id, body, nth) order by nth",
+        )
+        .bind(&ids)
+        .bind(&bodies)
+        .bind(&scope)
+        .bind(created)
+        .execute(&mut *self.sql)
+        .await?;
+        if !sent.is_empty() {
+            sqlx::query(
+                "insert into deliveries (event_id, endpoint_id, due_ms, state) \
+                 select new.event_id, new.endpoint_id, new.due_ms, new.state \
+                 from unnest($1::text[], $2::text[], $3::bigint[], $4::text[]) with ordinality as new (event_id, endpoint_id, due_ms, state, nth) \
+                 order by nth",
+            )
+            .bind(&sent)
+            .bind(&to)
+            .bind(&due)
+            .bind(&states)
+            .execute(&mut *self.sql)
+            .await?;
         }
         Ok(())
     }
@@ -320,6 +341,14 @@ impl BookTransaction {
         let rows: Vec<(String, Json<WebhookEndpoint>)> =
             sqlx::query_as("select id, body from webhook_endpoints order by seq").fetch_all(&mut *self.sql).await?;
         Ok(rows.into_iter().map(|(id, body)| (id, body.0)).collect())
+    }
+
+    /// Writes nothing of it. What it locked is free once this returns; dropped, it would be a moment later.
+    ///
+    /// # Errors
+    /// When the database can't be reached.
+    pub async fn rollback(self) -> Result<(), BookError> {
+        Ok(self.sql.rollback().await?)
     }
 
     /// Writes all of it.

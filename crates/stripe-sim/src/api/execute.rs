@@ -244,7 +244,7 @@ async fn confirm(
     if let Some((token, body)) = used_token {
         book.put_body(&caller.scope(), "confirmation_token", token, book.context().seconds(), body).await?;
     }
-    if let Some(method) = payment.charges.last().map(|charge| &charge.method).or(payment.method.as_ref()) {
+    if let Some(method) = &payment.method {
         let used = PaymentMethodRecord { used_by: Some(payment.id.clone()), ..method.clone() };
         book.put_body(&caller.scope(), "payment_method", &used.id, used.created, json!(used)).await?;
     }

@@ -78,10 +78,11 @@ async fn respond(
         Err(error) => return failed(&error.into(), request_id),
     };
     pause(&faults, SlowWhen::Before).await;
-    match &faults.end {
-        Some(FaultKind::ConnectionClosed) => return closed(),
-        Some(FaultKind::BadGateway { committed: false }) => return bad_gateway(),
-        _ => {}
+    if faults.end == Some(FaultKind::ConnectionClosed) {
+        return closed();
+    }
+    if faults.end == Some(FaultKind::BadGateway { committed: false }) {
+        return bad_gateway();
     }
     let mut answer = match process(simulator, &request, &faults).await {
         Ok(answer) => answer,
@@ -95,10 +96,11 @@ async fn respond(
     };
     simulator.wake.notify_waiters();
     pause(&faults, SlowWhen::After).await;
-    match &faults.end {
-        Some(FaultKind::AnswerDropped) => return closed(),
-        Some(FaultKind::BadGateway { committed: true }) => return bad_gateway(),
-        _ => {}
+    if faults.end == Some(FaultKind::AnswerDropped) {
+        return closed();
+    }
+    if faults.end == Some(FaultKind::BadGateway { committed: true }) {
+        return bad_gateway();
     }
     faults.distort(&mut answer.body);
     send(&answer, &more, request_id)
@@ -148,9 +150,28 @@ impl ApiRequest {
 }
 
 async fn process(simulator: &Simulator, request: &ApiRequest, faults: &DrawnFaults) -> Result<Answer, BookError> {
-    let operation = request.operation;
     let mut book = BookTransaction::begin(&simulator.pool, &simulator.public_url).await?;
-    let caller = caller(&mut book, request).await?;
+    match process_within(&mut book, simulator, request, faults).await {
+        Ok(answer) => {
+            book.commit().await?;
+            Ok(answer)
+        }
+        Err(error) => {
+            book.rollback().await?;
+            Err(error)
+        }
+    }
+}
+
+/// What is written is kept if it gives an answer.
+async fn process_within(
+    book: &mut BookTransaction,
+    simulator: &Simulator,
+    request: &ApiRequest,
+    faults: &DrawnFaults,
+) -> Result<Answer, BookError> {
+    let operation = request.operation;
+    let caller = caller(book, request).await?;
     let (endpoint_rate, global_rate) = (book.settings.endpoint_rate, book.settings.global_rate);
     simulator.limiter.take(operation, endpoint_rate, global_rate, Instant::now()).map_err(ApiError::rate_limited)?;
     match &faults.end {
@@ -170,22 +191,24 @@ async fn process(simulator: &Simulator, request: &ApiRequest, faults: &DrawnFaul
     }
     let parameters = parameters::check(operation.as_str(), request.form.clone())?;
     let Some(key) = request.key() else {
-        let answer = run(&mut book, &caller, request, &parameters, faults).await?;
-        book.commit().await?;
-        return Ok(answer);
+        return run(book, &caller, request, &parameters, faults).await;
     };
     let fingerprint = json!({"id": request.object_id, "parameters": parameters});
-    if let Some(answer) = replay(&mut book, &caller, operation, key, &fingerprint).await? {
+    if let Some(answer) = replay(book, &caller, operation, key, &fingerprint).await? {
         return Ok(answer);
     }
-    let answer = match run(&mut book, &caller, request, &parameters, faults).await {
+    let answer = match run(book, &caller, request, &parameters, faults).await {
         Ok(answer) => answer,
         // Rules refuse before anything is written: the transaction goes on, and keeps the refusal.
         Err(BookError::Api(error)) if error.stored => Answer::error(&error),
         Err(error) => return Err(error),
     };
+    // A row that is there has expired, and waits for its pruning.
     sqlx::query(
-        "insert into idempotency_keys (scope, key, operation, parameters, status, body, request_id, created_ms) values ($1, $2, $3, $4, $5, $6, $7, $8)",
+        "insert into idempotency_keys (scope, key, operation, parameters, status, body, request_id, created_ms) \
+         values ($1, $2, $3, $4, $5, $6, $7, $8) \
+         on conflict (scope, key) do update set operation = excluded.operation, parameters = excluded.parameters, status = excluded.status, \
+             body = excluded.body, request_id = excluded.request_id, created_ms = excluded.created_ms",
     )
     .bind(caller.scope())
     .bind(key)
@@ -197,7 +220,6 @@ async fn process(simulator: &Simulator, request: &ApiRequest, faults: &DrawnFaul
     .bind(book.now)
     .execute(&mut *book.sql)
     .await?;
-    book.commit().await?;
     Ok(answer)
 }
 
@@ -230,13 +252,12 @@ async fn replay(
         return Err(ApiError::key_in_use(key).into());
     }
     let oldest = book.now - book.settings.idempotency_keys_expire_after * 1_000;
-    let pruned = "delete from idempotency_keys where scope = $1 and key = $2 and created_ms <= $3";
-    sqlx::query(pruned).bind(&scope).bind(key).bind(oldest).execute(&mut *book.sql).await?;
     let stored: Option<(String, Json<Value>, i16, Json<Value>)> = sqlx::query_as(
-        "select operation, parameters, status, body from idempotency_keys where scope = $1 and key = $2",
+        "select operation, parameters, status, body from idempotency_keys where scope = $1 and key = $2 and created_ms > $3",
     )
     .bind(&scope)
     .bind(key)
+    .bind(oldest)
     .fetch_optional(&mut *book.sql)
     .await?;
     match stored {

@@ -69,8 +69,10 @@ enum Takes {
 
 use Takes::{Both, Neither, OnlyMock};
 
+type Pairs = [(&'static str, &'static str)];
+
 /// Requests, and who takes them. `{pi}`, `{held}`, … are objects of the simulator.
-const SHAPES: &[(&str, &str, &[(&str, &str)], Takes)] = &[
+const SHAPES: &[(&str, &str, &Pairs, Takes)] = &[
     (
         "POST",
         "payment_intents",
