@@ -157,9 +157,13 @@ impl CallFailure {
 
     /// The same for a call that only reads: it does nothing, so nothing of it needs to be looked up, only asked again.
     pub(crate) fn unread(&self, operation: Operation) -> Outcome {
-        match self.outcome(operation) {
-            not_executed @ Outcome::NotExecuted { .. } => not_executed,
-            _ => Outcome::Unknown { detail: self.to_string() },
+        match meaning(self) {
+            Meaning::NotExecuted(_) => self.outcome(operation),
+            Meaning::Refused { .. }
+            | Meaning::UnexpectedState
+            | Meaning::KeyReused
+            | Meaning::Errored
+            | Meaning::Unknown => Outcome::Unknown { detail: self.to_string() },
         }
     }
 }

@@ -18,6 +18,7 @@ use crate::webhook::{EVENT_TYPES, EventObject, EventSubject, WebhookEvent, id_of
 
 /// What a webhook comes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "few of them, and not for long")]
 pub enum WebhookNotice {
     /// Payments is to know of it.
     Notice(ProviderNotice),

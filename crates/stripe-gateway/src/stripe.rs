@@ -203,10 +203,13 @@ impl StripeGateway {
 
     async fn take(&self, request: &Request, payment_id: &str) -> Outcome {
         if request.money.amount == 0 {
-            return match self.void_open(payment_id, request.money).await {
-                Outcome::Voided { .. } => Outcome::Captured { money: request.money },
-                Outcome::VoidFailed { .. } => self.look_up_capture(request, payment_id).await,
-                other => other,
+            let outcome = self.void_open(payment_id, request.money).await;
+            return if matches!(outcome, Outcome::Voided { .. }) {
+                Outcome::Captured { money: request.money }
+            } else if matches!(outcome, Outcome::VoidFailed { .. }) {
+                self.look_up_capture(request, payment_id).await
+            } else {
+                outcome
             };
         }
         let amount = match to_stripe(request.money) {
@@ -244,10 +247,8 @@ impl StripeGateway {
         if let Some(outcome) = outcomes::void(&intent, zero) {
             return outcome;
         }
-        let held = match intent.status {
-            IntentStatus::RequiresCapture => outcomes::hold(&intent).map(|hold| hold.money),
-            _ => Ok(zero),
-        };
+        let is_held = intent.status == IntentStatus::RequiresCapture;
+        let held = if is_held { outcomes::hold(&intent).map(|hold| hold.money) } else { Ok(zero) };
         match self.transport.send::<PaymentIntent>(requests::cancel(payment_id)).await {
             Ok(_) => held.map_or_else(outcomes::unreadable, |money| Outcome::Voided { money }),
             Err(failure) => match meaning(&failure) {
@@ -281,10 +282,10 @@ impl StripeGateway {
             Ok(refund) => outcomes::refund(&refund),
             Err(failure) => match meaning(&failure) {
                 // Never under a new key by itself: what was done is found, or a person looks.
-                Meaning::KeyReused | Meaning::UnexpectedState => match self.look_up_refund(request, payment_id).await {
-                    Outcome::NotFound => Outcome::Unknown { detail: failure.to_string() },
-                    found => found,
-                },
+                Meaning::KeyReused | Meaning::UnexpectedState => {
+                    let found = self.look_up_refund(request, payment_id).await;
+                    if found == Outcome::NotFound { Outcome::Unknown { detail: failure.to_string() } } else { found }
+                }
                 Meaning::Refused { .. } | Meaning::NotExecuted(_) | Meaning::Errored | Meaning::Unknown => {
                     failure.outcome(Operation::Refund)
                 }

@@ -58,7 +58,11 @@ async fn a_payments_state_counts_whatever_its_event_was() {
     for (object, expected) in rows {
         // Events come late and in any order: each type reads the same.
         for event_type in ["payment_intent.succeeded", "payment_intent.canceled", "payment_intent.payment_failed"] {
-            assert_eq!(read(event_type, "pi_1", &[object.clone()]).await, expected, "{event_type} {object}");
+            assert_eq!(
+                read(event_type, "pi_1", std::slice::from_ref(&object)).await,
+                expected,
+                "{event_type} {object}"
+            );
         }
     }
     let held = intent("requires_capture", json!({"amount_capturable": 1_501}));

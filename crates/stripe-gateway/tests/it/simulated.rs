@@ -127,13 +127,10 @@ impl Simulated {
 
     /// Authorizes as payments does: what was opened is called again with its id.
     pub async fn authorize(&self, request: &Request, buyer: &Buyer) -> (Option<String>, Outcome) {
-        match self.stripe.authorize(request, buyer).await {
-            Outcome::Opened { payment_id } => {
-                let request = Request { payment_id: Some(payment_id.clone()), ..request.clone() };
-                (Some(payment_id), self.stripe.authorize(&request, buyer).await)
-            }
-            outcome => (None, outcome),
-        }
+        let outcome = self.stripe.authorize(request, buyer).await;
+        let Outcome::Opened { payment_id } = outcome else { return (None, outcome) };
+        let request = Request { payment_id: Some(payment_id.clone()), ..request.clone() };
+        (Some(payment_id), self.stripe.authorize(&request, buyer).await)
     }
 
     /// The id of the order's payment of 15.01, which is held.

@@ -11,10 +11,7 @@ use stripe_gateway::{CallFailure, StripeSettings};
 use crate::double::{Double, KEY, Reply, buyer, gateway, request};
 
 fn not_executed(outcome: &Outcome) -> Option<Obstacle> {
-    match outcome {
-        Outcome::NotExecuted { obstacle, .. } => Some(*obstacle),
-        _ => None,
-    }
+    if let Outcome::NotExecuted { obstacle, .. } = outcome { Some(*obstacle) } else { None }
 }
 
 #[tokio::test]
