@@ -42,6 +42,7 @@ impl StripeMock {
         command.args(["-http-addr", &http, "-https-addr", &https]).stdout(Stdio::null()).stderr(Stdio::null());
         let mock = Self { process: command.spawn().unwrap(), base_url: format!("http://{http}") };
         let until = Instant::now() + Duration::from_secs(60);
+        // ends a minute later at the latest
         while reqwest::get(format!("{}/v1/balance", mock.base_url)).await.is_err() {
             assert!(Instant::now() < until, "stripe-mock does not answer on {http} within a minute");
             tokio::time::sleep(Duration::from_millis(20)).await;

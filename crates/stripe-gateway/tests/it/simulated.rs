@@ -75,6 +75,7 @@ impl Simulated {
         let ledger = self.get("ledger?metadata=order_id").await;
         assert_eq!(ledger["ok"], json!(true), "{ledger}");
         self.stop.cancel();
+        // ends with the one task, which was told to stop
         while let Some(ended) = self.server.join_next().await {
             ended.unwrap().unwrap();
         }

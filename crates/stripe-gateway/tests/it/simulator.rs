@@ -458,6 +458,7 @@ async fn webhooks_are_verified_and_read_and_those_that_were_missed_are_listed() 
     let expected: BTreeSet<&str> =
         ["payment_intent.amount_capturable_updated", "payment_intent.succeeded", "refund.created"].into();
     let ends = tokio::time::Instant::now() + Duration::from_secs(60);
+    // ends a minute later at the latest
     let seen = loop {
         let seen = shop.so_far();
         let types: BTreeSet<String> = seen.iter().map(|seen| parse(&seen.body).unwrap().event_type).collect();
