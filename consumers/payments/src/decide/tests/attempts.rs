@@ -340,6 +340,7 @@ fn a_gateway_that_takes_nobodys_calls_declines_nobody() {
 fn a_refund_that_errored_is_not_made_again_by_itself() {
     let mut desk = Desk::at(State::Refunding);
     desk.answers(Outcome::Errored { detail: "500".into() });
+    // ends with the last attempt that the settings allow
     while desk.timers.contains_key(ATTEMPT) {
         desk.answers(Outcome::NotFound).fire(ATTEMPT);
         assert!(
