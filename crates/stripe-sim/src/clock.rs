@@ -36,6 +36,7 @@ pub async fn advance(simulator: &Simulator, by_ms: i64) -> Result<(i64, usize), 
 /// # Errors
 /// When the database can't be reached.
 pub async fn run_due(simulator: &Simulator) -> Result<usize, BookError> {
+    let _alone = simulator.due.lock().await;
     let mut done = 0;
     loop {
         let mut book = BookTransaction::begin(&simulator.pool, &simulator.public_url).await?;

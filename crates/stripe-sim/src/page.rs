@@ -71,28 +71,23 @@ async fn act(
     match done(&simulator, &payment_id, &token, choice.outcome).await {
         Ok(Some(url)) => {
             simulator.wake.notify_waiters();
-            HeaderValue::from_str(&url).map_or_else(
-                |_| {
-                    page(
-                        StatusCode::OK,
-                        "<h1>Done</h1><p>The shop's return URL can't be followed. You may close this page.</p>",
-                    )
-                },
-                |url| (StatusCode::SEE_OTHER, [(header::LOCATION, url)]).into_response(),
-            )
+            match url.and_then(|url| HeaderValue::from_str(url.as_str()).ok()) {
+                Some(url) => (StatusCode::SEE_OTHER, [(header::LOCATION, url)]).into_response(),
+                None => page(StatusCode::OK, "<h1>Done</h1><p>You may close this page.</p>"),
+            }
         }
         Ok(None) => over(),
         Err(error) => broken(&error),
     }
 }
 
-/// Does it; gives where the customer goes.
+/// Does it; gives where the customer goes, if anywhere. None: nothing waits.
 async fn done(
     simulator: &Simulator,
     payment_id: &str,
     token: &str,
     outcome: ActionOutcome,
-) -> Result<Option<String>, BookError> {
+) -> Result<Option<Option<reqwest::Url>>, BookError> {
     let Some((mut book, caller, mut payment)) = find(simulator, payment_id, token).await? else { return Ok(None) };
     let return_url = payment.action.as_ref().and_then(|action| action.return_url.clone());
     let mut effects = RuleEffects::default();
@@ -104,14 +99,14 @@ async fn done(
         IntentStatus::RequiresAction | IntentStatus::RequiresConfirmation => "pending",
         IntentStatus::RequiresPaymentMethod | IntentStatus::Canceled => "failed",
     };
-    let Some(mut url) = return_url.and_then(|url| reqwest::Url::parse(&url).ok()) else {
-        return Ok(Some("/_sim/health".into()));
-    };
-    url.query_pairs_mut()
-        .append_pair("payment_intent", &payment.id)
-        .append_pair("payment_intent_client_secret", &payment.client_secret.0)
-        .append_pair("redirect_status", status);
-    Ok(Some(url.into()))
+    let mut url = return_url.and_then(|url| reqwest::Url::parse(&url).ok());
+    if let Some(url) = &mut url {
+        url.query_pairs_mut()
+            .append_pair("payment_intent", &payment.id)
+            .append_pair("payment_intent_client_secret", &payment.client_secret.0)
+            .append_pair("redirect_status", status);
+    }
+    Ok(Some(url))
 }
 
 fn over() -> Response {

@@ -1,7 +1,7 @@
 //! What all parts of a running simulator share.
 
 use sqlx::PgPool;
-use tokio::sync::Notify;
+use tokio::sync::{Mutex, Notify};
 use tokio_util::task::TaskTracker;
 
 use crate::api::RateLimiter;
@@ -17,6 +17,8 @@ pub struct Simulator {
     pub limiter: RateLimiter,
     /// Requests that are executed, whether or not their callers wait.
     pub requests: TaskTracker,
+    /// Held while what is due is done: who moves the clock is answered when all of it is done, not while another task still does it.
+    pub due: Mutex<()>,
     /// Told after each request: there may be something to deliver.
     pub wake: Notify,
 }
@@ -30,6 +32,7 @@ impl Simulator {
             public_url: public_url.trim_end_matches('/').to_owned(),
             limiter: RateLimiter::default(),
             requests: TaskTracker::new(),
+            due: Mutex::new(()),
             wake: Notify::new(),
         }
     }

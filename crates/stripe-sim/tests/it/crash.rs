@@ -9,6 +9,7 @@ use tokio::sync::RwLock;
 use tokio::task::JoinSet;
 
 use crate::harness::{LIMIT, Sim, encoded};
+use crate::webhooks::{Shop, settled};
 
 const WORKERS: usize = 6;
 const ORDERS: usize = 12;
@@ -75,6 +76,14 @@ async fn orders_survive_kills_in_the_middle_of_requests() {
     sim.fault(json!({"fault": "slow", "ms": 20})).await;
     sim.fault(json!({"fault": "answer_dropped", "share": 0.3})).await;
     sim.control(Method::PUT, "clock", json!({"advance_seconds": 1_000_000})).await.ok();
+    let shop = Shop::open(0).await;
+    sim.control(
+        Method::POST,
+        "webhook_endpoints",
+        json!({"url": shop.url, "secrets": ["whsec_one"], "retry_after": [0, 0, 0]}),
+    )
+    .await
+    .ok();
     let sim = Arc::new(RwLock::new(sim));
     let mut workers = JoinSet::new();
     for worker in 0..WORKERS {
@@ -102,6 +111,19 @@ async fn orders_survive_kills_in_the_middle_of_requests() {
     assert_eq!((&ledger["payments"], &ledger["violations"]), (&json!(orders), &json!([])));
     let expected = json!({"held": 0, "captured": 900 * orders, "refunded": 100 * orders, "disputed": 0, "fees": 39 * orders, "net": (900 - 100 - 39) * orders});
     assert_eq!(ledger["currencies"]["eur"], expected);
+    settled(&sim).await;
+    let mut delivered: Vec<String> =
+        shop.events().iter().map(|event| event["id"].as_str().unwrap().to_owned()).collect();
+    delivered.sort_unstable();
+    delivered.dedup();
+    let mut sql = sim.sql().await;
+    let events: Vec<String> =
+        sqlx::query_scalar("select id from stripe_sim.objects where object = 'event' order by id collate \"C\"")
+            .fetch_all(&mut sql)
+            .await
+            .unwrap();
+    assert_eq!(delivered, events, "each event is delivered, at least once");
+    assert_eq!(events.len(), 7 * WORKERS * ORDERS, "created, held, captured, refunded: none is written twice");
     let real = i64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_secs()).unwrap();
     assert!((sim.now().await - real - 1_000_000).abs() < 5, "the clock is where it was");
     sim.finish().await;

@@ -63,12 +63,29 @@ fn server_url() -> String {
     std::env::var("DATABASE_URL").expect("DATABASE_URL names a PostgreSQL whose role may create databases: `cargo xtask up` starts one, .quadrille/env has it")
 }
 
+/// Databases of runs whose process is gone: a test that fails leaves its own.
+async fn drop_stale(connection: &mut PgConnection) {
+    let all: Vec<String> =
+        sqlx::query_scalar("select datname::text from pg_database where datname ~ '^qtest_[0-9]+_sim[0-9]+$'")
+            .fetch_all(&mut *connection)
+            .await
+            .expect("pg_database");
+    let alive =
+        |name: &str| name.split('_').nth(1).is_some_and(|pid| std::path::Path::new(&format!("/proc/{pid}")).exists());
+    for name in all.iter().filter(|name| !alive(name)) {
+        let _ = sqlx::query(AssertSqlSafe(format!("drop database if exists {name} with (force)")))
+            .execute(&mut *connection)
+            .await;
+    }
+}
+
 impl Database {
     async fn create() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         let server = server_url();
         let name = format!("qtest_{}_sim{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let mut connection = PgConnection::connect(&server).await.expect("PostgreSQL of DATABASE_URL");
+        drop_stale(&mut connection).await;
         let started = Instant::now();
         // Another run may be copying the template at this moment.
         while let Err(error) = sqlx::query(AssertSqlSafe(format!("create database {name} template template0")))

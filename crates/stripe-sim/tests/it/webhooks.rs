@@ -19,8 +19,8 @@ use crate::harness::{LIMIT, Sim};
 type Sent = Arc<Mutex<Vec<(String, Bytes)>>>;
 
 /// A shop that answers the first deliveries 500, and others 200.
-struct Shop {
-    url: String,
+pub struct Shop {
+    pub url: String,
     sent: Sent,
 }
 
@@ -31,7 +31,7 @@ struct ShopState {
 }
 
 impl Shop {
-    async fn open(refuse: usize) -> Self {
+    pub async fn open(refuse: usize) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (url, sent) = (format!("http://{}/hook", listener.local_addr().unwrap()), Sent::default());
         let router = Router::new().fallback(take).with_state(ShopState { sent: sent.clone(), refuse });
@@ -40,7 +40,7 @@ impl Shop {
         Self { url, sent }
     }
 
-    fn events(&self) -> Vec<Value> {
+    pub fn events(&self) -> Vec<Value> {
         self.sent.lock().unwrap().iter().map(|(_, body)| serde_json::from_slice(body).unwrap()).collect()
     }
 
@@ -70,7 +70,7 @@ async fn endpoint(sim: &Sim, shop: &Shop, more: Value) -> String {
 }
 
 /// All deliveries have come to their end.
-async fn settled(sim: &Sim) -> Value {
+pub async fn settled(sim: &Sim) -> Value {
     let started = Instant::now();
     loop {
         let counts = sim.control(Method::GET, "deliveries", json!({})).await.ok().body;
