@@ -67,7 +67,6 @@ pub enum CodecError {
     },
 }
 
-/// A schema that values are read by.
 struct KnownSchema {
     /// The full name of its record.
     name: String,
@@ -151,29 +150,26 @@ impl Codec {
     /// # Errors
     /// When `definition` is not a schema.
     pub fn learn(&self, id: u32, definition: &str) -> Result<bool, CodecError> {
-        let known = Arc::new(KnownSchema::parsed(id, definition)?);
-        let mut readers = self.readers.write().unwrap_or_else(PoisonError::into_inner);
-        let before = readers.get(&id).cloned().unwrap_or_default();
-        if before.first().is_some_and(|newest| newest.canonical == known.canonical) {
-            return Ok(false);
-        }
-        let others = before.iter().filter(|other| other.canonical != known.canonical).cloned();
-        readers.insert(id, std::iter::once(Arc::clone(&known)).chain(others).collect());
-        Ok(true)
+        self.add(id, definition, true)
     }
 
     /// Makes known what an id stood for once; what it stands for now is read before it.
-    ///
-    /// # Errors
-    /// When `definition` is not a schema.
-    pub(crate) fn learn_former(&self, id: u32, definition: &str) -> Result<(), CodecError> {
+    pub(crate) fn learn_former(&self, id: u32, definition: &str) -> Result<bool, CodecError> {
+        self.add(id, definition, false)
+    }
+
+    fn add(&self, id: u32, definition: &str, is_newest: bool) -> Result<bool, CodecError> {
         let known = Arc::new(KnownSchema::parsed(id, definition)?);
         let mut readers = self.readers.write().unwrap_or_else(PoisonError::into_inner);
-        let before = readers.get(&id).cloned().unwrap_or_default();
-        if before.iter().all(|other| other.canonical != known.canonical) {
-            readers.insert(id, before.iter().cloned().chain([known]).collect());
+        let before = readers.entry(id).or_default();
+        let place = before.iter().position(|other| other.canonical == known.canonical);
+        if place.is_some_and(|place| place == 0 || !is_newest) {
+            return Ok(false);
         }
-        Ok(())
+        let mut all: Vec<_> = before.iter().filter(|other| other.canonical != known.canonical).cloned().collect();
+        all.insert(if is_newest { 0 } else { all.len() }, known);
+        *before = all.into();
+        Ok(true)
     }
 
     /// Checks that every event type of `said` can be written.
@@ -181,9 +177,8 @@ impl Codec {
     /// # Errors
     /// [`CodecError::NotApplied`] names the first that can't.
     pub fn check_writers(&self, said: &[&'static str]) -> Result<(), CodecError> {
-        said.iter()
-            .find(|event_type| !self.writers.contains_key(**event_type))
-            .map_or(Ok(()), |event_type| Err(CodecError::NotApplied(event_type)))
+        let missing = said.iter().find(|event_type| !self.writers.contains_key(**event_type));
+        missing.map_or(Ok(()), |event_type| Err(CodecError::NotApplied(event_type)))
     }
 
     /// The framed value of an event.
@@ -234,8 +229,7 @@ impl Codec {
 
     /// Whether a framed value was written with the very schema that this binary writes such events with.
     pub fn is_own<E: Event>(&self, payload: Option<&[u8]>) -> bool {
-        let own = self.writers.get(E::TYPE).map(|(id, _)| *id);
-        own.is_some() && framed(payload).ok().map(|(id, _)| id) == own
+        self.writers.get(E::TYPE).is_some_and(|(own, _)| schema_id(payload) == Some(*own))
     }
 
     /// A framed value as JSON, with every field that its writer wrote, whether today's struct has it or not.
@@ -252,7 +246,6 @@ impl Codec {
     }
 }
 
-/// The schema id of a framed value.
 pub(crate) fn schema_id(payload: Option<&[u8]>) -> Option<u32> {
     framed(payload).ok().map(|(id, _)| id)
 }
@@ -289,11 +282,8 @@ pub(crate) fn is_readable(definition: &str) -> bool {
 
 fn parse(what: &str, definition: &str) -> Result<Schema, CodecError> {
     if definition.len() > LARGEST_SCHEMA {
-        return Err(avro(
-            what,
-            "read",
-            format!("it has {} bytes, and {LARGEST_SCHEMA} is the limit", definition.len()),
-        ));
+        let reason = format!("it has {} bytes, and {LARGEST_SCHEMA} is the limit", definition.len());
+        return Err(avro(what, "read", reason));
     }
     caught(what, catch_unwind(|| Schema::parse_str(definition)))
 }

@@ -1,10 +1,9 @@
-//! Why bytes can't be read: never with the record's own text, which may be personal.
+//! Why bytes can't be read: what was expected and what came, and at which field; never the record's own text, which may be personal.
 
 use std::fmt;
 
 use serde::de::{Expected, Unexpected};
 
-/// Why bytes can't be read: what was expected and what came, and at which field. Never the record's own text.
 #[derive(Debug)]
 pub(crate) struct DatumError {
     field: String,

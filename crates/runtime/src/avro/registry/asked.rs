@@ -41,7 +41,6 @@ impl AskedIds {
         self.state().answers.get(&id).is_none_or(|(at, _)| at.elapsed() >= YES_HOLDS)
     }
 
-    /// It answered.
     pub fn answered(&self, id: u32, refusal: Option<&CodecError>) {
         let mut state = self.state();
         if state.answers.len() >= MOST {
@@ -51,7 +50,6 @@ impl AskedIds {
         state.unanswered = None;
     }
 
-    /// It is asked for an id.
     pub fn waits_for(&self, id: u32) {
         self.state().unanswered = Some(id);
     }
