@@ -32,23 +32,11 @@ pub enum CodecError {
     #[error("schema id {0} is unknown to the registry: produce with a serializer that registers its schemas there")]
     UnknownSchema(u32),
     /// The registry knows it, and it is no Avro.
-    #[error("schema id {id} is {kind}: expected an Avro schema; produce Avro, or JSON without registry framing")]
-    NotAvro {
-        /// The schema's id.
-        id: u32,
-        /// What it is, as the registry says.
-        kind: String,
-    },
-    /// The record is of another type.
-    #[error("schema id {id} is of {came}: expected {expected}, or a record of that name")]
-    OtherType {
-        /// The schema's id.
-        id: u32,
-        /// The event's type.
-        expected: &'static str,
-        /// The name of the writer's record.
-        came: String,
-    },
+    #[error("schema id {0} is {1}: expected an Avro schema; produce Avro, or JSON without registry framing")]
+    NotAvro(u32, String),
+    /// The record is of another type than the event.
+    #[error("schema id {0} is of {1}: expected {2}, or a record of that name")]
+    OtherType(u32, String, &'static str),
     /// The id is not known yet; the registry must be asked.
     #[error("schema id {0} is not known yet")]
     AskRegistry(u32),
@@ -223,7 +211,7 @@ impl Codec {
         }
         Err(misfit.unwrap_or_else(|| {
             let came = known.first().map_or_else(String::new, |known| cut(&known.name));
-            CodecError::OtherType { id, expected: E::TYPE, came }
+            CodecError::OtherType(id, came, E::TYPE)
         }))
     }
 

@@ -214,8 +214,7 @@ impl Registry {
             return Ok(Err(CodecError::UnknownSchema(id)));
         };
         if let Some(kind) = found.kind.filter(|kind| kind != "AVRO") {
-            let kind = kind.chars().take(20).collect();
-            return Ok(Err(CodecError::NotAvro { id, kind }));
+            return Ok(Err(CodecError::NotAvro(id, kind.chars().take(20).collect())));
         }
         let references = found.references.unwrap_or_default();
         if references.is_empty() {

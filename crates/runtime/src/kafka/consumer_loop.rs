@@ -6,10 +6,10 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rdkafka::Offset;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message as _};
-use rdkafka::{Offset, TopicPartitionList};
 use sqlx::PgPool;
 use tokio::runtime::{Handle, Runtime};
 
@@ -36,7 +36,6 @@ const LONG_BATCH: Duration = Duration::from_secs(5);
 const COMMIT_EVERY: Duration = Duration::from_millis(500);
 /// And all of them, whatever became of earlier commits, this often.
 const COMMIT_AGAIN_EVERY: Duration = Duration::from_secs(5);
-/// Questions to the broker.
 pub(crate) const ASK: Duration = Duration::from_secs(10);
 /// From so many calls to the outside on that are open, no further events are taken.
 const MANY_CALLS: usize = 600;
@@ -49,60 +48,24 @@ const CLOSE: Duration = Duration::from_secs(1);
 /// A batch ends after so many times its events were read and most were not heard, so that their offsets are committed.
 const MANY_SKIPPED: usize = 8;
 
-/// Why a loop ended.
+/// Why a loop ended; topics by their full names.
 #[derive(Debug, thiserror::Error)]
 pub enum Stopped {
-    /// A batch can't be decided.
     #[error(transparent)]
     Abandoned(#[from] Abandoned),
-    /// Kafka's client can't go on.
     #[error("{consumer}: Kafka: {source}")]
-    Kafka {
-        /// Whose loop.
-        consumer: &'static str,
-        /// What the client said.
-        source: KafkaError,
-    },
-    /// The loop can't begin.
+    Kafka { consumer: &'static str, source: KafkaError },
     #[error("{consumer}: {what}: {reason}")]
-    NotBegun {
-        /// Whose loop.
-        consumer: &'static str,
-        /// What can't be had.
-        what: &'static str,
-        /// Why.
-        reason: String,
-    },
-    /// Events were deleted before they were read.
+    NotBegun { consumer: &'static str, what: &'static str, reason: String },
     #[error(
         "{consumer}: {lost} events of {topic}/{partition} were deleted unread: the group stands at {committed}, the log begins at {low}. \
          Run `quadrille relay rewind` to publish them again, or reset the group's offsets to accept the loss"
     )]
-    Lost {
-        /// Whose group.
-        consumer: &'static str,
-        /// The topic's full name.
-        topic: String,
-        /// The partition.
-        partition: i32,
-        /// Where the group stands.
-        committed: i64,
-        /// Where the log begins.
-        low: i64,
-        /// How many are gone.
-        lost: i64,
-    },
-    /// A topic is missing.
+    Lost { consumer: &'static str, topic: String, partition: i32, committed: i64, low: i64, lost: i64 },
     #[error("{consumer}: topic {topic} does not exist: run `quadrille topics apply` first")]
-    NoTopic {
-        /// Whose topic.
-        consumer: &'static str,
-        /// The topic's full name.
-        topic: String,
-    },
+    NoTopic { consumer: &'static str, topic: String },
 }
 
-/// One instance's loop.
 pub(crate) struct Listener<C: Consumer> {
     pub engine: Arc<Engine<C>>,
     pub settings: ConsumerSettings,
@@ -202,8 +165,7 @@ impl<C: Consumer> Listener<C> {
         tracing::warn!(consumer = C::NAME, ?topics, "topics were made anew: they are read from their beginning");
         let Ok(assigned) = self.kafka.assignment() else { return }; // its partitions come anew by a rebalance
         for element in assigned.elements().iter().filter(|element| topics.contains(element.topic())) {
-            if let Err(error) = self.kafka.seek(element.topic(), element.partition(), Offset::Beginning, ASK) {
-                tracing::warn!(consumer = C::NAME, %error, "seek");
+            if !self.seek(element.topic(), element.partition(), Offset::Beginning) {
                 // Tried again: at the position of the first topic its beginning would never be read.
                 self.context.with(|progress| progress.begin_anew(&[element.topic()]));
             }
@@ -325,11 +287,11 @@ impl<C: Consumer> Listener<C> {
                 Err(stop @ Abandoned::Stop { .. }) => return Err(stop.into()),
             }
         }
-        let ends = batch.ends.into_iter().map(|((topic, partition), next)| {
-            let of: Partition = (self.topology.full(topic).to_owned(), partition);
-            (of, next)
+        self.context.with(|progress| {
+            for ((topic, partition), next) in batch.ends {
+                progress.decide((self.topology.full(topic), partition), next);
+            }
         });
-        self.context.with(|progress| ends.for_each(|(partition, next)| progress.decide(partition, next)));
         Ok(true)
     }
 
@@ -373,14 +335,8 @@ impl<C: Consumer> Listener<C> {
     fn resume(&self) {
         let unchecked = self.context.with(|progress| progress.unchecked());
         let resumed = self.kafka.assignment().and_then(|assigned| {
-            let mut list = TopicPartitionList::new();
-            for element in assigned.elements() {
-                let partition = (element.topic().to_owned(), element.partition());
-                if !unchecked.contains(&partition) {
-                    list.add_partition(&partition.0, partition.1);
-                }
-            }
-            self.kafka.resume(&list)
+            let checked = rebalance::partitions(&assigned).into_iter().filter(|one| !unchecked.contains(one));
+            self.kafka.resume(&rebalance::list(checked))
         });
         if let Err(error) = resumed {
             tracing::warn!(consumer = C::NAME, %error, "partitions not resumed");
@@ -394,10 +350,12 @@ impl<C: Consumer> Listener<C> {
 
     /// A message that slipped in from a partition assigned during the pause is read again later.
     fn rewind(&self, message: &BorrowedMessage<'_>) {
-        if let Err(error) = self.kafka.seek(message.topic(), message.partition(), Offset::Offset(message.offset()), ASK)
-        {
-            tracing::warn!(consumer = C::NAME, %error, "seek");
-        }
+        self.seek(message.topic(), message.partition(), Offset::Offset(message.offset()));
+    }
+
+    fn seek(&self, topic: &str, partition: i32, to: Offset) -> bool {
+        let sought = self.kafka.seek(topic, partition, to, ASK);
+        sought.inspect_err(|error| tracing::warn!(consumer = C::NAME, %error, "seek")).is_ok()
     }
 
     /// What a record is to the consumer: work, a dead letter, or one that waits for the registry.
@@ -405,12 +363,9 @@ impl<C: Consumer> Listener<C> {
     /// # Errors
     /// When the process is stopping, and only the registry knows what it is.
     fn item(&self, message: Message, asking: &Asking) -> Result<BatchItem<C>, Abandoned> {
-        let heard = decode::try_decode(&self.engine, asking, &message);
-        let heard =
-            heard.unwrap_or_else(|| self.process.block_on(decode::decode_record(&self.engine, asking, &message)));
-        let work = match heard {
-            Ok(work) => Ok(work),
-            Err(unheard) => Err(unheard.trouble()?),
+        let work = match decode::try_decode(&self.engine, asking, &message) {
+            Some(work) => work,
+            None => self.process.block_on(decode::decode_record(&self.engine, asking, &message))?,
         };
         Ok(BatchItem::heard(work, message))
     }

@@ -173,8 +173,16 @@ impl ConsumerContext for RebalanceContext {
     }
 }
 
-fn partitions(list: &TopicPartitionList) -> Vec<Partition> {
+pub(crate) fn partitions(list: &TopicPartitionList) -> Vec<Partition> {
     list.elements().iter().map(|element| (element.topic().to_owned(), element.partition())).collect()
+}
+
+pub(crate) fn list(partitions: impl IntoIterator<Item = Partition>) -> TopicPartitionList {
+    let mut list = TopicPartitionList::new();
+    for (topic, partition) in partitions {
+        list.add_partition(&topic, partition);
+    }
+    list
 }
 
 #[cfg(test)]

@@ -2,28 +2,31 @@
 
 use std::time::{Duration, Instant};
 
+use rdkafka::Offset;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::KafkaError;
-use rdkafka::{Offset, TopicPartitionList};
 
 use crate::consumer::Consumer;
 use crate::kafka::consumer_loop::{Listener, Stopped};
-use crate::kafka::rebalance::{Partition, PartitionProgress};
+use crate::kafka::rebalance::{Partition, PartitionProgress, list};
 
 /// One question to the broker; the loop does not poll meanwhile.
 const ANSWER: Duration = Duration::from_secs(5);
-/// Between two rounds of questions to a broker that did not answer.
+/// Between two rounds of them where it did not answer.
 const ASK_AGAIN: Duration = Duration::from_secs(2);
 
 /// What a partition's group offset and the beginning of its log tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum GapFinding {
-    /// Nothing is missing.
     Whole,
     /// The group has read nothing yet, and the log does not begin at its beginning: a new group's lot, or its orders were never seen.
-    BeforeTheGroup { gone: i64 },
+    BeforeTheGroup {
+        gone: i64,
+    },
     /// So many events behind the group's offset are gone.
-    Unread { lost: i64 },
+    Unread {
+        lost: i64,
+    },
 }
 
 impl GapFinding {
@@ -42,8 +45,9 @@ impl<C: Consumer> Listener<C> {
     /// the broker does not answer about is paused, and asked again when it is back.
     pub(crate) fn check_nothing_lost(&self, assigned: &[Partition]) -> Result<(), Stopped> {
         let mut unanswered = self.context.with(|progress| progress.unchecked());
-        unanswered
-            .extend(assigned.iter().filter(|partition| !unanswered.contains(partition)).cloned().collect::<Vec<_>>());
+        unanswered.extend_from_slice(assigned);
+        unanswered.sort_unstable();
+        unanswered.dedup();
         self.ask_for_lost(unanswered)
     }
 
@@ -66,15 +70,15 @@ impl<C: Consumer> Listener<C> {
             }
         };
         let paused = self.context.with(|progress| progress.unchecked());
-        let (wait, go_on) = (unanswered.iter(), paused.iter().filter(|partition| !unanswered.contains(partition)));
-        let turned = self.kafka.pause(&list(wait)).and_then(|()| self.kafka.resume(&list(go_on)));
+        let go_on = paused.into_iter().filter(|partition| !unanswered.contains(partition));
+        let turned = self.kafka.pause(&list(unanswered.clone())).and_then(|()| self.kafka.resume(&list(go_on)));
         self.unanswered_since.set((!unanswered.is_empty()).then(Instant::now));
         self.context.with(|progress| progress.set_unchecked(unanswered));
         turned.map_err(|source| Stopped::Kafka { consumer: C::NAME, source })
     }
 
     fn committed(&self, partitions: &[Partition]) -> Result<Vec<(Partition, Option<i64>)>, KafkaError> {
-        let committed = self.kafka.committed_offsets(list(partitions.iter()), ANSWER)?;
+        let committed = self.kafka.committed_offsets(list(partitions.to_vec()), ANSWER)?;
         let of = |element: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| {
             element.error()?;
             let partition = (element.topic().to_owned(), element.partition());
@@ -160,14 +164,6 @@ impl<C: Consumer> Listener<C> {
         metrics::counter!("quadrille_lost_records_total", "consumer" => C::NAME, "topic" => topic.to_owned())
             .increment(events.unsigned_abs());
     }
-}
-
-fn list<'p>(partitions: impl Iterator<Item = &'p Partition>) -> TopicPartitionList {
-    let mut list = TopicPartitionList::new();
-    for (topic, partition) in partitions {
-        list.add_partition(topic, *partition);
-    }
-    list
 }
 
 #[cfg(test)]

@@ -51,14 +51,6 @@ pub(crate) struct ParkedRecord {
     pub incarnation: Option<Uuid>,
 }
 
-/// How much there is in a queue.
-#[derive(Clone, Copy, Debug, Default, FromRow)]
-pub(crate) struct QueueExtent {
-    pub events: i64,
-    pub dead: i64,
-    pub since: Option<Timestamptz>,
-}
-
 /// The longest key that is a lane by itself, in bytes: an index holds no more.
 const LONGEST_LANE: usize = 2_600;
 /// What the lanes of longer keys begin with.
@@ -216,11 +208,9 @@ impl ParkingQueue {
     }
 
     /// How much is parked, how much of it waits for a person, and since when the oldest waits.
-    pub async fn extent(&self, pool: &PgPool) -> Result<QueueExtent, Failure> {
-        let statement = format!(
-            "select count(*) as events, count(dead_at) as dead, min(parked_at) as since from {}.parked",
-            self.schema
-        );
+    pub async fn extent(&self, pool: &PgPool) -> Result<(i64, i64, Option<Timestamptz>), Failure> {
+        let Self { schema, .. } = self;
+        let statement = format!("select count(*), count(dead_at), min(parked_at) from {schema}.parked");
         Ok(sqlx::query_as(AssertSqlSafe(statement)).fetch_one(pool).await?)
     }
 }

@@ -29,11 +29,8 @@ impl<'c, M> Append<'c, M> {
         Vec<T>: Encode<'c, Postgres> + Type<Postgres>,
     {
         let values = Vec::from_iter(self.rows.iter().map(value));
-        self.columns.push(Column {
-            name,
-            kind: ColumnKind::Fixed,
-            array: Some(<Vec<T> as Type<Postgres>>::type_info()),
-        });
+        let array = Some(<Vec<T> as Type<Postgres>>::type_info());
+        self.columns.push(Column { name, kind: ColumnKind::Fixed, array });
         self.values.push(Box::new(move |part| part.bind(values)));
         self
     }

@@ -1,8 +1,11 @@
 //! A consumer's statement of one table, and how its rows are read.
 
+use std::any::TypeId;
+use std::collections::HashMap;
 use std::fmt::Debug;
 use std::hash::Hash;
 use std::marker::PhantomData;
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 use events::Timestamp;
 use serde::de::DeserializeOwned;
@@ -12,8 +15,8 @@ use uuid::Uuid;
 
 use crate::engine::write_set::{Statement, WriteSet};
 use crate::failure::Failure;
-use crate::rows::statements::{self, Column, ColumnKind};
-use crate::sql::Timestamptz;
+use crate::postgres::sql::Timestamptz;
+use crate::rows::statements::{Column, ColumnKind, TableStatements};
 
 /// A row of one table, stated once: its columns, how it is read, and what the cache keeps of it. The table has a column `version bigint`.
 pub trait TableRow: Sized + Send + Sync + 'static {
@@ -44,14 +47,13 @@ pub trait TableRow: Sized + Send + Sync + 'static {
 
     /// The statements with which its rows are read, locked, inserted and updated: for a test that prepares each against the migrated schema.
     fn statements() -> Vec<String> {
-        let (table, columns) = (Self::TABLE, columns::<Self>());
-        let read = statements::select(table, &columns) + "true" + &statements::order(&columns);
+        let TableStatements { select, order, insert, update } = statements_of::<Self>();
+        let read = format!("{select}true{order}");
         let locked = format!("{read} for no key update");
-        vec![read, locked, statements::insert(table, &columns), statements::update(table, &columns)]
+        vec![read, locked, insert.0.clone(), update.0.clone()]
     }
 }
 
-/// One row that is written.
 pub(super) struct RowToWrite<'c, R: TableRow> {
     pub key: &'c R::Key,
     /// The version that it gets.
@@ -154,9 +156,14 @@ impl<'c, R: TableRow> Columns<'c, R> {
     }
 }
 
-/// The columns of a table, its version first.
-pub(super) fn columns<R: TableRow>() -> Vec<Column> {
-    R::columns(Columns { columns: Vec::new(), binding: None }.version()).columns
+/// The statements of a table, made from its columns when they are first asked for.
+pub(super) fn statements_of<R: TableRow>() -> &'static TableStatements {
+    static MADE: LazyLock<Mutex<HashMap<TypeId, &'static TableStatements>>> = LazyLock::new(Mutex::default);
+    let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+    made.entry(TypeId::of::<R>()).or_insert_with(|| {
+        let Columns { columns, .. } = R::columns(Columns { columns: Vec::new(), binding: None }.version());
+        Box::leak(Box::new(TableStatements::new(R::TABLE, &columns)))
+    })
 }
 
 /// Adds an insert or an update of some rows to the writes of a batch, unless there are none.
@@ -164,13 +171,12 @@ pub(super) fn write<R: TableRow>(writes: &mut WriteSet, rows: &[RowToWrite<'_, R
     if rows.is_empty() {
         return;
     }
-    let columns = columns::<R>();
-    let statement = if is_update { statements::update } else { statements::insert };
-    let part = writes.add(R::TABLE, Some(rows.len()), &statement(R::TABLE, &columns));
+    let statements = statements_of::<R>();
+    let (statement, has_time) = if is_update { &statements.update } else { &statements.insert };
+    let part = writes.add(R::TABLE, Some(rows.len()), statement);
     let binding = Binding { rows, is_update, part };
     let bound = R::columns(Columns { columns: Vec::new(), binding: Some(binding) }.version());
-    let has_time = columns.iter().any(|column| column.array.is_none() && (!is_update || column.kind.is_updated()));
-    if let Some(Binding { part, .. }) = bound.binding.filter(|_| has_time) {
+    if let Some(Binding { part, .. }) = bound.binding.filter(|_| *has_time) {
         part.bind(Timestamptz(now));
     }
 }
@@ -235,7 +241,7 @@ pub struct Select<R> {
 impl<R: TableRow> Select<R> {
     /// The rows of which this holds: what follows `where`, with parameters from `$1` on.
     pub fn filter(condition: &str) -> Self {
-        let text = statements::select(R::TABLE, &columns::<R>()) + condition;
+        let text = format!("{}{condition}", statements_of::<R>().select);
         Self { text, arguments: PgArguments::default(), broken: None, row: PhantomData }
     }
 
@@ -250,7 +256,7 @@ impl<R: TableRow> Select<R> {
 
     /// The same rows, in the order of their keys, perhaps locked.
     pub(super) fn for_batch(mut self, with_locks: bool) -> Self {
-        self.text += &statements::order(&columns::<R>());
+        self.text += &statements_of::<R>().order;
         if with_locks {
             self.text += " for no key update";
         }
