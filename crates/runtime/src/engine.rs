@@ -70,9 +70,7 @@ pub(crate) struct Engine<C: Consumer> {
     pub pace: RetryPace,
     pub calls: mpsc::UnboundedSender<(C::Call, Open)>,
     pub scheduled: tokio::sync::watch::Sender<Option<Timestamp>>,
-    /// Rows of orders as this process wrote them lately.
     pub rows: RowCaches,
-    /// Wakes the retrier.
     pub parked: Notify,
     /// Lone items whose wait took too long, since the last batch that was written.
     pub waited: AtomicU32,
@@ -80,7 +78,6 @@ pub(crate) struct Engine<C: Consumer> {
     pub cache_cooldown: Cooldown,
     /// Whether batches are decided with locks, as others change the same rows.
     pub lock_cooldown: Cooldown,
-    /// The share of orders whose steps are logged.
     pub log_share: f64,
     pub shutdown: CancellationToken,
 }
@@ -91,7 +88,6 @@ pub(crate) enum Due<T> {
     At(Option<Timestamp>),
 }
 
-/// The course of one batch over its repetitions.
 #[derive(Default)]
 struct BatchProgress {
     /// Whether it waits for no lock for long, so that those beside it are not held up.
@@ -314,7 +310,7 @@ impl<C: Consumer> Engine<C> {
             Err(failure) => return Err(failure),
         }
         warm.keep(db);
-        committed.run();
+        committed.into_iter().for_each(|hook| hook());
         spans.end();
         Ok(Some(attempt))
     }
@@ -352,7 +348,7 @@ impl<C: Consumer> Engine<C> {
             none_left(items)?;
             self.persist_in_tx(&mut tx, writes, items, &mut attempt, now).await?;
             tx.commit().await?;
-            committed.run();
+            committed.into_iter().for_each(|hook| hook());
             spans.end();
             return Ok(attempt);
         }

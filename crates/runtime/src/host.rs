@@ -78,18 +78,12 @@ impl Host {
     }
 
     /// The database of a consumer, for its routes: each question is planned for itself.
-    ///
-    /// # Errors
-    /// When its settings or its address can't be read.
     pub fn pool<C: Consumer>(&self) -> anyhow::Result<PgPool> {
         let connections = self.settings.consumer(C::NAME, &C::defaults())?.connections;
         self.pool_for::<C>("", |url, application| sql::pool(url, application, connections))
     }
 
     /// The database of a consumer, for what is done in batches, by few statements that go by primary keys: they are planned once.
-    ///
-    /// # Errors
-    /// When its settings or its address can't be read.
     pub fn batches<C: Consumer>(&self) -> anyhow::Result<PgPool> {
         self.pool_for::<C>(" batches", |url, application| sql::batch_pool(url, application, BATCHES))
     }
@@ -176,9 +170,6 @@ impl Host {
     }
 
     /// Runs until a signal, or a failure, ends it.
-    ///
-    /// # Errors
-    /// As [`Host::stop`].
     pub async fn run(&self) -> anyhow::Result<()> {
         use tokio::signal::unix::{SignalKind, signal};
         let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);

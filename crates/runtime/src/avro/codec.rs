@@ -56,7 +56,6 @@ pub enum CodecError {
 }
 
 struct KnownSchema {
-    /// The full name of its record.
     name: String,
     schema: DatumSchema,
     /// Its parsing canonical form: the same schema, whoever wrote its text.
@@ -238,7 +237,6 @@ pub(crate) fn schema_id(payload: Option<&[u8]>) -> Option<u32> {
     framed(payload).ok().map(|(id, _)| id)
 }
 
-/// The schema id and the datum of a framed value.
 fn framed(payload: Option<&[u8]>) -> Result<(u32, &[u8]), CodecError> {
     match payload {
         None | Some([]) => Err(CodecError::Empty),
@@ -257,13 +255,11 @@ pub(crate) fn whole(id: u32, definition: &str, referenced: &[String]) -> Result<
     caught(&what, catch_unwind(whole))
 }
 
-/// Whether two texts are the same schema.
 pub(crate) fn same_schema(one: &str, other: &str) -> bool {
     let canonical = |text: &str| parse("schema", text).map(|schema| schema.canonical_form()).ok();
     one == other || canonical(one).is_some_and(|one| Some(one) == canonical(other))
 }
 
-/// Whether data can be read by a text.
 pub(crate) fn is_readable(definition: &str) -> bool {
     KnownSchema::parsed(0, definition).is_ok()
 }

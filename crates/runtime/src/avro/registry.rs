@@ -26,7 +26,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const IS_BACK_WITHIN: Duration = Duration::from_secs(2);
 /// Bytes of an answer: a schema's text as a JSON string, and what is said of it.
 const LARGEST_ANSWER: usize = 2 * LARGEST_SCHEMA;
-/// Schemas that one may refer to, in all.
 const MOST_REFERENCES: usize = 64;
 
 /// A registry with the Confluent API.
@@ -116,7 +115,6 @@ struct Registered {
     id: i64,
 }
 
-/// How the registry says no.
 #[derive(Deserialize)]
 struct No {
     error_code: i64,
@@ -133,9 +131,6 @@ impl Registry {
     }
 
     /// The registry of the settings, with the user that they name.
-    ///
-    /// # Errors
-    /// As [`Registry::new`].
     pub fn from_settings(settings: &Settings, pool: PgPool) -> Result<Self, reqwest::Error> {
         let asks = settings.common().schema_registry_user.is_some().then(|| settings.clone());
         Ok(Self { settings: asks, ..Self::new(&settings.common().schema_registry_url, pool)? })
@@ -307,7 +302,6 @@ impl Registry {
         Ok((response.status(), body))
     }
 
-    /// An address below the registry's.
     fn at(&self, path: &[&str]) -> Result<Url, RegistryError> {
         let mut url = Url::parse(&self.url).map_err(|_| RegistryError::Address("it is no URL"))?;
         url.path_segments_mut().map_err(|()| RegistryError::Address("it has no path"))?.pop_if_empty().extend(path);

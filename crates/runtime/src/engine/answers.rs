@@ -67,7 +67,6 @@ fn place(entries: &[usize], row: usize) -> (i32, i32) {
     (number, (row - first) as i32)
 }
 
-/// Whether an item is a request that is answered.
 fn request<C: Consumer>(item: &BatchItem<C>) -> Option<Uuid> {
     item.reply.as_ref()?;
     item.work.as_ref().ok().map(|work| work.cause.id)

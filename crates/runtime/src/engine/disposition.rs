@@ -30,7 +30,6 @@ pub(crate) enum Disposition {
         attempts: i32,
         blocking: bool,
     },
-    /// A person left it out.
     Skipped,
     /// Who asked is answered that it was not done.
     Refused,

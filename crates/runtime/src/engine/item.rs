@@ -14,7 +14,6 @@ use crate::parking::queue::{self, ParkedRecord};
 use crate::timers::store::Fired;
 use crate::vocabulary::{Cause, Committed, ErrorInfo, RequestError, Work};
 
-/// Why an item is not decided.
 #[derive(Clone, Debug)]
 pub(crate) enum ItemError {
     /// It is a dead letter at once: no repetition helps, and nobody waits behind it.
@@ -23,7 +22,6 @@ pub(crate) enum ItemError {
     Failed(ErrorInfo),
     /// What it needs is away for everyone: it is tried again later, however often that takes, and what comes after it of its key waits.
     Waits(ErrorInfo),
-    /// A person leaves it out.
     Skipped,
 }
 
@@ -40,22 +38,24 @@ pub(crate) struct BatchItem<C: Consumer> {
     /// Keeps it counted as open, where it did not come from a topic.
     #[expect(dead_code, reason = "held for what its drop does")]
     pub open: Option<Open>,
-    /// Who waits for the answer.
     pub reply: Option<oneshot::Sender<Result<Committed<C::Reply>, RequestError>>>,
 }
 
 impl<C: Consumer> BatchItem<C> {
     /// A record of a topic.
     pub fn heard(work: Result<Work<C::Input>, ItemError>, message: Message) -> Self {
-        Self { work, message: Some(message), fired: None, kept: None, behind: false, open: None, reply: None }
+        Self { message: Some(message), ..Self::new(work) }
+    }
+
+    pub fn new(work: Result<Work<C::Input>, ItemError>) -> Self {
+        Self { work, message: None, fired: None, kept: None, behind: false, open: None, reply: None }
     }
 
     /// What has no record: an answer, a request, a timer.
     pub fn asked(work: Work<C::Input>, open: Open) -> Self {
-        Self { work: Ok(work), message: None, fired: None, kept: None, behind: false, open: Some(open), reply: None }
+        Self { open: Some(open), ..Self::new(Ok(work)) }
     }
 
-    /// Whether it is to be decided.
     pub fn to_decide(&self) -> Option<&Work<C::Input>> {
         self.work.as_ref().ok().filter(|_| !self.behind)
     }
@@ -97,14 +97,12 @@ impl<C: Consumer> BatchItem<C> {
     }
 
     pub fn tried(&self, attempts: i32, now: Timestamp) -> Attempts {
-        match &self.kept {
-            Some(kept) => Attempts {
-                attempts,
-                first_failed_at: kept.first_failed_at.map_or(now, |at| at.0),
-                loops: kept.loops,
-                arrival: Some(kept.arrival),
-            },
-            None => Attempts { attempts, ..Attempts::once(now) },
+        let kept = self.kept.as_ref();
+        Attempts {
+            attempts,
+            first_failed_at: kept.and_then(|kept| kept.first_failed_at).map_or(now, |at| at.0),
+            loops: kept.map_or(0, |kept| kept.loops),
+            arrival: kept.map(|kept| kept.arrival),
         }
     }
 

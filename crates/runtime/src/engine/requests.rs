@@ -13,7 +13,6 @@ use crate::engine::linger;
 use crate::health::{Health, Open};
 use crate::vocabulary::{Abandoned, Committed, RequestError, Work};
 
-/// The most requests that are decided in one transaction.
 const LARGEST_BATCH: usize = 400;
 /// Requests that may wait; further callers wait for a place.
 pub(crate) const WAITING: usize = 4_096;

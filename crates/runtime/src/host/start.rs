@@ -117,13 +117,10 @@ impl Host {
         let place = sql::place(&pool.connect_options());
         let since = Instant::now();
         loop {
-            let error = match pool.acquire().await {
-                Ok(_) => return Ok(()),
-                Err(error) if matches!(DatabaseFault::of(&error), DatabaseFault::Parts | DatabaseFault::Connection) => {
-                    error
-                }
-                Err(error) => return Err(error).with_context(|| format!("the database {place}")),
-            };
+            let Err(error) = pool.acquire().await else { return Ok(()) };
+            if !matches!(DatabaseFault::of(&error), DatabaseFault::Parts | DatabaseFault::Connection) {
+                return Err(error).with_context(|| format!("the database {place}"));
+            }
             let why = reachable::reason_of(pool).await.unwrap_or_else(|| cause(&error));
             if since.elapsed() >= START_PATIENCE {
                 bail!(
@@ -138,7 +135,6 @@ impl Host {
         }
     }
 
-    /// Watches over what a consumer depends on.
     fn watch<C: Consumer>(
         &self,
         health: &Arc<Health>,

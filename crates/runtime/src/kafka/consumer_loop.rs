@@ -42,7 +42,6 @@ const MANY_CALLS: usize = 600;
 
 /// Connections of the loop: it uses one, and another after one on which something failed.
 const CONNECTIONS: u32 = 2;
-/// How long they may take to close.
 const CLOSE: Duration = Duration::from_secs(1);
 
 /// A batch ends after so many times its events were read and most were not heard, so that their offsets are committed.
@@ -71,7 +70,6 @@ pub(crate) struct Listener<C: Consumer> {
     pub settings: ConsumerSettings,
     pub topology: Arc<Topology>,
     pub registry: Registry,
-    /// The address of the database.
     pub database: String,
     /// The process's runtime, for what is asked seldom.
     pub process: Handle,
@@ -333,7 +331,7 @@ impl<C: Consumer> Listener<C> {
 
     /// Reads on, but for the partitions that are not checked yet.
     fn resume(&self) {
-        let unchecked = self.context.with(|progress| progress.unchecked());
+        let unchecked = self.context.with(|progress| progress.unchecked.clone());
         let resumed = self.kafka.assignment().and_then(|assigned| {
             let checked = rebalance::partitions(&assigned).into_iter().filter(|one| !unchecked.contains(one));
             self.kafka.resume(&rebalance::list(checked))
@@ -345,7 +343,7 @@ impl<C: Consumer> Listener<C> {
 
     fn is_unchecked(&self, message: &BorrowedMessage<'_>) -> bool {
         let is_it = |(topic, partition): &Partition| *partition == message.partition() && topic == message.topic();
-        self.unanswered_since.get().is_some() && self.context.with(|progress| progress.unchecked().iter().any(is_it))
+        self.unanswered_since.get().is_some() && self.context.with(|progress| progress.unchecked.iter().any(is_it))
     }
 
     /// A message that slipped in from a partition assigned during the pause is read again later.
@@ -359,9 +357,6 @@ impl<C: Consumer> Listener<C> {
     }
 
     /// What a record is to the consumer: work, a dead letter, or one that waits for the registry.
-    ///
-    /// # Errors
-    /// When the process is stopping, and only the registry knows what it is.
     fn item(&self, message: Message, asking: &Asking) -> Result<BatchItem<C>, Abandoned> {
         let work = match decode::try_decode(&self.engine, asking, &message) {
             Some(work) => work,
@@ -380,7 +375,6 @@ impl<C: Consumer> Listener<C> {
     }
 }
 
-/// What was read and is decided together.
 #[derive(Default)]
 struct Batch {
     /// What the consumer hears of it.

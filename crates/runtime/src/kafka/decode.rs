@@ -99,7 +99,6 @@ fn schema_of(message: &Message) -> Option<u32> {
     codec::schema_id(message.payload.as_deref()).filter(|_| message.topic != crate::dead_letter::TOPIC)
 }
 
-/// Decodes a record whose schema is known.
 fn decode<C: Consumer>(engine: &Engine<C>, message: &Message) -> Result<Work<C::Input>, Unreadable> {
     let heard = catch_unwind(AssertUnwindSafe(|| engine.consumer.decode(message, &engine.codec)));
     heard.unwrap_or_else(|_| Err(Unreadable(format!("{} makes its decoder panic", message.place()))))
@@ -116,5 +115,4 @@ fn waits(id: u32, why: &str) -> ItemError {
     ItemError::Waits(failed("decode", WAITS, message, None))
 }
 
-/// The error class of what waits for the registry.
 pub(crate) const WAITS: &str = "registry_away";

@@ -31,7 +31,6 @@ const KNOWN: [&str; 12] = [
 ];
 const SHORT: u8 = 0x80;
 const HUGE: u8 = 0xff;
-/// The longest name of a long header.
 const LONG_NAME: usize = 0x7fff;
 const NULL: u8 = 0;
 const TEXT: u8 = 1;
@@ -59,19 +58,16 @@ pub type PublishedHeader<'h> = (&'h str, Option<Cow<'h, [u8]>>);
 /// A value as it is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum HeaderValue<'h> {
-    Null,
-    Bytes(&'h [u8]),
+    Bytes(Option<&'h [u8]>),
     Uuid(Uuid),
     Time(Timestamp),
     Key,
 }
 
 impl<'h> HeaderValue<'h> {
-    /// The value as Kafka gets it.
     fn published(self, key: Option<&'h [u8]>) -> Option<Cow<'h, [u8]>> {
         match self {
-            Self::Null => None,
-            Self::Bytes(bytes) => Some(bytes.into()),
+            Self::Bytes(bytes) => bytes.map(Into::into),
             Self::Uuid(id) => Some(id.hyphenated().to_string().into_bytes().into()),
             Self::Time(at) => Some(at.to_string().into_bytes().into()),
             Self::Key => key.map(Into::into),
@@ -149,10 +145,8 @@ impl Headers {
                 found = Some(value);
             }
         }
-        match found? {
-            HeaderValue::Bytes(bytes) => std::str::from_utf8(bytes).ok(),
-            HeaderValue::Null | HeaderValue::Uuid(_) | HeaderValue::Time(_) | HeaderValue::Key => None,
-        }
+        let HeaderValue::Bytes(bytes) = found? else { return None };
+        std::str::from_utf8(bytes?).ok()
     }
 
     /// All headers of a record with this key, as Kafka has them.
@@ -225,20 +219,17 @@ impl<'h> HeaderReader<'h> {
             };
             let name = self.take(length).ok_or_else(cut)?;
             let length = i32::from_be_bytes(self.array().ok_or_else(cut)?);
-            let value = match usize::try_from(length) {
-                Ok(length) => HeaderValue::Bytes(self.take(length).ok_or_else(cut)?),
-                Err(_) => HeaderValue::Null,
-            };
-            return Ok((name, value));
+            let value = usize::try_from(length).ok().map(|length| self.take(length).ok_or_else(cut)).transpose()?;
+            return Ok((name, HeaderValue::Bytes(value)));
         }
         let [place, kind] = self.array().ok_or_else(cut)?;
         let name = KNOWN.get(usize::from(place & !SHORT));
         let name = name.ok_or(BrokenHeaders { at, expected: "a name that this version knows" })?;
         let value = match kind {
-            NULL => HeaderValue::Null,
+            NULL => HeaderValue::Bytes(None),
             TEXT => {
                 let length = usize::from(u16::from_be_bytes(self.array().ok_or_else(cut)?));
-                HeaderValue::Bytes(self.take(length).ok_or_else(cut)?)
+                HeaderValue::Bytes(Some(self.take(length).ok_or_else(cut)?))
             }
             UUID => HeaderValue::Uuid(Uuid::from_bytes(self.array().ok_or_else(cut)?)),
             TIME => HeaderValue::Time(Timestamp::from_millis(i64::from_be_bytes(self.array().ok_or_else(cut)?))),

@@ -20,14 +20,13 @@ pub struct PartitionProgress {
     decided: HashMap<Partition, i64>,
     /// Partitions whose next offset is not committed to the group yet.
     uncommitted: HashMap<Partition, i64>,
-    /// Partitions that came since the loop last looked.
     assigned: Vec<Partition>,
     /// Partitions that left since the loop last looked.
     revoked: Vec<Partition>,
     /// Topics that were away and are others when they are back: they are read from their beginning.
     anew: HashSet<String>,
     /// Partitions that are not read yet: the broker did not say whether events of them were deleted unread.
-    unchecked: Vec<Partition>,
+    pub(crate) unchecked: Vec<Partition>,
 }
 
 /// The librdkafka context of one loop.
@@ -105,16 +104,6 @@ impl PartitionProgress {
         self.unchecked.retain(|partition| !leaving.contains(partition));
         self.revoked.extend(leaving);
         to_list(uncommitted.into_iter())
-    }
-
-    /// Partitions that are not to be read before it is known whether events of them were deleted unread.
-    pub fn set_unchecked(&mut self, partitions: Vec<Partition>) {
-        self.unchecked = partitions;
-    }
-
-    /// The partitions that are not read yet.
-    pub fn unchecked(&self) -> Vec<Partition> {
-        self.unchecked.clone()
     }
 
     /// Partitions that came and that left since the last look.
@@ -233,8 +222,8 @@ mod tests {
         let mut progress = PartitionProgress::default();
         let passing = ("orders".to_owned(), 3);
         progress.assigned.push(passing.clone());
-        progress.set_unchecked(vec![passing.clone()]);
+        progress.unchecked.push(passing.clone());
         progress.revoke(vec![passing]);
-        assert!(progress.take_changes().0.is_empty() && progress.unchecked().is_empty());
+        assert!(progress.take_changes().0.is_empty() && progress.unchecked.is_empty());
     }
 }

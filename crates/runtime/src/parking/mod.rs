@@ -149,18 +149,12 @@ const LETTER: &str = "letter_id, order_id, topic, \"partition\", \"offset\", key
     stage, error_class, message, attempts, first_failed_at, died_at, loops, blocking, resolution, resolved_by";
 
 /// Dead letters of a consumer, by their ids, the earliest first; what it does not know is left out.
-///
-/// # Errors
-/// What the database says.
 pub async fn letters(db: &mut PgConnection, schema: &str, ids: &[Uuid]) -> Result<Vec<HeldLetter>, Failure> {
     let statement = format!("select {LETTER} from {schema}.dead_letter where letter_id = any($1) order by arrival");
     Ok(sqlx::query_as(AssertSqlSafe(statement)).bind(ids).fetch_all(db).await?)
 }
 
 /// Dead letters of a consumer that nobody has decided on yet, the earliest first.
-///
-/// # Errors
-/// What the database says.
 pub async fn open_letters(db: &mut PgConnection, schema: &str, limit: i64) -> Result<Vec<HeldLetter>, Failure> {
     let statement =
         format!("select {LETTER} from {schema}.dead_letter where resolution is null order by arrival limit $1");
@@ -189,9 +183,6 @@ impl FromRow<'_, PgRow> for ParkedRow {
 }
 
 /// What a consumer has parked, lane by lane.
-///
-/// # Errors
-/// What the database says.
 pub async fn queue(db: &mut PgConnection, schema: &str, limit: i64) -> Result<Vec<ParkedRow>, Failure> {
     let statement = format!(
         "select lane, topic, \"partition\", \"offset\", headers, parked_at, next_at, attempts, error_class, message, letter_id, dead_at

@@ -56,9 +56,6 @@ struct DeadLetterCase {
 
 /// Has a dead letter tried again by its consumer, at once and with its attempts ahead of it: at its own place among the waiting events of its
 /// key, which is before all that came later. With `edited`, with this value instead of its own.
-///
-/// # Errors
-/// [`RetryRefusal`] says why it is not; then nothing was changed.
 pub async fn retry(
     db: &mut PgConnection,
     schema: &str,
@@ -87,9 +84,6 @@ pub async fn retry(
 
 /// Leaves a dead letter out, by this person's account; what waits behind it goes on. An event of an order that is left out must be followed by
 /// a compensation of its order: that is the caller's.
-///
-/// # Errors
-/// [`RetryRefusal`] says why it is not; then nothing was changed.
 pub async fn skip(
     db: &mut PgConnection,
     schema: &str,

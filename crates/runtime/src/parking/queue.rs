@@ -14,7 +14,6 @@ use crate::kafka::headers::Headers;
 use crate::kafka::record::Message;
 use crate::postgres::sql::Timestamptz;
 
-/// The statements of one schema's queue.
 #[derive(Debug)]
 pub(crate) struct ParkingQueue {
     pub(super) schema: String,
@@ -26,7 +25,6 @@ pub(crate) struct ParkingQueue {
     pub(super) in_use: AtomicBool,
 }
 
-/// A row of the queue, as the retrier reads it.
 #[derive(Clone, Debug, FromRow)]
 pub(crate) struct ParkedRecord {
     pub arrival: i64,

@@ -19,13 +19,10 @@ use crate::kafka::record::Unreadable;
 use crate::parking::queue::ParkedRecord;
 use crate::vocabulary::Abandoned;
 
-/// Lanes of one batch.
 const LANES: i64 = 100;
-/// Events of one batch.
 const BATCH: i64 = 400;
 /// The longest rest: what another instance parked, or a person had tried again, is seen after it.
 const REST: Duration = Duration::from_secs(1);
-/// Between two batches.
 const BREATH: Duration = Duration::from_millis(5);
 /// How often a registry that is away is asked whether it is back.
 const LOOK_FOR_REGISTRY: Duration = Duration::from_secs(2);
@@ -117,7 +114,7 @@ async fn items<C: Consumer>(
             )))),
         };
         let open = Some(engine.health.open());
-        items.push(BatchItem { work, message, fired: None, kept: Some(kept), behind: false, open, reply: None });
+        items.push(BatchItem { message, kept: Some(kept), open, ..BatchItem::new(work) });
     }
     Ok(items)
 }

@@ -5,7 +5,6 @@ use sqlx::{Encode, Postgres, Type};
 use crate::engine::write_set::{Statement, WriteSet};
 use crate::rows::statements::{Column, ColumnKind, insert};
 
-/// Binds a column's values.
 type Values<'c> = Box<dyn for<'w> FnOnce(Statement<'w>) -> Statement<'w> + 'c>;
 
 /// Rows that are only added, each under a key of its own: one that is there already is a lost race.

@@ -52,7 +52,6 @@ fn unnest<'c>(columns: impl Iterator<Item = &'c Column>) -> (String, usize) {
     (format!("unnest({})", arrays.join(", ")), arrays.len())
 }
 
-/// Inserts rows that are new.
 pub(super) fn insert(table: &str, columns: &[Column]) -> String {
     let (rows, count) = unnest(columns.iter());
     let (times, values): (Vec<&Column>, Vec<&Column>) = columns.iter().partition(|column| column.array.is_none());

@@ -29,9 +29,6 @@ pub trait TableRow: Sized + Send + Sync + 'static {
     fn columns<'c>(columns: Columns<'c, Self>) -> Columns<'c, Self>;
 
     /// Reads a row.
-    ///
-    /// # Errors
-    /// When this version can't.
     fn read(row: &StoredRow<'_>) -> Result<(Self::Key, Self), Failure>;
 
     /// The order in which new rows are inserted, before that of their keys: by another unique key that two instances may insert at the same time.
@@ -56,7 +53,6 @@ pub trait TableRow: Sized + Send + Sync + 'static {
 
 pub(super) struct RowToWrite<'c, R: TableRow> {
     pub key: &'c R::Key,
-    /// The version that it gets.
     pub version: i64,
     pub row: &'c R,
 }
@@ -194,26 +190,17 @@ impl<'r> StoredRow<'r> {
     }
 
     /// A column's value.
-    ///
-    /// # Errors
-    /// When it is of another type.
     pub fn get<T: Decode<'r, Postgres> + Type<Postgres>>(&self, column: &str) -> Result<T, Failure> {
         Ok(self.row.try_get(column)?)
     }
 
     /// A text that names something: a state, a currency; or none.
-    ///
-    /// # Errors
-    /// When this version does not know it.
     pub fn named<T: DeserializeOwned>(&self, column: &str) -> Result<T, Failure> {
         let text: Option<String> = self.get(column)?;
         serde_json::from_value(text.into()).map_err(|source| self.unreadable(column, source))
     }
 
     /// A text that is JSON; `null` if it is none.
-    ///
-    /// # Errors
-    /// When this version can't read it.
     pub fn json<T: DeserializeOwned>(&self, column: &str) -> Result<T, Failure> {
         let text: Option<&str> = self.get(column)?;
         serde_json::from_str(text.unwrap_or("null")).map_err(|source| self.unreadable(column, source))
@@ -227,7 +214,6 @@ impl<'r> StoredRow<'r> {
     }
 }
 
-/// Rows with their keys and versions.
 pub(super) type FoundRows<R> = Vec<(<R as TableRow>::Key, i64, R)>;
 
 /// A `select` of a table's rows.
@@ -268,7 +254,6 @@ impl<R: TableRow> Select<R> {
         &self.text
     }
 
-    /// Reads them, with their versions.
     pub(super) async fn found<'e>(self, db: impl PgExecutor<'e>) -> Result<FoundRows<R>, Failure> {
         if let Some(error) = self.broken {
             return Err(error.into());
@@ -284,17 +269,11 @@ impl<R: TableRow> Select<R> {
     }
 
     /// Reads all of them, for who asks outside of a batch.
-    ///
-    /// # Errors
-    /// What the database says, or a row that this version can't read.
     pub async fn all<'e>(self, db: impl PgExecutor<'e>) -> Result<Vec<(R::Key, R)>, Failure> {
         Ok(self.found(db).await?.into_iter().map(|(key, _, row)| (key, row)).collect())
     }
 
     /// Reads the only one, where there is one.
-    ///
-    /// # Errors
-    /// As [`all`](Self::all).
     pub async fn one<'e>(self, db: impl PgExecutor<'e>) -> Result<Option<R>, Failure> {
         Ok(self.found(db).await?.pop().map(|(_, _, row)| row))
     }

@@ -12,7 +12,6 @@ use crate::failure::{Backoff, Failure};
 use crate::timers::store::Fired;
 use crate::vocabulary::{Abandoned, Cause, Work};
 
-/// Timers of one batch.
 const BATCH: i64 = 400;
 /// The longest rest: timers that another instance armed are seen after it.
 const REST: Duration = Duration::from_secs(1);

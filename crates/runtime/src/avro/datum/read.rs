@@ -41,7 +41,6 @@ impl<'s, 'c, 'd> Datum<'s, 'c, 'd> {
         Err(DatumError::new(format!("expected {expected}, the writer's schema has {}", self.kind.name())))
     }
 
-    /// A value inside this one.
     fn inner(&mut self, kind: usize) -> Datum<'s, '_, 'd> {
         Datum { schema: self.schema, kind: self.schema.kind(kind), cursor: self.cursor, depth: self.depth + 1 }
     }
@@ -282,7 +281,6 @@ impl<'d> MapAccess<'d> for Items<'_, '_, 'd> {
     }
 }
 
-/// The fields of a record.
 struct RecordFields<'s, 'c, 'd> {
     of: Datum<'s, 'c, 'd>,
     fields: std::slice::Iter<'s, RecordField>,

@@ -51,7 +51,6 @@ impl SchemaKind {
     }
 }
 
-/// A schema that data can be read by.
 #[derive(Debug)]
 pub(crate) struct DatumSchema {
     kinds: Vec<SchemaKind>,
@@ -59,8 +58,6 @@ pub(crate) struct DatumSchema {
 }
 
 impl DatumSchema {
-    /// # Errors
-    /// The name that it refers to and does not define.
     pub fn new(schema: &Schema) -> Result<Self, String> {
         let mut compiler = Compiler { kinds: Vec::new(), named: HashMap::new() };
         let root = compiler.kind(schema, None)?;

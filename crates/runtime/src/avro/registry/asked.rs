@@ -20,7 +20,6 @@ pub(super) struct AskedIds(Mutex<AskedState>);
 struct AskedState {
     /// When it last answered for an id, and why the id's schema can't be read by.
     answers: HashMap<u32, (Instant, Option<CodecError>)>,
-    /// What it was asked last, and did not answer.
     unanswered: Option<u32>,
 }
 

@@ -45,17 +45,11 @@ impl fmt::Display for Corrected {
 
 impl Registry {
     /// What `topics apply` stored: (schema id, schema text).
-    ///
-    /// # Errors
-    /// What the database says.
     pub async fn stored(pool: &PgPool) -> Result<Vec<(u32, String)>, sqlx::Error> {
         rows(pool, "select schema_id, definition from runtime.schema_id order by schema_id").await
     }
 
     /// A codec that knows what is stored, and what the same ids stood for before.
-    ///
-    /// # Errors
-    /// What the database says.
     pub async fn codec(pool: &PgPool) -> Result<Codec, StoredError> {
         let codec = Codec::new(&Self::stored(pool).await?)?;
         let former = "select schema_id, definition from runtime.schema_id_former order by schema_id, replaced_at desc";
