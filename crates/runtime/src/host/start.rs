@@ -214,12 +214,7 @@ impl Host {
         .await??;
         let kafka = Arc::new(kafka);
         self.watch::<C>(&engine.health, &kafka, &topology, servers)?;
-        let pools = Arc::clone(&self.pools);
         let listener = Listener {
-            opened: Box::new(move |pool| {
-                let name = format!("quadrille {} loop", C::NAME);
-                locked(&pools).insert(name, pool.clone());
-            }),
             engine: Arc::clone(engine),
             topology: Arc::new(topology),
             registry,
@@ -232,7 +227,11 @@ impl Host {
             raw_topics: raw_topics.into_iter().collect(),
             unanswered_since: Cell::new(None),
         };
-        let thread = move || listener.run().map_err(anyhow::Error::from);
+        let pools = Arc::clone(&self.pools);
+        let opened = move |pool: &PgPool| {
+            locked(&pools).insert(format!("quadrille {} loop", C::NAME), pool.clone());
+        };
+        let thread = move || listener.run(opened).map_err(anyhow::Error::from);
         self.spawn(C::NAME, async move { tokio::task::spawn_blocking(thread).await? });
         Ok(())
     }

@@ -75,8 +75,6 @@ pub(crate) struct Listener<C: Consumer> {
     pub process: Handle,
     pub context: RebalanceContext,
     pub kafka: Arc<BaseConsumer<RebalanceContext>>,
-    /// Where the host finds the loop's pool, for a password that changes.
-    pub opened: Box<dyn FnOnce(&PgPool) + Send>,
     /// The names, as bytes, of the event types that it subscribes to.
     pub subscribes_to: HashSet<&'static [u8]>,
     /// The front door's topic, whose records need not say their type.
@@ -86,10 +84,10 @@ pub(crate) struct Listener<C: Consumer> {
 }
 
 impl<C: Consumer> Listener<C> {
-    /// Runs until told to stop, then commits what was decided and leaves the group.
+    /// Runs until told to stop, then commits what was decided and leaves the group; `opened` gets the loop's pool, for a password that changes.
     ///
     /// Batches are decided on this thread, with connections of its own: handed to another thread and back, each would wake two more.
-    pub fn run(mut self) -> Result<(), Stopped> {
+    pub fn run(self, opened: impl FnOnce(&PgPool)) -> Result<(), Stopped> {
         let none = |what, reason: String| Stopped::NotBegun { consumer: C::NAME, what, reason };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| none("runtime", error.to_string()))?;
@@ -98,7 +96,7 @@ impl<C: Consumer> Listener<C> {
             let pool = sql::batch_pool(&self.database, &format!("quadrille {} loop", C::NAME), CONNECTIONS);
             StickyPool::of(pool.map_err(|error| none("DATABASE_URL", error.to_string()))?)
         };
-        std::mem::replace(&mut self.opened, Box::new(|_| ()))(warm.pool());
+        opened(warm.pool());
         let ended = self.turn(&runtime, &warm);
         let _ = runtime.block_on(async { tokio::time::timeout(CLOSE, warm.close()).await }); // what is not closed by then ends with the process
         ended
