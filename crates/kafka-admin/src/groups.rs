@@ -71,9 +71,6 @@ impl Groups {
     }
 
     /// Where these topics end: the offset of the next record, by partition.
-    ///
-    /// # Errors
-    /// When the broker does not answer in time.
     pub async fn ends(
         &self,
         consumer: &str,

@@ -35,7 +35,10 @@ pub enum Applied {
     /// It was there without records; it has more partitions now.
     Grown,
     /// It was there; somebody gave it more partitions than are wanted, and none can be taken away. Its settings are as wanted now.
-    Larger { found: i32, wanted: i32 },
+    Larger {
+        found: i32,
+        wanted: i32,
+    },
 }
 
 /// Why topics are not as wanted.
@@ -155,10 +158,7 @@ async fn set(
 }
 
 /// The topics that exist, with how many partitions, and whether any record was ever written.
-async fn partitions(
-    config: ClientConfig,
-    wanted: &[WantedTopic],
-) -> Result<BTreeMap<String, FoundTopic>, TopicsError> {
+async fn partitions(config: ClientConfig, wanted: &[WantedTopic]) -> Result<BTreeMap<String, FoundTopic>, TopicsError> {
     let wanted = wanted.to_vec();
     asked(config, move |client| {
         let metadata = client.fetch_metadata(None, PATIENCE)?;
@@ -180,9 +180,6 @@ async fn partitions(
 }
 
 /// Waits until every partition of these topics has a leader; the caller limits how long.
-///
-/// # Errors
-/// When the client can't be made.
 pub async fn ready(kafka: &BTreeMap<String, String>, wanted: &[WantedTopic]) -> Result<(), TopicsError> {
     let names: Vec<String> = wanted.iter().map(|topic| topic.name.clone()).collect();
     asked(kafka.clone().into_iter().collect(), move |client| {

@@ -131,7 +131,6 @@ pub(super) struct OutboxRecord<'r> {
 }
 
 impl OutboxRecord<'_> {
-    /// Bytes that it takes in a page, about.
     pub fn size(&self) -> usize {
         100 + self.key.map_or(0, <[u8]>::len) + self.headers.len() + self.payload.map_or(0, <[u8]>::len)
     }

@@ -95,7 +95,10 @@ type Extents = BTreeMap<(String, i32), PartitionRange>;
 /// A client without a subscription; `group` is whose offsets it may commit.
 fn client(kafka: &BTreeMap<String, String>, group: &str) -> Result<BaseConsumer, KafkaError> {
     let mut config = ClientConfig::new();
-    config.set("auto.offset.reset", "earliest").set("fetch.wait.max.ms", "20").set("queued.max.messages.kbytes", "4096");
+    config
+        .set("auto.offset.reset", "earliest")
+        .set("fetch.wait.max.ms", "20")
+        .set("queued.max.messages.kbytes", "4096");
     // A response is held until the last of its messages is read: the default (50 MB) is more than the whole process beside it.
     config.set("fetch.max.bytes", "2097152").extend(kafka.clone());
     // A member is what this is not: settings of one would be refused, or make it one.

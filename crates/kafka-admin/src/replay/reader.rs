@@ -99,9 +99,6 @@ impl<C: Consumer> ReplayReader<C> {
     }
 
     /// Asks for the ends as they are now.
-    ///
-    /// # Errors
-    /// What Kafka says.
     pub async fn look(&mut self) -> Result<(), ReplayError> {
         let kafka = Arc::clone(&self.kafka);
         let asked: Vec<_> =
@@ -163,8 +160,9 @@ impl<C: Consumer> ReplayReader<C> {
 
     fn poll(&self) -> Result<Option<Message>, KafkaError> {
         match self.kafka.poll(Duration::ZERO).transpose() {
-            Ok(message) => Ok(message
-                .and_then(|message| Some(Message::taken(self.topology.known(message.topic())?, &message)))),
+            Ok(message) => {
+                Ok(message.and_then(|message| Some(Message::taken(self.topology.known(message.topic())?, &message))))
+            }
             Err(error @ KafkaError::MessageConsumptionFatal(_)) => Err(error),
             Err(error) => {
                 tracing::warn!(%error, "poll");

@@ -11,20 +11,17 @@ use utoipa::openapi::schema::{
     AdditionalProperties, ArrayItems, KnownFormat, Object, Schema, SchemaFormat, SchemaType, Type,
 };
 
-use super::tree::FILE;
+use super::tree::{FILE, within};
 
 /// What a setting holds.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Shape {
-    /// One value of this type, in words.
+    /// A type, in words.
     Value(&'static str),
-    /// One of these words.
     OneOf(Vec<String>),
-    /// A secret: shown nowhere, and also read from the file that `…_FILE` names.
+    /// Shown nowhere, and also read from the file that `…_FILE` names.
     Secret,
-    /// A list of these.
     List(Box<Shape>),
-    /// Settings of its own.
     Table(Vec<SettingField>),
     /// Any names, each with a value of this shape.
     Map(Box<Shape>),
@@ -40,20 +37,15 @@ impl Shape {
     }
 }
 
-/// One setting.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SettingField {
-    /// Its name within its table.
+    /// Within its table.
     pub name: String,
-    /// What it holds.
     pub shape: Shape,
-    /// What it is for.
     pub meaning: String,
-    /// What it is unless it is set; none: nothing.
     pub default: Option<Value>,
 }
 
-/// The fields of a struct of settings, with these defaults.
 pub(super) fn described<T: ToSchema + Serialize>(defaults: &T) -> Vec<SettingField> {
     let mut known = Vec::new();
     T::schemas(&mut known);
@@ -87,7 +79,7 @@ pub(super) fn names<'f>(
 
 fn collect<'f>(path: &[String], fields: &'f [SettingField], leaves: &mut Vec<(Vec<String>, &'f SettingField)>) {
     for field in fields {
-        let path: Vec<String> = path.iter().chain([&field.name]).cloned().collect();
+        let path = within(path, &field.name);
         match &field.shape {
             Shape::Table(fields) => collect(&path, fields, leaves),
             Shape::Value(_) | Shape::OneOf(_) | Shape::Secret | Shape::List(_) | Shape::Map(_) => {
