@@ -93,7 +93,6 @@ pub(super) struct CatchUpPage {
 }
 
 impl CatchUp {
-    /// Sees what waits between the cursors and the target.
     pub async fn begin(
         db: &mut PgConnection,
         from: Vec<ShardCursor>,

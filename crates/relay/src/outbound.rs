@@ -124,7 +124,6 @@ impl Outbound {
         true
     }
 
-    /// Whether all that is on its way was reported, well or ill.
     pub fn is_reported(&self) -> bool {
         self.in_flight.iter().all(|batch| self.publisher.is_done(batch.number))
     }
@@ -218,7 +217,6 @@ impl Outbound {
         self.publisher.changed(at_most).await;
     }
 
-    /// Rows that make a page of so many bytes.
     pub fn rows_for(&self, bytes: u32) -> u32 {
         (f64::from(bytes) / self.row_bytes) as u32
     }

@@ -152,7 +152,6 @@ impl Publisher {
         self.reports.pending(batch).store(1, Ordering::Release);
     }
 
-    /// No more rows will be given to the batch.
     pub fn seal(&self, batch: u32) {
         self.reports.pending(batch).fetch_sub(1, Ordering::AcqRel);
     }
@@ -187,7 +186,6 @@ impl Publisher {
         }
     }
 
-    /// Waits until a batch is done, at most so long.
     pub async fn changed(&self, at_most: Duration) {
         let _ = tokio::time::timeout(at_most, self.reports.changed.notified()).await;
     }
@@ -251,7 +249,6 @@ fn serve_reports(
 /// What a failed report means for its row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum DeliveryFault {
-    /// Kafka refuses this row, whatever stands beside it.
     Row,
     /// Kafka refused a whole record batch, perhaps for a neighbour: alone it may pass.
     Neighbours,

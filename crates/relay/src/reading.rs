@@ -67,7 +67,6 @@ impl Worker<'_> {
         Ok(())
     }
 
-    /// Reads what became visible since a snapshot.
     async fn follow(&mut self, since: Snapshot) -> Result<ReadOutcome, RelayError> {
         let (taken, read_at) = (self.clock.now(), Instant::now());
         let stored = self.unstored.rows.then(|| std::mem::take(&mut self.unstored));
@@ -91,7 +90,6 @@ impl Worker<'_> {
         Ok(ReadOutcome::More)
     }
 
-    /// Reads the next page of a backlog, or ends it.
     async fn next_page(&mut self) -> Result<ReadOutcome, RelayError> {
         if self.unstored.rows {
             self.store_reached().await?; // this read is no poll, which would do it in passing

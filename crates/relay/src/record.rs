@@ -23,7 +23,6 @@ pub(super) struct EntryPlace {
 }
 
 impl EntryPlace {
-    /// Its position: what orders the events of a key.
     pub fn seq(self) -> i64 {
         self.entry + i64::from(self.index)
     }

@@ -196,7 +196,6 @@ impl Session {
         self.check_stored(done.rows_affected())
     }
 
-    /// Sees that as many cursors were stored as shards are held.
     pub fn check_stored(&self, stored: u64) -> Result<(), RelayError> {
         let expected = self.held.len();
         if stored == expected as u64 { Ok(()) } else { Err(RelayError::CursorMoved(expected, stored)) }

@@ -30,9 +30,10 @@ const TICK: Duration = Duration::from_millis(100);
 pub(super) enum ReadSource {
     /// No shard is held.
     Nothing,
-    /// What became visible since this snapshot.
-    Following { since: Snapshot, read_at: Instant },
-    /// Pages, up to a snapshot.
+    Following {
+        since: Snapshot,
+        read_at: Instant,
+    },
     CatchingUp(Box<CatchUp>),
 }
 
@@ -126,7 +127,6 @@ impl<'r> Worker<'r> {
         self.session.close().await
     }
 
-    /// Leases, slots and watermark, each when it is due.
     async fn look_after(&mut self, health: &Health) -> Result<(), RelayError> {
         let now = Instant::now();
         if now >= self.leases_due {

@@ -90,7 +90,7 @@ impl Cause {
     /// The cause of a due timer: order, name and due time.
     pub fn timer(timer: &Timer) -> Self {
         let name = format!("{}/{}", timer.kind, timer.discriminator);
-        let id = events::derive_id(&timer.order_id.to_string(), "cause", &name, &timer.due.as_millis().to_string());
+        let id = events::derive_id(timer.order_id, "cause", &name, &timer.due.as_millis().to_string());
         Self { id, thread: None, origin: Origin::Timer(timer.clone()) }
     }
 
