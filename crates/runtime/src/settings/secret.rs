@@ -83,33 +83,20 @@ impl<'de> Visitor<'de> for TheText {
     }
 
     fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Secret, D::Error> {
-        deserializer.deserialize_any(self)
+        use toml::Value;
+        // Serde's own messages would repeat what came.
+        let came = match Value::deserialize(deserializer)? {
+            Value::String(text) => return Ok(text.into()),
+            Value::Boolean(_) => "a truth value",
+            Value::Integer(_) | Value::Float(_) => "a number",
+            Value::Datetime(_) | Value::Array(_) | Value::Table(_) => "something else",
+        };
+        Err(de::Error::custom(format_args!("expected a text in quotes, got {came}")))
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Secret, E> {
         Ok(text.into())
     }
-
-    // Serde's own messages would repeat what came.
-    fn visit_bool<E: de::Error>(self, _: bool) -> Result<Secret, E> {
-        Err(in_quotes("a truth value"))
-    }
-
-    fn visit_i64<E: de::Error>(self, _: i64) -> Result<Secret, E> {
-        Err(in_quotes("a number"))
-    }
-
-    fn visit_u64<E: de::Error>(self, _: u64) -> Result<Secret, E> {
-        Err(in_quotes("a number"))
-    }
-
-    fn visit_f64<E: de::Error>(self, _: f64) -> Result<Secret, E> {
-        Err(in_quotes("a number"))
-    }
-}
-
-fn in_quotes<E: de::Error>(came: &str) -> E {
-    E::custom(format_args!("expected a text in quotes, got {came}"))
 }
 
 impl utoipa::ToSchema for Secret {}
