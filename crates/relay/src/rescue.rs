@@ -184,7 +184,7 @@ pub async fn status(db: &mut PgConnection) -> Result<RelayStatus, RelayError> {
     .fetch_one(&mut *db)
     .await?;
     let slot_age = Duration::try_from_secs_f64(slot_age).unwrap_or_default();
-    let rows: Vec<(i64, String, Option<Vec<u8>>, i64, Timestamptz, String)> = sqlx::query_as(
+    let rows = sqlx::query_as::<_, (i64, String, Option<Vec<u8>>, i64, Timestamptz, String)>(
         "select seq, topic, substr(key, 1, 100) as key, coalesce(octet_length(payload), 0)::int8 as bytes, set_aside_at, error
            from outbox.set_aside order by set_aside_at, seq limit $1",
     )

@@ -232,7 +232,7 @@ pub(super) struct StoredCursor {
 }
 
 pub(super) async fn stored(db: &mut PgConnection, shards: &[i16]) -> Result<Vec<StoredCursor>, RelayError> {
-    let rows: Vec<(i16, String, Option<String>, Option<i64>, i64, i64)> = sqlx::query_as(
+    let rows = sqlx::query_as::<_, (i16, String, Option<String>, Option<i64>, i64, i64)>(
         "select shard, snapshot::text, ahead::text, ahead_seq, system_identifier, epoch from outbox.relay_cursor
          where shard = any($1) order by shard",
     )

@@ -298,8 +298,8 @@ async fn read(body: Body, headers: &HeaderMap, largest: usize, patience: Duratio
 }
 
 fn is_length(error: &axum::Error) -> bool {
-    let causes = std::iter::successors(std::error::Error::source(error), |error| error.source());
-    causes.into_iter().any(|error| error.is::<http_body_util::LengthLimitError>())
+    let mut causes = std::iter::successors(std::error::Error::source(error), |error| error.source());
+    causes.any(|error| error.is::<http_body_util::LengthLimitError>())
 }
 
 #[cfg(test)]
