@@ -77,7 +77,7 @@ pub async fn rebuild(
     let url = settings.database_url(NAME)?;
     let pool = sql::pool(url.expose(), "quadrille replay", 2).context("DATABASE_URL")?;
     // First, as prepared statements of the checks would fail there with a riddle.
-    Pooled::refuse_for(&pool.connect_options(), "a rebuild of the read models").await?;
+    Pooled::refuse::<anyhow::Error>(&pool.connect_options(), "a rebuild of the read models").await?;
     for (schema, migrator) in migrations::house().into_iter().chain([("saga_tracker", crate::migrations())]) {
         migrations::check(&pool, schema, &migrator).await?;
     }
