@@ -21,7 +21,6 @@ use utoipa_axum::routes;
 pub(crate) use state::{ReadSettings, TrackerApi};
 pub(crate) use views::{EventView, OrderDetail};
 
-/// The routes, with their documents.
 pub(crate) fn routes() -> Routes<TrackerApi> {
     let (look, act) = (Access::to(&[Role::Viewer]), Access::to(&[Role::Operator]));
     Routes::new()

@@ -4,6 +4,8 @@
 //! transaction of its own, with its line in the audit record: whoever is interrupted has done some wholly, the others not at all, and goes on by
 //! doing the same again.
 
+#![allow(missing_docs, reason = "an inner crate: its names say it")]
+
 mod act;
 mod all;
 mod consumer_apis;
@@ -15,23 +17,20 @@ pub mod jobs;
 mod kind;
 mod operator;
 mod plan;
-mod queue;
 mod read;
 mod schema;
-mod settings;
 mod store;
 mod views;
 
 pub use act::ActOutcome;
-pub use all::{Bulk, Progress, Report};
-pub use consumer_apis::ConsumerApis;
+pub use all::{Progress, Report};
+pub use consumer_apis::{ConsumerApis, OperatorSettings};
 pub use edit::{EditError, with_fields};
 pub use error::OperatorError;
-pub use filter::Filter;
+pub use filter::{Bulk, Filter};
 pub use kind::{Header, LetterKind, LetterStatus};
 pub use operator::{Operator, migrations};
-pub use plan::{Act, DiedAs, LetterFacts, MAX_LOOPS, Note, PlanRefusal, PlanStep, plan};
+pub use plan::{Act, DiedAs, LetterFacts, MAX_LOOPS, Note, PlanStep, plan};
 pub use schema::Misfit;
-pub use settings::OperatorSettings;
-pub use store::ActionFilter;
-pub use views::{ActionView, BytesView, CanView, GroupView, JobView, LetterView, PlaceView};
+pub use store::{ActionFilter, ActionView, GroupView, JobView};
+pub use views::{BytesView, CanView, LetterView, PlaceView};

@@ -9,14 +9,12 @@ use kafka_admin::groups::{GroupOffsets, Groups};
 use runtime::{Clock, Failure};
 use sqlx::PgPool;
 
-use crate::name::NAME;
 use crate::store;
-use deadlines::{Evidence, News, RULES, Sample, Sighting, Sightings};
+use crate::tracker::NAME;
+use deadlines::{Evidence, RULES, Sample, Sighting, Sightings};
 
-/// How often old samples are thinned.
 const THIN_EVERY: Duration = Duration::from_secs(600);
 
-/// Sees how far consumers, relays and the tracker itself are, over time.
 pub(super) struct Watcher {
     groups: Groups,
     evidence: Arc<Evidence>,
@@ -26,7 +24,6 @@ pub(super) struct Watcher {
 }
 
 impl Watcher {
-    /// Goes on from what earlier runs have seen.
     pub async fn load(
         pool: &PgPool,
         groups: Groups,
@@ -70,9 +67,8 @@ impl Watcher {
         let evidence = Arc::make_mut(&mut self.evidence);
         for (spot, committed) in standing.committed {
             let sample = Sample { at, committed };
-            match evidence.pace.see(consumer, spot, sample) {
-                News::Nothing => {}
-                News::Further | News::Back => fresh.push((consumer, spot, sample)),
+            if evidence.pace.see(consumer, spot, sample) {
+                fresh.push((consumer, spot, sample));
             }
         }
         match evidence.outages.see(consumer, !standing.has_members, at) {

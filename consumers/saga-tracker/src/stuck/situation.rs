@@ -6,20 +6,15 @@ use uuid::Uuid;
 
 use crate::order_event::mask;
 
-/// What was told of one unanswered event, as the guard keeps it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Situation {
     /// `ce_id` of OrderStuck, which is the id of its dead letter.
     pub letter_id: Uuid,
     /// Bits in `seen` of the events any of which is the answer; 0: only a look tells.
     pub waits_for: i64,
-    /// Who should have answered.
     pub consumers: Vec<String>,
-    /// What was expected, what came, what to do.
     pub detail: String,
-    /// When the answer was due.
     pub due: Timestamp,
-    /// When it was told.
     pub said_at: Timestamp,
 }
 
