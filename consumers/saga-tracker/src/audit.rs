@@ -141,8 +141,8 @@ impl Auditor {
 
     async fn record(&self, findings: &[Finding], now: Timestamp) -> anyhow::Result<()> {
         let mut tx = self.pool.begin().await?;
-        for (check, (found, breaches)) in together(findings) {
-            metrics::gauge!("quadrille_audit_breaches", "check" => check).set(breaches as f64);
+        for (check, found) in together(findings) {
+            metrics::gauge!("quadrille_audit_breaches", "check" => check).set(found.breaches as f64);
             for subject in store::record(&mut tx, check, &found, now).await? {
                 let detail = found.lines.get(&subject).map_or("", String::as_str);
                 tracing::error!(check, subject, "an invariant is broken: {detail}");
@@ -157,15 +157,14 @@ impl Auditor {
 }
 
 /// What was found, by check, over all databases and ranges. A check that was not answered somewhere says nothing of what is healed.
-fn together(findings: &[Finding]) -> BTreeMap<&'static str, (CheckFindings, i64)> {
-    let mut all: BTreeMap<&'static str, (CheckFindings, i64)> = BTreeMap::new();
+fn together(findings: &[Finding]) -> BTreeMap<&'static str, CheckFindings> {
+    let mut all: BTreeMap<&'static str, CheckFindings> = BTreeMap::new();
     for finding in findings {
-        let (found, breaches) =
-            all.entry(finding.name).or_insert_with(|| (CheckFindings { all: true, ..CheckFindings::default() }, 0));
+        let found = all.entry(finding.name).or_insert_with(|| CheckFindings { all: true, ..CheckFindings::default() });
         match &finding.asked {
-            CheckOutcome::Answered { breaches: more, lines, .. } => {
-                *breaches += more;
-                found.all &= *more <= NAMED;
+            CheckOutcome::Answered { breaches, lines, .. } => {
+                found.breaches += breaches;
+                found.all &= *breaches <= NAMED;
                 found.lines.extend(lines.iter().map(|line| (line.subject.clone(), line.detail.clone())));
             }
             CheckOutcome::Unanswered { why } => {

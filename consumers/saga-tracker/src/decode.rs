@@ -143,13 +143,13 @@ fn facts<E: FoldedEvent>(event: &E, at: Timestamp, seq: Option<i64>) -> Facts {
 const WRITTEN: [&str; 2] = [r#","personal":{"key_id":"","data":[]}"#, r#","personal":null"#];
 
 /// The JSON text of an event from which its personal data was taken; its field is left out.
-pub(super) fn without_personal(event: &impl Serialize) -> serde_json::Result<String> {
+fn without_personal(event: &impl Serialize) -> serde_json::Result<String> {
     let text = serde_json::to_string(event)?;
     Ok(without_nul(WRITTEN.iter().fold(text, |text, written| text.replacen(written, "", 1))))
 }
 
 /// The JSON text of an event that is JSON already, without its personal data.
-pub(super) fn stripped(mut event: Value) -> serde_json::Result<String> {
+fn stripped(mut event: Value) -> serde_json::Result<String> {
     let no_record = || serde_json::Error::custom("expected an event, which is a record; got something else");
     event.as_object_mut().ok_or_else(no_record)?.remove("personal");
     Ok(without_nul(event.to_string()))

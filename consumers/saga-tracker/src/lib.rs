@@ -46,19 +46,12 @@ use runtime::{Consumer as _, Settings};
 use tokio::sync::Notify;
 
 pub use case::Case;
-pub use dead_letter::DeadLetter;
-pub use facts::{Facts, GivenUpReason, Moment, Moments, ShipmentFacts};
+pub use facts::Facts;
 pub use find::{FoundOrder, find_orders};
-pub use input::{HeardEvent, Input, Look};
-pub use parked::Parking;
-pub use place::Place;
 pub use rebuild::{Rebuilt, Stage, rebuild};
 pub use settings::{TrackerSettings, section};
-pub use status::Status;
 pub use store::FIGURES;
-pub use stuck::Situation;
 pub use tracker::SagaTracker;
-pub use world::{BatchState, Level, Position, Resolution, Watermark};
 
 /// Fulfillment's `hand_over_deadline`, unless it is set.
 const HAND_OVER: Duration = Duration::from_secs(24 * 3_600);

@@ -17,9 +17,9 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::store::{self, Tables, rebuild as tables};
-use crate::tracker::NAME;
+use crate::tracker::{NAME, SagaTracker};
 use crate::world::BatchState;
-use crate::{Input, SagaTracker, decide, decode};
+use crate::{decide, decode};
 
 const REPEATING: bool = true;
 
@@ -209,7 +209,7 @@ impl Rebuild<'_> {
         let page = self.reader.page(PAGE, patience).await?;
         self.done.records += page.read;
         self.done.unreadable += page.unreadable;
-        page.inputs.iter().for_each(|input: &Input| decide::fold(&mut self.unwritten, input));
+        page.inputs.iter().for_each(|input| decide::fold(&mut self.unwritten, input));
         Ok(page.read)
     }
 

@@ -10,7 +10,7 @@ mod rules;
 #[cfg(test)]
 mod tests;
 
-pub use evidence::{Evidence, Shard, Sighting, Sightings};
+pub use evidence::{Evidence, Shard, Sightings};
 pub use judge::{AnswerStatus, Explanation, Judged, JudgedAnswer, judge, owed_by_events};
 pub use order::{Happened, OpenOrder, TopicPartition, WaitingEvents};
 pub use outages::{GroupOutage, Outages};

@@ -94,20 +94,18 @@ impl Operator {
         job: Option<JobLease>,
     ) -> Result<ActOutcome, OperatorError> {
         let (row, what) = (planned.letter.row, planned.act.name());
-        let action = Action {
-            action_id: self.clock.mint(),
-            at: self.clock.now(),
-            who: &note.who,
-            why: &note.why,
-            what,
-            letter_id: Some(row.letter_id),
-            order_id: row.order_id,
-            job_id: job.map(|hold| hold.job_id),
-        };
+        let (letter_id, job_id) = (Some(row.letter_id), job.map(|hold| hold.job_id));
+        let action = Action { letter_id, order_id: row.order_id, job_id, ..self.action(what, note) };
         let done = self.carry_out(&Doing { planned, action, job }).await?;
         let order_id = row.order_id.map(tracing::field::display);
         tracing::info!(consumer = "saga-tracker", letter_id = %row.letter_id, order_id, what, who = note.who, done, "a dead letter was acted on");
         Ok(planned.outcome(Some(done)))
+    }
+
+    /// An action that is about nothing yet.
+    pub(crate) fn action<'n>(&self, what: &'static str, note: &'n Note) -> Action<'n> {
+        let (action_id, at) = (self.clock.mint(), self.clock.now());
+        Action { action_id, at, who: &note.who, why: &note.why, what, letter_id: None, order_id: None, job_id: None }
     }
 
     /// Where everything is in one database, everything is one transaction. What others must be asked, or what is in a database of its own, is on

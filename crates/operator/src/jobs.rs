@@ -49,7 +49,8 @@ impl Operator {
         let mut tx = self.tracker.begin().await?;
         let job = store::begin_job(&mut tx, job_id, bulk, &filter, total, now).await?;
         let detail = format!("{} of {total} dead letters", bulk.act.name());
-        store::note(&mut tx, &self.about_job("start_job", job_id, &bulk.note), "done", &detail).await?;
+        store::note(&mut tx, &Action { job_id: Some(job_id), ..self.action("start_job", &bulk.note) }, "done", &detail)
+            .await?;
         tx.commit().await?;
         Ok(job)
     }
@@ -63,7 +64,7 @@ impl Operator {
             false => ("stop_job", "running", "stopped", store::end_job(&mut tx, job_id, "stopped", now).await?),
         };
         if turned {
-            store::note(&mut tx, &self.about_job(what, job_id, note), "done", detail).await?;
+            store::note(&mut tx, &Action { job_id: Some(job_id), ..self.action(what, note) }, "done", detail).await?;
             tx.commit().await?;
         }
         match store::job(&self.tracker, job_id).await? {
@@ -71,19 +72,6 @@ impl Operator {
                 Err(OperatorError::Refused(format!("expected a job that is {expected}, this one is {}", job.state)))
             }
             job => Ok(job),
-        }
-    }
-
-    fn about_job<'n>(&self, what: &'static str, job_id: Uuid, note: &'n Note) -> Action<'n> {
-        Action {
-            action_id: self.clock.mint(),
-            at: self.clock.now(),
-            who: &note.who,
-            why: &note.why,
-            what,
-            letter_id: None,
-            order_id: None,
-            job_id: Some(job_id),
         }
     }
 
@@ -116,16 +104,11 @@ impl Operator {
 }
 
 fn bulk(job: JobView) -> Result<Bulk, OperatorError> {
-    let act = match job.what.as_str() {
-        "retry" => Act::Retry,
-        "skip" => Act::Skip,
-        "compensate" => Act::Compensate,
-        other => {
-            return Err(OperatorError::Refused(format!(
-                "job {} is of kind {other:?}: expected `retry`, `skip` or `compensate`. Nothing was done; stop it, or let the version that began it go on",
-                job.job_id
-            )));
-        }
+    let Some(act) = Act::OF_MANY.into_iter().find(|act| act.name() == job.what) else {
+        return Err(OperatorError::Refused(format!(
+            "job {} is of kind {:?}: expected `retry`, `skip` or `compensate`. Nothing was done; stop it, or let the version that began it go on",
+            job.job_id, job.what
+        )));
     };
     let filter: Filter = serde_json::from_str(&job.filter).map_err(unreadable)?;
     let note = Note { who: job.who, why: job.why };

@@ -1,6 +1,6 @@
 //! What people do about dead letters and stuck orders, one of them or all of a filter. One library, behind the tracker's routes and the command line.
 //!
-//! What a wish comes to is planned by a pure rule ([`plan`](mod@plan)), so that a dry run says exactly what would be done. Each dead letter is a
+//! What a wish comes to is planned by a pure rule (`plan`), so that a dry run says exactly what would be done. Each dead letter is a
 //! transaction of its own, with its line in the audit record: whoever is interrupted has done some wholly, the others not at all, and goes on by
 //! doing the same again.
 
@@ -30,7 +30,6 @@ pub use error::OperatorError;
 pub use filter::{Bulk, Filter};
 pub use kind::{Header, LetterKind, LetterStatus};
 pub use operator::{Operator, migrations};
-pub use plan::{Act, DiedAs, LetterFacts, MAX_LOOPS, Note, PlanStep, plan};
-pub use schema::Misfit;
+pub use plan::{Act, MAX_LOOPS, Note};
 pub use store::{ActionFilter, ActionView, GroupView, JobView};
-pub use views::{BytesView, CanView, LetterView, PlaceView};
+pub use views::{BytesView, LetterView};

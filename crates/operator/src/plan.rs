@@ -22,6 +22,9 @@ pub enum Act {
 }
 
 impl Act {
+    /// Those that can be done with all dead letters of a filter.
+    pub const OF_MANY: [Self; 3] = [Self::Retry, Self::Skip, Self::Compensate];
+
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Retry => "retry",

@@ -46,17 +46,17 @@ pub(super) struct JobWish {
 
 impl JobWish {
     fn bulk(self, who: Who) -> Result<Bulk, Problem> {
-        let acts = [Act::Retry, Act::Skip, Act::Compensate];
-        let named = acts.iter().enumerate().map(|(at, act)| (act.name(), at));
-        let at = one_of("what", Some(&self.what), named)?.unwrap_or_default();
+        let acts = Act::OF_MANY;
+        let named = acts.iter().map(|act| (act.name(), act));
+        let act = one_of("what", Some(&self.what), named)?.unwrap_or(&Act::Retry);
         if let Some(rate) = self.rate.filter(|rate| !(SLOWEST..=FASTEST).contains(rate)) {
             let detail = format!("`rate`: expected {SLOWEST} to {FASTEST} dead letters a second, got {rate}");
             return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid rate").detail(detail));
         }
         Ok(Bulk {
-            note: who.note(&self.why, at > 0)?,
-            act: acts[at].clone(),
-            filter: self.filter.filter()?.fit_for(&acts[at]),
+            note: who.note(&self.why, *act != Act::Retry)?,
+            act: act.clone(),
+            filter: self.filter.filter()?.fit_for(act),
             rate: self.rate,
             max_loops: self.max_loops.unwrap_or(MAX_LOOPS),
             dry_run: self.dry_run,

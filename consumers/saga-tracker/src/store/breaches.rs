@@ -46,10 +46,11 @@ pub(crate) async fn open_orders(pool: &PgPool) -> Result<Vec<Uuid>, Failure> {
     Ok(subjects.iter().filter_map(|subject| Uuid::parse_str(subject).ok()).collect())
 }
 
-/// What one check found, by subject; whether these are all there are.
+/// What one check found, by subject; how many breaches there are, and whether these are all.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct CheckFindings {
     pub lines: BTreeMap<String, String>,
+    pub breaches: i64,
     pub all: bool,
 }
 
