@@ -95,7 +95,7 @@ impl DeadlineChecker {
             let judged = judge(&RULES, order, &evidence, now);
             *tally.entry(found(&judged)).or_default() += 1;
             answered.extend(answered_since(order, &judged));
-            let look_at = self.alert(order, &judged, now).await?.map_or(judged.look_at, |at| at.min(judged.look_at));
+            let look_at = self.alert(order, &judged, now).await?;
             match situation(order, &judged) {
                 Some((event_id, _)) => stuck.push(self.tell(order, event_id, Arc::clone(&evidence))),
                 None => looks.extend(seen.get(&order.order_id).map(|seen| (order.order_id, *seen, look_at))),
@@ -121,17 +121,12 @@ impl DeadlineChecker {
         }
     }
 
-    /// Raises the alerts of an order whose moment has come; returns when to look for the others.
-    async fn alert(
-        &self,
-        order: &OpenOrder,
-        judged: &Judged<'_>,
-        now: Timestamp,
-    ) -> Result<Option<Timestamp>, Failure> {
-        let mut look_at = None;
+    /// Raises the alerts of an order whose moment has come; returns when to look at it again, also for the others.
+    async fn alert(&self, order: &OpenOrder, judged: &Judged<'_>, now: Timestamp) -> Result<Timestamp, Failure> {
+        let mut look_at = judged.look_at;
         for (alert_at, kind, text) in [self.review(order, judged), self.hand_over(order)].into_iter().flatten() {
             if now < alert_at {
-                look_at = Some(look_at.map_or(alert_at, |earlier: Timestamp| earlier.min(alert_at)));
+                look_at = look_at.min(alert_at);
             } else if self.settings.alerts(kind) {
                 let mut db = self.pool.acquire().await?;
                 alerts::raise(&mut db, kind, &order.order_id.to_string(), &text, now).await?;

@@ -37,13 +37,12 @@ impl Evidence {
     }
 }
 
-/// The next offsets of topics.
-type Ends = HashMap<TopicPartition, i64>;
+type NextOffsets = HashMap<TopicPartition, i64>;
 
 /// What was seen, and the tracker has not read up to: how far relays had published, as their watermarks say, and, asked after that, where the topics
 /// ended: all that those watermarks speak of stands before the ends.
 #[derive(Clone, Debug, Default)]
-pub struct Sightings(VecDeque<(HashMap<Shard, Timestamp>, Ends)>);
+pub struct Sightings(VecDeque<(HashMap<Shard, Timestamp>, NextOffsets)>);
 
 /// More are not kept: of a tracker that is behind, the old ones are reached first.
 const MOST: usize = 64;
@@ -53,8 +52,8 @@ impl Sightings {
     pub fn take(
         &mut self,
         published: HashMap<Shard, Timestamp>,
-        ends: Ends,
-        read: &Ends,
+        ends: NextOffsets,
+        read: &NextOffsets,
     ) -> Option<HashMap<Shard, Timestamp>> {
         if self.0.len() < MOST {
             self.0.push_back((published, ends));
@@ -70,7 +69,7 @@ impl Sightings {
 mod tests {
     use super::*;
 
-    fn take(sightings: &mut Sightings, second: i64, end: i64, read: &Ends) -> Option<HashMap<Shard, Timestamp>> {
+    fn take(sightings: &mut Sightings, second: i64, end: i64, read: &NextOffsets) -> Option<HashMap<Shard, Timestamp>> {
         let published = [(("shop".to_owned(), 0), Timestamp::from_millis(second))].into();
         sightings.take(published, [(("orders", 0), end), (("fraud", 0), 0)].into(), read)
     }

@@ -1,5 +1,4 @@
-//! Jobs: what is asked of the tracker's apis for all dead letters of a filter. Kept in a table, so that a tracker that restarts, or another
-//! instance, goes on where the last one was.
+//! Jobs: one act with all dead letters of a filter, kept in a table: a tracker that restarts, or another instance, goes on where the last one was.
 
 use std::sync::Arc;
 use std::time::Duration;

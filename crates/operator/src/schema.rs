@@ -159,8 +159,10 @@ fn of_plain(name: &str, logical: Option<&str>) -> String {
     plain(name, logical).map_or_else(|| format!("an object ({name})"), |(called, _)| called.to_owned())
 }
 
-/// What a plain type is called in a message, and whether data fits it; none: it is none.
-fn plain(name: &str, logical: Option<&str>) -> Option<(&'static str, fn(&Value) -> bool)> {
+/// What a plain type is called in a message, and whether data fits it.
+type PlainType = (&'static str, fn(&Value) -> bool);
+
+fn plain(name: &str, logical: Option<&str>) -> Option<PlainType> {
     Some(match (name, logical) {
         ("null", _) => ("null", Value::is_null),
         ("boolean", _) => ("true or false", Value::is_boolean),

@@ -172,7 +172,9 @@ impl CanView {
     }
 }
 
-fn bytes(shown: Vec<u8>, all: usize) -> BytesView {
+/// These are all bytes, unless it is said how many there are.
+fn bytes(shown: Vec<u8>, all: Option<usize>) -> BytesView {
+    let all = all.unwrap_or(shown.len());
     let cut = shown.len() < all;
     match String::from_utf8(shown) {
         Ok(text) => BytesView { bytes: all, cut, text: Some(text), hex: None },
@@ -182,7 +184,7 @@ fn bytes(shown: Vec<u8>, all: usize) -> BytesView {
 
 impl From<LetterRow> for LetterView {
     fn from(row: LetterRow) -> Self {
-        let value_bytes = row.value_bytes.and_then(|all| usize::try_from(all).ok()).unwrap_or_default();
+        let value_bytes = row.value_bytes.and_then(|all| usize::try_from(all).ok());
         let original = row.original_topic.map(|topic| PlaceView {
             topic,
             partition: row.original_partition.unwrap_or(-1),
@@ -203,10 +205,7 @@ impl From<LetterRow> for LetterView {
             order_id: row.order_id.map(|id| id.to_string()),
             original,
             code_version: row.code_version,
-            key: row.key.map(|key| {
-                let all = key.len();
-                bytes(key, all)
-            }),
+            key: row.key.map(|key| bytes(key, None)),
             value: row.value.map(|value| bytes(value, value_bytes)),
             headers: row.headers.0,
             stands: PlaceView { topic: row.topic, partition: row.partition, offset: row.offset },

@@ -1,5 +1,4 @@
-//! What is wrong outside the tracker's own tables: events that wait in the outboxes since Kafka does not take them, and consumers that say of
-//! themselves that they are not ready.
+//! What is wrong outside the tracker's own tables: events that Kafka does not take, and consumers that say that they are not ready.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -14,8 +14,8 @@ use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::dead_letters::letter_id;
-use super::state::{JsonResult, TrackerApi, one, refused};
+use super::dead_letters::unknown;
+use super::state::{JsonResult, TrackerApi, known, one, refused};
 
 const LONGEST_REASON: usize = 500;
 
@@ -103,7 +103,7 @@ impl Wished<Wish> {
         let Self { api, who, id, wish } = self;
         let note = who.note(&wish.why, act != Act::Retry)?;
         let max_loops = wish.max_loops.unwrap_or(MAX_LOOPS);
-        let done = api.operator.one(letter_id(&id)?, &act, &note, max_loops, wish.dry_run).await;
+        let done = api.operator.one(known(&id, unknown)?, &act, &note, max_loops, wish.dry_run).await;
         done.map(Json).map_err(refused)
     }
 }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::state::{JsonResult, TrackerApi, refused, two};
+use super::state::{JsonResult, TrackerApi, known, refused, two};
 
 /// Declares what is asked for of dead letters: a filter, whose fields stand once, and what else. (Queries can't nest.)
 macro_rules! filtered {
@@ -170,7 +170,7 @@ pub(super) async fn show(
     Path(id): Path<String>,
     query: QueryResult<LetterAsked>,
 ) -> JsonResult<LetterView> {
-    let (letter_id, asked) = (letter_id(&id)?, asked(query)?);
+    let (letter_id, asked) = (known(&id, unknown)?, asked(query)?);
     let view = revealed(&caller, asked.reveal).await?;
     let letter = api.operator.show(letter_id).await.map_err(refused)?;
     letter.map(|letter| Json(view(letter))).ok_or_else(|| unknown(&id))
@@ -182,10 +182,6 @@ async fn revealed(caller: &Caller, reveal: Option<bool>) -> Result<fn(LetterView
     }
     caller.reveals("records of dead letters").await?;
     Ok(|letter| letter)
-}
-
-pub(super) fn letter_id(id: &str) -> Result<Uuid, Problem> {
-    id.parse().map_err(|_| unknown(id))
 }
 
 pub(super) fn unknown(id: &str) -> Problem {

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::actions::{Who, Wished};
 use super::dead_letters::FilterAsked;
-use super::state::{JsonResult, TrackerApi, refused};
+use super::state::{JsonResult, TrackerApi, known, refused};
 
 const LISTED: i64 = 100;
 /// Dead letters of which a dry run tells one by one.
@@ -156,7 +156,7 @@ pub(super) async fn list(State(api): State<TrackerApi>) -> JsonResult<Jobs> {
     (status = 503, description = "The database does not answer: ask again.", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn show(State(api): State<TrackerApi>, Path(id): Path<String>) -> JsonResult<JobView> {
-    let job = api.operator.job(job_id(&id)?).await.map_err(refused)?;
+    let job = api.operator.job(known(&id, unknown)?).await.map_err(refused)?;
     job.map(Json).ok_or_else(|| unknown(&id))
 }
 
@@ -198,13 +198,9 @@ pub(super) async fn resume(wished: Wished<TurnWish>) -> JsonResult<JobView> {
 
 async fn turn(Wished { api, who, id, wish }: Wished<TurnWish>, on: bool) -> JsonResult<JobView> {
     let note = who.note(&wish.why, false)?;
-    let job = api.operator.turn_job(job_id(&id)?, on, &note).await.map_err(refused)?;
+    let job = api.operator.turn_job(known(&id, unknown)?, on, &note).await.map_err(refused)?;
     api.wake.notify_one();
     job.map(Json).ok_or_else(|| unknown(&id))
-}
-
-fn job_id(id: &str) -> Result<Uuid, Problem> {
-    id.parse().map_err(|_| unknown(id))
 }
 
 fn unknown(id: &str) -> Problem {

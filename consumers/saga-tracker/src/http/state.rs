@@ -77,9 +77,14 @@ pub(super) fn one<T: FromStr>(parts: &[&str]) -> Option<T> {
     part.parse().ok()
 }
 
-pub(super) fn order_id(text: &str) -> Result<OrderId, Problem> {
-    text.parse().map_err(|_| {
-        let detail = format!("expected an order's id, a UUID, in the path, got {text:?}");
+/// What a path names, if that is an id at all.
+pub(super) fn known<T: FromStr>(id: &str, unknown: fn(&str) -> Problem) -> Result<T, Problem> {
+    id.parse().map_err(|_| unknown(id))
+}
+
+pub(super) fn order_id(id: &str) -> Result<OrderId, Problem> {
+    known(id, |id| {
+        let detail = format!("expected an order's id, a UUID, in the path, got {id:?}");
         Problem::new(StatusCode::NOT_FOUND, "Unknown order").detail(detail)
     })
 }
