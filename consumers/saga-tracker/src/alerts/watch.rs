@@ -122,7 +122,7 @@ impl Watch {
     async fn single_dead_letters(&self, now: Timestamp) -> Result<(), Failure> {
         let causes = figures::open_dead_letters(&self.pool).await?;
         metrics::gauge!("quadrille_dead_letters_open").set(causes.iter().map(|cause| cause.1).sum::<i64>() as f64);
-        let alert = |(fingerprint, letters, consumer, error_class, example): (String, i64, String, String, String)| {
+        let alert = |(fingerprint, letters, consumer, error_class, example): figures::CauseRow| {
             let text = format!(
                 "{letters} events could not be decided by {consumer} ({error_class}), such as dead letter {example}: \
                  `quadrille dead-letters show {example}` says why, then retry, edit or skip it"

@@ -88,9 +88,11 @@ pub(crate) const STILL: &str = "exists (
             select from saga_tracker.shipment s where s.order_id = o.order_id and s.confirmed_at is not null and s.dispatched_at is null)
         else true end)";
 
-/// Dead letters of events that nobody has dealt with, by cause, the one that is open for longest first: the cause, how many they are, the first
-/// one's consumer, the class of error, and the id of the newest.
-pub(crate) async fn open_dead_letters(pool: &PgPool) -> Result<Vec<(String, i64, String, String, String)>, Failure> {
+/// Open dead letters of one cause: the cause, how many they are, one of their consumers, the class of error, and the id of the newest.
+pub(crate) type CauseRow = (String, i64, String, String, String);
+
+/// Dead letters of events that nobody has dealt with, by cause, the one that is open for longest first.
+pub(crate) async fn open_dead_letters(pool: &PgPool) -> Result<Vec<CauseRow>, Failure> {
     let rows = sqlx::query_as(
         "select fingerprint, count(*) as letters, min(consumers[1]) as consumer, min(error_class) as error_class,
                 (array_agg(letter_id::text order by died_at desc))[1] as example
