@@ -40,12 +40,12 @@ pub fn groups(groups: &[GroupView]) -> Table {
             group.fingerprint.clone(),
             group.letters.to_string(),
             group.orders.to_string(),
-            seconds(&group.first_at),
-            seconds(&group.last_at),
+            seconds(&group.first_at.0.to_string()),
+            seconds(&group.last_at.0.to_string()),
             group.consumers.join(", "),
             group.error_class.clone(),
             event(group.event_type.as_deref(), &group.kind),
-            short(&group.example),
+            short(&group.example.to_string()),
             cut(&group.message),
         ]);
     }
@@ -57,11 +57,11 @@ pub fn actions(actions: &[ActionView]) -> Table {
     let mut shown = table(&["at", "who", "what", "letter", "order", "why", "outcome", "detail"], &[]);
     for action in actions {
         shown.add_row([
-            seconds(&action.at),
+            seconds(&action.at.0.to_string()),
             action.who.clone(),
             action.what.clone(),
-            action.letter_id.as_deref().map_or_else(|| "-".to_owned(), short),
-            action.order_id.clone().unwrap_or_else(|| "-".to_owned()),
+            action.letter_id.map_or_else(|| "-".to_owned(), |id| short(&id.to_string())),
+            action.order_id.map_or_else(|| "-".to_owned(), |id| id.to_string()),
             cut(&action.why),
             action.outcome.clone(),
             cut(&action.detail),
@@ -112,7 +112,7 @@ pub fn letter(letter: &LetterView) -> String {
     }
     for action in &letter.actions {
         let ActionView { at, who, what, why, outcome, detail, .. } = action;
-        line("action", &format!("{at} {who}: {what}, {outcome}: {detail} ({why})"));
+        line("action", &format!("{} {who}: {what}, {outcome}: {detail} ({why})", at.0));
     }
     text
 }

@@ -29,6 +29,13 @@ const LATEST_MS: i64 = 9_224_318_015_999_999;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timestamptz(pub Timestamp);
 
+/// As RFC 3339.
+impl serde::Serialize for Timestamptz {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
 impl Type<Postgres> for Timestamptz {
     fn type_info() -> PgTypeInfo {
         PgTypeInfo::with_name("timestamptz")
