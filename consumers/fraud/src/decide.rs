@@ -24,7 +24,6 @@ use crate::velocity::{CountedOrder, SubjectKind, SubjectTally};
 #[cfg(test)]
 mod tests;
 
-/// The timer of a review's deadline.
 pub(crate) const DEADLINE: &str = "review";
 /// Who decided when no person did.
 const RULES: &str = "rules";
@@ -32,7 +31,6 @@ const CLOCK: &str = "deadline";
 
 type OutEffects<'e, 'c> = &'e mut Effects<'c, Infallible>;
 
-/// A person who decides.
 pub(crate) struct Decider<'d> {
     pub by: &'d str,
     pub note: Option<&'d str>,
@@ -152,7 +150,6 @@ pub(crate) fn on_deadline(
     Reply::Nobody
 }
 
-/// What a score means.
 enum ScoreOutcome {
     Clear,
     Review,

@@ -16,20 +16,17 @@ use crate::input::{Input, Reply, Ruling};
 use crate::row::{self, Assessment, State};
 use crate::settings::Fraud;
 
-/// Reviews on one page unless the caller says how many, and at most.
 const PAGE: u32 = 50;
 const LARGEST_PAGE: u32 = 200;
 /// Characters at most.
 const LONGEST_NOTE: usize = 2_000;
 
-/// What the routes work with.
 #[derive(Clone)]
 pub(crate) struct RouteState {
     pub door: RequestQueue<Fraud>,
     pub pool: PgPool,
 }
 
-/// The routes.
 pub(crate) fn routes() -> Routes<RouteState> {
     Routes::new()
         .route(Access::to(&[Role::Viewer]), routes!(list))

@@ -127,20 +127,16 @@ impl Consumer for Fraud {
     }
 }
 
-/// The migrations of the schema `fraud`.
 pub fn migrations() -> sqlx::migrate::Migrator {
     sqlx::migrate!("../../migrations/fraud")
 }
 
-/// The OpenAPI document of its routes.
 pub fn document() -> serde_json::Value {
     http::routes().document("fraud")
 }
 
 /// Starts the consumer and opens its doors.
-///
-/// # Errors
-/// When its settings do not fit, or something that it needs is missing; the message says what to do.
+/// Fails when its settings do not fit, or something that it needs is missing; the message says what to do.
 pub fn start(host: &runtime::Host) -> runtime::Starting<'_> {
     Box::pin(async move {
         let fraud = Arc::new(Fraud::new(settings::read(host.settings())?)?);

@@ -25,7 +25,6 @@ pub enum State {
 }
 
 impl State {
-    /// As the column has it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Review => "REVIEW",
@@ -36,7 +35,6 @@ impl State {
     }
 }
 
-/// What is known of one order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Assessment {
     pub state: State,
@@ -46,7 +44,6 @@ pub struct Assessment {
     pub amount: i64,
     /// The currency of `amount`; none for a tombstone.
     pub currency: Option<Currency>,
-    /// When it was first heard of.
     pub opened_at: Timestamp,
     /// Until when a person may decide; none if it was not reviewed.
     pub deadline: Option<Timestamp>,
@@ -63,9 +60,7 @@ pub struct Assessment {
 /// The parts of `PaymentAuthorized` that travel on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Carried {
-    /// The shop's id of the customer.
     pub customer_id: CustomerId,
-    /// ISO 4217 code of the lines' amounts.
     pub currency: Currency,
     pub lines: Vec<Line>,
     pub plan: Vec<Allocation>,
@@ -82,7 +77,6 @@ pub struct BatchState {
 }
 
 impl BatchState {
-    /// What is known of an order.
     pub fn order(&self, order_id: OrderId) -> Option<&Assessment> {
         self.orders.get(&order_id)
     }
@@ -108,7 +102,6 @@ impl Assessment {
     }
 }
 
-/// The column `data`.
 #[derive(Serialize, Deserialize)]
 struct AssessmentData {
     rules: Vec<RuleHit>,
@@ -186,7 +179,6 @@ pub(crate) async fn open_reviews(
     Select::filter(behind).bind(Timestamptz(deadline)).bind(order_id.as_uuid()).bind(limit).all(pool).await
 }
 
-/// One order that was looked at, whether it is under review or not.
 pub(crate) async fn assessment(pool: &PgPool, order_id: OrderId) -> Result<Option<Assessment>, Failure> {
     Select::filter("order_id = $1").bind(order_id.as_uuid()).one(pool).await
 }

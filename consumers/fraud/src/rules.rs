@@ -5,7 +5,6 @@ use events::{Address, Card, Check, Currency, RuleHit};
 use crate::settings::{FraudSettings, SubjectLimits};
 use crate::velocity::{SubjectKind, SubjectTally};
 
-/// What the rules look at.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RuleFacts<'f> {
     /// What is authorized, in minor units.
@@ -34,7 +33,6 @@ pub(crate) fn hits(facts: &RuleFacts<'_>, settings: &FraudSettings) -> Vec<RuleH
     one_time.into_iter().chain(velocity).flatten().collect()
 }
 
-/// The points of all hits together.
 pub(crate) fn score(hits: &[RuleHit]) -> i64 {
     hits.iter().fold(0, |sum, hit| sum.saturating_add(hit.points))
 }
@@ -56,7 +54,6 @@ fn amount(facts: &RuleFacts<'_>, settings: &FraudSettings) -> Option<RuleHit> {
     hit("amount", points, format!("{} is above {}", currency.format(facts.amount), currency.format(passed)))
 }
 
-/// Goods and invoice go to different countries.
 fn country_mismatch(facts: &RuleFacts<'_>, settings: &FraudSettings) -> Option<RuleHit> {
     let (ship, bill) = (plain(&facts.ship_to.country), plain(&facts.bill_to.country));
     if ship == bill {
@@ -76,20 +73,17 @@ fn postal_code_mismatch(facts: &RuleFacts<'_>, settings: &FraudSettings) -> Opti
     hit("postal_code_mismatch", settings.postal_code_mismatch_points, detail)
 }
 
-/// The card's security code did not match.
 fn cvc_check(facts: &RuleFacts<'_>, settings: &FraudSettings) -> Option<RuleHit> {
     let check = &facts.card?.cvc_check;
     failed(check).then(|| hit("cvc_check", settings.cvc_points, "the security code did not match".to_owned()))?
 }
 
-/// The billing address is not the one that the issuer has.
 fn address_check(facts: &RuleFacts<'_>, settings: &FraudSettings) -> Option<RuleHit> {
     let check = &facts.card?.address_check;
     let detail = || "the billing address is not the issuer's".to_owned();
     failed(check).then(|| hit("address_check", settings.address_check_points, detail()))?
 }
 
-/// The billing postal code is not the one that the issuer has.
 fn postal_code_check(facts: &RuleFacts<'_>, settings: &FraudSettings) -> Option<RuleHit> {
     let check = &facts.card?.postal_code_check;
     let detail = || "the billing postal code is not the issuer's".to_owned();

@@ -8,10 +8,8 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 use uuid::Uuid;
 
-/// What is counted by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SubjectKind {
-    /// The shop's id of the customer.
     Customer,
     Card,
     /// Where the goods go: country, postal code (or town), first line.
@@ -19,7 +17,6 @@ pub enum SubjectKind {
 }
 
 impl SubjectKind {
-    /// Its name in tables and rules.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Customer => "customer",
@@ -86,7 +83,6 @@ impl SubjectTally {
     }
 }
 
-/// One order counted for one subject.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CountedOrder {
     pub subject: Subject,
@@ -129,7 +125,6 @@ pub(crate) struct Tallies {
 }
 
 impl Tallies {
-    /// Adds a sum of the database.
     pub fn stored(&mut self, subject: Subject, near: Near, orders: i64, currency: Currency, amount: i64) {
         self.stored.entry((subject, near)).or_default().add(orders, currency, amount);
     }
@@ -158,7 +153,6 @@ impl Tallies {
         counts
     }
 
-    /// How often an order was counted, by all subjects.
     #[cfg(test)]
     pub fn counted(&self, order_id: OrderId) -> usize {
         self.counts.values().flatten().filter(|count| count.order_id == order_id).count()

@@ -7,7 +7,6 @@ use crate::parcel::{Fate, Parcel};
 use crate::row::Consignment;
 use crate::settings::{BuiltInRule, Does, Settings};
 
-/// A question to the built-in warehouse about one shipment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WarehouseQuestion {
     pub shipment_id: ShipmentId,
@@ -16,17 +15,13 @@ pub struct WarehouseQuestion {
     pub units: Vec<AskedUnits>,
 }
 
-/// What the built-in warehouse is asked to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WarehouseTask {
     Pick,
-    /// Hand over to the carrier.
     HandOver,
-    /// Hold back what has not left.
     Recall,
 }
 
-/// Units of one allocation that are asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AskedUnits {
     pub allocation_id: AllocationId,
@@ -37,7 +32,6 @@ pub struct AskedUnits {
 }
 
 impl WarehouseQuestion {
-    /// Asks for a shipment to be picked.
     pub fn pick(parcel: &Parcel) -> Self {
         Self::of(parcel, WarehouseTask::Pick)
     }
@@ -102,7 +96,6 @@ fn handed_over(settings: &Settings, ask: &WarehouseQuestion) -> Answer {
     Answer::HandedOver { carrier: settings.carrier.clone(), tracking: Some(tracking), at: None }
 }
 
-/// Whether any unit of the shipment makes this trouble.
 fn trouble(rules: &[BuiltInRule], ask: &WarehouseQuestion, does: Does) -> bool {
     ask.units.iter().any(|units| rule_of(rules, ask, units).is_some_and(|rule| rule.does == does))
 }

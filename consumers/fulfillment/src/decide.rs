@@ -47,7 +47,6 @@ pub struct InputRules<'r, 'c> {
     pub order_id: OrderId,
     /// What is said and waited for because of the input.
     pub effects: &'r mut Effects<'c, Overdue>,
-    /// What the built-in warehouse is asked.
     asks: Vec<WarehouseQuestion>,
 }
 
@@ -73,9 +72,7 @@ impl<'r, 'c> InputRules<'r, 'c> {
     }
 
     /// Has the built-in warehouse answer what it was asked, and what follows from its answers; it is asked again later where it gives none.
-    ///
-    /// # Panics
-    /// When its answer contradicts the order, which is a defect of ours: it is asked about the order as it stands.
+    /// Panics when its answer contradicts the order, which is a defect of ours: it is asked about the order as it stands.
     pub fn let_built_in_answer(&mut self, order: &mut Consignment) -> OrderChange {
         let mut change = OrderChange::Nothing;
         for ask in std::mem::take(&mut self.asks) {
@@ -293,14 +290,12 @@ impl<'r, 'c> InputRules<'r, 'c> {
         self.effects.schedule(PICK, self.order_id, &parcel.shipment_id.to_string(), wait.min(parcel.pick_by));
     }
 
-    /// Asks the built-in warehouse for every shipment in the house.
     fn ask_to_leave(&mut self, order: &Consignment) {
         let packed = order.parcels.iter().filter(|parcel| parcel.state == ParcelState::Packed);
         self.asks.extend(packed.map(|parcel| WarehouseQuestion::leave(order, parcel)));
     }
 }
 
-/// The conflict of a capture that fulfillment did not ask for.
 pub fn captured_unasked() -> Conflict {
     Conflict(
         "expected PaymentCaptured after FulfillmentConfirmed, got it before: money was taken for what is not packed"

@@ -19,12 +19,9 @@ use crate::settings::{Fulfillment, NAME};
 use crate::views::{OrderShipments, WorkItem, WorkList};
 use crate::work::{self, List};
 
-/// Entries of a page, unless the caller says less or more.
 const PAGE: i64 = 100;
-/// The largest page.
 const LARGEST_PAGE: i64 = 1_000;
 
-/// What the doors share.
 #[derive(Clone)]
 pub(crate) struct RouteState {
     pub door: RequestQueue<Fulfillment>,
@@ -32,7 +29,6 @@ pub(crate) struct RouteState {
     pub clock: Clock,
 }
 
-/// All routes of fulfillment.
 pub(crate) fn routes() -> Routes<RouteState> {
     let (look, work) = (&[Role::Viewer, Role::Warehouse], &[Role::Warehouse, Role::Operator]);
     Routes::new()

@@ -11,31 +11,24 @@ use crate::row::NextStep;
 
 /// The timer of one shipment's picking; the discriminator is the shipment's id.
 pub const PICK: &str = "pick";
-/// The timer of an order's hand-over.
 pub const HAND_OVER: &str = "hand-over";
 
-/// What fulfillment decides about.
 #[derive(Clone, Debug)]
 pub enum Input {
     /// The order may go on.
     Cleared(Box<FraudCleared>),
     Reallocated(Box<StockReallocated>),
-    /// Someone wants the order cancelled.
     CancellationRequested(OrderId, Reason),
     /// The money can't be taken.
     CaptureFailed(OrderId, Reason),
     Captured(Box<PaymentCaptured>),
-    /// A warehouse says something about a shipment.
     Answered(Answered),
-    /// A shipment's pick timer is due.
     PickDue(OrderId, ShipmentId),
-    /// An order's hand-over timer is due.
     HandOverDue(OrderId),
     /// A timer that this version does not know.
     UnknownTimer(Timer),
 }
 
-/// What a warehouse says about one shipment.
 #[derive(Clone, Debug)]
 pub struct Answered {
     pub order_id: OrderId,
@@ -43,14 +36,12 @@ pub struct Answered {
     pub answer: Answer,
 }
 
-/// A warehouse's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// Picked and packed: so many units of each allocation; `rest` says why the others were not found.
     Picked {
         /// Units taken, by allocation; one that is not named was not taken.
         items: Vec<(AllocationId, i64)>,
-        /// What became of the rest.
         rest: Fate,
     },
     /// Left with the carrier: no way back.
@@ -75,7 +66,6 @@ pub enum Answer {
 pub struct Reply(pub Option<(ParcelState, NextStep)>);
 
 impl Input {
-    /// Whose order it is about.
     pub fn order_id(&self) -> OrderId {
         match self {
             Self::Cleared(event) => event.order_id,
@@ -113,7 +103,6 @@ impl Input {
         }
     }
 
-    /// What a due timer means.
     pub fn on_timer(timer: &Timer) -> Self {
         match (timer.kind.as_str(), timer.discriminator.parse()) {
             (PICK, Ok(shipment_id)) => Self::PickDue(timer.order_id, shipment_id),

@@ -124,20 +124,16 @@ impl Consumer for Fulfillment {
     }
 }
 
-/// The migrations of its schema.
 pub fn migrations() -> sqlx::migrate::Migrator {
     sqlx::migrate!("../../migrations/fulfillment")
 }
 
-/// The OpenAPI document of its routes.
 pub fn document() -> serde_json::Value {
     http::routes().document(NAME)
 }
 
 /// Starts the consumer in a host, with its doors.
-///
-/// # Errors
-/// When a setting can't be read, or something that it needs is missing; the message says what to do.
+/// Fails when a setting can't be read, or something that it needs is missing; the message says what to do.
 pub fn start(host: &Host) -> runtime::Starting<'_> {
     Box::pin(async move {
         let settings = settings::read(host.settings())?;

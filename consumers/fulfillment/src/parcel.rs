@@ -49,10 +49,8 @@ pub enum Shortage {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PickLine {
     pub allocation_id: AllocationId,
-    /// The order line it serves.
     pub line_id: LineId,
     pub sku: Sku,
-    /// How many units to take.
     pub quantity: i64,
     /// How many were taken; 0 until the warehouse answers.
     pub picked: i64,
@@ -105,7 +103,6 @@ pub struct Parcel {
     pub carrier: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tracking: Option<String>,
-    /// When it was handed over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dispatched_at: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -126,12 +123,10 @@ impl Parcel {
             .collect()
     }
 
-    /// The packed units, given up.
     pub fn packed_given_up(&self, fate: &Fate) -> impl Iterator<Item = GivenUp> {
         self.picks.iter().filter(|pick| pick.picked > 0).map(move |pick| pick.given_up(pick.picked, fate))
     }
 
-    /// The units that could not be picked.
     pub fn missing(&self, fate: &Fate) -> Vec<GivenUp> {
         let short = self.picks.iter().filter(|pick| pick.picked < pick.quantity);
         short.map(|pick| pick.given_up(pick.quantity - pick.picked, fate)).collect()

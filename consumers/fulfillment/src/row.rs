@@ -26,7 +26,6 @@ pub enum State {
 }
 
 impl State {
-    /// The state as it is stored and shown.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Picking => "picking",
@@ -56,7 +55,6 @@ pub enum NextStep {
 }
 
 impl NextStep {
-    /// The step as it stands in a work list.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Pick => "pick",
@@ -103,7 +101,6 @@ impl Consignment {
         Self { state: State::Closed, thread, let_go: Some(reason), ..Self::default() }
     }
 
-    /// One shipment of the order.
     pub fn parcel(&self, shipment_id: ShipmentId) -> Option<&Parcel> {
         self.parcels.iter().find(|parcel| parcel.shipment_id == shipment_id)
     }
@@ -130,7 +127,6 @@ impl Consignment {
         tried
     }
 
-    /// What the warehouse should do next with a shipment.
     pub fn next_step(&self, parcel: &Parcel) -> NextStep {
         match (parcel.state, self.state) {
             (ParcelState::Picking, _) => NextStep::Pick,
@@ -142,7 +138,6 @@ impl Consignment {
         }
     }
 
-    /// Units that left, of all shipments.
     pub fn units_dispatched(&self) -> i64 {
         self.parcels.iter().map(Parcel::units_dispatched).sum()
     }
@@ -181,7 +176,6 @@ pub struct BatchState {
 }
 
 impl BatchState {
-    /// What is known of an order.
     pub fn order(&self, order_id: OrderId) -> Option<&Consignment> {
         self.orders.get(&order_id)
     }

@@ -32,7 +32,6 @@ pub struct OrderShipments {
 }
 
 impl OrderShipments {
-    /// What is shown of an order.
     pub fn of(order_id: OrderId, order: &Consignment) -> Self {
         Self {
             order_id,

@@ -9,7 +9,6 @@ use uuid::Uuid;
 
 use crate::row::{Consignment, NextStep};
 
-/// What the batch changes in the work lists.
 #[derive(Default)]
 pub(crate) struct Tasks {
     done: Vec<Uuid>,
@@ -43,7 +42,6 @@ impl Tasks {
         tasks
     }
 
-    /// Adds them to a batch's writes.
     pub fn save(self, writes: &mut WriteSet) {
         if !self.done.is_empty() {
             let statement = "delete from fulfillment.task where shipment_id = any($1)";
@@ -75,11 +73,9 @@ pub struct Task {
     pub order_id: OrderId,
     pub shipment_id: ShipmentId,
     pub due_at: Timestamp,
-    /// The order, with its personal data.
     pub order: Consignment,
 }
 
-/// Which part of a warehouse's work is listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum List {
     Picking,
@@ -88,9 +84,7 @@ pub enum List {
 }
 
 /// A page of a warehouse's work, what is due first; `after` is the due time and shipment of the last entry of the page before.
-///
-/// # Errors
-/// What the database says.
+/// Fails with what the database says.
 pub async fn tasks(
     pool: &PgPool,
     warehouse: &str,

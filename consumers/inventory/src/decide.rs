@@ -41,7 +41,6 @@ pub(crate) use hold::expired;
 pub(crate) use shortage::reallocated;
 
 impl Inventory {
-    /// Decides one input.
     pub(crate) fn apply(
         &self,
         world: &mut BatchState,

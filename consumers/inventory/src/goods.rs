@@ -72,9 +72,7 @@ pub struct LoadRow {
 pub struct Load {
     /// What it is known by: the same key is loaded once.
     pub key: String,
-    /// A digest of its rows.
     pub digest: Uuid,
-    /// Its rows.
     pub rows: Vec<LoadRow>,
 }
 
@@ -89,12 +87,9 @@ impl Load {
     }
 }
 
-/// A load that was taken before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LoadedBefore {
-    /// A digest of its rows.
     pub digest: Uuid,
-    /// When.
     pub at: Timestamp,
 }
 

@@ -18,7 +18,6 @@ use crate::row;
 use crate::settings::Inventory;
 use crate::supply::Warehouse;
 
-/// The most rows of one load.
 pub const LARGEST_LOAD: usize = 10_000;
 /// The largest body, in bytes.
 const LARGEST_BODY: usize = 8_000_000;
@@ -29,14 +28,12 @@ const LONGEST_KEY: usize = 255;
 /// The longest SKU, warehouse, reference, aisle and bin, in characters.
 const LONGEST_NAME: usize = 100;
 
-/// What the routes work with.
 #[derive(Clone)]
 pub(crate) struct InventoryRoutes {
     pub requests: RequestQueue<Inventory>,
     pub pool: PgPool,
 }
 
-/// The routes.
 pub(crate) fn routes() -> Routes<InventoryRoutes> {
     let (own_stock, look) = (&[Role::Warehouse, Role::Operator], &[Role::Viewer, Role::Shop, Role::Warehouse]);
     Routes::new()
@@ -63,7 +60,6 @@ impl InventoryRoutes {
     }
 }
 
-/// Refuses a request with all that is wrong with it.
 fn valid(faults: Vec<Fault>) -> Result<(), Problem> {
     if faults.is_empty() {
         return Ok(());

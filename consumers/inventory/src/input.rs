@@ -9,39 +9,25 @@ use runtime::{Codec, Message, Unreadable, Work};
 use crate::goods::{LevelView, Load, Loaded, Receipt, StockCount};
 use crate::supply::Warehouse;
 
-/// The timer of a reservation.
 pub(crate) const RESERVATION: &str = "reservation";
 
-/// What inventory decides about.
 #[derive(Clone, Debug)]
 pub enum Input {
-    /// An order is accepted.
     Accepted(Box<OrderAccepted>),
-    /// Its reservation's clock fired.
     Expired(OrderId),
-    /// Its payment is authorized.
     Authorized(OrderId),
-    /// Its payment is declined.
     Declined(PaymentDeclined),
     /// No money is held for it, and none will be.
     Voided(PaymentVoided),
-    /// A warehouse is short of it.
     ShortPicked(FulfillmentShortPicked),
-    /// A shipment of it left.
     Dispatched(ShipmentDispatched),
-    /// Money of it was given back.
     Refunded(PaymentRefunded),
-    /// A delivery came in.
     Receive(Receipt),
-    /// Someone counted.
     Count(StockCount),
-    /// Levels as a file has them.
     Load(Load),
-    /// A warehouse as it shall be.
     Build(WarehouseId, Warehouse),
 }
 
-/// What a request's caller gets to know.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Reply {
     /// Nothing: it was an event.
@@ -49,11 +35,8 @@ pub enum Reply {
     Nothing,
     /// The level as it is now.
     Level(LevelView),
-    /// What became of a load.
     Loaded(Loaded),
-    /// The warehouse is as was asked.
     Built,
-    /// There is no such warehouse.
     NoWarehouse(WarehouseId),
 }
 
@@ -73,7 +56,6 @@ impl Input {
     }
 }
 
-/// The event types that inventory subscribes to.
 pub(crate) const SUBSCRIPTIONS: [&str; 7] = [
     OrderAccepted::TYPE,
     PaymentAuthorized::TYPE,
@@ -84,7 +66,6 @@ pub(crate) const SUBSCRIPTIONS: [&str; 7] = [
     ShipmentDispatched::TYPE,
 ];
 
-/// Decodes a record of a topic.
 pub(crate) fn decode(message: &Message, codec: &Codec) -> Result<Work<Input>, Unreadable> {
     let input = match message.event_type().unwrap_or_default() {
         OrderAccepted::TYPE => Input::Accepted(Box::new(message.read(codec)?)),

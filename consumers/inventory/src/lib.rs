@@ -118,15 +118,12 @@ impl Consumer for Inventory {
     }
 }
 
-/// The migrations of the schema `inventory`.
 pub fn migrations() -> sqlx::migrate::Migrator {
     sqlx::migrate!("../../migrations/inventory")
 }
 
 /// Starts inventory in this process.
-///
-/// # Errors
-/// When a setting can't be read, or something that it needs is missing; the message says what to run.
+/// Fails when a setting can't be read, or something that it needs is missing; the message says what to run.
 pub fn start(host: &Host) -> runtime::Starting<'_> {
     Box::pin(async move {
         let settings: Settings = host.settings().section(Inventory::NAME)?;
@@ -134,15 +131,11 @@ pub fn start(host: &Host) -> runtime::Starting<'_> {
     })
 }
 
-/// The OpenAPI document of its routes.
 pub fn document() -> serde_json::Value {
     http::routes().document(Inventory::NAME)
 }
 
-/// Starts an inventory of the shop's own making, such as one with its own strategy.
-///
-/// # Errors
-/// As [`start`].
+/// Starts an inventory of the shop's own making, such as one with its own strategy. Fails as [`start`].
 pub fn start_as(host: &Host, inventory: Inventory) -> runtime::Starting<'_> {
     Box::pin(async move {
         host.settings().refuse_unknown(&section())?;

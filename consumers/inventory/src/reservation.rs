@@ -7,7 +7,6 @@ use events::{
 use runtime::TraceContext;
 use serde::{Deserialize, Serialize};
 
-/// Where an order stands in inventory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
@@ -17,12 +16,10 @@ pub enum State {
     Held,
     /// The last word was said. Also a tombstone: it was stopped before it came here.
     Closed,
-    /// There was not enough stock.
     Rejected,
 }
 
 impl State {
-    /// Its name in SQL and in messages.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Reserved => "reserved",
@@ -36,15 +33,10 @@ impl State {
 /// Units of one line that one warehouse holds, and what became of them: reserved + committed + released + missing = quantity.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holding {
-    /// The allocation.
     pub allocation_id: AllocationId,
-    /// The order line it serves.
     pub line_id: LineId,
-    /// What is held.
     pub sku: Sku,
-    /// Where.
     pub warehouse: WarehouseId,
-    /// How many units were allocated.
     pub quantity: i64,
     /// The allocation whose units these replace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -103,7 +95,6 @@ impl Holding {
         }
     }
 
-    /// Notes that `units` are replaced nowhere.
     pub fn not_shipped(&mut self, units: i64, why: &Why) {
         match self.unshipped.iter_mut().find(|(other, _)| other == why) {
             _ if units == 0 => {}
@@ -112,7 +103,6 @@ impl Holding {
         }
     }
 
-    /// `units` of it as an event lists them.
     pub fn given_up(&self, units: i64, condition: Condition, why: Why) -> GivenUp {
         GivenUp {
             allocation_id: self.allocation_id,
@@ -128,9 +118,7 @@ impl Holding {
 /// One order's row: the guard against everything that comes twice, late or out of order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reservation {
-    /// Where it stands.
     pub state: State,
-    /// Whether the reservation's clock has fired.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub expired: bool,
     /// When the reservation's clock fires; none if nothing was ever reserved.
@@ -142,21 +130,16 @@ pub struct Reservation {
     /// The allocations, in the order of the lines, replacements last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub holdings: Vec<Holding>,
-    /// Shipments whose shortage was answered.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub answered: Vec<ShipmentId>,
-    /// Shipments that left.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left: Vec<ShipmentId>,
-    /// Why the order, or a part of it, was given up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
-    /// The thread by which everything that happens to the order is found again.
     pub thread: TraceContext,
 }
 
 impl Reservation {
-    /// An order that holds nothing.
     pub fn without_stock(state: State, reason: Reason, thread: TraceContext) -> Self {
         Self {
             state,
@@ -171,12 +154,10 @@ impl Reservation {
         }
     }
 
-    /// The allocation of this id.
     pub fn holding(&mut self, allocation_id: AllocationId) -> Option<&mut Holding> {
         self.holdings.iter_mut().find(|holding| holding.allocation_id == allocation_id)
     }
 
-    /// Units of all allocations, by what became of them.
     pub fn units(&self) -> ReservedUnits {
         self.holdings.iter().fold(ReservedUnits::default(), |sum, holding| ReservedUnits {
             reserved: sum.reserved + holding.reserved,
@@ -186,7 +167,6 @@ impl Reservation {
         })
     }
 
-    /// Whether the reservation's clock runs.
     pub fn clock_runs(&self) -> bool {
         self.state == State::Reserved && !self.expired
     }
@@ -233,15 +213,10 @@ fn shortage(unshipped: &[UnshippedLine]) -> Reason {
     Reason { code: ReasonCode::OutOfStock, detail }
 }
 
-/// Units by what became of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReservedUnits {
-    /// Still held.
     pub reserved: i64,
-    /// Left with a shipment.
     pub committed: i64,
-    /// On sale again.
     pub released: i64,
-    /// Gone.
     pub missing: i64,
 }

@@ -91,9 +91,7 @@ fn reserved(event: &StockReserved, input: Option<&Input>, effects: &Effects<'_, 
 
 /// Sets the levels to what the topic has, where that is newer, and notes in the ledger what orders do not explain. Says what came in or was counted
 /// that only people know of.
-///
-/// # Errors
-/// What the database says.
+/// Fails with what the database says.
 pub async fn restore_levels(
     db: &mut PgConnection,
     levels: &[StockLevelChanged],

@@ -76,7 +76,6 @@ impl TableRow for Level {
     }
 }
 
-/// Reads what a batch needs, and nothing of what it does not touch.
 pub(crate) async fn load(
     loader: &mut Loader<'_>,
     batch: &[&Work<Input>],
@@ -163,7 +162,6 @@ fn load_key(input: &Input) -> Option<&str> {
     if let Input::Load(load) = input { Some(&load.key) } else { None }
 }
 
-/// Writes what the batch changed.
 pub(crate) fn save(world: BatchState, saver: &mut Saver<'_>) -> Result<(), Failure> {
     let BatchState { orders, stock, warehouses, mut received, mut loaded, rebuilt, .. } = world;
     let now = saver.now;
@@ -209,13 +207,11 @@ pub(crate) fn save(world: BatchState, saver: &mut Saver<'_>) -> Result<(), Failu
     Ok(())
 }
 
-/// The levels of one SKU, by warehouse.
 pub(crate) async fn levels(pool: &PgPool, sku: &str) -> Result<Vec<LevelView>, Failure> {
     let levels = Select::<Level>::filter("sku = $1 order by warehouse").bind(sku).all(pool).await?;
     Ok(levels.iter().map(|((sku, warehouse), level)| LevelView::new(sku, warehouse, level)).collect())
 }
 
-/// All warehouses.
 pub(crate) async fn warehouses(db: impl sqlx::PgExecutor<'_>) -> Result<Warehouses, sqlx::Error> {
     let rows: Vec<(String, String, i64, String)> =
         sqlx::query_as("select warehouse, name, priority, country from inventory.warehouse").fetch_all(db).await?;

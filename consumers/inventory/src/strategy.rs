@@ -9,9 +9,7 @@ use serde::{Deserialize, Serialize};
 /// Units of one SKU that are to be found.
 #[derive(Clone, Copy, Debug)]
 pub struct Want<'a> {
-    /// What.
     pub sku: &'a Sku,
-    /// How many units.
     pub quantity: i64,
 }
 
@@ -54,7 +52,6 @@ pub enum StrategyName {
 }
 
 impl StrategyName {
-    /// The strategy of this name.
     pub fn strategy(self) -> Box<dyn Strategy> {
         match self {
             Self::Priority => Box::new(Priority),

@@ -23,7 +23,6 @@ impl WarehouseCache {
         (age <= LASTS.as_millis() as u64).then(|| warehouses.clone())
     }
 
-    /// Remembers them as they were read.
     pub fn remember(&self, warehouses: &Warehouses, now: Timestamp) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((now, warehouses.clone()));
     }

@@ -20,16 +20,12 @@ pub struct Contact {
 }
 
 impl Contact {
-    /// The contact of a person for one order.
     pub fn of(person: Person, reference: String) -> Self {
         let Person { name, email, phone, locale, .. } = person;
         Self { name, email, phone, locale, reference }
     }
 
-    /// Whom to write to on this channel.
-    ///
-    /// # Errors
-    /// What is wrong with the address, without the address.
+    /// Whom to write to on this channel. Fails with what is wrong with the address, without the address.
     pub(crate) fn recipient(&self, channel: &Channel) -> Result<String, &'static str> {
         match channel {
             Channel::Email => email(&self.email),

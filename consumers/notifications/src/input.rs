@@ -5,7 +5,6 @@ use events::OrderId;
 use crate::contact::Contact;
 use crate::row::WaitingEvent;
 
-/// What notifications decides about.
 #[derive(Clone, Debug)]
 pub enum Input {
     Heard(Box<CustomerEvent>),
@@ -23,7 +22,6 @@ pub struct CustomerEvent {
 }
 
 impl Input {
-    /// The order that it is about.
     pub fn order_id(&self) -> OrderId {
         match self {
             Self::Heard(heard) => heard.order_id,

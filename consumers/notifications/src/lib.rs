@@ -123,15 +123,12 @@ impl Consumer for Notifications {
     }
 }
 
-/// The migrations of the schema `notifications`.
 pub fn migrations() -> sqlx::migrate::Migrator {
     sqlx::migrate!("../../migrations/notifications")
 }
 
 /// Starts the consumer. It has no doors but the runtime's own.
-///
-/// # Errors
-/// When its settings do not fit, or something that it needs is missing; the message says what to do.
+/// Fails when its settings do not fit, or something that it needs is missing; the message says what to do.
 pub fn start(host: &runtime::Host) -> runtime::Starting<'_> {
     Box::pin(async move {
         host.settings().refuse_unknown(&section())?;

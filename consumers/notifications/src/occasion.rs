@@ -7,7 +7,6 @@ use events::{
 };
 use serde::{Deserialize, Serialize};
 
-/// One thing to tell.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "occasion", rename_all = "snake_case")]
 pub enum Occasion {
@@ -19,7 +18,6 @@ pub enum Occasion {
         total: i64,
     },
     OrderRejected {
-        /// Everything that is wrong with it.
         faults: Vec<Fault>,
     },
     /// The customer must do something before the payment goes on.
@@ -58,14 +56,12 @@ pub enum Occasion {
     },
     /// The order ended as was asked.
     OrderCancelled {
-        /// Currency of `charged`.
         currency: Currency,
         /// What was charged and not given back, in minor units.
         charged: i64,
     },
     /// The order ended, and nothing shipped.
     OrderFailed {
-        /// Currency of `charged`.
         currency: Currency,
         /// What was charged and not given back, in minor units.
         charged: i64,
@@ -73,7 +69,6 @@ pub enum Occasion {
     },
 }
 
-/// A parcel on its way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SentParcel {
     pub shipment_id: ShipmentId,

@@ -34,14 +34,11 @@ pub struct Notification {
     pub at: Timestamp,
 }
 
-/// What became of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Delivery {
     /// Written down; no channel is connected that would send it. Personal data.
     Recorded {
-        /// To whom: an e-mail address or a phone number.
         recipient: String,
-        /// The subject of an e-mail.
         subject: Option<String>,
         body: String,
     },
@@ -52,7 +49,6 @@ pub enum Delivery {
     },
 }
 
-/// What is known of one order's customer.
 #[derive(Clone, Debug, Default)]
 pub struct KnownCustomer {
     /// Where to write; none until the event that says it.
@@ -84,7 +80,6 @@ pub struct BatchState {
     pub(crate) orders: Rows<KnownCustomer>,
     /// Events that were told, on whatever channels there were at that time: a channel that is switched on later does not tell old news.
     pub(crate) told: HashSet<EventId>,
-    /// What this batch sends, in order.
     pub(crate) messages: Vec<Notification>,
 }
 

@@ -25,7 +25,6 @@ impl Locale {
         }
     }
 
-    /// Its tag.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::En => "en",
@@ -33,7 +32,6 @@ impl Locale {
         }
     }
 
-    /// One of two texts.
     pub(crate) fn pick<T>(self, english: T, german: T) -> T {
         match self {
             Self::En => english,
@@ -86,7 +84,6 @@ impl Locale {
         }
     }
 
-    /// Why units did not ship.
     pub(crate) fn why(self, why: &Why) -> &'static str {
         match why {
             Why::Short | Why::Lost => self.pick("not found in the warehouse", "im Lager nicht auffindbar"),

@@ -31,9 +31,7 @@ const CLOCKS_DIFFER: Duration = Duration::from_secs(3_600);
 
 /// An order is placed. New and valid, it is accepted; new and invalid, it is rejected, or, at the door, refused without a trace.
 /// The same one again gets the stored answer.
-///
-/// # Errors
-/// Another order under the same source and reference, through the topic; at the door it is a reply.
+/// Fails with another order under the same source and reference, through the topic; at the door it is a reply.
 pub fn on_placed(
     world: &mut BatchState,
     placed: &Placed,

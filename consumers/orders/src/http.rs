@@ -27,7 +27,6 @@ mod views;
 /// The longest reason of a cancellation, in characters.
 const LONGEST_REASON: usize = 500;
 
-/// What the doors lead to.
 #[derive(Clone)]
 pub(crate) struct RouteState {
     pub door: RequestQueue<Orders>,
@@ -36,7 +35,6 @@ pub(crate) struct RouteState {
     pub api_client: Arc<str>,
 }
 
-/// The routes, with their documents.
 pub(crate) fn routes() -> Routes<RouteState> {
     Routes::new()
         // The order itself says whose it is.
@@ -129,7 +127,6 @@ async fn place(
     answer(done)
 }
 
-/// What a decision means to who asked for it.
 fn answer(Committed { reply, position }: Committed<Reply>) -> Result<Response, Problem> {
     match reply {
         Reply::Placed { order_id, correlation_id, replayed } => {
@@ -241,7 +238,6 @@ fn invalid(faults: &[Fault]) -> Problem {
         .with("faults", json(&faults))
 }
 
-/// A member of a problem.
 fn json<T: Serialize>(value: &T) -> Value {
     serde_json::to_value(value).unwrap_or_default()
 }

@@ -125,20 +125,16 @@ impl Consumer for Orders {
     }
 }
 
-/// The migrations of the schema `orders`.
 pub fn migrations() -> sqlx::migrate::Migrator {
     sqlx::migrate!("../../migrations/orders")
 }
 
-/// The OpenAPI document of its routes.
 pub fn document() -> serde_json::Value {
     http::routes().document(NAME)
 }
 
 /// Starts the consumer in this host.
-///
-/// # Errors
-/// When a setting does not fit, or something that it needs is missing; the message says what to run.
+/// Fails when a setting does not fit, or something that it needs is missing; the message says what to run.
 pub fn start(host: &Host) -> runtime::Starting<'_> {
     Box::pin(async move {
         host.settings().refuse_unknown(&section())?;

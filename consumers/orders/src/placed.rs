@@ -37,12 +37,10 @@ pub struct PlacedRecord {
     pub place: String,
     /// Its time, as it says; many a producer's means nothing.
     pub timestamp_ms: Option<i64>,
-    /// A digest of its value.
     pub digest: Uuid,
 }
 
 impl PlacedRecord {
-    /// What tells this record from others.
     pub fn of(message: &Message) -> Self {
         let payload = message.payload.as_deref().unwrap_or_default();
         let digest = Uuid::new_v5(&Uuid::NAMESPACE_OID, payload);
@@ -50,7 +48,6 @@ impl PlacedRecord {
     }
 }
 
-/// What is answered if the order is new.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum IntakeAnswer {
     Valid(OrderAccepted),
@@ -69,7 +66,6 @@ pub struct Placed {
     pub former: Vec<Uuid>,
     /// The order, with its source and reference filled in.
     pub order: OrderPlaced,
-    /// The order as it is kept.
     pub body: Body,
     /// What it is found again by, if it is new.
     pub thread: TraceContext,

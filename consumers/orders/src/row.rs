@@ -33,7 +33,6 @@ pub enum State {
 }
 
 impl State {
-    /// The state as it stands in the table and in answers.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "PENDING",
@@ -45,7 +44,6 @@ impl State {
         }
     }
 
-    /// Whether nothing happens to the order any more.
     pub const fn has_ended(self) -> bool {
         match self {
             Self::Pending | Self::Cancelling => false,
@@ -57,19 +55,15 @@ impl State {
 /// What an order was accepted with; it never changes. All amounts are in minor units of `currency`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Terms {
-    /// The shop's id of the customer.
     pub customer_id: CustomerId,
-    /// ISO 4217 code.
     pub currency: Currency,
     /// The lines with their all-inclusive amounts.
     pub lines: Vec<Line>,
-    /// Sum of quantity times unit price.
     pub subtotal: i64,
     pub shipping: i64,
     /// Discount, as a positive number.
     pub discount: i64,
     pub tax: i64,
-    /// What is to be paid.
     pub total: i64,
 }
 
@@ -91,9 +85,7 @@ impl Terms {
 /// What is known of an order since it was placed; it never changes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Details {
-    /// What everything that happens to the order is found again by.
     pub thread: TraceContext,
-    /// What it was accepted with; none if it was rejected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub terms: Option<Terms>,
     /// Why it was rejected; empty if it was not.
@@ -142,23 +134,19 @@ impl Body {
     }
 }
 
-/// One order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Order {
     pub order_id: OrderId,
     /// Its identity as a key; of a rejected order with what it was placed as, so that a mended one can be placed under its identity.
     pub placement: Uuid,
     pub source: String,
-    /// That system's own id of it.
     pub reference: String,
     pub state: State,
-    /// What is known since it was placed.
     pub details: Details,
     /// Who asked to cancel it.
     pub asked: Option<CancellationAsked>,
     /// How it ended; none while it is open, and if it was rejected.
     pub ending: Option<Ending>,
-    /// The order as it was placed.
     pub body: Body,
     /// When it was accepted or rejected.
     pub placed_at: Timestamp,
@@ -171,7 +159,6 @@ impl Order {
         self.body == Body::unknown() && self.details.terms.as_ref() == Some(&Terms::of(event))
     }
 
-    /// The row of an order that was accepted.
     pub(crate) fn accepted(
         event: &OrderAccepted,
         placement: Uuid,
@@ -195,7 +182,6 @@ impl Order {
         }
     }
 
-    /// The row of an order that was rejected.
     pub(crate) fn rejected(
         event: &OrderRejected,
         placement: Uuid,
@@ -320,17 +306,14 @@ impl BatchState {
         Ok(Self { rows, placements })
     }
 
-    /// The order with this id.
     pub fn order(&self, order_id: OrderId) -> Option<&Order> {
         self.rows.get(&order_id)
     }
 
-    /// The order that was placed under this key.
     pub fn placed_as(&self, placement: Uuid) -> Option<&Order> {
         self.order(*self.placements.get(&placement)?)
     }
 
-    /// All orders.
     pub fn orders(&self) -> impl Iterator<Item = &Order> {
         self.rows.iter().map(|(_, order)| order)
     }
@@ -342,13 +325,11 @@ impl BatchState {
         self.rows.take([(order.order_id, version, order)]);
     }
 
-    /// Takes an order that is new.
     pub(crate) fn add(&mut self, order: Order) {
         self.placements.insert(order.placement, order.order_id);
         self.rows.add(order.order_id, order);
     }
 
-    /// Changes a known order.
     pub(crate) fn change(&mut self, order_id: OrderId, change: impl FnOnce(&mut Order)) {
         if let Some(row) = self.rows.get_mut(&order_id) {
             change(row);

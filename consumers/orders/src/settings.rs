@@ -25,7 +25,6 @@ impl Default for Settings {
     }
 }
 
-/// The consumer.
 #[derive(Debug)]
 pub struct Orders {
     clock: Clock,
@@ -51,7 +50,6 @@ impl Orders {
     }
 }
 
-/// What can be set of orders.
 pub fn section() -> Section {
     Section::consumer(NAME, &Orders::defaults()).with(&Settings::default()).checked(|all| {
         all.keep(NAME, &Orders::defaults())?;

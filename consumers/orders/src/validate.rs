@@ -7,7 +7,6 @@ use events::{
     Address, Currency, Customer, Fault, Line, LineId, OrderPlaced, OrderReading, PlacedLine, Sku, apportion, is_country,
 };
 
-/// The most units of a line.
 pub const MOST_UNITS: i64 = 1_000_000;
 /// The largest amount, in minor units: no total of any number of orders that fits a database comes near an overflow, and JSON
 /// in every language reads it exactly.
@@ -18,7 +17,6 @@ pub const LONGEST_ID: usize = 64;
 pub const LONGEST_REFERENCE: usize = 255;
 /// The longest SKU, in characters, as inventory takes it.
 pub const LONGEST_SKU: usize = 100;
-/// The most faults that are named.
 const MOST_FAULTS: usize = 100;
 /// The longest name or line of an address, in characters.
 pub const LONGEST_TEXT: usize = 200;
@@ -33,16 +31,13 @@ pub struct Priced {
     pub currency: Currency,
     /// The lines with their all-inclusive amounts, which sum up to `total`.
     pub lines: Vec<Line>,
-    /// Sum of quantity times unit price.
     pub subtotal: i64,
     /// What is to be paid: subtotal + shipping − discount + tax.
     pub total: i64,
 }
 
 /// Validates an order as it was read, whose source and reference are filled in.
-///
-/// # Errors
-/// What can't be read of it, and everything else that is wrong with it; never empty.
+/// Fails with what can't be read of it, and everything else that is wrong with it; never empty.
 pub fn check(reading: &OrderReading) -> Result<Priced, Vec<Fault>> {
     let mut faults = reading.faults.clone();
     let unread = |field: &str| {
@@ -77,9 +72,7 @@ pub fn check(reading: &OrderReading) -> Result<Priced, Vec<Fault>> {
 }
 
 /// Validates an order whose source and reference are filled in, and spreads shipping, discount and tax over its lines.
-///
-/// # Errors
-/// Everything that is wrong with it, in the order of its fields; never empty.
+/// Fails with everything that is wrong with it, in the order of its fields; never empty.
 pub fn validate(order: &OrderPlaced) -> Result<Priced, Vec<Fault>> {
     let mut faults = Faults::default();
     faults.text("/source", order.source.as_deref().unwrap_or_default(), LONGEST_REFERENCE);
@@ -228,7 +221,6 @@ fn address(faults: &mut Faults, at: &str, address: &Address) {
     }
 }
 
-/// What is wrong, as it is found.
 #[derive(Default)]
 struct Faults(Vec<Fault>);
 

@@ -38,7 +38,6 @@ pub enum Phase {
 }
 
 impl Phase {
-    /// Whether it waits for a person.
     pub fn is_stuck(self) -> bool {
         match self {
             Self::Unanswered | Self::Disputed | Self::Failed => true,
@@ -50,19 +49,16 @@ impl Phase {
 /// One attempt at one operation, written before the gateway is called.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallAttempt {
-    /// What is asked.
     pub operation: Operation,
     /// Which attempt at it, from 1; it grows only after a definite failure.
     pub number: u32,
     /// What is asked for, in minor units.
     pub amount: i64,
-    /// Since when.
     pub since: Timestamp,
     /// How often the gateway was asked under its key.
     pub tries: u32,
     /// When it is looked at again, while it is open, waiting or pending. A timer that fires for an earlier time was armed anew since.
     pub due: Timestamp,
-    /// How it stands.
     pub phase: Phase,
     /// Whether the provider failed on its own side under this key, and will repeat that.
     #[serde(default)]
@@ -91,7 +87,6 @@ pub fn key(order_id: OrderId, operation: Operation, number: u32) -> String {
 pub struct Made(BTreeMap<Operation, u32>);
 
 impl Made {
-    /// How many at this one.
     pub fn of(&self, operation: Operation) -> u32 {
         self.0.get(&operation).copied().unwrap_or_default()
     }

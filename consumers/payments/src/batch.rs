@@ -15,10 +15,8 @@ use crate::payment::Payment;
 pub struct RefundNotice {
     /// The provider's id of the notice: by it a repetition is known.
     pub message_id: String,
-    /// How the refund stands.
     #[serde(flatten)]
     pub status: RefundStatus,
-    /// When it came.
     pub at: Timestamp,
 }
 
@@ -27,7 +25,6 @@ pub struct RefundNotice {
 pub struct Reference {
     /// Whose refund; none until our own call's answer names it.
     pub order_id: Option<OrderId>,
-    /// The notices, in the order in which they came.
     pub notices: Vec<RefundNotice>,
 }
 
@@ -56,17 +53,14 @@ pub struct BatchState {
 }
 
 impl BatchState {
-    /// What is known of an order's payment.
     pub fn payment(&self, order_id: OrderId) -> Option<&Payment> {
         self.payments.get(&order_id)
     }
 
-    /// All payments, by order.
     pub fn payments(&self) -> impl Iterator<Item = &Payment> {
         self.payments.iter().map(|(_, payment)| payment)
     }
 
-    /// What is known under a provider's id of a refund.
     pub fn reference(&self, refund_id: &str) -> Option<&Reference> {
         self.references.get(&refund_id.to_owned())
     }

@@ -9,14 +9,10 @@ use crate::attempt::{Ask, key};
 use crate::input::{Answer, Input};
 use crate::payment::Payment;
 
-/// One call to the gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
-    /// What is asked.
     pub operation: Operation,
-    /// How.
     pub ask: Ask,
-    /// For what.
     pub request: Request,
     /// Who pays; needed to authorize, and only known until then.
     pub buyer: Option<Buyer>,
@@ -46,7 +42,6 @@ impl Call {
         })
     }
 
-    /// The answer to this call, as an input of its own.
     pub fn answered(&self, outcome: Outcome) -> Work<Input> {
         let Request { order_id, key, attempt, .. } = &self.request;
         let answer = Answer { order_id: *order_id, operation: self.operation, attempt: *attempt, outcome };

@@ -51,13 +51,11 @@ use crate::settings::PaymentsSettings;
 pub(crate) struct DecisionContext<'r> {
     pub settings: &'r PaymentsSettings,
     pub gateway: &'static str,
-    /// Whether the gateway answers nobody.
     pub silent: bool,
     pub now: Timestamp,
 }
 
 impl DecisionContext<'_> {
-    /// Decides one input.
     pub fn decide(
         self,
         world: &mut BatchState,
@@ -159,7 +157,6 @@ pub(crate) struct PaymentStep<'s, 'c> {
     pub effects: &'s mut Effects<'c, Call>,
     pub settings: &'s PaymentsSettings,
     pub gateway: &'static str,
-    /// Whether the gateway answers nobody.
     pub silent: bool,
     pub now: Timestamp,
 }

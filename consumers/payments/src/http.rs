@@ -21,14 +21,12 @@ use crate::settings::Payments;
 /// Characters at most of a reason.
 const LONGEST_REASON: usize = 500;
 
-/// What the routes work with.
 #[derive(Clone)]
 pub(crate) struct PaymentRoutes {
     pub requests: RequestQueue<Payments>,
     pub pool: PgPool,
 }
 
-/// The routes that every gateway has.
 pub(crate) fn routes() -> Routes<PaymentRoutes> {
     Routes::new().route(Access::to(&[Role::Viewer]), routes!(show)).route(Access::to(&[Role::Operator]), routes!(retry))
 }
@@ -245,7 +243,6 @@ async fn retry(
     }
 }
 
-/// The order that a path names.
 fn in_path(order_id: &str) -> Result<OrderId, Problem> {
     let detail = || format!("expected an order's id, a UUID, in the path, got {order_id:?}");
     order_id.parse().map_err(|_| Problem::new(StatusCode::NOT_FOUND, "Unknown order").detail(detail()))

@@ -14,7 +14,6 @@ pub(crate) const ATTEMPT: &str = "attempt";
 /// The timer of the hold: first a margin before its end, then at it.
 pub(crate) const AUTHORIZATION: &str = "authorization";
 
-/// What payments decides about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
     /// Everything is reserved: money is asked for.
@@ -29,53 +28,35 @@ pub enum Input {
     Rejected(FulfillmentRejected),
     /// Fulfillment lets go.
     Cancelled(FulfillmentCancelled),
-    /// What came of a call to the gateway.
     Answer(Answer),
-    /// What the provider tells unasked.
     Notice(ProviderNotice),
-    /// A person has what is stuck tried again.
     Retry {
-        /// Whose.
         order_id: OrderId,
-        /// The person's account.
         by: String,
     },
-    /// The attempt's timer fired.
     AttemptDue {
-        /// Whose.
         order_id: OrderId,
-        /// When it was due.
         due: Timestamp,
     },
-    /// The hold's timer fired.
     AuthorizationDue {
-        /// Whose.
         order_id: OrderId,
     },
     /// A timer fired that this version does not know: it does nothing.
     UnknownTimer {
-        /// Whose.
         order_id: OrderId,
     },
 }
 
-/// What came of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
-    /// Whose money.
     pub order_id: OrderId,
-    /// Which operation was asked for.
     pub operation: Operation,
-    /// In which attempt.
     pub attempt: u32,
-    /// What came of it.
     pub outcome: Outcome,
 }
 
-/// What a request's caller gets to know.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Reply {
-    /// Nobody asked.
     #[default]
     Nobody,
     /// It changed the payment, which now stands there.
@@ -86,14 +67,11 @@ pub enum Reply {
     Nothing(State),
     /// It is tried again.
     Retried {
-        /// Where the payment stands.
         state: State,
-        /// The attempt's key.
         attempt: String,
     },
     /// Nothing is stuck; the payment stands there.
     NotStuck(State),
-    /// The order is not known here.
     Unknown,
 }
 
@@ -142,7 +120,6 @@ impl Input {
     }
 }
 
-/// The event types that payments subscribes to.
 pub(crate) const SUBSCRIPTIONS: [&str; 6] = [
     StockReserved::TYPE,
     ReservationExpired::TYPE,
@@ -152,7 +129,6 @@ pub(crate) const SUBSCRIPTIONS: [&str; 6] = [
     FulfillmentCancelled::TYPE,
 ];
 
-/// Decodes an event that payments subscribes to.
 pub(crate) fn decode(message: &Message, codec: &Codec) -> Result<Work<Input>, Unreadable> {
     let input = match message.event_type() {
         Some(StockReserved::TYPE) => Input::Reserved(Box::new(message.read(codec)?)),
@@ -169,7 +145,6 @@ pub(crate) fn decode(message: &Message, codec: &Codec) -> Result<Work<Input>, Un
     Ok(Work { cause: message.cause()?, input })
 }
 
-/// What a due timer means.
 pub(crate) fn on_timer(timer: &Timer) -> Input {
     let order_id = timer.order_id;
     match timer.kind.as_str() {

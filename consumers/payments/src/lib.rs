@@ -129,7 +129,6 @@ impl Consumer for Payments {
     }
 }
 
-/// The migrations of the schema `payments`.
 pub fn migrations() -> sqlx::migrate::Migrator {
     sqlx::migrate!("../../migrations/payments")
 }
@@ -140,9 +139,7 @@ pub fn document() -> serde_json::Value {
 }
 
 /// Starts the consumer, its gateway, and its routes.
-///
-/// # Errors
-/// When its settings do not fit, or something that it needs is missing; the message says what to do.
+/// Fails when its settings do not fit, or something that it needs is missing; the message says what to do.
 pub fn start(host: &runtime::Host) -> runtime::Starting<'_> {
     Box::pin(async move {
         let settings = settings::read(host.settings())?;

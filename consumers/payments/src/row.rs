@@ -91,7 +91,6 @@ impl TableRow for Reference {
     }
 }
 
-/// Reads what a batch needs.
 pub(crate) async fn load<'i>(
     loader: &mut Loader<'_>,
     inputs: impl Iterator<Item = &'i Input> + Clone,
@@ -120,7 +119,6 @@ pub(crate) async fn load<'i>(
     Ok(BatchState { payments, references, ..BatchState::default() })
 }
 
-/// Writes what a batch changed.
 pub(crate) fn save(BatchState { payments, references, .. }: BatchState, saver: &mut Saver<'_>) -> Result<(), Failure> {
     payments.save(saver)?;
     references.save(saver)

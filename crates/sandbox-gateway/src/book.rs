@@ -17,7 +17,6 @@ mod tests;
 const NOT_CONFIRMED: &str = "the customer did not confirm the payment with their bank";
 const REFUSED_BY_BANK: &str = "the bank did not confirm the customer";
 
-/// What was done under a key.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct StoredCall {
     pub operation: Operation,
@@ -30,7 +29,6 @@ pub(crate) struct StoredCall {
 /// The part of the book that a batch of jobs needs.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Book {
-    /// What was done, by key.
     pub operations: BTreeMap<String, StoredCall>,
     pub payments: BTreeMap<String, BookEntry>,
     pub refunds: BTreeMap<String, Refund>,
@@ -38,7 +36,6 @@ pub(crate) struct Book {
     pub early: BTreeMap<OrderId, bool>,
 }
 
-/// What the rules go by.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BookTerms<'t> {
     pub settings: &'t SandboxSettings,

@@ -6,24 +6,20 @@ use serde::{Deserialize, Serialize};
 
 use crate::token::Token;
 
-/// Where a payment stands in the book.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum EntryState {
     /// The customer must confirm.
     RequiresAction,
-    /// Held.
     Authorized,
     /// Taken; the rest is released.
     Captured,
     /// Let go; nothing can happen to it any more.
     Cancelled,
-    /// Refused.
     Declined,
 }
 
 impl EntryState {
-    /// As the column has it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::RequiresAction => "requires_action",
@@ -35,7 +31,6 @@ impl EntryState {
     }
 }
 
-/// A payment in the book.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct BookEntry {
     pub order_id: OrderId,
@@ -109,7 +104,6 @@ impl BookEntry {
     }
 }
 
-/// A refund in the book.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Refund {
     pub payment_id: String,

@@ -16,16 +16,13 @@ use crate::sandbox::{Sandbox, Unavailable};
 /// Characters at most of the ids of a webhook.
 const LONGEST_ID: usize = 200;
 
-/// What the routes work with.
 #[derive(Clone, Debug)]
 pub struct SandboxRoutes {
-    /// The sandbox.
     pub sandbox: Sandbox,
     /// Where it tells what came of its customers' answers and of its refunds.
     pub notices: Notices,
 }
 
-/// The routes by which the sandbox is played.
 pub fn routes() -> Routes<SandboxRoutes> {
     Routes::new()
         .route(Access::to(&[Role::Operator]), routes!(three_d_secure))

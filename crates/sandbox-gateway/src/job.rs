@@ -9,10 +9,8 @@ use tokio::sync::oneshot;
 use crate::entry::EntryState;
 use crate::token::Token;
 
-/// What the sandbox is asked to do.
 #[derive(Clone, Debug)]
 pub(crate) enum Job {
-    /// Hold money.
     Authorize { request: Request, buyer: Buyer },
     /// Take it, let it go, give it back.
     Change { operation: Operation, request: Request },
@@ -24,7 +22,6 @@ pub(crate) enum Job {
     Settle { refund_id: String, succeeded: bool },
 }
 
-/// What came of a job.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Done {
     Outcome(Outcome),
@@ -40,12 +37,10 @@ pub(crate) struct Ticket {
     pub reply: oneshot::Sender<(Done, Duration)>,
 }
 
-/// The id of the payment that a key authorizes.
 pub(crate) fn payment_id(key: &str) -> String {
     format!("pay_{}", derive_id(key, "sandbox", "payment", "").simple())
 }
 
-/// The id of the refund that a key asks for.
 pub(crate) fn refund_id(key: &str) -> String {
     format!("re_{}", derive_id(key, "sandbox", "refund", "").simple())
 }
@@ -62,7 +57,6 @@ impl Job {
         }
     }
 
-    /// The refund that it is about.
     pub fn refund_id(&self) -> Option<String> {
         match self {
             Self::LookUp { operation: Operation::Refund, request } => Some(refund_id(&request.key)),
@@ -83,7 +77,6 @@ impl Job {
         }
     }
 
-    /// The idempotency key of a call.
     pub fn key(&self) -> Option<&str> {
         match self {
             Self::Authorize { request, .. } | Self::Change { request, .. } | Self::LookUp { request, .. } => {

@@ -20,10 +20,8 @@ pub use settings::SandboxSettings;
 pub use token::Token;
 pub use worker::SandboxWorker;
 
-/// The PostgreSQL schema of the book.
 pub const SCHEMA: &str = "sandbox";
 
-/// The migrations of the schema `sandbox`.
 pub fn migrations() -> sqlx::migrate::Migrator {
     sqlx::migrate!("../../migrations/sandbox")
 }

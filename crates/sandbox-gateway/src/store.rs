@@ -23,7 +23,6 @@ pub(crate) const FORGETS: [&str; 4] = [
     "delete from sandbox.payment where order_id = any($1)",
 ];
 
-/// Reads what the jobs need.
 pub(crate) async fn load(db: &mut PgConnection, jobs: &[Job]) -> Result<Book, sqlx::Error> {
     let mut book = Book::default();
     let set = |of: fn(&Job) -> Option<String>| jobs.iter().filter_map(of).collect::<BTreeSet<_>>();
@@ -114,7 +113,6 @@ fn refund(row: &PgRow) -> Result<Refund, sqlx::Error> {
     Ok(Refund { payment_id, amount, status, created_at })
 }
 
-/// Writes what the jobs changed.
 pub(crate) async fn save(
     db: &mut PgConnection,
     before: &Book,
@@ -145,7 +143,6 @@ pub(crate) async fn save(
     Ok(())
 }
 
-/// The rows that are new, or not as they were.
 fn changed<'b, K: Ord, R: PartialEq>(before: &BTreeMap<K, R>, after: &'b BTreeMap<K, R>) -> Vec<(&'b K, &'b R)> {
     after.iter().filter(|(key, row)| before.get(*key) != Some(*row)).collect()
 }

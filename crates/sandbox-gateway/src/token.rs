@@ -4,7 +4,6 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// Declares the tokens with their names.
 macro_rules! tokens {
     ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
         /// A payment method of the sandbox. What follows a colon names the card (`tok_approved:4242`); else each customer has one of their own.
@@ -14,10 +13,8 @@ macro_rules! tokens {
         }
 
         impl Token {
-            /// All of them.
             pub const ALL: &[Self] = &[$(Self::$variant),*];
 
-            /// As it is written.
             pub fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$variant => $name,)*
@@ -28,11 +25,8 @@ macro_rules! tokens {
 }
 
 tokens! {
-    /// Everything succeeds.
     Approved = "tok_approved",
-    /// Declined by the issuer.
     Declined = "tok_declined",
-    /// Declined: not enough money.
     InsufficientFunds = "tok_insufficient_funds",
     /// Everything succeeds, but the issuer's checks of code, address and postal code fail.
     ChecksFail = "tok_checks_fail",

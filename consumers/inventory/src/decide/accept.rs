@@ -17,10 +17,7 @@ use crate::supply::Supply;
 /// How many short lines a reason names.
 const NAMED: usize = 5;
 
-/// An order is accepted: all of it is reserved, across warehouses if need be, or nothing.
-///
-/// # Errors
-/// When the allocation strategy is wrong.
+/// An order is accepted: all of it is reserved, across warehouses if need be, or nothing. Fails when the allocation strategy is wrong.
 pub fn accepted(
     order: Option<&Reservation>,
     event: &OrderAccepted,

@@ -12,15 +12,11 @@ use crate::stock::LevelChange;
 /// What a rule wants done: the order's new row, its changes of stock, and what others must hear.
 #[derive(Clone, Debug)]
 pub struct Decision {
-    /// The order's row from now on.
     pub order: Reservation,
-    /// What changes in stock.
     pub changes: Vec<LevelChange>,
-    /// What is said, if anything.
     pub emit: Option<StockEvent>,
 }
 
-/// What inventory says of an order.
 #[derive(Clone, Debug)]
 #[allow(missing_docs)] // the events are documented where they are declared
 pub enum StockEvent {
@@ -35,7 +31,6 @@ pub enum StockEvent {
 /// A rule's answer: a decision, nothing to do, or a contradiction.
 pub type RuleResult = Result<Option<Decision>, Conflict>;
 
-/// A contradiction between an event and what is known of its order.
 pub(super) fn conflict(event: &str, order_id: OrderId, order: Option<&Reservation>) -> Conflict {
     let state = order.map_or("unknown here", |order| order.state.as_str());
     Conflict(format!(

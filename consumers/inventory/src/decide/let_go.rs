@@ -8,10 +8,7 @@ use runtime::TraceContext;
 use super::decision::{Decision, RuleResult, StockEvent, conflict, give_up, listed};
 use crate::reservation::{Reservation, State};
 
-/// A declined payment gives all stock back and closes the order here.
-///
-/// # Errors
-/// When the order can't have been waiting for its payment.
+/// A declined payment gives all stock back and closes the order here. Fails when the order can't have been waiting for its payment.
 pub fn declined(order: Option<&Reservation>, event: &PaymentDeclined) -> RuleResult {
     match order.map(|known| (known.state, known)) {
         Some((State::Reserved, known)) => Ok(Some(let_go(known, event.order_id, &event.reason, &[]))),
@@ -53,9 +50,7 @@ fn let_go(known: &Reservation, order_id: OrderId, reason: &Reason, given_up: &[G
 }
 
 /// Money is given back: the listed units are released, and not the rest, whose dispatch may still be on its way.
-///
-/// # Errors
-/// When the order can't have been paid, or the units listed are not reserved.
+/// Fails when the order can't have been paid, or the units listed are not reserved.
 pub fn refunded(order: Option<&Reservation>, event: &PaymentRefunded) -> RuleResult {
     let known = match order.map(|known| (known.state, known)) {
         Some((State::Reserved | State::Held, known)) => known,

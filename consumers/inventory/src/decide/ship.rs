@@ -7,9 +7,7 @@ use crate::reservation::{Reservation, State};
 use crate::stock::LevelChange;
 
 /// A shipment left: its units are no longer in stock. The last one closes the order.
-///
-/// # Errors
-/// When the order can't have been shipped, or the units listed are not reserved.
+/// Fails when the order can't have been shipped, or the units listed are not reserved.
 pub fn dispatched(order: Option<&Reservation>, event: &ShipmentDispatched) -> RuleResult {
     let known = match order.map(|known| (known.state, known)) {
         Some((State::Reserved | State::Held, known)) => known,

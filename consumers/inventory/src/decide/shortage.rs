@@ -11,9 +11,7 @@ use crate::strategy::Want;
 use crate::supply::Supply;
 
 /// A warehouse is short: what is found elsewhere is reserved there instead, the order goes on without the rest. Never closes the order.
-///
-/// # Errors
-/// When the order can't be in a warehouse's hands, or the units listed are not reserved.
+/// Fails when the order can't be in a warehouse's hands, or the units listed are not reserved.
 pub fn short_picked(order: Option<&Reservation>, event: &FulfillmentShortPicked, supply: &Supply<'_>) -> RuleResult {
     let Some((mut order, mut changes)) = shorted(order, event)? else { return Ok(None) };
     let (moved, missing) = replace(&mut order, event, supply)?;
@@ -47,10 +45,7 @@ fn shorted(
     Ok(Some((order, changes)))
 }
 
-/// A shortage that was answered so: told again as it was, whatever stock there is now.
-///
-/// # Errors
-/// As [`short_picked`].
+/// A shortage that was answered so: told again as it was, whatever stock there is now. Fails as [`short_picked`].
 pub fn reallocated(
     order: Option<&Reservation>,
     event: &FulfillmentShortPicked,

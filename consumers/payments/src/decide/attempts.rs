@@ -74,7 +74,6 @@ impl PaymentStep<'_, '_> {
         self.effects.cancel_timer(ATTEMPT, self.payment.order_id, "");
     }
 
-    /// Its answer is recorded.
     pub(super) fn conclude(&mut self) {
         self.say_recovered();
         self.rest(Phase::Done);
@@ -99,7 +98,6 @@ impl PaymentStep<'_, '_> {
         self.effects.schedule(ATTEMPT, self.payment.order_id, "", due);
     }
 
-    /// The gateway is asked about it once the batch is decided.
     fn ask(&mut self, ask: Ask) {
         self.call.ask = Some(ask);
     }
