@@ -10,9 +10,7 @@ use crate::velocity::{Subject, SubjectKind, subjects};
 
 #[derive(Clone, Debug)]
 pub enum Input {
-    /// Money is held: look at the order.
     Authorized(Box<Authorized>),
-    /// The money went back: the order is over.
     Voided(OrderId),
     Ruled {
         order_id: OrderId,
@@ -51,11 +49,9 @@ pub enum Ruling {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Reply {
-    /// Nobody asked: an event or a timer.
     #[default]
     Nobody,
     Unknown,
-    /// Done: the order stands there now.
     Done(State),
     /// Nothing to decide any more: the order already stands there, by whom.
     Already(State, Option<String>),

@@ -24,16 +24,7 @@ pub enum State {
     Closed,
 }
 
-impl State {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Review => "REVIEW",
-            Self::Cleared => "CLEARED",
-            Self::Rejected => "REJECTED",
-            Self::Closed => "CLOSED",
-        }
-    }
-}
+runtime::names!(State { Review: "REVIEW", Cleared: "CLEARED", Rejected: "REJECTED", Closed: "CLOSED" });
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Assessment {
@@ -51,20 +42,17 @@ pub struct Assessment {
     pub decided_by: Option<String>,
     pub decided_at: Option<Timestamp>,
     pub note: Option<String>,
-    /// The order's thread, for what a person or the deadline brings.
     pub thread: TraceContext,
     /// What `FraudCleared` must carry; kept during a review only, as it holds personal data.
     pub carried: Option<Carried>,
 }
 
-/// The parts of `PaymentAuthorized` that travel on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Carried {
     pub customer_id: CustomerId,
     pub currency: Currency,
     pub lines: Vec<Line>,
     pub plan: Vec<Allocation>,
-    /// Names, contact and addresses, sealed.
     pub personal: Personal,
     pub capture_before: Timestamp,
 }
@@ -169,7 +157,6 @@ pub(crate) fn retention(counts: Expiring) -> Retention {
     }
 }
 
-/// Open reviews behind this deadline and order, the oldest deadline first.
 pub(crate) async fn open_reviews(
     pool: &PgPool,
     (deadline, order_id): (Timestamp, OrderId),

@@ -167,7 +167,6 @@ impl VelocitySettings {
 }
 
 impl FraudSettings {
-    /// The limits of a currency, in its minor units.
     pub fn limit(&self, currency: Currency) -> Limit {
         let of_code = || LIMITS.iter().find(|(code, _)| *code == currency.as_str()).map(|(_, limit)| *limit);
         self.limits.get(&currency).copied().or_else(of_code).unwrap_or_else(|| {

@@ -16,15 +16,7 @@ pub enum SubjectKind {
     Address,
 }
 
-impl SubjectKind {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Customer => "customer",
-            Self::Card => "card",
-            Self::Address => "address",
-        }
-    }
-}
+runtime::names!(SubjectKind { Customer: "customer", Card: "card", Address: "address" });
 
 /// A customer, card or address as it is counted: a keyed hash, so that no personal data lies in the table of counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -66,10 +58,8 @@ fn place(address: &Address) -> String {
     format!("{}/{}/{}", plain(&address.country), plain(area), plain(&address.line1))
 }
 
-/// How much of a subject there was in the window.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SubjectTally {
-    /// Orders, whatever their currency.
     pub orders: i64,
     /// Sums in minor units, by currency: amounts of different currencies can't be added.
     pub amounts: BTreeMap<Currency, i64>,
@@ -134,7 +124,6 @@ impl Tallies {
         self.counts.entry(count.subject).or_default().push(count);
     }
 
-    /// How much there was of a subject within a window of this time.
     pub fn of(&self, subject: Subject, at: Timestamp, window: Duration) -> SubjectTally {
         let near = Near::of(at, window);
         let mut tally = self.stored.get(&(subject, near)).cloned().unwrap_or_default();
@@ -146,7 +135,6 @@ impl Tallies {
         tally
     }
 
-    /// What was counted, sorted by key.
     pub fn counts(&self) -> Vec<&CountedOrder> {
         let mut counts: Vec<&CountedOrder> = self.counts.values().flatten().collect();
         counts.sort_unstable_by_key(|count| (count.subject, count.order_id));

@@ -15,17 +15,14 @@ pub const HAND_OVER: &str = "hand-over";
 
 #[derive(Clone, Debug)]
 pub enum Input {
-    /// The order may go on.
     Cleared(Box<FraudCleared>),
     Reallocated(Box<StockReallocated>),
     CancellationRequested(OrderId, Reason),
-    /// The money can't be taken.
     CaptureFailed(OrderId, Reason),
     Captured(Box<PaymentCaptured>),
     Answered(Answered),
     PickDue(OrderId, ShipmentId),
     HandOverDue(OrderId),
-    /// A timer that this version does not know.
     UnknownTimer(Timer),
 }
 
@@ -40,7 +37,6 @@ pub struct Answered {
 pub enum Answer {
     /// Picked and packed: so many units of each allocation; `rest` says why the others were not found.
     Picked {
-        /// Units taken, by allocation; one that is not named was not taken.
         items: Vec<(AllocationId, i64)>,
         rest: Fate,
     },
@@ -51,7 +47,6 @@ pub enum Answer {
         /// When; now, if not said.
         at: Option<Timestamp>,
     },
-    /// It stays: recalled, damaged, lost, refused.
     WillNotShip(Fate),
     Delivered {
         /// When; now, if not said.
@@ -88,12 +83,12 @@ impl Input {
             Some(StockReallocated::TYPE) => Ok(Self::Reallocated(Box::new(message.read(codec)?))),
             Some(PaymentCaptured::TYPE) => Ok(Self::Captured(Box::new(message.read(codec)?))),
             Some(OrderCancellationRequested::TYPE) => {
-                let event: OrderCancellationRequested = message.read(codec)?;
-                Ok(Self::CancellationRequested(event.order_id, event.reason))
+                let OrderCancellationRequested { order_id, reason, .. } = message.read(codec)?;
+                Ok(Self::CancellationRequested(order_id, reason))
             }
             Some(PaymentCaptureFailed::TYPE) => {
-                let event: PaymentCaptureFailed = message.read(codec)?;
-                Ok(Self::CaptureFailed(event.order_id, event.reason))
+                let PaymentCaptureFailed { order_id, reason, .. } = message.read(codec)?;
+                Ok(Self::CaptureFailed(order_id, reason))
             }
             other => Err(Unreadable(format!(
                 "fulfillment does not hear {}: {}",

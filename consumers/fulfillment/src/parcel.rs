@@ -19,10 +19,12 @@ pub enum ParcelState {
 }
 
 /// Why units do not ship, and what became of the goods.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = FateView)]
 pub struct Fate {
+    /// `short`, `refused`, `late`, `damaged`, `lost`, `recalled`, or the code of the order's reason.
     pub why: Why,
-    /// Whether they can be sold again.
+    /// `intact`: can be sold again after put-back; `gone`: not on sale until counted.
     pub condition: Condition,
 }
 
@@ -39,20 +41,16 @@ impl Fate {
 pub enum Shortage {
     #[default]
     None,
-    /// FulfillmentShortPicked was said, StockReallocated is awaited.
     Asked,
-    /// StockReallocated came: once.
     Answered,
 }
 
-/// One entry of a picking list: units of one allocation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PickLine {
     pub allocation_id: AllocationId,
     pub line_id: LineId,
     pub sku: Sku,
     pub quantity: i64,
-    /// How many were taken; 0 until the warehouse answers.
     pub picked: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub aisle: Option<String>,
@@ -87,10 +85,8 @@ pub struct Parcel {
     pub picks: Vec<PickLine>,
     /// When picking must be done; after it nothing is picked, and the warehouse was late.
     pub pick_by: Timestamp,
-    /// Whether inventory was asked for what could not be picked.
     #[serde(default)]
     pub shortage: Shortage,
-    /// Why what was not picked was not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub short: Option<Fate>,
     /// Why the packed units do not ship; on a shipment that is still packed, kept until the order is released.
@@ -110,7 +106,6 @@ pub struct Parcel {
 }
 
 impl Parcel {
-    /// The units that are packed, or were.
     pub fn packed(&self) -> Vec<Item> {
         let packed = self.picks.iter().filter(|pick| pick.picked > 0);
         packed

@@ -14,7 +14,6 @@ pub struct Fulfillment {
 }
 
 impl Fulfillment {
-    /// A consumer with these settings; without a host it decides in memory.
     pub fn new(settings: Settings) -> Self {
         Self { settings }
     }

@@ -15,16 +15,12 @@ use crate::supply::{USUAL_PRIORITY, Warehouse, Warehouses};
 #[derive(Clone, Debug, Default)]
 pub struct BatchState {
     pub(crate) orders: Rows<Reservation>,
-    /// The levels that they share, and the ledger of this batch.
     pub stock: Stock,
-    /// All warehouses; empty if nothing of the batch asks for them.
     pub warehouses: Warehouses,
     /// Quantities of deliveries that were booked, by reference, SKU and warehouse.
     pub receipts: BTreeMap<(String, Sku, WarehouseId), i64>,
     pub(crate) received: Vec<Receipt>,
-    /// Loads that were taken before, by their keys.
     pub loads: BTreeMap<String, LoadedBefore>,
-    /// Loads that this batch took: key and digest.
     pub(crate) loaded: Vec<(String, Uuid)>,
     pub(crate) rebuilt: BTreeSet<WarehouseId>,
 }

@@ -70,7 +70,6 @@ pub struct LoadRow {
 /// A stock file, or a part of one, with what it is known by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Load {
-    /// What it is known by: the same key is loaded once.
     pub key: String,
     pub digest: Uuid,
     pub rows: Vec<LoadRow>,
@@ -117,7 +116,6 @@ pub struct LevelView {
 }
 
 impl LevelView {
-    /// A level as it will be once its batch is committed.
     pub fn new(sku: &Sku, warehouse: &WarehouseId, level: &Level) -> Self {
         Self {
             sku: sku.to_string(),

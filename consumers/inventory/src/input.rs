@@ -17,7 +17,6 @@ pub enum Input {
     Expired(OrderId),
     Authorized(OrderId),
     Declined(PaymentDeclined),
-    /// No money is held for it, and none will be.
     Voided(PaymentVoided),
     ShortPicked(FulfillmentShortPicked),
     Dispatched(ShipmentDispatched),
@@ -30,10 +29,8 @@ pub enum Input {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Reply {
-    /// Nothing: it was an event.
     #[default]
     Nothing,
-    /// The level as it is now.
     Level(LevelView),
     Loaded(Loaded),
     Built,

@@ -1,12 +1,9 @@
-//! `inventory` reserves, moves, commits and releases stock, and speaks last: what it closes, orders ends.
-//!
-//! It subscribes to OrderAccepted, PaymentAuthorized, PaymentDeclined, PaymentVoided, PaymentRefunded, FulfillmentShortPicked and
-//! ShipmentDispatched; at its routes deliveries, counts and stock files come in. It publishes StockReserved, StockRejected, ReservationExpired,
-//! StockReallocated, StockCommitted and StockReleased, the latter two `closed` when nothing is reserved any more, and StockLevelChanged
-//! once for each level that a batch changed.
+//! `inventory` reserves, moves, commits and releases stock, and speaks last: what it closes, orders ends. At its routes deliveries, counts and stock
+//! files come in.
 //!
 //! Stock of one SKU in one warehouse is one row, locked in the order (SKU, warehouse) after the orders' rows; a batch of hundreds of orders for
-//! one SKU changes it once. Every change stands in a ledger from which the level can be computed again.
+//! one SKU changes it once, and announces it once. Every change stands in a ledger from which the level can be computed again.
+#![allow(missing_docs)] // an inner crate: its names say it
 
 mod batch;
 mod decide;
@@ -60,7 +57,7 @@ impl Consumer for Inventory {
     }
 
     fn migrations() -> sqlx::migrate::Migrator {
-        migrations()
+        sqlx::migrate!("../../migrations/inventory")
     }
 
     fn publishes() -> Vec<&'static str> {
@@ -118,12 +115,7 @@ impl Consumer for Inventory {
     }
 }
 
-pub fn migrations() -> sqlx::migrate::Migrator {
-    sqlx::migrate!("../../migrations/inventory")
-}
-
-/// Starts inventory in this process.
-/// Fails when a setting can't be read, or something that it needs is missing; the message says what to run.
+/// Starts inventory in this process. Fails when a setting can't be read, or something that it needs is missing; the message says what to run.
 pub fn start(host: &Host) -> runtime::Starting<'_> {
     Box::pin(async move {
         let settings: Settings = host.settings().section(Inventory::NAME)?;

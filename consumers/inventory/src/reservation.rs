@@ -7,10 +7,11 @@ use events::{
 use runtime::TraceContext;
 use serde::{Deserialize, Serialize};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// Stock is reserved, and the reservation's clock runs, or has fired once.
+    #[default]
     Reserved,
     /// Money is authorized: the clock is off.
     Held,
@@ -19,16 +20,7 @@ pub enum State {
     Rejected,
 }
 
-impl State {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Reserved => "reserved",
-            Self::Held => "held",
-            Self::Closed => "closed",
-            Self::Rejected => "rejected",
-        }
-    }
-}
+runtime::names!(State { Reserved: "reserved", Held: "held", Closed: "closed", Rejected: "rejected" });
 
 /// Units of one line that one warehouse holds, and what became of them: reserved + committed + released + missing = quantity.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,19 +30,14 @@ pub struct Holding {
     pub sku: Sku,
     pub warehouse: WarehouseId,
     pub quantity: i64,
-    /// The allocation whose units these replace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaces: Option<AllocationId>,
-    /// Units still held.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub reserved: i64,
-    /// Units that left.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub committed: i64,
-    /// Units that are on sale again.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub released: i64,
-    /// Units that are gone.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub missing: i64,
     /// Units that were given up and replaced nowhere, with why: the order's customer does not get them.
@@ -67,7 +54,6 @@ const fn is_zero(units: &i64) -> bool {
 }
 
 impl Holding {
-    /// A fresh allocation, all of it reserved.
     pub fn new(allocation: &Allocation) -> Self {
         Self {
             allocation_id: allocation.allocation_id,
@@ -116,7 +102,7 @@ impl Holding {
 }
 
 /// One order's row: the guard against everything that comes twice, late or out of order.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reservation {
     pub state: State,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -141,17 +127,12 @@ pub struct Reservation {
 
 impl Reservation {
     pub fn without_stock(state: State, reason: Reason, thread: TraceContext) -> Self {
-        Self {
-            state,
-            expired: false,
-            expires_at: None,
-            ship_to_country: String::new(),
-            holdings: Vec::new(),
-            answered: Vec::new(),
-            left: Vec::new(),
-            reason: Some(reason),
-            thread,
-        }
+        Self { state, reason: Some(reason), thread, ..Self::default() }
+    }
+
+    pub fn of_plan(plan: &[Allocation], expires_at: Timestamp, ship_to_country: String, thread: TraceContext) -> Self {
+        let holdings = plan.iter().map(Holding::new).collect();
+        Self { expires_at: Some(expires_at), ship_to_country, holdings, thread, ..Self::default() }
     }
 
     pub fn holding(&mut self, allocation_id: AllocationId) -> Option<&mut Holding> {
@@ -176,7 +157,6 @@ impl Reservation {
         (self.units().reserved == 0).then(|| self.close())
     }
 
-    /// Closes the order, which holds nothing any more.
     pub fn close(&mut self) -> Closed {
         self.state = State::Closed;
         let (mut shipped, mut unshipped) = (Vec::<ShippedLine>::new(), Vec::<UnshippedLine>::new());

@@ -9,31 +9,23 @@ use uuid::Uuid;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MovementKind {
     Received,
-    /// A count corrected the level.
     Counted,
-    /// A count found units that were missing.
     Found,
     Reserved,
-    /// Units are on sale again.
     Released,
     Committed,
-    /// Units that were reserved are not there.
     Missing,
 }
 
-impl MovementKind {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Received => "received",
-            Self::Counted => "counted",
-            Self::Found => "found",
-            Self::Reserved => "reserved",
-            Self::Released => "released",
-            Self::Committed => "committed",
-            Self::Missing => "missing",
-        }
-    }
-}
+runtime::names!(MovementKind {
+    Received: "received",
+    Counted: "counted",
+    Found: "found",
+    Reserved: "reserved",
+    Released: "released",
+    Committed: "committed",
+    Missing: "missing",
+});
 
 /// One change of one level: what it adds to each of its numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,7 +52,6 @@ impl LevelChange {
         Self::new(MovementKind::Counted, sku, warehouse, [on_hand, 0, missing])
     }
 
-    /// `units` that were missing are there again.
     pub fn found(sku: &Sku, warehouse: &WarehouseId, units: i64) -> Self {
         Self::new(MovementKind::Found, sku, warehouse, [units, 0, -units])
     }
@@ -82,7 +73,6 @@ impl LevelChange {
     }
 }
 
-/// A line of the ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Movement {
     pub change: LevelChange,
@@ -91,20 +81,16 @@ pub struct Movement {
     pub cause: Uuid,
 }
 
-/// The stock of one SKU in one warehouse.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Level {
     /// Units in the building, reserved ones included, missing ones not.
     pub on_hand: i64,
-    /// Units held for orders.
     pub reserved: i64,
     /// Units that should be there and were not found; not on sale until counted.
     pub missing: i64,
     /// Counts the changes, one for each batch that touched it; 0: it is new.
     pub version: i64,
-    /// Where in the warehouse, if it is mapped.
     pub aisle: Option<String>,
-    /// Where in the aisle, if it is mapped.
     pub bin: Option<String>,
     /// The version that is stored; 0: none.
     pub(crate) stored: i64,
@@ -142,12 +128,10 @@ impl Stock {
         self.levels.iter().flat_map(|(sku, of)| of.iter().map(move |(warehouse, level)| (sku, warehouse, level)))
     }
 
-    /// Units of a SKU that can be reserved, in all warehouses together.
     pub fn available(&self, sku: &Sku) -> i64 {
         self.of(sku).map(|(_, level)| level.available()).sum()
     }
 
-    /// The ledger since this was loaded.
     pub fn movements(&self) -> &[Movement] {
         &self.movements
     }

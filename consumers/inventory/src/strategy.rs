@@ -13,7 +13,6 @@ pub struct Want<'a> {
     pub quantity: i64,
 }
 
-/// What the warehouses can give.
 #[derive(Clone, Debug, Default)]
 pub struct Shelves<'a> {
     /// The warehouses, best first: by priority, then those in the country the goods go to, then by id.
@@ -90,7 +89,6 @@ impl Strategy for FewestShipments {
     }
 }
 
-/// The best set of one, two or three warehouses that has everything.
 fn smallest(need: &BTreeMap<&Sku, i64>, shelves: &Shelves<'_>) -> Option<Vec<usize>> {
     let count = shelves.warehouses.len();
     let suffice = |set: &[usize]| {

@@ -10,7 +10,6 @@ use utoipa::ToSchema;
 use crate::stock::{Level, Stock};
 use crate::strategy::{Pick, Shelves, Strategy, Want};
 
-/// The priority of a warehouse that nobody gave one.
 pub const USUAL_PRIORITY: i64 = 100;
 
 /// What is known of a warehouse.
@@ -37,7 +36,6 @@ pub type Warehouses = BTreeMap<WarehouseId, Warehouse>;
 #[derive(Clone, Copy, Debug)]
 pub struct Supply<'a> {
     pub stock: &'a Stock,
-    /// The warehouses, by whose priorities the levels are ranked.
     pub warehouses: &'a Warehouses,
     pub strategy: &'a dyn Strategy,
 }
@@ -73,7 +71,6 @@ impl<'a> Supply<'a> {
         Ok(found)
     }
 
-    /// What warehouses can give of what is wanted, the best first.
     fn shelves(&self, wants: &[Want<'a>], tried: &BTreeSet<&WarehouseId>, country: &str) -> Shelves<'a> {
         let mut ranked = BTreeSet::new();
         for want in wants {

@@ -6,9 +6,7 @@ use serde::{Deserialize, Serialize};
 /// Contact of one order's customer. Personal data.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Contact {
-    /// How they are addressed; may be empty.
     pub name: String,
-    /// E-mail address; may be empty, or none at all.
     pub email: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phone: Option<String>,

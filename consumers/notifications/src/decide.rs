@@ -52,7 +52,6 @@ pub(crate) fn on_heard(
     effects.call(SentLog { order_id: heard.order_id, correlation_id: effects.thread().correlation_id, sent });
 }
 
-/// Writes the messages of one event, for each channel that the customer has.
 fn tell(
     world: &mut BatchState,
     order_id: OrderId,

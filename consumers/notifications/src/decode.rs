@@ -11,7 +11,6 @@ use crate::input::{CustomerEvent, Input};
 use crate::occasion::Occasion;
 use crate::row::WaitingEvent;
 
-/// An event as it is told, and the contact that it brings.
 type Told = (OrderId, Occasion, Option<Contact>);
 
 fn contact(personal: &Personal, reference: &str, message: &Message) -> Result<Contact, Unreadable> {

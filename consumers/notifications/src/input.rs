@@ -12,12 +12,10 @@ pub enum Input {
     Stray(OrderId),
 }
 
-/// An event that a customer should know of.
 #[derive(Clone, Debug)]
 pub struct CustomerEvent {
     pub order_id: OrderId,
     pub news: WaitingEvent,
-    /// Where to write, if the event says so.
     pub contact: Option<Contact>,
 }
 

@@ -13,7 +13,6 @@ use crate::contact::Contact;
 use crate::occasion::Occasion;
 use crate::words::Locale;
 
-/// Something to tell, once it is known to whom.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WaitingEvent {
     pub event_id: EventId,
@@ -21,7 +20,6 @@ pub struct WaitingEvent {
     pub occasion: Occasion,
 }
 
-/// One message: written down, or given up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notification {
     pub order_id: OrderId,
@@ -37,12 +35,7 @@ pub struct Notification {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Delivery {
     /// Written down; no channel is connected that would send it. Personal data.
-    Recorded {
-        recipient: String,
-        subject: Option<String>,
-        body: String,
-    },
-    /// There is no usable address.
+    Recorded { recipient: String, subject: Option<String>, body: String },
     Failed {
         /// Why, without personal data.
         detail: &'static str,
@@ -84,7 +77,6 @@ pub struct BatchState {
 }
 
 impl BatchState {
-    /// What waits for an order's contact.
     pub fn waiting(&self, order_id: OrderId) -> &[WaitingEvent] {
         self.orders.get(&order_id).map_or(&[], |row| &row.waiting)
     }
@@ -126,7 +118,6 @@ impl BatchState {
 type OptionalText<'m> = Option<&'m str>;
 
 impl Delivery {
-    /// State, recipient, subject, body, and why it failed.
     fn columns(&self) -> (&'static str, OptionalText<'_>, OptionalText<'_>, OptionalText<'_>, Option<&'static str>) {
         match self {
             Self::Recorded { recipient, subject, body } => {

@@ -14,6 +14,8 @@ pub enum Locale {
     De,
 }
 
+runtime::names!(Locale { En: "en", De: "de" });
+
 impl Locale {
     /// The language of a BCP 47 tag such as `de-CH`, or else `default`.
     pub fn of(tag: Option<&str>, default: Self) -> Self {
@@ -22,13 +24,6 @@ impl Locale {
             "en" => Self::En,
             "de" => Self::De,
             _ => default,
-        }
-    }
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::En => "en",
-            Self::De => "de",
         }
     }
 

@@ -18,11 +18,8 @@ pub enum Input {
     Placed(Box<Placed>),
     Cancel(Cancel),
     StockRejected(StockRejected),
-    /// Reserved units were given back; perhaps inventory's last word.
     StockReleased(StockReleased),
-    /// Units have left; perhaps inventory's last word.
     StockCommitted(StockCommitted),
-    /// A timer that is due: this version arms none.
     UnknownTimer(Timer),
 }
 
@@ -67,13 +64,11 @@ impl Input {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Reply {
-    /// Nobody asked: an event was decided.
     #[default]
     Nothing,
     Placed {
         order_id: OrderId,
         correlation_id: Arc<str>,
-        /// Whether this is the stored answer to the same order.
         replayed: bool,
     },
     /// The order was rejected before, when it came through the topic.
@@ -88,12 +83,10 @@ pub enum Reply {
         order_id: OrderId,
         differences: Vec<Difference>,
     },
-    /// The cancellation is asked for, now or before.
     Asked {
         order_id: OrderId,
         correlation_id: Arc<str>,
     },
     Unknown,
-    /// The order has ended, and can't be cancelled any more.
     Ended(State),
 }

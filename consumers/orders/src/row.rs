@@ -32,18 +32,16 @@ pub enum State {
     Failed,
 }
 
-impl State {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "PENDING",
-            Self::Cancelling => "CANCELLING",
-            Self::Rejected => "REJECTED",
-            Self::Completed => "COMPLETED",
-            Self::Cancelled => "CANCELLED",
-            Self::Failed => "FAILED",
-        }
-    }
+runtime::names!(State {
+    Pending: "PENDING",
+    Cancelling: "CANCELLING",
+    Rejected: "REJECTED",
+    Completed: "COMPLETED",
+    Cancelled: "CANCELLED",
+    Failed: "FAILED",
+});
 
+impl State {
     pub const fn has_ended(self) -> bool {
         match self {
             Self::Pending | Self::Cancelling => false,
@@ -52,18 +50,27 @@ impl State {
     }
 }
 
-/// What an order was accepted with; it never changes. All amounts are in minor units of `currency`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What an order was accepted with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = TermsView)]
 pub struct Terms {
+    /// The shop's id of the customer.
+    #[schema(value_type = String)]
     pub customer_id: CustomerId,
+    /// ISO 4217 code of all amounts.
+    #[schema(value_type = String)]
     pub currency: Currency,
-    /// The lines with their all-inclusive amounts.
+    /// The lines; their all-inclusive amounts sum up to `total`.
     pub lines: Vec<Line>,
+    /// Sum of quantity times unit price.
     pub subtotal: i64,
+    /// Cost of shipping.
     pub shipping: i64,
     /// Discount, as a positive number.
     pub discount: i64,
+    /// Tax.
     pub tax: i64,
+    /// What is to be paid.
     pub total: i64,
 }
 
@@ -82,13 +89,11 @@ impl Terms {
     }
 }
 
-/// What is known of an order since it was placed; it never changes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Details {
     pub thread: TraceContext,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub terms: Option<Terms>,
-    /// Why it was rejected; empty if it was not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<Fault>,
 }
@@ -102,15 +107,12 @@ pub struct CancellationAsked {
     pub reason: Reason,
 }
 
-/// How an accepted order ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ending {
     /// The value of what shipped, in minor units.
     pub charged: i64,
     pub shipped: Vec<ShippedLine>,
-    /// The lines that did not ship, with why.
     pub unshipped: Vec<UnshippedLine>,
-    /// Why it did not ship in full; absent if it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
     /// Whether a wish to cancel it was met, if something shipped all the same.
@@ -118,7 +120,6 @@ pub struct Ending {
     pub cancellation: Option<Cancellation>,
 }
 
-/// The order as it was placed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Body {
     /// The same for equal orders, and for no others.
@@ -143,12 +144,10 @@ pub struct Order {
     pub reference: String,
     pub state: State,
     pub details: Details,
-    /// Who asked to cancel it.
     pub asked: Option<CancellationAsked>,
     /// How it ended; none while it is open, and if it was rejected.
     pub ending: Option<Ending>,
     pub body: Body,
-    /// When it was accepted or rejected.
     pub placed_at: Timestamp,
     pub ended_at: Option<Timestamp>,
 }
@@ -318,7 +317,6 @@ impl BatchState {
         self.rows.iter().map(|(_, order)| order)
     }
 
-    /// Takes a row as the table has it.
     #[cfg(test)]
     pub(crate) fn loaded(&mut self, order: Order, version: i64) {
         self.placements.insert(order.placement, order.order_id);

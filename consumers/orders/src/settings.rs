@@ -44,7 +44,6 @@ impl Orders {
         Self { keep, ..self }
     }
 
-    /// The id that an order which comes in now gets, if it is new.
     pub(crate) fn mint(&self) -> OrderId {
         OrderId(self.clock.mint())
     }

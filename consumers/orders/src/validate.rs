@@ -29,7 +29,6 @@ pub const LONGEST_TOKEN: usize = 255;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Priced {
     pub currency: Currency,
-    /// The lines with their all-inclusive amounts, which sum up to `total`.
     pub lines: Vec<Line>,
     pub subtotal: i64,
     /// What is to be paid: subtotal + shipping − discount + tax.
@@ -88,9 +87,8 @@ pub fn validate(order: &OrderPlaced) -> Result<Priced, Vec<Fault>> {
     if let Some(bill_to) = &order.bill_to {
         address(&mut faults, "/bill_to", bill_to);
     }
-    match (sums, currency) {
-        (Some(sums), Some(currency)) if faults.0.is_empty() => {
-            let Sums { lines, subtotal, total } = sums;
+    match sums.zip(currency) {
+        Some((Sums { lines, subtotal, total }, currency)) if faults.0.is_empty() => {
             Ok(Priced { currency, lines, subtotal, total })
         }
         _ => Err(faults.0),
@@ -116,18 +114,14 @@ fn is_email(text: &str) -> bool {
     !local.is_empty() && !local.contains('@') && labels_fit && !text.contains(char::is_whitespace)
 }
 
-/// The lines by id, if their numbers can be computed with.
 fn lines(faults: &mut Faults, placed: &[PlacedLine]) -> Option<Vec<Line>> {
     let before = faults.0.len();
     if placed.is_empty() {
         faults.add("/lines", "required", "expected at least one line, got none");
     }
     if placed.len() > MOST_LINES {
-        faults.add(
-            "/lines",
-            "too_many",
-            format!("expected at most {MOST_LINES} lines, got {}: split the order", placed.len()),
-        );
+        let detail = format!("expected at most {MOST_LINES} lines, got {}: split the order", placed.len());
+        faults.add("/lines", "too_many", detail);
     }
     let mut ids = HashSet::new();
     let mut lines = Vec::with_capacity(placed.len().min(MOST_LINES));
@@ -240,11 +234,8 @@ impl Faults {
             self.add(field, "too_long", format!("expected at most {longest} characters, got {length}"));
         }
         if text.contains(char::is_control) {
-            self.add(
-                field,
-                "control_character",
-                "expected printable characters only, got a control character: remove it",
-            );
+            let detail = "expected printable characters only, got a control character: remove it";
+            self.add(field, "control_character", detail);
         }
         self.0.len() == before
     }

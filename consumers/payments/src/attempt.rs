@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// How the gateway is asked about the open attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ask {
     /// By the call itself: under the same key it is done once.
@@ -39,23 +38,17 @@ pub enum Phase {
 
 impl Phase {
     pub fn is_stuck(self) -> bool {
-        match self {
-            Self::Unanswered | Self::Disputed | Self::Failed => true,
-            Self::Open | Self::Waiting | Self::Pending | Self::Done => false,
-        }
+        matches!(self, Self::Unanswered | Self::Disputed | Self::Failed)
     }
 }
 
-/// One attempt at one operation, written before the gateway is called.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallAttempt {
     pub operation: Operation,
     /// Which attempt at it, from 1; it grows only after a definite failure.
     pub number: u32,
-    /// What is asked for, in minor units.
     pub amount: i64,
     pub since: Timestamp,
-    /// How often the gateway was asked under its key.
     pub tries: u32,
     /// When it is looked at again, while it is open, waiting or pending. A timer that fires for an earlier time was armed anew since.
     pub due: Timestamp,
@@ -63,10 +56,8 @@ pub struct CallAttempt {
     /// Whether the provider failed on its own side under this key, and will repeat that.
     #[serde(default)]
     pub errored: bool,
-    /// The provider's id of the refund, once it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refund_id: Option<String>,
-    /// The account of the person who had it tried again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retried_by: Option<String>,
     /// Whether it was said that the order waits for it.
@@ -82,7 +73,6 @@ pub fn key(order_id: OrderId, operation: Operation, number: u32) -> String {
     format!("order:{order_id}:{operation}:{number}")
 }
 
-/// How many attempts were made at each operation.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Made(BTreeMap<Operation, u32>);
 

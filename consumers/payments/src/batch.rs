@@ -10,7 +10,6 @@ use serde::{Deserialize, Serialize};
 use crate::attempt::Ask;
 use crate::payment::Payment;
 
-/// One notice of a provider about a refund.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RefundNotice {
     /// The provider's id of the notice: by it a repetition is known.
@@ -35,7 +34,6 @@ impl Reference {
     }
 }
 
-/// What a batch does with an order's attempt.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct NextCall {
     /// What the gateway is to be asked once the batch is decided.

@@ -16,12 +16,10 @@ pub struct Call {
     pub request: Request,
     /// Who pays; needed to authorize, and only known until then.
     pub buyer: Option<Buyer>,
-    /// The order's, for the log.
     pub correlation_id: Arc<str>,
 }
 
 impl Call {
-    /// The call that the payment's last attempt needs; none where there is no attempt.
     pub(crate) fn for_payment(payment: &Payment, ask: Ask) -> Option<Self> {
         let attempt = payment.case.attempt.as_ref()?;
         let request = Request {

@@ -32,7 +32,6 @@ pub(crate) struct GatewayCircuit {
 }
 
 impl GatewayCircuit {
-    /// A closed circuit, which opens as this health says.
     pub fn new(health: Arc<Health>, clock: Clock) -> Self {
         Self { health, clock, unanswered: Arc::default(), suspicion: Arc::default() }
     }

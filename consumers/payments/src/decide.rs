@@ -46,7 +46,6 @@ use crate::input::{Answer, Input, Reply};
 use crate::payment::Payment;
 use crate::settings::PaymentsSettings;
 
-/// What every decision has at hand.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct DecisionContext<'r> {
     pub settings: &'r PaymentsSettings,
@@ -150,7 +149,6 @@ pub(crate) fn finish(world: &mut BatchState, effects: &mut Effects<'_, Call>) {
     }
 }
 
-/// One input's way through one payment.
 pub(crate) struct PaymentStep<'s, 'c> {
     pub payment: &'s mut Row<Payment>,
     pub call: &'s mut NextCall,

@@ -16,17 +16,11 @@ pub(crate) const AUTHORIZATION: &str = "authorization";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
-    /// Everything is reserved: money is asked for.
     Reserved(Box<StockReserved>),
-    /// The reservation's clock fired.
     Expired(ReservationExpired),
-    /// Fraud says no.
     FraudRejected(FraudRejected),
-    /// This will ship.
     Confirmed(FulfillmentConfirmed),
-    /// Nothing can ship.
     Rejected(FulfillmentRejected),
-    /// Fulfillment lets go.
     Cancelled(FulfillmentCancelled),
     Answer(Answer),
     Notice(ProviderNotice),
@@ -65,12 +59,10 @@ pub enum Reply {
     Kept,
     /// It changed nothing: the payment stands there already, or went another way.
     Nothing(State),
-    /// It is tried again.
     Retried {
         state: State,
         attempt: String,
     },
-    /// Nothing is stuck; the payment stands there.
     NotStuck(State),
     Unknown,
 }
@@ -105,17 +97,10 @@ impl Input {
         match self {
             Self::Notice(ProviderNotice::Refund { refund_id, .. }) => Some(refund_id),
             Self::Answer(answer) => answer.outcome.refund_id(),
-            Self::Notice(ProviderNotice::Action { .. })
-            | Self::Reserved(_)
-            | Self::Expired(_)
-            | Self::FraudRejected(_)
-            | Self::Confirmed(_)
-            | Self::Rejected(_)
-            | Self::Cancelled(_)
-            | Self::Retry { .. }
-            | Self::AttemptDue { .. }
-            | Self::AuthorizationDue { .. }
-            | Self::UnknownTimer { .. } => None,
+            Self::Notice(ProviderNotice::Action { .. }) => None,
+            Self::Reserved(_) | Self::Expired(_) | Self::FraudRejected(_) | Self::Confirmed(_) => None,
+            Self::Rejected(_) | Self::Cancelled(_) | Self::Retry { .. } => None,
+            Self::AttemptDue { .. } | Self::AuthorizationDue { .. } | Self::UnknownTimer { .. } => None,
         }
     }
 }

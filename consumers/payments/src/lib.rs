@@ -1,14 +1,10 @@
-//! payments: is there money, and did the reservation or the authorization come first?
-//!
-//! Subscribes to `StockReserved` (asks the gateway to hold the total), `ReservationExpired` (gives up only an order that waits for its customer),
-//! `FulfillmentConfirmed` (takes exactly what ships), `FraudRejected`, `FulfillmentRejected` and `FulfillmentCancelled` (lets go, or gives back).
-//! Publishes `PaymentAuthorized`, `PaymentActionRequired`, `PaymentDeclined`, `PaymentCaptured`, `PaymentCaptureFailed`, `PaymentVoided`,
-//! `PaymentRefunded`, and for people `PaymentRefundFailed` and `AuthorizationExpiring`.
+//! payments: is there money, and did the reservation or the authorization come first? Exactly what ships is taken; the rest is let go, or given back.
 //!
 //! Each call to the gateway is planned, called and concluded: the attempt stands in the order's row before the call is made, its answer is an
 //! input of its own, and while the outcome is not known nothing is undone. An attempt without an answer is asked again under the same key, then
 //! looked up, and after the last try it is a person's case, with the order still open. While the gateway answers nobody at all no call is made, and
 //! no try is used up. `OrderParked` and `OrderUnparked` tell why an order waits.
+#![allow(missing_docs)] // an inner crate: its names say it
 
 mod attempt;
 mod batch;
@@ -67,7 +63,7 @@ impl Consumer for Payments {
     }
 
     fn migrations() -> sqlx::migrate::Migrator {
-        migrations()
+        sqlx::migrate!("../../migrations/payments")
     }
 
     fn publishes() -> Vec<&'static str> {
@@ -129,17 +125,12 @@ impl Consumer for Payments {
     }
 }
 
-pub fn migrations() -> sqlx::migrate::Migrator {
-    sqlx::migrate!("../../migrations/payments")
-}
-
 /// The OpenAPI document of its routes, those of the sandbox among them.
 pub fn document() -> serde_json::Value {
     http::routes().documented().merge(sandbox_gateway::routes().documented()).document(Payments::NAME)
 }
 
-/// Starts the consumer, its gateway, and its routes.
-/// Fails when its settings do not fit, or something that it needs is missing; the message says what to do.
+/// Starts the consumer and its gateway. Fails when its settings do not fit, or something that it needs is missing; the message says what to do.
 pub fn start(host: &runtime::Host) -> runtime::Starting<'_> {
     Box::pin(async move {
         let settings = settings::read(host.settings())?;

@@ -42,40 +42,20 @@ pub enum State {
     Refunded,
 }
 
-impl State {
-    /// All of them, in the order in which a payment may go through them.
-    pub const ALL: [Self; 12] = [
-        Self::New,
-        Self::Authorizing,
-        Self::ActionRequired,
-        Self::Authorized,
-        Self::Capturing,
-        Self::Lapsed,
-        Self::Captured,
-        Self::Voiding,
-        Self::Refunding,
-        Self::Declined,
-        Self::Voided,
-        Self::Refunded,
-    ];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::New => "NEW",
-            Self::Authorizing => "AUTHORIZING",
-            Self::ActionRequired => "ACTION_REQUIRED",
-            Self::Authorized => "AUTHORIZED",
-            Self::Capturing => "CAPTURING",
-            Self::Lapsed => "LAPSED",
-            Self::Captured => "CAPTURED",
-            Self::Voiding => "VOIDING",
-            Self::Refunding => "REFUNDING",
-            Self::Declined => "DECLINED",
-            Self::Voided => "VOIDED",
-            Self::Refunded => "REFUNDED",
-        }
-    }
-}
+runtime::names!(State {
+    New: "NEW",
+    Authorizing: "AUTHORIZING",
+    ActionRequired: "ACTION_REQUIRED",
+    Authorized: "AUTHORIZED",
+    Capturing: "CAPTURING",
+    Lapsed: "LAPSED",
+    Captured: "CAPTURED",
+    Voiding: "VOIDING",
+    Refunding: "REFUNDING",
+    Declined: "DECLINED",
+    Voided: "VOIDED",
+    Refunded: "REFUNDED",
+});
 
 /// What fulfillment, or another consumer, said when the payment was to be undone: it travels on with the money.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,7 +87,6 @@ pub struct ActionAsked {
 pub struct PaymentData {
     /// The order's thread, for what no event causes.
     pub thread: Option<TraceContext>,
-    /// The order's lines with their all-inclusive amounts.
     pub lines: Vec<Line>,
     /// Until the money is held, or never will be.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -130,7 +109,6 @@ pub struct PaymentData {
     pub early_result: Option<ActionResult>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub asked: Option<ActionAsked>,
-    /// Whether `AuthorizationExpiring` was said.
     pub expiring: bool,
 }
 
@@ -153,17 +131,14 @@ pub struct Payment {
     pub voided: i64,
     /// What was given back, confirmed.
     pub refunded: i64,
-    /// Whether PaymentAuthorized was said.
     pub announced: bool,
     pub capture_before: Option<Timestamp>,
     /// Names, contact and addresses, sealed; until the money is held, or never will be.
     pub personal: Option<Personal>,
-    /// All that no audit asks for.
     pub case: PaymentData,
 }
 
 impl Payment {
-    /// A payment of which nothing is known.
     pub fn new(order_id: OrderId) -> Self {
         Self {
             order_id,
@@ -197,7 +172,6 @@ impl Payment {
         self.phase().is_some_and(Phase::is_stuck)
     }
 
-    /// The currency of an order that was reserved.
     pub(crate) fn currency(&self) -> Result<Currency, Conflict> {
         self.currency.ok_or_else(|| {
             Conflict(format!("the payment of order {} has no currency: it was never asked for", self.order_id))

@@ -124,7 +124,6 @@ pub(crate) fn save(BatchState { payments, references, .. }: BatchState, saver: &
     references.save(saver)
 }
 
-/// One order's payment, without a lock.
 pub(crate) async fn payment(pool: &PgPool, order_id: OrderId) -> Result<Option<Payment>, Failure> {
     Select::filter("order_id = $1").bind(order_id.as_uuid()).one(pool).await
 }

@@ -133,7 +133,6 @@ impl PaymentsSettings {
         longest.mul_f64(0.8 + (low % 1_000) as f64 / 2_500.0)
     }
 
-    /// The pause before a pending refund is looked up again.
     pub(crate) fn pending_pause(&self, tries: u32) -> Duration {
         doubled(self.pending_look_up.0, tries, LONGEST_PENDING_PAUSE.max(self.pending_look_up.0))
     }

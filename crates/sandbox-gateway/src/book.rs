@@ -26,13 +26,11 @@ pub(crate) struct StoredCall {
     pub answer: Outcome,
 }
 
-/// The part of the book that a batch of jobs needs.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Book {
     pub operations: BTreeMap<String, StoredCall>,
     pub payments: BTreeMap<String, BookEntry>,
     pub refunds: BTreeMap<String, Refund>,
-    /// Results of 3-D Secure that came before the payment did.
     pub early: BTreeMap<OrderId, bool>,
 }
 

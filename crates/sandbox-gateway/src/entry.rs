@@ -9,7 +9,6 @@ use crate::token::Token;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum EntryState {
-    /// The customer must confirm.
     RequiresAction,
     Authorized,
     /// Taken; the rest is released.
@@ -19,17 +18,13 @@ pub(crate) enum EntryState {
     Declined,
 }
 
-impl EntryState {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::RequiresAction => "requires_action",
-            Self::Authorized => "authorized",
-            Self::Captured => "captured",
-            Self::Cancelled => "cancelled",
-            Self::Declined => "declined",
-        }
-    }
-}
+runtime::names!(EntryState {
+    RequiresAction: "requires_action",
+    Authorized: "authorized",
+    Captured: "captured",
+    Cancelled: "cancelled",
+    Declined: "declined",
+});
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct BookEntry {
@@ -139,7 +134,6 @@ pub(crate) fn refund_outcome(refund_id: String, money: Money, status: &RefundSta
     }
 }
 
-/// A refund that was pending, and failed.
 pub(crate) fn not_given_back() -> RefundStatus {
     RefundStatus::Failed { detail: "the customer's bank sent it back".into() }
 }

@@ -12,13 +12,9 @@ use crate::token::Token;
 #[derive(Clone, Debug)]
 pub(crate) enum Job {
     Authorize { request: Request, buyer: Buyer },
-    /// Take it, let it go, give it back.
     Change { operation: Operation, request: Request },
-    /// Say what was done under the request's key.
     LookUp { operation: Operation, request: Request },
-    /// The customer answers a 3-D Secure challenge.
     Act { order_id: OrderId, passed: bool },
-    /// A pending refund ends.
     Settle { refund_id: String, succeeded: bool },
 }
 
@@ -46,7 +42,6 @@ pub(crate) fn refund_id(key: &str) -> String {
 }
 
 impl Job {
-    /// The payment that it is about, where it says so.
     pub fn payment_id(&self) -> Option<String> {
         match self {
             Self::Authorize { request, .. } | Self::LookUp { operation: Operation::Authorize, request } => {

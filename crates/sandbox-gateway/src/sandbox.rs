@@ -19,12 +19,10 @@ use crate::worker::SandboxWorker;
 /// Calls that may wait for the next transaction; further ones wait for a place.
 const WAITING: usize = 4_096;
 
-/// The sandbox as its callers see it; its worker does what is asked.
 #[derive(Clone, Debug)]
 pub struct Sandbox {
     jobs: mpsc::Sender<Ticket>,
     settings: SandboxSettings,
-    /// Whether it was told to answer nobody.
     down: Arc<AtomicBool>,
 }
 
@@ -41,7 +39,6 @@ impl Sandbox {
         (Self { jobs, settings, down: Arc::default() }, worker)
     }
 
-    /// A sandbox without a worker: no call is answered.
     pub fn closed(settings: SandboxSettings) -> Self {
         let (jobs, _) = mpsc::channel(1);
         Self { jobs, settings, down: Arc::default() }

@@ -36,7 +36,6 @@ tokens! {
     ThreeDsFails = "tok_3ds_fails",
     /// 3-D Secure; the customer is expected never to answer. If they do after all, it is as with `tok_3ds_passes`.
     ThreeDsAbandoned = "tok_3ds_abandoned",
-    /// Held, but can't be taken.
     CaptureFails = "tok_capture_fails",
     /// The first attempt to void fails.
     VoidFailsOnce = "tok_void_fails_once",
@@ -44,7 +43,6 @@ tokens! {
     VoidFails = "tok_void_fails",
     /// Refunds are pending until the sandbox's webhook door is told, or a look-up after a while.
     RefundPending = "tok_refund_pending",
-    /// The first attempt to refund fails.
     RefundFails = "tok_refund_fails",
     /// Every call is done at once, but answered late.
     Slow = "tok_slow",
@@ -58,13 +56,10 @@ tokens! {
     DownADay = "tok_down_a_day",
     /// The first attempts to authorize and to capture do nothing, and answer with a stored server error.
     Stored500 = "tok_stored_500",
-    /// One minor unit too much is held.
     WrongAmount = "tok_wrong_amount",
-    /// It is held in another currency.
     WrongCurrency = "tok_wrong_currency",
 }
 
-/// The text is no test token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownToken(String);
 
@@ -77,7 +72,6 @@ impl fmt::Display for UnknownToken {
 }
 
 impl Token {
-    /// Whether the customer must confirm with their bank.
     pub(crate) fn challenges(self) -> bool {
         [Self::ThreeDsPasses, Self::ThreeDsFails, Self::ThreeDsAbandoned].contains(&self)
     }
