@@ -140,11 +140,6 @@ impl Tallies {
         counts.sort_unstable_by_key(|count| (count.subject, count.order_id));
         counts
     }
-
-    #[cfg(test)]
-    pub fn counted(&self, order_id: OrderId) -> usize {
-        self.counts.values().flatten().filter(|count| count.order_id == order_id).count()
-    }
 }
 
 #[cfg(test)]

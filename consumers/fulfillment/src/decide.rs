@@ -49,7 +49,6 @@ pub struct InputRules<'r, 'c> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Overdue {
     pub order_id: OrderId,
-    /// Until when they should have been handed over.
     pub hand_over_by: Timestamp,
     pub shipments: Vec<ShipmentId>,
     pub correlation_id: Arc<str>,

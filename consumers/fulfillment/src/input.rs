@@ -1,10 +1,7 @@
 //! What fulfillment decides about, and what a route's caller gets.
 
-use events::{
-    AllocationId, Event, FraudCleared, OrderCancellationRequested, OrderId, PaymentCaptureFailed, PaymentCaptured,
-    Reason, ShipmentId, StockReallocated, Timestamp,
-};
-use runtime::{Codec, Message, Timer, Unreadable};
+use events::{AllocationId, FraudCleared, OrderId, PaymentCaptured, Reason, ShipmentId, StockReallocated, Timestamp};
+use runtime::Timer;
 
 use crate::parcel::{Fate, ParcelState};
 use crate::row::NextStep;
@@ -72,37 +69,6 @@ impl Input {
             | Self::CaptureFailed(id, _)
             | Self::PickDue(id, _)
             | Self::HandOverDue(id) => *id,
-        }
-    }
-
-    /// Decodes an event that is heard.
-    /// Fails when it can't be read, or is none of those heard.
-    pub fn decode(message: &Message, codec: &Codec) -> Result<Self, Unreadable> {
-        match message.event_type() {
-            Some(FraudCleared::TYPE) => Ok(Self::Cleared(Box::new(message.read(codec)?))),
-            Some(StockReallocated::TYPE) => Ok(Self::Reallocated(Box::new(message.read(codec)?))),
-            Some(PaymentCaptured::TYPE) => Ok(Self::Captured(Box::new(message.read(codec)?))),
-            Some(OrderCancellationRequested::TYPE) => {
-                let OrderCancellationRequested { order_id, reason, .. } = message.read(codec)?;
-                Ok(Self::CancellationRequested(order_id, reason))
-            }
-            Some(PaymentCaptureFailed::TYPE) => {
-                let PaymentCaptureFailed { order_id, reason, .. } = message.read(codec)?;
-                Ok(Self::CaptureFailed(order_id, reason))
-            }
-            other => Err(Unreadable(format!(
-                "fulfillment does not hear {}: {}",
-                other.unwrap_or("an event without ce_type"),
-                message.place()
-            ))),
-        }
-    }
-
-    pub fn on_timer(timer: &Timer) -> Self {
-        match (timer.kind.as_str(), timer.discriminator.parse()) {
-            (PICK, Ok(shipment_id)) => Self::PickDue(timer.order_id, shipment_id),
-            (HAND_OVER, _) => Self::HandOverDue(timer.order_id),
-            _ => Self::UnknownTimer(timer.clone()),
         }
     }
 }

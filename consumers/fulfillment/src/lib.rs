@@ -69,11 +69,32 @@ impl Consumer for Fulfillment {
     }
 
     fn decode(&self, message: &Message, codec: &Codec) -> Result<Work<Input>, Unreadable> {
-        Ok(Work { cause: message.cause()?, input: Input::decode(message, codec)? })
+        let input = match message.event_type() {
+            Some(FraudCleared::TYPE) => Input::Cleared(Box::new(message.read(codec)?)),
+            Some(StockReallocated::TYPE) => Input::Reallocated(Box::new(message.read(codec)?)),
+            Some(PaymentCaptured::TYPE) => Input::Captured(Box::new(message.read(codec)?)),
+            Some(OrderCancellationRequested::TYPE) => {
+                let OrderCancellationRequested { order_id, reason, .. } = message.read(codec)?;
+                Input::CancellationRequested(order_id, reason)
+            }
+            Some(PaymentCaptureFailed::TYPE) => {
+                let PaymentCaptureFailed { order_id, reason, .. } = message.read(codec)?;
+                Input::CaptureFailed(order_id, reason)
+            }
+            other => {
+                let other = other.unwrap_or("an event without ce_type");
+                return Err(Unreadable(format!("fulfillment does not hear {other}: {}", message.place())));
+            }
+        };
+        Ok(Work { cause: message.cause()?, input })
     }
 
     fn on_timer(&self, timer: &Timer) -> Input {
-        Input::on_timer(timer)
+        match (timer.kind.as_str(), timer.discriminator.parse()) {
+            (input::PICK, Ok(shipment_id)) => Input::PickDue(timer.order_id, shipment_id),
+            (input::HAND_OVER, _) => Input::HandOverDue(timer.order_id),
+            _ => Input::UnknownTimer(timer.clone()),
+        }
     }
 
     async fn load(&self, batch: &[&Work<Input>], loader: &mut Loader<'_>) -> Result<BatchState, Failure> {

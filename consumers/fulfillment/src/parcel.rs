@@ -74,14 +74,12 @@ impl PickLine {
     }
 }
 
-/// One shipment: what one warehouse packs for the order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parcel {
     /// Its id, derived from order, warehouse and the shortage that it makes good.
     pub shipment_id: ShipmentId,
     pub warehouse: WarehouseId,
     pub state: ParcelState,
-    /// The picking list, in walking order.
     pub picks: Vec<PickLine>,
     /// When picking must be done; after it nothing is picked, and the warehouse was late.
     pub pick_by: Timestamp,

@@ -67,13 +67,11 @@ pub struct Consignment {
     pub thread: TraceContext,
     /// The shipments, in the order in which they were planned; empty for a tombstone.
     pub parcels: Vec<Parcel>,
-    /// When the authorization lapses: picking must fit into it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capture_before: Option<Timestamp>,
     /// Why what has not left is called back; set by a cancellation after the release.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recall: Option<Reason>,
-    /// When all should be handed over; set by the release.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hand_over_by: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -57,7 +57,6 @@ pub enum List {
 }
 
 /// A page of a warehouse's work, what is due first; `after` is the due time and shipment of the last entry of the page before.
-/// Fails with what the database says.
 pub async fn tasks(
     pool: &PgPool,
     warehouse: &str,

@@ -46,7 +46,6 @@ impl BatchState {
         self.orders.insert(order_id, row);
     }
 
-    /// Has a warehouse known, with this priority if one is given.
     pub(crate) fn know(&mut self, warehouse: WarehouseId, priority: Option<i64>) {
         let known = self.warehouses.get(&warehouse);
         if known.is_some_and(|known| priority.is_none_or(|priority| priority == known.priority)) {

@@ -26,8 +26,9 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use events::{
-    Event, OrderId, ReservationExpired, StockCommitted, StockLevelChanged, StockReallocated, StockRejected,
-    StockReleased, StockReserved, Timestamp,
+    Event, FulfillmentShortPicked, OrderAccepted, OrderId, PaymentAuthorized, PaymentDeclined, PaymentRefunded,
+    PaymentVoided, ReservationExpired, ShipmentDispatched, StockCommitted, StockLevelChanged, StockReallocated,
+    StockRejected, StockReleased, StockReserved, Timestamp,
 };
 use runtime::{
     Codec, Conflict, Consumer, Effects, Failure, Host, Loader, Message, Retention, Saver, Timer, Unreadable, Work,
@@ -53,7 +54,15 @@ impl Consumer for Inventory {
     type Call = Infallible;
 
     fn subscribes_to() -> Vec<&'static str> {
-        input::SUBSCRIPTIONS.to_vec()
+        vec![
+            OrderAccepted::TYPE,
+            PaymentAuthorized::TYPE,
+            PaymentDeclined::TYPE,
+            PaymentVoided::TYPE,
+            PaymentRefunded::TYPE,
+            FulfillmentShortPicked::TYPE,
+            ShipmentDispatched::TYPE,
+        ]
     }
 
     fn migrations() -> sqlx::migrate::Migrator {
@@ -73,7 +82,20 @@ impl Consumer for Inventory {
     }
 
     fn decode(&self, message: &Message, codec: &Codec) -> Result<Work<Input>, Unreadable> {
-        input::decode(message, codec)
+        let input = match message.event_type().unwrap_or_default() {
+            OrderAccepted::TYPE => Input::Accepted(Box::new(message.read(codec)?)),
+            PaymentAuthorized::TYPE => Input::Authorized(message.read::<PaymentAuthorized>(codec)?.order_id),
+            PaymentDeclined::TYPE => Input::Declined(message.read(codec)?),
+            PaymentVoided::TYPE => Input::Voided(message.read(codec)?),
+            PaymentRefunded::TYPE => Input::Refunded(message.read(codec)?),
+            FulfillmentShortPicked::TYPE => Input::ShortPicked(message.read(codec)?),
+            ShipmentDispatched::TYPE => Input::Dispatched(message.read(codec)?),
+            other => {
+                let (place, expected) = (message.place(), Self::subscribes_to());
+                return Err(Unreadable(format!("{place} has type `{other}`: expected one of {expected:?}")));
+            }
+        };
+        Ok(Work { cause: message.cause()?, input })
     }
 
     fn on_timer(&self, timer: &Timer) -> Input {

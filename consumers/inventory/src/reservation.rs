@@ -152,7 +152,6 @@ impl Reservation {
         self.state == State::Reserved && !self.expired
     }
 
-    /// Closes the order if nothing is reserved any more: the last word on it.
     pub fn close_if_empty(&mut self) -> Option<Closed> {
         (self.units().reserved == 0).then(|| self.close())
     }
@@ -186,7 +185,6 @@ impl Reservation {
     }
 }
 
-/// The reason of an order that nobody stopped, and that did not ship in full.
 fn shortage(unshipped: &[UnshippedLine]) -> Reason {
     let units: i64 = unshipped.iter().map(|line| line.quantity).sum();
     let detail = format!("{units} of its units could not be picked, and no other warehouse had them");

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::batch::BatchState;
 use crate::decide::{self, Decision, carry_out};
 use crate::input::Input;
-use crate::reservation::{Holding, Reservation, State};
+use crate::reservation::{Reservation, State};
 use crate::settings::Inventory;
 use crate::stock::{Level, LevelChange};
 
@@ -81,7 +81,6 @@ fn reserved(event: &StockReserved, input: Option<&Input>, effects: &Effects<'_, 
 
 /// Sets the levels to what the topic has, where that is newer, and notes in the ledger what orders do not explain. Says what came in or was counted
 /// that only people know of.
-/// Fails with what the database says.
 pub async fn restore_levels(
     db: &mut PgConnection,
     levels: &[StockLevelChanged],

@@ -76,7 +76,6 @@ impl LevelChange {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Movement {
     pub change: LevelChange,
-    /// Whose units; none if it was no order's doing.
     pub order_id: Option<OrderId>,
     pub cause: Uuid,
 }
@@ -94,7 +93,6 @@ pub struct Level {
     pub bin: Option<String>,
     /// The version that is stored; 0: none.
     pub(crate) stored: i64,
-    /// Whether something changed since the level was last announced.
     pub(crate) touched: bool,
 }
 

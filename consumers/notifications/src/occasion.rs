@@ -18,7 +18,6 @@ pub enum Occasion {
     OrderRejected {
         faults: Vec<Fault>,
     },
-    /// The customer must do something before the payment goes on.
     PaymentActionRequired {
         url: Option<String>,
         amount: i64,
@@ -61,7 +60,6 @@ pub struct SentParcel {
     pub shipment_id: ShipmentId,
     pub carrier: String,
     pub tracking: Option<String>,
-    /// What is in it: article and units.
     pub items: Vec<(String, i64)>,
 }
 

@@ -46,7 +46,6 @@ pub enum Delivery {
 pub struct KnownCustomer {
     /// Where to write; none until the event that says it.
     pub contact: Option<Contact>,
-    /// What waits for that, in order of arrival.
     pub waiting: Vec<WaitingEvent>,
 }
 

@@ -71,14 +71,12 @@ pub enum Reply {
         correlation_id: Arc<str>,
         replayed: bool,
     },
-    /// The order was rejected before, when it came through the topic.
     Rejected {
         order_id: OrderId,
         faults: Vec<Fault>,
     },
     /// The order is invalid; nothing was stored, and the key stays free.
     Invalid(Vec<Fault>),
-    /// Another order was placed before under the same source and reference.
     Differs {
         order_id: OrderId,
         differences: Vec<Difference>,

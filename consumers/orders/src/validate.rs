@@ -82,13 +82,13 @@ pub fn validate(order: &OrderPlaced) -> Result<Priced, Vec<Fault>> {
     let amounts = [("/shipping", order.shipping), ("/discount", order.discount), ("/tax", order.tax)];
     let amounts_fit = amounts.map(|(field, amount)| faults.range(field, amount, 0, LARGEST_AMOUNT)) == [true; 3];
     let sums = lines.filter(|_| amounts_fit).and_then(|lines| sums(&mut faults, order, lines));
-    payment_method(&mut faults, &order.payment_method, sums.as_ref().map(|sums| sums.total));
+    payment_method(&mut faults, &order.payment_method, sums.as_ref().map(|(_, _, total)| *total));
     address(&mut faults, "/ship_to", &order.ship_to);
     if let Some(bill_to) = &order.bill_to {
         address(&mut faults, "/bill_to", bill_to);
     }
     match sums.zip(currency) {
-        Some((Sums { lines, subtotal, total }, currency)) if faults.0.is_empty() => {
+        Some(((lines, subtotal, total), currency)) if faults.0.is_empty() => {
             Ok(Priced { currency, lines, subtotal, total })
         }
         _ => Err(faults.0),
@@ -149,14 +149,8 @@ fn currency(faults: &mut Faults, text: &str) -> Option<Currency> {
     currency
 }
 
-struct Sums {
-    lines: Vec<Line>,
-    subtotal: i64,
-    total: i64,
-}
-
-/// Sums up in 128 bits, which nothing within the limits can leave, and spreads what is not a line's own.
-fn sums(faults: &mut Faults, order: &OrderPlaced, mut lines: Vec<Line>) -> Option<Sums> {
+/// The lines with their shares, their subtotal, and the total: summed up in 128 bits, which nothing within the limits can leave.
+fn sums(faults: &mut Faults, order: &OrderPlaced, mut lines: Vec<Line>) -> Option<(Vec<Line>, i64, i64)> {
     let values = lines.iter().map(|line| i128::from(line.quantity) * i128::from(line.unit_price));
     let wide: i128 = values.sum();
     let extra = order.shipping + order.tax - order.discount; // each is at most LARGEST_AMOUNT
@@ -183,7 +177,7 @@ fn sums(faults: &mut Faults, order: &OrderPlaced, mut lines: Vec<Line>) -> Optio
     for ((line, value), share) in lines.iter_mut().zip(&values).zip(shares) {
         line.amount = value + share;
     }
-    Some(Sums { lines, subtotal, total })
+    Some((lines, subtotal, total))
 }
 
 /// The total is not known if something else is wrong with the amounts.

@@ -60,10 +60,8 @@ pub struct CallAttempt {
     pub refund_id: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retried_by: Option<String>,
-    /// Whether it was said that the order waits for it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub parked: bool,
-    /// The dead letter that lies before a person because of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub letter_id: Option<Uuid>,
 }

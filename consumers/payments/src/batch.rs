@@ -36,7 +36,6 @@ impl Reference {
 
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct NextCall {
-    /// What the gateway is to be asked once the batch is decided.
     pub ask: Option<Ask>,
     /// Whether the attempt was opened in this batch: no call was made under it, so a later input of the batch may still take it back.
     pub fresh: bool,
@@ -61,11 +60,6 @@ impl BatchState {
 
     pub fn reference(&self, refund_id: &str) -> Option<&Reference> {
         self.references.get(&refund_id.to_owned())
-    }
-
-    /// Puts a payment into the store, as tests of rules do to begin anywhere.
-    pub fn put(&mut self, payment: Payment) {
-        self.payments.insert(payment.order_id, payment);
     }
 
     pub(crate) fn payment_mut(&mut self, order_id: OrderId) -> (&mut Row<Payment>, &mut NextCall) {

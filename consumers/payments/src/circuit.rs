@@ -72,7 +72,6 @@ impl GatewayCircuit {
     }
 
     /// Asks the gateway whether it is there, whenever calls give reason to, and from then on until it is.
-    /// Never fails: it ends when it is told to stop.
     pub async fn watch(
         self,
         gateway: Arc<dyn Gateway>,

@@ -1,11 +1,10 @@
 //! What payments decides about, and what is replied.
 
 use events::{
-    Event, FraudRejected, FulfillmentCancelled, FulfillmentConfirmed, FulfillmentRejected, OrderId, ReservationExpired,
+    FraudRejected, FulfillmentCancelled, FulfillmentConfirmed, FulfillmentRejected, OrderId, ReservationExpired,
     StockReserved, Timestamp,
 };
 use gateway::{Operation, Outcome, ProviderNotice};
-use runtime::{Codec, Message, Timer, Unreadable, Work};
 
 use crate::payment::State;
 
@@ -53,7 +52,6 @@ pub struct Answer {
 pub enum Reply {
     #[default]
     Nobody,
-    /// It changed the payment, which now stands there.
     Recorded(State),
     /// It came before our own commit: it is kept, and counts when that is here.
     Kept,
@@ -92,49 +90,10 @@ impl Input {
         matches!(self, Self::Reserved(_))
     }
 
-    /// The refund that a notice is about, or that an answer names.
     pub(crate) fn refund_id(&self) -> Option<&str> {
-        match self {
-            Self::Notice(ProviderNotice::Refund { refund_id, .. }) => Some(refund_id),
-            Self::Answer(answer) => answer.outcome.refund_id(),
-            Self::Notice(ProviderNotice::Action { .. }) => None,
-            Self::Reserved(_) | Self::Expired(_) | Self::FraudRejected(_) | Self::Confirmed(_) => None,
-            Self::Rejected(_) | Self::Cancelled(_) | Self::Retry { .. } => None,
-            Self::AttemptDue { .. } | Self::AuthorizationDue { .. } | Self::UnknownTimer { .. } => None,
+        if let Self::Notice(ProviderNotice::Refund { refund_id, .. }) = self {
+            return Some(refund_id);
         }
-    }
-}
-
-pub(crate) const SUBSCRIPTIONS: [&str; 6] = [
-    StockReserved::TYPE,
-    ReservationExpired::TYPE,
-    FraudRejected::TYPE,
-    FulfillmentConfirmed::TYPE,
-    FulfillmentRejected::TYPE,
-    FulfillmentCancelled::TYPE,
-];
-
-pub(crate) fn decode(message: &Message, codec: &Codec) -> Result<Work<Input>, Unreadable> {
-    let input = match message.event_type() {
-        Some(StockReserved::TYPE) => Input::Reserved(Box::new(message.read(codec)?)),
-        Some(ReservationExpired::TYPE) => Input::Expired(message.read(codec)?),
-        Some(FraudRejected::TYPE) => Input::FraudRejected(message.read(codec)?),
-        Some(FulfillmentConfirmed::TYPE) => Input::Confirmed(message.read(codec)?),
-        Some(FulfillmentRejected::TYPE) => Input::Rejected(message.read(codec)?),
-        Some(FulfillmentCancelled::TYPE) => Input::Cancelled(message.read(codec)?),
-        other => {
-            let what = format!("{} is {other:?}: expected one of {SUBSCRIPTIONS:?}", message.place());
-            return Err(Unreadable(what));
-        }
-    };
-    Ok(Work { cause: message.cause()?, input })
-}
-
-pub(crate) fn on_timer(timer: &Timer) -> Input {
-    let order_id = timer.order_id;
-    match timer.kind.as_str() {
-        ATTEMPT => Input::AttemptDue { order_id, due: timer.due },
-        AUTHORIZATION => Input::AuthorizationDue { order_id },
-        _ => Input::UnknownTimer { order_id },
+        if let Self::Answer(answer) = self { answer.outcome.refund_id() } else { None }
     }
 }

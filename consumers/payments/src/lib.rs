@@ -22,8 +22,9 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use events::{
-    AuthorizationExpiring, Event, OrderId, PaymentActionRequired, PaymentAuthorized, PaymentCaptureFailed,
-    PaymentCaptured, PaymentDeclined, PaymentRefundFailed, PaymentRefunded, PaymentVoided, Timestamp,
+    AuthorizationExpiring, Event, FraudRejected, FulfillmentCancelled, FulfillmentConfirmed, FulfillmentRejected,
+    OrderId, PaymentActionRequired, PaymentAuthorized, PaymentCaptureFailed, PaymentCaptured, PaymentDeclined,
+    PaymentRefundFailed, PaymentRefunded, PaymentVoided, ReservationExpired, StockReserved, Timestamp,
 };
 use runtime::settings::ConsumerSettings;
 use runtime::{
@@ -54,7 +55,14 @@ impl Consumer for Payments {
     type Call = Call;
 
     fn subscribes_to() -> Vec<&'static str> {
-        input::SUBSCRIPTIONS.to_vec()
+        vec![
+            StockReserved::TYPE,
+            ReservationExpired::TYPE,
+            FraudRejected::TYPE,
+            FulfillmentConfirmed::TYPE,
+            FulfillmentRejected::TYPE,
+            FulfillmentCancelled::TYPE,
+        ]
     }
 
     /// A charge can be disputed for months, and whoever ends an order late must still find its money.
@@ -81,11 +89,28 @@ impl Consumer for Payments {
     }
 
     fn decode(&self, message: &Message, codec: &Codec) -> Result<Work<Input>, Unreadable> {
-        input::decode(message, codec)
+        let input = match message.event_type() {
+            Some(StockReserved::TYPE) => Input::Reserved(Box::new(message.read(codec)?)),
+            Some(ReservationExpired::TYPE) => Input::Expired(message.read(codec)?),
+            Some(FraudRejected::TYPE) => Input::FraudRejected(message.read(codec)?),
+            Some(FulfillmentConfirmed::TYPE) => Input::Confirmed(message.read(codec)?),
+            Some(FulfillmentRejected::TYPE) => Input::Rejected(message.read(codec)?),
+            Some(FulfillmentCancelled::TYPE) => Input::Cancelled(message.read(codec)?),
+            other => {
+                let (place, expected) = (message.place(), Self::subscribes_to());
+                return Err(Unreadable(format!("{place} is {other:?}: expected one of {expected:?}")));
+            }
+        };
+        Ok(Work { cause: message.cause()?, input })
     }
 
     fn on_timer(&self, timer: &Timer) -> Input {
-        input::on_timer(timer)
+        let order_id = timer.order_id;
+        match timer.kind.as_str() {
+            input::ATTEMPT => Input::AttemptDue { order_id, due: timer.due },
+            input::AUTHORIZATION => Input::AuthorizationDue { order_id },
+            _ => Input::UnknownTimer { order_id },
+        }
     }
 
     async fn load(&self, batch: &[&Work<Input>], loader: &mut Loader<'_>) -> Result<BatchState, Failure> {

@@ -60,7 +60,6 @@ runtime::names!(State {
 /// What fulfillment, or another consumer, said when the payment was to be undone: it travels on with the money.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Undoing {
-    /// The units given up, as they were told.
     pub given_up: Vec<GivenUp>,
     pub reason: Reason,
 }
@@ -91,7 +90,6 @@ pub struct PaymentData {
     /// Until the money is held, or never will be.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub purchase: Option<Purchase>,
-    /// The units that fulfillment confirmed: what is captured.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub confirmed: Vec<Item>,
     pub attempt: Option<CallAttempt>,
@@ -101,7 +99,6 @@ pub struct PaymentData {
     /// Fulfillment let go while the outcome of a call was unknown: acted on with its answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop: Option<Undoing>,
-    /// Why money is let go or given back, and for which units.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub undoing: Option<Undoing>,
     /// A result of the customer's action that came before our own call's answer was recorded.

@@ -46,7 +46,6 @@ impl Sandbox {
 
     /// The customer's answer to a 3-D Secure challenge: what came of it, or, where the payment waits for no answer any more, its state. An answer that
     /// comes before the payment is kept, and counts when the payment comes.
-    /// Fails when the sandbox does not answer; nothing may have been done.
     pub(crate) async fn act(
         &self,
         order_id: OrderId,
@@ -59,7 +58,6 @@ impl Sandbox {
     }
 
     /// Ends a pending refund, and tells how it stands now: one that has ended stays as it is. None where the sandbox does not know it.
-    /// Fails when the sandbox does not answer; nothing may have been done.
     pub(crate) async fn settle(&self, refund_id: &str, succeeded: bool) -> Result<Option<RefundStatus>, Unavailable> {
         match self.run(Job::Settle { refund_id: refund_id.to_owned(), succeeded }).await?.0 {
             Done::Settled(status) => Ok(status),

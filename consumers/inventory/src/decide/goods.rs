@@ -39,7 +39,6 @@ fn level(world: &BatchState, sku: &Sku, warehouse: &WarehouseId) -> Reply {
 }
 
 /// Sets a level to what was counted; what was missing is found, or written off.
-/// Fails when fewer units were counted than are reserved for orders.
 pub fn count(world: &mut BatchState, count: &StockCount, cause: Uuid) -> Result<Reply, Conflict> {
     let StockCount { sku, warehouse, on_hand } = count;
     if !world.warehouses.contains_key(warehouse) {
@@ -50,7 +49,6 @@ pub fn count(world: &mut BatchState, count: &StockCount, cause: Uuid) -> Result<
     Ok(level(world, sku, warehouse))
 }
 
-/// What a count changes; nothing if it confirms the level.
 fn counted(
     level: Option<&Level>,
     sku: &Sku,

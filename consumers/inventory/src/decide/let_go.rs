@@ -50,7 +50,6 @@ fn let_go(known: &Reservation, order_id: OrderId, reason: &Reason, given_up: &[G
 }
 
 /// Money is given back: the listed units are released, and not the rest, whose dispatch may still be on its way.
-/// Fails when the order can't have been paid, or the units listed are not reserved.
 pub fn refunded(order: Option<&Reservation>, event: &PaymentRefunded) -> RuleResult {
     let Some(known) = under_way("PaymentRefunded", event.order_id, order)? else { return Ok(None) };
     let given_back = |item: &&GivenUp| {

@@ -7,7 +7,6 @@ use crate::reservation::Reservation;
 use crate::stock::LevelChange;
 
 /// A shipment left: its units are no longer in stock. The last one closes the order.
-/// Fails when the order can't have been shipped, or the units listed are not reserved.
 pub fn dispatched(order: Option<&Reservation>, event: &ShipmentDispatched) -> RuleResult {
     let Some(known) = under_way("ShipmentDispatched", event.order_id, order)? else { return Ok(None) };
     if known.left.contains(&event.shipment_id) {

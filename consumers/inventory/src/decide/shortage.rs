@@ -11,7 +11,6 @@ use crate::strategy::Want;
 use crate::supply::Supply;
 
 /// A warehouse is short: what is found elsewhere is reserved there instead, the order goes on without the rest. Never closes the order.
-/// Fails when the order can't be in a warehouse's hands, or the units listed are not reserved.
 pub fn short_picked(order: Option<&Reservation>, event: &FulfillmentShortPicked, supply: &Supply<'_>) -> RuleResult {
     let Some((mut order, mut changes)) = shorted(order, event)? else { return Ok(None) };
     let (moved, missing) = replace(&mut order, event, supply)?;

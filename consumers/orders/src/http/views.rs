@@ -1,6 +1,6 @@
 //! What the routes of orders take and show.
 
-use events::{Cancellation, Fault, Line, OrderId, Reason, ShippedLine, UnshippedLine};
+use events::{Cancellation, Fault, OrderId, Reason, ShippedLine, UnshippedLine};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 

@@ -210,7 +210,6 @@ impl PaymentStep<'_, '_> {
         Ok(())
     }
 
-    /// Gives back what was taken for units that will not ship.
     pub(super) fn refund(&mut self, undoing: Undoing, amount: i64) -> Result<(), Conflict> {
         let payment = self.change();
         payment.state = Refunding;
@@ -219,7 +218,6 @@ impl PaymentStep<'_, '_> {
         self.begin(Operation::Refund, amount)
     }
 
-    /// It is given back, confirmed; ended.
     pub(super) fn refunded(&mut self, amount: i64) -> Result<(), Conflict> {
         let (currency, Undoing { given_up: items, reason }) = (self.payment.currency()?, self.undoing()?);
         self.conclude();
