@@ -24,7 +24,7 @@ mod tries;
 
 pub(crate) use access::Gate;
 pub use access::{Access, Caller, KEY_HEADER};
-pub use body::Json;
+pub use body::{Json, JsonResult};
 pub use client::{anonymous, client, url};
 pub use keys::{Key, Keys, Role};
 pub use openapi::merge;

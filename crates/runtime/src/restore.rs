@@ -33,7 +33,7 @@ use order::{RestoreStep, StepOrder, Timed};
 /// A consumer whose rows can be told again.
 pub trait Restore: Consumer {
     /// Types of its own events that hold what was found on rows that orders share, or what was minted: they are retold, their cause is not decided again.
-    const FORCED: &'static [&'static str];
+    const FORCED: &'static [&'static str] = &[];
 
     /// An input that has the row of an order read, and nothing else.
     fn about(&self, order_id: OrderId) -> Self::Input {
@@ -47,16 +47,19 @@ pub trait Restore: Consumer {
     /// Ends a step, as a batch ends.
     fn settled(&self, _world: &mut Self::BatchState) {}
 
-    /// Has the world know what this event of its own says: by deciding what no topic holds, or, of a [`FORCED`](Restore::FORCED) one, as it says.
+    /// Has the world know what this event of its own says: by deciding what no topic holds, or, of a [`FORCED`](Restore::FORCED) one, as it says. Unless
+    /// a consumer says how, no event of its own can be retold, and none need be.
     ///
     /// # Errors
     /// When the event does not say enough, or contradicts what is known.
     fn retell(
         &self,
-        world: &mut Self::BatchState,
+        _world: &mut Self::BatchState,
         event: &RetoldEvent<'_, Self::Input>,
-        effects: &mut Effects<'_, Self::Call>,
-    ) -> Result<(), Conflict>;
+        _effects: &mut Effects<'_, Self::Call>,
+    ) -> Result<(), Conflict> {
+        Err(event.untold())
+    }
 }
 
 /// An event of the consumer itself.

@@ -3,7 +3,7 @@
 use axum::extract::Query;
 use axum::extract::rejection::QueryRejection;
 use axum::http::StatusCode;
-use events::Timestamp;
+use events::{OrderId, Timestamp};
 
 use super::Problem;
 use crate::sql::in_range;
@@ -22,6 +22,15 @@ pub fn asked<T>(query: QueryResult<T>) -> Result<T, Problem> {
 
 fn unreadable(detail: String) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, "Unreadable filter").detail(detail)
+}
+
+/// The order that a path names.
+///
+/// # Errors
+/// A problem of status 404: no order has an id of another form.
+pub fn order_in_path(text: &str) -> Result<OrderId, Problem> {
+    let detail = || format!("expected an order's id, a UUID, in the path, got {text:?}");
+    text.parse().map_err(|_| Problem::new(StatusCode::NOT_FOUND, "Unknown order").detail(detail()))
 }
 
 /// How many entries the caller wants.
