@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use events::{DeadLetterResolved, Event as _, OrderParked, OrderUnparked};
-use futures_util::FutureExt as _;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use sqlx::PgPool;
 use tokio::sync::{Notify, mpsc};
@@ -106,8 +105,16 @@ impl Host {
         self.spawn(C::NAME, until_stopped(poller::sweep(Arc::clone(&engine))));
         self.spawn(C::NAME, until_stopped(retrier::retry(Arc::clone(&engine), registry)));
         self.spawn(C::NAME, until_stopped(requests::attend(Arc::clone(&engine), waiting)));
-        self.spawn(C::NAME, pruner::prune(Arc::clone(&engine), self.settings.common().prune_every.0).map(Ok));
-        self.spawn(C::NAME, requests::call_out(engine, called, queue).map(Ok));
+        let pruned = pruner::prune(Arc::clone(&engine), self.settings.common().prune_every.0);
+        self.spawn(C::NAME, async move {
+            pruned.await;
+            Ok(())
+        });
+        let called = requests::call_out(engine, called, queue);
+        self.spawn(C::NAME, async move {
+            called.await;
+            Ok(())
+        });
         self.serve(C::NAME, listener, doors, health, Some(records))
     }
 
