@@ -9,7 +9,6 @@ use runtime::http::{Json, Problem};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use super::actions::{Who, Wished};
 use super::dead_letters::FilterAsked;
