@@ -6,7 +6,8 @@ use std::sync::Arc;
 use axum::http::StatusCode;
 use events::OrderId;
 use operator::{EditError, Operator, OperatorError};
-use runtime::http::{Json, Problem};
+pub(super) use runtime::http::JsonResult;
+use runtime::http::Problem;
 use runtime::{Clock, Failure, Span, Verdict};
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
@@ -37,9 +38,6 @@ pub(crate) struct TrackerApi {
     pub operator: Operator,
     pub wake: Arc<Notify>,
 }
-
-pub(super) type JsonResult<T> = Result<Json<T>, Problem>;
-
 /// A read that failed: the database is away, or what it holds is not ours.
 pub(super) fn failed(failure: Failure) -> Problem {
     tracing::warn!(consumer = NAME, %failure, "a read failed");
