@@ -38,6 +38,7 @@ pub(crate) struct TrackerApi {
     pub operator: Operator,
     pub wake: Arc<Notify>,
 }
+
 /// A read that failed: the database is away, or what it holds is not ours.
 pub(super) fn failed(failure: Failure) -> Problem {
     tracing::warn!(consumer = NAME, %failure, "a read failed");
