@@ -32,6 +32,7 @@ use crate::engine::batch::Attempt;
 use crate::engine::cooldown::Cooldown;
 use crate::engine::effects::Effects;
 use crate::engine::item::{BatchItem, line_up};
+use crate::engine::write_set::WriteSet;
 use crate::failure::{Backoff, Failure, Verdict};
 use crate::health::{Circuit, Health, Open};
 use crate::parking::RetryPace;
@@ -329,7 +330,7 @@ impl<C: Consumer> Engine<C> {
             line_up(items, &held);
             let works: Vec<&Work<C::Input>> = items.iter().filter_map(BatchItem::to_decide).collect();
             let mut attempt = Attempt::new(items);
-            let (mut writes, mut committed) = Default::default();
+            let (mut writes, mut committed) = (WriteSet::default(), Vec::new());
             if !works.is_empty() {
                 let mut loader = Loader::new(&mut tx, now, Reading::Locked, &self.rows);
                 let mut world = self.consumer.load(&works, &mut loader).await?;
