@@ -10,7 +10,7 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, Headers as _, Message as _, OwnedHeaders};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
 use rdkafka::{ClientConfig, ClientContext, Offset, TopicPartitionList};
 
 use crate::deadline::Ends;
@@ -53,11 +53,11 @@ fn client() -> ClientConfig {
 
 /// Writes records (key, value, headers) to a topic by its full name, and waits until Kafka has them.
 pub fn produce(topic: &str, records: &[NewRecord<'_>]) {
-    let producer: ThreadedProducer<_> = client()
+    let producer: BaseProducer<Delivered> = client()
         .set("linger.ms", "1")
         .set("partitioner", "murmur2_random")
         .set("message.max.bytes", "2000000")
-        .create()
+        .create_with_context(Delivered::default())
         .expect("a producer");
     for (key, value, headers) in records {
         let headers = headers
@@ -70,7 +70,9 @@ pub fn produce(topic: &str, records: &[NewRecord<'_>]) {
         };
         producer.send(record).map_err(|(error, _)| error).expect("room in the producer's queue");
     }
-    producer.flush(PATIENCE).expect("Kafka takes the records");
+    producer.flush(PATIENCE).expect("Kafka answers");
+    let refused = producer.context().take_error();
+    assert!(refused.is_none(), "{topic} takes the records: {refused:?}");
 }
 
 /// The same for records of any size: compressed, as whoever gets around a topic's limit has them. A record that is refused, as by a topic that was made

@@ -81,8 +81,8 @@ pub fn letter(letter: &LetterView) -> String {
         line("header", &format!("{}: {}", header.name, value.unwrap_or_default()));
     }
     for can in &letter.can {
-        let (mark, publishes) = can.step.as_ref().map_or(("no", &can.refused), |_| ("can", &can.step));
-        line(mark, &format!("{}: {}", can.what, publishes.as_deref().unwrap_or_default()));
+        let (mark, text) = can.step.as_ref().map_or(("no", &can.refused), |_| ("can", &can.step));
+        line(mark, &format!("{}: {}", can.what, text.as_deref().unwrap_or_default()));
     }
     for action in &letter.actions {
         let ActionView { at, who, what, why, outcome, detail, .. } = action;

@@ -54,7 +54,9 @@ impl<C: Consumer> Engine<C> {
         if let Some(due) = scheduled {
             self.scheduled.send_if_modified(|next| {
                 let is_sooner = next.is_none_or(|next| due < next);
-                *next = if is_sooner { Some(due) } else { *next };
+                if is_sooner {
+                    *next = Some(due);
+                }
                 is_sooner
             });
         }

@@ -225,7 +225,7 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_refused_by_its_place_and_no_message_shows_a_key() {
-        for (line, publishes) in [
+        for (line, expected) in [
             ("eve operator short-secret", "at least 16 characters"),
             ("eve boss secret-secret-secret", "viewer, shop, warehouse, operator, admin"),
             ("eve warehouse secret-secret-secret", "which warehouse"),
@@ -241,7 +241,7 @@ mod tests {
         ] {
             let error = Keys::parse(&format!("ok admin 0123456789abcdef\n{line}")).unwrap_err().to_string();
             assert!(
-                error.contains("key 2") && error.contains(publishes) && !error.contains("secret"),
+                error.contains("key 2") && error.contains(expected) && !error.contains("secret"),
                 "{line}: {error}"
             );
         }
