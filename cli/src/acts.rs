@@ -9,9 +9,8 @@ use runtime::{Settings, databases, sql};
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::output;
+use crate::output::{self, TableColumn};
 
-/// Which of them.
 #[derive(Args)]
 pub struct Arguments {
     /// Those of this key's name; `local` did what was done without keys.
@@ -22,11 +21,11 @@ pub struct Arguments {
     limit: i64,
 }
 
-/// One of them.
-#[derive(Serialize)]
+#[derive(Serialize, sqlx::FromRow)]
 struct ConsumerAction {
     action_id: Uuid,
-    at: String,
+    #[serde(serialize_with = "as_text")]
+    at: Timestamptz,
     consumer: String,
     who: String,
     role: String,
@@ -37,48 +36,37 @@ struct ConsumerAction {
     status: Option<i32>,
 }
 
-type ActionRow = (Uuid, Timestamptz, String, String, String, String, String, Option<String>, Option<i32>);
+fn as_text<S: serde::Serializer>(at: &Timestamptz, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&at.0)
+}
 
-/// Lists them, of all databases.
+const COLUMNS: &[TableColumn<ConsumerAction>] = &[
+    ("at", |act| act.at.0.to_string()),
+    ("consumer", |act| act.consumer.clone()),
+    ("who", |act| act.who.clone()),
+    ("role", |act| act.role.clone()),
+    ("what", |act| act.what.clone()),
+    ("subject", |act| act.subject.clone()),
+    ("status#", |act| act.status.map_or_else(String::new, |status| status.to_string())),
+    ("why", |act| act.why.clone().unwrap_or_default()),
+];
+
 pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
     let Arguments { who, limit } = arguments;
     let settings = Settings::from_env()?;
     let consumers = choreography::Choreography::embedded().consumers.names();
-    let mut acts = Vec::new();
+    let mut acts: Vec<ConsumerAction> = Vec::new();
     for url in databases::of(&settings, consumers)?.into_keys() {
         let pool = sql::pool(url.expose(), "quadrille acts", 1).context("DATABASE_URL")?;
-        let rows: Vec<ActionRow> = sqlx::query_as(
+        let select = sqlx::query_as(
             "select action_id, at, consumer, who, role, what, subject, why, status from runtime.door_action
              where $1::text is null or who = $1 order by action_id desc limit $2",
-        )
-        .bind(&who)
-        .bind(limit)
-        .fetch_all(&pool)
-        .await?;
-        acts.extend(rows.into_iter().map(
-            |(action_id, Timestamptz(at), consumer, who, role, what, subject, why, status)| ConsumerAction {
-                action_id,
-                at: at.to_string(),
-                consumer,
-                who,
-                role,
-                what,
-                subject,
-                why,
-                status,
-            },
-        ));
+        );
+        acts.extend(select.bind(&who).bind(limit).fetch_all(&pool).await?);
     }
     // Their ids begin with their time.
     acts.sort_unstable_by_key(|act| std::cmp::Reverse(act.action_id));
     acts.dedup_by_key(|act| act.action_id); // one database by two addresses
     acts.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-    output::rows(&acts, json, |acts| {
-        let mut table = output::table(&["at", "consumer", "who", "role", "what", "subject", "status", "why"], &[6]);
-        for ConsumerAction { at, consumer, who, role, what, subject, why, status, .. } in acts {
-            let (status, why) = (status.map(|status| status.to_string()), why.as_deref().unwrap_or_default());
-            table.add_row([at, consumer, who, role, what, subject, &status.unwrap_or_default(), why]);
-        }
-        table
-    })
+    output::rows(&acts, json, COLUMNS)
 }

@@ -29,16 +29,14 @@ pub struct Arguments {
     outbox_rows: i64,
 }
 
-/// Runs it.
 pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
     let settings = Settings::from_env()?;
     // Behind the horizon one consumer may have forgotten an order before another does.
     let horizon = settings.keep("orders", &ConsumerSettings::default())?;
     let first = OrderId::least_at(arguments.since.unwrap_or(Clock::default().now().minus(horizon))).as_uuid();
     let scope = AuditScope { first, ..AuditScope::everything(arguments.quiet) };
-    let mut findings = Vec::new();
     let databases = Databases::open(&settings, None)?;
-    findings.extend(audit::ask_all(&databases, &scope).await?);
+    let mut findings = audit::ask_all(&databases, &scope).await?;
     if arguments.outbox_rows > 0 {
         if let Some(pool) = databases.orders() {
             findings.push(audit::known(&settings, pool, &scope).await?);
@@ -55,21 +53,29 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
     } else {
         print!("{}", shown(&findings));
     }
-    Ok(if breaches == 0 && !open { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(output::code(breaches == 0 && !open))
 }
 
 fn shown(findings: &[Finding]) -> String {
-    let mut table = output::table(&["check", "must hold", "breaches", "compared"], &[2]);
-    let mut lines = String::new();
+    let table = output::table(
+        findings,
+        &[
+            ("check", |finding| finding.name.to_owned()),
+            ("must hold", |finding| finding.publishes.to_owned()),
+            ("breaches#", |finding| match &finding.asked {
+                CheckOutcome::Answered { breaches, .. } => breaches.to_string(),
+                CheckOutcome::Unanswered { .. } => "?".to_owned(),
+            }),
+            ("compared", |finding| match &finding.asked {
+                CheckOutcome::Answered { figures: text, .. } | CheckOutcome::Unanswered { why: text } => text.clone(),
+            }),
+        ],
+    );
+    let mut text = format!("{table}\n");
     for finding in findings {
-        let (breaches, compared) = match &finding.asked {
-            CheckOutcome::Answered { breaches, figures, .. } => (breaches.to_string(), figures.as_str()),
-            CheckOutcome::Unanswered { why } => ("?".to_owned(), why.as_str()),
-        };
-        table.add_row([finding.name, finding.publishes, &breaches, compared]);
         for line in finding.lines() {
-            lines.push_str(&format!("BROKEN  {}  {}: {}\n", finding.name, line.subject, line.detail));
+            text.push_str(&format!("BROKEN  {}  {}: {}\n", finding.name, line.subject, line.detail));
         }
     }
-    format!("{table}\n{lines}")
+    text
 }

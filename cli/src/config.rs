@@ -7,9 +7,8 @@ use pipeline::sections;
 use runtime::Settings;
 use runtime::settings::{Section, SettingRow, SettingsError, reference};
 
-use crate::output;
+use crate::output::{self, TableColumn};
 
-/// What can be asked of the settings.
 #[derive(Subcommand)]
 pub enum Command {
     /// Show every setting with its value and where it is from: default, file, or variable. Secrets are masked.
@@ -26,24 +25,17 @@ pub enum Command {
 
 /// The parts whose settings docs/configuration.md lists: optional consumers have their own documents.
 fn documented() -> Vec<Section> {
-    let optional: Vec<String> = pipeline::consumers()
-        .into_iter()
-        .filter(|consumer| consumer.is_optional)
-        .map(|consumer| (consumer.section)().name)
-        .collect();
+    let optional = pipeline::consumers().into_iter().filter(|consumer| consumer.is_optional);
+    let optional: Vec<String> = optional.map(|consumer| (consumer.section)().name).collect();
     sections().into_iter().filter(|section| !optional.contains(&section.name)).collect()
 }
 
 /// A command works on all parts: what is unknown in any of them is refused before it begins. Where settings can't be read at all, the command says so if
 /// it needs them.
-///
-/// # Errors
-/// Every setting that there is not.
 pub fn refuse_unknown() -> Result<(), SettingsError> {
     Settings::from_env().map_or(Ok(()), |settings| settings.refuse_unknown_in(&sections()))
 }
 
-/// Runs one of them.
 pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
     match command {
         Command::Show { set } => show(set, json),
@@ -58,17 +50,18 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
 fn show(set: bool, json: bool) -> anyhow::Result<ExitCode> {
     let settings = Settings::from_env()?;
     settings.refuse_unknown_in(&sections())?;
-    let rows = sections().iter().flat_map(|section| settings.rows(section)).collect::<Vec<SettingRow>>();
-    let rows: Vec<SettingRow> = rows.into_iter().filter(|row| !set || row.from != "default").collect();
+    let mut rows: Vec<SettingRow> = sections().iter().flat_map(|section| settings.rows(section)).collect();
+    rows.retain(|row| !set || row.from != "default");
     if json {
         println!("{:#}", serde_json::json!({ "settings": rows }));
         return Ok(ExitCode::SUCCESS);
     }
-    let mut table = output::table(&["setting", "value", "from"], &[]);
-    for SettingRow { setting, value, from, .. } in rows {
-        table.add_row([setting, value.unwrap_or_else(|| "-".to_owned()), from]);
-    }
-    println!("{table}");
+    let columns: [TableColumn<SettingRow>; 3] = [
+        ("setting", |row| row.setting.clone()),
+        ("value", |row| row.value.clone().unwrap_or_else(|| "-".to_owned())),
+        ("from", |row| row.from.clone()),
+    ];
+    println!("{}", output::table(&rows, &columns));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -83,7 +76,7 @@ fn check(json: bool) -> anyhow::Result<ExitCode> {
             eprintln!("{problem}");
         }
     }
-    Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(output::code(problems.is_empty()))
 }
 
 #[cfg(test)]

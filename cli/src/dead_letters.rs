@@ -4,7 +4,6 @@ mod arguments;
 mod carry_out;
 mod shown;
 
-use std::io::Read as _;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -14,11 +13,10 @@ use operator::{Act, Operator, with_fields};
 use runtime::{Clock, Settings};
 use serde_json::Value;
 
-use arguments::{EditArguments, FilterArguments, How, Which};
+use arguments::{EditArguments, FilterArguments, Which};
 
 use crate::output;
 
-/// What can be done with dead letters.
 #[derive(Subcommand)]
 pub enum Command {
     /// List them, the newest first.
@@ -46,26 +44,11 @@ pub enum Command {
         data: bool,
     },
     /// Have its consumer decide it again, before everything of the same key that waits behind it.
-    Retry {
-        #[command(flatten)]
-        which: Which,
-        #[command(flatten)]
-        how: How,
-    },
+    Retry(Which),
     /// Leave it out for good, and cancel its order: an event that is skipped is never skipped in silence.
-    Skip {
-        #[command(flatten)]
-        which: Which,
-        #[command(flatten)]
-        how: How,
-    },
+    Skip(Which),
     /// Cancel its order now. The dead letter stays: retry or skip it too, or what waits behind it waits on.
-    Compensate {
-        #[command(flatten)]
-        which: Which,
-        #[command(flatten)]
-        how: How,
-    },
+    Compensate(Which),
     /// Have its consumer decide it again, with other data, which is checked against the event's schema.
     Edit(EditArguments),
     /// Show who had what done, why, and what came of it, the newest first.
@@ -78,29 +61,26 @@ pub enum Command {
     },
 }
 
-/// Runs one of them.
 pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
     let operator = Operator::open(&Settings::from_env()?, Clock::default()).await?;
     match command {
         Command::List { filter, limit } => {
-            let letters = operator.list(&filter.filter(), limit).await?;
-            output::rows(&letters, json, shown::letters)
+            output::rows(&operator.list(&filter.filter(), limit).await?, json, shown::LETTERS)
         }
         Command::Groups { filter, limit } => {
-            let groups = operator.groups(&filter.filter().or_open(), limit).await?;
-            output::rows(&groups, json, shown::groups)
+            output::rows(&operator.groups(&filter.filter().or_open(), limit).await?, json, shown::GROUPS)
         }
         Command::Show { id, data } => show(&operator, &id, data, json).await,
-        Command::Retry { which, how } => carry_out::carry_out(&operator, Act::Retry, which, how, json).await,
-        Command::Skip { which, how } => carry_out::carry_out(&operator, Act::Skip, which, how, json).await,
-        Command::Compensate { which, how } => carry_out::carry_out(&operator, Act::Compensate, which, how, json).await,
+        Command::Retry(which) => carry_out::carry_out(&operator, Act::Retry, which, json).await,
+        Command::Skip(which) => carry_out::carry_out(&operator, Act::Skip, which, json).await,
+        Command::Compensate(which) => carry_out::carry_out(&operator, Act::Compensate, which, json).await,
         Command::Edit(arguments) => edit(&operator, arguments, json).await,
         Command::Audit { id, limit } => {
             let letter_id = match id {
                 Some(id) => Some(operator.find(&id).await?),
                 None => None,
             };
-            output::rows(&operator.audit(letter_id, limit).await?, json, shown::actions)
+            output::rows(&operator.audit(letter_id, limit).await?, json, shown::ACTIONS)
         }
     }
 }
@@ -133,15 +113,13 @@ async fn edit(operator: &Operator, arguments: EditArguments, json: bool) -> anyh
         }
     };
     let data = with_fields(whole, &set).map_err(anyhow::Error::msg)?;
-    carry_out::one(operator, letter_id, Act::Edit(data), how, json).await
+    carry_out::each(operator, vec![letter_id], Act::Edit(data), how, json).await
 }
 
 fn read(path: &Path) -> anyhow::Result<Value> {
-    let mut text = String::new();
-    if path == Path::new("-") {
-        std::io::stdin().read_to_string(&mut text).context("standard input")?;
-    } else {
-        text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
-    }
+    let text = match path == Path::new("-") {
+        true => std::io::read_to_string(std::io::stdin()).context("standard input")?,
+        false => std::fs::read_to_string(path).with_context(|| path.display().to_string())?,
+    };
     serde_json::from_str(&text).with_context(|| format!("{}: expected the event's data as JSON", path.display()))
 }

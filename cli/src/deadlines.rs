@@ -10,7 +10,6 @@ use serde_json::json;
 
 use crate::{output, who};
 
-/// What can be done with deadlines.
 #[derive(Subcommand)]
 pub enum Command {
     /// Open orders by when they are looked at next, with the answers that they are owed.
@@ -35,7 +34,6 @@ pub enum Command {
     },
 }
 
-/// Runs one of them on the tracker's database.
 pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
     let settings = Settings::from_env()?;
     let url = settings.database_url("saga-tracker")?;

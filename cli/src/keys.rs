@@ -6,7 +6,6 @@ use clap::Subcommand;
 use runtime::http::{Key, Role};
 use serde_json::json;
 
-/// What can be done with keys.
 #[derive(Subcommand)]
 pub enum Command {
     /// Make a key: the key itself, for whoever will show it, and its line, for the setting `keys` of every program.
@@ -28,7 +27,6 @@ pub enum Command {
     },
 }
 
-/// Runs it.
 pub fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
     let Command::New { name, role, source, warehouse } = command;
     let (secret, line) = Key::mint(&name, role, source.or(warehouse).as_deref())?;

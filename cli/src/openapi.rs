@@ -4,7 +4,6 @@ use std::process::ExitCode;
 
 use serde_json::Value;
 
-/// Prints the document.
 pub fn run() -> anyhow::Result<ExitCode> {
     print!("{}", text()?);
     Ok(ExitCode::SUCCESS)
@@ -15,7 +14,6 @@ fn text() -> anyhow::Result<String> {
     Ok(serde_json::to_string_pretty(&document())? + "\n")
 }
 
-/// All programs' documents as one.
 fn document() -> Value {
     let documents = pipeline::consumers().into_iter().filter(|consumer| !consumer.is_optional).filter_map(|consumer| {
         let address = format!("http://{}", runtime::default_address(consumer.name)?);

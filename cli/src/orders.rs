@@ -10,7 +10,6 @@ use sqlx::PgPool;
 
 use crate::output;
 
-/// What can be asked of orders.
 #[derive(Subcommand)]
 pub enum Command {
     /// Find orders by the reference that whoever placed them gave: the shop's own number, or the id of the event. Another shop may have given the same.
@@ -29,7 +28,6 @@ pub enum Command {
     },
 }
 
-/// Runs one of them.
 pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
     let settings = Settings::from_env()?;
     let url = settings.database_url(SagaTracker::NAME)?;
@@ -46,16 +44,20 @@ async fn find(pool: &PgPool, reference: &str, json: bool) -> anyhow::Result<Exit
         eprintln!("quadrille: no order with reference {reference:?} was heard of");
         return Ok(ExitCode::FAILURE);
     }
-    output::rows(&found, json, |orders| {
-        let mut table = output::table(&["order", "status", "placed", "source", "total"], &[4]);
-        for order in orders {
-            let total = order.total.zip(order.currency.as_ref()).map(|(total, currency)| format!("{total} {currency}"));
-            let source = order.source.clone().unwrap_or_default();
-            let placed = order.placed_at.clone();
-            table.add_row([order.order_id.clone(), order.status.clone(), placed, source, total.unwrap_or_default()]);
-        }
-        table
-    })
+    output::rows(
+        &found,
+        json,
+        &[
+            ("order", |order| order.order_id.clone()),
+            ("status", |order| order.status.clone()),
+            ("placed", |order| order.placed_at.clone()),
+            ("source", |order| order.source.clone().unwrap_or_default()),
+            ("total#", |order| match (order.total, &order.currency) {
+                (Some(total), Some(currency)) => format!("{total} {currency}"),
+                (None, _) | (_, None) => String::new(),
+            }),
+        ],
+    )
 }
 
 async fn show(pool: &PgPool, id: OrderId, at: Option<Timestamp>, json: bool) -> anyhow::Result<ExitCode> {

@@ -5,21 +5,24 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 /// Columns of a terminal that does not say how many it has.
 const WIDTH: u16 = 100;
 
-/// A table with these columns; those that hold numbers are aligned to the right. On a terminal it has frames and is as wide as that; in a pipe each row
-/// is one line, whole, without frames.
-pub fn table(header: &[&str], numbers: &[usize]) -> Table {
+/// A column of a table: its header, and what it shows of a row. Numbers are aligned to the right: their header ends with `#`, which is not shown.
+pub type TableColumn<T> = (&'static str, fn(&T) -> String);
+
+/// A table of these rows. On a terminal it has frames and is as wide as that; in a pipe each row is one line, whole, without frames.
+pub fn table<T>(rows: &[T], columns: &[TableColumn<T>]) -> Table {
     let terminal = console::Term::stdout();
     let width =
         terminal.features().is_attended().then(|| terminal.size_checked().map_or(WIDTH, |(_, columns)| columns));
-    framed(header, numbers, width)
+    framed(rows, columns, width)
 }
 
-fn framed(header: &[&str], numbers: &[usize], width: Option<u16>) -> Table {
+fn framed<T>(rows: &[T], columns: &[TableColumn<T>], width: Option<u16>) -> Table {
     let mut table = Table::new();
     match width {
         Some(width) => table
@@ -28,20 +31,16 @@ fn framed(header: &[&str], numbers: &[usize], width: Option<u16>) -> Table {
             .set_width(width),
         None => table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled),
     };
-    table.set_header(header);
-    for column in numbers {
-        if let Some(column) = table.column_mut(*column) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
+    table.set_header(columns.iter().map(|(name, _)| name.trim_end_matches('#')));
+    for (column, _) in table.column_iter_mut().zip(columns).filter(|(_, (name, _))| name.ends_with('#')) {
+        column.set_cell_alignment(CellAlignment::Right);
     }
+    table.add_rows(rows.iter().map(|row| columns.iter().map(|(_, shown)| shown(row)).collect::<Vec<_>>()));
     table
 }
 
 /// Prints rows: as a table, or as JSON, one object a line.
-///
-/// # Errors
-/// When a row can't be JSON.
-pub fn rows<T: Serialize>(rows: &[T], json: bool, table: impl Fn(&[T]) -> Table) -> anyhow::Result<ExitCode> {
+pub fn rows<T: Serialize>(rows: &[T], json: bool, columns: &[TableColumn<T>]) -> anyhow::Result<ExitCode> {
     if json {
         for row in rows {
             println!("{}", serde_json::to_string(row)?);
@@ -49,12 +48,11 @@ pub fn rows<T: Serialize>(rows: &[T], json: bool, table: impl Fn(&[T]) -> Table)
     } else if rows.is_empty() {
         println!("none");
     } else {
-        println!("{}", table(rows));
+        println!("{}", table(rows, columns));
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Prints one thing: as text, or as a JSON object.
 pub fn said(json: bool, object: &serde_json::Value, text: impl FnOnce() -> String) {
     if json {
         println!("{object}");
@@ -63,10 +61,17 @@ pub fn said(json: bool, object: &serde_json::Value, text: impl FnOnce() -> Strin
     }
 }
 
+pub fn bar(total: u64, template: &str) -> ProgressBar {
+    let style = ProgressStyle::with_template(template);
+    ProgressBar::new(total).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+/// Success if all that was asked for was done and holds.
+pub fn code(right: bool) -> ExitCode {
+    if right { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
 /// Asks on a terminal whether to go on; elsewhere it wants to be told by `--yes`.
-///
-/// # Errors
-/// When the answer is not yes, or there is nobody to ask.
 pub fn confirm(what: &str, yes: bool) -> anyhow::Result<()> {
     if yes {
         return Ok(());
@@ -91,8 +96,12 @@ mod tests {
     use super::*;
 
     fn shown(width: Option<u16>) -> Vec<String> {
-        let mut table = framed(&["id", "what is wrong"], &[], width);
-        table.add_row(["3f2a9c1b", &"expected a whole number, got text; ".repeat(6)]);
+        let wrong = "expected a whole number, got text; ".repeat(6);
+        let table = framed(
+            &[("3f2a9c1b", wrong)],
+            &[("id", |row| row.0.into()), ("what is wrong", |row| row.1.clone())],
+            width,
+        );
         table.to_string().lines().map(ToOwned::to_owned).collect()
     }
 

@@ -12,7 +12,6 @@ use sqlx::PgConnection;
 
 use crate::output;
 
-/// What can be done with the outbox.
 #[derive(Subcommand)]
 pub enum Command {
     /// How many events wait to be published, and which were set aside because Kafka does not take them; with any of those, the exit code is not 0.
@@ -82,21 +81,14 @@ fn shown(status: &RelayStatus) -> String {
     text
 }
 
-/// What was done, as an object and as text.
 async fn one(command: &Command, db: &mut PgConnection) -> Result<(Value, String), RelayError> {
     Ok(match command {
         Command::Status => {
             let status = relay::status(db).await?;
-            let aside: Vec<Value> = status
-                .aside
-                .iter()
-                .map(|aside| {
-                    json!({
-                        "position": aside.seq, "topic": aside.topic, "key": aside.key, "bytes": aside.bytes,
-                        "since": aside.since.to_string(), "error": aside.error,
-                    })
-                })
-                .collect();
+            let aside = status.aside.iter().map(|Aside { seq, topic, key, bytes, since, error }| {
+                json!({"position": seq, "topic": topic, "key": key, "bytes": bytes, "since": since.to_string(), "error": error})
+            });
+            let aside: Vec<Value> = aside.collect();
             let object = json!({"waiting": status.waiting, "set_aside": status.set_aside, "aside": aside, "slot": status.current_slot,
                 "slot_age_s": status.slot_age.as_secs()});
             (object, shown(&status))

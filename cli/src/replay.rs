@@ -5,8 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
-use kafka_admin::replay::{Moved, Point, ReplayError};
+use kafka_admin::replay::Point;
 use runtime::{Consumer as _, Settings};
 use saga_tracker::{SagaTracker, Stage};
 use serde_json::json;
@@ -31,18 +30,12 @@ pub struct Arguments {
     from: Point,
 }
 
-/// Runs it.
 pub async fn run(Arguments { consumer, from }: Arguments, json: bool) -> anyhow::Result<ExitCode> {
     let settings = Settings::from_env()?;
     if consumer == SagaTracker::NAME {
         return rebuild(&settings, from, json).await;
     }
-    let moved = pipeline::consumer(&consumer)?.reset(&settings, from).await;
-    shown(&consumer, from, moved, json)
-}
-
-fn shown(consumer: &str, from: Point, moved: Result<Vec<Moved>, ReplayError>, json: bool) -> anyhow::Result<ExitCode> {
-    let moved = moved?;
+    let moved = pipeline::consumer(&consumer)?.reset(&settings, from).await?;
     for of in &moved {
         let stood = of.from.map_or_else(|| "the start".to_owned(), |offset| offset.to_string());
         let object = json!({"topic": of.topic, "partition": of.partition, "from": of.from, "to": of.to, "end": of.end});
@@ -59,11 +52,7 @@ fn shown(consumer: &str, from: Point, moved: Result<Vec<Moved>, ReplayError>, js
 
 async fn rebuild(settings: &Settings, from: Point, json: bool) -> anyhow::Result<ExitCode> {
     let stop = CancellationToken::new();
-    let bar = ProgressBar::new(0);
-    bar.set_style(
-        ProgressStyle::with_template("{elapsed_precise} {bar:40} {pos}/{len} {msg}")
-            .unwrap_or_else(|_| ProgressStyle::default_bar()),
-    );
+    let bar = output::bar(0, "{elapsed_precise} {bar:40} {pos}/{len} {msg}");
     let last = Cell::new("");
     let show = |stage: Stage| {
         let (what, done, of) = match stage {

@@ -1,5 +1,6 @@
 //! `quadrille restore …`: after a database was restored from a dump, what the topics know and it does not.
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -15,10 +16,11 @@ use runtime::{Clock, Registry, Settings, databases, migrations, sql};
 use serde_json::json;
 use sqlx::PgPool;
 
+use crate::output;
+
 /// Before the last moment that a relay noted in the dump, by so much: what was then being written is read too.
 const MARGIN: Duration = Duration::from_secs(120);
 
-/// What can be done after a restore.
 #[derive(Subcommand)]
 pub enum Command {
     /// Say which orders the topics know better than the databases, and whether they can be told again. Changes nothing; exits with 1 if there are any.
@@ -30,7 +32,6 @@ pub enum Command {
     Apply(Arguments),
 }
 
-/// From where, and how it is shown.
 #[derive(Args)]
 pub struct Arguments {
     /// From where topics are read: `beginning`, or a moment before the dump was made. Two minutes before the dump's last note of a relay unless given.
@@ -38,13 +39,8 @@ pub struct Arguments {
     since: Option<Point>,
 }
 
-/// One consumer's orders.
-struct Of {
-    consumer: &'static str,
-    restored: Restored,
-}
+type Of = (&'static str, Restored);
 
-/// Runs one of them.
 pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
     let (arguments, write) = match command {
         Command::Check(arguments) => (arguments, false),
@@ -82,8 +78,7 @@ impl Restoring<'_> {
         let mut all = Vec::new();
         for consumer in &self.consumers {
             if let Some(retell) = &consumer.retell {
-                let restored = self.one(consumer, retell).await.with_context(|| consumer.name.to_owned())?;
-                all.push(Of { consumer: consumer.name, restored });
+                all.push((consumer.name, self.one(consumer, retell).await.with_context(|| consumer.name)?));
             }
         }
         Ok(all)
@@ -91,11 +86,10 @@ impl Restoring<'_> {
 
     async fn one(&self, consumer: &ConsumerEntry, retell: &Retell) -> anyhow::Result<Restored> {
         let pool = pool(self.settings, consumer.name)?;
-        let house = migrations::house();
-        let house = house.iter().map(|(schema, migrator)| (*schema, migrator));
-        for (schema, migrator) in
-            house.chain(consumer.schemas.iter().map(|(schema, migrator)| (schema.as_str(), migrator)))
-        {
+        for (schema, migrator) in migrations::house() {
+            migrations::check(&pool, schema, &migrator).await?;
+        }
+        for (schema, migrator) in &consumer.schemas {
             migrations::check(&pool, schema, migrator).await?;
         }
         let codec = Registry::codec(&pool).await?;
@@ -188,37 +182,30 @@ async fn dumped(settings: &Settings) -> anyhow::Result<Point> {
 }
 
 fn shown(json: bool, write: bool, since: Point, stories: &Stories, all: &[Of], notes: &[String]) -> ExitCode {
-    let ids = |orders: &[OrderId]| orders.iter().map(ToString::to_string).collect::<Vec<_>>();
-    let mut behind: Vec<OrderId> = all.iter().flat_map(|of| of.restored.rebuilt.iter().copied()).collect();
-    behind.extend(all.iter().flat_map(|of| of.restored.left.iter().map(|(order_id, _)| *order_id)));
-    behind.sort_unstable();
-    behind.dedup();
-    let left: usize = all.iter().map(|of| of.restored.left.len()).sum();
+    let ids = all.iter().flat_map(|(_, of)| of.rebuilt.iter().chain(of.left.iter().map(|(id, _)| id)));
+    let behind: BTreeSet<OrderId> = ids.copied().collect();
+    let left: usize = all.iter().map(|(_, restored)| restored.left.len()).sum();
     if json {
         let consumers: Vec<_> = all
             .iter()
-            .map(|of| {
-                let left = of.restored.left.iter().map(|(order_id, why)| json!({"order_id": order_id, "why": why}));
-                json!({"consumer": of.consumer, "known": of.restored.known, "rebuilt": ids(&of.restored.rebuilt),
-                    "left": left.collect::<Vec<_>>()})
+            .map(|(consumer, Restored { known, rebuilt, left })| {
+                let left = left.iter().map(|(order_id, why)| json!({"order_id": order_id, "why": why}));
+                json!({"consumer": consumer, "known": known, "rebuilt": rebuilt, "left": left.collect::<Vec<_>>()})
             })
             .collect();
         println!(
             "{:#}",
-            json!({"since": since.to_string(), "records": stories.records, "orders": stories.orders.len(), "behind": ids(&behind),
+            json!({"since": since.to_string(), "records": stories.records, "orders": stories.orders.len(), "behind": behind,
                 "written": write, "consumers": consumers, "notes": notes})
         );
     } else {
         println!("{} records since {since} tell of {} orders", stories.records, stories.orders.len());
         let done = if write { "rebuilt" } else { "can be rebuilt" };
-        for Of { consumer, restored } in all {
-            let Restored { known, rebuilt, left } = restored;
+        for (consumer, Restored { known, rebuilt, left }) in all {
             println!("{consumer}: {known} known, {} {done}, {} left to a person", rebuilt.len(), left.len());
         }
-        for (consumer, order_id, why) in
-            all.iter().flat_map(|of| of.restored.left.iter().map(|(id, why)| (of.consumer, id, why)))
-        {
-            println!("LEFT  {consumer}  {order_id}: {why}");
+        for (consumer, Restored { left, .. }) in all {
+            left.iter().for_each(|(order_id, why)| println!("LEFT  {consumer}  {order_id}: {why}"));
         }
         for note in notes {
             println!("{note}");
@@ -227,7 +214,7 @@ fn shown(json: bool, write: bool, since: Point, stories: &Stories, all: &[Of], n
             (0, _) => println!("the databases know all that the topics tell"),
             (orders, false) => {
                 println!("{orders} orders are behind the topics, or unknown:");
-                ids(&behind).iter().for_each(|id| println!("  {id}"));
+                behind.iter().for_each(|id| println!("  {id}"));
                 println!("stop consumers and relays, then `quadrille restore apply`");
             }
             (orders, true) => {
@@ -235,6 +222,5 @@ fn shown(json: bool, write: bool, since: Point, stories: &Stories, all: &[Of], n
             }
         }
     }
-    let clean = if write { left == 0 } else { behind.is_empty() };
-    if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    output::code(if write { left == 0 } else { behind.is_empty() })
 }

@@ -5,7 +5,6 @@ use std::process::ExitCode;
 use anyhow::bail;
 use choreography::Choreography;
 
-/// Hosts these programs until told to stop.
 pub fn run(programs: Vec<String>) -> ExitCode {
     runtime::main("quadrille", |host| async move {
         for name in chosen(&programs)? {

@@ -14,7 +14,6 @@ use crate::output;
 /// Rows that are sent at once: each part is taken whole, or not at all.
 const PART: usize = 5_000;
 
-/// What can be done with stock.
 #[derive(Subcommand)]
 pub enum Command {
     /// Set the levels in a CSV file: columns sku, warehouse, on_hand, and optionally aisle, bin and priority (of the warehouse).
@@ -46,14 +45,12 @@ struct StockRow {
     priority: Option<i64>,
 }
 
-/// What inventory answers.
 #[derive(Debug, Deserialize)]
 struct LoadedStock {
     changed: usize,
     loaded_before: Option<String>,
 }
 
-/// Runs one of them.
 pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
     let Command::Load { file, inventory, again } = command;
     let rows = read(&file)?;

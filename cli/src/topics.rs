@@ -13,7 +13,6 @@ use serde_json::json;
 
 use crate::output;
 
-/// What can be done with topics.
 #[derive(Subcommand)]
 pub enum Command {
     /// Prove that topics.yaml, the schemas and the code agree; fails with every problem that there is.
@@ -38,7 +37,6 @@ pub enum Command {
     },
 }
 
-/// Runs one of them.
 pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
     match command {
         Command::Check { file } => check(file, json),
@@ -76,7 +74,7 @@ fn check(file: Option<PathBuf>, json: bool) -> anyhow::Result<ExitCode> {
         [] => format!("topics.yaml, {schemas} schemas and the code of all consumers agree ({topics} topics)"),
         some => format!("{}\n{} problems", some.join("\n"), some.len()),
     });
-    Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(output::code(problems.is_empty()))
 }
 
 async fn apply(profile: &str, json: bool) -> anyhow::Result<ExitCode> {
@@ -118,7 +116,6 @@ async fn apply(profile: &str, json: bool) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The topics of a profile, under a prefix.
 fn wanted(profile: &str, prefix: &str) -> anyhow::Result<Vec<WantedTopic>> {
     let choreography = Choreography::embedded();
     let topics = choreography.topic_settings(profile).with_context(|| unknown_profile(profile))?;

@@ -5,9 +5,6 @@ use std::process::Command;
 use anyhow::Context as _;
 
 /// The name that was given, else the one that the system knows.
-///
-/// # Errors
-/// When neither is there.
 pub fn asks(given: Option<String>) -> anyhow::Result<String> {
     let given = given.filter(|name| !name.is_empty()).or_else(logged_in);
     given.context("expected --by with your name, which is kept with what you do: the system does not know it")

@@ -6,29 +6,19 @@ use anyhow::bail;
 use audit::{AuditScope, CheckOutcome};
 use sqlx::PgPool;
 
-/// One invariant, and whether it holds.
 #[derive(Clone, Debug)]
 pub struct InvariantResult {
-    /// What must hold.
     pub name: &'static str,
-    /// Whether it does.
     pub holds: bool,
     /// The sums that were compared, and the first breaches.
     pub figures: String,
 }
 
-/// Asks for all of them, of one moment.
-///
-/// # Errors
-/// When the database does not answer, or a schema is missing.
 pub async fn check(pool: &PgPool) -> anyhow::Result<Vec<InvariantResult>> {
     judged(audit::ask(pool, &AuditScope::everything(true)).await?)
 }
 
 /// The same of consumers that have databases of their own.
-///
-/// # Errors
-/// As [`check`].
 pub async fn check_all(databases: &audit::Databases) -> anyhow::Result<Vec<InvariantResult>> {
     judged(audit::ask_all(databases, &AuditScope::everything(true)).await?)
 }
@@ -37,24 +27,20 @@ fn judged(findings: Vec<audit::Finding>) -> anyhow::Result<Vec<InvariantResult>>
     if findings.len() != audit::checks().len() {
         bail!("a question was not asked: expected the schemas of all consumers, run `quadrille migrate` first");
     }
-    let invariant = |finding: audit::Finding| match finding.asked {
-        CheckOutcome::Answered { breaches, figures, lines } => {
-            let some = lines.iter().take(5).map(|line| format!("; {}: {}", line.subject, line.detail));
-            InvariantResult {
-                name: finding.publishes,
-                holds: breaches == 0,
-                figures: figures + &some.collect::<String>(),
+    let invariant = |finding: audit::Finding| {
+        let (holds, figures) = match finding.asked {
+            CheckOutcome::Answered { breaches, figures, lines } => {
+                let some = lines.iter().take(5).map(|line| format!("; {}: {}", line.subject, line.detail));
+                (breaches == 0, figures + &some.collect::<String>())
             }
-        }
-        CheckOutcome::Unanswered { why } => InvariantResult { name: finding.publishes, holds: false, figures: why },
+            CheckOutcome::Unanswered { why } => (false, why),
+        };
+        InvariantResult { name: finding.publishes, holds, figures }
     };
     Ok(findings.into_iter().map(invariant).collect())
 }
 
 /// Asks again and again until all hold, for at most so long: what the last events bring about may still be on its way.
-///
-/// # Errors
-/// As [`check`].
 pub async fn settled(pool: &PgPool, patience: Duration) -> anyhow::Result<Vec<InvariantResult>> {
     let began = Instant::now();
     loop {
@@ -67,9 +53,6 @@ pub async fn settled(pool: &PgPool, patience: Duration) -> anyhow::Result<Vec<In
 }
 
 /// Dead letters of all consumers, the oldest first, each with who could not go on and why.
-///
-/// # Errors
-/// When the database does not answer, or a schema is missing.
 pub async fn dead_letters(pool: &PgPool) -> anyhow::Result<Vec<String>> {
     Ok(sqlx::query_scalar(include_str!("dead_letters.sql")).fetch_all(pool).await?)
 }

@@ -1,23 +1,18 @@
-//! Waits until every consumer has heard everything: what is measured next has the machine to itself.
+//! Waits until every consumer has consumed everything: what is measured next has the machine to itself.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use choreography::Choreography;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use rdkafka::{Offset, TopicPartitionList};
 
-use crate::addresses::PipelineAddresses;
+use crate::addresses::{ANSWER, PipelineAddresses};
 
-/// How long a question to the broker may take.
-const ASK: Duration = Duration::from_secs(10);
 /// How long consumers may take to catch up without any progress.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Returns when no group lags behind its topics; answers how long that took.
-///
-/// # Errors
-/// When Kafka does not answer, or the groups make no progress for a minute.
 pub fn await_none(pipeline: &PipelineAddresses) -> anyhow::Result<Duration> {
     let names = Choreography::embedded().consumers.names();
     let groups: Vec<BaseConsumer> = names.map(|group| client(pipeline, group)).collect::<Result<_, _>>()?;
@@ -39,10 +34,7 @@ pub fn await_none(pipeline: &PipelineAddresses) -> anyhow::Result<Duration> {
 }
 
 fn client(pipeline: &PipelineAddresses, group: &str) -> anyhow::Result<BaseConsumer> {
-    let mut config = ClientConfig::new();
-    for (name, value) in &pipeline.settings.common().kafka {
-        config.set(name, value);
-    }
+    let mut config = pipeline.kafka();
     config.set("group.id", pipeline.topic(group)).set("enable.auto.commit", "false");
     config.create().context("KAFKA_… settings")
 }
@@ -51,18 +43,14 @@ fn client(pipeline: &PipelineAddresses, group: &str) -> anyhow::Result<BaseConsu
 fn lag(pipeline: &PipelineAddresses, group: &BaseConsumer) -> anyhow::Result<i64> {
     let topics = Choreography::embedded().topic_settings("local").context("topics.yaml")?;
     let mut list = TopicPartitionList::new();
-    for topic in &topics {
-        let name = pipeline.topic(&topic.name);
-        let metadata = group.fetch_metadata(Some(&name), ASK).context("Kafka does not answer")?;
-        for partition in metadata.topics().iter().flat_map(|topic| topic.partitions()) {
-            list.add_partition(&name, partition.id());
-        }
+    for (name, partition) in pipeline.partitions(group, topics.iter().map(|topic| pipeline.topic(&topic.name)))? {
+        list.add_partition(&name, partition);
     }
-    let committed = group.committed_offsets(list, ASK).context("Kafka does not answer")?;
+    let committed = group.committed_offsets(list, ANSWER).context("Kafka does not answer")?;
     let mut lag = 0;
     for element in committed.elements() {
         if let Offset::Offset(next) = element.offset() {
-            let (_, high) = group.fetch_watermarks(element.topic(), element.partition(), ASK)?;
+            let (_, high) = group.fetch_watermarks(element.topic(), element.partition(), ANSWER)?;
             lag += (high - next).max(0);
         }
     }

@@ -2,6 +2,8 @@
 //!
 //! It knows the pipeline as any user does: through its topics, its routes and its tables.
 
+#![allow(missing_docs, reason = "an inner crate: its names say it")]
+
 mod addresses;
 pub mod invariants;
 pub mod lag;
@@ -16,5 +18,3 @@ pub mod runs;
 mod watch;
 
 pub use addresses::PipelineAddresses;
-pub use place::{Placer, Producer};
-pub use watch::{Asks, Call, OrderEnd, Seen, WatchThread};

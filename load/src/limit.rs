@@ -1,7 +1,6 @@
 //! The ceiling: the rows of orders that went through the pipeline, written once more to the same PostgreSQL by bare set-based SQL. No Kafka, no
 //! rules, no encoding: what is left is what the database itself takes for them.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::{Duration, Instant};
@@ -20,21 +19,18 @@ use crate::runs::RunOutcome;
 const BATCH: u64 = 400;
 /// Numbers of connections that are tried; the fastest counts.
 const CONNECTIONS: [u32; 3] = [2, 4, 8];
-/// Where the copies are.
 const SCHEMA: &str = "bench_limit";
 
-/// A table whose rows are written again.
 struct LimitTable {
-    /// With its schema.
     source: &'static str,
-    /// Changes of a row after it was inserted, as an expression over it; empty: none.
+    /// Changes of a row after it was inserted, as an expression over it.
     changes: &'static str,
     /// The column that a change touches; the whole row is written anew.
     touches: &'static str,
 }
 
 const fn inserted(source: &'static str) -> LimitTable {
-    LimitTable { source, changes: "", touches: "" }
+    LimitTable { source, changes: "0", touches: "" }
 }
 
 const fn changed(source: &'static str) -> LimitTable {
@@ -61,16 +57,12 @@ static CONSUMERS: [&[LimitTable]; 8] = [
 ];
 
 impl LimitTable {
-    /// The name of its copy, without the schema.
     fn copy(&self) -> String {
         self.source.replace('.', "_").replace('"', "")
     }
 }
 
 /// Copies the last orders' rows aside and writes them again, with several numbers of connections.
-///
-/// # Errors
-/// When there are not so many orders: a backlog must have been run before.
 pub async fn run(
     pipeline: &PipelineAddresses,
     orders: u64,
@@ -83,9 +75,7 @@ pub async fn run(
         let before = processes::usage(processes);
         let took = write(&pool, batches, connections).await?;
         let usage = processes::since(&before, processes);
-        let (ends, faults, latency) = (BTreeMap::new(), Vec::new(), Histogram::new(3)?);
-        let outcome =
-            RunOutcome { what: "orders", orders, took, most_took: took, latency, poison: 0, ends, faults, usage };
+        let outcome = RunOutcome::of("orders", orders, took, Histogram::new(3)?, usage);
         if best.as_ref().is_none_or(|(_, best)| took < best.took) {
             best = Some((connections, outcome));
         }
@@ -102,17 +92,17 @@ async fn execute(db: impl sqlx::PgExecutor<'_>, statement: String) -> anyhow::Re
 /// Makes the copies: of each table the rows of the sample with the batch that they belong to, and an empty one like it.
 async fn stage(pool: &PgPool, orders: u64) -> anyhow::Result<i32> {
     let mut db = pool.acquire().await?;
-    execute(&mut *db, "set statement_timeout = '10min'".to_owned()).await?;
-    execute(&mut *db, format!("drop schema if exists {SCHEMA} cascade")).await?;
-    execute(&mut *db, format!("create schema {SCHEMA}")).await?;
-    execute(
-        &mut *db,
+    for statement in [
+        "set statement_timeout = '10min'".to_owned(),
+        format!("drop schema if exists {SCHEMA} cascade"),
+        format!("create schema {SCHEMA}"),
         format!(
             "create function {SCHEMA}.order_of(key bytea) returns uuid language sql immutable as
              $$ select case when length(key) = 36 then encode(key, 'escape')::uuid end $$"
         ),
-    )
-    .await?;
+    ] {
+        execute(&mut *db, statement).await?;
+    }
     let sample = format!(
         "create unlogged table {SCHEMA}.sample as
          select order_id, ((row_number() over (order by order_id) - 1) / {BATCH})::int as batch
@@ -125,7 +115,7 @@ async fn stage(pool: &PgPool, orders: u64) -> anyhow::Result<i32> {
     );
     for table in CONSUMERS.iter().copied().flatten() {
         let (copy, source) = (table.copy(), table.source);
-        let changes = if table.changes.is_empty() { "0" } else { table.changes };
+        let changes = table.changes;
         execute(&mut *db, format!("create table {SCHEMA}.{copy} (like {source} including all)")).await?;
         let rows = if source == OUTBOX {
             entries()
@@ -157,7 +147,6 @@ fn entries() -> String {
     )
 }
 
-/// Writes all batches through so many connections.
 async fn write(pool: &PgPool, batches: i32, connections: u32) -> anyhow::Result<Duration> {
     let work = Arc::new(statements(pool).await?);
     for table in CONSUMERS.iter().copied().flatten() {
@@ -212,17 +201,14 @@ async fn statements(pool: &PgPool) -> anyhow::Result<Vec<Vec<String>>> {
             )))
             .fetch_one(pool)
             .await?;
-            for round in 0..most {
-                let column = table.touches;
-                let key = if table.source.starts_with("sandbox") { "payment_id" } else { "order_id" };
-                let update = format!(
+            let column = table.touches;
+            let key = if table.source.starts_with("sandbox") { "payment_id" } else { "order_id" };
+            rounds.resize_with(rounds.len().max(most as usize), Vec::new);
+            for (round, statements) in rounds.iter_mut().take(most as usize).enumerate() {
+                statements.push(format!(
                     "update {SCHEMA}.{copy} t set {column} = s.{column} from {SCHEMA}.{copy}_stage s
                       where s.limit_batch = $1 and s.limit_changes > {round} and t.{key} = s.{key}"
-                );
-                match rounds.get_mut(round as usize) {
-                    Some(statements) => statements.push(update),
-                    None => rounds.push(vec![update]),
-                }
+                ));
             }
         }
         // Stock is taken with the first and given up with the last word, its levels locked in their order.
@@ -238,7 +224,6 @@ async fn statements(pool: &PgPool) -> anyhow::Result<Vec<Vec<String>>> {
     Ok(transactions)
 }
 
-/// Locks and changes the levels that a batch touches.
 fn levels() -> [String; 2] {
     let touched = format!("select sku, warehouse from {SCHEMA}.inventory_movement_stage where limit_batch = $1");
     let level = format!("{SCHEMA}.inventory_stock_level");

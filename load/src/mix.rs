@@ -5,50 +5,38 @@ use serde_json::{Value, json};
 /// How an order of a kind may end: terminal status and reason code, any of which is right; `*` is any code.
 pub type Ends = &'static [(&'static str, &'static str)];
 
-/// One kind of order.
 #[derive(Debug)]
 pub struct OrderKind {
-    /// Its name in the table.
     pub name: &'static str,
     /// How many of a thousand.
     pub share: u32,
-    /// The test card.
     pub token: &'static str,
     /// The SKU's prefix, which says how the built-in warehouse behaves; plain ones have none.
     pub sku: &'static str,
-    /// Units of the first line.
     pub quantity: i64,
-    /// Price of a unit in cents.
+    /// In cents, of a unit.
     pub price: i64,
-    /// What its customer does besides.
     pub twist: Twist,
-    /// What the shop's staff says if it is asked to review it.
     pub verdict: ReviewRuling,
-    /// How it may end.
     pub ends: Ends,
     /// Whether something fails for it alone, on purpose: how long it takes says nothing of the others.
     pub sick: bool,
 }
 
 impl OrderKind {
-    /// Whether it may end so.
     pub fn may_end(&self, status: &str, reason: &str) -> bool {
         self.ends.iter().any(|(expected, code)| *expected == status && (*code == "*" || *code == reason))
     }
 }
 
-/// What the customer of an order does besides placing it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Twist {
-    /// Nothing.
     None,
     /// Asks for cancellation as soon as the order is accepted.
     Cancel,
     /// Asks for cancellation when the money is taken, and the parcel about to leave.
     Recall,
-    /// Places it twice.
     Twice,
-    /// Leaves out what is required.
     Invalid,
     /// Has it billed to another country than it is shipped to.
     Abroad,
@@ -56,14 +44,10 @@ pub enum Twist {
     Poison,
 }
 
-/// What the shop's staff does with a review.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReviewRuling {
-    /// Lets the order go on.
     Clear,
-    /// Ends it.
     Reject,
-    /// Does not look at it in time.
     Nobody,
 }
 
@@ -147,13 +131,10 @@ pub static SICK: &[OrderKind] = &[
     OrderKind { sick: true, twist: Twist::Poison, ..kind("behind a poison message", 5, "tok_approved", "", COMPLETED) },
 ];
 
-/// Warehouses, by priority.
 pub const WAREHOUSES: [&str; 3] = ["hamburg", "lyon", "turin"];
 
-/// Which orders are placed, and of what.
 #[derive(Clone, Copy, Debug)]
 pub struct Mix {
-    /// The kinds.
     pub kinds: &'static [OrderKind],
     /// How many plain SKUs there are; 1 makes it hot.
     pub skus: u64,
@@ -174,7 +155,6 @@ impl Mix {
         &self.kinds[0]
     }
 
-    /// The body of the n-th order.
     pub fn body(&self, n: u64, source: &str) -> Value {
         let kind = self.kind(n);
         let sku = |salt: u64| {

@@ -14,12 +14,8 @@ use crate::watch::{Asks, Call};
 const PATIENCE: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// What is posted to a consumer's route.
-struct Reaction {
-    consumer: &'static str,
-    path: String,
-    body: Value,
-}
+/// Consumer, path of its route, and what is posted there.
+type Reaction = (&'static str, String, Value);
 
 /// Answers calls until nothing is watched any more.
 pub fn answer(pipeline: PipelineAddresses, mix: Mix, calls: Receiver<Call>, tokio: &tokio::runtime::Handle) {
@@ -33,20 +29,11 @@ pub fn answer(pipeline: PipelineAddresses, mix: Mix, calls: Receiver<Call>, toki
 
 fn reaction(mix: &Mix, Call { asks, order_id, reference }: &Call) -> Option<Reaction> {
     let kind = mix.kind(*reference);
-    let cancel = || Reaction {
-        consumer: "orders",
-        path: format!("/orders/{order_id}/cancel"),
-        body: json!({"reason": "changed my mind"}),
-    };
-    let confirm = |outcome| Reaction {
-        consumer: "payments",
-        path: format!("/payments/{order_id}/three-d-secure"),
-        body: json!({"outcome": outcome}),
-    };
-    let rule = |verdict| Reaction {
-        consumer: "fraud",
-        path: format!("/reviews/{order_id}/verdict"),
-        body: json!({"verdict": verdict, "note": "looked at it"}),
+    let cancel = || ("orders", format!("/orders/{order_id}/cancel"), json!({"reason": "changed my mind"}));
+    let confirm = |outcome| ("payments", format!("/payments/{order_id}/three-d-secure"), json!({"outcome": outcome}));
+    let rule = |verdict| {
+        let body = json!({"verdict": verdict, "note": "looked at it"});
+        ("fraud", format!("/reviews/{order_id}/verdict"), body)
     };
     match asks {
         Asks::Nothing => (kind.twist == Twist::Cancel).then(cancel),
@@ -66,7 +53,7 @@ fn reaction(mix: &Mix, Call { asks, order_id, reference }: &Call) -> Option<Reac
 
 /// A refusal is an answer too: the order may have ended, or moved on, meanwhile. A 503, or no answer at all, is asked again, as people do: the consumer
 /// may start, or wait for its database.
-async fn post(pipeline: &PipelineAddresses, Reaction { consumer, path, body }: Reaction) {
+async fn post(pipeline: &PipelineAddresses, (consumer, path, body): Reaction) {
     let until = Instant::now() + PATIENCE;
     loop {
         let answered = pipeline.http.post(pipeline.door(consumer, &path)).json(&body).send().await;

@@ -4,7 +4,6 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseRecord, Producer as _, ThreadedProducer};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -18,24 +17,16 @@ const OPEN_REQUESTS: usize = 256;
 /// What nobody can read.
 const POISON: &str = "{\"reference\": 17, ";
 
-/// Orders to place: some numbers of a mix, under a source.
 #[derive(Clone)]
 pub struct Placer {
-    /// Where.
     pub pipeline: PipelineAddresses,
-    /// Of what.
     pub mix: Mix,
-    /// As whom.
     pub source: String,
-    /// When each order was placed, by its number.
     pub placed: Arc<[OnceLock<Instant>]>,
 }
 
 impl Placer {
     /// Places these orders over HTTP, with many requests open at once; an invalid one must be refused with 422.
-    ///
-    /// # Errors
-    /// When one is answered otherwise than it should be.
     pub async fn over_http(&self, numbers: impl Iterator<Item = u64>) -> anyhow::Result<()> {
         let (open, mut requests) = (Arc::new(Semaphore::new(OPEN_REQUESTS)), JoinSet::new());
         for n in numbers {
@@ -81,31 +72,15 @@ impl Placer {
         Ok(())
     }
 
-    /// A producer for `order-placed`.
-    ///
-    /// # Errors
-    /// When a Kafka setting is refused.
-    pub fn producer(&self) -> anyhow::Result<Producer> {
-        let mut config = ClientConfig::new();
-        for (name, value) in &self.pipeline.settings.common().kafka {
-            config.set(name, value);
-        }
-        config
-            .set("acks", "all")
-            .set("enable.idempotence", "true")
-            .set("linger.ms", "2")
-            .set("partitioner", "murmur2_random");
-        config.set("queue.buffering.max.messages", "200000");
-        Ok(Producer {
-            kafka: config.create().context("KAFKA_… settings")?, topic: self.pipeline.topic("order-placed")
-        })
+    fn producer(&self) -> anyhow::Result<Producer> {
+        let mut config = self.pipeline.kafka();
+        config.set("acks", "all").set("enable.idempotence", "true").set("linger.ms", "2");
+        config.set("partitioner", "murmur2_random").set("queue.buffering.max.messages", "200000");
+        let kafka = config.create().context("KAFKA_… settings")?;
+        Ok(Producer { kafka, topic: self.pipeline.topic("order-placed") })
     }
 
-    /// Places one order over Kafka, as plain JSON.
-    ///
-    /// # Errors
-    /// When the producer refuses it.
-    pub fn over_kafka(&self, producer: &Producer, n: u64) -> anyhow::Result<()> {
+    fn over_kafka(&self, producer: &Producer, n: u64) -> anyhow::Result<()> {
         self.note(n);
         let (key, body) = (n.to_string(), self.mix.body(n, &self.source).to_string());
         match self.mix.kind(n).twist {
@@ -116,24 +91,24 @@ impl Placer {
         producer.send(&key, &body)
     }
 
-    /// Places one order after the other, each at its time by a fixed schedule, whatever became of those before.
-    ///
-    /// # Errors
-    /// When the producer refuses one.
-    pub fn on_schedule(&self, producer: &Producer, began: Instant, rate: f64, orders: u64) -> anyhow::Result<()> {
-        for n in 0..orders {
-            let due = began + Duration::from_secs_f64(n as f64 / rate);
-            if let Some(early) = due.checked_duration_since(Instant::now()) {
+    /// Places these orders over Kafka: each when it is due, whatever became of those before; without a due time as fast as Kafka takes them.
+    pub fn all_over_kafka(
+        &self,
+        numbers: impl Iterator<Item = u64>,
+        due: impl Fn(u64) -> Option<Instant>,
+    ) -> anyhow::Result<()> {
+        let producer = self.producer()?;
+        for n in numbers {
+            if let Some(early) = due(n).and_then(|due| due.checked_duration_since(Instant::now())) {
                 std::thread::sleep(early); // the schedule itself
             }
-            self.over_kafka(producer, n)?;
+            self.over_kafka(&producer, n)?;
         }
         producer.flush()
     }
 }
 
-/// A producer of orders.
-pub struct Producer {
+struct Producer {
     kafka: ThreadedProducer<rdkafka::producer::DefaultProducerContext>,
     topic: String,
 }
@@ -151,11 +126,7 @@ impl Producer {
         }
     }
 
-    /// Waits until Kafka has all that was placed.
-    ///
-    /// # Errors
-    /// When it does not within a minute.
-    pub fn flush(&self) -> anyhow::Result<()> {
+    fn flush(&self) -> anyhow::Result<()> {
         Ok(self.kafka.flush(Duration::from_secs(60))?)
     }
 }

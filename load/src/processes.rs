@@ -5,24 +5,21 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-/// What one named process, or group of processes, has used.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Usage {
-    /// CPU seconds, user and system.
     pub cpu_s: f64,
     /// Peak resident memory in MB; of a group, the sum of its members' proportional shares.
     pub peak_rss_mb: f64,
 }
 
+pub type Usages = BTreeMap<String, Usage>;
+
 /// Clock ticks of /proc/…/stat a second: 100 on every Linux that Rust runs on.
 const TICKS: f64 = 100.0;
 
-/// A process of the pipeline.
 #[derive(Clone, Debug)]
 pub struct Process {
-    /// What it is called in tables.
     pub name: String,
-    /// Its id.
     pub pid: u32,
 }
 
@@ -36,11 +33,11 @@ impl FromStr for Process {
 }
 
 /// What these processes, and the load generator itself, have used so far. Of PostgreSQL's server all its children count.
-pub fn usage(processes: &[Process]) -> BTreeMap<String, Usage> {
+pub fn usage(processes: &[Process]) -> Usages {
     let own = Process { name: "load".to_owned(), pid: std::process::id() };
     let mut all = BTreeMap::new();
     for Process { name, pid } in processes.iter().chain([&own]) {
-        let path = folder(*pid);
+        let path = Path::new("/proc").join(pid.to_string());
         let usage: &mut Usage = all.entry(name.clone()).or_default();
         let server = name == "postgres";
         let members = if server { children(*pid) } else { Vec::new() };
@@ -48,23 +45,20 @@ pub fn usage(processes: &[Process]) -> BTreeMap<String, Usage> {
             usage.cpu_s += cpu(member).unwrap_or(0.0);
             // PostgreSQL's processes share their buffers: each page is counted once.
             usage.peak_rss_mb +=
-                if server { proportional(member) } else { status_kb(member, "VmHWM:") }.unwrap_or(0.0) / 1024.0;
+                if server { kb(member, "smaps_rollup", "Pss:") } else { kb(member, "status", "VmHWM:") }.unwrap_or(0.0)
+                    / 1024.0;
         }
     }
     all
 }
 
 /// What was used since `before`; peaks are peaks of the whole life (of PostgreSQL: what it holds at the end).
-pub fn since(before: &BTreeMap<String, Usage>, processes: &[Process]) -> BTreeMap<String, Usage> {
+pub fn since(before: &Usages, processes: &[Process]) -> Usages {
     let mut now = usage(processes);
     for (name, usage) in &mut now {
         usage.cpu_s = (usage.cpu_s - before.get(name).map_or(0.0, |before| before.cpu_s)).max(0.0);
     }
     now
-}
-
-fn folder(pid: u32) -> PathBuf {
-    Path::new("/proc").join(pid.to_string())
 }
 
 fn children(pid: u32) -> Vec<PathBuf> {
@@ -86,12 +80,7 @@ fn cpu(process: &Path) -> Option<f64> {
     Some((ticks(11)? + ticks(12)? + ticks(13)? + ticks(14)?) / TICKS)
 }
 
-fn status_kb(process: &Path, field: &str) -> Option<f64> {
-    let status = fs::read_to_string(process.join("status")).ok()?;
-    status.lines().find_map(|line| line.strip_prefix(field))?.split_whitespace().next()?.parse().ok()
-}
-
-fn proportional(process: &Path) -> Option<f64> {
-    let rollup = fs::read_to_string(process.join("smaps_rollup")).ok()?;
-    rollup.lines().find_map(|line| line.strip_prefix("Pss:"))?.split_whitespace().next()?.parse().ok()
+fn kb(process: &Path, file: &str, field: &str) -> Option<f64> {
+    let text = fs::read_to_string(process.join(file)).ok()?;
+    text.lines().find_map(|line| line.strip_prefix(field))?.split_whitespace().next()?.parse().ok()
 }

@@ -9,7 +9,6 @@ use anyhow::{Context, ensure};
 use hdrhistogram::Histogram;
 use indicatif::{ProgressBar, ProgressStyle};
 use kafka_admin::topics::{self, WantedTopic};
-use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -26,9 +25,7 @@ use crate::runs::RunOutcome;
 
 /// Bytes of an event's value: an order's event has about as many.
 const VALUE: usize = 220;
-/// Partitions of the topic: as many as each of the pipeline's has by default.
 const PARTITIONS: i32 = 4;
-/// How long Kafka may take to have all.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Events that go through before a backlog is measured: the broker compiles its code while it runs.
 const WARM_UP: u64 = 200_000;
@@ -36,10 +33,8 @@ const WARM_UP: u64 = 200_000;
 const WARM: u64 = u64::MAX;
 /// Between two transactions of an open loop's writer, by its schedule.
 const TICK: Duration = Duration::from_millis(5);
-/// Transactions of an open loop that may be open at once.
 const WRITERS: u32 = 8;
 
-/// An outbox and a topic of its own, and the relay's program between them.
 pub struct RelayBench {
     pipeline: PipelineAddresses,
     database: String,
@@ -52,9 +47,6 @@ pub struct RelayBench {
 
 impl RelayBench {
     /// Makes database and topics; `quadrille-outbox-relay` is expected beside this program.
-    ///
-    /// # Errors
-    /// When the role may not make databases, or Kafka no topics.
     pub async fn prepare(pipeline: PipelineAddresses, processes: Vec<Process>) -> anyhow::Result<Self> {
         let database = format!("quadrille_relay_{}", pipeline.clock_id());
         let prefix = format!("{database}.");
@@ -90,25 +82,15 @@ impl RelayBench {
         Ok(Self { pipeline, database, url, pool, prefix, program, processes })
     }
 
-    /// Deletes database and topics.
-    ///
-    /// # Errors
-    /// When they can't be.
     pub async fn clear(self) -> anyhow::Result<()> {
         self.pool.close().await;
         sqlx::query(AssertSqlSafe(format!("drop database {} with (force)", self.database)))
             .execute(&self.pipeline.pool)
             .await?;
-        let admin: AdminClient<DefaultClientContext> = self.client().create()?;
+        let admin: AdminClient<DefaultClientContext> = self.pipeline.kafka().create()?;
         let names = ["orders", "operations"].map(|name| format!("{}{name}", self.prefix));
         admin.delete_topics(&names.each_ref().map(String::as_str), &AdminOptions::new()).await?;
         Ok(())
-    }
-
-    fn client(&self) -> ClientConfig {
-        let mut config = ClientConfig::new();
-        config.extend(self.pipeline.settings.common().kafka.clone());
-        config
     }
 
     /// Starts the relay; killed when it is dropped.
@@ -122,27 +104,18 @@ impl RelayBench {
         command.env("RUST_LOG", "info").stdout(Stdio::null()).stderr(Stdio::null());
         let child = command.kill_on_drop(true).spawn().with_context(|| self.program.display().to_string())?;
         let pid = child.id().context("the relay ended at once")?;
-        let mut processes: Vec<Process> = self
-            .processes
-            .iter()
-            .filter(|process| ["kafka", "postgres"].contains(&process.name.as_str()))
-            .cloned()
-            .collect();
+        let mut processes = self.processes.clone();
+        processes.retain(|process| ["kafka", "postgres"].contains(&process.name.as_str()));
         processes.push(Process { name: "outbox-relay".to_owned(), pid });
         Ok((child, processes))
     }
 
     /// Writes so many rows, then starts the relay, and measures from the first that Kafka has to the last.
-    ///
-    /// # Errors
-    /// When not all arrive.
     pub async fn backlog(&self, events: u64) -> anyhow::Result<RunOutcome> {
         let (mut relay, _) = self.relay()?;
         let consumer = self.warm(WARM_UP).await?;
         relay.kill().await?;
-        for from in (0..events).step_by(10_000) {
-            self.insert(from, (events - from).min(10_000), 0).await?;
-        }
+        self.fill(events, 0).await?;
         let mut before = processes::usage(&self.processes);
         let (mut relay, processes) = self.relay()?;
         before.insert("outbox-relay".to_owned(), processes::Usage::default());
@@ -151,13 +124,10 @@ impl RelayBench {
         let (first, last) = watching.await??;
         let usage = processes::since(&before, &processes);
         relay.kill().await?;
-        Ok(outcome(events, last.duration_since(first), Histogram::new(3)?, usage))
+        Ok(RunOutcome::of("events", events, last.duration_since(first), Histogram::new(3)?, usage))
     }
 
     /// Writes rows on a fixed schedule, and measures each from when it was due until a consumer has it.
-    ///
-    /// # Errors
-    /// When not all arrive.
     pub async fn open_loop(&self, rate: u64, seconds: u64) -> anyhow::Result<RunOutcome> {
         let (mut relay, processes) = self.relay()?;
         let consumer = self.warm(2_000).await?;
@@ -179,15 +149,13 @@ impl RelayBench {
         let (latency, last) = watching.await??;
         let usage = processes::since(&before, &processes);
         relay.kill().await?;
-        Ok(outcome(events, last.duration_since(began), latency, usage))
+        Ok(RunOutcome::of("events", events, last.duration_since(began), latency, usage))
     }
 
     /// Has so many events go through; returns the consumer that has read them.
     async fn warm(&self, events: u64) -> anyhow::Result<BaseConsumer> {
-        for from in (0..events).step_by(10_000) {
-            self.insert(from, (events - from).min(10_000), WARM as i64).await?;
-        }
-        let (consumer, ready) = (self.consumer("earliest")?, bar(events));
+        self.fill(events, WARM as i64).await?;
+        let (consumer, ready) = (self.consumer()?, bar(events));
         let warm = move || watch(&consumer, events, &ready, |_, _| true).map(|_| consumer);
         tokio::task::spawn_blocking(warm).await?
     }
@@ -213,13 +181,19 @@ impl RelayBench {
         Ok(())
     }
 
-    async fn insert(&self, from: u64, rows: u64, due: i64) -> anyhow::Result<()> {
-        insert(&self.pool, from, rows, due).await
+    async fn fill(&self, events: u64, due: i64) -> anyhow::Result<()> {
+        for from in (0..events).step_by(10_000) {
+            insert(&self.pool, from, (events - from).min(10_000), due).await?;
+        }
+        Ok(())
     }
 
-    fn consumer(&self, reset: &str) -> anyhow::Result<BaseConsumer> {
-        let mut config = self.client();
-        config.set("group.id", "quadrille-load").set("enable.auto.commit", "false").set("auto.offset.reset", reset);
+    fn consumer(&self) -> anyhow::Result<BaseConsumer> {
+        let mut config = self.pipeline.kafka();
+        config
+            .set("group.id", "quadrille-load")
+            .set("enable.auto.commit", "false")
+            .set("auto.offset.reset", "earliest");
         config.set("fetch.wait.max.ms", "100").set("queued.min.messages", "100000");
         let consumer: BaseConsumer = config.create()?;
         let mut list = rdkafka::TopicPartitionList::new();
@@ -304,23 +278,4 @@ fn watch(
 fn bar(events: u64) -> ProgressBar {
     let style = ProgressStyle::with_template("{elapsed_precise} {bar:40} {pos}/{len} events");
     ProgressBar::new(events).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
-}
-
-fn outcome(
-    events: u64,
-    took: Duration,
-    latency: Histogram<u64>,
-    usage: std::collections::BTreeMap<String, processes::Usage>,
-) -> RunOutcome {
-    RunOutcome {
-        what: "events",
-        orders: events,
-        took,
-        most_took: took,
-        latency,
-        poison: 0,
-        ends: [].into(),
-        faults: Vec::new(),
-        usage,
-    }
 }

@@ -1,7 +1,6 @@
 //! What a run prints: tables for people, one JSON object for programs.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use comfy_table::{CellAlignment, Table, presets};
 use serde_json::{Map, Value, json};
@@ -20,7 +19,6 @@ fn table(header: &[&str], numbers: &[usize]) -> Table {
     table
 }
 
-/// How many orders ended how, and why, by kind.
 pub fn ends(outcome: &RunOutcome) -> String {
     let mut kinds = table(&["kind of order", "ended", "why", "orders"], &[3]);
     let mut by_status: BTreeMap<(&str, &str), u64> = BTreeMap::new();
@@ -48,14 +46,13 @@ pub fn most(outcome: &RunOutcome) -> String {
     )
 }
 
-/// Throughput and latency in a few lines.
 pub fn figures(outcome: &RunOutcome) -> String {
     let (count, what, seconds) = (outcome.orders, outcome.what, outcome.took.as_secs_f64());
     let mut text = format!("{count} {what} in {seconds:.1} s: {:.0} {what}/s", per_second(outcome));
     if !outcome.latency.is_empty() {
         let [p50, p95, p99, max] = [0.5, 0.95, 0.99, 1.0].map(|quantile| millis(outcome, quantile));
         let span = if what == "orders" { "placed to completed" } else { "due to in Kafka" };
-        let _ = write!(text, "\nfrom {span}: p50 {p50:.1} ms, p95 {p95:.1} ms, p99 {p99:.1} ms, max {max:.1} ms"); // it can't fail
+        text += &format!("\nfrom {span}: p50 {p50:.1} ms, p95 {p95:.1} ms, p99 {p99:.1} ms, max {max:.1} ms");
     }
     text
 }
@@ -64,7 +61,6 @@ fn per_second(outcome: &RunOutcome) -> f64 {
     outcome.orders as f64 / outcome.took.as_secs_f64().max(0.001)
 }
 
-/// CPU and memory by process.
 pub fn usage(outcome: &RunOutcome) -> String {
     let mut table =
         table(&["process", &format!("CPU µs an {}", outcome.what.trim_end_matches('s')), "peak MB"], &[1, 2]);
@@ -78,14 +74,11 @@ pub fn usage(outcome: &RunOutcome) -> String {
     table.to_string()
 }
 
-/// The invariants, and whether each holds.
 pub fn invariants(invariants: &[InvariantResult]) -> String {
-    let mut text = String::new();
-    for invariant in invariants {
-        let mark = if invariant.holds { "holds " } else { "BROKEN" };
-        let _ = writeln!(text, "{mark}  {}\n        {}", invariant.name, invariant.figures); // into a string: it can't fail
-    }
-    text
+    let line = |InvariantResult { name, holds, figures }: &InvariantResult| {
+        format!("{}  {name}\n        {figures}\n", if *holds { "holds " } else { "BROKEN" })
+    };
+    invariants.iter().map(line).collect()
 }
 
 /// One JSON object a run, as `cargo xtask bench` writes it.

@@ -13,17 +13,14 @@ use crate::addresses::PipelineAddresses;
 use crate::mix::{Mix, OrderKind, Twist};
 use crate::people;
 use crate::place::Placer;
-use crate::processes::{self, Process, Usage};
+use crate::processes::{self, Process, Usages};
 use crate::watch::{OrderEnd, WatchThread};
 
-/// What came of a run.
 #[derive(Debug)]
 pub struct RunOutcome {
-    /// What was counted: orders, or events.
     pub what: &'static str,
     /// How many there were: orders that were placed, events that were written.
     pub orders: u64,
-    /// From the first order placed to the last one ended.
     pub took: Duration,
     /// From the first order placed until nine tenths had ended: some kinds wait for a deadline on purpose.
     pub most_took: Duration,
@@ -31,15 +28,18 @@ pub struct RunOutcome {
     pub latency: Histogram<u64>,
     /// Records that nobody can read, placed among the orders: each is a dead letter.
     pub poison: usize,
-    /// Orders by kind, status and reason.
     pub ends: BTreeMap<(&'static str, &'static str, String), u64>,
-    /// What is wrong: orders without an end, with a wrong one, or with two.
     pub faults: Vec<String>,
-    /// What each process used meanwhile.
-    pub usage: BTreeMap<String, Usage>,
+    pub usage: Usages,
 }
 
-/// A run in the making.
+impl RunOutcome {
+    pub fn of(what: &'static str, orders: u64, took: Duration, latency: Histogram<u64>, usage: Usages) -> Self {
+        let (ends, faults) = (BTreeMap::new(), Vec::new());
+        Self { what, orders, took, most_took: took, latency, poison: 0, ends, faults, usage }
+    }
+}
+
 pub struct LoadRun {
     placer: Placer,
     watch: WatchThread,
@@ -52,9 +52,6 @@ pub struct LoadRun {
 impl LoadRun {
     /// Prepares: loads stock, begins to watch, lets people answer. Without an order that ends for `patience` it gives up; `processes` are
     /// those whose CPU time and memory are measured.
-    ///
-    /// # Errors
-    /// When the pipeline does not answer.
     pub async fn prepare(
         pipeline: &PipelineAddresses,
         mix: Mix,
@@ -77,17 +74,10 @@ impl LoadRun {
     }
 
     /// Places every second order over HTTP and the others over Kafka, as fast as they are taken.
-    ///
-    /// # Errors
-    /// When one is refused that should not be.
     pub async fn both_ways(self) -> anyhow::Result<RunOutcome> {
         let (usage, began) = (processes::usage(&self.processes), Instant::now());
         let (placer, orders) = (self.placer.clone(), self.orders);
-        let kafka = tokio::task::spawn_blocking(move || -> anyhow::Result<()> {
-            let producer = placer.producer()?;
-            (1..orders).step_by(2).try_for_each(|n| placer.over_kafka(&producer, n))?;
-            producer.flush()
-        });
+        let kafka = tokio::task::spawn_blocking(move || placer.all_over_kafka((1..orders).step_by(2), |_| None));
         let placer = self.placer.clone();
         let placing = async {
             let (http, kafka) = tokio::join!(placer.over_http((0..orders).step_by(2)), kafka);
@@ -101,36 +91,16 @@ impl LoadRun {
         self.judge(began, ended, &usage, refused, |_| None)
     }
 
-    /// Places all orders over Kafka at once: a backlog.
-    ///
-    /// # Errors
-    /// When Kafka does not take them.
-    pub async fn backlog(self) -> anyhow::Result<RunOutcome> {
-        let (usage, began) = (processes::usage(&self.processes), Instant::now());
-        let (placer, orders) = (self.placer.clone(), self.orders);
-        let placing = tokio::task::spawn_blocking(move || -> anyhow::Result<()> {
-            let producer = placer.producer()?;
-            (0..orders).try_for_each(|n| placer.over_kafka(&producer, n))?;
-            producer.flush()
-        });
-        let ended = self.await_ends(self.orders).await;
-        placing.await??;
-        self.judge(began, ended, &usage, |_, _| false, |_| None)
-    }
-
-    /// Places orders by a fixed schedule, and measures each from when it was due: no coordinated omission.
-    ///
-    /// # Errors
-    /// When Kafka does not take them.
-    pub async fn open_loop(self, rate: f64) -> anyhow::Result<RunOutcome> {
+    /// Places all orders over Kafka: at once, or at this rate by a fixed schedule, each then measured from when it was due: no coordinated omission.
+    pub async fn over_kafka(self, rate: Option<f64>) -> anyhow::Result<RunOutcome> {
         let usage = processes::usage(&self.processes);
+        let began = Instant::now() + rate.map_or(Duration::ZERO, |_| Duration::from_millis(100));
+        let due = move |n: u64| rate.map(|rate| began + Duration::from_secs_f64(n as f64 / rate));
         let (placer, orders) = (self.placer.clone(), self.orders);
-        let producer = placer.producer()?;
-        let began = Instant::now() + Duration::from_millis(100);
-        let placing = tokio::task::spawn_blocking(move || placer.on_schedule(&producer, began, rate, orders));
+        let placing = tokio::task::spawn_blocking(move || placer.all_over_kafka(0..orders, due));
         let ended = self.await_ends(self.orders).await;
         placing.await??;
-        self.judge(began, ended, &usage, |_, _| false, |n| Some(began + Duration::from_secs_f64(n as f64 / rate)))
+        self.judge(began, ended, &usage, |_, _| false, due)
     }
 
     fn count(&self, which: impl Fn(u64, &OrderKind) -> bool) -> u64 {
@@ -165,7 +135,7 @@ impl LoadRun {
         &self,
         began: Instant,
         ended: Instant,
-        usage: &BTreeMap<String, Usage>,
+        usage: &Usages,
         refused: impl Fn(u64, &OrderKind) -> bool,
         due: impl Fn(u64) -> Option<Instant>,
     ) -> anyhow::Result<RunOutcome> {

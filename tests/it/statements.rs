@@ -1,5 +1,5 @@
 //! Every statement of the sources is prepared against the migrated schema: one that names what is not there fails here, not at its first use. Of the row
-//! kit, the statements of each table are; conditions of its `Select::filter` and columns of its `Append` are run by the tests of their consumers alone.
+//! kit, these are the statements of each table, the conditions of `Select::filter` and the columns of `Append`.
 
 pub(crate) mod sources;
 
@@ -67,6 +67,57 @@ const APART: &[(&str, &str, Apart)] = &[
 fn generated() -> Vec<String> {
     let of_tables = pipeline::consumers().into_iter().flat_map(|consumer| consumer.statements);
     relay::statements().into_iter().chain(of_tables).collect()
+}
+
+/// The conditions of `Select::filter` in one file, each with the selects that it may be of: a condition is of one of its consumer's tables.
+fn selects(file: &str, source: &str, tables: &[String]) -> Vec<Vec<String>> {
+    let Some(consumer) = sources::consumer_of(file) else { return Vec::new() };
+    let table = format!(" from {}.", consumer.replace('-', "_"));
+    let selects = tables.iter().filter(|text| text.contains(&table) && !text.contains("for no key update"));
+    let selects: Vec<&str> =
+        selects.filter_map(|text| text.split_once("true order by")).map(|(select, _)| select).collect();
+    let conditions =
+        sources::arguments(source, "::filter(", |before| before.ends_with('>') || before.ends_with("Select"));
+    conditions.iter().map(|condition| selects.iter().map(|select| format!("{select}{condition}")).collect()).collect()
+}
+
+/// The inserts of `Append` in one file, of their tables and columns; their types are those of the values.
+fn appends(source: &str) -> Vec<String> {
+    let appends = source.split("Append::to(\"").skip(1).filter_map(|rest| rest.split_once('"'));
+    let insert = |(table, rest): (&str, &str)| {
+        let rest = rest.split(".write(").next().unwrap_or_default();
+        let columns: Vec<&str> = rest.split(".column(\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+        format!("insert into {table} ({}) values ({})", columns.join(", "), vec!["null"; columns.len()].join(", "))
+    };
+    appends.map(insert).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_condition_and_every_append_of_the_row_kit_names_what_is_there() {
+    let database = Database::fresh().await;
+    let mut db = PgConnection::connect(&database.url).await.unwrap();
+    let (tables, mut conditions, mut inserts, mut failed) = (generated(), 0, 0, Vec::new());
+    for (file, source) in sources::files() {
+        let source = source.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+        for selects in selects(&file, source, &tables) {
+            conditions += 1;
+            let mut errors = Vec::new();
+            for text in &selects {
+                errors.extend(prepare(&mut db, "", text).await.err());
+            }
+            if errors.len() == selects.len() {
+                failed.push(format!("{file}: of none of its tables: {selects:?}: {errors:?}"));
+            }
+        }
+        for text in if sources::consumer_of(&file).is_some() { appends(source) } else { Vec::new() } {
+            inserts += 1;
+            failed.extend(prepare(&mut db, "", &text).await.err().map(|error| format!("{file}: {error}: {text}")));
+        }
+    }
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+    assert!(conditions > 10 && inserts >= 5, "{conditions} conditions, {inserts} inserts: the search finds too few");
+    drop(db);
+    database.drop_it().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

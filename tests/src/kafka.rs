@@ -1,17 +1,19 @@
 //! Kafka as a user of the pipeline has it: records written, topics read to their end, groups reset.
 
 use std::collections::HashMap;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
-use rdkafka::error::RDKafkaErrorCode;
-use rdkafka::message::{Header, Headers as _, Message as _, OwnedHeaders};
-use rdkafka::producer::{BaseRecord, Producer as _, ThreadedProducer};
-use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{DeliveryResult, Header, Headers as _, Message as _, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
+use rdkafka::{ClientConfig, ClientContext, Offset, TopicPartitionList};
 
+use crate::deadline::Ends;
 use crate::stack::stack;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -51,11 +53,11 @@ fn client() -> ClientConfig {
 
 /// Writes records (key, value, headers) to a topic by its full name, and waits until Kafka has them.
 pub fn produce(topic: &str, records: &[NewRecord<'_>]) {
-    let producer: ThreadedProducer<_> = client()
+    let producer: BaseProducer<Delivered> = client()
         .set("linger.ms", "1")
         .set("partitioner", "murmur2_random")
         .set("message.max.bytes", "2000000")
-        .create()
+        .create_with_context(Delivered::default())
         .expect("a producer");
     for (key, value, headers) in records {
         let headers = headers
@@ -68,25 +70,53 @@ pub fn produce(topic: &str, records: &[NewRecord<'_>]) {
         };
         producer.send(record).map_err(|(error, _)| error).expect("room in the producer's queue");
     }
-    producer.flush(PATIENCE).expect("Kafka takes the records");
+    producer.flush(PATIENCE).expect("Kafka answers");
+    let refused = producer.context().take_error();
+    assert!(refused.is_none(), "{topic} takes the records: {refused:?}");
 }
 
-/// The same for records of any size: compressed, as whoever gets around a topic's limit has them.
+/// The same for records of any size: compressed, as whoever gets around a topic's limit has them. A record that is refused, as by a topic that was made
+/// this moment, is sent again.
 pub fn produce_large(topic: &str, records: &[NewRecord<'_>]) {
-    let producer: ThreadedProducer<_> = client()
+    let producer: BaseProducer<Delivered> = client()
         .set("compression.type", "zstd")
         .set("message.max.bytes", "100000000")
-        .set("batch.num.messages", "1") // so that they stand in their order, and none is refused for its neighbours
-        .create()
+        .create_with_context(Delivered::default())
         .expect("a producer");
+    // One by one, so that they stand in their order, and none is refused for its neighbours.
     for (key, value, _) in records {
-        let record = BaseRecord::to(topic).payload(*value);
-        let record = match key {
-            Some(key) => record.key(*key),
-            None => record,
-        };
-        producer.send(record).map_err(|(error, _)| error).expect("room in the producer's queue");
-        producer.flush(PATIENCE).expect("Kafka takes the record");
+        let ends = Ends::within(PATIENCE);
+        loop {
+            let record = BaseRecord::to(topic).payload(*value);
+            let record = if let Some(key) = key { record.key(*key) } else { record };
+            producer.send(record).map_err(|(error, _)| error).expect("room in the producer's queue");
+            producer.flush(PATIENCE).expect("Kafka answers");
+            let Some(error) = producer.context().take_error() else { break };
+            ends.check(|| format!("{topic} takes a record: {error}"));
+            std::thread::sleep(Duration::from_millis(50)); // between two tries
+        }
+    }
+}
+
+/// Keeps the error of what was not delivered: `flush` is well content with what was refused.
+#[derive(Default)]
+struct Delivered(Mutex<Option<KafkaError>>);
+
+impl Delivered {
+    fn take_error(&self) -> Option<KafkaError> {
+        self.0.lock().expect("nobody panicked").take()
+    }
+}
+
+impl ClientContext for Delivered {}
+
+impl ProducerContext for Delivered {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if let Err((error, _)) = result {
+            *self.0.lock().expect("nobody panicked") = Some(error.clone());
+        }
     }
 }
 

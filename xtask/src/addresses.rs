@@ -12,21 +12,15 @@ use crate::{
     stack::{HOST, Part},
 };
 
-const FILE: &str = "env";
-/// What kind of an installation the consumers run in.
+pub const FILE: &str = "env";
 const PROFILE: &str = "QUADRILLE_PROFILE";
 
 /// The addresses that the user has set, of parts that xtask therefore does not start.
-pub struct External {
-    set: BTreeMap<Part, String>,
-}
+pub struct External(BTreeMap<Part, String>);
 
 impl External {
     /// Reads them from the environment. A setting that names our own part (someone has sourced `.quadrille/env`) does not
     /// count.
-    ///
-    /// # Errors
-    /// When the clone's files can't be read.
     pub fn read(project: &Project) -> Result<Self> {
         let ports = Ports::load(project)?;
         let is = |part: Part, port: u16, set: &str| part.address(port) == set;
@@ -40,20 +34,16 @@ impl External {
             let value = env::var_os(part.setting())?.into_string().ok()?;
             (!value.is_empty() && !own(part, &value)).then_some((part, value))
         };
-        Ok(Self { set: Part::ALL.into_iter().filter_map(of).collect() })
+        Ok(Self(Part::ALL.into_iter().filter_map(of).collect()))
     }
 
-    /// The address that the user has set for `part`.
     pub fn get(&self, part: Part) -> Option<&str> {
-        self.set.get(&part).map(String::as_str)
+        self.0.get(&part).map(String::as_str)
     }
 
     /// Proves that something listens at each of these parts' addresses.
-    ///
-    /// # Errors
-    /// When nothing does: the setting is probably a leftover.
     pub fn check(&self, parts: &[Part]) -> Result<()> {
-        for (part, address) in self.set.iter().filter(|(part, _)| parts.contains(part)) {
+        for (part, address) in self.0.iter().filter(|(part, _)| parts.contains(part)) {
             let hosts = hosts(*part, address);
             if !hosts.is_empty() && !hosts.iter().any(|host| probe::answers(host)) {
                 bail!(
@@ -86,7 +76,6 @@ fn hosts(part: Part, address: &str) -> Vec<String> {
     authority.split(',').map(str::trim).filter(|host| !host.is_empty()).map(with_port).collect()
 }
 
-/// The settings by which clients reach the stack, in the form `KEY`, `VALUE`.
 pub type Addresses = BTreeMap<String, String>;
 
 /// What xtask starts is to try, develop and test: the payment gateway and the warehouse are simulated, unless they are named.
@@ -98,9 +87,6 @@ fn demo() -> (String, String) {
 }
 
 /// Writes the addresses to `.quadrille/env`: those that the user has set, and those of our parts that run.
-///
-/// # Errors
-/// When the file can't be written.
 pub fn write(project: &Project, external: &External, ports: &Ports, running: &[Part]) -> Result<Addresses> {
     let own = |part: Part| ports.of(part).filter(|_| running.contains(&part)).map(|port| part.address(port));
     let address = |part: Part| {
@@ -110,14 +96,6 @@ pub fn write(project: &Project, external: &External, ports: &Ports, running: &[P
     let addresses = Part::ALL.into_iter().filter_map(address).chain([demo()]).collect();
     project.write_values(FILE, &addresses)?;
     Ok(addresses)
-}
-
-/// Deletes `.quadrille/env`: nothing listens there any more.
-///
-/// # Errors
-/// When the file can't be deleted.
-pub fn forget(project: &Project) -> Result<()> {
-    crate::project::remove(&project.folder().join(FILE))
 }
 
 #[cfg(test)]

@@ -44,16 +44,11 @@ pub enum OrderMix {
 }
 
 impl OrderMix {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Mixed => "mixed",
-            Self::Hot => "hot",
-            Self::Sick => "sick",
-        }
+    fn name(self) -> String {
+        format!("{self:?}").to_lowercase()
     }
 }
 
-/// How.
 #[derive(Args, Clone, Debug)]
 pub struct BenchOptions {
     /// What is measured.
@@ -85,10 +80,6 @@ pub struct BenchOptions {
     compare: Option<PathBuf>,
 }
 
-/// Measures; a fast wrong run fails.
-///
-/// # Errors
-/// When something can't be installed, built or started, or a consumer dies.
 pub fn run(project: &Project, options: &BenchOptions) -> Result<ExitCode> {
     if options.mode == Mode::Report {
         let figures = options.json.clone().unwrap_or_else(|| project.root().join(report::FIGURES));
@@ -97,61 +88,29 @@ pub fn run(project: &Project, options: &BenchOptions) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let latency = format!("{}ms", options.payment_latency);
-    let mut pipeline =
-        RunningPipeline::start(project, Build::Release, &[], &[("QUADRILLE_PAYMENTS__SANDBOX__LATENCY", &latency)])?;
-    let result = measure(project, &mut pipeline, options);
-    let stopped = pipeline.stop();
-    let right = result?;
-    stopped?;
-    Ok(if right { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let settings = [("QUADRILLE_PAYMENTS__SANDBOX__LATENCY", latency.as_str())];
+    RunningPipeline::with(project, Build::Release, &[], &settings, |pipeline| measure(project, pipeline, options))
 }
 
-/// One run of `quadrille-load bench`; a rate is a second's orders, or rows.
-#[derive(Clone, Copy)]
-enum BenchRun {
-    Backlog(OrderMix),
-    OpenLoop(OrderMix, u64),
-    Limit,
-    Relay,
-    RelayOpenLoop(u64),
-}
-
-impl BenchRun {
-    /// The runs of a mode, those that need consumers first.
-    fn all(options: &BenchOptions) -> Vec<Self> {
-        let relay = || [Self::Relay, Self::RelayOpenLoop(2_000), Self::RelayOpenLoop(10_000)];
-        match options.mode {
-            Mode::Backlog => vec![Self::Backlog(options.profile)],
-            Mode::OpenLoop => vec![Self::OpenLoop(options.profile, options.rate)],
-            Mode::Limit => vec![Self::Backlog(options.profile), Self::Limit],
-            Mode::Relay => relay().to_vec(),
-            Mode::All => {
-                let backlogs = [OrderMix::Mixed, OrderMix::Hot].map(Self::Backlog);
-                let loops = [50, 200, 500].map(|rate| Self::OpenLoop(OrderMix::Mixed, rate));
-                backlogs.into_iter().chain(loops).chain([Self::Limit]).chain(relay()).collect()
-            }
-            Mode::Report => Vec::new(),
+/// The runs of a mode, as arguments of `quadrille-load bench`, those that need consumers first; a rate is a second's orders, or rows.
+fn runs(options: &BenchOptions) -> Vec<String> {
+    let BenchOptions { orders, seconds, .. } = options;
+    let backlog = |mix: OrderMix| format!("backlog --orders {orders} --profile {}", mix.name());
+    let open_loop =
+        |mix: OrderMix, rate| format!("open-loop --rate {rate} --seconds {seconds} --profile {}", mix.name());
+    let paced = |rate| format!("relay --rate {rate} --seconds {seconds}");
+    let relay = ["relay".to_owned(), paced(2_000), paced(10_000)];
+    match options.mode {
+        Mode::Backlog => vec![backlog(options.profile)],
+        Mode::OpenLoop => vec![open_loop(options.profile, options.rate)],
+        Mode::Limit => vec![backlog(options.profile), "limit".to_owned()],
+        Mode::Relay => relay.to_vec(),
+        Mode::All => {
+            let backlogs = [OrderMix::Mixed, OrderMix::Hot].map(backlog);
+            let loops = [50, 200, 500].map(|rate| open_loop(OrderMix::Mixed, rate));
+            backlogs.into_iter().chain(loops).chain(["limit".to_owned()]).chain(relay).collect()
         }
-    }
-
-    const fn needs_consumers(self) -> bool {
-        match self {
-            Self::Backlog(_) | Self::OpenLoop(..) => true,
-            Self::Limit | Self::Relay | Self::RelayOpenLoop(_) => false,
-        }
-    }
-
-    fn arguments(self, options: &BenchOptions) -> Vec<String> {
-        let text = match self {
-            Self::Backlog(profile) => format!("backlog --orders {} --profile {}", options.orders, profile.name()),
-            Self::OpenLoop(profile, rate) => {
-                format!("open-loop --rate {rate} --seconds {} --profile {}", options.seconds, profile.name())
-            }
-            Self::Limit => "limit".to_owned(),
-            Self::Relay => "relay".to_owned(),
-            Self::RelayOpenLoop(rate) => format!("relay --rate {rate} --seconds {}", options.seconds),
-        };
-        text.split(' ').map(str::to_owned).collect()
+        Mode::Report => Vec::new(),
     }
 }
 
@@ -159,12 +118,12 @@ fn measure(project: &Project, pipeline: &mut RunningPipeline<'_>, options: &Benc
     let (revision, latency) = (revision(project), options.payment_latency.to_string());
     println!("payment latency {latency} ms, revision {revision}");
     let (mut right, mut is_warm) = (true, false);
-    for run in BenchRun::all(options) {
-        if !run.needs_consumers() {
+    for run in runs(options) {
+        if run.starts_with("limit") || run.starts_with("relay") {
             pipeline.stop_consumers()?; // idle they cost little, but not nothing
         }
         let mut load = pipeline.load()?;
-        load.arg("bench").args(run.arguments(options)).args(["--revision", &revision, "--payment-latency", &latency]);
+        load.arg("bench").args(run.split(' ')).args(["--revision", &revision, "--payment-latency", &latency]);
         if is_warm {
             load.args(["--warm-up", "0"]);
         }

@@ -3,21 +3,17 @@
 use std::{
     collections::BTreeMap,
     env,
-    ffi::OsString,
     fs::File,
     net::TcpListener,
     os::unix::process::CommandExt,
     path::PathBuf,
-    process::{Child, Command, Stdio},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    process::{Child, Command, ExitCode, Stdio},
+    sync::Arc,
+    sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail};
-use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::{
     install::{self, Need},
@@ -29,15 +25,12 @@ use crate::{
     up::{self, Up},
 };
 
-/// A running pipeline: the parts, and a process for each consumer.
 pub struct RunningPipeline<'p> {
     project: &'p Project,
     programs: Vec<&'static ProgramOfDemo>,
     /// The parts, and which of them were started for it.
     pub up: Up,
-    /// The environment of its processes.
     environment: BTreeMap<String, String>,
-    /// The port of each consumer's doors.
     ports: BTreeMap<&'static str, u16>,
     children: Vec<(&'static str, Child)>,
     binaries: PathBuf,
@@ -51,12 +44,9 @@ impl<'p> RunningPipeline<'p> {
     ///
     /// # Errors
     /// When another pipeline of this clone runs, or something can't be installed, built or started; what was started is stopped again.
-    pub fn start(project: &'p Project, build: Build, with: &[String], settings: &[(&str, &str)]) -> Result<Self> {
+    fn start(project: &'p Project, build: Build, with: &[String], settings: &[(&str, &str)]) -> Result<Self> {
         let programs = programs::chosen(with)?;
-        let interrupted = Arc::new(AtomicBool::new(false));
-        for signal in [SIGINT, SIGTERM] {
-            signal_hook::flag::register(signal, Arc::clone(&interrupted)).context("cannot listen for signals")?;
-        }
+        let interrupted = process::interrupted()?;
         let only_one = only_one(project)?;
         install::ensure(&[Need::Build, Need::Java, Need::Postgres])?;
         let binaries = build.run(project)?;
@@ -72,6 +62,22 @@ impl<'p> RunningPipeline<'p> {
             return Err(error);
         }
         Ok(pipeline)
+    }
+
+    /// Starts a pipeline, has something done with it, and stops it, whatever came of that: true is success.
+    pub fn with(
+        project: &'p Project,
+        build: Build,
+        with: &[String],
+        settings: &[(&str, &str)],
+        work: impl FnOnce(&mut Self) -> Result<bool>,
+    ) -> Result<ExitCode> {
+        let mut pipeline = Self::start(project, build, with, settings)?;
+        let result = work(&mut pipeline);
+        let stopped = pipeline.stop();
+        let right = result?;
+        stopped?;
+        Ok(if right { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
     fn set_up(&mut self) -> Result<()> {
@@ -119,9 +125,6 @@ impl<'p> RunningPipeline<'p> {
     }
 
     /// `quadrille-load`, told which processes to measure: the consumers, and the parts as far as they are ours.
-    ///
-    /// # Errors
-    /// When `/proc` can't be read.
     pub fn load(&self) -> Result<Command> {
         let mut command = self.program("quadrille-load");
         let mut measure = |name: &str, pid: u32| {
@@ -138,7 +141,6 @@ impl<'p> RunningPipeline<'p> {
         Ok(command)
     }
 
-    /// One of our programs, with the pipeline's environment.
     pub fn program(&self, name: &str) -> Command {
         let mut command = Command::new(self.binaries.join(name));
         // A load plays shops, people and admins at once, and has one key to show: without keys all are `local`.
@@ -147,12 +149,10 @@ impl<'p> RunningPipeline<'p> {
         command
     }
 
-    /// Where a consumer's doors are.
     pub fn door(&self, consumer: &str) -> String {
         self.ports.get(consumer).map(|port| format!("http://{HOST}:{port}")).unwrap_or_default()
     }
 
-    /// Where the doors of all its programs are.
     pub fn doors(&self) -> Vec<String> {
         self.programs.iter().map(|program| self.door(&program.name)).collect()
     }
@@ -167,12 +167,10 @@ impl<'p> RunningPipeline<'p> {
         self.programs.iter().filter_map(answer).collect()
     }
 
-    /// What is set in the environment of its processes under this name.
     pub fn setting(&self, name: &str) -> &str {
         self.environment.get(name).map_or("", String::as_str)
     }
 
-    /// Whether we were told to stop.
     pub fn is_interrupted(&self) -> bool {
         self.interrupted.load(Ordering::Relaxed)
     }
@@ -187,22 +185,15 @@ impl<'p> RunningPipeline<'p> {
             if let Some(status) = child.try_wait()? {
                 return Ok(status.success());
             }
-            if self.is_interrupted() {
+            let goes_on = if self.is_interrupted() { Ok(false) } else { self.check_alive().map(|()| true) };
+            if !matches!(goes_on, Ok(true)) {
                 process::stop(child.id(), "TERM", Duration::from_secs(5))?;
-                return Ok(false);
-            }
-            if let Err(error) = self.check_alive() {
-                process::stop(child.id(), "TERM", Duration::from_secs(5))?;
-                return Err(error);
+                return goes_on;
             }
             std::thread::sleep(Duration::from_millis(50)); // between two looks at the children
         }
     }
 
-    /// Waits until we are told to stop.
-    ///
-    /// # Errors
-    /// When a consumer dies meanwhile.
     pub fn wait(&mut self) -> Result<()> {
         while !self.is_interrupted() {
             self.check_alive()?;
@@ -222,9 +213,6 @@ impl<'p> RunningPipeline<'p> {
     }
 
     /// Stops the consumers, each finishing what it has in work.
-    ///
-    /// # Errors
-    /// When a process does not end.
     pub fn stop_consumers(&mut self) -> Result<()> {
         for (_, child) in &self.children {
             process::signal(child.id(), "TERM")?; // all at once: each then takes its time beside the others
@@ -239,11 +227,7 @@ impl<'p> RunningPipeline<'p> {
         Ok(())
     }
 
-    /// Stops the consumers, and then the parts if they were started for them.
-    ///
-    /// # Errors
-    /// When a process does not end.
-    pub fn stop(&mut self) -> Result<()> {
+    fn stop(&mut self) -> Result<()> {
         self.stop_consumers()?;
         if !self.up.started.is_empty() {
             up::down(self.project, false)?;
@@ -262,21 +246,16 @@ fn only_one(project: &Project) -> Result<File> {
     Ok(file)
 }
 
-/// How the programs are built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Build {
-    /// Slowly, to run fast.
     Release,
-    /// Fast: for work on the project itself.
     Dev,
 }
 
 impl Build {
-    /// Builds every program, and answers where they are.
     fn run(self, project: &Project) -> Result<PathBuf> {
-        let program = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
-        let mut command = Command::new(program);
-        command.args(["build", "--workspace", "--bins", "--exclude", "xtask"]).current_dir(project.root());
+        let mut command = project.cargo();
+        command.args(["build", "--workspace", "--bins", "--exclude", "xtask"]);
         let folder = match self {
             Self::Release => {
                 println!("building for release: a quarter of an hour on two cores the first time, seconds later");

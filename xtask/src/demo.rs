@@ -23,16 +23,8 @@ const SETTINGS: [(&str, &str); 7] = [
 ];
 
 /// Runs it, `with` these optional consumers; stays up until Ctrl-C, or ends with a non-zero code if something is wrong and it shall `exit`.
-///
-/// # Errors
-/// When something can't be installed, built or started, or a consumer dies.
 pub fn run(project: &Project, build: Build, with: &[String], orders: u64, exit: bool) -> Result<ExitCode> {
-    let mut pipeline = RunningPipeline::start(project, build, with, &SETTINGS)?;
-    let result = show(project, &mut pipeline, orders, exit);
-    let stopped = pipeline.stop();
-    let right = result?;
-    stopped?;
-    Ok(if right { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    RunningPipeline::with(project, build, with, &SETTINGS, |pipeline| show(project, pipeline, orders, exit))
 }
 
 fn show(project: &Project, pipeline: &mut RunningPipeline<'_>, orders: u64, exit: bool) -> Result<bool> {
@@ -45,14 +37,10 @@ fn show(project: &Project, pipeline: &mut RunningPipeline<'_>, orders: u64, exit
     if pipeline.is_interrupted() {
         return Ok(false);
     }
-    println!(
-        "{}",
-        if right {
-            "Every order ended as it should, and every invariant holds."
-        } else {
-            "Something is WRONG: see above."
-        }
-    );
+    match right {
+        true => println!("Every order ended as it should, and every invariant holds."),
+        false => println!("Something is WRONG: see above."),
+    }
     for (name, answer) in pipeline.shown() {
         println!("{name}: {answer}");
     }
@@ -64,7 +52,6 @@ fn show(project: &Project, pipeline: &mut RunningPipeline<'_>, orders: u64, exit
     Ok(right)
 }
 
-/// Where one can look.
 fn addresses(project: &Project, pipeline: &RunningPipeline<'_>) {
     let door = |consumer: &str| pipeline.door(consumer);
     println!("\nIt stays up. To look at:");

@@ -12,7 +12,6 @@ use crate::{
     stack::{JAVA_VERSION, POSTGRES_VERSION, Part},
 };
 
-/// What something is needed for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
     /// To compile the workspace: librdkafka and zstd are C, and TLS is the system's.
@@ -26,7 +25,6 @@ pub enum Need {
 }
 
 impl Need {
-    /// What it takes to run `part`.
     pub const fn of(part: Part) -> Self {
         match part {
             Part::Kafka | Part::Registry => Self::Java,
@@ -35,7 +33,6 @@ impl Need {
     }
 }
 
-/// One thing that a machine must have.
 struct Requirement {
     need: Need,
     what: String,
@@ -50,8 +47,10 @@ fn requirements() -> Vec<Requirement> {
         one(Need::Build, "a C and C++ compiler", &[&["gcc", "g++", "libc6-dev"]], || runs("cc") && runs("c++")),
         one(Need::Build, "make", &[&["make"]], || runs("make")),
         one(Need::Build, "pkg-config", &[&["pkg-config"]], || runs("pkg-config")),
-        one(Need::Build, "zlib with headers", &[&["zlib1g-dev"]], || has_headers("zlib")),
-        one(Need::Build, "OpenSSL with headers", &[&["libssl-dev"]], || has_headers("openssl")),
+        one(Need::Build, "zlib with headers", &[&["zlib1g-dev"]], || succeeds("pkg-config", &["--exists", "zlib"])),
+        one(Need::Build, "OpenSSL with headers", &[&["libssl-dev"]], || {
+            succeeds("pkg-config", &["--exists", "openssl"])
+        }),
         one(
             Need::Java,
             &format!("Java {JAVA_VERSION} or later"),
@@ -73,15 +72,13 @@ fn requirements() -> Vec<Requirement> {
             runs("pgbouncer") || Path::new("/usr/sbin/pgbouncer").is_file()
         }),
         one(Need::Tools, "promtool", &[&["prometheus"]], || runs("promtool")),
-        one(Need::Tools, "Python 3 with venv", &[&["python3", "python3-venv"]], has_venv),
+        one(Need::Tools, "Python 3 with venv", &[&["python3", "python3-venv"]], || {
+            succeeds("python3", &["-c", "import venv, ensurepip"])
+        }),
     ]
 }
 
 /// Makes sure that the machine has all that is needed for these.
-///
-/// # Errors
-/// When something is missing that apt can't bring, or may not (no root, no sudo without a password, no apt): the
-/// message lists it, and the command to type.
 pub fn ensure(needs: &[Need]) -> Result<()> {
     let wanted: Vec<Requirement> = requirements().into_iter().filter(|one| needs.contains(&one.need)).collect();
     let mut missing: Vec<&Requirement> = wanted.iter().filter(|one| !(one.is_there)()).collect();
@@ -134,7 +131,6 @@ fn apt(packages: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// Whether a program is on the path.
 fn runs(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|folder| Path::new(&folder).join(program).is_file())
@@ -144,14 +140,6 @@ fn succeeds(program: &str, arguments: &[&str]) -> bool {
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.status().is_ok_and(|status| status.success())
-}
-
-fn has_headers(library: &str) -> bool {
-    succeeds("pkg-config", &["--exists", library])
-}
-
-fn has_venv() -> bool {
-    succeeds("python3", &["-c", "import venv, ensurepip"])
 }
 
 #[cfg(test)]

@@ -9,15 +9,15 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 use crate::{
+    process::{self, Mark},
     project::{Project, remove},
-    stack::JAVA_VERSION,
+    stack::{JAVA_VERSION, Part},
 };
 
 /// The version that Maven 3 ships with. Later ones also read the parent of what they copy, which Apicurio's publishers
 /// left out.
 const DEPENDENCY_PLUGIN: &str = "org.apache.maven.plugins:maven-dependency-plugin:2.8";
 
-/// A `java` that is new enough: the one of `JAVA_HOME`, of the `PATH`, or of Debian's folder.
 pub fn find() -> Option<PathBuf> {
     let home = env::var_os("JAVA_HOME").map(|home| Path::new(&home).join("bin/java"));
     let path = env::var_os("PATH").unwrap_or_default();
@@ -39,9 +39,6 @@ fn major(printed: &str) -> Option<u32> {
 }
 
 /// Links the Java that was found to `.quadrille/lib/java`, for xtask and the tools in `bin/`.
-///
-/// # Errors
-/// When there is none, or the link can't be made.
 pub fn link(project: &Project) -> Result<PathBuf> {
     let java = find().with_context(|| format!("no Java of version {JAVA_VERSION} or later: `cargo xtask install`"))?;
     let link = project.lib("java");
@@ -52,10 +49,17 @@ pub fn link(project: &Project) -> Result<PathBuf> {
     Ok(link)
 }
 
+/// The command of a server in Java, in a session of its own, with its mark.
+pub fn server(project: &Project, part: Part, jvm: &[&str]) -> Result<Command> {
+    let mut command = Command::new(process::SESSION);
+    // Half alive is worse than dead: clients of a server that died are told, and `up` starts it again.
+    command.arg(link(project)?).args(jvm).arg("-XX:+ExitOnOutOfMemoryError");
+    command.arg(format!("-XX:ErrorFile={}", project.log(&format!("{}-crash", part.name())).display()));
+    command.arg(Mark::new(project, part.name()).java()).current_dir(project.folder());
+    Ok(command)
+}
+
 /// Runs a goal of Maven's dependency plugin. A download whose checksum is wrong fails.
-///
-/// # Errors
-/// When Maven is missing or fails; its last lines say why.
 pub fn maven(goal: &str, arguments: &[String]) -> Result<()> {
     let output = Command::new("mvn")
         .args(["--batch-mode", "--quiet", "--strict-checksums"])
@@ -75,9 +79,6 @@ pub fn maven(goal: &str, arguments: &[String]) -> Result<()> {
 
 /// Fills the folder `name` in `.quadrille/lib` by `fill`, unless it was filled for the same `stamp` before. It is there
 /// whole or not at all.
-///
-/// # Errors
-/// Those of `fill`, and when the folder can't be made.
 pub fn install(project: &Project, name: &str, stamp: &str, fill: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
     let folder = project.lib(name);
     let stamp_file = folder.join("stamp");

@@ -4,6 +4,8 @@
 //! Everything that it starts belongs to one clone: data, logs and downloads are under the git-ignored `.quadrille/`,
 //! and the processes carry that folder's path among their arguments ([`process::Mark`]).
 
+#![allow(missing_docs, reason = "an inner crate: its names say it")]
+
 pub mod addresses;
 pub mod bench;
 pub mod consumers;

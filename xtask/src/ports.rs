@@ -9,7 +9,7 @@ use crate::{
     stack::{HOST, Part, Port},
 };
 
-const FILE: &str = "ports";
+pub const FILE: &str = "ports";
 
 /// The ports that were chosen for the stack of one clone, kept in `.quadrille/ports` until it is stopped.
 pub struct Ports {
@@ -17,39 +17,31 @@ pub struct Ports {
 }
 
 impl Ports {
-    /// Those that were chosen so far.
-    ///
-    /// # Errors
-    /// When the file can't be read, or holds something else.
     pub fn load(project: &Project) -> Result<Self> {
         let values = project.read_values(FILE)?;
-        let mut chosen = BTreeMap::new();
-        for port in Port::ALL {
-            if let Some(value) = values.get(port.name()) {
-                let number = value.parse().with_context(|| {
-                    format!(".quadrille/{FILE}: expected a port for {}, found `{value}`: delete the file", port.name())
-                })?;
-                chosen.insert(port, number);
-            }
-        }
-        Ok(Self { chosen })
+        let read = |port: Port| {
+            let value = values.get(port.name())?;
+            Some(value.parse().map(|number| (port, number)).with_context(|| {
+                format!(".quadrille/{FILE}: expected a port for {}, found `{value}`: delete the file", port.name())
+            }))
+        };
+        Ok(Self { chosen: Port::ALL.into_iter().filter_map(read).collect::<Result<_>>()? })
     }
 
-    /// The number of a port that was chosen.
     pub fn get(&self, port: Port) -> Option<u16> {
         self.chosen.get(&port).copied()
     }
 
-    /// The number of `part`'s port for clients, if it was chosen.
+    pub fn chosen(&self, port: Port) -> Result<u16> {
+        self.get(port).with_context(|| format!("no port was chosen for {}", port.name()))
+    }
+
     pub fn of(&self, part: Part) -> Option<u16> {
         self.get(part.ports()[0])
     }
 
     /// Chooses ports for a part that does not run: those it had (its clients know them) if they are still free, else
     /// the defaults, else the next free ones, and says so.
-    ///
-    /// # Errors
-    /// When no port is free, or the choice can't be written down.
     pub fn choose(&mut self, project: &Project, part: Part) -> Result<()> {
         for &port in part.ports() {
             let number = self.free(port)?;
@@ -76,14 +68,6 @@ impl Ports {
             Some(number) => Ok(number),
             None => bail!("no free port for {} from {default} on: stop what listens there (`ss -ltnp`)", port.name()),
         }
-    }
-
-    /// Forgets all choices: the stack was stopped.
-    ///
-    /// # Errors
-    /// When the file can't be deleted.
-    pub fn forget(project: &Project) -> Result<()> {
-        crate::project::remove(&project.folder().join(FILE))
     }
 }
 

@@ -30,12 +30,8 @@ pub const STOP_SIGNAL: &str = "INT";
 /// The user that the server runs as when xtask is root's: PostgreSQL refuses root.
 const SERVER_USER: &str = "postgres";
 
-/// Starts the server, with a data folder at the first time. It serves when [`is_ready`] says so.
-///
-/// # Errors
-/// When it is not installed, or can't be set up or started.
 pub fn start(project: &Project, ports: &Ports) -> Result<u32> {
-    let port = ports.get(Port::Postgres).context("no port was chosen for postgres")?;
+    let port = ports.chosen(Port::Postgres)?;
     let home = home(project)?;
     let data = home.join("data");
     let version = fs::read_to_string(data.join("PG_VERSION")).ok();
@@ -46,36 +42,23 @@ pub fn start(project: &Project, ports: &Ports) -> Result<u32> {
     write_settings(&data)?;
     remove_stale_lock(&data)?;
 
-    let mut command = as_server(&programs.join("postgres"));
-    command.arg("-D").arg(&data).current_dir(&home);
-    let mark = Mark::new(project, Part::Postgres.name());
+    let mut command = as_server(process::SESSION);
+    command.arg(programs.join("postgres")).arg("-D").arg(&data).current_dir(&home);
+    command.args(["-c", &format!("listen_addresses={HOST}"), "-c", &format!("port={port}")]);
     // No socket: its path may be at most 107 bytes long, which a clone deep in a home exceeds.
-    let mut parameters = vec![
-        format!("listen_addresses={HOST}"),
-        format!("port={port}"),
-        "unix_socket_directories=".into(),
-        mark.parameter().to_owned(),
-    ];
+    command.args(["-c", "unix_socket_directories=", "-c", Mark::new(project, Part::Postgres.name()).parameter()]);
     if !has_library(&programs, "pg_stat_statements") {
-        parameters.push("shared_preload_libraries=".into());
+        command.args(["-c", "shared_preload_libraries="]);
     }
-    for parameter in parameters {
-        command.args(["-c", &parameter]);
-    }
-    process::start(&command, project.new_log(Part::Postgres.name())?)
+    process::start(&mut command, project.new_log(Part::Postgres.name())?)
 }
 
-/// Whether the server takes queries.
 pub fn is_ready(ports: &Ports) -> bool {
     psql(ports, &["-c", "select 1"]).is_ok_and(|mut command| {
         command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
     })
 }
 
-/// Creates the role and the databases where they are missing.
-///
-/// # Errors
-/// When a statement fails.
 pub fn create_databases(ports: &Ports) -> Result<()> {
     let mut command = psql(ports, &["-v", "ON_ERROR_STOP=1", "--file=-"])?;
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
@@ -92,9 +75,6 @@ pub fn create_databases(ports: &Ports) -> Result<()> {
 }
 
 /// Deletes all databases. The server must be stopped.
-///
-/// # Errors
-/// When a file can't be deleted.
 pub fn wipe(project: &Project) -> Result<()> {
     let home = project.data("postgres");
     if let Ok(elsewhere) = fs::read_link(&home) {
@@ -104,9 +84,6 @@ pub fn wipe(project: &Project) -> Result<()> {
 }
 
 /// The folder with `initdb`, `postgres` and `psql`: of `version`, or the newest that will do.
-///
-/// # Errors
-/// When there is none.
 pub fn programs(version: Option<&str>) -> Result<PathBuf> {
     let folders = |parent: &str, inner: &str| {
         let entries = fs::read_dir(parent).into_iter().flatten().flatten();
@@ -179,24 +156,26 @@ fn home(project: &Project) -> Result<PathBuf> {
     Ok(elsewhere)
 }
 
-/// Makes a folder that belongs to the server's user.
 fn make_home(home: &Path) -> Result<()> {
     fs::create_dir_all(home).with_context(|| format!("cannot create {}", home.display()))?;
     if process::is_root() {
-        run(Command::new("chown").arg(format!("{SERVER_USER}:")).arg(home))?;
+        process::run(Command::new("chown").arg(format!("{SERVER_USER}:")).arg(home))?;
     }
-    run(Command::new("chmod").arg("0700").arg(home))
+    process::run(Command::new("chmod").arg("0700").arg(home))
 }
 
 fn can_enter(folder: &Path) -> bool {
-    let script = "test -w . && test -x .";
-    let mut command = as_server(Path::new("sh"));
-    command.args(["-c", &format!("cd \"$1\" && {script}"), "sh"]).arg(folder).current_dir("/").stderr(Stdio::null());
+    let mut command = as_server("sh");
+    command
+        .args(["-c", "cd \"$1\" && test -w . && test -x .", "sh"])
+        .arg(folder)
+        .current_dir("/")
+        .stderr(Stdio::null());
     command.status().is_ok_and(|status| status.success())
 }
 
 /// A command that runs as the server's user: ourselves, unless we are root.
-fn as_server(program: &Path) -> Command {
+fn as_server(program: &str) -> Command {
     if !process::is_root() {
         return Command::new(program);
     }
@@ -211,9 +190,9 @@ fn init(programs: &Path, home: &Path) -> Result<()> {
                   && initdb=$1 && user=$3 && shift 3 \
                   && \"$initdb\" -D data.new --username=\"$user\" --pwfile=password \"$@\" \
                   && rm password && mv data.new data";
-    let mut command = as_server(Path::new("sh"));
+    let mut command = as_server("sh");
     command.args(["-c", script, "sh"]).arg(programs.join("initdb")).args([PASSWORD, SUPERUSER]).args(INITDB_ARGUMENTS);
-    run(command.current_dir(home))
+    process::run(command.current_dir(home))
 }
 
 /// Writes the committed settings over those that initdb made, at every start: nothing else is in force.
@@ -242,7 +221,7 @@ fn remove_stale_lock(data: &Path) -> Result<()> {
 }
 
 fn psql(ports: &Ports, arguments: &[&str]) -> Result<Command> {
-    let port = ports.get(Port::Postgres).context("no port was chosen for postgres")?;
+    let port = ports.chosen(Port::Postgres)?;
     let mut command = Command::new(programs(None)?.join("psql"));
     command
         .args(["--no-psqlrc", "--quiet", "--no-password", "-h", HOST, "-p", &port.to_string(), "-U", SUPERUSER])
@@ -252,13 +231,4 @@ fn psql(ports: &Ports, arguments: &[&str]) -> Result<Command> {
         .env("PGCONNECT_TIMEOUT", "5")
         .stdin(Stdio::null());
     Ok(command)
-}
-
-/// Runs a command to its end; its own words are the error.
-fn run(command: &mut Command) -> Result<()> {
-    let output = command.stdin(Stdio::null()).output().with_context(|| format!("cannot run {command:?}"))?;
-    if !output.status.success() {
-        bail!("{command:?} failed: {}", String::from_utf8_lossy(&output.stderr).trim());
-    }
-    Ok(())
 }

@@ -6,15 +6,16 @@
 
 use std::{
     fs::{self, File},
-    io::{Read, Seek, SeekFrom},
     os::unix::fs::MetadataExt,
     path::Path,
     process::{Command, Stdio},
+    sync::{Arc, atomic::AtomicBool},
     thread,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail};
+use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::project::Project;
 
@@ -29,21 +30,16 @@ impl Mark {
         Self(format!("quadrille.part={part}:{}", project.folder().display()))
     }
 
-    /// As an argument of `java`.
     pub fn java(&self) -> String {
         format!("-D{}", self.0)
     }
 
-    /// As a `NAME=VALUE` for `postgres -c`.
     pub fn parameter(&self) -> &str {
         &self.0
     }
 
     /// The process that carries it, if it runs. Of several (PostgreSQL's children, until they have renamed themselves)
     /// the oldest.
-    ///
-    /// # Errors
-    /// When `/proc` can't be read.
     pub fn find(&self) -> Result<Option<u32>> {
         let java = self.java();
         let carries = |pid: &u32| {
@@ -55,10 +51,6 @@ impl Mark {
     }
 }
 
-/// The ids of all processes that can be seen.
-///
-/// # Errors
-/// When `/proc` can't be read: this is not Linux.
 pub fn all() -> Result<Vec<u32>> {
     let entries =
         fs::read_dir("/proc").context("cannot list processes: expected Linux's /proc; elsewhere use Docker")?;
@@ -77,7 +69,6 @@ fn stat(pid: u32) -> Option<Vec<String>> {
     Some(text.rsplit_once(") ")?.1.split(' ').map(str::to_owned).collect())
 }
 
-/// When the process was started, in ticks since the machine was.
 fn started(pid: u32) -> u64 {
     stat(pid).and_then(|fields| fields.get(19)?.parse().ok()).unwrap_or(u64::MAX)
 }
@@ -87,42 +78,42 @@ pub fn alive(pid: u32) -> bool {
     stat(pid).is_some_and(|fields| !matches!(fields[0].as_str(), "Z" | "X"))
 }
 
-/// Whether this process is root's.
 pub fn is_root() -> bool {
     fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
 }
 
-/// Starts `command` in a session of its own, away from the terminal and its Ctrl-C, with both outputs to `log`.
-/// Answers its id.
-///
-/// # Errors
-/// When it can't be started.
-pub fn start(command: &Command, log: File) -> Result<u32> {
-    let program = command.get_program();
+/// A program of which setsid(1) becomes the process, in a session of its own, away from the terminal and its Ctrl-C. (The child of a fork leads no group, so
+/// the id stays the same.)
+pub const SESSION: &str = "setsid";
+
+pub fn start(command: &mut Command, log: File) -> Result<u32> {
     let errors = log.try_clone().context("cannot use the log twice")?;
-    // The child of a fork leads no group, so setsid(1) becomes the program itself and keeps its id.
-    let mut detached = Command::new("setsid");
-    detached.arg(program).args(command.get_args()).stdin(Stdio::null()).stdout(log).stderr(errors);
-    for (key, value) in command.get_envs() {
-        match value {
-            Some(value) => detached.env(key, value),
-            None => detached.env_remove(key),
-        };
-    }
-    if let Some(folder) = command.get_current_dir() {
-        detached.current_dir(folder);
-    }
-    let mut child = detached.spawn().with_context(|| format!("cannot start setsid {}", program.display()))?;
+    command.stdin(Stdio::null()).stdout(log).stderr(errors);
+    let mut child = command.spawn().with_context(|| format!("cannot start {}", command.get_program().display()))?;
     let pid = child.id();
     // Waited for, should it end before xtask does, so that it doesn't linger as a zombie.
     thread::spawn(move || child.wait());
     Ok(pid)
 }
 
-/// Sends `signal` (`TERM`, `INT`, `KILL`) to a process.
-///
-/// # Errors
-/// When it runs and may not be signalled.
+/// Runs a command to its end; its own words are the error.
+pub fn run(command: &mut Command) -> Result<()> {
+    let output = command.stdin(Stdio::null()).output().with_context(|| format!("cannot run {command:?}"))?;
+    if !output.status.success() {
+        bail!("{command:?} failed ({}): {}", output.status, String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(())
+}
+
+/// Set once we are told to stop, instead of ending at once.
+pub fn interrupted() -> Result<Arc<AtomicBool>> {
+    let interrupted = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        signal_hook::flag::register(signal, Arc::clone(&interrupted)).context("cannot listen for signals")?;
+    }
+    Ok(interrupted)
+}
+
 pub fn signal(pid: u32, signal: &str) -> Result<()> {
     let status = Command::new("sh")
         .args(["-c", &format!("kill -{signal} {pid}")])
@@ -136,9 +127,6 @@ pub fn signal(pid: u32, signal: &str) -> Result<()> {
 }
 
 /// Asks a process to end by `gently`, waits for at most `limit`, then kills it.
-///
-/// # Errors
-/// When it may not be signalled, or survives SIGKILL.
 pub fn stop(pid: u32, gently: &str, limit: Duration) -> Result<()> {
     signal(pid, gently)?;
     if !until(limit, || !alive(pid)) {
@@ -165,10 +153,6 @@ pub fn until(limit: Duration, mut is_so: impl FnMut() -> bool) -> bool {
     }
 }
 
-/// Waits until the process `pid` is ready.
-///
-/// # Errors
-/// When it ends before, or is not ready within `limit`; the message ends with its last lines of log.
 pub fn wait_ready(name: &str, pid: u32, limit: Duration, log: &Path, is_ready: impl Fn() -> bool) -> Result<()> {
     let mut ended = false;
     let ready = until(limit, || {
@@ -183,17 +167,9 @@ pub fn wait_ready(name: &str, pid: u32, limit: Duration, log: &Path, is_ready: i
     bail!("{name} {what}; the end of its log {}:\n{}", log.display(), tail(log));
 }
 
-/// The last 20 lines of a log.
 pub fn tail(log: &Path) -> String {
-    let read = || -> std::io::Result<String> {
-        let mut file = File::open(log)?;
-        let length = file.metadata()?.len();
-        file.seek(SeekFrom::Start(length.saturating_sub(8192)))?;
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes)?;
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
-    };
-    let text = read().unwrap_or_else(|error| format!("(not readable: {error})"));
+    let text = fs::read(log)
+        .map_or_else(|error| format!("(not readable: {error})"), |bytes| String::from_utf8_lossy(&bytes).into_owned());
     let lines: Vec<&str> = text.lines().collect();
     let last: Vec<String> = lines[lines.len().saturating_sub(20)..].iter().map(|line| format!("  | {line}")).collect();
     if last.is_empty() { "  | (empty)".into() } else { last.join("\n") }
@@ -209,9 +185,9 @@ mod tests {
         fs::create_dir_all(&root).unwrap();
         let project = Project::at(&root).unwrap();
         let mark = Mark::new(&project, name);
-        let mut command = Command::new("sh");
-        command.args(["-c", script, mark.parameter()]);
-        let pid = start(&command, project.new_log(name).unwrap()).unwrap();
+        let mut command = Command::new(SESSION);
+        command.args(["sh", "-c", script, mark.parameter()]);
+        let pid = start(&mut command, project.new_log(name).unwrap()).unwrap();
         (mark, pid, project)
     }
 

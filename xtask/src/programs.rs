@@ -13,19 +13,13 @@ use crate::{
 /// How long a program may take until it is ready, and until it has stopped.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// One program.
 pub struct ProgramOfDemo {
-    /// Its name: `quadrille-NAME` is its binary.
     pub name: String,
-    /// Where it listens, unless that port is taken.
     pub port: u16,
-    /// Whether it runs only where it is asked for by name.
     pub optional: bool,
-    /// What the demo asks it for at the end.
     pub demo: Option<String>,
 }
 
-/// All programs: consumers, and what serves them.
 pub static ALL: LazyLock<Vec<ProgramOfDemo>> = LazyLock::new(|| {
     let file: Value = serde_norway::from_str(include_str!("../../topics.yaml")).expect("topics.yaml is YAML");
     let parts = ["consumers", "programs"].into_iter().filter_map(|part| file[part].as_mapping());
@@ -39,9 +33,6 @@ pub static ALL: LazyLock<Vec<ProgramOfDemo>> = LazyLock::new(|| {
 });
 
 /// Those that run unless they are left out by name, and these optional ones.
-///
-/// # Errors
-/// When there is no program of one of the names.
 pub fn chosen(with: &[String]) -> Result<Vec<&'static ProgramOfDemo>> {
     for name in with {
         ALL.iter().find(|program| program.name == *name && program.optional).with_context(|| {
@@ -53,9 +44,6 @@ pub fn chosen(with: &[String]) -> Result<Vec<&'static ProgramOfDemo>> {
 }
 
 /// Stops programs of this clone whose xtask is gone: it was killed, and could not stop them.
-///
-/// # Errors
-/// When one does not end.
 pub fn stop_leftovers(project: &Project) -> Result<()> {
     for ProgramOfDemo { name, .. } in ALL.iter() {
         let mark = Mark::new(project, name);

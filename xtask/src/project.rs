@@ -5,11 +5,11 @@ use std::{
     env,
     fs::{self, File},
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use anyhow::{Context, Result, bail};
 
-/// A clone of the repository.
 ///
 /// `.quadrille/` holds `env` (addresses, while the stack is up), `ports` (as chosen), `lib/` (downloads), `data/`,
 /// `logs/` and `lock`.
@@ -19,9 +19,6 @@ pub struct Project {
 
 impl Project {
     /// The clone that this xtask belongs to, with its `.quadrille/` created.
-    ///
-    /// # Errors
-    /// Without a clone (the binary was run outside of one), or when the folder can't be made.
     pub fn find() -> Result<Self> {
         // Cargo says which clone `cargo xtask` was typed in, whatever binary a shared target folder holds.
         let by_cargo = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
@@ -32,10 +29,6 @@ impl Project {
         Self::at(root)
     }
 
-    /// The clone with this root.
-    ///
-    /// # Errors
-    /// When its `.quadrille/` can't be made.
     pub fn at(root: &Path) -> Result<Self> {
         let root = root.canonicalize().with_context(|| format!("cannot resolve {}", root.display()))?;
         let project = Self { root };
@@ -46,35 +39,34 @@ impl Project {
         Ok(project)
     }
 
-    /// The root of the clone, absolute.
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// `.quadrille/`, absolute.
     pub fn folder(&self) -> PathBuf {
         self.root.join(".quadrille")
     }
 
-    /// Where `name` is downloaded to.
     pub fn lib(&self, name: &str) -> PathBuf {
         self.folder().join("lib").join(name)
     }
 
-    /// Where `name` keeps its data.
     pub fn data(&self, name: &str) -> PathBuf {
         self.folder().join("data").join(name)
     }
 
-    /// The log of `name` since its last start.
+    /// Cargo at the root, which names itself, so that the same toolchain is used throughout.
+    pub fn cargo(&self) -> Command {
+        let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        command.current_dir(&self.root);
+        command
+    }
+
     pub fn log(&self, name: &str) -> PathBuf {
         self.folder().join("logs").join(format!("{name}.log"))
     }
 
     /// A fresh log for `name`; the one before is kept as `NAME.log.1`.
-    ///
-    /// # Errors
-    /// When the file can't be made.
     pub fn new_log(&self, name: &str) -> Result<File> {
         let path = self.log(name);
         if path.exists() {
@@ -85,9 +77,6 @@ impl Project {
     }
 
     /// Waits until no other xtask starts or stops parts of this clone; the others wait until the answer is dropped.
-    ///
-    /// # Errors
-    /// When the lock file can't be made or locked.
     pub fn lock(&self) -> Result<File> {
         let path = self.folder().join("lock");
         let file = File::create(&path).with_context(|| format!("cannot create {}", path.display()))?;
@@ -98,10 +87,6 @@ impl Project {
         Ok(file)
     }
 
-    /// The lines `KEY=VALUE` of the file `name` in `.quadrille/`; none when there is no such file.
-    ///
-    /// # Errors
-    /// When the file can't be read, or holds another kind of line.
     pub fn read_values(&self, name: &str) -> Result<BTreeMap<String, String>> {
         let path = self.folder().join(name);
         if !path.exists() {
@@ -114,9 +99,6 @@ impl Project {
     }
 
     /// Writes lines `KEY=VALUE` to the file `name` in `.quadrille/`; readers see the old file or the new one whole.
-    ///
-    /// # Errors
-    /// When the file can't be written.
     pub fn write_values(&self, name: &str, values: &BTreeMap<String, String>) -> Result<()> {
         let path = self.folder().join(name);
         let text: String = values.iter().map(|(key, value)| format!("{key}={value}\n")).collect();
@@ -128,9 +110,6 @@ impl Project {
 }
 
 /// Deletes a file or a folder with all in it; nothing there is fine.
-///
-/// # Errors
-/// When it is there and can't be deleted.
 pub fn remove(path: &Path) -> Result<()> {
     let removed = match fs::symlink_metadata(path) {
         Ok(found) if found.is_dir() => fs::remove_dir_all(path),

@@ -2,14 +2,17 @@
 //!
 //! A figure is a number, or a list of those of several runs: the median is drawn, and a thin line from the least to the greatest.
 
-use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
 
 use anyhow::{Context, Result};
 use serde_json::Value;
 
 /// The figures of docs/performance.md, and how they were measured.
 pub const FIGURES: &str = "docs/lab/bench.jsonl";
-/// Where the charts of docs/performance.md stand.
 pub const CHARTS: &str = "docs/images";
 
 const WIDTH: f64 = 760.0;
@@ -33,7 +36,6 @@ text { font: 12px system-ui, sans-serif; fill: #1f2328 }
 </style>
 ";
 
-/// One figure: of several runs the median, the least and the greatest.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Figure {
     median: f64,
@@ -50,7 +52,9 @@ impl Figure {
     }
 }
 
-/// The lines of a file of figures.
+/// Mode, profile and rate of a run.
+type Measured<'m> = (&'m str, &'m str, Option<u64>);
+
 struct Runs(Vec<Value>);
 
 impl Runs {
@@ -61,19 +65,19 @@ impl Runs {
         Ok(Self(lines.with_context(|| format!("{}: expected one JSON object on each line", path.display()))?))
     }
 
-    fn of<'r>(&'r self, mode: &'r str, profile: &'r str, rate: Option<u64>) -> impl Iterator<Item = &'r Value> {
+    fn of<'r>(&'r self, (mode, profile, rate): Measured<'r>) -> impl Iterator<Item = &'r Value> {
         let same = move |run: &&Value| run["mode"] == mode && run["profile"] == profile && run["rate"].as_u64() == rate;
         self.0.iter().filter(same)
     }
 
-    fn figure(&self, (mode, profile, rate): (&str, &str, Option<u64>), name: &str) -> Option<Figure> {
-        Figure::of_runs(self.of(mode, profile, rate).flat_map(|run| numbers(&run[name])).collect())
+    fn figure(&self, of: Measured<'_>, name: &str) -> Option<Figure> {
+        Figure::of_runs(self.of(of).flat_map(|run| numbers(&run[name])).collect())
     }
 
     /// CPU an order by process, in µs: the median of the runs.
-    fn cpu(&self, mode: &str, profile: &str, rate: Option<u64>) -> BTreeMap<String, f64> {
+    fn cpu(&self, of: Measured<'_>) -> BTreeMap<String, f64> {
         let mut all: BTreeMap<String, Vec<f64>> = BTreeMap::new();
-        for (name, usage) in self.of(mode, profile, rate).filter_map(|run| run["processes"].as_object()).flatten() {
+        for (name, usage) in self.of(of).filter_map(|run| run["processes"].as_object()).flatten() {
             all.entry(name.clone()).or_default().extend(numbers(&usage["cpu_s_per_1000"]));
         }
         let median = |(name, runs)| Some((name, Figure::of_runs(runs)?.median * 1_000.0));
@@ -82,13 +86,9 @@ impl Runs {
 }
 
 fn numbers(value: &Value) -> Vec<f64> {
-    match value.as_array() {
-        Some(list) => list.iter().filter_map(Value::as_f64).collect(),
-        None => value.as_f64().into_iter().collect(),
-    }
+    value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice).iter().filter_map(Value::as_f64).collect()
 }
 
-/// A bar, in the colour of its series.
 struct Bar {
     series: usize,
     figure: Figure,
@@ -101,40 +101,27 @@ struct Chart {
     title: String,
     /// What is measured, in which unit.
     note: String,
-    /// Names of the colours, if there are several.
     series: Vec<&'static str>,
     rows: Vec<(String, Vec<Bar>)>,
 }
 
 impl Chart {
     fn svg(&self) -> String {
-        let largest = self.rows.iter().flat_map(|(_, bars)| bars);
-        let largest = largest.map(|bar| bar.figure.greatest.max(bar.goal.unwrap_or(0.0))).fold(0.0, f64::max);
-        let scale = (WIDTH - LABELS - FIGURE) / largest.max(f64::MIN_POSITIVE);
-        let mut body = format!(
-            "<text class=\"title\" x=\"16\" y=\"26\">{}</text>\n<text class=\"note\" x=\"16\" y=\"44\">{}</text>\n",
-            escaped(&self.title),
-            escaped(&self.note)
-        );
+        let bars = self.rows.iter().flat_map(|(_, bars)| bars);
+        let ends = bars.map(|bar| bar.figure.greatest.max(bar.goal.unwrap_or(0.0)));
+        let scale = (WIDTH - LABELS - FIGURE) / ends.fold(f64::MIN_POSITIVE, f64::max);
+        let mut body = text(r#"class="title" x="16" y="26""#, &self.title);
+        body += &text(r#"class="note" x="16" y="44""#, &self.note);
         let mut y = 60.0;
         for (series, name) in self.series.iter().enumerate() {
             let x = LABELS + 120.0 * series as f64;
-            let _ = writeln!(
-                body,
-                "<rect class=\"s{series}\" x=\"{x}\" y=\"{y}\" width=\"12\" height=\"12\"/><text x=\"{}\" y=\"{}\">{name}</text>",
-                x + 18.0,
-                y + 10.0
-            );
+            body += &format!(r#"<rect class="s{series}" x="{x}" y="{y}" width="12" height="12"/>"#);
+            body += &text(&format!(r#"x="{}" y="{}""#, x + 18.0, y + 10.0), name);
         }
         y += if self.series.is_empty() { 0.0 } else { 24.0 };
         for (label, bars) in &self.rows {
             let middle = y + BAR * bars.len() as f64 / 2.0 + 4.0;
-            let _ = writeln!(
-                body,
-                "<text class=\"label\" x=\"{}\" y=\"{middle}\">{}</text>",
-                LABELS - 10.0,
-                escaped(label)
-            );
+            body += &text(&format!(r#"class="label" x="{}" y="{middle}""#, LABELS - 10.0), label);
             for bar in bars {
                 bar.draw(&mut body, scale, y);
                 y += BAR;
@@ -147,30 +134,30 @@ impl Chart {
 
 impl Bar {
     fn draw(&self, body: &mut String, scale: f64, y: f64) {
-        let Figure { median, least, greatest } = self.figure;
+        let Self { series, figure: Figure { median, least, greatest }, .. } = self;
         let (width, height, middle) = (median * scale, BAR - 3.0, y + BAR / 2.0 - 1.5);
-        let _ = writeln!(
-            body,
-            "<rect class=\"s{}\" x=\"{LABELS}\" y=\"{y}\" width=\"{width:.1}\" height=\"{height}\"/>",
-            self.series
-        );
+        *body +=
+            &format!("<rect class=\"s{series}\" x=\"{LABELS}\" y=\"{y}\" width=\"{width:.1}\" height=\"{height}\"/>\n");
         let mut end = width;
+        let mut line = |class: &str, [from, to]: [f64; 2], [top, bottom]: [f64; 2]| {
+            let [x1, x2] = [from, to].map(|value| LABELS + value * scale);
+            *body += &format!("<line class=\"{class}\" x1=\"{x1:.1}\" x2=\"{x2:.1}\" y1=\"{top}\" y2=\"{bottom}\"/>\n");
+            end = end.max(to * scale);
+        };
         if least < greatest {
-            let (from, to) = (LABELS + least * scale, LABELS + greatest * scale);
-            let _ = writeln!(
-                body,
-                "<line class=\"spread\" x1=\"{from:.1}\" x2=\"{to:.1}\" y1=\"{middle}\" y2=\"{middle}\"/>"
-            );
-            end = end.max(greatest * scale);
+            line("spread", [*least, *greatest], [middle, middle]);
         }
         if let Some(goal) = self.goal {
-            let (x, bottom) = (LABELS + goal * scale, y + height);
-            let _ = writeln!(body, "<line class=\"goal\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{y}\" y2=\"{bottom}\"/>");
-            end = end.max(goal * scale);
+            line("goal", [goal, goal], [y, y + height]);
         }
-        let (x, baseline) = (LABELS + end + 6.0, y + height - 2.5);
-        let _ = writeln!(body, "<text x=\"{x:.1}\" y=\"{baseline}\">{}</text>", escaped(&self.text));
+        let place = format!(r#"x="{:.1}" y="{}""#, LABELS + end + 6.0, y + height - 2.5);
+        *body += &text(&place, &self.text);
     }
+}
+
+fn text(attributes: &str, content: &str) -> String {
+    let content = content.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    format!("<text {attributes}>{content}</text>\n")
 }
 
 fn page(width: f64, height: f64, body: &str) -> String {
@@ -180,11 +167,6 @@ fn page(width: f64, height: f64, body: &str) -> String {
     )
 }
 
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
-}
-
-/// With thousands apart.
 fn written(number: f64) -> String {
     let digits = format!("{number:.0}");
     let apart: Vec<&str> =
@@ -192,7 +174,13 @@ fn written(number: f64) -> String {
     apart.join(",")
 }
 
-type Measured<'m> = (&'m str, &'m str, Option<u64>);
+/// A figure beside its goal, if it has one.
+fn with_goal(series: usize, (runs, goals): (&Runs, &Runs), of: Measured<'_>, name: &str, unit: &str) -> Option<Bar> {
+    let figure = runs.figure(of, name)?;
+    let goal = goals.figure(of, name).map(|goal| goal.median);
+    let text = goal.map_or_else(String::new, |goal| format!(", goal {}", written(goal)));
+    Some(Bar { series, figure, goal, text: written(figure.median) + unit + &text })
+}
 
 fn throughput(runs: &Runs, goals: &Runs) -> Chart {
     let rows: [(&str, Measured<'_>); 3] = [
@@ -201,11 +189,7 @@ fn throughput(runs: &Runs, goals: &Runs) -> Chart {
         ("ceiling: the rows by bare SQL", ("limit", "rows", None)),
     ];
     let row = |(label, of): (&str, Measured<'_>)| {
-        let figure = runs.figure(of, "orders_per_s")?;
-        let goal = goals.figure(of, "orders_per_s").map(|goal| goal.median);
-        let text = goal.map_or_else(String::new, |goal| format!(", goal {}", written(goal)));
-        let text = written(figure.median) + &text;
-        Some((label.to_owned(), vec![Bar { series: 0, figure, goal, text }]))
+        Some((label.to_owned(), vec![with_goal(0, (runs, goals), of, "orders_per_s", "")?]))
     };
     Chart {
         title: "Throughput".into(),
@@ -218,19 +202,12 @@ fn throughput(runs: &Runs, goals: &Runs) -> Chart {
 fn latency(runs: &Runs, goals: &Runs) -> Chart {
     let row = |rate: u64| {
         let of = ("open-loop", "mixed", Some(rate));
-        let bar = |(series, name): (usize, &str)| {
-            let figure = runs.figure(of, name)?;
-            let goal = goals.figure(of, name).map(|goal| goal.median);
-            let text = goal.map_or_else(String::new, |goal| format!(", goal {}", written(goal)));
-            Some(Bar { series, figure, goal, text: written(figure.median) + " ms" + &text })
-        };
-        let bars: Vec<Bar> = ["p50_ms", "p99_ms"].into_iter().enumerate().filter_map(bar).collect();
-        (format!("{rate} orders a second"), bars)
+        let figures = ["p50_ms", "p99_ms"].into_iter().enumerate();
+        let bars = figures.filter_map(|(series, name)| with_goal(series, (runs, goals), of, name, " ms"));
+        (format!("{rate} orders a second"), bars.collect::<Vec<_>>())
     };
-    let mut rates: Vec<u64> =
-        runs.0.iter().filter(|run| run["mode"] == "open-loop").filter_map(|run| run["rate"].as_u64()).collect();
-    rates.sort_unstable();
-    rates.dedup();
+    let open_loops = runs.0.iter().filter(|run| run["mode"] == "open-loop");
+    let rates: BTreeSet<u64> = open_loops.filter_map(|run| run["rate"].as_u64()).collect();
     Chart {
         title: "Latency by rate".into(),
         note: "from the moment an order was due to OrderCompleted, in ms; the green line is the goal".into(),
@@ -240,7 +217,7 @@ fn latency(runs: &Runs, goals: &Runs) -> Chart {
 }
 
 fn cpu(runs: &Runs) -> Chart {
-    let sides = [("backlog", None), ("open-loop", Some(200))].map(|(mode, rate)| runs.cpu(mode, "mixed", rate));
+    let sides = [("backlog", None), ("open-loop", Some(200))].map(|(mode, rate)| runs.cpu((mode, "mixed", rate)));
     let total = |side: &BTreeMap<String, f64>| side.values().sum::<f64>();
     let mut names: Vec<&String> = sides.iter().flat_map(BTreeMap::keys).collect();
     let first = |name: &str| sides.iter().find_map(|side| side.get(name)).copied().unwrap_or(0.0);
@@ -265,49 +242,42 @@ fn cpu(runs: &Runs) -> Chart {
 }
 
 fn peers(runs: &Runs, peers: &Runs) -> Chart {
-    let row = |series: usize, name: &str, figure: Option<Figure>| {
-        let figure = figure?;
+    let ours = runs.figure(("backlog", "mixed", None), "orders_per_s").map(|figure| ("Quadrille", 0, figure));
+    let theirs = peers
+        .0
+        .iter()
+        .filter_map(|peer| Some((peer["name"].as_str()?, 1, Figure::of_runs(numbers(&peer["orders_per_s"]))?)));
+    let mut all: Vec<(&str, usize, Figure)> = ours.into_iter().chain(theirs).collect();
+    all.sort_by(|(_, _, a), (_, _, b)| b.median.total_cmp(&a.median));
+    let row = |(name, series, figure): (&str, usize, Figure)| {
         let text = match figure.least < figure.greatest && series == 1 {
             true => format!("{} to {}", written(figure.least), written(figure.greatest)),
             false => written(figure.median),
         };
-        Some((name.to_owned(), vec![Bar { series, figure, goal: None, text }]))
+        (name.to_owned(), vec![Bar { series, figure, goal: None, text }])
     };
-    let ours = row(0, "Quadrille", runs.figure(("backlog", "mixed", None), "orders_per_s"));
-    let theirs = peers
-        .0
-        .iter()
-        .filter_map(|peer| row(1, peer["name"].as_str()?, Figure::of_runs(numbers(&peer["orders_per_s"]))));
-    let mut rows: Vec<_> = ours.into_iter().chain(theirs).collect();
-    let median = |row: &(String, Vec<Bar>)| row.1.first().map_or(0.0, |bar| bar.figure.median);
-    rows.sort_by(|a, b| median(b).total_cmp(&median(a)));
     Chart {
         title: "Beside others".into(),
         note: "orders a second in a backlog, two cores; the others were measured when the pipeline was designed".into(),
         series: Vec::new(),
-        rows,
+        rows: all.into_iter().map(row).collect(),
     }
 }
 
 /// A terminal with what a command printed; `…` stands for what was left out.
-fn terminal(text: &str) -> String {
-    let (lines, step) = (text.lines().count() as f64, 17.0);
-    let columns = text.lines().map(|line| line.chars().count()).max().unwrap_or(0) as f64;
+fn terminal(printed: &str) -> String {
+    let (lines, step) = (printed.lines().count() as f64, 17.0);
+    let columns = printed.lines().map(|line| line.chars().count()).max().unwrap_or(0) as f64;
     let (width, height) = (columns * 7.3 + 48.0, lines * step + 52.0);
-    let mut body = format!(
-        "<rect class=\"window\" x=\"1\" y=\"1\" width=\"{}\" height=\"{}\" rx=\"8\"/>\n",
-        width - 2.0,
-        height - 2.0
-    );
-    for (number, line) in text.lines().enumerate() {
+    let (inner, below) = (width - 2.0, height - 2.0);
+    let mut body = format!("<rect class=\"window\" x=\"1\" y=\"1\" width=\"{inner}\" height=\"{below}\" rx=\"8\"/>\n");
+    for (number, line) in printed.lines().enumerate() {
         let y = 36.0 + step * number as f64;
-        let _ =
-            writeln!(body, "<text class=\"mono\" x=\"24\" y=\"{y}\" xml:space=\"preserve\">{}</text>", escaped(line));
+        body += &text(&format!(r#"class="mono" x="24" y="{y}" xml:space="preserve""#), line);
     }
     page(width, height, &body)
 }
 
-/// All pictures, by name.
 fn pictures(root: &Path, figures: &Path) -> Result<Vec<(&'static str, String)>> {
     let (runs, goals) = (Runs::read(figures)?, Runs::read(&root.join("docs/lab/goals.jsonl"))?);
     let others = Runs::read(&root.join("docs/lab/peers.jsonl"))?;
@@ -322,10 +292,6 @@ fn pictures(root: &Path, figures: &Path) -> Result<Vec<(&'static str, String)>> 
     ])
 }
 
-/// Draws the charts of these figures into a folder.
-///
-/// # Errors
-/// When a file can't be read or written, or is not what `cargo xtask bench --json` writes.
 pub fn draw(root: &Path, figures: &Path, folder: &Path) -> Result<()> {
     fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     for (name, picture) in pictures(root, figures)? {

@@ -3,28 +3,21 @@
 
 use clap::ValueEnum;
 
-/// Version of Apache Kafka, of `stack/kafka-pom.xml` and of the image `apache/kafka`.
 pub const KAFKA_VERSION: &str = "4.2.0";
 /// Version of the Apicurio registry: the newest that runs on Java 17.
 pub const REGISTRY_VERSION: &str = "3.0.9";
 /// Oldest major version of PostgreSQL that will do, and the version of the image. xtask takes the newest that is
 /// installed.
 pub const POSTGRES_VERSION: u32 = 15;
-/// Oldest major version of Java that will do.
 pub const JAVA_VERSION: u32 = 17;
 
-/// The broker's settings but for addresses and folders.
 pub const KAFKA_PROPERTIES: &str = include_str!("../stack/kafka.properties");
-/// The Maven project that names the broker and its tools.
 pub const KAFKA_POM: &str = include_str!("../stack/kafka-pom.xml");
-/// PostgreSQL's settings but for address, port and folder.
 pub const POSTGRES_CONF: &str = include_str!("../stack/postgresql.conf");
-/// Roles and databases.
 pub const POSTGRES_INIT: &str = include_str!("../stack/postgres-init.sql");
 
 /// Memory and collector of the broker's JVM. The serial collector has no threads of its own to take from two cores.
 pub const KAFKA_JVM: &[&str] = &["-Xms256m", "-Xmx768m", "-XX:+UseSerialGC"];
-/// Memory and collector of the registry's JVM.
 pub const REGISTRY_JVM: &[&str] = &["-Xmx384m", "-XX:+UseSerialGC"];
 
 /// The registry's settings (its environment) but for its address and its database's.
@@ -46,34 +39,25 @@ pub const SUPERUSER: &str = "postgres";
 pub const ROLE: &str = "quadrille";
 /// Password of [`ROLE`] and [`SUPERUSER`]. No secret: the server listens on 127.0.0.1 only and holds test data.
 pub const PASSWORD: &str = "quadrille";
-/// The consumers' database.
 pub const DATABASE: &str = "quadrille";
-/// The registry's database.
 pub const REGISTRY_DATABASE: &str = "registry";
 /// What `initdb` is told, here and in the image: bytes compare as bytes, on every machine.
 pub const INITDB_ARGUMENTS: &[&str] = &["--encoding=UTF8", "--locale=C.UTF-8", "--auth=scram-sha-256"];
 
-/// The only address that the stack listens on.
 pub const HOST: &str = "127.0.0.1";
 
 /// A port of the stack; its default is taken unless a stranger has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Port {
-    /// Kafka's, for clients.
     Kafka,
-    /// Kafka's, for its own controller.
     Controller,
-    /// The schema registry's (HTTP).
     Registry,
-    /// PostgreSQL's.
     Postgres,
 }
 
 impl Port {
-    /// All of them.
     pub const ALL: [Self; 4] = [Self::Kafka, Self::Controller, Self::Registry, Self::Postgres];
 
-    /// The port's number unless it is taken.
     pub const fn default_number(self) -> u16 {
         match self {
             Self::Kafka => 19092,
@@ -83,7 +67,6 @@ impl Port {
         }
     }
 
-    /// Its name in `.quadrille/ports` and in messages.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Kafka => "kafka",
@@ -94,7 +77,6 @@ impl Port {
     }
 }
 
-/// A part of the stack that is started and stopped on its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub enum Part {
     /// Apache Kafka, one broker in KRaft mode.
@@ -106,7 +88,6 @@ pub enum Part {
 }
 
 impl Part {
-    /// All of them.
     pub const ALL: [Self; 3] = [Self::Kafka, Self::Postgres, Self::Registry];
 
     /// These parts (all, when none is named) and those that they need.
@@ -115,7 +96,6 @@ impl Part {
         Self::ALL.into_iter().filter(|&part| wanted(part) || part == Self::Postgres && wanted(Self::Registry)).collect()
     }
 
-    /// Its name on the command line, in file names and in messages.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Kafka => "kafka",
@@ -124,7 +104,6 @@ impl Part {
         }
     }
 
-    /// The setting that holds its address, for consumers and in `.quadrille/env`.
     pub const fn setting(self) -> &'static str {
         match self {
             Self::Kafka => "KAFKA_BOOTSTRAP_SERVERS",
@@ -142,7 +121,6 @@ impl Part {
         }
     }
 
-    /// Its address as clients want it, when it listens on `port`.
     pub fn address(self, port: u16) -> String {
         match self {
             Self::Kafka => format!("{HOST}:{port}"),

@@ -1,6 +1,9 @@
 //! Starts the parts in the order in which they need each other, waits until they serve, and stops them.
 
-use std::{path::PathBuf, time::Instant};
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Result, bail};
 
@@ -8,7 +11,7 @@ use crate::{
     addresses::{self, Addresses, External},
     install::{self, Need},
     kafka,
-    ports::Ports,
+    ports::{self, Ports},
     postgres,
     process::{self, Mark},
     programs,
@@ -17,25 +20,12 @@ use crate::{
     stack::Part,
 };
 
-/// What [`up`] did.
 pub struct Up {
-    /// The settings by which clients reach the parts.
     pub addresses: Addresses,
-    /// The parts that did not run before.
     pub started: Vec<Part>,
 }
 
-impl Up {
-    /// Nothing is started, no address known: for commands that only build.
-    pub fn none() -> Self {
-        Self { addresses: Addresses::new(), started: Vec::new() }
-    }
-}
-
 /// Starts those of `parts` that don't run and are not taken from the environment, and waits until they serve.
-///
-/// # Errors
-/// When a part can't be installed or started, does not become ready, or is set in the environment and does not answer.
 pub fn up(project: &Project, parts: &[Part]) -> Result<Up> {
     let external = External::read(project)?;
     external.check(parts)?;
@@ -66,7 +56,6 @@ pub fn up(project: &Project, parts: &[Part]) -> Result<Up> {
     Ok(Up { addresses, started: starter.started })
 }
 
-/// A run of [`up`] over our own parts.
 struct Starter<'project> {
     project: &'project Project,
     ports: Ports,
@@ -128,11 +117,7 @@ impl Starter<'_> {
     }
 
     fn wait(&self, part: Part, pid: u32, begun: Instant) -> Result<()> {
-        let limit = match part {
-            Part::Kafka => kafka::READY_WITHIN,
-            Part::Postgres => postgres::READY_WITHIN,
-            Part::Registry => registry::READY_WITHIN,
-        };
+        let (limit, ..) = limits(part);
         let log = self.project.log(part.name());
         process::wait_ready(part.name(), pid, limit, &log, || is_ready(part, &self.ports))?;
         if self.started.contains(&part) {
@@ -154,18 +139,20 @@ fn is_ready(part: Part, ports: &Ports) -> bool {
     }
 }
 
-fn stop(part: Part, pid: u32) -> Result<()> {
+/// How long a part may take until it serves, the signal that stops it, and how long that may take.
+const fn limits(part: Part) -> (Duration, &'static str, Duration) {
     match part {
-        Part::Kafka => process::stop(pid, "TERM", kafka::STOP_WITHIN),
-        Part::Postgres => process::stop(pid, postgres::STOP_SIGNAL, postgres::STOP_WITHIN),
-        Part::Registry => process::stop(pid, "TERM", registry::STOP_WITHIN),
+        Part::Kafka => (kafka::READY_WITHIN, "TERM", kafka::STOP_WITHIN),
+        Part::Postgres => (postgres::READY_WITHIN, postgres::STOP_SIGNAL, postgres::STOP_WITHIN),
+        Part::Registry => (registry::READY_WITHIN, "TERM", registry::STOP_WITHIN),
     }
 }
 
-/// Stops the parts of this clone that run, and with `wipe` deletes their data.
-///
-/// # Errors
-/// When a part can't be stopped, or its data can't be deleted.
+fn stop(part: Part, pid: u32) -> Result<()> {
+    let (_, signal, limit) = limits(part);
+    process::stop(pid, signal, limit)
+}
+
 pub fn down(project: &Project, wipe: bool) -> Result<()> {
     let _lock = project.lock()?;
     programs::stop_leftovers(project)?;
@@ -182,8 +169,9 @@ pub fn down(project: &Project, wipe: bool) -> Result<()> {
             stopped.push(part.name());
         }
     }
-    addresses::forget(project)?;
-    Ports::forget(project)?;
+    for file in [addresses::FILE, ports::FILE] {
+        remove(&project.folder().join(file))?; // nothing listens there any more
+    }
     match stopped.as_slice() {
         [] => println!("down already"),
         names => println!("stopped: {}", names.join(", ")),
@@ -196,10 +184,6 @@ pub fn down(project: &Project, wipe: bool) -> Result<()> {
     Ok(())
 }
 
-/// Prints what runs and where. Answers whether every part serves, ours or the user's.
-///
-/// # Errors
-/// When the clone's files or the processes can't be read.
 pub fn status(project: &Project) -> Result<bool> {
     let external = External::read(project)?;
     let ports = Ports::load(project)?;
@@ -207,23 +191,18 @@ pub fn status(project: &Project) -> Result<bool> {
     for part in Part::ALL {
         let words = match (external.get(part), pid(project, part)?, ports.of(part)) {
             (Some(address), _, _) => {
-                let answer = external.check(&[part]);
-                all_serve &= answer.is_ok();
-                let words = if answer.is_ok() { "answers" } else { "DOES NOT ANSWER" };
+                let words = if external.check(&[part]).is_ok() { "answers" } else { "DOES NOT ANSWER" };
                 format!("{words} at {} (from {})", without_password(address), part.setting())
             }
             (None, Some(pid), Some(port)) if is_ready(part, &ports) => {
                 format!("ready     port {port:<5}  pid {pid:<7}  log {}", shown(project, project.log(part.name())))
             }
             (None, Some(pid), _) => {
-                all_serve = false;
                 format!("NOT READY             pid {pid:<7}  log {}", shown(project, project.log(part.name())))
             }
-            (None, None, _) => {
-                all_serve = false;
-                "down      start it with `cargo xtask up`".to_owned()
-            }
+            (None, None, _) => "down      start it with `cargo xtask up`".to_owned(),
         };
+        all_serve &= words.starts_with("answers") || words.starts_with("ready");
         println!("{:<9} {words}", part.name());
     }
     Ok(all_serve)
@@ -244,9 +223,6 @@ pub fn without_password(address: &str) -> String {
 }
 
 /// Starts all parts and fails when one of them is missing an address: what `test` and the like begin with.
-///
-/// # Errors
-/// As [`up`].
 pub fn all(project: &Project) -> Result<Up> {
     let up = up(project, &Part::ALL)?;
     if let Some(part) = Part::ALL.iter().find(|part| !up.addresses.contains_key(part.setting())) {

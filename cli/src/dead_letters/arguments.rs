@@ -4,8 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use events::{OrderId, Timestamp};
-use operator::{Filter, MAX_LOOPS};
-use operator::{LetterKind, LetterStatus};
+use operator::{Filter, LetterKind, LetterStatus, MAX_LOOPS};
 use serde_json::Value;
 
 /// Which dead letters.
@@ -41,19 +40,9 @@ pub struct FilterArguments {
 }
 
 impl FilterArguments {
-    /// The filter.
     pub fn filter(self) -> Filter {
-        Filter {
-            kind: self.kind,
-            consumer: self.consumer,
-            class: self.class,
-            fingerprint: self.fingerprint,
-            order_id: self.order,
-            event_type: self.event_type,
-            from: self.from,
-            until: self.until,
-            status: self.status,
-        }
+        let Self { kind, consumer, class, fingerprint, order: order_id, event_type, from, until, status } = self;
+        Filter { kind, consumer, class, fingerprint, order_id, event_type, from, until, status }
     }
 }
 
@@ -72,6 +61,8 @@ pub struct Which {
     pub yes: bool,
     #[command(flatten)]
     pub filter: FilterArguments,
+    #[command(flatten)]
+    pub how: How,
 }
 
 /// Who wants it, why, and how.

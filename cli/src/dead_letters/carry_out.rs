@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use anyhow::ensure;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use operator::{Act, ActOutcome, Bulk, Note, Operator, OperatorError, Progress, Report};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -15,25 +15,25 @@ use crate::{output, who};
 
 /// What a process exits with that Ctrl-C ended.
 const INTERRUPTED: u8 = 130;
-/// Reasons that are listed at most.
 const REASONS: usize = 10;
 
 /// Does it with the dead letters that were named, or with all of a filter.
-pub async fn carry_out(operator: &Operator, act: Act, which: Which, how: How, json: bool) -> anyhow::Result<ExitCode> {
-    if !which.all {
+pub async fn carry_out(operator: &Operator, act: Act, which: Which, json: bool) -> anyhow::Result<ExitCode> {
+    let Which { ids: named, all, yes, filter, how } = which;
+    if !all {
         let mut ids = Vec::new();
-        for id in &which.ids {
+        for id in &named {
             ids.push(operator.find(id).await?);
         }
         return each(operator, ids, act, how, json).await;
     }
     let note = note(&act, &how)?;
-    let filter = which.filter.filter().fit_for(&act);
+    let filter = filter.filter().fit_for(&act);
     if !how.dry_run {
-        output::confirm(&format!("{} all dead letters of the filter", act.name()), which.yes)?;
+        output::confirm(&format!("{} all dead letters of the filter", act.name()), yes)?;
     }
     let bulk = Bulk { act, filter, note, rate: how.rate, max_loops: how.max_loops, dry_run: how.dry_run };
-    let mut shown = Shown::new(json, how.dry_run);
+    let mut shown = Shown { bar: None, json, dry_run: how.dry_run, refused: BTreeMap::new() };
     let stop = CancellationToken::new();
     let report = {
         let run = operator.all(&bulk, &stop, |told| shown.told(told));
@@ -51,12 +51,7 @@ pub async fn carry_out(operator: &Operator, act: Act, which: Which, how: How, js
     Ok(shown.end(bulk.act.name(), &report))
 }
 
-/// Does it with one dead letter.
-pub async fn one(operator: &Operator, letter_id: Uuid, act: Act, how: How, json: bool) -> anyhow::Result<ExitCode> {
-    each(operator, vec![letter_id], act, how, json).await
-}
-
-async fn each(operator: &Operator, ids: Vec<Uuid>, act: Act, how: How, json: bool) -> anyhow::Result<ExitCode> {
+pub async fn each(operator: &Operator, ids: Vec<Uuid>, act: Act, how: How, json: bool) -> anyhow::Result<ExitCode> {
     let note = note(&act, &how)?;
     let mut code = ExitCode::SUCCESS;
     for letter_id in ids {
@@ -89,7 +84,6 @@ fn line(letter_id: Uuid, outcome: Result<&ActOutcome, &OperatorError>, json: boo
     }
 }
 
-/// What is shown while it goes on.
 struct Shown {
     bar: Option<ProgressBar>,
     json: bool,
@@ -99,22 +93,18 @@ struct Shown {
 }
 
 impl Shown {
-    fn new(json: bool, dry_run: bool) -> Self {
-        Self { bar: None, json, dry_run, refused: BTreeMap::new() }
-    }
-
     fn told(&mut self, told: &Progress<'_>) {
         if self.json || self.dry_run {
             println!("{}", line(told.letter_id, told.outcome, self.json));
         } else {
-            self.bar.get_or_insert_with(|| bar(told.total)).inc(1);
+            let template = "{bar:40} {pos}/{len} dead letters, {per_sec}, {eta} left";
+            self.bar.get_or_insert_with(|| output::bar(told.total, template)).inc(1);
         }
         if let Err(error) = told.outcome {
             self.refused.entry(error.to_string()).or_insert((0, told.letter_id)).0 += 1;
         }
     }
 
-    /// Says what was done and what is left.
     fn end(self, what: &str, report: &Report) -> ExitCode {
         if let Some(bar) = self.bar {
             bar.finish_and_clear();
@@ -148,9 +138,4 @@ impl Shown {
             (None, false) => ExitCode::SUCCESS,
         }
     }
-}
-
-fn bar(total: u64) -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} dead letters, {per_sec}, {eta} left");
-    ProgressBar::new(total).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }

@@ -2,75 +2,49 @@
 
 use std::fmt::Write as _;
 
-use comfy_table::Table;
 use operator::{ActionView, BytesView, GroupView, LetterView};
 
-use crate::output::table;
+use crate::output::TableColumn;
 
-/// Characters of a message that a table shows.
 const SHOWN: usize = 100;
 
-/// Dead letters, one a line. An id may be given by its first characters: the table shows as many as tell it apart.
-pub fn letters(letters: &[LetterView]) -> Table {
-    let mut shown =
-        table(&["id", "died", "status", "loops", "consumer", "class", "event", "order", "what is wrong"], &[3]);
-    for letter in letters {
-        shown.add_row([
-            short(&letter.letter_id),
-            seconds(&letter.died_at),
-            letter.status.clone(),
-            letter.loops.to_string(),
-            letter.consumers.join(", "),
-            letter.error_class.clone(),
-            event(letter.event_type.as_deref(), &letter.kind),
-            letter.order_id.clone().unwrap_or_else(|| "-".to_owned()),
-            cut(&letter.error_message),
-        ]);
-    }
-    shown
-}
+/// Dead letters. An id may be given by its first characters: the table shows as many as tell it apart.
+pub const LETTERS: &[TableColumn<LetterView>] = &[
+    ("id", |letter| short(&letter.letter_id)),
+    ("died", |letter| seconds(&letter.died_at)),
+    ("status", |letter| letter.status.clone()),
+    ("loops#", |letter| letter.loops.to_string()),
+    ("consumer", |letter| letter.consumers.join(", ")),
+    ("class", |letter| letter.error_class.clone()),
+    ("event", |letter| event(letter.event_type.as_deref(), &letter.kind)),
+    ("order", |letter| letter.order_id.clone().unwrap_or_else(|| "-".to_owned())),
+    ("what is wrong", |letter| cut(&letter.error_message)),
+];
 
-/// Groups, one a line.
-pub fn groups(groups: &[GroupView]) -> Table {
-    let header =
-        ["fingerprint", "letters", "orders", "first", "last", "consumer", "class", "event", "example", "what is wrong"];
-    let mut shown = table(&header, &[1, 2]);
-    for group in groups {
-        shown.add_row([
-            group.fingerprint.clone(),
-            group.letters.to_string(),
-            group.orders.to_string(),
-            seconds(&group.first_at),
-            seconds(&group.last_at),
-            group.consumers.join(", "),
-            group.error_class.clone(),
-            event(group.event_type.as_deref(), &group.kind),
-            short(&group.example),
-            cut(&group.message),
-        ]);
-    }
-    shown
-}
+pub const GROUPS: &[TableColumn<GroupView>] = &[
+    ("fingerprint", |group| group.fingerprint.clone()),
+    ("letters#", |group| group.letters.to_string()),
+    ("orders#", |group| group.orders.to_string()),
+    ("first", |group| seconds(&group.first_at.0.to_string())),
+    ("last", |group| seconds(&group.last_at.0.to_string())),
+    ("consumer", |group| group.consumers.join(", ")),
+    ("class", |group| group.error_class.clone()),
+    ("event", |group| event(group.event_type.as_deref(), &group.kind)),
+    ("example", |group| short(&group.example.to_string())),
+    ("what is wrong", |group| cut(&group.message)),
+];
 
-/// Actions, one a line.
-pub fn actions(actions: &[ActionView]) -> Table {
-    let mut shown = table(&["at", "who", "what", "letter", "order", "why", "outcome", "detail"], &[]);
-    for action in actions {
-        shown.add_row([
-            seconds(&action.at),
-            action.who.clone(),
-            action.what.clone(),
-            action.letter_id.as_deref().map_or_else(|| "-".to_owned(), short),
-            action.order_id.clone().unwrap_or_else(|| "-".to_owned()),
-            cut(&action.why),
-            action.outcome.clone(),
-            cut(&action.detail),
-        ]);
-    }
-    shown
-}
+pub const ACTIONS: &[TableColumn<ActionView>] = &[
+    ("at", |action| seconds(&action.at.0.to_string())),
+    ("who", |action| action.who.clone()),
+    ("what", |action| action.what.clone()),
+    ("letter", |action| action.letter_id.map_or_else(|| "-".to_owned(), |id| short(&id.to_string()))),
+    ("order", |action| action.order_id.map_or_else(|| "-".to_owned(), |id| id.to_string())),
+    ("why", |action| cut(&action.why)),
+    ("outcome", |action| action.outcome.clone()),
+    ("detail", |action| cut(&action.detail)),
+];
 
-/// One dead letter as a case file.
 pub fn letter(letter: &LetterView) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: &str| {
@@ -107,12 +81,12 @@ pub fn letter(letter: &LetterView) -> String {
         line("header", &format!("{}: {}", header.name, value.unwrap_or_default()));
     }
     for can in &letter.can {
-        let (mark, publishes) = can.step.as_ref().map_or(("no", &can.refused), |_| ("can", &can.step));
-        line(mark, &format!("{}: {}", can.what, publishes.as_deref().unwrap_or_default()));
+        let (mark, text) = can.step.as_ref().map_or(("no", &can.refused), |_| ("can", &can.step));
+        line(mark, &format!("{}: {}", can.what, text.as_deref().unwrap_or_default()));
     }
     for action in &letter.actions {
         let ActionView { at, who, what, why, outcome, detail, .. } = action;
-        line("action", &format!("{at} {who}: {what}, {outcome}: {detail} ({why})"));
+        line("action", &format!("{} {who}: {what}, {outcome}: {detail} ({why})", at.0));
     }
     text
 }
@@ -134,7 +108,6 @@ fn short(id: &str) -> String {
     id.chars().take(8).collect()
 }
 
-/// A moment without its milliseconds.
 fn seconds(moment: &str) -> String {
     moment.split_once('.').map_or_else(|| moment.to_owned(), |(seconds, _)| format!("{seconds}Z"))
 }

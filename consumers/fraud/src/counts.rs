@@ -18,7 +18,6 @@ use uuid::Uuid;
 
 use crate::velocity::{CountedOrder, Near, Subject, Tallies};
 
-/// Sums what was counted for these subjects near these times.
 pub(crate) async fn tallies(
     db: &mut PgConnection,
     wanted: BTreeSet<(Subject, Near)>,

@@ -19,151 +19,134 @@ use crate::input::{Authorized, Reply, Ruling};
 use crate::row::{Assessment, BatchState, Carried, State};
 use crate::rules::{self, RuleFacts};
 use crate::settings::FraudSettings;
-use crate::velocity::{CountedOrder, SubjectKind, SubjectTally};
+use crate::velocity::CountedOrder;
 
 #[cfg(test)]
 mod tests;
 
-/// The timer of a review's deadline.
 pub(crate) const DEADLINE: &str = "review";
 /// Who decided when no person did.
 const RULES: &str = "rules";
 const CLOCK: &str = "deadline";
 
-type OutEffects<'e, 'c> = &'e mut Effects<'c, Infallible>;
-
-/// A person who decides.
-pub(crate) struct Decider<'d> {
-    pub by: &'d str,
-    pub note: Option<&'d str>,
+pub(crate) struct FraudStep<'s, 'c> {
+    pub world: &'s mut BatchState,
+    pub settings: &'s FraudSettings,
+    pub now: Timestamp,
+    pub effects: &'s mut Effects<'c, Infallible>,
 }
 
-/// An authorized order is looked at once: cleared, rejected, or laid before a person. Heard again, or after the money went back, it is nothing;
-/// nor is it counted again then.
-pub(crate) fn on_authorized(
-    world: &mut BatchState,
-    authorized: &Authorized,
-    settings: &FraudSettings,
-    now: Timestamp,
-    effects: OutEffects<'_, '_>,
-) -> Reply {
-    let event = &authorized.event;
-    if world.order(event.order_id).is_some() {
-        return Reply::Nobody;
-    }
-    count(world, authorized, now);
-    let tallies = tallies(world, authorized, settings, now);
-    let rules = rules::hits(&facts(authorized, &tallies), settings);
-    let mut row = fresh(event, rules, now, effects);
-    match outcome(row.score, settings) {
-        ScoreOutcome::Clear => {
-            decided(&mut row, State::Cleared, RULES, None, now);
-            say_cleared(event.order_id, &row, carried(event), effects);
+impl FraudStep<'_, '_> {
+    /// An authorized order is looked at once: cleared, rejected, or laid before a person. Again, or after the money went back, it is nothing;
+    /// nor is it counted again then.
+    pub fn authorized(&mut self, authorized: &Authorized) -> Reply {
+        let event = &authorized.event;
+        let order_id = event.order_id;
+        if self.world.order(order_id).is_some() {
+            return Reply::Nobody;
         }
-        ScoreOutcome::Reject => {
-            decided(&mut row, State::Rejected, RULES, None, now);
-            let detail = format!("the fraud rules gave {} points; {} are too many", row.score, settings.reject_at);
-            say_rejected(event.order_id, &row, ReasonCode::FraudRejected, detail, effects);
-        }
-        ScoreOutcome::Review => {
-            let deadline = deadline(event.capture_before, settings, now);
+        count(self.world, authorized, self.now);
+        let rules = self.hits(authorized);
+        let score = rules::score(&rules);
+        let closed = Assessment::closed(self.now, self.effects.thread());
+        let (amount, currency) = (event.amount, Some(event.currency));
+        let mut row = Assessment { state: State::Review, score, rules, amount, currency, ..closed };
+        if score >= self.settings.reject_at {
+            decided(&mut row, State::Rejected, RULES, None, self.now);
+            let detail = format!("the fraud rules gave {score} points; {} are too many", self.settings.reject_at);
+            emit_rejected(order_id, &row, ReasonCode::FraudRejected, detail, self.effects);
+        } else if score >= self.settings.review_at {
+            let deadline = deadline(event.capture_before, self.settings, self.now);
             row.deadline = Some(deadline);
             row.carried = Some(carried(event));
-            effects.schedule(DEADLINE, event.order_id, "", deadline);
-            let (score, rules) = (row.score, row.rules.clone());
-            effects.emit(&FraudReviewRequested { order_id: event.order_id, score, rules, deadline }, "");
+            self.effects.schedule(DEADLINE, order_id, "", deadline);
+            let rules = row.rules.clone();
+            self.effects.emit(&FraudReviewRequested { order_id, score, rules, deadline }, "");
+        } else {
+            decided(&mut row, State::Cleared, RULES, None, self.now);
+            emit_cleared(order_id, &row, carried(event), self.effects);
         }
+        self.world.orders.insert(order_id, row);
+        Reply::Nobody
     }
-    world.orders.insert(event.order_id, row);
-    Reply::Nobody
-}
 
-/// The money went back: an order that was not looked at yet never will be, and an open review leaves the queue.
-pub(crate) fn on_voided(
-    world: &mut BatchState,
-    order_id: OrderId,
-    now: Timestamp,
-    effects: OutEffects<'_, '_>,
-) -> Reply {
-    match world.orders.get_mut(&order_id) {
-        None => world.orders.insert(order_id, Assessment::closed(now, effects.thread())),
-        Some(row) => match row.state {
-            State::Review => {
-                row.state = State::Closed;
-                row.carried = None;
-                effects.cancel_timer(DEADLINE, order_id, "");
+    /// The money went back: an order that was not looked at yet never will be, and an open review leaves the queue.
+    pub fn voided(&mut self, order_id: OrderId) -> Reply {
+        match self.world.orders.get_mut(&order_id) {
+            None => self.world.orders.insert(order_id, Assessment::closed(self.now, self.effects.thread())),
+            Some(row) => match row.state {
+                State::Review => {
+                    row.state = State::Closed;
+                    row.carried = None;
+                    self.effects.cancel_timer(DEADLINE, order_id, "");
+                }
+                State::Cleared | State::Rejected | State::Closed => {}
+            },
+        }
+        Reply::Nobody
+    }
+
+    /// A person's word counts while the review is open; after it they learn how it ended.
+    pub fn ruled(
+        &mut self,
+        order_id: OrderId,
+        ruling: Ruling,
+        by: &str,
+        note: Option<&str>,
+    ) -> Result<Reply, Conflict> {
+        let Some(row) = self.world.orders.get_mut(&order_id) else { return Ok(Reply::Unknown) };
+        match row.state {
+            State::Cleared | State::Rejected | State::Closed => {
+                return Ok(Reply::Already(row.state, row.decided_by.clone()));
             }
-            State::Cleared | State::Rejected | State::Closed => {}
-        },
-    }
-    Reply::Nobody
-}
-
-/// A person's word counts while the review is open; after it they hear how it ended.
-pub(crate) fn on_ruling(
-    world: &mut BatchState,
-    order_id: OrderId,
-    ruling: Ruling,
-    person: &Decider<'_>,
-    now: Timestamp,
-    effects: OutEffects<'_, '_>,
-) -> Result<Reply, Conflict> {
-    let Some(row) = world.orders.get_mut(&order_id) else { return Ok(Reply::Unknown) };
-    match row.state {
-        State::Cleared | State::Rejected | State::Closed => {
-            return Ok(Reply::Already(row.state, row.decided_by.clone()));
+            State::Review => {}
         }
-        State::Review => {}
-    }
-    effects.follow(&row.thread);
-    match ruling {
-        Ruling::Clear => {
-            let carried = row.carried.clone();
-            let carried = carried
-                .ok_or_else(|| Conflict(format!("the review of {order_id} has no plan to send on: reject it")))?;
-            decided(row, State::Cleared, person.by, person.note, now);
-            say_cleared(order_id, row, carried, effects);
+        self.effects.follow(&row.thread);
+        match ruling {
+            Ruling::Clear => {
+                let carried = row.carried.clone();
+                let carried = carried
+                    .ok_or_else(|| Conflict(format!("the review of {order_id} has no plan to send on: reject it")))?;
+                decided(row, State::Cleared, by, note, self.now);
+                emit_cleared(order_id, row, carried, self.effects);
+            }
+            Ruling::Reject => {
+                decided(row, State::Rejected, by, note, self.now);
+                let detail = "rejected after review".to_owned();
+                emit_rejected(order_id, row, ReasonCode::FraudRejected, detail, self.effects);
+            }
         }
-        Ruling::Reject => {
-            decided(row, State::Rejected, person.by, person.note, now);
-            say_rejected(order_id, row, ReasonCode::FraudRejected, "rejected after review".to_owned(), effects);
+        self.effects.cancel_timer(DEADLINE, order_id, "");
+        Ok(Reply::Done(row.state))
+    }
+
+    /// Nobody looked in time: rejected. A deadline that comes when the review is over is nothing.
+    pub fn timed_out(&mut self, order_id: OrderId) -> Reply {
+        if let Some(row) = self.world.orders.get_mut(&order_id)
+            && row.state == State::Review
+        {
+            self.effects.follow(&row.thread);
+            decided(row, State::Rejected, CLOCK, None, self.now);
+            let detail = format!("nobody decided the review until {}", row.deadline.unwrap_or(self.now));
+            emit_rejected(order_id, row, ReasonCode::ReviewTimedOut, detail, self.effects);
         }
+        Reply::Nobody
     }
-    effects.cancel_timer(DEADLINE, order_id, "");
-    Ok(Reply::Done(row.state))
-}
 
-/// Nobody looked in time: rejected. A deadline that comes when the review is over is nothing.
-pub(crate) fn on_deadline(
-    world: &mut BatchState,
-    order_id: OrderId,
-    now: Timestamp,
-    effects: OutEffects<'_, '_>,
-) -> Reply {
-    if let Some(row) = world.orders.get_mut(&order_id)
-        && row.state == State::Review
-    {
-        effects.follow(&row.thread);
-        decided(row, State::Rejected, CLOCK, None, now);
-        let until = row.deadline.unwrap_or(now);
-        let detail = format!("nobody decided the review until {until}");
-        say_rejected(order_id, row, ReasonCode::ReviewTimedOut, detail, effects);
-    }
-    Reply::Nobody
-}
-
-/// What a score means.
-enum ScoreOutcome {
-    Clear,
-    Review,
-    Reject,
-}
-
-fn outcome(score: i64, settings: &FraudSettings) -> ScoreOutcome {
-    match score {
-        score if score >= settings.reject_at => ScoreOutcome::Reject,
-        score if score >= settings.review_at => ScoreOutcome::Review,
-        _ => ScoreOutcome::Clear,
+    fn hits(&self, authorized: &Authorized) -> Vec<RuleHit> {
+        let Authorized { event, person, subjects } = authorized;
+        let (at, window) = (authorized.placed_at(self.now), self.settings.velocity.window.0);
+        let tally = |subject| self.world.tallies.of(subject, at, window);
+        let tallies = Vec::from_iter(subjects.iter().map(|(kind, subject)| (*kind, tally(*subject))));
+        let facts = RuleFacts {
+            amount: event.amount,
+            currency: event.currency,
+            ship_to: &person.ship_to,
+            bill_to: &person.bill_to,
+            card: event.card.as_ref(),
+            tallies: &tallies,
+        };
+        rules::hits(&facts, self.settings)
     }
 }
 
@@ -182,38 +165,6 @@ pub(crate) fn count(world: &mut BatchState, authorized: &Authorized, now: Timest
         let at = authorized.placed_at(now);
         world.tallies.count(CountedOrder { subject: *subject, kind: *kind, order_id, currency, amount, at });
     }
-}
-
-fn tallies(
-    world: &BatchState,
-    authorized: &Authorized,
-    settings: &FraudSettings,
-    now: Timestamp,
-) -> Vec<(SubjectKind, SubjectTally)> {
-    let (at, window) = (authorized.placed_at(now), settings.velocity.window.0);
-    authorized.subjects.iter().map(|(kind, subject)| (*kind, world.tallies.of(*subject, at, window))).collect()
-}
-
-fn facts<'f>(authorized: &'f Authorized, tallies: &'f [(SubjectKind, SubjectTally)]) -> RuleFacts<'f> {
-    let Authorized { event, person, .. } = authorized;
-    RuleFacts {
-        amount: event.amount,
-        currency: event.currency,
-        ship_to: &person.ship_to,
-        bill_to: &person.bill_to,
-        card: event.card.as_ref(),
-        tallies,
-    }
-}
-
-fn fresh(
-    event: &PaymentAuthorized,
-    rules: Vec<RuleHit>,
-    now: Timestamp,
-    effects: &Effects<'_, Infallible>,
-) -> Assessment {
-    let (score, amount, currency) = (rules::score(&rules), event.amount, Some(event.currency));
-    Assessment { state: State::Review, score, rules, amount, currency, ..Assessment::closed(now, effects.thread()) }
 }
 
 pub(crate) fn carried(event: &PaymentAuthorized) -> Carried {
@@ -235,10 +186,9 @@ fn decided(row: &mut Assessment, state: State, by: &str, note: Option<&str>, now
     row.carried = None;
 }
 
-fn say_cleared(order_id: OrderId, row: &Assessment, carried: Carried, effects: OutEffects<'_, '_>) {
+fn emit_cleared(order_id: OrderId, row: &Assessment, carried: Carried, effects: &mut Effects<'_, Infallible>) {
     let Carried { customer_id, currency, lines, plan, personal, capture_before } = carried;
-    let (score, rules) = (row.score, row.rules.clone());
-    let decided_by = row.decided_by.clone().unwrap_or_default();
+    let Assessment { score, rules, decided_by, .. } = row;
     let cleared = FraudCleared {
         order_id,
         customer_id,
@@ -247,15 +197,21 @@ fn say_cleared(order_id: OrderId, row: &Assessment, carried: Carried, effects: O
         plan,
         personal,
         capture_before,
-        score,
-        rules,
-        decided_by,
+        score: *score,
+        rules: rules.clone(),
+        decided_by: decided_by.clone().unwrap_or_default(),
     };
     effects.emit(&cleared, "");
 }
 
 /// A person's note is not told: the reason travels to the customer, and notes may hold personal data.
-fn say_rejected(order_id: OrderId, row: &Assessment, code: ReasonCode, detail: String, effects: OutEffects<'_, '_>) {
+fn emit_rejected(
+    order_id: OrderId,
+    row: &Assessment,
+    code: ReasonCode,
+    detail: String,
+    effects: &mut Effects<'_, Infallible>,
+) {
     let (score, rules) = (row.score, row.rules.clone());
     let decided_by = row.decided_by.clone().unwrap_or_default();
     effects.emit(&FraudRejected { order_id, reason: Reason { code, detail }, score, rules, decided_by }, "");

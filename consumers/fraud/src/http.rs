@@ -1,10 +1,10 @@
 //! The routes for people who review orders: the queue, one order, and their ruling.
 
-use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State as Shared};
 use axum::http::StatusCode;
 use events::{Currency, CustomerId, Line, OrderId, RuleHit, Timestamp};
-use runtime::http::{Access, Caller, Json, Problem, Role, Routes};
+use runtime::http::query::{QueryResult, order_in_path};
+use runtime::http::{Access, Caller, Json, JsonResult, Problem, Role, Routes};
 use runtime::{Cause, Consumer as _, RequestQueue, Work};
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
@@ -16,20 +16,17 @@ use crate::input::{Input, Reply, Ruling};
 use crate::row::{self, Assessment, State};
 use crate::settings::Fraud;
 
-/// Reviews on one page unless the caller says how many, and at most.
 const PAGE: u32 = 50;
 const LARGEST_PAGE: u32 = 200;
 /// Characters at most.
 const LONGEST_NOTE: usize = 2_000;
 
-/// What the routes work with.
 #[derive(Clone)]
 pub(crate) struct RouteState {
     pub door: RequestQueue<Fraud>,
     pub pool: PgPool,
 }
 
-/// The routes.
 pub(crate) fn routes() -> Routes<RouteState> {
     Routes::new()
         .route(Access::to(&[Role::Viewer]), routes!(list))
@@ -148,10 +145,7 @@ impl Review {
     (status = 400, description = "`limit` or `after` can't be read", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "The database does not answer", body = Problem, content_type = "application/problem+json"),
 ))]
-async fn list(
-    Shared(doors): Shared<RouteState>,
-    page: Result<Query<Page>, QueryRejection>,
-) -> Result<Json<Queue>, Problem> {
+async fn list(Shared(doors): Shared<RouteState>, page: QueryResult<Page>) -> JsonResult<Queue> {
     let Query(page) = page.map_err(|rejection| unreadable("Unreadable query").detail(rejection.body_text()))?;
     let limit = page.limit.unwrap_or(PAGE).clamp(1, LARGEST_PAGE);
     let after = page.after.as_deref().map_or(Ok((Timestamp::from_millis(0), OrderId(Uuid::nil()))), cursor)?;
@@ -171,8 +165,8 @@ async fn list(
     (status = 404, description = "It was not looked at, or the path names no order", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "The database does not answer", body = Problem, content_type = "application/problem+json"),
 ))]
-async fn show(Shared(doors): Shared<RouteState>, Path(order_id): Path<String>) -> Result<Json<Review>, Problem> {
-    let order_id = known_form(&order_id)?;
+async fn show(Shared(doors): Shared<RouteState>, Path(order_id): Path<String>) -> JsonResult<Review> {
+    let order_id = order_in_path(&order_id)?;
     let row = row::assessment(&doors.pool, order_id).await?;
     row.map(|row| Json(Review::of(order_id, row))).ok_or_else(|| unknown(order_id))
 }
@@ -191,8 +185,8 @@ async fn rule(
     caller: Caller,
     Path(order_id): Path<String>,
     Json(verdict): Json<ReviewVerdict>,
-) -> Result<Json<Decided>, Problem> {
-    let order_id = known_form(&order_id)?;
+) -> JsonResult<Decided> {
+    let order_id = order_in_path(&order_id)?;
     let ReviewVerdict { verdict: ruling, note } = checked(verdict)?;
     caller.says_why(note.as_deref().unwrap_or_default());
     let by = caller.name().to_owned();
@@ -229,11 +223,6 @@ fn cursor(after: &str) -> Result<(Timestamp, OrderId), Problem> {
 /// A moment that PostgreSQL can hold too: what is typed into a cursor must not overflow.
 fn in_range(millis: i64) -> Option<i64> {
     (0..=253_402_300_799_999).contains(&millis).then_some(millis)
-}
-
-fn known_form(order_id: &str) -> Result<OrderId, Problem> {
-    let detail = || format!("expected an order's id, a UUID, in the path, got {order_id:?}");
-    order_id.parse().map_err(|_| Problem::new(StatusCode::NOT_FOUND, "Unknown order").detail(detail()))
 }
 
 fn unknown(order_id: OrderId) -> Problem {

@@ -8,25 +8,17 @@ use crate::row::State;
 use crate::settings::Fraud;
 use crate::velocity::{Subject, SubjectKind, subjects};
 
-/// What fraud decides about.
 #[derive(Clone, Debug)]
 pub enum Input {
-    /// Money is held: look at the order.
     Authorized(Box<Authorized>),
-    /// The money went back: the order is over.
     Voided(OrderId),
-    /// A person's word on a review.
     Ruled {
-        /// The order under review.
         order_id: OrderId,
-        /// What they decided.
         ruling: Ruling,
-        /// Their account.
         by: String,
         /// What they say to it; stays in fraud's own table.
         note: Option<String>,
     },
-    /// A review's deadline.
     Deadline(OrderId),
 }
 
@@ -55,22 +47,17 @@ pub enum Ruling {
     Reject,
 }
 
-/// What the caller of a door gets to hear.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Reply {
-    /// Nobody asked: an event or a timer.
     #[default]
     Nobody,
-    /// No such order was looked at.
     Unknown,
-    /// Done: the order stands there now.
     Done(State),
     /// Nothing to decide any more: the order already stands there, by whom.
     Already(State, Option<String>),
 }
 
 impl Input {
-    /// The order that it is about.
     pub fn order_id(&self) -> OrderId {
         match self {
             Self::Authorized(authorized) => authorized.event.order_id,
@@ -80,10 +67,7 @@ impl Input {
 }
 
 impl Fraud {
-    /// Opens an event's personal data and hashes what is counted.
-    ///
-    /// # Errors
-    /// When the personal data can't be opened.
+    /// Opens an event's personal data and hashes what is counted. Fails when the personal data can't be opened.
     pub fn authorized(&self, event: PaymentAuthorized) -> Result<Input, OpenError> {
         let person = event.personal.open()?;
         let subjects = subjects(self.settings.velocity.key.expose(), &event, &person);

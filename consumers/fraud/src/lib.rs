@@ -1,8 +1,6 @@
-//! fraud: may an order whose money is held go on?
-//!
-//! Subscribes to `PaymentAuthorized` (looks at the order: rules give points, their sum is the score) and `PaymentVoided` (the order is over: its review
-//! leaves the queue). Publishes `FraudCleared`, `FraudRejected` and `FraudReviewRequested`; a review is ended by a person at the route `/reviews`, or
-//! by its deadline, which rejects. An order is looked at once and counted once, however often its events come.
+//! fraud: may an order whose money is held go on? Rules give points, and their sum is the score; what is neither cleared nor rejected by it a person
+//! decides at the route `/reviews`, or the deadline, which rejects. An order is looked at and counted once, however often its events come.
+#![allow(missing_docs)] // an inner crate: its names say it
 
 mod counts;
 mod decide;
@@ -55,7 +53,7 @@ impl Consumer for Fraud {
     }
 
     fn migrations() -> sqlx::migrate::Migrator {
-        migrations()
+        sqlx::migrate!("../../migrations/fraud")
     }
 
     fn decode(&self, message: &Message, codec: &Codec) -> Result<Work<Input>, Unreadable> {
@@ -75,7 +73,6 @@ impl Consumer for Fraud {
         Input::Deadline(timer.order_id) // the only timer there is
     }
 
-    /// The orders of a batch, and what was counted for those that are looked at for the first time.
     async fn load(&self, batch: &[&Work<Input>], loader: &mut Loader<'_>) -> Result<BatchState, Failure> {
         let begins = |input: &Input| matches!(input, Input::Authorized(_));
         let orders = batch.iter().map(|work| (work.input.order_id(), begins(&work.input)));
@@ -101,14 +98,12 @@ impl Consumer for Fraud {
         now: Timestamp,
         effects: &mut Effects<'_, Infallible>,
     ) -> Result<Reply, Conflict> {
+        let mut step = decide::FraudStep { world, settings: &self.settings, now, effects };
         Ok(match &work.input {
-            Input::Authorized(authorized) => decide::on_authorized(world, authorized, &self.settings, now, effects),
-            Input::Voided(order_id) => decide::on_voided(world, *order_id, now, effects),
-            Input::Ruled { order_id, ruling, by, note } => {
-                let person = decide::Decider { by, note: note.as_deref() };
-                decide::on_ruling(world, *order_id, *ruling, &person, now, effects)?
-            }
-            Input::Deadline(order_id) => decide::on_deadline(world, *order_id, now, effects),
+            Input::Authorized(authorized) => step.authorized(authorized),
+            Input::Voided(order_id) => step.voided(*order_id),
+            Input::Ruled { order_id, ruling, by, note } => step.ruled(*order_id, *ruling, by, note.as_deref())?,
+            Input::Deadline(order_id) => step.timed_out(*order_id),
         })
     }
 
@@ -127,20 +122,11 @@ impl Consumer for Fraud {
     }
 }
 
-/// The migrations of the schema `fraud`.
-pub fn migrations() -> sqlx::migrate::Migrator {
-    sqlx::migrate!("../../migrations/fraud")
-}
-
-/// The OpenAPI document of its routes.
 pub fn document() -> serde_json::Value {
     http::routes().document("fraud")
 }
 
-/// Starts the consumer and opens its doors.
-///
-/// # Errors
-/// When its settings do not fit, or something that it needs is missing; the message says what to do.
+/// Starts the consumer. Fails when its settings do not fit, or something that it needs is missing; the message says what to do.
 pub fn start(host: &runtime::Host) -> runtime::Starting<'_> {
     Box::pin(async move {
         let fraud = Arc::new(Fraud::new(settings::read(host.settings())?)?);

@@ -1,7 +1,5 @@
 //! The binary of the consumer `fraud`.
 
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
+fn main() -> std::process::ExitCode {
     runtime::main("fraud", |host| async move { quadrille_fraud::start(&host).await })
 }

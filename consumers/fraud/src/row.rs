@@ -24,19 +24,8 @@ pub enum State {
     Closed,
 }
 
-impl State {
-    /// As the column has it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Review => "REVIEW",
-            Self::Cleared => "CLEARED",
-            Self::Rejected => "REJECTED",
-            Self::Closed => "CLOSED",
-        }
-    }
-}
+runtime::names!(State { Review: "REVIEW", Cleared: "CLEARED", Rejected: "REJECTED", Closed: "CLOSED" });
 
-/// What is known of one order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Assessment {
     pub state: State,
@@ -46,7 +35,6 @@ pub struct Assessment {
     pub amount: i64,
     /// The currency of `amount`; none for a tombstone.
     pub currency: Option<Currency>,
-    /// When it was first heard of.
     pub opened_at: Timestamp,
     /// Until when a person may decide; none if it was not reviewed.
     pub deadline: Option<Timestamp>,
@@ -54,22 +42,17 @@ pub struct Assessment {
     pub decided_by: Option<String>,
     pub decided_at: Option<Timestamp>,
     pub note: Option<String>,
-    /// The order's thread, for what a person or the deadline brings.
     pub thread: TraceContext,
     /// What `FraudCleared` must carry; kept during a review only, as it holds personal data.
     pub carried: Option<Carried>,
 }
 
-/// The parts of `PaymentAuthorized` that travel on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Carried {
-    /// The shop's id of the customer.
     pub customer_id: CustomerId,
-    /// ISO 4217 code of the lines' amounts.
     pub currency: Currency,
     pub lines: Vec<Line>,
     pub plan: Vec<Allocation>,
-    /// Names, contact and addresses, sealed.
     pub personal: Personal,
     pub capture_before: Timestamp,
 }
@@ -82,7 +65,6 @@ pub struct BatchState {
 }
 
 impl BatchState {
-    /// What is known of an order.
     pub fn order(&self, order_id: OrderId) -> Option<&Assessment> {
         self.orders.get(&order_id)
     }
@@ -108,7 +90,6 @@ impl Assessment {
     }
 }
 
-/// The column `data`.
 #[derive(Serialize, Deserialize)]
 struct AssessmentData {
     rules: Vec<RuleHit>,
@@ -176,7 +157,6 @@ pub(crate) fn retention(counts: Expiring) -> Retention {
     }
 }
 
-/// Open reviews behind this deadline and order, the oldest deadline first.
 pub(crate) async fn open_reviews(
     pool: &PgPool,
     (deadline, order_id): (Timestamp, OrderId),
@@ -186,7 +166,6 @@ pub(crate) async fn open_reviews(
     Select::filter(behind).bind(Timestamptz(deadline)).bind(order_id.as_uuid()).bind(limit).all(pool).await
 }
 
-/// One order that was looked at, whether it is under review or not.
 pub(crate) async fn assessment(pool: &PgPool, order_id: OrderId) -> Result<Option<Assessment>, Failure> {
     Select::filter("order_id = $1").bind(order_id.as_uuid()).one(pool).await
 }

@@ -5,10 +5,8 @@ use events::{Address, Card, Check, Currency, RuleHit};
 use crate::settings::{FraudSettings, SubjectLimits};
 use crate::velocity::{SubjectKind, SubjectTally};
 
-/// What the rules look at.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RuleFacts<'f> {
-    /// What is authorized, in minor units.
     pub amount: i64,
     pub currency: Currency,
     pub ship_to: &'f Address,
@@ -18,23 +16,15 @@ pub(crate) struct RuleFacts<'f> {
     pub tallies: &'f [(SubjectKind, SubjectTally)],
 }
 
-/// All rules that count against the order, in a fixed order.
 pub(crate) fn hits(facts: &RuleFacts<'_>, settings: &FraudSettings) -> Vec<RuleHit> {
-    let one_time = [
-        amount(facts, settings),
-        country_mismatch(facts, settings),
-        postal_code_mismatch(facts, settings),
-        cvc_check(facts, settings),
-        address_check(facts, settings),
-        postal_code_check(facts, settings),
-    ];
+    let one_time = [amount(facts, settings), country_mismatch(facts, settings), postal_code_mismatch(facts, settings)];
+    let checks = facts.card.map(|card| checks(card, settings)).into_iter().flatten();
     let velocity = facts.tallies.iter().flat_map(|(kind, tally)| {
         [velocity_orders(*kind, tally, settings), velocity_amount(*kind, tally, facts.currency, settings)]
     });
-    one_time.into_iter().chain(velocity).flatten().collect()
+    one_time.into_iter().chain(checks).chain(velocity).flatten().collect()
 }
 
-/// The points of all hits together.
 pub(crate) fn score(hits: &[RuleHit]) -> i64 {
     hits.iter().fold(0, |sum, hit| sum.saturating_add(hit.points))
 }
@@ -44,7 +34,6 @@ fn hit(rule: &str, points: i64, detail: String) -> Option<RuleHit> {
     (points != 0).then(|| RuleHit { rule: rule.to_owned(), points, detail })
 }
 
-/// A high amount, by the currency's own limits.
 fn amount(facts: &RuleFacts<'_>, settings: &FraudSettings) -> Option<RuleHit> {
     let limit = settings.limit(facts.currency);
     let (points, passed) = match facts.amount {
@@ -56,7 +45,6 @@ fn amount(facts: &RuleFacts<'_>, settings: &FraudSettings) -> Option<RuleHit> {
     hit("amount", points, format!("{} is above {}", currency.format(facts.amount), currency.format(passed)))
 }
 
-/// Goods and invoice go to different countries.
 fn country_mismatch(facts: &RuleFacts<'_>, settings: &FraudSettings) -> Option<RuleHit> {
     let (ship, bill) = (plain(&facts.ship_to.country), plain(&facts.bill_to.country));
     if ship == bill {
@@ -76,27 +64,17 @@ fn postal_code_mismatch(facts: &RuleFacts<'_>, settings: &FraudSettings) -> Opti
     hit("postal_code_mismatch", settings.postal_code_mismatch_points, detail)
 }
 
-/// The card's security code did not match.
-fn cvc_check(facts: &RuleFacts<'_>, settings: &FraudSettings) -> Option<RuleHit> {
-    let check = &facts.card?.cvc_check;
-    failed(check).then(|| hit("cvc_check", settings.cvc_points, "the security code did not match".to_owned()))?
+fn checks(card: &Card, settings: &FraudSettings) -> [Option<RuleHit>; 3] {
+    let of =
+        |check, rule, points, detail: &str| if failed(check) { hit(rule, points, detail.to_owned()) } else { None };
+    let (address, code) = ("the billing address is not the issuer's", "the billing postal code is not the issuer's");
+    [
+        of(&card.cvc_check, "cvc_check", settings.cvc_points, "the security code did not match"),
+        of(&card.address_check, "address_check", settings.address_check_points, address),
+        of(&card.postal_code_check, "postal_code_check", settings.postal_code_check_points, code),
+    ]
 }
 
-/// The billing address is not the one that the issuer has.
-fn address_check(facts: &RuleFacts<'_>, settings: &FraudSettings) -> Option<RuleHit> {
-    let check = &facts.card?.address_check;
-    let detail = || "the billing address is not the issuer's".to_owned();
-    failed(check).then(|| hit("address_check", settings.address_check_points, detail()))?
-}
-
-/// The billing postal code is not the one that the issuer has.
-fn postal_code_check(facts: &RuleFacts<'_>, settings: &FraudSettings) -> Option<RuleHit> {
-    let check = &facts.card?.postal_code_check;
-    let detail = || "the billing postal code is not the issuer's".to_owned();
-    failed(check).then(|| hit("postal_code_check", settings.postal_code_check_points, detail()))?
-}
-
-/// Too many orders of one customer, with one card, or to one address.
 fn velocity_orders(kind: SubjectKind, tally: &SubjectTally, settings: &FraudSettings) -> Option<RuleHit> {
     let limits = subject_limits(kind, settings);
     if tally.orders <= limits.orders {

@@ -10,17 +10,13 @@ use runtime::{Consumer as _, Settings, Span};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// The consumer `fraud`.
 #[derive(Debug, Default)]
 pub struct Fraud {
     pub(crate) settings: FraudSettings,
 }
 
 impl Fraud {
-    /// A consumer with these settings.
-    ///
-    /// # Errors
-    /// When they contradict each other; the message says which and how.
+    /// A consumer with these settings. Fails when they contradict each other; the message says which and how.
     pub fn new(settings: FraudSettings) -> anyhow::Result<Self> {
         settings.check()?;
         Ok(Self { settings })
@@ -117,7 +113,6 @@ pub struct SubjectLimits {
     pub amount_points: i64,
 }
 
-/// What can be set of fraud.
 pub fn section() -> Section {
     Section::consumer(Fraud::NAME, &Fraud::defaults()).with(&FraudSettings::default()).checked(|all| {
         all.keep(Fraud::NAME, &Fraud::defaults())?;
@@ -125,7 +120,6 @@ pub fn section() -> Section {
     })
 }
 
-/// The settings as they are.
 pub(crate) fn read(all: &Settings) -> anyhow::Result<FraudSettings> {
     all.refuse_unknown(&section())?;
     Ok(all.section(Fraud::NAME)?)
@@ -173,7 +167,6 @@ impl VelocitySettings {
 }
 
 impl FraudSettings {
-    /// The limits of a currency, in its minor units.
     pub fn limit(&self, currency: Currency) -> Limit {
         let of_code = || LIMITS.iter().find(|(code, _)| *code == currency.as_str()).map(|(_, limit)| *limit);
         self.limits.get(&currency).copied().or_else(of_code).unwrap_or_else(|| {
@@ -183,7 +176,6 @@ impl FraudSettings {
         })
     }
 
-    /// Checks that the settings fit each other.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         let Self { review_at, reject_at, .. } = self;
         ensure!(

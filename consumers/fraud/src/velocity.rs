@@ -8,26 +8,15 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 use uuid::Uuid;
 
-/// What is counted by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SubjectKind {
-    /// The shop's id of the customer.
     Customer,
     Card,
     /// Where the goods go: country, postal code (or town), first line.
     Address,
 }
 
-impl SubjectKind {
-    /// Its name in tables and rules.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Customer => "customer",
-            Self::Card => "card",
-            Self::Address => "address",
-        }
-    }
-}
+runtime::names!(SubjectKind { Customer: "customer", Card: "card", Address: "address" });
 
 /// A customer, card or address as it is counted: a keyed hash, so that no personal data lies in the table of counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -69,10 +58,8 @@ fn place(address: &Address) -> String {
     format!("{}/{}/{}", plain(&address.country), plain(area), plain(&address.line1))
 }
 
-/// How much of a subject there was in the window.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SubjectTally {
-    /// Orders, whatever their currency.
     pub orders: i64,
     /// Sums in minor units, by currency: amounts of different currencies can't be added.
     pub amounts: BTreeMap<Currency, i64>,
@@ -86,7 +73,6 @@ impl SubjectTally {
     }
 }
 
-/// One order counted for one subject.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CountedOrder {
     pub subject: Subject,
@@ -129,7 +115,6 @@ pub(crate) struct Tallies {
 }
 
 impl Tallies {
-    /// Adds a sum of the database.
     pub fn stored(&mut self, subject: Subject, near: Near, orders: i64, currency: Currency, amount: i64) {
         self.stored.entry((subject, near)).or_default().add(orders, currency, amount);
     }
@@ -139,7 +124,6 @@ impl Tallies {
         self.counts.entry(count.subject).or_default().push(count);
     }
 
-    /// How much there was of a subject within a window of this time.
     pub fn of(&self, subject: Subject, at: Timestamp, window: Duration) -> SubjectTally {
         let near = Near::of(at, window);
         let mut tally = self.stored.get(&(subject, near)).cloned().unwrap_or_default();
@@ -151,17 +135,10 @@ impl Tallies {
         tally
     }
 
-    /// What was counted, sorted by key.
     pub fn counts(&self) -> Vec<&CountedOrder> {
         let mut counts: Vec<&CountedOrder> = self.counts.values().flatten().collect();
         counts.sort_unstable_by_key(|count| (count.subject, count.order_id));
         counts
-    }
-
-    /// How often an order was counted, by all subjects.
-    #[cfg(test)]
-    pub fn counted(&self, order_id: OrderId) -> usize {
-        self.counts.values().flatten().filter(|count| count.order_id == order_id).count()
     }
 }
 

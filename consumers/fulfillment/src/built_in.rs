@@ -1,112 +1,81 @@
 //! The built-in warehouse: answers what it is asked at once, as the rules say, the same each time it is asked.
 
-use events::{AllocationId, ShipmentId, Sku, WarehouseId, Why};
+use events::Why;
 
 use crate::input::Answer;
-use crate::parcel::{Fate, Parcel};
-use crate::row::Consignment;
+use crate::parcel::{Fate, Parcel, PickLine};
 use crate::settings::{BuiltInRule, Does, Settings};
 
-/// A question to the built-in warehouse about one shipment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WarehouseQuestion {
-    pub shipment_id: ShipmentId,
-    pub warehouse: WarehouseId,
-    pub what: WarehouseTask,
-    pub units: Vec<AskedUnits>,
-}
-
-/// What the built-in warehouse is asked to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WarehouseTask {
     Pick,
-    /// Hand over to the carrier.
     HandOver,
-    /// Hold back what has not left.
     Recall,
 }
 
-/// Units of one allocation that are asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AskedUnits {
-    pub allocation_id: AllocationId,
-    pub sku: Sku,
-    pub quantity: i64,
-    /// Whether they replace what was missing elsewhere.
-    pub replacement: bool,
-}
-
-impl WarehouseQuestion {
-    /// Asks for a shipment to be picked.
-    pub fn pick(parcel: &Parcel) -> Self {
-        Self::of(parcel, WarehouseTask::Pick)
-    }
-
-    /// Asks for a packed shipment to be handed over, or back if the order recalls it.
-    pub fn leave(order: &Consignment, parcel: &Parcel) -> Self {
-        Self::of(parcel, if order.recall.is_some() { WarehouseTask::Recall } else { WarehouseTask::HandOver })
-    }
-
-    fn of(parcel: &Parcel, what: WarehouseTask) -> Self {
-        let units = parcel.picks.iter().map(|pick| AskedUnits {
-            allocation_id: pick.allocation_id,
-            sku: pick.sku.clone(),
-            quantity: if what == WarehouseTask::Pick { pick.quantity } else { pick.picked },
-            replacement: pick.replaces.is_some(),
-        });
-        let units = units.filter(|units| units.quantity > 0);
-        Self { shipment_id: parcel.shipment_id, warehouse: parcel.warehouse.clone(), what, units: units.collect() }
-    }
-}
-
-/// The built-in warehouse's answer; none if its behaviour is not to answer.
-pub fn answer(settings: &Settings, ask: &WarehouseQuestion) -> Option<Answer> {
-    match ask.what {
-        WarehouseTask::Pick => pick(&settings.behaviour, ask),
-        WarehouseTask::HandOver => hand_over(settings, ask),
-        WarehouseTask::Recall if trouble(&settings.behaviour, ask, Does::Rush) => Some(handed_over(settings, ask)),
+/// The built-in warehouse's answer about a shipment; none if its behaviour is not to answer.
+pub fn answer(settings: &Settings, parcel: &Parcel, task: WarehouseTask) -> Option<Answer> {
+    let ask = WarehouseQuestion { settings, parcel, task };
+    match task {
+        WarehouseTask::Pick => ask.pick(),
+        WarehouseTask::HandOver => ask.hand_over(),
+        WarehouseTask::Recall if ask.makes(Does::Rush) => Some(ask.handed_over()),
         WarehouseTask::Recall => Some(Answer::WillNotShip(Fate::of(Why::Recalled))),
     }
 }
 
-fn pick(rules: &[BuiltInRule], ask: &WarehouseQuestion) -> Option<Answer> {
-    if trouble(rules, ask, Does::Late) {
-        return None;
-    }
-    if trouble(rules, ask, Does::Refuse) {
-        return Some(Answer::Picked { items: Vec::new(), rest: Fate::of(Why::Refused) });
-    }
-    let found = |units: &AskedUnits| match rule_of(rules, ask, units) {
-        Some(BuiltInRule { does: Does::Short, by, .. }) => (units.quantity - by.unwrap_or(units.quantity)).max(0),
-        Some(_) | None => units.quantity,
-    };
-    let items = ask.units.iter().map(|units| (units.allocation_id, found(units))).collect();
-    Some(Answer::Picked { items, rest: Fate::of(Why::Short) })
+struct WarehouseQuestion<'q> {
+    settings: &'q Settings,
+    parcel: &'q Parcel,
+    task: WarehouseTask,
 }
 
-fn hand_over(settings: &Settings, ask: &WarehouseQuestion) -> Option<Answer> {
-    let rules = &settings.behaviour;
-    if trouble(rules, ask, Does::Damaged) {
-        return Some(Answer::WillNotShip(Fate::of(Why::Damaged)));
+impl WarehouseQuestion<'_> {
+    fn pick(&self) -> Option<Answer> {
+        if self.makes(Does::Late) {
+            return None;
+        }
+        if self.makes(Does::Refuse) {
+            return Some(Answer::Picked { items: Vec::new(), rest: Fate::of(Why::Refused) });
+        }
+        let found = |pick: &PickLine| match self.rule_of(pick) {
+            Some(BuiltInRule { does: Does::Short, by, .. }) => (pick.quantity - by.unwrap_or(pick.quantity)).max(0),
+            Some(_) | None => pick.quantity,
+        };
+        let items = self.asked().map(|pick| (pick.allocation_id, found(pick))).collect();
+        Some(Answer::Picked { items, rest: Fate::of(Why::Short) })
     }
-    if trouble(rules, ask, Does::Lost) {
-        return Some(Answer::WillNotShip(Fate::of(Why::Lost)));
+
+    fn hand_over(&self) -> Option<Answer> {
+        if self.makes(Does::Damaged) {
+            return Some(Answer::WillNotShip(Fate::of(Why::Damaged)));
+        }
+        if self.makes(Does::Lost) {
+            return Some(Answer::WillNotShip(Fate::of(Why::Lost)));
+        }
+        let stays = self.makes(Does::Hold) || self.makes(Does::Rush);
+        (!stays).then(|| self.handed_over())
     }
-    let stays = trouble(rules, ask, Does::Hold) || trouble(rules, ask, Does::Rush);
-    (!stays).then(|| handed_over(settings, ask))
-}
 
-fn handed_over(settings: &Settings, ask: &WarehouseQuestion) -> Answer {
-    let number = ask.shipment_id.as_uuid().simple().to_string();
-    let tracking = format!("QD{}", number[..16].to_uppercase());
-    Answer::HandedOver { carrier: settings.carrier.clone(), tracking: Some(tracking), at: None }
-}
+    fn handed_over(&self) -> Answer {
+        let number = self.parcel.shipment_id.as_uuid().simple().to_string();
+        let tracking = format!("QD{}", number[..16].to_uppercase());
+        Answer::HandedOver { carrier: self.settings.carrier.clone(), tracking: Some(tracking), at: None }
+    }
 
-/// Whether any unit of the shipment makes this trouble.
-fn trouble(rules: &[BuiltInRule], ask: &WarehouseQuestion, does: Does) -> bool {
-    ask.units.iter().any(|units| rule_of(rules, ask, units).is_some_and(|rule| rule.does == does))
-}
+    /// The lines of which it has units: those to pick, or those that were picked.
+    fn asked(&self) -> impl Iterator<Item = &PickLine> {
+        let units = |pick: &PickLine| if self.task == WarehouseTask::Pick { pick.quantity } else { pick.picked };
+        self.parcel.picks.iter().filter(move |pick| units(pick) > 0)
+    }
 
-fn rule_of<'r>(rules: &'r [BuiltInRule], ask: &WarehouseQuestion, units: &AskedUnits) -> Option<&'r BuiltInRule> {
-    rules.iter().find(|rule| rule.fits(units.sku.as_str(), ask.warehouse.as_str(), units.replacement))
+    /// Whether any unit of the shipment makes this trouble.
+    fn makes(&self, does: Does) -> bool {
+        self.asked().any(|pick| self.rule_of(pick).is_some_and(|rule| rule.does == does))
+    }
+
+    fn rule_of(&self, pick: &PickLine) -> Option<&BuiltInRule> {
+        let (sku, warehouse) = (pick.sku.as_str(), self.parcel.warehouse.as_str());
+        self.settings.behaviour.iter().find(|rule| rule.fits(sku, warehouse, pick.replaces.is_some()))
+    }
 }

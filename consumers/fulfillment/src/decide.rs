@@ -24,41 +24,33 @@ use std::sync::Arc;
 use events::{AllocationId, FraudCleared, OrderId, PaymentCaptured, Reason, ShipmentId, StockReallocated, Timestamp};
 use runtime::{Conflict, Effects};
 
-use crate::built_in::{WarehouseQuestion, WarehouseTask, answer};
+use crate::built_in::{WarehouseTask, answer};
 use crate::input::{HAND_OVER, PICK};
 use crate::parcel::{Parcel, ParcelState, Shortage};
 use crate::plan::plan;
 use crate::row::{Consignment, State};
 use crate::settings::{Settings, WarehouseMode};
 
-/// Whether a rule changed the order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OrderChange {
-    /// It is to be saved.
     Made,
     /// A duplicate, a replay, or something that was overtaken.
     Nothing,
 }
 
-/// One input's rules: what they need besides the order, and where they say what follows.
 pub struct InputRules<'r, 'c> {
     pub settings: &'r Settings,
     pub now: Timestamp,
     pub order_id: OrderId,
-    /// What is said and waited for because of the input.
     pub effects: &'r mut Effects<'c, Overdue>,
-    /// What the built-in warehouse is asked.
-    asks: Vec<WarehouseQuestion>,
+    asks: Vec<(ShipmentId, WarehouseTask)>,
 }
 
-/// An alert: shipments stand in the house for too long.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Overdue {
     pub order_id: OrderId,
-    /// Until when they should have been handed over.
     pub hand_over_by: Timestamp,
     pub shipments: Vec<ShipmentId>,
-    /// The order's, for the log.
     pub correlation_id: Arc<str>,
 }
 
@@ -73,33 +65,33 @@ impl<'r, 'c> InputRules<'r, 'c> {
     }
 
     /// Has the built-in warehouse answer what it was asked, and what follows from its answers; it is asked again later where it gives none.
-    ///
-    /// # Panics
-    /// When its answer contradicts the order, which is a defect of ours: it is asked about the order as it stands.
+    /// Panics when its answer contradicts the order, which is a defect of ours: it is asked about the order as it stands.
     pub fn let_built_in_answer(&mut self, order: &mut Consignment) -> OrderChange {
         let mut change = OrderChange::Nothing;
-        for ask in std::mem::take(&mut self.asks) {
-            let Some(index) = order.parcels.iter().position(|parcel| parcel.shipment_id == ask.shipment_id) else {
+        for (shipment_id, task) in std::mem::take(&mut self.asks) {
+            let Some(index) = order.parcels.iter().position(|parcel| parcel.shipment_id == shipment_id) else {
                 continue;
             };
-            match answer(self.settings, &ask).map(|answer| self.answered(order, index, &answer)) {
+            let given = answer(self.settings, &order.parcels[index], task);
+            match given.map(|answer| self.answered(order, index, &answer)) {
                 Some(Ok(OrderChange::Nothing)) => {}
                 Some(Ok(OrderChange::Made)) => change = OrderChange::Made,
                 Some(Err(conflict)) => panic!("the built-in warehouse: {conflict}"),
-                None => self.ask_again_later(&ask, order.parcels[index].pick_by),
+                None => self.ask_again_later(&order.parcels[index], task),
             }
         }
         change
     }
 
-    fn ask_again_later(&mut self, ask: &WarehouseQuestion, pick_by: Timestamp) {
+    fn ask_again_later(&mut self, parcel: &Parcel, task: WarehouseTask) {
         let again = self.now.plus(self.settings.lease.0);
-        match ask.what {
+        match task {
             WarehouseTask::Pick => {
-                self.effects.schedule(PICK, self.order_id, &ask.shipment_id.to_string(), again.min(pick_by))
+                let at = again.min(parcel.pick_by);
+                self.effects.schedule(PICK, self.order_id, &parcel.shipment_id.to_string(), at);
             }
             WarehouseTask::HandOver | WarehouseTask::Recall => {
-                self.effects.schedule(HAND_OVER, self.order_id, "", again)
+                self.effects.schedule(HAND_OVER, self.order_id, "", again);
             }
         }
     }
@@ -258,7 +250,6 @@ impl<'r, 'c> InputRules<'r, 'c> {
         }
     }
 
-    /// Why nothing of the order can be planned; none if it can.
     fn refusal(&self, cleared: &FraudCleared) -> Result<Option<String>, Conflict> {
         if !cleared.plan.iter().any(|allocation| allocation.quantity > 0) {
             return Ok(Some("no warehouse holds any unit of the order".to_owned()));
@@ -284,7 +275,7 @@ impl<'r, 'c> InputRules<'r, 'c> {
     fn send_picking_list(&mut self, parcel: &Parcel) {
         let wait = match self.settings.warehouse {
             WarehouseMode::BuiltIn if self.settings.pick_delay.0.is_zero() => {
-                self.asks.push(WarehouseQuestion::pick(parcel));
+                self.asks.push((parcel.shipment_id, WarehouseTask::Pick));
                 return;
             }
             WarehouseMode::BuiltIn => self.now.plus(self.settings.pick_delay.0),
@@ -293,14 +284,13 @@ impl<'r, 'c> InputRules<'r, 'c> {
         self.effects.schedule(PICK, self.order_id, &parcel.shipment_id.to_string(), wait.min(parcel.pick_by));
     }
 
-    /// Asks the built-in warehouse for every shipment in the house.
     fn ask_to_leave(&mut self, order: &Consignment) {
         let packed = order.parcels.iter().filter(|parcel| parcel.state == ParcelState::Packed);
-        self.asks.extend(packed.map(|parcel| WarehouseQuestion::leave(order, parcel)));
+        let task = if order.recall.is_some() { WarehouseTask::Recall } else { WarehouseTask::HandOver };
+        self.asks.extend(packed.map(|parcel| (parcel.shipment_id, task)));
     }
 }
 
-/// The conflict of a capture that fulfillment did not ask for.
 pub fn captured_unasked() -> Conflict {
     Conflict(
         "expected PaymentCaptured after FulfillmentConfirmed, got it before: money was taken for what is not packed"

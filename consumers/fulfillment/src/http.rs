@@ -4,7 +4,7 @@
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use events::{OrderId, ShipmentId, Timestamp};
-use runtime::http::{Access, Caller, Json, Problem, Role, Routes};
+use runtime::http::{Access, Caller, Json, JsonResult, Problem, Role, Routes};
 use runtime::{Cause, Clock, RequestQueue, Work};
 use serde::Deserialize;
 use sqlx::PgPool;
@@ -19,12 +19,9 @@ use crate::settings::{Fulfillment, NAME};
 use crate::views::{OrderShipments, WorkItem, WorkList};
 use crate::work::{self, List};
 
-/// Entries of a page, unless the caller says less or more.
 const PAGE: i64 = 100;
-/// The largest page.
 const LARGEST_PAGE: i64 = 1_000;
 
-/// What the doors share.
 #[derive(Clone)]
 pub(crate) struct RouteState {
     pub door: RequestQueue<Fulfillment>,
@@ -32,7 +29,6 @@ pub(crate) struct RouteState {
     pub clock: Clock,
 }
 
-/// All routes of fulfillment.
 pub(crate) fn routes() -> Routes<RouteState> {
     let (look, work) = (&[Role::Viewer, Role::Warehouse], &[Role::Warehouse, Role::Operator]);
     Routes::new()
@@ -46,6 +42,11 @@ pub(crate) fn routes() -> Routes<RouteState> {
         .route(Access::to(work), routes!(put_back))
 }
 
+type WorkResult = JsonResult<WorkList>;
+type AnswerResult = JsonResult<AnswerTaken>;
+/// The order and the shipment that a path names.
+type Ids = Path<(String, String)>;
+
 /// The shipments of an order, with what was picked, what left and what will not. A warehouse sees its own.
 #[utoipa::path(get, path = "/orders/{order_id}/shipments", tag = "fulfillment", params(("order_id" = Uuid, Path, description = "The order.")),
     responses((status = 200, body = OrderShipments), (status = 404, body = Problem, description = "The order has not come here (yet).")))]
@@ -53,7 +54,7 @@ async fn order_shipments(
     State(doors): State<RouteState>,
     caller: Caller,
     Path(order_id): Path<String>,
-) -> Result<Json<OrderShipments>, Problem> {
+) -> JsonResult<OrderShipments> {
     let order_id: OrderId = id("order", &order_id)?;
     let unknown = || {
         let detail =
@@ -87,33 +88,22 @@ struct Page {
 #[utoipa::path(get, path = "/warehouse/{warehouse}/picking-lists", tag = "fulfillment", params(("warehouse" = String, Path, description = "The shop's own code of the warehouse."), Page),
     responses((status = 200, body = WorkList), (status = 400, body = Problem)))]
 async fn picking_lists(
-    state: State<RouteState>,
+    doors: State<RouteState>,
     caller: Caller,
     warehouse: Path<String>,
     page: Query<Page>,
-) -> Result<Json<WorkList>, Problem> {
-    work_list(state.0, &caller, &warehouse, List::Picking, &page).await
+) -> WorkResult {
+    work_list(&doors, &caller, &warehouse, List::Picking, &page).await
 }
 
 /// The parcels that a real warehouse should hand over, hold back (recall) or put back. The address for the label is masked, unless `reveal=true`.
 #[utoipa::path(get, path = "/warehouse/{warehouse}/parcels", tag = "fulfillment", params(("warehouse" = String, Path, description = "The shop's own code of the warehouse."), Page),
     responses((status = 200, body = WorkList), (status = 400, body = Problem)))]
-async fn parcels(
-    state: State<RouteState>,
-    caller: Caller,
-    warehouse: Path<String>,
-    page: Query<Page>,
-) -> Result<Json<WorkList>, Problem> {
-    work_list(state.0, &caller, &warehouse, List::Parcels, &page).await
+async fn parcels(doors: State<RouteState>, caller: Caller, warehouse: Path<String>, page: Query<Page>) -> WorkResult {
+    work_list(&doors, &caller, &warehouse, List::Parcels, &page).await
 }
 
-async fn work_list(
-    doors: RouteState,
-    caller: &Caller,
-    warehouse: &str,
-    list: List,
-    page: &Page,
-) -> Result<Json<WorkList>, Problem> {
+async fn work_list(doors: &RouteState, caller: &Caller, warehouse: &str, list: List, page: &Page) -> WorkResult {
     caller.may_act_for(warehouse)?;
     let reveal = list == List::Parcels && page.reveal == Some(true);
     if reveal {
@@ -149,32 +139,22 @@ fn in_range(millis: i64) -> Option<Timestamp> {
 #[utoipa::path(post, path = "/orders/{order_id}/shipments/{shipment_id}/picked", tag = "fulfillment", request_body = Picked,
     params(("order_id" = Uuid, Path, description = "The order."), ("shipment_id" = Uuid, Path, description = "The shipment.")),
     responses((status = 200, body = AnswerTaken), (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem)))]
-async fn picked(
-    doors: State<RouteState>,
-    caller: Caller,
-    ids: Path<(String, String)>,
-    Json(body): Json<Picked>,
-) -> Result<Json<AnswerTaken>, Problem> {
-    answer(doors.0, &caller, &ids, "picked", body.into()).await
+async fn picked(doors: State<RouteState>, caller: Caller, ids: Ids, Json(body): Json<Picked>) -> AnswerResult {
+    answer(&doors, &caller, &ids, "picked", body.into()).await
 }
 
 /// The carrier has a shipment: no way back. Only a released order's shipments may leave.
 #[utoipa::path(post, path = "/orders/{order_id}/shipments/{shipment_id}/handed-over", tag = "fulfillment", request_body = HandedOver,
     params(("order_id" = Uuid, Path, description = "The order."), ("shipment_id" = Uuid, Path, description = "The shipment.")),
     responses((status = 200, body = AnswerTaken), (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem)))]
-async fn handed_over(
-    doors: State<RouteState>,
-    caller: Caller,
-    ids: Path<(String, String)>,
-    Json(body): Json<HandedOver>,
-) -> Result<Json<AnswerTaken>, Problem> {
+async fn handed_over(doors: State<RouteState>, caller: Caller, ids: Ids, Json(body): Json<HandedOver>) -> AnswerResult {
     if body.carrier.trim().is_empty() {
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid answer")
             .detail("expected the carrier's name, got none"));
     }
     let at = moment(body.at.as_deref())?;
     let left = Answer::HandedOver { carrier: body.carrier, tracking: body.tracking, at };
-    answer(doors.0, &caller, &ids, "handed-over", left).await
+    answer(&doors, &caller, &ids, "handed-over", left).await
 }
 
 /// A shipment stays: recalled, damaged, lost or refused. While it is being picked, another warehouse is asked; before the release it
@@ -185,47 +165,32 @@ async fn handed_over(
 async fn will_not_ship(
     doors: State<RouteState>,
     caller: Caller,
-    ids: Path<(String, String)>,
+    ids: Ids,
     Json(body): Json<WillNotShip>,
-) -> Result<Json<AnswerTaken>, Problem> {
-    answer(doors.0, &caller, &ids, "will-not-ship", body.into()).await
+) -> AnswerResult {
+    answer(&doors, &caller, &ids, "will-not-ship", body.into()).await
 }
 
 /// A shipment arrived, after the end of the order.
 #[utoipa::path(post, path = "/orders/{order_id}/shipments/{shipment_id}/delivered", tag = "fulfillment", request_body = Delivered,
     params(("order_id" = Uuid, Path, description = "The order."), ("shipment_id" = Uuid, Path, description = "The shipment.")),
     responses((status = 200, body = AnswerTaken), (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem)))]
-async fn delivered(
-    doors: State<RouteState>,
-    caller: Caller,
-    ids: Path<(String, String)>,
-    Json(body): Json<Delivered>,
-) -> Result<Json<AnswerTaken>, Problem> {
+async fn delivered(doors: State<RouteState>, caller: Caller, ids: Ids, Json(body): Json<Delivered>) -> AnswerResult {
     let at = moment(body.at.as_deref())?;
-    answer(doors.0, &caller, &ids, "delivered", Answer::Delivered { at }).await
+    answer(&doors, &caller, &ids, "delivered", Answer::Delivered { at }).await
 }
 
 /// The goods of a shipment that was given up are back on their shelves.
 #[utoipa::path(post, path = "/orders/{order_id}/shipments/{shipment_id}/put-back",
     params(("order_id" = Uuid, Path, description = "The order."), ("shipment_id" = Uuid, Path, description = "The shipment.")),
     responses((status = 200, body = AnswerTaken), (status = 404, body = Problem), (status = 409, body = Problem)))]
-async fn put_back(
-    doors: State<RouteState>,
-    caller: Caller,
-    ids: Path<(String, String)>,
-) -> Result<Json<AnswerTaken>, Problem> {
-    answer(doors.0, &caller, &ids, "put-back", Answer::PutBack).await
+async fn put_back(doors: State<RouteState>, caller: Caller, ids: Ids) -> AnswerResult {
+    answer(&doors, &caller, &ids, "put-back", Answer::PutBack).await
 }
 
 /// Has a warehouse's answer decided. The same answer about the same shipment is the same request, however often it is sent.
-async fn answer(
-    doors: RouteState,
-    caller: &Caller,
-    ids: &(String, String),
-    door: &str,
-    answer: Answer,
-) -> Result<Json<AnswerTaken>, Problem> {
-    let (order_id, shipment_id): (OrderId, ShipmentId) = (id("order", &ids.0)?, id("shipment", &ids.1)?);
+async fn answer(doors: &RouteState, caller: &Caller, ids: &Ids, door: &str, answer: Answer) -> AnswerResult {
+    let (order_id, shipment_id): (OrderId, ShipmentId) = (id("order", &ids.0.0)?, id("shipment", &ids.0.1)?);
     let unknown = || {
         let detail = format!("order {order_id} has no shipment {shipment_id}: expected both ids as on the work list");
         Problem::new(StatusCode::NOT_FOUND, "Not found").detail(detail)

@@ -1,41 +1,28 @@
 //! What fulfillment decides about, and what a route's caller gets.
 
-use events::{
-    AllocationId, Event, FraudCleared, OrderCancellationRequested, OrderId, PaymentCaptureFailed, PaymentCaptured,
-    Reason, ShipmentId, StockReallocated, Timestamp,
-};
-use runtime::{Codec, Message, Timer, Unreadable};
+use events::{AllocationId, FraudCleared, OrderId, PaymentCaptured, Reason, ShipmentId, StockReallocated, Timestamp};
+use runtime::Timer;
 
 use crate::parcel::{Fate, ParcelState};
 use crate::row::NextStep;
 
 /// The timer of one shipment's picking; the discriminator is the shipment's id.
 pub const PICK: &str = "pick";
-/// The timer of an order's hand-over.
 pub const HAND_OVER: &str = "hand-over";
 
-/// What fulfillment decides about.
 #[derive(Clone, Debug)]
 pub enum Input {
-    /// The order may go on.
     Cleared(Box<FraudCleared>),
     Reallocated(Box<StockReallocated>),
-    /// Someone wants the order cancelled.
     CancellationRequested(OrderId, Reason),
-    /// The money can't be taken.
     CaptureFailed(OrderId, Reason),
     Captured(Box<PaymentCaptured>),
-    /// A warehouse says something about a shipment.
     Answered(Answered),
-    /// A shipment's pick timer is due.
     PickDue(OrderId, ShipmentId),
-    /// An order's hand-over timer is due.
     HandOverDue(OrderId),
-    /// A timer that this version does not know.
     UnknownTimer(Timer),
 }
 
-/// What a warehouse says about one shipment.
 #[derive(Clone, Debug)]
 pub struct Answered {
     pub order_id: OrderId,
@@ -43,14 +30,11 @@ pub struct Answered {
     pub answer: Answer,
 }
 
-/// A warehouse's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// Picked and packed: so many units of each allocation; `rest` says why the others were not found.
     Picked {
-        /// Units taken, by allocation; one that is not named was not taken.
         items: Vec<(AllocationId, i64)>,
-        /// What became of the rest.
         rest: Fate,
     },
     /// Left with the carrier: no way back.
@@ -60,7 +44,6 @@ pub enum Answer {
         /// When; now, if not said.
         at: Option<Timestamp>,
     },
-    /// It stays: recalled, damaged, lost, refused.
     WillNotShip(Fate),
     Delivered {
         /// When; now, if not said.
@@ -75,7 +58,6 @@ pub enum Answer {
 pub struct Reply(pub Option<(ParcelState, NextStep)>);
 
 impl Input {
-    /// Whose order it is about.
     pub fn order_id(&self) -> OrderId {
         match self {
             Self::Cleared(event) => event.order_id,
@@ -87,38 +69,6 @@ impl Input {
             | Self::CaptureFailed(id, _)
             | Self::PickDue(id, _)
             | Self::HandOverDue(id) => *id,
-        }
-    }
-
-    /// Decodes an event that is heard.
-    /// Fails when it can't be read, or is none of those heard.
-    pub fn decode(message: &Message, codec: &Codec) -> Result<Self, Unreadable> {
-        match message.event_type() {
-            Some(FraudCleared::TYPE) => Ok(Self::Cleared(Box::new(message.read(codec)?))),
-            Some(StockReallocated::TYPE) => Ok(Self::Reallocated(Box::new(message.read(codec)?))),
-            Some(PaymentCaptured::TYPE) => Ok(Self::Captured(Box::new(message.read(codec)?))),
-            Some(OrderCancellationRequested::TYPE) => {
-                let event: OrderCancellationRequested = message.read(codec)?;
-                Ok(Self::CancellationRequested(event.order_id, event.reason))
-            }
-            Some(PaymentCaptureFailed::TYPE) => {
-                let event: PaymentCaptureFailed = message.read(codec)?;
-                Ok(Self::CaptureFailed(event.order_id, event.reason))
-            }
-            other => Err(Unreadable(format!(
-                "fulfillment does not hear {}: {}",
-                other.unwrap_or("an event without ce_type"),
-                message.place()
-            ))),
-        }
-    }
-
-    /// What a due timer means.
-    pub fn on_timer(timer: &Timer) -> Self {
-        match (timer.kind.as_str(), timer.discriminator.parse()) {
-            (PICK, Ok(shipment_id)) => Self::PickDue(timer.order_id, shipment_id),
-            (HAND_OVER, _) => Self::HandOverDue(timer.order_id),
-            _ => Self::UnknownTimer(timer.clone()),
         }
     }
 }

@@ -1,11 +1,9 @@
-//! Fulfillment plans, picks and dispatches shipments, and alone decides whether an order still ships.
+//! Fulfillment plans, picks and dispatches shipments, and alone decides whether an order still ships. Warehouses answer through HTTP routes, or the
+//! built-in one answers by itself.
 //!
-//! It subscribes to FraudCleared (the order may go on), StockReallocated (a shortage is answered), PaymentCaptured (parcels may leave),
-//! PaymentCaptureFailed and OrderCancellationRequested (let go, if anything is left to let go). It publishes FulfillmentShortPicked,
-//! FulfillmentConfirmed, FulfillmentRejected, FulfillmentCancelled, ShipmentDispatched and ShipmentDelivered.
-//!
-//! Warehouses answer through HTTP routes, or the built-in one answers by itself. The point of no return is a shipment's hand-over:
-//! before the release nothing may leave, so a cancellation is decided at once; after it each shipment's warehouse says what became of it.
+//! The point of no return is a shipment's hand-over: before the release nothing may leave, so a cancellation is decided at once; after it each
+//! shipment's warehouse says what became of it.
+#![allow(missing_docs)] // an inner crate: its names say it
 
 mod bodies;
 mod built_in;
@@ -56,7 +54,7 @@ impl Consumer for Fulfillment {
     }
 
     fn migrations() -> sqlx::migrate::Migrator {
-        migrations()
+        sqlx::migrate!("../../migrations/fulfillment")
     }
 
     fn publishes() -> Vec<&'static str> {
@@ -71,11 +69,32 @@ impl Consumer for Fulfillment {
     }
 
     fn decode(&self, message: &Message, codec: &Codec) -> Result<Work<Input>, Unreadable> {
-        Ok(Work { cause: message.cause()?, input: Input::decode(message, codec)? })
+        let input = match message.event_type() {
+            Some(FraudCleared::TYPE) => Input::Cleared(Box::new(message.read(codec)?)),
+            Some(StockReallocated::TYPE) => Input::Reallocated(Box::new(message.read(codec)?)),
+            Some(PaymentCaptured::TYPE) => Input::Captured(Box::new(message.read(codec)?)),
+            Some(OrderCancellationRequested::TYPE) => {
+                let OrderCancellationRequested { order_id, reason, .. } = message.read(codec)?;
+                Input::CancellationRequested(order_id, reason)
+            }
+            Some(PaymentCaptureFailed::TYPE) => {
+                let PaymentCaptureFailed { order_id, reason, .. } = message.read(codec)?;
+                Input::CaptureFailed(order_id, reason)
+            }
+            other => {
+                let other = other.unwrap_or("an event without ce_type");
+                return Err(Unreadable(format!("fulfillment does not hear {other}: {}", message.place())));
+            }
+        };
+        Ok(Work { cause: message.cause()?, input })
     }
 
     fn on_timer(&self, timer: &Timer) -> Input {
-        Input::on_timer(timer)
+        match (timer.kind.as_str(), timer.discriminator.parse()) {
+            (input::PICK, Ok(shipment_id)) => Input::PickDue(timer.order_id, shipment_id),
+            (input::HAND_OVER, _) => Input::HandOverDue(timer.order_id),
+            _ => Input::UnknownTimer(timer.clone()),
+        }
     }
 
     async fn load(&self, batch: &[&Work<Input>], loader: &mut Loader<'_>) -> Result<BatchState, Failure> {
@@ -105,7 +124,7 @@ impl Consumer for Fulfillment {
     /// The work lists are written where a real warehouse works.
     async fn save(&self, BatchState { orders }: BatchState, saver: &mut Saver<'_>) -> Result<(), Failure> {
         if self.settings.warehouse == WarehouseMode::External {
-            work::Tasks::of(orders.changed(), saver.now).save(&mut saver.writes);
+            work::save(orders.changed(), saver.now, &mut saver.writes);
         }
         orders.save(saver)
     }
@@ -124,26 +143,16 @@ impl Consumer for Fulfillment {
     }
 }
 
-/// The migrations of its schema.
-pub fn migrations() -> sqlx::migrate::Migrator {
-    sqlx::migrate!("../../migrations/fulfillment")
-}
-
-/// The OpenAPI document of its routes.
 pub fn document() -> serde_json::Value {
     http::routes().document(NAME)
 }
 
-/// Starts the consumer in a host, with its doors.
-///
-/// # Errors
-/// When a setting can't be read, or something that it needs is missing; the message says what to do.
+/// Starts the consumer. Fails when a setting can't be read, or something that it needs is missing; the message says what to do.
 pub fn start(host: &Host) -> runtime::Starting<'_> {
     Box::pin(async move {
         let settings = settings::read(host.settings())?;
-        match settings.warehouse {
-            WarehouseMode::BuiltIn => host.health_of(NAME).simulates("built-in warehouse"),
-            WarehouseMode::External => {}
+        if settings.warehouse == WarehouseMode::BuiltIn {
+            host.health_of(NAME).simulates("built-in warehouse");
         }
         let (pool, clock) = (host.pool::<Fulfillment>()?, host.clock().clone());
         host.start(Arc::new(Fulfillment::new(settings)), |door| {

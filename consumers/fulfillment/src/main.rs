@@ -1,7 +1,5 @@
 //! Runs fulfillment until it is told to stop.
 
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
+fn main() -> std::process::ExitCode {
     runtime::main(quadrille_fulfillment::NAME, |host| async move { quadrille_fulfillment::start(&host).await })
 }

@@ -19,10 +19,12 @@ pub enum ParcelState {
 }
 
 /// Why units do not ship, and what became of the goods.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = FateView)]
 pub struct Fate {
+    /// `short`, `refused`, `late`, `damaged`, `lost`, `recalled`, or the code of the order's reason.
     pub why: Why,
-    /// Whether they can be sold again.
+    /// `intact`: can be sold again after put-back; `gone`: not on sale until counted.
     pub condition: Condition,
 }
 
@@ -39,22 +41,16 @@ impl Fate {
 pub enum Shortage {
     #[default]
     None,
-    /// FulfillmentShortPicked was said, StockReallocated is awaited.
     Asked,
-    /// StockReallocated came: once.
     Answered,
 }
 
-/// One entry of a picking list: units of one allocation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PickLine {
     pub allocation_id: AllocationId,
-    /// The order line it serves.
     pub line_id: LineId,
     pub sku: Sku,
-    /// How many units to take.
     pub quantity: i64,
-    /// How many were taken; 0 until the warehouse answers.
     pub picked: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub aisle: Option<String>,
@@ -78,21 +74,17 @@ impl PickLine {
     }
 }
 
-/// One shipment: what one warehouse packs for the order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parcel {
     /// Its id, derived from order, warehouse and the shortage that it makes good.
     pub shipment_id: ShipmentId,
     pub warehouse: WarehouseId,
     pub state: ParcelState,
-    /// The picking list, in walking order.
     pub picks: Vec<PickLine>,
     /// When picking must be done; after it nothing is picked, and the warehouse was late.
     pub pick_by: Timestamp,
-    /// Whether inventory was asked for what could not be picked.
     #[serde(default)]
     pub shortage: Shortage,
-    /// Why what was not picked was not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub short: Option<Fate>,
     /// Why the packed units do not ship; on a shipment that is still packed, kept until the order is released.
@@ -105,7 +97,6 @@ pub struct Parcel {
     pub carrier: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tracking: Option<String>,
-    /// When it was handed over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dispatched_at: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -113,7 +104,6 @@ pub struct Parcel {
 }
 
 impl Parcel {
-    /// The units that are packed, or were.
     pub fn packed(&self) -> Vec<Item> {
         let packed = self.picks.iter().filter(|pick| pick.picked > 0);
         packed
@@ -126,12 +116,10 @@ impl Parcel {
             .collect()
     }
 
-    /// The packed units, given up.
     pub fn packed_given_up(&self, fate: &Fate) -> impl Iterator<Item = GivenUp> {
         self.picks.iter().filter(|pick| pick.picked > 0).map(move |pick| pick.given_up(pick.picked, fate))
     }
 
-    /// The units that could not be picked.
     pub fn missing(&self, fate: &Fate) -> Vec<GivenUp> {
         let short = self.picks.iter().filter(|pick| pick.picked < pick.quantity);
         short.map(|pick| pick.given_up(pick.quantity - pick.picked, fate)).collect()

@@ -1,5 +1,7 @@
 //! Plans shipments: one for each warehouse that holds units, with its picking list in walking order.
 
+use std::collections::BTreeSet;
+
 use events::{Allocation, OrderId, ShipmentId, Timestamp, WarehouseId, derive_id};
 
 use crate::parcel::{Parcel, ParcelState, PickLine, Shortage};
@@ -8,10 +10,8 @@ use crate::settings::NAME;
 /// One shipment for each warehouse of a plan, with its picking list in walking order. `shortage` is the shipment whose missing
 /// units the plan makes good: it makes the ids of these shipments others than those of the first plan.
 pub fn plan(order_id: OrderId, shortage: Option<ShipmentId>, plan: &[Allocation], pick_by: Timestamp) -> Vec<Parcel> {
-    let mut warehouses: Vec<&WarehouseId> =
-        plan.iter().filter(|allocation| allocation.quantity > 0).map(|allocation| &allocation.warehouse).collect();
-    warehouses.sort();
-    warehouses.dedup();
+    let given = plan.iter().filter(|allocation| allocation.quantity > 0);
+    let warehouses: BTreeSet<&WarehouseId> = given.map(|allocation| &allocation.warehouse).collect();
     let makes_good = shortage.map(|shipment| shipment.to_string()).unwrap_or_default();
     let parcel = |warehouse: &WarehouseId| Parcel {
         shipment_id: ShipmentId(derive_id(order_id, NAME, "shipment", &format!("{makes_good}/{warehouse}"))),

@@ -14,8 +14,6 @@ use crate::row::{BatchState, Consignment};
 use crate::settings::Fulfillment;
 
 impl Restore for Fulfillment {
-    const FORCED: &'static [&'static str] = &[];
-
     fn retell(
         &self,
         world: &mut BatchState,

@@ -1,5 +1,7 @@
 //! What fulfillment knows of one order: where it stands, its shipments, and what its warehouses should do next.
 
+use std::collections::BTreeSet;
+
 use events::{LineId, OrderId, Personal, Reason, ShipmentId, Timestamp, WarehouseId};
 use runtime::rows::{Columns, Rows, Select, StoredRow, TableRow};
 use runtime::sql::JsonText;
@@ -25,17 +27,7 @@ pub enum State {
     Closed,
 }
 
-impl State {
-    /// The state as it is stored and shown.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Picking => "picking",
-            Self::Confirmed => "confirmed",
-            Self::Released => "released",
-            Self::Closed => "closed",
-        }
-    }
-}
+runtime::names!(State { Picking: "picking", Confirmed: "confirmed", Released: "released", Closed: "closed" });
 
 /// What the warehouse should do next with a shipment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -55,19 +47,14 @@ pub enum NextStep {
     Nothing,
 }
 
-impl NextStep {
-    /// The step as it stands in a work list.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Pick => "pick",
-            Self::Wait => "wait",
-            Self::HandOver => "hand_over",
-            Self::Recall => "recall",
-            Self::PutBack => "put_back",
-            Self::Nothing => "nothing",
-        }
-    }
-}
+runtime::names!(NextStep {
+    Pick: "pick",
+    Wait: "wait",
+    HandOver: "hand_over",
+    Recall: "recall",
+    PutBack: "put_back",
+    Nothing: "nothing",
+});
 
 /// All that fulfillment knows of one order. `state` and `personal` have columns of their own; the rest is the row's data.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,16 +67,13 @@ pub struct Consignment {
     pub thread: TraceContext,
     /// The shipments, in the order in which they were planned; empty for a tombstone.
     pub parcels: Vec<Parcel>,
-    /// When the authorization lapses: picking must fit into it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capture_before: Option<Timestamp>,
     /// Why what has not left is called back; set by a cancellation after the release.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recall: Option<Reason>,
-    /// When all should be handed over; set by the release.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hand_over_by: Option<Timestamp>,
-    /// Since when the hand-over is overdue and a person was alerted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overdue_since: Option<Timestamp>,
     /// Why the order, or the rest of it, was let go; absent if all that was confirmed left.
@@ -103,12 +87,10 @@ impl Consignment {
         Self { state: State::Closed, thread, let_go: Some(reason), ..Self::default() }
     }
 
-    /// One shipment of the order.
     pub fn parcel(&self, shipment_id: ShipmentId) -> Option<&Parcel> {
         self.parcels.iter().find(|parcel| parcel.shipment_id == shipment_id)
     }
 
-    /// No shipment is being picked, and no shortage is unanswered.
     pub fn settled(&self) -> bool {
         let open = |parcel: &Parcel| parcel.state == ParcelState::Picking || parcel.shortage == Shortage::Asked;
         !self.parcels.iter().any(open)
@@ -120,17 +102,12 @@ impl Consignment {
             parcel.short.is_some()
                 && parcel.picks.iter().any(|pick| pick.picked < pick.quantity && pick.line_id == *line)
         };
-        let lines: Vec<&LineId> =
-            short.picks.iter().filter(|pick| pick.picked < pick.quantity).map(|pick| &pick.line_id).collect();
-        let tried = self.parcels.iter().filter(|parcel| lines.iter().any(|line| lacks(parcel, line)));
-        let mut tried: Vec<WarehouseId> = tried.map(|parcel| parcel.warehouse.clone()).collect();
-        tried.push(short.warehouse.clone());
-        tried.sort();
-        tried.dedup();
-        tried
+        let short_of = Vec::from_iter(short.picks.iter().filter(|pick| pick.picked < pick.quantity));
+        let tried = self.parcels.iter().filter(|parcel| short_of.iter().any(|pick| lacks(parcel, &pick.line_id)));
+        let tried: BTreeSet<&WarehouseId> = tried.chain([short]).map(|parcel| &parcel.warehouse).collect();
+        tried.into_iter().cloned().collect()
     }
 
-    /// What the warehouse should do next with a shipment.
     pub fn next_step(&self, parcel: &Parcel) -> NextStep {
         match (parcel.state, self.state) {
             (ParcelState::Picking, _) => NextStep::Pick,
@@ -142,7 +119,6 @@ impl Consignment {
         }
     }
 
-    /// Units that left, of all shipments.
     pub fn units_dispatched(&self) -> i64 {
         self.parcels.iter().map(Parcel::units_dispatched).sum()
     }
@@ -181,7 +157,6 @@ pub struct BatchState {
 }
 
 impl BatchState {
-    /// What is known of an order.
     pub fn order(&self, order_id: OrderId) -> Option<&Consignment> {
         self.orders.get(&order_id)
     }

@@ -8,14 +8,12 @@ use utoipa::ToSchema;
 /// The consumer's name: its group, its schema, the source of its events.
 pub const NAME: &str = "fulfillment";
 
-/// The consumer.
 #[derive(Debug, Default)]
 pub struct Fulfillment {
     pub(crate) settings: Settings,
 }
 
 impl Fulfillment {
-    /// A consumer with these settings; without a host it decides in memory.
     pub fn new(settings: Settings) -> Self {
         Self { settings }
     }
@@ -74,7 +72,6 @@ impl Settings {
     }
 }
 
-/// What can be set of fulfillment.
 pub fn section() -> Section {
     Section::consumer(NAME, &Fulfillment::defaults()).with(&Settings::default()).checked(|all| {
         all.keep(NAME, &Fulfillment::defaults())?;
@@ -83,9 +80,7 @@ pub fn section() -> Section {
 }
 
 /// The settings as they are, over the defaults of their profile.
-///
-/// # Errors
-/// When one is not known or can't be read, or the warehouse is not named where it must be.
+/// Fails when one is not known or can't be read, or the warehouse is not named where it must be.
 pub fn read(all: &runtime::Settings) -> anyhow::Result<Settings> {
     all.refuse_unknown(&section())?;
     let expected = "\"external\", a warehouse that reads its work lists and answers through the doors, or \"built_in\", which only says that \
@@ -186,7 +181,6 @@ impl BuiltInRule {
         ]
     }
 
-    /// Whether the rule is about this SKU in this warehouse.
     pub fn fits(&self, sku: &str, warehouse: &str, replacement: bool) -> bool {
         !(self.first_only && replacement) && matches(&self.sku, sku) && matches(&self.warehouse, warehouse)
     }

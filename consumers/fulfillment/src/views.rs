@@ -1,6 +1,6 @@
 //! What the routes show: an order's shipments, and a warehouse's work.
 
-use events::{Address, AllocationId, Condition, LineId, OrderId, Reason, ShipmentId, Sku, Timestamp, WarehouseId, Why};
+use events::{Address, AllocationId, LineId, OrderId, Reason, ShipmentId, Sku, Timestamp, WarehouseId};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -32,7 +32,6 @@ pub struct OrderShipments {
 }
 
 impl OrderShipments {
-    /// What is shown of an order.
     pub fn of(order_id: OrderId, order: &Consignment) -> Self {
         Self {
             order_id,
@@ -63,10 +62,10 @@ pub struct ShipmentView {
     pub pick_by: String,
     /// Why what was not picked was not.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub short: Option<FateView>,
+    pub short: Option<Fate>,
     /// Why it does not ship; on a packed shipment it counts once the order is released.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub will_not_ship: Option<FateView>,
+    pub will_not_ship: Option<Fate>,
     /// Who carries it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub carrier: Option<String>,
@@ -90,8 +89,8 @@ impl ShipmentView {
             next: order.next_step(parcel),
             picks: parcel.picks.iter().map(PickView::of).collect(),
             pick_by: parcel.pick_by.to_string(),
-            short: parcel.short.as_ref().map(FateView::of),
-            will_not_ship: parcel.will_not_ship.as_ref().map(FateView::of),
+            short: parcel.short.clone(),
+            will_not_ship: parcel.will_not_ship.clone(),
             carrier: parcel.carrier.clone(),
             tracking: parcel.tracking.clone(),
             dispatched_at: text(parcel.dispatched_at),
@@ -136,21 +135,6 @@ impl PickView {
             aisle: pick.aisle.clone(),
             bin: pick.bin.clone(),
         }
-    }
-}
-
-/// Why units do not ship, and what became of the goods.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct FateView {
-    /// `short`, `refused`, `late`, `damaged`, `lost`, `recalled`, or the code of the order's reason.
-    pub why: Why,
-    /// `intact`: can be sold again after put-back; `gone`: not on sale until counted.
-    pub condition: Condition,
-}
-
-impl FateView {
-    fn of(fate: &Fate) -> Self {
-        Self { why: fate.why.clone(), condition: fate.condition.clone() }
     }
 }
 

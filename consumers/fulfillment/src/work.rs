@@ -9,77 +9,46 @@ use uuid::Uuid;
 
 use crate::row::{Consignment, NextStep};
 
-/// What the batch changes in the work lists.
-#[derive(Default)]
-pub(crate) struct Tasks {
-    done: Vec<Uuid>,
-    shipments: Vec<Uuid>,
-    orders: Vec<Uuid>,
-    warehouses: Vec<String>,
-    steps: Vec<&'static str>,
-    due: Vec<Timestamptz>,
-}
-
-impl Tasks {
-    /// What the warehouses of changed orders should do now.
-    pub fn of<'r>(rows: impl Iterator<Item = (&'r OrderId, &'r Consignment)>, now: Timestamp) -> Self {
-        let mut tasks = Self::default();
-        for (order_id, row, parcel) in rows.flat_map(|(id, row)| row.parcels.iter().map(move |it| (id, row, it))) {
-            let (step, due) = match row.next_step(parcel) {
-                NextStep::Wait | NextStep::Nothing => {
-                    tasks.done.push(parcel.shipment_id.0);
-                    continue;
-                }
-                step @ NextStep::Pick => (step, parcel.pick_by),
-                step @ (NextStep::HandOver | NextStep::Recall) => (step, row.hand_over_by.unwrap_or(now)),
-                step @ NextStep::PutBack => (step, now),
-            };
-            tasks.shipments.push(parcel.shipment_id.0);
-            tasks.orders.push(order_id.0);
-            tasks.warehouses.push(parcel.warehouse.to_string());
-            tasks.steps.push(step.as_str());
-            tasks.due.push(Timestamptz(due));
+/// Writes what the warehouses of changed orders should do now.
+pub(crate) fn save<'r>(
+    rows: impl Iterator<Item = (&'r OrderId, &'r Consignment)>,
+    now: Timestamp,
+    writes: &mut WriteSet,
+) {
+    let (mut done, mut open) = (Vec::new(), Vec::new());
+    for (order_id, row, parcel) in rows.flat_map(|(id, row)| row.parcels.iter().map(move |it| (id, row, it))) {
+        match row.next_step(parcel) {
+            NextStep::Wait | NextStep::Nothing => done.push(parcel.shipment_id.0),
+            step @ NextStep::Pick => open.push((order_id, parcel, step, parcel.pick_by)),
+            step @ (NextStep::HandOver | NextStep::Recall) => {
+                open.push((order_id, parcel, step, row.hand_over_by.unwrap_or(now)));
+            }
+            step @ NextStep::PutBack => open.push((order_id, parcel, step, now)),
         }
-        tasks
     }
-
-    /// Adds them to a batch's writes.
-    pub fn save(self, writes: &mut WriteSet) {
-        if !self.done.is_empty() {
-            let statement = "delete from fulfillment.task where shipment_id = any($1)";
-            writes.add("fulfillment.task", None, statement).bind(self.done);
-        }
-        if self.shipments.is_empty() {
-            return;
-        }
-        writes
-            .add(
-                "fulfillment.task",
-                None,
-                "insert into fulfillment.task as known (shipment_id, order_id, warehouse, step, due_at)
+    if !done.is_empty() {
+        let statement = "delete from fulfillment.task where shipment_id = any($1)";
+        writes.add("fulfillment.task", None, statement).bind(done);
+    }
+    if !open.is_empty() {
+        let statement = "insert into fulfillment.task as known (shipment_id, order_id, warehouse, step, due_at)
          select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::timestamptz[]) order by 1
          on conflict (shipment_id) do update set step = excluded.step, due_at = excluded.due_at
-           where known.step <> excluded.step",
-            )
-            .bind(self.shipments)
-            .bind(self.orders)
-            .bind(self.warehouses)
-            .bind(self.steps)
-            .bind(self.due);
+           where known.step <> excluded.step";
+        let part = writes.add("fulfillment.task", None, statement);
+        runtime::bind_columns!(part; for (order_id, parcel, step, due) in open =>
+            parcel.shipment_id.0, order_id.0, parcel.warehouse.to_string(), step.as_str(), Timestamptz(*due));
     }
 }
 
-/// One entry of a warehouse's work list, with its order.
 #[derive(Clone, Debug)]
 pub struct Task {
     pub order_id: OrderId,
     pub shipment_id: ShipmentId,
     pub due_at: Timestamp,
-    /// The order, with its personal data.
     pub order: Consignment,
 }
 
-/// Which part of a warehouse's work is listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum List {
     Picking,
@@ -88,9 +57,6 @@ pub enum List {
 }
 
 /// A page of a warehouse's work, what is due first; `after` is the due time and shipment of the last entry of the page before.
-///
-/// # Errors
-/// What the database says.
 pub async fn tasks(
     pool: &PgPool,
     warehouse: &str,

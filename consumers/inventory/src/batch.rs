@@ -14,29 +14,19 @@ use crate::supply::{USUAL_PRIORITY, Warehouse, Warehouses};
 /// What a batch was loaded into; kept over batches it is an inventory in memory.
 #[derive(Clone, Debug, Default)]
 pub struct BatchState {
-    /// The orders.
     pub(crate) orders: Rows<Reservation>,
-    /// The levels that they share, and the ledger of this batch.
     pub stock: Stock,
-    /// All warehouses; empty if nothing of the batch asks for them.
     pub warehouses: Warehouses,
     /// Quantities of deliveries that were booked, by reference, SKU and warehouse.
     pub receipts: BTreeMap<(String, Sku, WarehouseId), i64>,
-    /// Deliveries that this batch booked.
     pub(crate) received: Vec<Receipt>,
-    /// Loads that were taken before, by their keys.
     pub loads: BTreeMap<String, LoadedBefore>,
-    /// Loads that this batch took: key and digest.
     pub(crate) loaded: Vec<(String, Uuid)>,
-    /// Warehouses that this batch changed.
     pub(crate) rebuilt: BTreeSet<WarehouseId>,
 }
 
 impl BatchState {
-    /// A world in memory with this stock: SKU, warehouse, units.
-    ///
-    /// # Panics
-    /// When a level would have fewer units than none.
+    /// A world in memory with this stock: SKU, warehouse, units. Panics when a level would have fewer units than none.
     pub fn stocked<'a>(levels: impl IntoIterator<Item = (&'a str, &'a str, i64)>) -> Self {
         let mut world = Self::default();
         for (sku, warehouse, units) in levels {
@@ -48,17 +38,14 @@ impl BatchState {
         world
     }
 
-    /// What is known of an order.
     pub fn order(&self, order_id: OrderId) -> Option<&Reservation> {
         self.orders.get(&order_id)
     }
 
-    /// An order's row from now on.
     pub(crate) fn put(&mut self, order_id: OrderId, row: Reservation) {
         self.orders.insert(order_id, row);
     }
 
-    /// Has a warehouse known, with this priority if one is given.
     pub(crate) fn know(&mut self, warehouse: WarehouseId, priority: Option<i64>) {
         let known = self.warehouses.get(&warehouse);
         if known.is_some_and(|known| priority.is_none_or(|priority| priority == known.priority)) {
@@ -70,7 +57,6 @@ impl BatchState {
         self.build(warehouse, known);
     }
 
-    /// A warehouse from now on.
     pub(crate) fn build(&mut self, id: WarehouseId, warehouse: Warehouse) {
         self.rebuilt.insert(id.clone());
         self.warehouses.insert(id, warehouse);

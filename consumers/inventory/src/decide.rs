@@ -36,12 +36,11 @@ use crate::settings::Inventory;
 use crate::supply::Supply;
 
 pub(crate) use decision::Decision;
-use decision::{RuleResult, StockEvent};
+use decision::StockEvent;
 pub(crate) use hold::expired;
 pub(crate) use shortage::reallocated;
 
 impl Inventory {
-    /// Decides one input.
     pub(crate) fn apply(
         &self,
         world: &mut BatchState,
@@ -49,52 +48,30 @@ impl Inventory {
         now: Timestamp,
         effects: &mut Effects<'_, Infallible>,
     ) -> Result<Reply, Conflict> {
-        let cause = effects.cause().id;
-        match input {
+        let (cause, order_id) = (effects.cause().id, input.order_id());
+        let order = order_id.and_then(|order_id| world.order(order_id));
+        let supply = Supply { stock: &world.stock, warehouses: &world.warehouses, strategy: &*self.strategy };
+        let decision = match input {
+            Input::Accepted(event) => {
+                let expires_at = now.plus(self.settings.reservation_ttl.0);
+                accept::accepted(order, event, &supply, expires_at, effects.thread())?
+            }
+            Input::Expired(order_id) => expired(order, *order_id),
+            Input::Authorized(order_id) => hold::authorized(order, *order_id)?,
+            Input::Declined(event) => let_go::declined(order, event)?,
+            Input::Voided(event) => let_go::voided(order, event, effects.thread()),
+            Input::ShortPicked(event) => shortage::short_picked(order, event, &supply)?,
+            Input::Dispatched(event) => ship::dispatched(order, event)?,
+            Input::Refunded(event) => let_go::refunded(order, event)?,
             Input::Receive(receipt) => return goods::receive(world, receipt, cause),
             Input::Count(count) => return goods::count(world, count, cause),
             Input::Load(load) => return goods::load(world, load, cause, now),
             Input::Build(id, warehouse) => return Ok(goods::build(world, id, warehouse)),
-            Input::Accepted(_)
-            | Input::Expired(_)
-            | Input::Authorized(_)
-            | Input::Declined(_)
-            | Input::Voided(_)
-            | Input::ShortPicked(_)
-            | Input::Dispatched(_)
-            | Input::Refunded(_) => {}
-        }
-        let Some(order_id) = input.order_id() else { return Ok(Reply::Nothing) };
-        if let Some(decision) = self.rule(world, order_id, input, now, effects)? {
+        };
+        if let (Some(order_id), Some(decision)) = (order_id, decision) {
             carry_out(world, order_id, decision, effects)?;
         }
         Ok(Reply::Nothing)
-    }
-
-    fn rule(
-        &self,
-        world: &BatchState,
-        order_id: OrderId,
-        input: &Input,
-        now: Timestamp,
-        effects: &Effects<'_, Infallible>,
-    ) -> RuleResult {
-        let order = world.order(order_id);
-        let supply = Supply { stock: &world.stock, warehouses: &world.warehouses, strategy: &*self.strategy };
-        match input {
-            Input::Accepted(event) => {
-                let expires_at = now.plus(self.settings.reservation_ttl.0);
-                accept::accepted(order, event, &supply, expires_at, effects.thread())
-            }
-            Input::Expired(_) => Ok(expired(order, order_id)),
-            Input::Authorized(_) => hold::authorized(order, order_id),
-            Input::Declined(event) => let_go::declined(order, event),
-            Input::Voided(event) => Ok(let_go::voided(order, event, effects.thread())),
-            Input::ShortPicked(event) => shortage::short_picked(order, event, &supply),
-            Input::Dispatched(event) => ship::dispatched(order, event),
-            Input::Refunded(event) => let_go::refunded(order, event),
-            Input::Receive(_) | Input::Count(_) | Input::Load(_) | Input::Build(..) => Ok(None),
-        }
     }
 }
 

@@ -70,11 +70,8 @@ pub struct LoadRow {
 /// A stock file, or a part of one, with what it is known by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Load {
-    /// What it is known by: the same key is loaded once.
     pub key: String,
-    /// A digest of its rows.
     pub digest: Uuid,
-    /// Its rows.
     pub rows: Vec<LoadRow>,
 }
 
@@ -89,12 +86,9 @@ impl Load {
     }
 }
 
-/// A load that was taken before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LoadedBefore {
-    /// A digest of its rows.
     pub digest: Uuid,
-    /// When.
     pub at: Timestamp,
 }
 
@@ -122,7 +116,6 @@ pub struct LevelView {
 }
 
 impl LevelView {
-    /// A level as it will be once its batch is committed.
     pub fn new(sku: &Sku, warehouse: &WarehouseId, level: &Level) -> Self {
         Self {
             sku: sku.to_string(),

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use events::{Fault, WarehouseId, is_country};
-use runtime::http::{Access, Caller, Json, Problem, Role, Routes};
+use runtime::http::{Access, Caller, Json, JsonResult, Problem, Role, Routes};
 use runtime::{Cause, Consumer as _, RequestQueue, Work};
 use serde::Serialize;
 use sqlx::PgPool;
@@ -18,7 +18,6 @@ use crate::row;
 use crate::settings::Inventory;
 use crate::supply::Warehouse;
 
-/// The most rows of one load.
 pub const LARGEST_LOAD: usize = 10_000;
 /// The largest body, in bytes.
 const LARGEST_BODY: usize = 8_000_000;
@@ -29,14 +28,12 @@ const LONGEST_KEY: usize = 255;
 /// The longest SKU, warehouse, reference, aisle and bin, in characters.
 const LONGEST_NAME: usize = 100;
 
-/// What the routes work with.
 #[derive(Clone)]
 pub(crate) struct InventoryRoutes {
     pub requests: RequestQueue<Inventory>,
     pub pool: PgPool,
 }
 
-/// The routes.
 pub(crate) fn routes() -> Routes<InventoryRoutes> {
     let (own_stock, look) = (&[Role::Warehouse, Role::Operator], &[Role::Viewer, Role::Shop, Role::Warehouse]);
     Routes::new()
@@ -49,7 +46,6 @@ pub(crate) fn routes() -> Routes<InventoryRoutes> {
 }
 
 impl InventoryRoutes {
-    /// Has it decided. `key` makes it the same request when it comes again.
     async fn submit(&self, key: &str, input: Input) -> Result<Reply, Problem> {
         let cause = Cause::request(Inventory::NAME, key);
         let reply = self.requests.submit(Work { cause, input }).await?.reply;
@@ -63,7 +59,6 @@ impl InventoryRoutes {
     }
 }
 
-/// Refuses a request with all that is wrong with it.
 fn valid(faults: Vec<Fault>) -> Result<(), Problem> {
     if faults.is_empty() {
         return Ok(());
@@ -99,7 +94,6 @@ fn units(faults: &mut Vec<Fault>, field: &str, least: i64, value: i64) {
     }
 }
 
-/// For a reply that no rule gives to this request.
 fn unexpected() -> Problem {
     Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "Unexpected reply")
         .detail("inventory answered something else: report this")
@@ -115,10 +109,10 @@ fn unexpected() -> Problem {
     (status = 422, description = "It is not valid; `faults` says why.", body = Problem),
 ))]
 async fn receive(
-    State(routes): State<InventoryRoutes>,
+    routes: State<InventoryRoutes>,
     caller: Caller,
     Json(receipt): Json<Receipt>,
-) -> Result<Json<LevelView>, Problem> {
+) -> JsonResult<LevelView> {
     caller.may_act_for(receipt.warehouse.as_str())?;
     let mut faults = Vec::new();
     name(&mut faults, "/sku", receipt.sku.as_str());
@@ -140,11 +134,7 @@ async fn receive(
     (status = 409, description = "Fewer units were counted than are reserved for orders.", body = Problem),
     (status = 422, description = "It is not valid; `faults` says why.", body = Problem),
 ))]
-async fn count(
-    State(routes): State<InventoryRoutes>,
-    caller: Caller,
-    Json(count): Json<StockCount>,
-) -> Result<Json<LevelView>, Problem> {
+async fn count(routes: State<InventoryRoutes>, caller: Caller, Json(count): Json<StockCount>) -> JsonResult<LevelView> {
     caller.may_act_for(count.warehouse.as_str())?;
     let mut faults = Vec::new();
     name(&mut faults, "/sku", count.sku.as_str());
@@ -168,10 +158,10 @@ async fn count(
     (status = 422, description = "Rows are not valid; `faults` says which and why.", body = Problem),
 ))]
 async fn load(
-    State(routes): State<InventoryRoutes>,
+    routes: State<InventoryRoutes>,
     headers: HeaderMap,
     Json(rows): Json<Vec<LoadRow>>,
-) -> Result<Json<Loaded>, Problem> {
+) -> JsonResult<Loaded> {
     let key = headers.get("idempotency-key").map(|value| value.to_str().unwrap_or_default());
     let mut faults = load_faults(&rows);
     if key.is_some_and(|key| key.is_empty() || key.len() > LONGEST_KEY) {
@@ -231,11 +221,7 @@ struct StockView {
     (status = 200, description = "Its levels.", body = StockView),
     (status = 404, description = "No warehouse ever had it.", body = Problem),
 ))]
-async fn stock(
-    State(routes): State<InventoryRoutes>,
-    caller: Caller,
-    Path(sku): Path<String>,
-) -> Result<Json<StockView>, Problem> {
+async fn stock(routes: State<InventoryRoutes>, caller: Caller, Path(sku): Path<String>) -> JsonResult<StockView> {
     let mut levels = row::levels(&routes.pool, &sku).await?;
     if let Some(own) = caller.warehouse() {
         levels.retain(|level| level.warehouse.as_str() == own);
@@ -272,12 +258,11 @@ struct WarehouseView {
     (status = 422, description = "It is not valid; `faults` says why.", body = Problem),
 ))]
 async fn build(
-    State(routes): State<InventoryRoutes>,
-    Path(id): Path<String>,
+    routes: State<InventoryRoutes>,
+    Path(id): Path<WarehouseId>,
     Json(warehouse): Json<Warehouse>,
-) -> Result<Json<WarehouseView>, Problem> {
+) -> JsonResult<WarehouseView> {
     let mut faults = Vec::new();
-    let id = WarehouseId(id);
     warehouse_id(&mut faults, "", &id);
     name(&mut faults, "/name", &warehouse.name);
     let country = &warehouse.country;
@@ -295,7 +280,7 @@ async fn build(
 #[utoipa::path(get, path = "/warehouses", tag = "warehouses", responses(
     (status = 200, description = "All warehouses.", body = Vec<WarehouseView>),
 ))]
-async fn warehouses(State(routes): State<InventoryRoutes>) -> Result<Json<Vec<WarehouseView>>, Problem> {
+async fn warehouses(routes: State<InventoryRoutes>) -> JsonResult<Vec<WarehouseView>> {
     let known = row::warehouses(&routes.pool).await?;
     let view = |(id, known): (WarehouseId, Warehouse)| WarehouseView { warehouse: id.0, known };
     let mut views: Vec<_> = known.into_iter().map(view).collect();

@@ -1,7 +1,5 @@
 //! `quadrille-inventory`: the inventory consumer as a process of its own.
 
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
+fn main() -> std::process::ExitCode {
     runtime::main("inventory", |host| async move { quadrille_inventory::start(&host).await })
 }

@@ -7,58 +7,37 @@ use events::{
 use runtime::TraceContext;
 use serde::{Deserialize, Serialize};
 
-/// Where an order stands in inventory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// Stock is reserved, and the reservation's clock runs, or has fired once.
+    #[default]
     Reserved,
     /// Money is authorized: the clock is off.
     Held,
     /// The last word was said. Also a tombstone: it was stopped before it came here.
     Closed,
-    /// There was not enough stock.
     Rejected,
 }
 
-impl State {
-    /// Its name in SQL and in messages.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Reserved => "reserved",
-            Self::Held => "held",
-            Self::Closed => "closed",
-            Self::Rejected => "rejected",
-        }
-    }
-}
+runtime::names!(State { Reserved: "reserved", Held: "held", Closed: "closed", Rejected: "rejected" });
 
 /// Units of one line that one warehouse holds, and what became of them: reserved + committed + released + missing = quantity.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holding {
-    /// The allocation.
     pub allocation_id: AllocationId,
-    /// The order line it serves.
     pub line_id: LineId,
-    /// What is held.
     pub sku: Sku,
-    /// Where.
     pub warehouse: WarehouseId,
-    /// How many units were allocated.
     pub quantity: i64,
-    /// The allocation whose units these replace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaces: Option<AllocationId>,
-    /// Units still held.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub reserved: i64,
-    /// Units that left.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub committed: i64,
-    /// Units that are on sale again.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub released: i64,
-    /// Units that are gone.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub missing: i64,
     /// Units that were given up and replaced nowhere, with why: the order's customer does not get them.
@@ -75,7 +54,6 @@ const fn is_zero(units: &i64) -> bool {
 }
 
 impl Holding {
-    /// A fresh allocation, all of it reserved.
     pub fn new(allocation: &Allocation) -> Self {
         Self {
             allocation_id: allocation.allocation_id,
@@ -103,7 +81,6 @@ impl Holding {
         }
     }
 
-    /// Notes that `units` are replaced nowhere.
     pub fn not_shipped(&mut self, units: i64, why: &Why) {
         match self.unshipped.iter_mut().find(|(other, _)| other == why) {
             _ if units == 0 => {}
@@ -112,7 +89,6 @@ impl Holding {
         }
     }
 
-    /// `units` of it as an event lists them.
     pub fn given_up(&self, units: i64, condition: Condition, why: Why) -> GivenUp {
         GivenUp {
             allocation_id: self.allocation_id,
@@ -126,11 +102,9 @@ impl Holding {
 }
 
 /// One order's row: the guard against everything that comes twice, late or out of order.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reservation {
-    /// Where it stands.
     pub state: State,
-    /// Whether the reservation's clock has fired.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub expired: bool,
     /// When the reservation's clock fires; none if nothing was ever reserved.
@@ -142,41 +116,29 @@ pub struct Reservation {
     /// The allocations, in the order of the lines, replacements last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub holdings: Vec<Holding>,
-    /// Shipments whose shortage was answered.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub answered: Vec<ShipmentId>,
-    /// Shipments that left.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left: Vec<ShipmentId>,
-    /// Why the order, or a part of it, was given up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
-    /// The thread by which everything that happens to the order is found again.
     pub thread: TraceContext,
 }
 
 impl Reservation {
-    /// An order that holds nothing.
     pub fn without_stock(state: State, reason: Reason, thread: TraceContext) -> Self {
-        Self {
-            state,
-            expired: false,
-            expires_at: None,
-            ship_to_country: String::new(),
-            holdings: Vec::new(),
-            answered: Vec::new(),
-            left: Vec::new(),
-            reason: Some(reason),
-            thread,
-        }
+        Self { state, reason: Some(reason), thread, ..Self::default() }
     }
 
-    /// The allocation of this id.
+    pub fn of_plan(plan: &[Allocation], expires_at: Timestamp, ship_to_country: String, thread: TraceContext) -> Self {
+        let holdings = plan.iter().map(Holding::new).collect();
+        Self { expires_at: Some(expires_at), ship_to_country, holdings, thread, ..Self::default() }
+    }
+
     pub fn holding(&mut self, allocation_id: AllocationId) -> Option<&mut Holding> {
         self.holdings.iter_mut().find(|holding| holding.allocation_id == allocation_id)
     }
 
-    /// Units of all allocations, by what became of them.
     pub fn units(&self) -> ReservedUnits {
         self.holdings.iter().fold(ReservedUnits::default(), |sum, holding| ReservedUnits {
             reserved: sum.reserved + holding.reserved,
@@ -186,17 +148,14 @@ impl Reservation {
         })
     }
 
-    /// Whether the reservation's clock runs.
     pub fn clock_runs(&self) -> bool {
         self.state == State::Reserved && !self.expired
     }
 
-    /// Closes the order if nothing is reserved any more: the last word on it.
     pub fn close_if_empty(&mut self) -> Option<Closed> {
         (self.units().reserved == 0).then(|| self.close())
     }
 
-    /// Closes the order, which holds nothing any more.
     pub fn close(&mut self) -> Closed {
         self.state = State::Closed;
         let (mut shipped, mut unshipped) = (Vec::<ShippedLine>::new(), Vec::<UnshippedLine>::new());
@@ -226,22 +185,16 @@ impl Reservation {
     }
 }
 
-/// The reason of an order that nobody stopped, and that did not ship in full.
 fn shortage(unshipped: &[UnshippedLine]) -> Reason {
     let units: i64 = unshipped.iter().map(|line| line.quantity).sum();
     let detail = format!("{units} of its units could not be picked, and no other warehouse had them");
     Reason { code: ReasonCode::OutOfStock, detail }
 }
 
-/// Units by what became of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReservedUnits {
-    /// Still held.
     pub reserved: i64,
-    /// Left with a shipment.
     pub committed: i64,
-    /// On sale again.
     pub released: i64,
-    /// Gone.
     pub missing: i64,
 }

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::batch::BatchState;
 use crate::decide::{self, Decision, carry_out};
 use crate::input::Input;
-use crate::reservation::{Holding, Reservation, State};
+use crate::reservation::{Reservation, State};
 use crate::settings::Inventory;
 use crate::stock::{Level, LevelChange};
 
@@ -73,17 +73,7 @@ fn reserved(event: &StockReserved, input: Option<&Input>, effects: &Effects<'_, 
         Some(Input::Accepted(accepted)) => accepted.ship_to_country.clone(),
         Some(_) | None => String::new(), // a replacement then comes from anywhere
     };
-    let order = Reservation {
-        state: State::Reserved,
-        expired: false,
-        expires_at: Some(event.expires_at),
-        ship_to_country: country,
-        holdings: event.plan.iter().map(Holding::new).collect(),
-        answered: Vec::new(),
-        left: Vec::new(),
-        reason: None,
-        thread: effects.thread(),
-    };
+    let order = Reservation::of_plan(&event.plan, event.expires_at, country, effects.thread());
     let changes =
         event.plan.iter().map(|held| LevelChange::reserved(&held.sku, &held.warehouse, held.quantity)).collect();
     Decision { order, changes, emit: None }
@@ -91,38 +81,29 @@ fn reserved(event: &StockReserved, input: Option<&Input>, effects: &Effects<'_, 
 
 /// Sets the levels to what the topic has, where that is newer, and notes in the ledger what orders do not explain. Says what came in or was counted
 /// that only people know of.
-///
-/// # Errors
-/// What the database says.
 pub async fn restore_levels(
     db: &mut PgConnection,
     levels: &[StockLevelChanged],
     now: Timestamp,
 ) -> Result<Vec<String>, Failure> {
-    let column = |of: fn(&StockLevelChanged) -> i64| levels.iter().map(of).collect::<Vec<i64>>();
-    let skus: Vec<&str> = levels.iter().map(|level| level.sku.as_str()).collect();
     let warehouses: Vec<&str> = levels.iter().map(|level| level.warehouse.as_str()).collect();
     let unknown: Vec<String> = sqlx::query_scalar(
         "insert into inventory.warehouse (warehouse, name, priority, country)
          select distinct of, of, 1000, '' from unnest($1::text[]) as of on conflict do nothing returning warehouse",
     )
-    .bind(&warehouses)
+    .bind(warehouses)
     .fetch_all(&mut *db)
     .await?;
-    sqlx::query(
+    let known = sqlx::query(
         "insert into inventory.stock_level as kept (sku, warehouse, version, on_hand, reserved, missing)
          select distinct on (sku, warehouse) * from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])
                 as told (sku, warehouse, version, on_hand, reserved, missing) order by sku, warehouse, version desc
          on conflict (sku, warehouse) do update set version = excluded.version, on_hand = excluded.on_hand, reserved = excluded.reserved,
                 missing = excluded.missing
           where kept.version < excluded.version",
-    )
-    .bind(&skus)
-    .bind(&warehouses)
-    .bind(column(|level| level.version))
-    .bind(column(|level| level.on_hand))
-    .bind(column(|level| level.reserved))
-    .bind(column(|level| level.missing))
+    );
+    runtime::bind_columns!(known; for level in levels =>
+        level.sku.as_str(), level.warehouse.as_str(), level.version, level.on_hand, level.reserved, level.missing)
     .execute(&mut *db)
     .await?;
     let rows = sqlx::query(
@@ -136,14 +117,10 @@ pub async fn restore_levels(
     .bind(Timestamptz(now))
     .fetch_all(db)
     .await?;
-    let mut notes: Vec<String> = unknown
-        .iter()
-        .map(|warehouse| {
-            format!(
-                "warehouse {warehouse} is new: say its name, priority and country again (PUT /warehouses/{warehouse})"
-            )
-        })
-        .collect();
+    let is_new = |warehouse: String| {
+        format!("warehouse {warehouse} is new: say its name, priority and country again (PUT /warehouses/{warehouse})")
+    };
+    let mut notes: Vec<String> = unknown.into_iter().map(is_new).collect();
     for row in rows {
         let (sku, warehouse): (&str, &str) = (row.try_get(0)?, row.try_get(1)?);
         let (on_hand, reserved, missing): (i64, i64, i64) = (row.try_get(2)?, row.try_get(3)?, row.try_get(4)?);

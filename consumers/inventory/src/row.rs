@@ -39,7 +39,6 @@ impl TableRow for Reservation {
         Ok((OrderId(row.get("order_id")?), row.json("data")?))
     }
 
-    /// Orders that hold something.
     fn to_cache(self) -> Option<Self> {
         matches!(self.state, State::Reserved | State::Held).then_some(self)
     }
@@ -76,7 +75,6 @@ impl TableRow for Level {
     }
 }
 
-/// Reads what a batch needs, and nothing of what it does not touch.
 pub(crate) async fn load(
     loader: &mut Loader<'_>,
     batch: &[&Work<Input>],
@@ -138,21 +136,9 @@ fn skus<'a>(input: &'a Input, world: &'a BatchState) -> Vec<&'a Sku> {
     }
 }
 
+/// Whether an input asks for the warehouses: what people do with goods, and what is allocated.
 fn asks_for_warehouses(input: &Input) -> bool {
-    match input {
-        Input::Accepted(_)
-        | Input::ShortPicked(_)
-        | Input::Receive(_)
-        | Input::Count(_)
-        | Input::Load(_)
-        | Input::Build(..) => true,
-        Input::Expired(_)
-        | Input::Authorized(_)
-        | Input::Declined(_)
-        | Input::Voided(_)
-        | Input::Dispatched(_)
-        | Input::Refunded(_) => false,
-    }
+    input.order_id().is_none() || matches!(input, Input::Accepted(_) | Input::ShortPicked(_))
 }
 
 fn receipt(input: &Input) -> Option<&Receipt> {
@@ -163,7 +149,6 @@ fn load_key(input: &Input) -> Option<&str> {
     if let Input::Load(load) = input { Some(&load.key) } else { None }
 }
 
-/// Writes what the batch changed.
 pub(crate) fn save(world: BatchState, saver: &mut Saver<'_>) -> Result<(), Failure> {
     let BatchState { orders, stock, warehouses, mut received, mut loaded, rebuilt, .. } = world;
     let now = saver.now;
@@ -209,13 +194,11 @@ pub(crate) fn save(world: BatchState, saver: &mut Saver<'_>) -> Result<(), Failu
     Ok(())
 }
 
-/// The levels of one SKU, by warehouse.
 pub(crate) async fn levels(pool: &PgPool, sku: &str) -> Result<Vec<LevelView>, Failure> {
     let levels = Select::<Level>::filter("sku = $1 order by warehouse").bind(sku).all(pool).await?;
     Ok(levels.iter().map(|((sku, warehouse), level)| LevelView::new(sku, warehouse, level)).collect())
 }
 
-/// All warehouses.
 pub(crate) async fn warehouses(db: impl sqlx::PgExecutor<'_>) -> Result<Warehouses, sqlx::Error> {
     let rows: Vec<(String, String, i64, String)> =
         sqlx::query_as("select warehouse, name, priority, country from inventory.warehouse").fetch_all(db).await?;
@@ -224,15 +207,13 @@ pub(crate) async fn warehouses(db: impl sqlx::PgExecutor<'_>) -> Result<Warehous
 }
 
 async fn read_receipts(db: &mut PgConnection, receipts: &[&Receipt], world: &mut BatchState) -> Result<(), Failure> {
-    let rows: Vec<(String, String, String, i64)> = sqlx::query_as(
+    let booked = sqlx::query_as(
         "select reference, sku, warehouse, quantity from inventory.receipt
           where (reference, sku, warehouse) in (select * from unnest($1::text[], $2::text[], $3::text[]))",
-    )
-    .bind(Vec::from_iter(receipts.iter().map(|receipt| receipt.reference.as_str())))
-    .bind(Vec::from_iter(receipts.iter().map(|receipt| receipt.sku.as_str())))
-    .bind(Vec::from_iter(receipts.iter().map(|receipt| receipt.warehouse.as_str())))
-    .fetch_all(db)
-    .await?;
+    );
+    let booked = runtime::bind_columns!(booked; for receipt in receipts =>
+        receipt.reference.as_str(), receipt.sku.as_str(), receipt.warehouse.as_str());
+    let rows: Vec<(String, String, String, i64)> = booked.fetch_all(db).await?;
     let booked = rows
         .into_iter()
         .map(|(reference, sku, warehouse, quantity)| ((reference, Sku(sku), WarehouseId(warehouse)), quantity));
@@ -251,17 +232,11 @@ async fn read_loads(db: &mut PgConnection, keys: &[&str], world: &mut BatchState
 }
 
 fn save_warehouses(writes: &mut WriteSet, rebuilt: &[(&WarehouseId, &Warehouse)]) {
-    writes
-        .add(
-            "inventory.warehouse",
-            None,
-            "insert into inventory.warehouse (warehouse, name, priority, country)
+    let statement = "insert into inventory.warehouse (warehouse, name, priority, country)
          select * from unnest($1::text[], $2::text[], $3::bigint[], $4::text[])
              on conflict (warehouse) do update
-            set name = excluded.name, priority = excluded.priority, country = excluded.country",
-        )
-        .bind(Vec::from_iter(rebuilt.iter().map(|(id, _)| id.as_str())))
-        .bind(Vec::from_iter(rebuilt.iter().map(|(_, warehouse)| warehouse.name.as_str())))
-        .bind(Vec::from_iter(rebuilt.iter().map(|(_, warehouse)| warehouse.priority)))
-        .bind(Vec::from_iter(rebuilt.iter().map(|(_, warehouse)| warehouse.country.as_str())));
+            set name = excluded.name, priority = excluded.priority, country = excluded.country";
+    let part = writes.add("inventory.warehouse", None, statement);
+    runtime::bind_columns!(part; for (id, warehouse) in rebuilt =>
+        id.as_str(), warehouse.name.as_str(), warehouse.priority, warehouse.country.as_str());
 }

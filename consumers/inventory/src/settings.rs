@@ -26,7 +26,6 @@ impl Default for Settings {
     }
 }
 
-/// The consumer.
 #[derive(Debug)]
 pub struct Inventory {
     pub(crate) settings: Settings,
@@ -35,13 +34,11 @@ pub struct Inventory {
 }
 
 impl Inventory {
-    /// An inventory with these settings.
     pub fn new(settings: Settings) -> Self {
         let strategy = settings.strategy.strategy();
         Self { settings, strategy, warehouses: Arc::default() }
     }
 
-    /// The same with a strategy of the shop's own.
     #[must_use]
     pub fn with_strategy(self, strategy: Box<dyn Strategy>) -> Self {
         Self { strategy, ..self }
@@ -54,7 +51,6 @@ impl Default for Inventory {
     }
 }
 
-/// What can be set of inventory.
 pub fn section() -> Section {
     Section::consumer(Inventory::NAME, &Inventory::defaults()).with(&Settings::default()).checked(|all| {
         all.keep(Inventory::NAME, &Inventory::defaults())?;

@@ -6,54 +6,35 @@ use events::{OrderId, Sku, WarehouseId};
 use runtime::Conflict;
 use uuid::Uuid;
 
-/// What a movement of stock is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MovementKind {
-    /// A delivery came in.
     Received,
-    /// A count corrected the level.
     Counted,
-    /// A count found units that were missing.
     Found,
-    /// Units are held for an order.
     Reserved,
-    /// Units are on sale again.
     Released,
-    /// Units left the building.
     Committed,
-    /// Units that were reserved are not there.
     Missing,
 }
 
-impl MovementKind {
-    /// Its name in the ledger.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Received => "received",
-            Self::Counted => "counted",
-            Self::Found => "found",
-            Self::Reserved => "reserved",
-            Self::Released => "released",
-            Self::Committed => "committed",
-            Self::Missing => "missing",
-        }
-    }
-}
+runtime::names!(MovementKind {
+    Received: "received",
+    Counted: "counted",
+    Found: "found",
+    Reserved: "reserved",
+    Released: "released",
+    Committed: "committed",
+    Missing: "missing",
+});
 
 /// One change of one level: what it adds to each of its numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LevelChange {
-    /// Whose level.
     pub sku: Sku,
-    /// Where.
     pub warehouse: WarehouseId,
-    /// What it is.
     pub kind: MovementKind,
-    /// Units added to those in the building.
     pub on_hand: i64,
-    /// Units added to those held for orders.
     pub reserved: i64,
-    /// Units added to those that were not found.
     pub missing: i64,
 }
 
@@ -62,7 +43,6 @@ impl LevelChange {
         Self { sku: sku.clone(), warehouse: warehouse.clone(), kind, on_hand, reserved, missing }
     }
 
-    /// `units` came in.
     pub fn received(sku: &Sku, warehouse: &WarehouseId, units: i64) -> Self {
         Self::new(MovementKind::Received, sku, warehouse, [units, 0, 0])
     }
@@ -72,66 +52,51 @@ impl LevelChange {
         Self::new(MovementKind::Counted, sku, warehouse, [on_hand, 0, missing])
     }
 
-    /// `units` that were missing are there again.
     pub fn found(sku: &Sku, warehouse: &WarehouseId, units: i64) -> Self {
         Self::new(MovementKind::Found, sku, warehouse, [units, 0, -units])
     }
 
-    /// `units` are held for an order.
     pub fn reserved(sku: &Sku, warehouse: &WarehouseId, units: i64) -> Self {
         Self::new(MovementKind::Reserved, sku, warehouse, [0, units, 0])
     }
 
-    /// `units` are on sale again.
     pub fn released(sku: &Sku, warehouse: &WarehouseId, units: i64) -> Self {
         Self::new(MovementKind::Released, sku, warehouse, [0, -units, 0])
     }
 
-    /// `units` left the building.
     pub fn committed(sku: &Sku, warehouse: &WarehouseId, units: i64) -> Self {
         Self::new(MovementKind::Committed, sku, warehouse, [-units, -units, 0])
     }
 
-    /// `units` that were reserved are not there.
     pub fn missing(sku: &Sku, warehouse: &WarehouseId, units: i64) -> Self {
         Self::new(MovementKind::Missing, sku, warehouse, [-units, -units, units])
     }
 }
 
-/// A line of the ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Movement {
-    /// What changed.
     pub change: LevelChange,
-    /// Whose units; none if it was no order's doing.
     pub order_id: Option<OrderId>,
-    /// The event or the request that brought it.
     pub cause: Uuid,
 }
 
-/// The stock of one SKU in one warehouse.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Level {
     /// Units in the building, reserved ones included, missing ones not.
     pub on_hand: i64,
-    /// Units held for orders.
     pub reserved: i64,
     /// Units that should be there and were not found; not on sale until counted.
     pub missing: i64,
     /// Counts the changes, one for each batch that touched it; 0: it is new.
     pub version: i64,
-    /// Where in the warehouse, if it is mapped.
     pub aisle: Option<String>,
-    /// Where in the aisle, if it is mapped.
     pub bin: Option<String>,
     /// The version that is stored; 0: none.
     pub(crate) stored: i64,
-    /// Whether something changed since the level was last announced.
     pub(crate) touched: bool,
 }
 
 impl Level {
-    /// Units that can be reserved.
     pub const fn available(&self) -> i64 {
         self.on_hand - self.reserved
     }
@@ -145,40 +110,32 @@ pub struct Stock {
 }
 
 impl Stock {
-    /// Puts a level as it is stored.
     pub fn put(&mut self, sku: Sku, warehouse: WarehouseId, level: Level) {
         self.levels.entry(sku).or_default().insert(warehouse, level);
     }
 
-    /// One level.
     pub fn level(&self, sku: &Sku, warehouse: &WarehouseId) -> Option<&Level> {
         self.levels.get(sku)?.get(warehouse)
     }
 
-    /// The levels of one SKU, by warehouse.
     pub fn of(&self, sku: &Sku) -> impl Iterator<Item = (&WarehouseId, &Level)> {
         self.levels.get(sku).into_iter().flatten()
     }
 
-    /// All levels, in the order in which they are locked.
     pub fn levels(&self) -> impl Iterator<Item = (&Sku, &WarehouseId, &Level)> {
         self.levels.iter().flat_map(|(sku, of)| of.iter().map(move |(warehouse, level)| (sku, warehouse, level)))
     }
 
-    /// Units of a SKU that can be reserved, in all warehouses together.
     pub fn available(&self, sku: &Sku) -> i64 {
         self.of(sku).map(|(_, level)| level.available()).sum()
     }
 
-    /// The ledger since this was loaded.
     pub fn movements(&self) -> &[Movement] {
         &self.movements
     }
 
     /// Makes all changes and notes them in the ledger, or none of them.
-    ///
-    /// # Errors
-    /// When a level would have fewer units than are reserved, or fewer than none: the stock does not know what the order says it holds.
+    /// Fails when a level would have fewer units than are reserved, or fewer than none: the stock does not know what the order says it holds.
     pub fn apply(&mut self, changes: &[LevelChange], order_id: Option<OrderId>, cause: Uuid) -> Result<(), Conflict> {
         for (done, change) in changes.iter().enumerate() {
             let Err(impossible) = self.add(change, 1) else { continue };

@@ -9,13 +9,10 @@ use serde::{Deserialize, Serialize};
 /// Units of one SKU that are to be found.
 #[derive(Clone, Copy, Debug)]
 pub struct Want<'a> {
-    /// What.
     pub sku: &'a Sku,
-    /// How many units.
     pub quantity: i64,
 }
 
-/// What the warehouses can give.
 #[derive(Clone, Debug, Default)]
 pub struct Shelves<'a> {
     /// The warehouses, best first: by priority, then those in the country the goods go to, then by id.
@@ -54,7 +51,6 @@ pub enum StrategyName {
 }
 
 impl StrategyName {
-    /// The strategy of this name.
     pub fn strategy(self) -> Box<dyn Strategy> {
         match self {
             Self::Priority => Box::new(Priority),
@@ -93,7 +89,6 @@ impl Strategy for FewestShipments {
     }
 }
 
-/// The best set of one, two or three warehouses that has everything.
 fn smallest(need: &BTreeMap<&Sku, i64>, shelves: &Shelves<'_>) -> Option<Vec<usize>> {
     let count = shelves.warehouses.len();
     let suffice = |set: &[usize]| {

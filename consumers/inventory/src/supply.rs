@@ -10,7 +10,6 @@ use utoipa::ToSchema;
 use crate::stock::{Level, Stock};
 use crate::strategy::{Pick, Shelves, Strategy, Want};
 
-/// The priority of a warehouse that nobody gave one.
 pub const USUAL_PRIORITY: i64 = 100;
 
 /// What is known of a warehouse.
@@ -31,25 +30,19 @@ const fn usual_priority() -> i64 {
     USUAL_PRIORITY
 }
 
-/// All warehouses, by their ids.
 pub type Warehouses = BTreeMap<WarehouseId, Warehouse>;
 
 /// The stock that can be reserved, and the strategy that spreads it.
 #[derive(Clone, Copy, Debug)]
 pub struct Supply<'a> {
-    /// The levels.
     pub stock: &'a Stock,
-    /// The warehouses, by whose priorities the levels are ranked.
     pub warehouses: &'a Warehouses,
-    /// Who chooses.
     pub strategy: &'a dyn Strategy,
 }
 
 impl<'a> Supply<'a> {
     /// For each want, which warehouse gives how many units: all of it, or as much as there is outside of `tried`.
-    ///
-    /// # Errors
-    /// When the strategy gave what is not there, or less than there is: its own mistake, and a person must look at it.
+    /// Fails when the strategy gave what is not there, or less than there is: its own mistake, and a person must look at it.
     pub fn find(
         &self,
         wants: &[Want<'a>],
@@ -78,7 +71,6 @@ impl<'a> Supply<'a> {
         Ok(found)
     }
 
-    /// What warehouses can give of what is wanted, the best first.
     fn shelves(&self, wants: &[Want<'a>], tried: &BTreeSet<&WarehouseId>, country: &str) -> Shelves<'a> {
         let mut ranked = BTreeSet::new();
         for want in wants {

@@ -15,7 +15,6 @@ const LASTS: Duration = Duration::from_secs(1);
 pub(crate) struct WarehouseCache(Mutex<Option<(Timestamp, Warehouses)>>);
 
 impl WarehouseCache {
-    /// As they were within the last second, where they were read in it.
     pub fn recall(&self, now: Timestamp) -> Option<Warehouses> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (at, warehouses) = known.as_ref()?;
@@ -23,7 +22,6 @@ impl WarehouseCache {
         (age <= LASTS.as_millis() as u64).then(|| warehouses.clone())
     }
 
-    /// Remembers them as they were read.
     pub fn remember(&self, warehouses: &Warehouses, now: Timestamp) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((now, warehouses.clone()));
     }

@@ -6,9 +6,7 @@ use serde::{Deserialize, Serialize};
 /// Contact of one order's customer. Personal data.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Contact {
-    /// How they are addressed; may be empty.
     pub name: String,
-    /// E-mail address; may be empty, or none at all.
     pub email: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phone: Option<String>,
@@ -20,16 +18,12 @@ pub struct Contact {
 }
 
 impl Contact {
-    /// The contact of a person for one order.
     pub fn of(person: Person, reference: String) -> Self {
         let Person { name, email, phone, locale, .. } = person;
         Self { name, email, phone, locale, reference }
     }
 
-    /// Whom to write to on this channel.
-    ///
-    /// # Errors
-    /// What is wrong with the address, without the address.
+    /// Whom to write to on this channel. Fails with what is wrong with the address, without the address.
     pub(crate) fn recipient(&self, channel: &Channel) -> Result<String, &'static str> {
         match channel {
             Channel::Email => email(&self.email),

@@ -52,7 +52,6 @@ pub(crate) fn on_heard(
     effects.call(SentLog { order_id: heard.order_id, correlation_id: effects.thread().correlation_id, sent });
 }
 
-/// Writes the messages of one event, for each channel that the customer has.
 fn tell(
     world: &mut BatchState,
     order_id: OrderId,
@@ -94,29 +93,18 @@ fn tell(
 }
 
 fn emit(message: &Notification, effects: &mut Effects<'_, SentLog>) {
-    let Notification { order_id, event_id, event_type, channel, template, delivery, at, .. } = message;
+    let Notification { order_id, event_id, template, at: recorded_at, .. } = *message;
+    let (event_type, channel) = (message.event_type.clone(), message.channel.clone());
     let discriminator = format!("{event_id}/{channel}"); // one cause may bring several: what waited for it
-    match delivery {
+    match &message.delivery {
         Delivery::Recorded { .. } => {
-            let recorded = NotificationRecorded {
-                order_id: *order_id,
-                event_id: *event_id,
-                event_type: event_type.clone(),
-                channel: channel.clone(),
-                template: (*template).to_owned(),
-                recorded_at: *at,
-            };
+            let template = template.to_owned();
+            let recorded = NotificationRecorded { order_id, event_id, event_type, channel, template, recorded_at };
             effects.emit(&recorded, &discriminator);
         }
         Delivery::Failed { detail } => {
-            let failed = NotificationFailed {
-                order_id: *order_id,
-                event_id: *event_id,
-                event_type: event_type.clone(),
-                channel: channel.clone(),
-                attempts: 0,
-                detail: (*detail).to_owned(),
-            };
+            let detail = (*detail).to_owned();
+            let failed = NotificationFailed { order_id, event_id, event_type, channel, attempts: 0, detail };
             effects.emit(&failed, &discriminator);
         }
     }

@@ -11,7 +11,6 @@ use crate::input::{CustomerEvent, Input};
 use crate::occasion::Occasion;
 use crate::row::WaitingEvent;
 
-/// An event as it is told, and the contact that it brings.
 type Told = (OrderId, Occasion, Option<Contact>);
 
 fn contact(personal: &Personal, reference: &str, message: &Message) -> Result<Contact, Unreadable> {
@@ -45,8 +44,6 @@ fn told<E: Event + Into<Occasion>>(
     Ok((order_id(&event), event.into(), None))
 }
 
-/// Decodes an event.
-/// Fails when it can't be read, or is none of those that are heard.
 pub(crate) fn decode(message: &Message, codec: &Codec) -> Result<Work<Input>, Unreadable> {
     let cause = message.cause()?;
     let event_type = message.event_type().unwrap_or_default();

@@ -5,7 +5,6 @@ use events::OrderId;
 use crate::contact::Contact;
 use crate::row::WaitingEvent;
 
-/// What notifications decides about.
 #[derive(Clone, Debug)]
 pub enum Input {
     Heard(Box<CustomerEvent>),
@@ -13,17 +12,14 @@ pub enum Input {
     Stray(OrderId),
 }
 
-/// An event that a customer should know of.
 #[derive(Clone, Debug)]
 pub struct CustomerEvent {
     pub order_id: OrderId,
     pub news: WaitingEvent,
-    /// Where to write, if the event says so.
     pub contact: Option<Contact>,
 }
 
 impl Input {
-    /// The order that it is about.
     pub fn order_id(&self) -> OrderId {
         match self {
             Self::Heard(heard) => heard.order_id,

@@ -1,9 +1,6 @@
-//! notifications: tells customers what they should know of their orders.
-//!
-//! Hears the beginning and every end of an order, what the payment asks of the customer, a declined payment, refunds, and each parcel that
-//! leaves or arrives. Publishes `NotificationRecorded`, and `NotificationFailed` where there is no usable address. Each event is told once per channel, for
-//! ever, in the customer's language. Where to write comes with `OrderAccepted`; what is heard before it waits for it. Messages go to a sink: the
-//! table `message`, and, without personal data, the log. It decides nothing about orders.
+//! notifications: tells customers what they should know of their orders, each event once per channel, for ever, in the customer's language. Where to write
+//! comes with `OrderAccepted`; what comes before it waits for it. Messages go to a sink: the table `message`, and, without personal data, the log.
+#![allow(missing_docs)] // an inner crate: its names say it
 
 mod contact;
 mod decide;
@@ -65,7 +62,7 @@ impl Consumer for Notifications {
     }
 
     fn migrations() -> sqlx::migrate::Migrator {
-        migrations()
+        sqlx::migrate!("../../migrations/notifications")
     }
 
     fn publishes() -> Vec<&'static str> {
@@ -123,15 +120,7 @@ impl Consumer for Notifications {
     }
 }
 
-/// The migrations of the schema `notifications`.
-pub fn migrations() -> sqlx::migrate::Migrator {
-    sqlx::migrate!("../../migrations/notifications")
-}
-
-/// Starts the consumer. It has no doors but the runtime's own.
-///
-/// # Errors
-/// When its settings do not fit, or something that it needs is missing; the message says what to do.
+/// Starts the consumer. Fails when its settings do not fit, or something that it needs is missing; the message says what to do.
 pub fn start(host: &runtime::Host) -> runtime::Starting<'_> {
     Box::pin(async move {
         host.settings().refuse_unknown(&section())?;

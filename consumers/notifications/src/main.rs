@@ -1,7 +1,5 @@
 //! The binary of the consumer `notifications`.
 
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
+fn main() -> std::process::ExitCode {
     runtime::main("notifications", |host| async move { quadrille_notifications::start(&host).await })
 }

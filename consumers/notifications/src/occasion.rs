@@ -7,36 +7,28 @@ use events::{
 };
 use serde::{Deserialize, Serialize};
 
-/// One thing to tell.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "occasion", rename_all = "snake_case")]
 pub enum Occasion {
     OrderAccepted {
         currency: Currency,
-        /// The lines with their all-inclusive amounts.
         lines: Vec<Line>,
-        /// What is to be paid, in minor units.
         total: i64,
     },
     OrderRejected {
-        /// Everything that is wrong with it.
         faults: Vec<Fault>,
     },
-    /// The customer must do something before the payment goes on.
     PaymentActionRequired {
         url: Option<String>,
-        /// What is to be paid, in minor units.
         amount: i64,
         currency: Currency,
         expires_at: Timestamp,
     },
     PaymentDeclined {
-        /// What was asked for, in minor units.
         amount: i64,
         currency: Currency,
     },
     PaymentRefunded {
-        /// How much, in minor units.
         amount: i64,
         currency: Currency,
         reason: ReasonCode,
@@ -45,42 +37,29 @@ pub enum Occasion {
     ShipmentDelivered {
         shipment_id: ShipmentId,
     },
-    /// The order ended, and something shipped.
     OrderCompleted {
         currency: Currency,
-        /// What was charged and not given back, in minor units.
         charged: i64,
         shipped: Vec<ShippedLine>,
-        /// What did not, with why.
         unshipped: Vec<UnshippedLine>,
-        /// Whether a wish to cancel was met.
         cancellation: Cancellation,
     },
-    /// The order ended as was asked.
     OrderCancelled {
-        /// Currency of `charged`.
         currency: Currency,
-        /// What was charged and not given back, in minor units.
         charged: i64,
     },
-    /// The order ended, and nothing shipped.
     OrderFailed {
-        /// Currency of `charged`.
         currency: Currency,
-        /// What was charged and not given back, in minor units.
         charged: i64,
         reason: ReasonCode,
     },
 }
 
-/// A parcel on its way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SentParcel {
     pub shipment_id: ShipmentId,
     pub carrier: String,
-    /// The carrier's number of it.
     pub tracking: Option<String>,
-    /// What is in it: article and units.
     pub items: Vec<(String, i64)>,
 }
 

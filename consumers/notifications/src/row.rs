@@ -13,7 +13,6 @@ use crate::contact::Contact;
 use crate::occasion::Occasion;
 use crate::words::Locale;
 
-/// Something to tell, once it is known to whom.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WaitingEvent {
     pub event_id: EventId,
@@ -21,7 +20,6 @@ pub struct WaitingEvent {
     pub occasion: Occasion,
 }
 
-/// One message: written down, or given up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notification {
     pub order_id: OrderId,
@@ -34,30 +32,20 @@ pub struct Notification {
     pub at: Timestamp,
 }
 
-/// What became of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Delivery {
     /// Written down; no channel is connected that would send it. Personal data.
-    Recorded {
-        /// To whom: an e-mail address or a phone number.
-        recipient: String,
-        /// The subject of an e-mail.
-        subject: Option<String>,
-        body: String,
-    },
-    /// There is no usable address.
+    Recorded { recipient: String, subject: Option<String>, body: String },
     Failed {
         /// Why, without personal data.
         detail: &'static str,
     },
 }
 
-/// What is known of one order's customer.
 #[derive(Clone, Debug, Default)]
 pub struct KnownCustomer {
     /// Where to write; none until the event that says it.
     pub contact: Option<Contact>,
-    /// What waits for that, in order of arrival.
     pub waiting: Vec<WaitingEvent>,
 }
 
@@ -84,12 +72,10 @@ pub struct BatchState {
     pub(crate) orders: Rows<KnownCustomer>,
     /// Events that were told, on whatever channels there were at that time: a channel that is switched on later does not tell old news.
     pub(crate) told: HashSet<EventId>,
-    /// What this batch sends, in order.
     pub(crate) messages: Vec<Notification>,
 }
 
 impl BatchState {
-    /// What waits for an order's contact.
     pub fn waiting(&self, order_id: OrderId) -> &[WaitingEvent] {
         self.orders.get(&order_id).map_or(&[], |row| &row.waiting)
     }
@@ -131,7 +117,6 @@ impl BatchState {
 type OptionalText<'m> = Option<&'m str>;
 
 impl Delivery {
-    /// State, recipient, subject, body, and why it failed.
     fn columns(&self) -> (&'static str, OptionalText<'_>, OptionalText<'_>, OptionalText<'_>, Option<&'static str>) {
         match self {
             Self::Recorded { recipient, subject, body } => {

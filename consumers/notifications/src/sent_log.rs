@@ -16,7 +16,6 @@ pub struct SentLog {
     pub(crate) sent: Vec<SentLine>,
 }
 
-/// One message's line in the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SentLine {
     event_id: EventId,

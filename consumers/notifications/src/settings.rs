@@ -17,20 +17,17 @@ pub struct NotificationSettings {
     pub default_locale: Locale,
 }
 
-/// The consumer `notifications`.
 #[derive(Debug, Default)]
 pub struct Notifications {
     pub(crate) settings: NotificationSettings,
 }
 
 impl Notifications {
-    /// A consumer with these settings.
     pub fn new(settings: NotificationSettings) -> Self {
         Self { settings }
     }
 }
 
-/// What can be set of notifications.
 pub fn section() -> Section {
     Section::consumer(Notifications::NAME, &Notifications::defaults()).with(&NotificationSettings::default()).checked(
         |all| {

@@ -11,7 +11,6 @@ use crate::words::Locale;
 #[cfg(test)]
 mod tests;
 
-/// A message as it is sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RenderedMessage {
     /// None for a text message.
@@ -230,7 +229,6 @@ fn carrier(parcel: &SentParcel) -> String {
     }
 }
 
-/// One line for each, with a dash in front.
 fn list<T>(items: &[T], line: impl Fn(&T) -> String) -> String {
     items.iter().map(|item| format!("- {}\n", line(item))).collect()
 }

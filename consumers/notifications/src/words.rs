@@ -14,6 +14,8 @@ pub enum Locale {
     De,
 }
 
+runtime::names!(Locale { En: "en", De: "de" });
+
 impl Locale {
     /// The language of a BCP 47 tag such as `de-CH`, or else `default`.
     pub fn of(tag: Option<&str>, default: Self) -> Self {
@@ -25,15 +27,6 @@ impl Locale {
         }
     }
 
-    /// Its tag.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::En => "en",
-            Self::De => "de",
-        }
-    }
-
-    /// One of two texts.
     pub(crate) fn pick<T>(self, english: T, german: T) -> T {
         match self {
             Self::En => english,
@@ -86,7 +79,6 @@ impl Locale {
         }
     }
 
-    /// Why units did not ship.
     pub(crate) fn why(self, why: &Why) -> &'static str {
         match why {
             Why::Short | Why::Lost => self.pick("not found in the warehouse", "im Lager nicht auffindbar"),

@@ -31,9 +31,7 @@ const CLOCKS_DIFFER: Duration = Duration::from_secs(3_600);
 
 /// An order is placed. New and valid, it is accepted; new and invalid, it is rejected, or, at the door, refused without a trace.
 /// The same one again gets the stored answer.
-///
-/// # Errors
-/// Another order under the same source and reference, through the topic; at the door it is a reply.
+/// Fails with another order under the same source and reference, through the topic; at the door it is a reply.
 pub fn on_placed(
     world: &mut BatchState,
     placed: &Placed,
@@ -90,7 +88,6 @@ fn known<'w>(world: &'w BatchState, placed: &Placed) -> Option<&'w Order> {
 }
 
 /// Whether an order that is not known was placed in time: one from behind the horizon may have been decided, ended and forgotten.
-/// Fails when it was not.
 pub fn in_time(world: &BatchState, placed: &Placed, keep: Duration, now: Timestamp) -> Result<(), Conflict> {
     match placed.said_at {
         Some(said_at) if said_at < now.minus(keep) && known(world, placed).is_none() => Err(Conflict(format!(
@@ -158,7 +155,6 @@ pub fn on_cancel(world: &mut BatchState, cancel: &Cancel, out: Out<'_, '_>) -> R
 }
 
 /// Stock does not suffice: nothing is reserved, and the order ends.
-/// Fails when there is no such order.
 pub fn on_stock_rejected(
     world: &mut BatchState,
     event: &StockRejected,
@@ -170,7 +166,6 @@ pub fn on_stock_rejected(
 }
 
 /// Reserved units were given back. If it was inventory's last word, the order ends.
-/// Fails when there is no such order, or the last word contradicts its lines.
 pub fn on_stock_released(
     world: &mut BatchState,
     event: &StockReleased,
@@ -182,7 +177,6 @@ pub fn on_stock_released(
 }
 
 /// Units have left. If it was inventory's last word, the order ends.
-/// Fails when there is no such order, or the last word contradicts its lines.
 pub fn on_stock_committed(
     world: &mut BatchState,
     event: &StockCommitted,

@@ -13,7 +13,6 @@ use crate::settings::NAME;
 /// The longest correlation id that is taken over, in characters.
 const LONGEST_CORRELATION: usize = 128;
 
-/// Decodes a record; `candidate` is the id of the order that it may place.
 pub(crate) fn decode(
     message: &Message,
     codec: &Codec,
@@ -29,11 +28,9 @@ pub(crate) fn decode(
         Some(StockReleased::TYPE) => Input::StockReleased(message.read(codec)?),
         Some(StockCommitted::TYPE) => Input::StockCommitted(message.read(codec)?),
         other => {
-            let place = message.place();
-            return Err(Unreadable(format!(
-                "{place}: expected header ce_type to name an event of {}, got {other:?}",
-                message.topic
-            )));
+            let (place, topic) = (message.place(), message.topic);
+            let expected = format!("{place}: expected header ce_type to name an event of {topic}, got {other:?}");
+            return Err(Unreadable(expected));
         }
     };
     Ok(Work { cause, input })

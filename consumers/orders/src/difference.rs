@@ -6,7 +6,6 @@ use events::OrderPlaced;
 use serde::Serialize;
 use serde_json::Value;
 
-/// The most differences that are named.
 const MOST: usize = 20;
 
 /// Fields whose values are not shown: they are personal, or as good as money.
@@ -105,7 +104,6 @@ pub(crate) fn without_texts(differences: Vec<Difference>) -> Vec<Difference> {
     differences.into_iter().map(bare).collect()
 }
 
-/// All of them in one line.
 pub(crate) fn listed(differences: &[Difference]) -> String {
     differences.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }

@@ -6,7 +6,7 @@ use axum::extract::{Path, State as Shared};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use events::{Fault, OrderId, OrderPlaced};
-use runtime::http::{Access, Caller, Json, Problem, Role, Routes};
+use runtime::http::{Access, Caller, Json, JsonResult, Problem, Role, Routes};
 use runtime::{Cause, Committed, RequestQueue, Work};
 use serde::Serialize;
 use serde_json::Value;
@@ -27,7 +27,6 @@ mod views;
 /// The longest reason of a cancellation, in characters.
 const LONGEST_REASON: usize = 500;
 
-/// What the doors lead to.
 #[derive(Clone)]
 pub(crate) struct RouteState {
     pub door: RequestQueue<Orders>,
@@ -36,7 +35,6 @@ pub(crate) struct RouteState {
     pub api_client: Arc<str>,
 }
 
-/// The routes, with their documents.
 pub(crate) fn routes() -> Routes<RouteState> {
     Routes::new()
         // The order itself says whose it is.
@@ -111,9 +109,8 @@ async fn place(
         return Err(invalid(&faults));
     }
     let candidate = doors.orders.mint();
-    let (correlation, traceparent) = (headers.get("x-correlation-id"), headers.get("traceparent"));
-    let [correlation, traceparent] =
-        [correlation, traceparent].map(|value| value.and_then(|value| value.to_str().ok()));
+    let plain = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let (correlation, traceparent) = (plain("x-correlation-id"), plain("traceparent"));
     let thread = decode::thread(correlation, traceparent, candidate, doors.orders.trace_share);
     let arrival = Arrival {
         candidate,
@@ -129,7 +126,6 @@ async fn place(
     answer(done)
 }
 
-/// What a decision means to who asked for it.
 fn answer(Committed { reply, position }: Committed<Reply>) -> Result<Response, Problem> {
     match reply {
         Reply::Placed { order_id, correlation_id, replayed } => {
@@ -189,7 +185,7 @@ async fn cancel(
     Json(CancelBody { reason }): Json<CancelBody>,
 ) -> Result<Response, Problem> {
     let order_id: OrderId = id.parse().map_err(|_| unknown())?;
-    if let Some(fault) = fault("/reason", &reason, 0, LONGEST_REASON) {
+    if let Some(fault) = fault("/reason", &reason, LONGEST_REASON) {
         return Err(invalid(&[fault]));
     }
     if caller.shop().is_some() {
@@ -212,11 +208,7 @@ async fn cancel(
         (status = 503, description = "The database does not answer: ask again.", body = Problem),
     )
 )]
-async fn show(
-    Shared(doors): Shared<RouteState>,
-    caller: Caller,
-    Path(id): Path<String>,
-) -> Result<Json<OrderView>, Problem> {
+async fn show(Shared(doors): Shared<RouteState>, caller: Caller, Path(id): Path<String>) -> JsonResult<OrderView> {
     let order_id: OrderId = id.parse().map_err(|_| unknown())?;
     Ok(Json(read(&doors, &caller, order_id).await?.into()))
 }
@@ -233,15 +225,16 @@ fn unknown() -> Problem {
 }
 
 fn invalid(faults: &[Fault]) -> Problem {
-    let list: Vec<String> = faults.iter().take(5).map(|fault| format!("{}: {}", fault.field, fault.detail)).collect();
-    let more =
-        if faults.len() > list.len() { format!("; and {} more", faults.len() - list.len()) } else { String::new() };
+    let mut list: Vec<String> =
+        faults.iter().take(5).map(|fault| format!("{}: {}", fault.field, fault.detail)).collect();
+    if faults.len() > list.len() {
+        list.push(format!("and {} more", faults.len() - list.len()));
+    }
     Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid request")
-        .detail(format!("{}{more}", list.join("; ")))
+        .detail(list.join("; "))
         .with("faults", json(&faults))
 }
 
-/// A member of a problem.
 fn json<T: Serialize>(value: &T) -> Value {
     serde_json::to_value(value).unwrap_or_default()
 }
@@ -264,11 +257,9 @@ fn mismatch(field: &str, in_body: Option<&str>, header: &str, in_header: Option<
     (in_body != in_header).then(|| Fault { field: format!("/{field}"), code: "mismatch".into(), detail })
 }
 
-fn fault(field: &str, text: &str, least: usize, most: usize) -> Option<Fault> {
+fn fault(field: &str, text: &str, most: usize) -> Option<Fault> {
     let length = text.chars().count();
-    let (code, detail) = if length < least || (least > 0 && text.trim().is_empty()) {
-        ("required", format!("expected {least} to {most} characters, got nothing"))
-    } else if length > most {
+    let (code, detail) = if length > most {
         ("too_long", format!("expected at most {most} characters, got {length}"))
     } else if text.contains(char::is_control) {
         ("control_character", "expected printable characters only, got a control character: remove it".to_owned())

@@ -13,27 +13,18 @@ use crate::row::State;
 /// How old a record is that is not presumed to be new: it may be read again, long after it was decided.
 const YOUNG: Duration = Duration::from_secs(3_600);
 
-/// What is decided about.
 #[derive(Clone, Debug)]
 pub enum Input {
-    /// An order was placed, through the topic or the door.
     Placed(Box<Placed>),
-    /// Someone asks for an order to be cancelled.
     Cancel(Cancel),
-    /// Stock does not suffice.
     StockRejected(StockRejected),
-    /// Reserved units were given back; perhaps inventory's last word.
     StockReleased(StockReleased),
-    /// Units have left; perhaps inventory's last word.
     StockCommitted(StockCommitted),
-    /// A timer that is due: this version arms none.
     UnknownTimer(Timer),
 }
 
-/// A request to cancel an order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cancel {
-    /// Which order.
     pub order_id: OrderId,
     /// Who asks, as a role or an account's id; no personal data.
     pub requested_by: String,
@@ -71,42 +62,29 @@ impl Input {
     }
 }
 
-/// What the caller at a door gets to hear.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Reply {
-    /// Nobody asked: an event was decided.
     #[default]
     Nothing,
-    /// The order was accepted, now or before.
     Placed {
         order_id: OrderId,
-        /// What everything that happens to it is found again by.
         correlation_id: Arc<str>,
-        /// Whether this is the stored answer to the same order.
         replayed: bool,
     },
-    /// The order was rejected before, when it came through the topic.
     Rejected {
         order_id: OrderId,
-        /// What is wrong with it.
         faults: Vec<Fault>,
     },
     /// The order is invalid; nothing was stored, and the key stays free.
     Invalid(Vec<Fault>),
-    /// Another order was placed before under the same source and reference.
     Differs {
         order_id: OrderId,
-        /// How this one differs from it.
         differences: Vec<Difference>,
     },
-    /// The cancellation is asked for, now or before.
     Asked {
         order_id: OrderId,
-        /// What everything that happens to it is found again by.
         correlation_id: Arc<str>,
     },
-    /// There is no such order.
     Unknown,
-    /// The order has ended, and can't be cancelled any more.
     Ended(State),
 }

@@ -16,7 +16,6 @@ use events::{Event, Fault, OrderPlaced, OrderReading, Timestamp};
 use runtime::{Codec, Message, Unreadable, json};
 use serde_json::{Map, Value};
 
-/// An order as it was read, with what its envelope says of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Letter {
     pub order: OrderReading,
@@ -26,9 +25,7 @@ pub struct Letter {
     /// Source and id as earlier versions read them (`ce_source` and `ce_id` alone, quotes and all), where that is something else.
     pub former: Option<(Option<String>, Option<String>)>,
     pub correlation: Option<String>,
-    /// The W3C trace context.
     pub traceparent: Option<String>,
-    /// The CloudEvents time, where it is one.
     pub at: Option<Timestamp>,
 }
 

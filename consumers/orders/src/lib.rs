@@ -1,11 +1,9 @@
-//! Orders: accepts or rejects what was placed, asks for cancellation, and ends the order when inventory has spoken last.
-//!
-//! Subscribes to `OrderPlaced` (the public front door, in several formats), `StockRejected`, `StockReleased` and `StockCommitted`;
-//! its routes take `POST /orders`, `GET /orders/{id}` and `POST /orders/{id}/cancel`.
-//! Publishes `OrderAccepted`, `OrderRejected`, `OrderCancellationRequested`, `OrderCompleted`, `OrderCancelled` and `OrderFailed`.
+//! Orders: accepts or rejects what was placed (by the topic `order-placed`, in several formats, or by `POST /orders`), asks for cancellation, and ends
+//! the order when inventory has spoken last.
 //!
 //! An order's identity is (source, reference): the same order placed again gets the stored answer, and another one under the
 //! same identity is a conflict that names the difference.
+#![allow(missing_docs)] // an inner crate: its names say it
 
 mod decide;
 mod decode;
@@ -53,7 +51,7 @@ impl Consumer for Orders {
     }
 
     fn migrations() -> sqlx::migrate::Migrator {
-        migrations()
+        sqlx::migrate!("../../migrations/orders")
     }
 
     fn publishes() -> Vec<&'static str> {
@@ -77,14 +75,10 @@ impl Consumer for Orders {
 
     async fn load(&self, batch: &[&Work<Input>], loader: &mut Loader<'_>) -> Result<BatchState, Failure> {
         let wanted = batch.iter().filter_map(|work| work.input.wanted(loader.now)).collect();
-        let placed = batch.iter().filter_map(|work| {
-            if let Input::Placed(placed) = &work.input {
-                Some((placed.candidate(), placed.keys().collect()))
-            } else {
-                None
-            }
-        });
-        let placed: Vec<_> = placed.collect();
+        let placed = Vec::from_iter(batch.iter().filter_map(|work| {
+            let Input::Placed(placed) = &work.input else { return None };
+            Some((placed.candidate(), placed.keys().collect()))
+        }));
         BatchState::load(loader, wanted, &placed).await
     }
 
@@ -125,20 +119,11 @@ impl Consumer for Orders {
     }
 }
 
-/// The migrations of the schema `orders`.
-pub fn migrations() -> sqlx::migrate::Migrator {
-    sqlx::migrate!("../../migrations/orders")
-}
-
-/// The OpenAPI document of its routes.
 pub fn document() -> serde_json::Value {
     http::routes().document(NAME)
 }
 
-/// Starts the consumer in this host.
-///
-/// # Errors
-/// When a setting does not fit, or something that it needs is missing; the message says what to run.
+/// Starts the consumer. Fails when a setting does not fit, or something that it needs is missing; the message says what to run.
 pub fn start(host: &Host) -> runtime::Starting<'_> {
     Box::pin(async move {
         host.settings().refuse_unknown(&section())?;

@@ -13,10 +13,8 @@ use crate::row::Body;
 use crate::settings::NAME;
 use crate::validate::{LONGEST_ID, LONGEST_REFERENCE, Priced, check};
 
-/// What an order brings besides its body.
 #[derive(Clone, Debug)]
 pub struct Arrival {
-    /// The id that the order gets if it is new.
     pub candidate: OrderId,
     /// Its source, if the body names none.
     pub source: String,
@@ -26,23 +24,19 @@ pub struct Arrival {
     pub former: Option<(String, String)>,
     /// The record that it came in; none at the door.
     pub record: Option<PlacedRecord>,
-    /// What everything that happens to it is found again by.
     pub thread: TraceContext,
 }
 
-/// A record, as it is told from all others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlacedRecord {
     /// Where it stands: `order-placed/0@7`. In a topic that was made anew another one may stand there.
     pub place: String,
     /// Its time, as it says; many a producer's means nothing.
     pub timestamp_ms: Option<i64>,
-    /// A digest of its value.
     pub digest: Uuid,
 }
 
 impl PlacedRecord {
-    /// What tells this record from others.
     pub fn of(message: &Message) -> Self {
         let payload = message.payload.as_deref().unwrap_or_default();
         let digest = Uuid::new_v5(&Uuid::NAMESPACE_OID, payload);
@@ -50,14 +44,12 @@ impl PlacedRecord {
     }
 }
 
-/// What is answered if the order is new.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum IntakeAnswer {
     Valid(OrderAccepted),
     Invalid(OrderRejected),
 }
 
-/// An order that was placed: for the first time, or again.
 #[derive(Clone, Debug)]
 pub struct Placed {
     /// Its identity as a key: derived from source and reference, or from its record, if it brings no reference.
@@ -67,13 +59,9 @@ pub struct Placed {
     /// The keys that it had in earlier versions: of its record's place alone, if it brings no reference, and of what they read as its source and
     /// reference.
     pub former: Vec<Uuid>,
-    /// The order, with its source and reference filled in.
     pub order: OrderPlaced,
-    /// The order as it is kept.
     pub body: Body,
-    /// What it is found again by, if it is new.
     pub thread: TraceContext,
-    /// What is answered if it is new.
     pub verdict: IntakeAnswer,
     /// When it was placed, where its record says so; through the door it is now.
     pub said_at: Option<Timestamp>,
@@ -121,7 +109,6 @@ impl Placed {
         }
     }
 
-    /// The id that it gets if it is new.
     pub(crate) fn candidate(&self) -> OrderId {
         match &self.verdict {
             IntakeAnswer::Valid(event) => event.order_id,

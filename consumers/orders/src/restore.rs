@@ -56,16 +56,8 @@ impl Restore for Orders {
 
 /// By which key an order is known, and its body: as its record has it, if the event follows from that.
 fn placed_as(event: &RetoldEvent<'_, Input>, key: fn(&Placed) -> Uuid) -> Option<(Uuid, Body)> {
-    match event.input? {
-        Input::Placed(placed) => {
-            let (told, key) = (event.told, key(placed));
-            let follows = derive_id(told.cause?, NAME, told.event_type(), &key.to_string()) == told.id;
-            follows.then(|| (key, placed.body.clone()))
-        }
-        Input::Cancel(_)
-        | Input::StockRejected(_)
-        | Input::StockReleased(_)
-        | Input::StockCommitted(_)
-        | Input::UnknownTimer(_) => None,
-    }
+    let Input::Placed(placed) = event.input? else { return None };
+    let (told, key) = (event.told, key(placed));
+    let follows = derive_id(told.cause?, NAME, told.event_type(), &key.to_string()) == told.id;
+    follows.then(|| (key, placed.body.clone()))
 }

@@ -32,20 +32,16 @@ pub enum State {
     Failed,
 }
 
-impl State {
-    /// The state as it stands in the table and in answers.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "PENDING",
-            Self::Cancelling => "CANCELLING",
-            Self::Rejected => "REJECTED",
-            Self::Completed => "COMPLETED",
-            Self::Cancelled => "CANCELLED",
-            Self::Failed => "FAILED",
-        }
-    }
+runtime::names!(State {
+    Pending: "PENDING",
+    Cancelling: "CANCELLING",
+    Rejected: "REJECTED",
+    Completed: "COMPLETED",
+    Cancelled: "CANCELLED",
+    Failed: "FAILED",
+});
 
-    /// Whether nothing happens to the order any more.
+impl State {
     pub const fn has_ended(self) -> bool {
         match self {
             Self::Pending | Self::Cancelling => false,
@@ -54,20 +50,25 @@ impl State {
     }
 }
 
-/// What an order was accepted with; it never changes. All amounts are in minor units of `currency`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What an order was accepted with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = TermsView)]
 pub struct Terms {
     /// The shop's id of the customer.
+    #[schema(value_type = String)]
     pub customer_id: CustomerId,
-    /// ISO 4217 code.
+    /// ISO 4217 code of all amounts.
+    #[schema(value_type = String)]
     pub currency: Currency,
-    /// The lines with their all-inclusive amounts.
+    /// The lines; their all-inclusive amounts sum up to `total`.
     pub lines: Vec<Line>,
     /// Sum of quantity times unit price.
     pub subtotal: i64,
+    /// Cost of shipping.
     pub shipping: i64,
     /// Discount, as a positive number.
     pub discount: i64,
+    /// Tax.
     pub tax: i64,
     /// What is to be paid.
     pub total: i64,
@@ -88,15 +89,11 @@ impl Terms {
     }
 }
 
-/// What is known of an order since it was placed; it never changes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Details {
-    /// What everything that happens to the order is found again by.
     pub thread: TraceContext,
-    /// What it was accepted with; none if it was rejected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub terms: Option<Terms>,
-    /// Why it was rejected; empty if it was not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<Fault>,
 }
@@ -110,15 +107,12 @@ pub struct CancellationAsked {
     pub reason: Reason,
 }
 
-/// How an accepted order ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ending {
     /// The value of what shipped, in minor units.
     pub charged: i64,
     pub shipped: Vec<ShippedLine>,
-    /// The lines that did not ship, with why.
     pub unshipped: Vec<UnshippedLine>,
-    /// Why it did not ship in full; absent if it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
     /// Whether a wish to cancel it was met, if something shipped all the same.
@@ -126,7 +120,6 @@ pub struct Ending {
     pub cancellation: Option<Cancellation>,
 }
 
-/// The order as it was placed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Body {
     /// The same for equal orders, and for no others.
@@ -142,25 +135,19 @@ impl Body {
     }
 }
 
-/// One order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Order {
     pub order_id: OrderId,
     /// Its identity as a key; of a rejected order with what it was placed as, so that a mended one can be placed under its identity.
     pub placement: Uuid,
     pub source: String,
-    /// That system's own id of it.
     pub reference: String,
     pub state: State,
-    /// What is known since it was placed.
     pub details: Details,
-    /// Who asked to cancel it.
     pub asked: Option<CancellationAsked>,
     /// How it ended; none while it is open, and if it was rejected.
     pub ending: Option<Ending>,
-    /// The order as it was placed.
     pub body: Body,
-    /// When it was accepted or rejected.
     pub placed_at: Timestamp,
     pub ended_at: Option<Timestamp>,
 }
@@ -171,7 +158,6 @@ impl Order {
         self.body == Body::unknown() && self.details.terms.as_ref() == Some(&Terms::of(event))
     }
 
-    /// The row of an order that was accepted.
     pub(crate) fn accepted(
         event: &OrderAccepted,
         placement: Uuid,
@@ -195,7 +181,6 @@ impl Order {
         }
     }
 
-    /// The row of an order that was rejected.
     pub(crate) fn rejected(
         event: &OrderRejected,
         placement: Uuid,
@@ -320,35 +305,29 @@ impl BatchState {
         Ok(Self { rows, placements })
     }
 
-    /// The order with this id.
     pub fn order(&self, order_id: OrderId) -> Option<&Order> {
         self.rows.get(&order_id)
     }
 
-    /// The order that was placed under this key.
     pub fn placed_as(&self, placement: Uuid) -> Option<&Order> {
         self.order(*self.placements.get(&placement)?)
     }
 
-    /// All orders.
     pub fn orders(&self) -> impl Iterator<Item = &Order> {
         self.rows.iter().map(|(_, order)| order)
     }
 
-    /// Takes a row as the table has it.
     #[cfg(test)]
     pub(crate) fn loaded(&mut self, order: Order, version: i64) {
         self.placements.insert(order.placement, order.order_id);
         self.rows.take([(order.order_id, version, order)]);
     }
 
-    /// Takes an order that is new.
     pub(crate) fn add(&mut self, order: Order) {
         self.placements.insert(order.placement, order.order_id);
         self.rows.add(order.order_id, order);
     }
 
-    /// Changes a known order.
     pub(crate) fn change(&mut self, order_id: OrderId, change: impl FnOnce(&mut Order)) {
         if let Some(row) = self.rows.get_mut(&order_id) {
             change(row);

@@ -25,7 +25,6 @@ impl Default for Settings {
     }
 }
 
-/// The consumer.
 #[derive(Debug)]
 pub struct Orders {
     clock: Clock,
@@ -45,13 +44,11 @@ impl Orders {
         Self { keep, ..self }
     }
 
-    /// The id that an order which comes in now gets, if it is new.
     pub(crate) fn mint(&self) -> OrderId {
         OrderId(self.clock.mint())
     }
 }
 
-/// What can be set of orders.
 pub fn section() -> Section {
     Section::consumer(NAME, &Orders::defaults()).with(&Settings::default()).checked(|all| {
         all.keep(NAME, &Orders::defaults())?;

@@ -7,7 +7,6 @@ use events::{
     Address, Currency, Customer, Fault, Line, LineId, OrderPlaced, OrderReading, PlacedLine, Sku, apportion, is_country,
 };
 
-/// The most units of a line.
 pub const MOST_UNITS: i64 = 1_000_000;
 /// The largest amount, in minor units: no total of any number of orders that fits a database comes near an overflow, and JSON
 /// in every language reads it exactly.
@@ -18,7 +17,6 @@ pub const LONGEST_ID: usize = 64;
 pub const LONGEST_REFERENCE: usize = 255;
 /// The longest SKU, in characters, as inventory takes it.
 pub const LONGEST_SKU: usize = 100;
-/// The most faults that are named.
 const MOST_FAULTS: usize = 100;
 /// The longest name or line of an address, in characters.
 pub const LONGEST_TEXT: usize = 200;
@@ -31,18 +29,14 @@ pub const LONGEST_TOKEN: usize = 255;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Priced {
     pub currency: Currency,
-    /// The lines with their all-inclusive amounts, which sum up to `total`.
     pub lines: Vec<Line>,
-    /// Sum of quantity times unit price.
     pub subtotal: i64,
     /// What is to be paid: subtotal + shipping − discount + tax.
     pub total: i64,
 }
 
 /// Validates an order as it was read, whose source and reference are filled in.
-///
-/// # Errors
-/// What can't be read of it, and everything else that is wrong with it; never empty.
+/// Fails with what can't be read of it, and everything else that is wrong with it; never empty.
 pub fn check(reading: &OrderReading) -> Result<Priced, Vec<Fault>> {
     let mut faults = reading.faults.clone();
     let unread = |field: &str| {
@@ -77,9 +71,7 @@ pub fn check(reading: &OrderReading) -> Result<Priced, Vec<Fault>> {
 }
 
 /// Validates an order whose source and reference are filled in, and spreads shipping, discount and tax over its lines.
-///
-/// # Errors
-/// Everything that is wrong with it, in the order of its fields; never empty.
+/// Fails with everything that is wrong with it, in the order of its fields; never empty.
 pub fn validate(order: &OrderPlaced) -> Result<Priced, Vec<Fault>> {
     let mut faults = Faults::default();
     faults.text("/source", order.source.as_deref().unwrap_or_default(), LONGEST_REFERENCE);
@@ -90,14 +82,13 @@ pub fn validate(order: &OrderPlaced) -> Result<Priced, Vec<Fault>> {
     let amounts = [("/shipping", order.shipping), ("/discount", order.discount), ("/tax", order.tax)];
     let amounts_fit = amounts.map(|(field, amount)| faults.range(field, amount, 0, LARGEST_AMOUNT)) == [true; 3];
     let sums = lines.filter(|_| amounts_fit).and_then(|lines| sums(&mut faults, order, lines));
-    payment_method(&mut faults, &order.payment_method, sums.as_ref().map(|sums| sums.total));
+    payment_method(&mut faults, &order.payment_method, sums.as_ref().map(|(_, _, total)| *total));
     address(&mut faults, "/ship_to", &order.ship_to);
     if let Some(bill_to) = &order.bill_to {
         address(&mut faults, "/bill_to", bill_to);
     }
-    match (sums, currency) {
-        (Some(sums), Some(currency)) if faults.0.is_empty() => {
-            let Sums { lines, subtotal, total } = sums;
+    match sums.zip(currency) {
+        Some(((lines, subtotal, total), currency)) if faults.0.is_empty() => {
             Ok(Priced { currency, lines, subtotal, total })
         }
         _ => Err(faults.0),
@@ -123,18 +114,14 @@ fn is_email(text: &str) -> bool {
     !local.is_empty() && !local.contains('@') && labels_fit && !text.contains(char::is_whitespace)
 }
 
-/// The lines by id, if their numbers can be computed with.
 fn lines(faults: &mut Faults, placed: &[PlacedLine]) -> Option<Vec<Line>> {
     let before = faults.0.len();
     if placed.is_empty() {
         faults.add("/lines", "required", "expected at least one line, got none");
     }
     if placed.len() > MOST_LINES {
-        faults.add(
-            "/lines",
-            "too_many",
-            format!("expected at most {MOST_LINES} lines, got {}: split the order", placed.len()),
-        );
+        let detail = format!("expected at most {MOST_LINES} lines, got {}: split the order", placed.len());
+        faults.add("/lines", "too_many", detail);
     }
     let mut ids = HashSet::new();
     let mut lines = Vec::with_capacity(placed.len().min(MOST_LINES));
@@ -162,14 +149,8 @@ fn currency(faults: &mut Faults, text: &str) -> Option<Currency> {
     currency
 }
 
-struct Sums {
-    lines: Vec<Line>,
-    subtotal: i64,
-    total: i64,
-}
-
-/// Sums up in 128 bits, which nothing within the limits can leave, and spreads what is not a line's own.
-fn sums(faults: &mut Faults, order: &OrderPlaced, mut lines: Vec<Line>) -> Option<Sums> {
+/// The lines with their shares, their subtotal, and the total: summed up in 128 bits, which nothing within the limits can leave.
+fn sums(faults: &mut Faults, order: &OrderPlaced, mut lines: Vec<Line>) -> Option<(Vec<Line>, i64, i64)> {
     let values = lines.iter().map(|line| i128::from(line.quantity) * i128::from(line.unit_price));
     let wide: i128 = values.sum();
     let extra = order.shipping + order.tax - order.discount; // each is at most LARGEST_AMOUNT
@@ -196,7 +177,7 @@ fn sums(faults: &mut Faults, order: &OrderPlaced, mut lines: Vec<Line>) -> Optio
     for ((line, value), share) in lines.iter_mut().zip(&values).zip(shares) {
         line.amount = value + share;
     }
-    Some(Sums { lines, subtotal, total })
+    Some((lines, subtotal, total))
 }
 
 /// The total is not known if something else is wrong with the amounts.
@@ -228,7 +209,6 @@ fn address(faults: &mut Faults, at: &str, address: &Address) {
     }
 }
 
-/// What is wrong, as it is found.
 #[derive(Default)]
 struct Faults(Vec<Fault>);
 
@@ -248,11 +228,8 @@ impl Faults {
             self.add(field, "too_long", format!("expected at most {longest} characters, got {length}"));
         }
         if text.contains(char::is_control) {
-            self.add(
-                field,
-                "control_character",
-                "expected printable characters only, got a control character: remove it",
-            );
+            let detail = "expected printable characters only, got a control character: remove it";
+            self.add(field, "control_character", detail);
         }
         self.0.len() == before
     }

@@ -45,9 +45,6 @@ pub fn section() -> Section {
 }
 
 /// The relay's settings: its own section over what all consumers share.
-///
-/// # Errors
-/// When a value does not fit.
 pub fn settings(all: &Settings) -> Result<RelaySettings, SettingsError> {
     let (common, mut settings) = (all.common(), all.section::<RelaySettings>(NAME)?);
     let own = std::mem::take(&mut settings.kafka);

@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// How the gateway is asked about the open attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ask {
     /// By the call itself: under the same key it is done once.
@@ -38,45 +37,31 @@ pub enum Phase {
 }
 
 impl Phase {
-    /// Whether it waits for a person.
     pub fn is_stuck(self) -> bool {
-        match self {
-            Self::Unanswered | Self::Disputed | Self::Failed => true,
-            Self::Open | Self::Waiting | Self::Pending | Self::Done => false,
-        }
+        matches!(self, Self::Unanswered | Self::Disputed | Self::Failed)
     }
 }
 
-/// One attempt at one operation, written before the gateway is called.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallAttempt {
-    /// What is asked.
     pub operation: Operation,
     /// Which attempt at it, from 1; it grows only after a definite failure.
     pub number: u32,
-    /// What is asked for, in minor units.
     pub amount: i64,
-    /// Since when.
     pub since: Timestamp,
-    /// How often the gateway was asked under its key.
     pub tries: u32,
     /// When it is looked at again, while it is open, waiting or pending. A timer that fires for an earlier time was armed anew since.
     pub due: Timestamp,
-    /// How it stands.
     pub phase: Phase,
     /// Whether the provider failed on its own side under this key, and will repeat that.
     #[serde(default)]
     pub errored: bool,
-    /// The provider's id of the refund, once it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refund_id: Option<String>,
-    /// The account of the person who had it tried again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retried_by: Option<String>,
-    /// Whether it was said that the order waits for it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub parked: bool,
-    /// The dead letter that lies before a person because of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub letter_id: Option<Uuid>,
 }
@@ -86,12 +71,10 @@ pub fn key(order_id: OrderId, operation: Operation, number: u32) -> String {
     format!("order:{order_id}:{operation}:{number}")
 }
 
-/// How many attempts were made at each operation.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Made(BTreeMap<Operation, u32>);
 
 impl Made {
-    /// How many at this one.
     pub fn of(&self, operation: Operation) -> u32 {
         self.0.get(&operation).copied().unwrap_or_default()
     }

@@ -10,15 +10,12 @@ use serde::{Deserialize, Serialize};
 use crate::attempt::Ask;
 use crate::payment::Payment;
 
-/// One notice of a provider about a refund.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RefundNotice {
     /// The provider's id of the notice: by it a repetition is known.
     pub message_id: String,
-    /// How the refund stands.
     #[serde(flatten)]
     pub status: RefundStatus,
-    /// When it came.
     pub at: Timestamp,
 }
 
@@ -27,7 +24,6 @@ pub struct RefundNotice {
 pub struct Reference {
     /// Whose refund; none until our own call's answer names it.
     pub order_id: Option<OrderId>,
-    /// The notices, in the order in which they came.
     pub notices: Vec<RefundNotice>,
 }
 
@@ -38,10 +34,8 @@ impl Reference {
     }
 }
 
-/// What a batch does with an order's attempt.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct NextCall {
-    /// What the gateway is to be asked once the batch is decided.
     pub ask: Option<Ask>,
     /// Whether the attempt was opened in this batch: no call was made under it, so a later input of the batch may still take it back.
     pub fresh: bool,
@@ -56,24 +50,16 @@ pub struct BatchState {
 }
 
 impl BatchState {
-    /// What is known of an order's payment.
     pub fn payment(&self, order_id: OrderId) -> Option<&Payment> {
         self.payments.get(&order_id)
     }
 
-    /// All payments, by order.
     pub fn payments(&self) -> impl Iterator<Item = &Payment> {
         self.payments.iter().map(|(_, payment)| payment)
     }
 
-    /// What is known under a provider's id of a refund.
     pub fn reference(&self, refund_id: &str) -> Option<&Reference> {
         self.references.get(&refund_id.to_owned())
-    }
-
-    /// Puts a payment into the store, as tests of rules do to begin anywhere.
-    pub fn put(&mut self, payment: Payment) {
-        self.payments.insert(payment.order_id, payment);
     }
 
     pub(crate) fn payment_mut(&mut self, order_id: OrderId) -> (&mut Row<Payment>, &mut NextCall) {

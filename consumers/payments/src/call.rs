@@ -9,23 +9,17 @@ use crate::attempt::{Ask, key};
 use crate::input::{Answer, Input};
 use crate::payment::Payment;
 
-/// One call to the gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
-    /// What is asked.
     pub operation: Operation,
-    /// How.
     pub ask: Ask,
-    /// For what.
     pub request: Request,
     /// Who pays; needed to authorize, and only known until then.
     pub buyer: Option<Buyer>,
-    /// The order's, for the log.
     pub correlation_id: Arc<str>,
 }
 
 impl Call {
-    /// The call that the payment's last attempt needs; none where there is no attempt.
     pub(crate) fn for_payment(payment: &Payment, ask: Ask) -> Option<Self> {
         let attempt = payment.case.attempt.as_ref()?;
         let request = Request {
@@ -48,7 +42,6 @@ impl Call {
         })
     }
 
-    /// The answer to this call, as an input of its own.
     pub fn answered(&self, outcome: Outcome) -> Work<Input> {
         let Request { order_id, key, attempt, .. } = &self.request;
         let answer = Answer { order_id: *order_id, operation: self.operation, attempt: *attempt, outcome };

@@ -23,7 +23,6 @@ const SUSPICIOUS: u32 = 3;
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 
-/// The circuit of the calls to the gateway.
 #[derive(Clone, Debug)]
 pub(crate) struct GatewayCircuit {
     health: Arc<Health>,
@@ -35,12 +34,10 @@ pub(crate) struct GatewayCircuit {
 }
 
 impl GatewayCircuit {
-    /// A closed circuit, which opens as this health says.
     pub fn new(health: Arc<Health>, clock: Clock) -> Self {
         Self { health, clock, unanswered: Arc::default(), refused: Arc::default(), suspicion: Arc::default() }
     }
 
-    /// Whether the gateway answers nobody.
     pub fn is_open(&self) -> bool {
         self.health.is_broken(Circuit::Outside)
     }
@@ -82,9 +79,6 @@ impl GatewayCircuit {
     }
 
     /// Asks the gateway whether it is there, whenever calls give reason to, and from then on until it is.
-    ///
-    /// # Errors
-    /// Never: it ends when it is told to stop.
     pub async fn watch(
         self,
         gateway: Arc<dyn Gateway>,

@@ -49,18 +49,15 @@ use crate::input::{Answer, Input, Reply};
 use crate::payment::Payment;
 use crate::settings::PaymentsSettings;
 
-/// What every decision has at hand.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct DecisionContext<'r> {
     pub settings: &'r PaymentsSettings,
     pub gateway: &'static str,
-    /// Whether the gateway answers nobody.
     pub silent: bool,
     pub now: Timestamp,
 }
 
 impl DecisionContext<'_> {
-    /// Decides one input.
     pub fn decide(
         self,
         world: &mut BatchState,
@@ -158,14 +155,12 @@ pub(crate) fn finish(world: &mut BatchState, effects: &mut Effects<'_, Call>) {
     }
 }
 
-/// One input's way through one payment.
 pub(crate) struct PaymentStep<'s, 'c> {
     pub payment: &'s mut Row<Payment>,
     pub call: &'s mut NextCall,
     pub effects: &'s mut Effects<'c, Call>,
     pub settings: &'s PaymentsSettings,
     pub gateway: &'static str,
-    /// Whether the gateway answers nobody.
     pub silent: bool,
     pub now: Timestamp,
 }

@@ -5,7 +5,8 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use events::OrderId;
 use gateway::{NoticeEffect, Notices};
-use runtime::http::{Access, Caller, Json, Problem, Role, Routes};
+use runtime::http::query::order_in_path;
+use runtime::http::{Access, Caller, Json, JsonResult, Problem, Role, Routes};
 use runtime::{Cause, Consumer as _, RequestQueue, Work};
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
@@ -21,14 +22,12 @@ use crate::settings::Payments;
 /// Characters at most of a reason.
 const LONGEST_REASON: usize = 500;
 
-/// What the routes work with.
 #[derive(Clone)]
 pub(crate) struct PaymentRoutes {
     pub requests: RequestQueue<Payments>,
     pub pool: PgPool,
 }
 
-/// The routes that every gateway has.
 pub(crate) fn routes() -> Routes<PaymentRoutes> {
     Routes::new().route(Access::to(&[Role::Viewer]), routes!(show)).route(Access::to(&[Role::Operator]), routes!(retry))
 }
@@ -195,11 +194,8 @@ impl PaymentView {
     (status = 404, description = "No payment of this order is known, or the path names no order", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "The database does not answer", body = Problem, content_type = "application/problem+json"),
 ))]
-async fn show(
-    Shared(routes): Shared<PaymentRoutes>,
-    Path(order_id): Path<String>,
-) -> Result<Json<PaymentView>, Problem> {
-    let order_id = in_path(&order_id)?;
+async fn show(Shared(routes): Shared<PaymentRoutes>, Path(order_id): Path<String>) -> JsonResult<PaymentView> {
+    let order_id = order_in_path(&order_id)?;
     let payment = row::payment(&routes.pool, order_id).await?;
     payment.map(|payment| Json(PaymentView::new(payment))).ok_or_else(|| unknown(order_id))
 }
@@ -219,7 +215,7 @@ async fn retry(
     Path(order_id): Path<String>,
     Json(body): Json<Retry>,
 ) -> Result<Response, Problem> {
-    let order_id = in_path(&order_id)?;
+    let order_id = order_in_path(&order_id)?;
     let length = body.why.chars().count();
     if length > LONGEST_REASON || body.why.contains('\0') {
         let detail = format!("`why`: expected at most {LONGEST_REASON} characters of text, got {length}");
@@ -243,12 +239,6 @@ async fn retry(
         }
         Reply::Unknown | Reply::Kept | Reply::Nobody => Err(unknown(order_id)),
     }
-}
-
-/// The order that a path names.
-fn in_path(order_id: &str) -> Result<OrderId, Problem> {
-    let detail = || format!("expected an order's id, a UUID, in the path, got {order_id:?}");
-    order_id.parse().map_err(|_| Problem::new(StatusCode::NOT_FOUND, "Unknown order").detail(detail()))
 }
 
 fn unknown(order_id: OrderId) -> Problem {

@@ -1,11 +1,10 @@
 //! What payments decides about, and what is replied.
 
 use events::{
-    Event, FraudRejected, FulfillmentCancelled, FulfillmentConfirmed, FulfillmentRejected, OrderId, ReservationExpired,
+    FraudRejected, FulfillmentCancelled, FulfillmentConfirmed, FulfillmentRejected, OrderId, ReservationExpired,
     StockReserved, Timestamp,
 };
 use gateway::{Operation, Outcome, ProviderNotice};
-use runtime::{Codec, Message, Timer, Unreadable, Work};
 
 use crate::payment::State;
 
@@ -14,86 +13,55 @@ pub(crate) const ATTEMPT: &str = "attempt";
 /// The timer of the hold: first a margin before its end, then at it.
 pub(crate) const AUTHORIZATION: &str = "authorization";
 
-/// What payments decides about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
-    /// Everything is reserved: money is asked for.
     Reserved(Box<StockReserved>),
-    /// The reservation's clock fired.
     Expired(ReservationExpired),
-    /// Fraud says no.
     FraudRejected(FraudRejected),
-    /// This will ship.
     Confirmed(FulfillmentConfirmed),
-    /// Nothing can ship.
     Rejected(FulfillmentRejected),
-    /// Fulfillment lets go.
     Cancelled(FulfillmentCancelled),
-    /// What came of a call to the gateway.
     Answer(Answer),
-    /// What the provider tells unasked.
     Notice(ProviderNotice),
-    /// A person has what is stuck tried again.
     Retry {
-        /// Whose.
         order_id: OrderId,
-        /// The person's account.
         by: String,
     },
-    /// The attempt's timer fired.
     AttemptDue {
-        /// Whose.
         order_id: OrderId,
-        /// When it was due.
         due: Timestamp,
     },
-    /// The hold's timer fired.
     AuthorizationDue {
-        /// Whose.
         order_id: OrderId,
     },
     /// A timer fired that this version does not know: it does nothing.
     UnknownTimer {
-        /// Whose.
         order_id: OrderId,
     },
 }
 
-/// What came of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
-    /// Whose money.
     pub order_id: OrderId,
-    /// Which operation was asked for.
     pub operation: Operation,
-    /// In which attempt.
     pub attempt: u32,
-    /// What came of it.
     pub outcome: Outcome,
 }
 
-/// What a request's caller gets to know.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Reply {
-    /// Nobody asked.
     #[default]
     Nobody,
-    /// It changed the payment, which now stands there.
     Recorded(State),
     /// It came before our own commit: it is kept, and counts when that is here.
     Kept,
     /// It changed nothing: the payment stands there already, or went another way.
     Nothing(State),
-    /// It is tried again.
     Retried {
-        /// Where the payment stands.
         state: State,
-        /// The attempt's key.
         attempt: String,
     },
-    /// Nothing is stuck; the payment stands there.
     NotStuck(State),
-    /// The order is not known here.
     Unknown,
 }
 
@@ -122,59 +90,10 @@ impl Input {
         matches!(self, Self::Reserved(_))
     }
 
-    /// The refund that a notice is about, or that an answer names.
     pub(crate) fn refund_id(&self) -> Option<&str> {
-        match self {
-            Self::Notice(ProviderNotice::Refund { refund_id, .. }) => Some(refund_id),
-            Self::Answer(answer) => answer.outcome.refund_id(),
-            Self::Notice(ProviderNotice::Action { .. } | ProviderNotice::Payment { .. })
-            | Self::Reserved(_)
-            | Self::Expired(_)
-            | Self::FraudRejected(_)
-            | Self::Confirmed(_)
-            | Self::Rejected(_)
-            | Self::Cancelled(_)
-            | Self::Retry { .. }
-            | Self::AttemptDue { .. }
-            | Self::AuthorizationDue { .. }
-            | Self::UnknownTimer { .. } => None,
+        if let Self::Notice(ProviderNotice::Refund { refund_id, .. }) = self {
+            return Some(refund_id);
         }
-    }
-}
-
-/// The event types that payments subscribes to.
-pub(crate) const SUBSCRIPTIONS: [&str; 6] = [
-    StockReserved::TYPE,
-    ReservationExpired::TYPE,
-    FraudRejected::TYPE,
-    FulfillmentConfirmed::TYPE,
-    FulfillmentRejected::TYPE,
-    FulfillmentCancelled::TYPE,
-];
-
-/// Decodes an event that payments subscribes to.
-pub(crate) fn decode(message: &Message, codec: &Codec) -> Result<Work<Input>, Unreadable> {
-    let input = match message.event_type() {
-        Some(StockReserved::TYPE) => Input::Reserved(Box::new(message.read(codec)?)),
-        Some(ReservationExpired::TYPE) => Input::Expired(message.read(codec)?),
-        Some(FraudRejected::TYPE) => Input::FraudRejected(message.read(codec)?),
-        Some(FulfillmentConfirmed::TYPE) => Input::Confirmed(message.read(codec)?),
-        Some(FulfillmentRejected::TYPE) => Input::Rejected(message.read(codec)?),
-        Some(FulfillmentCancelled::TYPE) => Input::Cancelled(message.read(codec)?),
-        other => {
-            let what = format!("{} is {other:?}: expected one of {SUBSCRIPTIONS:?}", message.place());
-            return Err(Unreadable(what));
-        }
-    };
-    Ok(Work { cause: message.cause()?, input })
-}
-
-/// What a due timer means.
-pub(crate) fn on_timer(timer: &Timer) -> Input {
-    let order_id = timer.order_id;
-    match timer.kind.as_str() {
-        ATTEMPT => Input::AttemptDue { order_id, due: timer.due },
-        AUTHORIZATION => Input::AuthorizationDue { order_id },
-        _ => Input::UnknownTimer { order_id },
+        if let Self::Answer(answer) = self { answer.outcome.refund_id() } else { None }
     }
 }

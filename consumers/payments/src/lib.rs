@@ -1,14 +1,10 @@
-//! payments: is there money, and did the reservation or the authorization come first?
-//!
-//! Subscribes to `StockReserved` (asks the gateway to hold the total), `ReservationExpired` (gives up only an order that waits for its customer),
-//! `FulfillmentConfirmed` (takes exactly what ships), `FraudRejected`, `FulfillmentRejected` and `FulfillmentCancelled` (lets go, or gives back).
-//! Publishes `PaymentAuthorized`, `PaymentActionRequired`, `PaymentDeclined`, `PaymentCaptured`, `PaymentCaptureFailed`, `PaymentVoided`,
-//! `PaymentRefunded`, and for people `PaymentRefundFailed` and `AuthorizationExpiring`.
+//! payments: is there money, and did the reservation or the authorization come first? Exactly what ships is taken; the rest is let go, or given back.
 //!
 //! Each call to the gateway is planned, called and concluded: the attempt stands in the order's row before the call is made, its answer is an
 //! input of its own, and while the outcome is not known nothing is undone. An attempt without an answer is asked again under the same key, then
 //! looked up, and after the last try it is a person's case, with the order still open. While the gateway answers nobody at all no call is made, and
 //! no try is used up. `OrderParked` and `OrderUnparked` tell why an order waits.
+#![allow(missing_docs)] // an inner crate: its names say it
 
 mod attempt;
 mod batch;
@@ -26,8 +22,9 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use events::{
-    AuthorizationExpiring, Event, OrderId, PaymentActionRequired, PaymentAuthorized, PaymentCaptureFailed,
-    PaymentCaptured, PaymentDeclined, PaymentRefundFailed, PaymentRefunded, PaymentVoided, Timestamp,
+    AuthorizationExpiring, Event, FraudRejected, FulfillmentCancelled, FulfillmentConfirmed, FulfillmentRejected,
+    OrderId, PaymentActionRequired, PaymentAuthorized, PaymentCaptureFailed, PaymentCaptured, PaymentDeclined,
+    PaymentRefundFailed, PaymentRefunded, PaymentVoided, ReservationExpired, StockReserved, Timestamp,
 };
 use runtime::settings::ConsumerSettings;
 use runtime::{
@@ -58,7 +55,14 @@ impl Consumer for Payments {
     type Call = Call;
 
     fn subscribes_to() -> Vec<&'static str> {
-        input::SUBSCRIPTIONS.to_vec()
+        vec![
+            StockReserved::TYPE,
+            ReservationExpired::TYPE,
+            FraudRejected::TYPE,
+            FulfillmentConfirmed::TYPE,
+            FulfillmentRejected::TYPE,
+            FulfillmentCancelled::TYPE,
+        ]
     }
 
     /// A charge can be disputed for months, and whoever ends an order late must still find its money.
@@ -67,7 +71,7 @@ impl Consumer for Payments {
     }
 
     fn migrations() -> sqlx::migrate::Migrator {
-        migrations()
+        sqlx::migrate!("../../migrations/payments")
     }
 
     fn publishes() -> Vec<&'static str> {
@@ -85,11 +89,28 @@ impl Consumer for Payments {
     }
 
     fn decode(&self, message: &Message, codec: &Codec) -> Result<Work<Input>, Unreadable> {
-        input::decode(message, codec)
+        let input = match message.event_type() {
+            Some(StockReserved::TYPE) => Input::Reserved(Box::new(message.read(codec)?)),
+            Some(ReservationExpired::TYPE) => Input::Expired(message.read(codec)?),
+            Some(FraudRejected::TYPE) => Input::FraudRejected(message.read(codec)?),
+            Some(FulfillmentConfirmed::TYPE) => Input::Confirmed(message.read(codec)?),
+            Some(FulfillmentRejected::TYPE) => Input::Rejected(message.read(codec)?),
+            Some(FulfillmentCancelled::TYPE) => Input::Cancelled(message.read(codec)?),
+            other => {
+                let (place, expected) = (message.place(), Self::subscribes_to());
+                return Err(Unreadable(format!("{place} is {other:?}: expected one of {expected:?}")));
+            }
+        };
+        Ok(Work { cause: message.cause()?, input })
     }
 
     fn on_timer(&self, timer: &Timer) -> Input {
-        input::on_timer(timer)
+        let order_id = timer.order_id;
+        match timer.kind.as_str() {
+            input::ATTEMPT => Input::AttemptDue { order_id, due: timer.due },
+            input::AUTHORIZATION => Input::AuthorizationDue { order_id },
+            _ => Input::UnknownTimer { order_id },
+        }
     }
 
     async fn load(&self, batch: &[&Work<Input>], loader: &mut Loader<'_>) -> Result<BatchState, Failure> {
@@ -129,20 +150,12 @@ impl Consumer for Payments {
     }
 }
 
-/// The migrations of the schema `payments`.
-pub fn migrations() -> sqlx::migrate::Migrator {
-    sqlx::migrate!("../../migrations/payments")
-}
-
 /// The OpenAPI document of its routes, those of the sandbox among them.
 pub fn document() -> serde_json::Value {
     http::routes().documented().merge(sandbox_gateway::routes().documented()).document(Payments::NAME)
 }
 
-/// Starts the consumer, its gateway, and its routes.
-///
-/// # Errors
-/// When its settings do not fit, or something that it needs is missing; the message says what to do.
+/// Starts the consumer and its gateway. Fails when its settings do not fit, or something that it needs is missing; the message says what to do.
 pub fn start(host: &runtime::Host) -> runtime::Starting<'_> {
     Box::pin(async move {
         let settings = settings::read(host.settings())?;

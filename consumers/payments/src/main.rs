@@ -1,7 +1,5 @@
 //! The binary of the consumer `payments`.
 
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
+fn main() -> std::process::ExitCode {
     runtime::main("payments", |host| async move { quadrille_payments::start(&host).await })
 }

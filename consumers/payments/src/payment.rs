@@ -42,70 +42,41 @@ pub enum State {
     Refunded,
 }
 
-impl State {
-    /// All of them, in the order in which a payment may go through them.
-    pub const ALL: [Self; 12] = [
-        Self::New,
-        Self::Authorizing,
-        Self::ActionRequired,
-        Self::Authorized,
-        Self::Capturing,
-        Self::Lapsed,
-        Self::Captured,
-        Self::Voiding,
-        Self::Refunding,
-        Self::Declined,
-        Self::Voided,
-        Self::Refunded,
-    ];
-
-    /// As the column has it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::New => "NEW",
-            Self::Authorizing => "AUTHORIZING",
-            Self::ActionRequired => "ACTION_REQUIRED",
-            Self::Authorized => "AUTHORIZED",
-            Self::Capturing => "CAPTURING",
-            Self::Lapsed => "LAPSED",
-            Self::Captured => "CAPTURED",
-            Self::Voiding => "VOIDING",
-            Self::Refunding => "REFUNDING",
-            Self::Declined => "DECLINED",
-            Self::Voided => "VOIDED",
-            Self::Refunded => "REFUNDED",
-        }
-    }
-}
+runtime::names!(State {
+    New: "NEW",
+    Authorizing: "AUTHORIZING",
+    ActionRequired: "ACTION_REQUIRED",
+    Authorized: "AUTHORIZED",
+    Capturing: "CAPTURING",
+    Lapsed: "LAPSED",
+    Captured: "CAPTURED",
+    Voiding: "VOIDING",
+    Refunding: "REFUNDING",
+    Declined: "DECLINED",
+    Voided: "VOIDED",
+    Refunded: "REFUNDED",
+});
 
 /// What fulfillment, or another consumer, said when the payment was to be undone: it travels on with the money.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Undoing {
-    /// The units given up, as they were told.
     pub given_up: Vec<GivenUp>,
-    /// Why.
     pub reason: Reason,
 }
 
 /// What is needed to authorize and to tell of it; forgotten as soon as that is said.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Purchase {
-    /// Who pays, and with what.
     pub buyer: Buyer,
-    /// Which warehouse holds which units.
     pub plan: Vec<Allocation>,
     /// The reservation's clock: the deadline of the customer's action too.
     pub expires_at: Timestamp,
 }
 
-/// What the customer was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ActionAsked {
-    /// What they must do.
     pub action: Action,
-    /// Where.
     pub url: Option<String>,
-    /// Until when.
     pub expires_at: Timestamp,
 }
 
@@ -115,73 +86,56 @@ pub struct ActionAsked {
 pub struct PaymentData {
     /// The order's thread, for what no event causes.
     pub thread: Option<TraceContext>,
-    /// The order's lines with their all-inclusive amounts.
     pub lines: Vec<Line>,
     /// Until the money is held, or never will be.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub purchase: Option<Purchase>,
-    /// The units that fulfillment confirmed: what is captured.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub confirmed: Vec<Item>,
-    /// The last attempt.
     pub attempt: Option<CallAttempt>,
-    /// How many there were.
     pub made: Made,
     /// The reservation's clock fired while the outcome was unknown, or before anything else came.
     pub expired: bool,
     /// Fulfillment let go while the outcome of a call was unknown: acted on with its answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop: Option<Undoing>,
-    /// Why money is let go or given back, and for which units.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub undoing: Option<Undoing>,
     /// A result of the customer's action that came before our own call's answer was recorded.
     #[serde(rename = "kept", skip_serializing_if = "Option::is_none")]
     pub early_result: Option<ActionResult>,
-    /// What the customer was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub asked: Option<ActionAsked>,
-    /// Whether `AuthorizationExpiring` was said.
     pub expiring: bool,
 }
 
 /// One order's payment. All amounts are in minor units of its currency.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Payment {
-    /// Whose.
     pub order_id: OrderId,
-    /// Where it stands.
     pub state: State,
     /// Which gateway was asked; `none` if there was nothing to pay.
     pub gateway: Option<String>,
-    /// The provider's id of the payment.
     pub payment_id: Option<String>,
     /// ISO 4217; none before it is known what is to be paid.
     pub currency: Option<Currency>,
-    /// What is to be paid.
     pub amount: i64,
     /// What was held: = captured + released_remainder + voided + what is open.
     pub authorized: i64,
-    /// What was taken.
     pub captured: i64,
     /// What the gateway released when the rest was taken.
     pub released_remainder: i64,
-    /// What was let go.
     pub voided: i64,
     /// What was given back, confirmed.
     pub refunded: i64,
-    /// Whether PaymentAuthorized was said.
     pub announced: bool,
-    /// When the hold lapses.
     pub capture_before: Option<Timestamp>,
     /// Names, contact and addresses, sealed; until the money is held, or never will be.
     pub personal: Option<Personal>,
-    /// All that no audit asks for.
     pub case: PaymentData,
 }
 
 impl Payment {
-    /// A payment of which nothing is known.
     pub fn new(order_id: OrderId) -> Self {
         Self {
             order_id,
@@ -207,24 +161,20 @@ impl Payment {
         self.authorized - self.captured - self.released_remainder - self.voided
     }
 
-    /// How its last attempt stands.
     pub(crate) fn phase(&self) -> Option<Phase> {
         self.case.attempt.as_ref().map(|attempt| attempt.phase)
     }
 
-    /// Whether it waits for a person.
     pub fn is_stuck(&self) -> bool {
         self.phase().is_some_and(Phase::is_stuck)
     }
 
-    /// The currency of an order that was reserved.
     pub(crate) fn currency(&self) -> Result<Currency, Conflict> {
         self.currency.ok_or_else(|| {
             Conflict(format!("the payment of order {} has no currency: it was never asked for", self.order_id))
         })
     }
 
-    /// An amount in the order's currency.
     pub(crate) fn money(&self, amount: i64) -> Result<Money, Conflict> {
         Ok(Money { amount, currency: self.currency()? })
     }

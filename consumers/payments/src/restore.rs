@@ -16,8 +16,6 @@ use crate::payment::State;
 use crate::settings::Payments;
 
 impl Restore for Payments {
-    const FORCED: &'static [&'static str] = &[];
-
     /// Each was a batch of its own: the gateway was asked after it.
     fn settled(&self, world: &mut BatchState) {
         world.calls.clear();

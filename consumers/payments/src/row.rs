@@ -91,7 +91,6 @@ impl TableRow for Reference {
     }
 }
 
-/// Reads what a batch needs.
 pub(crate) async fn load<'i>(
     loader: &mut Loader<'_>,
     inputs: impl Iterator<Item = &'i Input> + Clone,
@@ -120,13 +119,11 @@ pub(crate) async fn load<'i>(
     Ok(BatchState { payments, references, ..BatchState::default() })
 }
 
-/// Writes what a batch changed.
 pub(crate) fn save(BatchState { payments, references, .. }: BatchState, saver: &mut Saver<'_>) -> Result<(), Failure> {
     payments.save(saver)?;
     references.save(saver)
 }
 
-/// One order's payment, without a lock.
 pub(crate) async fn payment(pool: &PgPool, order_id: OrderId) -> Result<Option<Payment>, Failure> {
     Select::filter("order_id = $1").bind(order_id.as_uuid()).one(pool).await
 }

@@ -69,7 +69,6 @@ impl Default for PaymentsSettings {
     }
 }
 
-/// The consumer `payments`.
 #[derive(Debug)]
 pub struct Payments {
     pub(crate) settings: PaymentsSettings,
@@ -89,9 +88,7 @@ impl Payments {
     }
 
     /// A consumer whose calls reach no gateway: for who drives the rules in memory and answers the calls himself.
-    ///
-    /// # Errors
-    /// When a setting can't be worked with; the message says which and how.
+    /// Fails when a setting can't be worked with; the message says which and how.
     pub fn detached(settings: PaymentsSettings) -> anyhow::Result<Self> {
         let gateway = Arc::new(Sandbox::closed(settings.sandbox.clone()));
         let never_opens = GatewayCircuit::new(Arc::new(Health::of(Self::NAME)), Clock::default());
@@ -99,7 +96,6 @@ impl Payments {
     }
 }
 
-/// What can be set of payments.
 pub fn section() -> Section {
     Section::consumer(Payments::NAME, &Payments::defaults()).with(&PaymentsSettings::default()).checked(|all| {
         all.keep(Payments::NAME, &Payments::defaults())?;
@@ -107,7 +103,6 @@ pub fn section() -> Section {
     })
 }
 
-/// The settings as they are, checked.
 pub(crate) fn read(all: &Settings) -> anyhow::Result<PaymentsSettings> {
     all.refuse_unknown(&section())?;
     named(all)?;
@@ -138,12 +133,10 @@ impl PaymentsSettings {
         longest.mul_f64(0.8 + (low % 1_000) as f64 / 2_500.0)
     }
 
-    /// The pause before a pending refund is looked up again.
     pub(crate) fn pending_pause(&self, tries: u32) -> Duration {
         doubled(self.pending_look_up.0, tries, LONGEST_PENDING_PAUSE.max(self.pending_look_up.0))
     }
 
-    /// Checks that the settings can be worked with.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         let spans = [
             ("attempt_lease", self.attempt_lease, "2s"),

@@ -47,9 +47,6 @@ pub(crate) fn of_event(event_type: &str, order_id: OrderId) -> Option<(AlertKind
 
 /// Raises an alert, unless one of this kind and key is open already; returns whether it is new. `text` says what was expected, what came, and
 /// what to do; it goes to the webhook, so no personal data.
-///
-/// # Errors
-/// What the database says.
 pub async fn raise(
     db: &mut PgConnection,
     kind: AlertKind,
@@ -66,18 +63,7 @@ pub async fn raise(
     Ok(is_new)
 }
 
-/// What an alert of this kind and key said is so no longer: if it is true again, it is a new one.
-///
-/// # Errors
-/// What the database says.
-pub async fn resolve(db: &mut PgConnection, kind: AlertKind, key: &str, now: Timestamp) -> Result<(), Failure> {
-    store::alerts::resolve(db, kind, key, now).await
-}
-
 /// All that is wrong of this kind now, as (key, text): what is new is raised, what is not among it is resolved.
-///
-/// # Errors
-/// What the database says.
 pub async fn keep(
     db: &mut PgConnection,
     kind: AlertKind,

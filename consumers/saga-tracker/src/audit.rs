@@ -7,19 +7,18 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use audit::{AuditError, AuditScope, CheckOutcome, Databases, Finding, Window};
+use audit::{AuditScope, CheckOutcome, Databases, Finding, Window};
 use events::{OrderId, Timestamp};
 use runtime::settings::{ConsumerSettings, Secret};
-use runtime::{Clock, Failure, Host, Settings, Span};
+use runtime::{Clock, Host, Settings, Span};
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::alerts;
-use crate::name::NAME;
 use crate::store::{self, CheckFindings};
-use crate::tracker::SagaTracker;
+use crate::tracker::{NAME, SagaTracker};
 
 /// Breaches that one answer names, at most: of more it is not known which are healed.
 const NAMED: i64 = 200;
@@ -57,20 +56,6 @@ impl Default for AuditSettings {
 /// Rows of the outbox are looked for when they are as old as this, or a little older.
 const OUTBOX_WINDOW: Duration = Duration::from_secs(60);
 
-/// Why a run was given up.
-#[derive(Debug, thiserror::Error)]
-enum Broken {
-    #[error(transparent)]
-    Audit(#[from] AuditError),
-    #[error(transparent)]
-    Store(#[from] Failure),
-    #[error(transparent)]
-    Database(#[from] sqlx::Error),
-    #[error(transparent)]
-    Settings(#[from] runtime::settings::SettingsError),
-}
-
-/// Audits for as long as the host runs.
 pub(crate) fn start(host: &Host) -> anyhow::Result<()> {
     let settings: AuditSettings = host.settings().section(NAME)?;
     if settings.audit_every.0.is_zero() {
@@ -87,21 +72,15 @@ pub(crate) fn start(host: &Host) -> anyhow::Result<()> {
     host.spawn("audit", async move {
         let every = auditor.settings.audit_every.0;
         let mut next = auditor.clock.now().plus(every);
-        loop {
-            tokio::select! {
-                () = auditor.clock.sleep_until(next) => {}
-                () = shutdown.cancelled() => return Ok(()),
-            }
+        while shutdown.run_until_cancelled(auditor.clock.sleep_until(next)).await.is_some() {
             // From the beginning of this run, which takes its time.
             next = auditor.clock.now().plus(every);
-            tokio::select! {
-                ran = auditor.run() => if let Err(error) = ran {
-                    metrics::counter!("quadrille_audit_failures_total").increment(1);
-                    tracing::warn!(%error, "the books could not be looked at: they will be the next time");
-                },
-                () = shutdown.cancelled() => return Ok(()),
+            if let Some(Err(error)) = shutdown.run_until_cancelled(auditor.run()).await {
+                metrics::counter!("quadrille_audit_failures_total").increment(1);
+                tracing::warn!(%error, "the books could not be looked at: they will be the next time");
             }
         }
+        Ok(())
     });
     Ok(())
 }
@@ -116,13 +95,13 @@ struct Auditor {
 
 impl Auditor {
     /// The least id of the orders that every consumer still knows: behind the horizon one may have forgotten an order before another does.
-    fn oldest(&self, now: Timestamp) -> Result<Uuid, Broken> {
+    fn oldest(&self, now: Timestamp) -> anyhow::Result<Uuid> {
         let horizon = self.all.keep("orders", &ConsumerSettings::default())?;
         Ok(OrderId::least_at(now.minus(horizon)).as_uuid())
     }
 
     /// One run, if no other instance has just made it.
-    async fn run(&self) -> Result<(), Broken> {
+    async fn run(&self) -> anyhow::Result<()> {
         let now = self.clock.now();
         // A little less than the interval: clocks of instances and timers are not that exact.
         let every = self.settings.audit_every.0 * 9 / 10;
@@ -157,15 +136,13 @@ impl Auditor {
             }
         }
         self.record(&findings, now).await?;
-        store::walked(&self.pool, page.unwrap_or(Uuid::nil())).await?;
-        Ok(())
+        Ok(store::walked(&self.pool, page.unwrap_or(Uuid::nil())).await?)
     }
 
-    /// Writes what was found, and says aloud what is new.
-    async fn record(&self, findings: &[Finding], now: Timestamp) -> Result<(), Broken> {
+    async fn record(&self, findings: &[Finding], now: Timestamp) -> anyhow::Result<()> {
         let mut tx = self.pool.begin().await?;
-        for (check, (found, breaches)) in together(findings) {
-            metrics::gauge!("quadrille_audit_breaches", "check" => check).set(breaches as f64);
+        for (check, found) in together(findings) {
+            metrics::gauge!("quadrille_audit_breaches", "check" => check).set(found.breaches as f64);
             for subject in store::record(&mut tx, check, &found, now).await? {
                 let detail = found.lines.get(&subject).map_or("", String::as_str);
                 tracing::error!(check, subject, "an invariant is broken: {detail}");
@@ -180,15 +157,14 @@ impl Auditor {
 }
 
 /// What was found, by check, over all databases and ranges. A check that was not answered somewhere says nothing of what is healed.
-fn together(findings: &[Finding]) -> BTreeMap<&'static str, (CheckFindings, i64)> {
-    let mut all: BTreeMap<&'static str, (CheckFindings, i64)> = BTreeMap::new();
+fn together(findings: &[Finding]) -> BTreeMap<&'static str, CheckFindings> {
+    let mut all: BTreeMap<&'static str, CheckFindings> = BTreeMap::new();
     for finding in findings {
-        let (found, breaches) =
-            all.entry(finding.name).or_insert_with(|| (CheckFindings { all: true, ..CheckFindings::default() }, 0));
+        let found = all.entry(finding.name).or_insert_with(|| CheckFindings { all: true, ..CheckFindings::default() });
         match &finding.asked {
-            CheckOutcome::Answered { breaches: more, lines, .. } => {
-                *breaches += more;
-                found.all &= *more <= NAMED;
+            CheckOutcome::Answered { breaches, lines, .. } => {
+                found.breaches += breaches;
+                found.all &= *breaches <= NAMED;
                 found.lines.extend(lines.iter().map(|line| (line.subject.clone(), line.detail.clone())));
             }
             CheckOutcome::Unanswered { why } => {

@@ -3,7 +3,6 @@
 //! No read model is asked. What is shown of an order now is what its row says, as a test proves of every order of a mixed run; what is shown of an
 //! earlier moment is what the row said then, had every event been heard at once.
 
-mod stock;
 mod text;
 
 use events::{OrderId, Timestamp};
@@ -14,16 +13,11 @@ use sqlx::PgPool;
 use crate::decode;
 use crate::facts::Facts;
 use crate::http::{EventView, OrderDetail};
-use crate::place::Place;
-use crate::steps::Timeline;
+use crate::stock::{AllocationUnits, Ledger};
 use crate::store::{self, OrderRow, ShipmentRow, StoredEvent};
 
-pub(crate) use stock::AllocationUnits;
-
-/// The most events of one order that are read.
 const LONGEST: i64 = 10_000;
 
-/// An order at a moment.
 pub struct Case {
     order_id: OrderId,
     at: Option<Timestamp>,
@@ -36,9 +30,6 @@ pub struct Case {
 
 impl Case {
     /// Reads an order's events and folds those that had happened at `at`; all of them when it is none. None: the store has no such event.
-    ///
-    /// # Errors
-    /// When the database does not answer, or holds an event that this version can't read.
     pub async fn read(pool: &PgPool, order_id: OrderId, at: Option<Timestamp>) -> Result<Option<Self>, Failure> {
         let mut events = store::history(pool, order_id, LONGEST).await?;
         if let Some(at) = at {
@@ -49,42 +40,30 @@ impl Case {
         }
         let (mut facts, mut unknown) = (Facts::default(), 0);
         for event in &events {
-            let place = |topic| Place {
-                topic,
-                partition: event.partition,
-                offset: event.offset,
-                at: event.at.0,
-                seq: event.seq,
-            };
-            match decode::stored_facts(&event.event_type, &event.data, place) {
+            match decode::stored_facts(&event.event_type, &event.data, event.at.0, event.seq) {
                 Some(told) => facts.merge(&told.map_err(|source| event.unreadable(source))?),
                 None => unknown += 1,
             }
         }
-        let stock = stock::of(&events)?;
-        Ok(Some(Self { order_id, at, facts, stock, events, unknown }))
+        let mut ledger = Ledger::default();
+        for event in &events {
+            ledger.fold(&event.event_type, &event.data).map_err(|source| event.unreadable(source))?;
+        }
+        Ok(Some(Self { order_id, at, facts, stock: ledger.units(), events, unknown }))
     }
 
-    /// What its events tell.
     pub fn facts(&self) -> &Facts {
         &self.facts
     }
 
-    /// The order as the routes show it.
     pub(crate) fn detail(&self) -> Result<OrderDetail, Failure> {
-        let row =
-            OrderRow { order_id: self.order_id, timeline: Timeline::from(&self.facts), facts: self.facts.clone() };
-        OrderDetail::of(&row, self.shipments())
+        OrderDetail::of(&OrderRow { order_id: self.order_id, facts: self.facts.clone() }, self.shipments())
     }
 
     fn shipments(&self) -> Vec<ShipmentRow> {
         self.facts.shipments.iter().map(|(id, of)| ShipmentRow::of(self.order_id, *id, of, &self.facts)).collect()
     }
 
-    /// The whole case for programs: the order as the tracker's door shows it, the units of its stock, and its events.
-    ///
-    /// # Errors
-    /// When an event is kept in a form that this version can't read.
     pub fn json(&self) -> Result<Value, Failure> {
         let mut before = None;
         let view = |event: &StoredEvent| EventView::of(event.clone(), before.replace(event.at.0));

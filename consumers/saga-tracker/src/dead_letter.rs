@@ -10,40 +10,29 @@ use runtime::sql::in_range;
 
 use crate::place::Place;
 
-/// One dead letter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadLetter {
     /// Its id, derived from what died where.
     pub letter_id: Uuid,
-    /// What needs a person.
     pub kind: LetterKind,
-    /// When it died.
     pub died_at: Timestamp,
     /// Who could not decide it; of an order, who should have answered.
     pub consumers: Vec<String>,
     /// At which stage: `decode`, `decide`, `save` or `call`; none for an order.
     pub stage: Option<String>,
-    /// The kind of error.
     pub error_class: String,
-    /// What was expected, what came, what to do.
     pub error_message: String,
     /// Equal for equal causes.
     pub fingerprint: String,
-    /// Type of the event that died, or that was not answered.
     pub event_type: Option<String>,
-    /// Whose, if that is known.
     pub order_id: Option<OrderId>,
     /// Where it was read from: topic, partition, offset; none: an answer, a timer or a request died.
     pub original: Option<(String, i32, i64)>,
-    /// The version that could not decide it.
     pub code_version: Option<String>,
     /// How often its record was given back to its consumer before.
     pub loops: i32,
-    /// The record's key.
     pub key: Option<Vec<u8>>,
-    /// The record's value: the original bytes.
     pub value: Option<Vec<u8>>,
-    /// The record's headers.
     pub headers: Vec<Header>,
     /// Where the dead letter itself stands: topic, partition, offset.
     pub stands: (&'static str, i32, i64),
@@ -75,11 +64,13 @@ impl DeadLetter {
             original,
             code_version: text("quadrille-code-version"),
             loops: number("quadrille-loops").and_then(|loops| i32::try_from(loops).ok()).unwrap_or(0),
-            ..Self::raw(message)
+            key: message.key.clone(),
+            value: message.payload.clone(),
+            headers: headers(message),
+            stands: (message.topic, message.partition, message.offset),
         }
     }
 
-    /// The dead letter that `OrderStuck` is.
     pub(crate) fn stuck(message: &Message, event_id: Uuid, place: &Place, event: &OrderStuck) -> Self {
         let case = [event.event_type.as_str(), &event.waiting_for.join("|")].join("/");
         let fingerprint = derive_id("stuck", &event.consumers.join("|"), OrderStuck::TYPE, &case);
@@ -88,38 +79,18 @@ impl DeadLetter {
             kind: LetterKind::Order,
             died_at: place.at,
             consumers: event.consumers.clone(),
+            stage: None,
             error_class: "stuck".to_owned(),
             error_message: event.detail.clone(),
             fingerprint: fingerprint.simple().to_string()[..16].to_owned(),
             event_type: Some(event.event_type.clone()),
             order_id: Some(event.order_id),
-            ..Self::raw(message)
-        }
-    }
-
-    /// The record itself.
-    fn raw(message: &Message) -> Self {
-        Self {
-            letter_id: Uuid::nil(),
-            kind: LetterKind::Event,
-            died_at: Timestamp::from_millis(0),
-            consumers: Vec::new(),
-            stage: None,
-            error_class: String::new(),
-            error_message: String::new(),
-            fingerprint: String::new(),
-            event_type: None,
-            order_id: None,
             original: None,
             code_version: None,
             loops: 0,
             key: message.key.clone(),
             value: message.payload.clone(),
-            headers: message
-                .headers
-                .published(message.key.as_deref())
-                .map(|(name, value)| header(name, value.as_deref()))
-                .collect(),
+            headers: headers(message),
             stands: (message.topic, message.partition, message.offset),
         }
     }
@@ -131,6 +102,11 @@ fn order_of(message: &Message, original_topic: Option<&str>) -> Option<OrderId> 
         return None;
     }
     std::str::from_utf8(message.key.as_deref()?).ok()?.parse().ok()
+}
+
+fn headers(message: &Message) -> Vec<Header> {
+    let published = message.headers.published(message.key.as_deref());
+    published.map(|(name, value)| header(name, value.as_deref())).collect()
 }
 
 fn header(name: &str, value: Option<&[u8]>) -> Header {

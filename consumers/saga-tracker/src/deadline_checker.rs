@@ -5,34 +5,32 @@
 
 mod evidence;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use events::{Event as _, OrderId, PaymentCaptured, Timestamp};
 use kafka_admin::groups::Groups;
 use runtime::{Cause, Clock, Failure, RequestQueue, Work};
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::alerts::{self, AlertKind};
 use crate::input::{Input, Look};
-use crate::name::NAME;
 use crate::settings::TrackerSettings;
+use crate::store;
 use crate::stuck::situation;
-use crate::tracker::SagaTracker;
-use crate::{alerts, store};
-use deadlines::{AnswerStatus, Evidence, Judged, OpenOrder, RULES, judge};
+use crate::tracker::{NAME, SagaTracker};
+use deadlines::{Evidence, Judged, OpenOrder, RULES, judge};
 use evidence::Watcher;
 
-/// Orders that are looked at together.
 const BATCH: i64 = 500;
 /// Batches of one look: what is left waits for the next, so that an outage of many orders leaves room for what the tracker is there for.
 const BATCHES: usize = 4;
 /// How far consumers are is seen from so long before an order is looked at, so that it is known when they passed its events.
 const AHEAD: Duration = Duration::from_secs(110);
 
-/// What it needs.
 pub(crate) struct DeadlineChecker {
     pub pool: PgPool,
     pub clock: Clock,
@@ -41,13 +39,11 @@ pub(crate) struct DeadlineChecker {
     /// For how long a paid shipment may stand in its warehouse.
     pub hand_over: Duration,
     pub groups: Groups,
-    /// Whose outbox is in which database.
     pub databases: HashMap<&'static str, String>,
     pub shutdown: CancellationToken,
 }
 
 impl DeadlineChecker {
-    /// Checks until told to stop.
     pub async fn run(self) -> anyhow::Result<()> {
         let mut watcher: Option<Watcher> = None;
         while !self.shutdown.is_cancelled() {
@@ -58,10 +54,7 @@ impl DeadlineChecker {
                     "overdue orders can't be looked at, will be tried again"
                 );
             }
-            tokio::select! {
-                () = tokio::time::sleep(self.settings.look_every.0) => {}
-                () = self.shutdown.cancelled() => {}
-            }
+            self.shutdown.run_until_cancelled(tokio::time::sleep(self.settings.look_every.0)).await;
         }
         Ok(())
     }
@@ -94,24 +87,23 @@ impl DeadlineChecker {
     async fn judge(&self, due: &[(OrderId, Timestamp)], evidence: Arc<Evidence>) -> Result<(), Failure> {
         let now = self.clock.now();
         let ids: Vec<Uuid> = due.iter().map(|(order_id, _)| order_id.as_uuid()).collect();
-        let mut db = self.pool.acquire().await?;
-        let orders = store::deadlines::open_orders(&mut db, &ids).await?;
-        drop(db);
+        let orders = store::deadlines::open_orders(&mut *self.pool.acquire().await?, &ids).await?;
         let seen: HashMap<OrderId, Timestamp> = due.iter().copied().collect();
         let (mut looks, mut answered, mut stuck) = (Vec::new(), Vec::new(), Vec::new());
-        let mut tally = LookTally::default();
+        let mut tally = BTreeMap::from([("stuck", 0), ("waiting", 0)]);
         for order in &orders {
             let judged = judge(&RULES, order, &evidence, now);
-            tally.count(&judged);
+            *tally.entry(found(&judged)).or_default() += 1;
             answered.extend(answered_since(order, &judged));
-            let alerted = [self.review(order, &judged, now).await?, self.hand_over(order, now).await?];
-            let look_at = alerted.into_iter().flatten().fold(judged.look_at, Timestamp::min);
+            let look_at = self.alert(order, &judged, now).await?;
             match situation(order, &judged) {
                 Some((event_id, _)) => stuck.push(self.tell(order, event_id, Arc::clone(&evidence))),
                 None => looks.extend(seen.get(&order.order_id).map(|seen| (order.order_id, *seen, look_at))),
             }
         }
-        tally.record();
+        for (found, orders) in tally {
+            metrics::counter!("quadrille_looks_total", "found" => found).increment(orders);
+        }
         if !answered.is_empty() {
             store::deadlines::resolve(&self.pool, &answered, now).await?;
         }
@@ -120,7 +112,6 @@ impl DeadlineChecker {
         Ok(())
     }
 
-    /// Has told that an order is stuck.
     async fn tell(&self, order: &OpenOrder, event_id: Uuid, evidence: Arc<Evidence>) {
         let (order_id, round) = (order.order_id, order.rounds);
         let cause = Cause::request(NAME, &format!("stuck/{order_id}/{event_id}/{round}"));
@@ -130,58 +121,37 @@ impl DeadlineChecker {
         }
     }
 
-    /// Alerts of a review that times out soon; returns when to look for that, if it is not yet.
-    async fn review(
-        &self,
-        order: &OpenOrder,
-        judged: &Judged<'_>,
-        now: Timestamp,
-    ) -> Result<Option<Timestamp>, Failure> {
-        let reviewed = judged.answers.iter().find(|answer| answer.rule.name == "FraudReviewRequested");
-        let Some(ends) = reviewed.and_then(|answer| answer.event.moment("deadline")) else { return Ok(None) };
-        let alert_at = ends.minus(self.settings.review_margin.0);
-        if now < alert_at {
-            return Ok(Some(alert_at));
+    /// Raises the alerts of an order whose moment has come; returns when to look at it again, also for the others.
+    async fn alert(&self, order: &OpenOrder, judged: &Judged<'_>, now: Timestamp) -> Result<Timestamp, Failure> {
+        let mut look_at = judged.look_at;
+        for (alert_at, kind, text) in [self.review(order, judged), self.hand_over(order)].into_iter().flatten() {
+            if now < alert_at {
+                look_at = look_at.min(alert_at);
+            } else if self.settings.alerts(kind) {
+                let mut db = self.pool.acquire().await?;
+                alerts::raise(&mut db, kind, &order.order_id.to_string(), &text, now).await?;
+            }
         }
-        let mut db = self.pool.acquire().await?;
-        let text = format!(
-            "the review of order {} ends at {ends}, and with it its reservation: clear or reject it, POST /reviews/{}/verdict at fraud",
-            order.order_id, order.order_id
-        );
-        self.raise(&mut db, alerts::AlertKind::ReviewExpiring, order.order_id, &text, now).await?;
-        Ok(None)
+        Ok(look_at)
     }
 
-    /// Alerts of a paid shipment that stands in its warehouse; returns when to look for that, if it is not yet.
-    async fn hand_over(&self, order: &OpenOrder, now: Timestamp) -> Result<Option<Timestamp>, Failure> {
-        let paid = order.events.iter().find(|event| event.event_type == PaymentCaptured::TYPE);
-        let Some(alert_at) = paid.map(|event| event.at.plus(self.hand_over)) else { return Ok(None) };
-        if now < alert_at {
-            return Ok(Some(alert_at));
-        }
-        let order_id = order.order_id;
+    fn review(&self, order: &OpenOrder, judged: &Judged<'_>) -> Option<(Timestamp, AlertKind, String)> {
+        let reviewed = judged.answers.iter().find(|answer| answer.rule.name == "FraudReviewRequested")?;
+        let (order_id, ends) = (order.order_id, reviewed.event.moment("deadline")?);
         let text = format!(
-            "order {order_id} is paid since {}, and not all of its shipments have left: ask the warehouse, and report what it says at \
-             fulfillment, POST /orders/{order_id}/shipments/…/handed-over or …/will-not-ship",
-            alert_at.minus(self.hand_over)
+            "the review of order {order_id} ends at {ends}, and with it its reservation: clear or reject it, POST /reviews/{order_id}/verdict at fraud"
         );
-        let mut db = self.pool.acquire().await?;
-        self.raise(&mut db, alerts::AlertKind::HandOverOverdue, order_id, &text, now).await?;
-        Ok(None)
+        Some((ends.minus(self.settings.review_margin.0), AlertKind::ReviewExpiring, text))
     }
 
-    async fn raise(
-        &self,
-        db: &mut PgConnection,
-        kind: alerts::AlertKind,
-        order_id: OrderId,
-        text: &str,
-        now: Timestamp,
-    ) -> Result<(), Failure> {
-        if self.settings.alerts(kind) {
-            alerts::raise(db, kind, &order_id.to_string(), text, now).await?;
-        }
-        Ok(())
+    fn hand_over(&self, order: &OpenOrder) -> Option<(Timestamp, AlertKind, String)> {
+        let paid = order.events.iter().find(|event| event.event_type == PaymentCaptured::TYPE)?;
+        let (order_id, paid_at) = (order.order_id, paid.at);
+        let text = format!(
+            "order {order_id} is paid since {paid_at}, and not all of its shipments have left: ask the warehouse, and report what it says at \
+             fulfillment, POST /orders/{order_id}/shipments/…/handed-over or …/will-not-ship"
+        );
+        Some((paid_at.plus(self.hand_over), AlertKind::HandOverOverdue, text))
     }
 }
 
@@ -192,30 +162,10 @@ fn answered_since(order: &OpenOrder, judged: &Judged<'_>) -> Vec<(OrderId, Uuid)
     told.filter(|event_id| !owed(event_id) && !judged.beyond_limit).map(|event_id| (order.order_id, event_id)).collect()
 }
 
-/// How the orders of one look stand.
-#[derive(Default)]
-struct LookTally {
-    late: HashMap<&'static str, u64>,
-    stuck: u64,
-    waiting: u64,
-}
-
-impl LookTally {
-    fn count(&mut self, judged: &Judged<'_>) {
-        if judged.answers.iter().any(|answer| answer.status == AnswerStatus::Overdue) {
-            self.stuck += 1;
-        } else if let Some(why) = judged.late() {
-            *self.late.entry(why.as_str()).or_default() += 1;
-        } else {
-            self.waiting += 1;
-        }
-    }
-
-    fn record(self) {
-        for (why, orders) in self.late {
-            metrics::counter!("quadrille_looks_total", "found" => why).increment(orders);
-        }
-        metrics::counter!("quadrille_looks_total", "found" => "stuck").increment(self.stuck);
-        metrics::counter!("quadrille_looks_total", "found" => "waiting").increment(self.waiting);
+fn found(judged: &Judged<'_>) -> &'static str {
+    match judged.late() {
+        _ if judged.overdue().next().is_some() => "stuck",
+        Some(why) => why.as_str(),
+        None => "waiting",
     }
 }

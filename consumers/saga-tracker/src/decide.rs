@@ -1,5 +1,6 @@
 //! The rules: how what is heard is folded into what is known. Any order and any repetition end in the same world.
 
+use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use runtime::{Effects, TraceContext};
 
 use crate::alerts::AlertKind;
 use crate::input::{Input, Look};
-use crate::name::NAME;
+use crate::tracker::NAME;
 use deadlines::{RULES, judge};
 use runtime::sql::in_range;
 
@@ -20,14 +21,14 @@ use crate::world::{BatchState, Level, Position, Resolution, Watermark};
 
 /// An event of an order: kept once, and what it tells merged into the order.
 pub(crate) fn on_heard(world: &mut BatchState, heard: &Arc<HeardEvent>) {
-    let HeardEvent { record, facts, letter, parking, told } = &**heard;
-    world.events.entry((record.order_id, record.event_id)).or_insert_with(|| Arc::clone(heard));
-    world.orders.entry(record.order_id).or_default().merge(facts);
+    let HeardEvent { order_id, event_id, facts, letter, parking, told, .. } = &**heard;
+    world.events.entry((*order_id, *event_id)).or_insert_with(|| Arc::clone(heard));
+    world.orders.entry(*order_id).or_default().merge(facts);
     if let Some(letter) = letter {
         world.letters.entry(letter.letter_id).or_insert_with(|| letter.clone());
     }
     if let Some((consumer, parking)) = parking {
-        world.parked.entry((record.order_id, consumer.clone())).or_default().merge(parking);
+        world.parked.entry((*order_id, consumer.clone())).or_default().merge(parking);
     }
     for (key, told) in told {
         world.told.entry(*key).or_insert_with(|| told.clone());
@@ -51,27 +52,22 @@ pub(crate) fn on_look(world: &mut BatchState, look: &Look, now: Timestamp, effec
     world.alerts.push((AlertKind::OrderStuck, look.order_id.to_string(), event.detail));
 }
 
+/// Takes a value unless the known one is as great.
+fn keep_greatest<K: Ord, V>(known: &mut BTreeMap<K, V>, key: K, value: V, is_less: impl Fn(&V, &V) -> bool) {
+    match known.entry(key) {
+        Entry::Occupied(mut known) if is_less(known.get(), &value) => drop(known.insert(value)),
+        Entry::Occupied(_) => {}
+        Entry::Vacant(unknown) => drop(unknown.insert(value)),
+    }
+}
+
 /// A stock level: the highest version wins.
 pub(crate) fn on_level(world: &mut BatchState, event: &StockLevelChanged, place: &Place) {
     let StockLevelChanged { version, on_hand, reserved, missing, available, .. } = *event;
-    let level = Level {
-        version,
-        on_hand,
-        reserved,
-        missing,
-        available,
-        changed_at: place.at,
-        position: place.seq.unwrap_or(0),
-    };
-    match world.levels.entry((event.sku.clone(), event.warehouse.clone())) {
-        Entry::Vacant(unknown) => {
-            unknown.insert(level);
-        }
-        Entry::Occupied(mut known) if known.get().version < version => {
-            known.insert(level);
-        }
-        Entry::Occupied(_) => {}
-    }
+    let (changed_at, position) = (place.at, place.seq.unwrap_or(0));
+    let level = Level { version, on_hand, reserved, missing, available, changed_at, position };
+    let key = (event.sku.clone(), event.warehouse.clone());
+    keep_greatest(&mut world.levels, key, level, |known, new| known.version < new.version);
 }
 
 /// A relay's watermark: for each shard the latest wins.
@@ -83,10 +79,7 @@ pub(crate) fn on_watermark(world: &mut BatchState, event: &RelayAdvanced) {
             backlog: event.backlog,
             relay: event.relay.clone(),
         };
-        let known = world.watermarks.entry((event.database.clone(), *shard)).or_insert_with(|| watermark.clone());
-        if *known < watermark {
-            *known = watermark;
-        }
+        keep_greatest(&mut world.watermarks, (event.database.clone(), *shard), watermark, Watermark::lt);
     }
 }
 
@@ -98,10 +91,7 @@ pub(crate) fn on_resolved(world: &mut BatchState, event: &DeadLetterResolved, pl
         consumer: event.consumer.clone(),
         said_by: event.by.clone(),
     };
-    let known = world.resolutions.entry(event.letter_id.as_uuid()).or_insert_with(|| resolution.clone());
-    if *known < resolution {
-        *known = resolution;
-    }
+    keep_greatest(&mut world.resolutions, event.letter_id.as_uuid(), resolution, Resolution::lt);
 }
 
 /// Where the record stood: each part of a position is a maximum.
@@ -112,31 +102,31 @@ pub(crate) fn on_place(world: &mut BatchState, place: &Place) {
     *known = Position { offset: known.offset.max(offset), seq: known.seq.max(seq), at: known.at.max(at) };
 }
 
-/// Folds one input into the world.
 pub(crate) fn fold(world: &mut BatchState, input: &Input) {
-    match input {
+    let place = match input {
+        Input::Look(_) | Input::Stray(_) => return,
         Input::Heard(heard) => {
             on_heard(world, heard);
-            on_place(world, &heard.record.place);
+            &heard.place
         }
         Input::Level(event, place) => {
             on_level(world, event, place);
-            on_place(world, place);
+            place
         }
         Input::Watermark(event, place) => {
             on_watermark(world, event);
-            on_place(world, place);
+            place
         }
         Input::DeadLetter(letter, place) => {
             world.letters.entry(letter.letter_id).or_insert_with(|| (**letter).clone());
-            on_place(world, place);
+            place
         }
-        Input::Look(_) | Input::Stray(_) => {}
         Input::Resolved(event, place) => {
             on_resolved(world, event, place);
-            on_place(world, place);
+            place
         }
-    }
+    };
+    on_place(world, place);
 }
 
 #[cfg(test)]

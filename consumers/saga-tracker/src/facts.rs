@@ -6,39 +6,33 @@
 use std::collections::BTreeMap;
 
 use events::{ShipmentId, Timestamp};
+use runtime::sql::Timestamptz;
+use serde::Serialize;
+use sqlx::FromRow;
+use utoipa::ToSchema;
 
 use crate::status::Status;
 
 /// Moments in an order's life; where several events tell the same one, the first counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moment {
-    /// OrderAccepted.
     Accepted,
-    /// StockReserved.
     Reserved,
-    /// PaymentAuthorized.
     Authorized,
-    /// FraudReviewRequested.
     Review,
-    /// FraudCleared.
     Cleared,
-    /// FulfillmentConfirmed.
     Confirmed,
-    /// PaymentCaptured.
     Captured,
     /// The first ShipmentDispatched.
     Dispatched,
     /// The first StockCommitted.
     Committed,
-    /// OrderCancellationRequested.
     CancelAsked,
-    /// FulfillmentCancelled.
     LetGo,
     /// The first event of undoing anything.
     Undo,
     /// Inventory's last word: StockRejected, or the event marked `closed`.
     Closed,
-    /// The terminal event.
     Ended,
 }
 
@@ -64,12 +58,10 @@ impl Moment {
     ];
 }
 
-/// When each moment was; none: not heard of yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Moments([Option<Timestamp>; Moment::COUNT]);
 
 impl Moments {
-    /// When it was.
     pub fn at(&self, moment: Moment) -> Option<Timestamp> {
         self.0[moment as usize]
     }
@@ -84,37 +76,30 @@ impl Moments {
     }
 }
 
-/// Why an order, or a part of it, was given up. The greater rank counts: the later in the chain that says it, the greater.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// Why something was given up.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
+#[schema(as = ReasonView)]
 pub struct GivenUpReason {
-    /// How much the event counts that says it.
+    /// The greater one counts: the later in the chain the event is that says it, the greater.
+    #[serde(skip)]
     pub rank: i16,
-    /// The reason's code.
+    /// The reason's code, such as `declined`.
     pub code: String,
     /// What happened, for people.
     pub detail: String,
 }
 
-/// What is known of one shipment.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, FromRow)]
 pub struct ShipmentFacts {
-    /// Where it leaves from.
     pub warehouse: Option<String>,
     /// The units in it, as JSON.
     pub items: Option<String>,
-    /// The units that its warehouse could not give, as JSON.
     pub short: Option<String>,
-    /// When that was said.
-    pub short_at: Option<Timestamp>,
-    /// When it was packed.
-    pub confirmed_at: Option<Timestamp>,
-    /// When its warehouse handed it over.
-    pub dispatched_at: Option<Timestamp>,
-    /// When the carrier delivered it.
-    pub delivered_at: Option<Timestamp>,
-    /// Who carries it.
+    pub short_at: Option<Timestamptz>,
+    pub confirmed_at: Option<Timestamptz>,
+    pub dispatched_at: Option<Timestamptz>,
+    pub delivered_at: Option<Timestamptz>,
     pub carrier: Option<String>,
-    /// The carrier's number of it.
     pub tracking: Option<String>,
 }
 
@@ -137,49 +122,31 @@ impl ShipmentFacts {
 pub struct Facts {
     /// Which events were heard: a bit for each type, as the table of events has them.
     pub seen: i64,
-    /// How far it got.
     pub status: Status,
     /// The highest `ce_sequence`; 0: none.
     pub position: i64,
     /// When it was placed: the time in its id, or else that of the earliest event.
     pub placed_at: Option<Timestamp>,
-    /// The latest event.
     pub changed_at: Option<Timestamp>,
-    /// The moments of its life.
     pub moments: Moments,
-    /// Which system placed it.
     pub source: Option<String>,
-    /// That system's own id of it.
     pub reference: Option<String>,
-    /// The shop's id of the customer.
     pub customer_id: Option<String>,
-    /// ISO 4217.
     pub currency: Option<String>,
-    /// What it would cost in full.
     pub total: Option<i64>,
-    /// What was held.
     pub authorized: Option<i64>,
-    /// What was taken.
     pub captured: Option<i64>,
-    /// What was given back.
     pub refunded: Option<i64>,
-    /// What was held and let go.
     pub voided: Option<i64>,
     /// The value of what shipped, by the terminal event.
     pub charged: Option<i64>,
-    /// The lines as accepted.
     pub lines: Option<String>,
-    /// What was wrong with it, if it was rejected.
     pub faults: Option<String>,
-    /// What shipped, by the terminal event.
     pub shipped: Option<String>,
-    /// What did not, with why.
     pub unshipped: Option<String>,
-    /// Why it, or a part of it, was given up.
     pub reason: Option<GivenUpReason>,
     /// By OrderCompleted: whether somebody had asked for a cancellation.
     pub cancellation: Option<String>,
-    /// Its shipments.
     pub shipments: BTreeMap<ShipmentId, ShipmentFacts>,
 }
 
@@ -213,7 +180,6 @@ impl Facts {
         }
     }
 
-    /// Takes a reason of this rank.
     pub(crate) fn because(&mut self, rank: i16, reason: &events::Reason) {
         let reason = GivenUpReason { rank, code: reason.code.as_str().to_owned(), detail: reason.detail.clone() };
         most(&mut self.reason, &Some(reason));
@@ -228,10 +194,6 @@ fn most<T: Ord + Clone>(mine: &mut Option<T>, theirs: &Option<T>) {
 }
 
 /// `least` of the database: none does not count.
-fn first(mine: &mut Option<Timestamp>, theirs: Option<Timestamp>) {
-    if let Some(theirs) = theirs
-        && mine.is_none_or(|mine| theirs < mine)
-    {
-        *mine = Some(theirs);
-    }
+fn first<T: Ord + Copy>(mine: &mut Option<T>, theirs: Option<T>) {
+    *mine = [*mine, theirs].into_iter().flatten().min();
 }

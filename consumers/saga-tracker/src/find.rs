@@ -6,32 +6,21 @@ use sqlx::PgPool;
 
 use crate::store::{OrderFilter, orders};
 
-/// Orders that are found at most.
 const MOST: i64 = 500;
 
-/// An order that was found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FoundOrder {
-    /// Its id.
     pub order_id: String,
-    /// Where it stands.
     pub status: String,
-    /// When it was placed, RFC 3339.
     pub placed_at: String,
-    /// Who placed it.
     pub source: Option<String>,
-    /// Its reference there.
     pub reference: Option<String>,
-    /// ISO 4217.
     pub currency: Option<String>,
     /// What it costs, in minor units.
     pub total: Option<i64>,
 }
 
 /// The orders with this reference, the newest first; several shops may have given the same.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn find_orders(pool: &PgPool, reference: &str) -> Result<Vec<FoundOrder>, Failure> {
     if reference.contains('\0') {
         return Ok(Vec::new()); // no text that the database can hold
@@ -39,8 +28,8 @@ pub async fn find_orders(pool: &PgPool, reference: &str) -> Result<Vec<FoundOrde
     let filter = OrderFilter { reference: Some(reference.to_owned()), limit: MOST, ..OrderFilter::default() };
     let found = orders(pool, &filter).await?.into_iter().map(|row| FoundOrder {
         order_id: row.order_id.to_string(),
-        status: row.timeline.status.as_str().to_owned(),
-        placed_at: row.timeline.placed_at.map(|at| at.to_string()).unwrap_or_default(),
+        status: row.facts.status.as_str().to_owned(),
+        placed_at: row.facts.placed_at.map(|at| at.to_string()).unwrap_or_default(),
         source: row.facts.source,
         reference: row.facts.reference,
         currency: row.facts.currency,

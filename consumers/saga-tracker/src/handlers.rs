@@ -16,9 +16,8 @@ use uuid::Uuid;
 
 use crate::dead_letter::DeadLetter;
 use crate::input::Input;
-use crate::name::NAME;
 use crate::store::Tables;
-use crate::tracker::SagaTracker;
+use crate::tracker::{NAME, SagaTracker};
 use crate::world::BatchState;
 use crate::{alerts, decide, decode, steps, store};
 
@@ -87,14 +86,9 @@ impl Consumer for SagaTracker {
 
     /// For events nothing is read: what they tell is merged into the rows as it is written, and a merge needs no lock before it.
     async fn load(&self, batch: &[&Work<Input>], loader: &mut Loader<'_>) -> Result<BatchState, Failure> {
-        let looked_at = |work: &&Work<Input>| match &work.input {
-            Input::Look(look) => Some(look.order_id.as_uuid()),
-            Input::Heard(_)
-            | Input::Level(..)
-            | Input::Watermark(..)
-            | Input::DeadLetter(..)
-            | Input::Resolved(..)
-            | Input::Stray(_) => None,
+        let looked_at = |work: &&Work<Input>| {
+            let Input::Look(look) = &work.input else { return None };
+            Some(look.order_id.as_uuid())
         };
         let order_ids: Vec<Uuid> = batch.iter().filter_map(looked_at).collect();
         let cases =
@@ -120,23 +114,16 @@ impl Consumer for SagaTracker {
         }
         decide::fold(world, &work.input);
         if let Input::Heard(heard) = &work.input
-            && now.since(heard.record.place.at) < NEWS
+            && now.since(heard.place.at) < NEWS
         {
-            world.alerts.extend(alerts::of_event(heard.record.event_type, heard.record.order_id));
+            world.alerts.extend(alerts::of_event(heard.event_type, heard.order_id));
         }
         Ok(())
     }
 
     fn order(input: &Input) -> Option<OrderId> {
-        match input {
-            Input::Heard(heard) => Some(heard.record.order_id),
-            Input::Level(..)
-            | Input::Watermark(..)
-            | Input::DeadLetter(..)
-            | Input::Look(_)
-            | Input::Resolved(..)
-            | Input::Stray(_) => None,
-        }
+        let Input::Heard(heard) = input else { return None };
+        Some(heard.order_id)
     }
 
     fn retention(&self) -> Option<Retention> {

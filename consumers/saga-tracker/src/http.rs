@@ -1,5 +1,4 @@
-//! The routes of the tracker: orders and their history, stock levels, shipments, dead letters, figures, deadlines, alerts. They only read, but for
-//! deadlines that people move, and what they have done about dead letters.
+//! The tracker's routes. They read, but for deadlines that people move, and what people have done about dead letters.
 
 mod actions;
 mod alerts;
@@ -21,7 +20,6 @@ use utoipa_axum::routes;
 pub(crate) use state::{ReadSettings, TrackerApi};
 pub(crate) use views::{EventView, OrderDetail};
 
-/// The routes, with their documents.
 pub(crate) fn routes() -> Routes<TrackerApi> {
     let (look, act) = (Access::to(&[Role::Viewer]), Access::to(&[Role::Operator]));
     Routes::new()

@@ -8,6 +8,8 @@
 //! It owns `dead-letter-orders`, on which it publishes `OrderStuck`: when an answer that topics.yaml's `within` asks for is missing, and nothing
 //! explains that. A consumer or a relay that lags or is down makes orders late, not stuck, and so does an event that waits for a retry.
 
+#![allow(missing_docs, reason = "an inner crate: its names say it")]
+
 pub mod alerts;
 mod audit;
 mod case;
@@ -20,7 +22,6 @@ mod find;
 mod handlers;
 mod http;
 mod input;
-mod name;
 pub mod open_orders;
 mod order_event;
 mod parked;
@@ -29,6 +30,7 @@ mod rebuild;
 mod settings;
 mod status;
 mod steps;
+mod stock;
 mod store;
 mod stuck;
 mod tracker;
@@ -36,6 +38,7 @@ mod world;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use operator::{ConsumerApis, Operator, OperatorSettings};
@@ -43,26 +46,20 @@ use runtime::{Consumer as _, Settings};
 use tokio::sync::Notify;
 
 pub use case::Case;
-pub use dead_letter::DeadLetter;
-pub use facts::{Facts, GivenUpReason, Moment, Moments, ShipmentFacts};
+pub use facts::Facts;
 pub use find::{FoundOrder, find_orders};
-pub use input::{HeardEvent, Input, Look, StoredRecord};
-pub use parked::Parking;
-pub use place::Place;
 pub use rebuild::{Rebuilt, Stage, rebuild};
 pub use settings::{TrackerSettings, section};
-pub use status::Status;
 pub use store::FIGURES;
-pub use stuck::Situation;
 pub use tracker::SagaTracker;
-pub use world::{BatchState, Level, Position, Resolution, Watermark};
 
-/// The migrations of the schema `saga_tracker`.
+/// Fulfillment's `hand_over_deadline`, unless it is set.
+const HAND_OVER: Duration = Duration::from_secs(24 * 3_600);
+
 pub fn migrations() -> sqlx::migrate::Migrator {
     operator::migrations()
 }
 
-/// The OpenAPI document of its routes.
 pub fn document() -> serde_json::Value {
     http::routes().document(SagaTracker::NAME)
 }
@@ -80,7 +77,7 @@ async fn begin(host: &runtime::Host) -> anyhow::Result<()> {
     let (pool, clock, shutdown) = (host.pool::<SagaTracker>()?, host.clock().clone(), host.shutdown().clone());
     let databases = databases(host.settings())?;
     let hand_over: HandOver = host.settings().section("fulfillment")?;
-    let hand_over = settings.hand_over.unwrap_or(hand_over.hand_over_deadline).0;
+    let hand_over = settings.hand_over.or(hand_over.hand_over_deadline).map_or(HAND_OVER, |span| span.0);
     let reads = host.settings().section(SagaTracker::NAME)?;
     let own: OperatorSettings = host.settings().section(SagaTracker::NAME)?;
     let others = ConsumerApis::new(host.settings(), &own, |name| host.address(name))?;
@@ -127,16 +124,10 @@ async fn begin(host: &runtime::Host) -> anyhow::Result<()> {
 }
 
 /// What fulfillment's settings say of how long a shipment may stand in its warehouse.
-#[derive(serde::Serialize, serde::Deserialize)]
+#[derive(Default, serde::Serialize, serde::Deserialize)]
 #[serde(default)]
 struct HandOver {
-    hand_over_deadline: runtime::Span,
-}
-
-impl Default for HandOver {
-    fn default() -> Self {
-        Self { hand_over_deadline: runtime::Span::secs(24 * 3_600) }
-    }
+    hand_over_deadline: Option<runtime::Span>,
 }
 
 /// The name of the database that each consumer's outbox is in.

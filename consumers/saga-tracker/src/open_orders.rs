@@ -2,7 +2,9 @@
 
 use events::{OrderId, Timestamp};
 use runtime::Failure;
+use serde::{Serialize, Serializer};
 use sqlx::PgConnection;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::store::deadlines as store;
@@ -12,9 +14,11 @@ use deadlines::{RULES, owed_by_events};
 pub const LONGEST_TEXT: usize = 500;
 
 /// An answer that is owed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = OwedView)]
 pub struct Owed {
     /// The event that is not answered.
+    #[schema(value_type = String)]
     pub event_id: Uuid,
     /// Its type.
     pub event_type: &'static str,
@@ -22,20 +26,30 @@ pub struct Owed {
     pub consumer: &'static str,
     /// The types that are an answer.
     pub waiting_for: Vec<&'static str>,
-    /// When it happened.
+    /// When it happened, RFC 3339.
+    #[serde(serialize_with = "rfc3339")]
+    #[schema(value_type = String)]
     pub since: Timestamp,
-    /// When the answer is due if nothing delays it: it counts from when its consumer comes to the event, if that is later.
+    /// When the answer is due if nothing delays it, RFC 3339: it counts from when its consumer comes to the event, if that is later.
+    #[serde(serialize_with = "rfc3339")]
+    #[schema(value_type = String)]
     pub due: Timestamp,
 }
 
 /// An open order with what it is owed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = DeadlineView)]
 pub struct Deadline {
     /// The order.
+    #[schema(value_type = String)]
     pub order_id: OrderId,
-    /// When it is looked at next.
+    /// When it is looked at next, unless an event of it comes before; RFC 3339.
+    #[serde(serialize_with = "rfc3339")]
+    #[schema(value_type = String)]
     pub look_at: Timestamp,
-    /// Until when a person moved it, if one did.
+    /// Until when a person moved it; absent if nobody did.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "moment")]
+    #[schema(value_type = Option<String>)]
     pub moved_until: Option<Timestamp>,
     /// How often people moved it.
     pub moves: i64,
@@ -43,24 +57,25 @@ pub struct Deadline {
     pub owed: Vec<Owed>,
 }
 
-/// Why a deadline was not moved.
+fn rfc3339<S: Serializer>(at: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(at)
+}
+
+fn moment<S: Serializer>(at: &Option<Timestamp>, to: S) -> Result<S::Ok, S::Error> {
+    at.map(|at| at.to_string()).serialize(to)
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum NotMoved {
-    /// What was asked makes no sense.
     #[error("{0}")]
     Invalid(String),
-    /// There is no such order, or it has ended.
     #[error("expected an order that is open, and {0} is not: nothing was heard of it yet, or it has ended")]
     NotOpen(OrderId),
-    /// The database failed.
     #[error(transparent)]
     Failed(#[from] Failure),
 }
 
 /// Open orders by when they are looked at next, at most `limit` behind `behind`.
-///
-/// # Errors
-/// When the database does not answer, or holds what this version can't read.
 pub async fn list(
     db: &mut PgConnection,
     behind: Option<(Timestamp, OrderId)>,

@@ -9,7 +9,7 @@ use events::{
     Personal, Reason, ReservationExpired, ShipmentDelivered, ShipmentDispatched, ShippedLine, StockCommitted,
     StockReallocated, StockRejected, StockReleased, StockReserved, Timestamp, UnshippedLine,
 };
-use runtime::sql::in_range;
+use runtime::sql::{Timestamptz, in_range};
 use serde::Serialize;
 
 use crate::facts::{Facts, Moment, ShipmentFacts};
@@ -19,19 +19,15 @@ use crate::status::Status;
 pub(crate) trait FoldedEvent: Event {
     /// Its bit in `seen`. Stored: never give one away again.
     const BIT: u32;
-    /// How far the order got with it, if it says so.
     const STATUS: Option<Status>;
-    /// The moments that it marks.
     const MOMENTS: &'static [Moment];
 
     /// Whether it carries personal data, which is not in its stored JSON.
     const SEALED: bool;
 
-    /// Whose event it is.
     fn order_id(&self) -> OrderId;
 
-    /// The personal data in it.
-    fn personal(&self) -> Option<&Personal> {
+    fn take_personal(&mut self) -> Option<Personal> {
         None
     }
 
@@ -39,7 +35,6 @@ pub(crate) trait FoldedEvent: Event {
     fn add_to(&self, facts: &mut Facts, at: Timestamp);
 }
 
-/// Something that is done with any type of event of an order.
 pub(crate) trait WithOrderEvent {
     type Output;
 
@@ -53,21 +48,21 @@ pub(crate) fn mask(types: &[&str]) -> i64 {
 
 /// One line for each event: its bit, the status and the moments that it marks, where its personal data stands, and what else it tells.
 macro_rules! order_events {
-    ($($bit:literal $event:ident $($status:ident)? [$($moment:ident)*] $(@sealed $sealed:expr,)? $add:expr;)*) => {
+    ($($bit:literal $event:ident $($status:ident)? [$($moment:ident)*] $(@sealed $take:expr,)? $add:expr;)*) => {
         $(
             impl FoldedEvent for $event {
                 const BIT: u32 = $bit;
                 const STATUS: Option<Status> = [$(Some(Status::$status),)? None][0];
                 const MOMENTS: &'static [Moment] = &[$(Moment::$moment),*];
-                const SEALED: bool = [$(!stringify!($sealed).is_empty(),)? false][0];
+                const SEALED: bool = [$(!stringify!($take).is_empty(),)? false][0];
 
                 fn order_id(&self) -> OrderId {
                     self.order_id
                 }
 
-                $(fn personal(&self) -> Option<&Personal> {
-                    let sealed: fn(&Self) -> Option<&Personal> = $sealed;
-                    sealed(self)
+                $(fn take_personal(&mut self) -> Option<Personal> {
+                    let take: fn(&mut Self) -> Option<Personal> = $take;
+                    take(self)
                 })?
 
                 fn add_to(&self, facts: &mut Facts, at: Timestamp) {
@@ -91,12 +86,12 @@ macro_rules! order_events {
 }
 
 order_events! {
-    0 OrderAccepted Accepted [Accepted] @sealed |event| Some(&event.personal), |event, facts, _| {
+    0 OrderAccepted Accepted [Accepted] @sealed |event| Some(take(&mut event.personal)), |event, facts, _| {
         placed(facts, &event.source, &event.reference, Some(event.customer_id.as_str()));
         (facts.currency, facts.total) = (Some(event.currency.to_string()), Some(event.total));
         facts.lines = json(&event.lines);
     };
-    1 OrderRejected Rejected [Ended] @sealed |event| event.personal.as_ref(), |event, facts, _| {
+    1 OrderRejected Rejected [Ended] @sealed |event| event.personal.take(), |event, facts, _| {
         placed(facts, &event.source, &event.reference, event.customer_id.as_ref().map(|id| id.as_str()));
         facts.faults = json(&event.faults);
     };
@@ -112,7 +107,7 @@ order_events! {
         ended(facts, event.charged, &event.shipped, &event.unshipped, Some(&event.reason));
     };
 
-    6 StockReserved Reserved [Reserved] @sealed |event| Some(&event.personal), |_, _, _| {};
+    6 StockReserved Reserved [Reserved] @sealed |event| Some(take(&mut event.personal)), |_, _, _| {};
     7 StockRejected Failing [Closed] |event, facts, _| facts.because(10, &event.reason);
     8 ReservationExpired [] |_, _, _| {};
     9 StockReallocated [] |_, _, _| {};
@@ -129,7 +124,7 @@ order_events! {
     };
 
     12 PaymentActionRequired ActionRequired [] |_, _, _| {};
-    13 PaymentAuthorized Authorized [Authorized] @sealed |event| Some(&event.personal), |event, facts, _| {
+    13 PaymentAuthorized Authorized [Authorized] @sealed |event| Some(take(&mut event.personal)), |event, facts, _| {
         facts.authorized = Some(event.amount);
     };
     14 PaymentDeclined Failing [Undo] |event, facts, _| facts.because(20, &event.reason);
@@ -147,19 +142,19 @@ order_events! {
     19 PaymentRefundFailed [] |event, facts, _| facts.because(45, &event.reason);
     20 AuthorizationExpiring [] |_, _, _| {};
 
-    21 FraudCleared Cleared [Cleared] @sealed |event| Some(&event.personal), |_, _, _| {};
+    21 FraudCleared Cleared [Cleared] @sealed |event| Some(take(&mut event.personal)), |_, _, _| {};
     22 FraudRejected Failing [Undo] |event, facts, _| facts.because(20, &event.reason);
     23 FraudReviewRequested InReview [Review] |_, _, _| {};
 
     24 FulfillmentShortPicked [] |event, facts, at| {
         let shipment = facts.shipments.entry(event.shipment_id).or_default();
         shipment.warehouse = Some(event.warehouse.to_string());
-        (shipment.short, shipment.short_at) = (json(&event.short), Some(at));
+        (shipment.short, shipment.short_at) = (json(&event.short), Some(Timestamptz(at)));
     };
     25 FulfillmentConfirmed Confirmed [Confirmed] |event, facts, at| {
         facts.shipments.extend(event.shipments.iter().map(|of| {
             let warehouse = Some(of.warehouse.to_string());
-            (of.shipment_id, ShipmentFacts { warehouse, items: json(&of.items), confirmed_at: Some(at), ..ShipmentFacts::default() })
+            (of.shipment_id, ShipmentFacts { warehouse, items: json(&of.items), confirmed_at: Some(Timestamptz(at)), ..ShipmentFacts::default() })
         }));
     };
     26 FulfillmentRejected Failing [Undo] |event, facts, _| facts.because(20, &event.reason);
@@ -168,11 +163,11 @@ order_events! {
         let shipment = facts.shipments.entry(event.shipment_id).or_default();
         (shipment.warehouse, shipment.items) = (Some(event.warehouse.to_string()), json(&event.items));
         (shipment.carrier, shipment.tracking) = (Some(event.carrier.clone()), event.tracking.clone());
-        shipment.dispatched_at = Some(in_range(event.dispatched_at));
+        shipment.dispatched_at = Some(Timestamptz(in_range(event.dispatched_at)));
     };
     29 ShipmentDelivered [] |event, facts, _| {
         let shipment = facts.shipments.entry(event.shipment_id).or_default();
-        shipment.delivered_at = Some(in_range(event.delivered_at));
+        shipment.delivered_at = Some(Timestamptz(in_range(event.delivered_at)));
     };
 
     30 NotificationSent [] |_, _, _| {};
@@ -191,6 +186,10 @@ pub(crate) fn stored<E: FoldedEvent>(data: &str) -> serde_json::Result<E> {
         }
         Some(_) | None => serde_json::from_str(data),
     }
+}
+
+fn take(personal: &mut Personal) -> Personal {
+    std::mem::replace(personal, Personal { key_id: String::new(), data: Vec::new() })
 }
 
 fn placed(facts: &mut Facts, source: &str, reference: &str, customer_id: Option<&str>) {

@@ -7,9 +7,7 @@ use crate::place::Place;
 /// What one consumer said last of one order. Merged as the database does it: any order and any repetition end in the same.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Parking {
-    /// The latest OrderParked: its place, its time, and itself.
     pub parked: Option<(i64, Timestamp, OrderParked)>,
-    /// The latest OrderUnparked: its place, its time, and its outcome.
     pub unparked: Option<(i64, Timestamp, String)>,
 }
 
@@ -22,7 +20,6 @@ impl Parking {
         Self { parked: None, unparked: Some((rank(place), place.at, event.outcome.to_string())) }
     }
 
-    /// Takes what was said besides.
     pub(crate) fn merge(&mut self, other: &Self) {
         let rank_of = |of: &Option<(i64, Timestamp, OrderParked)>| of.as_ref().map(|(rank, ..)| *rank);
         if rank_of(&self.parked) < rank_of(&other.parked) {

@@ -2,14 +2,11 @@
 
 use events::Timestamp;
 
-/// Where a record stands, and when and where it was said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
     /// The topic, without prefix.
     pub topic: &'static str,
-    /// The partition.
     pub partition: i32,
-    /// The offset.
     pub offset: i64,
     /// When it happened: `ce_time`, or else the record's own time.
     pub at: Timestamp,

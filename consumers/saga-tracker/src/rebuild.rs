@@ -9,19 +9,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use events::{EventId, OrderId};
+use events::OrderId;
 use kafka_admin::replay::{Point, ReplayReader};
 use runtime::{Failure, Pooled, Registry, Settings, Verdict, migrations, sql};
 use sqlx::{Connection as _, PgConnection, PgPool};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
-use crate::name::NAME;
-use crate::place::Place;
 use crate::store::{self, Tables, rebuild as tables};
+use crate::tracker::{NAME, SagaTracker};
 use crate::world::BatchState;
-use crate::{Input, SagaTracker, decide, decode};
+use crate::{decide, decode};
 
-/// What is told again may be kept already.
 const REPEATING: bool = true;
 
 /// Events of the store, and records of the topics, that are folded and written at once.
@@ -33,7 +32,6 @@ const TRIES: u32 = 40;
 const PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// Where a rebuild is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
     /// Folding the event store: events so far, and about how many there are.
@@ -46,14 +44,12 @@ pub enum Stage {
     Switch,
 }
 
-/// What a rebuild did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rebuilt {
     /// Events of the store that were folded; none if the topics hold everything that was ever said.
     pub stored: u64,
     /// Stored events that this version can't read: their orders keep what other events tell of them.
     pub unknown: u64,
-    /// Records of the topics that were folded.
     pub records: u64,
     /// Records that can't be understood: they are among the dead letters.
     pub unreadable: u64,
@@ -77,7 +73,7 @@ pub async fn rebuild(
     let url = settings.database_url(NAME)?;
     let pool = sql::pool(url.expose(), "quadrille replay", 2).context("DATABASE_URL")?;
     // First, as prepared statements of the checks would fail there with a riddle.
-    Pooled::refuse_for(&pool.connect_options(), "a rebuild of the read models").await?;
+    Pooled::refuse::<anyhow::Error>(&pool.connect_options(), "a rebuild of the read models").await?;
     for (schema, migrator) in migrations::house().into_iter().chain([("saga_tracker", crate::migrations())]) {
         migrations::check(&pool, schema, &migrator).await?;
     }
@@ -158,29 +154,21 @@ impl Rebuild<'_> {
         Ok(())
     }
 
-    /// Whether the topics are read from their very first record.
     fn topics_are_whole(&self) -> bool {
         self.reader.topics().all(|topic| self.reader.is_whole(topic))
     }
 
     async fn fold_store(&mut self, tell: &impl Fn(Stage)) -> anyhow::Result<()> {
         let about = tables::stored_about(self.db).await?;
-        let mut behind = None;
+        let mut behind = (Uuid::nil(), Uuid::nil());
         loop {
             self.heed()?;
-            let events = tables::stored_events(self.db, behind, PAGE as i64).await?;
+            let events = store::stored_events(self.db, behind, PAGE as i64).await?;
             let Some(last) = events.last() else { return Ok(()) };
-            behind = Some((OrderId(last.order_id), EventId(last.event_id)));
+            behind = (last.order_id, last.event_id);
             let mut world = BatchState::default();
             for event in &events {
-                let place = |topic| Place {
-                    topic,
-                    partition: event.partition,
-                    offset: event.offset,
-                    at: event.at.0,
-                    seq: event.seq,
-                };
-                match decode::stored_facts(&event.event_type, &event.data, place) {
+                match decode::stored_facts(&event.event_type, &event.data, event.at.0, event.seq) {
                     Some(Ok(facts)) => world.orders.entry(OrderId(event.order_id)).or_default().merge(&facts),
                     Some(Err(_)) | None => self.done.unknown += 1,
                 }
@@ -221,7 +209,7 @@ impl Rebuild<'_> {
         let page = self.reader.page(PAGE, patience).await?;
         self.done.records += page.read;
         self.done.unreadable += page.unreadable;
-        page.inputs.iter().for_each(|input: &Input| decide::fold(&mut self.unwritten, input));
+        page.inputs.iter().for_each(|input| decide::fold(&mut self.unwritten, input));
         Ok(page.read)
     }
 

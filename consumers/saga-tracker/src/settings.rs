@@ -11,8 +11,7 @@ use utoipa::ToSchema;
 
 use crate::audit::AuditSettings;
 use crate::http::ReadSettings;
-use crate::name::NAME;
-use crate::tracker::SagaTracker;
+use crate::tracker::{NAME, SagaTracker};
 
 use crate::alerts::AlertKind;
 
@@ -57,7 +56,6 @@ pub struct TrackerSettings {
     pub probes: BTreeMap<String, String>,
 }
 
-/// What can be set of the tracker.
 pub fn section() -> Section {
     Section::consumer(NAME, &SagaTracker::defaults())
         .with(&TrackerSettings::default())
@@ -73,7 +71,6 @@ pub fn section() -> Section {
         })
 }
 
-/// The settings as they are, checked.
 pub(crate) fn read(all: &Settings) -> anyhow::Result<TrackerSettings> {
     all.refuse_unknown(&section())?;
     let settings: TrackerSettings = all.section(NAME)?;
@@ -104,17 +101,14 @@ impl Default for TrackerSettings {
 }
 
 impl TrackerSettings {
-    /// How much money at risk is no alert yet, in minor units of a currency.
     pub(crate) fn money_limit(&self, currency: &str) -> i64 {
         self.money_at_risk_in.get(currency).copied().unwrap_or(self.money_at_risk)
     }
 
-    /// Whether people are told of this.
     pub(crate) fn alerts(&self, kind: AlertKind) -> bool {
         !self.alerts_off.contains(&kind)
     }
 
-    /// Checks that the settings can be worked with.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         for (name, span) in [("look_every", self.look_every), ("watch_every", self.watch_every)] {
             ensure!(

@@ -44,59 +44,38 @@ pub enum Status {
 }
 
 impl Status {
-    /// All of them, by rank.
-    pub const ALL: [Self; 16] = [
-        Self::Placed,
-        Self::Accepted,
-        Self::Reserved,
-        Self::ActionRequired,
-        Self::Authorized,
-        Self::InReview,
-        Self::Cleared,
-        Self::Confirmed,
-        Self::Captured,
-        Self::Shipping,
-        Self::Failing,
-        Self::Cancelling,
-        Self::Rejected,
-        Self::Failed,
-        Self::Cancelled,
-        Self::Completed,
+    /// All of them, by rank, each with its name, as the database, the routes and people have it.
+    pub const ALL: [(Self, &'static str); 16] = [
+        (Self::Placed, "PLACED"),
+        (Self::Accepted, "ACCEPTED"),
+        (Self::Reserved, "RESERVED"),
+        (Self::ActionRequired, "ACTION_REQUIRED"),
+        (Self::Authorized, "AUTHORIZED"),
+        (Self::InReview, "IN_REVIEW"),
+        (Self::Cleared, "CLEARED"),
+        (Self::Confirmed, "CONFIRMED"),
+        (Self::Captured, "CAPTURED"),
+        (Self::Shipping, "SHIPPING"),
+        (Self::Failing, "FAILING"),
+        (Self::Cancelling, "CANCELLING"),
+        (Self::Rejected, "REJECTED"),
+        (Self::Failed, "FAILED"),
+        (Self::Cancelled, "CANCELLED"),
+        (Self::Completed, "COMPLETED"),
     ];
 
-    /// Its rank, as it is stored.
     pub const fn rank(self) -> i16 {
         self as i16
     }
 
-    /// Its name, as the database, the routes and people have it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Placed => "PLACED",
-            Self::Accepted => "ACCEPTED",
-            Self::Reserved => "RESERVED",
-            Self::ActionRequired => "ACTION_REQUIRED",
-            Self::Authorized => "AUTHORIZED",
-            Self::InReview => "IN_REVIEW",
-            Self::Cleared => "CLEARED",
-            Self::Confirmed => "CONFIRMED",
-            Self::Captured => "CAPTURED",
-            Self::Shipping => "SHIPPING",
-            Self::Failing => "FAILING",
-            Self::Cancelling => "CANCELLING",
-            Self::Rejected => "REJECTED",
-            Self::Failed => "FAILED",
-            Self::Cancelled => "CANCELLED",
-            Self::Completed => "COMPLETED",
-        }
+    pub fn as_str(self) -> &'static str {
+        Self::ALL.iter().find(|(status, _)| *status == self).map_or("", |(_, name)| name)
     }
 
-    /// The status of this rank.
     pub fn of_rank(rank: i16) -> Option<Self> {
-        Self::ALL.into_iter().find(|status| status.rank() == rank)
+        Self::ALL.into_iter().map(|(status, _)| status).find(|status| status.rank() == rank)
     }
 
-    /// Whether the order has ended.
     pub const fn is_end(self) -> bool {
         self.rank() >= Self::Rejected.rank()
     }
@@ -110,7 +89,7 @@ mod tests {
     fn the_database_names_each_rank_as_the_code_does() {
         let migration = include_str!("../../../migrations/saga_tracker/0001_read_models.sql");
         let (status, outcome) = migration.split_once("outcome         text").unwrap();
-        for of in Status::ALL {
+        for (of, _) in Status::ALL {
             let case = format!("when {} then '{}'", of.rank(), of.as_str());
             assert!(status.contains(&case), "{case}");
             assert_eq!(outcome.contains(&case), of.is_end(), "{case}");

@@ -4,34 +4,18 @@ use std::collections::HashMap;
 
 use events::{OrderId, Timestamp};
 
-use crate::facts::{Facts, Moment, Moments};
+use crate::facts::{Facts, Moment};
 use crate::status::Status;
 use crate::world::BatchState;
 
-/// An order's way as far as it is known.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Timeline {
-    pub placed_at: Option<Timestamp>,
-    pub moments: Moments,
-    pub status: Status,
-}
-
-impl From<&Facts> for Timeline {
-    fn from(facts: &Facts) -> Self {
-        Self { placed_at: facts.placed_at, moments: facts.moments, status: facts.status }
-    }
-}
-
-/// Where a step begins or ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     Placed,
     At(Moment),
-    /// The end of an order that completed.
     Completed,
 }
 
-impl Timeline {
+impl Facts {
     fn end(&self, end: End) -> Option<Timestamp> {
         match end {
             End::Placed => self.placed_at,
@@ -41,7 +25,7 @@ impl Timeline {
     }
 
     /// The steps of which both ends are known, with how long each took, in the order of an order's way.
-    pub fn steps(&self) -> impl Iterator<Item = (&'static str, Timestamp, Timestamp)> + '_ {
+    pub(crate) fn steps(&self) -> impl Iterator<Item = (&'static str, Timestamp, Timestamp)> + '_ {
         STEPS.iter().filter_map(|(name, begin, end)| Some((*name, self.end(*begin)?, self.end(*end)?)))
     }
 }
@@ -68,20 +52,17 @@ pub(crate) fn place_of(step: &str) -> usize {
 
 /// Records the steps that became known with this batch, all of whose events were new; `now` is what is known of its orders after it.
 /// A batch that is written twice, because its commit failed, is measured twice: a histogram bears it.
-pub(crate) fn measure(batch: &BatchState, now: &HashMap<OrderId, Timeline>) {
+pub(crate) fn measure(batch: &BatchState, now: &HashMap<OrderId, Facts>) {
     for (order_id, facts) in &batch.orders {
         let Some(now) = now.get(order_id) else { continue };
-        for (name, took) in completed(&Timeline::from(facts), now) {
+        for (name, took) in completed(facts, now) {
             metrics::histogram!("quadrille_step_seconds", "step" => name).record(took);
         }
     }
 }
 
 /// The steps that `batch` made known: one end came with it, and both are known now.
-fn completed<'t>(
-    batch: &'t Timeline,
-    now: &'t Timeline,
-) -> impl Iterator<Item = (&'static str, std::time::Duration)> + 't {
+fn completed<'t>(batch: &'t Facts, now: &'t Facts) -> impl Iterator<Item = (&'static str, std::time::Duration)> + 't {
     STEPS.iter().filter_map(|(name, begin, end)| {
         let (began, ended) = (now.end(*begin)?, now.end(*end)?);
         // Every event tells when its order was placed: that is no news.
@@ -96,13 +77,13 @@ mod tests {
 
     use super::*;
 
-    fn timeline(status: Status, moments: &[(Moment, i64)]) -> Timeline {
-        let mut told = Moments::default();
-        moments.iter().for_each(|(moment, at)| told.tell(*moment, Timestamp::from_millis(*at)));
-        Timeline { placed_at: Some(Timestamp::from_millis(5)), moments: told, status }
+    fn timeline(status: Status, moments: &[(Moment, i64)]) -> Facts {
+        let mut facts = Facts { placed_at: Some(Timestamp::from_millis(5)), status, ..Facts::default() };
+        moments.iter().for_each(|(moment, at)| facts.moments.tell(*moment, Timestamp::from_millis(*at)));
+        facts
     }
 
-    fn names(batch: &Timeline, now: &Timeline) -> Vec<&'static str> {
+    fn names(batch: &Facts, now: &Facts) -> Vec<&'static str> {
         completed(batch, now).map(|(name, _)| name).collect()
     }
 

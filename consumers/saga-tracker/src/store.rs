@@ -15,10 +15,8 @@ mod parked;
 mod positions;
 pub(crate) mod pruning;
 pub(crate) mod rebuild;
-mod resolutions;
 mod shipments;
 mod stats;
-mod tables;
 pub(crate) mod watch;
 
 use std::collections::HashMap;
@@ -27,21 +25,20 @@ use ::events::OrderId;
 use runtime::Failure;
 use sqlx::PgConnection;
 
-use crate::steps::Timeline;
+use crate::facts::Facts;
 use crate::world::BatchState;
 
 pub(crate) use breaches::{
-    BreachRow, CheckFindings, breaches, claim_audit, open as open_breaches, open_orders, pages, record, walked,
+    BreachView, CheckFindings, breaches, claim_audit, open as open_breaches, open_orders, pages, record, walked,
 };
-pub(crate) use columns::stored;
-pub(crate) use events::{StoredEvent, folded, history};
-pub(crate) use levels::{LevelFilter, LevelRow, level_position, levels};
+pub(crate) use columns::{REBUILT, Tables, stored};
+pub(crate) use events::{StoredEvent, folded, history, stored_events};
+pub(crate) use levels::{LevelView, level_position, levels};
 pub(crate) use orders::{OrderFilter, OrderRow, order, orders};
-pub(crate) use positions::{PositionRow, positions, published, watermarks};
-pub(crate) use shipments::{ShipmentFilter, ShipmentRow, shipments, shipments_of};
+pub(crate) use positions::{PositionView, PublishedView, positions, published, watermarks};
+pub(crate) use shipments::{ShipmentRow, shipments, shipments_of};
 pub use stats::FIGURES;
-pub(crate) use stats::{StepRow, counts, newest, step_times};
-pub(crate) use tables::{REBUILT, Tables};
+pub(crate) use stats::{CountView, StepTimesView, counts, newest, step_times};
 
 /// Writes what a batch tells. Returns whether all its events were new, and what is known now of the way of its orders. Unless events may be `repeating`,
 /// one that is kept already is a lost race.
@@ -50,10 +47,10 @@ pub(crate) async fn save(
     tables: Tables,
     world: &BatchState,
     repeating: bool,
-) -> Result<(bool, HashMap<OrderId, Timeline>), Failure> {
+) -> Result<(bool, HashMap<OrderId, Facts>), Failure> {
     let all_new = events::save(db, &world.events, repeating).await?;
     let timelines = save_models(db, tables, world).await?;
-    resolutions::save(db, &world.resolutions).await?;
+    letters::resolve(db, &world.resolutions).await?;
     parked::save(db, &world.parked).await?;
     deadlines::set_looks(db, &world.looks).await?;
     deadlines::keep_told(db, &world.told).await?;
@@ -65,7 +62,7 @@ pub(crate) async fn save_models(
     db: &mut PgConnection,
     tables: Tables,
     world: &BatchState,
-) -> Result<HashMap<OrderId, Timeline>, Failure> {
+) -> Result<HashMap<OrderId, Facts>, Failure> {
     let timelines = orders::save(db, tables, &world.orders).await?;
     shipments::save(db, tables, &world.orders).await?;
     levels::save(db, tables, &world.levels).await?;

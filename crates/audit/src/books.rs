@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use sqlx::types::Json;
-use sqlx::{Acquire as _, AssertSqlSafe, PgConnection, PgPool, Row as _};
+use sqlx::{Acquire as _, AssertSqlSafe, PgConnection, PgPool, Postgres, Row as _, Transaction};
 use uuid::Uuid;
 
 use crate::AuditError;
@@ -14,7 +14,6 @@ use crate::AuditError;
 pub struct Invariant {
     /// Its name, short and stable: what a breach is known by.
     pub name: &'static str,
-    /// What must hold.
     pub publishes: &'static str,
     /// The schemas that it reads; they must be in one database.
     pub schemas: &'static [&'static str],
@@ -22,7 +21,7 @@ pub struct Invariant {
     pub by_order: bool,
     /// Whether it may be asked only when no event is on its way.
     pub quiet: bool,
-    sql: &'static str,
+    pub(crate) sql: &'static str,
 }
 
 macro_rules! check {
@@ -54,17 +53,10 @@ pub(crate) const CHECKS: [Invariant; 12] = [
 ];
 
 impl Invariant {
-    /// Its statement.
-    pub(crate) fn text(&self) -> &'static str {
-        self.sql
-    }
-
-    /// Whether these schemas are all that it reads.
     pub(crate) fn is_within(&self, schemas: &[&str]) -> bool {
         self.schemas.iter().all(|schema| schemas.contains(schema))
     }
 
-    /// How many parameters it has.
     pub(crate) fn parameters(&self) -> usize {
         match (self.by_order, self.sql.contains("$4")) {
             (true, true) => 4,
@@ -74,17 +66,13 @@ impl Invariant {
     }
 }
 
-/// All questions to the tables, in the order in which they are asked.
 pub fn checks() -> &'static [Invariant] {
     &CHECKS
 }
 
-/// What is asked about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditScope {
-    /// Orders from this id on.
     pub first: Uuid,
-    /// Orders before this id.
     pub last: Uuid,
     /// These orders too, wherever they are.
     pub again: Vec<Uuid>,
@@ -92,59 +80,58 @@ pub struct AuditScope {
     pub quiet: bool,
     /// Whether what is not asked order by order is asked too.
     pub whole: bool,
-    /// How long one question may take.
     pub within: Duration,
 }
 
 impl AuditScope {
-    /// Everything there is.
+    pub(crate) fn asks(&self, check: &Invariant) -> bool {
+        (self.quiet || !check.quiet) && (self.whole || check.by_order)
+    }
+
     pub fn everything(quiet: bool) -> Self {
         let within = Duration::from_secs(300); // an audit of millions of orders takes its time
         Self { first: Uuid::nil(), last: Uuid::max(), again: Vec::new(), quiet, whole: true, within }
     }
 }
 
-/// A breach.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BreachLine {
     /// What is wrong: an order's id, `SKU/warehouse`, an event's id.
     pub subject: String,
-    /// What was expected, and what is there.
     pub detail: String,
 }
 
-/// The answer to one question.
 #[derive(Clone, Debug, Serialize)]
 pub struct Finding {
-    /// The question's name.
     pub name: &'static str,
-    /// What must hold.
     pub publishes: &'static str,
-    /// The answer.
     pub asked: CheckOutcome,
 }
 
-/// Whether it holds.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "snake_case", tag = "answer")]
 pub enum CheckOutcome {
-    /// It was answered.
     Answered {
-        /// How many breaches.
         breaches: i64,
-        /// What was compared.
         figures: String,
         /// The first 200 of them.
         lines: Vec<BreachLine>,
     },
-    /// It was not: why.
     Unanswered {
-        /// What kept it from being answered.
         why: String,
     },
 }
 
 impl Finding {
+    /// None: it takes too long.
+    pub(crate) fn new(check: &Invariant, scope: &AuditScope, answer: Option<CheckRow>) -> Self {
+        let asked = match answer {
+            Some(CheckRow { breaches, figures, lines }) => CheckOutcome::Answered { breaches, figures, lines },
+            None => CheckOutcome::Unanswered { why: format!("it takes longer than {:?}", scope.within) },
+        };
+        Self { name: check.name, publishes: check.publishes, asked }
+    }
+
     /// How many breaches there are; none as well if it was not answered.
     pub fn breaches(&self) -> i64 {
         match &self.asked {
@@ -153,7 +140,6 @@ impl Finding {
         }
     }
 
-    /// The breaches, the first 200 of them.
     pub fn lines(&self) -> &[BreachLine] {
         match &self.asked {
             CheckOutcome::Answered { lines, .. } => lines,
@@ -162,7 +148,6 @@ impl Finding {
     }
 }
 
-/// What one question was answered.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct CheckRow {
     pub breaches: i64,
@@ -172,9 +157,6 @@ pub(crate) struct CheckRow {
 
 /// Asks a database all that can be asked there, of one snapshot. A question whose schemas are not all there is left out, one that takes too long
 /// is not answered.
-///
-/// # Errors
-/// When the database does not answer, or a question can't be asked.
 pub async fn ask(pool: &PgPool, scope: &AuditScope) -> Result<Vec<Finding>, AuditError> {
     let there: Vec<String> = sqlx::query_scalar("select nspname::text from pg_namespace").fetch_all(pool).await?;
     ask_those(pool, scope, &there.iter().map(String::as_str).collect::<Vec<_>>()).await
@@ -182,29 +164,22 @@ pub async fn ask(pool: &PgPool, scope: &AuditScope) -> Result<Vec<Finding>, Audi
 
 /// The same of those questions that read nothing but these schemas.
 pub(crate) async fn ask_those(pool: &PgPool, scope: &AuditScope, schemas: &[&str]) -> Result<Vec<Finding>, AuditError> {
-    let mut db = pool.begin_with("begin isolation level repeatable read read only").await?;
-    limit(&mut db, scope).await?;
+    let mut db = snapshot(pool, scope).await?;
     let mut findings = Vec::with_capacity(CHECKS.len());
-    for check in &CHECKS {
-        let is_asked = (scope.quiet || !check.quiet) && (scope.whole || check.by_order);
-        if !is_asked || !check.is_within(schemas) {
-            continue;
-        }
-        let asked = match answered(&mut db, check, check.sql, scope, &[]).await? {
-            Some(CheckRow { breaches, figures, lines }) => CheckOutcome::Answered { breaches, figures, lines },
-            None => CheckOutcome::Unanswered { why: format!("it takes longer than {:?}", scope.within) },
-        };
-        findings.push(Finding { name: check.name, publishes: check.publishes, asked });
+    for check in CHECKS.iter().filter(|check| scope.asks(check) && check.is_within(schemas)) {
+        let answer = answered(&mut db, check, check.sql, scope, &[]).await?;
+        findings.push(Finding::new(check, scope, answer));
     }
     db.rollback().await?;
     Ok(findings)
 }
 
-/// How long one statement of the transaction may take.
-pub(crate) async fn limit(db: &mut PgConnection, scope: &AuditScope) -> Result<(), sqlx::Error> {
+/// A transaction that sees one moment, and in which no statement takes longer than one question may.
+pub(crate) async fn snapshot(pool: &PgPool, scope: &AuditScope) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+    let mut db = pool.begin_with("begin isolation level repeatable read read only").await?;
     let timeout = format!("set local statement_timeout = {}", scope.within.as_millis());
-    sqlx::query(AssertSqlSafe(timeout)).execute(db).await?;
-    Ok(())
+    sqlx::query(AssertSqlSafe(timeout)).execute(&mut *db).await?;
+    Ok(db)
 }
 
 /// Asks one question, with these texts as further parameters; none: it takes too long. A savepoint: one that fails does not end the others.
@@ -215,23 +190,6 @@ pub(crate) async fn answered(
     scope: &AuditScope,
     given: &[String],
 ) -> Result<Option<CheckRow>, AuditError> {
-    let mut tried = db.begin().await?;
-    let answer = match one(&mut tried, check, sql, scope, given).await {
-        Ok(answer) => Some(answer),
-        Err(error) if is_timeout(&error) => None,
-        Err(error) => return Err(error.into()),
-    };
-    tried.rollback().await?;
-    Ok(answer)
-}
-
-async fn one(
-    db: &mut PgConnection,
-    check: &Invariant,
-    sql: &str,
-    scope: &AuditScope,
-    given: &[String],
-) -> Result<CheckRow, sqlx::Error> {
     let mut query = sqlx::query(AssertSqlSafe(sql.to_owned()));
     if check.by_order {
         query = query.bind(scope.first).bind(scope.last).bind(&scope.again);
@@ -242,10 +200,17 @@ async fn one(
     for text in given {
         query = query.bind(text);
     }
-    let row = query.fetch_one(db).await?;
+    let mut tried = db.begin().await?;
+    let row = match query.fetch_one(&mut *tried).await {
+        Ok(row) => Some(row),
+        Err(error) if is_timeout(&error) => None,
+        Err(error) => return Err(error.into()),
+    };
+    tried.rollback().await?;
+    let Some(row) = row else { return Ok(None) };
     let lines: Option<Json<Vec<BreachLine>>> = row.try_get(2)?;
     let lines = lines.map_or_else(Vec::new, |lines| lines.0);
-    Ok(CheckRow { breaches: row.try_get(0)?, figures: row.try_get(1)?, lines })
+    Ok(Some(CheckRow { breaches: row.try_get(0)?, figures: row.try_get(1)?, lines }))
 }
 
 fn is_timeout(error: &sqlx::Error) -> bool {

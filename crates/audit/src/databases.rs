@@ -13,9 +13,7 @@ use sqlx::{AssertSqlSafe, PgPool};
 use uuid::Uuid;
 
 use crate::AuditError;
-use crate::books::{
-    AuditScope, BreachLine, CHECKS, CheckOutcome, CheckRow, Finding, Invariant, answered, ask_those, limit,
-};
+use crate::books::{AuditScope, BreachLine, CHECKS, CheckRow, Finding, Invariant, answered, ask_those, snapshot};
 
 /// The schemas that questions are asked of, by the consumer whose database they are in.
 static BOOKS: LazyLock<Vec<(&str, Vec<String>)>> = LazyLock::new(|| {
@@ -28,62 +26,49 @@ const PAGE: i64 = 20_000;
 const LOOKS: usize = 2;
 const BETWEEN: Duration = Duration::from_millis(400);
 
-/// The databases that hold the books.
 #[derive(Clone, Debug)]
-pub struct Databases(Vec<(PgPool, Vec<&'static str>)>);
+pub struct Databases(Vec<SchemaPlace>);
 
-fn schemas_of(consumers: impl Fn(&str) -> bool) -> Vec<&'static str> {
-    BOOKS
-        .iter()
-        .filter(|(consumer, _)| consumers(consumer))
-        .flat_map(|(_, schemas)| schemas)
-        .map(String::as_str)
-        .collect()
-}
-
-/// One of them.
+#[derive(Clone, Debug)]
 struct SchemaPlace {
     pool: PgPool,
     schemas: Vec<&'static str>,
 }
 
+fn schemas_of(consumers: impl Fn(&str) -> bool) -> Vec<&'static str> {
+    let books = BOOKS.iter().filter(|(consumer, _)| consumers(consumer));
+    books.flat_map(|(_, schemas)| schemas).map(String::as_str).collect()
+}
+
 impl Databases {
     /// Those that consumers are set to use; of the common one a replica, where one is named.
-    ///
-    /// # Errors
-    /// When a setting, or an address, does not fit.
     pub fn open(settings: &Settings, replica: Option<&Secret>) -> Result<Self, AuditError> {
         let common = &settings.common().database_url;
         let mut all = Vec::new();
         for (url, consumers) in databases::of(settings, BOOKS.iter().map(|(consumer, _)| *consumer))? {
             let address = replica.filter(|_| url == *common).unwrap_or(&url);
             let pool = sql::pool(address.expose(), "quadrille audit", 1)?;
-            all.push((pool, schemas_of(|consumer| consumers.contains(&consumer))));
+            all.push(SchemaPlace { pool, schemas: schemas_of(|consumer| consumers.contains(&consumer)) });
         }
         Ok(Self(all))
     }
 
-    /// All of one database.
     pub fn single(pool: PgPool) -> Self {
-        Self(vec![(pool, schemas_of(|_| true))])
+        Self(vec![SchemaPlace { pool, schemas: schemas_of(|_| true) }])
     }
 
     /// A pool for each database, also of one that is reached by several addresses.
-    ///
-    /// # Errors
-    /// When one does not answer.
     pub async fn pools(&self) -> Result<Vec<PgPool>, AuditError> {
         Ok(self.places().await?.into_iter().map(|place| place.pool).collect())
     }
 
-    /// The database of `orders`.
     pub fn orders(&self) -> Option<&PgPool> {
-        self.0.iter().find(|(_, schemas)| schemas.contains(&"orders")).map(|(pool, _)| pool)
+        place_of(&self.0, "orders").map(|place| &place.pool)
     }
 
     async fn places(&self) -> Result<Vec<SchemaPlace>, AuditError> {
         let mut places: BTreeMap<Identity, SchemaPlace> = BTreeMap::new();
-        for (pool, schemas) in &self.0 {
+        for SchemaPlace { pool, schemas } in &self.0 {
             let found = identity(&mut *pool.acquire().await?).await?;
             let place = places.entry(found).or_insert_with(|| SchemaPlace { pool: pool.clone(), schemas: Vec::new() });
             place.schemas.extend(schemas);
@@ -92,39 +77,33 @@ impl Databases {
     }
 }
 
+fn place_of<'p>(places: &'p [SchemaPlace], schema: &str) -> Option<&'p SchemaPlace> {
+    places.iter().find(|place| place.schemas.contains(&schema))
+}
+
 /// Asks all that can be asked: what is in one database of one snapshot of it, the rest across databases, where a breach counts only if it is still
 /// the same when it is looked at again.
-///
-/// # Errors
-/// When a database does not answer, or a question can't be asked.
 pub async fn ask_all(databases: &Databases, scope: &AuditScope) -> Result<Vec<Finding>, AuditError> {
     let places = databases.places().await?;
     let mut findings = Vec::new();
     for place in &places {
         findings.extend(ask_those(&place.pool, scope, &place.schemas).await?);
     }
-    for check in &CHECKS {
-        let is_asked = (scope.quiet || !check.quiet) && (scope.whole || check.by_order);
-        if is_asked && !places.iter().any(|place| check.is_within(&place.schemas)) {
-            findings.push(Finding {
-                name: check.name,
-                publishes: check.publishes,
-                asked: across(check, &places, scope).await?,
-            });
+    for check in CHECKS.iter().filter(|check| scope.asks(check)) {
+        if !places.iter().any(|place| check.is_within(&place.schemas)) {
+            findings.push(Finding::new(check, scope, across(check, &places, scope).await?));
         }
     }
-    let at = |finding: &Finding| CHECKS.iter().position(|check| check.name == finding.name);
-    findings.sort_by_key(at);
+    findings.sort_by_key(|finding| CHECKS.iter().position(|check| check.name == finding.name));
     Ok(findings)
 }
 
-async fn across(check: &Invariant, places: &[SchemaPlace], scope: &AuditScope) -> Result<CheckOutcome, AuditError> {
+/// None: it takes too long.
+async fn across(check: &Invariant, places: &[SchemaPlace], scope: &AuditScope) -> Result<Option<CheckRow>, AuditError> {
     let joined = Joined::of(check, places).await?;
     let mut sum: Option<CheckRow> = None;
     for page in joined.pages(scope).await? {
-        let Some(mut answer) = joined.ask(&page).await? else {
-            return Ok(CheckOutcome::Unanswered { why: format!("it takes longer than {:?}", scope.within) });
-        };
+        let Some(mut answer) = joined.ask(&page).await? else { return Ok(None) };
         for _ in 0..LOOKS {
             if answer.breaches > 0 {
                 tokio::time::sleep(BETWEEN).await; // the other database's part of it may be on its way
@@ -136,20 +115,17 @@ async fn across(check: &Invariant, places: &[SchemaPlace], scope: &AuditScope) -
             None => answer,
         });
     }
-    let CheckRow { breaches, figures, lines } = sum.unwrap_or_default();
-    Ok(CheckOutcome::Answered { breaches, figures, lines })
+    Ok(Some(sum.unwrap_or_default()))
 }
 
 /// A table of another database than that in which the question is asked.
 struct ForeignTable<'p> {
     pool: &'p PgPool,
-    /// As the question has it: `payments.payment`.
     name: String,
     /// Those of its columns that the question names, with their types.
     columns: Vec<(String, String)>,
 }
 
-/// A question across databases.
 struct Joined<'p> {
     check: &'p Invariant,
     home: &'p PgPool,
@@ -162,26 +138,20 @@ struct Joined<'p> {
 
 impl<'p> Joined<'p> {
     async fn of(check: &'p Invariant, places: &'p [SchemaPlace]) -> Result<Self, AuditError> {
-        let place_of = |schema: &str| places.iter().find(|place| place.schemas.contains(&schema));
         let missing = || sqlx::Error::Configuration(format!("no database has all of {:?}", check.schemas).into());
-        let home = place_of(check.schemas[0]).ok_or_else(missing)?;
-        let text = check.text();
+        let home = place_of(places, check.schemas[0]).ok_or_else(missing)?;
         let mut tables = Vec::new();
         for schema in check.schemas.iter().filter(|schema| !home.schemas.contains(*schema)) {
-            let place = place_of(schema).ok_or_else(missing)?;
-            for name in tables_of(schema, text) {
-                let columns = columns(&place.pool, &name, text).await?;
+            let place = place_of(places, schema).ok_or_else(missing)?;
+            for name in tables_of(schema, check.sql) {
+                let columns = columns(&place.pool, &name, check.sql).await?;
                 tables.push(ForeignTable { pool: &place.pool, name, columns });
             }
         }
         let sql = rewritten(check, &tables);
-        let paged = match check.by_order {
-            true if check.schemas.contains(&"orders") => {
-                place_of("orders").map(|place| (&place.pool, "orders.\"order\""))
-            }
-            true => place_of("payments").map(|place| (&place.pool, "payments.payment")),
-            false => None,
-        };
+        let of_orders = check.schemas.contains(&"orders");
+        let (schema, table) = if of_orders { ("orders", "orders.\"order\"") } else { ("payments", "payments.payment") };
+        let paged = place_of(places, schema).filter(|_| check.by_order).map(|place| (&place.pool, table));
         Ok(Self { check, home: &home.pool, tables, sql, paged })
     }
 
@@ -215,8 +185,7 @@ impl<'p> Joined<'p> {
         for table in &self.tables {
             read.push(table.read(scope).await?);
         }
-        let mut db = self.home.begin_with("begin isolation level repeatable read read only").await?;
-        limit(&mut db, scope).await?;
+        let mut db = snapshot(self.home, scope).await?;
         let answer = answered(&mut db, self.check, &self.sql, scope, &read).await?;
         db.rollback().await?;
         Ok(answer)
@@ -251,8 +220,7 @@ impl ForeignTable<'_> {
             "select coalesce(json_agg(found), '[]')::text from (select {} from {name} where {range}) found",
             list.join(", ")
         );
-        let mut db = pool.begin_with("begin isolation level repeatable read read only").await?;
-        limit(&mut db, scope).await?;
+        let mut db = snapshot(pool, scope).await?;
         let rows = sqlx::query_scalar(AssertSqlSafe(statement))
             .bind(scope.first)
             .bind(scope.last)
@@ -264,10 +232,13 @@ impl ForeignTable<'_> {
     }
 }
 
+fn is_word(of: char) -> bool {
+    of.is_ascii_alphanumeric() || of == '_'
+}
+
 /// The tables of a schema that a question names, as it writes them.
 fn tables_of(schema: &str, text: &str) -> Vec<String> {
     let prefix = format!("{schema}.");
-    let is_word = |of: char| of.is_ascii_alphanumeric() || of == '_';
     let mut found = Vec::new();
     for (at, _) in text.match_indices(&prefix) {
         if text[..at].ends_with(is_word) {
@@ -295,13 +266,13 @@ async fn columns(pool: &PgPool, table: &str, text: &str) -> Result<Vec<(String, 
     .bind(table)
     .fetch_all(pool)
     .await?;
-    let words: Vec<&str> = text.split(|of: char| !(of.is_ascii_alphanumeric() || of == '_')).collect();
+    let words: Vec<&str> = text.split(|of| !is_word(of)).collect();
     Ok(all.into_iter().filter(|(column, _)| words.contains(&column.as_str())).collect())
 }
 
 /// The question with its foreign tables as `with` parts, each of a parameter that follows its own.
 fn rewritten(check: &Invariant, tables: &[ForeignTable<'_>]) -> String {
-    let lines = check.text().lines().skip_while(|line| line.trim_start().starts_with("--"));
+    let lines = check.sql.lines().skip_while(|line| line.trim_start().starts_with("--"));
     let mut text: String = lines.collect::<Vec<_>>().join("\n");
     let mut parts = Vec::new();
     for (at, table) in tables.iter().enumerate() {
@@ -322,7 +293,6 @@ fn rewritten(check: &Invariant, tables: &[ForeignTable<'_>]) -> String {
 
 /// A text with a table's name replaced, where it is not the beginning of a longer one.
 fn renamed(text: &str, from: &str, to: &str) -> String {
-    let is_word = |of: char| of.is_ascii_alphanumeric() || of == '_';
     let mut parts = text.split(from);
     let mut done = parts.next().unwrap_or_default().to_owned();
     for part in parts {
@@ -334,7 +304,6 @@ fn renamed(text: &str, from: &str, to: &str) -> String {
 }
 
 impl CheckRow {
-    /// This one and that of the next page.
     fn and(mut self, next: Self) -> Self {
         self.breaches += next.breaches;
         self.figures = summed(&self.figures, &next.figures);
@@ -344,17 +313,15 @@ impl CheckRow {
     }
 }
 
+fn is_digit(of: char) -> bool {
+    of.is_ascii_digit()
+}
+
 /// Figures of two pages: number by number where their words are the same, else one after the other.
 fn summed(one: &str, other: &str) -> String {
-    let words = |text: &str| {
-        text.split(|of: char| of.is_ascii_digit())
-            .filter(|word| !word.is_empty())
-            .map(ToOwned::to_owned)
-            .collect::<Vec<_>>()
-    };
-    let numbers = |text: &str| {
-        text.split(|of: char| !of.is_ascii_digit()).filter_map(|number| number.parse::<i128>().ok()).collect::<Vec<_>>()
-    };
+    let words = |text: &str| text.split(is_digit).filter(|word| !word.is_empty()).collect::<Vec<_>>().join("0");
+    let numbers =
+        |text: &str| text.split(|of| !is_digit(of)).filter_map(|number| number.parse().ok()).collect::<Vec<i128>>();
     let (ones, others) = (numbers(one), numbers(other));
     if words(one) != words(other) || ones.len() != others.len() {
         return format!("{one}; {other}");
@@ -362,12 +329,12 @@ fn summed(one: &str, other: &str) -> String {
     let mut sums = ones.iter().zip(&others).map(|(one, other)| one + other);
     let (mut text, mut in_number) = (String::new(), false);
     for of in one.chars() {
-        if !of.is_ascii_digit() {
+        if !is_digit(of) {
             text.push(of);
         } else if !in_number && let Some(sum) = sums.next() {
             text.push_str(&sum.to_string());
         }
-        in_number = of.is_ascii_digit();
+        in_number = is_digit(of);
     }
     text
 }
@@ -398,9 +365,9 @@ mod tests {
     fn every_question_of_several_schemas_can_be_asked_with_any_of_them_elsewhere() {
         for check in CHECKS.iter().filter(|check| check.schemas.len() > 1) {
             for schema in &check.schemas[1..] {
-                assert!(!tables_of(schema, check.text()).is_empty(), "{} names no table of {schema}", check.name);
+                assert!(!tables_of(schema, check.sql).is_empty(), "{} names no table of {schema}", check.name);
             }
-            let text = check.text().lines().find(|line| !line.trim_start().starts_with("--")).unwrap_or_default();
+            let text = check.sql.lines().find(|line| !line.trim_start().starts_with("--")).unwrap_or_default();
             assert!(text.starts_with("with ") || text.starts_with("select"), "{}: {text}", check.name);
         }
     }

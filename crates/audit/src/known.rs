@@ -8,22 +8,15 @@ use uuid::Uuid;
 use crate::AuditError;
 use crate::books::{AuditScope, BreachLine, CheckOutcome, Finding};
 
-/// The name of this question.
 pub const KNOWN: &str = "known";
 const PUBLICATIONS: &str = "orders: each that the topics tell of is known";
 /// Records of each partition, the newest.
 const RECORDS: i64 = 1_000;
 
 /// Looks up the orders of the newest records of the topic `orders` in the database of that consumer: it knew each before it was published.
-///
-/// # Errors
-/// When the database or Kafka does not answer.
 pub async fn known(settings: &Settings, pool: &PgPool, scope: &AuditScope) -> Result<Finding, AuditError> {
-    let told: Vec<Uuid> = newest_keys(settings, "orders", RECORDS)
-        .await?
-        .into_iter()
-        .filter(|order_id| *order_id >= scope.first)
-        .collect();
+    let mut told: Vec<Uuid> = newest_keys(settings, "orders", RECORDS).await?.into_iter().collect();
+    told.retain(|order_id| *order_id >= scope.first);
     let unknown: Vec<Uuid> = sqlx::query_scalar(
         "select order_id from unnest($1::uuid[]) as told (order_id) where not exists (select from orders.\"order\" o where o.order_id = told.order_id)
           order by order_id",
@@ -31,18 +24,9 @@ pub async fn known(settings: &Settings, pool: &PgPool, scope: &AuditScope) -> Re
     .bind(&told)
     .fetch_all(pool)
     .await?;
-    let line = |order_id: &Uuid| {
-        BreachLine {
-        subject: order_id.to_string(),
-        detail: "the topic orders tells of it, and its database does not know it: if that was restored from a dump, see `quadrille restore check`"
-            .to_owned(),
-    }
-    };
-    let lines = unknown.iter().take(200).map(line).collect();
+    let detail = "the topic orders tells of it, and its database does not know it: if that was restored from a dump, see `quadrille restore check`";
+    let line = |order_id: &Uuid| BreachLine { subject: order_id.to_string(), detail: detail.to_owned() };
+    let (breaches, lines) = (unknown.len() as i64, unknown.iter().take(200).map(line).collect());
     let figures = format!("{} orders told of, {} of them known", told.len(), told.len() - unknown.len());
-    Ok(Finding {
-        name: KNOWN,
-        publishes: PUBLICATIONS,
-        asked: CheckOutcome::Answered { breaches: unknown.len() as i64, figures, lines },
-    })
+    Ok(Finding { name: KNOWN, publishes: PUBLICATIONS, asked: CheckOutcome::Answered { breaches, figures, lines } })
 }

@@ -4,6 +4,8 @@
 //! breach what is merely on its way: a fact is compared only with what must have been committed before it. (One can only be asked when all is
 //! quiet, and says so.) The tracker asks now and then, `quadrille audit` when an operator wants to know, the demo and the tests after each run.
 
+#![allow(missing_docs, reason = "an inner crate: its names say it")]
+
 mod books;
 mod databases;
 mod known;
@@ -14,16 +16,12 @@ pub use databases::{Databases, ask_all};
 pub use known::{KNOWN, known};
 pub use outbox::{OUTBOX, Window, outbox};
 
-/// Why an audit can't be made.
 #[derive(Debug, thiserror::Error)]
 pub enum AuditError {
-    /// The database does not answer, or not as expected.
     #[error("the books can't be read: {0}")]
     Database(#[from] sqlx::Error),
-    /// A setting does not fit.
     #[error(transparent)]
     Settings(#[from] runtime::settings::SettingsError),
-    /// The topics can't be read.
     #[error("the topics can't be read: {0}")]
     Topics(#[from] kafka_admin::replay::ReplayError),
 }

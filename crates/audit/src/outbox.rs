@@ -12,36 +12,24 @@ use uuid::Uuid;
 use crate::AuditError;
 use crate::books::{BreachLine, CheckOutcome, Finding};
 
-/// The name of this question.
 pub const OUTBOX: &str = "outbox";
 const PUBLICATIONS: &str = "outbox: what counts as published is in the topics";
 /// Clocks of database and relays differ by less than this.
 const SKEW: Duration = Duration::from_secs(60);
 
-/// Which rows are looked for.
 #[derive(Clone, Copy, Debug)]
 pub struct Window {
     /// Those that were committed in so long, or a little longer.
     pub since: Duration,
-    /// The newest of them, at most.
     pub rows: i64,
 }
 
-struct PublishedEntry {
-    rows: Vec<(Uuid, String, i64)>,
-    /// The moment after which they were published.
-    since: Point,
-    /// From where topics are read: earlier, as clocks differ.
-    from: Point,
-}
+type PublishedRow = (Uuid, String, i64);
 
 /// Looks up the newest published rows of a database's outbox in the topics. Rows that were set aside are not looked for, nor those that a relay
 /// has not published yet.
-///
-/// # Errors
-/// When the database or Kafka does not answer.
 pub async fn outbox(settings: &Settings, pool: &PgPool, window: Window) -> Result<Finding, AuditError> {
-    let PublishedEntry { rows, since, from } = published(pool, window).await?;
+    let (rows, since, from) = published(pool, window).await?;
     let prefix = &settings.common().topic_prefix;
     let topics: BTreeSet<&str> = rows.iter().map(|(_, topic, _)| topic.as_str()).collect();
     let topics: Vec<String> = topics.into_iter().map(|topic| format!("{prefix}{topic}")).collect();
@@ -69,8 +57,8 @@ pub async fn outbox(settings: &Settings, pool: &PgPool, window: Window) -> Resul
     Ok(Finding { name: OUTBOX, publishes: PUBLICATIONS, asked: CheckOutcome::Answered { breaches, figures, lines } })
 }
 
-/// Rows that every cursor sees, newer than a moment that a relay noted.
-async fn published(pool: &PgPool, window: Window) -> Result<PublishedEntry, AuditError> {
+/// Rows that every cursor sees, newer than a moment that a relay noted; that moment; and from where topics are read: earlier, as clocks differ.
+async fn published(pool: &PgPool, window: Window) -> Result<(Vec<PublishedRow>, Point, Point), AuditError> {
     let mut db = pool.begin_with("begin isolation level repeatable read read only").await?;
     let moment = sqlx::query(
         "select taken_at, pg_snapshot_xmax(snapshot)::text from outbox.moment
@@ -87,7 +75,7 @@ async fn published(pool: &PgPool, window: Window) -> Result<PublishedEntry, Audi
         None => (Point::Beginning, Point::Beginning, "0".to_owned()), // nothing was noted so long ago: the outbox is younger
     };
     // A row that is set aside is not in Kafka, and its relay knows it.
-    let rows: Vec<(Uuid, String, i64)> = sqlx::query_as(
+    let rows: Vec<PublishedRow> = sqlx::query_as(
         "select e.event_id, e.topic, e.seq from outbox.event e join outbox.relay_cursor c using (shard)
           where e.slot = any('{0,1,2,3}') and e.xid >= $1::text::xid8
             and pg_visible_in_snapshot(e.xid, c.snapshot) and not exists (select from outbox.set_aside s where s.event_id = e.event_id)
@@ -98,5 +86,5 @@ async fn published(pool: &PgPool, window: Window) -> Result<PublishedEntry, Audi
     .fetch_all(&mut *db)
     .await?;
     db.rollback().await?;
-    Ok(PublishedEntry { rows, since, from })
+    Ok((rows, since, from))
 }

@@ -46,17 +46,15 @@ pub fn check(
     problems
 }
 
+/// Something that has names, and whether one of them is this.
+type Named<'c> = (&'static str, &'c dyn Fn(&str) -> bool);
+
 fn check_names(choreography: &Choreography, problems: &mut Vec<RuleBreach>) {
-    let consumers = |at: String, names: &[String], problems: &mut Vec<RuleBreach>| {
-        for name in names.iter().filter(|name| choreography.consumers.get(name).is_none()) {
-            problems.push(RuleBreach::unknown(&at, "a consumer listed under `consumers`", name));
-        }
-    };
-    let events = |at: String, names: &[String], problems: &mut Vec<RuleBreach>| {
-        for name in names.iter().filter(|name| choreography.event(name).is_none()) {
-            problems.push(RuleBreach::unknown(&at, "an event of one of the topics", name));
-        }
-    };
+    let consumer: Named<'_> =
+        ("a consumer listed under `consumers`", &|name| choreography.consumers.get(name).is_some());
+    let event: Named<'_> = ("an event of one of the topics", &|name| choreography.event(name).is_some());
+    let topic: Named<'_> = ("a topic listed under `topics`", &|name| choreography.topics.get(name).is_some());
+    let profile: Named<'_> = ("a profile listed under `profiles`", &|name| choreography.profiles.get(name).is_some());
     let mut ports = BTreeMap::new();
     for (name, program) in choreography.all_programs() {
         if let Some(other) = ports.insert(program.port, name) {
@@ -68,35 +66,24 @@ fn check_names(choreography: &Choreography, problems: &mut Vec<RuleBreach>) {
             ));
         }
     }
-    consumers("chain".to_owned(), &choreography.chain, problems);
+    let mut check = |at: String, (expected, is_known): Named<'_>, names: &[String]| {
+        let unknown = names.iter().filter(|name| !is_known(name));
+        problems.extend(unknown.map(|name| RuleBreach::unknown(&at, expected, name)));
+    };
+    check("chain".to_owned(), consumer, &choreography.chain);
     for (observer, topics) in choreography.observers.iter() {
-        consumers("observers".to_owned(), &[observer.to_owned()], problems);
-        for topic in topics.iter().filter(|topic| choreography.topics.get(topic).is_none()) {
-            problems.push(RuleBreach::unknown(
-                &format!("observers.{observer}"),
-                "a topic listed under `topics`",
-                topic,
-            ));
-        }
+        check("observers".to_owned(), consumer, &[observer.to_owned()]);
+        check(format!("observers.{observer}"), topic, topics);
     }
     for (name, topic) in choreography.topics.iter() {
-        consumers(format!("topic {name}, owner"), topic.owner.consumer().map(str::to_owned).as_slice(), problems);
-        for profile in topic.partitions.keys().chain(topic.retention.keys()) {
-            if choreography.profiles.get(profile).is_none() {
-                problems.push(RuleBreach::unknown(
-                    &format!("topic {name}"),
-                    "a profile listed under `profiles`",
-                    profile,
-                ));
-            }
-        }
+        check(format!("topic {name}, owner"), consumer, topic.owner.consumer().map(str::to_owned).as_slice());
+        let profiles: Vec<String> = topic.partitions.keys().chain(topic.retention.keys()).cloned().collect();
+        check(format!("topic {name}"), profile, &profiles);
     }
     for (_, _, name, rules) in choreography.events() {
-        consumers(format!("event {name}, heard_by"), &rules.heard_by, problems);
-        events(format!("event {name}, undoes"), &rules.undoes, problems);
-        if let Some(within) = &rules.within {
-            events(format!("event {name}, within.answers"), &within.answers, problems);
-        }
+        check(format!("event {name}, heard_by"), consumer, &rules.heard_by);
+        check(format!("event {name}, undoes"), event, &rules.undoes);
+        check(format!("event {name}, within.answers"), event, rules.answers());
     }
 }
 

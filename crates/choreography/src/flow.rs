@@ -111,7 +111,7 @@ pub(crate) fn check_paths(choreography: &Choreography, problems: &mut Vec<RuleBr
 }
 
 fn check_answers(choreography: &Choreography, name: &str, rules: &EventRules, problems: &mut Vec<RuleBreach>) {
-    let answers = rules.within.as_ref().map_or(&[][..], |within| within.answers.as_slice());
+    let answers = rules.answers();
     if rules.terminal.is_some() || answers.is_empty() {
         problems.push(RuleBreach::new(
             format!("event {name}"),
@@ -121,9 +121,8 @@ fn check_answers(choreography: &Choreography, name: &str, rules: &EventRules, pr
         ));
     }
     // An answer comes from someone who heard the event, or from its own author (who waits for a person or a gateway).
-    let heard = answers.iter().filter_map(|answer| owner(choreography, answer)).any(|answerer| {
-        owner(choreography, name) == Some(answerer) || rules.heard_by.iter().any(|hearer| hearer == answerer)
-    });
+    let mut answerers = answers.iter().filter_map(|answer| owner(choreography, answer));
+    let heard = answerers.any(|one| owner(choreography, name) == Some(one) || rules.is_heard_by(one));
     if !answers.is_empty() && !heard {
         problems.push(RuleBreach::new(
             format!("event {name}, within.answers"),
@@ -140,8 +139,7 @@ fn events_that_reach_an_end(choreography: &Choreography) -> BTreeSet<&str> {
     loop {
         let before = ending.len();
         for (_, _, name, rules) in choreography.events() {
-            let answers = rules.within.as_ref().map_or(&[][..], |within| within.answers.as_slice());
-            if rules.terminal.is_some() || answers.iter().any(|answer| ending.contains(answer.as_str())) {
+            if rules.terminal.is_some() || rules.answers().iter().any(|answer| ending.contains(answer.as_str())) {
                 ending.insert(name);
             }
         }

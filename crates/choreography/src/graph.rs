@@ -1,9 +1,9 @@
 //! The choreography drawn: a Mermaid flowchart with consumers as nodes and events as edges.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use crate::model::{Choreography, Owner};
+use crate::model::{Choreography, Owner, TerminalStatus};
 
 /// The map as a Mermaid flowchart.
 ///
@@ -13,17 +13,22 @@ pub fn graph(choreography: &Choreography) -> String {
     let mut drawing = String::from("flowchart LR\n");
     let mut line = |text: String| writeln!(drawing, "  {text}").expect("writing to a String does not fail");
     line("shop([\"any system\"])".to_owned());
-    for consumer in choreography.default_consumers().filter(|consumer| choreography.observers.get(consumer).is_none()) {
+    for consumer in nodes(choreography) {
         line(format!("{}[{consumer}]", node(consumer)));
     }
     line("people([people])".to_owned());
     for ((from, to, arrow), events) in edges(choreography) {
         line(format!("{} {arrow}|\"{}\"| {}", node(from), events.join("<br>"), node(to)));
     }
-    for (name, status) in ends(choreography) {
-        line(format!("{name}(((\"{status}\")))"));
+    let ends: BTreeSet<&str> = choreography.events().filter_map(|(_, _, _, rules)| rules.terminal.map(end)).collect();
+    for end in ends {
+        line(format!("{end}(((\"{end}\")))"));
     }
     drawing
+}
+
+fn nodes(choreography: &Choreography) -> impl Iterator<Item = &str> {
+    choreography.default_consumers().filter(|consumer| choreography.observers.get(consumer).is_none())
 }
 
 type Edge<'c> = (&'c str, &'c str, &'static str);
@@ -46,10 +51,7 @@ fn edges(choreography: &Choreography) -> Vec<(Edge<'_>, Vec<&str>)> {
             continue;
         }
         let arrow = if rules.undoes.is_empty() { "-->" } else { "-.->" };
-        let drawn = |hearer: &str| {
-            choreography.default_consumers().any(|name| name == hearer) && choreography.observers.get(hearer).is_none()
-        };
-        for hearer in rules.heard_by.iter().filter(|hearer| drawn(hearer)) {
+        for hearer in rules.heard_by.iter().filter(|hearer| nodes(choreography).any(|name| name == *hearer)) {
             add((from, hearer, arrow), event);
         }
         if rules.heard_by_nobody.is_some() {
@@ -62,13 +64,7 @@ fn edges(choreography: &Choreography) -> Vec<(Edge<'_>, Vec<&str>)> {
     edges
 }
 
-fn ends(choreography: &Choreography) -> BTreeMap<&'static str, String> {
-    let statuses = choreography.events().filter_map(|(_, _, _, rules)| rules.terminal);
-    statuses.map(|status| (end(status), format!("{status:?}").to_uppercase())).collect()
-}
-
-fn end(status: crate::model::TerminalStatus) -> &'static str {
-    use crate::model::TerminalStatus;
+fn end(status: TerminalStatus) -> &'static str {
     match status {
         TerminalStatus::Rejected => "REJECTED",
         TerminalStatus::Completed => "COMPLETED",

@@ -74,7 +74,6 @@ pub struct Program {
     #[serde(default)]
     pub optional: bool,
     /// What `cargo xtask demo --with` it asks it for at the end: a path.
-    #[serde(default)]
     pub demo: Option<String>,
 }
 
@@ -98,7 +97,6 @@ pub struct Topic {
     #[serde(default, deserialize_with = "durations")]
     pub retention: BTreeMap<String, Duration>,
     /// The largest record in bytes, where it differs from all others'.
-    #[serde(default)]
     pub max_message_bytes: Option<u32>,
     /// The events in it; none in a topic whose records are other topics' bytes.
     pub events: Ordered<EventRules>,
@@ -126,20 +124,27 @@ pub struct EventRules {
     #[serde(default)]
     pub heard_by: Vec<String>,
     /// Why no consumer acts on it.
-    #[serde(default)]
     pub heard_by_nobody: Option<String>,
     /// What must be given back if the order does not go on.
-    #[serde(default)]
     pub holds: Option<Holds>,
     /// The events that it takes back.
     #[serde(default)]
     pub undoes: Vec<String>,
     /// The status in which it ends the order.
-    #[serde(default)]
     pub terminal: Option<TerminalStatus>,
     /// Which answer must come, and how soon.
-    #[serde(default)]
     pub within: Option<Within>,
+}
+
+impl EventRules {
+    pub(crate) fn is_heard_by(&self, consumer: &str) -> bool {
+        self.heard_by.iter().any(|hearer| hearer == consumer)
+    }
+
+    /// The events any of which answers it.
+    pub(crate) fn answers(&self) -> &[String] {
+        self.within.as_ref().map_or(&[], |within| &within.answers)
+    }
 }
 
 /// What an event holds until it is undone, or the order ships.
@@ -176,10 +181,8 @@ pub struct Within {
     #[serde(with = "humantime_serde")]
     pub deadline: Duration,
     /// The field of the event from whose moment the deadline counts; the event's own time if absent.
-    #[serde(default)]
     pub after: Option<String>,
     /// The field of the event that must be set for an answer to be owed at all.
-    #[serde(default)]
     pub only_if: Option<String>,
     /// Events any of which is an answer, before or after the event itself.
     pub answers: Vec<String>,
@@ -257,29 +260,21 @@ impl Choreography {
         self.events().find(|(_, _, known, _)| *known == name).map(|(_, topic, _, rules)| (topic, rules))
     }
 
+    fn observes(&self, consumer: &str, topic: &str) -> bool {
+        self.observers.get(consumer).is_some_and(|topics| topics.iter().any(|name| name == topic))
+    }
+
     /// The short names of all events that the consumer subscribes to, as one that acts on them or as an observer.
     pub fn heard_by(&self, consumer: &str) -> Vec<&str> {
-        let observed = self.observers.get(consumer);
-        self.events()
-            .filter(|(topic, _, _, rules)| {
-                rules.heard_by.iter().any(|hearer| hearer == consumer)
-                    || observed.is_some_and(|topics| topics.iter().any(|name| name == topic))
-            })
-            .map(|(_, _, name, _)| name)
-            .collect()
+        let heard = |topic: &str, rules: &EventRules| rules.is_heard_by(consumer) || self.observes(consumer, topic);
+        self.events().filter(|(topic, _, _, rules)| heard(topic, rules)).map(|(_, _, name, _)| name).collect()
     }
 
     /// The topics that the consumer must subscribe to; those of an observer include `dead-letter-events`.
     pub fn topics_heard_by(&self, consumer: &str) -> Vec<&str> {
-        let observed = self.observers.get(consumer);
-        self.topics
-            .iter()
-            .filter(|(name, topic)| {
-                observed.is_some_and(|topics| topics.iter().any(|observed| observed == name))
-                    || topic.events.iter().any(|(_, rules)| rules.heard_by.iter().any(|hearer| hearer == consumer))
-            })
-            .map(|(name, _)| name)
-            .collect()
+        let acts_on = |topic: &Topic| topic.events.iter().any(|(_, rules)| rules.is_heard_by(consumer));
+        let heard = self.topics.iter().filter(|(name, topic)| self.observes(consumer, name) || acts_on(topic));
+        heard.map(|(name, _)| name).collect()
     }
 }
 

@@ -79,22 +79,17 @@ fn refuse_aliases(named: &Json, at: &str, problems: &mut Vec<RuleBreach>) {
 }
 
 fn check_type_name(name: &str, at: &str, problems: &mut Vec<RuleBreach>) {
-    if name == "enum" {
-        problems.push(RuleBreach::new(
-            at,
-            "a string for a code",
-            "an enum",
-            "make it a string: a symbol added later could not be read by programs of today",
-        ));
-    }
-    if name == "float" || name == "double" {
-        problems.push(RuleBreach::new(
-            at,
-            "whole numbers",
-            format!("a {name}"),
-            "use long, with the unit in the doc: no money is a float, and nothing else needs one",
-        ));
-    }
+    let (expected, action) = match name {
+        "enum" => {
+            ("a string for a code", "make it a string: a symbol added later could not be read by programs of today")
+        }
+        "float" | "double" => {
+            ("whole numbers", "use long, with the unit in the doc: no money is a float, and nothing else needs one")
+        }
+        _ => return,
+    };
+    let article = if name == "enum" { "an" } else { "a" };
+    problems.push(RuleBreach::new(at, expected, format!("{article} {name}"), action));
 }
 
 fn check_union(variants: &[Json], at: &str, problems: &mut Vec<RuleBreach>) {

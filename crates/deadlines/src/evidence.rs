@@ -37,18 +37,12 @@ impl Evidence {
     }
 }
 
-/// How far relays had published, and, asked after that, where the topics ended.
-#[derive(Clone, Debug, Default)]
-pub struct Sighting {
-    /// The relays' watermarks that were heard.
-    pub published: HashMap<Shard, Timestamp>,
-    /// The next offsets of the topics: all that those watermarks speak of stands before them.
-    pub ends: HashMap<TopicPartition, i64>,
-}
+type NextOffsets = HashMap<TopicPartition, i64>;
 
-/// Sightings that the tracker has not read up to.
+/// What was seen, and the tracker has not read up to: how far relays had published, as their watermarks say, and, asked after that, where the topics
+/// ended: all that those watermarks speak of stands before the ends.
 #[derive(Clone, Debug, Default)]
-pub struct Sightings(VecDeque<Sighting>);
+pub struct Sightings(VecDeque<(HashMap<Shard, Timestamp>, NextOffsets)>);
 
 /// More are not kept: of a tracker that is behind, the old ones are reached first.
 const MOST: usize = 64;
@@ -57,19 +51,17 @@ impl Sightings {
     /// Takes a sighting, and says what is surely folded, now that the tracker has read so far; none: none of the sightings is reached.
     pub fn take(
         &mut self,
-        sighting: Sighting,
-        read: &HashMap<TopicPartition, i64>,
+        published: HashMap<Shard, Timestamp>,
+        ends: NextOffsets,
+        read: &NextOffsets,
     ) -> Option<HashMap<Shard, Timestamp>> {
         if self.0.len() < MOST {
-            self.0.push_back(sighting);
+            self.0.push_back((published, ends));
         }
-        let reached = |sighting: &Sighting| {
-            let mut ends = sighting.ends.iter();
-            ends.all(|(partition, end)| *end == 0 || read.get(partition).is_some_and(|next| next >= end))
-        };
-        let newest = self.0.iter().rposition(reached)?;
+        let is_read = |(at, end): (&TopicPartition, &i64)| *end == 0 || read.get(at).is_some_and(|next| next >= end);
+        let newest = self.0.iter().rposition(|(_, ends)| ends.iter().all(is_read))?;
         self.0.drain(..newest);
-        self.0.front().map(|sighting| sighting.published.clone())
+        self.0.front().map(|(published, _)| published.clone())
     }
 }
 
@@ -77,9 +69,9 @@ impl Sightings {
 mod tests {
     use super::*;
 
-    fn sighting(second: i64, end: i64) -> Sighting {
+    fn take(sightings: &mut Sightings, second: i64, end: i64, read: &NextOffsets) -> Option<HashMap<Shard, Timestamp>> {
         let published = [(("shop".to_owned(), 0), Timestamp::from_millis(second))].into();
-        Sighting { published, ends: [(("orders", 0), end), (("fraud", 0), 0)].into() }
+        sightings.take(published, [(("orders", 0), end), (("fraud", 0), 0)].into(), read)
     }
 
     fn read(next: i64) -> HashMap<TopicPartition, i64> {
@@ -89,13 +81,13 @@ mod tests {
     #[test]
     fn what_is_published_counts_when_the_tracker_has_read_up_to_where_topics_ended_then() {
         let mut sightings = Sightings::default();
-        assert_eq!(sightings.take(sighting(1, 5), &read(4)), None);
-        assert_eq!(sightings.take(sighting(2, 7), &HashMap::new()), None);
-        let folded = sightings.take(sighting(3, 9), &read(7)).unwrap();
+        assert_eq!(take(&mut sightings, 1, 5, &read(4)), None);
+        assert_eq!(take(&mut sightings, 2, 7, &HashMap::new()), None);
+        let folded = take(&mut sightings, 3, 9, &read(7)).unwrap();
         assert_eq!(folded.values().next(), Some(&Timestamp::from_millis(2)));
-        let folded = sightings.take(sighting(4, 10), &read(8)).unwrap();
+        let folded = take(&mut sightings, 4, 10, &read(8)).unwrap();
         assert_eq!(folded.values().next(), Some(&Timestamp::from_millis(2)), "still");
-        let folded = sightings.take(sighting(5, 10), &read(10)).unwrap();
+        let folded = take(&mut sightings, 5, 10, &read(10)).unwrap();
         assert_eq!(folded.values().next(), Some(&Timestamp::from_millis(5)));
     }
 
@@ -104,7 +96,7 @@ mod tests {
         let mut sightings = Sightings::default();
         let mut folded = None;
         for second in 0..1_000 {
-            folded = sightings.take(sighting(second, second * 10 + 10), &read(second * 10 - 1_000)).or(folded);
+            folded = take(&mut sightings, second, second * 10 + 10, &read(second * 10 - 1_000)).or(folded);
         }
         assert!(folded.is_some_and(|folded| folded.values().all(|until| until.as_millis() > 500)));
     }

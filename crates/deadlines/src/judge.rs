@@ -110,11 +110,11 @@ pub fn judge<'o>(rules: &'o DeadlineRules, order: &'o OpenOrder, evidence: &Evid
         let dues: Option<Vec<Timestamp>> = alike.map(|(_, due)| *due).collect();
         let due = dues.and_then(|dues| dues.into_iter().max());
         let status = status(rules, order, evidence, (rule, event), &owed, due, now);
-        let nominal = counted_from(rule, event).plus(rule.within);
-        answers.push(JudgedAnswer { rule, event, due: due.unwrap_or(nominal), passed: due.is_some(), status });
+        let passed = due.is_some();
+        answers.push(JudgedAnswer { rule, event, due: due.unwrap_or(nominal(rule, event)), passed, status });
     }
     answers.sort_by_key(|answer| answer.due);
-    let limit = order.placed_at.plus(rules.hard_limit).max(order.moved_until.unwrap_or(order.placed_at));
+    let limit = moved(order, order.placed_at.plus(rules.hard_limit));
     let beyond_limit = now >= limit && evidence.is_caught_up();
     let look_at = look_at(&answers, now, limit);
     Judged { answers, beyond_limit, look_at }
@@ -125,10 +125,7 @@ pub fn owed_by_events<'o>(
     rules: &'o DeadlineRules,
     order: &'o OpenOrder,
 ) -> Vec<(&'o DeadlineRule, &'o Happened, Timestamp)> {
-    let due = |(rule, event): (&'o DeadlineRule, &'o Happened)| {
-        let due = counted_from(rule, event).plus(rule.within);
-        (rule, event, order.moved_until.map_or(due, |until| due.max(until)))
-    };
+    let due = |(rule, event): (&'o DeadlineRule, &'o Happened)| (rule, event, moved(order, nominal(rule, event)));
     let mut owed: Vec<_> = owed(rules, order).into_iter().map(due).collect();
     owed.sort_by_key(|(_, _, due)| *due);
     owed
@@ -138,7 +135,7 @@ pub fn owed_by_events<'o>(
 fn owed<'o>(rules: &'o DeadlineRules, order: &'o OpenOrder) -> Vec<(&'o DeadlineRule, &'o Happened)> {
     let has = |event_type: &str| order.events.iter().any(|event| event.event_type == event_type);
     let began = has(OrderAccepted::TYPE) || has(OrderRejected::TYPE);
-    let beginning = order.events.first().filter(|_| !began).map(|first| (&rules.beginning, first));
+    let beginning = rules.beginning.as_ref().zip(order.events.first()).filter(|_| !began);
     let unanswered = order.events.iter().filter_map(|event| {
         let rule = rules.rule(event.event_type)?;
         let asks = rule.only_if.as_ref().is_none_or(|field| !event.data[field.as_str()].is_null());
@@ -168,6 +165,16 @@ fn every_parcel_left(order: &OpenOrder) -> bool {
     packed.all(|shipment_id| of(ShipmentDispatched::TYPE).any(|left| left.shipment() == Some(shipment_id)))
 }
 
+/// When the answer is due by the event alone.
+fn nominal(rule: &DeadlineRule, event: &Happened) -> Timestamp {
+    counted_from(rule, event).plus(rule.within)
+}
+
+/// Not before the moment to which a person moved the order's deadline.
+fn moved(order: &OpenOrder, due: Timestamp) -> Timestamp {
+    order.moved_until.map_or(due, |until| due.max(until))
+}
+
 /// From when the time for an answer counts by the event alone.
 fn counted_from(rule: &DeadlineRule, event: &Happened) -> Timestamp {
     rule.after.as_ref().and_then(|field| event.moment(field)).unwrap_or(event.at)
@@ -193,8 +200,7 @@ fn due(
         let last = evidence.outages.last(consumer).filter(|last| *last > from);
         last.map_or(extended, |last| extended.max(last.plus(rule.within.min(RECOVERY))))
     });
-    let due = due.max().unwrap_or_else(|| from.plus(rule.within));
-    Some(order.moved_until.map_or(due, |until| due.max(until)))
+    Some(moved(order, due.max().unwrap_or_else(|| from.plus(rule.within))))
 }
 
 /// Whom an answer needs: its consumer; and one that nobody is asked for comes of a timer, or at the end of a chain of others.
@@ -211,8 +217,7 @@ fn status(
     due: Option<Timestamp>,
     now: Timestamp,
 ) -> AnswerStatus {
-    let nominal = counted_from(rule, event).plus(rule.within);
-    if now < due.unwrap_or(nominal) {
+    if now < due.unwrap_or(nominal(rule, event)) {
         return AnswerStatus::Waits;
     }
     if owed.iter().any(|(other, said)| other.speaker == rule.consumer && said.at > event.at) {

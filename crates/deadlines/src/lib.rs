@@ -10,9 +10,9 @@ mod rules;
 #[cfg(test)]
 mod tests;
 
-pub use evidence::{Evidence, Shard, Sighting, Sightings};
+pub use evidence::{Evidence, Shard, Sightings};
 pub use judge::{AnswerStatus, Explanation, Judged, JudgedAnswer, judge, owed_by_events};
 pub use order::{Happened, OpenOrder, TopicPartition, WaitingEvents};
 pub use outages::{GroupOutage, Outages};
-pub use pace::{News, Sample, SampleHistory};
+pub use pace::{Sample, SampleHistory};
 pub use rules::{DeadlineHold, DeadlineRule, DeadlineRules, RULES};

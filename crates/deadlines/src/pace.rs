@@ -18,30 +18,17 @@ pub struct Sample {
     pub committed: i64,
 }
 
-/// What a new sample tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum News {
-    /// Nothing.
-    Nothing,
-    /// The group has gone on.
-    Further,
-    /// The group was set back: what lies ahead of it again is to be passed again.
-    Back,
-}
-
 /// The samples of all consumers and partitions, by time.
 #[derive(Clone, Debug, Default)]
 pub struct SampleHistory(HashMap<(&'static str, TopicPartition), Vec<Sample>>);
 
 impl SampleHistory {
-    /// Takes a sample.
-    pub fn see(&mut self, consumer: &'static str, partition: TopicPartition, sample: Sample) -> News {
+    /// Takes a sample; returns whether the group stands elsewhere than before. One that was set back is to pass again what lies ahead of it again.
+    pub fn see(&mut self, consumer: &'static str, partition: TopicPartition, sample: Sample) -> bool {
         let samples = self.0.entry((consumer, partition)).or_default();
-        let news = match samples.last() {
-            Some(last) if last.committed == sample.committed => return News::Nothing,
-            Some(last) if last.committed > sample.committed => News::Back,
-            Some(_) | None => News::Further,
-        };
+        if samples.last().is_some_and(|last| last.committed == sample.committed) {
+            return false;
+        }
         samples.retain(|known| known.committed < sample.committed);
         samples.push(sample);
         if samples.len() > MOST {
@@ -51,7 +38,7 @@ impl SampleHistory {
                 number > MOST / 2 || number % 2 == 0
             });
         }
-        news
+        true
     }
 
     /// When the consumer was first seen beyond this offset; none: it has not been yet.
@@ -75,9 +62,9 @@ mod tests {
     #[test]
     fn an_event_is_passed_when_its_consumer_is_first_seen_beyond_it() {
         let mut pace = SampleHistory::default();
-        assert_eq!(pace.see("inventory", PARTITION, at(10, 5)), News::Further);
-        assert_eq!(pace.see("inventory", PARTITION, at(20, 5)), News::Nothing);
-        assert_eq!(pace.see("inventory", PARTITION, at(30, 9)), News::Further);
+        assert!(pace.see("inventory", PARTITION, at(10, 5)));
+        assert!(!pace.see("inventory", PARTITION, at(20, 5)));
+        assert!(pace.see("inventory", PARTITION, at(30, 9)));
         let passed = |offset| pace.passed("inventory", PARTITION, offset).map(|at| at.as_millis() / 1_000);
         assert_eq!((passed(4), passed(5), passed(8), passed(9)), (Some(10), Some(30), Some(30), None));
         assert_eq!(pace.passed("payments", PARTITION, 0), None, "another consumer");
@@ -88,7 +75,7 @@ mod tests {
         let mut pace = SampleHistory::default();
         pace.see("inventory", PARTITION, at(10, 5));
         pace.see("inventory", PARTITION, at(20, 9));
-        assert_eq!(pace.see("inventory", PARTITION, at(30, 2)), News::Back);
+        assert!(pace.see("inventory", PARTITION, at(30, 2)));
         assert_eq!(pace.passed("inventory", PARTITION, 4), None);
         pace.see("inventory", PARTITION, at(40, 6));
         assert_eq!(pace.passed("inventory", PARTITION, 4), Some(Timestamp::from_millis(40_000)));

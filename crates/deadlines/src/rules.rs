@@ -53,7 +53,7 @@ pub struct DeadlineHold {
 pub struct DeadlineRules {
     by_type: HashMap<&'static str, DeadlineRule>,
     /// What an order that was heard of must have begun with.
-    pub beginning: DeadlineRule,
+    pub beginning: Option<DeadlineRule>,
     /// What must be taken back.
     pub holds: Vec<DeadlineHold>,
     /// After that an open order is stuck.
@@ -72,14 +72,10 @@ impl DeadlineRules {
             let speaker = topic.owner.consumer().unwrap_or("orders");
             Some(rule(choreography, entry_of(name)?, speaker, &rules.heard_by, rules.within.as_ref()?))
         };
-        let of_orders: Vec<DeadlineRule> = choreography
-            .events()
-            .filter(|event| event.2 != OrderPlaced::NAME)
-            .filter_map(|event| rule(event.2))
-            .collect();
+        let names = choreography.events().map(|event| event.2).filter(|name| *name != OrderPlaced::NAME);
+        let of_orders: Vec<DeadlineRule> = names.filter_map(rule).collect();
         // The front door is not heard here: that an order was placed shows in whatever comes first.
-        let beginning = rule(OrderPlaced::NAME).unwrap_or_else(|| DeadlineRule::nothing(OrderPlaced::NAME));
-        let beginning = DeadlineRule { of_itself: true, ..beginning };
+        let beginning = rule(OrderPlaced::NAME).map(|beginning| DeadlineRule { of_itself: true, ..beginning });
         let topics = of_orders.iter().flat_map(|rule| &rule.answers).filter_map(|answer| entry_of(answer));
         let topics: BTreeSet<&'static str> = topics.map(|entry| entry.topic).chain(["operations"]).collect();
         Self {
@@ -114,24 +110,6 @@ impl DeadlineRules {
     }
 }
 
-impl DeadlineRule {
-    /// An event that is owed nothing.
-    fn nothing(event_type: &'static str) -> Self {
-        Self {
-            event_type,
-            name: event_type,
-            speaker: "",
-            consumer: "",
-            of_itself: true,
-            answers: Vec::new(),
-            within: Duration::MAX,
-            after: None,
-            only_if: None,
-            by_shipment: false,
-        }
-    }
-}
-
 /// Who must answer: of those who say an answer, who hears the event; else who said it; else whoever says an answer.
 fn rule(
     choreography: &Choreography,
@@ -140,11 +118,8 @@ fn rule(
     heard_by: &[String],
     within: &Within,
 ) -> DeadlineRule {
-    let owners: Vec<&str> = within
-        .answers
-        .iter()
-        .filter_map(|answer| choreography.event(answer).and_then(|(topic, _)| topic.owner.consumer()))
-        .collect();
+    let owner = |answer: &String| choreography.event(answer).and_then(|(topic, _)| topic.owner.consumer());
+    let owners: Vec<&str> = within.answers.iter().filter_map(owner).collect();
     let hearer = owners.iter().copied().find(|owner| heard_by.iter().any(|hearer| hearer == owner));
     let consumer = hearer.or_else(|| owners.iter().copied().find(|owner| *owner == speaker));
     let entries: Vec<&'static CatalogueEntry> = within.answers.iter().filter_map(|answer| entry_of(answer)).collect();

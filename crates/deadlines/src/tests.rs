@@ -34,7 +34,8 @@ fn every_rule_of_topics_yaml_names_one_consumer_that_must_answer() {
         assert_eq!(told.get(name), Some(&expected), "{name}");
     }
     assert!(RULES.all().all(|rule| !rule.consumer.is_empty() && !rule.answers.is_empty()));
-    assert_eq!((RULES.beginning.consumer, RULES.beginning.of_itself), ("orders", true));
+    let beginning = RULES.beginning.as_ref().unwrap();
+    assert_eq!((beginning.consumer, beginning.of_itself), ("orders", true));
     let by_shipment: Vec<&str> = RULES.all().filter(|rule| rule.by_shipment).map(|rule| rule.name).collect();
     assert_eq!(by_shipment.len(), 2, "{by_shipment:?}");
 }

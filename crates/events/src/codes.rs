@@ -1,4 +1,5 @@
 //! Codes: strings on the wire, so that a later version may add one; enums here, so that no rule compares strings.
+#![allow(missing_docs, reason = "of a code, only what its name does not say")]
 
 use std::fmt;
 
@@ -20,9 +21,39 @@ macro_rules! openapi_text {
 #[cfg(feature = "openapi")]
 pub(crate) use openapi_text;
 
-/// What every code type has: its text both ways, and serde as text.
-macro_rules! code_traits {
-    ($name:ident) => {
+/// Declares a code: its known values, and the variant of all others, made from their text.
+macro_rules! codes {
+    ($($(#[$doc:meta])* $name:ident {
+        $($(#[$variant_doc:meta])* $variant:ident = $text:literal,)*
+        _ => $other:ident($of:ty),
+    })*) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum $name {
+            $($(#[$variant_doc])* $variant,)*
+            /// Any other code, as it came: one of a later version; of [`Why`] the reason of the whole order.
+            $other($of),
+        }
+
+        impl $name {
+            /// The code as it stands on the wire.
+            pub fn as_str(&self) -> &str {
+                match self {
+                    $(Self::$variant => $text,)*
+                    Self::$other(code) => code.as_str(),
+                }
+            }
+        }
+
+        impl From<String> for $name {
+            fn from(code: String) -> Self {
+                match code.as_str() {
+                    $($text => Self::$variant,)*
+                    _ => Self::$other(code.into()),
+                }
+            }
+        }
+
         impl From<&str> for $name {
             fn from(code: &str) -> Self {
                 Self::from(code.to_owned())
@@ -49,40 +80,6 @@ macro_rules! code_traits {
 
         #[cfg(feature = "openapi")]
         openapi_text!($name);
-    };
-}
-
-/// Declares a code: its known values, and `Other` for one that a later version may add.
-macro_rules! codes {
-    ($($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal,)* })*) => {$(
-        $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum $name {
-            $($(#[$variant_doc])* $variant,)*
-            /// A code that this version does not know, as it came.
-            Other(String),
-        }
-
-        impl $name {
-            /// The code as it stands on the wire.
-            pub fn as_str(&self) -> &str {
-                match self {
-                    $(Self::$variant => $text,)*
-                    Self::Other(code) => code,
-                }
-            }
-        }
-
-        impl From<String> for $name {
-            fn from(code: String) -> Self {
-                match code.as_str() {
-                    $($text => Self::$variant,)*
-                    _ => Self::Other(code),
-                }
-            }
-        }
-
-        code_traits!($name);
     )*};
 }
 
@@ -91,7 +88,6 @@ codes! {
     ReasonCode {
         /// No warehouse, nor all of them together, has enough.
         OutOfStock = "out_of_stock",
-        /// The payment was refused.
         Declined = "declined",
         /// The customer did not pass what the payment asked of them (3-D Secure).
         ActionFailed = "action_failed",
@@ -107,8 +103,8 @@ codes! {
         CaptureFailed = "capture_failed",
         /// The hold on the money lapsed before it was taken.
         AuthorizationExpired = "authorization_expired",
-        /// Someone asked for it.
         Cancelled = "cancelled",
+        _ => Other(String),
     }
 
     /// What became of units that do not ship.
@@ -117,42 +113,42 @@ codes! {
         Intact = "intact",
         /// They are not on sale until someone counts.
         Gone = "gone",
+        _ => Other(String),
     }
 
     /// Whether the customer's wish to cancel was met.
     Cancellation {
-        /// Nobody asked.
         None = "none",
         /// Some parcels had left; the rest was cancelled.
         InPart = "in_part",
         /// All parcels had left.
         TooLate = "too_late",
+        _ => Other(String),
     }
 
     /// What an issuer or a gateway says of one check of a payment.
     Check {
-        /// It matched.
         Pass = "pass",
-        /// It did not match.
         Fail = "fail",
         /// The issuer could not check.
         Unavailable = "unavailable",
         /// It was not asked for.
         Unchecked = "unchecked",
+        _ => Other(String),
     }
 
     /// What the customer must do before a payment can go on.
     Action {
         /// Confirm with their bank.
         ThreeDSecure = "three_d_secure",
+        _ => Other(String),
     }
 
     /// How a message reaches the customer.
     Channel {
-        /// By e-mail.
         Email = "email",
-        /// By text message.
         Sms = "sms",
+        _ => Other(String),
     }
 
     /// How an order's wait for a retry ended.
@@ -161,54 +157,37 @@ codes! {
         Recovered = "recovered",
         /// The last attempt failed: the event is a dead letter.
         DeadLettered = "dead_lettered",
-        /// A person skipped the event.
         Skipped = "skipped",
+        _ => Other(String),
     }
 
     /// What became of a dead letter.
     Resolution {
         /// What could not be handled was handled after all.
         Recovered = "recovered",
-        /// A person left it out.
         Skipped = "skipped",
         /// It was tried again and failed again: another dead letter tells of that.
         DiedAgain = "died_again",
+        _ => Other(String),
     }
-}
 
-/// Why units do not ship: something that happened to them, or to the whole order.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Why {
-    /// The picker did not find them (`short`).
-    Short,
-    /// The warehouse would not take the shipment (`refused`).
-    Refused,
-    /// The warehouse did not answer in time (`late`).
-    Late,
-    /// They broke (`damaged`).
-    Damaged,
-    /// They can't be found any more (`lost`).
-    Lost,
-    /// They were called back before the hand-over (`recalled`).
-    Recalled,
-    /// The order, or the rest of it, was given up: the code of its reason.
-    Order(ReasonCode),
+    /// Why units do not ship: something that happened to them, or to the whole order.
+    Why {
+        /// The picker did not find them.
+        Short = "short",
+        /// The warehouse would not take the shipment.
+        Refused = "refused",
+        /// The warehouse did not answer in time.
+        Late = "late",
+        Damaged = "damaged",
+        Lost = "lost",
+        /// They were called back before the hand-over.
+        Recalled = "recalled",
+        _ => Order(ReasonCode),
+    }
 }
 
 impl Why {
-    /// The code as it stands on the wire.
-    pub fn as_str(&self) -> &str {
-        match self {
-            Self::Short => "short",
-            Self::Refused => "refused",
-            Self::Late => "late",
-            Self::Damaged => "damaged",
-            Self::Lost => "lost",
-            Self::Recalled => "recalled",
-            Self::Order(code) => code.as_str(),
-        }
-    }
-
     /// What became of the units, as docs/protocol.md has it: short, damaged and lost ones are gone, all others are intact.
     pub fn condition(&self) -> Condition {
         match self {
@@ -218,27 +197,11 @@ impl Why {
     }
 }
 
-impl From<String> for Why {
-    fn from(code: String) -> Self {
-        match code.as_str() {
-            "short" => Self::Short,
-            "refused" => Self::Refused,
-            "late" => Self::Late,
-            "damaged" => Self::Damaged,
-            "lost" => Self::Lost,
-            "recalled" => Self::Recalled,
-            _ => Self::Order(ReasonCode::from(code)),
-        }
-    }
-}
-
 impl From<ReasonCode> for Why {
     fn from(code: ReasonCode) -> Self {
         Self::Order(code)
     }
 }
-
-code_traits!(Why);
 
 #[cfg(test)]
 mod tests {

@@ -34,12 +34,6 @@ macro_rules! uuid_ids {
             }
         }
 
-        impl From<$name> for Uuid {
-            fn from(id: $name) -> Self {
-                id.0
-            }
-        }
-
         impl FromStr for $name {
             type Err = uuid::Error;
 
@@ -106,12 +100,6 @@ macro_rules! text_ids {
         impl From<$name> for String {
             fn from(id: $name) -> Self {
                 id.0
-            }
-        }
-
-        impl AsRef<str> for $name {
-            fn as_ref(&self) -> &str {
-                &self.0
             }
         }
 

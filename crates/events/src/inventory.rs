@@ -1,4 +1,5 @@
 //! What `inventory` publishes: stock reserved, moved, committed and released, and the level of each SKU.
+#![allow(missing_docs, reason = "its schema describes every field")]
 
 use serde::{Deserialize, Serialize};
 
@@ -11,19 +12,12 @@ use crate::time::Timestamp;
 /// Every unit of the order is reserved.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StockReserved {
-    /// The order; the key of the record.
     pub order_id: OrderId,
-    /// The shop's id of the customer.
     pub customer_id: CustomerId,
-    /// ISO 4217 code; all amounts of the event are in its minor units.
     pub currency: Currency,
-    /// What is to be paid, in minor units.
     pub total: i64,
-    /// The order's lines with their all-inclusive amounts.
     pub lines: Vec<Line>,
-    /// Which warehouse holds which units of which line.
     pub plan: Vec<Allocation>,
-    /// The gateway's token of the payment method.
     pub payment_method: String,
     /// Names, contact and addresses, sealed.
     pub personal: Personal,
@@ -34,7 +28,6 @@ pub struct StockReserved {
 /// Stock does not suffice: nothing is reserved.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StockRejected {
-    /// The order; the key of the record.
     pub order_id: OrderId,
     /// Every line with what was wanted and what there is.
     pub lines: Vec<ShortLine>,
@@ -45,18 +38,14 @@ pub struct StockRejected {
 /// The reservation's clock fired before money was authorized. The stock is still held: payments decides.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReservationExpired {
-    /// The order; the key of the record.
     pub order_id: OrderId,
-    /// When the clock was due.
     pub expired_at: Timestamp,
 }
 
 /// The answer to a shortage: what is held elsewhere instead, and what is missing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StockReallocated {
-    /// The order; the key of the record.
     pub order_id: OrderId,
-    /// The shipment whose shortage is answered.
     pub shipment_id: ShipmentId,
     /// What is now held elsewhere; may be empty. Each names the allocation it replaces.
     pub moved: Vec<Allocation>,
@@ -67,30 +56,22 @@ pub struct StockReallocated {
 /// Units left with a shipment and are no longer in stock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StockCommitted {
-    /// The order; the key of the record.
     pub order_id: OrderId,
-    /// The shipment they left with.
     pub shipment_id: ShipmentId,
-    /// Where they left from.
     pub warehouse: WarehouseId,
-    /// The units committed.
     pub items: Vec<Item>,
     /// Set if nothing is reserved for the order any more: inventory's last word.
-    #[serde(default)]
     pub closed: Option<Closed>,
 }
 
 /// Reserved units are given back, or will never be reserved.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StockReleased {
-    /// The order; the key of the record.
     pub order_id: OrderId,
     /// The units released; empty if none were reserved.
     pub items: Vec<GivenUp>,
-    /// Why they were given back.
     pub reason: Reason,
     /// Set if nothing is reserved for the order any more: inventory's last word.
-    #[serde(default)]
     pub closed: Option<Closed>,
 }
 
@@ -99,13 +80,11 @@ pub struct StockReleased {
 pub struct StockLevelChanged {
     /// What is in stock; with `warehouse` the key of the record, `sku/warehouse`.
     pub sku: Sku,
-    /// Where it is.
     pub warehouse: WarehouseId,
     /// Counts the changes of this level: a higher one is later.
     pub version: i64,
     /// Units in the building, reserved ones included, missing ones not.
     pub on_hand: i64,
-    /// Units held for orders.
     pub reserved: i64,
     /// Units that should be there and were not found; not on sale until counted.
     pub missing: i64,

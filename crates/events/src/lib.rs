@@ -2,6 +2,9 @@
 //!
 //! Every event is a record in `schemas/<topic>/<Event>.avsc` and a struct here; tests prove that the two agree, field by
 //! field, and that today's structs read the next version and every published one.
+//!
+//! Of a field only what its name does not say has a doc here: the schema describes each. `order_id` is the key of the record, amounts are in minor units
+//! of the event's `currency`, and `source` and `reference` say which system placed the order, and that system's own id of it.
 
 #[cfg(test)]
 mod agreement;
@@ -33,35 +36,18 @@ pub use codes::{Action, Cancellation, Channel, Check, Condition, ReasonCode, Res
 pub use country::is_country;
 pub use currency::{Currency, UnknownCurrency};
 pub use derive::derive_id;
-pub use fraud::{FraudCleared, FraudRejected, FraudReviewRequested};
-pub use fulfillment::{
-    FulfillmentCancelled, FulfillmentConfirmed, FulfillmentRejected, FulfillmentShortPicked, ShipmentDelivered,
-    ShipmentDispatched,
-};
+pub use fraud::*;
+pub use fulfillment::*;
 pub use ids::{AllocationId, CustomerId, EventId, LineId, OrderId, ShipmentId, Sku, WarehouseId};
-pub use inventory::{
-    ReservationExpired, StockCommitted, StockLevelChanged, StockReallocated, StockRejected, StockReleased,
-    StockReserved,
-};
+pub use inventory::*;
 pub use money::{MoneyError, all_inclusive, apportion, line_value, value};
-pub use notifications::{NotificationFailed, NotificationRecorded, NotificationSent};
-pub use operations::{DeadLetterResolved, OrderParked, OrderUnparked, RelayAdvanced};
-pub use order_placed::{Address, Customer, OrderPlaced, PlacedLine};
+pub use notifications::*;
+pub use operations::*;
+pub use order_placed::*;
 pub use order_reader::{MOST_LINES, OrderReading};
-pub use orders::{
-    OrderAccepted, OrderCancellationRequested, OrderCancelled, OrderCompleted, OrderFailed, OrderRejected,
-};
-pub use parts::{
-    Allocation, Card, Closed, Fault, GivenUp, Item, Line, Reason, RuleHit, Shipment, ShippedLine, ShortLine,
-    UnshippedLine,
-};
-pub use payments::{
-    AuthorizationExpiring, PaymentActionRequired, PaymentAuthorized, PaymentCaptureFailed, PaymentCaptured,
-    PaymentDeclined, PaymentRefundFailed, PaymentRefunded, PaymentVoided,
-};
+pub use orders::*;
+pub use parts::*;
+pub use payments::*;
 pub use personal::{OpenError, PERSON_SCHEMA, Person, Personal};
-pub use stuck::{
-    AllowedAction, CaseEntry, ExpectedAnswer, MoneyAtStake, OpenCompensation, OpenDeadLetter, OrderStuck, ParkedEvent,
-    StockAtStake,
-};
+pub use stuck::*;
 pub use time::{Timestamp, TimestampError};

@@ -1,5 +1,6 @@
 //! Money: whole minor units, split by largest remainder, so that parts always sum up to the whole. Never a float.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use crate::ids::LineId;
@@ -7,24 +8,14 @@ use crate::parts::Line;
 
 /// An amount can't be computed from what came.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say it")]
 pub enum MoneyError {
-    /// A quantity was named for a line that the order does not have.
     #[error("expected one of the order's lines, got line {0:?}: the event is not of this order's plan")]
     UnknownLine(LineId),
-    /// More units were named than the line has, or fewer than none.
     #[error("expected 0 to {ordered} units of line {line:?}, got {named}: units were counted twice")]
-    QuantityOutOfRange {
-        /// The line.
-        line: LineId,
-        /// How many units the order has of it.
-        ordered: i64,
-        /// How many were named.
-        named: i64,
-    },
-    /// The discount takes more off than there is to pay.
+    QuantityOutOfRange { line: LineId, ordered: i64, named: i64 },
     #[error("expected a total of 0 or more, got {0} minor units: the discount is larger than all else together")]
     NegativeTotal(i128),
-    /// The total does not fit into 64 bits.
     #[error("expected amounts that sum up to at most {max}, got {0} minor units: split the order", max = i64::MAX)]
     TooLarge(i128),
 }
@@ -38,16 +29,12 @@ pub fn apportion(total: i64, weights: &[i64]) -> Vec<i64> {
     let (weights, sum) = if sum == 0 { (vec![1; weights.len()], weights.len() as i128) } else { (weights, sum) };
     let magnitude = i128::from(total).abs();
 
-    let mut parts: Vec<i128> = Vec::with_capacity(weights.len());
-    let mut remainders: Vec<(i128, usize)> = Vec::with_capacity(weights.len());
-    for (index, weight) in weights.iter().enumerate() {
-        parts.push(magnitude * weight / sum);
-        remainders.push((magnitude * weight % sum, index));
-    }
-    remainders.sort_by(|(left, at), (right, other)| right.cmp(left).then(at.cmp(other)));
+    let mut parts: Vec<i128> = weights.iter().map(|weight| magnitude * weight / sum).collect();
+    let mut by_remainder: Vec<usize> = (0..weights.len()).collect();
+    by_remainder.sort_by_key(|&index| Reverse(magnitude * weights[index] % sum));
     let left_over = magnitude - parts.iter().sum::<i128>();
     // Fewer units are left over than there are remainders, because each remainder is less than one unit.
-    for &(_, index) in remainders.iter().take(usize::try_from(left_over).unwrap_or(0)) {
+    for &index in by_remainder.iter().take(usize::try_from(left_over).unwrap_or(0)) {
         parts[index] += 1;
     }
     let sign = i128::from(total.signum());

@@ -1,4 +1,5 @@
 //! What consumers, relay and tracker say of the pipeline itself: it tells late from stuck.
+#![allow(missing_docs, reason = "its schema describes every field")]
 
 use serde::{Deserialize, Serialize};
 
@@ -9,26 +10,16 @@ use crate::time::Timestamp;
 /// An event of one order waits for a retry in one consumer, and all later ones of that order behind it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrderParked {
-    /// The order; the key of the record.
     pub order_id: OrderId,
-    /// The consumer that parked it.
     pub consumer: String,
-    /// The event that could not be handled.
     pub event_id: EventId,
-    /// Type of that event.
     pub event_type: String,
-    /// Topic it was read from.
     pub topic: String,
-    /// Partition it was read from.
     pub partition: i32,
-    /// Offset it was read from.
     pub offset: i64,
-    /// How often it was tried so far.
     pub attempts: i64,
-    /// When it is tried again.
     pub next_at: Timestamp,
-    /// Since when it waits, however often it was tried since; none: said by a program of an earlier version.
-    #[serde(default)]
+    /// Since when it waits, however often it was tried since; none: published by a program of an earlier version.
     pub parked_at: Option<Timestamp>,
     /// What went wrong; no personal data.
     pub error: String,
@@ -37,9 +28,7 @@ pub struct OrderParked {
 /// No event of the order waits in this consumer any more.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrderUnparked {
-    /// The order; the key of the record.
     pub order_id: OrderId,
-    /// The consumer that had parked it.
     pub consumer: String,
     /// `recovered`: the retry succeeded; `dead_lettered`: given up; `skipped`: a person skipped it.
     pub outcome: Unparked,
@@ -50,7 +39,6 @@ pub struct OrderUnparked {
 pub struct DeadLetterResolved {
     /// The dead letter, as its header `quadrille-dead-letter-id` has it.
     pub letter_id: EventId,
-    /// The consumer that could not handle the event, and now did, or need not any more.
     pub consumer: String,
     /// The order as text, the key of the record; empty where it is not known: the letter's id is the key then.
     pub order_id: String,
@@ -66,14 +54,12 @@ pub struct DeadLetterResolved {
 pub struct RelayAdvanced {
     /// Name of the database; with `shards` it says whose outbox; the key of the record.
     pub database: String,
-    /// The relay that published it.
     pub relay: String,
-    /// The outbox shards the watermark holds for.
     pub shards: Vec<i32>,
     /// Every row of these shards that was committed before this moment is acknowledged by Kafka.
     pub published_until: Timestamp,
     /// The highest `ce_sequence` published so far; 0 if none.
     pub last_seq: i64,
-    /// Rows known to wait when it was said; 0: the relay is up to date.
+    /// Rows known to wait when it was published; 0: the relay is up to date.
     pub backlog: i64,
 }

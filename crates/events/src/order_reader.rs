@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::order_placed::{Address, Customer, OrderPlaced, PlacedLine};
+use crate::order_placed::{Address, OrderPlaced};
 use crate::parts::Fault;
 
 /// The most lines of an order.
@@ -12,24 +12,48 @@ pub const MOST_LINES: usize = 500;
 /// Up to here every whole number has a floating-point form of its own.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
-const ORDER: &[&str] = &[
-    "source",
-    "reference",
-    "customer",
-    "lines",
-    "currency",
-    "shipping",
-    "discount",
-    "tax",
-    "payment_method",
-    "ship_to",
-    "bill_to",
-    "subtotal",
-    "total",
+/// What a field must be, if it is there.
+#[derive(Clone, Copy)]
+enum Kind {
+    Text,
+    Whole,
+    /// It must be there: a price that is left out is no gift.
+    RequiredWhole,
+    Record(KnownFields),
+    Lines,
+}
+
+type KnownFields = &'static [(&'static str, Kind)];
+
+const ORDER: KnownFields = &[
+    ("source", Kind::Text),
+    ("reference", Kind::Text),
+    ("customer", Kind::Record(CUSTOMER)),
+    ("lines", Kind::Lines),
+    ("currency", Kind::Text),
+    ("shipping", Kind::Whole),
+    ("discount", Kind::Whole),
+    ("tax", Kind::Whole),
+    ("payment_method", Kind::Text),
+    ("ship_to", Kind::Record(ADDRESS)),
+    ("bill_to", Kind::Record(ADDRESS)),
+    ("subtotal", Kind::Whole),
+    ("total", Kind::Whole),
 ];
-const CUSTOMER: &[&str] = &["id", "name", "email", "phone", "locale"];
-const LINE: &[&str] = &["id", "sku", "quantity", "unit_price"];
-const ADDRESS: &[&str] = &["name", "line1", "line2", "city", "region", "postal_code", "country"];
+const CUSTOMER: KnownFields = &texts(["id", "name", "email", "phone", "locale"]);
+const LINE: KnownFields =
+    &[("id", Kind::Text), ("sku", Kind::Text), ("quantity", Kind::RequiredWhole), ("unit_price", Kind::RequiredWhole)];
+const ADDRESS: KnownFields = &texts(["name", "line1", "line2", "city", "region", "postal_code", "country"]);
+
+const fn texts<const N: usize>(names: [&'static str; N]) -> [(&'static str, Kind); N] {
+    let mut fields = [("", Kind::Text); N];
+    let mut at = 0;
+    while at < N {
+        fields[at].0 = names[at];
+        at += 1;
+    }
+    fields
+}
 
 /// An order as far as it could be read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -56,177 +80,85 @@ impl OrderPlaced {
         let mut faults = Vec::new();
         let Value::Object(fields) = value else {
             let detail = format!("expected an object with the order's fields, got {}", kind(value));
-            faults.push(fault("", "invalid_type", detail));
-            return OrderReading { faults, ..OrderReading::default() };
+            return OrderReading { faults: vec![fault("", "invalid_type", detail)], ..OrderReading::default() };
         };
-        let mut of = ObjectRecord { at: "", fields, known: ORDER, faults: &mut faults };
-        let order = OrderPlaced {
-            source: of.text("source"),
-            reference: of.text("reference"),
-            customer: of.record("customer", CUSTOMER, customer).unwrap_or_default(),
-            lines: of.lines(),
-            currency: of.text("currency").unwrap_or_default(),
-            shipping: of.whole("shipping").unwrap_or_default(),
-            discount: of.whole("discount").unwrap_or_default(),
-            tax: of.whole("tax").unwrap_or_default(),
-            payment_method: of.text("payment_method").unwrap_or_default(),
-            ship_to: of.record("ship_to", ADDRESS, address).unwrap_or_default(),
-            bill_to: of.record("bill_to", ADDRESS, address).filter(|address| *address != Address::default()),
-        };
-        let (subtotal, total) = (of.whole("subtotal"), of.whole("total"));
-        of.misspelt();
-        OrderReading { order, subtotal, total, faults }
+        let mut read = record(fields, "", ORDER, &mut faults);
+        let [subtotal, total] = ["subtotal", "total"].map(|name| read.remove(name)?.as_i64());
+        let order: Self = serde_json::from_value(read.into()).expect("only what fits is left of its fields");
+        let bill_to = order.bill_to.filter(|address| *address != Address::default());
+        OrderReading { order: Self { bill_to, ..order }, subtotal, total, faults }
     }
 }
 
-fn customer(of: &mut ObjectRecord<'_>) -> Customer {
-    Customer {
-        id: of.text("id").unwrap_or_default(),
-        name: of.text("name").unwrap_or_default(),
-        email: of.text("email").unwrap_or_default(),
-        phone: of.text("phone"),
-        locale: of.text("locale"),
-    }
-}
-
-fn address(of: &mut ObjectRecord<'_>) -> Address {
-    Address {
-        name: of.text("name").unwrap_or_default(),
-        line1: of.text("line1").unwrap_or_default(),
-        line2: of.text("line2"),
-        city: of.text("city").unwrap_or_default(),
-        region: of.text("region"),
-        postal_code: of.text("postal_code").unwrap_or_default(),
-        country: of.text("country").unwrap_or_default(),
-    }
-}
-
-fn line(of: &mut ObjectRecord<'_>) -> PlacedLine {
-    PlacedLine {
-        id: of.text("id"),
-        sku: of.text("sku").unwrap_or_default(),
-        quantity: of.required_whole("quantity"),
-        unit_price: of.required_whole("unit_price"),
-    }
-}
-
-/// One record while it is read.
-struct ObjectRecord<'r> {
-    /// Where it is, as a JSON pointer.
-    at: &'r str,
-    fields: &'r Map<String, Value>,
-    known: &'static [&'static str],
-    faults: &'r mut Vec<Fault>,
-}
-
-impl ObjectRecord<'_> {
-    /// What a field has; nothing where it is absent, null or blank.
-    fn given(&self, name: &str) -> Option<&Value> {
-        self.fields.get(name).filter(|value| !is_absent(value))
-    }
-
-    fn fault(&mut self, name: &str, code: &str, detail: impl Into<String>) {
-        let pointer = format!("{}/{}", self.at, name.replace('~', "~0").replace('/', "~1"));
-        self.faults.push(fault(&pointer, code, detail));
-    }
-
-    fn text(&mut self, name: &str) -> Option<String> {
-        let given = self.given(name)?;
-        if let Value::String(text) = given {
-            return Some(text.clone());
-        }
-        let detail = format!("expected a text, got {}", kind(given));
-        self.fault(name, "invalid_type", detail);
-        None
-    }
-
-    fn whole(&mut self, name: &str) -> Option<i64> {
-        let given = self.given(name)?;
-        let number = whole(given);
-        if number.is_none() {
-            let detail = format!("expected a whole number, got {}", kind(given));
-            self.fault(name, "invalid_type", detail);
-        }
-        number
-    }
-
-    fn required_whole(&mut self, name: &str) -> i64 {
-        if self.given(name).is_none() {
-            self.fault(name, "required", "expected a whole number, got nothing");
-        }
-        self.whole(name).unwrap_or_default()
-    }
-
-    fn record<T>(
-        &mut self,
-        name: &str,
-        known: &'static [&'static str],
-        read: impl FnOnce(&mut ObjectRecord<'_>) -> T,
-    ) -> Option<T> {
-        let given = self.fields.get(name).filter(|value| !is_absent(value))?;
-        let at = format!("{}/{name}", self.at);
-        record(given, &at, known, self.faults, read)
-    }
-
-    /// The lines, up to as many as an order may have.
-    fn lines(&mut self) -> Vec<PlacedLine> {
-        let lines = match self.fields.get("lines").filter(|value| !is_absent(value)) {
-            None => return Vec::new(),
-            Some(Value::Array(lines)) => lines,
-            Some(other) => {
-                let detail = format!("expected a list of lines, got {}", kind(other));
-                self.fault("lines", "invalid_type", detail);
-                return Vec::new();
+/// Those fields of a record that can be read.
+fn record(fields: &Map<String, Value>, at: &str, known: KnownFields, faults: &mut Vec<Fault>) -> Map<String, Value> {
+    let mut read = Map::new();
+    for (name, kind) in known {
+        let at = format!("{at}/{name}");
+        match (given(fields, name), kind) {
+            (Some(value), kind) => {
+                read.extend(field(value, &at, *kind, faults).map(|value| ((*name).to_owned(), value)))
             }
-        };
-        if lines.len() > MOST_LINES {
-            let detail = format!("expected at most {MOST_LINES} lines, got {}: split the order", lines.len());
-            self.fault("lines", "too_many", detail);
+            (None, Kind::RequiredWhole) => faults.push(fault(&at, "required", "expected a whole number, got nothing")),
+            (None, Kind::Text | Kind::Whole | Kind::Record(_) | Kind::Lines) => {}
         }
-        let read = lines.iter().take(MOST_LINES).enumerate().map(|(index, given)| {
-            record(given, &format!("{}/lines/{index}", self.at), LINE, self.faults, line).unwrap_or_default()
-        });
-        read.collect()
     }
+    misspelt(fields, at, known, faults);
+    read
+}
 
-    /// Names fields that nobody reads and that look like one that is missing. Others are ignored: a later version may know them.
-    fn misspelt(&mut self) {
-        let missing: Vec<&str> = self.known.iter().copied().filter(|name| self.is_missing(name)).collect();
-        let strangers =
-            self.fields.iter().filter(|(name, value)| !self.known.contains(&name.as_str()) && !is_absent(value));
-        let meant = strangers.filter_map(|(name, _)| {
-            let meant = missing.iter().find(|known| looks_like(name, known))?;
-            Some((name.clone(), *meant))
-        });
-        for (name, meant) in meant.collect::<Vec<_>>() {
+fn field(value: &Value, at: &str, wanted: Kind, faults: &mut Vec<Fault>) -> Option<Value> {
+    let expected = match (wanted, value) {
+        (Kind::Text, Value::String(_)) => return Some(value.clone()),
+        (Kind::Record(known), Value::Object(fields)) => return Some(record(fields, at, known, faults).into()),
+        (Kind::Lines, Value::Array(given)) => return Some(lines(given, at, faults)),
+        (Kind::Whole | Kind::RequiredWhole, value) => match whole(value) {
+            Some(number) => return Some(number.into()),
+            None => "a whole number",
+        },
+        (Kind::Text, _) => "a text",
+        (Kind::Record(_), _) => "an object with named fields",
+        (Kind::Lines, _) => "a list of lines",
+    };
+    faults.push(fault(at, "invalid_type", format!("expected {expected}, got {}", kind(value))));
+    None
+}
+
+/// The lines, up to as many as an order may have; one that can't be read is empty.
+fn lines(given: &[Value], at: &str, faults: &mut Vec<Fault>) -> Value {
+    if given.len() > MOST_LINES {
+        let detail = format!("expected at most {MOST_LINES} lines, got {}: split the order", given.len());
+        faults.push(fault(at, "too_many", detail));
+    }
+    let line = |(index, given): (usize, &Value)| {
+        let read = field(given, &format!("{at}/{index}"), Kind::Record(LINE), faults);
+        read.unwrap_or_else(|| Map::new().into())
+    };
+    given.iter().take(MOST_LINES).enumerate().map(line).collect()
+}
+
+/// Names fields that nobody reads and that look like one that is missing. Others are ignored: a later version may know them.
+fn misspelt(fields: &Map<String, Value>, at: &str, known: KnownFields, faults: &mut Vec<Fault>) {
+    // Zero counts as nothing: who writes every field of a struct writes it where nobody meant it.
+    let is_missing = |name: &str| given(fields, name).is_none_or(|value| whole(value) == Some(0));
+    let missing: Vec<&str> = known.iter().map(|(name, _)| *name).filter(|name| is_missing(name)).collect();
+    for (name, _) in fields.iter().filter(|(_, value)| !is_absent(value)) {
+        if known.iter().any(|(known, _)| known == name) {
+            continue;
+        }
+        if let Some(meant) = missing.iter().find(|known| looks_like(name, known)) {
+            let pointer = format!("{at}/{}", name.replace('~', "~0").replace('/', "~1"));
             let detail = format!(
                 "there is no such field: if it is meant as {meant}, name it so; else leave it out or rename it"
             );
-            self.fault(&name, "unknown_field", detail);
+            faults.push(fault(&pointer, "unknown_field", detail));
         }
-    }
-
-    /// Zero counts as nothing: who writes every field of a struct writes it where nobody meant it.
-    fn is_missing(&self, name: &str) -> bool {
-        self.given(name).is_none_or(|value| whole(value) == Some(0))
     }
 }
 
-fn record<T>(
-    given: &Value,
-    at: &str,
-    known: &'static [&'static str],
-    faults: &mut Vec<Fault>,
-    read: impl FnOnce(&mut ObjectRecord<'_>) -> T,
-) -> Option<T> {
-    let Value::Object(fields) = given else {
-        faults.push(fault(at, "invalid_type", format!("expected an object with named fields, got {}", kind(given))));
-        return None;
-    };
-    let mut of = ObjectRecord { at, fields, known, faults };
-    let value = read(&mut of);
-    of.misspelt();
-    Some(value)
+/// What a field has; nothing where it is absent, null or blank.
+fn given<'f>(fields: &'f Map<String, Value>, name: &str) -> Option<&'f Value> {
+    fields.get(name).filter(|value| !is_absent(value))
 }
 
 fn fault(field: &str, code: &str, detail: impl Into<String>) -> Fault {

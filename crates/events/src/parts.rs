@@ -37,13 +37,10 @@ pub struct Allocation {
     /// How many units.
     pub quantity: i64,
     /// Aisle of the warehouse where the units lie, if the warehouse has them mapped.
-    #[serde(default)]
     pub aisle: Option<String>,
     /// Bin within the aisle, if mapped.
-    #[serde(default)]
     pub bin: Option<String>,
     /// The allocation whose missing units this one replaces, if it came from a shortage.
-    #[serde(default)]
     pub replaces: Option<AllocationId>,
 }
 
@@ -141,7 +138,6 @@ pub struct Closed {
     /// The lines that did not ship, with why; empty if all did.
     pub unshipped: Vec<UnshippedLine>,
     /// Why the order did not ship in full; absent if it did.
-    #[serde(default)]
     pub reason: Option<Reason>,
 }
 
@@ -175,13 +171,10 @@ pub struct Card {
     /// The same for the same card number, at one gateway; velocity rules count by it.
     pub fingerprint: String,
     /// Card brand, such as `visa`.
-    #[serde(default)]
     pub brand: Option<String>,
     /// Last four digits of the number.
-    #[serde(default)]
     pub last4: Option<String>,
     /// Country of the issuer, ISO 3166-1 alpha-2.
-    #[serde(default)]
     pub country: Option<String>,
     /// Security code: `pass`, `fail`, `unavailable` or `unchecked`.
     pub cvc_check: Check,

@@ -1,4 +1,5 @@
 //! Personal data: names, addresses and contact of one order in one sealed field, opened only where they are needed.
+#![allow(missing_docs, reason = "the schema describes every field, a message every error")]
 
 use std::sync::LazyLock;
 
@@ -23,17 +24,11 @@ const HEADER: usize = 10;
 /// All personal data of one order; it stands Avro-encoded in [`Personal::data`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Person {
-    /// The customer's name.
     pub name: String,
-    /// Where messages about the order go.
     pub email: String,
-    /// Telephone number in international form.
-    #[serde(default)]
     pub phone: Option<String>,
     /// Language of the messages, as a BCP 47 tag.
-    #[serde(default)]
     pub locale: Option<String>,
-    /// Where the goods go.
     pub ship_to: Address,
     /// Where the invoice goes; the card's address checks are made against it.
     pub bill_to: Address,
@@ -49,10 +44,8 @@ pub struct Personal {
     pub data: Vec<u8>,
 }
 
-/// Personal data can't be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// It is encrypted, and this version has no keys.
     #[error("expected personal data in the clear, got it encrypted with key {0:?}: use a version that holds keys")]
     Encrypted(String),
     /// It was written by a version of `Person` that this build does not know, or is not Avro single-object encoding.
@@ -60,13 +53,7 @@ pub enum OpenError {
         "expected a quadrille.Person in Avro single-object encoding of a known version, got {length} bytes that begin \
          with {begin:02x?}: use a version of Quadrille at least as new as the one that wrote the event"
     )]
-    UnknownVersion {
-        /// How many bytes came.
-        length: usize,
-        /// The first of them.
-        begin: Vec<u8>,
-    },
-    /// The bytes do not fit the schema they name.
+    UnknownVersion { length: usize, begin: Vec<u8> },
     #[error("expected a quadrille.Person, got bytes that do not decode as one: the event was damaged or forged")]
     Damaged(#[source] apache_avro::Error),
 }
@@ -105,10 +92,6 @@ impl Person {
 }
 
 impl Personal {
-    /// Takes the personal data out of an event's field.
-    ///
-    /// # Errors
-    /// [`OpenError`] if it is encrypted, of an unknown version, or damaged.
     pub fn open(&self) -> Result<Person, OpenError> {
         if !self.key_id.is_empty() {
             return Err(OpenError::Encrypted(self.key_id.clone()));

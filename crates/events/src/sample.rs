@@ -11,9 +11,7 @@ use uuid::Uuid;
 /// Whether optional fields are set and arrays filled.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Fill {
-    /// Every optional field is set, and every array has two entries.
     Everything,
-    /// No optional field is set, and arrays are empty.
     Nothing,
 }
 

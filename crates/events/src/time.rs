@@ -13,13 +13,8 @@ pub struct Timestamp(i64);
 
 /// The text is no moment.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("expected a moment as RFC 3339, such as \"2026-01-31T12:00:00Z\", got {text:?}: {why}")]
-pub struct TimestampError {
-    /// What came.
-    pub text: String,
-    /// What is wrong with it.
-    pub why: String,
-}
+#[error("expected a moment as RFC 3339, such as \"2026-01-31T12:00:00Z\", got {0:?}: {1}")]
+pub struct TimestampError(String, String);
 
 impl Timestamp {
     /// The moment so many milliseconds after 1970-01-01T00:00:00Z.
@@ -74,7 +69,7 @@ impl FromStr for Timestamp {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         text.parse::<jiff::Timestamp>()
             .map(|moment| Self(moment.as_millisecond()))
-            .map_err(|error| TimestampError { text: text.to_owned(), why: error.to_string() })
+            .map_err(|error| TimestampError(text.to_owned(), error.to_string()))
     }
 }
 

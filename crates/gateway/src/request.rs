@@ -34,17 +34,7 @@ pub enum Operation {
     Refund,
 }
 
-impl Operation {
-    /// As keys, labels and columns have it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Authorize => "authorize",
-            Self::Capture => "capture",
-            Self::Void => "void",
-            Self::Refund => "refund",
-        }
-    }
-}
+runtime::names!(Operation { Authorize: "authorize", Capture: "capture", Void: "void", Refund: "refund" });
 
 impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

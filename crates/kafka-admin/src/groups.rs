@@ -10,7 +10,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
-use runtime::settings::Common;
+use runtime::settings::{Common, Properties};
 
 /// How long the broker may take to answer one question.
 const ASK: Duration = Duration::from_secs(5);
@@ -18,49 +18,30 @@ const ASK: Duration = Duration::from_secs(5);
 /// A partition: the topic without the deployment's prefix, and the number.
 pub type TopicPartition = (&'static str, i32);
 
-/// Kafka did not say how far a group is.
 #[derive(Debug, thiserror::Error)]
 pub enum AskError {
-    /// The client or the broker refused, or did not answer in time.
     #[error("Kafka did not say how far {what}: {source}; it is asked again")]
-    Kafka {
-        /// What was asked.
-        what: String,
-        /// What the client said.
-        source: KafkaError,
-    },
-    /// The broker's answer leaves partitions out.
-    #[error("Kafka said of {came} partitions where they end, expected all {expected}; it is asked again")]
-    Partial {
-        /// How many there are.
-        expected: usize,
-        /// How many it spoke of.
-        came: usize,
-    },
-    /// The process is stopping.
+    Kafka { what: String, source: KafkaError },
     #[error("stopping: Kafka was not asked how far {0}")]
     Stopping(String),
 }
 
-/// What a group has come to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GroupOffsets {
     /// The next offset by partition, where it has committed one.
     pub committed: HashMap<TopicPartition, i64>,
-    /// Whether any instance is in the group.
     pub has_members: bool,
 }
 
 /// Asks about groups and topics of one deployment. Clients are made when they are first needed, one for each group.
 #[derive(Clone)]
 pub struct Groups {
-    kafka: runtime::settings::Properties,
+    kafka: Properties,
     prefix: String,
     clients: Arc<Mutex<HashMap<String, Arc<BaseConsumer>>>>,
 }
 
 impl Groups {
-    /// Asks the Kafka of these settings.
     pub fn of(common: &Common) -> Self {
         Self { kafka: common.kafka.clone(), prefix: common.topic_prefix.clone(), clients: Arc::default() }
     }
@@ -70,10 +51,18 @@ impl Groups {
     /// # Errors
     /// When the broker does not answer in time, or a topic is missing.
     pub async fn standing(&self, consumer: &str, topics: Vec<&'static str>) -> Result<GroupOffsets, AskError> {
-        let group = format!("{}{consumer}", self.prefix);
-        self.ask(format!("{consumer} is"), group, move |client, group, prefix| {
-            let list = partitions(client, prefix, &topics, Offset::Invalid)?;
-            let committed = offsets(client.committed_offsets(list, ASK)?, prefix, &topics);
+        self.ask(format!("{consumer} is"), consumer, move |client, group, prefix| {
+            let partitions = partitions(client, prefix, &topics)?;
+            let mut asked = TopicPartitionList::new();
+            for (full, (_, partition)) in &partitions {
+                asked.add_partition(full, *partition);
+            }
+            let found = client.committed_offsets(asked, ASK)?;
+            let committed = |(full, partition): (String, TopicPartition)| {
+                let Offset::Offset(offset) = found.find_partition(&full, partition.1)?.offset() else { return None };
+                Some((partition, offset))
+            };
+            let committed = partitions.into_iter().filter_map(committed).collect();
             let groups = client.fetch_group_list(Some(group), ASK)?;
             let has_members = groups.groups().iter().any(|found| found.name() == group && !found.members().is_empty());
             Ok(GroupOffsets { committed, has_members })
@@ -82,45 +71,33 @@ impl Groups {
     }
 
     /// Where these topics end: the offset of the next record, by partition.
-    ///
-    /// # Errors
-    /// When the broker does not answer in time, or not of every partition.
     pub async fn ends(
         &self,
         consumer: &str,
         topics: Vec<&'static str>,
     ) -> Result<HashMap<TopicPartition, i64>, AskError> {
-        let group = format!("{}{consumer}", self.prefix);
-        let asked = self.ask("topics reach".to_owned(), group, move |client, _, prefix| {
-            let mut list = partitions(client, prefix, &topics, Offset::Invalid)?;
-            let expected = list.count();
-            let places: Vec<(String, i32)> =
-                list.elements().iter().map(|element| (element.topic().to_owned(), element.partition())).collect();
-            for (topic, partition) in places {
-                let (_, end) = client.fetch_watermarks(&topic, partition, ASK)?;
-                list.set_partition_offset(&topic, partition, Offset::Offset(end))?;
-            }
-            Ok((expected, offsets(list, prefix, &topics)))
-        });
-        let (expected, ends) = asked.await?;
-        let came = ends.len();
-        if came == expected { Ok(ends) } else { Err(AskError::Partial { expected, came }) }
+        self.ask("topics reach".to_owned(), consumer, move |client, _, prefix| {
+            let end = |(full, partition): (String, TopicPartition)| {
+                Ok((partition, client.fetch_watermarks(&full, partition.1, ASK)?.1))
+            };
+            partitions(client, prefix, &topics)?.into_iter().map(end).collect()
+        })
+        .await
     }
 
     async fn ask<T: Send + 'static>(
         &self,
         what: String,
-        group: String,
+        consumer: &str,
         question: impl FnOnce(&BaseConsumer, &str, &str) -> Result<T, KafkaError> + Send + 'static,
     ) -> Result<T, AskError> {
-        let this = self.clone();
+        let (this, group) = (self.clone(), format!("{}{consumer}", self.prefix));
         let asked = tokio::task::spawn_blocking(move || {
             let client = this.client(&group)?;
             question(&client, &group, &this.prefix)
         });
         match asked.await {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(source)) => Err(AskError::Kafka { what, source }),
+            Ok(answer) => answer.map_err(|source| AskError::Kafka { what, source }),
             Err(_) => Err(AskError::Stopping(what)),
         }
     }
@@ -130,10 +107,7 @@ impl Groups {
         if let Some(client) = clients.get(group) {
             return Ok(Arc::clone(client));
         }
-        let mut config = ClientConfig::new();
-        for (name, value) in &self.kafka {
-            config.set(name, value);
-        }
+        let mut config: ClientConfig = self.kafka.clone().into_iter().collect();
         config.set("group.id", group).set("enable.auto.commit", "false").remove("group.instance.id");
         let client = Arc::new(config.create::<BaseConsumer>()?);
         clients.insert(group.to_owned(), Arc::clone(&client));
@@ -141,33 +115,18 @@ impl Groups {
     }
 }
 
-/// All partitions of these topics, with this offset.
+/// All partitions of these topics, each with its topic's full name.
 fn partitions(
     client: &BaseConsumer,
     prefix: &str,
     topics: &[&'static str],
-    offset: Offset,
-) -> Result<TopicPartitionList, KafkaError> {
-    let mut list = TopicPartitionList::new();
+) -> Result<Vec<(String, TopicPartition)>, KafkaError> {
+    let mut found = Vec::new();
     for topic in topics {
         let full = format!("{prefix}{topic}");
         let metadata = client.fetch_metadata(Some(&full), ASK)?;
-        for partition in metadata.topics().iter().flat_map(|found| found.partitions()) {
-            list.add_partition_offset(&full, partition.id(), offset)?;
-        }
+        let partitions = metadata.topics().iter().flat_map(|found| found.partitions());
+        found.extend(partitions.map(|partition| (full.clone(), (*topic, partition.id()))));
     }
-    Ok(list)
-}
-
-/// The offsets that are known.
-fn offsets(list: TopicPartitionList, prefix: &str, topics: &[&'static str]) -> HashMap<TopicPartition, i64> {
-    let known = |full: &str| {
-        let name = full.strip_prefix(prefix)?;
-        topics.iter().copied().find(|topic| *topic == name)
-    };
-    let of = |element: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| match element.offset() {
-        Offset::Offset(offset) => Some(((known(element.topic())?, element.partition()), offset)),
-        Offset::Beginning | Offset::End | Offset::Stored | Offset::Invalid | Offset::OffsetTail(_) => None,
-    };
-    list.elements().iter().filter_map(of).collect()
+    Ok(found)
 }

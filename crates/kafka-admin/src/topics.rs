@@ -8,6 +8,7 @@ use rdkafka::admin::{
     AdminClient, AdminOptions, AlterConfig, ConfigSource, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication,
 };
 use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 
@@ -18,20 +19,16 @@ use runtime::kafka::properties::{self, PropertyError};
 pub struct WantedTopic {
     /// Its full name, prefix included.
     pub name: String,
-    /// Partitions.
     pub partitions: i32,
-    /// Copies of each.
     pub replicas: i32,
     /// Whether its records are keyed, so that a changed partition count would move keys.
     pub keyed: bool,
-    /// Kafka's own settings.
     pub config: BTreeMap<String, String>,
 }
 
 /// What became of one topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Applied {
-    /// It was made.
     Created,
     /// It was there; its settings are as wanted now.
     Updated,
@@ -39,9 +36,7 @@ pub enum Applied {
     Grown,
     /// It was there; somebody gave it more partitions than are wanted, and none can be taken away. Its settings are as wanted now.
     Larger {
-        /// Partitions that it has.
         found: i32,
-        /// Partitions that are wanted.
         wanted: i32,
     },
 }
@@ -49,33 +44,17 @@ pub enum Applied {
 /// Why topics are not as wanted.
 #[derive(Debug, thiserror::Error)]
 pub enum TopicsError {
-    /// Kafka does not answer, or its client refuses a setting.
     #[error("Kafka: {0}: check KAFKA_BOOTSTRAP_SERVERS and the other KAFKA_… settings")]
     Kafka(#[from] KafkaError),
-    /// A property of its client is not for others to choose, or there is none.
     #[error("KAFKA_… settings: {0}")]
     Property(#[from] PropertyError),
-    /// Kafka refuses one.
     #[error("topic {topic}: {code}")]
-    Refused {
-        /// Its full name.
-        topic: String,
-        /// Kafka's reason.
-        code: RDKafkaErrorCode,
-    },
-    /// Its partition count differs, and it holds records.
+    Refused { topic: String, code: RDKafkaErrorCode },
     #[error(
         "topic {topic} has {found} partitions, {wanted} are wanted, and it is in use: keys would move to other partitions and lose their \
          order. Drain it first: stop who writes it, wait until every group that reads it has no lag, then delete it and apply again"
     )]
-    InUse {
-        /// Its full name.
-        topic: String,
-        /// Partitions that it has.
-        found: i32,
-        /// Partitions that are wanted.
-        wanted: i32,
-    },
+    InUse { topic: String, found: i32, wanted: i32 },
 }
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -89,15 +68,19 @@ pub async fn apply(
     wanted: &[WantedTopic],
 ) -> Result<Vec<(String, Applied)>, TopicsError> {
     properties::check(kafka)?;
-    let mut config = ClientConfig::new();
-    config.extend(kafka.iter().map(|(name, value)| (name.clone(), value.clone())));
+    let config: ClientConfig = kafka.clone().into_iter().collect();
     let admin: AdminClient<DefaultClientContext> = config.create()?;
-    let found = partitions(&config, wanted).await?;
+    let found = partitions(config, wanted).await?;
     let options = AdminOptions::new().operation_timeout(Some(PATIENCE)).request_timeout(Some(PATIENCE));
-    let missing: Vec<&WantedTopic> = wanted.iter().filter(|topic| !found.contains_key(&topic.name)).collect();
+    let missing = wanted.iter().filter(|topic| !found.contains_key(&topic.name));
+    let new: Vec<NewTopic<'_>> = missing
+        .map(|topic| {
+            let new = NewTopic::new(&topic.name, topic.partitions, TopicReplication::Fixed(topic.replicas));
+            topic.config.iter().fold(new, |new, (name, value)| new.set(name, value))
+        })
+        .collect();
     // librdkafka refuses a request for no topics.
-    if !missing.is_empty() {
-        let new: Vec<NewTopic<'_>> = missing.iter().map(|topic| new_topic(topic)).collect();
+    if !new.is_empty() {
         for result in admin.create_topics(&new, &options).await? {
             if let Err((topic, code)) = result
                 && code != RDKafkaErrorCode::TopicAlreadyExists
@@ -120,42 +103,30 @@ pub async fn apply(
     failed.map_or(Ok(done), Err)
 }
 
-/// What a topic has.
 struct FoundTopic {
     partitions: i32,
     empty: bool,
-}
-
-fn new_topic(topic: &WantedTopic) -> NewTopic<'_> {
-    let new = NewTopic::new(&topic.name, topic.partitions, TopicReplication::Fixed(topic.replicas));
-    topic.config.iter().fold(new, |new, (name, value)| new.set(name, value))
 }
 
 async fn correct(
     admin: &AdminClient<DefaultClientContext>,
     options: &AdminOptions,
     topic: &WantedTopic,
-    found: &FoundTopic,
+    state: &FoundTopic,
 ) -> Result<Applied, TopicsError> {
-    let mut applied = Applied::Updated;
-    if found.partitions != topic.partitions {
-        if found.partitions > topic.partitions {
-            let (found, wanted) = (found.partitions, topic.partitions);
-            set(admin, options, topic).await?;
-            return Ok(Applied::Larger { found, wanted });
+    let (found, wanted) = (state.partitions, topic.partitions);
+    let applied = if found == wanted {
+        Applied::Updated
+    } else if found > wanted {
+        Applied::Larger { found, wanted }
+    } else if topic.keyed && !state.empty {
+        return Err(TopicsError::InUse { topic: topic.name.clone(), found, wanted });
+    } else {
+        for result in admin.create_partitions(&[NewPartitions::new(&topic.name, wanted as usize)], options).await? {
+            result.map_err(|(topic, code)| TopicsError::Refused { topic, code })?;
         }
-        if topic.keyed && !found.empty {
-            return Err(TopicsError::InUse {
-                topic: topic.name.clone(),
-                found: found.partitions,
-                wanted: topic.partitions,
-            });
-        }
-        refused(
-            admin.create_partitions(&[NewPartitions::new(&topic.name, topic.partitions as usize)], options).await?,
-        )?;
-        applied = Applied::Grown;
-    }
+        Applied::Grown
+    };
     set(admin, options, topic).await?;
     Ok(applied)
 }
@@ -186,21 +157,10 @@ async fn set(
     Ok(())
 }
 
-fn refused(results: Vec<Result<String, (String, RDKafkaErrorCode)>>) -> Result<(), TopicsError> {
-    results
-        .into_iter()
-        .try_for_each(|result| result.map(drop).map_err(|(topic, code)| TopicsError::Refused { topic, code }))
-}
-
 /// The topics that exist, with how many partitions, and whether any record was ever written.
-async fn partitions(
-    config: &ClientConfig,
-    wanted: &[WantedTopic],
-) -> Result<BTreeMap<String, FoundTopic>, TopicsError> {
-    let (config, wanted) = (config.clone(), wanted.to_vec());
-    let ask = move || -> Result<BTreeMap<String, FoundTopic>, KafkaError> {
-        use rdkafka::consumer::{BaseConsumer, Consumer as _};
-        let client: BaseConsumer = config.create()?;
+async fn partitions(config: ClientConfig, wanted: &[WantedTopic]) -> Result<BTreeMap<String, FoundTopic>, TopicsError> {
+    let wanted = wanted.to_vec();
+    asked(config, move |client| {
         let metadata = client.fetch_metadata(None, PATIENCE)?;
         let mut found = BTreeMap::new();
         for topic in metadata.topics() {
@@ -215,34 +175,35 @@ async fn partitions(
             found.insert(want.name.clone(), FoundTopic { partitions: count, empty });
         }
         Ok(found)
-    };
-    Ok(tokio::task::spawn_blocking(ask).await.unwrap_or_else(|died| std::panic::resume_unwind(died.into_panic()))?)
+    })
+    .await
 }
 
 /// Waits until every partition of these topics has a leader; the caller limits how long.
-///
-/// # Errors
-/// When the client can't be made.
 pub async fn ready(kafka: &BTreeMap<String, String>, wanted: &[WantedTopic]) -> Result<(), TopicsError> {
-    let mut config = ClientConfig::new();
-    config.extend(kafka.iter().map(|(name, value)| (name.clone(), value.clone())));
     let names: Vec<String> = wanted.iter().map(|topic| topic.name.clone()).collect();
-    let look = move || -> Result<(), KafkaError> {
-        use rdkafka::consumer::{BaseConsumer, Consumer as _};
-        let client: BaseConsumer = config.create()?;
+    asked(kafka.clone().into_iter().collect(), move |client| {
+        let is_led = |name: &String| -> Result<bool, KafkaError> {
+            let metadata = client.fetch_metadata(Some(name), PATIENCE)?;
+            Ok(metadata.topics().iter().any(|topic| {
+                !topic.partitions().is_empty() && topic.partitions().iter().all(|partition| partition.leader() >= 0)
+            }))
+        };
         for name in &names {
-            let mut led = false;
-            while !led {
-                let metadata = client.fetch_metadata(Some(name), PATIENCE)?;
-                led = metadata.topics().iter().any(|topic| {
-                    !topic.partitions().is_empty() && topic.partitions().iter().all(|partition| partition.leader() >= 0)
-                });
-                if !led {
-                    std::thread::sleep(Duration::from_millis(50)); // between two looks: nothing announces a leader
-                }
+            while !is_led(name)? {
+                std::thread::sleep(Duration::from_millis(50)); // between two looks: nothing announces a leader
             }
         }
         Ok(())
-    };
-    Ok(tokio::task::spawn_blocking(look).await.unwrap_or_else(|died| std::panic::resume_unwind(died.into_panic()))?)
+    })
+    .await
+}
+
+/// Asks the cluster with a client that blocks.
+async fn asked<T: Send + 'static>(
+    config: ClientConfig,
+    question: impl FnOnce(&BaseConsumer) -> Result<T, KafkaError> + Send + 'static,
+) -> Result<T, TopicsError> {
+    let asked = tokio::task::spawn_blocking(move || question(&config.create()?)).await;
+    Ok(asked.unwrap_or_else(|died| std::panic::resume_unwind(died.into_panic()))?)
 }

@@ -1,17 +1,17 @@
 //! One thing done with one dead letter: what is asked of others first, then the queue, the audit record and the job in one transaction.
 
-use events::OrderId;
+use runtime::parking;
 use serde::Serialize;
 use sqlx::PgConnection;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::dead_letter::LetterCase;
+use crate::dead_letter::{LetterCase, schema};
+use crate::edit;
 use crate::error::OperatorError;
 use crate::operator::Operator;
 use crate::plan::{Act, Note, PlanStep, plan};
 use crate::store::{self, Action, JobLease};
-use crate::{edit, queue};
 
 /// What was done, or would be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -27,24 +27,24 @@ pub struct ActOutcome {
     pub done: Option<String>,
 }
 
-/// What an act comes to.
-pub(crate) struct Planned {
+pub(crate) struct Planned<'p> {
+    letter: LetterCase<'p>,
+    act: &'p Act,
     step: PlanStep,
     /// The value that its record gets instead of its own.
     value: Option<Vec<u8>>,
 }
 
-impl Planned {
-    pub fn outcome(&self, letter: LetterCase<'_>, act: &Act, done: Option<String>) -> ActOutcome {
-        let letter_id = letter.row.letter_id.to_string();
-        ActOutcome { letter_id, what: act.name(), step: self.step.to_string(), done }
+impl Planned<'_> {
+    pub fn outcome(&self, done: Option<String>) -> ActOutcome {
+        let letter_id = self.letter.row.letter_id.to_string();
+        ActOutcome { letter_id, what: self.act.name(), step: self.step.to_string(), done }
     }
 }
 
-/// One thing to do with one dead letter.
+/// What was planned, as it goes on record, and as a part of a job if it is one.
 struct Doing<'d> {
-    letter: LetterCase<'d>,
-    planned: Planned,
+    planned: &'d Planned<'d>,
     action: Action<'d>,
     job: Option<JobLease>,
 }
@@ -68,48 +68,44 @@ impl Operator {
         let letter = LetterCase { row: &row, held: held.get(&letter_id) };
         let planned = self.planned(letter, act, max_loops)?;
         if dry_run {
-            return Ok(planned.outcome(letter, act, None));
+            return Ok(planned.outcome(None));
         }
-        self.done(letter, act, planned, note, None).await
+        self.done(&planned, note, None).await
     }
 
-    /// What an act comes to for this dead letter.
-    pub(crate) fn planned(&self, letter: LetterCase<'_>, act: &Act, max_loops: i32) -> Result<Planned, OperatorError> {
-        let step = plan(act, &letter.facts(), max_loops)?;
-        Ok(Planned { step, value: self.value(letter, act)? })
+    pub(crate) fn planned<'p>(
+        &self,
+        letter: LetterCase<'p>,
+        act: &'p Act,
+        max_loops: i32,
+    ) -> Result<Planned<'p>, OperatorError> {
+        let step = plan(act, &letter.facts(), max_loops).map_err(OperatorError::Refused)?;
+        let value = match act {
+            Act::Edit(data) => Some(edit::mended(letter.original(), data.clone(), &self.codec)?),
+            Act::Retry | Act::Skip | Act::Compensate => None,
+        };
+        Ok(Planned { letter, act, step, value })
     }
 
-    /// Does what was planned, as a part of a job if it is one.
     pub(crate) async fn done(
         &self,
-        letter: LetterCase<'_>,
-        act: &Act,
-        planned: Planned,
+        planned: &Planned<'_>,
         note: &Note,
         job: Option<JobLease>,
     ) -> Result<ActOutcome, OperatorError> {
-        let action = Action {
-            action_id: self.clock.mint(),
-            at: self.clock.now(),
-            who: &note.who,
-            why: &note.why,
-            what: act.name(),
-            letter_id: Some(letter.row.letter_id),
-            order_id: letter.row.order_id.map(OrderId),
-            job_id: job.map(|hold| hold.job_id),
-        };
-        let doing = Doing { letter, planned, action, job };
-        let done = self.carry_out(&doing).await?;
-        let order_id = letter.row.order_id.map(tracing::field::display);
-        tracing::info!(consumer = "saga-tracker", letter_id = %letter.row.letter_id, order_id, what = act.name(), who = note.who, done, "a dead letter was acted on");
-        Ok(doing.planned.outcome(letter, act, Some(done)))
+        let (row, what) = (planned.letter.row, planned.act.name());
+        let (letter_id, job_id) = (Some(row.letter_id), job.map(|hold| hold.job_id));
+        let action = Action { letter_id, order_id: row.order_id, job_id, ..self.action(what, note) };
+        let done = self.carry_out(&Doing { planned, action, job }).await?;
+        let order_id = row.order_id.map(tracing::field::display);
+        tracing::info!(consumer = "saga-tracker", letter_id = %row.letter_id, order_id, what, who = note.who, done, "a dead letter was acted on");
+        Ok(planned.outcome(Some(done)))
     }
 
-    fn value(&self, letter: LetterCase<'_>, act: &Act) -> Result<Option<Vec<u8>>, OperatorError> {
-        match act {
-            Act::Edit(data) => Ok(Some(edit::mended(letter.original(), data.clone(), &self.codec)?)),
-            Act::Retry | Act::Skip | Act::Compensate => Ok(None),
-        }
+    /// An action that is about nothing yet.
+    pub(crate) fn action<'n>(&self, what: &'static str, note: &'n Note) -> Action<'n> {
+        let (action_id, at) = (self.clock.mint(), self.clock.now());
+        Action { action_id, at, who: &note.who, why: &note.why, what, letter_id: None, order_id: None, job_id: None }
     }
 
     /// Where everything is in one database, everything is one transaction. What others must be asked, or what is in a database of its own, is on
@@ -130,8 +126,7 @@ impl Operator {
     }
 
     async fn conclude(&self, doing: &Doing<'_>, begun: bool, apart: bool) -> Result<String, OperatorError> {
-        let mut said = Vec::new();
-        said.extend(self.ask(doing).await?);
+        let mut said = Vec::from_iter(self.ask(doing).await?);
         if let (Some(consumer), true) = (doing.planned.step.queue_of(), apart) {
             let mut tx = self.database(consumer).0.begin().await?;
             said.push(self.queue(&mut tx, doing, consumer).await?);
@@ -140,7 +135,7 @@ impl Operator {
         let now = self.clock.now();
         let mut tx = self.tracker.begin().await?;
         if let Some(hold) = doing.job
-            && !store::advance_job(&mut tx, hold, doing.letter.position(), None, now).await?
+            && !store::advance_job(&mut tx, hold, doing.planned.letter.position(), None, now).await?
         {
             return Err(OperatorError::Lost);
         }
@@ -174,13 +169,20 @@ impl Operator {
         doing: &Doing<'_>,
         consumer: &'static str,
     ) -> Result<String, OperatorError> {
-        let (id, now) = (doing.letter.row.letter_id, self.clock.now());
+        let (schema, id, now) = (schema(consumer), doing.planned.letter.row.letter_id, self.clock.now());
         match doing.planned.step {
-            PlanStep::Drop { .. } => queue::skip(db, consumer, id, doing.action.who, now).await,
+            PlanStep::Drop { .. } => {
+                parking::skip(db, &schema, id, doing.action.who, now).await?;
+                Ok(format!("{consumer} leaves it out"))
+            }
             PlanStep::Requeue { .. }
             | PlanStep::Rearm { .. }
             | PlanStep::AskPayments { .. }
-            | PlanStep::Cancel { .. } => queue::retry(db, consumer, id, doing.planned.value.clone(), now).await,
+            | PlanStep::Cancel { .. } => {
+                let retried = parking::retry(db, &schema, id, doing.planned.value.clone(), now).await?;
+                let edited = if retried.edited { " with the new data" } else { "" };
+                Ok(format!("{consumer} was given it back{edited}, in round {}", retried.loops))
+            }
         }
     }
 }
@@ -194,7 +196,6 @@ impl PlanStep {
         }
     }
 
-    /// Whether another consumer is asked through its door.
     fn asks(&self) -> bool {
         match self {
             Self::AskPayments { .. } | Self::Cancel { .. } | Self::Drop { cancel: Some(_), .. } => true,

@@ -10,35 +10,14 @@ use uuid::Uuid;
 use crate::act::ActOutcome;
 use crate::dead_letter::LetterCase;
 use crate::error::OperatorError;
-use crate::filter::Filter;
+use crate::filter::Bulk;
 use crate::operator::Operator;
-use crate::plan::{Act, Note};
 use crate::store::{self, JobLease};
 
-/// Dead letters that are read at once.
 const PAGE: i64 = 200;
 
-/// One thing to do with all dead letters of a filter.
-#[derive(Clone, Debug)]
-pub struct Bulk {
-    /// What.
-    pub act: Act,
-    /// With which.
-    pub filter: Filter,
-    /// Who wants it, and why.
-    pub note: Note,
-    /// Dead letters a second at most; none: as fast as it goes.
-    pub rate: Option<f64>,
-    /// How often a record may have gone round to be given back once more.
-    pub max_loops: i32,
-    /// Only say what would be done.
-    pub dry_run: bool,
-}
-
-/// What happened to one of them.
 #[derive(Debug)]
 pub struct Progress<'t> {
-    /// Its id.
     pub letter_id: Uuid,
     /// What was done, or would be; or why not.
     pub outcome: Result<&'t ActOutcome, &'t OperatorError>,
@@ -46,16 +25,13 @@ pub struct Progress<'t> {
     pub total: u64,
 }
 
-/// What became of all of them.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// Dead letters of the filter when it began.
     pub total: u64,
     /// Done, or of a dry run: would be.
     pub done: u64,
     /// Refused, each for a reason of its own.
     pub refused: u64,
-    /// Progress to stop before it was through.
     pub stopped: bool,
     /// What ended it before it was through: who is needed does not answer.
     pub error: Option<OperatorError>,
@@ -70,11 +46,9 @@ impl Report {
 
 /// Where a run through a filter begins, and whose job it is.
 pub(crate) struct Course {
-    /// Behind this dead letter.
     pub behind: Option<(Timestamp, Uuid)>,
     /// Only those that died up to then: what dies again meanwhile is not taken again.
     pub until: Timestamp,
-    /// The job that it is.
     pub job: Option<JobLease>,
 }
 
@@ -97,7 +71,6 @@ impl Operator {
         Ok(report)
     }
 
-    /// Goes through a filter, page by page.
     pub(crate) async fn go_through(
         &self,
         bulk: &Bulk,
@@ -138,8 +111,8 @@ impl Operator {
         job: Option<JobLease>,
     ) -> Result<ActOutcome, OperatorError> {
         let done = match self.planned(letter, &bulk.act, bulk.max_loops) {
-            Ok(planned) if bulk.dry_run => Ok(planned.outcome(letter, &bulk.act, None)),
-            Ok(planned) => self.done(letter, &bulk.act, planned, &bulk.note, job).await,
+            Ok(planned) if bulk.dry_run => Ok(planned.outcome(None)),
+            Ok(planned) => self.done(&planned, &bulk.note, job).await,
             Err(error) => Err(error),
         };
         if let (Err(error), Some(hold)) = (&done, job)
@@ -176,11 +149,7 @@ impl RateLimit {
     /// Waits for the next one's turn; false: told to stop.
     async fn wait(&mut self, stop: &CancellationToken) -> bool {
         if let Some(between) = self.between {
-            let turn = self.turn(Instant::now(), between);
-            tokio::select! {
-                () = tokio::time::sleep_until(turn) => {}
-                () = stop.cancelled() => return false,
-            }
+            stop.run_until_cancelled(tokio::time::sleep_until(self.turn(Instant::now(), between))).await;
         }
         !stop.is_cancelled()
     }

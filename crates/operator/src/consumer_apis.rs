@@ -6,17 +6,26 @@ use events::OrderId;
 use reqwest::StatusCode;
 use runtime::Settings;
 use runtime::settings::ConsumerSettings;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use crate::error::OperatorError;
-use crate::settings::OperatorSettings;
 
-/// How long a door may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Characters at most of a reason, as orders and payments take them.
 const LONGEST_REASON: usize = 500;
 
-/// The apis of orders and payments.
+/// The settings of the operator's hand.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct OperatorSettings {
+    /// Where orders listens, such as `http://orders:8080`; default: as orders' own settings say.
+    pub orders_url: Option<String>,
+    /// Where payments listens; default: as payments' own settings say.
+    pub payments_url: Option<String>,
+}
+
 #[derive(Clone, Debug)]
 pub struct ConsumerApis {
     http: reqwest::Client,
@@ -26,9 +35,6 @@ pub struct ConsumerApis {
 
 impl ConsumerApis {
     /// The apis as they are set; else those that this process hosts (`hosted` says where); else where they listen by their own settings.
-    ///
-    /// # Errors
-    /// When a setting can't be read.
     pub fn new(
         settings: &Settings,
         own: &OperatorSettings,

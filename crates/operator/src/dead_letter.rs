@@ -1,17 +1,43 @@
 //! A dead letter, as it was heard and as its consumer keeps it.
 
+use std::collections::HashMap;
+
+use choreography::Choreography;
 use events::{OrderId, Timestamp};
 use runtime::Codec;
-use runtime::parking::HeldLetter;
+use runtime::parking::{self, HeldLetter};
 use serde_json::Value;
 use uuid::Uuid;
 
 use crate::edit;
+use crate::error::OperatorError;
 use crate::kind::{Header, LetterKind, LetterStatus};
+use crate::operator::Operator;
 use crate::plan::{DiedAs, LetterFacts};
 use crate::store::LetterRow;
 
-/// A dead letter, as it was heard and as its consumer keeps it.
+/// The schema of a consumer. Its name is one of ours: it stands in statements as it is.
+pub(crate) fn schema(consumer: &'static str) -> String {
+    consumer.replace('-', "_")
+}
+
+impl Operator {
+    /// What their consumers keep of these dead letters, in the runtime's parking.
+    pub(crate) async fn held(&self, letters: &[LetterRow]) -> Result<HashMap<Uuid, HeldLetter>, OperatorError> {
+        let mut held = HashMap::new();
+        for consumer in Choreography::embedded().consumers.names() {
+            let of = |letter: &&LetterRow| letter.consumers.iter().any(|name| name == consumer);
+            let ids: Vec<Uuid> = letters.iter().filter(of).map(|letter| letter.letter_id).collect();
+            if !ids.is_empty() {
+                let mut db = self.database(consumer).0.acquire().await?;
+                let kept = parking::letters(&mut db, &schema(consumer), &ids).await?;
+                held.extend(kept.into_iter().map(|letter| (letter.letter_id, letter)));
+            }
+        }
+        Ok(held)
+    }
+}
+
 #[derive(Clone, Copy)]
 pub(crate) struct LetterCase<'c> {
     pub row: &'c LetterRow,
@@ -39,7 +65,6 @@ impl LetterCase<'_> {
         }
     }
 
-    /// The record that it holds.
     pub fn original(&self) -> edit::Original<'_> {
         let row = self.row;
         let content_type = |header: &&Header| header.name.eq_ignore_ascii_case("content-type");
@@ -52,7 +77,6 @@ impl LetterCase<'_> {
         }
     }
 
-    /// The data of the event that died, as JSON.
     pub fn data(&self, codec: &Codec) -> Option<Value> {
         let row = self.row;
         if row.kind == LetterKind::Order.as_str() {

@@ -6,42 +6,20 @@ use serde_json::Value;
 
 use crate::schema::{Misfit, misfits};
 
-/// Where an event's personal data stands.
 const PERSONAL: &str = "personal";
 
-/// Why a mended value is not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum EditError {
-    /// Nothing says which event it is, or this version does not know it.
     #[error("expected a dead letter of a known event type, got {0}: only whole events can be edited; retry or skip it")]
     UnknownType(String),
-    /// It is not as the schema has it.
     #[error("the new data does not fit the schema of {event_type}: {}", listed(.misfits))]
-    Misfits {
-        /// The event's type.
-        event_type: &'static str,
-        /// Each field that does not fit.
-        misfits: Vec<Misfit>,
-    },
-    /// It fits the schema, but is no such event.
+    Misfits { event_type: &'static str, misfits: Vec<Misfit> },
     #[error("the new data is no {event_type}: {detail}")]
-    Unfit {
-        /// The event's type.
-        event_type: &'static str,
-        /// What was expected, and what came.
-        detail: String,
-    },
-    /// It belongs to another order.
+    Unfit { event_type: &'static str, detail: String },
     #[error(
         "expected data with the key {expected:?}, as the record has it, got {came:?}: an edit can't move an event to another order"
     )]
-    OtherKey {
-        /// The record's key.
-        expected: String,
-        /// The key that the new data would have.
-        came: String,
-    },
-    /// The schema of this version has no id.
+    OtherKey { expected: String, came: String },
     #[error(transparent)]
     Codec(#[from] CodecError),
 }
@@ -50,18 +28,12 @@ fn listed(misfits: &[Misfit]) -> String {
     misfits.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
-/// The record that is to be mended.
 #[derive(Clone, Copy, Debug)]
 pub struct Original<'l> {
-    /// The topic it was read from.
     pub topic: &'l str,
-    /// Its `ce_type`.
     pub event_type: Option<&'l str>,
-    /// Its `content-type`.
     pub content_type: Option<&'l str>,
-    /// Its key.
     pub key: Option<&'l [u8]>,
-    /// Its value.
     pub value: Option<&'l [u8]>,
 }
 
@@ -111,9 +83,6 @@ impl WithEvent for Read<'_> {
 }
 
 /// The mended value, in the form that its record has. `personal` may be left out: it stays as it was; or it may be given in the clear.
-///
-/// # Errors
-/// When the new data is no such event, or would be another order's.
 pub fn mended(original: Original<'_>, data: Value, codec: &Codec) -> Result<Vec<u8>, EditError> {
     let event_type = original.named()?;
     if original.at_the_front_door() {
@@ -169,7 +138,6 @@ fn front_door(original: Original<'_>, data: Value, codec: &Codec) -> Result<Vec<
     serde_json::to_vec(&value).map_err(unfit::<OrderPlaced>)
 }
 
-/// A fault of the front door as one of an edit.
 fn misfit(Fault { field, detail, .. }: Fault) -> Misfit {
     let (expected, came) = detail.split_once(", got ").unwrap_or((detail.as_str(), "this field"));
     let expected = expected.strip_prefix("expected ").unwrap_or(expected).to_owned();
@@ -202,9 +170,6 @@ fn unfit<E: Event>(error: serde_json::Error) -> EditError {
 }
 
 /// Sets single fields of the data, each as JSON pointer and value.
-///
-/// # Errors
-/// When a pointer names nothing.
 pub fn with_fields(mut data: Value, fields: &[(String, Value)]) -> Result<Value, String> {
     for (pointer, value) in fields {
         let (parent, name) = pointer.rsplit_once('/').ok_or_else(|| {

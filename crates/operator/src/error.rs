@@ -1,27 +1,22 @@
 //! Why something was not done.
 
-use runtime::parking;
+use runtime::parking::RetryRefusal;
 use runtime::{Failure, Verdict};
 
 use crate::edit::EditError;
-use crate::plan::PlanRefusal;
 
-/// Why something was not done.
 #[derive(Debug, thiserror::Error)]
 pub enum OperatorError {
     /// It must not be done, or there is nothing to do: the same again is refused again.
     #[error("{0}")]
     Refused(String),
-    /// The new data can't be taken.
     #[error(transparent)]
     Edit(#[from] EditError),
     /// Somebody who is needed does not answer: the same again may succeed.
     #[error("{0}")]
     Unavailable(String),
-    /// The job was stopped, or another instance works on it.
     #[error("the job was stopped, or is worked on by another instance")]
     Lost,
-    /// The database refused, or did not answer.
     #[error(transparent)]
     Failed(#[from] Failure),
 }
@@ -46,20 +41,14 @@ impl From<sqlx::Error> for OperatorError {
     }
 }
 
-impl From<PlanRefusal> for OperatorError {
-    fn from(refusal: PlanRefusal) -> Self {
-        Self::Refused(refusal.0)
-    }
-}
-
-impl From<parking::RetryRefusal> for OperatorError {
-    fn from(refusal: parking::RetryRefusal) -> Self {
+impl From<RetryRefusal> for OperatorError {
+    fn from(refusal: RetryRefusal) -> Self {
         match refusal {
-            parking::RetryRefusal::Failed(failure) => Self::Failed(failure),
-            refused @ (parking::RetryRefusal::Unknown { .. }
-            | parking::RetryRefusal::Decided { .. }
-            | parking::RetryRefusal::NoRecord { .. }
-            | parking::RetryRefusal::NoValue { .. }) => Self::Refused(refused.to_string()),
+            RetryRefusal::Failed(failure) => Self::Failed(failure),
+            RetryRefusal::Unknown { .. }
+            | RetryRefusal::Decided { .. }
+            | RetryRefusal::NoRecord { .. }
+            | RetryRefusal::NoValue { .. } => Self::Refused(refusal.to_string()),
         }
     }
 }

@@ -4,29 +4,22 @@ use events::{OrderId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::kind::{LetterKind, LetterStatus};
-use crate::plan::Act;
+use crate::plan::{Act, Note};
 
 /// Which dead letters; what is not set says nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Filter {
-    /// An event that a consumer could not decide, or an order that is stuck.
     pub kind: Option<LetterKind>,
     /// Who could not decide it; of an order, who should have answered.
     pub consumer: Option<String>,
-    /// The kind of error.
     pub class: Option<String>,
-    /// Those of equal cause.
     pub fingerprint: Option<String>,
-    /// Those of this order.
     pub order_id: Option<OrderId>,
     /// Type of the event that died, or was not answered: its full name or its last part.
     pub event_type: Option<String>,
-    /// Died at this time or later.
     pub from: Option<Timestamp>,
-    /// Died before this time.
     pub until: Option<Timestamp>,
-    /// Where they stand.
     pub status: Option<LetterStatus>,
 }
 
@@ -46,6 +39,18 @@ impl Filter {
     pub fn or_open(self) -> Self {
         Self { status: self.status.or(Some(LetterStatus::Open)), ..self }
     }
+}
+
+#[derive(Clone, Debug)]
+pub struct Bulk {
+    pub act: Act,
+    pub filter: Filter,
+    pub note: Note,
+    /// Dead letters a second at most; none: as fast as it goes.
+    pub rate: Option<f64>,
+    /// How often a record may have gone round to be given back once more.
+    pub max_loops: i32,
+    pub dry_run: bool,
 }
 
 #[cfg(test)]

@@ -1,5 +1,4 @@
-//! Jobs: what is asked of the tracker's apis for all dead letters of a filter. Kept in a table, so that a tracker that restarts, or another
-//! instance, goes on where the last one was.
+//! Jobs: one act with all dead letters of a filter, kept in a table: a tracker that restarts, or another instance, goes on where the last one was.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,13 +7,12 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::all::{Bulk, Course, Report};
+use crate::all::{Course, Report};
 use crate::error::OperatorError;
-use crate::filter::Filter;
+use crate::filter::{Bulk, Filter};
 use crate::operator::Operator;
 use crate::plan::{Act, Note};
-use crate::store::{self, Action, JobLease, JobRow};
-use crate::views::JobView;
+use crate::store::{self, Action, JobLease, JobView};
 
 /// How long a job rests when somebody who is needed does not answer.
 const REST: Duration = Duration::from_secs(5);
@@ -22,9 +20,6 @@ const REST: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Works on jobs until told to stop, one at a time.
-///
-/// # Errors
-/// Never: what fails is logged and tried again.
 pub async fn work(operator: Operator, wake: Arc<Notify>, shutdown: CancellationToken) -> anyhow::Result<()> {
     let holder = operator.clock.mint();
     while !shutdown.is_cancelled() {
@@ -38,92 +33,49 @@ pub async fn work(operator: Operator, wake: Arc<Notify>, shutdown: CancellationT
             tracing::warn!(%error, "jobs on dead letters wait");
         }
         if !matches!(worked, Ok(true)) {
-            tokio::select! {
-                () = wake.notified() => {}
-                () = shutdown.cancelled() => {}
-                () = tokio::time::sleep(LOOK) => {}
-            }
+            let woken = tokio::time::timeout(LOOK, wake.notified());
+            shutdown.run_until_cancelled(woken).await;
         }
     }
     Ok(())
 }
 
 impl Operator {
-    /// Begins a job with all dead letters of a filter that died up to now.
-    ///
-    /// # Errors
-    /// When the database does not answer: no job began.
     pub async fn begin_job(&self, bulk: &Bulk) -> Result<JobView, OperatorError> {
         let now = self.clock.now();
         let (job_id, total) = (self.clock.mint(), store::count_letters(&self.tracker, &bulk.filter, now).await?);
-        let job = JobRow {
-            job_id,
-            begun_at: runtime::sql::Timestamptz(now),
-            who: bulk.note.who.clone(),
-            why: bulk.note.why.clone(),
-            what: bulk.act.name().to_owned(),
-            filter: serde_json::to_string(&bulk.filter).map_err(unreadable)?,
-            rate: bulk.rate,
-            max_loops: bulk.max_loops,
-            state: "running".to_owned(),
-            total,
-            done: 0,
-            refused: 0,
-            behind_at: None,
-            behind_id: None,
-            refusal: None,
-            waits_for: None,
-            changed_at: runtime::sql::Timestamptz(now),
-        };
+        let filter = serde_json::to_string(&bulk.filter).map_err(unreadable)?;
         let mut tx = self.tracker.begin().await?;
-        store::begin_job(&mut tx, &job).await?;
+        let job = store::begin_job(&mut tx, job_id, bulk, &filter, total, now).await?;
         let detail = format!("{} of {total} dead letters", bulk.act.name());
-        store::note(&mut tx, &self.about_job("start_job", job_id, &bulk.note), "done", &detail).await?;
+        store::note(&mut tx, &Action { job_id: Some(job_id), ..self.action("start_job", &bulk.note) }, "done", &detail)
+            .await?;
         tx.commit().await?;
-        Ok(job.into())
+        Ok(job)
     }
 
     /// Stops a job between two dead letters, or lets one that was stopped go on where it was; none: there is no such job.
-    ///
-    /// # Errors
-    /// When it can't be stopped, or go on, any more; or the database does not answer.
     pub async fn turn_job(&self, job_id: Uuid, on: bool, note: &Note) -> Result<Option<JobView>, OperatorError> {
         let now = self.clock.now();
         let mut tx = self.tracker.begin().await?;
-        let (what, turned) = match on {
-            true => ("start_job", store::resume_job(&mut tx, job_id, now).await?),
-            false => ("stop_job", store::end_job(&mut tx, job_id, "stopped", now).await?),
+        let (what, expected, detail, turned) = match on {
+            true => ("start_job", "stopped", "goes on where it was", store::resume_job(&mut tx, job_id, now).await?),
+            false => ("stop_job", "running", "stopped", store::end_job(&mut tx, job_id, "stopped", now).await?),
         };
         if turned {
-            let detail = if on { "goes on where it was" } else { "stopped" };
-            store::note(&mut tx, &self.about_job(what, job_id, note), "done", detail).await?;
+            store::note(&mut tx, &Action { job_id: Some(job_id), ..self.action(what, note) }, "done", detail).await?;
             tx.commit().await?;
         }
         match store::job(&self.tracker, job_id).await? {
-            Some(job) if turned => Ok(Some(job.into())),
-            Some(job) => {
-                let expected = if on { "stopped" } else { "running" };
+            Some(job) if !turned => {
                 Err(OperatorError::Refused(format!("expected a job that is {expected}, this one is {}", job.state)))
             }
-            None => Ok(None),
-        }
-    }
-
-    fn about_job<'n>(&self, what: &'static str, job_id: Uuid, note: &'n Note) -> Action<'n> {
-        Action {
-            action_id: self.clock.mint(),
-            at: self.clock.now(),
-            who: &note.who,
-            why: &note.why,
-            what,
-            letter_id: None,
-            order_id: None,
-            job_id: Some(job_id),
+            job => Ok(job),
         }
     }
 
     /// Works on a job until it is through, stopped, or can't go on for now; returns whether to look for another at once.
-    async fn work_on(&self, job: JobRow, holder: Uuid, shutdown: &CancellationToken) -> Result<bool, OperatorError> {
+    async fn work_on(&self, job: JobView, holder: Uuid, shutdown: &CancellationToken) -> Result<bool, OperatorError> {
         let hold = JobLease { job_id: job.job_id, holder };
         let course =
             Course { behind: job.behind_at.map(|at| at.0).zip(job.behind_id), until: job.begun_at.0, job: Some(hold) };
@@ -150,18 +102,12 @@ impl Operator {
     }
 }
 
-/// What a job does, as it is kept.
-fn bulk(job: JobRow) -> Result<Bulk, OperatorError> {
-    let act = match job.what.as_str() {
-        "retry" => Act::Retry,
-        "skip" => Act::Skip,
-        "compensate" => Act::Compensate,
-        other => {
-            return Err(OperatorError::Refused(format!(
-                "job {} is of kind {other:?}: expected `retry`, `skip` or `compensate`. Nothing was done; stop it, or let the version that began it go on",
-                job.job_id
-            )));
-        }
+fn bulk(job: JobView) -> Result<Bulk, OperatorError> {
+    let Some(act) = Act::OF_MANY.into_iter().find(|act| act.name() == job.what) else {
+        return Err(OperatorError::Refused(format!(
+            "job {} is of kind {:?}: expected `retry`, `skip` or `compensate`. Nothing was done; stop it, or let the version that began it go on",
+            job.job_id, job.what
+        )));
     };
     let filter: Filter = serde_json::from_str(&job.filter).map_err(unreadable)?;
     let note = Note { who: job.who, why: job.why };
@@ -179,9 +125,9 @@ mod tests {
     use super::*;
     use runtime::sql::Timestamptz;
 
-    fn job(what: &str) -> JobRow {
+    fn job(what: &str) -> JobView {
         let at = Timestamptz(Timestamp::from_millis(1));
-        JobRow {
+        JobView {
             job_id: Uuid::from_u128(7),
             begun_at: at,
             who: "ann".into(),
@@ -196,6 +142,7 @@ mod tests {
             refused: 0,
             behind_at: None,
             behind_id: None,
+            left: 3,
             refusal: None,
             waits_for: None,
             changed_at: at,

@@ -14,7 +14,6 @@ pub enum LetterKind {
 }
 
 impl LetterKind {
-    /// Its name, as the database and the apis have it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Event => "event",
@@ -40,10 +39,8 @@ pub enum LetterStatus {
 }
 
 impl LetterStatus {
-    /// All of them.
     pub const ALL: [Self; 5] = [Self::Open, Self::Retrying, Self::Recovered, Self::Skipped, Self::DiedAgain];
 
-    /// Its name, as the database and the apis have it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Open => "open",
@@ -54,7 +51,6 @@ impl LetterStatus {
         }
     }
 
-    /// The status of this name.
     pub fn of(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|status| status.as_str() == name)
     }

@@ -12,12 +12,10 @@ use crate::consumer_apis::ConsumerApis;
 /// The consumer whose read model tells of dead letters, and in whose schema the audit record and the jobs are.
 pub(crate) const TRACKER: &str = "saga-tracker";
 
-/// The migrations of that schema.
 pub fn migrations() -> sqlx::migrate::Migrator {
     sqlx::migrate!("../../migrations/saga_tracker")
 }
 
-/// The tracker's database, those of the consumers, and the APIs of orders and payments.
 #[derive(Clone)]
 pub struct Operator {
     pub(crate) tracker: PgPool,
@@ -40,9 +38,6 @@ impl Operator {
     }
 
     /// An operator on the tracker's own connections.
-    ///
-    /// # Errors
-    /// As [`Operator::open`].
     pub async fn new(settings: &Settings, clock: Clock, tracker: PgPool, apis: ConsumerApis) -> anyhow::Result<Self> {
         for (schema, migrator) in runtime::migrations::house().into_iter().chain([("saga_tracker", migrations())]) {
             runtime::migrations::check(&tracker, schema, &migrator).await?;
@@ -52,10 +47,8 @@ impl Operator {
         for name in Choreography::embedded().consumers.names() {
             let url = settings.database_url(name)?;
             if url != own {
-                apart.insert(
-                    name,
-                    sql::pool(url.expose(), "quadrille dead-letters", 2).with_context(|| name.to_owned())?,
-                );
+                let pool = sql::pool(url.expose(), "quadrille dead-letters", 2).with_context(|| name.to_owned())?;
+                apart.insert(name, pool);
             }
         }
         let codec = Registry::codec(&tracker).await?;

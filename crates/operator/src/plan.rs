@@ -4,17 +4,14 @@ use std::fmt;
 
 use choreography::Choreography;
 use events::OrderId;
-use serde::Serialize;
 use serde_json::Value;
 
 use crate::kind::{LetterKind, LetterStatus};
 
 const PAYMENTS: &str = "payments";
 
-/// What a person wants done with a dead letter.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Act {
-    /// Its consumer decides it again.
     Retry,
     /// The same, with this data instead.
     Edit(Value),
@@ -25,7 +22,9 @@ pub enum Act {
 }
 
 impl Act {
-    /// Its name, as the audit record and the apis have it.
+    /// Those that can be done with all dead letters of a filter.
+    pub const OF_MANY: [Self; 3] = [Self::Retry, Self::Skip, Self::Compensate];
+
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Retry => "retry",
@@ -39,72 +38,50 @@ impl Act {
 /// How often a record may go round unless somebody says otherwise.
 pub const MAX_LOOPS: i32 = 5;
 
-/// Who has something done, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Note {
-    /// A person's name or account.
     pub who: String,
     /// Their reason; may be empty for a retry.
     pub why: String,
 }
 
-/// What it was that died.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DiedAs {
-    /// A record of a topic.
     Record,
-    /// A timer that could not fire.
     Timer,
     /// An answer or a decision, which nobody can bring again: of payments, an attempt at the gateway that waits for a person.
     Attempt,
 }
 
-/// What is known of a dead letter when it is planned.
 #[derive(Clone, Debug)]
 pub struct LetterFacts {
-    /// An event, or an order that is stuck.
     pub kind: LetterKind,
-    /// Where it stands.
     pub status: LetterStatus,
-    /// Who could not decide it.
     pub consumers: Vec<String>,
-    /// What it was.
     pub what: DiedAs,
-    /// Whose it is.
     pub order_id: Option<OrderId>,
     /// How often its record was given back before.
     pub loops: i32,
 }
 
-/// One thing that is done.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case", tag = "step")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PlanStep {
     /// Its record goes back to its place among the waiting events of its key, at its consumer.
     Requeue {
-        /// Whose queue.
         consumer: &'static str,
     },
-    /// Its timer fires again.
     Rearm {
-        /// Whose timer.
         consumer: &'static str,
     },
-    /// Payments tries its stuck attempt again.
     AskPayments {
-        /// Whose payment.
         order_id: OrderId,
     },
     /// First its order's cancellation is asked for, where one hangs on it; then it is left out.
     Drop {
-        /// Who leaves it out.
         consumer: &'static str,
-        /// The order that is cancelled.
         cancel: Option<OrderId>,
     },
-    /// Its order's cancellation is asked for.
     Cancel {
-        /// The order.
         order_id: OrderId,
     },
 }
@@ -131,64 +108,56 @@ impl fmt::Display for PlanStep {
     }
 }
 
-/// Why something is not done with a dead letter: what was expected, what is so, what to do.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct PlanRefusal(pub String);
-
-/// Says what an act comes to for this dead letter; `max_loops` is how often a record may have been given back at most to be given back again.
-///
-/// # Errors
-/// When it can't or must not be done.
-pub fn plan(act: &Act, letter: &LetterFacts, max_loops: i32) -> Result<PlanStep, PlanRefusal> {
+/// Says what an act comes to for this dead letter, or why it is not done: what was expected, what is so, what to do. `max_loops` is how often a record may have been given back at most to be given back again.
+pub fn plan(act: &Act, letter: &LetterFacts, max_loops: i32) -> Result<PlanStep, String> {
     match act {
         Act::Compensate => cancellable(letter).map(|order_id| PlanStep::Cancel { order_id }),
-        Act::Retry | Act::Edit(_) | Act::Skip if letter.kind == LetterKind::Order => Err(PlanRefusal(
+        Act::Retry | Act::Edit(_) | Act::Skip if letter.kind == LetterKind::Order => Err(
             "expected an event that died, got an order that is stuck: compensate it, or give it more time with `quadrille deadlines move`"
                 .into(),
-        )),
+        ),
         Act::Retry | Act::Edit(_) => retry(act, letter, max_loops),
         Act::Skip => skip(letter),
     }
 }
 
-fn retry(act: &Act, letter: &LetterFacts, max_loops: i32) -> Result<PlanStep, PlanRefusal> {
+fn retry(act: &Act, letter: &LetterFacts, max_loops: i32) -> Result<PlanStep, String> {
     still_open(letter)?;
     if letter.loops >= max_loops {
-        return Err(PlanRefusal(format!(
+        return Err(format!(
             "expected a record that went round fewer than {max_loops} times, this one did {} times: mend the cause, then raise --max-loops; or edit, or skip it",
             letter.loops
-        )));
+        ));
     }
     let consumer = consumer(letter)?;
     match (letter.what, act, letter.order_id) {
         (DiedAs::Record, _, _) => Ok(PlanStep::Requeue { consumer }),
-        (DiedAs::Timer | DiedAs::Attempt, Act::Edit(_), _) => Err(PlanRefusal(
+        (DiedAs::Timer | DiedAs::Attempt, Act::Edit(_), _) => Err(
             "expected a record to edit; this was a timer, an answer or a decision, which has none: retry it as it is"
                 .into(),
-        )),
+        ),
         (DiedAs::Timer, _, _) => Ok(PlanStep::Rearm { consumer }),
         (DiedAs::Attempt, _, Some(order_id)) if consumer == PAYMENTS => Ok(PlanStep::AskPayments { order_id }),
-        (DiedAs::Attempt, _, _) => Err(PlanRefusal(format!(
+        (DiedAs::Attempt, _, _) => Err(format!(
             "expected a record, a timer, or a stuck attempt of payments; {consumer} kept neither of this one: compensate its order"
-        ))),
+        )),
     }
 }
 
-fn skip(letter: &LetterFacts) -> Result<PlanStep, PlanRefusal> {
+fn skip(letter: &LetterFacts) -> Result<PlanStep, String> {
     still_open(letter)?;
     let consumer = consumer(letter)?;
     if letter.what == DiedAs::Attempt && consumer == PAYMENTS {
-        return Err(PlanRefusal(
+        return Err(
             "expected an event or a timer; this is an attempt at the gateway, and money hangs on it: retry it, until the gateway says what became of it"
                 .into(),
-        ));
+        );
     }
     let hangs = Choreography::embedded().consumers.get(consumer).is_some_and(|program| program.decides);
     Ok(PlanStep::Drop { consumer, cancel: letter.order_id.filter(|_| hangs) })
 }
 
-fn still_open(letter: &LetterFacts) -> Result<(), PlanRefusal> {
+fn still_open(letter: &LetterFacts) -> Result<(), String> {
     let so = match letter.status {
         LetterStatus::Open => return Ok(()),
         LetterStatus::Retrying => "it is being tried again: its consumer says soon what comes of it",
@@ -196,26 +165,22 @@ fn still_open(letter: &LetterFacts) -> Result<(), PlanRefusal> {
         LetterStatus::Skipped => "it was skipped",
         LetterStatus::DiedAgain => "it was tried again and died again, as a dead letter of its own: take that one",
     };
-    Err(PlanRefusal(format!("expected a dead letter that is open; {so}")))
+    Err(format!("expected a dead letter that is open; {so}"))
 }
 
-fn consumer(letter: &LetterFacts) -> Result<&'static str, PlanRefusal> {
+fn consumer(letter: &LetterFacts) -> Result<&'static str, String> {
     let named = |name: &&'static str| letter.consumers.iter().any(|consumer| consumer == name);
     Choreography::embedded().consumers.names().find(named).ok_or_else(|| {
-        PlanRefusal(format!(
-            "expected a consumer of this pipeline, got {:?}: its record was written by others",
-            letter.consumers
-        ))
+        format!("expected a consumer of this pipeline, got {:?}: its record was written by others", letter.consumers)
     })
 }
 
-fn cancellable(letter: &LetterFacts) -> Result<OrderId, PlanRefusal> {
+fn cancellable(letter: &LetterFacts) -> Result<OrderId, String> {
     if letter.kind == LetterKind::Order && letter.status != LetterStatus::Open {
-        return Err(PlanRefusal("expected an order that is stuck; this one went on, or has ended".into()));
+        return Err("expected an order that is stuck; this one went on, or has ended".into());
     }
-    letter
-        .order_id
-        .ok_or_else(|| PlanRefusal("expected a dead letter of a known order; this one does not say whose it is".into()))
+    let unknown = "expected a dead letter of a known order; this one does not say whose it is";
+    letter.order_id.ok_or_else(|| unknown.into())
 }
 
 #[cfg(test)]
@@ -239,7 +204,7 @@ mod tests {
     }
 
     fn refusal(act: &Act, letter: &LetterFacts) -> String {
-        plan(act, letter, 3).unwrap_err().0
+        plan(act, letter, 3).unwrap_err()
     }
 
     #[test]

@@ -6,19 +6,14 @@ use std::fmt;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-/// Characters of a value that a message shows.
 const SHOWN: usize = 60;
-/// Misfits that are listed at most.
 const MOST: usize = 20;
 
-/// A field that does not fit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Misfit {
     /// Where, as a JSON pointer; empty: the whole.
     pub field: String,
-    /// What the schema has there.
     pub expected: String,
-    /// What came.
     pub came: String,
 }
 
@@ -30,9 +25,6 @@ impl fmt::Display for Misfit {
 }
 
 /// What of `data` does not fit this schema, up to twenty fields; nothing: it fits.
-///
-/// # Errors
-/// When the schema is not JSON.
 pub fn misfits(schema: &str, data: &Value) -> Result<Vec<Misfit>, serde_json::Error> {
     let schema: Value = serde_json::from_str(schema)?;
     let mut check = Check { named: BTreeMap::new(), found: Vec::new() };
@@ -134,22 +126,12 @@ impl<'s> Check<'s> {
         }
     }
 
+    /// A type that our schemas do not use fits: the struct's own reader has the last word.
     fn plain(&mut self, name: &str, logical: Option<&str>, data: &Value, field: &str) {
-        let fits = match (name, logical) {
-            ("null", _) => data.is_null(),
-            ("boolean", _) => data.is_boolean(),
-            ("int", _) => data.as_i64().is_some_and(|number| i32::try_from(number).is_ok()),
-            ("long", _) => data.as_i64().is_some(),
-            ("float" | "double", _) => data.is_number(),
-            ("string", Some("uuid")) => data.as_str().is_some_and(|text| uuid::Uuid::parse_str(text).is_ok()),
-            ("string", _) => data.is_string(),
-            ("bytes", _) => {
-                data.as_array().is_some_and(|list| list.iter().all(|byte| byte.as_u64().is_some_and(|of| of < 256)))
-            }
-            _ => true, // a type that our schemas do not use: the struct's own reader has the last word
-        };
-        if !fits {
-            self.misfit(field, of_plain(name, logical), shown(data));
+        if let Some((expected, fits)) = plain(name, logical)
+            && !fits(data)
+        {
+            self.misfit(field, expected, shown(data));
         }
     }
 }
@@ -174,18 +156,29 @@ fn kind(schema: &Value) -> String {
 }
 
 fn of_plain(name: &str, logical: Option<&str>) -> String {
-    match (name, logical) {
-        ("long", Some("timestamp-millis")) => "a moment, in whole milliseconds since 1970".to_owned(),
-        ("int", _) => "a whole number of 32 bits".to_owned(),
-        ("long", _) => "a whole number".to_owned(),
-        ("float" | "double", _) => "a number".to_owned(),
-        ("string", Some("uuid")) => "a UUID as text".to_owned(),
-        ("string", _) => "text".to_owned(),
-        ("boolean", _) => "true or false".to_owned(),
-        ("bytes", _) => "bytes, as a list of numbers from 0 to 255".to_owned(),
-        ("null", _) => "null".to_owned(),
-        (record, _) => format!("an object ({record})"),
-    }
+    plain(name, logical).map_or_else(|| format!("an object ({name})"), |(called, _)| called.to_owned())
+}
+
+/// What a plain type is called in a message, and whether data fits it.
+type PlainType = (&'static str, fn(&Value) -> bool);
+
+fn plain(name: &str, logical: Option<&str>) -> Option<PlainType> {
+    Some(match (name, logical) {
+        ("null", _) => ("null", Value::is_null),
+        ("boolean", _) => ("true or false", Value::is_boolean),
+        ("int", _) => ("a whole number of 32 bits", |data| data.as_i64().is_some_and(|of| i32::try_from(of).is_ok())),
+        ("long", Some("timestamp-millis")) => ("a moment, in whole milliseconds since 1970", Value::is_i64),
+        ("long", _) => ("a whole number", Value::is_i64),
+        ("float" | "double", _) => ("a number", Value::is_number),
+        ("string", Some("uuid")) => {
+            ("a UUID as text", |data| data.as_str().is_some_and(|text| uuid::Uuid::parse_str(text).is_ok()))
+        }
+        ("string", _) => ("text", Value::is_string),
+        ("bytes", _) => ("bytes, as a list of numbers from 0 to 255", |data| {
+            data.as_array().is_some_and(|list| list.iter().all(|of| of.as_u64().is_some_and(|byte| byte < 256)))
+        }),
+        _ => return None,
+    })
 }
 
 fn shown(value: &Value) -> String {

@@ -1,4 +1,4 @@
-//! How dead letters, their groups, what people had done and jobs are shown: the same at the apis and on the command line.
+//! How a dead letter is shown: the same at the apis and on the command line.
 
 use std::collections::BTreeSet;
 
@@ -7,11 +7,10 @@ use runtime::http::hex;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use crate::kind::{Header, LetterKind};
 use crate::plan::{Act, LetterFacts, plan};
-use crate::store::{GroupRow, JobRow, LetterRow, StoredAction};
+use crate::store::{ActionView, LetterRow};
 
 /// Where a record stands.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -162,19 +161,20 @@ pub struct CanView {
 }
 
 impl CanView {
-    /// All that there is, with what it comes to.
     pub(crate) fn of(facts: &LetterFacts, max_loops: i32) -> Vec<Self> {
         let acts = [Act::Retry, Act::Edit(Value::Null), Act::Skip, Act::Compensate];
         acts.iter()
             .map(|act| match plan(act, facts, max_loops) {
                 Ok(step) => Self { what: act.name(), step: Some(step.to_string()), refused: None },
-                Err(refusal) => Self { what: act.name(), step: None, refused: Some(refusal.0) },
+                Err(refusal) => Self { what: act.name(), step: None, refused: Some(refusal) },
             })
             .collect()
     }
 }
 
-fn bytes(shown: Vec<u8>, all: usize) -> BytesView {
+/// These are all bytes, unless it is said how many there are.
+fn bytes(shown: Vec<u8>, all: Option<usize>) -> BytesView {
+    let all = all.unwrap_or(shown.len());
     let cut = shown.len() < all;
     match String::from_utf8(shown) {
         Ok(text) => BytesView { bytes: all, cut, text: Some(text), hex: None },
@@ -184,7 +184,7 @@ fn bytes(shown: Vec<u8>, all: usize) -> BytesView {
 
 impl From<LetterRow> for LetterView {
     fn from(row: LetterRow) -> Self {
-        let value_bytes = row.value_bytes.and_then(|all| usize::try_from(all).ok()).unwrap_or_default();
+        let value_bytes = row.value_bytes.and_then(|all| usize::try_from(all).ok());
         let original = row.original_topic.map(|topic| PlaceView {
             topic,
             partition: row.original_partition.unwrap_or(-1),
@@ -205,10 +205,7 @@ impl From<LetterRow> for LetterView {
             order_id: row.order_id.map(|id| id.to_string()),
             original,
             code_version: row.code_version,
-            key: row.key.map(|key| {
-                let all = key.len();
-                bytes(key, all)
-            }),
+            key: row.key.map(|key| bytes(key, None)),
             value: row.value.map(|value| bytes(value, value_bytes)),
             headers: row.headers.0,
             stands: PlaceView { topic: row.topic, partition: row.partition, offset: row.offset },
@@ -216,164 +213,6 @@ impl From<LetterRow> for LetterView {
             blocking: None,
             can: Vec::new(),
             actions: Vec::new(),
-        }
-    }
-}
-
-/// Dead letters of one cause.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct GroupView {
-    /// What they have in common.
-    pub fingerprint: String,
-    /// `event` or `order`.
-    pub kind: String,
-    /// Who could not decide them; of orders, who should have answered.
-    pub consumers: Vec<String>,
-    /// At which stage they died.
-    pub stage: Option<String>,
-    /// The kind of error.
-    pub error_class: String,
-    /// Type of the events that died, or that were not answered.
-    pub event_type: Option<String>,
-    /// How many they are.
-    pub letters: i64,
-    /// How many orders they belong to, as far as that is known.
-    pub orders: i64,
-    /// When the first died, RFC 3339.
-    pub first_at: String,
-    /// When the last died, RFC 3339.
-    pub last_at: String,
-    /// The id of the last.
-    pub example: String,
-    /// What was expected there, what came, what to do.
-    pub message: String,
-}
-
-impl From<GroupRow> for GroupView {
-    fn from(row: GroupRow) -> Self {
-        Self {
-            fingerprint: row.fingerprint,
-            kind: row.kind,
-            consumers: row.consumers,
-            stage: row.stage,
-            error_class: row.error_class,
-            event_type: row.event_type,
-            letters: row.letters,
-            orders: row.orders,
-            first_at: row.first_at.0.to_string(),
-            last_at: row.last_at.0.to_string(),
-            example: row.example.to_string(),
-            message: row.message,
-        }
-    }
-}
-
-/// Something that a person had done.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct ActionView {
-    /// Its id; newer ones are greater.
-    pub action_id: String,
-    /// When, RFC 3339.
-    pub at: String,
-    /// Who.
-    pub who: String,
-    /// Why.
-    pub why: String,
-    /// `retry`, `edit`, `skip`, `compensate`, `start_job` or `stop_job`.
-    pub what: String,
-    /// With which dead letter.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub letter_id: Option<String>,
-    /// Of which order.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub order_id: Option<String>,
-    /// The job that it was part of, or was about.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub job_id: Option<String>,
-    /// `done`, `failed`, or `begun`: it is under way, or whoever did it died there.
-    pub outcome: String,
-    /// What was done, or why it failed.
-    pub detail: String,
-    /// When its outcome was known, RFC 3339.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub concluded_at: Option<String>,
-}
-
-impl From<StoredAction> for ActionView {
-    fn from(row: StoredAction) -> Self {
-        let text = |id: Option<Uuid>| id.map(|id| id.to_string());
-        Self {
-            action_id: row.action_id.to_string(),
-            at: row.at.0.to_string(),
-            who: row.who,
-            why: row.why,
-            what: row.what,
-            letter_id: text(row.letter_id),
-            order_id: text(row.order_id),
-            job_id: text(row.job_id),
-            outcome: row.outcome,
-            detail: row.detail,
-            concluded_at: row.concluded_at.map(|at| at.0.to_string()),
-        }
-    }
-}
-
-/// One thing done with all dead letters of a filter.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct JobView {
-    /// Its id; newer ones are greater.
-    pub job_id: String,
-    /// When it began, RFC 3339.
-    pub begun_at: String,
-    /// Who began it.
-    pub who: String,
-    /// Why.
-    pub why: String,
-    /// `retry`, `skip` or `compensate`.
-    pub what: String,
-    /// Dead letters a second at most; absent: as fast as it goes.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub rate: Option<f64>,
-    /// How often a record may have gone round to be given back once more.
-    pub max_loops: i32,
-    /// `running`, `stopped` or `done`.
-    pub state: String,
-    /// Dead letters of its filter when it began.
-    pub total: i64,
-    /// With how many it is done.
-    pub done: i64,
-    /// How many were refused.
-    pub refused: i64,
-    /// How many it has not come to.
-    pub left: i64,
-    /// Why the last one was refused that was.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub refusal: Option<String>,
-    /// What went wrong, if it waits to try again.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub waits_for: Option<String>,
-    /// When anything of it changed, RFC 3339.
-    pub changed_at: String,
-}
-
-impl From<JobRow> for JobView {
-    fn from(row: JobRow) -> Self {
-        Self {
-            job_id: row.job_id.to_string(),
-            begun_at: row.begun_at.0.to_string(),
-            who: row.who,
-            why: row.why,
-            what: row.what,
-            rate: row.rate,
-            max_loops: row.max_loops,
-            left: if row.state == "done" { 0 } else { (row.total - row.done - row.refused).max(0) },
-            state: row.state,
-            total: row.total,
-            done: row.done,
-            refused: row.refused,
-            refusal: row.refusal,
-            waits_for: row.waits_for,
-            changed_at: row.changed_at.0.to_string(),
         }
     }
 }

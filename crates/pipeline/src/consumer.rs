@@ -13,26 +13,18 @@ use sqlx::migrate::Migrator;
 
 /// Tells a consumer its orders again.
 pub type Retell = dyn for<'r> Fn(&'r Retelling<'r>, &'r Settings, &'r PgPool) -> RestoreFuture<'r>;
-/// What comes of that.
 pub type RestoreFuture<'r> = Pin<Box<dyn Future<Output = anyhow::Result<Restored>> + 'r>>;
 
-/// One consumer of the pipeline.
 pub struct ConsumerEntry {
-    /// Its name, as in topics.yaml.
     pub name: &'static str,
-    /// Whether it runs only where it is asked for by name.
     pub is_optional: bool,
-    /// Starts it in a host.
     pub start: for<'h> fn(&'h Host) -> Starting<'h>,
-    /// What can be set of it.
     pub section: fn() -> Section,
     /// Its PostgreSQL schemas with their migrations, its own first.
     pub schemas: Vec<(String, Migrator)>,
-    /// The event types that it consumes.
     pub subscriptions: Vec<&'static str>,
     /// The topics of which it consumes every record.
     pub raw_topics: Vec<&'static str>,
-    /// The event types that it publishes.
     pub publications: Vec<&'static str>,
     /// The statements of its tables, made from their columns.
     pub statements: Vec<String>,

@@ -1,6 +1,8 @@
 //! All consumers by their names, one line for each: what commands, tests and tools need of them. What is not code (ports, who depends on whom) is in
 //! topics.yaml, and a test compares the two.
 
+#![allow(missing_docs, reason = "an inner crate: its names say it")]
+
 mod consumer;
 #[cfg(test)]
 mod tests;
@@ -36,10 +38,6 @@ consumers! {
     loyalty::Loyalty, document: loyalty::document;
 }
 
-/// The consumer of this name.
-///
-/// # Errors
-/// When there is none; the message says which there are.
 pub fn consumer(name: &str) -> anyhow::Result<ConsumerEntry> {
     let names = || Choreography::embedded().consumers.names().collect::<Vec<_>>().join(", ");
     consumers()
@@ -48,10 +46,6 @@ pub fn consumer(name: &str) -> anyhow::Result<ConsumerEntry> {
         .ok_or_else(|| anyhow::anyhow!("there is no consumer `{name}`: expected one of {}", names()))
 }
 
-/// Starts a program in this process: a consumer, or the relay.
-///
-/// # Errors
-/// When there is none of this name, or something that it needs is missing.
 pub async fn start(host: &Arc<Host>, name: &str) -> anyhow::Result<()> {
     match name {
         outbox_relay::NAME => outbox_relay::start(host).await,
@@ -59,7 +53,6 @@ pub async fn start(host: &Arc<Host>, name: &str) -> anyhow::Result<()> {
     }
 }
 
-/// What can be set: of all programs together, and of each.
 pub fn sections() -> Vec<Section> {
     let own = consumers().into_iter().map(|consumer| (consumer.section)());
     [Section::common()].into_iter().chain(own).chain([outbox_relay::section()]).collect()
@@ -71,7 +64,6 @@ pub fn schemas() -> Vec<(String, Migrator)> {
     house.into_iter().chain(consumers().into_iter().flat_map(|consumer| consumer.schemas)).collect()
 }
 
-/// Where a choreography and the code of all consumers do not agree.
 pub fn problems(choreography: &Choreography) -> Vec<RuleBreach> {
     let (all, catalogue) = (consumers(), events::catalogue());
     let subscriptions: Vec<(&str, &[&str])> = all.iter().map(|one| (one.name, one.subscriptions.as_slice())).collect();

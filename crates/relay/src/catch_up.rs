@@ -8,7 +8,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
 use super::error::RelayError;
-use super::session::{ShardCursor, bits, held};
+use super::session::{SessionQuery, ShardCursor, bits, held};
 use super::snapshot::Snapshot;
 use super::statements::{EXTENT, PAGE, WINDOW};
 use runtime::outbox::STEP;
@@ -23,7 +23,6 @@ struct WaitingEntries {
     /// First and last position, counted from the window's start.
     first: u32,
     last: u32,
-    /// Events in them.
     events: u32,
     slot: i16,
     /// A bit for each.
@@ -42,7 +41,6 @@ impl WaitingEntries {
 /// Shards whose cursors are equal: mostly all of them, since they are stored together.
 #[derive(Debug)]
 struct Group {
-    /// A bit for each.
     shards: u8,
     cursor: ShardCursor,
 }
@@ -64,7 +62,6 @@ fn grouped(cursors: Vec<ShardCursor>) -> Vec<Group> {
 /// What is left to publish up to a target snapshot.
 #[derive(Debug)]
 pub(super) struct CatchUp {
-    /// The snapshot that is reached in the end.
     pub target: Snapshot,
     /// Everything committed before this moment is visible in the target.
     pub taken: Timestamp,
@@ -96,7 +93,6 @@ pub(super) struct CatchUpPage {
 }
 
 impl CatchUp {
-    /// Sees what waits between the cursors and the target.
     pub async fn begin(
         db: &mut PgConnection,
         from: Vec<ShardCursor>,
@@ -106,35 +102,33 @@ impl CatchUp {
         let (mut waiting, mut first, mut last) = (0, i64::MAX, i64::MIN);
         let from = grouped(from);
         for group in &from {
-            if let Some(extent) = extent_of(db, group.shards, &group.cursor, &target).await? {
+            if let Some(extent) = extent(db, group.shards, &group.cursor, &target).await? {
                 waiting += extent.events;
                 first = first.min(extent.first);
                 last = last.max(extent.last);
             }
         }
-        let window = Vec::new();
-        let (window_start, window_end) = (first, first);
+        let (window, open) = (Vec::new(), Vec::new());
+        let (position, last_position, window_start, window_end) = (first, last, first, first);
+        let started = 0;
         Ok(Self {
             target,
             taken,
             waiting,
             from,
-            last_position: last,
-            position: first,
+            last_position,
+            position,
             window,
             window_start,
             window_end,
-            started: 0,
-            open: Vec::new(),
+            started,
+            open,
         })
     }
 
     /// The next page of about `events` events; none when the target is reached.
     pub async fn next_page(&mut self, db: &mut PgConnection, events: u32) -> Result<Option<CatchUpPage>, RelayError> {
-        loop {
-            if self.position > self.last_position {
-                return Ok(None);
-            }
+        while self.position <= self.last_position {
             if self.position >= self.window_end {
                 self.load_window(db).await?;
             }
@@ -142,14 +136,12 @@ impl CatchUp {
                 return Ok(Some(page));
             }
         }
+        Ok(None)
     }
 
     async fn load_window(&mut self, db: &mut PgConnection) -> Result<(), RelayError> {
-        self.window_start = self.position;
-        self.window_end = self.position.saturating_add(WINDOW_POSITIONS);
-        self.window.clear();
-        self.started = 0;
-        self.open.clear();
+        (self.window_start, self.window_end) = (self.position, self.position.saturating_add(WINDOW_POSITIONS));
+        (self.started, self.open, self.window) = (0, Vec::new(), Vec::new());
         let target = self.target.to_string();
         for Group { shards, cursor } in &self.from {
             let query = bind_cursor(sqlx::query(AssertSqlSafe(WINDOW.as_str())), *shards, cursor, &target);
@@ -226,24 +218,14 @@ impl CatchUpPage {
     }
 }
 
-/// What waits.
 pub(super) struct Backlog {
-    /// Events.
     pub events: i64,
     first: i64,
     last: i64,
 }
 
-/// What waits between a shard's cursor and a snapshot; none when nothing does.
+/// What waits between the cursor of some shards and a snapshot; none when nothing does.
 pub(super) async fn extent(
-    db: &mut PgConnection,
-    cursor: &ShardCursor,
-    target: &Snapshot,
-) -> Result<Option<Backlog>, RelayError> {
-    extent_of(db, bits(&[cursor.shard]), cursor, target).await
-}
-
-async fn extent_of(
     db: &mut PgConnection,
     shards: u8,
     cursor: &ShardCursor,
@@ -251,16 +233,12 @@ async fn extent_of(
 ) -> Result<Option<Backlog>, RelayError> {
     let query = bind_cursor(sqlx::query(AssertSqlSafe(EXTENT.as_str())), shards, cursor, &target.to_string());
     let row = query.fetch_one(db).await?;
-    Ok(match (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?) {
-        (events, Some(first), Some(last)) => Some(Backlog { events, first, last }),
-        _ => None,
-    })
+    let (events, first, last) = (row.try_get(0)?, row.try_get::<Option<i64>, _>(1)?, row.try_get(2)?);
+    Ok(first.zip(last).map(|(first, last)| Backlog { events, first, last }))
 }
 
-type PageQuery<'q> = sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments>;
-
 /// Binds $1 to $6 of the statements about what waits.
-fn bind_cursor<'q>(query: PageQuery<'q>, shards: u8, cursor: &ShardCursor, target: &str) -> PageQuery<'q> {
+fn bind_cursor<'q>(query: SessionQuery<'q>, shards: u8, cursor: &ShardCursor, target: &str) -> SessionQuery<'q> {
     let (ahead, ahead_seq) = match &cursor.ahead {
         Some((ahead, seq)) => (ahead.to_string(), *seq),
         None => (Snapshot::start().to_string(), 0),

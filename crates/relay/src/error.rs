@@ -5,9 +5,8 @@ use std::time::Duration;
 use rdkafka::error::KafkaError;
 
 use super::snapshot::NotASnapshot;
-use runtime::DatabaseFault;
-use runtime::Pooled;
 use runtime::postgres::migrations::MigrationError;
+use runtime::{Circuit, DatabaseFault, Pooled};
 
 /// A failure of a relay on one database.
 #[derive(Debug, thiserror::Error)]
@@ -33,55 +32,19 @@ pub enum RelayError {
     #[error("no thread for Kafka's delivery reports: {0}")]
     Thread(std::io::Error),
     /// Kafka did not say which topics there are.
-    #[error("Kafka did not answer about topic {topic}: {source}")]
-    Metadata {
-        /// The topic with its prefix.
-        topic: String,
-        /// What librdkafka said.
-        source: KafkaError,
-    },
+    #[error("Kafka did not answer about topic {0}: {1}")]
+    Metadata(String, KafkaError),
     /// Rows were not acknowledged, for a reason that is not theirs.
-    #[error("{rows} rows were not delivered, the first for: {reason}; the relay starts again from its cursor")]
-    Undelivered {
-        /// How many.
-        rows: usize,
-        /// What librdkafka said of the first.
-        reason: String,
-    },
+    #[error("{0} rows were not delivered, the first for: {1}; the relay starts again from its cursor")]
+    Undelivered(usize, String),
     /// The cursor was moved from outside, or the lease is another's.
     #[error(
-        "the cursor of {expected} shards should have been stored, {stored} were: somebody moved it (rewind, rebase); it is read again"
+        "the cursor of {0} shards should have been stored, {1} were: somebody moved it (rewind, rebase); it is read again"
     )]
-    CursorMoved {
-        /// Shards that are leased.
-        expected: usize,
-        /// Rows that the update found.
-        stored: u64,
-    },
-    /// The cursor speaks of another cluster.
-    #[error(
-        "the cursor belongs to the PostgreSQL cluster {expected}, this is {found}: the database was restored from a dump or copied, and transaction ids mean nothing here. \
-         Stop the consumers and run `quadrille relay rebase`"
-    )]
-    AnotherCluster {
-        /// System identifier in the cursor.
-        expected: i64,
-        /// System identifier of the server.
-        found: i64,
-    },
-    /// Transaction ids went backwards.
-    #[error(
-        "the cursor of shard {shard} stands at transaction {cursor}, the server only at {current}: the database was restored to an earlier state. \
-         Stop the consumers and run `quadrille relay rebase`"
-    )]
-    Backwards {
-        /// The shard.
-        shard: i16,
-        /// The cursor's next transaction id.
-        cursor: u64,
-        /// The server's next transaction id.
-        current: u64,
-    },
+    CursorMoved(usize, u64),
+    /// The cursor speaks of another cluster, or of a later state than the server's.
+    #[error("{0}. Stop the consumers and run `quadrille relay rebase`")]
+    Restored(String),
     /// What stands in the cursor's table is not a snapshot.
     #[error(transparent)]
     Cursor(#[from] NotASnapshot),
@@ -91,37 +54,23 @@ pub enum RelayError {
 }
 
 impl RelayError {
-    /// Whether starting again from the cursor can help. If not, a person must act and the process ends.
-    pub fn is_transient(&self) -> bool {
+    /// What is away where starting again from the cursor can help. Without it a person must act, and the process ends.
+    pub(crate) fn circuit(&self) -> Option<Circuit> {
         match self {
-            Self::Silent(_)
-            | Self::Thread(_)
-            | Self::Metadata { .. }
-            | Self::Undelivered { .. }
-            | Self::CursorMoved { .. } => true,
-            Self::Producer(_)
-            | Self::AnotherCluster { .. }
-            | Self::Backwards { .. }
-            | Self::Cursor(_)
-            | Self::StillRunning(_) => false,
+            Self::Silent(_) | Self::Thread(_) | Self::CursorMoved(..) => Some(Circuit::Database),
+            Self::Metadata(..) | Self::Undelivered(..) => Some(Circuit::Kafka),
             Self::Database(error) | Self::Migrations(MigrationError::Database { source: error, .. }) => {
-                database_is_transient(error)
+                use DatabaseFault::{Connection, Parts, Wait};
+                matches!(DatabaseFault::of(error), Parts | Connection | Wait).then_some(Circuit::Database)
             }
-            Self::Migrations(
-                MigrationError::Behind { .. }
-                | MigrationError::Foreign { .. }
-                | MigrationError::Encoding { .. }
-                | MigrationError::NoSchema { .. }
-                | MigrationError::Pooled(_)
-                | MigrationError::Run { .. },
-            )
-            | Self::Pooled(_) => false,
+            Self::Producer(_)
+            | Self::Restored(_)
+            | Self::Cursor(_)
+            | Self::StillRunning(_)
+            | Self::Migrations(MigrationError::Unfit(_) | MigrationError::Pooled(_))
+            | Self::Pooled(_) => None,
         }
     }
-}
-
-fn database_is_transient(error: &sqlx::Error) -> bool {
-    matches!(DatabaseFault::of(error), DatabaseFault::Parts | DatabaseFault::Connection | DatabaseFault::Wait)
 }
 
 #[cfg(test)]
@@ -130,10 +79,11 @@ mod tests {
 
     #[test]
     fn a_broken_connection_passes_and_a_restored_database_needs_a_person() {
-        assert!(RelayError::Database(sqlx::Error::Io(std::io::ErrorKind::ConnectionReset.into())).is_transient());
-        assert!(!RelayError::Database(sqlx::Error::Configuration("no host".into())).is_transient());
-        let restored = RelayError::AnotherCluster { expected: 1, found: 2 };
-        assert!(!restored.is_transient());
+        let broken = RelayError::Database(sqlx::Error::Io(std::io::ErrorKind::ConnectionReset.into()));
+        assert_eq!(broken.circuit(), Some(Circuit::Database));
+        assert_eq!(RelayError::Database(sqlx::Error::Configuration("no host".into())).circuit(), None);
+        let restored = RelayError::Restored("the database was copied".into());
+        assert_eq!(restored.circuit(), None);
         assert!(restored.to_string().contains("quadrille relay rebase"));
     }
 }

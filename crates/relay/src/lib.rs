@@ -41,14 +41,10 @@ pub use snapshot::{NotASnapshot, Snapshot};
 pub use statements::statements;
 
 use self::worker::Worker;
-use runtime::Backoff;
-use runtime::Clock;
 use runtime::kafka::bootstrap_again::BootstrapAgain;
 use runtime::kafka::rebalance::RebalanceContext;
-use runtime::postgres::migrations;
-use runtime::postgres::sql;
-use runtime::postgres::watch;
-use runtime::{Circuit, Health};
+use runtime::postgres::{migrations, sql, watch};
+use runtime::{Backoff, Clock, Health, Pooled};
 
 /// Publishes the outboxes of all databases in the settings until told to stop. What passes by itself (a database or a broker that is away) is waited
 /// for; `health` says so meanwhile.
@@ -107,8 +103,7 @@ fn watch_parts(
     }
     watches.spawn(watch::watch_databases(databases));
     let context = RebalanceContext { progress: Arc::default(), health: Arc::clone(health), name: health.name() };
-    let mut config = ClientConfig::new();
-    config.extend(settings.kafka.iter().map(|(name, value)| (name.clone(), value.clone())));
+    let mut config: ClientConfig = settings.kafka.clone().into_iter().collect();
     // It reads nothing, and librdkafka wants a group of every consumer.
     let client: BaseConsumer<RebalanceContext> = config.set("group.id", &settings.name).create_with_context(context)?;
     let client = Arc::new(client);
@@ -142,30 +137,14 @@ async fn relay(
         let Some(url) = settings.url(index) else {
             anyhow::bail!("there is no address of the database {index} any more")
         };
-        let error = match attempt(url.expose(), settings, clock, health, shutdown).await {
-            Ok(()) => break,
-            Err(error) if error.is_transient() => error,
-            Err(error) => return Err(error.into()),
-        };
+        let Err(error) = attempt(url.expose(), settings, clock, health, shutdown).await else { break };
+        let Some(circuit) = error.circuit() else { return Err(error.into()) };
         if began.elapsed() > SETTLED {
             backoff = Backoff::default();
         }
         let wait = backoff.next_wait();
         metrics::counter!("quadrille_relay_restarts_total").increment(1);
         tracing::warn!(%error, attempt = backoff.attempts(), ?wait, "the relay starts again from its cursor");
-        let circuit = match error {
-            RelayError::Producer(_) | RelayError::Metadata { .. } | RelayError::Undelivered { .. } => Circuit::Kafka,
-            RelayError::Database(_)
-            | RelayError::Migrations(_)
-            | RelayError::Pooled(_)
-            | RelayError::Silent(_)
-            | RelayError::Thread(_)
-            | RelayError::CursorMoved { .. }
-            | RelayError::AnotherCluster { .. }
-            | RelayError::Backwards { .. }
-            | RelayError::Cursor(_)
-            | RelayError::StillRunning(_) => Circuit::Database,
-        };
         health.break_circuit(circuit, error.to_string(), clock.now());
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
@@ -182,19 +161,11 @@ async fn attempt(
     health: &Health,
     shutdown: &CancellationToken,
 ) -> Result<(), RelayError> {
-    let options = runtime::postgres::sql::address(url)?;
-    runtime::Pooled::refuse(&options, "the relay, whose leases live in the session,")
-        .await
-        .map_err(|refused| refused.map_or_else(RelayError::Database, RelayError::Pooled))?;
-    check_migrations(url, &settings.name).await?;
-    Worker::start(url, settings, clock).await?.work(health, shutdown).await
-}
-
-async fn check_migrations(url: &str, name: &str) -> Result<(), RelayError> {
-    let pool = runtime::postgres::sql::pool(url, name, 1)?;
+    Pooled::refuse::<RelayError>(&sql::address(url)?, "the relay, whose leases live in the session,").await?;
+    let pool = sql::pool(url, &settings.name, 1)?;
     for (schema, migrator) in migrations::house() {
         migrations::check(&pool, schema, &migrator).await?;
     }
     pool.close().await;
-    Ok(())
+    Worker::start(url, settings, clock).await?.work(health, shutdown).await
 }

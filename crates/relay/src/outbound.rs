@@ -24,7 +24,6 @@ pub(super) enum ShardPosition {
     Ahead(Snapshot, i64),
 }
 
-/// Rows that were read together.
 pub(super) struct OutboundBatch {
     number: u32,
     places: Vec<EntryPlace>,
@@ -46,7 +45,6 @@ impl OutboundBatch {
         Self { number, places, keys, refused, again, position, taken, last_seq: 0 }
     }
 
-    /// Where a row stands.
     pub fn place(&self, row: usize) -> EntryPlace {
         self.places[row]
     }
@@ -55,16 +53,16 @@ impl OutboundBatch {
         self.refused.iter().any(|(place, _)| *place == self.places[row])
     }
 
-    /// Rows in it.
     pub fn len(&self) -> usize {
         self.places.len()
     }
 }
 
-/// The way out of the relay.
 pub(super) struct Outbound {
     publisher: Publisher,
     topics: Topics,
+    /// How long a topic that is missing may be on its way.
+    grace: Duration,
     in_flight: VecDeque<OutboundBatch>,
     next_number: u32,
     /// Average size of a row, of which pages are cut.
@@ -73,17 +71,16 @@ pub(super) struct Outbound {
 
 impl Outbound {
     pub fn new(settings: &RelaySettings) -> Result<Self, RelayError> {
-        let topics = Topics::new(&settings.topic_prefix, settings.topic_grace);
         Ok(Self {
             publisher: Publisher::new(&settings.kafka)?,
-            topics,
+            topics: Topics::new(&settings.topic_prefix),
+            grace: settings.topic_grace,
             in_flight: VecDeque::new(),
             next_number: 0,
             row_bytes: 1_000.0,
         })
     }
 
-    /// A batch to be filled.
     pub fn open(&mut self, position: ShardPosition, taken: Timestamp) -> OutboundBatch {
         let number = self.next_number;
         self.next_number = (self.next_number + 1) % ANNOUNCEMENT;
@@ -93,41 +90,31 @@ impl Outbound {
 
     /// Gives a row to Kafka as part of a batch. A row that Kafka can't take is noted in the batch.
     pub async fn give(&mut self, batch: &mut OutboundBatch, record: &OutboxRecord<'_>) -> Result<(), RelayError> {
-        self.topics.learn(record.topic, &self.publisher).await?;
+        self.topics.learn(record.topic, self.grace, &self.publisher).await?;
         self.row_bytes += (record.size() as f64 - self.row_bytes) / 256.0;
         let row = batch.places.len() as u32;
         batch.places.push(record.place);
         batch.keys.push(record.key.map(|key| key_number(record.topic, key)));
         batch.last_seq = batch.last_seq.max(record.place.seq());
-        let topic = match self.topics.full_name(record.topic) {
-            Ok(topic) => topic,
-            Err(reason) => {
-                batch.refused.push((record.place, reason.to_owned()));
-                return Ok(());
+        let topic = self.topics.full_name(record.topic).map_err(ToOwned::to_owned);
+        let refusal = match topic.and_then(|topic| Ok((topic, record.kafka_headers()?))) {
+            Ok((topic, headers)) => {
+                let outgoing = OutgoingRecord { topic, key: record.key, headers, payload: record.payload };
+                let given = self.publisher.give(batch.number, row, outgoing).await;
+                given.err().map(|error| refused(1, &error)).transpose()?
             }
+            Err(reason) => Some(reason),
         };
-        let headers = match record.kafka_headers() {
-            Ok(headers) => headers,
-            Err(reason) => {
-                batch.refused.push((record.place, reason));
-                return Ok(());
-            }
-        };
-        let outgoing = OutgoingRecord { topic, key: record.key, headers, payload: record.payload };
-        match self.publisher.give(batch.number, row, outgoing).await {
-            Ok(()) => Ok(()),
-            Err(error) if fault(&error) == DeliveryFault::Connection => Err(undelivered(1, &error)),
-            Err(error) => {
-                batch.refused.push((record.place, error.to_string()));
-                Ok(())
-            }
-        }
+        batch.refused.extend(refusal.map(|reason| (record.place, reason)));
+        Ok(())
     }
 
-    /// The batch is complete; its turn to be done comes after those before it.
-    pub fn seal(&mut self, batch: OutboundBatch) {
+    /// The batch is complete; its turn to be done comes after those before it. Returns how many rows it has.
+    pub fn seal(&mut self, batch: OutboundBatch) -> usize {
+        let rows = batch.len();
         self.publisher.seal(batch.number);
         self.in_flight.push_back(batch);
+        rows
     }
 
     /// Nothing more is to be read up to this snapshot: it is reached when the newest batch is done. Says whether there is one.
@@ -137,24 +124,22 @@ impl Outbound {
         true
     }
 
-    /// Whether all that is on its way was reported, well or ill.
     pub fn is_reported(&self) -> bool {
         self.in_flight.iter().all(|batch| self.publisher.is_done(batch.number))
     }
 
     /// The oldest batch, if it is done: its rows acknowledged, noted as refused, or to be tried again alone.
     pub fn next_done(&mut self) -> Result<Option<OutboundBatch>, RelayError> {
-        if !self.in_flight.front().is_some_and(|batch| self.publisher.is_done(batch.number)) {
+        let Some(mut batch) = self.in_flight.pop_front_if(|batch| self.publisher.is_done(batch.number)) else {
             return Ok(None);
-        }
-        let Some(mut batch) = self.in_flight.pop_front() else { return Ok(None) };
-        let refused = self.publisher.take_refused(batch.number);
-        let rows = refused.len();
-        for Undelivered { row, error, .. } in refused {
-            match fault(&error) {
-                DeliveryFault::Row => batch.refused.push((batch.place(row as usize), error.to_string())),
-                DeliveryFault::Neighbours => batch.again.push(row as usize),
-                DeliveryFault::Connection => return Err(undelivered(rows, &error)),
+        };
+        let undelivered = self.publisher.take_refused(batch.number);
+        let rows = undelivered.len();
+        for Undelivered { row, error, .. } in undelivered {
+            if fault(&error) == DeliveryFault::Neighbours {
+                batch.again.push(row as usize);
+            } else {
+                batch.refused.push((batch.place(row as usize), refused(rows, &error)?));
             }
         }
         batch.again.sort_unstable();
@@ -176,10 +161,7 @@ impl Outbound {
         }
         match self.publisher.take_refused(batch.number).pop() {
             None => Ok(Ok(())),
-            Some(Undelivered { error, .. }) if fault(&error) == DeliveryFault::Connection => {
-                Err(undelivered(1, &error))
-            }
-            Some(Undelivered { error, .. }) => Ok(Err(error.to_string())),
+            Some(Undelivered { error, .. }) => refused(1, &error).map(Err),
         }
     }
 
@@ -203,23 +185,24 @@ impl Outbound {
             tracing::warn!(topic, error = %refused.error, "the relay's watermark was not taken");
             self.topics.forget(topic);
         }
-        self.topics.learn_now(topic, &self.publisher).await?;
+        self.topics.learn(topic, Duration::ZERO, &self.publisher).await?;
         match self.topics.full_name(topic) {
             Ok(topic) => {
                 let outgoing = OutgoingRecord { topic, key: Some(key), headers, payload: Some(payload) };
                 let given = self.publisher.give(ANNOUNCEMENT, 0, outgoing).await;
                 given.unwrap_or_else(|error| tracing::warn!(topic, %error, "the relay's watermark was not taken"));
             }
-            Err(reason) => tracing::warn!(
-                topic,
-                reason,
-                "the relay's watermark was not published; the saga tracker holds late orders for late"
-            ),
+            Err(reason) => {
+                tracing::warn!(
+                    topic,
+                    reason,
+                    "the relay's watermark was not published; the saga tracker holds late orders for late"
+                );
+            }
         }
         Ok(())
     }
 
-    /// Batches that Kafka has not acknowledged.
     pub fn in_flight(&self) -> usize {
         self.in_flight.len()
     }
@@ -230,12 +213,10 @@ impl Outbound {
         self.in_flight.len() >= settings.reads_ahead.clamp(1, RING / 2) || rows >= 2 * settings.page_rows as usize
     }
 
-    /// Waits for an acknowledgement, at most so long.
     pub async fn changed(&self, at_most: Duration) {
         self.publisher.changed(at_most).await;
     }
 
-    /// Rows that make a page of so many bytes.
     pub fn rows_for(&self, bytes: u32) -> u32 {
         (f64::from(bytes) / self.row_bytes) as u32
     }
@@ -265,8 +246,10 @@ fn key_number(topic: &str, key: &[u8]) -> u64 {
     hasher.finish()
 }
 
-fn undelivered(rows: usize, error: &KafkaError) -> RelayError {
-    RelayError::Undelivered { rows, reason: error.to_string() }
+/// Why a row was refused, unless that was not its own fault: then so many rows were not delivered.
+fn refused(rows: usize, error: &KafkaError) -> Result<String, RelayError> {
+    let reason = error.to_string();
+    if fault(error) == DeliveryFault::Connection { Err(RelayError::Undelivered(rows, reason)) } else { Ok(reason) }
 }
 
 #[cfg(test)]

@@ -28,6 +28,9 @@ pub(super) const ALONE: u32 = ANNOUNCEMENT + 1;
 /// How long the thread that serves reports blocks: rdkafka spins through the last millisecond of it, so not less.
 const REPORT_WAIT: Duration = Duration::from_secs(1);
 
+/// How long Kafka may take to answer about a topic.
+const ANSWER: Duration = Duration::from_secs(5);
+
 /// The relay's own choices; settings may add to them and change most.
 const DEFAULTS: [(&str, &str); 9] = [
     ("linger.ms", "0.1"), // rows of one read are given at once
@@ -48,7 +51,6 @@ const FIXED: [(&str, &str); 3] = [
     ("message.timeout.ms", "0"), // else librdkafka drops what waited five minutes, and sends what came later
 ];
 
-/// A row that was not acknowledged.
 #[derive(Clone, Debug)]
 pub(super) struct Undelivered {
     pub batch: u32,
@@ -59,9 +61,8 @@ pub(super) struct Undelivered {
 /// Delivery reports, shared with the thread that serves them.
 #[derive(Debug)]
 struct Reports {
-    pending: [AtomicU32; RING],
-    announced: AtomicU32,
-    alone: AtomicU32,
+    /// Of the batches of the ring, of the announcement and of the row that is tried alone: rows without a report.
+    pending: [AtomicU32; RING + 2],
     refused: Mutex<Vec<Undelivered>>,
     wants_room: AtomicBool,
     /// No broker can be reached, and none has acknowledged anything since.
@@ -70,17 +71,15 @@ struct Reports {
 }
 
 impl Reports {
-    /// Rows of a batch that have no report yet.
     fn pending(&self, batch: u32) -> &AtomicU32 {
-        match batch {
-            ANNOUNCEMENT => &self.announced,
-            ALONE => &self.alone,
-            _ => &self.pending[batch as usize % RING],
-        }
+        &self.pending[match batch {
+            ANNOUNCEMENT => RING,
+            ALONE => RING + 1,
+            _ => batch as usize % RING,
+        }]
     }
 }
 
-/// The context that librdkafka calls back.
 struct DeliveryContext(Arc<Reports>);
 
 impl ClientContext for DeliveryContext {
@@ -119,7 +118,6 @@ pub(super) struct Publisher {
     stop: Arc<AtomicBool>,
 }
 
-/// A record to publish.
 pub(super) struct OutgoingRecord<'r> {
     /// The topic's full name.
     pub topic: &'r str,
@@ -129,16 +127,13 @@ pub(super) struct OutgoingRecord<'r> {
 }
 
 impl Publisher {
-    /// A producer with these properties over the relay's own.
     pub fn new(properties: &BTreeMap<String, String>) -> Result<Self, RelayError> {
-        let mut config = ClientConfig::new();
-        config.extend(DEFAULTS.map(|(name, value)| (name.to_owned(), value.to_owned())));
-        config.extend(properties.iter().map(|(name, value)| (name.clone(), value.clone())));
-        config.extend(FIXED.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        let own = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+        let mut config = ClientConfig::from_iter(DEFAULTS.map(own));
+        config.extend(properties.clone());
+        config.extend(FIXED.map(own));
         let reports = Arc::new(Reports {
             pending: std::array::from_fn(|_| AtomicU32::new(0)),
-            announced: AtomicU32::new(0),
-            alone: AtomicU32::new(0),
             refused: Mutex::default(),
             wants_room: AtomicBool::new(false),
             all_down: AtomicBool::new(false),
@@ -157,7 +152,6 @@ impl Publisher {
         self.reports.pending(batch).store(1, Ordering::Release);
     }
 
-    /// No more rows will be given to the batch.
     pub fn seal(&self, batch: u32) {
         self.reports.pending(batch).fetch_sub(1, Ordering::AcqRel);
     }
@@ -192,29 +186,30 @@ impl Publisher {
         }
     }
 
-    /// Waits until a batch is done, at most so long.
     pub async fn changed(&self, at_most: Duration) {
         let _ = tokio::time::timeout(at_most, self.reports.changed.notified()).await;
     }
 
-    /// Takes the refusals of one batch.
     pub fn take_refused(&self, batch: u32) -> Vec<Undelivered> {
         let mut refused = self.reports.refused.lock().unwrap_or_else(PoisonError::into_inner);
         refused.extract_if(.., |one| one.batch == batch).collect()
     }
 
-    /// A handle for questions that block.
-    pub fn asker(&self) -> impl FnOnce(&str, Duration) -> Result<TopicState, KafkaError> + Send + 'static {
-        let producer = Arc::clone(&self.producer);
-        move |topic, timeout| {
-            let metadata = producer.client().fetch_metadata(Some(topic), timeout)?;
+    /// Asks Kafka about a topic (full name).
+    pub async fn topic(&self, name: &str) -> Result<TopicState, RelayError> {
+        let (producer, topic) = (Arc::clone(&self.producer), name.to_owned());
+        let asked = move || {
+            let metadata = producer.client().fetch_metadata(Some(&topic), ANSWER)?;
             let error = metadata.topics().first().and_then(|topic| topic.error()).map(RDKafkaErrorCode::from);
             Ok(match error {
                 None | Some(RDKafkaErrorCode::LeaderNotAvailable) => TopicState::There,
                 Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => TopicState::Missing,
                 Some(other) => TopicState::Refused(other),
             })
-        }
+        };
+        let answer = tokio::task::spawn_blocking(asked).await;
+        let answer = answer.map_err(|stopped| RelayError::Thread(std::io::Error::other(stopped)))?;
+        answer.map_err(|source| RelayError::Metadata(name.to_owned(), source))
     }
 }
 
@@ -225,7 +220,6 @@ impl Drop for Publisher {
     }
 }
 
-/// What Kafka says about a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum TopicState {
     There,
@@ -255,7 +249,6 @@ fn serve_reports(
 /// What a failed report means for its row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum DeliveryFault {
-    /// Kafka refuses this row, whatever stands beside it.
     Row,
     /// Kafka refused a whole record batch, perhaps for a neighbour: alone it may pass.
     Neighbours,
@@ -263,7 +256,6 @@ pub(super) enum DeliveryFault {
     Connection,
 }
 
-/// Whose fault an error is.
 pub(super) fn fault(error: &KafkaError) -> DeliveryFault {
     use RDKafkaErrorCode as Code;
     // librdkafka's codes are not our enum and grow with it: whatever is not known to be a row's own fault is the connection's.
@@ -272,14 +264,16 @@ pub(super) fn fault(error: &KafkaError) -> DeliveryFault {
         Some(Code::TopicAuthorizationFailed | Code::InvalidTopic | Code::PolicyViolation | Code::InvalidArgument) => {
             DeliveryFault::Row
         }
-        Some(Code::MessageSizeTooLarge | Code::MessageBatchTooLarge | Code::InvalidMessageSize) => {
-            DeliveryFault::Neighbours
-        }
-        Some(Code::InvalidRecord | Code::InvalidTimestamp | Code::UnsupportedForMessageFormat) => {
-            DeliveryFault::Neighbours
-        }
-        // What librdkafka says of the rows beside those that the broker names as invalid.
-        Some(Code::InvalidDifferentRecord) => DeliveryFault::Neighbours,
+        // The last is what librdkafka says of the rows beside those that the broker names as invalid.
+        Some(
+            Code::MessageSizeTooLarge
+            | Code::MessageBatchTooLarge
+            | Code::InvalidMessageSize
+            | Code::InvalidRecord
+            | Code::InvalidTimestamp
+            | Code::UnsupportedForMessageFormat
+            | Code::InvalidDifferentRecord,
+        ) => DeliveryFault::Neighbours,
         _ => DeliveryFault::Connection,
     }
 }

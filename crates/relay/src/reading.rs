@@ -25,16 +25,14 @@ const SMALLEST_PAGE: u32 = 64;
 const POLLED: u32 = 64;
 
 impl Worker<'_> {
-    /// Reads what is next and gives it to Kafka.
     pub(super) async fn read(&mut self) -> Result<ReadOutcome, RelayError> {
         match &self.reading {
             ReadSource::Nothing => Ok(ReadOutcome::Nothing),
             ReadSource::Following { since, read_at } if read_at.elapsed() < LONG_PAUSE => {
-                let since = since.clone();
-                self.follow(since).await
+                self.follow(since.clone()).await
             }
             ReadSource::Following { since, .. } => {
-                let from = self.held_at(&since.clone(), None);
+                let from = self.held_at(since, None);
                 let taken = self.clock.now();
                 let target = answered(self.settings, now(&mut self.session.db)).await?;
                 self.catch_up(from, target, taken).await?;
@@ -44,7 +42,6 @@ impl Worker<'_> {
         }
     }
 
-    /// Every held shard at the same place.
     fn held_at(&self, snapshot: &Snapshot, ahead: Option<&(Snapshot, i64)>) -> Vec<ShardCursor> {
         let held = self.session.held.iter();
         held.map(|shard| ShardCursor { shard: *shard, snapshot: snapshot.clone(), ahead: ahead.cloned() }).collect()
@@ -70,7 +67,6 @@ impl Worker<'_> {
         Ok(())
     }
 
-    /// Reads what became visible since a snapshot.
     async fn follow(&mut self, since: Snapshot) -> Result<ReadOutcome, RelayError> {
         let (taken, read_at) = (self.clock.now(), Instant::now());
         let stored = self.unstored.rows.then(|| std::mem::take(&mut self.unstored));
@@ -83,21 +79,17 @@ impl Worker<'_> {
             self.reading = ReadSource::Following { since: target, read_at };
             return Ok(ReadOutcome::Nothing);
         };
-        let ahead = (target.clone(), batch.last_seq);
         if is_all {
-            let events = batch.len();
-            self.outbound.seal(batch);
             self.reading = ReadSource::Following { since: target, read_at };
-            return Ok(ReadOutcome::Rows(events));
+            return Ok(ReadOutcome::Rows(self.outbound.seal(batch)));
         }
+        let ahead = (target.clone(), batch.last_seq);
         batch.position = ShardPosition::Ahead(ahead.0.clone(), ahead.1);
         self.outbound.seal(batch);
-        let from = self.held_at(&since, Some(&ahead));
-        self.catch_up(from, target, taken).await?;
+        self.catch_up(self.held_at(&since, Some(&ahead)), target, taken).await?;
         Ok(ReadOutcome::More)
     }
 
-    /// Reads the next page of a backlog, or ends it.
     async fn next_page(&mut self) -> Result<ReadOutcome, RelayError> {
         if self.unstored.rows {
             self.store_reached().await?; // this read is no poll, which would do it in passing
@@ -127,15 +119,13 @@ impl Worker<'_> {
             Ok(())
         })
         .await?;
-        catch_up.waiting -= batch.len() as i64;
-        self.outbound.seal(batch);
+        catch_up.waiting -= self.outbound.seal(batch) as i64;
         Ok(ReadOutcome::More)
     }
 
     fn page_rows(&self) -> u32 {
-        self.outbound
-            .rows_for(self.settings.page_bytes)
-            .clamp(SMALLEST_PAGE, self.settings.page_rows.max(SMALLEST_PAGE))
+        let rows = self.outbound.rows_for(self.settings.page_bytes);
+        rows.clamp(SMALLEST_PAGE, self.settings.page_rows.max(SMALLEST_PAGE))
     }
 
     /// Remembers what Kafka acknowledged, in the order in which it was read.
@@ -161,7 +151,7 @@ impl Worker<'_> {
         if !batch.refused.is_empty() {
             answered(self.settings, set_aside(&mut self.session.db, &mut self.outbound, &batch.refused)).await?;
         }
-        self.meter.published(batch.len() - batch.refused.len());
+        self.meter.published.increment((batch.len() - batch.refused.len()) as u64);
         self.last_seq = self.last_seq.max(batch.last_seq);
         self.moved = true;
         match batch.position {
@@ -202,12 +192,8 @@ async fn poll(
     let text = if reached.is_some() { STORE_AND_POLL.as_str() } else { POLL.as_str() };
     let (first, last): (Vec<_>, Vec<_>) =
         since.unseen().map(|(first, last)| (first.to_string(), last.to_string())).unzip();
-    // The snapshot has a row of its own.
-    let mut query = sqlx::query(AssertSqlSafe(text))
-        .bind(session.held.as_slice())
-        .bind(first)
-        .bind(i64::from(POLLED) + 2)
-        .bind(last);
+    let most = i64::from(POLLED) + 2; // the snapshot has a row of its own
+    let mut query = sqlx::query(AssertSqlSafe(text)).bind(session.held.as_slice()).bind(first).bind(most).bind(last);
     if let Some(reached) = reached {
         query = bind_store(query, &session.held, session.epoch, reached);
     }

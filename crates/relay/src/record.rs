@@ -23,7 +23,6 @@ pub(super) struct EntryPlace {
 }
 
 impl EntryPlace {
-    /// Its position: what orders the events of a key.
     pub fn seq(self) -> i64 {
         self.entry + i64::from(self.index)
     }
@@ -131,7 +130,6 @@ pub(super) struct OutboxRecord<'r> {
 }
 
 impl OutboxRecord<'_> {
-    /// Bytes that it takes in a page, about.
     pub fn size(&self) -> usize {
         100 + self.key.map_or(0, <[u8]>::len) + self.headers.len() + self.payload.map_or(0, <[u8]>::len)
     }

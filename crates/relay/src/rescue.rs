@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use events::Timestamp;
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use super::catch_up::extent;
 use super::error::RelayError;
-use super::session::{SHARDS, ShardCursor, lock_out_relays, lock_rescue, now, stored};
+use super::session::{SHARDS, ShardCursor, bits, lock_out_relays, lock_rescue, now, stored};
 use super::snapshot::Snapshot;
 use super::statements::{RELEASED, appended};
 use runtime::postgres::sql::Timestamptz;
@@ -25,30 +25,28 @@ pub struct Rewound {
 
 /// Publishes everything again that was committed since `since` (by the database's clock), under the same ids: for a broker that lost acknowledged
 /// data. Relays may run; they notice within their lease interval.
-///
-/// # Errors
-/// What the database says.
 pub async fn rewind(db: &mut PgConnection, since: Timestamp) -> Result<Rewound, RelayError> {
     let mut tx = db.begin().await?;
     lock_rescue(&mut tx).await?;
-    let moment = sqlx::query(
+    let moment: Option<(Timestamptz, String)> = sqlx::query_as(
         "select taken_at, snapshot::text from outbox.moment where taken_at <= $1 order by taken_at desc limit 1",
     )
     .bind(Timestamptz(since))
     .fetch_optional(&mut *tx)
     .await?;
     let (to, target) = match moment {
-        Some(row) => (Some(row.try_get::<Timestamptz, _>(0)?.0), row.try_get::<&str, _>(1)?.parse()?),
+        Some((taken_at, snapshot)) => (Some(taken_at.0), snapshot.parse()?),
         None => (None, Snapshot::start()),
     };
-    let rows = sqlx::query("select shard, snapshot::text from outbox.relay_cursor order by shard for update")
-        .fetch_all(&mut *tx)
-        .await?;
-    let mut back: Vec<i16> = Vec::new();
-    for row in rows {
+    let cursors: Vec<(i16, String)> =
+        sqlx::query_as("select shard, snapshot::text from outbox.relay_cursor order by shard for update")
+            .fetch_all(&mut *tx)
+            .await?;
+    let mut back = Vec::new();
+    for (shard, snapshot) in cursors {
         // Never forward: a shard that has not come so far keeps its place.
-        if row.try_get::<&str, _>(1)?.parse::<Snapshot>()?.covers(&target) {
-            back.push(row.try_get(0)?);
+        if snapshot.parse::<Snapshot>()?.covers(&target) {
+            back.push(shard);
         }
     }
     let shards = sqlx::query("update outbox.relay_cursor set snapshot = $2::text::pg_snapshot, ahead = null, ahead_seq = null where shard = any($1)")
@@ -103,19 +101,18 @@ pub async fn rebase(db: &mut PgConnection) -> Result<Rebased, RelayError> {
         .execute(&mut *tx)
         .await?;
     let unpublished = sqlx::query_scalar(AssertSqlSafe(appended("", "unpublished"))).fetch_one(&mut *tx).await?;
-    let row = sqlx::query(
+    let (snapshot, own, system_identifier): (String, String, i64) = sqlx::query_as(
         "select pg_current_snapshot()::text, pg_current_xact_id()::text, system_identifier from pg_control_system()",
     )
     .fetch_one(&mut *tx)
     .await?;
-    let own: u64 =
-        row.try_get::<&str, _>(1)?.parse().map_err(|_| sqlx::Error::ColumnNotFound("pg_current_xact_id".into()))?;
-    let snapshot = row.try_get::<&str, _>(0)?.parse::<Snapshot>()?.with_in_progress(own);
+    let own: u64 = own.parse().map_err(|_| sqlx::Error::ColumnNotFound("pg_current_xact_id".into()))?;
+    let snapshot = snapshot.parse::<Snapshot>()?.with_in_progress(own);
     sqlx::query("delete from outbox.moment").execute(&mut *tx).await?;
     sqlx::query("delete from outbox.relay_cursor").execute(&mut *tx).await?;
     sqlx::query("insert into outbox.relay_cursor (shard, snapshot, system_identifier) select shard, $1::text::pg_snapshot, $2 from generate_series(0, $3 - 1) as shard")
         .bind(snapshot.to_string())
-        .bind(row.try_get::<i64, _>(2)?)
+        .bind(system_identifier)
         .bind(i32::from(SHARDS))
         .execute(&mut *tx)
         .await?;
@@ -125,9 +122,6 @@ pub async fn rebase(db: &mut PgConnection) -> Result<Rebased, RelayError> {
 
 /// Gives rows that were set aside to the relay again, in their order, once their cause is mended; all of them, or those of one topic.
 /// They follow what was said since under the same ids.
-///
-/// # Errors
-/// What the database says.
 pub async fn release(db: &mut PgConnection, topic: Option<&str>) -> Result<i64, RelayError> {
     let statement = appended(RELEASED, "released");
     Ok(sqlx::query_scalar(AssertSqlSafe(statement)).bind(topic).fetch_one(db).await?)
@@ -165,23 +159,10 @@ pub struct Aside {
     pub error: String,
 }
 
-#[derive(sqlx::FromRow)]
-struct SetAsideRow {
-    seq: i64,
-    topic: String,
-    key: Option<Vec<u8>>,
-    bytes: i64,
-    set_aside_at: Timestamptz,
-    error: String,
-}
-
 /// How many of the rows that were set aside are named.
 const NAMED: i64 = 20;
 
 /// Counts what waits and what was set aside.
-///
-/// # Errors
-/// What the database says.
 pub async fn status(db: &mut PgConnection) -> Result<RelayStatus, RelayError> {
     let target = now(db).await?;
     let shards: Vec<i16> = (0..SHARDS).collect();
@@ -193,31 +174,26 @@ pub async fn status(db: &mut PgConnection) -> Result<RelayStatus, RelayError> {
     }
     let mut waiting = 0;
     for cursor in &cursors {
-        waiting += extent(db, cursor, &target).await?.map_or(0, |extent| extent.events);
+        waiting += extent(db, bits(&[cursor.shard]), cursor, &target).await?.map_or(0, |extent| extent.events);
     }
-    let row = sqlx::query(
+    let (set_aside, current_slot, slot_age): (i64, i16, f64) = sqlx::query_as(
         "select (select count(*) from outbox.set_aside), current_slot,
                 extract(epoch from statement_timestamp() - rotated_at)::float8
          from outbox.rotation",
     )
     .fetch_one(&mut *db)
     .await?;
-    let slot_age = Duration::try_from_secs_f64(row.try_get(2)?).unwrap_or_default();
-    let aside = set_aside(db).await?;
-    Ok(RelayStatus { waiting, set_aside: row.try_get(0)?, aside, current_slot: row.try_get(1)?, slot_age })
-}
-
-async fn set_aside(db: &mut PgConnection) -> Result<Vec<Aside>, sqlx::Error> {
-    let rows: Vec<SetAsideRow> = sqlx::query_as(
+    let slot_age = Duration::try_from_secs_f64(slot_age).unwrap_or_default();
+    let rows = sqlx::query_as::<_, (i64, String, Option<Vec<u8>>, i64, Timestamptz, String)>(
         "select seq, topic, substr(key, 1, 100) as key, coalesce(octet_length(payload), 0)::int8 as bytes, set_aside_at, error
            from outbox.set_aside order by set_aside_at, seq limit $1",
     )
     .bind(NAMED)
     .fetch_all(db)
     .await?;
-    let read = |SetAsideRow { seq, topic, key, bytes, set_aside_at, error }: SetAsideRow| {
+    let aside = rows.into_iter().map(|(seq, topic, key, bytes, Timestamptz(since), error)| {
         let key = key.map(|key| String::from_utf8_lossy(&key).into_owned());
-        Aside { seq, topic, key, bytes, since: set_aside_at.0, error }
-    };
-    Ok(rows.into_iter().map(read).collect())
+        Aside { seq, topic, key, bytes, since, error }
+    });
+    Ok(RelayStatus { waiting, set_aside, aside: aside.collect(), current_slot, slot_age })
 }

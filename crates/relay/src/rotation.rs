@@ -1,16 +1,14 @@
 //! Rotation of the outbox's slots: appenders write one, the others keep what was published for a while, the oldest is emptied as a whole before it is written again.
 
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use super::error::RelayError;
 use super::session::lock_rescue;
 use super::settings::RelaySettings;
 use super::statements::SLOTS;
 
-/// What a look at the slots came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rotated {
-    /// Appenders write this slot now.
     To(i16),
     /// The current slot is young and small, or empty.
     NotDue,
@@ -31,12 +29,11 @@ pub(super) async fn note_moment(db: &mut PgConnection) -> Result<(), RelayError>
 pub(super) async fn rotate(db: &mut PgConnection, settings: &RelaySettings) -> Result<Rotated, RelayError> {
     // The oldest rows are emptied after the other slots had their turns.
     let age_limit = settings.retention.as_secs_f64() / f64::from(SLOTS - 1);
-    let row = sqlx::query(
+    let (current, age): (i16, f64) = sqlx::query_as(
         "select current_slot, extract(epoch from statement_timestamp() - rotated_at)::float8 from outbox.rotation",
     )
     .fetch_one(&mut *db)
     .await?;
-    let (current, age): (i16, f64) = (row.try_get(0)?, row.try_get(1)?);
     let size: i64 =
         sqlx::query_scalar(AssertSqlSafe(format!("select pg_total_relation_size('outbox.entry_{current}')")))
             .fetch_one(&mut *db)

@@ -2,13 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, Row as _};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection};
 
 use super::error::RelayError;
 use super::settings::RelaySettings;
 use super::snapshot::Snapshot;
 use super::statements::STORE;
-use runtime::postgres::sql;
+use runtime::databases::{self, Identity};
+use runtime::sql;
 
 /// Class of the relay's advisory locks: "rlay". Within it the shards, and:
 const LOCKS: i32 = 0x726c_6179;
@@ -45,15 +46,12 @@ pub(super) struct ShardCursor {
 pub(super) struct Unstored {
     /// Everything that it sees is published; none: no more than what the stored one sees.
     pub snapshot: Option<Snapshot>,
-    /// As in [`ShardCursor`].
     pub ahead: Option<(Snapshot, i64)>,
-    /// Whether rows were published.
     pub rows: bool,
 }
 
-type SessionQuery<'q> = sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments>;
+pub(super) type SessionQuery<'q> = sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments>;
 
-/// Binds what a statement that stores cursors takes.
 pub(super) fn bind_store<'q>(
     query: SessionQuery<'q>,
     shards: &[i16],
@@ -68,7 +66,7 @@ pub(super) fn bind_store<'q>(
         .bind(reached.ahead.as_ref().map(|(_, seq)| *seq))
 }
 
-/// What the session is set to, beside its limits.
+/// Beside its limits.
 const SESSION: [(&str, &str); 11] = [
     ("default_transaction_isolation", "read committed"),
     // A cursor that is lost publishes again under the same ids. What else is written here comes before its cursor in the log.
@@ -85,10 +83,8 @@ const SESSION: [(&str, &str); 11] = [
     ("max_parallel_workers_per_gather", "0"),
 ];
 
-/// A connection with its leases.
 pub(super) struct Session {
     pub db: PgConnection,
-    /// The database's name.
     pub database: String,
     pub held: Vec<i16>,
     system_identifier: i64,
@@ -97,7 +93,6 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Connects, directly and with the limits of the settings.
     pub async fn open(url: &str, settings: &RelaySettings) -> Result<Self, RelayError> {
         let limits = [
             ("statement_timeout", settings.statement_timeout),
@@ -110,28 +105,19 @@ impl Session {
         let options = sql::address(url)?.application_name(&settings.name);
         let mut db = options.connect().await?;
         sqlx::raw_sql(AssertSqlSafe(sql::set_statements(set))).execute(&mut db).await?;
-        let row = sqlx::query("select current_database()::text, system_identifier from pg_control_system()")
-            .fetch_one(&mut db)
-            .await?;
-        let (database, system_identifier) = (row.try_get(0)?, row.try_get(1)?);
+        let Identity { name: database, system_identifier } = databases::identity(&mut db).await?;
         sqlx::query("select pg_advisory_lock_shared($1, $2)").bind(LOCKS).bind(PRESENCE).execute(&mut db).await?;
-        let mut session = Self { db, database, held: Vec::new(), system_identifier, epoch: 0 };
-        session.furnish().await?;
-        Ok(session)
-    }
-
-    /// Every shard has a cursor; a fresh one sees nothing.
-    async fn furnish(&mut self) -> Result<(), RelayError> {
+        // Every shard has a cursor; a fresh one sees nothing.
         sqlx::query(
             "insert into outbox.relay_cursor (shard, snapshot, system_identifier)
              select shard, '3:3:', $2 from generate_series(0, $1 - 1) as shard
              where not exists (select from outbox.relay_cursor having count(*) = $1) on conflict do nothing",
         )
         .bind(i32::from(SHARDS))
-        .bind(self.system_identifier)
-        .execute(&mut self.db)
+        .bind(system_identifier)
+        .execute(&mut db)
         .await?;
-        Ok(())
+        Ok(Self { db, database, held: Vec::new(), system_identifier, epoch: 0 })
     }
 
     /// How many shards are this relay's fair share, by how many relays live.
@@ -151,10 +137,11 @@ impl Session {
     pub async fn lease(&mut self, share: usize) -> Result<Vec<i16>, RelayError> {
         let mut new = Vec::new();
         for shard in 0..SHARDS {
-            if self.held.len() + new.len() < share
-                && !self.held.contains(&shard)
-                && try_lock(&mut self.db, i32::from(shard)).await?
-            {
+            if self.held.len() + new.len() >= share || self.held.contains(&shard) {
+                continue;
+            }
+            let lock = sqlx::query_scalar("select pg_try_advisory_lock($1, $2)").bind(LOCKS).bind(i32::from(shard));
+            if lock.fetch_one(&mut self.db).await? {
                 new.push(shard);
             }
         }
@@ -169,14 +156,11 @@ impl Session {
 
     /// Gives shards back until `share` are held. Everything read from them must be settled.
     pub async fn release(&mut self, share: usize) -> Result<(), RelayError> {
-        while self.held.len() > share {
-            if let Some(shard) = self.held.pop() {
-                sqlx::query("select pg_advisory_unlock($1, $2)")
-                    .bind(LOCKS)
-                    .bind(i32::from(shard))
-                    .execute(&mut self.db)
-                    .await?;
-            }
+        while self.held.len() > share
+            && let Some(shard) = self.held.pop()
+        {
+            let unlock = sqlx::query("select pg_advisory_unlock($1, $2)").bind(LOCKS).bind(i32::from(shard));
+            unlock.execute(&mut self.db).await?;
         }
         Ok(())
     }
@@ -190,27 +174,31 @@ impl Session {
         let stored = stored(&mut self.db, &self.held).await?;
         for StoredCursor { cursor: ShardCursor { shard, snapshot, .. }, system_identifier, .. } in &stored {
             if *system_identifier != self.system_identifier {
-                return Err(RelayError::AnotherCluster { expected: *system_identifier, found: self.system_identifier });
+                return Err(RelayError::Restored(format!(
+                    "the cursor belongs to the PostgreSQL cluster {system_identifier}, this is {}: the database was restored from a dump or copied, and transaction ids mean nothing here",
+                    self.system_identifier
+                )));
             }
-            if snapshot.xmax() > now.xmax() {
-                return Err(RelayError::Backwards { shard: *shard, cursor: snapshot.xmax(), current: now.xmax() });
+            let (cursor, current) = (snapshot.xmax(), now.xmax());
+            if cursor > current {
+                return Err(RelayError::Restored(format!(
+                    "the cursor of shard {shard} stands at transaction {cursor}, the server only at {current}: the database was restored to an earlier state"
+                )));
             }
         }
         self.epoch = stored.first().map_or(self.epoch, |stored| stored.epoch);
         Ok((stored.into_iter().map(|stored| stored.cursor).collect(), now))
     }
 
-    /// Stores how far the held shards are published.
     pub async fn store(&mut self, reached: &Unstored) -> Result<(), RelayError> {
         let statement = sqlx::query(AssertSqlSafe(STORE.as_str()));
         let done = bind_store(statement, &self.held, self.epoch, reached).execute(&mut self.db).await?;
         self.check_stored(done.rows_affected())
     }
 
-    /// Sees that as many cursors were stored as shards are held.
     pub fn check_stored(&self, stored: u64) -> Result<(), RelayError> {
         let expected = self.held.len();
-        if stored == expected as u64 { Ok(()) } else { Err(RelayError::CursorMoved { expected, stored }) }
+        if stored == expected as u64 { Ok(()) } else { Err(RelayError::CursorMoved(expected, stored)) }
     }
 
     /// Sees that nobody moved the cursor while there was nothing to store, and keeps the session from being idle.
@@ -221,7 +209,7 @@ impl Session {
             .await?;
         if moved != 0 && !self.held.is_empty() {
             let expected = self.held.len();
-            return Err(RelayError::CursorMoved { expected, stored: expected.saturating_sub(moved as usize) as u64 });
+            return Err(RelayError::CursorMoved(expected, expected.saturating_sub(moved as usize) as u64));
         }
         Ok(())
     }
@@ -232,42 +220,30 @@ impl Session {
     }
 }
 
-/// A snapshot of now.
 pub(super) async fn now(db: &mut PgConnection) -> Result<Snapshot, RelayError> {
     let text: String = sqlx::query_scalar("select pg_current_snapshot()::text").fetch_one(db).await?;
     Ok(text.parse()?)
 }
 
-/// A cursor as it is stored.
 pub(super) struct StoredCursor {
     pub cursor: ShardCursor,
     system_identifier: i64,
     epoch: i64,
 }
 
-/// The stored cursors of these shards.
 pub(super) async fn stored(db: &mut PgConnection, shards: &[i16]) -> Result<Vec<StoredCursor>, RelayError> {
-    let rows = sqlx::query(
+    let rows = sqlx::query_as::<_, (i16, String, Option<String>, Option<i64>, i64, i64)>(
         "select shard, snapshot::text, ahead::text, ahead_seq, system_identifier, epoch from outbox.relay_cursor
          where shard = any($1) order by shard",
     )
     .bind(shards)
     .fetch_all(db)
     .await?;
-    let mut all = Vec::with_capacity(rows.len());
-    for row in rows {
-        let ahead = match (row.try_get::<Option<&str>, _>(2)?, row.try_get(3)?) {
-            (Some(ahead), Some(seq)) => Some((ahead.parse()?, seq)),
-            _ => None,
-        };
-        let cursor = ShardCursor { shard: row.try_get(0)?, snapshot: row.try_get::<&str, _>(1)?.parse()?, ahead };
-        all.push(StoredCursor { cursor, system_identifier: row.try_get(4)?, epoch: row.try_get(5)? });
-    }
-    Ok(all)
-}
-
-async fn try_lock(db: &mut PgConnection, lock: i32) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar("select pg_try_advisory_lock($1, $2)").bind(LOCKS).bind(lock).fetch_one(db).await
+    let read = rows.into_iter().map(|(shard, snapshot, ahead, seq, system_identifier, epoch)| {
+        let ahead = ahead.zip(seq).map(|(ahead, seq)| Ok::<_, RelayError>((ahead.parse()?, seq))).transpose()?;
+        Ok(StoredCursor { cursor: ShardCursor { shard, snapshot: snapshot.parse()?, ahead }, system_identifier, epoch })
+    });
+    read.collect()
 }
 
 /// Within a transaction: waits until nobody else rotates, rewinds or rebases.

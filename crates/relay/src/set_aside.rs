@@ -1,14 +1,12 @@
 //! Rows that Kafka does not take: kept in a table of their own, counted and reported, so that they hold nobody up.
 
-use std::collections::HashMap;
-
 use events::OrderId;
 use sqlx::{PgConnection, Row as _};
 
 use super::error::RelayError;
 use super::outbound::{Outbound, OutboundBatch, alone};
 use super::record::{EntryPlace, OutboxEntry};
-use runtime::Headers;
+use runtime::{Headers, bind_columns};
 
 /// An event by its place: slot $1, xid $2, entry $3 and index $4; as an entry that has it alone.
 const BY_PLACE: &str = "
@@ -48,15 +46,9 @@ pub(super) async fn set_aside(
          join outbox.entry using (slot, xid, seq)
          on conflict (seq) do nothing returning seq, event_id::text, topic, error, key, headers",
     );
-    let query = query
-        .bind(refused.iter().map(|(place, _)| place.slot).collect::<Vec<_>>())
-        .bind(refused.iter().map(|(place, _)| place.xid.to_string()).collect::<Vec<_>>())
-        .bind(refused.iter().map(|(place, _)| place.entry).collect::<Vec<_>>())
-        .bind(refused.iter().map(|(place, _)| i32::from(place.index) + 1).collect::<Vec<_>>())
-        .bind(refused.iter().map(|(_, reason)| reason.as_str()).collect::<Vec<_>>());
-    let rows = query.fetch_all(db).await?;
-    let mut by_topic: HashMap<String, u64> = HashMap::new();
-    for row in rows {
+    let query = bind_columns!(query; for (place, reason) in refused =>
+        place.slot, place.xid.to_string(), place.entry, i32::from(place.index) + 1, reason.as_str());
+    for row in query.fetch_all(db).await? {
         let (seq, event_id, topic, error): (i64, String, String, String) =
             (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
         let (order_id, correlation_id) = whose(row.try_get(4)?, row.try_get(5)?);
@@ -70,10 +62,7 @@ pub(super) async fn set_aside(
             "an event can't be published and was set aside in outbox.set_aside; its order waits for it. Mend the cause, then run `quadrille relay release`"
         );
         outbound.doubt(&topic);
-        *by_topic.entry(topic).or_default() += 1;
-    }
-    for (topic, rows) in by_topic {
-        metrics::counter!("quadrille_relay_set_aside_total", "topic" => topic).increment(rows);
+        metrics::counter!("quadrille_relay_set_aside_total", "topic" => topic).increment(1);
     }
     Ok(())
 }

@@ -4,10 +4,8 @@ use std::sync::LazyLock;
 
 use super::record::COLUMNS;
 
-/// Slots of the outbox, as the migration has them.
 pub(super) const SLOTS: i16 = 4;
 
-/// Joins one branch for each slot.
 fn each_slot(branch: impl Fn(i16) -> String) -> String {
     (0..SLOTS).map(branch).collect::<Vec<_>>().join(" union all ")
 }

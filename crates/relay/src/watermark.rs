@@ -10,12 +10,10 @@ use super::error::RelayError;
 use super::outbound::Outbound;
 use super::record::CONTENT_TYPE;
 use super::settings::RelaySettings;
-use runtime::{Codec, CodecError};
+use runtime::Codec;
 
-/// Who says it.
 const SOURCE: &str = "outbox-relay";
 
-/// The relay's voice on the topic `operations`.
 pub(super) struct RelayWatermark {
     codec: Option<Codec>,
     said_at: Option<Instant>,
@@ -23,7 +21,6 @@ pub(super) struct RelayWatermark {
     said: Option<(Vec<i32>, i64)>,
 }
 
-/// How far a relay is.
 pub(super) struct RelayProgress<'p> {
     pub database: &'p str,
     pub shards: &'p [i16],
@@ -48,15 +45,12 @@ impl RelayWatermark {
     /// Whether it is time: often while the relay advances, rarely while nothing happens.
     pub fn is_due(&self, progress: &RelayProgress<'_>, settings: &RelaySettings) -> bool {
         let Some(at) = self.said_at else { return self.codec.is_some() };
-        let is_news = self
-            .said
-            .as_ref()
-            .is_none_or(|(shards, seq)| *seq != progress.last_seq || *shards != numbers(progress.shards));
+        let now = (numbers(progress.shards), progress.last_seq);
+        let is_news = self.said.as_ref() != Some(&now);
         self.codec.is_some()
             && at.elapsed() >= if is_news { settings.watermark_interval } else { settings.idle_watermark_interval }
     }
 
-    /// Says how far the relay is.
     pub async fn emit(
         &mut self,
         outbound: &mut Outbound,
@@ -80,15 +74,11 @@ impl RelayWatermark {
                 outbound.announce(RelayAdvanced::TOPIC, event.key().as_bytes(), headers(&event, now), &payload).await
             }
             Err(error) => {
-                warn_unsaid(&error);
+                tracing::warn!(%error, "the relay's watermark can't be encoded");
                 Ok(())
             }
         }
     }
-}
-
-fn warn_unsaid(error: &CodecError) {
-    tracing::warn!(%error, "the relay's watermark can't be encoded");
 }
 
 fn numbers(shards: &[i16]) -> Vec<i32> {

@@ -14,10 +14,8 @@ use super::session::{Session, Unstored};
 use super::settings::RelaySettings;
 use super::snapshot::Snapshot;
 use super::watermark::{RelayProgress, RelayWatermark};
-use runtime::Clock;
-use runtime::{Circuit, Health};
+use runtime::{Circuit, Clock, Health};
 
-/// Longest wait after a read that found rows.
 const BUSY_PAUSE_MAX: Duration = Duration::from_millis(10);
 /// A read that found so many rows shows that there is much to do.
 const MANY: usize = 200;
@@ -29,26 +27,23 @@ const LIVELY: Duration = Duration::from_millis(500);
 /// How often a relay that waits looks after its session.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Where the next rows come from.
 pub(super) enum ReadSource {
     /// No shard is held.
     Nothing,
-    /// What became visible since this snapshot.
-    Following { since: Snapshot, read_at: Instant },
-    /// Pages, up to a snapshot.
+    Following {
+        since: Snapshot,
+        read_at: Instant,
+    },
     CatchingUp(Box<CatchUp>),
 }
 
-/// What a read came to.
 pub(super) enum ReadOutcome {
     Nothing,
-    /// So many rows.
     Rows(usize),
     /// Rows, and more wait.
     More,
 }
 
-/// A relay at work.
 pub(super) struct Worker<'r> {
     pub(super) settings: &'r RelaySettings,
     pub(super) clock: &'r Clock,
@@ -58,7 +53,6 @@ pub(super) struct Worker<'r> {
     pub(super) meter: Meter,
     pub(super) reading: ReadSource,
     pub(super) unstored: Unstored,
-    /// Everything committed before this moment is published.
     pub(super) published_until: Option<Timestamp>,
     pub(super) last_seq: i64,
     /// Rows were published since a moment was noted.
@@ -70,7 +64,6 @@ pub(super) struct Worker<'r> {
 }
 
 impl<'r> Worker<'r> {
-    /// Connects to the database and makes a producer.
     pub async fn start(url: &str, settings: &'r RelaySettings, clock: &'r Clock) -> Result<Self, RelayError> {
         let mut session = answered(settings, Session::open(url, settings)).await?;
         let watermark = answered(settings, RelayWatermark::load(&mut session.db)).await?;
@@ -134,7 +127,6 @@ impl<'r> Worker<'r> {
         self.session.close().await
     }
 
-    /// Leases, slots and watermark, each when it is due.
     async fn look_after(&mut self, health: &Health) -> Result<(), RelayError> {
         let now = Instant::now();
         if now >= self.leases_due {
@@ -144,7 +136,7 @@ impl<'r> Worker<'r> {
             if !std::mem::replace(&mut self.works, true) {
                 health.close_circuit(Circuit::Database, self.clock.now()); // from now on the watcher asks
             }
-            self.meter.shards(self.session.held.len());
+            self.meter.shards.set(self.session.held.len() as f64);
             if let Some(until) = self.published_until {
                 self.meter.lag(self.clock.now().as_millis() - until.as_millis(), self.backlog());
             }
@@ -173,7 +165,6 @@ impl<'r> Worker<'r> {
         Ok(())
     }
 
-    /// Rows that are known to wait.
     fn backlog(&self) -> i64 {
         if let ReadSource::CatchingUp(catch_up) = &self.reading { catch_up.waiting.max(0) } else { 0 }
     }

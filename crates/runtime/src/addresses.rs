@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use crate::http::Keys;
 use crate::settings::Common;
 
-/// Doors that anyone could use.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "{name} would listen on {address}, which other machines can reach, and no keys are set: anyone could cancel, refund and ship. \

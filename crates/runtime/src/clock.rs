@@ -9,16 +9,10 @@ use tokio::sync::watch;
 use uuid::{NoContext, Uuid};
 
 /// The clock of a process: the machine's, moved by as much as a test says.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Clock {
     ahead_ms: Arc<AtomicI64>,
     moved: watch::Sender<()>,
-}
-
-impl Default for Clock {
-    fn default() -> Self {
-        Self { ahead_ms: Arc::default(), moved: watch::Sender::new(()) }
-    }
 }
 
 impl Clock {

@@ -1,8 +1,5 @@
 //! What a consumer is to the runtime: what it subscribes to, how it loads, decides and saves, and what it calls outside.
 
-use crate::vocabulary::Conflict;
-use crate::vocabulary::Timer;
-use crate::vocabulary::Work;
 use events::{OrderId, Timestamp};
 
 use crate::avro::codec::Codec;
@@ -12,6 +9,7 @@ use crate::kafka::record::{Message, Unreadable};
 use crate::retention::Retention;
 use crate::rows::{Loader, Saver};
 use crate::settings::ConsumerSettings;
+use crate::vocabulary::{Conflict, Timer, Work};
 
 /// One consumer: its rules, its tables, its calls. The runtime does the rest of the way: batches, transactions, outbox, timers, dead letters, offsets.
 ///
@@ -68,9 +66,6 @@ pub trait Consumer: Send + Sync + Sized + 'static {
     fn on_timer(&self, timer: &Timer) -> Self::Input;
 
     /// Reads what is known of the orders of the batch, then what they share: rows in a stated order, as they may be locked.
-    ///
-    /// # Errors
-    /// What the database says.
     fn load(
         &self,
         batch: &[&Work<Self::Input>],

@@ -14,8 +14,6 @@ mod persist;
 pub(crate) mod requests;
 pub(crate) mod write_set;
 
-use crate::postgres::reachable;
-use crate::vocabulary::Abandoned;
 use std::collections::{BTreeMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -39,12 +37,13 @@ use crate::failure::{Backoff, Failure, Verdict};
 use crate::health::{Circuit, Health, Open};
 use crate::parking::RetryPace;
 use crate::parking::queue::ParkingQueue;
+use crate::postgres::reachable;
 use crate::postgres::sql::{StickyPool, renew_connections};
 use crate::retention::horizon::Horizon;
-use crate::rows::{AfterCommit, Loader, Reading, RowCaches, Saver};
+use crate::rows::{Loader, Reading, RowCaches, Saver};
 use crate::telemetry::Spans;
 use crate::timers::store::Timers;
-use crate::vocabulary::Work;
+use crate::vocabulary::{Abandoned, Work};
 
 /// How often a batch is repeated, in haste, before it is split for a wait that took too long.
 const HASTY_REPEATS: u32 = 2;
@@ -57,7 +56,7 @@ const SILENT: Duration = Duration::from_secs(40);
 /// So often a batch is decided again at once, as what it was decided on is no longer so; then with pauses.
 const AT_ONCE: u32 = 8;
 
-/// Decides batches of one consumer; shared by its loop, its routes, its sweeper and its retrier.
+/// Decides batches of one consumer; shared by its loop, its routes, its timer poller and its retrier.
 pub(crate) struct Engine<C: Consumer> {
     pub consumer: Arc<C>,
     pub schema: String,
@@ -72,9 +71,7 @@ pub(crate) struct Engine<C: Consumer> {
     pub pace: RetryPace,
     pub calls: mpsc::UnboundedSender<(C::Call, Open)>,
     pub scheduled: tokio::sync::watch::Sender<Option<Timestamp>>,
-    /// Rows of orders as this process wrote them lately.
     pub rows: RowCaches,
-    /// Wakes the retrier.
     pub parked: Notify,
     /// Lone items whose wait took too long, since the last batch that was written.
     pub waited: AtomicU32,
@@ -82,12 +79,16 @@ pub(crate) struct Engine<C: Consumer> {
     pub cache_cooldown: Cooldown,
     /// Whether batches are decided with locks, as others change the same rows.
     pub lock_cooldown: Cooldown,
-    /// The share of orders whose steps are logged.
     pub log_share: f64,
     pub shutdown: CancellationToken,
 }
 
-/// The course of one batch over its repetitions.
+/// What is due: rows, or when there will be some, as far as this instance knows.
+pub(crate) enum Due<T> {
+    Now(Vec<T>),
+    At(Option<Timestamp>),
+}
+
 #[derive(Default)]
 struct BatchProgress {
     /// Whether it waits for no lock for long, so that those beside it are not held up.
@@ -108,12 +109,10 @@ impl<C: Consumer> Engine<C> {
     pub async fn process_on(&self, warm: &StickyPool, mut items: Vec<BatchItem<C>>) -> Result<(), Abandoned> {
         let mut pending = Vec::new(); // the rest of a batch that was split
         // What was parked before is tried in haste: it may hold a lock still.
-        let mut course =
-            BatchProgress { haste: items.iter().any(|item| item.kept.is_some()), ..BatchProgress::default() };
+        let haste = items.iter().any(|item| item.kept.is_some());
+        let mut course = BatchProgress { haste, ..BatchProgress::default() };
         loop {
-            if !items.is_empty() {
-                self.settle(warm, &mut items, &mut pending, &mut course).await?;
-            }
+            self.settle(warm, &mut items, &mut pending, &mut course).await?;
             match pending.pop() {
                 Some(rest) => items = rest,
                 None => return Ok(()),
@@ -131,10 +130,10 @@ impl<C: Consumer> Engine<C> {
     ) -> Result<(), Abandoned> {
         let mut backoff = Backoff::default();
         course.overtaken = 0;
-        while !items.is_empty() {
+        loop {
             items.retain(|item| !item.is_abandoned());
             if items.is_empty() {
-                break;
+                return Ok(());
             }
             let failure = match self.attempt_within(warm, items, course).await {
                 Ok(attempt) => {
@@ -173,7 +172,6 @@ impl<C: Consumer> Engine<C> {
                 Verdict::Stop => return Err(Abandoned::Stop { consumer: C::NAME, failure }),
             }
         }
-        Ok(())
     }
 
     /// One attempt, without locks where that may do. Longer than any of its statements may take nobody waits for an answer: a machine that is gone sends
@@ -233,10 +231,34 @@ impl<C: Consumer> Engine<C> {
             let why = if none { reachable::reason_of(self.warm.pool()).await } else { None };
             self.health.break_circuit(Circuit::Database, why.unwrap_or_else(|| failure.to_string()), self.clock.now());
         }
+        self.or_stop(tokio::time::sleep(wait)).await;
+        if self.shutdown.is_cancelled() { Err(Abandoned::Stopping) } else { Ok(()) }
+    }
+
+    /// Waits, unless the process stops before.
+    pub async fn or_stop(&self, wait: impl Future<Output = ()>) {
         tokio::select! {
-            () = tokio::time::sleep(wait) => Ok(()),
-            () = self.shutdown.cancelled() => Err(Abandoned::Stopping),
+            () = wait => {}
+            () = self.shutdown.cancelled() => {}
         }
+    }
+
+    /// Sleeps until then; without a time, for ever.
+    pub async fn sleep_until(&self, at: Option<Timestamp>) {
+        match at {
+            Some(at) => self.clock.sleep_until(at).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// How long nobody looks for what is due after it could not be read.
+    pub fn look_again_in(&self, backoff: &mut Backoff, failure: Failure, what: &str) -> Result<Duration, Abandoned> {
+        if !matches!(failure.verdict(), Verdict::Retry | Verdict::Park) {
+            return Err(Abandoned::Stop { consumer: C::NAME, failure });
+        }
+        let wait = backoff.next_wait();
+        tracing::warn!(consumer = C::NAME, %failure, ?wait, "{what} can't be read, will be tried again");
+        Ok(wait)
     }
 
     /// Without locks, where that may do: recalled or read, decided, and written by one statement. None, and nothing was written, where it did not. A
@@ -247,19 +269,13 @@ impl<C: Consumer> Engine<C> {
         items: &[BatchItem<C>],
         course: &BatchProgress,
     ) -> Result<Option<Attempt<C>>, Failure> {
-        let plain = |item: &BatchItem<C>| item.work.is_ok() && item.kept.is_none();
-        if !C::OPTIMISTIC
-            || course.haste
-            || self.queue.is_in_use()
-            || !items.iter().all(plain)
-            || self.lock_cooldown.active()
-        {
+        // None waits behind another that failed.
+        let plain = |item: &BatchItem<C>| item.to_decide().is_some() && item.kept.is_none();
+        let alone = C::OPTIMISTIC && !course.haste && !self.queue.is_in_use();
+        if !alone || !items.iter().all(plain) || self.lock_cooldown.active() {
             return Ok(None);
         }
         let works: Vec<&Work<C::Input>> = items.iter().filter_map(BatchItem::to_decide).collect();
-        if works.len() < items.len() {
-            return Ok(None); // one waits behind another that failed
-        }
         let reading =
             if course.overtaken == 0 && !self.cache_cooldown.active() { Reading::Recalled } else { Reading::Fresh };
         let now = self.clock.now();
@@ -295,7 +311,7 @@ impl<C: Consumer> Engine<C> {
             Err(failure) => return Err(failure),
         }
         warm.keep(db);
-        committed.run();
+        committed.into_iter().for_each(|hook| hook());
         spans.end();
         Ok(Some(attempt))
     }
@@ -314,7 +330,7 @@ impl<C: Consumer> Engine<C> {
             line_up(items, &held);
             let works: Vec<&Work<C::Input>> = items.iter().filter_map(BatchItem::to_decide).collect();
             let mut attempt = Attempt::new(items);
-            let (mut writes, mut committed) = (WriteSet::default(), AfterCommit::default());
+            let (mut writes, mut committed) = (WriteSet::default(), Vec::new());
             if !works.is_empty() {
                 let mut loader = Loader::new(&mut tx, now, Reading::Locked, &self.rows);
                 let mut world = self.consumer.load(&works, &mut loader).await?;
@@ -333,7 +349,7 @@ impl<C: Consumer> Engine<C> {
             none_left(items)?;
             self.persist_in_tx(&mut tx, writes, items, &mut attempt, now).await?;
             tx.commit().await?;
-            committed.run();
+            committed.into_iter().for_each(|hook| hook());
             spans.end();
             return Ok(attempt);
         }
@@ -383,7 +399,8 @@ impl<C: Consumer> Engine<C> {
         });
         let mut firsts: BTreeMap<&[u8], i64> = BTreeMap::new();
         for kept in items.iter().filter_map(|item| item.kept.as_ref()) {
-            firsts.entry(&kept.lane).and_modify(|first| *first = kept.arrival.min(*first)).or_insert(kept.arrival);
+            let first = firsts.entry(&kept.lane).or_insert(kept.arrival);
+            *first = kept.arrival.min(*first);
         }
         self.queue.ahead(tx, firsts).await
     }
@@ -399,10 +416,8 @@ impl<C: Consumer> Engine<C> {
     ) -> Result<Vec<(usize, String)>, Failure> {
         let (mut last, mut panicked) = (None, Vec::new());
         for (index, item) in items.iter().enumerate() {
-            let Some(work) = item.to_decide() else { continue };
-            if attempt.outcomes[index].is_some() {
-                continue; // passed over
-            }
+            let is_passed_over = attempt.outcomes[index].is_some();
+            let Some(work) = item.to_decide().filter(|_| !is_passed_over) else { continue };
             let mut effects = Effects::new(&self.codec, C::NAME, &work.cause, now);
             effects.trace(spans, C::NAME);
             let decided = catch_unwind(AssertUnwindSafe(|| self.consumer.decide(world, work, now, &mut effects)));
@@ -427,7 +442,6 @@ fn none_left<C: Consumer>(items: &[BatchItem<C>]) -> Result<(), Failure> {
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text =
-        panic.downcast_ref::<&str>().map(|text| (*text).to_owned()).or_else(|| panic.downcast_ref::<String>().cloned());
-    format!("a rule panicked: {}", text.unwrap_or_else(|| "without a message".into()))
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!("a rule panicked: {}", text.unwrap_or("without a message"))
 }

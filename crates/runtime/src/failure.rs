@@ -90,16 +90,8 @@ impl Failure {
 
     /// Whether another connection may do better than the one on which it failed.
     pub fn is_of_connection(&self) -> bool {
-        match self {
-            Self::Silent(_) => true,
-            Self::Database(error) => DatabaseFault::of(error) == DatabaseFault::Connection,
-            Self::LostRace { .. }
-            | Self::Unsure
-            | Self::CallerGone
-            | Self::Stored { .. }
-            | Self::Panicked(_)
-            | Self::Unsendable(_) => false,
-        }
+        let is_its_fault = |error| DatabaseFault::of(error) == DatabaseFault::Connection;
+        matches!(self, Self::Silent(_)) || matches!(self, Self::Database(error) if is_its_fault(error))
     }
 
     /// Whether it is a wait that took too long: for a lock (55P03), or for a statement (57014). It may be the whole database's fault, or one row's.
@@ -182,16 +174,13 @@ fn routine(error: &dyn sqlx::error::DatabaseError) -> Option<&str> {
 
 /// An error with its causes, each said once: many an error's own text ends with its cause's, as that of the cause does with the next.
 pub fn told(error: &anyhow::Error) -> String {
-    error.chain().fold(String::new(), |mut told, cause| {
-        let cause = cause.to_string();
+    error.chain().map(ToString::to_string).fold(String::new(), |told, cause| {
         let last = cause.rsplit(": ").next().unwrap_or(&cause);
-        if !told.contains(last) {
-            if !told.is_empty() {
-                told.push_str(": ");
-            }
-            told.push_str(&cause);
+        match told.as_str() {
+            "" => cause,
+            told if !told.contains(last) => format!("{told}: {cause}"),
+            _ => told,
         }
-        told
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use events::Timestamp;
@@ -32,6 +32,8 @@ pub enum Circuit {
 }
 
 impl Circuit {
+    const ALL: [Self; 5] = [Self::Database, Self::Kafka, Self::Topic, Self::Outside, Self::Registry];
+
     /// As labels have it.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -60,7 +62,6 @@ impl Circuit {
     }
 }
 
-/// Why a circuit is open.
 #[derive(Clone, Debug)]
 struct OpenCircuit {
     why: String,
@@ -108,9 +109,7 @@ impl Health {
     /// A consumer that has not joined its group yet.
     pub fn of(name: &'static str) -> Self {
         // Told from the beginning: what is not there can't be told from what is closed.
-        for circuit in [Circuit::Database, Circuit::Kafka, Circuit::Topic, Circuit::Outside, Circuit::Registry] {
-            metrics::gauge!("quadrille_circuit_open", "consumer" => name, "circuit" => circuit.as_str()).set(0.0);
-        }
+        Circuit::ALL.into_iter().for_each(|circuit| gauge(name, circuit, 0.0));
         Self {
             name,
             joined: AtomicBool::new(false),
@@ -148,12 +147,10 @@ impl Health {
         self.mark(&self.came_round);
     }
 
-    /// A batch was written.
     pub(crate) fn wrote(&self) {
         self.mark(&self.wrote);
     }
 
-    /// Whether a batch was written that lately.
     pub(crate) fn wrote_within(&self, time: Duration) -> bool {
         self.since(&self.wrote).is_some_and(|since| since < time)
     }
@@ -173,9 +170,7 @@ impl Health {
             Err(why) => self.open_circuit(circuit, why, now, None),
             Ok(()) => {
                 let lately = |trouble: &OpenCircuit| trouble.failed.is_some_and(|failed| failed.elapsed() < FORGOTTEN);
-                if self.troubled.load(Ordering::Acquire)
-                    && !self.troubles.lock().unwrap_or_else(PoisonError::into_inner).get(&circuit).is_some_and(lately)
-                {
+                if self.troubled.load(Ordering::Acquire) && !self.troubles().get(&circuit).is_some_and(lately) {
                     self.close_circuit(circuit, now);
                 }
             }
@@ -187,23 +182,25 @@ impl Health {
         if !*self.refuses.borrow() {
             return None;
         }
-        let troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
+        let troubles = self.troubles();
         let (circuit, trouble) = troubles.iter().find(|(circuit, _)| circuit.refuses())?;
         Some(self.told(*circuit, trouble))
     }
 
-    /// Returns once requests are refused.
     pub(crate) async fn until_it_refuses(&self) {
         if self.refuses.subscribe().wait_for(|refuses| *refuses).await.is_err() {
             std::future::pending::<()>().await;
         }
     }
 
+    fn troubles(&self) -> MutexGuard<'_, BTreeMap<Circuit, OpenCircuit>> {
+        self.troubles.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn told(&self, circuit: Circuit, OpenCircuit { why, since, .. }: &OpenCircuit) -> String {
         format!("{} waits for its {} since {since}: {why}", self.name, circuit.as_str())
     }
 
-    /// Counts a request or a timer as open.
     pub(crate) fn open(self: &Arc<Self>) -> Open {
         self.open.fetch_add(1, Ordering::AcqRel);
         Open { health: Arc::clone(self), is_call: false }
@@ -237,13 +234,13 @@ impl Health {
     }
 
     fn open_circuit(&self, circuit: Circuit, why: String, now: Timestamp, failed: Option<Instant>) {
-        let mut troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut troubles = self.troubles();
         let before = troubles.get(&circuit);
-        let (since, failed) =
-            (before.map_or(now, |trouble| trouble.since), failed.or_else(|| before.and_then(|trouble| trouble.failed)));
+        let since = before.map_or(now, |trouble| trouble.since);
+        let failed = failed.or_else(|| before?.failed);
         if troubles.insert(circuit, OpenCircuit { why: why.clone(), since, failed }).is_none() {
             tracing::warn!(consumer = self.name, circuit = circuit.as_str(), why, "circuit open: {}", circuit.stops());
-            self.gauge(circuit, 1.0);
+            gauge(self.name, circuit, 1.0);
         }
         self.troubled.store(true, Ordering::Release);
         self.note_whether_it_refuses(&troubles);
@@ -259,11 +256,11 @@ impl Health {
         if !self.troubled.load(Ordering::Acquire) {
             return; // asked at each batch
         }
-        let mut troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut troubles = self.troubles();
         if let Some(OpenCircuit { since, .. }) = troubles.remove(&circuit) {
             let open_for = now.since(since);
             tracing::info!(consumer = self.name, circuit = circuit.as_str(), ?open_for, "circuit closed");
-            self.gauge(circuit, 0.0);
+            gauge(self.name, circuit, 0.0);
         }
         self.troubled.store(!troubles.is_empty(), Ordering::Release);
         self.note_whether_it_refuses(&troubles);
@@ -271,17 +268,12 @@ impl Health {
 
     /// Whether a circuit is open.
     pub fn is_broken(&self, circuit: Circuit) -> bool {
-        self.troubled.load(Ordering::Acquire)
-            && self.troubles.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&circuit)
-    }
-
-    fn gauge(&self, circuit: Circuit, open: f64) {
-        metrics::gauge!("quadrille_circuit_open", "consumer" => self.name, "circuit" => circuit.as_str()).set(open);
+        self.troubled.load(Ordering::Acquire) && self.troubles().contains_key(&circuit)
     }
 
     /// What keeps it from its work; none when it is ready.
     pub fn not_ready(&self) -> Option<String> {
-        let troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
+        let troubles = self.troubles();
         if let Some((circuit, trouble)) = troubles.first_key_value() {
             return Some(self.told(*circuit, trouble));
         }
@@ -297,6 +289,10 @@ impl Health {
         let still = self.since(&self.came_round).filter(|since| *since > DEAD)?;
         Some(format!("{}: its loop stands still for {} s", self.name, still.as_secs()))
     }
+}
+
+fn gauge(name: &'static str, circuit: Circuit, open: f64) {
+    metrics::gauge!("quadrille_circuit_open", "consumer" => name, "circuit" => circuit.as_str()).set(open);
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ mod start;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -78,18 +78,12 @@ impl Host {
     }
 
     /// The database of a consumer, for its routes: each question is planned for itself.
-    ///
-    /// # Errors
-    /// When its settings or its address can't be read.
     pub fn pool<C: Consumer>(&self) -> anyhow::Result<PgPool> {
         let connections = self.settings.consumer(C::NAME, &C::defaults())?.connections;
         self.pool_for::<C>("", |url, application| sql::pool(url, application, connections))
     }
 
     /// The database of a consumer, for what is done in batches, by few statements that go by primary keys: they are planned once.
-    ///
-    /// # Errors
-    /// When its settings or its address can't be read.
     pub fn batches<C: Consumer>(&self) -> anyhow::Result<PgPool> {
         self.pool_for::<C>(" batches", |url, application| sql::batch_pool(url, application, BATCHES))
     }
@@ -100,7 +94,7 @@ impl Host {
         open: impl FnOnce(&str, &str) -> Result<PgPool, sqlx::Error>,
     ) -> anyhow::Result<PgPool> {
         let name = format!("quadrille {}{purpose}", C::NAME);
-        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pools = locked(&self.pools);
         if let Some(pool) = pools.get(&name) {
             return Ok(pool.clone());
         }
@@ -111,38 +105,30 @@ impl Host {
 
     /// The health of a consumer in this process: what opens and closes its circuits.
     pub fn health_of(&self, name: &'static str) -> Arc<Health> {
-        let mut all = self.health.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = locked(&self.health);
         Arc::clone(all.entry(name).or_insert_with(|| Arc::new(Health::of(name))))
     }
 
     /// Where a hosted consumer's routes listen.
     pub fn address(&self, name: &str) -> Option<SocketAddr> {
-        self.addresses.lock().unwrap_or_else(PoisonError::into_inner).get(name).copied()
+        locked(&self.addresses).get(name).copied()
     }
 
     /// What keeps hosted consumers from their work; empty when all are ready.
     pub fn not_ready(&self) -> Vec<String> {
-        self.health
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .values()
-            .filter_map(|health| health.not_ready())
-            .collect()
+        locked(&self.health).values().filter_map(|health| health.not_ready()).collect()
     }
 
     /// Requests, due timers and calls to the outside that hosted consumers have not concluded yet.
     pub fn open_work(&self) -> usize {
-        self.health.lock().unwrap_or_else(PoisonError::into_inner).values().map(|health| health.open_work()).sum()
+        locked(&self.health).values().map(|health| health.open_work()).sum()
     }
 
     /// How far hosted consumers have read what they own now: the next offset by consumer and partition (topic by its full name).
     pub fn decided(&self) -> Vec<(&'static str, Partition, i64)> {
-        let progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
-        let of = |(name, progress): (&&'static str, &Arc<Mutex<PartitionProgress>>)| {
-            let decided = progress.lock().unwrap_or_else(PoisonError::into_inner).decided();
-            decided.into_iter().map(|(partition, next)| (*name, partition, next)).collect::<Vec<_>>()
-        };
-        progress.iter().flat_map(of).collect()
+        let progress = locked(&self.progress);
+        let decided = progress.iter().map(|(name, progress)| (*name, locked(progress).decided()));
+        decided.flat_map(|(name, all)| all.into_iter().map(move |(partition, next)| (name, partition, next))).collect()
     }
 
     /// Runs a task under the host's watch: when it fails, the process stops with its error.
@@ -157,7 +143,7 @@ impl Host {
                 Err(ended) => anyhow::anyhow!("{name} died: {ended}"),
             };
             tracing::error!(task = name, error = told(&failed), "stopping");
-            failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(failed);
+            locked(&failure).get_or_insert(failed);
             shutdown.cancel();
         });
     }
@@ -172,7 +158,7 @@ impl Host {
         let within = self.settings.common().shutdown_timeout.0;
         let finished = tokio::time::timeout(within, self.tasks.wait()).await.is_ok();
         telemetry::flush();
-        if let Some(failure) = self.failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        if let Some(failure) = locked(&self.failure).take() {
             return Err(failure);
         }
         if !finished {
@@ -184,9 +170,6 @@ impl Host {
     }
 
     /// Runs until a signal, or a failure, ends it.
-    ///
-    /// # Errors
-    /// As [`Host::stop`].
     pub async fn run(&self) -> anyhow::Result<()> {
         use tokio::signal::unix::{SignalKind, signal};
         let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
@@ -202,4 +185,8 @@ impl Host {
         tracing::info!("stopping");
         self.stop().await
     }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

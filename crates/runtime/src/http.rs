@@ -24,7 +24,7 @@ mod tries;
 
 pub(crate) use access::Gate;
 pub use access::{Access, Caller, KEY_HEADER};
-pub use body::Json;
+pub use body::{Json, JsonResult};
 pub use client::{anonymous, client, url};
 pub use keys::{Key, Keys, Role};
 pub use openapi::merge;
@@ -49,22 +49,22 @@ async fn without_nul(uri: Uri, request: Request, next: Next) -> Response {
 /// All programs' routes, as `quadrille openapi` writes them; a test compares.
 const ALL: &str = include_str!("../../../docs/openapi.json");
 
-/// The routes of one consumer: its doors, their documents, its probes.
+/// The routes of one consumer, with its document and its probes.
 pub(crate) fn routes(name: &'static str, doors: Routes, health: Arc<Health>, gate: Gate) -> Router {
     let document = doors.document(name);
-    let probe = |publishes: fn(&Health) -> Option<String>, well: fn(&Health) -> String| {
+    let probe = |ill: fn(&Health) -> Option<String>, well: fn(&Health) -> String| {
         let health = Arc::clone(&health);
         get(move || async move {
-            match publishes(&health) {
+            match ill(&health) {
                 None => (StatusCode::OK, format!("{}\n", well(&health))),
                 Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
             }
         })
     };
-    let (ready, live) = (probe(Health::not_ready, Health::ready), probe(Health::dead, |_| "alive".to_owned()));
-    // Without the database no door can answer: at once is better than after its time-outs.
+    // Without the database no route can answer: at once is better than after its time-outs.
+    let database = Arc::clone(&health);
     let refuse = move |request: Request, next: Next| {
-        let refused = health.refuses().filter(|_| health.is_broken(Circuit::Database));
+        let refused = database.refuses().filter(|_| database.is_broken(Circuit::Database));
         async move {
             match refused {
                 Some(why) => Problem::from(RequestError::Unavailable(why)).into_response(),
@@ -72,7 +72,7 @@ pub(crate) fn routes(name: &'static str, doors: Routes, health: Arc<Health>, gat
             }
         }
     };
-    let guarded = doors
+    doors
         .into_router()
         .method_not_allowed_fallback(|| async {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed")
@@ -81,12 +81,11 @@ pub(crate) fn routes(name: &'static str, doors: Routes, health: Arc<Health>, gat
         .layer(middleware::from_fn(refuse))
         .layer(DefaultBodyLimit::disable()) // the guard bounds it
         .layer(Extension(Arc::new(gate)))
-        .layer(map_response(as_problem));
-    guarded
+        .layer(map_response(as_problem))
         .merge(SwaggerUi::new("/docs").external_url_unchecked("/openapi.json", document))
         .route("/openapi/all.json", get(|| async { ([(header::CONTENT_TYPE, "application/json")], ALL) }))
-        .route("/livez", live)
-        .route("/readyz", ready)
+        .route("/livez", probe(Health::dead, |_| "alive".to_owned()))
+        .route("/readyz", probe(Health::not_ready, Health::ready))
         .route("/metrics", get(|| async { telemetry::metrics().map(|metrics| metrics.render()).unwrap_or_default() }))
         .fallback(|| async {
             Problem::new(StatusCode::NOT_FOUND, "Not found")
@@ -99,17 +98,13 @@ pub(crate) fn routes(name: &'static str, doors: Routes, health: Arc<Health>, gat
 async fn as_problem(response: Response) -> Response {
     let status = response.status();
     let content_type = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    if !(status.is_client_error() || status.is_server_error()) || content_type.is_some_and(|kind| kind.contains("json"))
-    {
+    let is_error = status.is_client_error() || status.is_server_error();
+    if !is_error || content_type.is_some_and(|kind| kind.contains("json")) {
         return response;
     }
     let text = axum::body::to_bytes(response.into_body(), LONGEST_DETAIL).await.unwrap_or_default();
-    let problem = Problem::new(status, status.canonical_reason().unwrap_or("Refused"));
-    match String::from_utf8(text.into()) {
-        Ok(text) if !text.is_empty() => problem.detail(text).into_response(),
-        Ok(_) | Err(_) => problem.into_response(),
-    }
+    let detail = String::from_utf8(text.into()).ok().filter(|text| !text.is_empty());
+    Problem { detail, ..Problem::new(status, status.canonical_reason().unwrap_or("Refused")) }.into_response()
 }
 
-/// Bytes at most of a detail that axum wrote.
 const LONGEST_DETAIL: usize = 2_000;

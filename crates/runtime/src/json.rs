@@ -7,13 +7,14 @@ use serde::de::{
     self, DeserializeOwned, Deserializer, Expected, IntoDeserializer, MapAccess, SeqAccess, Unexpected, Visitor,
 };
 use serde::{Deserialize, forward_to_deserialize_any};
-use serde_json::{Map, Number, Value};
+use serde_json::{Map, Value};
 
 /// Up to here every whole number has a floating-point form of its own.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
 /// Why bytes are not the JSON that was expected.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{field}{}{detail}", if field.is_empty() { "" } else { ": " })]
 pub struct JsonError {
     /// Where, as a JSON pointer; empty: the whole.
     pub field: String,
@@ -21,12 +22,6 @@ pub struct JsonError {
     pub detail: String,
     /// Whether it is JSON, of another shape than expected.
     pub is_json: bool,
-}
-
-impl fmt::Display for JsonError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.field.is_empty() { f.write_str(&self.detail) } else { write!(f, "{}: {}", self.field, self.detail) }
-    }
 }
 
 /// Parses JSON text. A field that stands twice in one object is refused: nobody could tell which of the two counts.
@@ -44,13 +39,14 @@ pub fn parse(bytes: &[u8]) -> Result<Value, JsonError> {
         Ok(Unambiguous(value)) => Ok(value),
         // Read once more with its place in mind, which costs more than reading.
         Err(error) => {
-            match serde_path_to_error::deserialize::<_, Unambiguous>(&mut serde_json::Deserializer::from_slice(text)) {
-                Ok(_) => Err(not_json(format!("expected one JSON value: {error}"))),
+            let mut again = serde_json::Deserializer::from_slice(text);
+            Err(match serde_path_to_error::deserialize::<_, Unambiguous>(&mut again) {
+                Ok(_) => not_json(format!("expected one JSON value: {error}")),
                 Err(error) => {
                     let field = pointer(error.path());
-                    Err(JsonError { field, ..not_json(format!("expected JSON: {}", error.into_inner())) })
+                    JsonError { field, ..not_json(format!("expected JSON: {}", error.into_inner())) }
                 }
-            }
+            })
         }
     }
 }
@@ -69,9 +65,6 @@ pub fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, JsonError> {
 }
 
 /// The same for what is parsed already.
-///
-/// # Errors
-/// When it is not a `T`; the error names the field.
 pub fn from_value<T: DeserializeOwned>(value: Value) -> Result<T, JsonError> {
     serde_path_to_error::deserialize(Strict(value)).map_err(|error| {
         let field = pointer(error.path());
@@ -101,6 +94,14 @@ impl<'de> Deserialize<'de> for Unambiguous {
 
 struct UnambiguousVisitor;
 
+macro_rules! scalars {
+    ($($method:ident($value:ty))*) => {$(
+        fn $method<E>(self, value: $value) -> Result<Value, E> {
+            Ok(value.into())
+        }
+    )*};
+}
+
 impl<'de> Visitor<'de> for UnambiguousVisitor {
     type Value = Value;
 
@@ -108,29 +109,7 @@ impl<'de> Visitor<'de> for UnambiguousVisitor {
         f.write_str("any JSON value")
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(Value::Bool(value))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(Value::Number(value.into()))
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(Value::Number(value.into()))
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
-        Ok(Number::from_f64(value).map_or(Value::Null, Value::Number))
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(Value::String(value.to_owned()))
-    }
-
-    fn visit_string<E>(self, value: String) -> Result<Value, E> {
-        Ok(Value::String(value))
-    }
+    scalars! { visit_bool(bool) visit_i64(i64) visit_u64(u64) visit_f64(f64) visit_str(&str) visit_string(String) }
 
     fn visit_unit<E>(self) -> Result<Value, E> {
         Ok(Value::Null)
@@ -156,16 +135,9 @@ impl<'de> Visitor<'de> for UnambiguousVisitor {
 }
 
 /// Says what was expected and of what kind the value is, and not what it is.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
 struct Mismatch(String);
-
-impl fmt::Display for Mismatch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Mismatch {}
 
 impl de::Error for Mismatch {
     fn custom<T: fmt::Display>(message: T) -> Self {
@@ -205,7 +177,6 @@ fn kind(value: Unexpected<'_>) -> &'static str {
     }
 }
 
-/// A value that is read strictly.
 struct Strict(Value);
 
 impl Strict {
@@ -289,15 +260,11 @@ impl<'de> Deserializer<'de> for Strict {
         _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Mismatch> {
-        match self.0 {
-            Value::Object(mut fields) => {
-                fields.retain(|_, value| !value.is_null());
-                visit_object(fields, visitor)
-            }
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
-                Err(de::Error::invalid_type(self.unexpected(), &"an object with named fields"))
-            }
-        }
+        let Value::Object(mut fields) = self.0 else {
+            return Err(de::Error::invalid_type(self.unexpected(), &"an object with named fields"));
+        };
+        fields.retain(|_, value| !value.is_null());
+        visit_object(fields, visitor)
     }
 
     fn deserialize_enum<V: Visitor<'de>>(

@@ -15,6 +15,7 @@ mod host;
 pub mod http;
 pub mod json;
 pub mod kafka;
+mod names;
 mod nearest;
 pub mod outbox;
 pub mod parking;

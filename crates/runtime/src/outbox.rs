@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use sqlx::PgConnection;
 
+use crate::bind_columns;
 use crate::engine::answers::Answers;
 use crate::engine::effects::Outgoing;
 use crate::engine::write_set::{Scope, WriteSet};
@@ -14,18 +15,13 @@ pub const SHARDS: u64 = 8;
 
 /// The shard of a key (FNV-1a).
 pub fn shard(key: Option<&[u8]>) -> i16 {
-    let hash = key
-        .unwrap_or_default()
-        .iter()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
+    let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    let hash = key.unwrap_or_default().iter().fold(0xcbf2_9ce4_8422_2325, step);
     ((hash ^ (hash >> 32)) % SHARDS) as i16
 }
 
 /// Appends rows in this order and returns their positions (`seq`). Call it when every lock of the transaction is held:
 /// the relay orders a key's events by position.
-///
-/// # Errors
-/// What the database says.
 pub async fn append(db: &mut PgConnection, rows: &[Outgoing]) -> Result<Vec<i64>, Failure> {
     write(db, WriteSet::default(), rows, None, Scope::Transaction).await
 }
@@ -55,13 +51,11 @@ pub const STEP: u32 = 1_024;
 /// Bytes of an entry: a relay reads it as a whole. A larger event has one of its own.
 const ENTRY_BYTES: usize = 256 << 10;
 
-/// Cuts rows into entries.
 fn entries(rows: &[Outgoing]) -> Vec<&[Outgoing]> {
     let (mut entries, mut first, mut bytes) = (Vec::new(), 0, 0);
     for (index, row) in rows.iter().enumerate() {
-        let size = row.key.as_ref().map_or(0, Vec::len)
-            + row.headers.encode().len()
-            + row.payload.as_ref().map_or(0, Vec::len);
+        let size =
+            [&row.key, &row.payload].into_iter().flatten().map(Vec::len).sum::<usize>() + row.headers.encode().len();
         if index - first == STEP as usize || (index > first && bytes + size > ENTRY_BYTES) {
             entries.push(&rows[first..index]);
             (first, bytes) = (index, 0);
@@ -91,12 +85,7 @@ fn add(writes: &mut WriteSet, entries: &[&[Outgoing]]) {
         " order by said.n",
     );
     for rows in entries {
-        part = part
-            .bind(rows.iter().map(|row| shard(row.key.as_deref())).collect::<Vec<i16>>())
-            .bind(rows.iter().map(|row| row.event_id).collect::<Vec<uuid::Uuid>>())
-            .bind(rows.iter().map(|row| row.topic).collect::<Vec<&str>>())
-            .bind(rows.iter().map(|row| row.key.as_deref()).collect::<Vec<Option<&[u8]>>>())
-            .bind(rows.iter().map(|row| row.headers.encode()).collect::<Vec<&[u8]>>())
-            .bind(rows.iter().map(|row| row.payload.as_deref()).collect::<Vec<Option<&[u8]>>>());
+        part = bind_columns!(part; for row in rows => shard(row.key.as_deref()), row.event_id, row.topic,
+            row.key.as_deref(), row.headers.encode(), row.payload.as_deref());
     }
 }

@@ -10,7 +10,6 @@ pub fn default_address(name: &str) -> Option<SocketAddr> {
     Some((Ipv4Addr::LOCALHOST, program.port).into())
 }
 
-/// The names of all programs.
 pub(crate) fn programs() -> impl Iterator<Item = &'static str> {
     Choreography::embedded().all_programs().map(|(name, _)| name)
 }

@@ -1,9 +1,9 @@
-//! A database that was restored from a dump is behind the topics: what each consumer knew of an order is told again, from what it said itself.
+//! A database that was restored from a dump is behind the topics: what each consumer knew of an order is told again, from what it published itself.
 //!
-//! Rules are pure, and ids of what is said are derived from causes. So an order's events are decided once more, in the order in which they were
-//! said, on the rows of the dump, and come to the rows that were lost; nothing is published and nobody outside is asked, as all of it was said and
-//! done. What no topic holds (a gateway's answer, a request, a timer, what was found on rows that orders share) is in the consumer's own event, which
-//! says what came of it ([`Restore::retell`]). An order of which that does not come to the very events that the topic holds is left as it was, and named.
+//! Rules are pure, and ids of events are derived from causes. So an order's events are decided once more, in the order in which they were
+//! published, on the rows of the dump, and come to the rows that were lost; nothing is published and nobody outside is asked. What no topic holds (a
+//! gateway's answer, a request, a timer, what was found on rows that orders share) is in the consumer's own event, which says what came of it
+//! ([`Restore::retell`]). An order of which that does not come to the very events that the topic holds is left as it was, and named.
 //!
 //! What a consumer heard after it last said something of an order is left to it: its group is set back, and it reads that again.
 
@@ -22,8 +22,8 @@ use uuid::Uuid;
 use crate::avro::codec::Codec;
 use crate::consumer::Consumer;
 use crate::engine::effects::Effects;
-use crate::failure::Failure;
-use crate::kafka::record::Unreadable;
+use crate::failure::{Failure, Verdict};
+use crate::kafka::record::{Message, Unreadable};
 use crate::rows::{Loader, Reading, RowCaches, Saver};
 use crate::timers::store::{TimerChange, TimerChanges, Timers};
 use crate::vocabulary::{Cause, Conflict, Origin, Timer, TraceContext, Work};
@@ -33,7 +33,7 @@ use order::{RestoreStep, StepOrder, Timed};
 /// A consumer whose rows can be told again.
 pub trait Restore: Consumer {
     /// Types of its own events that hold what was found on rows that orders share, or what was minted: they are retold, their cause is not decided again.
-    const FORCED: &'static [&'static str];
+    const FORCED: &'static [&'static str] = &[];
 
     /// An input that has the row of an order read, and nothing else.
     fn about(&self, order_id: OrderId) -> Self::Input {
@@ -47,16 +47,19 @@ pub trait Restore: Consumer {
     /// Ends a step, as a batch ends.
     fn settled(&self, _world: &mut Self::BatchState) {}
 
-    /// Has the world know what this event of its own says: by deciding what no topic holds, or, of a [`FORCED`](Restore::FORCED) one, as it says.
+    /// Has the world know what this event of its own says: by deciding what no topic holds, or, of a [`FORCED`](Restore::FORCED) one, as it says. Unless
+    /// a consumer says how, no event of its own can be retold, and none need be.
     ///
     /// # Errors
     /// When the event does not say enough, or contradicts what is known.
     fn retell(
         &self,
-        world: &mut Self::BatchState,
+        _world: &mut Self::BatchState,
         event: &RetoldEvent<'_, Self::Input>,
-        effects: &mut Effects<'_, Self::Call>,
-    ) -> Result<(), Conflict>;
+        _effects: &mut Effects<'_, Self::Call>,
+    ) -> Result<(), Conflict> {
+        Err(event.untold())
+    }
 }
 
 /// An event of the consumer itself.
@@ -74,20 +77,14 @@ pub struct RetoldEvent<'r, I> {
 
 impl<I> RetoldEvent<'_, I> {
     /// Decodes it.
-    ///
-    /// # Errors
-    /// When it can't be read.
     pub fn read<E: events::Event>(&self) -> Result<E, Conflict> {
         self.told.message.read(self.codec).map_err(|Unreadable(why)| Conflict(why))
     }
 
     /// It says too little.
     pub fn untold(&self) -> Conflict {
-        Conflict(format!(
-            "{} at {} can't be told again from what topics hold",
-            self.told.event_type(),
-            self.told.message.place()
-        ))
+        let (event_type, place) = (self.told.event_type(), self.told.message.place());
+        Conflict(format!("{event_type} at {place} can't be told again from what topics hold"))
     }
 }
 
@@ -141,9 +138,6 @@ impl KnownEvents {
 }
 
 /// Has later positions follow all that topics hold.
-///
-/// # Errors
-/// What the database says.
 pub async fn advance_positions(db: &mut PgConnection, stories: &Stories) -> Result<(), Failure> {
     let said = stories.orders.values().flatten().chain(&stories.levels).map(|told| told.seq);
     let Some(last) = said.filter(|seq| *seq < i64::MAX).max() else { return Ok(()) };
@@ -172,9 +166,6 @@ pub struct Retelling<'r> {
 
 impl Retelling<'_> {
     /// Tells one consumer its orders again.
-    ///
-    /// # Errors
-    /// What the database says.
     pub async fn of<C: Restore>(&self, consumer: &C, pool: &PgPool) -> Result<Restored, Failure> {
         let placed = self.placed(consumer);
         let (publishes, timers) = (C::publishes(), Timers::of(&C::NAME.replace('-', "_")));
@@ -205,49 +196,53 @@ impl Retelling<'_> {
                     }
                 }
             };
-            let changes = match changes {
-                Ok(changes) => changes,
-                Err(why) => {
-                    restored.left.push((*order_id, why));
-                    continue;
+            let done = match changes {
+                Ok(changes) => {
+                    let mut saver = Saver::new(&mut tx, self.now);
+                    consumer.save(world, &mut saver).await?;
+                    let (mut writes, _) = saver.into_parts();
+                    timers.save(&mut writes, &changes);
+                    match writes.execute(&mut tx).await {
+                        Err(failure) if failure.verdict() == Verdict::Retry => return Err(failure),
+                        executed => executed.map_err(|failure| failure.to_string()),
+                    }
                 }
+                Err(why) => Err(why),
             };
-            let mut saver = Saver::new(&mut tx, self.now);
-            consumer.save(world, &mut saver).await?;
-            let (mut writes, _) = saver.into_parts();
-            timers.save(&mut writes, &changes);
-            match writes.execute(&mut tx).await {
-                Ok(()) if self.write => tx.commit().await?,
-                Ok(()) => tx.rollback().await?,
-                Err(failure) if failure.verdict() == crate::failure::Verdict::Retry => return Err(failure),
-                Err(failure) => {
-                    restored.left.push((*order_id, failure.to_string()));
-                    continue;
+            match done {
+                Ok(()) => {
+                    if self.write {
+                        tx.commit().await?
+                    } else {
+                        tx.rollback().await?
+                    };
+                    restored.rebuilt.push(*order_id);
                 }
+                Err(why) => restored.left.push((*order_id, why)),
             }
-            restored.rebuilt.push(*order_id);
         }
         Ok(restored)
     }
 
-    /// What a consumer hears at the front door, by what it is a cause of.
+    /// What a consumer reads of the front door, by what it is a cause of.
     fn placed<C: Restore>(&self, consumer: &C) -> HashMap<Uuid, Work<C::Input>> {
         let raw_topics = C::raw_topics();
-        let heard = self.stories.placed.iter().filter(|message| raw_topics.contains(&message.topic));
-        let works = heard.filter_map(|message| {
-            catch_unwind(AssertUnwindSafe(|| consumer.decode(message, self.codec))).ok().and_then(Result::ok)
-        });
+        let read = self.stories.placed.iter().filter(|message| raw_topics.contains(&message.topic));
+        let works = read.filter_map(|message| decoded(consumer, message, self.codec));
         works.map(|work| (work.cause.id, work)).collect()
     }
 }
 
-/// One order of one consumer.
+/// What a consumer makes of a record; none: it can't be read.
+fn decoded<C: Consumer>(consumer: &C, message: &Message, codec: &Codec) -> Option<Work<C::Input>> {
+    catch_unwind(AssertUnwindSafe(|| consumer.decode(message, codec))).ok().and_then(Result::ok)
+}
+
 struct RestoredCase<'c, C: Restore> {
     retelling: &'c Retelling<'c>,
     consumer: &'c C,
     order_id: OrderId,
     story: &'c [OrderEvent],
-    /// The consumer's own events.
     own: Vec<&'c OrderEvent>,
     placed: &'c HashMap<Uuid, Work<C::Input>>,
 }
@@ -283,7 +278,6 @@ impl<C: Restore> RestoredCase<'_, C> {
         Ok(timers)
     }
 
-    /// Tells one step; what came of it is said.
     fn step(
         &self,
         world: &mut C::BatchState,
@@ -359,15 +353,11 @@ impl<C: Restore> RestoredCase<'_, C> {
 
     /// What topics hold for the consumer to hear of this order.
     fn inputs(&self) -> Vec<StoredInput<'_, C::Input>> {
-        let subscribes_to = C::subscribes_to();
-        let heard = self.story.iter().filter(|told| subscribes_to.contains(&told.event_type()));
-        let read = |told: &OrderEvent| {
-            let heard = catch_unwind(AssertUnwindSafe(|| self.consumer.decode(&told.message, self.retelling.codec)));
-            heard.ok().and_then(Result::ok)
-        };
-        let mut once = HashSet::new();
-        let heard = heard.filter(|told| once.insert(told.id));
-        heard.filter_map(|told: &OrderEvent| read(told).map(|work| (told, work))).collect()
+        let (subscribes_to, mut once) = (C::subscribes_to(), HashSet::new());
+        let own = self.story.iter().filter(|told| subscribes_to.contains(&told.event_type()));
+        let once = own.filter(|told| once.insert(told.id));
+        let read = once.map(|told| Some((told, decoded(self.consumer, &told.message, self.retelling.codec)?)));
+        read.flatten().collect()
     }
 
     /// Those that are decided again, each when it was: what something unknown was said because of, and what came before the last of it.

@@ -22,7 +22,6 @@ mod tracked;
 
 pub use append::Append;
 pub(crate) use cache::RowCaches;
-pub(crate) use loader::AfterCommit;
 pub use loader::{Loader, Reading, Saver};
 pub use table::{Columns, Select, StoredRow, TableRow};
 pub use tracked::{Row, Rows};

@@ -27,13 +27,11 @@ use serde::de::DeserializeOwned;
 
 pub use common::{Common, Profile};
 pub use consumer::{ConsumerSettings, Span};
-pub use describe::{SettingField, Shape};
 pub use error::SettingsError;
 pub use properties::{Properties, is_secret_property};
 pub use reference::{SettingRow, reference};
 pub use secret::{Secret, hidden};
 pub use section::Section;
-pub use tree::SettingOrigin;
 
 use crate::programs::programs;
 use common::missing;
@@ -66,9 +64,6 @@ impl Settings {
     }
 
     /// Settings given in TOML, as in `quadrille.toml`, and nothing else: for tests and tools that host consumers themselves.
-    ///
-    /// # Errors
-    /// As [`Settings::from_env`].
     pub fn from_toml(text: &str) -> Result<Self, SettingsError> {
         Self::layered(Node::parse(text, "the settings given")?)
     }
@@ -80,7 +75,7 @@ impl Settings {
         let names: Vec<_> = describe::names(describe::leaves("common", &common).into_iter().chain(leaves)).collect();
         let problems = unknown::in_section(&root, "common", &common, &names);
         if !problems.is_empty() {
-            return Err(SettingsError::Unknown { problems });
+            return Err(SettingsError::Unknown(problems));
         }
         Ok(Self { common: Self::read_common(&root)?, root: Arc::new(root), of_process: false })
     }
@@ -95,9 +90,6 @@ impl Settings {
     }
 
     /// The same settings as they are now: a secret that stands in a file may be another one.
-    ///
-    /// # Errors
-    /// As [`Settings::from_env`].
     pub fn read_again(&self) -> Result<Self, SettingsError> {
         if self.of_process { Self::from_env() } else { Self::layered((*self.root).clone()) }
     }
@@ -108,17 +100,11 @@ impl Settings {
     }
 
     /// The settings of one consumer, over their defaults.
-    ///
-    /// # Errors
-    /// When a value does not fit.
     pub fn section<T: DeserializeOwned + Serialize + Default>(&self, name: &str) -> Result<T, SettingsError> {
-        extract(&self.root, &name.replace('-', "_"), &T::default())
+        self.section_over(name, &T::default())
     }
 
     /// The settings of one consumer, over these defaults.
-    ///
-    /// # Errors
-    /// When a value does not fit.
     pub fn section_over<T: DeserializeOwned + Serialize>(&self, name: &str, defaults: &T) -> Result<T, SettingsError> {
         extract(&self.root, &name.replace('-', "_"), defaults)
     }
@@ -146,21 +132,18 @@ impl Settings {
         if self.is_demo() {
             return Ok(false);
         }
-        Err(SettingsError::Unnamed { setting: path.join("."), variable: tree::variable(&path), expected, simulated })
+        let (setting, variable) = (path.join("."), tree::variable(&path));
+        Err(SettingsError::Unnamed(format!(
+            "{setting} ({variable}) is not set: expected {expected}. To try Quadrille out set QUADRILLE_PROFILE=demo: then {simulated}"
+        )))
     }
 
     /// What the runtime lets be set for a consumer, over the defaults of its kind.
-    ///
-    /// # Errors
-    /// When a value does not fit.
     pub fn consumer(&self, name: &str, defaults: &ConsumerSettings) -> Result<ConsumerSettings, SettingsError> {
-        extract(&self.root, &name.replace('-', "_"), defaults)
+        self.section_over(name, defaults)
     }
 
     /// The database of a consumer: its own, or the common one.
-    ///
-    /// # Errors
-    /// When a value does not fit.
     pub fn database_url(&self, name: &str) -> Result<Secret, SettingsError> {
         let own = self.section::<ConsumerSettings>(name)?.database_url;
         Ok(own.unwrap_or_else(|| self.common.database_url.clone()))
@@ -174,15 +157,18 @@ impl Settings {
         let choreography = Choreography::embedded();
         let horizon = self.common.horizon.map_or(choreography.horizon, |horizon| horizon.0);
         let least = choreography.longest_retention();
+        let too_short = |name: &str, got: Duration, least: Duration, why| {
+            let what = format!("{name} is {got:?}: expected at least {least:?}, {why}; set it longer");
+            Err(SettingsError::Unfit(what))
+        };
         if horizon <= least && !self.common.allow_short_horizon {
             let why = "as events can come back from topics, the outbox and dead letters for so long";
-            return Err(SettingsError::TooShort { name: "QUADRILLE_HORIZON".into(), got: horizon, least, why });
+            return too_short("QUADRILLE_HORIZON", horizon, least, why);
         }
         let keep = self.consumer(name, defaults)?.keep.map_or(horizon, |keep| keep.0);
         if keep < horizon {
             let name = format!("QUADRILLE_{}__KEEP", name.replace('-', "_").to_uppercase());
-            let why = "the horizon, within which every consumer must know its orders";
-            return Err(SettingsError::TooShort { name, got: keep, least: horizon, why });
+            return too_short(&name, keep, horizon, "the horizon, within which every consumer must know its orders");
         }
         Ok(keep)
     }

@@ -23,10 +23,9 @@ use crate::vocabulary::TraceContext;
 static METRICS: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
 static EXPORTING: OnceLock<SdkTracerProvider> = OnceLock::new();
 
-/// Bounds of histograms in seconds: from a fast batch to a slow review.
+/// From a fast batch to a slow review.
 const SECONDS: [f64; 16] =
     [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0, 600.0, 86_400.0];
-/// Bounds of histograms of counts.
 const COUNTS: [f64; 10] = [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 400.0, 1000.0];
 
 /// Logs of this process as JSON lines on standard error; `RUST_LOG` says how much (default `info`). The second call does nothing.
@@ -56,9 +55,6 @@ pub fn metrics() -> Option<&'static PrometheusHandle> {
 }
 
 /// Exports the spans of recorded traces over OTLP/HTTP. The decision which to record was made where the trace began.
-///
-/// # Errors
-/// When the endpoint is no address.
 pub fn export(endpoint: &str, service: &str) -> Result<(), opentelemetry_otlp::ExporterBuildError> {
     if EXPORTING.get().is_some() {
         return Ok(());
@@ -108,17 +104,15 @@ impl Spans {
         if EXPORTING.get().is_none() {
             return;
         }
-        let Some(parent) = thread.traceparent.as_deref().and_then(parse) else { return };
-        if !parent.is_sampled() {
-            return;
-        }
+        let parent = thread.traceparent.as_deref().and_then(parse);
+        let Some(parent) = parent.filter(SpanContext::is_sampled) else { return };
         let tracer = global::tracer("quadrille");
-        let builder =
-            tracer.span_builder(format!("{consumer} decides")).with_kind(SpanKind::Consumer).with_attributes([
-                KeyValue::new("messaging.system", "kafka"),
-                KeyValue::new("messaging.message.id", cause.to_string()),
-                KeyValue::new("quadrille.correlation_id", thread.correlation_id.to_string()),
-            ]);
+        let builder = tracer.span_builder(format!("{consumer} decides")).with_kind(SpanKind::Consumer);
+        let builder = builder.with_attributes([
+            KeyValue::new("messaging.system", "kafka"),
+            KeyValue::new("messaging.message.id", cause.to_string()),
+            KeyValue::new("quadrille.correlation_id", thread.correlation_id.to_string()),
+        ]);
         let span = builder.start_with_context(&tracer, &Context::new().with_remote_span_context(parent));
         let context = span.span_context();
         thread.traceparent = Some(
@@ -129,9 +123,7 @@ impl Spans {
 
     /// Ends them: the batch is committed.
     pub fn end(self) {
-        for mut span in self.0 {
-            span.end();
-        }
+        self.0.into_iter().for_each(|mut span| span.end());
     }
 }
 
@@ -142,14 +134,8 @@ fn parse(traceparent: &str) -> Option<SpanContext> {
         return None;
     };
     let flags = TraceFlags::new(u8::from_str_radix(flags, 16).ok()?);
-    Some(SpanContext::new(
-        TraceId::from_hex(trace).ok()?,
-        SpanId::from_hex(span).ok()?,
-        flags,
-        true,
-        TraceState::default(),
-    ))
-    .filter(SpanContext::is_valid)
+    let (trace, span) = (TraceId::from_hex(trace).ok()?, SpanId::from_hex(span).ok()?);
+    Some(SpanContext::new(trace, span, flags, true, TraceState::default())).filter(SpanContext::is_valid)
 }
 
 #[cfg(test)]

@@ -57,7 +57,6 @@ pub struct Timer {
 }
 
 impl Timer {
-    /// What tells it from other timers of the consumer.
     pub(crate) fn key(&self) -> (OrderId, String, String) {
         (self.order_id, self.kind.clone(), self.discriminator.clone())
     }
@@ -77,31 +76,21 @@ pub struct Work<I> {
 #[error("conflict: {0}")]
 pub struct Conflict(pub String);
 
-/// The namespace of ids that are derived from texts instead of events.
-fn derived(parts: &[&str]) -> Uuid {
-    events::derive_id(
-        parts[0],
-        "cause",
-        parts.get(1).copied().unwrap_or_default(),
-        parts.get(2).copied().unwrap_or_default(),
-    )
-}
-
 impl Cause {
     /// The cause of a request through a door of `consumer`; `key` is what makes it the same request when it comes again.
     pub fn request(consumer: &str, key: &str) -> Self {
-        Self { id: derived(&["door", consumer, key]), thread: None, origin: Origin::Request }
+        Self { id: events::derive_id("door", "cause", consumer, key), thread: None, origin: Origin::Request }
     }
 
     /// The cause of the answer to a call of ours, by the attempt's key.
     pub fn answer(attempt_key: &str) -> Self {
-        Self { id: derived(&["answer", attempt_key]), thread: None, origin: Origin::Request }
+        Self { id: events::derive_id("answer", "cause", attempt_key, ""), thread: None, origin: Origin::Request }
     }
 
     /// The cause of a due timer: order, name and due time.
     pub fn timer(timer: &Timer) -> Self {
         let name = format!("{}/{}", timer.kind, timer.discriminator);
-        let id = derived(&[&timer.order_id.to_string(), &name, &timer.due.as_millis().to_string()]);
+        let id = events::derive_id(timer.order_id, "cause", &name, &timer.due.as_millis().to_string());
         Self { id, thread: None, origin: Origin::Timer(timer.clone()) }
     }
 

@@ -17,7 +17,6 @@ mod tests;
 const NOT_CONFIRMED: &str = "the customer did not confirm the payment with their bank";
 const REFUSED_BY_BANK: &str = "the bank did not confirm the customer";
 
-/// What was done under a key.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct StoredCall {
     pub operation: Operation,
@@ -27,18 +26,14 @@ pub(crate) struct StoredCall {
     pub answer: Outcome,
 }
 
-/// The part of the book that a batch of jobs needs.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Book {
-    /// What was done, by key.
     pub operations: BTreeMap<String, StoredCall>,
     pub payments: BTreeMap<String, BookEntry>,
     pub refunds: BTreeMap<String, Refund>,
-    /// Results of 3-D Secure that came before the payment did.
     pub early: BTreeMap<OrderId, bool>,
 }
 
-/// What the rules go by.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BookTerms<'t> {
     pub settings: &'t SandboxSettings,

@@ -6,36 +6,26 @@ use serde::{Deserialize, Serialize};
 
 use crate::token::Token;
 
-/// Where a payment stands in the book.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum EntryState {
-    /// The customer must confirm.
     RequiresAction,
-    /// Held.
     Authorized,
     /// Taken; the rest is released.
     Captured,
     /// Let go; nothing can happen to it any more.
     Cancelled,
-    /// Refused.
     Declined,
 }
 
-impl EntryState {
-    /// As the column has it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::RequiresAction => "requires_action",
-            Self::Authorized => "authorized",
-            Self::Captured => "captured",
-            Self::Cancelled => "cancelled",
-            Self::Declined => "declined",
-        }
-    }
-}
+runtime::names!(EntryState {
+    RequiresAction: "requires_action",
+    Authorized: "authorized",
+    Captured: "captured",
+    Cancelled: "cancelled",
+    Declined: "declined",
+});
 
-/// A payment in the book.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct BookEntry {
     pub order_id: OrderId,
@@ -109,7 +99,6 @@ impl BookEntry {
     }
 }
 
-/// A refund in the book.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Refund {
     pub payment_id: String,
@@ -145,7 +134,6 @@ pub(crate) fn refund_outcome(refund_id: String, money: Money, status: &RefundSta
     }
 }
 
-/// A refund that was pending, and failed.
 pub(crate) fn not_given_back() -> RefundStatus {
     RefundStatus::Failed { detail: "the customer's bank sent it back".into() }
 }

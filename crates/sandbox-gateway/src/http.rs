@@ -5,6 +5,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use events::OrderId;
 use gateway::{NoticeEffect, Notices, ProviderNotice, RefundStatus};
+use runtime::http::query::order_in_path;
 use runtime::http::{Access, Json, Problem, Role, Routes};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -16,16 +17,12 @@ use crate::sandbox::{Sandbox, Unavailable};
 /// Characters at most of the ids of a webhook.
 const LONGEST_ID: usize = 200;
 
-/// What the routes work with.
 #[derive(Clone, Debug)]
 pub struct SandboxRoutes {
-    /// The sandbox.
     pub sandbox: Sandbox,
-    /// Where it tells what came of its customers' answers and of its refunds.
     pub notices: Notices,
 }
 
-/// The routes by which the sandbox is played.
 pub fn routes() -> Routes<SandboxRoutes> {
     Routes::new()
         .route(Access::to(&[Role::Operator]), routes!(three_d_secure))
@@ -117,9 +114,7 @@ async fn three_d_secure(
     Path(order_id): Path<String>,
     Json(body): Json<ThreeDSecure>,
 ) -> Result<Response, Problem> {
-    let unknown = || format!("expected an order's id, a UUID, in the path, got {order_id:?}");
-    let order_id: OrderId =
-        order_id.parse().map_err(|_| Problem::new(StatusCode::NOT_FOUND, "Unknown order").detail(unknown()))?;
+    let order_id = order_in_path(&order_id)?;
     let passed = body.outcome == ChallengeOutcome::Passed;
     let result = routes.sandbox.act(order_id, passed).await?.map_err(|state| over(order_id, state))?;
     let key = format!("{order_id}/three-d-secure/{}", if passed { "passed" } else { "failed" });

@@ -9,22 +9,15 @@ use tokio::sync::oneshot;
 use crate::entry::EntryState;
 use crate::token::Token;
 
-/// What the sandbox is asked to do.
 #[derive(Clone, Debug)]
 pub(crate) enum Job {
-    /// Hold money.
     Authorize { request: Request, buyer: Buyer },
-    /// Take it, let it go, give it back.
     Change { operation: Operation, request: Request },
-    /// Say what was done under the request's key.
     LookUp { operation: Operation, request: Request },
-    /// The customer answers a 3-D Secure challenge.
     Act { order_id: OrderId, passed: bool },
-    /// A pending refund ends.
     Settle { refund_id: String, succeeded: bool },
 }
 
-/// What came of a job.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Done {
     Outcome(Outcome),
@@ -40,18 +33,15 @@ pub(crate) struct Ticket {
     pub reply: oneshot::Sender<(Done, Duration)>,
 }
 
-/// The id of the payment that a key authorizes.
 pub(crate) fn payment_id(key: &str) -> String {
     format!("pay_{}", derive_id(key, "sandbox", "payment", "").simple())
 }
 
-/// The id of the refund that a key asks for.
 pub(crate) fn refund_id(key: &str) -> String {
     format!("re_{}", derive_id(key, "sandbox", "refund", "").simple())
 }
 
 impl Job {
-    /// The payment that it is about, where it says so.
     pub fn payment_id(&self) -> Option<String> {
         match self {
             Self::Authorize { request, .. } | Self::LookUp { operation: Operation::Authorize, request } => {
@@ -62,7 +52,6 @@ impl Job {
         }
     }
 
-    /// The refund that it is about.
     pub fn refund_id(&self) -> Option<String> {
         match self {
             Self::LookUp { operation: Operation::Refund, request } => Some(refund_id(&request.key)),
@@ -83,7 +72,6 @@ impl Job {
         }
     }
 
-    /// The idempotency key of a call.
     pub fn key(&self) -> Option<&str> {
         match self {
             Self::Authorize { request, .. } | Self::Change { request, .. } | Self::LookUp { request, .. } => {

@@ -3,6 +3,7 @@
 //! Calls of one moment are done in one transaction of the sandbox's own (never in one of payments): a provider's book, not ours. Only one such
 //! transaction runs at a time, whichever instance of payments runs it, so the rules in [`book`] see the whole truth of what they read. The latency that
 //! is set is waited for by each call on its own.
+#![allow(missing_docs)] // an inner crate: its names say it
 
 mod book;
 mod entry;
@@ -20,10 +21,8 @@ pub use settings::SandboxSettings;
 pub use token::Token;
 pub use worker::SandboxWorker;
 
-/// The PostgreSQL schema of the book.
 pub const SCHEMA: &str = "sandbox";
 
-/// The migrations of the schema `sandbox`.
 pub fn migrations() -> sqlx::migrate::Migrator {
     sqlx::migrate!("../../migrations/sandbox")
 }

@@ -22,12 +22,10 @@ use crate::worker::SandboxWorker;
 /// Calls that may wait for the next transaction; further ones wait for a place.
 const WAITING: usize = 4_096;
 
-/// The sandbox as its callers see it; its worker does what is asked.
 #[derive(Clone, Debug)]
 pub struct Sandbox {
     jobs: mpsc::Sender<Ticket>,
     settings: SandboxSettings,
-    /// Whether it was told to answer nobody.
     down: Arc<AtomicBool>,
 }
 
@@ -44,7 +42,6 @@ impl Sandbox {
         (Self { jobs, settings, down: Arc::default() }, worker)
     }
 
-    /// A sandbox without a worker: no call is answered.
     pub fn closed(settings: SandboxSettings) -> Self {
         let (jobs, _) = mpsc::channel(1);
         Self { jobs, settings, down: Arc::default() }
@@ -52,9 +49,6 @@ impl Sandbox {
 
     /// The customer's answer to a 3-D Secure challenge: what came of it, or, where the payment waits for no answer any more, its state. An answer that
     /// comes before the payment is kept, and counts when the payment comes.
-    ///
-    /// # Errors
-    /// When the sandbox does not answer; nothing may have been done.
     pub(crate) async fn act(
         &self,
         order_id: OrderId,
@@ -67,9 +61,6 @@ impl Sandbox {
     }
 
     /// Ends a pending refund, and tells how it stands now: one that has ended stays as it is. None where the sandbox does not know it.
-    ///
-    /// # Errors
-    /// When the sandbox does not answer; nothing may have been done.
     pub(crate) async fn settle(&self, refund_id: &str, succeeded: bool) -> Result<Option<RefundStatus>, Unavailable> {
         match self.run(Job::Settle { refund_id: refund_id.to_owned(), succeeded }).await?.0 {
             Done::Settled(status) => Ok(status),

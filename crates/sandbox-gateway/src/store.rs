@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use events::{OrderId, Timestamp};
 use gateway::{Money, RefundStatus};
+use runtime::bind_columns;
 use runtime::sql::{JsonText, Timestamptz};
 use serde::de::DeserializeOwned;
 use sqlx::postgres::PgRow;
@@ -23,7 +24,6 @@ pub(crate) const FORGETS: [&str; 4] = [
     "delete from sandbox.payment where order_id = any($1)",
 ];
 
-/// Reads what the jobs need.
 pub(crate) async fn load(db: &mut PgConnection, jobs: &[Job]) -> Result<Book, sqlx::Error> {
     let mut book = Book::default();
     let set = |of: fn(&Job) -> Option<String>| jobs.iter().filter_map(of).collect::<BTreeSet<_>>();
@@ -62,7 +62,6 @@ pub(crate) async fn load(db: &mut PgConnection, jobs: &[Job]) -> Result<Book, sq
     Ok(book)
 }
 
-/// A column of text that is one of a few names.
 fn named<T: DeserializeOwned>(row: &PgRow, column: &str) -> Result<T, sqlx::Error> {
     let text: String = row.try_get(column)?;
     serde_json::from_value(text.into()).map_err(|error| {
@@ -114,25 +113,15 @@ fn refund(row: &PgRow) -> Result<Refund, sqlx::Error> {
     Ok(Refund { payment_id, amount, status, created_at })
 }
 
-/// Writes what the jobs changed.
 pub(crate) async fn save(
     db: &mut PgConnection,
     before: &Book,
     after: &Book,
     now: Timestamp,
 ) -> Result<(), sqlx::Error> {
-    let operations = changed(&before.operations, &after.operations);
-    if !operations.is_empty() {
-        insert_operations(db, &operations, now).await?;
-    }
-    let payments = changed(&before.payments, &after.payments);
-    if !payments.is_empty() {
-        save_payments(db, &payments, now).await?;
-    }
-    let refunds = changed(&before.refunds, &after.refunds);
-    if !refunds.is_empty() {
-        save_refunds(db, &refunds, now).await?;
-    }
+    insert_operations(db, &changed(&before.operations, &after.operations), now).await?;
+    save_payments(db, &changed(&before.payments, &after.payments), now).await?;
+    save_refunds(db, &changed(&before.refunds, &after.refunds), now).await?;
     let early = changed(&before.early, &after.early);
     if !early.is_empty() {
         let upsert = "insert into sandbox.early_result (order_id, passed, posted_at)
@@ -145,7 +134,6 @@ pub(crate) async fn save(
     Ok(())
 }
 
-/// The rows that are new, or not as they were.
 fn changed<'b, K: Ord, R: PartialEq>(before: &BTreeMap<K, R>, after: &'b BTreeMap<K, R>) -> Vec<(&'b K, &'b R)> {
     after.iter().filter(|(key, row)| before.get(*key) != Some(*row)).collect()
 }
@@ -155,21 +143,17 @@ async fn insert_operations(
     rows: &[(&String, &StoredCall)],
     now: Timestamp,
 ) -> Result<(), sqlx::Error> {
-    sqlx::query(
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let insert = sqlx::query(
         "insert into sandbox.operation (key, operation, order_id, payment_id, amount, currency, answer, done_at)
          select row.*, $8 from unnest($1::text[], $2::text[], $3::uuid[], $4::text[], $5::bigint[], $6::text[], $7::text[]) as row",
-    )
-    .bind(Vec::from_iter(rows.iter().map(|(key, _)| key.as_str())))
-    .bind(Vec::from_iter(rows.iter().map(|(_, row)| row.operation.as_str())))
-    .bind(Vec::from_iter(rows.iter().map(|(_, row)| row.order_id.as_uuid())))
-    .bind(Vec::from_iter(rows.iter().map(|(_, row)| row.payment_id.as_str())))
-    .bind(Vec::from_iter(rows.iter().map(|(_, row)| row.money.amount)))
-    .bind(Vec::from_iter(rows.iter().map(|(_, row)| row.money.currency.as_str())))
-    .bind(Vec::from_iter(rows.iter().map(|(_, row)| JsonText(&row.answer))))
-    .bind(Timestamptz(now))
-    .execute(db)
-    .await
-    .map(drop)
+    );
+    let insert = bind_columns!(insert; for (key, row) in rows =>
+        key.as_str(), row.operation.as_str(), row.order_id.as_uuid(), row.payment_id.as_str(), row.money.amount,
+        row.money.currency.as_str(), JsonText(&row.answer));
+    insert.bind(Timestamptz(now)).execute(db).await.map(drop)
 }
 
 async fn save_payments(
@@ -177,8 +161,10 @@ async fn save_payments(
     rows: &[(&String, &BookEntry)],
     now: Timestamp,
 ) -> Result<(), sqlx::Error> {
-    let numbers = |of: fn(&BookEntry) -> i64| Vec::from_iter(rows.iter().map(|(_, row)| of(row)));
-    sqlx::query(
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let upsert = sqlx::query(
         "insert into sandbox.payment (payment_id, order_id, token, currency, amount, state, authorized, captured, released, refunded,
                 capture_before, card, created_at, updated_at)
          select row.*, $13, $13
@@ -186,23 +172,11 @@ async fn save_payments(
                 $10::bigint[], $11::timestamptz[], $12::text[]) as row
              on conflict (payment_id) do update set state = excluded.state, authorized = excluded.authorized, captured = excluded.captured,
                 released = excluded.released, refunded = excluded.refunded, card = excluded.card, updated_at = excluded.updated_at",
-    )
-    .bind(Vec::from_iter(rows.iter().map(|(id, _)| id.as_str())))
-    .bind(Vec::from_iter(rows.iter().map(|(_, row)| row.order_id.as_uuid())))
-    .bind(Vec::from_iter(rows.iter().map(|(_, row)| row.token.as_str())))
-    .bind(Vec::from_iter(rows.iter().map(|(_, row)| row.currency.as_str())))
-    .bind(numbers(|row| row.amount))
-    .bind(Vec::from_iter(rows.iter().map(|(_, row)| row.state.as_str())))
-    .bind(numbers(|row| row.authorized))
-    .bind(numbers(|row| row.captured))
-    .bind(numbers(|row| row.released))
-    .bind(numbers(|row| row.refunded))
-    .bind(Vec::from_iter(rows.iter().map(|(_, row)| Timestamptz(row.capture_before))))
-    .bind(Vec::from_iter(rows.iter().map(|(_, row)| JsonText(&row.card))))
-    .bind(Timestamptz(now))
-    .execute(db)
-    .await
-    .map(drop)
+    );
+    let upsert = bind_columns!(upsert; for (id, row) in rows =>
+        id.as_str(), row.order_id.as_uuid(), row.token.as_str(), row.currency.as_str(), row.amount, row.state.as_str(),
+        row.authorized, row.captured, row.released, row.refunded, Timestamptz(row.capture_before), JsonText(&row.card));
+    upsert.bind(Timestamptz(now)).execute(db).await.map(drop)
 }
 
 async fn save_refunds(db: &mut PgConnection, rows: &[(&String, &Refund)], now: Timestamp) -> Result<(), sqlx::Error> {
@@ -211,20 +185,16 @@ async fn save_refunds(db: &mut PgConnection, rows: &[(&String, &Refund)], now: T
         RefundStatus::Succeeded => ("succeeded", Some(Timestamptz(now))),
         RefundStatus::Failed { .. } => ("failed", Some(Timestamptz(now))),
     };
-    let (states, settled): (Vec<&str>, Vec<Option<Timestamptz>>) =
-        rows.iter().map(|(_, row)| state(&row.status)).unzip();
-    sqlx::query(
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let upsert = sqlx::query(
         "insert into sandbox.refund (refund_id, payment_id, amount, state, created_at, settled_at)
          select * from unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::timestamptz[], $6::timestamptz[])
              on conflict (refund_id) do update set state = excluded.state, settled_at = excluded.settled_at",
-    )
-    .bind(Vec::from_iter(rows.iter().map(|(id, _)| id.as_str())))
-    .bind(Vec::from_iter(rows.iter().map(|(_, row)| row.payment_id.as_str())))
-    .bind(Vec::from_iter(rows.iter().map(|(_, row)| row.amount)))
-    .bind(states)
-    .bind(Vec::from_iter(rows.iter().map(|(_, row)| Timestamptz(row.created_at))))
-    .bind(settled)
-    .execute(db)
-    .await
-    .map(drop)
+    );
+    let upsert = bind_columns!(upsert; for (id, row) in rows =>
+        id.as_str(), row.payment_id.as_str(), row.amount, state(&row.status).0, Timestamptz(row.created_at),
+        state(&row.status).1);
+    upsert.execute(db).await.map(drop)
 }

@@ -4,7 +4,6 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// Declares the tokens with their names.
 macro_rules! tokens {
     ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
         /// A payment method of the sandbox. What follows a colon names the card (`tok_approved:4242`); else each customer has one of their own.
@@ -14,10 +13,8 @@ macro_rules! tokens {
         }
 
         impl Token {
-            /// All of them.
             pub const ALL: &[Self] = &[$(Self::$variant),*];
 
-            /// As it is written.
             pub fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$variant => $name,)*
@@ -28,11 +25,8 @@ macro_rules! tokens {
 }
 
 tokens! {
-    /// Everything succeeds.
     Approved = "tok_approved",
-    /// Declined by the issuer.
     Declined = "tok_declined",
-    /// Declined: not enough money.
     InsufficientFunds = "tok_insufficient_funds",
     /// Everything succeeds, but the issuer's checks of code, address and postal code fail.
     ChecksFail = "tok_checks_fail",
@@ -42,7 +36,6 @@ tokens! {
     ThreeDsFails = "tok_3ds_fails",
     /// 3-D Secure; the customer is expected never to answer. If they do after all, it is as with `tok_3ds_passes`.
     ThreeDsAbandoned = "tok_3ds_abandoned",
-    /// Held, but can't be taken.
     CaptureFails = "tok_capture_fails",
     /// The first attempt to void fails.
     VoidFailsOnce = "tok_void_fails_once",
@@ -50,7 +43,6 @@ tokens! {
     VoidFails = "tok_void_fails",
     /// Refunds are pending until the sandbox's webhook door is told, or a look-up after a while.
     RefundPending = "tok_refund_pending",
-    /// The first attempt to refund fails.
     RefundFails = "tok_refund_fails",
     /// Every call is done at once, but answered late.
     Slow = "tok_slow",
@@ -64,13 +56,10 @@ tokens! {
     DownADay = "tok_down_a_day",
     /// The first attempts to authorize and to capture do nothing, and answer with a stored server error.
     Stored500 = "tok_stored_500",
-    /// One minor unit too much is held.
     WrongAmount = "tok_wrong_amount",
-    /// It is held in another currency.
     WrongCurrency = "tok_wrong_currency",
 }
 
-/// The text is no test token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownToken(String);
 
@@ -83,7 +72,6 @@ impl fmt::Display for UnknownToken {
 }
 
 impl Token {
-    /// Whether the customer must confirm with their bank.
     pub(crate) fn challenges(self) -> bool {
         [Self::ThreeDsPasses, Self::ThreeDsFails, Self::ThreeDsAbandoned].contains(&self)
     }

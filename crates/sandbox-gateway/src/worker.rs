@@ -13,12 +13,10 @@ use crate::job::{Done, Job, Ticket};
 use crate::settings::SandboxSettings;
 use crate::store;
 
-/// The most jobs of one transaction.
 const LARGEST_BATCH: usize = 400;
 /// Of all instances of payments one works on the book at a time, until its transaction ends.
 const BEGIN: &str = "begin; select pg_advisory_xact_lock(hashtextextended('sandbox', 0))";
 
-/// Does what the sandbox is asked.
 #[derive(Debug)]
 pub struct SandboxWorker {
     settings: SandboxSettings,
@@ -40,9 +38,7 @@ impl SandboxWorker {
     }
 
     /// Works until told to stop, or until nobody can ask any more. A batch that fails is not answered: who asked looks up what was done.
-    ///
-    /// # Errors
-    /// Never: a database that is away for a while must not stop payments, whose own part waits for it too.
+    /// Never fails: a database that is away for a while must not stop payments, whose own part waits for it too.
     pub async fn run(mut self, shutdown: CancellationToken) -> anyhow::Result<()> {
         let mut tickets = Vec::with_capacity(LARGEST_BATCH);
         loop {

@@ -9,7 +9,7 @@ use tokio::process::Command;
 use super::programs;
 
 /// How long each program is asked. All are asked at once.
-const SECONDS: &str = "45";
+const SECONDS: &str = "75";
 /// What a run may take beside that: reading the document, the last request, and making failures small.
 const PATIENCE: Duration = Duration::from_secs(180);
 /// The same requests at each run.

@@ -66,7 +66,10 @@ async fn a_role_that_may_create_no_schema_migrates_those_that_are_there() {
     let refused = saga_tracker::rebuild(&settings, from, &stop, |_| {}).await.unwrap_err().to_string();
     assert!(refused.contains(&format!("`grant create on database {name} to quadrille`")), "{refused}");
     run(&mut db, "drop schema fraud cascade").await;
-    let missing = migrations::run(&url(&name), "fraud", fraud::migrations()).await.unwrap_err().to_string();
+    let missing = migrations::run(&url(&name), "fraud", <fraud::Fraud as runtime::Consumer>::migrations())
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(missing.contains("no schema fraud") && missing.contains("create schema fraud authorization"), "{missing}");
     db.close().await.unwrap();
     drop(&name).await;

@@ -95,7 +95,10 @@ async fn behind_a_pooler_of_statements_nothing_begins() {
     let bouncer = Bouncer::start("statement").await;
     let pipeline = Pipeline::with(Setup { consumers: Vec::new(), ..Setup::default() }).await;
     let url = bouncer.url(&pipeline.database.name);
-    let migrated = migrations::run(&url, "orders", orders::migrations()).await.unwrap_err().to_string();
+    let migrated = migrations::run(&url, "orders", <orders::Orders as runtime::Consumer>::migrations())
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(migrated.contains("pooler"), "{migrated}");
     let settings =
         runtime::Settings::from_toml(&pipeline.settings_toml().replace(&pipeline.database.url, &url)).unwrap();
@@ -111,7 +114,10 @@ async fn behind_a_pooler_of_transactions_who_needs_a_session_says_so_at_start() 
     let bouncer = Bouncer::start("transaction").await;
     let pipeline = Pipeline::with(Setup { consumers: Vec::new(), ..Setup::default() }).await;
     let url = bouncer.url(&pipeline.database.name);
-    let migrated = migrations::run(&url, "orders", orders::migrations()).await.unwrap_err().to_string();
+    let migrated = migrations::run(&url, "orders", <orders::Orders as runtime::Consumer>::migrations())
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(migrated.contains("gives each transaction another session"), "{migrated}");
     let settings = RelaySettings {
         database_urls: vec![url.clone().into()],

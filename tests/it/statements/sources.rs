@@ -23,6 +23,28 @@ pub fn files() -> Vec<(String, String)> {
     files.iter().map(|path| (named(path), std::fs::read_to_string(path).unwrap())).collect()
 }
 
+/// The consumer, or the example of one, that a file is of.
+pub fn consumer_of(file: &str) -> Option<&str> {
+    let path = file.strip_prefix("consumers/").or_else(|| file.strip_prefix("examples/"))?;
+    path.split('/').next()
+}
+
+/// The texts that calls of a function take: literals, or what a `let` of the file has under the name that stands there.
+pub fn arguments(source: &str, call: &str, is_meant: impl Fn(&str) -> bool) -> Vec<String> {
+    let mut found = Vec::new();
+    for (at, _) in source.match_indices(call).filter(|(at, _)| is_meant(&source[..*at])) {
+        let argument = source[at + call.len()..].trim_start();
+        let literal = argument.strip_prefix('"').or_else(|| {
+            let name = argument.split(|letter: char| !letter.is_alphanumeric() && letter != '_').next()?;
+            source[..at].rsplit_once(&format!("let {name} = \""))?.1.into()
+        });
+        let literal =
+            literal.unwrap_or_else(|| panic!("{call}{}: expected a literal", &argument[..argument.len().min(60)]));
+        found.extend(literal.split('"').next().map(ToOwned::to_owned));
+    }
+    found
+}
+
 /// All statements, also those in files of their own.
 pub fn statements() -> Vec<Statement> {
     let statements = |(file, text): (String, String)| match file.ends_with(".sql") {

@@ -4,7 +4,7 @@ use events::{AllocationId, FulfillmentShortPicked, ShipmentDelivered, ShipmentDi
 use runtime::Conflict;
 
 use super::{InputRules, OrderChange};
-use crate::built_in::WarehouseQuestion;
+use crate::built_in::WarehouseTask;
 use crate::input::{Answer, PICK};
 use crate::parcel::{Fate, Parcel, ParcelState, Shortage};
 use crate::row::{Consignment, State};
@@ -48,7 +48,7 @@ impl InputRules<'_, '_> {
         }
         match self.settings.warehouse {
             WarehouseMode::BuiltIn => {
-                self.asks.push(WarehouseQuestion::pick(parcel));
+                self.asks.push((parcel.shipment_id, WarehouseTask::Pick));
                 OrderChange::Nothing
             }
             // It took over from the built-in one: its work list is written by this save.

@@ -9,7 +9,6 @@ use crate::input::{Answered, HAND_OVER, Input, PICK, Reply};
 use crate::row::Consignment;
 
 /// Meets an input with its rule. The order changes only where the rule succeeds.
-/// Fails when the input contradicts what is known of the order.
 pub fn meet(rules: &mut InputRules<'_, '_>, orders: &mut Rows<Consignment>, input: &Input) -> Result<Reply, Conflict> {
     let Some(row) = orders.get_mut(&rules.order_id) else {
         let (first, reply) = meet_unknown(rules, input)?;

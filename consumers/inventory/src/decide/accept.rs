@@ -2,25 +2,19 @@
 
 use std::collections::BTreeSet;
 
-use events::{
-    Allocation, OrderAccepted, Reason, ReasonCode, ShortLine, StockRejected, StockReserved, Timestamp, WarehouseId,
-};
+use events::{OrderAccepted, Reason, ReasonCode, ShortLine, StockRejected, StockReserved, Timestamp, WarehouseId};
 use runtime::TraceContext;
 
 use super::bounds;
-use super::decision::{Decision, RuleResult, StockEvent, allocation_id};
-use crate::reservation::{Holding, Reservation, State};
+use super::decision::{Decision, RuleResult, StockEvent, allocation};
+use crate::reservation::{Reservation, State};
 use crate::stock::LevelChange;
 use crate::strategy::Want;
 use crate::supply::Supply;
 
-/// How many short lines a reason names.
 const NAMED: usize = 5;
 
-/// An order is accepted: all of it is reserved, across warehouses if need be, or nothing.
-///
-/// # Errors
-/// When the allocation strategy is wrong.
+/// An order is accepted: all of it is reserved, across warehouses if need be, or nothing. Fails when the allocation strategy is wrong.
 pub fn accepted(
     order: Option<&Reservation>,
     event: &OrderAccepted,
@@ -45,18 +39,8 @@ pub fn accepted(
     let mut plan = Vec::new();
     for (line, picks) in event.lines.iter().zip(found) {
         for (warehouse, quantity) in picks {
-            let allocation_id = allocation_id(event.order_id, &[line.line_id.as_str(), warehouse.as_str()]);
-            let level = supply.stock.level(&line.sku, warehouse);
-            plan.push(Allocation {
-                allocation_id,
-                line_id: line.line_id.clone(),
-                sku: line.sku.clone(),
-                warehouse: warehouse.clone(),
-                quantity,
-                aisle: level.and_then(|level| level.aisle.clone()),
-                bin: level.and_then(|level| level.bin.clone()),
-                replaces: None,
-            });
+            let line = (&line.line_id, &line.sku);
+            plan.push(allocation(supply, event.order_id, line, (warehouse, quantity), None));
         }
     }
     let room = bounds::room(event.lines.iter().map(|line| (&line.line_id, &line.sku)));
@@ -64,17 +48,7 @@ pub fn accepted(
         let reason = bounds::too_many_parts(&plan);
         return Ok(Some(rejected(event, short_lines(event, supply), reason, thread)));
     }
-    let order = Reservation {
-        state: State::Reserved,
-        expired: false,
-        expires_at: Some(expires_at),
-        ship_to_country: event.ship_to_country.clone(),
-        holdings: plan.iter().map(Holding::new).collect(),
-        answered: Vec::new(),
-        left: Vec::new(),
-        reason: None,
-        thread,
-    };
+    let order = Reservation::of_plan(&plan, expires_at, event.ship_to_country.clone(), thread);
     let changes = plan.iter().map(|held| LevelChange::reserved(&held.sku, &held.warehouse, held.quantity)).collect();
     let said = StockReserved {
         order_id: event.order_id,

@@ -21,7 +21,6 @@ pub(super) fn room<'l>(lines: impl Iterator<Item = (&'l LineId, &'l Sku)>) -> us
     runtime::LARGEST_EVENT.saturating_sub(REST + TIMES * lines)
 }
 
-/// What an allocation takes at most.
 pub(super) fn size(allocation: &Allocation) -> usize {
     let Allocation { line_id, sku, warehouse, aisle, bin, .. } = allocation;
     let place = aisle.as_ref().map_or(0, String::len) + bin.as_ref().map_or(0, String::len);

@@ -1,28 +1,23 @@
 //! What a rule decides, and what rules have in common.
 
 use events::{
-    AllocationId, Condition, GivenUp, OrderId, ReservationExpired, StockCommitted, StockReallocated, StockRejected,
-    StockReleased, StockReserved, Why, derive_id,
+    Allocation, AllocationId, Condition, GivenUp, LineId, OrderId, ReservationExpired, ShipmentId, Sku, StockCommitted,
+    StockReallocated, StockRejected, StockReleased, StockReserved, WarehouseId, Why, derive_id,
 };
 use runtime::Conflict;
 
-use crate::reservation::{Holding, Reservation};
+use crate::reservation::{Holding, Reservation, State};
 use crate::stock::LevelChange;
+use crate::supply::Supply;
 
-/// What a rule wants done: the order's new row, its changes of stock, and what others must hear.
 #[derive(Clone, Debug)]
 pub struct Decision {
-    /// The order's row from now on.
     pub order: Reservation,
-    /// What changes in stock.
     pub changes: Vec<LevelChange>,
-    /// What is said, if anything.
     pub emit: Option<StockEvent>,
 }
 
-/// What inventory says of an order.
 #[derive(Clone, Debug)]
-#[allow(missing_docs)] // the events are documented where they are declared
 pub enum StockEvent {
     Reserved(Box<StockReserved>),
     Rejected(StockRejected),
@@ -32,10 +27,8 @@ pub enum StockEvent {
     Released(StockReleased),
 }
 
-/// A rule's answer: a decision, nothing to do, or a contradiction.
 pub type RuleResult = Result<Option<Decision>, Conflict>;
 
-/// A contradiction between an event and what is known of its order.
 pub(super) fn conflict(event: &str, order_id: OrderId, order: Option<&Reservation>) -> Conflict {
     let state = order.map_or("unknown here", |order| order.state.as_str());
     Conflict(format!(
@@ -43,9 +36,41 @@ pub(super) fn conflict(event: &str, order_id: OrderId, order: Option<&Reservatio
     ))
 }
 
-/// Allocations are the same however often they are decided: derived from the order, the line, the warehouse, and what they replace.
-pub(super) fn allocation_id(order_id: OrderId, of: &[&str]) -> AllocationId {
-    AllocationId(derive_id(order_id, "inventory", "allocation", &of.join("\u{1f}")))
+/// The order, where units of it may still be reserved; none where it is closed. Fails where the protocol excludes the event.
+pub(super) fn under_way<'o>(
+    event: &str,
+    order_id: OrderId,
+    order: Option<&'o Reservation>,
+) -> Result<Option<&'o Reservation>, Conflict> {
+    match order.map(|known| known.state) {
+        Some(State::Reserved | State::Held) => Ok(order),
+        Some(State::Closed) => Ok(None),
+        Some(State::Rejected) | None => Err(conflict(event, order_id, order)),
+    }
+}
+
+/// Units of a line that a warehouse gives, and where they lie there; `replaces` names the shipment and the allocation that lacked them. The id is the same
+/// however often it is decided: derived from the order, the line, the warehouse, and what is replaced.
+pub(super) fn allocation(
+    supply: &Supply<'_>,
+    order_id: OrderId,
+    (line_id, sku): (&LineId, &Sku),
+    (warehouse, quantity): (&WarehouseId, i64),
+    replaces: Option<(ShipmentId, AllocationId)>,
+) -> Allocation {
+    let mut of = vec![line_id.to_string(), warehouse.to_string()];
+    of.extend(replaces.into_iter().flat_map(|(shipment, replaced)| [shipment.to_string(), replaced.to_string()]));
+    let level = supply.stock.level(sku, warehouse);
+    Allocation {
+        allocation_id: AllocationId(derive_id(order_id, "inventory", "allocation", &of.join("\u{1f}"))),
+        line_id: line_id.clone(),
+        sku: sku.clone(),
+        warehouse: warehouse.clone(),
+        quantity,
+        aisle: level.and_then(|level| level.aisle.clone()),
+        bin: level.and_then(|level| level.bin.clone()),
+        replaces: replaces.map(|(_, replaced)| replaced),
+    }
 }
 
 /// Gives up units that are replaced nowhere, in the row, in stock and in the event.

@@ -10,10 +10,7 @@ use crate::input::Reply;
 use crate::stock::{Level, LevelChange};
 use crate::supply::Warehouse;
 
-/// Books a delivery, once.
-///
-/// # Errors
-/// When it was booked with another quantity.
+/// Books a delivery, once. Fails when it was booked with another quantity.
 pub fn receive(world: &mut BatchState, receipt: &Receipt, cause: Uuid) -> Result<Reply, Conflict> {
     let Receipt { sku, warehouse, quantity, reference } = receipt;
     if !world.warehouses.contains_key(warehouse) {
@@ -42,9 +39,6 @@ fn level(world: &BatchState, sku: &Sku, warehouse: &WarehouseId) -> Reply {
 }
 
 /// Sets a level to what was counted; what was missing is found, or written off.
-///
-/// # Errors
-/// When fewer units were counted than are reserved for orders.
 pub fn count(world: &mut BatchState, count: &StockCount, cause: Uuid) -> Result<Reply, Conflict> {
     let StockCount { sku, warehouse, on_hand } = count;
     if !world.warehouses.contains_key(warehouse) {
@@ -55,7 +49,6 @@ pub fn count(world: &mut BatchState, count: &StockCount, cause: Uuid) -> Result<
     Ok(level(world, sku, warehouse))
 }
 
-/// What a count changes; nothing if it confirms the level.
 fn counted(
     level: Option<&Level>,
     sku: &Sku,
@@ -82,9 +75,7 @@ fn counted(
 }
 
 /// Sets all these levels, or none; the same load again changes nothing, whatever became of the levels since. No level may stand in it twice.
-///
-/// # Errors
-/// When a row has fewer units than are reserved for orders (it names up to ten of them), or other rows were loaded under its key.
+/// Fails when a row has fewer units than are reserved for orders (it names up to ten of them), or other rows were loaded under its key.
 pub fn load(world: &mut BatchState, load: &Load, cause: Uuid, now: Timestamp) -> Result<Reply, Conflict> {
     let Load { key, digest, rows } = load;
     if let Some(before) = world.loads.get(key) {
@@ -128,7 +119,6 @@ pub fn load(world: &mut BatchState, load: &Load, cause: Uuid, now: Timestamp) ->
     Ok(Reply::Loaded(Loaded { changed, unchanged: rows.len() - changed, loaded_before: None }))
 }
 
-/// Makes a warehouse, or changes it.
 pub fn build(world: &mut BatchState, id: &WarehouseId, warehouse: &Warehouse) -> Reply {
     if world.warehouses.get(id) != Some(warehouse) {
         world.build(id.clone(), warehouse.clone());

@@ -18,10 +18,7 @@ pub fn expired(order: Option<&Reservation>, order_id: OrderId) -> Option<Decisio
     }
 }
 
-/// Money is authorized: the hold has no clock of its own any more.
-///
-/// # Errors
-/// When there is no reservation that could be paid for.
+/// Money is authorized: the hold has no clock of its own any more. Fails when there is no reservation that could be paid for.
 pub fn authorized(order: Option<&Reservation>, order_id: OrderId) -> RuleResult {
     match order.map(|known| (known.state, known)) {
         Some((State::Reserved, known)) => {

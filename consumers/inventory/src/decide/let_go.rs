@@ -5,13 +5,10 @@ use events::{
 };
 use runtime::TraceContext;
 
-use super::decision::{Decision, RuleResult, StockEvent, conflict, give_up, listed};
+use super::decision::{Decision, RuleResult, StockEvent, conflict, give_up, listed, under_way};
 use crate::reservation::{Reservation, State};
 
-/// A declined payment gives all stock back and closes the order here.
-///
-/// # Errors
-/// When the order can't have been waiting for its payment.
+/// A declined payment gives all stock back and closes the order here. Fails when the order can't have been waiting for its payment.
 pub fn declined(order: Option<&Reservation>, event: &PaymentDeclined) -> RuleResult {
     match order.map(|known| (known.state, known)) {
         Some((State::Reserved, known)) => Ok(Some(let_go(known, event.order_id, &event.reason, &[]))),
@@ -53,15 +50,8 @@ fn let_go(known: &Reservation, order_id: OrderId, reason: &Reason, given_up: &[G
 }
 
 /// Money is given back: the listed units are released, and not the rest, whose dispatch may still be on its way.
-///
-/// # Errors
-/// When the order can't have been paid, or the units listed are not reserved.
 pub fn refunded(order: Option<&Reservation>, event: &PaymentRefunded) -> RuleResult {
-    let known = match order.map(|known| (known.state, known)) {
-        Some((State::Reserved | State::Held, known)) => known,
-        Some((State::Closed, _)) => return Ok(None),
-        Some((State::Rejected, _)) | None => return Err(conflict("PaymentRefunded", event.order_id, order)),
-    };
+    let Some(known) = under_way("PaymentRefunded", event.order_id, order)? else { return Ok(None) };
     let given_back = |item: &&GivenUp| {
         known.holdings.iter().any(|holding| holding.allocation_id == item.allocation_id && holding.given_back)
     };

@@ -2,20 +2,13 @@
 
 use events::{ShipmentDispatched, StockCommitted};
 
-use super::decision::{Decision, RuleResult, StockEvent, conflict, listed};
-use crate::reservation::{Reservation, State};
+use super::decision::{Decision, RuleResult, StockEvent, listed, under_way};
+use crate::reservation::Reservation;
 use crate::stock::LevelChange;
 
 /// A shipment left: its units are no longer in stock. The last one closes the order.
-///
-/// # Errors
-/// When the order can't have been shipped, or the units listed are not reserved.
 pub fn dispatched(order: Option<&Reservation>, event: &ShipmentDispatched) -> RuleResult {
-    let known = match order.map(|known| (known.state, known)) {
-        Some((State::Reserved | State::Held, known)) => known,
-        Some((State::Closed, _)) => return Ok(None),
-        Some((State::Rejected, _)) | None => return Err(conflict("ShipmentDispatched", event.order_id, order)),
-    };
+    let Some(known) = under_way("ShipmentDispatched", event.order_id, order)? else { return Ok(None) };
     if known.left.contains(&event.shipment_id) {
         return Ok(None);
     }

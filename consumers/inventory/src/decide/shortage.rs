@@ -1,19 +1,16 @@
 //! Shortage: what one warehouse can't give is looked for in those that were not tried.
 
-use events::{Allocation, FulfillmentShortPicked, GivenUp, OrderId, ShipmentId, StockReallocated, WarehouseId};
+use events::{Allocation, FulfillmentShortPicked, GivenUp, StockReallocated};
 use runtime::Conflict;
 
 use super::bounds;
-use super::decision::{Decision, RuleResult, StockEvent, allocation_id, conflict, given_up, listed};
-use crate::reservation::{Holding, Reservation, State};
+use super::decision::{Decision, RuleResult, StockEvent, allocation, given_up, listed, under_way};
+use crate::reservation::{Holding, Reservation};
 use crate::stock::LevelChange;
 use crate::strategy::Want;
 use crate::supply::Supply;
 
 /// A warehouse is short: what is found elsewhere is reserved there instead, the order goes on without the rest. Never closes the order.
-///
-/// # Errors
-/// When the order can't be in a warehouse's hands, or the units listed are not reserved.
 pub fn short_picked(order: Option<&Reservation>, event: &FulfillmentShortPicked, supply: &Supply<'_>) -> RuleResult {
     let Some((mut order, mut changes)) = shorted(order, event)? else { return Ok(None) };
     let (moved, missing) = replace(&mut order, event, supply)?;
@@ -29,11 +26,7 @@ fn shorted(
     order: Option<&Reservation>,
     event: &FulfillmentShortPicked,
 ) -> Result<Option<(Reservation, Vec<LevelChange>)>, Conflict> {
-    let known = match order.map(|known| (known.state, known)) {
-        Some((State::Reserved | State::Held, known)) => known,
-        Some((State::Closed, _)) => return Ok(None),
-        Some((State::Rejected, _)) | None => return Err(conflict("FulfillmentShortPicked", event.order_id, order)),
-    };
+    let Some(known) = under_way("FulfillmentShortPicked", event.order_id, order)? else { return Ok(None) };
     if known.answered.contains(&event.shipment_id) {
         return Ok(None);
     }
@@ -47,10 +40,7 @@ fn shorted(
     Ok(Some((order, changes)))
 }
 
-/// A shortage that was answered so: told again as it was, whatever stock there is now.
-///
-/// # Errors
-/// As [`short_picked`].
+/// A shortage that was answered so: told again as it was, whatever stock there is now. Fails as [`short_picked`].
 pub fn reallocated(
     order: Option<&Reservation>,
     event: &FulfillmentShortPicked,
@@ -68,7 +58,6 @@ pub fn reallocated(
     Ok(Some(Decision { order, changes, emit: None }))
 }
 
-/// Finds what is short in warehouses that were not tried; the rest stays missing.
 fn replace(
     order: &mut Reservation,
     event: &FulfillmentShortPicked,
@@ -83,7 +72,8 @@ fn replace(
     for (item, picks) in event.short.iter().zip(found) {
         let mut open = item.quantity;
         for (warehouse, quantity) in picks {
-            let replacement = replacement(event.order_id, event.shipment_id, item, warehouse, quantity, supply);
+            let (line, replaces) = ((&item.line_id, &item.sku), Some((event.shipment_id, item.allocation_id)));
+            let replacement = allocation(supply, event.order_id, line, (warehouse, quantity), replaces);
             // What would split the order into too many parts is not looked for: it goes on without those units.
             let Some(rest) = room.checked_sub(bounds::size(&replacement)) else { break };
             room = rest;
@@ -98,29 +88,6 @@ fn replace(
         }
     }
     Ok((moved, missing))
-}
-
-fn replacement(
-    order_id: OrderId,
-    shipment_id: ShipmentId,
-    item: &GivenUp,
-    warehouse: &WarehouseId,
-    quantity: i64,
-    supply: &Supply<'_>,
-) -> Allocation {
-    let (shipment, replaced) = (shipment_id.to_string(), item.allocation_id.to_string());
-    let of = [item.line_id.as_str(), warehouse.as_str(), &shipment, &replaced];
-    let level = supply.stock.level(&item.sku, warehouse);
-    Allocation {
-        allocation_id: allocation_id(order_id, &of),
-        line_id: item.line_id.clone(),
-        sku: item.sku.clone(),
-        warehouse: warehouse.clone(),
-        quantity,
-        aisle: level.and_then(|level| level.aisle.clone()),
-        bin: level.and_then(|level| level.bin.clone()),
-        replaces: Some(item.allocation_id),
-    }
 }
 
 /// Two shortages of one allocation (one unit not found, one damaged) may be replaced from one shelf: that is one allocation.

@@ -1,10 +1,10 @@
 //! What the routes of orders take and show.
 
-use events::{Cancellation, Fault, Line, OrderId, Reason, ShippedLine, UnshippedLine};
+use events::{Cancellation, Fault, OrderId, Reason, ShippedLine, UnshippedLine};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::row::{CancellationAsked, Order, State};
+use crate::row::{CancellationAsked, Order, State, Terms};
 
 /// The answer to what was taken on: its outcome is told by events.
 #[derive(Serialize, ToSchema)]
@@ -52,34 +52,13 @@ pub(super) struct OrderView {
     /// When it ended; absent while it is under way.
     ended_at: Option<String>,
     /// What it was accepted with; absent if it was rejected.
-    terms: Option<TermsView>,
+    terms: Option<Terms>,
     /// Why it was rejected; empty if it was not.
     faults: Vec<Fault>,
     /// Who asked for its cancellation, and why; absent if nobody did.
     cancellation_asked: Option<CancellationAsked>,
     /// How it ended; absent while it is under way, and if it was rejected.
     end: Option<EndView>,
-}
-
-/// What an order was accepted with.
-#[derive(Serialize, ToSchema)]
-pub(super) struct TermsView {
-    /// The shop's id of the customer.
-    customer_id: String,
-    /// ISO 4217 code of all amounts.
-    currency: String,
-    /// The lines; their all-inclusive amounts sum up to `total`.
-    lines: Vec<Line>,
-    /// Sum of quantity times unit price.
-    subtotal: i64,
-    /// Cost of shipping.
-    shipping: i64,
-    /// Discount, as a positive number.
-    discount: i64,
-    /// Tax.
-    tax: i64,
-    /// What is to be paid.
-    total: i64,
 }
 
 /// How an order ended.
@@ -99,16 +78,6 @@ pub(super) struct EndView {
 
 impl From<Order> for OrderView {
     fn from(order: Order) -> Self {
-        let terms = order.details.terms.map(|terms| TermsView {
-            customer_id: terms.customer_id.0,
-            currency: terms.currency.to_string(),
-            lines: terms.lines,
-            subtotal: terms.subtotal,
-            shipping: terms.shipping,
-            discount: terms.discount,
-            tax: terms.tax,
-            total: terms.total,
-        });
         let end = order.ending.map(|ending| EndView {
             charged: ending.charged,
             shipped: ending.shipped,
@@ -124,7 +93,7 @@ impl From<Order> for OrderView {
             correlation_id: order.details.thread.correlation_id.to_string(),
             placed_at: order.placed_at.to_string(),
             ended_at: order.ended_at.map(|time| time.to_string()),
-            terms,
+            terms: order.details.terms,
             faults: order.details.faults,
             cancellation_asked: order.asked,
             end,

@@ -10,7 +10,6 @@ use crate::payment::ActionAsked;
 use crate::payment::State::*;
 
 impl PaymentStep<'_, '_> {
-    /// What came of a call.
     pub fn answer(&mut self, answer: &Answer) -> Result<(), Conflict> {
         let made = self.payment.case.made.of(answer.operation);
         if answer.attempt > made {

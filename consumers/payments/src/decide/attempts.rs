@@ -74,13 +74,11 @@ impl PaymentStep<'_, '_> {
         self.effects.cancel_timer(ATTEMPT, self.payment.order_id, "");
     }
 
-    /// Its answer is recorded.
     pub(super) fn conclude(&mut self) {
         self.say_recovered();
         self.rest(Phase::Done);
     }
 
-    /// No timer looks at it any more.
     fn rest(&mut self, phase: Phase) {
         let payment = self.change();
         let Some(attempt) = payment.case.attempt.as_mut().filter(|attempt| attempt.phase != phase) else { return };
@@ -90,7 +88,6 @@ impl PaymentStep<'_, '_> {
         self.effects.cancel_timer(ATTEMPT, self.payment.order_id, "");
     }
 
-    /// It is looked at again at `due`.
     fn wait(&mut self, phase: Phase, due: Timestamp) {
         let payment = self.change();
         let Some(attempt) = payment.case.attempt.as_mut() else { return };
@@ -99,13 +96,8 @@ impl PaymentStep<'_, '_> {
         self.effects.schedule(ATTEMPT, self.payment.order_id, "", due);
     }
 
-    /// The gateway is asked about it once the batch is decided.
-    fn ask(&mut self, ask: Ask) {
-        self.call.ask = Some(ask);
-    }
-
     /// Lays it before a person: the order stays open, and the door lets it be tried again.
-    fn stick(&mut self, phase: Phase, class: &str, what: &str) {
+    pub(super) fn stick(&mut self, phase: Phase, class: &str, what: &str) {
         let order_id = self.payment.order_id;
         let attempt = self.payment.case.attempt.as_ref();
         let name = attempt.map(|attempt| key(order_id, attempt.operation, attempt.number)).unwrap_or_default();
@@ -133,13 +125,13 @@ impl PaymentStep<'_, '_> {
                     self.say_waiting(if attempt.errored { "the gateway failed on its own side" } else { "no answer" });
                 }
                 let may_be_made = attempt.tries < CALLS && !attempt.errored && self.key_lasts(&attempt);
-                self.ask(if may_be_made { Ask::Make } else { Ask::LookUp });
+                self.call.ask = Some(if may_be_made { Ask::Make } else { Ask::LookUp });
             }
             Phase::Pending => {
                 let due = self.now.plus(self.settings.pending_pause(attempt.tries + 1));
                 self.count_try(attempt.tries);
                 self.wait(Phase::Pending, due);
-                self.ask(Ask::LookUp);
+                self.call.ask = Some(Ask::LookUp);
             }
             Phase::Waiting => self.open(attempt.operation, attempt.amount),
             Phase::Done | Phase::Unanswered | Phase::Disputed | Phase::Failed => {}
@@ -189,11 +181,6 @@ impl PaymentStep<'_, '_> {
         }
     }
 
-    /// A refund that failed: a person decides.
-    pub(super) fn refund_stuck(&mut self, detail: &str) {
-        self.stick(Phase::Failed, "refund_failed", &format!("not given back: {detail}"));
-    }
-
     /// The payment exists at the provider: its id is recorded, then the same call goes on with it, unless fulfillment let go meanwhile.
     pub(super) fn opened(&mut self, payment_id: &str) -> Result<(), Conflict> {
         self.change().payment_id = Some(payment_id.to_owned());
@@ -203,7 +190,7 @@ impl PaymentStep<'_, '_> {
                 self.void(stop)
             }
             None => {
-                self.ask(Ask::Make);
+                self.call.ask = Some(Ask::Make);
                 Ok(())
             }
         }
@@ -232,7 +219,7 @@ impl PaymentStep<'_, '_> {
             if let Some(attempt) = self.change().case.attempt.as_mut() {
                 attempt.errored = true;
             }
-            self.ask(Ask::LookUp);
+            self.call.ask = Some(Ask::LookUp);
         }
     }
 
@@ -241,7 +228,7 @@ impl PaymentStep<'_, '_> {
     pub(super) fn not_found(&mut self) {
         let Some(attempt) = self.payment.case.attempt.clone() else { return };
         match attempt.phase {
-            Phase::Open if !attempt.errored && self.key_lasts(&attempt) => self.ask(Ask::Make),
+            Phase::Open if !attempt.errored && self.key_lasts(&attempt) => self.call.ask = Some(Ask::Make),
             // The provider may yet roll a failed refund forward, and a second one would give the money back twice: looked up until a person decides.
             Phase::Open
                 if attempt.errored
@@ -292,7 +279,7 @@ impl PaymentStep<'_, '_> {
         match attempt.phase {
             Phase::Unanswered | Phase::Disputed => {
                 self.try_again(0);
-                self.ask(Ask::LookUp);
+                self.call.ask = Some(Ask::LookUp);
             }
             Phase::Failed => self.open(attempt.operation, attempt.amount),
             Phase::Open | Phase::Waiting | Phase::Pending | Phase::Done => return Reply::NotStuck(state),

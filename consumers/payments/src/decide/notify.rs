@@ -34,23 +34,15 @@ impl PaymentStep<'_, '_> {
     /// The attempt is answered: nothing waits for it any more, and the dead letter that lay before a person is settled.
     pub(super) fn say_recovered(&mut self) {
         self.say_unparked(Unparked::Recovered);
-        let order_id = self.payment.order_id;
-        let attempt = self.payment.case.attempt.as_ref();
-        let Some(CallAttempt { letter_id: Some(letter_id), retried_by, .. }) = attempt else { return };
-        let (letter_id, by) = (*letter_id, retried_by.clone().unwrap_or_default());
-        self.effects.resolve(letter_id, Some(order_id), Resolution::Recovered, &by);
-        self.keep_letter(None);
+        self.resolve_letter(Resolution::Recovered);
     }
 
     /// The attempt is a person's case: another dead letter takes the place of the one before.
     pub(super) fn say_stuck(&mut self, class: &str, what: String) {
         self.say_unparked(Unparked::DeadLettered);
+        self.resolve_letter(Resolution::DiedAgain);
         let order_id = self.payment.order_id;
         let attempt = self.payment.case.attempt.as_ref();
-        if let Some(CallAttempt { letter_id: Some(letter_id), retried_by, .. }) = attempt {
-            let (letter_id, by) = (*letter_id, retried_by.clone().unwrap_or_default());
-            self.effects.resolve(letter_id, Some(order_id), Resolution::DiedAgain, &by);
-        }
         let tried = attempt.map_or((1, self.now), |attempt| (attempt.tries.max(attempt.number), attempt.since));
         let (attempts, since) = (i32::try_from(tried.0).unwrap_or(i32::MAX), tried.1);
         let letter_id = self.effects.dead_letter_after(order_id, class, what, attempts, since);
@@ -67,6 +59,14 @@ impl PaymentStep<'_, '_> {
         }
         let unparked = OrderUnparked { order_id, consumer: Payments::NAME.to_owned(), outcome };
         self.effects.emit(&unparked, &self.discriminator());
+    }
+
+    fn resolve_letter(&mut self, resolution: Resolution) {
+        let (order_id, attempt) = (self.payment.order_id, self.payment.case.attempt.as_ref());
+        let Some(CallAttempt { letter_id: Some(letter_id), retried_by, .. }) = attempt else { return };
+        let (letter_id, by) = (*letter_id, retried_by.clone().unwrap_or_default());
+        self.effects.resolve(letter_id, Some(order_id), resolution, &by);
+        self.keep_letter(None);
     }
 
     fn keep_letter(&mut self, letter_id: Option<uuid::Uuid>) {

@@ -9,6 +9,7 @@ use runtime::Conflict;
 
 use super::PaymentStep;
 use super::undoing::{expiry, refund_amount};
+use crate::attempt::Phase;
 use crate::input::AUTHORIZATION;
 use crate::payment::State::*;
 use crate::payment::{ActionAsked, NO_GATEWAY, Payment, Undoing};
@@ -79,7 +80,6 @@ impl PaymentStep<'_, '_> {
         }
     }
 
-    /// The customer confirmed.
     pub(super) fn passed(&mut self, hold: Option<&Hold>) -> Result<(), Conflict> {
         let payment = &**self.payment;
         let assumed = Hold {
@@ -97,7 +97,6 @@ impl PaymentStep<'_, '_> {
         self.void(Undoing { given_up: Vec::new(), reason })
     }
 
-    /// Refused; ended.
     pub(super) fn declined(&mut self, code: &str, detail: &str) -> Result<(), Conflict> {
         let asked = self.payment.money(self.payment.amount)?;
         self.conclude();
@@ -218,7 +217,6 @@ impl PaymentStep<'_, '_> {
         Ok(())
     }
 
-    /// Gives back what was taken for units that will not ship.
     pub(super) fn refund(&mut self, undoing: Undoing, amount: i64) -> Result<(), Conflict> {
         let payment = self.change();
         payment.state = Refunding;
@@ -227,7 +225,6 @@ impl PaymentStep<'_, '_> {
         self.begin(Operation::Refund, amount)
     }
 
-    /// It is given back, confirmed; ended.
     pub(super) fn refunded(&mut self, amount: i64) -> Result<(), Conflict> {
         let (currency, Undoing { given_up: items, reason }) = (self.payment.currency()?, self.undoing()?);
         self.conclude();
@@ -244,7 +241,7 @@ impl PaymentStep<'_, '_> {
         let (currency, Undoing { reason, .. }) = (self.payment.currency()?, self.undoing()?);
         let reason = Reason { detail: format!("{}; the gateway: {detail}", reason.detail), ..reason };
         let order_id = self.payment.order_id;
-        self.refund_stuck(detail);
+        self.stick(Phase::Failed, "refund_failed", &format!("not given back: {detail}"));
         self.effects.emit(&PaymentRefundFailed { order_id, amount, currency, reason }, "");
         Ok(())
     }

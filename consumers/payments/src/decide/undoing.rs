@@ -5,7 +5,6 @@ use runtime::Conflict;
 
 use crate::payment::{Payment, Undoing};
 
-/// Why a payment is given up when the reservation's clock fired.
 pub(super) fn expiry(expired_at: Timestamp) -> Undoing {
     let detail = format!("the customer had not confirmed the payment when the reservation expired at {expired_at}");
     Undoing { given_up: Vec::new(), reason: Reason { code: ReasonCode::ReservationExpired, detail } }

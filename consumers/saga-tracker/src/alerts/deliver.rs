@@ -13,16 +13,13 @@ use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
 use crate::settings::TrackerSettings;
-use crate::store::alerts::{self as store, AlertRow};
+use crate::store::alerts::{self as store, AlertView};
 use runtime::http::hex;
 
-/// Alerts that are taken at once.
 const AT_ONCE: i64 = 20;
-/// How long a receiver may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// While one is being delivered nobody else takes it.
 const LEASE: Duration = Duration::from_secs(60);
-/// The longest pause between two tries.
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
 /// Delivers alerts until told to stop. Without an address they stay, and are delivered once there is one.
@@ -43,10 +40,7 @@ pub(crate) async fn deliver(
                 tracing::warn!(consumer = "saga-tracker", %failure, "alerts can't be read, will be tried again")
             }
         }
-        tokio::select! {
-            () = tokio::time::sleep(settings.look_every.0) => {}
-            () = shutdown.cancelled() => {}
-        }
+        shutdown.run_until_cancelled(tokio::time::sleep(settings.look_every.0)).await;
     }
     Ok(())
 }
@@ -84,15 +78,15 @@ fn pause(attempts: i32) -> Duration {
 impl Hook<'_> {
     /// # Errors
     /// Why the receiver did not take it, for people.
-    async fn post(&self, alert: &AlertRow, now: Timestamp) -> Result<(), String> {
+    async fn post(&self, alert: &AlertView, now: Timestamp) -> Result<(), String> {
         let body = json!({
             "id": alert.alert_id,
             "kind": alert.kind,
             "key": alert.key,
             "text": alert.text,
             "order_id": alert.order_id,
-            "raised_at": alert.raised_at.0.to_string(),
-            "resolved_at": alert.resolved_at.map(|at| at.0.to_string()),
+            "raised_at": alert.raised_at,
+            "resolved_at": alert.resolved_at,
             "attempt": alert.attempts,
         })
         .to_string();

@@ -1,5 +1,4 @@
-//! What is wrong outside the tracker's own tables: events that wait in the outboxes since Kafka does not take them, and consumers that say of
-//! themselves that they are not ready.
+//! What is wrong outside the tracker's own tables: events that Kafka does not take, and consumers that say that they are not ready.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,17 +8,15 @@ use choreography::Choreography;
 use events::Timestamp;
 use reqwest::StatusCode;
 use runtime::settings::ConsumerSettings;
-use runtime::{Host, databases, sql};
+use runtime::{Failure, Host, databases, sql};
 use sqlx::PgPool;
 
 use crate::settings::TrackerSettings;
+use crate::store::watch;
 
-/// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Characters of an answer that an alert repeats.
 const REPEATED: usize = 300;
 
-/// The outboxes and the other programs.
 pub(crate) struct Outside {
     outboxes: Vec<PgPool>,
     probes: Vec<(&'static str, String)>,
@@ -30,9 +27,6 @@ pub(crate) struct Outside {
 
 impl Outside {
     /// The databases that consumers are set to use, and where each program listens: as it is set, else in this process, else by its own settings.
-    ///
-    /// # Errors
-    /// When a setting can't be read.
     pub fn new(host: &Host, settings: &TrackerSettings, set: &BTreeMap<&str, &String>) -> anyhow::Result<Self> {
         let (all, choreography) = (host.settings(), Choreography::embedded());
         let mut probes = Vec::new();
@@ -56,12 +50,8 @@ impl Outside {
     pub async fn set_aside(&self) -> Vec<(String, String)> {
         let mut wrong = Vec::new();
         for pool in &self.outboxes {
-            let found = crate::store::watch::set_aside(pool).await;
-            let Ok(crate::store::watch::AsideRow { database, events, topics }) = found
-                .inspect_err(|failure| tracing::warn!(consumer = "saga-tracker", %failure, "an outbox can't be read, will be tried again"))
-            else {
-                continue;
-            };
+            let failed = |failure: &Failure| tracing::warn!(consumer = "saga-tracker", %failure, "an outbox can't be read, will be tried again");
+            let Ok((database, events, topics)) = watch::set_aside(pool).await.inspect_err(failed) else { continue };
             metrics::gauge!("quadrille_outbox_set_aside", "database" => database.clone()).set(events as f64);
             if events > 0 {
                 let text = format!(

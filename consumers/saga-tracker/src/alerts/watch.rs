@@ -15,27 +15,21 @@ use crate::store::{self, watch as figures};
 
 /// Causes of dead letters that are alerts of their own, the oldest first: of more the rate tells.
 const CAUSES: usize = 100;
-/// Dead letters are counted over so long.
 const WINDOW: Duration = Duration::from_secs(300);
 
 const CURRENCY: &str = "currency";
 const CONSUMER: &str = "consumer";
 
-/// Takes the figures until told to stop.
 pub(crate) async fn watch(mut watch: Watch, clock: Clock, shutdown: CancellationToken) -> anyhow::Result<()> {
     while !shutdown.is_cancelled() {
         if let Err(failure) = watch.look(clock.now()).await {
             tracing::warn!(consumer = "saga-tracker", %failure, "figures of alerts can't be taken, will be tried again");
         }
-        tokio::select! {
-            () = tokio::time::sleep(watch.settings.watch_every.0) => {}
-            () = shutdown.cancelled() => {}
-        }
+        shutdown.run_until_cancelled(tokio::time::sleep(watch.settings.watch_every.0)).await;
     }
     Ok(())
 }
 
-/// What is looked at.
 pub(crate) struct Watch {
     pool: PgPool,
     settings: Arc<TrackerSettings>,
@@ -47,7 +41,6 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// A watch that has not looked yet.
     pub fn new(pool: PgPool, settings: Arc<TrackerSettings>, databases: HashSet<String>, outside: Outside) -> Self {
         Self { pool, settings, databases, named: BTreeSet::new(), outside }
     }
@@ -65,9 +58,9 @@ impl Watch {
         self.keep(AlertKind::CircuitOpen, &not_ready, now).await?;
         metrics::gauge!("quadrille_alerts_undelivered").set(store::alerts::undelivered(&self.pool).await? as f64);
         let open = figures::open_alerts(&self.pool).await?;
-        for kind in AlertKind::ALL {
-            let count = open.iter().find(|(of, _)| of == kind.as_str()).map_or(0, |(_, count)| *count);
-            metrics::gauge!("quadrille_alerts_open", "kind" => kind.as_str()).set(count as f64);
+        for (_, kind, _) in AlertKind::ALL {
+            let count = open.iter().find(|(of, _)| of == kind).map_or(0, |(_, count)| *count);
+            metrics::gauge!("quadrille_alerts_open", "kind" => kind).set(count as f64);
         }
         Ok(())
     }
@@ -128,10 +121,8 @@ impl Watch {
     /// One dead letter is enough: something waits for a person. Those of one cause are one alert.
     async fn single_dead_letters(&self, now: Timestamp) -> Result<(), Failure> {
         let causes = figures::open_dead_letters(&self.pool).await?;
-        metrics::gauge!("quadrille_dead_letters_open")
-            .set(causes.iter().map(|cause| cause.letters).sum::<i64>() as f64);
-        let alert = |cause: figures::CauseRow| {
-            let figures::CauseRow { fingerprint, letters, consumer, error_class, example } = cause;
+        metrics::gauge!("quadrille_dead_letters_open").set(causes.iter().map(|cause| cause.1).sum::<i64>() as f64);
+        let alert = |(fingerprint, letters, consumer, error_class, example): figures::CauseRow| {
             let text = format!(
                 "{letters} events could not be decided by {consumer} ({error_class}), such as dead letter {example}: \
                  `quadrille dead-letters show {example}` says why, then retry, edit or skip it"

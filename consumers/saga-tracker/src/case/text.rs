@@ -7,7 +7,6 @@ use serde_json::Value;
 
 use super::Case;
 use crate::facts::Moment;
-use crate::steps::Timeline;
 use crate::store::StoredEvent;
 
 impl fmt::Display for Case {
@@ -109,7 +108,8 @@ impl Case {
         }
         writeln!(to, "\nshipments")?;
         for of in shipments {
-            let (warehouse, carrier, tracking) = (or_none(&of.warehouse), or_none(&of.carrier), or_none(&of.tracking));
+            let (warehouse, carrier, tracking) =
+                (or_none(&of.facts.warehouse), or_none(&of.facts.carrier), or_none(&of.facts.tracking));
             writeln!(
                 to,
                 "  {}  {:<10} from {warehouse}, carrier {carrier}, tracking {tracking}",
@@ -121,7 +121,7 @@ impl Case {
 
     fn steps(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(to, "\nsteps")?;
-        for (step, began, ended) in Timeline::from(&self.facts).steps() {
+        for (step, began, ended) in self.facts.steps() {
             writeln!(to, "  {step:<10} {:>12}", millis(began, ended))?;
         }
         Ok(())

@@ -5,18 +5,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use events::Timestamp;
-use kafka_admin::groups::{GroupOffsets, Groups};
+use kafka_admin::groups::Groups;
 use runtime::{Clock, Failure};
 use sqlx::PgPool;
 
-use crate::name::NAME;
 use crate::store;
-use deadlines::{Evidence, News, RULES, Sample, Sighting, Sightings};
+use crate::tracker::NAME;
+use deadlines::{Evidence, RULES, Sample, Sightings};
 
-/// How often old samples are thinned.
 const THIN_EVERY: Duration = Duration::from_secs(600);
 
-/// Sees how far consumers, relays and the tracker itself are, over time.
 pub(super) struct Watcher {
     groups: Groups,
     evidence: Arc<Evidence>,
@@ -26,7 +24,6 @@ pub(super) struct Watcher {
 }
 
 impl Watcher {
-    /// Goes on from what earlier runs have seen.
     pub async fn load(
         pool: &PgPool,
         groups: Groups,
@@ -47,8 +44,17 @@ impl Watcher {
         let standings = futures_util::future::try_join_all(asked).await?;
         let at = clock.now();
         let mut fresh = Vec::new();
+        let evidence = Arc::make_mut(&mut self.evidence);
         for ((consumer, _), standing) in RULES.subscribes_to.iter().zip(standings) {
-            self.see(pool, consumer, standing, at, &mut fresh).await?;
+            for (spot, committed) in standing.committed {
+                let sample = Sample { at, committed };
+                if evidence.pace.see(consumer, spot, sample) {
+                    fresh.push((*consumer, spot, sample));
+                }
+            }
+            if let Some(outage) = evidence.outages.see(consumer, !standing.has_members, at) {
+                store::pace::keep_outage(pool, consumer, outage).await?;
+            }
         }
         store::pace::keep(pool, &fresh).await?;
         if self.thinned.is_none_or(|at| at.elapsed() >= THIN_EVERY) {
@@ -59,35 +65,13 @@ impl Watcher {
         Ok(())
     }
 
-    async fn see(
-        &mut self,
-        pool: &PgPool,
-        consumer: &'static str,
-        standing: GroupOffsets,
-        at: Timestamp,
-        fresh: &mut Vec<(&'static str, (&'static str, i32), Sample)>,
-    ) -> Result<(), Failure> {
-        let evidence = Arc::make_mut(&mut self.evidence);
-        for (spot, committed) in standing.committed {
-            let sample = Sample { at, committed };
-            match evidence.pace.see(consumer, spot, sample) {
-                News::Nothing => {}
-                News::Further | News::Back => fresh.push((consumer, spot, sample)),
-            }
-        }
-        match evidence.outages.see(consumer, !standing.has_members, at) {
-            Some(outage) => store::pace::keep_outage(pool, consumer, outage).await,
-            None => Ok(()),
-        }
-    }
-
     /// What is known now; none: the tracker is behind, and nothing can be said.
     pub async fn evidence(&mut self, pool: &PgPool) -> anyhow::Result<Option<Arc<Evidence>>> {
         // In this order: what the watermarks speak of stands before the ends, and what was read was read after both.
         let published = store::published(pool).await?;
         let ends = self.groups.ends(NAME, RULES.topics.clone()).await?;
         let own = self.groups.standing(NAME, RULES.topics.clone()).await?;
-        let Some(folded) = self.sightings.take(Sighting { published, ends }, &own.committed) else {
+        let Some(folded) = self.sightings.take(published, ends, &own.committed) else {
             return Ok(None);
         };
         Arc::make_mut(&mut self.evidence).folded = folded;

@@ -12,8 +12,8 @@ use runtime::{Conflict, Consumer as _, Effects, Timer, Work};
 use super::*;
 use crate::SagaTracker;
 use crate::facts::{Facts, Moment};
-use crate::name::NAME;
 use crate::status::Status;
+use crate::tracker::NAME;
 use sample::{Sample, message, order, own_key, samples, work};
 
 type Levels = BTreeMap<(events::Sku, events::WarehouseId), Level>;
@@ -22,7 +22,7 @@ type StoredData = ((OrderId, events::EventId), String);
 
 /// What a world comes to: everything but where an event was read first.
 fn rows(world: &BatchState) -> Row {
-    let kept = |(key, heard): (&(OrderId, events::EventId), &Arc<HeardEvent>)| (*key, heard.record.data.clone());
+    let kept = |(key, heard): (&(OrderId, events::EventId), &Arc<HeardEvent>)| (*key, heard.data.clone());
     (world.orders.clone(), world.levels.clone(), world.resolutions.clone(), world.events.iter().map(kept).collect())
 }
 
@@ -107,9 +107,9 @@ fn an_order_that_ended_shows_what_its_events_told() {
 fn personal_data_is_kept_apart_from_the_event() {
     for sample in samples() {
         let Input::Heard(heard) = work(&sample, 1, 1).input else { continue };
-        assert!(!heard.record.data.contains("personal"), "{}", sample.name);
+        assert!(!heard.data.contains("personal"), "{}", sample.name);
         let sealed = sample.value.get("personal").is_some_and(|sealed| !sealed.is_null());
-        assert_eq!(heard.record.personal.is_some(), sealed, "{}", sample.name);
+        assert_eq!(heard.personal.is_some(), sealed, "{}", sample.name);
     }
 }
 
@@ -118,18 +118,15 @@ fn a_stored_event_tells_what_it_told_when_it_was_heard() {
     let mut events = 0;
     for sample in samples() {
         let Input::Heard(heard) = work(&sample, 1, 5).input else { continue };
-        let record = &heard.record;
-        let place = |topic| {
-            assert_eq!(topic, record.place.topic);
-            record.place
-        };
-        let told = crate::decode::stored_facts(record.event_type, &record.data, place).unwrap().unwrap();
+        let (at, seq) = (heard.place.at, heard.place.seq);
+        let told = crate::decode::stored_facts(heard.event_type, &heard.data, at, seq).unwrap().unwrap();
         assert_eq!(told, heard.facts, "{}", sample.name);
         events += 1;
     }
     assert_eq!(events, 36);
-    let place = |_| panic!("nobody asks for it");
-    assert!(crate::decode::stored_facts("quadrille.orders.OrderGifted", "{}", place).is_none(), "a later version's");
+    let later = "quadrille.orders.OrderGifted";
+    let told = crate::decode::stored_facts(later, "{}", Timestamp::from_millis(0), None);
+    assert!(told.is_none(), "a later version's");
 }
 
 #[test]
@@ -150,13 +147,11 @@ fn what_a_later_version_wrote_is_kept_whole() {
     let Input::Heard(heard) = SagaTracker::default().decode(&message, &codec).unwrap().input else {
         panic!("an event")
     };
-    let kept: serde_json::Value = serde_json::from_str(&heard.record.data).unwrap();
+    let kept: serde_json::Value = serde_json::from_str(&heard.data).unwrap();
     assert_eq!((&kept["gift"], &kept["requested_by"]), (&"yes".into(), &"customer".into()), "{kept}");
-    let place = |_| heard.record.place;
-    assert_eq!(
-        crate::decode::stored_facts(heard.record.event_type, &heard.record.data, place).unwrap().unwrap(),
-        heard.facts
-    );
+    let (at, seq) = (heard.place.at, heard.place.seq);
+    let told = crate::decode::stored_facts(heard.event_type, &heard.data, at, seq).unwrap().unwrap();
+    assert_eq!(told, heard.facts);
 }
 
 #[test]

@@ -1,23 +1,25 @@
 //! What people have done about one dead letter. Whoever changes anything says who they are by their API key; it is kept for good.
 
-use axum::extract::{FromRequestParts, Path, State};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{FromRequest, FromRequestParts, Path, Request, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
+use axum::response::{IntoResponse as _, Response};
 use operator::{Act, ActOutcome, ActionFilter, ActionView, MAX_LOOPS, Note};
 use runtime::http::query::{QueryResult, asked, behind, limit, page, text};
 use runtime::http::{Caller, Json, Problem};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::dead_letters::letter_id;
-use super::state::{TrackerApi, refused};
+use super::dead_letters::unknown;
+use super::state::{JsonResult, TrackerApi, known, one, refused};
 
-/// Characters at most of a reason.
 const LONGEST_REASON: usize = 500;
 
-/// Who acts, and asks for nothing that would be overheard: `?dry_run=true` does not stand in the body.
+/// Who acts. What is wanted stands in the body, and nothing else behind the path: a `?dry_run=true` that is passed over would be done.
 pub(super) struct Who(pub Caller);
 
 impl FromRequestParts<TrackerApi> for Who {
@@ -34,11 +36,34 @@ impl FromRequestParts<TrackerApi> for Who {
 }
 
 impl Who {
-    /// Whose act it is, and why.
-    pub(super) fn note(&self, why: String, required: bool) -> Result<Note, Problem> {
-        let why = reason(why, required)?;
-        self.0.says_why(&why);
-        Ok(Note { who: self.0.name().to_owned(), why })
+    pub(super) fn note(&self, why: &str, required: bool) -> Result<Note, Problem> {
+        let (least, length) = (usize::from(required), why.trim().chars().count());
+        if length < least || length > LONGEST_REASON || why.contains('\0') {
+            let detail = format!("`why`: expected {least} to {LONGEST_REASON} characters of text, got {length}");
+            return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "No reason").detail(detail));
+        }
+        self.0.says_why(why.trim());
+        Ok(Note { who: self.0.name().to_owned(), why: why.trim().to_owned() })
+    }
+}
+
+/// What somebody wants done with the thing that the path names.
+pub(super) struct Wished<W> {
+    pub api: TrackerApi,
+    pub who: Who,
+    pub id: String,
+    pub wish: W,
+}
+
+impl<W: DeserializeOwned + Send> FromRequest<TrackerApi> for Wished<W> {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, api: &TrackerApi) -> Result<Self, Response> {
+        let (mut parts, body) = request.into_parts();
+        let who = Who::from_request_parts(&mut parts, api).await.map_err(Problem::into_response)?;
+        let Path(id) = Path::from_request_parts(&mut parts, api).await.map_err(PathRejection::into_response)?;
+        let wish = Json::from_request(Request::from_parts(parts, body), api).await.map_err(Problem::into_response);
+        wish.map(|Json(wish)| Self { api: api.clone(), who, id, wish })
     }
 }
 
@@ -73,25 +98,14 @@ pub(super) struct EditWish {
     max_loops: Option<i32>,
 }
 
-/// A reason that can be kept.
-fn reason(why: String, required: bool) -> Result<String, Problem> {
-    let (least, length) = (usize::from(required), why.trim().chars().count());
-    if length < least || length > LONGEST_REASON || why.contains('\0') {
-        let detail = format!("`why`: expected {least} to {LONGEST_REASON} characters of text, got {length}");
-        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "No reason").detail(detail));
+impl Wished<Wish> {
+    async fn done(self, act: Act) -> JsonResult<ActOutcome> {
+        let Self { api, who, id, wish } = self;
+        let note = who.note(&wish.why, act != Act::Retry)?;
+        let max_loops = wish.max_loops.unwrap_or(MAX_LOOPS);
+        let done = api.operator.one(known(&id, unknown)?, &act, &note, max_loops, wish.dry_run).await;
+        done.map(Json).map_err(refused)
     }
-    Ok(why.trim().to_owned())
-}
-
-async fn act(api: TrackerApi, who: Who, id: String, act: Act, wish: Wish) -> Result<Json<ActOutcome>, Problem> {
-    let required = match act {
-        Act::Retry => false,
-        Act::Edit(_) | Act::Skip | Act::Compensate => true,
-    };
-    let note = who.note(wish.why, required)?;
-    let max_loops = wish.max_loops.unwrap_or(MAX_LOOPS);
-    let done = api.operator.one(letter_id(&id)?, &act, &note, max_loops, wish.dry_run).await;
-    done.map(Json).map_err(refused)
 }
 
 /// Has its consumer decide a dead letter again, before everything of the same key that waits behind it.
@@ -105,13 +119,8 @@ async fn act(api: TrackerApi, who: Who, id: String, act: Act, wish: Wish) -> Res
     (status = 409, description = "It can't be done, or was done: `detail` says why.", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "Somebody who is needed does not answer: ask again.", body = Problem, content_type = "application/problem+json"),
 ))]
-pub(super) async fn retry(
-    State(api): State<TrackerApi>,
-    who: Who,
-    Path(id): Path<String>,
-    Json(wish): Json<Wish>,
-) -> Result<Json<ActOutcome>, Problem> {
-    act(api, who, id, Act::Retry, wish).await
+pub(super) async fn retry(wished: Wished<Wish>) -> JsonResult<ActOutcome> {
+    wished.done(Act::Retry).await
 }
 
 /// Leaves a dead letter out for good, and goes on behind it.
@@ -126,13 +135,8 @@ pub(super) async fn retry(
     (status = 422, description = "There is no reason.", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "Orders does not answer: nothing was skipped, ask again.", body = Problem, content_type = "application/problem+json"),
 ))]
-pub(super) async fn skip(
-    State(api): State<TrackerApi>,
-    who: Who,
-    Path(id): Path<String>,
-    Json(wish): Json<Wish>,
-) -> Result<Json<ActOutcome>, Problem> {
-    act(api, who, id, Act::Skip, wish).await
+pub(super) async fn skip(wished: Wished<Wish>) -> JsonResult<ActOutcome> {
+    wished.done(Act::Skip).await
 }
 
 /// Has its consumer decide a dead letter again, with other data, which is checked against the event's schema.
@@ -145,13 +149,9 @@ pub(super) async fn skip(
     (status = 422, description = "The data does not fit: `misfits` names each field, what was expected and what came.", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "The database does not answer: ask again.", body = Problem, content_type = "application/problem+json"),
 ))]
-pub(super) async fn edit(
-    State(api): State<TrackerApi>,
-    who: Who,
-    Path(id): Path<String>,
-    Json(EditWish { why, data, dry_run, max_loops }): Json<EditWish>,
-) -> Result<Json<ActOutcome>, Problem> {
-    act(api, who, id, Act::Edit(data), Wish { why, dry_run, max_loops }).await
+pub(super) async fn edit(wished: Wished<EditWish>) -> JsonResult<ActOutcome> {
+    let Wished { api, who, id, wish: EditWish { why, data, dry_run, max_loops } } = wished;
+    Wished { api, who, id, wish: Wish { why, dry_run, max_loops } }.done(Act::Edit(data)).await
 }
 
 /// Asks for the cancellation of its order. The dead letter itself stays as it is.
@@ -164,13 +164,8 @@ pub(super) async fn edit(
     (status = 422, description = "There is no reason.", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "Orders does not answer: ask again.", body = Problem, content_type = "application/problem+json"),
 ))]
-pub(super) async fn compensate(
-    State(api): State<TrackerApi>,
-    who: Who,
-    Path(id): Path<String>,
-    Json(wish): Json<Wish>,
-) -> Result<Json<ActOutcome>, Problem> {
-    act(api, who, id, Act::Compensate, wish).await
+pub(super) async fn compensate(wished: Wished<Wish>) -> JsonResult<ActOutcome> {
+    wished.done(Act::Compensate).await
 }
 
 /// Which actions.
@@ -208,10 +203,7 @@ pub(super) struct Actions {
     (status = 400, description = "A filter or the cursor can't be read.", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "The database does not answer: ask again.", body = Problem, content_type = "application/problem+json"),
 ))]
-pub(super) async fn list(
-    State(api): State<TrackerApi>,
-    query: QueryResult<ActionsAsked>,
-) -> Result<Json<Actions>, Problem> {
+pub(super) async fn list(State(api): State<TrackerApi>, query: QueryResult<ActionsAsked>) -> JsonResult<Actions> {
     let asked = asked(query)?;
     let limit = limit(asked.limit)?;
     let filter = ActionFilter {
@@ -219,13 +211,10 @@ pub(super) async fn list(
         order_id: asked.order_id,
         job_id: asked.job_id,
         who: text("who", asked.who)?,
-        behind: behind(asked.after.as_deref(), |parts| match parts {
-            [id] => id.parse().ok(),
-            _ => None,
-        })?,
+        behind: behind(asked.after.as_deref(), one)?,
         limit: limit + 1,
     };
     let rows = api.operator.actions(&filter).await.map_err(refused)?;
-    let (rows, next) = page(rows, limit, |last| vec![last.action_id.clone()]);
+    let (rows, next) = page(rows, limit, |last| vec![last.action_id.to_string()]);
     Ok(Json(Actions { actions: rows, next }))
 }

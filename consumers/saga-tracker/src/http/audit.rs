@@ -3,11 +3,12 @@
 use axum::extract::State;
 use runtime::http::query::{QueryResult, asked, limit};
 use runtime::http::{Json, Problem};
+use runtime::sql::Timestamptz;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::state::{TrackerApi, failed};
-use crate::store::{self, BreachRow};
+use super::state::{JsonResult, TrackerApi, failed};
+use crate::store::{self, BreachView};
 
 /// Which breaches.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -25,34 +26,10 @@ pub(super) struct AuditAsked {
 #[derive(Serialize, ToSchema)]
 pub(super) struct Audit {
     /// When the books were last looked at, RFC 3339; absent: not yet.
-    ran_at: Option<String>,
+    #[schema(value_type = Option<String>)]
+    ran_at: Option<Timestamptz>,
     /// Breaches, open ones first, the newest first.
     breaches: Vec<BreachView>,
-}
-
-/// A breach of an invariant.
-#[derive(Serialize, ToSchema)]
-pub(super) struct BreachView {
-    /// Which invariant.
-    check: String,
-    /// What is wrong: an order's id, `SKU/warehouse`, an event's id.
-    subject: String,
-    /// What was expected, and what was there when it was last seen.
-    detail: String,
-    /// When it was first seen, RFC 3339.
-    first_seen: String,
-    /// When it was last seen.
-    last_seen: String,
-    /// When it was looked for and not found any more; absent: it is open.
-    healed_at: Option<String>,
-}
-
-impl From<BreachRow> for BreachView {
-    fn from(row: BreachRow) -> Self {
-        let BreachRow { check, subject, detail, first_seen, last_seen, healed_at } = row;
-        let (first_seen, last_seen) = (first_seen.0.to_string(), last_seen.0.to_string());
-        Self { check, subject, detail, first_seen, last_seen, healed_at: healed_at.map(|at| at.0.to_string()) }
-    }
 }
 
 /// Shows which invariants are broken, and when the books were last looked at.
@@ -61,12 +38,8 @@ impl From<BreachRow> for BreachView {
     (status = 400, description = "A filter can't be read.", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "The database does not answer: ask again.", body = Problem, content_type = "application/problem+json"),
 ))]
-pub(super) async fn show(
-    State(api): State<TrackerApi>,
-    query: QueryResult<AuditAsked>,
-) -> Result<Json<Audit>, Problem> {
+pub(super) async fn show(State(api): State<TrackerApi>, query: QueryResult<AuditAsked>) -> JsonResult<Audit> {
     let asked = asked(query)?;
-    let (ran_at, rows) = store::breaches(&api.pool, !asked.healed, limit(asked.limit)?).await.map_err(failed)?;
-    let ran_at = ran_at.map(|at| at.0.to_string());
-    Ok(Json(Audit { ran_at, breaches: rows.into_iter().map(BreachView::from).collect() }))
+    let (ran_at, breaches) = store::breaches(&api.pool, !asked.healed, limit(asked.limit)?).await.map_err(failed)?;
+    Ok(Json(Audit { ran_at, breaches }))
 }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::state::{TrackerApi, refused};
+use super::state::{JsonResult, TrackerApi, known, refused, two};
 
 /// Declares what is asked for of dead letters: a filter, whose fields stand once, and what else. (Queries can't nest.)
 macro_rules! filtered {
@@ -43,7 +43,6 @@ macro_rules! filtered {
         }
 
         impl $name {
-            /// The filter, or why it can't be read.
             pub(super) fn filter(self) -> Result<Filter, Problem> {
                 let kinds = [LetterKind::Event, LetterKind::Order].into_iter().map(|kind| (kind.as_str(), kind));
                 let statuses = LetterStatus::ALL.into_iter().map(|status| (status.as_str(), status));
@@ -122,14 +121,11 @@ pub(super) async fn list(
     State(api): State<TrackerApi>,
     caller: Caller,
     query: QueryResult<LettersAsked>,
-) -> Result<Json<Letters>, Problem> {
+) -> JsonResult<Letters> {
     let asked = asked(query)?;
     let limit = limit(asked.limit)?;
     let view = revealed(&caller, asked.reveal).await?;
-    let behind = behind(asked.after.as_deref(), |parts| match parts {
-        [died_at, id] => Some((in_range(Timestamp::from_millis(died_at.parse().ok()?)), id.parse().ok()?)),
-        _ => None,
-    })?;
+    let behind = behind(asked.after.as_deref(), two)?.map(|(at, id)| (in_range(Timestamp::from_millis(at)), id));
     let found = api.operator.page(&asked.filter()?, behind, limit + 1).await;
     let known_by = |((died_at, id), _): &((Timestamp, Uuid), _)| vec![died_at.as_millis().to_string(), id.to_string()];
     let (rows, next) = page(found.map_err(refused)?, limit, known_by);
@@ -152,7 +148,7 @@ pub(super) struct DeadLetterGroups {
 pub(super) async fn groups(
     State(api): State<TrackerApi>,
     query: QueryResult<GroupsAsked>,
-) -> Result<Json<DeadLetterGroups>, Problem> {
+) -> JsonResult<DeadLetterGroups> {
     let asked = asked(query)?;
     let limit = limit(asked.limit)?;
     let groups = api.operator.groups(&asked.filter()?, limit).await.map_err(refused)?;
@@ -173,14 +169,13 @@ pub(super) async fn show(
     caller: Caller,
     Path(id): Path<String>,
     query: QueryResult<LetterAsked>,
-) -> Result<Json<LetterView>, Problem> {
-    let (letter_id, asked) = (letter_id(&id)?, asked(query)?);
+) -> JsonResult<LetterView> {
+    let (letter_id, asked) = (known(&id, unknown)?, asked(query)?);
     let view = revealed(&caller, asked.reveal).await?;
     let letter = api.operator.show(letter_id).await.map_err(refused)?;
     letter.map(|letter| Json(view(letter))).ok_or_else(|| unknown(&id))
 }
 
-/// How the caller sees dead letters.
 async fn revealed(caller: &Caller, reveal: Option<bool>) -> Result<fn(LetterView) -> LetterView, Problem> {
     if reveal != Some(true) {
         return Ok(LetterView::hidden);
@@ -189,12 +184,6 @@ async fn revealed(caller: &Caller, reveal: Option<bool>) -> Result<fn(LetterView
     Ok(|letter| letter)
 }
 
-/// The dead letter that a path names.
-pub(super) fn letter_id(id: &str) -> Result<Uuid, Problem> {
-    id.parse().map_err(|_| unknown(id))
-}
-
-/// Nobody has heard of it.
 pub(super) fn unknown(id: &str) -> Problem {
     let detail =
         format!("expected the id of a dead letter that was heard of, got {id:?}; GET /dead-letters lists them");

@@ -8,7 +8,7 @@ use runtime::http::{Caller, Json, Problem};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::state::{TrackerApi, failed, order_id};
+use super::state::{JsonResult, TrackerApi, failed, order_id, two};
 use crate::open_orders::{self, Deadline, NotMoved};
 use runtime::sql::in_range;
 
@@ -27,63 +27,10 @@ pub(super) struct DeadlinesAsked {
 #[derive(Serialize, ToSchema)]
 pub(super) struct Deadlines {
     /// What is looked at first at the head.
-    deadlines: Vec<DeadlineView>,
+    deadlines: Vec<Deadline>,
     /// What `after` must be for the next page; absent on the last.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
-}
-
-/// An open order with what it is owed.
-#[derive(Serialize, ToSchema)]
-struct DeadlineView {
-    /// The order.
-    order_id: String,
-    /// When it is looked at next, unless an event of it comes before; RFC 3339.
-    look_at: String,
-    /// Until when a person moved it; absent if nobody did.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    moved_until: Option<String>,
-    /// How often people moved it.
-    moves: i64,
-    /// What it is owed, what is due first at the head.
-    owed: Vec<OwedView>,
-}
-
-/// An answer that is owed.
-#[derive(Serialize, ToSchema)]
-struct OwedView {
-    /// The event that is not answered.
-    event_id: String,
-    /// Its type.
-    event_type: &'static str,
-    /// Who must answer.
-    consumer: &'static str,
-    /// The types that are an answer.
-    waiting_for: Vec<&'static str>,
-    /// When it happened, RFC 3339.
-    since: String,
-    /// When the answer is due if nothing delays it, RFC 3339: it counts from when its consumer comes to the event, if that is later.
-    due: String,
-}
-
-impl From<&Deadline> for DeadlineView {
-    fn from(deadline: &Deadline) -> Self {
-        let owed = deadline.owed.iter().map(|owed| OwedView {
-            event_id: owed.event_id.to_string(),
-            event_type: owed.event_type,
-            consumer: owed.consumer,
-            waiting_for: owed.waiting_for.clone(),
-            since: owed.since.to_string(),
-            due: owed.due.to_string(),
-        });
-        Self {
-            order_id: deadline.order_id.to_string(),
-            look_at: deadline.look_at.to_string(),
-            moved_until: deadline.moved_until.map(|until| until.to_string()),
-            moves: deadline.moves,
-            owed: owed.collect(),
-        }
-    }
 }
 
 /// Lists what open orders are owed, by when they are looked at next.
@@ -92,21 +39,15 @@ impl From<&Deadline> for DeadlineView {
     (status = 400, description = "The limit or the cursor can't be read.", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "The database does not answer: ask again.", body = Problem, content_type = "application/problem+json"),
 ))]
-pub(super) async fn list(
-    State(api): State<TrackerApi>,
-    query: QueryResult<DeadlinesAsked>,
-) -> Result<Json<Deadlines>, Problem> {
+pub(super) async fn list(State(api): State<TrackerApi>, query: QueryResult<DeadlinesAsked>) -> JsonResult<Deadlines> {
     let asked = asked(query)?;
     let limit = limit(asked.limit)?;
-    let behind = behind(asked.after.as_deref(), |parts| match parts {
-        [at, order_id] => Some((in_range(Timestamp::from_millis(at.parse().ok()?)), order_id.parse().ok()?)),
-        _ => None,
-    })?;
+    let behind = behind(asked.after.as_deref(), two)?.map(|(at, id)| (in_range(Timestamp::from_millis(at)), id));
     let mut db = api.pool.acquire().await?;
     let rows = open_orders::list(&mut db, behind, limit + 1).await.map_err(failed)?;
     let known_by = |last: &Deadline| vec![last.look_at.as_millis().to_string(), last.order_id.to_string()];
-    let (rows, next) = page(rows, limit, known_by);
-    Ok(Json(Deadlines { deadlines: rows.iter().map(DeadlineView::from).collect(), next }))
+    let (deadlines, next) = page(rows, limit, known_by);
+    Ok(Json(Deadlines { deadlines, next }))
 }
 
 /// Until when, and why. By whom is whose key comes.
@@ -144,7 +85,7 @@ pub(super) async fn shift(
     caller: Caller,
     Path(id): Path<String>,
     Json(asked): Json<MoveDeadline>,
-) -> Result<Json<MovedDeadline>, Problem> {
+) -> JsonResult<MovedDeadline> {
     let order_id = order_id(&id)?;
     let invalid = |detail| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid deadline").detail(detail);
     let until: Timestamp = asked.until.parse().map_err(|error| invalid(format!("`until`: {error}")))?;

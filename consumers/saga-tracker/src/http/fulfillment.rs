@@ -6,9 +6,9 @@ use runtime::http::{Json, Problem};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::state::{TrackerApi, failed};
+use super::state::{JsonResult, TrackerApi, failed, two};
 use super::views::ShipmentView;
-use crate::store::{self, ShipmentFilter};
+use crate::store;
 
 /// What a shipment can be, with the phase that it is one of.
 const STATUSES: [(&str, (&str, &str)); 5] = [
@@ -50,24 +50,13 @@ pub(super) struct Shipments {
     (status = 400, description = "A filter or the cursor can't be read.", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "The database does not answer: ask again.", body = Problem, content_type = "application/problem+json"),
 ))]
-pub(super) async fn list(
-    State(api): State<TrackerApi>,
-    query: QueryResult<ShipmentsAsked>,
-) -> Result<Json<Shipments>, Problem> {
+pub(super) async fn list(State(api): State<TrackerApi>, query: QueryResult<ShipmentsAsked>) -> JsonResult<Shipments> {
     let asked = asked(query)?;
     let limit = limit(asked.limit)?;
-    let (status, phase) = one_of("status", asked.status.as_deref(), STATUSES.into_iter())?.unzip();
-    let filter = ShipmentFilter {
-        status,
-        phase,
-        warehouse: text("warehouse", asked.warehouse)?,
-        behind: behind(asked.after.as_deref(), |parts| match parts {
-            [order_id, shipment_id] => Some((order_id.parse().ok()?, shipment_id.parse().ok()?)),
-            _ => None,
-        })?,
-        limit: limit + 1,
-    };
-    let rows = store::shipments(&api.pool, &filter).await.map_err(failed)?;
+    let status = one_of("status", asked.status.as_deref(), STATUSES.into_iter())?;
+    let warehouse = text("warehouse", asked.warehouse)?;
+    let behind = behind(asked.after.as_deref(), two)?;
+    let rows = store::shipments(&api.pool, status, warehouse, behind, limit + 1).await.map_err(failed)?;
     let (rows, next) = page(rows, limit, |last| vec![last.order_id.to_string(), last.shipment_id.to_string()]);
     let shipments = rows.into_iter().map(ShipmentView::of).collect::<Result<_, _>>().map_err(failed)?;
     Ok(Json(Shipments { shipments, next }))

@@ -9,13 +9,11 @@ use runtime::http::{Json, Problem};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
-use super::actions::Who;
+use super::actions::{Who, Wished};
 use super::dead_letters::FilterAsked;
-use super::state::{TrackerApi, refused};
+use super::state::{JsonResult, TrackerApi, known, refused};
 
-/// Jobs that are listed.
 const LISTED: i64 = 100;
 /// Dead letters of which a dry run tells one by one.
 const TOLD: usize = 500;
@@ -47,17 +45,17 @@ pub(super) struct JobWish {
 
 impl JobWish {
     fn bulk(self, who: Who) -> Result<Bulk, Problem> {
-        let acts = [Act::Retry, Act::Skip, Act::Compensate];
-        let named = acts.iter().enumerate().map(|(at, act)| (act.name(), at));
-        let at = one_of("what", Some(&self.what), named)?.unwrap_or_default();
+        let acts = Act::OF_MANY;
+        let named = acts.iter().map(|act| (act.name(), act));
+        let act = one_of("what", Some(&self.what), named)?.unwrap_or(&Act::Retry);
         if let Some(rate) = self.rate.filter(|rate| !(SLOWEST..=FASTEST).contains(rate)) {
             let detail = format!("`rate`: expected {SLOWEST} to {FASTEST} dead letters a second, got {rate}");
             return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid rate").detail(detail));
         }
         Ok(Bulk {
-            note: who.note(self.why, at > 0)?,
-            act: acts[at].clone(),
-            filter: self.filter.filter()?.fit_for(&acts[at]),
+            note: who.note(&self.why, *act != Act::Retry)?,
+            act: act.clone(),
+            filter: self.filter.filter()?.fit_for(act),
             rate: self.rate,
             max_loops: self.max_loops.unwrap_or(MAX_LOOPS),
             dry_run: self.dry_run,
@@ -143,7 +141,7 @@ pub(super) struct Jobs {
     (status = 200, description = "The newest jobs.", body = Jobs),
     (status = 503, description = "The database does not answer: ask again.", body = Problem, content_type = "application/problem+json"),
 ))]
-pub(super) async fn list(State(api): State<TrackerApi>) -> Result<Json<Jobs>, Problem> {
+pub(super) async fn list(State(api): State<TrackerApi>) -> JsonResult<Jobs> {
     let jobs = api.operator.jobs(LISTED).await.map_err(refused)?;
     Ok(Json(Jobs { jobs }))
 }
@@ -156,8 +154,8 @@ pub(super) async fn list(State(api): State<TrackerApi>) -> Result<Json<Jobs>, Pr
     (status = 404, description = "There is none of this id.", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "The database does not answer: ask again.", body = Problem, content_type = "application/problem+json"),
 ))]
-pub(super) async fn show(State(api): State<TrackerApi>, Path(id): Path<String>) -> Result<Json<JobView>, Problem> {
-    let job = api.operator.job(job_id(&id)?).await.map_err(refused)?;
+pub(super) async fn show(State(api): State<TrackerApi>, Path(id): Path<String>) -> JsonResult<JobView> {
+    let job = api.operator.job(known(&id, unknown)?).await.map_err(refused)?;
     job.map(Json).ok_or_else(|| unknown(&id))
 }
 
@@ -180,13 +178,8 @@ pub(super) struct TurnWish {
     (status = 409, description = "It does not run.", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "The database does not answer: ask again.", body = Problem, content_type = "application/problem+json"),
 ))]
-pub(super) async fn stop(
-    State(api): State<TrackerApi>,
-    who: Who,
-    Path(id): Path<String>,
-    Json(wish): Json<TurnWish>,
-) -> Result<Json<JobView>, Problem> {
-    turn(api, who, &id, wish, false).await
+pub(super) async fn stop(wished: Wished<TurnWish>) -> JsonResult<JobView> {
+    turn(wished, false).await
 }
 
 /// Lets a job that was stopped go on where it was.
@@ -198,24 +191,15 @@ pub(super) async fn stop(
     (status = 409, description = "It was not stopped.", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "The database does not answer: ask again.", body = Problem, content_type = "application/problem+json"),
 ))]
-pub(super) async fn resume(
-    State(api): State<TrackerApi>,
-    who: Who,
-    Path(id): Path<String>,
-    Json(wish): Json<TurnWish>,
-) -> Result<Json<JobView>, Problem> {
-    turn(api, who, &id, wish, true).await
+pub(super) async fn resume(wished: Wished<TurnWish>) -> JsonResult<JobView> {
+    turn(wished, true).await
 }
 
-async fn turn(api: TrackerApi, who: Who, id: &str, wish: TurnWish, on: bool) -> Result<Json<JobView>, Problem> {
-    let note = who.note(wish.why, false)?;
-    let job = api.operator.turn_job(job_id(id)?, on, &note).await.map_err(refused)?;
+async fn turn(Wished { api, who, id, wish }: Wished<TurnWish>, on: bool) -> JsonResult<JobView> {
+    let note = who.note(&wish.why, false)?;
+    let job = api.operator.turn_job(known(&id, unknown)?, on, &note).await.map_err(refused)?;
     api.wake.notify_one();
-    job.map(Json).ok_or_else(|| unknown(id))
-}
-
-fn job_id(id: &str) -> Result<Uuid, Problem> {
-    id.parse().map_err(|_| unknown(id))
+    job.map(Json).ok_or_else(|| unknown(&id))
 }
 
 fn unknown(id: &str) -> Problem {

@@ -6,14 +6,13 @@ use runtime::http::{Json, Problem};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::state::{TrackerApi, failed, order_id, unknown_order};
+use super::state::{JsonResult, TrackerApi, failed, one, order_id, unknown_order};
 use super::views::{EventView, OrderDetail, OrderView};
 use super::written;
 use crate::case::Case;
 use crate::status::Status;
 use crate::store::{self, OrderFilter};
 
-/// The most events of one order that are shown.
 const LONGEST_HISTORY: i64 = 10_000;
 
 /// Which orders.
@@ -54,22 +53,20 @@ pub(super) struct OrderPage {
     (status = 400, description = "A filter or the cursor can't be read.", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "The database does not answer: ask again.", body = Problem, content_type = "application/problem+json"),
 ))]
-pub(super) async fn list(
-    State(api): State<TrackerApi>,
-    query: QueryResult<OrdersAsked>,
-) -> Result<Json<OrderPage>, Problem> {
+pub(super) async fn list(State(api): State<TrackerApi>, query: QueryResult<OrdersAsked>) -> JsonResult<OrderPage> {
     let asked = asked(query)?;
     let limit = limit(asked.limit)?;
     let filter = OrderFilter {
-        status: one_of("status", asked.status.as_deref(), Status::ALL.iter().map(|status| (status.as_str(), *status)))?,
+        status: one_of(
+            "status",
+            asked.status.as_deref(),
+            Status::ALL.into_iter().map(|(status, name)| (name, status)),
+        )?,
         customer_id: text("customer_id", asked.customer_id)?,
         reference: text("reference", asked.reference)?,
         placed_after: time("placed_after", asked.placed_after.as_deref())?,
         placed_before: time("placed_before", asked.placed_before.as_deref())?,
-        behind: behind(asked.after.as_deref(), |parts| match parts {
-            [order_id] => order_id.parse().ok(),
-            _ => None,
-        })?,
+        behind: behind(asked.after.as_deref(), one)?,
         limit: limit + 1,
     };
     let rows = store::orders(&api.pool, &filter).await.map_err(failed)?;
@@ -101,7 +98,7 @@ pub(super) async fn show(
     State(api): State<TrackerApi>,
     Path(id): Path<String>,
     query: QueryResult<OrderAsked>,
-) -> Result<Json<OrderDetail>, Problem> {
+) -> JsonResult<OrderDetail> {
     let (order_id, asked) = (order_id(&id)?, asked(query)?);
     let at = time("at", asked.at.as_deref())?;
     written::of_order(&api, order_id, asked.position.as_deref()).await?;
@@ -144,7 +141,7 @@ pub(super) async fn history(
     State(api): State<TrackerApi>,
     Path(id): Path<String>,
     query: QueryResult<HistoryAsked>,
-) -> Result<Json<History>, Problem> {
+) -> JsonResult<History> {
     let (order_id, asked) = (order_id(&id)?, asked(query)?);
     written::of_order(&api, order_id, asked.position.as_deref()).await?;
     let kept = store::history(&api.pool, order_id, LONGEST_HISTORY).await.map_err(failed)?;

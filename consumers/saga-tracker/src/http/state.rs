@@ -1,10 +1,12 @@
 //! What the routes share: their state, and how what failed is answered.
 
+use std::str::FromStr;
 use std::sync::Arc;
 
 use axum::http::StatusCode;
 use events::OrderId;
 use operator::{EditError, Operator, OperatorError};
+pub(super) use runtime::http::JsonResult;
 use runtime::http::Problem;
 use runtime::{Clock, Failure, Span, Verdict};
 use serde::{Deserialize, Serialize};
@@ -12,7 +14,7 @@ use sqlx::PgPool;
 use tokio::sync::Notify;
 use utoipa::ToSchema;
 
-use crate::name::NAME;
+use crate::tracker::NAME;
 
 /// What can be set of reads.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
@@ -28,62 +30,60 @@ impl Default for ReadSettings {
     }
 }
 
-/// What the routes read, and the operator by which they do anything.
 #[derive(Clone)]
 pub(crate) struct TrackerApi {
     pub pool: PgPool,
     pub clock: Clock,
     pub reads: ReadSettings,
     pub operator: Operator,
-    /// Wakes who works on jobs.
     pub wake: Arc<Notify>,
 }
 
 /// A read that failed: the database is away, or what it holds is not ours.
 pub(super) fn failed(failure: Failure) -> Problem {
     tracing::warn!(consumer = NAME, %failure, "a read failed");
-    let stored = matches!(failure, Failure::Stored { .. });
-    match failure.verdict() {
-        Verdict::Again | Verdict::Retry | Verdict::Park if !stored => {
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "Unavailable")
-                .detail("the database does not answer, or not in time: ask again, for less")
-                .retry_after(1)
-        }
-        Verdict::Again | Verdict::Retry | Verdict::Park | Verdict::DeadLetter | Verdict::Stop => {
-            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "Unreadable data")
-                .detail("the read model can't be read by this version: the log says why")
-        }
+    let passes = matches!(failure.verdict(), Verdict::Again | Verdict::Retry | Verdict::Park);
+    if passes && !matches!(failure, Failure::Stored { .. }) {
+        return Problem::new(StatusCode::SERVICE_UNAVAILABLE, "Unavailable")
+            .detail("the database does not answer, or not in time: ask again, for less")
+            .retry_after(1);
     }
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "Unreadable data")
+        .detail("the read model can't be read by this version: the log says why")
 }
 
-/// Something that was not done.
 pub(super) fn refused(error: OperatorError) -> Problem {
-    match error {
-        OperatorError::Refused(why) => Problem::new(StatusCode::CONFLICT, "Refused").detail(why),
-        OperatorError::Lost => Problem::new(StatusCode::CONFLICT, "Refused").detail(OperatorError::Lost.to_string()),
-        OperatorError::Unavailable(why) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "Unavailable").detail(why),
-        OperatorError::Failed(failure) => failed(failure),
-        OperatorError::Edit(EditError::Codec(error)) => {
-            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "Not applied").detail(error.to_string())
-        }
-        OperatorError::Edit(error) => {
-            let problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "Data does not fit").detail(error.to_string());
-            match error {
-                EditError::Misfits { misfits, .. } => {
-                    problem.with("misfits", serde_json::to_value(misfits).unwrap_or_default())
-                }
-                EditError::UnknownType(_)
-                | EditError::Unfit { .. }
-                | EditError::OtherKey { .. }
-                | EditError::Codec(_) => problem,
-            }
-        }
-    }
+    let (status, title) = match error {
+        OperatorError::Failed(failure) => return failed(failure),
+        OperatorError::Refused(_) | OperatorError::Lost => (StatusCode::CONFLICT, "Refused"),
+        OperatorError::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "Unavailable"),
+        OperatorError::Edit(EditError::Codec(_)) => (StatusCode::INTERNAL_SERVER_ERROR, "Not applied"),
+        OperatorError::Edit(_) => (StatusCode::UNPROCESSABLE_ENTITY, "Data does not fit"),
+    };
+    let problem = Problem::new(status, title).detail(error.to_string());
+    let OperatorError::Edit(EditError::Misfits { misfits, .. }) = error else { return problem };
+    problem.with("misfits", serde_json::to_value(misfits).unwrap_or_default())
 }
 
-pub(super) fn order_id(text: &str) -> Result<OrderId, Problem> {
-    text.parse().map_err(|_| {
-        let detail = format!("expected an order's id, a UUID, in the path, got {text:?}");
+/// The two parts of a cursor; each reads as what its place asks for.
+pub(super) fn two<A: FromStr, B: FromStr>(parts: &[&str]) -> Option<(A, B)> {
+    let [first, second] = parts else { return None };
+    first.parse().ok().zip(second.parse().ok())
+}
+
+pub(super) fn one<T: FromStr>(parts: &[&str]) -> Option<T> {
+    let [part] = parts else { return None };
+    part.parse().ok()
+}
+
+/// What a path names, if that is an id at all.
+pub(super) fn known<T: FromStr>(id: &str, unknown: fn(&str) -> Problem) -> Result<T, Problem> {
+    id.parse().map_err(|_| unknown(id))
+}
+
+pub(super) fn order_id(id: &str) -> Result<OrderId, Problem> {
+    known(id, |id| {
+        let detail = format!("expected an order's id, a UUID, in the path, got {id:?}");
         Problem::new(StatusCode::NOT_FOUND, "Unknown order").detail(detail)
     })
 }

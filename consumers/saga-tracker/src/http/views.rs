@@ -2,10 +2,12 @@
 
 use events::{Fault, GivenUp, Item, Line, ShippedLine, Timestamp, UnshippedLine};
 use runtime::Failure;
+use runtime::sql::Timestamptz;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use utoipa::ToSchema;
 
-use crate::facts::Moment;
+use crate::facts::{GivenUpReason, Moment, ShipmentFacts};
 use crate::status::Status;
 use crate::store::{OrderRow, ShipmentRow, StoredEvent, stored};
 
@@ -37,7 +39,7 @@ pub(crate) struct OrderView {
     /// The value of what shipped; absent until it has ended.
     charged: Option<i64>,
     /// Why it, or a part of it, was given up; absent if nothing was.
-    reason: Option<ReasonView>,
+    reason: Option<GivenUpReason>,
     /// `none`: nobody asked; `requested`: not answered yet; `done`: nothing shipped; `in_part`, `too_late`: some, or all, had left.
     cancellation: &'static str,
     /// When it was placed, RFC 3339.
@@ -50,15 +52,6 @@ pub(crate) struct OrderView {
     changed_at: Option<String>,
     /// The latest position heard of it: a write that answered with this position, or a lower one, is seen here.
     position: String,
-}
-
-/// Why something was given up.
-#[derive(Serialize, ToSchema)]
-struct ReasonView {
-    /// The reason's code, such as `declined`.
-    code: String,
-    /// What happened, for people.
-    detail: String,
 }
 
 /// One step of an order's way.
@@ -108,13 +101,17 @@ pub(crate) struct ShipmentView {
     /// The units that its warehouse could not give, with why.
     short: Vec<GivenUp>,
     /// When it was said to be short, RFC 3339.
-    short_at: Option<String>,
+    #[schema(value_type = Option<String>)]
+    short_at: Option<Timestamptz>,
     /// When it was packed.
-    confirmed_at: Option<String>,
+    #[schema(value_type = Option<String>)]
+    confirmed_at: Option<Timestamptz>,
     /// When its warehouse handed it over.
-    dispatched_at: Option<String>,
+    #[schema(value_type = Option<String>)]
+    dispatched_at: Option<Timestamptz>,
     /// When the carrier delivered it.
-    delivered_at: Option<String>,
+    #[schema(value_type = Option<String>)]
+    delivered_at: Option<Timestamptz>,
     /// Who carries it.
     carrier: Option<String>,
     /// The carrier's number of it.
@@ -122,25 +119,28 @@ pub(crate) struct ShipmentView {
 }
 
 impl ShipmentView {
-    /// # Errors
-    /// When the row holds what this version can't read.
     pub fn of(row: ShipmentRow) -> Result<Self, Failure> {
-        let shown = |at: Option<runtime::sql::Timestamptz>| shown(at.map(|at| at.0));
+        let ShipmentFacts { warehouse, short_at, confirmed_at, dispatched_at, delivered_at, carrier, tracking, .. } =
+            row.facts;
         Ok(Self {
             shipment_id: row.shipment_id.to_string(),
             order_id: row.order_id.to_string(),
             status: row.status,
-            warehouse: row.warehouse,
-            items: row.items.map_or(Ok(Vec::new()), |text| stored(&text, "shipment.items"))?,
-            short: row.short.map_or(Ok(Vec::new()), |text| stored(&text, "shipment.short"))?,
-            short_at: shown(row.short_at),
-            confirmed_at: shown(row.confirmed_at),
-            dispatched_at: shown(row.dispatched_at),
-            delivered_at: shown(row.delivered_at),
-            carrier: row.carrier,
-            tracking: row.tracking,
+            items: list(&row.facts.items, "shipment.items")?,
+            short: list(&row.facts.short, "shipment.short")?,
+            warehouse,
+            short_at,
+            confirmed_at,
+            dispatched_at,
+            delivered_at,
+            carrier,
+            tracking,
         })
     }
+}
+
+fn list<T: DeserializeOwned>(text: &Option<String>, what: &'static str) -> Result<Vec<T>, Failure> {
+    text.as_deref().map_or(Ok(Vec::new()), |text| stored(text, what))
 }
 
 /// An event of an order.
@@ -189,7 +189,6 @@ impl OrderView {
     pub fn of(row: &OrderRow) -> Self {
         let facts = &row.facts;
         let ended_at = facts.moments.at(Moment::Ended);
-        let reason = facts.reason.as_ref();
         Self {
             order_id: row.order_id.to_string(),
             status: facts.status,
@@ -203,7 +202,7 @@ impl OrderView {
             refunded: facts.refunded,
             voided: facts.voided,
             charged: facts.charged,
-            reason: reason.map(|of| ReasonView { code: of.code.clone(), detail: of.detail.clone() }),
+            reason: facts.reason.clone(),
             cancellation: cancellation(row),
             placed_at: shown(facts.placed_at),
             ended_at: shown(ended_at),
@@ -226,12 +225,7 @@ fn cancellation(row: &OrderRow) -> &'static str {
 }
 
 impl OrderDetail {
-    /// # Errors
-    /// When the row holds what this version can't read.
     pub fn of(row: &OrderRow, shipments: Vec<ShipmentRow>) -> Result<Self, Failure> {
-        fn list<T: serde::de::DeserializeOwned>(text: &Option<String>, what: &'static str) -> Result<Vec<T>, Failure> {
-            text.as_deref().map_or(Ok(Vec::new()), |text| stored(text, what))
-        }
         let step = |(step, began, ended): (&'static str, Timestamp, Timestamp)| StepView {
             step,
             began_at: began.to_string(),
@@ -244,14 +238,12 @@ impl OrderDetail {
             shipped: list(&row.facts.shipped, "order.shipped")?,
             unshipped: list(&row.facts.unshipped, "order.unshipped")?,
             shipments: shipments.into_iter().map(ShipmentView::of).collect::<Result<_, _>>()?,
-            steps: row.timeline.steps().map(step).collect(),
+            steps: row.facts.steps().map(step).collect(),
         })
     }
 }
 
 impl EventView {
-    /// # Errors
-    /// When the event is kept in a form that this version can't read.
     pub fn of(event: StoredEvent, before: Option<Timestamp>) -> Result<Self, Failure> {
         Ok(Self {
             event_id: event.event_id.to_string(),

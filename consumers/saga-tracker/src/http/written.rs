@@ -25,21 +25,11 @@ fn position(asked: &str) -> Result<i64, Problem> {
     })
 }
 
-/// What is waited for.
-#[derive(Clone, Copy)]
-enum Wanted<'a> {
-    /// An event of this order.
-    Event(OrderId),
-    /// The level of a SKU in a warehouse.
-    Level(&'a str, &'a str),
-}
-
 /// Waits until the event at this position of an order is folded.
 pub(super) async fn of_order(api: &TrackerApi, order_id: OrderId, asked: Option<&str>) -> Result<(), Problem> {
-    match asked {
-        Some(asked) => wait(api, position(asked)?, Wanted::Event(order_id)).await,
-        None => Ok(()),
-    }
+    let Some(asked) = asked else { return Ok(()) };
+    let position = position(asked)?;
+    wait(api, position, || store::folded(&api.pool, order_id, position)).await
 }
 
 /// Waits until this level is as it was said at this position, or later.
@@ -55,26 +45,22 @@ pub(super) async fn of_level(
         let detail = "`position` is waited for at one level: expected `sku` and `warehouse` beside it";
         return Err(Problem::new(StatusCode::BAD_REQUEST, "Unreadable position").detail(detail));
     };
-    wait(api, position, Wanted::Level(sku, warehouse)).await
+    let look = || async {
+        let reached = store::level_position(&api.pool, sku, warehouse).await?;
+        Ok((reached >= Some(position), reached))
+    };
+    wait(api, position, look).await
 }
 
-/// Whether it is folded, and how far what was asked for has come.
-async fn look(api: &TrackerApi, position: i64, wanted: Wanted<'_>) -> Result<(bool, Option<i64>), Failure> {
-    match wanted {
-        Wanted::Event(order_id) => store::folded(&api.pool, order_id, position).await,
-        Wanted::Level(sku, warehouse) => {
-            let reached = store::level_position(&api.pool, sku, warehouse).await?;
-            Ok((reached >= Some(position), reached))
-        }
-    }
-}
-
-/// Looks again and again.
-async fn wait(api: &TrackerApi, position: i64, wanted: Wanted<'_>) -> Result<(), Problem> {
+/// Looks again and again: whether it is folded, and how far what was asked for has come.
+async fn wait<F>(api: &TrackerApi, position: i64, look: impl Fn() -> F + Send + Sync) -> Result<(), Problem>
+where
+    F: Future<Output = Result<(bool, Option<i64>), Failure>> + Send,
+{
     let until = Instant::now() + api.reads.position_timeout.0;
     let mut pause = FIRST_LOOK;
     loop {
-        let (folded, reached) = look(api, position, wanted).await.map_err(failed)?;
+        let (folded, reached) = look().await.map_err(failed)?;
         if folded {
             return Ok(());
         }
@@ -88,10 +74,10 @@ async fn wait(api: &TrackerApi, position: i64, wanted: Wanted<'_>) -> Result<(),
 
 fn late(position: i64, reached: Option<i64>) -> Problem {
     let shown = |position: i64| format!("{position:020}");
-    let far = reached.map_or_else(
-        || "nothing was heard of it yet".to_owned(),
-        |seq| format!("the latest heard of it is {}", shown(seq)),
-    );
+    let far = match reached {
+        Some(seq) => format!("the latest heard of it is {}", shown(seq)),
+        None => "nothing was heard of it yet".to_owned(),
+    };
     let detail = format!(
         "position {} is not in this read model yet, {far}: ask again; GET /stats says how far all of it is",
         shown(position)

@@ -6,8 +6,12 @@ use std::time::Duration;
 use events::Timestamp;
 use runtime::Failure;
 use runtime::sql::Timestamptz;
+use serde::Serialize;
 use sqlx::{FromRow, PgConnection, PgPool};
+use utoipa::ToSchema;
 use uuid::Uuid;
+
+use super::columns::run;
 
 /// Takes the next run if it is due: of several instances one gets it. Where the walk over older orders goes on.
 pub(crate) async fn claim_audit(pool: &PgPool, now: Timestamp, every: Duration) -> Result<Option<Uuid>, Failure> {
@@ -28,10 +32,9 @@ pub(crate) async fn pages(pool: &PgPool, walked: Uuid, orders: i64) -> Result<(O
     Ok((newest, page.bind(walked).bind(orders).fetch_optional(pool).await?))
 }
 
-/// Where the walk goes on the next time.
 pub(crate) async fn walked(pool: &PgPool, until: Uuid) -> Result<(), Failure> {
-    sqlx::query("update saga_tracker.audit set walked = $1").bind(until).execute(pool).await?;
-    Ok(())
+    let query = sqlx::query("update saga_tracker.audit set walked = $1");
+    run(query.bind(until), pool).await.map(drop)
 }
 
 /// The orders of open breaches: they are looked at again each time.
@@ -43,10 +46,11 @@ pub(crate) async fn open_orders(pool: &PgPool) -> Result<Vec<Uuid>, Failure> {
     Ok(subjects.iter().filter_map(|subject| Uuid::parse_str(subject).ok()).collect())
 }
 
-/// What one check found, by subject; whether these are all there are.
+/// What one check found, by subject; how many breaches there are, and whether these are all.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct CheckFindings {
     pub lines: BTreeMap<String, String>,
+    pub breaches: i64,
     pub all: bool,
 }
 
@@ -96,15 +100,24 @@ pub(crate) async fn open(db: &mut PgConnection, limit: i64) -> Result<Vec<(Strin
     Ok(rows.bind(limit).fetch_all(db).await?)
 }
 
-/// A breach, as the routes read it.
-#[derive(FromRow)]
-pub(crate) struct BreachRow {
-    pub check: String,
-    pub subject: String,
-    pub detail: String,
-    pub first_seen: Timestamptz,
-    pub last_seen: Timestamptz,
-    pub healed_at: Option<Timestamptz>,
+/// A breach of an invariant.
+#[derive(FromRow, Serialize, ToSchema)]
+pub(crate) struct BreachView {
+    /// Which invariant.
+    check: String,
+    /// What is wrong: an order's id, `SKU/warehouse`, an event's id.
+    subject: String,
+    /// What was expected, and what was there when it was last seen.
+    detail: String,
+    /// When it was first seen, RFC 3339.
+    #[schema(value_type = String)]
+    first_seen: Timestamptz,
+    /// When it was last seen.
+    #[schema(value_type = String)]
+    last_seen: Timestamptz,
+    /// When it was looked for and not found any more; absent: it is open.
+    #[schema(value_type = Option<String>)]
+    healed_at: Option<Timestamptz>,
 }
 
 /// Breaches, open ones first, the newest first; and when the books were last looked at.
@@ -112,7 +125,7 @@ pub(crate) async fn breaches(
     pool: &PgPool,
     open: bool,
     limit: i64,
-) -> Result<(Option<Timestamptz>, Vec<BreachRow>), Failure> {
+) -> Result<(Option<Timestamptz>, Vec<BreachView>), Failure> {
     let ran_at = sqlx::query_scalar("select ran_at from saga_tracker.audit").fetch_one(pool).await?;
     let rows = sqlx::query_as(
         "select \"check\", subject, detail, first_seen, last_seen, healed_at from saga_tracker.breach

@@ -12,9 +12,7 @@ use uuid::Uuid;
 use super::{deadlines, events, orders};
 use crate::stuck::CaseFile;
 
-/// The most events of one order that are read for its case.
 const LONGEST_HISTORY: i64 = 10_000;
-/// Dead letters of one order that its case shows.
 const MOST_LETTERS: i64 = 50;
 
 /// Locks these orders and reads what is known of those that have not ended.

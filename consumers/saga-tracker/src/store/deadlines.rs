@@ -6,14 +6,14 @@ use events::{OrderId, Timestamp, entry_of};
 use runtime::sql::{Timestamptz, clean};
 use runtime::{Failure, bind_columns};
 use serde_json::Value;
+use sqlx::postgres::PgRow;
 use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::columns::stored;
+use super::columns::{run, stored};
 use crate::stuck::Situation;
 use deadlines::{Happened, OpenOrder, RULES, WaitingEvents};
 
-/// Whether an order is to be looked at before this moment.
 pub(crate) async fn is_any_due(pool: &PgPool, before: Timestamp) -> Result<bool, Failure> {
     let any = sqlx::query_scalar(
         "select exists (select from saga_tracker.\"order\" where outcome is null and deadline <= $1)",
@@ -35,11 +35,9 @@ pub(crate) async fn due(pool: &PgPool, now: Timestamp, limit: i64) -> Result<Vec
 
 /// Locks orders, in the order of their ids: who judges them under the lock judges what is written.
 pub(crate) async fn lock(db: &mut PgConnection, order_ids: &[Uuid]) -> Result<(), Failure> {
-    sqlx::query("select from saga_tracker.\"order\" where order_id = any ($1) order by order_id for no key update")
-        .bind(order_ids)
-        .execute(db)
-        .await?;
-    Ok(())
+    let query =
+        sqlx::query("select from saga_tracker.\"order\" where order_id = any ($1) order by order_id for no key update");
+    run(query.bind(order_ids), db).await.map(drop)
 }
 
 #[derive(FromRow)]
@@ -55,12 +53,8 @@ struct EventRow {
 
 /// What is known of these orders, of those that have not ended.
 pub(crate) async fn open_orders(db: &mut PgConnection, order_ids: &[Uuid]) -> Result<Vec<OpenOrder>, Failure> {
-    let rows: Vec<(Uuid, Timestamptz)> = sqlx::query_as(
-        "select order_id, placed_at from saga_tracker.\"order\" where order_id = any ($1) and outcome is null order by order_id",
-    )
-    .bind(order_ids)
-    .fetch_all(&mut *db)
-    .await?;
+    let rows = "select order_id, placed_at from saga_tracker.\"order\" where order_id = any ($1) and outcome is null order by order_id";
+    let rows: Vec<(Uuid, Timestamptz)> = of_orders(db, order_ids, rows).await?;
     let open = |(order_id, Timestamptz(placed_at)): (Uuid, Timestamptz)| {
         let order_id = OrderId(order_id);
         let (events, parked, reported) = (Vec::new(), Vec::new(), Vec::new());
@@ -108,41 +102,36 @@ async fn add_what_people_and_consumers_say(
     order_ids: &[Uuid],
     orders: &mut BTreeMap<OrderId, OpenOrder>,
 ) -> Result<(), Failure> {
-    let parked: Vec<(Uuid, String, bool, Option<Timestamptz>)> = sqlx::query_as(
-        "select order_id, consumer, waits, unparked_at from saga_tracker.delayed where order_id = any ($1) order by order_id, consumer",
-    )
-    .bind(order_ids)
-    .fetch_all(&mut *db)
-    .await?;
-    for (order_id, consumer, waits, unparked_at) in parked {
+    type Parked = (Uuid, String, bool, Option<Timestamptz>);
+    let parked = "select order_id, consumer, waits, unparked_at from saga_tracker.delayed where order_id = any ($1) order by order_id, consumer";
+    for (order_id, consumer, waits, unparked_at) in of_orders::<Parked>(db, order_ids, parked).await? {
         if let Some(order) = orders.get_mut(&OrderId(order_id)) {
             order.parked.push(WaitingEvents { consumer, waits, unparked_at: unparked_at.map(|Timestamptz(at)| at) });
         }
     }
-    let moves: Vec<(Uuid, i64, Timestamptz)> = sqlx::query_as(
-        "select order_id, count(*), (array_agg(until order by move_id desc))[1]
-         from saga_tracker.deadline_move where order_id = any ($1) group by order_id",
-    )
-    .bind(order_ids)
-    .fetch_all(&mut *db)
-    .await?;
-    for (order_id, rounds, Timestamptz(until)) in moves {
+    let moves = "select order_id, count(*), (array_agg(until order by move_id desc))[1]
+         from saga_tracker.deadline_move where order_id = any ($1) group by order_id";
+    for (order_id, rounds, Timestamptz(until)) in of_orders::<(Uuid, i64, Timestamptz)>(db, order_ids, moves).await? {
         if let Some(order) = orders.get_mut(&OrderId(order_id)) {
             (order.rounds, order.moved_until) = (rounds, Some(until));
         }
     }
-    let told: Vec<(Uuid, Uuid, i64)> = sqlx::query_as(
-        "select order_id, event_id, round from saga_tracker.stuck where order_id = any ($1) order by order_id, event_id, round",
-    )
-    .bind(order_ids)
-    .fetch_all(db)
-    .await?;
-    for (order_id, event_id, round) in told {
+    let told = "select order_id, event_id, round from saga_tracker.stuck where order_id = any ($1) order by order_id, event_id, round";
+    for (order_id, event_id, round) in of_orders::<(Uuid, Uuid, i64)>(db, order_ids, told).await? {
         if let Some(order) = orders.get_mut(&OrderId(order_id)) {
             order.reported.push((event_id, round));
         }
     }
     Ok(())
+}
+
+/// What is known of these orders in another table.
+async fn of_orders<T: for<'r> FromRow<'r, PgRow> + Send + Unpin>(
+    db: &mut PgConnection,
+    order_ids: &[Uuid],
+    statement: &'static str,
+) -> Result<Vec<T>, Failure> {
+    Ok(sqlx::query_as(statement).bind(order_ids).fetch_all(db).await?)
 }
 
 /// Looks at orders again at another moment: those whose deadline is still the one that was seen, and that nobody writes right now.
@@ -159,11 +148,9 @@ pub(crate) async fn look_again(pool: &PgPool, looks: &[(OrderId, Timestamp, Time
     let query = bind_columns!(query; for (order_id, seen, next) in looks =>
         order_id.as_uuid(), Timestamptz(*seen), Timestamptz(*next),
     );
-    query.execute(pool).await?;
-    Ok(())
+    run(query, pool).await.map(drop)
 }
 
-/// Sets when orders are looked at again, under their locks.
 pub(crate) async fn set_looks(db: &mut PgConnection, looks: &BTreeMap<OrderId, Timestamp>) -> Result<(), Failure> {
     if looks.is_empty() {
         return Ok(());
@@ -175,8 +162,7 @@ pub(crate) async fn set_looks(db: &mut PgConnection, looks: &BTreeMap<OrderId, T
     let query = bind_columns!(query; for (order_id, next) in looks =>
         order_id.as_uuid(), Timestamptz(*next),
     );
-    query.execute(db).await?;
-    Ok(())
+    run(query, db).await.map(drop)
 }
 
 /// Keeps what was told to be stuck, once for each situation.

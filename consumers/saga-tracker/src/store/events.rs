@@ -35,8 +35,7 @@ pub(super) async fn save(
         return Ok(true);
     }
     let statement = if repeating { insert!(" on conflict (order_id, event_id) do nothing") } else { insert!("") };
-    let records: Vec<_> = events.values().map(|heard| &heard.record).collect();
-    let query = bind_columns!(sqlx::query(statement); for of in records =>
+    let query = bind_columns!(sqlx::query(statement); for (_, of) in events =>
         of.order_id.as_uuid(), of.event_id.as_uuid(), of.place.topic, of.place.partition, of.place.offset, of.event_type, Timestamptz(of.place.at),
         of.place.seq, of.causation, clean(&of.correlation), of.traceparent.as_deref().map(clean), of.data.as_str(),
         of.personal.as_ref().map(|sealed| sealed.data.as_slice()), of.personal.as_ref().map(|sealed| clean(&sealed.key_id)),
@@ -46,9 +45,9 @@ pub(super) async fn save(
     Ok(done.rows_affected() == events.len() as u64)
 }
 
-/// An event as it is kept.
 #[derive(Clone, FromRow)]
 pub(crate) struct StoredEvent {
+    pub order_id: Uuid,
     pub event_id: Uuid,
     pub topic: String,
     pub partition: i32,
@@ -64,10 +63,19 @@ pub(crate) struct StoredEvent {
 }
 
 impl StoredEvent {
-    /// Its data can't be read by this version.
     pub fn unreadable(&self, source: serde_json::Error) -> Failure {
         Failure::Stored { what: format!("saga_tracker.event {} ({})", self.event_id, self.event_type), source }
     }
+}
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "select order_id, event_id, topic, \"partition\", \"offset\", event_type, at, seq, causation, correlation, traceparent, data
+             from saga_tracker.event ",
+            $rest
+        )
+    };
 }
 
 /// The events of an order as they happened: by time, and where several have the same, by their place in the outbox.
@@ -76,11 +84,18 @@ pub(crate) async fn history(
     order_id: OrderId,
     limit: i64,
 ) -> Result<Vec<StoredEvent>, Failure> {
-    let rows = sqlx::query_as(
-        "select event_id, topic, \"partition\", \"offset\", event_type, at, seq, causation, correlation, traceparent, data
-         from saga_tracker.event where order_id = $1 order by at, seq, event_id limit $2",
-    );
+    let rows = sqlx::query_as(select!("where order_id = $1 order by at, seq, event_id limit $2"));
     Ok(rows.bind(order_id.as_uuid()).bind(limit).fetch_all(db).await?)
+}
+
+/// Events of the store behind this one, in the order of its key: order and event.
+pub(crate) async fn stored_events(
+    db: &mut PgConnection,
+    (order_id, event_id): (Uuid, Uuid),
+    limit: i64,
+) -> Result<Vec<StoredEvent>, Failure> {
+    let rows = sqlx::query_as(select!("where (order_id, event_id) > ($1, $2) order by order_id, event_id limit $3"));
+    Ok(rows.bind(order_id).bind(event_id).bind(limit).fetch_all(db).await?)
 }
 
 /// Whether the event at this position of an order is kept, and the latest position that is.

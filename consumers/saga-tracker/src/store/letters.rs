@@ -1,16 +1,17 @@
-//! The dead letters.
+//! The dead letters, and what became of them.
 
 use std::collections::BTreeMap;
 
 use events::OrderId;
-use runtime::Failure;
 use runtime::sql::{Timestamptz, clean, clean_option};
+use runtime::{Failure, bind_columns};
 use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::tables::Tables;
+use super::columns::{Tables, run};
 use crate::dead_letter::DeadLetter;
+use crate::world::Resolution;
 
 /// Keeps dead letters that are not kept yet. They are few: one statement for each.
 pub(super) async fn save(
@@ -60,4 +61,23 @@ async fn keep(db: &mut PgConnection, tables: Tables, letter: &DeadLetter) -> Res
     .execute(db)
     .await?;
     Ok(())
+}
+
+/// Writes what became of dead letters; of two the later stays, as in [`Resolution`]'s order.
+pub(super) async fn resolve(db: &mut PgConnection, resolutions: &BTreeMap<Uuid, Resolution>) -> Result<(), Failure> {
+    if resolutions.is_empty() {
+        return Ok(());
+    }
+    let query = sqlx::query(
+        "insert into saga_tracker.resolution as kept (letter_id, at, resolution, consumer, said_by)
+         select * from unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::text[], $5::text[])
+         on conflict (letter_id) do update set at = excluded.at, resolution = excluded.resolution, consumer = excluded.consumer,
+           said_by = excluded.said_by
+         where (kept.at, kept.resolution collate \"C\", kept.consumer collate \"C\", kept.said_by collate \"C\")
+             < (excluded.at, excluded.resolution collate \"C\", excluded.consumer collate \"C\", excluded.said_by collate \"C\")",
+    );
+    let query = bind_columns!(query; for (letter_id, of) in resolutions =>
+        *letter_id, Timestamptz(of.at), clean(&of.resolution), clean(&of.consumer), clean(&of.said_by),
+    );
+    run(query, db).await.map(drop)
 }

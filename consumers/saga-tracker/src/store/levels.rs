@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use events::{Sku, WarehouseId};
 use runtime::sql::{Timestamptz, clean};
 use runtime::{Failure, bind_columns};
+use serde::Serialize;
 use sqlx::{FromRow, PgConnection, PgPool};
+use utoipa::ToSchema;
 
-use super::tables::Tables;
+use super::columns::{Tables, run};
 use crate::world::Level;
 
 /// Writes levels; of two versions the higher stays.
@@ -32,50 +34,51 @@ pub(super) async fn save(
         clean(sku.as_str()), clean(warehouse.as_str()), level.version, level.on_hand, level.reserved, level.missing, level.available,
         Timestamptz(level.changed_at), level.position,
     );
-    query.execute(db).await?;
-    Ok(())
+    run(query, db).await.map(drop)
 }
 
-/// A level, as the routes read it.
-#[derive(FromRow)]
-pub(crate) struct LevelRow {
+/// The stock of one SKU in one warehouse.
+#[derive(FromRow, Serialize, ToSchema)]
+pub(crate) struct LevelView {
+    /// What.
     pub sku: String,
+    /// Where.
     pub warehouse: String,
+    /// Counts its changes.
     pub version: i64,
+    /// Units in the building, reserved ones included, missing ones not.
     pub on_hand: i64,
+    /// Units held for orders.
     pub reserved: i64,
+    /// Units that should be there and were not found.
     pub missing: i64,
+    /// Units that can be reserved.
     pub available: i64,
+    /// When it changed, RFC 3339.
+    #[schema(value_type = String)]
     pub changed_at: Timestamptz,
 }
 
-/// Which levels are asked for.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct LevelFilter {
-    pub sku: Option<String>,
-    pub warehouse: Option<String>,
-    /// Only those behind this SKU and warehouse.
-    pub behind: Option<(String, String)>,
-    pub limit: i64,
-}
-
-/// Levels by SKU and warehouse.
-pub(crate) async fn levels(pool: &PgPool, filter: &LevelFilter) -> Result<Vec<LevelRow>, Failure> {
-    let (sku, warehouse) = filter.behind.as_ref().map(|(sku, warehouse)| (sku, warehouse)).unzip();
+pub(crate) async fn levels(
+    pool: &PgPool,
+    sku: Option<String>,
+    warehouse: Option<String>,
+    behind: Option<(String, String)>,
+    limit: i64,
+) -> Result<Vec<LevelView>, Failure> {
+    let (last_sku, last_warehouse) = behind.unzip();
     let rows = sqlx::query_as(
         "select sku, warehouse, version, on_hand, reserved, missing, available, changed_at from saga_tracker.level
          where ($1::text is null or sku = $1) and ($2::text is null or warehouse = $2)
            and ($3::text is null or (sku, warehouse) > ($3, $4::text))
          order by sku, warehouse limit $5",
     )
-    .bind(&filter.sku)
-    .bind(&filter.warehouse)
     .bind(sku)
     .bind(warehouse)
-    .bind(filter.limit)
-    .fetch_all(pool)
-    .await?;
-    Ok(rows)
+    .bind(last_sku)
+    .bind(last_warehouse)
+    .bind(limit);
+    Ok(rows.fetch_all(pool).await?)
 }
 
 /// Where in the outbox a level was said; none: nothing was heard of it.

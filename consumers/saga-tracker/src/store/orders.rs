@@ -9,10 +9,9 @@ use runtime::{Failure, bind_columns};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
-use super::tables::Tables;
+use super::columns::Tables;
 use crate::facts::{Facts, Moment};
-use crate::steps::Timeline;
-use reading::timeline;
+use reading::way;
 
 pub(crate) use reading::{OrderFilter, OrderRow, order, orders};
 
@@ -34,7 +33,7 @@ pub(super) async fn save(
     db: &mut PgConnection,
     tables: Tables,
     orders: &BTreeMap<OrderId, Facts>,
-) -> Result<HashMap<OrderId, Timeline>, Failure> {
+) -> Result<HashMap<OrderId, Facts>, Failure> {
     if orders.is_empty() {
         return Ok(HashMap::new());
     }
@@ -53,7 +52,7 @@ pub(super) async fn save(
     let query =
         bind_columns!(query; for (_, facts) in orders => facts.changed_at.map(Timestamptz), deadline(placed(facts)));
     let rows: Vec<PgRow> = query.fetch_all(db).await?;
-    let read = |row: &PgRow| Ok((OrderId(row.try_get("order_id")?), timeline(row)?));
+    let read = |row: &PgRow| Ok((OrderId(row.try_get("order_id")?), way(row)?));
     rows.iter().map(read).collect::<Result<_, sqlx::Error>>().map_err(Failure::from)
 }
 

@@ -6,9 +6,11 @@ use events::Timestamp;
 use kafka_admin::groups::TopicPartition;
 use runtime::sql::Timestamptz;
 use runtime::{Failure, bind_columns};
-use sqlx::{FromRow, PgPool};
+use sqlx::PgPool;
 
 use deadlines::{GroupOutage, Outages, RULES, Sample, SampleHistory};
+
+use super::columns::run;
 
 /// Samples and outages are kept that long: longer than any answer may take.
 const KEPT: Duration = Duration::from_secs(15 * 24 * 3_600);
@@ -16,28 +18,18 @@ const KEPT: Duration = Duration::from_secs(15 * 24 * 3_600);
 const FRESH: Duration = Duration::from_secs(3_600);
 const SPAN_SECONDS: i64 = 600;
 
-#[derive(FromRow)]
-struct SampleRow {
-    consumer: String,
-    topic: String,
-    partition: i32,
-    seen_at: Timestamptz,
-    committed: i64,
-}
-
-/// What earlier runs have seen.
 pub(crate) async fn load(pool: &PgPool) -> Result<(SampleHistory, Outages), Failure> {
     let known = |name: &str| RULES.subscribes_to.iter().find(|(consumer, _)| *consumer == name);
     let (mut pace, mut outages) = (SampleHistory::default(), Outages::default());
-    let rows: Vec<SampleRow> = sqlx::query_as(
+    let rows: Vec<(String, String, i32, Timestamptz, i64)> = sqlx::query_as(
         "select consumer, topic, \"partition\", seen_at, committed from saga_tracker.pace order by consumer, topic, \"partition\", seen_at",
     )
     .fetch_all(pool)
     .await?;
-    for row in rows {
-        let Some((consumer, topics)) = known(&row.consumer) else { continue };
-        let Some(topic) = topics.iter().find(|topic| **topic == row.topic) else { continue };
-        pace.see(consumer, (topic, row.partition), Sample { at: row.seen_at.0, committed: row.committed });
+    for (consumer, topic, partition, Timestamptz(at), committed) in rows {
+        let Some((consumer, topics)) = known(&consumer) else { continue };
+        let Some(topic) = topics.iter().find(|known| **known == topic) else { continue };
+        pace.see(consumer, (topic, partition), Sample { at, committed });
     }
     let rows: Vec<(String, Timestamptz, Timestamptz)> =
         sqlx::query_as("select consumer, began_at, ended_at from saga_tracker.outage order by consumer, began_at")
@@ -51,7 +43,6 @@ pub(crate) async fn load(pool: &PgPool) -> Result<(SampleHistory, Outages), Fail
     Ok((pace, outages))
 }
 
-/// Keeps new samples.
 pub(crate) async fn keep(pool: &PgPool, samples: &[(&'static str, TopicPartition, Sample)]) -> Result<(), Failure> {
     if samples.is_empty() {
         return Ok(());
@@ -64,22 +55,15 @@ pub(crate) async fn keep(pool: &PgPool, samples: &[(&'static str, TopicPartition
     let query = bind_columns!(query; for (consumer, (topic, partition), sample) in samples =>
         *consumer, *topic, *partition, Timestamptz(sample.at), sample.committed,
     );
-    query.execute(pool).await?;
-    Ok(())
+    run(query, pool).await.map(drop)
 }
 
-/// Keeps that a consumer is down.
 pub(crate) async fn keep_outage(pool: &PgPool, consumer: &str, outage: GroupOutage) -> Result<(), Failure> {
-    sqlx::query(
+    let query = sqlx::query(
         "insert into saga_tracker.outage (consumer, began_at, ended_at) values ($1, $2, $3)
          on conflict (consumer, began_at) do update set ended_at = excluded.ended_at",
-    )
-    .bind(consumer)
-    .bind(Timestamptz(outage.began))
-    .bind(Timestamptz(outage.ended))
-    .execute(pool)
-    .await?;
-    Ok(())
+    );
+    run(query.bind(consumer).bind(Timestamptz(outage.began)).bind(Timestamptz(outage.ended)), pool).await.map(drop)
 }
 
 /// Forgets what is too old to matter, and thins what is old: of each span the last sample stays, so that nothing seems to be passed earlier.
@@ -98,9 +82,6 @@ pub(crate) async fn thin(pool: &PgPool, now: Timestamp) -> Result<(), Failure> {
     .bind(SPAN_SECONDS as f64)
     .execute(pool)
     .await?;
-    sqlx::query("delete from saga_tracker.outage where ended_at < $1")
-        .bind(Timestamptz(now.minus(KEPT)))
-        .execute(pool)
-        .await?;
-    Ok(())
+    let query = sqlx::query("delete from saga_tracker.outage where ended_at < $1");
+    run(query.bind(Timestamptz(now.minus(KEPT))), pool).await.map(drop)
 }

@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, HashMap};
 use events::Timestamp;
 use runtime::sql::{Timestamptz, clean};
 use runtime::{Failure, bind_columns};
+use serde::Serialize;
 use sqlx::{FromRow, PgConnection, PgPool};
+use utoipa::ToSchema;
 
-use super::tables::Tables;
+use super::columns::{Tables, run};
 use crate::world::{Position, Watermark};
 use deadlines::Shard;
 
@@ -28,8 +30,7 @@ pub(super) async fn save(
     let query = bind_columns!(query; for ((topic, partition), of) in positions =>
         *topic, *partition, of.offset, of.seq, Timestamptz(of.at),
     );
-    query.execute(db).await?;
-    Ok(())
+    run(query, db).await.map(drop)
 }
 
 /// Writes watermarks; of two the later stays, as in [`Watermark`]'s order.
@@ -52,38 +53,47 @@ pub(super) async fn save_watermarks(
     let query = bind_columns!(query; for ((database, shard), of) in watermarks =>
         clean(database), *shard, Timestamptz(of.published_until), of.last_seq, of.backlog, clean(&of.relay),
     );
-    query.execute(db).await?;
-    Ok(())
+    run(query, db).await.map(drop)
 }
 
-/// A partition's position, as the routes read it.
-#[derive(FromRow)]
-pub(crate) struct PositionRow {
-    pub topic: String,
-    pub partition: i32,
-    pub offset: i64,
-    pub seq: i64,
-    pub at: Timestamptz,
+/// How far a partition was read.
+#[derive(FromRow, Serialize, ToSchema)]
+pub(crate) struct PositionView {
+    /// The topic.
+    topic: String,
+    /// The partition.
+    partition: i32,
+    /// The last record's offset.
+    offset: i64,
+    /// The highest position of the outbox among them.
+    position: String,
+    /// When the latest of them happened, RFC 3339.
+    #[schema(value_type = String)]
+    at: Timestamptz,
 }
 
-/// All positions.
-pub(crate) async fn positions(pool: &PgPool) -> Result<Vec<PositionRow>, Failure> {
+pub(crate) async fn positions(pool: &PgPool) -> Result<Vec<PositionView>, Failure> {
     let rows = sqlx::query_as(
-        "select topic, \"partition\", \"offset\", seq, at from saga_tracker.position order by topic, \"partition\"",
+        "select topic, \"partition\", \"offset\", lpad(seq::text, 20, '0') as position, at from saga_tracker.position order by topic, \"partition\"",
     );
     Ok(rows.fetch_all(pool).await?)
 }
 
-/// How far the outbox of a database is published: as far as its shard that is behind most.
-#[derive(FromRow)]
-pub(crate) struct WatermarkRow {
+/// How far the outbox of a database is published.
+#[derive(FromRow, Serialize, ToSchema)]
+pub(crate) struct PublishedView {
+    /// The database.
     pub database: String,
+    /// Everything committed before is in Kafka, RFC 3339.
+    #[serde(rename = "until")]
+    #[schema(value_type = String)]
     pub published_until: Timestamptz,
+    /// Rows that waited when this was said.
     pub backlog: i64,
 }
 
-/// The watermark of each database.
-pub(crate) async fn watermarks(pool: &PgPool) -> Result<Vec<WatermarkRow>, Failure> {
+/// How far the outbox of each database is published: as far as its shard that is behind most.
+pub(crate) async fn watermarks(pool: &PgPool) -> Result<Vec<PublishedView>, Failure> {
     let rows = sqlx::query_as(
         "select database, min(published_until) as published_until, max(backlog) as backlog
          from saga_tracker.watermark group by database order by database",

@@ -2,18 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use events::{EventId, OrderId};
 use runtime::Failure;
-use runtime::sql::Timestamptz;
-use sqlx::{AssertSqlSafe, FromRow, PgConnection};
-use uuid::Uuid;
+use sqlx::{AssertSqlSafe, PgConnection};
 
-use super::tables::REBUILT;
+use super::columns::{REBUILT, run};
 
 /// Makes empty copies of the read models, beside them; what an earlier rebuild left is dropped.
 pub(crate) async fn begin(db: &mut PgConnection) -> Result<(), Failure> {
-    sqlx::query("select saga_tracker.rebuild_begin($1)").bind(&REBUILT[..]).execute(db).await?;
-    Ok(())
+    let query = sqlx::query("select saga_tracker.rebuild_begin($1)");
+    run(query.bind(&REBUILT[..]), db).await.map(drop)
 }
 
 /// The user and the database of this session, where it may create no schema.
@@ -29,47 +26,16 @@ pub(crate) async fn claim(db: &mut PgConnection) -> Result<bool, Failure> {
         .await?)
 }
 
-/// A rebuild's statements may take longer than those of a batch.
 pub(crate) async fn be_patient(db: &mut PgConnection) -> Result<(), Failure> {
-    sqlx::query("set statement_timeout = '30min'").execute(db).await?;
-    Ok(())
+    let query = sqlx::query("set statement_timeout = '30min'");
+    run(query, db).await.map(drop)
 }
 
-/// Forgets the copies.
 pub(crate) async fn give_up(db: &mut PgConnection) -> Result<(), Failure> {
-    sqlx::query("drop schema if exists saga_tracker_rebuild cascade").execute(db).await?;
-    Ok(())
+    let query = sqlx::query("drop schema if exists saga_tracker_rebuild cascade");
+    run(query, db).await.map(drop)
 }
 
-/// An event of the store, as it is folded.
-#[derive(FromRow)]
-pub(crate) struct EventToFold {
-    pub order_id: Uuid,
-    pub event_id: Uuid,
-    pub event_type: String,
-    pub partition: i32,
-    pub offset: i64,
-    pub at: Timestamptz,
-    pub seq: Option<i64>,
-    pub data: String,
-}
-
-/// Events of the store behind this one, in the order of its key.
-pub(crate) async fn stored_events(
-    db: &mut PgConnection,
-    behind: Option<(OrderId, EventId)>,
-    limit: i64,
-) -> Result<Vec<EventToFold>, Failure> {
-    let (order_id, event_id) =
-        behind.map_or((Uuid::nil(), Uuid::nil()), |(order, event)| (order.as_uuid(), event.as_uuid()));
-    let rows = sqlx::query_as(
-        "select order_id, event_id, event_type, \"partition\", \"offset\", at, seq, data from saga_tracker.event
-         where (order_id, event_id) > ($1, $2) order by order_id, event_id limit $3",
-    );
-    Ok(rows.bind(order_id).bind(event_id).bind(limit).fetch_all(db).await?)
-}
-
-/// About how many events the store holds.
 pub(crate) async fn stored_about(db: &mut PgConnection) -> Result<u64, Failure> {
     let rows: i64 = sqlx::query_scalar(
         "select greatest(0, sum(c.reltuples))::bigint from pg_class c
@@ -102,7 +68,6 @@ pub(crate) async fn carry_over(db: &mut PgConnection, table: &'static str) -> Re
     Ok(taken)
 }
 
-/// Lets the planner know what was filled.
 pub(crate) async fn analyze(db: &mut PgConnection) -> Result<(), Failure> {
     for table in REBUILT {
         sqlx::query(AssertSqlSafe(format!("analyze saga_tracker_rebuild.\"{table}\""))).execute(&mut *db).await?;
@@ -112,11 +77,10 @@ pub(crate) async fn analyze(db: &mut PgConnection) -> Result<(), Failure> {
 
 /// Begins the transaction of a switch. It is ended by [`end`], not by being dropped: it goes through several hands.
 pub(crate) async fn open(db: &mut PgConnection) -> Result<(), Failure> {
-    sqlx::query("begin").execute(db).await?;
-    Ok(())
+    let query = sqlx::query("begin");
+    run(query, db).await.map(drop)
 }
 
-/// Commits it, or takes it back.
 pub(crate) async fn end(db: &mut PgConnection, commit: bool) -> Result<(), Failure> {
     sqlx::query(if commit { "commit" } else { "rollback" }).execute(db).await?;
     Ok(())
@@ -145,6 +109,6 @@ pub(crate) async fn switch(db: &mut PgConnection) -> Result<(), Failure> {
     .execute(&mut *db)
     .await?;
     sqlx::query("set local lock_timeout = '200ms'").execute(&mut *db).await?;
-    sqlx::query("select saga_tracker.rebuild_switch($1)").bind(&REBUILT[..]).execute(db).await?;
-    Ok(())
+    let query = sqlx::query("select saga_tracker.rebuild_switch($1)");
+    run(query.bind(&REBUILT[..]), db).await.map(drop)
 }

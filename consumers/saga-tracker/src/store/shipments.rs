@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use events::{OrderId, ShipmentId};
-use runtime::sql::{Timestamptz, clean_option};
+use runtime::sql::clean_option;
 use runtime::{Failure, bind_columns};
 use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::tables::Tables;
+use super::columns::{Tables, run};
 use crate::facts::{Facts, Moment, ShipmentFacts};
 
 /// Merges what a batch tells into the shipments' rows, as [`Facts::merge`] does.
@@ -39,32 +39,23 @@ pub(super) async fn save(
     ));
     let query = bind_columns!(query; for (order_id, shipment_id, of) in told =>
         order_id.as_uuid(), shipment_id.as_uuid(), clean_option(&of.warehouse), clean_option(&of.items), clean_option(&of.short),
-        of.short_at.map(Timestamptz), of.confirmed_at.map(Timestamptz), of.dispatched_at.map(Timestamptz), of.delivered_at.map(Timestamptz),
+        of.short_at, of.confirmed_at, of.dispatched_at, of.delivered_at,
         clean_option(&of.carrier), clean_option(&of.tracking),
     );
-    query.execute(db).await?;
-    Ok(())
+    run(query, db).await.map(drop)
 }
 
-/// A row of the view `fulfillment`.
 #[derive(FromRow)]
 pub(crate) struct ShipmentRow {
     pub order_id: Uuid,
     pub shipment_id: Uuid,
-    pub warehouse: Option<String>,
     pub status: String,
-    pub items: Option<String>,
-    pub short: Option<String>,
-    pub short_at: Option<Timestamptz>,
-    pub confirmed_at: Option<Timestamptz>,
-    pub dispatched_at: Option<Timestamptz>,
-    pub delivered_at: Option<Timestamptz>,
-    pub carrier: Option<String>,
-    pub tracking: Option<String>,
+    #[sqlx(flatten)]
+    pub facts: ShipmentFacts,
 }
 
 impl ShipmentRow {
-    /// The row that the view would show of a shipment of an order of which these facts are known.
+    /// The row that the view `fulfillment` would show of a shipment of an order of which these facts are known.
     pub fn of(order_id: OrderId, shipment_id: ShipmentId, of: &ShipmentFacts, order: &Facts) -> Self {
         let status = match of {
             ShipmentFacts { delivered_at: Some(_), .. } => "DELIVERED",
@@ -73,61 +64,45 @@ impl ShipmentRow {
             ShipmentFacts { .. } if order.moments.at(Moment::LetGo).is_some() => "CANCELLED",
             ShipmentFacts { .. } => "PACKED",
         };
-        Self {
-            order_id: order_id.as_uuid(),
-            shipment_id: shipment_id.as_uuid(),
-            warehouse: of.warehouse.clone(),
-            status: status.to_owned(),
-            items: of.items.clone(),
-            short: of.short.clone(),
-            short_at: of.short_at.map(Timestamptz),
-            confirmed_at: of.confirmed_at.map(Timestamptz),
-            dispatched_at: of.dispatched_at.map(Timestamptz),
-            delivered_at: of.delivered_at.map(Timestamptz),
-            carrier: of.carrier.clone(),
-            tracking: of.tracking.clone(),
-        }
+        let (order_id, shipment_id) = (order_id.as_uuid(), shipment_id.as_uuid());
+        Self { order_id, shipment_id, status: status.to_owned(), facts: of.clone() }
     }
 }
 
-/// Which shipments are asked for.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct ShipmentFilter {
-    pub status: Option<&'static str>,
-    /// The phase that this status is one of: what the index knows.
-    pub phase: Option<&'static str>,
-    pub warehouse: Option<String>,
-    /// Only those behind this one.
-    pub behind: Option<(Uuid, Uuid)>,
-    pub limit: i64,
+macro_rules! select_shipments {
+    ($rest:literal) => {
+        concat!(
+            "select order_id, shipment_id, warehouse, status, items, short, short_at, confirmed_at, dispatched_at, delivered_at, carrier, tracking
+             from saga_tracker.fulfillment ",
+            $rest
+        )
+    };
 }
 
-/// Shipments, those of the newest orders first.
-pub(crate) async fn shipments(pool: &PgPool, filter: &ShipmentFilter) -> Result<Vec<ShipmentRow>, Failure> {
-    let (order_id, shipment_id) = filter.behind.unzip();
-    let rows = sqlx::query_as(
-        "select order_id, shipment_id, warehouse, status, items, short, short_at, confirmed_at, dispatched_at, delivered_at, carrier, tracking
-         from saga_tracker.fulfillment
-         where ($1::text is null or phase = $1) and ($2::text is null or status = $2) and ($3::text is null or warehouse = $3)
+/// Shipments, those of the newest orders first, behind one of them. A status comes with the phase that it is one of: what the index knows.
+pub(crate) async fn shipments(
+    pool: &PgPool,
+    status: Option<(&str, &str)>,
+    warehouse: Option<String>,
+    behind: Option<(Uuid, Uuid)>,
+    limit: i64,
+) -> Result<Vec<ShipmentRow>, Failure> {
+    let ((status, phase), (order_id, shipment_id)) = (status.unzip(), behind.unzip());
+    let rows = sqlx::query_as(select_shipments!(
+        "where ($1::text is null or phase = $1) and ($2::text is null or status = $2) and ($3::text is null or warehouse = $3)
            and ($4::uuid is null or (order_id, shipment_id) < ($4, $5::uuid))
-         order by order_id desc, shipment_id desc limit $6",
-    )
-    .bind(filter.phase)
-    .bind(filter.status)
-    .bind(&filter.warehouse)
+         order by order_id desc, shipment_id desc limit $6"
+    ))
+    .bind(phase)
+    .bind(status)
+    .bind(warehouse)
     .bind(order_id)
     .bind(shipment_id)
-    .bind(filter.limit)
-    .fetch_all(pool)
-    .await?;
-    Ok(rows)
+    .bind(limit);
+    Ok(rows.fetch_all(pool).await?)
 }
 
-/// The shipments of one order.
 pub(crate) async fn shipments_of(pool: &PgPool, order_id: OrderId) -> Result<Vec<ShipmentRow>, Failure> {
-    let rows = sqlx::query_as(
-        "select order_id, shipment_id, warehouse, status, items, short, short_at, confirmed_at, dispatched_at, delivered_at, carrier, tracking
-         from saga_tracker.fulfillment where order_id = $1 order by shipment_id",
-    );
+    let rows = sqlx::query_as(select_shipments!("where order_id = $1 order by shipment_id"));
     Ok(rows.bind(order_id.as_uuid()).fetch_all(pool).await?)
 }

@@ -2,7 +2,9 @@
 
 use events::Timestamp;
 use runtime::Failure;
+use serde::Serialize;
 use sqlx::{FromRow, PgPool};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::columns::least_id;
@@ -13,9 +15,10 @@ pub const FIGURES: [&str; 3] = [NEWEST, COUNTS, STEP_TIMES];
 const NEWEST: &str = "select order_id from saga_tracker.\"order\" where order_id >= $1 and order_id < $2 order by order_id desc offset $3 limit 2";
 const COUNTS: &str = "select status, (reason).code as reason, count(*) as orders from saga_tracker.\"order\"
      where order_id >= $1 and order_id < $2 group by rank, status, (reason).code order by rank, (reason).code";
-const STEP_TIMES: &str = "select step, count(*) as orders, percentile_disc(array[0.5, 0.95, 0.99]) within group (order by took_ms) as quantiles,
-       max(took_ms) as longest
-     from saga_tracker.step where order_id >= $1 and order_id < $2 group by step";
+const STEP_TIMES: &str = "select step, orders, quantiles[1] as p50_ms, quantiles[2] as p95_ms, quantiles[3] as p99_ms, max_ms
+     from (select step, count(*) as orders, percentile_disc(array[0.5, 0.95, 0.99]) within group (order by took_ms) as quantiles,
+             max(took_ms) as max_ms
+           from saga_tracker.step where order_id >= $1 and order_id < $2 group by step) as steps";
 
 /// Orders from one id on, up to another one that is not among them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,30 +43,38 @@ pub(crate) async fn newest(pool: &PgPool, from: Timestamp, until: Timestamp, mos
     })
 }
 
-/// How many orders stand there, for this reason.
-#[derive(FromRow)]
-pub(crate) struct CountRow {
-    pub status: String,
-    pub reason: Option<String>,
-    pub orders: i64,
+/// Orders of one status and reason.
+#[derive(FromRow, Serialize, ToSchema)]
+pub(crate) struct CountView {
+    /// Where they stand.
+    status: String,
+    /// The code of why; absent if nothing was given up.
+    reason: Option<String>,
+    /// How many.
+    orders: i64,
 }
 
-/// Orders by status and reason.
-pub(crate) async fn counts(pool: &PgPool, of: Range) -> Result<Vec<CountRow>, Failure> {
+pub(crate) async fn counts(pool: &PgPool, of: Range) -> Result<Vec<CountView>, Failure> {
     Ok(sqlx::query_as(COUNTS).bind(of.first).bind(of.end).fetch_all(pool).await?)
 }
 
 /// How long a step took, in milliseconds.
-#[derive(FromRow)]
-pub(crate) struct StepRow {
+#[derive(FromRow, Serialize, ToSchema)]
+pub(crate) struct StepTimesView {
+    /// Its name; `complete` is from placed to completed, `whole` from placed to any end.
     pub step: String,
-    pub orders: i64,
-    /// p50, p95, p99.
-    pub quantiles: Vec<i64>,
-    pub longest: i64,
+    /// Of how many orders.
+    orders: i64,
+    /// Half of them took no longer.
+    p50_ms: i64,
+    /// 95 of 100 took no longer.
+    p95_ms: i64,
+    /// 99 of 100 took no longer.
+    p99_ms: i64,
+    /// The longest.
+    max_ms: i64,
 }
 
-/// The steps of orders.
-pub(crate) async fn step_times(pool: &PgPool, of: Range) -> Result<Vec<StepRow>, Failure> {
+pub(crate) async fn step_times(pool: &PgPool, of: Range) -> Result<Vec<StepTimesView>, Failure> {
     Ok(sqlx::query_as(STEP_TIMES).bind(of.first).bind(of.end).fetch_all(pool).await?)
 }

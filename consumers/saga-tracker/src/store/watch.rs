@@ -8,7 +8,6 @@ use sqlx::{AssertSqlSafe, FromRow, PgPool};
 use crate::alerts::AlertKind;
 use crate::status::Status;
 
-/// Money of one currency that is held or taken for orders that don't go on.
 #[derive(FromRow)]
 pub(crate) struct MoneyRow {
     pub currency: String,
@@ -32,19 +31,16 @@ pub(crate) async fn money_at_risk(pool: &PgPool) -> Result<Vec<MoneyRow>, Failur
     Ok(rows.fetch_all(pool).await?)
 }
 
-/// How many orders are stuck now.
 pub(crate) async fn stuck(pool: &PgPool) -> Result<i64, Failure> {
     let count = sqlx::query_scalar("select count(distinct order_id) from saga_tracker.stuck_now");
     Ok(count.fetch_one(pool).await?)
 }
 
-/// Dead letters since a moment.
 pub(crate) async fn dead_letters_since(pool: &PgPool, since: Timestamp) -> Result<i64, Failure> {
     let count = sqlx::query_scalar("select count(*) from saga_tracker.letter where kind = 'event' and died_at > $1");
     Ok(count.bind(Timestamptz(since)).fetch_one(pool).await?)
 }
 
-/// What waits for a retry in one consumer.
 #[derive(FromRow)]
 pub(crate) struct ParkedFigures {
     pub consumer: String,
@@ -52,7 +48,6 @@ pub(crate) struct ParkedFigures {
     pub oldest: Timestamptz,
 }
 
-/// What waits for a retry, by consumer.
 pub(crate) async fn parked(pool: &PgPool) -> Result<Vec<ParkedFigures>, Failure> {
     let rows = sqlx::query_as(
         "select consumer, count(*) as orders, min(parked_at) as oldest from saga_tracker.delayed where waits group by consumer order by consumer",
@@ -93,16 +88,8 @@ pub(crate) const STILL: &str = "exists (
             select from saga_tracker.shipment s where s.order_id = o.order_id and s.confirmed_at is not null and s.dispatched_at is null)
         else true end)";
 
-/// Open dead letters of one cause.
-#[derive(FromRow)]
-pub(crate) struct CauseRow {
-    pub fingerprint: String,
-    pub letters: i64,
-    pub consumer: String,
-    pub error_class: String,
-    /// The id of the newest.
-    pub example: String,
-}
+/// Open dead letters of one cause: the cause, how many they are, one of their consumers, the class of error, and the id of the newest.
+pub(crate) type CauseRow = (String, i64, String, String, String);
 
 /// Dead letters of events that nobody has dealt with, by cause, the one that is open for longest first.
 pub(crate) async fn open_dead_letters(pool: &PgPool) -> Result<Vec<CauseRow>, Failure> {
@@ -116,23 +103,14 @@ pub(crate) async fn open_dead_letters(pool: &PgPool) -> Result<Vec<CauseRow>, Fa
     Ok(rows.fetch_all(pool).await?)
 }
 
-/// What was set aside in one outbox.
-#[derive(FromRow)]
-pub(crate) struct AsideRow {
-    pub database: String,
-    pub events: i64,
-    pub topics: String,
-}
-
-/// Events that Kafka does not take, in the outbox of any database.
-pub(crate) async fn set_aside(pool: &PgPool) -> Result<AsideRow, Failure> {
+/// Events that Kafka does not take, in the outbox of any database: which it is, how many they are, and their topics.
+pub(crate) async fn set_aside(pool: &PgPool) -> Result<(String, i64, String), Failure> {
     let row = sqlx::query_as(
         "select current_database()::text as database, count(*) as events, coalesce(string_agg(distinct topic, ', '), '') as topics from outbox.set_aside",
     );
     Ok(row.fetch_one(pool).await?)
 }
 
-/// Alerts that are open, by kind.
 pub(crate) async fn open_alerts(pool: &PgPool) -> Result<Vec<(String, i64)>, Failure> {
     let rows = sqlx::query_as("select kind, count(*) from saga_tracker.alert where resolved_at is null group by kind");
     Ok(rows.fetch_all(pool).await?)

@@ -1,55 +1,39 @@
 //! The situations in which orders were reported as stuck: each is reported once.
 
 use deadlines::RULES;
-use events::{OrderId, OrderStuck, Timestamp};
+use events::{EventId, OrderId, OrderStuck, Timestamp};
 use uuid::Uuid;
 
 use crate::order_event::mask;
 
-/// What was told of one unanswered event, as the guard keeps it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Situation {
     /// `ce_id` of OrderStuck, which is the id of its dead letter.
     pub letter_id: Uuid,
     /// Bits in `seen` of the events any of which is the answer; 0: only a look tells.
     pub waits_for: i64,
-    /// Who should have answered.
     pub consumers: Vec<String>,
-    /// What was expected, what came, what to do.
     pub detail: String,
-    /// When the answer was due.
     pub due: Timestamp,
-    /// When it was told.
     pub said_at: Timestamp,
 }
 
 impl Situation {
     /// What an OrderStuck tells: of each answer that was overdue, or, beyond the hard limit, of the event that it names.
     pub(crate) fn by(event: &OrderStuck, letter_id: Uuid, said_at: Timestamp) -> Vec<((OrderId, Uuid, i64), Self)> {
-        let told = |event_type: &str, consumers: Vec<String>, due: Timestamp| Self {
-            letter_id,
-            waits_for: waits_for(event_type),
-            consumers,
-            detail: event.detail.clone(),
-            due,
-            said_at,
+        let detail = &event.detail;
+        let told = |event_id: EventId, waits_for: i64, consumers: Vec<String>, due: Timestamp| {
+            let told = Self { letter_id, waits_for, consumers, detail: detail.clone(), due, said_at };
+            ((event.order_id, event_id.as_uuid(), event.round), told)
         };
-        let key = |event_id: Uuid| (event.order_id, event_id, event.round);
         let overdue = event.expected.iter().filter(|answer| answer.overdue && !event.hard_limit);
-        let mut all: Vec<_> = overdue
-            .map(|answer| {
-                let told = told(&answer.event_type, vec![answer.consumer.clone()], answer.due);
-                (key(answer.event_id.as_uuid()), told)
-            })
-            .collect();
-        if all.is_empty() {
-            let mut told = told(&event.event_type, event.consumers.clone(), event.due);
-            if event.hard_limit {
-                told.waits_for = 0;
-            }
-            all.push((key(event.event_id.as_uuid()), told));
+        let all: Vec<_> =
+            overdue.map(|of| told(of.event_id, waits_for(&of.event_type), vec![of.consumer.clone()], of.due)).collect();
+        if !all.is_empty() {
+            return all;
         }
-        all
+        let waits_for = if event.hard_limit { 0 } else { waits_for(&event.event_type) };
+        vec![told(event.event_id, waits_for, event.consumers.clone(), event.due)]
     }
 }
 

@@ -13,17 +13,15 @@ use runtime::settings::Settings;
 pub struct Moved {
     /// The topic's full name.
     pub topic: String,
-    /// The partition.
     pub partition: i32,
     /// Where the group stood; none: it had read nothing.
     pub from: Option<i64>,
-    /// Where it stands.
     pub to: i64,
     /// Behind the newest record.
     pub end: i64,
 }
 
-/// Sets the group of a consumer to a point of every topic that its subscriptions (event types) and raw topics are in. Every consumer may hear every event again, at any age: its orders' rows
+/// Sets the group of a consumer to a point of every topic that its subscriptions (event types) and raw topics are in. Every consumer may read every event again, at any age: its orders' rows
 /// are the guard.
 ///
 /// # Errors
@@ -35,19 +33,9 @@ pub async fn reset(
     raw_topics: &[&'static str],
     to: Point,
 ) -> Result<Vec<Moved>, ReplayError> {
-    let common = settings.common();
-    let (kafka, group) = (common.kafka.clone(), format!("{}{consumer}", common.topic_prefix));
-    let topology = Topology::of(&common.topic_prefix, subscriptions, raw_topics);
+    let topology = Topology::of(&settings.common().topic_prefix, subscriptions, raw_topics);
     let topics: Vec<String> = topology.full_names().into_iter().map(ToOwned::to_owned).collect();
-    tokio::task::spawn_blocking(move || {
-        let client = client(&kafka, &group)?;
-        let members = members(&client, &group)?;
-        if members > 0 {
-            return Err(ReplayError::Active { group, members });
-        }
-        commit(&client, &group, &topics, to)
-    })
-    .await?
+    stopped(settings, consumer, move |client, group| commit(client, group, &topics, to)).await
 }
 
 /// Checks that no instance of a consumer runs.
@@ -55,18 +43,24 @@ pub async fn reset(
 /// # Errors
 /// [`ReplayError::Active`] while one does; what Kafka says.
 pub async fn check_stopped(settings: &Settings, consumer: &str) -> Result<(), ReplayError> {
-    let common = settings.common();
-    let (kafka, group) = (common.kafka.clone(), format!("{}{consumer}", common.topic_prefix));
-    tokio::task::spawn_blocking(move || match members(&client(&kafka, &group)?, &group)? {
-        0 => Ok(()),
-        members => Err(ReplayError::Active { group, members }),
-    })
-    .await?
+    stopped(settings, consumer, |_, _| Ok(())).await
 }
 
-fn members(client: &BaseConsumer, group: &str) -> Result<usize, KafkaError> {
-    let list = client.fetch_group_list(Some(group), ASK)?;
-    Ok(list.groups().iter().filter(|of| of.name() == group).map(|of| of.members().len()).sum())
+/// Does something with the group of a consumer that has no members.
+async fn stopped<T: Send + 'static>(
+    settings: &Settings,
+    consumer: &str,
+    change: impl FnOnce(&BaseConsumer, &str) -> Result<T, ReplayError> + Send + 'static,
+) -> Result<T, ReplayError> {
+    let common = settings.common();
+    let (kafka, group) = (common.kafka.clone(), format!("{}{consumer}", common.topic_prefix));
+    tokio::task::spawn_blocking(move || {
+        let client = client(&kafka, &group)?;
+        let found = client.fetch_group_list(Some(&group), ASK)?;
+        let members = found.groups().iter().filter(|of| of.name() == group).map(|of| of.members().len()).sum();
+        if members > 0 { Err(ReplayError::Active { group, members }) } else { change(&client, &group) }
+    })
+    .await?
 }
 
 fn commit(client: &BaseConsumer, group: &str, topics: &[String], to: Point) -> Result<Vec<Moved>, ReplayError> {
@@ -78,11 +72,12 @@ fn commit(client: &BaseConsumer, group: &str, topics: &[String], to: Point) -> R
     }
     let before = client.committed_offsets(asked, ASK)?;
     client.commit(&wanted, CommitMode::Sync).map_err(|error| refused(error, group))?;
+    let stood = |topic: &str, partition| match before.find_partition(topic, partition)?.offset() {
+        Offset::Offset(offset) => Some(offset),
+        Offset::Beginning | Offset::End | Offset::Stored | Offset::Invalid | Offset::OffsetTail(_) => None,
+    };
     let moved = extents.into_iter().map(|((topic, partition), extent)| {
-        let from = before.find_partition(&topic, partition).and_then(|stood| match stood.offset() {
-            Offset::Offset(offset) => Some(offset),
-            Offset::Beginning | Offset::End | Offset::Stored | Offset::Invalid | Offset::OffsetTail(_) => None,
-        });
+        let from = stood(&topic, partition);
         Moved { topic, partition, from, to: extent.start, end: extent.high }
     });
     Ok(moved.collect())
@@ -90,13 +85,11 @@ fn commit(client: &BaseConsumer, group: &str, topics: &[String], to: Point) -> R
 
 /// Somebody joined since we looked, or is a member of a kind that does not show: the broker takes offsets of members alone.
 fn refused(error: KafkaError, group: &str) -> ReplayError {
-    let of_members = matches!(
-        error.rdkafka_error_code(),
-        Some(
-            RDKafkaErrorCode::UnknownMemberId
-                | RDKafkaErrorCode::IllegalGeneration
-                | RDKafkaErrorCode::RebalanceInProgress
-        )
-    );
-    if of_members { ReplayError::Active { group: group.to_owned(), members: 1 } } else { ReplayError::Kafka(error) }
+    use RDKafkaErrorCode::{IllegalGeneration, RebalanceInProgress, UnknownMemberId};
+    match error.rdkafka_error_code() {
+        Some(UnknownMemberId | IllegalGeneration | RebalanceInProgress) => {
+            ReplayError::Active { group: group.to_owned(), members: 1 }
+        }
+        _ => ReplayError::Kafka(error),
+    }
 }

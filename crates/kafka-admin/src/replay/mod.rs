@@ -18,13 +18,12 @@ pub use group::{Moved, check_stopped, reset};
 pub use reader::{ReplayPage, ReplayReader, missing};
 pub use stories::{newest_keys, stories};
 
-/// Questions to the broker.
 const ASK: Duration = Duration::from_secs(20);
 
 /// From where topics are read again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Point {
-    /// From the oldest records that are kept.
+    /// The oldest records that are kept.
     Beginning,
     /// Each partition from this offset, or from the nearest one that there is.
     Offset(i64),
@@ -32,7 +31,6 @@ pub enum Point {
     Time(Timestamp),
 }
 
-/// A text that names no point.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected `beginning`, an offset such as `1042`, or a moment such as `2026-11-23T09:30:00Z`; got `{0}`")]
 pub struct NotAPoint(String);
@@ -66,10 +64,8 @@ impl fmt::Display for Point {
 /// Why topics can't be read again, or a group not be set back.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
-    /// Kafka's client can't go on.
     #[error("Kafka: {0}: check KAFKA_BOOTSTRAP_SERVERS and the other KAFKA_… settings")]
     Kafka(#[from] KafkaError),
-    /// A topic is missing.
     #[error("topic {0} does not exist: run `quadrille topics apply` first")]
     NoTopic(String),
     /// Its members would go on from where they are.
@@ -77,30 +73,24 @@ pub enum ReplayError {
         "the group {group} is active ({members} members): stop all instances of it first, then ask again. An instance that was killed \
          counts until its session times out, 10 s unless it was set"
     )]
-    Active {
-        /// The group's full name.
-        group: String,
-        /// How many members it has, at least.
-        members: usize,
-    },
-    /// A schema id can't be looked up.
+    Active { group: String, members: usize },
     #[error("a schema can't be looked up: {0}")]
     Schema(#[from] runtime::CodecError),
-    /// A thread died.
     #[error("a thread of the replay died: {0}")]
     Died(#[from] tokio::task::JoinError),
 }
 
 /// A partition's records: which are kept, and from which on they are read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PartitionRange {
-    /// The oldest that is kept.
-    pub low: i64,
-    /// Where reading begins.
-    pub start: i64,
+#[derive(Clone, Copy)]
+struct PartitionRange {
+    low: i64,
+    start: i64,
     /// Behind the newest.
-    pub high: i64,
+    high: i64,
 }
+
+/// By topic (full name) and partition.
+type Extents = BTreeMap<(String, i32), PartitionRange>;
 
 /// A client without a subscription; `group` is whose offsets it may commit.
 fn client(kafka: &BTreeMap<String, String>, group: &str) -> Result<BaseConsumer, KafkaError> {
@@ -108,23 +98,16 @@ fn client(kafka: &BTreeMap<String, String>, group: &str) -> Result<BaseConsumer,
     config
         .set("auto.offset.reset", "earliest")
         .set("fetch.wait.max.ms", "20")
-        .set("queued.max.messages.kbytes", "4096")
-        // A response is held until the last of its messages is read: the default (50 MB) is more than the whole process beside it.
-        .set("fetch.max.bytes", "2097152");
-    config.extend(kafka.iter().map(|(name, value)| (name.clone(), value.clone())));
+        .set("queued.max.messages.kbytes", "4096");
+    // A response is held until the last of its messages is read: the default (50 MB) is more than the whole process beside it.
+    config.set("fetch.max.bytes", "2097152").extend(kafka.clone());
     // A member is what this is not: settings of one would be refused, or make it one.
-    for of_members in ["group.instance.id", "group.protocol"] {
-        config.remove(of_members);
-    }
+    config.remove("group.instance.id").remove("group.protocol");
     config.set("group.id", group).set("enable.auto.commit", "false").set("enable.auto.offset.store", "false").create()
 }
 
 /// Where each partition of these topics begins to be read. Blocks.
-fn extents(
-    client: &BaseConsumer,
-    topics: &[String],
-    from: Point,
-) -> Result<BTreeMap<(String, i32), PartitionRange>, ReplayError> {
+fn extents(client: &BaseConsumer, topics: &[String], from: Point) -> Result<Extents, ReplayError> {
     let mut found = BTreeMap::new();
     for topic in topics {
         let metadata = client.fetch_metadata(Some(topic), ASK)?;

@@ -7,19 +7,16 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
-use rdkafka::message::{BorrowedMessage, Message as _};
+use rdkafka::message::Message as _;
 use rdkafka::{Offset, TopicPartitionList};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{PartitionRange, Point, ReplayError, client, extents};
-use runtime::Consumer;
-use runtime::Message;
-use runtime::Registry;
+use super::{ASK, Extents, PartitionRange, Point, ReplayError, client, extents};
 use runtime::kafka::record::headers;
 use runtime::kafka::topology::Topology;
 use runtime::settings::{Properties, Settings};
-use runtime::{Codec, CodecError};
+use runtime::{Codec, CodecError, Consumer, Message, Registry};
 
 /// Between two looks at an empty queue.
 const LOOK: Duration = Duration::from_millis(5);
@@ -28,7 +25,7 @@ const FILL: Duration = Duration::from_millis(20);
 /// How long a page is filled at most: where records come one by one, it would never end.
 const LONGEST: Duration = Duration::from_millis(100);
 
-/// What a consumer hears, read from a point on.
+/// What a consumer subscribes to, read from a point on.
 pub struct ReplayReader<C: Consumer> {
     consumer: Arc<C>,
     codec: Codec,
@@ -42,28 +39,18 @@ pub struct ReplayReader<C: Consumer> {
     next: BTreeMap<(&'static str, i32), i64>,
 }
 
-/// What was read at once.
 #[derive(Debug)]
 pub struct ReplayPage<I> {
-    /// What the consumer hears of it, in the order in which it was read.
+    /// In the order in which they were read.
     pub inputs: Vec<I>,
-    /// Records that were read, heard or not.
+    /// Records that were read, whether the consumer subscribes to them or not.
     pub read: u64,
     /// Records that can't be understood: the consumer itself made dead letters of them.
     pub unreadable: u64,
 }
 
-/// One record.
-struct Polled {
-    partition: (&'static str, i32),
-    /// The next offset of the partition.
-    next: i64,
-    /// The record itself, if the consumer hears it.
-    message: Option<Message>,
-}
-
 impl<C: Consumer> ReplayReader<C> {
-    /// A reader of all that `consumer` hears. A schema id that `codec` does not know is asked for until `stop` is cancelled.
+    /// A reader of all that `consumer` subscribes to. A schema id that `codec` does not know is asked for until `stop` is cancelled.
     ///
     /// # Errors
     /// When Kafka does not answer, or a topic is missing.
@@ -96,7 +83,6 @@ impl<C: Consumer> ReplayReader<C> {
         self.extents.iter().filter(|((of, _), _)| *of == topic).all(|(_, extent)| extent.start == 0)
     }
 
-    /// The topics that are read.
     pub fn topics(&self) -> impl Iterator<Item = &'static str> + '_ {
         let mut last = None;
         self.extents.keys().map(|(topic, _)| *topic).filter(move |topic| last.replace(*topic) != Some(*topic))
@@ -113,16 +99,13 @@ impl<C: Consumer> ReplayReader<C> {
     }
 
     /// Asks for the ends as they are now.
-    ///
-    /// # Errors
-    /// What Kafka says.
     pub async fn look(&mut self) -> Result<(), ReplayError> {
         let kafka = Arc::clone(&self.kafka);
         let asked: Vec<_> =
             self.extents.keys().map(|(topic, part)| (self.topology.full(topic), *topic, *part)).collect();
         let ends = tokio::task::spawn_blocking(move || {
             let of = |(full, topic, part): (String, &'static str, i32)| {
-                Ok(((topic, part), kafka.fetch_watermarks(&full, part, super::ASK)?.1))
+                Ok(((topic, part), kafka.fetch_watermarks(&full, part, ASK)?.1))
             };
             asked.into_iter().map(of).collect::<Result<Vec<_>, KafkaError>>()
         });
@@ -155,12 +138,15 @@ impl<C: Consumer> ReplayReader<C> {
                 break;
             }
             match self.poll()? {
-                Some(Polled { partition, next, message }) => {
-                    self.next.insert(partition, next);
+                Some(message) => {
+                    self.next.insert((message.topic, message.partition), message.offset + 1);
                     page.read += 1;
                     idle = Instant::now();
-                    let Some(message) = message else { continue };
-                    match self.hear(&message).await? {
+                    let foreign = message.event_type().is_some_and(|of| !self.subscribes_to.contains(of));
+                    if foreign && !self.raw_topics.contains(message.topic) {
+                        continue;
+                    }
+                    match self.decode(&message).await? {
                         Some(input) => page.inputs.push(input),
                         None => page.unreadable += 1,
                     }
@@ -172,30 +158,21 @@ impl<C: Consumer> ReplayReader<C> {
         Ok(page)
     }
 
-    /// One record, if there is one.
-    fn poll(&self) -> Result<Option<Polled>, KafkaError> {
-        let message = match self.kafka.poll(Duration::ZERO) {
-            Some(Ok(message)) => message,
-            Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => return Err(error),
-            Some(Err(error)) => {
-                tracing::warn!(%error, "poll");
-                return Ok(None);
+    fn poll(&self) -> Result<Option<Message>, KafkaError> {
+        match self.kafka.poll(Duration::ZERO).transpose() {
+            Ok(message) => {
+                Ok(message.and_then(|message| Some(Message::taken(self.topology.known(message.topic())?, &message))))
             }
-            None => return Ok(None),
-        };
-        let Some(topic) = self.topology.known(message.topic()) else { return Ok(None) };
-        let (partition, next) = ((topic, message.partition()), message.offset() + 1);
-        Ok(Some(Polled { partition, next, message: self.own(topic, &message) }))
+            Err(error @ KafkaError::MessageConsumptionFatal(_)) => Err(error),
+            Err(error) => {
+                tracing::warn!(%error, "poll");
+                Ok(None)
+            }
+        }
     }
 
-    fn own(&self, topic: &'static str, message: &BorrowedMessage<'_>) -> Option<Message> {
-        let message = Message::taken(topic, message);
-        let foreign = message.event_type().is_some_and(|event_type| !self.subscribes_to.contains(event_type));
-        (self.raw_topics.contains(topic) || !foreign).then_some(message)
-    }
-
-    /// As the loop hears it; none: it can't be understood.
-    async fn hear(&self, message: &Message) -> Result<Option<C::Input>, ReplayError> {
+    /// As the consumer loop decodes it; none: it can't be understood.
+    async fn decode(&self, message: &Message) -> Result<Option<C::Input>, ReplayError> {
         if message.topic != runtime::DEAD_LETTER_TOPIC
             && message.payload.as_deref().is_some_and(|value| value.first() == Some(&0))
             && let Err(CodecError::AskRegistry(id)) = self.codec.check_known(message.payload.as_deref())
@@ -206,13 +183,10 @@ impl<C: Consumer> ReplayReader<C> {
                 Err(_) => return Ok(None),
             }
         }
-        let heard = catch_unwind(AssertUnwindSafe(|| self.consumer.decode(message, &self.codec)));
-        Ok(heard.ok().and_then(Result::ok).map(|work| work.input))
+        let decoded = catch_unwind(AssertUnwindSafe(|| self.consumer.decode(message, &self.codec)));
+        Ok(decoded.ok().and_then(Result::ok).map(|work| work.input))
     }
 }
-
-/// What of each partition is read.
-type Extents = BTreeMap<(String, i32), PartitionRange>;
 
 fn assigned(
     kafka: &BTreeMap<String, String>,
@@ -245,18 +219,12 @@ pub async fn missing(
     }
     let read = move || {
         let (client, found) = assigned(&kafka, &topics, from)?;
-        let mut left: HashSet<(String, i32)> = found
-            .iter()
-            .filter(|(_, extent)| extent.start < extent.high)
-            .map(|(partition, _)| partition.clone())
-            .collect();
+        let unread = found.iter().filter(|(_, extent)| extent.start < extent.high);
+        let mut left: HashSet<(String, i32)> = unread.map(|(partition, _)| partition.clone()).collect();
         while !left.is_empty() && !ids.is_empty() {
-            let message = match client.poll(super::ASK) {
-                Some(message) => message?,
-                None => return Err(KafkaError::NoMessageReceived.into()),
-            };
-            let own =
-                if message.topic().ends_with(runtime::DEAD_LETTER_TOPIC) { runtime::DEAD_LETTER_ID } else { "ce_id" };
+            let message = client.poll(ASK).ok_or(KafkaError::NoMessageReceived)??;
+            let is_letter = message.topic().ends_with(runtime::DEAD_LETTER_TOPIC);
+            let own = if is_letter { runtime::DEAD_LETTER_ID } else { "ce_id" };
             let id = headers(&message).filter(|of| of.key == own).last().and_then(|of| of.value);
             if let Some(id) = id.and_then(|id| Uuid::try_parse_ascii(id).ok()) {
                 ids.remove(&id);

@@ -51,9 +51,6 @@ pub async fn stories(settings: &Settings, from: Point) -> Result<Stories, Replay
 }
 
 /// The keys of the newest records of a topic: so many of each partition.
-///
-/// # Errors
-/// As [`stories`].
 pub async fn newest_keys(settings: &Settings, topic: &str, records: i64) -> Result<HashSet<Uuid>, ReplayError> {
     let common = settings.common();
     let (kafka, topic) = (common.kafka.clone(), format!("{}{topic}", common.topic_prefix));

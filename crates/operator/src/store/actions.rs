@@ -1,12 +1,13 @@
 //! The audit record: who had what done, why, and what came of it.
 
-use events::{OrderId, Timestamp};
+use events::Timestamp;
 use runtime::Failure;
 use runtime::sql::{Timestamptz, clean};
+use serde::Serialize;
 use sqlx::{FromRow, PgConnection, PgPool};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// Something that a person had done.
 #[derive(Clone, Debug)]
 pub(crate) struct Action<'a> {
     pub action_id: Uuid,
@@ -15,7 +16,7 @@ pub(crate) struct Action<'a> {
     pub why: &'a str,
     pub what: &'static str,
     pub letter_id: Option<Uuid>,
-    pub order_id: Option<OrderId>,
+    pub order_id: Option<Uuid>,
     pub job_id: Option<Uuid>,
 }
 
@@ -36,7 +37,7 @@ pub(crate) async fn note(
     .bind(clean(action.why))
     .bind(action.what)
     .bind(action.letter_id)
-    .bind(action.order_id.map(OrderId::as_uuid))
+    .bind(action.order_id)
     .bind(action.job_id)
     .bind(outcome)
     .bind(clean(detail))
@@ -45,7 +46,6 @@ pub(crate) async fn note(
     Ok(())
 }
 
-/// Says what came of an action that had begun.
 pub(crate) async fn conclude(
     db: &mut PgConnection,
     action_id: Uuid,
@@ -63,41 +63,55 @@ pub(crate) async fn conclude(
     Ok(())
 }
 
-/// An action as it is kept.
-#[derive(Clone, FromRow)]
-pub(crate) struct StoredAction {
+/// Something that a person had done.
+#[derive(Clone, Debug, FromRow, Serialize, ToSchema)]
+pub struct ActionView {
+    /// Its id; newer ones are greater.
+    #[schema(value_type = String)]
     pub action_id: Uuid,
+    /// When, RFC 3339.
+    #[schema(value_type = String)]
     pub at: Timestamptz,
+    /// Who.
     pub who: String,
+    /// Why.
     pub why: String,
+    /// `retry`, `edit`, `skip`, `compensate`, `start_job` or `stop_job`.
     pub what: String,
+    /// With which dead letter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub letter_id: Option<Uuid>,
+    /// Of which order.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub order_id: Option<Uuid>,
+    /// The job that it was part of, or was about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub job_id: Option<Uuid>,
+    /// `done`, `failed`, or `begun`: it is under way, or whoever did it died there.
     pub outcome: String,
+    /// What was done, or why it failed.
     pub detail: String,
+    /// When its outcome was known, RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub concluded_at: Option<Timestamptz>,
 }
 
 /// Which actions are asked for; what is not set says nothing.
 #[derive(Clone, Debug, Default)]
 pub struct ActionFilter {
-    /// About this dead letter.
     pub letter_id: Option<Uuid>,
-    /// About this order.
     pub order_id: Option<Uuid>,
-    /// Of this job.
     pub job_id: Option<Uuid>,
-    /// By this person.
     pub who: Option<String>,
-    /// Only older ones than this.
     pub behind: Option<Uuid>,
-    /// At most so many.
     pub limit: i64,
 }
 
-/// Actions, the newest first.
-pub(crate) async fn actions(pool: &PgPool, filter: &ActionFilter) -> Result<Vec<StoredAction>, Failure> {
+pub(crate) async fn actions(pool: &PgPool, filter: &ActionFilter) -> Result<Vec<ActionView>, Failure> {
     let rows = sqlx::query_as(
         "select action_id, at, who, why, what, letter_id, order_id, job_id, outcome, detail, concluded_at from saga_tracker.action
          where ($1::uuid is null or letter_id = $1) and ($2::uuid is null or order_id = $2) and ($3::uuid is null or job_id = $3)

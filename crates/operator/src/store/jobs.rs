@@ -5,8 +5,12 @@ use std::time::Duration;
 use events::Timestamp;
 use runtime::Failure;
 use runtime::sql::{Timestamptz, clean};
+use serde::Serialize;
 use sqlx::{FromRow, PgConnection, PgPool};
+use utoipa::ToSchema;
 use uuid::Uuid;
+
+use crate::filter::Bulk;
 
 /// How long an instance that says nothing is believed to work on its job.
 const LEASE: Duration = Duration::from_secs(30);
@@ -16,26 +20,53 @@ fn lease(now: Timestamp) -> Timestamptz {
     Timestamptz(now.plus(LEASE))
 }
 
-/// A job as it is kept.
-#[derive(Clone, Debug, FromRow)]
-pub(crate) struct JobRow {
+/// One thing done with all dead letters of a filter.
+#[derive(Clone, Debug, FromRow, Serialize, ToSchema)]
+pub struct JobView {
+    /// Its id; newer ones are greater.
+    #[schema(value_type = String)]
     pub job_id: Uuid,
+    /// When it began, RFC 3339.
+    #[schema(value_type = String)]
     pub begun_at: Timestamptz,
+    /// Who began it.
     pub who: String,
+    /// Why.
     pub why: String,
+    /// `retry`, `skip` or `compensate`.
     pub what: String,
-    pub filter: String,
+    /// Dead letters a second at most; absent: as fast as it goes.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub rate: Option<f64>,
+    /// How often a record may have gone round to be given back once more.
     pub max_loops: i32,
+    /// `running`, `stopped` or `done`.
     pub state: String,
+    /// Dead letters of its filter when it began.
     pub total: i64,
+    /// With how many it is done.
     pub done: i64,
+    /// How many were refused.
     pub refused: i64,
-    pub behind_at: Option<Timestamptz>,
-    pub behind_id: Option<Uuid>,
+    /// How many it has not come to.
+    pub left: i64,
+    /// Why the last one was refused that was.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub refusal: Option<String>,
+    /// What went wrong, if it waits to try again.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub waits_for: Option<String>,
+    /// When anything of it changed, RFC 3339.
+    #[schema(value_type = String)]
     pub changed_at: Timestamptz,
+    /// A [`Filter`](crate::Filter) as JSON.
+    #[serde(skip)]
+    pub(crate) filter: String,
+    /// The last dead letter that it went through.
+    #[serde(skip)]
+    pub(crate) behind_at: Option<Timestamptz>,
+    #[serde(skip)]
+    pub(crate) behind_id: Option<Uuid>,
 }
 
 /// Which instance works on a job, and until when it may.
@@ -47,45 +78,49 @@ pub(crate) struct JobLease {
 
 macro_rules! job {
     () => {
-        "job_id, begun_at, who, why, what, filter, rate, max_loops, state, total, done, refused, behind_at, behind_id, refusal, waits_for, changed_at"
+        "job_id, begun_at, who, why, what, filter, rate, max_loops, state, total, done, refused, behind_at, behind_id, refusal, waits_for, changed_at,
+           case when state = 'done' then 0 else greatest(total - done - refused, 0) end as \"left\""
     };
 }
 
-/// Begins a job.
-pub(crate) async fn begin_job(db: &mut PgConnection, job: &JobRow) -> Result<(), Failure> {
-    sqlx::query(
+/// Begins a job with so many dead letters of a filter, which is JSON.
+pub(crate) async fn begin_job(
+    db: &mut PgConnection,
+    job_id: Uuid,
+    bulk: &Bulk,
+    filter: &str,
+    total: i64,
+    now: Timestamp,
+) -> Result<JobView, Failure> {
+    let row = sqlx::query_as(concat!(
         "insert into saga_tracker.job (job_id, begun_at, who, why, what, filter, rate, max_loops, state, total, changed_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $2)",
-    )
-    .bind(job.job_id)
-    .bind(job.begun_at)
-    .bind(clean(&job.who))
-    .bind(clean(&job.why))
-    .bind(&job.what)
-    .bind(&job.filter)
-    .bind(job.rate)
-    .bind(job.max_loops)
-    .bind(&job.state)
-    .bind(job.total)
-    .execute(db)
-    .await?;
-    Ok(())
+         values ($1, $2, $3, $4, $5, $6, $7, $8, 'running', $9, $2) returning ",
+        job!()
+    ))
+    .bind(job_id)
+    .bind(Timestamptz(now))
+    .bind(clean(&bulk.note.who))
+    .bind(clean(&bulk.note.why))
+    .bind(bulk.act.name())
+    .bind(filter)
+    .bind(bulk.rate)
+    .bind(bulk.max_loops)
+    .bind(total);
+    Ok(row.fetch_one(db).await?)
 }
 
-/// One job.
-pub(crate) async fn job(pool: &PgPool, job_id: Uuid) -> Result<Option<JobRow>, Failure> {
+pub(crate) async fn job(pool: &PgPool, job_id: Uuid) -> Result<Option<JobView>, Failure> {
     let row = sqlx::query_as(concat!("select ", job!(), " from saga_tracker.job where job_id = $1"));
     Ok(row.bind(job_id).fetch_optional(pool).await?)
 }
 
-/// The newest jobs.
-pub(crate) async fn jobs(pool: &PgPool, limit: i64) -> Result<Vec<JobRow>, Failure> {
+pub(crate) async fn jobs(pool: &PgPool, limit: i64) -> Result<Vec<JobView>, Failure> {
     let rows = sqlx::query_as(concat!("select ", job!(), " from saga_tracker.job order by job_id desc limit $1"));
     Ok(rows.bind(limit).fetch_all(pool).await?)
 }
 
 /// Takes the oldest job that runs and that nobody works on; none: there is none.
-pub(crate) async fn take_job(pool: &PgPool, holder: Uuid, now: Timestamp) -> Result<Option<JobRow>, Failure> {
+pub(crate) async fn take_job(pool: &PgPool, holder: Uuid, now: Timestamp) -> Result<Option<JobView>, Failure> {
     let row = sqlx::query_as(concat!(
         "update saga_tracker.job set held_by = $1, held_until = $3
          where job_id = (select job_id from saga_tracker.job where state = 'running' and (held_until is null or held_until <= $2 or held_by = $1)

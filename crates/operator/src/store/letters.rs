@@ -3,16 +3,17 @@
 use events::{OrderId, Timestamp};
 use runtime::Failure;
 use runtime::sql::Timestamptz;
+use serde::Serialize;
 use sqlx::postgres::PgArguments;
 use sqlx::query::{QueryAs, QueryScalar};
 use sqlx::types::Json;
 use sqlx::{FromRow, PgPool, Postgres};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::filter::Filter;
 use crate::kind::{Header, LetterKind, LetterStatus};
 
-/// A dead letter, as the apis read it.
 #[derive(Clone, FromRow)]
 pub(crate) struct LetterRow {
     pub letter_id: Uuid,
@@ -82,7 +83,6 @@ macro_rules! select_letters {
     };
 }
 
-/// Binds the nine parameters of a filter.
 macro_rules! with_filter {
     ($query:expr, $filter:expr) => {
         $query
@@ -135,14 +135,12 @@ pub(crate) async fn oldest_letters(
     Ok(query.fetch_all(pool).await?)
 }
 
-/// How many dead letters of a filter died up to then.
 pub(crate) async fn count_letters(pool: &PgPool, filter: &Filter, until: Timestamp) -> Result<i64, Failure> {
     let query: QueryScalar<'static, Postgres, i64, PgArguments> =
         sqlx::query_scalar(concat!("select count(*) ", from_letters!(), fits!(), "and died_at <= $10"));
     Ok(with_filter!(query, filter).bind(Timestamptz(until)).fetch_one(pool).await?)
 }
 
-/// One dead letter, with its whole value.
 pub(crate) async fn letter(pool: &PgPool, letter_id: Uuid) -> Result<Option<LetterRow>, Failure> {
     let row: Query<LetterRow> = sqlx::query_as(select_letters!("value", "where letter_id = $1"));
     Ok(row.bind(letter_id).fetch_optional(pool).await?)
@@ -155,27 +153,40 @@ pub(crate) async fn letters_between(pool: &PgPool, least: Uuid, greatest: Uuid) 
 }
 
 /// Dead letters of one cause.
-#[derive(Clone, FromRow)]
-pub(crate) struct GroupRow {
+#[derive(Clone, Debug, FromRow, Serialize, ToSchema)]
+pub struct GroupView {
+    /// What they have in common.
     pub fingerprint: String,
+    /// `event` or `order`.
     pub kind: String,
+    /// Who could not decide them; of orders, who should have answered.
     pub consumers: Vec<String>,
+    /// At which stage they died.
     pub stage: Option<String>,
+    /// The kind of error.
     pub error_class: String,
+    /// Type of the events that died, or that were not answered.
     pub event_type: Option<String>,
+    /// How many they are.
     pub letters: i64,
-    /// Orders that they belong to, as far as that is known.
+    /// How many orders they belong to, as far as that is known.
     pub orders: i64,
+    /// When the first died, RFC 3339.
+    #[schema(value_type = String)]
     pub first_at: Timestamptz,
+    /// When the last died, RFC 3339.
+    #[schema(value_type = String)]
     pub last_at: Timestamptz,
-    /// The newest of them, and what went wrong there.
+    /// The id of the last.
+    #[schema(value_type = String)]
     pub example: Uuid,
+    /// What was expected there, what came, what to do.
     pub message: String,
 }
 
 /// Dead letters grouped by cause: at most `limit` groups, those with the most letters first.
-pub(crate) async fn groups(pool: &PgPool, filter: &Filter, limit: i64) -> Result<Vec<GroupRow>, Failure> {
-    let query: Query<GroupRow> = sqlx::query_as(concat!(
+pub(crate) async fn groups(pool: &PgPool, filter: &Filter, limit: i64) -> Result<Vec<GroupView>, Failure> {
+    let query: Query<GroupView> = sqlx::query_as(concat!(
         "select cause.*, example.kind, example.consumers, example.stage, example.error_class, example.event_type, example.error_message as message
          from (select fingerprint, count(*) as letters, count(distinct order_id) as orders, min(died_at) as first_at, max(died_at) as last_at,
                  (array_agg(letter_id order by died_at desc, letter_id desc))[1] as example ",

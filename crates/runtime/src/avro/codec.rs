@@ -32,23 +32,11 @@ pub enum CodecError {
     #[error("schema id {0} is unknown to the registry: produce with a serializer that registers its schemas there")]
     UnknownSchema(u32),
     /// The registry knows it, and it is no Avro.
-    #[error("schema id {id} is {kind}: expected an Avro schema; produce Avro, or JSON without registry framing")]
-    NotAvro {
-        /// The schema's id.
-        id: u32,
-        /// What it is, as the registry says.
-        kind: String,
-    },
-    /// The record is of another type.
-    #[error("schema id {id} is of {came}: expected {expected}, or a record of that name")]
-    OtherType {
-        /// The schema's id.
-        id: u32,
-        /// The event's type.
-        expected: &'static str,
-        /// The name of the writer's record.
-        came: String,
-    },
+    #[error("schema id {0} is {1}: expected an Avro schema; produce Avro, or JSON without registry framing")]
+    NotAvro(u32, String),
+    /// The record is of another type than the event.
+    #[error("schema id {0} is of {1}: expected {2}, or a record of that name")]
+    OtherType(u32, String, &'static str),
     /// The id is not known yet; the registry must be asked.
     #[error("schema id {0} is not known yet")]
     AskRegistry(u32),
@@ -67,9 +55,7 @@ pub enum CodecError {
     },
 }
 
-/// A schema that values are read by.
 struct KnownSchema {
-    /// The full name of its record.
     name: String,
     schema: DatumSchema,
     /// Its parsing canonical form: the same schema, whoever wrote its text.
@@ -151,29 +137,26 @@ impl Codec {
     /// # Errors
     /// When `definition` is not a schema.
     pub fn learn(&self, id: u32, definition: &str) -> Result<bool, CodecError> {
-        let known = Arc::new(KnownSchema::parsed(id, definition)?);
-        let mut readers = self.readers.write().unwrap_or_else(PoisonError::into_inner);
-        let before = readers.get(&id).cloned().unwrap_or_default();
-        if before.first().is_some_and(|newest| newest.canonical == known.canonical) {
-            return Ok(false);
-        }
-        let others = before.iter().filter(|other| other.canonical != known.canonical).cloned();
-        readers.insert(id, std::iter::once(Arc::clone(&known)).chain(others).collect());
-        Ok(true)
+        self.add(id, definition, true)
     }
 
     /// Makes known what an id stood for once; what it stands for now is read before it.
-    ///
-    /// # Errors
-    /// When `definition` is not a schema.
-    pub(crate) fn learn_former(&self, id: u32, definition: &str) -> Result<(), CodecError> {
+    pub(crate) fn learn_former(&self, id: u32, definition: &str) -> Result<bool, CodecError> {
+        self.add(id, definition, false)
+    }
+
+    fn add(&self, id: u32, definition: &str, is_newest: bool) -> Result<bool, CodecError> {
         let known = Arc::new(KnownSchema::parsed(id, definition)?);
         let mut readers = self.readers.write().unwrap_or_else(PoisonError::into_inner);
-        let before = readers.get(&id).cloned().unwrap_or_default();
-        if before.iter().all(|other| other.canonical != known.canonical) {
-            readers.insert(id, before.iter().cloned().chain([known]).collect());
+        let before = readers.entry(id).or_default();
+        let place = before.iter().position(|other| other.canonical == known.canonical);
+        if place.is_some_and(|place| place == 0 || !is_newest) {
+            return Ok(false);
         }
-        Ok(())
+        let mut all: Vec<_> = before.iter().filter(|other| other.canonical != known.canonical).cloned().collect();
+        all.insert(if is_newest { 0 } else { all.len() }, known);
+        *before = all.into();
+        Ok(true)
     }
 
     /// Checks that every event type of `said` can be written.
@@ -181,9 +164,8 @@ impl Codec {
     /// # Errors
     /// [`CodecError::NotApplied`] names the first that can't.
     pub fn check_writers(&self, said: &[&'static str]) -> Result<(), CodecError> {
-        said.iter()
-            .find(|event_type| !self.writers.contains_key(**event_type))
-            .map_or(Ok(()), |event_type| Err(CodecError::NotApplied(event_type)))
+        let missing = said.iter().find(|event_type| !self.writers.contains_key(**event_type));
+        missing.map_or(Ok(()), |event_type| Err(CodecError::NotApplied(event_type)))
     }
 
     /// The framed value of an event.
@@ -228,14 +210,13 @@ impl Codec {
         }
         Err(misfit.unwrap_or_else(|| {
             let came = known.first().map_or_else(String::new, |known| cut(&known.name));
-            CodecError::OtherType { id, expected: E::TYPE, came }
+            CodecError::OtherType(id, came, E::TYPE)
         }))
     }
 
     /// Whether a framed value was written with the very schema that this binary writes such events with.
     pub fn is_own<E: Event>(&self, payload: Option<&[u8]>) -> bool {
-        let own = self.writers.get(E::TYPE).map(|(id, _)| *id);
-        own.is_some() && framed(payload).ok().map(|(id, _)| id) == own
+        self.writers.get(E::TYPE).is_some_and(|(own, _)| schema_id(payload) == Some(*own))
     }
 
     /// A framed value as JSON, with every field that its writer wrote, whether today's struct has it or not.
@@ -252,12 +233,10 @@ impl Codec {
     }
 }
 
-/// The schema id of a framed value.
 pub(crate) fn schema_id(payload: Option<&[u8]>) -> Option<u32> {
     framed(payload).ok().map(|(id, _)| id)
 }
 
-/// The schema id and the datum of a framed value.
 fn framed(payload: Option<&[u8]>) -> Result<(u32, &[u8]), CodecError> {
     match payload {
         None | Some([]) => Err(CodecError::Empty),
@@ -276,24 +255,19 @@ pub(crate) fn whole(id: u32, definition: &str, referenced: &[String]) -> Result<
     caught(&what, catch_unwind(whole))
 }
 
-/// Whether two texts are the same schema.
 pub(crate) fn same_schema(one: &str, other: &str) -> bool {
     let canonical = |text: &str| parse("schema", text).map(|schema| schema.canonical_form()).ok();
     one == other || canonical(one).is_some_and(|one| Some(one) == canonical(other))
 }
 
-/// Whether data can be read by a text.
 pub(crate) fn is_readable(definition: &str) -> bool {
     KnownSchema::parsed(0, definition).is_ok()
 }
 
 fn parse(what: &str, definition: &str) -> Result<Schema, CodecError> {
     if definition.len() > LARGEST_SCHEMA {
-        return Err(avro(
-            what,
-            "read",
-            format!("it has {} bytes, and {LARGEST_SCHEMA} is the limit", definition.len()),
-        ));
+        let reason = format!("it has {} bytes, and {LARGEST_SCHEMA} is the limit", definition.len());
+        return Err(avro(what, "read", reason));
     }
     caught(what, catch_unwind(|| Schema::parse_str(definition)))
 }

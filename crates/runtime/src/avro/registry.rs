@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::{StatusCode, Url};
+use reqwest::{Method, RequestBuilder, StatusCode, Url};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use sqlx::PgPool;
@@ -26,7 +26,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const IS_BACK_WITHIN: Duration = Duration::from_secs(2);
 /// Bytes of an answer: a schema's text as a JSON string, and what is said of it.
 const LARGEST_ANSWER: usize = 2 * LARGEST_SCHEMA;
-/// Schemas that one may refer to, in all.
 const MOST_REFERENCES: usize = 64;
 
 /// A registry with the Confluent API.
@@ -95,7 +94,6 @@ pub(crate) enum NotLearned {
     Away(String),
 }
 
-/// What the registry says of an id.
 #[derive(Deserialize)]
 struct Definition {
     schema: String,
@@ -106,7 +104,6 @@ struct Definition {
     references: Option<Vec<SchemaReference>>,
 }
 
-/// A schema that another refers to.
 #[derive(Deserialize)]
 struct SchemaReference {
     subject: String,
@@ -118,7 +115,6 @@ struct Registered {
     id: i64,
 }
 
-/// How the registry says no.
 #[derive(Deserialize)]
 struct No {
     error_code: i64,
@@ -135,16 +131,13 @@ impl Registry {
     }
 
     /// The registry of the settings, with the user that they name.
-    ///
-    /// # Errors
-    /// As [`Registry::new`].
     pub fn from_settings(settings: &Settings, pool: PgPool) -> Result<Self, reqwest::Error> {
         let asks = settings.common().schema_registry_user.is_some().then(|| settings.clone());
         Ok(Self { settings: asks, ..Self::new(&settings.common().schema_registry_url, pool)? })
     }
 
     /// A request that says who asks, where a user is set. Its password is read again, as a rotated one is another.
-    fn request(&self, method: reqwest::Method, url: Url) -> reqwest::RequestBuilder {
+    fn request(&self, method: Method, url: Url) -> RequestBuilder {
         let request = self.http.request(method, url);
         let Some(settings) = &self.settings else { return request };
         let now = settings.read_again().unwrap_or_else(|_| settings.clone());
@@ -170,10 +163,9 @@ impl Registry {
         let learned = definition.and_then(|definition| codec.learn(id, &definition).map(|_| definition));
         self.asked.answered(id, learned.as_ref().err());
         let definition = learned.map_err(NotLearned::Unreadable)?;
-        let kept = self.keep(id, "", &definition).await;
-        kept.unwrap_or_else(
-            |error| tracing::warn!(%error, id, "schema not kept: it is asked for again at the next start"),
-        );
+        if let Err(error) = self.keep(id, "", &definition).await {
+            tracing::warn!(%error, id, "schema not kept: it is asked for again at the next start");
+        }
         Ok(())
     }
 
@@ -217,8 +209,7 @@ impl Registry {
             return Ok(Err(CodecError::UnknownSchema(id)));
         };
         if let Some(kind) = found.kind.filter(|kind| kind != "AVRO") {
-            let kind = kind.chars().take(20).collect();
-            return Ok(Err(CodecError::NotAvro { id, kind }));
+            return Ok(Err(CodecError::NotAvro(id, kind.chars().take(20).collect())));
         }
         let references = found.references.unwrap_or_default();
         if references.is_empty() {
@@ -256,46 +247,31 @@ impl Registry {
     /// # Errors
     /// When the registry can't be reached, finds the schema incompatible with an earlier version, or the id can't be stored.
     pub async fn register(&self, subject: &str, definition: &str) -> Result<u32, RegistryError> {
-        let url = self.at(&["subjects", subject, "versions"])?;
-        let registered: Registered = self
-            .write(subject, self.request(reqwest::Method::POST, url).json(&serde_json::json!({ "schema": definition })))
-            .await?;
+        let schema = self.request(Method::POST, self.at(&["subjects", subject, "versions"])?);
+        let schema = schema.json(&serde_json::json!({ "schema": definition }));
+        let registered: Registered = self.write(subject, schema).await?;
+        let rule = self.request(Method::PUT, self.at(&["config", subject])?);
+        let rule = rule.json(&serde_json::json!({ "compatibility": "FULL_TRANSITIVE" }));
+        let _: serde_json::Value = self.write(subject, rule).await?;
         let id = registered.id as u32;
-        let url = self.at(&["config", subject])?;
-        let rule = serde_json::json!({ "compatibility": "FULL_TRANSITIVE" });
-        let _: serde_json::Value = self.write(subject, self.request(reqwest::Method::PUT, url).json(&rule)).await?;
         self.keep(id, subject, definition).await?;
         Ok(id)
     }
 
     /// Asks for a change. Two that make the same thing at once meet: the registry refuses one of them with a conflict, and finds the thing made
     /// when it is asked again. A schema that is incompatible is a conflict too, and stays one.
-    async fn write<T: DeserializeOwned>(
-        &self,
-        what: &str,
-        request: reqwest::RequestBuilder,
-    ) -> Result<T, RegistryError> {
+    async fn write<T: DeserializeOwned>(&self, what: &str, request: RequestBuilder) -> Result<T, RegistryError> {
         let again = request.try_clone();
-        let mut response = request.send().await.map_err(|source| self.unreachable(source))?;
-        if let Some(again) = again
-            && response.status() == StatusCode::CONFLICT
-        {
-            response = again.send().await.map_err(|source| self.unreachable(source))?;
+        let (mut status, mut body) = self.send(what, request).await?;
+        if let Some(again) = again.filter(|_| status == StatusCode::CONFLICT) {
+            (status, body) = self.send(what, again).await?;
         }
-        let status = response.status();
-        let body = self.body(what, response).await?;
         self.answer(what, status, &body)
     }
 
     /// Asks a question; none: the registry itself says that there is no such thing, which a proxy or a wrong path in front of it does not.
     async fn ask<T: DeserializeOwned>(&self, what: &str, path: &[&str]) -> Result<Option<T>, RegistryError> {
-        let response = self
-            .request(reqwest::Method::GET, self.at(path)?)
-            .send()
-            .await
-            .map_err(|source| self.unreachable(source))?;
-        let status = response.status();
-        let body = self.body(what, response).await?;
+        let (status, body) = self.send(what, self.request(Method::GET, self.at(path)?)).await?;
         let says_no =
             || serde_json::from_slice(&body).is_ok_and(|No { error_code }| (40_400..40_500).contains(&error_code));
         if status == StatusCode::NOT_FOUND && says_no() {
@@ -312,18 +288,20 @@ impl Registry {
         serde_json::from_slice(body).map_err(|error| self.unexpected(what, error.to_string()))
     }
 
-    async fn body(&self, what: &str, mut response: reqwest::Response) -> Result<Vec<u8>, RegistryError> {
+    async fn send(&self, what: &str, request: RequestBuilder) -> Result<(StatusCode, Vec<u8>), RegistryError> {
+        let unreachable =
+            |source: reqwest::Error| RegistryError::Unreachable { url: self.shown(), source: source.without_url() };
+        let mut response = request.send().await.map_err(unreachable)?;
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|source| self.unreachable(source))? {
+        while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
             if body.len() + chunk.len() > LARGEST_ANSWER {
                 return Err(self.unexpected(what, format!("more than {LARGEST_ANSWER} bytes")));
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(body)
+        Ok((response.status(), body))
     }
 
-    /// An address below the registry's.
     fn at(&self, path: &[&str]) -> Result<Url, RegistryError> {
         let mut url = Url::parse(&self.url).map_err(|_| RegistryError::Address("it is no URL"))?;
         url.path_segments_mut().map_err(|()| RegistryError::Address("it has no path"))?.pop_if_empty().extend(path);
@@ -336,10 +314,6 @@ impl Registry {
         let _ = url.set_username("").and_then(|()| url.set_password(None)); // only what has no host refuses, and has none either
         url.set_query(None);
         url.to_string()
-    }
-
-    fn unreachable(&self, source: reqwest::Error) -> RegistryError {
-        RegistryError::Unreachable { url: self.shown(), source: source.without_url() }
     }
 
     fn unexpected(&self, what: &str, reason: String) -> RegistryError {

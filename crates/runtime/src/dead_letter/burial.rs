@@ -11,7 +11,6 @@ pub const TOPIC: &str = "dead-letter-events";
 /// The header with a dead letter's own id: its `ce_id` is that of the record that died.
 pub const ID: &str = "quadrille-dead-letter-id";
 
-/// What was tried before something died.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Attempts {
     pub attempts: i32,
@@ -19,13 +18,6 @@ pub(crate) struct Attempts {
     pub loops: i32,
     /// Its place in its lane; none: it had none yet.
     pub arrival: Option<i64>,
-}
-
-impl Attempts {
-    /// Tried once, now.
-    pub fn once(now: Timestamp) -> Self {
-        Self { attempts: 1, first_failed_at: now, loops: 0, arrival: None }
-    }
 }
 
 /// Something to bury: why, and the record or the timer that it came with (an answer or a request has neither).

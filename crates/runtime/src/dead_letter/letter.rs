@@ -10,7 +10,6 @@ use crate::vocabulary::ErrorInfo;
 
 /// How much of an error tells one cause from another.
 const TELLING: usize = 160;
-/// How much of an error is published.
 const LONGEST_MESSAGE: usize = 4_000;
 /// The largest letter, in bytes with key and headers: its topic takes a little more (`max_message_bytes` in topics.yaml).
 const LARGEST_LETTER: usize = 2_000_000;
@@ -20,7 +19,6 @@ const CUT_KEY: usize = 1_000;
 const CUT_HEADERS: usize = 100_000;
 /// and of one header that is published of larger ones all the same.
 const CUT_HEADER: usize = 1_000;
-/// Those are what says what the record was.
 const TELLING_HEADERS: [&str; 4] = ["ce_id", "ce_type", "ce_correlationid", "content-type"];
 
 /// The row for the outbox. What is too large for the topic is cut there, and says where it is whole: in its consumer's own table, of which it is tried
@@ -58,7 +56,6 @@ fn size(letter: &Outgoing) -> usize {
         + letter.payload.as_ref().map_or(0, Vec::len)
 }
 
-/// Of a record's own headers those that say what it was.
 fn telling(message: &Message) -> Headers {
     let mut headers = Headers::default();
     for name in TELLING_HEADERS {

@@ -7,9 +7,7 @@ use crate::engine::disposition::Disposition;
 use crate::engine::item::{BatchItem, ItemError};
 use crate::kafka::record::Message;
 use crate::telemetry::step_log;
-use crate::vocabulary::Committed;
-use crate::vocabulary::Conflict;
-use crate::vocabulary::RequestError;
+use crate::vocabulary::{Committed, Conflict, ErrorInfo, RequestError};
 
 impl<C: Consumer> Engine<C> {
     /// Lets the items of a batch go that is written.
@@ -25,13 +23,13 @@ impl<C: Consumer> Engine<C> {
             items.into_iter().zip(outcomes).zip(answered).zip(dispositions)
         {
             match &disposition {
-                Disposition::Done | Disposition::Refused => {}
-                Disposition::Behind => parked += u64::from(item.kept.is_none()),
-                Disposition::Again { .. } => parked += u64::from(item.kept.is_none() && item.fired.is_none()),
+                Disposition::Done | Disposition::Refused | Disposition::Skipped => {}
+                Disposition::Behind | Disposition::Again { .. } => {
+                    parked += u64::from(item.kept.is_none() && item.fired.is_none());
+                }
                 Disposition::Dead { .. } => dead += 1,
-                Disposition::Skipped => {}
             }
-            tell(&item, &disposition);
+            log_outcome(&item, &disposition);
             let Some(reply) = item.reply else { continue };
             let answer = match (item.work, outcome) {
                 (Err(ItemError::Dead(death) | ItemError::Failed(death) | ItemError::Waits(death)), _) => {
@@ -55,96 +53,51 @@ impl<C: Consumer> Engine<C> {
         }
         if let Some(due) = scheduled {
             self.scheduled.send_if_modified(|next| {
-                let sooner = next.is_none_or(|next| due < next);
-                if sooner {
+                let is_sooner = next.is_none_or(|next| due < next);
+                if is_sooner {
                     *next = Some(due);
                 }
-                sooner
+                is_sooner
             });
         }
     }
 }
 
 /// One line for each verdict on what did not go as it should.
-fn tell<C: Consumer>(item: &BatchItem<C>, disposition: &Disposition) {
-    let event_type = item.message.as_ref().and_then(|message| message.event_type());
-    let event_id = item.message.as_ref().and_then(|message| message.headers.text("ce_id"));
-    let correlation_id = item.message.as_ref().and_then(|message| message.headers.text("ce_correlationid"));
+fn log_outcome<C: Consumer>(item: &BatchItem<C>, disposition: &Disposition) {
+    let message = item.message.as_ref();
+    let header = |name| message.and_then(|message| message.headers.text(name));
     let decided = item.work.as_ref().ok().and_then(|work| C::order(&work.input));
     let died = match disposition {
         Disposition::Dead { death, .. } | Disposition::Again { death, .. } => death.order_id,
         Disposition::Done | Disposition::Refused | Disposition::Behind | Disposition::Skipped => None,
     };
-    let known = decided.or(died).or(item.timer_of());
-    let order_id = known.or_else(|| item.message.as_ref().and_then(crate::dead_letter::order_of));
-    let order_id = order_id.map(|id| id.to_string());
+    let known = decided.or(died).or(item.timer_of()).or_else(|| message.and_then(crate::dead_letter::order_of));
+    let order_id = known.map(|id| id.to_string());
     // Unless whoever placed the order gave it another one, an order's correlation id is its own.
-    let correlation_id = correlation_id.or(order_id.as_deref());
-    let place = item.message.as_ref().map(Message::place);
+    let correlation_id = header("ce_correlationid").or(order_id.as_deref());
+    let (event_type, event_id, place) = (header("ce_type"), header("ce_id"), message.map(Message::place));
+    macro_rules! log {
+        ($level:ident, $($more:tt)+) => {
+            tracing::$level!(consumer = C::NAME, event_type, event_id, correlation_id, order_id, place, $($more)+)
+        };
+    }
     match disposition {
-        Disposition::Dead { death, attempts, blocking } => tracing::error!(
-            consumer = C::NAME,
-            event_type,
-            event_id,
-            correlation_id,
-            order_id,
-            place,
-            stage = death.stage,
-            class = death.class,
-            attempts,
-            blocking,
-            "dead letter: {}",
-            death.message
-        ),
+        Disposition::Dead { death, attempts, blocking } => {
+            let ErrorInfo { stage, class, message, .. } = death;
+            log!(error, stage, class, attempts, blocking, "dead letter: {message}");
+        }
         // Its circuit is open, and says so.
         Disposition::Again { .. } if matches!(item.work, Err(ItemError::Waits(_))) => {
             tracing::debug!(consumer = C::NAME, place, "parked until the registry answers");
         }
-        Disposition::Again { death, attempts, next_at } => tracing::warn!(
-            consumer = C::NAME,
-            event_type,
-            event_id,
-            correlation_id,
-            order_id,
-            place,
-            stage = death.stage,
-            class = death.class,
-            attempts,
-            next_at = %next_at,
-            "parked: {}",
-            death.message
-        ),
-        Disposition::Skipped => tracing::info!(
-            consumer = C::NAME,
-            event_type,
-            event_id,
-            correlation_id,
-            order_id,
-            place,
-            "skipped by a person"
-        ),
-        Disposition::Done if item.kept.is_some() => {
-            tracing::info!(
-                consumer = C::NAME,
-                event_type,
-                event_id,
-                correlation_id,
-                order_id,
-                place,
-                "handled after it was parked"
-            );
+        Disposition::Again { death, attempts, next_at } => {
+            let ErrorInfo { stage, class, message, .. } = death;
+            log!(warn, stage, class, attempts, next_at = %next_at, "parked: {message}");
         }
-        Disposition::Behind if item.kept.is_none() => {
-            tracing::debug!(
-                consumer = C::NAME,
-                event_type,
-                event_id,
-                correlation_id,
-                order_id,
-                place,
-                "parked behind its key's head"
-            );
-        }
+        Disposition::Skipped => log!(info, "skipped by a person"),
+        Disposition::Done if item.kept.is_some() => log!(info, "handled after it was parked"),
+        Disposition::Behind if item.kept.is_none() => log!(debug, "parked behind its key's head"),
         Disposition::Done | Disposition::Behind | Disposition::Refused => {}
     }
 }

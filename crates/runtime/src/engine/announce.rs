@@ -3,26 +3,20 @@
 use events::{EventId, OrderId, OrderParked, Resolution, Timestamp};
 
 use crate::consumer::Consumer;
-use crate::dead_letter::{self};
+use crate::dead_letter;
 use crate::engine::Engine;
 use crate::engine::batch::Attempt;
 use crate::engine::disposition::Disposition;
 use crate::engine::effects::Effects;
 use crate::engine::item::BatchItem;
 use crate::kafka::record::Message;
-use crate::vocabulary::Cause;
-use crate::vocabulary::ErrorInfo;
+use crate::vocabulary::{Cause, ErrorInfo};
 
-/// Characters of an error that are said of a parked order.
 const LONGEST_SAID: usize = 300;
 
-/// How it stands with an event that waits.
 pub(crate) struct Wait {
-    /// How often it was tried.
     pub attempts: i32,
-    /// Since when it waits.
     pub parked_at: Timestamp,
-    /// When it is tried again.
     pub next_at: Timestamp,
 }
 
@@ -45,7 +39,6 @@ impl<C: Consumer> Engine<C> {
         }
     }
 
-    /// Says that an order waits.
     pub(crate) fn say_parked(
         &self,
         attempt: &mut Attempt<C>,

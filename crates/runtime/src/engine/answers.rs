@@ -1,7 +1,7 @@
 //! At which position each request was answered: kept with what the request said, so that the same request gets the same answer however often it comes,
 //! also when the outbox has long forgotten the row. Requests only: events and timers are answered to nobody.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use events::Timestamp;
 use sqlx::{AssertSqlSafe, PgConnection};
@@ -19,8 +19,8 @@ use crate::postgres::sql::Timestamptz;
 #[derive(Debug)]
 pub(crate) struct Answers {
     schema: String,
-    /// By the request's cause: the last row of the batch that it said.
-    last: HashMap<Uuid, usize>,
+    /// By the request's cause, as two batches may keep the same ones: the last row of the batch that it said.
+    last: BTreeMap<Uuid, usize>,
     now: Timestamp,
 }
 
@@ -30,28 +30,19 @@ impl Answers {
         if self.last.is_empty() {
             return;
         }
-        let entries: Vec<usize> = entries.collect();
-        // By cause, as two batches may keep the same ones.
-        let mut last: Vec<(Uuid, usize)> = self.last.iter().map(|(cause, row)| (*cause, *row)).collect();
-        last.sort_unstable();
-        let places: Vec<(i32, i32)> = last.iter().map(|(_, row)| place(&entries, *row)).collect();
-        writes
-            .append_kept(
-                "answered",
-                &format!(
-                    "insert into {}.answer as kept (cause_id, position, answered_at)
-                     select asked.cause_id, entry.seq + asked.place, $4
-                       from unnest($1::uuid[], $2::int4[], $3::int4[]) as asked (cause_id, entry, place)
-                       join (select seq, row_number() over (order by seq) as n from said) as entry on entry.n = asked.entry
-                      order by asked.cause_id
-                     on conflict (cause_id) do update set position = excluded.position, answered_at = excluded.answered_at",
-                    self.schema
-                ),
-            )
-            .bind(last.iter().map(|(cause, _)| *cause).collect::<Vec<_>>())
-            .bind(places.iter().map(|(entry, _)| *entry).collect::<Vec<_>>())
-            .bind(places.iter().map(|(_, place)| *place).collect::<Vec<_>>())
-            .bind(Timestamptz(self.now));
+        let sizes: Vec<usize> = entries.collect();
+        let (entries, places): (Vec<i32>, Vec<i32>) = self.last.values().map(|row| place(&sizes, *row)).unzip();
+        let Self { schema, .. } = self;
+        let insert = format!(
+            "insert into {schema}.answer as kept (cause_id, position, answered_at)
+             select asked.cause_id, entry.seq + asked.place, $4
+               from unnest($1::uuid[], $2::int4[], $3::int4[]) as asked (cause_id, entry, place)
+               join (select seq, row_number() over (order by seq) as n from said) as entry on entry.n = asked.entry
+              order by asked.cause_id
+             on conflict (cause_id) do update set position = excluded.position, answered_at = excluded.answered_at"
+        );
+        let part = writes.append_kept("answered", &insert).bind(self.last.keys().copied().collect::<Vec<_>>());
+        part.bind(entries).bind(places).bind(Timestamptz(self.now));
     }
 }
 
@@ -67,7 +58,6 @@ fn place(entries: &[usize], row: usize) -> (i32, i32) {
     (number, (row - first) as i32)
 }
 
-/// Whether an item is a request that is answered.
 fn request<C: Consumer>(item: &BatchItem<C>) -> Option<Uuid> {
     item.reply.as_ref()?;
     item.work.as_ref().ok().map(|work| work.cause.id)

@@ -1,25 +1,22 @@
 //! A batch while it is decided: its items, and what one attempt collects of their decisions.
 
-use crate::dead_letter::burial::Attempts;
-use crate::dead_letter::burial::NewDeadLetter;
-use crate::engine::item::BatchItem;
 use std::ops::Range;
 
 use events::Timestamp;
 
 use crate::avro::codec::CodecError;
 use crate::consumer::Consumer;
+use crate::dead_letter::burial::{Attempts, NewDeadLetter};
 use crate::engine::disposition::Disposition;
 use crate::engine::effects::{Effects, Outgoing, Resolved};
+use crate::engine::item::BatchItem;
 use crate::timers::store::{TimerChange, TimerChanges};
-use crate::vocabulary::Conflict;
-use crate::vocabulary::ErrorInfo;
+use crate::vocabulary::{Conflict, ErrorInfo, Escalation};
 
 /// What one attempt at a batch has decided.
 pub(crate) struct Attempt<C: Consumer> {
     /// By item; none for an item that was not decided.
     pub outcomes: Vec<Option<Result<C::Reply, Conflict>>>,
-    /// What becomes of each item.
     pub dispositions: Vec<Disposition>,
     /// Which of the rows that were said are each item's own.
     pub own: Vec<Range<usize>>,
@@ -31,7 +28,6 @@ pub(crate) struct Attempt<C: Consumer> {
     pub broken: Option<CodecError>,
     /// Of each row that was said.
     pub positions: Vec<i64>,
-    /// What each item is answered with.
     pub answered: Vec<Option<i64>>,
     pub scheduled: Option<Timestamp>,
     /// How many events of forgotten orders did nothing.
@@ -59,7 +55,6 @@ impl<C: Consumer> Attempt<C> {
         }
     }
 
-    /// Takes one decision.
     pub fn decided(&mut self, index: usize, decision: Result<C::Reply, Conflict>, effects: Effects<'_, C::Call>) {
         let first = self.said.len();
         if decision.is_ok() {
@@ -76,7 +71,6 @@ impl<C: Consumer> Attempt<C> {
         self.outcomes[index] = Some(outcome);
     }
 
-    /// Takes what a decision wants done.
     pub fn finished(&mut self, effects: Effects<'_, C::Call>) {
         for (key, due) in effects.timers {
             self.timers.insert(key, due.map_or(TimerChange::Disarm, TimerChange::Arm));
@@ -89,38 +83,32 @@ impl<C: Consumer> Attempt<C> {
 
     /// What is to be buried: items that died, and what a decision laid before a person.
     pub fn dead_letters<'m>(&self, items: &'m [BatchItem<C>], now: Timestamp) -> Vec<(usize, NewDeadLetter<'m>)> {
-        let dead_letter = |item: &'m BatchItem<C>, death: ErrorInfo, attempts: i32, blocking: bool| NewDeadLetter {
-            death,
-            message: item.message.as_ref(),
-            incarnation: item.incarnation(),
-            timer: item.fired.as_ref().map(|fired| &fired.timer),
-            cause: item.cause(),
-            tried: item.tried(attempts, now),
-            blocking,
+        let dead_letter = |index: usize, death: &ErrorInfo, attempts: i32, blocking: bool| {
+            let item = &items[index];
+            NewDeadLetter {
+                death: death.clone(),
+                message: item.message.as_ref(),
+                incarnation: item.incarnation(),
+                timer: item.fired.as_ref().map(|fired| &fired.timer),
+                cause: item.cause(),
+                tried: item.tried(attempts, now),
+                blocking,
+            }
         };
-        let died =
-            items.iter().zip(&self.dispositions).enumerate().filter_map(
-                |(index, (item, disposition))| match disposition {
-                    Disposition::Dead { death, attempts, blocking } => {
-                        Some((index, dead_letter(item, death.clone(), *attempts, *blocking)))
-                    }
-                    Disposition::Done
-                    | Disposition::Behind
-                    | Disposition::Again { .. }
-                    | Disposition::Skipped
-                    | Disposition::Refused => None,
-                },
-            );
-        let decided = self.deaths.iter().map(|(index, death)| {
+        let mut all = Vec::new();
+        for (index, disposition) in self.dispositions.iter().enumerate() {
+            if let Disposition::Dead { death, attempts, blocking } = disposition {
+                all.push((index, dead_letter(index, death, *attempts, *blocking)));
+            }
+        }
+        for (index, death) in &self.deaths {
             // The decision stands: there is no timer to be armed again.
-            let dead_letter = dead_letter(&items[*index], death.clone(), 1, false);
-            let tried = death.escalation.map_or(dead_letter.tried, |escalation| Attempts {
-                attempts: escalation.attempts,
-                first_failed_at: escalation.since,
-                ..dead_letter.tried
-            });
-            (*index, NewDeadLetter { timer: None, tried, ..dead_letter })
-        });
-        died.chain(decided).collect()
+            let mut decided = NewDeadLetter { timer: None, ..dead_letter(*index, death, 1, false) };
+            if let Some(Escalation { attempts, since: first_failed_at, .. }) = death.escalation {
+                decided.tried = Attempts { attempts, first_failed_at, ..decided.tried };
+            }
+            all.push((*index, decided));
+        }
+        all
     }
 }

@@ -5,34 +5,37 @@ use std::time::Duration;
 use events::Timestamp;
 
 use crate::consumer::Consumer;
-use crate::engine::item::{BatchItem, ItemError};
+use crate::engine::item::{BatchItem, ItemError, failed};
 use crate::parking::{RetryPace, queue};
-use crate::vocabulary::Conflict;
-use crate::vocabulary::ErrorInfo;
+use crate::vocabulary::{Conflict, ErrorInfo};
 
 /// What waits for everyone's trouble to end is tried again after as long as it has waited, between these two; and at once when it ended.
 const WAITS_FROM: Duration = Duration::from_secs(1);
 const WAITS_TO: Duration = Duration::from_secs(60);
 
-/// What becomes of an item.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Disposition {
-    /// It is decided.
     Done,
     /// It waits behind the head of its lane.
     Behind,
     /// It failed for its order alone, so many times now, and is tried again then.
-    Again { death: ErrorInfo, attempts: i32, next_at: Timestamp },
+    Again {
+        death: ErrorInfo,
+        attempts: i32,
+        next_at: Timestamp,
+    },
     /// It is a dead letter; `blocking`: its lane waits behind it.
-    Dead { death: ErrorInfo, attempts: i32, blocking: bool },
-    /// A person left it out.
+    Dead {
+        death: ErrorInfo,
+        attempts: i32,
+        blocking: bool,
+    },
     Skipped,
-    /// Who asked hears that it was not done.
+    /// Who asked is answered that it was not done.
     Refused,
 }
 
 impl Disposition {
-    /// The fate of one item.
     pub fn of<C: Consumer>(
         item: &BatchItem<C>,
         outcome: Option<&Result<C::Reply, Conflict>>,
@@ -60,10 +63,7 @@ impl Disposition {
             }
             (Err(ItemError::Dead(death)), _) => dead(death.clone()),
             (Err(ItemError::Skipped), _) => Self::Skipped,
-            (Ok(_), Some(Err(Conflict(message)))) => {
-                let (class, message) = ("conflict".to_owned(), message.clone());
-                dead(ErrorInfo { stage: "decide", class, message, order_id: item.timer_of(), escalation: None })
-            }
+            (Ok(_), Some(Err(Conflict(message)))) => dead(failed("decide", "conflict", message, item.timer_of())),
             (Ok(_), Some(Ok(_)) | None) => Self::Done,
         }
     }

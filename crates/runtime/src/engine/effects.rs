@@ -9,8 +9,7 @@ use crate::avro::codec::{Codec, CodecError};
 use crate::dead_letter::burial as dead_letter;
 use crate::kafka::headers::Headers;
 use crate::telemetry::Spans;
-use crate::vocabulary::{Cause, Origin, Timer, TraceContext};
-use crate::vocabulary::{ErrorInfo, Escalation};
+use crate::vocabulary::{Cause, ErrorInfo, Escalation, Origin, Timer, TraceContext};
 
 /// The largest event that is sent, in bytes with key and headers. The topics take more: what is appended always fits.
 pub const LARGEST_EVENT: usize = 900_000;
@@ -30,7 +29,6 @@ pub struct Outgoing {
     pub payload: Option<Vec<u8>>,
 }
 
-/// What became of a dead letter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Resolved {
     pub letter_id: Uuid,
@@ -115,13 +113,8 @@ impl<'c, C> Effects<'c, C> {
             }
             Ok(payload) => {
                 let headers = self.headers(E::TYPE, event_id, &key);
-                self.said.push(Outgoing {
-                    topic: E::TOPIC,
-                    key: Some(key.into_bytes()),
-                    event_id,
-                    headers,
-                    payload: Some(payload),
-                });
+                let (key, payload) = (Some(key.into_bytes()), Some(payload));
+                self.said.push(Outgoing { topic: E::TOPIC, key, event_id, headers, payload });
             }
             Err(error) => self.broken = Some(error),
         }
@@ -214,13 +207,8 @@ impl<'c, C> Effects<'c, C> {
     /// The timers that this decision armed (with their due time) or disarmed, for tests of rules.
     pub fn timer_changes(&self) -> impl Iterator<Item = (Timer, bool)> + '_ {
         self.timers.iter().map(|((order_id, kind, discriminator), due)| {
-            let timer = Timer {
-                order_id: *order_id,
-                kind: kind.clone(),
-                discriminator: discriminator.clone(),
-                due: due.unwrap_or(self.now),
-            };
-            (timer, due.is_some())
+            let (kind, discriminator) = (kind.clone(), discriminator.clone());
+            (Timer { order_id: *order_id, kind, discriminator, due: due.unwrap_or(self.now) }, due.is_some())
         })
     }
 

@@ -1,7 +1,5 @@
 //! One thing of a batch: what it is, where it came from, and whether it can be decided.
 
-use crate::dead_letter::burial::Attempts;
-use crate::timers::store::Fired;
 use std::collections::HashSet;
 
 use events::{OrderId, Timestamp};
@@ -9,16 +7,13 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use crate::consumer::Consumer;
-use crate::dead_letter::{self};
+use crate::dead_letter::{self, burial::Attempts};
 use crate::health::Open;
 use crate::kafka::record::Message;
 use crate::parking::queue::{self, ParkedRecord};
-use crate::vocabulary::Committed;
-use crate::vocabulary::ErrorInfo;
-use crate::vocabulary::RequestError;
-use crate::vocabulary::Work;
+use crate::timers::store::Fired;
+use crate::vocabulary::{Cause, Committed, ErrorInfo, RequestError, Work};
 
-/// Why an item is not decided.
 #[derive(Clone, Debug)]
 pub(crate) enum ItemError {
     /// It is a dead letter at once: no repetition helps, and nobody waits behind it.
@@ -27,7 +22,6 @@ pub(crate) enum ItemError {
     Failed(ErrorInfo),
     /// What it needs is away for everyone: it is tried again later, however often that takes, and what comes after it of its key waits.
     Waits(ErrorInfo),
-    /// A person leaves it out.
     Skipped,
 }
 
@@ -36,7 +30,6 @@ pub(crate) struct BatchItem<C: Consumer> {
     pub work: Result<Work<C::Input>, ItemError>,
     /// The record, for a dead letter that keeps its bytes.
     pub message: Option<Message>,
-    /// The timer that it is, for a timer.
     pub fired: Option<Fired>,
     /// The row of the queue that it is, for what was parked.
     pub kept: Option<ParkedRecord>,
@@ -45,22 +38,24 @@ pub(crate) struct BatchItem<C: Consumer> {
     /// Keeps it counted as open, where it did not come from a topic.
     #[expect(dead_code, reason = "held for what its drop does")]
     pub open: Option<Open>,
-    /// Who waits for the answer.
     pub reply: Option<oneshot::Sender<Result<Committed<C::Reply>, RequestError>>>,
 }
 
 impl<C: Consumer> BatchItem<C> {
     /// A record of a topic.
     pub fn heard(work: Result<Work<C::Input>, ItemError>, message: Message) -> Self {
-        Self { work, message: Some(message), fired: None, kept: None, behind: false, open: None, reply: None }
+        Self { message: Some(message), ..Self::new(work) }
+    }
+
+    pub fn new(work: Result<Work<C::Input>, ItemError>) -> Self {
+        Self { work, message: None, fired: None, kept: None, behind: false, open: None, reply: None }
     }
 
     /// What has no record: an answer, a request, a timer.
     pub fn asked(work: Work<C::Input>, open: Open) -> Self {
-        Self { work: Ok(work), message: None, fired: None, kept: None, behind: false, open: Some(open), reply: None }
+        Self { open: Some(open), ..Self::new(Ok(work)) }
     }
 
-    /// Whether it is to be decided.
     pub fn to_decide(&self) -> Option<&Work<C::Input>> {
         self.work.as_ref().ok().filter(|_| !self.behind)
     }
@@ -70,25 +65,19 @@ impl<C: Consumer> BatchItem<C> {
         self.reply.as_ref().is_some_and(oneshot::Sender::is_closed)
     }
 
-    /// Gives the item up.
     pub fn mark_dead(&mut self, stage: &'static str, class: String, message: String) {
-        self.work = Err(ItemError::Dead(self.death(stage, class, message)));
+        self.work = Err(ItemError::Dead(failed(stage, class, message, self.timer_of())));
     }
 
     /// It failed for its order alone. What can't be tried again by itself is given up: a request, whose caller hears of it; an answer, whose timer
     /// asks again; and a dead letter, which would be heard, and fail, for ever.
     pub fn fail(&mut self, stage: &'static str, class: String, message: String) {
-        let death = self.death(stage, class, message);
+        let death = failed(stage, class, message, self.timer_of());
         let record = self.message.as_ref().is_some_and(|message| message.topic != dead_letter::TOPIC);
         let again = self.reply.is_none() && (record || self.fired.is_some());
         self.work = Err(if again { ItemError::Failed(death) } else { ItemError::Dead(death) });
     }
 
-    fn death(&self, stage: &'static str, class: String, message: String) -> ErrorInfo {
-        ErrorInfo { stage, class, message, order_id: self.timer_of(), escalation: None }
-    }
-
-    /// The order of a timer.
     pub fn timer_of(&self) -> Option<OrderId> {
         self.fired.as_ref().map(|fired| fired.timer.order_id)
     }
@@ -102,20 +91,18 @@ impl<C: Consumer> BatchItem<C> {
     pub fn cause(&self) -> String {
         match (&self.work, &self.fired) {
             (Ok(work), _) => work.cause.id.to_string(),
-            (Err(_), Some(fired)) => crate::vocabulary::Cause::timer(&fired.timer).id.to_string(),
+            (Err(_), Some(fired)) => Cause::timer(&fired.timer).id.to_string(),
             (Err(_), None) => String::new(),
         }
     }
 
     pub fn tried(&self, attempts: i32, now: Timestamp) -> Attempts {
-        match &self.kept {
-            Some(kept) => Attempts {
-                attempts,
-                first_failed_at: kept.first_failed_at.map_or(now, |at| at.0),
-                loops: kept.loops,
-                arrival: Some(kept.arrival),
-            },
-            None => Attempts { attempts, ..Attempts::once(now) },
+        let kept = self.kept.as_ref();
+        Attempts {
+            attempts,
+            first_failed_at: kept.and_then(|kept| kept.first_failed_at).map_or(now, |at| at.0),
+            loops: kept.map_or(0, |kept| kept.loops),
+            arrival: kept.map(|kept| kept.arrival),
         }
     }
 
@@ -130,6 +117,16 @@ impl<C: Consumer> BatchItem<C> {
         let kept = self.kept.as_ref().and_then(|kept| kept.letter_id);
         kept.or_else(|| self.fired.as_ref().and_then(|fired| fired.letter_id))
     }
+}
+
+/// A failure that no decision laid before a person.
+pub(crate) fn failed(
+    stage: &'static str,
+    class: impl Into<String>,
+    message: impl Into<String>,
+    order_id: Option<OrderId>,
+) -> ErrorInfo {
+    ErrorInfo { stage, class: class.into(), message: message.into(), order_id, escalation: None }
 }
 
 /// Says of each item whether it waits behind another one of its key: one that is parked, or one before it in the batch that failed.

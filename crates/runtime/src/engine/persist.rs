@@ -17,13 +17,11 @@ use crate::engine::effects::Resolved;
 use crate::engine::item::BatchItem;
 use crate::engine::write_set::{Scope, WriteSet};
 use crate::failure::Failure;
-use crate::kafka::record::Message;
 use crate::outbox;
 use crate::parking::change::{Failed, NewlyParked};
 use crate::parking::is_told;
 use crate::postgres::sql::Timestamptz;
 use crate::timers::store::TimerChange;
-use crate::vocabulary::ErrorInfo;
 
 impl<C: Consumer> Engine<C> {
     /// Writes a batch: what its consumer saves, and the rest; the outbox last, when every lock of the transaction is held.
@@ -118,24 +116,25 @@ impl<C: Consumer> Engine<C> {
             .map(|(index, dead_letter)| (index, dead_letter.letter_id(C::NAME)))
             .filter(|(_, letter_id)| new.contains(letter_id))
             .collect();
-        drop(dead_letters);
         attempt.said.extend(letters);
-        self.write_arrivals(tx, items, attempt, &held, now).await?;
-        self.write_kept(tx, items, attempt, &held, now).await?;
+        let dispositions = std::mem::take(&mut attempt.dispositions); // what is said of them goes into the attempt
+        self.write_arrivals(tx, items, &dispositions, attempt, &held, now).await?;
+        self.write_kept(tx, items, &dispositions, attempt, &held, now).await?;
+        attempt.dispositions = dispositions;
         self.settle_letters(items, attempt, now);
         Ok(())
     }
 
-    /// What is parked anew.
     async fn write_arrivals(
         &self,
         tx: &mut PgConnection,
         items: &[BatchItem<C>],
+        dispositions: &[Disposition],
         attempt: &mut Attempt<C>,
         held: &BTreeMap<usize, Uuid>,
         now: Timestamp,
     ) -> Result<(), Failure> {
-        let fresh = items.iter().zip(&attempt.dispositions).enumerate().filter(|(_, (item, _))| item.kept.is_none());
+        let fresh = items.iter().zip(dispositions).enumerate().filter(|(_, (item, _))| item.kept.is_none());
         let fresh = fresh.filter_map(|(index, (item, disposition))| {
             let message = item.message.as_ref()?;
             let failure = match disposition {
@@ -150,18 +149,12 @@ impl<C: Consumer> Engine<C> {
         });
         let fresh: Vec<NewlyParked<'_>> = fresh.collect();
         let parked = self.queue.park(tx, &fresh, now).await?;
-        let said: Vec<(Message, ErrorInfo, Timestamp)> = fresh
-            .into_iter()
-            .filter_map(|arrival| {
-                let Message { topic, partition, offset, .. } = arrival.message;
-                let is_new = parked.contains(&((*topic).to_owned(), *partition, *offset));
-                let (death, next) = arrival.failure.filter(|_| is_new)?;
-                Some((arrival.message.clone(), death.clone(), next.unwrap_or(now)))
-            })
-            .collect();
-        for (message, death, next_at) in said {
-            let wait = Wait { attempts: 1, parked_at: now, next_at };
-            self.say_parked(attempt, &message, &death, &wait, now);
+        for NewlyParked { message, failure } in fresh {
+            let is_new = parked.contains(&(message.topic.to_owned(), message.partition, message.offset));
+            if let Some((death, next)) = failure.filter(|_| is_new) {
+                let wait = Wait { attempts: 1, parked_at: now, next_at: next.unwrap_or(now) };
+                self.say_parked(attempt, message, death, &wait, now);
+            }
         }
         Ok(())
     }
@@ -171,22 +164,24 @@ impl<C: Consumer> Engine<C> {
         &self,
         tx: &mut PgConnection,
         items: &[BatchItem<C>],
+        dispositions: &[Disposition],
         attempt: &mut Attempt<C>,
         held: &BTreeMap<usize, Uuid>,
         now: Timestamp,
     ) -> Result<(), Failure> {
-        let (mut gone, mut failed, mut told) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut gone, mut failed) = (Vec::new(), Vec::new());
         let mut emptied: BTreeMap<Vec<u8>, (usize, Unparked)> = BTreeMap::new();
-        for (index, (item, disposition)) in items.iter().zip(&attempt.dispositions).enumerate() {
+        for (index, (item, disposition)) in items.iter().zip(dispositions).enumerate() {
             let Some(kept) = &item.kept else { continue };
             let arrival = kept.arrival;
             let outcome = match disposition {
                 Disposition::Behind | Disposition::Refused => continue,
                 Disposition::Again { death, attempts, next_at } => {
                     failed.push(Failed { arrival, attempts: *attempts, death, next: Ok(*next_at) });
-                    if *attempts > kept.attempts && is_told(attempts.unsigned_abs()) {
+                    let is_told = *attempts > kept.attempts && is_told(attempts.unsigned_abs());
+                    if let Some(message) = item.message.as_ref().filter(|_| is_told) {
                         let wait = Wait { attempts: *attempts, parked_at: kept.parked_at.0, next_at: *next_at };
-                        told.push((index, death.clone(), wait));
+                        self.say_parked(attempt, message, death, &wait, now);
                     }
                     continue;
                 }
@@ -202,12 +197,6 @@ impl<C: Consumer> Engine<C> {
             emptied.insert(kept.lane.clone(), (index, outcome));
         }
         self.queue.fail(tx, &failed, now).await?;
-        drop(failed);
-        for (index, death, wait) in told {
-            if let Some(message) = &items[index].message {
-                self.say_parked(attempt, message, &death, &wait, now);
-            }
-        }
         if gone.is_empty() {
             return Ok(());
         }

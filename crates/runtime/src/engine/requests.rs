@@ -1,6 +1,5 @@
 //! Requests and answers to our own calls, decided in batches like events, each caller answered once its batch is committed.
 
-use crate::vocabulary::RequestError;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,10 +11,8 @@ use crate::engine::Engine;
 use crate::engine::item::BatchItem;
 use crate::engine::linger;
 use crate::health::{Health, Open};
-use crate::vocabulary::Work;
-use crate::vocabulary::{Abandoned, Committed};
+use crate::vocabulary::{Abandoned, Committed, RequestError, Work};
 
-/// The most requests that are decided in one transaction.
 const LARGEST_BATCH: usize = 400;
 /// Requests that may wait; further callers wait for a place.
 pub(crate) const WAITING: usize = 4_096;
@@ -50,11 +47,11 @@ impl<C: Consumer> RequestQueue<C> {
             return Err(RequestError::Unavailable(why));
         }
         let (reply, answer) = oneshot::channel();
-        let gone = |_| RequestError::Unavailable(format!("{} is stopping: ask again under the same key", C::NAME));
+        let gone = || RequestError::Unavailable(format!("{} is stopping: ask again under the same key", C::NAME));
         let item = BatchItem { reply: Some(reply), ..BatchItem::asked(work, self.health.open()) };
         let answered = async {
-            self.queue.send(item).await.map_err(|_| ()).map_err(gone)?;
-            answer.await.map_err(|_| ()).map_err(gone)?
+            self.queue.send(item).await.map_err(|_| gone())?;
+            answer.await.map_err(|_| gone())?
         };
         tokio::select! {
             answered = answered => answered,
@@ -93,11 +90,7 @@ pub(crate) async fn attend<C: Consumer>(
         waiting.retain(|item| !item.is_abandoned());
         let (items, began) = (waiting.len(), Instant::now());
         metrics::histogram!("quadrille_batch_size", "consumer" => C::NAME, "from" => "door").record(items as f64);
-        match engine.process(std::mem::take(&mut waiting)).await {
-            Ok(()) => {}
-            Err(Abandoned::Stopping) => return Ok(()),
-            Err(stop @ Abandoned::Stop { .. }) => return Err(stop),
-        }
+        engine.process(std::mem::take(&mut waiting)).await?;
         wait = linger::next(Duration::ZERO, began.elapsed(), items);
     }
 }

@@ -11,7 +11,6 @@ use sqlx::{Arguments as _, AssertSqlSafe, Encode, PgConnection, Postgres, Row as
 
 use crate::failure::Failure;
 
-/// The outbox's table.
 const OUTBOX: &str = "outbox.entry";
 /// The positions of its rows, in their order.
 const SAID: &str = "(select array_agg(seq order by seq) from said)";
@@ -67,12 +66,9 @@ impl WriteSet {
         self.text.push_str(if self.writes.is_empty() { "with said as (" } else { ", said as (" });
         self.text.push_str(insert);
         renumbered(&mut self.text, select, self.arguments.len());
-        for (number, _) in self.writes.iter().enumerate() {
-            let _ = write!(
-                self.text,
-                " {} (select count(*) from w{number}) >= 0",
-                if number == 0 { "where" } else { "and" }
-            );
+        for number in 0..self.writes.len() {
+            let and = if number == 0 { "where" } else { "and" };
+            let _ = write!(self.text, " {and} (select count(*) from w{number}) >= 0");
         }
         self.text.push_str(order);
         self.text.push_str(" returning seq)");
@@ -122,12 +118,10 @@ impl WriteSet {
         if self.writes.is_empty() && said == 0 {
             return Ok(Vec::new());
         }
-        self.text.push_str(" select array[");
-        for number in 0..self.writes.len() {
-            let _ = write!(self.text, "{}(select count(*) from w{number})", if number == 0 { "" } else { ", " });
-        }
-        self.text.push_str("]::int8[], ");
-        self.text.push_str(if said > 0 { SAID } else { "null::int8[]" });
+        let counts = (0..self.writes.len()).map(|number| format!("(select count(*) from w{number})"));
+        let counts = counts.collect::<Vec<_>>().join(", ");
+        let positions = if said > 0 { SAID } else { "null::int8[]" };
+        let _ = write!(self.text, " select array[{counts}]::int8[], {positions}");
         let done = sqlx::query_with(AssertSqlSafe(self.text), self.arguments).fetch_one(db).await;
         let row = done.map_err(|error| failed(error, &self.writes))?;
         let counts: Vec<i64> = row.try_get(0)?;
@@ -142,9 +136,7 @@ impl WriteSet {
         }
         Ok(positions)
     }
-}
 
-impl WriteSet {
     /// The same, as the whole of a transaction: nobody is there to take it back when it lost a race, so it fails by itself, with a division by zero.
     async fn execute_by_itself(
         mut self,
@@ -193,16 +185,12 @@ fn failed(error: sqlx::Error, writes: &[Expected]) -> Failure {
     }
 }
 
-/// What a batch's writes are part of.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Scope<'s> {
     /// A transaction, which is rolled back when they fail.
     Transaction,
     /// Nothing: they are a transaction of their own. They fail where this select finds a row.
-    Autocommit {
-        /// What must not exist.
-        unless: Option<&'s str>,
-    },
+    Autocommit { unless: Option<&'s str> },
 }
 
 /// What a statement that checks something by dividing by it fails with.

@@ -1,16 +1,16 @@
 //! Where hosted parts listen, and who may reach them there.
 
-use crate::addresses::refuse_reachable;
-use crate::programs::default_address;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use sqlx::PgPool;
 use tokio::net::TcpListener;
 
-use super::Host;
+use super::{Host, locked};
+use crate::addresses::refuse_reachable;
 use crate::health::Health;
 use crate::http::{self, Gate, Keys, Routes, Serving};
+use crate::programs::default_address;
 
 impl Host {
     /// Serves a hosted part's probes, metrics and routes. What is done through routes is put on record in the database of `pool`.
@@ -59,8 +59,8 @@ impl Host {
             tracing::warn!(consumer = name, %address, "no keys are set: whoever is on this machine may do everything, and nobody else is answered");
         }
         tracing::info!(consumer = name, %address, "doors open");
-        self.addresses.lock().unwrap_or_else(PoisonError::into_inner).insert(name, address);
-        self.health.lock().unwrap_or_else(PoisonError::into_inner).insert(name, Arc::clone(&health));
+        locked(&self.addresses).insert(name, address);
+        locked(&self.health).insert(name, Arc::clone(&health));
         let gate = Gate::new(name, keys, pool, self.clock.clone(), common.request_timeout.0);
         let router = http::routes(name, doors, health, gate);
         self.spawn(name, http::serve(listener, router, Serving::new(common)?, self.shutdown.clone()));

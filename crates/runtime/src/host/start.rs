@@ -1,11 +1,9 @@
 //! How a consumer starts: what it needs is checked, then its tasks run and its group is joined.
 
-use crate::failure::cause;
-use crate::postgres::reachable;
 use std::cell::Cell;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
-use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -14,13 +12,13 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use sqlx::PgPool;
 use tokio::sync::{Notify, mpsc};
 
-use super::Host;
+use super::{Host, locked};
 use crate::avro::registry::Registry;
 use crate::consumer::Consumer;
 use crate::engine::Engine;
 use crate::engine::cooldown::Cooldown;
 use crate::engine::requests::{self, RequestQueue};
-use crate::failure::DatabaseFault;
+use crate::failure::{DatabaseFault, cause};
 use crate::health::Health;
 use crate::http::Routes;
 use crate::kafka::bootstrap_again::BootstrapAgain;
@@ -28,23 +26,28 @@ use crate::kafka::client_config;
 use crate::kafka::consumer_loop::{Listener, Stopped};
 use crate::kafka::rebalance::RebalanceContext;
 use crate::kafka::topology::Topology;
-use crate::parking::RetryPace;
 use crate::parking::queue::ParkingQueue;
-use crate::parking::retrier;
-use crate::postgres::migrations;
-use crate::postgres::pooler;
-use crate::postgres::sql;
-use crate::postgres::sql::StickyPool;
-use crate::postgres::watch;
+use crate::parking::{RetryPace, retrier};
+use crate::postgres::sql::{self, StickyPool};
+use crate::postgres::{migrations, pooler, reachable, watch};
 use crate::retention::horizon::Horizon;
 use crate::retention::pruner;
 use crate::rows::RowCaches;
 use crate::settings::ConsumerSettings;
 use crate::timers::poller;
 use crate::timers::store::Timers;
+use crate::vocabulary::Abandoned;
 
 /// How long a start waits for a database that is away.
 const START_PATIENCE: Duration = Duration::from_secs(30);
+
+/// That a task ends because the process stops is no failure.
+async fn until_stopped(task: impl Future<Output = Result<(), Abandoned>>) -> anyhow::Result<()> {
+    match task.await {
+        Ok(()) | Err(Abandoned::Stopping) => Ok(()),
+        Err(stop @ Abandoned::Stop { .. }) => Err(stop.into()),
+    }
+}
 
 impl Host {
     /// Starts a consumer: checks its schema, its topics and its event schemas, then opens its routes and joins its group.
@@ -99,29 +102,17 @@ impl Host {
         let doors = doors(RequestQueue::new(queue.clone(), Arc::clone(&health)));
         let listener = self.bind(C::NAME, settings.http, &doors).await?;
         self.listen(&engine, settings.clone(), registry.clone()).await?;
-        self.spawn(C::NAME, {
-            let engine = Arc::clone(&engine);
-            async move { Ok(poller::sweep(engine).await?) }
-        });
-        self.spawn(C::NAME, {
-            let engine = Arc::clone(&engine);
-            async move { Ok(retrier::retry(engine, registry).await?) }
-        });
-        self.spawn(C::NAME, {
-            let engine = Arc::clone(&engine);
-            async move { Ok(requests::attend(engine, waiting).await?) }
-        });
-        let every = self.settings.common().prune_every.0;
-        self.spawn(C::NAME, {
-            let engine = Arc::clone(&engine);
-            async move {
-                pruner::prune(engine, every).await;
-                Ok(())
-            }
-        });
-        let answers = queue.clone();
+        self.spawn(C::NAME, until_stopped(poller::sweep(Arc::clone(&engine))));
+        self.spawn(C::NAME, until_stopped(retrier::retry(Arc::clone(&engine), registry)));
+        self.spawn(C::NAME, until_stopped(requests::attend(Arc::clone(&engine), waiting)));
+        let pruned = pruner::prune(Arc::clone(&engine), self.settings.common().prune_every.0);
         self.spawn(C::NAME, async move {
-            requests::call_out(engine, called, answers).await;
+            pruned.await;
+            Ok(())
+        });
+        let called = requests::call_out(engine, called, queue);
+        self.spawn(C::NAME, async move {
+            called.await;
             Ok(())
         });
         self.serve(C::NAME, listener, doors, health, Some(records))
@@ -132,13 +123,10 @@ impl Host {
         let place = sql::place(&pool.connect_options());
         let since = Instant::now();
         loop {
-            let error = match pool.acquire().await {
-                Ok(_) => return Ok(()),
-                Err(error) if matches!(DatabaseFault::of(&error), DatabaseFault::Parts | DatabaseFault::Connection) => {
-                    error
-                }
-                Err(error) => return Err(error).with_context(|| format!("the database {place}")),
-            };
+            let Err(error) = pool.acquire().await else { return Ok(()) };
+            if !matches!(DatabaseFault::of(&error), DatabaseFault::Parts | DatabaseFault::Connection) {
+                return Err(error).with_context(|| format!("the database {place}"));
+            }
             let why = reachable::reason_of(pool).await.unwrap_or_else(|| cause(&error));
             if since.elapsed() >= START_PATIENCE {
                 bail!(
@@ -153,7 +141,6 @@ impl Host {
         }
     }
 
-    /// Watches over what a consumer depends on.
     fn watch<C: Consumer>(
         &self,
         health: &Arc<Health>,
@@ -170,7 +157,7 @@ impl Host {
             shutdown: self.shutdown.clone(),
             pool: self.pool::<C>()?,
             pools: Box::new(move || {
-                let pools = pools.lock().unwrap_or_else(PoisonError::into_inner);
+                let pools = locked(&pools);
                 pools.iter().filter(|(name, _)| ours(name)).map(|(_, pool)| pool.clone()).collect()
             }),
             address: Box::new(move || {
@@ -179,8 +166,7 @@ impl Host {
         };
         let written = events::catalogue().iter().filter(|entry| C::publishes().contains(&entry.event_type));
         let written = written.map(|entry| topology.full(entry.topic));
-        let topics: BTreeSet<String> =
-            topology.full_names().into_iter().map(ToOwned::to_owned).chain(written).collect();
+        let topics: BTreeSet<String> = topology.full_names().into_iter().map(Into::into).chain(written).collect();
         let kafka = watch::Kafka {
             health: Arc::clone(health),
             clock: self.clock.clone(),
@@ -209,12 +195,11 @@ impl Host {
         let topology = Topology::of(&common.topic_prefix, &C::subscribes_to(), &raw_topics);
         let group = format!("{}{}", common.topic_prefix, C::NAME);
         let context = RebalanceContext { progress: Arc::default(), health: Arc::clone(&engine.health), name: C::NAME };
-        self.progress.lock().unwrap_or_else(PoisonError::into_inner).insert(C::NAME, Arc::clone(&context.progress));
+        locked(&self.progress).insert(C::NAME, Arc::clone(&context.progress));
         let config = client_config::of_consumer(&common.kafka, &settings, &group);
         let config = config.with_context(|| format!("KAFKA_… settings of {}", C::NAME))?;
-        let properties =
-            config.config_map().into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        let servers = BootstrapAgain::new(&properties);
+        let properties = config.config_map().into_iter().map(|(name, value)| (name.into(), value.into()));
+        let servers = BootstrapAgain::new(&properties.collect());
         let kafka: BaseConsumer<RebalanceContext> =
             config.create_with_context(context.clone()).context("KAFKA_… settings")?;
         let kafka = tokio::task::spawn_blocking({
@@ -235,12 +220,7 @@ impl Host {
         .await??;
         let kafka = Arc::new(kafka);
         self.watch::<C>(&engine.health, &kafka, &topology, servers)?;
-        let pools = Arc::clone(&self.pools);
         let listener = Listener {
-            opened: Box::new(move |pool| {
-                let name = format!("quadrille {} loop", C::NAME);
-                pools.lock().unwrap_or_else(PoisonError::into_inner).insert(name, pool.clone());
-            }),
             engine: Arc::clone(engine),
             topology: Arc::new(topology),
             registry,
@@ -253,7 +233,11 @@ impl Host {
             raw_topics: raw_topics.into_iter().collect(),
             unanswered_since: Cell::new(None),
         };
-        let thread = move || listener.run().map_err(anyhow::Error::from);
+        let pools = Arc::clone(&self.pools);
+        let opened = move |pool: &PgPool| {
+            locked(&pools).insert(format!("quadrille {} loop", C::NAME), pool.clone());
+        };
+        let thread = move || listener.run(opened).map_err(anyhow::Error::from);
         self.spawn(C::NAME, async move { tokio::task::spawn_blocking(thread).await? });
         Ok(())
     }

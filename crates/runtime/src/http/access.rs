@@ -13,6 +13,7 @@ use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use sqlx::PgPool;
+use uuid::Uuid;
 
 use super::keys::{self, Key, Keys, LOCAL, Role};
 use super::problem::Problem;
@@ -30,12 +31,11 @@ const LONGEST_WHY: usize = 2_000;
 /// Who may call a route, and what is kept of it.
 #[derive(Clone, Copy, Debug)]
 pub struct Access {
-    pub(super) roles: &'static [Role],
+    roles: &'static [Role],
     largest_body: usize,
     is_recorded: bool,
 }
 
-/// Access by path and method, as the document spells them.
 pub(super) type Accesses = BTreeMap<(String, String), Access>;
 
 impl Access {
@@ -57,28 +57,18 @@ impl Access {
     }
 
     /// Whether a key of this role may.
-    pub const fn admits(&self, role: Role) -> bool {
-        let mut at = 0;
-        while at < self.roles.len() {
-            if role.covers(self.roles[at]) {
-                return true;
-            }
-            at += 1;
-        }
-        false
+    pub fn admits(&self, role: Role) -> bool {
+        self.roles.iter().any(|wanted| role.covers(*wanted))
     }
 
-    /// Every role that may.
     pub(super) fn admitted(&self) -> Vec<&'static str> {
         Role::ALL.into_iter().filter(|role| self.admits(*role)).map(Role::as_str).collect()
     }
 }
 
-/// The other end of a connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Peer(pub SocketAddr);
 
-/// What a program's routes are guarded by.
 pub(crate) struct Gate {
     consumer: &'static str,
     keys: Keys,
@@ -95,13 +85,13 @@ impl Gate {
         Self { consumer, keys, tries: Mutex::default(), pool, clock, patience }
     }
 
-    /// Whose key came.
     fn identify(&self, request: &Request) -> Result<Key, Problem> {
         if self.keys.is_empty() {
             return local(request.headers(), request.uri());
         }
         let address = request.extensions().get().map_or(IpAddr::from([0, 0, 0, 0]), |Peer(peer)| peer.ip());
         let now = Instant::now();
+        let refused = |title, detail: &str| Problem::new(StatusCode::UNAUTHORIZED, title).detail(detail);
         let digest = shown(request.headers()).map(keys::digest);
         let found = digest.as_ref().and_then(|digest| self.keys.find(digest)).cloned();
         let mut tries = self.tries.lock().unwrap_or_else(PoisonError::into_inner);
@@ -112,10 +102,8 @@ impl Gate {
                 .detail("too many different wrong keys came from your address: wait, then show the right one")
                 .retry_after(seconds));
         }
-        let digest = digest.ok_or_else(|| {
-            Problem::new(StatusCode::UNAUTHORIZED, "No key")
-                .detail("expected your key in the header X-Api-Key, or as Authorization: Bearer, got none")
-        })?;
+        let none = "expected your key in the header X-Api-Key, or as Authorization: Bearer, got none";
+        let digest = digest.ok_or_else(|| refused("No key", none))?;
         if let Some(key) = found {
             tries.right(address, &digest);
             return Ok(key);
@@ -123,12 +111,10 @@ impl Gate {
         if tries.wrong(address, &digest, now) {
             tracing::warn!(consumer = self.consumer, %address, "a wrong key came");
         }
-        Err(Problem::new(StatusCode::UNAUTHORIZED, "Unknown key")
-            .detail("expected a key that is set here, got another one: `quadrille keys new` makes one"))
+        Err(refused("Unknown key", "expected a key that is set here, got another one: `quadrille keys new` makes one"))
     }
 }
 
-/// The key that a request shows.
 fn shown(headers: &HeaderMap) -> Option<&str> {
     let bearer = || {
         let (scheme, key) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
@@ -153,18 +139,14 @@ fn local(headers: &HeaderMap, uri: &Uri) -> Result<Key, Problem> {
     };
     let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or_default());
     let host = text(HOST).or_else(|| uri.authority().map(axum::http::uri::Authority::as_str));
-    if host.is_some_and(|host| !is_here(host)) {
-        return refused("this request is for another host");
-    }
     let origin = text(ORIGIN).map(|origin| origin.split_once("://").map_or(origin, |(_, host)| host));
-    if origin.is_some_and(|origin| !is_here(origin)) {
-        return refused("a web page of another host sent this request");
-    }
     let by_proxy = ["forwarded", "via", "x-real-ip", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"];
-    if by_proxy.iter().any(|name| headers.contains_key(*name)) {
-        return refused("a proxy brought this request");
+    match () {
+        () if host.is_some_and(|host| !is_here(host)) => refused("this request is for another host"),
+        () if origin.is_some_and(|origin| !is_here(origin)) => refused("a web page of another host sent this request"),
+        () if by_proxy.iter().any(|name| headers.contains_key(*name)) => refused("a proxy brought this request"),
+        () => Ok(Key::local()),
     }
-    Ok(Key::local())
 }
 
 /// Who calls, for whatever is done in their name. There is one only where the route's guard has admitted somebody.
@@ -195,9 +177,6 @@ impl Caller {
     }
 
     /// Whether this may be done for a warehouse.
-    ///
-    /// # Errors
-    /// When the key is another warehouse's.
     pub fn may_act_for(&self, warehouse: &str) -> Result<(), Problem> {
         match self.warehouse() {
             Some(own) if own != warehouse => Err(Problem::new(StatusCode::FORBIDDEN, "Another warehouse")
@@ -228,20 +207,15 @@ impl Caller {
             )));
         }
         let Some(pool) = &self.gate.pool else { return Ok(()) };
-        let what = format!("reveal {what}");
-        let action = ActionRecord { subject: &self.asked, ..self.action(&what) };
-        let action_id = record::begin(pool, &self.gate.clock, &action).await?;
+        let action_id = self.begin(pool, &format!("reveal {what}"), &self.asked).await?;
         record::conclude(pool, action_id, 200, None).await?;
         Ok(())
     }
 
-    fn action<'a>(&'a self, what: &'a str) -> ActionRecord<'a> {
-        let (consumer, role) = (self.gate.consumer, if self.is_local() { LOCAL } else { self.key.role.as_str() });
-        ActionRecord { consumer, who: self.name(), role, what, subject: &self.path }
-    }
-
-    fn is_local(&self) -> bool {
-        self.gate.keys.is_empty()
+    async fn begin(&self, pool: &PgPool, what: &str, subject: &str) -> Result<Uuid, sqlx::Error> {
+        let Gate { consumer, keys, clock, .. } = &*self.gate;
+        let role = if keys.is_empty() { LOCAL } else { self.key.role.as_str() };
+        record::begin(pool, clock, &ActionRecord { consumer, who: self.name(), role, what, subject }).await
     }
 }
 
@@ -262,7 +236,6 @@ fn unguarded() -> Problem {
     Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "Not guarded").detail("nobody guards this route: report this")
 }
 
-/// Stands in front of a route.
 pub(super) async fn guard(access: Access, request: Request, next: Next) -> Response {
     let (caller, request) = match admit(access, request).await {
         Ok(admitted) => admitted,
@@ -274,7 +247,7 @@ pub(super) async fn guard(access: Access, request: Request, next: Next) -> Respo
     };
     let path = request.extensions().get().map_or("", MatchedPath::as_str);
     let what = format!("{} {path}", request.method());
-    let action_id = match record::begin(&pool, &caller.gate.clock, &caller.action(&what)).await {
+    let action_id = match caller.begin(&pool, &what, &caller.path).await {
         Ok(action_id) => action_id,
         Err(error) => return Problem::from(error).into_response(),
     };
@@ -290,12 +263,9 @@ async fn admit(access: Access, mut request: Request) -> Result<(Caller, Request)
     let gate: Arc<Gate> = request.extensions().get().cloned().ok_or_else(unguarded)?;
     let key = gate.identify(&request)?;
     if !gate.keys.is_empty() && !access.admits(key.role) {
-        return Err(Problem::new(StatusCode::FORBIDDEN, "Not for this key").detail(format!(
-            "expected a key of the role {}, got {}'s of the role {}",
-            access.admitted().join(" or "),
-            key.name,
-            key.role
-        )));
+        let (roles, Key { name, role, .. }) = (access.admitted().join(" or "), &key);
+        return Err(Problem::new(StatusCode::FORBIDDEN, "Not for this key")
+            .detail(format!("expected a key of the role {roles}, got {name}'s of the role {role}")));
     }
     let short = |text: &str| text.chars().take(500).collect::<String>().into();
     let path = short(request.uri().path());
@@ -328,14 +298,8 @@ async fn read(body: Body, headers: &HeaderMap, largest: usize, patience: Duratio
 }
 
 fn is_length(error: &axum::Error) -> bool {
-    let mut source = std::error::Error::source(error);
-    while let Some(error) = source {
-        if error.is::<http_body_util::LengthLimitError>() {
-            return true;
-        }
-        source = error.source();
-    }
-    false
+    let mut causes = std::iter::successors(std::error::Error::source(error), |error| error.source());
+    causes.any(|error| error.is::<http_body_util::LengthLimitError>())
 }
 
 #[cfg(test)]

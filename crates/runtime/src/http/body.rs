@@ -15,6 +15,9 @@ use crate::json::{self, JsonError};
 #[derive(Clone, Copy, Debug)]
 pub struct Json<T>(pub T);
 
+/// What a handler answers: a document, or a problem.
+pub type JsonResult<T> = Result<Json<T>, Problem>;
+
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     type Rejection = Problem;
 

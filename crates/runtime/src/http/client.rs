@@ -1,6 +1,7 @@
 //! Clients for the routes of other programs.
 
 use std::net::SocketAddr;
+use std::path::Path;
 
 use anyhow::Context as _;
 use axum::http::{HeaderValue, header};
@@ -25,18 +26,19 @@ pub fn client(common: &Common) -> anyhow::Result<reqwest::ClientBuilder> {
 }
 
 /// The same without a key, for what everybody may ask. A redirect is an answer, and not followed: it would have the key shown to whomever it names.
-///
-/// # Errors
-/// When the authority can't be read.
 pub fn anonymous(common: &Common) -> anyhow::Result<reqwest::ClientBuilder> {
     let mut client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
     if let Some(path) = &common.tls_authority {
-        let pem = std::fs::read(path).with_context(|| format!("QUADRILLE_TLS_AUTHORITY: {}", path.display()))?;
+        let pem = read("QUADRILLE_TLS_AUTHORITY", path)?;
         let authority =
             reqwest::Certificate::from_pem(&pem).context("QUADRILLE_TLS_AUTHORITY: expected a certificate in PEM")?;
         client = client.add_root_certificate(authority);
     }
     Ok(client)
+}
+
+pub(super) fn read(setting: &str, path: &Path) -> anyhow::Result<Vec<u8>> {
+    std::fs::read(path).with_context(|| format!("{setting}: {}", path.display()))
 }
 
 /// Where a program at this address is reached, from this machine or by its settings.

@@ -4,13 +4,14 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
+use super::query::{from_hex, hex};
+
 /// The shortest key that is taken as it is, in characters.
 const SHORTEST: usize = 16;
 /// The longest name of a key, in characters.
 const LONGEST_NAME: usize = 64;
 /// Whoever calls a program that has no keys and listens on the loopback interface only.
 pub(crate) const LOCAL: &str = "local";
-/// Before a digest.
 const DIGEST: &str = "sha256:";
 
 /// What a key is for. Each role may do what those before it in `viewer`, `operator`, `admin` may; `shop` and `warehouse` stand apart.
@@ -29,7 +30,7 @@ pub enum Role {
 }
 
 impl Role {
-    /// All of them.
+    /// All roles.
     pub const ALL: [Self; 5] = [Self::Viewer, Self::Shop, Self::Warehouse, Self::Operator, Self::Admin];
 
     /// As settings, the OpenAPI documents and the record have it.
@@ -106,7 +107,6 @@ impl Key {
         Ok((secret, line))
     }
 
-    /// Whoever calls where no keys are set.
     pub(crate) fn local() -> Self {
         Self { name: LOCAL.to_owned(), role: Role::Admin, scope: String::new(), digest: [0; 32] }
     }
@@ -139,7 +139,10 @@ impl Key {
             }
         };
         let digest = match key.strip_prefix(DIGEST) {
-            Some(text) => from_hex(text).ok_or(format!("expected 64 hexadecimal digits behind {DIGEST}"))?,
+            Some(text) => {
+                let digest = from_hex(text).and_then(|bytes| bytes.try_into().ok());
+                digest.ok_or(format!("expected 64 hexadecimal digits behind {DIGEST}"))?
+            }
             None if key.chars().count() < SHORTEST => {
                 return Err(format!(
                     "expected a key of at least {SHORTEST} characters, got fewer: `quadrille keys new` makes one"
@@ -192,23 +195,6 @@ pub(crate) fn digest(key: &str) -> [u8; 32] {
     Sha256::digest(key.as_bytes()).into()
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn from_hex(text: &str) -> Option<[u8; 32]> {
-    let nibble = |letter: &u8| char::from(*letter).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    let mut bytes = [0; 32];
-    if text.len() != 2 * bytes.len() {
-        return None;
-    }
-    for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks(2)) {
-        let [high, low] = pair else { return None };
-        *byte = nibble(high)? << 4 | nibble(low)?;
-    }
-    Some(bytes)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -239,7 +225,7 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_refused_by_its_place_and_no_message_shows_a_key() {
-        for (line, publishes) in [
+        for (line, expected) in [
             ("eve operator short-secret", "at least 16 characters"),
             ("eve boss secret-secret-secret", "viewer, shop, warehouse, operator, admin"),
             ("eve warehouse secret-secret-secret", "which warehouse"),
@@ -255,7 +241,7 @@ mod tests {
         ] {
             let error = Keys::parse(&format!("ok admin 0123456789abcdef\n{line}")).unwrap_err().to_string();
             assert!(
-                error.contains("key 2") && error.contains(publishes) && !error.contains("secret"),
+                error.contains("key 2") && error.contains(expected) && !error.contains("secret"),
                 "{line}: {error}"
             );
         }

@@ -7,7 +7,6 @@ use utoipa::openapi::OpenApi;
 
 use super::access::Accesses;
 
-/// The methods that an item of `paths` can have.
 pub(super) const METHODS: [&str; 8] = ["get", "put", "post", "delete", "options", "head", "patch", "trace"];
 
 /// What any route may answer besides what it says itself: status, the name among the shared responses, what it means, whether only a route with a
@@ -42,16 +41,13 @@ const SHARED: [(&str, &str, &str, bool); 10] = [
 
 const PROBLEM: &str = "application/problem+json";
 
-/// A program's document.
 pub(super) fn document(name: &str, api: &OpenApi, access: &Accesses) -> Value {
     let mut document = serde_json::to_value(api).unwrap_or_default();
-    document["info"] = json!({
-        "title": format!("Quadrille: {name}"),
-        "version": env!("CARGO_PKG_VERSION"),
-        "description": "The routes of one program of the order pipeline. Errors are problem details (RFC 9457). \
-            A key is shown in `X-Api-Key`, or as a bearer token; `x-roles` of an operation names the roles that may call it.",
-        "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
-    });
+    document["info"] = info(
+        &format!("Quadrille: {name}"),
+        "The routes of one program of the order pipeline. Errors are problem details (RFC 9457). \
+         A key is shown in `X-Api-Key`, or as a bearer token; `x-roles` of an operation names the roles that may call it.",
+    );
     document["servers"] = json!([{"url": "/"}]);
     let components = document.as_object_mut().map(|whole| whole.entry("components").or_insert_with(|| json!({})));
     if let Some(components) = components.and_then(Value::as_object_mut) {
@@ -72,6 +68,11 @@ pub(super) fn document(name: &str, api: &OpenApi, access: &Accesses) -> Value {
         answers(operation);
     }
     document
+}
+
+fn info(title: &str, description: &str) -> Value {
+    let license = json!({"name": "Apache-2.0", "identifier": "Apache-2.0"});
+    json!({"title": title, "version": env!("CARGO_PKG_VERSION"), "description": description, "license": license})
 }
 
 fn answers(operation: &mut Map<String, Value>) {
@@ -143,7 +144,6 @@ fn operation_id(name: &str, method: &str, path: &str) -> String {
     [&name.replace('-', "_"), method].into_iter().chain(words).collect::<Vec<_>>().join("_")
 }
 
-/// Every operation of a document, with its path and method.
 fn operations(document: &mut Value) -> Vec<(String, &'static str, &mut Map<String, Value>)> {
     let mut found = Vec::new();
     for (path, item) in document["paths"].as_object_mut().into_iter().flatten() {
@@ -159,8 +159,7 @@ fn operations(document: &mut Value) -> Vec<(String, &'static str, &mut Map<Strin
 
 /// All programs' documents, by name and address, as one: each operation says which program answers it, and schemas of one name that differ are
 /// named after their programs.
-pub fn merge(documents: Vec<(&str, String, Value)>) -> Value {
-    let mut documents = documents;
+pub fn merge(mut documents: Vec<(&str, String, Value)>) -> Value {
     while let Some(names) = colliding(&documents) {
         for (program, _, document) in &mut documents {
             for name in &names {
@@ -170,12 +169,11 @@ pub fn merge(documents: Vec<(&str, String, Value)>) -> Value {
     }
     let mut all = json!({
         "openapi": "3.1.0",
-        "info": {
-            "title": "Quadrille", "version": env!("CARGO_PKG_VERSION"),
-            "description": "All routes of all programs of the order pipeline; `servers` of an operation names the program. Errors are problem \
-                details (RFC 9457). A key is shown in `X-Api-Key`, or as a bearer token; `x-roles` names the roles that may call an operation.",
-            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
-        },
+        "info": info(
+            "Quadrille",
+            "All routes of all programs of the order pipeline; `servers` of an operation names the program. Errors are problem \
+             details (RFC 9457). A key is shown in `X-Api-Key`, or as a bearer token; `x-roles` names the roles that may call an operation.",
+        ),
         "paths": {},
         "components": {"schemas": {}, "responses": shared_responses(), "securitySchemes": security_schemes()},
     });
@@ -213,11 +211,9 @@ fn colliding(documents: &[(&str, String, Value)]) -> Option<BTreeSet<String>> {
 }
 
 fn rename(document: &mut Value, name: &str, new: &str) {
-    let Some(schema) = document["components"]["schemas"].as_object_mut().and_then(|schemas| schemas.remove(name))
-    else {
-        return;
-    };
-    document["components"]["schemas"][new] = schema;
+    let Some(schemas) = document["components"]["schemas"].as_object_mut() else { return };
+    let Some(schema) = schemas.remove(name) else { return };
+    schemas.insert(new.to_owned(), schema);
     redirect(document, &format!("#/components/schemas/{name}"), &format!("#/components/schemas/{new}"));
 }
 
@@ -252,12 +248,10 @@ fn either(mut one: Value, other: Value) -> Value {
     for list in ["servers", "parameters", "tags", "x-roles"] {
         let more: Vec<Value> = other[list].as_array().cloned().unwrap_or_default();
         let known = one[list].as_array().cloned().unwrap_or_default();
-        let is_known = |entry: &Value| {
-            known.iter().any(|known| {
-                known == entry
-                    || !entry["name"].is_null() && known["name"] == entry["name"] && known["in"] == entry["in"]
-            })
+        let is_same = |one: &Value, other: &Value| {
+            one == other || !one["name"].is_null() && one["name"] == other["name"] && one["in"] == other["in"]
         };
+        let is_known = |entry: &Value| known.iter().any(|known| is_same(known, entry));
         let added: Vec<Value> = more.into_iter().filter(|entry| !is_known(entry)).collect();
         one[list] = known.into_iter().chain(added).collect();
     }
@@ -267,14 +261,14 @@ fn either(mut one: Value, other: Value) -> Value {
     }
     for (status, response) in other["responses"].as_object().into_iter().flatten() {
         let schema = |response: &Value| response.pointer("/content/application~1json/schema").cloned();
-        let both = one["responses"].get(status).and_then(schema).zip(schema(response));
-        match both {
-            Some((first, second)) if first != second => {
-                one["responses"][status]["content"]["application/json"]["schema"] = json!({"anyOf": [first, second]});
-            }
-            Some(_) => {}
-            None if one["responses"].get(status).is_none() => one["responses"][status] = response.clone(),
-            None => {}
+        let Some(known) = one["responses"].get_mut(status) else {
+            one["responses"][status] = response.clone();
+            continue;
+        };
+        if let Some((first, second)) = schema(known).zip(schema(response))
+            && first != second
+        {
+            known["content"]["application/json"]["schema"] = json!({"anyOf": [first, second]});
         }
     }
     one

@@ -1,17 +1,17 @@
 //! Errors as problem details (RFC 9457).
 
-use crate::failure::cause;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::failure::{DatabaseFault, Failure};
+use crate::failure::{DatabaseFault, Failure, cause};
 use crate::postgres::sql;
 use crate::vocabulary::RequestError;
 
 /// In how many seconds it is worth asking again what something is away for.
 const ASK_AGAIN: u32 = 5;
+const AWAY: &str = "the database does not answer: ask again";
 
 /// An error as RFC 9457 has it.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -85,9 +85,7 @@ impl From<RequestError> for Problem {
         match refused {
             RequestError::Conflict(detail) => Self::new(StatusCode::CONFLICT, "Conflict").detail(detail),
             RequestError::Broken(detail) => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "Not decided").detail(detail),
-            RequestError::Unavailable(detail) => {
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, "Unavailable").detail(detail).retry_after(ASK_AGAIN)
-            }
+            RequestError::Unavailable(detail) => Self::unavailable(&detail),
         }
     }
 }
@@ -100,32 +98,31 @@ impl From<sqlx::Error> for Problem {
             DatabaseFault::Connection => sql::renew_connections(),
             DatabaseFault::Parts | DatabaseFault::Wait | DatabaseFault::Data | DatabaseFault::Program => {}
         }
-        Self::unavailable()
+        Self::unavailable(AWAY)
     }
 }
 
 impl From<Failure> for Problem {
     fn from(failure: Failure) -> Self {
+        if let Failure::Database(error) = failure {
+            return error.into();
+        }
+        tracing::warn!(%failure, "a read failed");
         match failure {
-            Failure::Database(error) => error.into(),
-            Failure::LostRace { .. } | Failure::Unsure | Failure::Silent(_) | Failure::CallerGone => {
-                tracing::warn!(%failure, "a read failed");
-                Self::unavailable()
-            }
-            Failure::Stored { .. } | Failure::Panicked(_) | Failure::Unsendable(_) => {
-                tracing::warn!(%failure, "a read failed");
-                Self::unreadable()
-            }
+            Failure::Stored { .. } | Failure::Panicked(_) | Failure::Unsendable(_) => Self::unreadable(),
+            Failure::Database(_)
+            | Failure::LostRace { .. }
+            | Failure::Unsure
+            | Failure::Silent(_)
+            | Failure::CallerGone => Self::unavailable(AWAY),
         }
     }
 }
 
 impl Problem {
     /// For what passes by itself.
-    fn unavailable() -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "Unavailable")
-            .detail("the database does not answer: ask again")
-            .retry_after(ASK_AGAIN)
+    fn unavailable(detail: &str) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "Unavailable").detail(detail).retry_after(ASK_AGAIN)
     }
 
     /// For stored data: asked again it is as unreadable.

@@ -1,9 +1,9 @@
-//! Filters, pages and cursors, alike on all routes.
+//! Filters, pages and cursors, alike on all routes. What can't be read is a problem of status 400 that says what was expected.
 
 use axum::extract::Query;
 use axum::extract::rejection::QueryRejection;
 use axum::http::StatusCode;
-use events::Timestamp;
+use events::{OrderId, Timestamp};
 
 use super::Problem;
 use crate::sql::in_range;
@@ -16,57 +16,48 @@ const LARGEST_PAGE: i64 = 500;
 pub type QueryResult<T> = Result<Query<T>, QueryRejection>;
 
 /// The query, or why it can't be read.
-///
-/// # Errors
-/// A problem of status 400 that says what was expected.
 pub fn asked<T>(query: QueryResult<T>) -> Result<T, Problem> {
-    query.map(|Query(asked)| asked).map_err(|rejection| wrong("Unreadable filter", rejection.body_text()))
+    query.map(|Query(asked)| asked).map_err(|rejection| unreadable(rejection.body_text()))
 }
 
-fn wrong(title: &str, detail: impl Into<String>) -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, title).detail(detail)
+fn unreadable(detail: String) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "Unreadable filter").detail(detail)
+}
+
+/// The order that a path names.
+///
+/// # Errors
+/// A problem of status 404: no order has an id of another form.
+pub fn order_in_path(text: &str) -> Result<OrderId, Problem> {
+    let detail = || format!("expected an order's id, a UUID, in the path, got {text:?}");
+    text.parse().map_err(|_| Problem::new(StatusCode::NOT_FOUND, "Unknown order").detail(detail()))
 }
 
 /// How many entries the caller wants.
-///
-/// # Errors
-/// A problem of status 400 that says what was expected.
 pub fn limit(asked: Option<i64>) -> Result<i64, Problem> {
     match asked.unwrap_or(PAGE) {
         limit @ 1..=LARGEST_PAGE => Ok(limit),
-        other => Err(wrong("Unreadable filter", format!("`limit`: expected 1 to {LARGEST_PAGE}, got {other}"))),
+        other => Err(unreadable(format!("`limit`: expected 1 to {LARGEST_PAGE}, got {other}"))),
     }
 }
 
 /// A time that was asked for.
-///
-/// # Errors
-/// A problem of status 400 that says what was expected.
 pub fn time(name: &str, asked: Option<&str>) -> Result<Option<Timestamp>, Problem> {
-    asked
-        .map(|text| {
-            text.parse().map(in_range).map_err(|error| wrong("Unreadable filter", format!("`{name}`: {error}")))
-        })
-        .transpose()
+    let read = |text: &str| text.parse().map(in_range).map_err(|error| unreadable(format!("`{name}`: {error}")));
+    asked.map(read).transpose()
 }
 
 /// A filter's text, which PostgreSQL must be able to hold.
-///
-/// # Errors
-/// A problem of status 400 that says what was expected.
 pub fn text(name: &str, asked: Option<String>) -> Result<Option<String>, Problem> {
     match asked {
         Some(text) if text.contains('\0') => {
-            Err(wrong("Unreadable filter", format!("`{name}`: expected text without NUL, got {text:?}")))
+            Err(unreadable(format!("`{name}`: expected text without NUL, got {text:?}")))
         }
         other => Ok(other),
     }
 }
 
 /// One of some names.
-///
-/// # Errors
-/// A problem of status 400 that says what was expected.
 pub fn one_of<T: Copy>(
     name: &str,
     asked: Option<&str>,
@@ -74,13 +65,11 @@ pub fn one_of<T: Copy>(
 ) -> Result<Option<T>, Problem> {
     let Some(asked) = asked else { return Ok(None) };
     let known: Vec<_> = known.collect();
-    match known.iter().find(|(name, _)| *name == asked) {
-        Some((_, found)) => Ok(Some(*found)),
-        None => {
-            let names = known.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
-            Err(wrong("Unreadable filter", format!("`{name}`: expected one of {names}; got {asked:?}")))
-        }
-    }
+    let found = known.iter().find(|(name, _)| *name == asked).map(|(_, found)| Some(*found));
+    found.ok_or_else(|| {
+        let names = known.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+        unreadable(format!("`{name}`: expected one of {names}; got {asked:?}"))
+    })
 }
 
 /// A page of at most `limit` entries, and the cursor behind which the next one begins, if there is more: one entry more than `limit` was read.
@@ -96,33 +85,34 @@ pub fn page<T>(mut rows: Vec<T>, limit: i64, known_by: impl FnOnce(&T) -> Vec<St
 /// Between the parts of a cursor: no name has it.
 const BETWEEN: char = '\u{1f}';
 
-/// A cursor: what the last entry of a page is known by.
 fn cursor(parts: &[String]) -> String {
     hex(parts.join(&BETWEEN.to_string()).as_bytes())
 }
 
 /// Bytes in hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .flat_map(|byte| [byte >> 4, byte & 15])
-        .map(|digit| char::from(b"0123456789abcdef"[usize::from(digit)]))
-        .collect()
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.map(|digit| char::from(b"0123456789abcdef"[usize::from(digit)])).collect()
+}
+
+pub(super) fn from_hex(text: &str) -> Option<Vec<u8>> {
+    let digit = |letter: u8| Some(char::from(letter).to_digit(16)? as u8);
+    let byte = |pair: &[u8]| match pair {
+        [high, low] => Some(digit(*high)? << 4 | digit(*low)?),
+        _ => None,
+    };
+    text.as_bytes().chunks(2).map(byte).collect()
 }
 
 /// The parts of a cursor, as `read` takes them.
-///
-/// # Errors
-/// A problem of status 400 that says what was expected.
 pub fn behind<T>(after: Option<&str>, read: impl FnOnce(&[&str]) -> Option<T>) -> Result<Option<T>, Problem> {
     let Some(after) = after else { return Ok(None) };
-    let bytes: Option<Vec<u8>> =
-        after.as_bytes().chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect();
-    let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok()).filter(|text| !text.contains('\0'));
+    let text = from_hex(after).and_then(|bytes| String::from_utf8(bytes).ok()).filter(|text| !text.contains('\0'));
     let parts = text.as_deref().map(|text| text.split(BETWEEN).collect::<Vec<_>>());
     match parts.and_then(|parts| read(&parts)) {
         Some(behind) => Ok(Some(behind)),
-        None => Err(wrong("Unreadable cursor", format!("`after`: expected `next` of another page, got {after:?}"))),
+        None => Err(Problem::new(StatusCode::BAD_REQUEST, "Unreadable cursor")
+            .detail(format!("`after`: expected `next` of another page, got {after:?}"))),
     }
 }
 

@@ -6,7 +6,6 @@ use uuid::Uuid;
 use crate::clock::Clock;
 use crate::postgres::sql::Timestamptz;
 
-/// Who does what.
 pub(crate) struct ActionRecord<'a> {
     pub consumer: &'static str,
     pub who: &'a str,
@@ -20,17 +19,10 @@ pub(crate) struct ActionRecord<'a> {
 /// Begins a record, before anything is done: what can't be put on record is not done.
 pub(crate) async fn begin(pool: &PgPool, clock: &Clock, action: &ActionRecord<'_>) -> Result<Uuid, sqlx::Error> {
     let action_id = clock.mint();
+    let ActionRecord { consumer, who, role, what, subject } = action;
     let insert = "insert into runtime.door_action (action_id, at, consumer, who, role, what, subject) values ($1, $2, $3, $4, $5, $6, $7)";
-    sqlx::query(insert)
-        .bind(action_id)
-        .bind(Timestamptz(clock.now()))
-        .bind(action.consumer)
-        .bind(action.who)
-        .bind(action.role)
-        .bind(action.what)
-        .bind(action.subject)
-        .execute(pool)
-        .await?;
+    let query = sqlx::query(insert).bind(action_id).bind(Timestamptz(clock.now())).bind(consumer);
+    query.bind(who).bind(role).bind(what).bind(subject).execute(pool).await?;
     Ok(action_id)
 }
 

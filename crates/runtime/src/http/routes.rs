@@ -22,7 +22,7 @@ impl<S: Clone + Send + Sync + 'static> Default for Routes<S> {
 }
 
 impl<S: Clone + Send + Sync + 'static> Routes<S> {
-    /// No routes yet.
+    /// Without any yet.
     pub fn new() -> Self {
         Self { router: OpenApiRouter::new(), access: Accesses::new() }
     }
@@ -58,7 +58,6 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         Routes { router: OpenApiRouter::with_openapi(self.router.into_openapi()), access: self.access }
     }
 
-    /// Whether there is none.
     pub(crate) fn is_empty(&self) -> bool {
         self.access.is_empty()
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use axum::Router;
 use axum::body::Body;
+use futures_util::FutureExt as _;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -22,6 +23,7 @@ use tokio_util::task::TaskTracker;
 use tower_service::Service as _;
 
 use super::access::Peer;
+use super::client::read;
 use crate::settings::Common;
 
 /// Connections that are open at once; further callers wait for a place.
@@ -29,7 +31,6 @@ const CONNECTIONS: usize = 1_024;
 /// Between two tries where the machine has no room for another connection.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// How connections are served.
 #[derive(Clone)]
 pub(crate) struct Serving {
     tls: Option<TlsAcceptor>,
@@ -38,42 +39,28 @@ pub(crate) struct Serving {
 }
 
 impl Serving {
-    /// As the settings say.
-    ///
-    /// # Errors
-    /// When a certificate or its key can't be read.
     pub fn new(common: &Common) -> anyhow::Result<Self> {
         let tls = match (&common.tls_certificate, &common.tls_key) {
             (None, None) => None,
             (Some(certificate), Some(key)) => {
-                let read = |name: &str, path: &std::path::Path| {
-                    std::fs::read(path).with_context(|| format!("{name}: {}", path.display()))
-                };
                 let (certificate, key) =
                     (read("QUADRILLE_TLS_CERTIFICATE", certificate)?, read("QUADRILLE_TLS_KEY", key)?);
                 let identity = Identity::from_pkcs8(&certificate, &key).context(
                     "QUADRILLE_TLS_CERTIFICATE, QUADRILLE_TLS_KEY: expected a certificate with its chain and its PKCS #8 key, both PEM \
                      (`openssl pkcs8 -topk8 -nocrypt` makes one of an older key)",
                 )?;
-                Some(
-                    native_tls::TlsAcceptor::builder(identity)
-                        .min_protocol_version(Some(Protocol::Tlsv12))
-                        .build()?
-                        .into(),
-                )
+                let mut acceptor = native_tls::TlsAcceptor::builder(identity);
+                Some(acceptor.min_protocol_version(Some(Protocol::Tlsv12)).build()?.into())
             }
-            (Some(_), None) => {
-                anyhow::bail!("QUADRILLE_TLS_CERTIFICATE is set without QUADRILLE_TLS_KEY: set both or none")
-            }
-            (None, Some(_)) => {
-                anyhow::bail!("QUADRILLE_TLS_KEY is set without QUADRILLE_TLS_CERTIFICATE: set both or none")
+            (certificate, _) => {
+                let (set, unset) = if certificate.is_some() { ("CERTIFICATE", "KEY") } else { ("KEY", "CERTIFICATE") };
+                anyhow::bail!("QUADRILLE_TLS_{set} is set without QUADRILLE_TLS_{unset}: set both or none")
             }
         };
         Ok(Self { tls, patience: common.request_timeout.0 })
     }
 }
 
-/// Serves until told to stop, then lets open requests finish.
 pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,
@@ -86,11 +73,8 @@ pub(crate) async fn serve(
             let place = Arc::clone(&room).acquire_owned().await?;
             match listener.accept().await {
                 Ok((stream, peer)) => {
-                    let (router, serving, shutdown) = (router.clone(), serving.clone(), shutdown.clone());
-                    connections.spawn(async move {
-                        connection(stream, peer, router, serving, shutdown).await;
-                        drop(place);
-                    });
+                    let served = connection(stream, peer, router.clone(), serving.clone(), shutdown.clone());
+                    connections.spawn(served.map(|()| drop(place)));
                 }
                 // The caller has gone, or the machine has no room: neither ends the program.
                 Err(_) => tokio::time::sleep(PAUSE).await,
@@ -151,10 +135,6 @@ async fn requests(
     }
 }
 
-/// Opens the listening socket.
-///
-/// # Errors
-/// When the address is taken: the message says by which setting another is chosen.
 pub(crate) async fn bind(name: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
     let variable = format!("QUADRILLE_{}__HTTP", name.to_uppercase().replace('-', "_"));
     TcpListener::bind(address).await.map_err(|error| {

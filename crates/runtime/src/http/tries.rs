@@ -14,6 +14,7 @@ const ADDRESSES: usize = 4_096;
 /// Wrong keys of an address that are known again: the same key again, as of a program that was set up wrongly, is no guess.
 const KNOWN_AGAIN: usize = 4;
 
+#[derive(Clone, Copy)]
 struct AddressTries {
     since: Instant,
     wrong: u32,
@@ -61,14 +62,13 @@ impl Tries {
                 self.wrong.remove(&first);
             }
         }
-        let mut last = [0; 8];
-        last.copy_from_slice(&digest[..8]);
+        let last: [u8; 8] = std::array::from_fn(|at| digest[at]);
         let none = AddressTries { since: now, wrong: 0, last: [[0; 8]; KNOWN_AGAIN] };
         let tried = self.wrong.entry(address).or_insert(none);
         if now.duration_since(tried.since) >= WITHIN {
-            *tried = AddressTries { since: now, wrong: 0, last: [[0; 8]; KNOWN_AGAIN] };
+            *tried = none;
         }
-        let known = usize::try_from(tried.wrong).unwrap_or(KNOWN_AGAIN).min(KNOWN_AGAIN);
+        let known = KNOWN_AGAIN.min(tried.wrong as usize);
         if tried.last[..known].contains(&last) {
             return false;
         }

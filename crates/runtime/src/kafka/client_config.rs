@@ -8,9 +8,6 @@ use crate::kafka::properties::{self, PropertyError};
 use crate::settings::ConsumerSettings;
 
 /// The client's settings; what the user sets wins, but for what the loop depends on.
-///
-/// # Errors
-/// When the user sets what the loop depends on otherwise.
 pub(crate) fn of_consumer(
     common: &BTreeMap<String, String>,
     settings: &ConsumerSettings,

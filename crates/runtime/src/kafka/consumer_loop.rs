@@ -6,10 +6,10 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rdkafka::Offset;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message as _};
-use rdkafka::{Offset, TopicPartitionList};
 use sqlx::PgPool;
 use tokio::runtime::{Handle, Runtime};
 
@@ -36,86 +36,45 @@ const LONG_BATCH: Duration = Duration::from_secs(5);
 const COMMIT_EVERY: Duration = Duration::from_millis(500);
 /// And all of them, whatever became of earlier commits, this often.
 const COMMIT_AGAIN_EVERY: Duration = Duration::from_secs(5);
-/// Questions to the broker.
 pub(crate) const ASK: Duration = Duration::from_secs(10);
 /// From so many calls to the outside on that are open, no further events are taken.
 const MANY_CALLS: usize = 600;
 
 /// Connections of the loop: it uses one, and another after one on which something failed.
 const CONNECTIONS: u32 = 2;
-/// How long they may take to close.
 const CLOSE: Duration = Duration::from_secs(1);
 
 /// A batch ends after so many times its events were read and most were not heard, so that their offsets are committed.
 const MANY_SKIPPED: usize = 8;
 
-/// Why a loop ended.
+/// Why a loop ended; topics by their full names.
 #[derive(Debug, thiserror::Error)]
 pub enum Stopped {
-    /// A batch can't be decided.
     #[error(transparent)]
     Abandoned(#[from] Abandoned),
-    /// Kafka's client can't go on.
     #[error("{consumer}: Kafka: {source}")]
-    Kafka {
-        /// Whose loop.
-        consumer: &'static str,
-        /// What the client said.
-        source: KafkaError,
-    },
-    /// The loop can't begin.
+    Kafka { consumer: &'static str, source: KafkaError },
     #[error("{consumer}: {what}: {reason}")]
-    NotBegun {
-        /// Whose loop.
-        consumer: &'static str,
-        /// What can't be had.
-        what: &'static str,
-        /// Why.
-        reason: String,
-    },
-    /// Events were deleted before they were read.
+    NotBegun { consumer: &'static str, what: &'static str, reason: String },
     #[error(
         "{consumer}: {lost} events of {topic}/{partition} were deleted unread: the group stands at {committed}, the log begins at {low}. \
          Run `quadrille relay rewind` to publish them again, or reset the group's offsets to accept the loss"
     )]
-    Lost {
-        /// Whose group.
-        consumer: &'static str,
-        /// The topic's full name.
-        topic: String,
-        /// The partition.
-        partition: i32,
-        /// Where the group stands.
-        committed: i64,
-        /// Where the log begins.
-        low: i64,
-        /// How many are gone.
-        lost: i64,
-    },
-    /// A topic is missing.
+    Lost { consumer: &'static str, topic: String, partition: i32, committed: i64, low: i64, lost: i64 },
     #[error("{consumer}: topic {topic} does not exist: run `quadrille topics apply` first")]
-    NoTopic {
-        /// Whose topic.
-        consumer: &'static str,
-        /// The topic's full name.
-        topic: String,
-    },
+    NoTopic { consumer: &'static str, topic: String },
 }
 
-/// One instance's loop.
 pub(crate) struct Listener<C: Consumer> {
     pub engine: Arc<Engine<C>>,
     pub settings: ConsumerSettings,
     pub topology: Arc<Topology>,
     pub registry: Registry,
-    /// The address of the database.
     pub database: String,
     /// The process's runtime, for what is asked seldom.
     pub process: Handle,
     pub context: RebalanceContext,
     pub kafka: Arc<BaseConsumer<RebalanceContext>>,
-    /// Where the host finds the loop's pool, for a password that changes.
-    pub opened: Box<dyn FnOnce(&PgPool) + Send>,
     /// The names, as bytes, of the event types that it subscribes to.
     pub subscribes_to: HashSet<&'static [u8]>,
     /// The front door's topic, whose records need not say their type.
@@ -125,10 +84,10 @@ pub(crate) struct Listener<C: Consumer> {
 }
 
 impl<C: Consumer> Listener<C> {
-    /// Runs until told to stop, then commits what was decided and leaves the group.
+    /// Runs until told to stop, then commits what was decided and leaves the group; `opened` gets the loop's pool, for a password that changes.
     ///
     /// Batches are decided on this thread, with connections of its own: handed to another thread and back, each would wake two more.
-    pub fn run(mut self) -> Result<(), Stopped> {
+    pub fn run(self, opened: impl FnOnce(&PgPool)) -> Result<(), Stopped> {
         let none = |what, reason: String| Stopped::NotBegun { consumer: C::NAME, what, reason };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| none("runtime", error.to_string()))?;
@@ -137,7 +96,7 @@ impl<C: Consumer> Listener<C> {
             let pool = sql::batch_pool(&self.database, &format!("quadrille {} loop", C::NAME), CONNECTIONS);
             StickyPool::of(pool.map_err(|error| none("DATABASE_URL", error.to_string()))?)
         };
-        std::mem::replace(&mut self.opened, Box::new(|_| ()))(warm.pool());
+        opened(warm.pool());
         let ended = self.turn(&runtime, &warm);
         let _ = runtime.block_on(async { tokio::time::timeout(CLOSE, warm.close()).await }); // what is not closed by then ends with the process
         ended
@@ -202,8 +161,7 @@ impl<C: Consumer> Listener<C> {
         tracing::warn!(consumer = C::NAME, ?topics, "topics were made anew: they are read from their beginning");
         let Ok(assigned) = self.kafka.assignment() else { return }; // its partitions come anew by a rebalance
         for element in assigned.elements().iter().filter(|element| topics.contains(element.topic())) {
-            if let Err(error) = self.kafka.seek(element.topic(), element.partition(), Offset::Beginning, ASK) {
-                tracing::warn!(consumer = C::NAME, %error, "seek");
+            if !self.seek(element.topic(), element.partition(), Offset::Beginning) {
                 // Tried again: at the position of the first topic its beginning would never be read.
                 self.context.with(|progress| progress.begin_anew(&[element.topic()]));
             }
@@ -325,11 +283,11 @@ impl<C: Consumer> Listener<C> {
                 Err(stop @ Abandoned::Stop { .. }) => return Err(stop.into()),
             }
         }
-        let ends = batch.ends.into_iter().map(|((topic, partition), next)| {
-            let of: Partition = (self.topology.full(topic).to_owned(), partition);
-            (of, next)
+        self.context.with(|progress| {
+            for ((topic, partition), next) in batch.ends {
+                progress.decide((self.topology.full(topic), partition), next);
+            }
         });
-        self.context.with(|progress| ends.for_each(|(partition, next)| progress.decide(partition, next)));
         Ok(true)
     }
 
@@ -371,16 +329,10 @@ impl<C: Consumer> Listener<C> {
 
     /// Reads on, but for the partitions that are not checked yet.
     fn resume(&self) {
-        let unchecked = self.context.with(|progress| progress.unchecked());
+        let unchecked = self.context.with(|progress| progress.unchecked.clone());
         let resumed = self.kafka.assignment().and_then(|assigned| {
-            let mut list = TopicPartitionList::new();
-            for element in assigned.elements() {
-                let partition = (element.topic().to_owned(), element.partition());
-                if !unchecked.contains(&partition) {
-                    list.add_partition(&partition.0, partition.1);
-                }
-            }
-            self.kafka.resume(&list)
+            let checked = rebalance::partitions(&assigned).into_iter().filter(|one| !unchecked.contains(one));
+            self.kafka.resume(&rebalance::list(checked))
         });
         if let Err(error) = resumed {
             tracing::warn!(consumer = C::NAME, %error, "partitions not resumed");
@@ -389,28 +341,24 @@ impl<C: Consumer> Listener<C> {
 
     fn is_unchecked(&self, message: &BorrowedMessage<'_>) -> bool {
         let is_it = |(topic, partition): &Partition| *partition == message.partition() && topic == message.topic();
-        self.unanswered_since.get().is_some() && self.context.with(|progress| progress.unchecked().iter().any(is_it))
+        self.unanswered_since.get().is_some() && self.context.with(|progress| progress.unchecked.iter().any(is_it))
     }
 
     /// A message that slipped in from a partition assigned during the pause is read again later.
     fn rewind(&self, message: &BorrowedMessage<'_>) {
-        if let Err(error) = self.kafka.seek(message.topic(), message.partition(), Offset::Offset(message.offset()), ASK)
-        {
-            tracing::warn!(consumer = C::NAME, %error, "seek");
-        }
+        self.seek(message.topic(), message.partition(), Offset::Offset(message.offset()));
+    }
+
+    fn seek(&self, topic: &str, partition: i32, to: Offset) -> bool {
+        let sought = self.kafka.seek(topic, partition, to, ASK);
+        sought.inspect_err(|error| tracing::warn!(consumer = C::NAME, %error, "seek")).is_ok()
     }
 
     /// What a record is to the consumer: work, a dead letter, or one that waits for the registry.
-    ///
-    /// # Errors
-    /// When the process is stopping, and only the registry knows what it is.
     fn item(&self, message: Message, asking: &Asking) -> Result<BatchItem<C>, Abandoned> {
-        let heard = decode::try_decode(&self.engine, asking, &message);
-        let heard =
-            heard.unwrap_or_else(|| self.process.block_on(decode::decode_record(&self.engine, asking, &message)));
-        let work = match heard {
-            Ok(work) => Ok(work),
-            Err(unheard) => Err(unheard.trouble()?),
+        let work = match decode::try_decode(&self.engine, asking, &message) {
+            Some(work) => work,
+            None => self.process.block_on(decode::decode_record(&self.engine, asking, &message))?,
         };
         Ok(BatchItem::heard(work, message))
     }
@@ -425,7 +373,6 @@ impl<C: Consumer> Listener<C> {
     }
 }
 
-/// What was read and is decided together.
 #[derive(Default)]
 struct Batch {
     /// What the consumer hears of it.

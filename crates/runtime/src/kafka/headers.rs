@@ -31,7 +31,6 @@ const KNOWN: [&str; 12] = [
 ];
 const SHORT: u8 = 0x80;
 const HUGE: u8 = 0xff;
-/// The longest name of a long header.
 const LONG_NAME: usize = 0x7fff;
 const NULL: u8 = 0;
 const TEXT: u8 = 1;
@@ -59,19 +58,16 @@ pub type PublishedHeader<'h> = (&'h str, Option<Cow<'h, [u8]>>);
 /// A value as it is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum HeaderValue<'h> {
-    Null,
-    Bytes(&'h [u8]),
+    Bytes(Option<&'h [u8]>),
     Uuid(Uuid),
     Time(Timestamp),
     Key,
 }
 
 impl<'h> HeaderValue<'h> {
-    /// The value as Kafka gets it.
     fn published(self, key: Option<&'h [u8]>) -> Option<Cow<'h, [u8]>> {
         match self {
-            Self::Null => None,
-            Self::Bytes(bytes) => Some(bytes.into()),
+            Self::Bytes(bytes) => bytes.map(Into::into),
             Self::Uuid(id) => Some(id.hyphenated().to_string().into_bytes().into()),
             Self::Time(at) => Some(at.to_string().into_bytes().into()),
             Self::Key => key.map(Into::into),
@@ -113,33 +109,29 @@ impl Headers {
         self.0.extend(value.unwrap_or_default());
     }
 
-    /// Adds a UUID, written out when it is published. `name` must have a short form.
+    /// Adds a UUID, written out when it is published.
     pub fn push_uuid(&mut self, name: &str, id: Uuid) {
-        match known(name) {
-            Some(place) => {
-                self.0.extend([place, UUID]);
-                self.0.extend(id.as_bytes());
-            }
-            None => self.push(name, &id.to_string()),
-        }
+        self.push_short(name, UUID, id.as_bytes(), || id.to_string());
     }
 
-    /// Adds a time, written out when it is published. `name` must have a short form.
+    /// Adds a time, written out when it is published.
     pub fn push_time(&mut self, name: &str, at: Timestamp) {
-        match known(name) {
-            Some(place) => {
-                self.0.extend([place, TIME]);
-                self.0.extend(at.as_millis().to_be_bytes());
-            }
-            None => self.push(name, &at.to_string()),
-        }
+        self.push_short(name, TIME, &at.as_millis().to_be_bytes(), || at.to_string());
     }
 
     /// Adds a header whose value is the record's key, which is `key`.
     pub fn push_key(&mut self, name: &str, key: &str) {
+        self.push_short(name, KEY, &[], || key.to_owned());
+    }
+
+    /// Adds a value in a short form, or as text where its name has none.
+    fn push_short(&mut self, name: &str, kind: u8, value: &[u8], text: impl FnOnce() -> String) {
         match known(name) {
-            Some(place) => self.0.extend([place, KEY]),
-            None => self.push(name, key),
+            Some(place) => {
+                self.0.extend([place, kind]);
+                self.0.extend(value);
+            }
+            None => self.push(name, &text()),
         }
     }
 
@@ -147,22 +139,14 @@ impl Headers {
     pub fn text(&self, name: &str) -> Option<&str> {
         let mut rest = HeaderReader(&self.0);
         let mut found = None;
-        let place = known(name);
         while !rest.0.is_empty() {
-            let Ok((its_name, value)) = rest.header(0) else { return None };
-            let is_it = match (its_name, place) {
-                (Name::Known(its), Some(place)) => its == place,
-                (Name::Other(its), _) => its == name.as_bytes(),
-                (Name::Known(_), None) => false,
-            };
-            if is_it {
+            let (its, value) = rest.header(0).ok()?;
+            if its == name.as_bytes() {
                 found = Some(value);
             }
         }
-        match found? {
-            HeaderValue::Bytes(bytes) => std::str::from_utf8(bytes).ok(),
-            HeaderValue::Null | HeaderValue::Uuid(_) | HeaderValue::Time(_) | HeaderValue::Key => None,
-        }
+        let HeaderValue::Bytes(bytes) = found? else { return None };
+        std::str::from_utf8(bytes?).ok()
     }
 
     /// All headers of a record with this key, as Kafka has them.
@@ -204,7 +188,10 @@ pub fn published<'h>(
             return None;
         }
         let at = column.len() - rest.0.len();
-        let header = rest.header(at).and_then(|(name, value)| Ok((name.text(at)?, value.published(key))));
+        let header = rest.header(at).and_then(|(name, value)| {
+            let name = std::str::from_utf8(name).map_err(|_| BrokenHeaders { at, expected: "a name in UTF-8" })?;
+            Ok((name, value.published(key)))
+        });
         if header.is_err() {
             rest.0 = &[];
         }
@@ -212,35 +199,15 @@ pub fn published<'h>(
     })
 }
 
-/// The byte that stands for a known name.
+/// The byte that a known name begins with.
 fn known(name: &str) -> Option<u8> {
     KNOWN.iter().position(|known| *known == name).map(|place| SHORT | place as u8)
-}
-
-#[derive(Clone, Copy)]
-enum Name<'h> {
-    Known(u8),
-    Other(&'h [u8]),
-}
-
-impl<'h> Name<'h> {
-    fn text(self, at: usize) -> Result<&'h str, BrokenHeaders> {
-        match self {
-            Self::Known(place) => KNOWN
-                .get(usize::from(place & !SHORT))
-                .copied()
-                .ok_or(BrokenHeaders { at, expected: "a name that this version knows" }),
-            Self::Other(name) => {
-                std::str::from_utf8(name).map_err(|_| BrokenHeaders { at, expected: "a name in UTF-8" })
-            }
-        }
-    }
 }
 
 struct HeaderReader<'h>(&'h [u8]);
 
 impl<'h> HeaderReader<'h> {
-    fn header(&mut self, at: usize) -> Result<(Name<'h>, HeaderValue<'h>), BrokenHeaders> {
+    fn header(&mut self, at: usize) -> Result<(&'h [u8], HeaderValue<'h>), BrokenHeaders> {
         let cut = || BrokenHeaders { at, expected: "more bytes" };
         let first = *self.0.first().ok_or_else(cut)?;
         if first & SHORT == 0 || first == HUGE {
@@ -252,25 +219,24 @@ impl<'h> HeaderReader<'h> {
             };
             let name = self.take(length).ok_or_else(cut)?;
             let length = i32::from_be_bytes(self.array().ok_or_else(cut)?);
-            let value = match usize::try_from(length) {
-                Ok(length) => HeaderValue::Bytes(self.take(length).ok_or_else(cut)?),
-                Err(_) => HeaderValue::Null,
-            };
-            return Ok((Name::Other(name), value));
+            let value = usize::try_from(length).ok().map(|length| self.take(length).ok_or_else(cut)).transpose()?;
+            return Ok((name, HeaderValue::Bytes(value)));
         }
         let [place, kind] = self.array().ok_or_else(cut)?;
+        let name = KNOWN.get(usize::from(place & !SHORT));
+        let name = name.ok_or(BrokenHeaders { at, expected: "a name that this version knows" })?;
         let value = match kind {
-            NULL => HeaderValue::Null,
+            NULL => HeaderValue::Bytes(None),
             TEXT => {
                 let length = usize::from(u16::from_be_bytes(self.array().ok_or_else(cut)?));
-                HeaderValue::Bytes(self.take(length).ok_or_else(cut)?)
+                HeaderValue::Bytes(Some(self.take(length).ok_or_else(cut)?))
             }
             UUID => HeaderValue::Uuid(Uuid::from_bytes(self.array().ok_or_else(cut)?)),
             TIME => HeaderValue::Time(Timestamp::from_millis(i64::from_be_bytes(self.array().ok_or_else(cut)?))),
             KEY => HeaderValue::Key,
             _ => return Err(BrokenHeaders { at, expected: "a kind of value that this version knows" }),
         };
-        Ok((Name::Known(place), value))
+        Ok((name.as_bytes(), value))
     }
 
     fn take(&mut self, length: usize) -> Option<&'h [u8]> {

@@ -91,13 +91,8 @@ const OWN: [(&str, &str); 2] = [
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PropertyError {
     /// There is none of this name.
-    #[error("`{name}` is no property of librdkafka; `{nearest}` is the nearest")]
-    Misspelt {
-        /// The name.
-        name: String,
-        /// One that there is.
-        nearest: String,
-    },
+    #[error("`{0}` is no property of librdkafka; `{1}` is the nearest")]
+    Misspelt(String, String),
     /// There is none of this name, nor of a similar one.
     #[error("`{0}` is no property of librdkafka")]
     Unknown(String),
@@ -128,7 +123,7 @@ pub fn known(name: &str) -> Result<(), PropertyError> {
     let most = (name.len() / 6).clamp(1, 3);
     let near = NAMES.split_whitespace().map(|known| (distance(name, known), known)).min();
     match near.filter(|(distance, _)| *distance <= most) {
-        Some((_, nearest)) => Err(PropertyError::Misspelt { name: name.to_owned(), nearest: nearest.to_owned() }),
+        Some((_, nearest)) => Err(PropertyError::Misspelt(name.to_owned(), nearest.to_owned())),
         None => Err(PropertyError::Unknown(name.to_owned())),
     }
 }
@@ -192,7 +187,7 @@ mod tests {
             ("ssl.ca.locations", "ssl.ca.location"),
         ] {
             let error = known(name).unwrap_err();
-            assert_eq!(error, PropertyError::Misspelt { name: name.into(), nearest: nearest.into() });
+            assert_eq!(error, PropertyError::Misspelt(name.into(), nearest.into()));
         }
     }
 

@@ -20,14 +20,13 @@ pub struct PartitionProgress {
     decided: HashMap<Partition, i64>,
     /// Partitions whose next offset is not committed to the group yet.
     uncommitted: HashMap<Partition, i64>,
-    /// Partitions that came since the loop last looked.
     assigned: Vec<Partition>,
     /// Partitions that left since the loop last looked.
     revoked: Vec<Partition>,
     /// Topics that were away and are others when they are back: they are read from their beginning.
     anew: HashSet<String>,
     /// Partitions that are not read yet: the broker did not say whether events of them were deleted unread.
-    unchecked: Vec<Partition>,
+    pub(crate) unchecked: Vec<Partition>,
 }
 
 /// The librdkafka context of one loop.
@@ -107,16 +106,6 @@ impl PartitionProgress {
         to_list(uncommitted.into_iter())
     }
 
-    /// Partitions that are not to be read before it is known whether events of them were deleted unread.
-    pub fn set_unchecked(&mut self, partitions: Vec<Partition>) {
-        self.unchecked = partitions;
-    }
-
-    /// The partitions that are not read yet.
-    pub fn unchecked(&self) -> Vec<Partition> {
-        self.unchecked.clone()
-    }
-
     /// Partitions that came and that left since the last look.
     pub fn take_changes(&mut self) -> (Vec<Partition>, Vec<Partition>) {
         (std::mem::take(&mut self.assigned), std::mem::take(&mut self.revoked))
@@ -173,8 +162,16 @@ impl ConsumerContext for RebalanceContext {
     }
 }
 
-fn partitions(list: &TopicPartitionList) -> Vec<Partition> {
+pub(crate) fn partitions(list: &TopicPartitionList) -> Vec<Partition> {
     list.elements().iter().map(|element| (element.topic().to_owned(), element.partition())).collect()
+}
+
+pub(crate) fn list(partitions: impl IntoIterator<Item = Partition>) -> TopicPartitionList {
+    let mut list = TopicPartitionList::new();
+    for (topic, partition) in partitions {
+        list.add_partition(&topic, partition);
+    }
+    list
 }
 
 #[cfg(test)]
@@ -225,8 +222,8 @@ mod tests {
         let mut progress = PartitionProgress::default();
         let passing = ("orders".to_owned(), 3);
         progress.assigned.push(passing.clone());
-        progress.set_unchecked(vec![passing.clone()]);
+        progress.unchecked.push(passing.clone());
         progress.revoke(vec![passing]);
-        assert!(progress.take_changes().0.is_empty() && progress.unchecked().is_empty());
+        assert!(progress.take_changes().0.is_empty() && progress.unchecked.is_empty());
     }
 }

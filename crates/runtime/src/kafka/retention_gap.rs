@@ -2,48 +2,39 @@
 
 use std::time::{Duration, Instant};
 
+use rdkafka::Offset;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::KafkaError;
-use rdkafka::{Offset, TopicPartitionList};
 
 use crate::consumer::Consumer;
 use crate::kafka::consumer_loop::{Listener, Stopped};
-use crate::kafka::rebalance::{Partition, PartitionProgress};
+use crate::kafka::rebalance::{Partition, PartitionProgress, list};
 
 /// One question to the broker; the loop does not poll meanwhile.
 const ANSWER: Duration = Duration::from_secs(5);
-/// Between two rounds of questions to a broker that did not answer.
+/// Between two rounds of them where it did not answer.
 const ASK_AGAIN: Duration = Duration::from_secs(2);
 
-/// What a partition's group offset and the beginning of its log tell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum GapFinding {
-    /// Nothing is missing.
-    Whole,
-    /// The group has read nothing yet, and the log does not begin at its beginning: a new group's lot, or its orders were never seen.
-    BeforeTheGroup { gone: i64 },
-    /// So many events behind the group's offset are gone.
-    Unread { lost: i64 },
-}
+const FOREIGN_LOST: &str = "records from outside were deleted before they were read, and can't be brought back from here: have their senders send again what was never answered \
+     (the same reference makes no second order), and give the topic a longer retention";
+const FOREIGN_UNSEEN: &str = "the group has never read this partition, and its first records are deleted: unless they are older than this installation, have their senders send \
+     again what was never answered (the same reference makes no second order)";
+const OURS_UNSEEN: &str = "the group has never read this partition, and its first events are deleted: a new consumer begins with what is left; one that has run before gets the \
+     rest by `quadrille relay rewind`, as far as the outbox goes back";
 
-impl GapFinding {
-    fn of(committed: Option<i64>, low: i64) -> Self {
-        match committed {
-            Some(committed) if committed < low => Self::Unread { lost: low - committed },
-            Some(_) => Self::Whole,
-            None if low > 0 => Self::BeforeTheGroup { gone: low },
-            None => Self::Whole,
-        }
-    }
+/// How many events are gone between where a group stands (none: it has read nothing yet) and where the log begins.
+fn missing(committed: Option<i64>, low: i64) -> i64 {
+    (low - committed.unwrap_or_default()).max(0)
 }
 
 impl<C: Consumer> Listener<C> {
     /// Looks whether events of partitions that came were deleted unread: `auto.offset.reset=earliest` alone would jump over them in silence. What
     /// the broker does not answer about is paused, and asked again when it is back.
     pub(crate) fn check_nothing_lost(&self, assigned: &[Partition]) -> Result<(), Stopped> {
-        let mut unanswered = self.context.with(|progress| progress.unchecked());
-        unanswered
-            .extend(assigned.iter().filter(|partition| !unanswered.contains(partition)).cloned().collect::<Vec<_>>());
+        let mut unanswered = self.context.with(|progress| progress.unchecked.clone());
+        unanswered.extend_from_slice(assigned);
+        unanswered.sort_unstable();
+        unanswered.dedup();
         self.ask_for_lost(unanswered)
     }
 
@@ -51,7 +42,7 @@ impl<C: Consumer> Listener<C> {
     pub(crate) fn check_the_unchecked(&self) -> Result<(), Stopped> {
         match self.unanswered_since.get() {
             Some(asked) if asked.elapsed() >= ASK_AGAIN => {
-                self.ask_for_lost(self.context.with(|progress| progress.unchecked()))
+                self.ask_for_lost(self.context.with(|progress| progress.unchecked.clone()))
             }
             Some(_) | None => Ok(()),
         }
@@ -65,16 +56,16 @@ impl<C: Consumer> Listener<C> {
                 partitions.clone()
             }
         };
-        let paused = self.context.with(|progress| progress.unchecked());
-        let (wait, go_on) = (unanswered.iter(), paused.iter().filter(|partition| !unanswered.contains(partition)));
-        let turned = self.kafka.pause(&list(wait)).and_then(|()| self.kafka.resume(&list(go_on)));
+        let paused = self.context.with(|progress| progress.unchecked.clone());
+        let go_on = paused.into_iter().filter(|partition| !unanswered.contains(partition));
+        let turned = self.kafka.pause(&list(unanswered.clone())).and_then(|()| self.kafka.resume(&list(go_on)));
         self.unanswered_since.set((!unanswered.is_empty()).then(Instant::now));
-        self.context.with(|progress| progress.set_unchecked(unanswered));
+        self.context.with(|progress| progress.unchecked = unanswered);
         turned.map_err(|source| Stopped::Kafka { consumer: C::NAME, source })
     }
 
     fn committed(&self, partitions: &[Partition]) -> Result<Vec<(Partition, Option<i64>)>, KafkaError> {
-        let committed = self.kafka.committed_offsets(list(partitions.iter()), ANSWER)?;
+        let committed = self.kafka.committed_offsets(list(partitions.to_vec()), ANSWER)?;
         let of = |element: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| {
             element.error()?;
             let partition = (element.topic().to_owned(), element.partition());
@@ -113,61 +104,27 @@ impl<C: Consumer> Listener<C> {
     /// and waiting helps nobody: it is told, counted, and the rest is read.
     fn judge(&self, (topic, partition): &Partition, committed: Option<i64>, low: i64) -> Result<(), Stopped> {
         let foreign = self.topology.known(topic).is_some_and(|name| self.raw_topics.contains(name));
-        match GapFinding::of(committed, low) {
-            GapFinding::Whole => {}
-            GapFinding::Unread { lost } if !foreign => {
+        let lost = missing(committed, low);
+        if lost == 0 {
+            return Ok(());
+        }
+        if foreign {
+            metrics::counter!("quadrille_lost_records_total", "consumer" => C::NAME, "topic" => topic.clone())
+                .increment(lost.unsigned_abs());
+        }
+        match committed {
+            Some(committed) if !foreign => {
                 let (consumer, topic, partition) = (C::NAME, topic.clone(), *partition);
-                let committed = committed.unwrap_or_default();
                 return Err(Stopped::Lost { consumer, topic, partition, committed, low, lost });
             }
-            GapFinding::Unread { lost } => {
-                self.count_lost(topic, lost);
-                tracing::error!(
-                    consumer = C::NAME,
-                    topic,
-                    partition,
-                    lost,
-                    committed,
-                    low,
-                    "records from outside were deleted before they were read, and can't be brought back from here: have their senders send again what was \
-                     never answered (the same reference makes no second order), and give the topic a longer retention"
-                );
+            Some(committed) => {
+                tracing::error!(consumer = C::NAME, topic, partition, lost, committed, low, "{FOREIGN_LOST}");
             }
-            GapFinding::BeforeTheGroup { gone } if foreign => {
-                self.count_lost(topic, gone);
-                tracing::error!(
-                    consumer = C::NAME,
-                    topic,
-                    partition,
-                    gone,
-                    "the group has never read this partition, and its first records are deleted: unless they are older than this installation, have their \
-                     senders send again what was never answered (the same reference makes no second order)"
-                );
-            }
-            GapFinding::BeforeTheGroup { gone } => tracing::warn!(
-                consumer = C::NAME,
-                topic,
-                partition,
-                gone,
-                "the group has never read this partition, and its first events are deleted: a new consumer begins with what is left; one that has run \
-                 before gets the rest by `quadrille relay rewind`, as far as the outbox goes back"
-            ),
+            None if foreign => tracing::error!(consumer = C::NAME, topic, partition, gone = lost, "{FOREIGN_UNSEEN}"),
+            None => tracing::warn!(consumer = C::NAME, topic, partition, gone = lost, "{OURS_UNSEEN}"),
         }
         Ok(())
     }
-
-    fn count_lost(&self, topic: &str, events: i64) {
-        metrics::counter!("quadrille_lost_records_total", "consumer" => C::NAME, "topic" => topic.to_owned())
-            .increment(events.unsigned_abs());
-    }
-}
-
-fn list<'p>(partitions: impl Iterator<Item = &'p Partition>) -> TopicPartitionList {
-    let mut list = TopicPartitionList::new();
-    for (topic, partition) in partitions {
-        list.add_partition(topic, *partition);
-    }
-    list
 }
 
 #[cfg(test)]
@@ -176,10 +133,9 @@ mod tests {
 
     #[test]
     fn what_is_deleted_is_found_whether_the_group_has_read_before_or_not() {
-        assert_eq!(GapFinding::of(Some(7), 7), GapFinding::Whole);
-        assert_eq!(GapFinding::of(Some(7), 9), GapFinding::Unread { lost: 2 });
-        assert_eq!(GapFinding::of(Some(0), 1), GapFinding::Unread { lost: 1 });
-        assert_eq!(GapFinding::of(None, 0), GapFinding::Whole);
-        assert_eq!(GapFinding::of(None, 3), GapFinding::BeforeTheGroup { gone: 3 });
+        for (committed, low, lost) in [(Some(7), 7, 0), (Some(7), 9, 2), (Some(0), 1, 1), (None, 0, 0), (None, 3, 3)] {
+            assert_eq!(missing(committed, low), lost, "{committed:?}, {low}");
+        }
+        assert_eq!(missing(Some(9), 7), 0, "the group is further than the log begins");
     }
 }

@@ -13,7 +13,6 @@ use crate::kafka::record::Message;
 use crate::postgres::sql::Timestamptz;
 use crate::vocabulary::ErrorInfo;
 
-/// Bytes of an error that are kept with a parked event.
 const LONGEST_ERROR: usize = 2_000;
 
 /// An event that is parked anew: with its failure, or behind one.
@@ -23,7 +22,6 @@ pub(crate) struct NewlyParked<'m> {
     pub failure: Option<(&'m ErrorInfo, Result<Timestamp, Uuid>)>,
 }
 
-/// An event that failed again.
 pub(crate) struct Failed<'m> {
     pub arrival: i64,
     pub attempts: i32,
@@ -85,7 +83,6 @@ impl ParkingQueue {
         Ok(parked.into_iter().collect())
     }
 
-    /// Takes rows out that were claimed.
     pub async fn remove(&self, db: &mut PgConnection, arrivals: &[i64]) -> Result<(), Failure> {
         if arrivals.is_empty() {
             return Ok(());
@@ -98,7 +95,6 @@ impl ParkingQueue {
         Ok(())
     }
 
-    /// Notes what failed again.
     pub async fn fail(&self, db: &mut PgConnection, failed: &[Failed<'_>], now: Timestamp) -> Result<(), Failure> {
         if failed.is_empty() {
             return Ok(());

@@ -11,7 +11,8 @@ pub(crate) mod queue;
 pub(crate) mod retrier;
 
 use events::{OrderId, Timestamp};
-use sqlx::{AssertSqlSafe, FromRow, PgConnection};
+use sqlx::postgres::PgRow;
+use sqlx::{AssertSqlSafe, FromRow, PgConnection, Row as _};
 use uuid::Uuid;
 
 use crate::failure::Failure;
@@ -111,63 +112,36 @@ pub struct ParkedRow {
     pub dead_at: Option<Timestamp>,
 }
 
-#[derive(FromRow)]
-struct DeadLetterRow {
-    letter_id: Uuid,
-    order_id: Option<Uuid>,
-    topic: Option<String>,
-    partition: Option<i32>,
-    offset: Option<i64>,
-    key: Option<Vec<u8>>,
-    headers: Option<Vec<u8>>,
-    payload: Option<Vec<u8>>,
-    timestamp_ms: Option<i64>,
-    timer_kind: Option<String>,
-    timer_discriminator: Option<String>,
-    stage: Option<String>,
-    error_class: String,
-    message: String,
-    attempts: i32,
-    first_failed_at: Option<Timestamptz>,
-    died_at: Timestamptz,
-    loops: i32,
-    blocking: bool,
-    resolution: Option<String>,
-    resolved_by: Option<String>,
-}
-
-impl DeadLetterRow {
-    fn read(self) -> HeldLetter {
-        let place = self.topic.zip(self.partition).zip(self.offset);
-        let headers = self.headers.as_deref().and_then(|bytes| Headers::decode(bytes).ok());
-        let (key, payload, timestamp_ms) = (self.key, self.payload, self.timestamp_ms);
-        let record = place.zip(headers).map(|(((topic, partition), offset), headers)| HeldRecord {
-            topic,
-            partition,
-            offset,
-            key,
-            headers,
-            payload,
-            timestamp_ms,
-        });
-        let timer =
-            self.timer_kind.map(|kind| HeldTimer { kind, discriminator: self.timer_discriminator.unwrap_or_default() });
-        HeldLetter {
-            letter_id: self.letter_id,
-            order_id: self.order_id.map(OrderId),
+impl FromRow<'_, PgRow> for HeldLetter {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        let headers = row.try_get::<Option<Vec<u8>>, _>("headers")?;
+        let headers = headers.and_then(|bytes| Headers::decode(&bytes).ok());
+        let record = match (row.try_get("topic")?, row.try_get("partition")?, row.try_get("offset")?, headers) {
+            (Some(topic), Some(partition), Some(offset), Some(headers)) => {
+                let (key, payload) = (row.try_get("key")?, row.try_get("payload")?);
+                let timestamp_ms = row.try_get("timestamp_ms")?;
+                Some(HeldRecord { topic, partition, offset, key, headers, payload, timestamp_ms })
+            }
+            _ => None,
+        };
+        let discriminator = row.try_get::<Option<String>, _>("timer_discriminator")?.unwrap_or_default();
+        let kind: Option<String> = row.try_get("timer_kind")?;
+        Ok(Self {
+            letter_id: row.try_get("letter_id")?,
+            order_id: row.try_get::<Option<Uuid>, _>("order_id")?.map(OrderId),
             record,
-            timer,
-            stage: self.stage,
-            class: self.error_class,
-            message: self.message,
-            attempts: self.attempts,
-            first_failed_at: self.first_failed_at.map(|at| at.0),
-            died_at: self.died_at.0,
-            loops: self.loops,
-            blocking: self.blocking,
-            resolution: self.resolution,
-            resolved_by: self.resolved_by,
-        }
+            timer: kind.map(|kind| HeldTimer { kind, discriminator }),
+            stage: row.try_get("stage")?,
+            class: row.try_get("error_class")?,
+            message: row.try_get("message")?,
+            attempts: row.try_get("attempts")?,
+            first_failed_at: row.try_get::<Option<Timestamptz>, _>("first_failed_at")?.map(|at| at.0),
+            died_at: row.try_get::<Timestamptz, _>("died_at")?.0,
+            loops: row.try_get("loops")?,
+            blocking: row.try_get("blocking")?,
+            resolution: row.try_get("resolution")?,
+            resolved_by: row.try_get("resolved_by")?,
+        })
     }
 }
 
@@ -175,65 +149,44 @@ const LETTER: &str = "letter_id, order_id, topic, \"partition\", \"offset\", key
     stage, error_class, message, attempts, first_failed_at, died_at, loops, blocking, resolution, resolved_by";
 
 /// Dead letters of a consumer, by their ids, the earliest first; what it does not know is left out.
-///
-/// # Errors
-/// What the database says.
 pub async fn letters(db: &mut PgConnection, schema: &str, ids: &[Uuid]) -> Result<Vec<HeldLetter>, Failure> {
     let statement = format!("select {LETTER} from {schema}.dead_letter where letter_id = any($1) order by arrival");
-    let rows: Vec<DeadLetterRow> = sqlx::query_as(AssertSqlSafe(statement)).bind(ids).fetch_all(db).await?;
-    Ok(rows.into_iter().map(DeadLetterRow::read).collect())
+    Ok(sqlx::query_as(AssertSqlSafe(statement)).bind(ids).fetch_all(db).await?)
 }
 
 /// Dead letters of a consumer that nobody has decided on yet, the earliest first.
-///
-/// # Errors
-/// What the database says.
 pub async fn open_letters(db: &mut PgConnection, schema: &str, limit: i64) -> Result<Vec<HeldLetter>, Failure> {
     let statement =
         format!("select {LETTER} from {schema}.dead_letter where resolution is null order by arrival limit $1");
-    let rows: Vec<DeadLetterRow> = sqlx::query_as(AssertSqlSafe(statement)).bind(limit).fetch_all(db).await?;
-    Ok(rows.into_iter().map(DeadLetterRow::read).collect())
+    Ok(sqlx::query_as(AssertSqlSafe(statement)).bind(limit).fetch_all(db).await?)
 }
 
-#[derive(FromRow)]
-struct QueueRow {
-    lane: Vec<u8>,
-    topic: Option<String>,
-    partition: Option<i32>,
-    offset: Option<i64>,
-    headers: Vec<u8>,
-    parked_at: Timestamptz,
-    next_at: Option<Timestamptz>,
-    attempts: i32,
-    error_class: Option<String>,
-    message: Option<String>,
-    letter_id: Option<Uuid>,
-    dead_at: Option<Timestamptz>,
+impl FromRow<'_, PgRow> for ParkedRow {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        let at = |column| Ok::<_, sqlx::Error>(row.try_get::<Option<Timestamptz>, _>(column)?.map(|at| at.0));
+        let headers = Headers::decode(row.try_get("headers")?).ok();
+        Ok(Self {
+            lane: queue::shown(row.try_get("lane")?),
+            topic: row.try_get("topic")?,
+            partition: row.try_get("partition")?,
+            offset: row.try_get("offset")?,
+            event_type: headers.and_then(|all| all.text("ce_type").map(ToOwned::to_owned)),
+            parked_at: row.try_get::<Timestamptz, _>("parked_at")?.0,
+            next_at: at("next_at")?,
+            attempts: row.try_get("attempts")?,
+            class: row.try_get("error_class")?,
+            message: row.try_get("message")?,
+            letter_id: row.try_get("letter_id")?,
+            dead_at: at("dead_at")?,
+        })
+    }
 }
 
 /// What a consumer has parked, lane by lane.
-///
-/// # Errors
-/// What the database says.
 pub async fn queue(db: &mut PgConnection, schema: &str, limit: i64) -> Result<Vec<ParkedRow>, Failure> {
     let statement = format!(
         "select lane, topic, \"partition\", \"offset\", headers, parked_at, next_at, attempts, error_class, message, letter_id, dead_at
            from {schema}.parked order by lane, arrival limit $1"
     );
-    let rows: Vec<QueueRow> = sqlx::query_as(AssertSqlSafe(statement)).bind(limit).fetch_all(db).await?;
-    let read = |row: QueueRow| ParkedRow {
-        lane: queue::shown(&row.lane),
-        topic: row.topic,
-        partition: row.partition,
-        offset: row.offset,
-        event_type: Headers::decode(&row.headers).ok().and_then(|all| all.text("ce_type").map(ToOwned::to_owned)),
-        parked_at: row.parked_at.0,
-        next_at: row.next_at.map(|at| at.0),
-        attempts: row.attempts,
-        class: row.error_class,
-        message: row.message,
-        letter_id: row.letter_id,
-        dead_at: row.dead_at.map(|at| at.0),
-    };
-    Ok(rows.into_iter().map(read).collect())
+    Ok(sqlx::query_as(AssertSqlSafe(statement)).bind(limit).fetch_all(db).await?)
 }

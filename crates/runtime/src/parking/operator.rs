@@ -20,40 +20,20 @@ pub struct RetriedDeadLetter {
 /// Why nothing is done about a dead letter.
 #[derive(Debug, thiserror::Error)]
 pub enum RetryRefusal {
-    /// The consumer has no such letter.
-    #[error(
-        "schema {schema} has no dead letter {letter_id}: expected one of its own, by the id in `quadrille-dead-letter-id`"
-    )]
-    Unknown {
-        /// Where it was looked for.
-        schema: String,
-        /// Which.
-        letter_id: Uuid,
-    },
-    /// It was decided on before.
-    #[error(
-        "dead letter {letter_id} is {resolution} already: expected an open one; a letter that died again has another id"
-    )]
-    Decided {
-        /// Which.
-        letter_id: Uuid,
-        /// `retrying`, `recovered`, `skipped` or `died_again`.
-        resolution: String,
-    },
+    /// The consumer's schema has no such letter.
+    #[error("schema {0} has no dead letter {1}: expected one of its own, by the id in `quadrille-dead-letter-id`")]
+    Unknown(String, Uuid),
+    /// It was decided on before: `retrying`, `recovered`, `skipped` or `died_again`.
+    #[error("dead letter {0} is {1} already: expected an open one; a letter that died again has another id")]
+    Decided(Uuid, String),
     /// It has neither a record nor a timer that could be tried again.
     #[error(
-        "dead letter {letter_id} keeps no record: its message says by which door it is tried again, or publish its bytes from dead-letter-events"
+        "dead letter {0} keeps no record: its message says by which door it is tried again, or publish its bytes from dead-letter-events"
     )]
-    NoRecord {
-        /// Which.
-        letter_id: Uuid,
-    },
+    NoRecord(Uuid),
     /// An edited value for what has no value.
-    #[error("dead letter {letter_id} was a timer: it has no value that could be edited; retry it as it is")]
-    NoValue {
-        /// Which.
-        letter_id: Uuid,
-    },
+    #[error("dead letter {0} was a timer: it has no value that could be edited; retry it as it is")]
+    NoValue(Uuid),
     /// The database refuses.
     #[error(transparent)]
     Failed(#[from] Failure),
@@ -76,9 +56,6 @@ struct DeadLetterCase {
 
 /// Has a dead letter tried again by its consumer, at once and with its attempts ahead of it: at its own place among the waiting events of its
 /// key, which is before all that came later. With `edited`, with this value instead of its own.
-///
-/// # Errors
-/// [`RetryRefusal`] says why it is not; then nothing was changed.
 pub async fn retry(
     db: &mut PgConnection,
     schema: &str,
@@ -91,12 +68,12 @@ pub async fn retry(
     let retried = RetriedDeadLetter { loops: letter.loops + 1, edited: edited.is_some() };
     if letter.timer {
         if edited.is_some() {
-            return Err(RetryRefusal::NoValue { letter_id });
+            return Err(RetryRefusal::NoValue(letter_id));
         }
         arm(&mut tx, schema, letter_id, now).await?;
     } else {
         if letter.topic.is_none() || !letter.held {
-            return Err(RetryRefusal::NoRecord { letter_id });
+            return Err(RetryRefusal::NoRecord(letter_id));
         }
         requeue(&mut tx, schema, letter_id, edited, now).await?;
     }
@@ -107,9 +84,6 @@ pub async fn retry(
 
 /// Leaves a dead letter out, by this person's account; what waits behind it goes on. An event of an order that is left out must be followed by
 /// a compensation of its order: that is the caller's.
-///
-/// # Errors
-/// [`RetryRefusal`] says why it is not; then nothing was changed.
 pub async fn skip(
     db: &mut PgConnection,
     schema: &str,
@@ -145,9 +119,9 @@ async fn open(db: &mut PgConnection, schema: &str, letter_id: Uuid) -> Result<De
     );
     let letter: Option<DeadLetterCase> =
         sqlx::query_as(AssertSqlSafe(statement)).bind(letter_id).fetch_optional(db).await?;
-    let letter = letter.ok_or_else(|| RetryRefusal::Unknown { schema: schema.to_owned(), letter_id })?;
+    let letter = letter.ok_or_else(|| RetryRefusal::Unknown(schema.to_owned(), letter_id))?;
     match letter.resolution {
-        Some(resolution) => Err(RetryRefusal::Decided { letter_id, resolution }),
+        Some(resolution) => Err(RetryRefusal::Decided(letter_id, resolution)),
         None => Ok(letter),
     }
 }

@@ -16,7 +16,6 @@ pub(crate) struct RetryPace {
 }
 
 impl RetryPace {
-    /// The pace that a consumer's settings ask for.
     pub fn of(settings: &ConsumerSettings) -> Self {
         let ConsumerSettings { retry_attempts, retry_initial_backoff, retry_max_backoff, retry_jitter, .. } = settings;
         Self {

@@ -14,7 +14,6 @@ use crate::kafka::headers::Headers;
 use crate::kafka::record::Message;
 use crate::postgres::sql::Timestamptz;
 
-/// The statements of one schema's queue.
 #[derive(Debug)]
 pub(crate) struct ParkingQueue {
     pub(super) schema: String,
@@ -26,7 +25,6 @@ pub(crate) struct ParkingQueue {
     pub(super) in_use: AtomicBool,
 }
 
-/// A row of the queue, as the retrier reads it.
 #[derive(Clone, Debug, FromRow)]
 pub(crate) struct ParkedRecord {
     pub arrival: i64,
@@ -49,14 +47,6 @@ pub(crate) struct ParkedRecord {
     pub skipped: bool,
     /// What tells the record from others at its place, as it was when it was read; none: of a version that did not keep it.
     pub incarnation: Option<Uuid>,
-}
-
-/// How much there is in a queue.
-#[derive(Clone, Copy, Debug, Default, FromRow)]
-pub(crate) struct QueueExtent {
-    pub events: i64,
-    pub dead: i64,
-    pub since: Option<Timestamptz>,
 }
 
 /// The longest key that is a lane by itself, in bytes: an index holds no more.
@@ -216,11 +206,9 @@ impl ParkingQueue {
     }
 
     /// How much is parked, how much of it waits for a person, and since when the oldest waits.
-    pub async fn extent(&self, pool: &PgPool) -> Result<QueueExtent, Failure> {
-        let statement = format!(
-            "select count(*) as events, count(dead_at) as dead, min(parked_at) as since from {}.parked",
-            self.schema
-        );
+    pub async fn extent(&self, pool: &PgPool) -> Result<(i64, i64, Option<Timestamptz>), Failure> {
+        let Self { schema, .. } = self;
+        let statement = format!("select count(*), count(dead_at), min(parked_at) from {schema}.parked");
         Ok(sqlx::query_as(AssertSqlSafe(statement)).fetch_one(pool).await?)
     }
 }

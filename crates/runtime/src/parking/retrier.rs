@@ -10,22 +10,19 @@ use tokio::time::Instant;
 use crate::avro::registry::Registry;
 use crate::consumer::Consumer;
 use crate::dead_letter;
-use crate::engine::Engine;
 use crate::engine::item::{BatchItem, ItemError};
-use crate::failure::{Backoff, Failure, Verdict};
+use crate::engine::{Due, Engine};
+use crate::failure::{Backoff, Failure};
 use crate::health::Circuit;
 use crate::kafka::decode::{self, Asking, decode_record, unreadable};
 use crate::kafka::record::Unreadable;
 use crate::parking::queue::ParkedRecord;
 use crate::vocabulary::Abandoned;
 
-/// Lanes of one batch.
 const LANES: i64 = 100;
-/// Events of one batch.
 const BATCH: i64 = 400;
 /// The longest rest: what another instance parked, or a person had tried again, is seen after it.
 const REST: Duration = Duration::from_secs(1);
-/// Between two batches.
 const BREATH: Duration = Duration::from_millis(5);
 /// How often a registry that is away is asked whether it is back.
 const LOOK_FOR_REGISTRY: Duration = Duration::from_secs(2);
@@ -36,49 +33,35 @@ const LOOK_OVER: Duration = Duration::from_secs(10);
 pub(crate) async fn retry<C: Consumer>(engine: Arc<Engine<C>>, registry: Registry) -> Result<(), Abandoned> {
     let (mut backoff, mut look_over, mut look) = (Backoff::default(), Instant::now(), Instant::now());
     while !engine.shutdown.is_cancelled() {
-        // What fails for everyone is nobody's own failure: no attempt is used up for it.
-        let batch = if engine.health.is_broken(Circuit::Database) {
-            Ok(Next::At(None))
-        } else {
-            match look_whether_the_registry_is_back(&engine, &registry, &mut look).await {
-                Ok(()) => next(&engine, &mut look_over).await,
-                Err(failure) => Err(failure),
-            }
-        };
-        match batch {
-            Ok(Next::Now(rows)) => {
+        match next(&engine, &registry, &mut look, &mut look_over).await {
+            Ok(Due::Now(rows)) => {
                 backoff = Backoff::default();
                 metrics::counter!("quadrille_retries_total", "consumer" => C::NAME).increment(rows.len() as u64);
-                let decided = match items(&engine, &registry, rows).await {
-                    Ok(items) => engine.process(items).await,
-                    Err(abandoned) => Err(abandoned),
-                };
-                match decided {
-                    Ok(()) => or_stop(&engine, tokio::time::sleep(BREATH)).await, // another instance may be at them
-                    Err(Abandoned::Stopping) => return Ok(()),
-                    Err(stop @ Abandoned::Stop { .. }) => return Err(stop),
-                }
+                engine.process(items(&engine, &registry, rows).await?).await?;
+                engine.or_stop(tokio::time::sleep(BREATH)).await; // another instance may be at them
             }
-            Ok(Next::At(next)) => rest(&engine, next).await,
-            Err(failure) if matches!(failure.verdict(), Verdict::Retry | Verdict::Park) => {
-                let wait = backoff.next_wait();
-                tracing::warn!(consumer = C::NAME, %failure, ?wait, "what is parked can't be read, will be tried again");
+            Ok(Due::At(next)) => rest(&engine, next).await,
+            Err(failure) => {
+                let wait = engine.look_again_in(&mut backoff, failure, "what is parked")?;
                 rest(&engine, Some(engine.clock.now().plus(wait))).await;
             }
-            Err(failure) => return Err(Abandoned::Stop { consumer: C::NAME, failure }),
         }
     }
     Ok(())
 }
 
-enum Next {
-    /// To be tried, lane by lane in order.
-    Now(Vec<ParkedRecord>),
-    /// Nothing before then, as far as this instance knows.
-    At(Option<Timestamp>),
-}
-
-async fn next<C: Consumer>(engine: &Engine<C>, look_over: &mut Instant) -> Result<Next, Failure> {
+/// What is to be tried next, lane by lane in order.
+async fn next<C: Consumer>(
+    engine: &Engine<C>,
+    registry: &Registry,
+    look: &mut Instant,
+    look_over: &mut Instant,
+) -> Result<Due<ParkedRecord>, Failure> {
+    // What fails for everyone is nobody's own failure: no attempt is used up for it.
+    if engine.health.is_broken(Circuit::Database) {
+        return Ok(Due::At(None));
+    }
+    look_whether_the_registry_is_back(engine, registry, look).await?;
     if Instant::now() >= *look_over {
         *look_over = Instant::now() + LOOK_OVER;
         engine.queue.straighten(engine.warm.pool(), engine.clock.now()).await?;
@@ -88,21 +71,21 @@ async fn next<C: Consumer>(engine: &Engine<C>, look_over: &mut Instant) -> Resul
     let now = engine.clock.now();
     let due: Vec<Vec<u8>> = heads.iter().filter(|(_, at)| at.0 <= now).map(|(lane, _)| lane.clone()).collect();
     if due.is_empty() {
-        return Ok(Next::At(heads.first().map(|(_, at)| at.0)));
+        return Ok(Due::At(heads.first().map(|(_, at)| at.0)));
     }
     let rows = in_turn(engine.queue.read(engine.warm.pool(), &due, BATCH).await?, now);
     if rows.is_empty() {
         // Something that is due is not the head of its lane.
         engine.queue.straighten(engine.warm.pool(), now).await?;
-        return Ok(Next::At(None));
+        return Ok(Due::At(None));
     }
-    Ok(Next::Now(rows))
+    Ok(Due::Now(rows))
 }
 
 /// Of the rows of some lanes, those that are their turn: from a head that is due up to the first that waits for a person.
 fn in_turn(rows: Vec<ParkedRecord>, now: Timestamp) -> Vec<ParkedRecord> {
     let (mut begun, mut closed) = (HashSet::new(), HashSet::new());
-    let is_turn = |row: &ParkedRecord| {
+    let mut is_turn = |row: &ParkedRecord| {
         let is_head = begun.insert(row.lane.clone());
         let waits = row.dead_at.is_some() || is_head && row.next_at.is_some_and(|next| next.0 > now);
         if waits {
@@ -110,7 +93,6 @@ fn in_turn(rows: Vec<ParkedRecord>, now: Timestamp) -> Vec<ParkedRecord> {
         }
         !closed.contains(&row.lane)
     };
-    let mut is_turn = is_turn;
     rows.into_iter().filter(|row| is_turn(row)).collect()
 }
 
@@ -125,17 +107,14 @@ async fn items<C: Consumer>(
         let message = kept.topic.as_deref().and_then(known).and_then(|topic| kept.message(topic));
         let work = match &message {
             _ if kept.skipped => Err(ItemError::Skipped),
-            Some(message) => match decode_record(engine, &asking, message).await {
-                Ok(work) => Ok(work),
-                Err(unheard) => Err(unheard.trouble()?),
-            },
+            Some(message) => decode_record(engine, &asking, message).await?,
             None => Err(unreadable(Unreadable(format!(
                 "what was parked from {:?} can't be read: expected a topic and headers as this version has them; was it parked by a newer one?",
                 kept.topic
             )))),
         };
         let open = Some(engine.health.open());
-        items.push(BatchItem { work, message, fired: None, kept: Some(kept), behind: false, open, reply: None });
+        items.push(BatchItem { message, kept: Some(kept), open, ..BatchItem::new(work) });
     }
     Ok(items)
 }
@@ -161,40 +140,25 @@ async fn look_whether_the_registry_is_back<C: Consumer>(
     Ok(())
 }
 
-/// A topic by its name.
 fn known(topic: &str) -> Option<&'static str> {
-    let all = events::catalogue().iter().map(|entry| entry.topic).chain([dead_letter::TOPIC]);
-    all.into_iter().find(|name| *name == topic)
+    events::catalogue().iter().map(|entry| entry.topic).chain([dead_letter::TOPIC]).find(|name| *name == topic)
 }
 
 /// Rests until the next head is due, one is parked, or a second has passed.
 async fn rest<C: Consumer>(engine: &Engine<C>, next: Option<Timestamp>) {
-    let due = async {
-        match next {
-            Some(next) => engine.clock.sleep_until(next).await,
-            None => std::future::pending().await,
-        }
-    };
     tokio::select! {
-        () = due => {}
+        () = engine.sleep_until(next) => {}
         () = engine.parked.notified() => {}
         () = tokio::time::sleep(REST) => {}
         () = engine.shutdown.cancelled() => {}
     }
 }
 
-async fn or_stop<C: Consumer>(engine: &Engine<C>, wait: impl Future<Output = ()>) {
-    tokio::select! {
-        () = wait => {}
-        () = engine.shutdown.cancelled() => {}
-    }
-}
-
 async fn measure<C: Consumer>(engine: &Engine<C>) -> Result<(), Failure> {
-    let extent = engine.queue.extent(engine.warm.pool()).await?;
-    let age = extent.since.map_or(0.0, |since| engine.clock.now().since(since.0).as_secs_f64());
-    metrics::gauge!("quadrille_parked", "consumer" => C::NAME).set(extent.events as f64);
-    metrics::gauge!("quadrille_parked_dead", "consumer" => C::NAME).set(extent.dead as f64);
+    let (events, dead, since) = engine.queue.extent(engine.warm.pool()).await?;
+    let age = since.map_or(0.0, |since| engine.clock.now().since(since.0).as_secs_f64());
+    metrics::gauge!("quadrille_parked", "consumer" => C::NAME).set(events as f64);
+    metrics::gauge!("quadrille_parked_dead", "consumer" => C::NAME).set(dead as f64);
     metrics::gauge!("quadrille_parked_oldest_seconds", "consumer" => C::NAME).set(age);
     Ok(())
 }

@@ -2,15 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use anyhow::Context as _;
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection};
 
 use crate::postgres::sql;
 use crate::settings::{Secret, Settings, SettingsError};
 
 /// The address of each database of these consumers, with who uses it.
-///
-/// # Errors
-/// When a setting of one does not fit.
 pub fn of<'c>(
     settings: &Settings,
     consumers: impl IntoIterator<Item = &'c str>,
@@ -32,9 +30,6 @@ pub struct Identity {
 }
 
 /// Asks a database who it is.
-///
-/// # Errors
-/// What it says.
 pub async fn identity(db: &mut PgConnection) -> Result<Identity, sqlx::Error> {
     let (name, system_identifier) =
         sqlx::query_as("select current_database()::text, system_identifier from pg_control_system()")
@@ -43,33 +38,23 @@ pub async fn identity(db: &mut PgConnection) -> Result<Identity, sqlx::Error> {
     Ok(Identity { name, system_identifier })
 }
 
-/// Two databases of one name.
-#[derive(Debug, thiserror::Error)]
-pub enum Unclear {
-    /// Relays and the tracker know a database by its name.
-    #[error(
-        "two databases of consumers are named `{0}`, on different servers: expected another name for each, as the relays' watermarks, by which \
-         late is told from stuck, know a database by its name; rename one"
-    )]
-    OneName(String),
-    /// One does not answer.
-    #[error("a consumer's database can't be asked for its name: {0}")]
-    Database(#[from] sqlx::Error),
-}
-
-/// Checks that different databases have different names.
-///
-/// # Errors
-/// When two have the same, or one does not answer.
-pub async fn check_names(urls: impl IntoIterator<Item = &str>) -> Result<(), Unclear> {
+/// Checks that different databases have different names, as relays and the tracker know a database by its name.
+pub async fn check_names(urls: impl IntoIterator<Item = &str>) -> anyhow::Result<()> {
     let mut known: BTreeMap<String, i64> = BTreeMap::new();
     for url in urls {
-        let mut db = sql::address(url)?.connect().await?;
-        let Identity { name, system_identifier } = identity(&mut db).await?;
-        db.close().await?;
-        if known.insert(name.clone(), system_identifier).is_some_and(|other| other != system_identifier) {
-            return Err(Unclear::OneName(name));
-        }
+        let asked = async {
+            let mut db = sql::address(url)?.connect().await?;
+            let found = identity(&mut db).await?;
+            db.close().await.map(|()| found)
+        };
+        let Identity { name, system_identifier } =
+            asked.await.context("a consumer's database can't be asked for its name")?;
+        let other = known.insert(name.clone(), system_identifier);
+        anyhow::ensure!(
+            other.is_none_or(|other| other == system_identifier),
+            "two databases of consumers are named `{name}`, on different servers: expected another name for each, as the relays' watermarks, by which \
+             late is told from stuck, know a database by its name; rename one"
+        );
     }
     Ok(())
 }

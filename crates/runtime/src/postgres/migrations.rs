@@ -1,35 +1,18 @@
 //! Migrations: each schema has its own table of what was run; only `quadrille migrate` runs them, consumers check and refuse to start on another version.
 
-use crate::failure::cause;
 use sqlx::migrate::{Migrate, Migration, Migrator};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgPool, SqlSafeStr as _};
 
-use crate::postgres::pooler::Pooled;
+use crate::failure::cause;
+use crate::postgres::pooler::{Pooled, lends_sessions};
 use crate::postgres::sql;
 
 /// A schema that is not at this binary's version.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrationError {
-    /// Some were not run.
-    #[error("schema {schema} lacks migration {version} ({description}): run `quadrille migrate` of this version first")]
-    Behind {
-        /// The PostgreSQL schema.
-        schema: String,
-        /// The first that was not run.
-        version: i64,
-        /// What it does.
-        description: String,
-    },
-    /// It is newer, or was changed.
-    #[error(
-        "schema {schema} has migration {version} that this binary does not have, or has otherwise: start the version that ran it, or a later one"
-    )]
-    Foreign {
-        /// The PostgreSQL schema.
-        schema: String,
-        /// The one in question.
-        version: i64,
-    },
+    /// It is at another version, or can't be brought to this one: the message says what a person must do.
+    #[error("{0}")]
+    Unfit(String),
     /// The database refuses.
     #[error("schema {schema} of the database {place}: {}", cause(source))]
     Database {
@@ -40,41 +23,9 @@ pub enum MigrationError {
         /// What it said.
         source: sqlx::Error,
     },
-    /// Its texts would not hold every name.
-    #[error(
-        "the database {place} has the encoding {encoding}: expected UTF8, as names and addresses in any language are stored in it. \
-         Create it with `create database … encoding 'UTF8' template template0`"
-    )]
-    Encoding {
-        /// Which database.
-        place: String,
-        /// Its encoding.
-        encoding: String,
-    },
-    /// The schema is missing, and may not be made.
-    #[error(
-        "the database {place} has no schema {schema}, and the user {user} may create none: have it created by `create schema {schema} authorization {user}`, \
-         or let the user create it by `grant create on database`"
-    )]
-    NoSchema {
-        /// The PostgreSQL schema.
-        schema: String,
-        /// Which database.
-        place: String,
-        /// Who may not.
-        user: String,
-    },
     /// Sessions don't last behind its address.
     #[error("{0}")]
     Pooled(#[from] Pooled),
-    /// One can't be run.
-    #[error("migrations of schema {schema}: {source}")]
-    Run {
-        /// The PostgreSQL schema.
-        schema: String,
-        /// Which, and why.
-        source: sqlx::migrate::MigrateError,
-    },
 }
 
 /// The migrations of the runtime's own schema and of the outbox, which every database has.
@@ -90,18 +41,15 @@ const ONE_AT_A_TIME: &str = "select pg_advisory_lock(hashtextextended('quadrille
 /// # Errors
 /// When one fails: it and what follows were not run.
 pub async fn run(database_url: &str, schema: &str, migrator: Migrator) -> Result<usize, MigrationError> {
-    let options = sql::address(database_url).map_err(|source| MigrationError::Database {
-        schema: schema.to_owned(),
-        place: "that is set".into(),
-        source,
-    })?;
+    let failed_at =
+        |place: &str, source| MigrationError::Database { schema: schema.into(), place: place.into(), source };
+    let options = sql::address(database_url).map_err(|source| failed_at("that is set", source))?;
     let place = sql::place(&options);
-    let database = |source| MigrationError::Database { schema: schema.to_owned(), place: place.clone(), source };
+    let database = |source| failed_at(&place, source);
     let mut db = options.connect().await.map_err(database)?;
-    Pooled::refuse(&options, "`quadrille migrate`").await.map_err(|refused| match refused {
-        Ok(pooled) => MigrationError::Pooled(pooled),
-        Err(source) => database(source),
-    })?;
+    if lends_sessions(&options).await.map_err(database)? {
+        return Err(Pooled::new(&options, "`quadrille migrate`").into());
+    }
     sqlx::query(ONE_AT_A_TIME).execute(&mut db).await.map_err(database)?;
     let (encoding, exists, may_create): (String, bool, bool) = sqlx::query_as(
         "select current_setting('server_encoding'), to_regnamespace($1) is not null, has_database_privilege(current_database(), 'create')",
@@ -111,18 +59,24 @@ pub async fn run(database_url: &str, schema: &str, migrator: Migrator) -> Result
     .await
     .map_err(database)?;
     if encoding != "UTF8" {
-        return Err(MigrationError::Encoding { place, encoding });
+        return Err(MigrationError::Unfit(format!(
+            "the database {place} has the encoding {encoding}: expected UTF8, as names and addresses in any language are stored in it. \
+             Create it with `create database … encoding 'UTF8' template template0`"
+        )));
     }
     if !exists && !may_create {
-        let (schema, user) = (schema.to_owned(), options.get_username().to_owned());
-        return Err(MigrationError::NoSchema { schema, place, user });
+        let user = options.get_username();
+        return Err(MigrationError::Unfit(format!(
+            "the database {place} has no schema {schema}, and the user {user} may create none: have it created by `create schema {schema} authorization {user}`, \
+             or let the user create it by `grant create on database`"
+        )));
     }
     if !exists {
         let statement = AssertSqlSafe(format!("create schema if not exists {schema}"));
         sqlx::query(statement).execute(&mut db).await.map_err(database)?;
     }
     let table = format!("{schema}.migration");
-    let failed = |source| MigrationError::Run { schema: schema.to_owned(), source };
+    let failed = |error| MigrationError::Unfit(format!("migrations of schema {schema}: {error}"));
     db.ensure_migrations_table(&table).await.map_err(failed)?;
     let before = db.list_applied_migrations(&table).await.map_err(failed)?.len();
     let mut migrator = without_create(schema, &migrator);
@@ -145,12 +99,16 @@ fn without_create(schema: &str, migrator: &Migrator) -> Migrator {
 }
 
 /// Checks that a schema is at exactly this binary's version.
-///
-/// # Errors
-/// When it is behind, or foreign.
 pub async fn check(pool: &PgPool, schema: &str, migrator: &Migrator) -> Result<(), MigrationError> {
-    let place = || sql::place(&pool.connect_options());
-    let database = |source| MigrationError::Database { schema: schema.to_owned(), place: place(), source };
+    let database = |source| {
+        let place = sql::place(&pool.connect_options());
+        MigrationError::Database { schema: schema.to_owned(), place, source }
+    };
+    let foreign = |version: &i64| {
+        Err(MigrationError::Unfit(format!(
+            "schema {schema} has migration {version} that this binary does not have, or has otherwise: start the version that ran it, or a later one"
+        )))
+    };
     let exists: bool = sqlx::query_scalar("select to_regclass($1) is not null")
         .bind(format!("{schema}.migration"))
         .fetch_one(pool)
@@ -165,17 +123,15 @@ pub async fn check(pool: &PgPool, schema: &str, migrator: &Migrator) -> Result<(
     for migration in migrator.iter() {
         match applied.iter().find(|(version, _)| *version == migration.version) {
             None => {
-                let (version, description) = (migration.version, migration.description.to_string());
-                return Err(MigrationError::Behind { schema: schema.to_owned(), version, description });
+                return Err(MigrationError::Unfit(format!(
+                    "schema {schema} lacks migration {} ({}): run `quadrille migrate` of this version first",
+                    migration.version, migration.description
+                )));
             }
-            Some((version, checksum)) if checksum.as_slice() != migration.checksum.as_ref() => {
-                return Err(MigrationError::Foreign { schema: schema.to_owned(), version: *version });
-            }
+            Some((version, checksum)) if checksum.as_slice() != migration.checksum.as_ref() => return foreign(version),
             Some(_) => {}
         }
     }
-    match applied.iter().find(|(version, _)| !migrator.version_exists(*version)) {
-        Some((version, _)) => Err(MigrationError::Foreign { schema: schema.to_owned(), version: *version }),
-        None => Ok(()),
-    }
+    let unknown = applied.iter().find(|(version, _)| !migrator.version_exists(*version));
+    unknown.map_or(Ok(()), |(version, _)| foreign(version))
 }

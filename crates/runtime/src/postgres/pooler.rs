@@ -1,7 +1,7 @@
 //! Poolers between us and PostgreSQL: which give each transaction another session, and so can't be used where something lives in the session.
 
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions as _, Connection as _, PgConnection};
+use sqlx::{ConnectOptions as _, Connection as _};
 
 use crate::failure::DatabaseFault;
 use crate::postgres::sql;
@@ -21,27 +21,16 @@ pub struct Pooled {
 const TRIES: usize = 5;
 
 impl Pooled {
-    /// Refuses an address behind which sessions don't last, for what is no relay.
-    ///
-    /// # Errors
-    /// That it is one, or what the database said.
-    pub async fn refuse_for(options: &PgConnectOptions, what: &str) -> anyhow::Result<()> {
-        Self::refuse(options, what).await.map_err(|refused| match refused {
-            Ok(pooled) => pooled.into(),
-            Err(error) => error.into(),
-        })
+    /// Refuses an address behind which sessions don't last.
+    pub async fn refuse<E: From<Self> + From<sqlx::Error>>(options: &PgConnectOptions, what: &str) -> Result<(), E> {
+        if lends_sessions(options).await? {
+            return Err(Self::new(options, what).into());
+        }
+        Ok(())
     }
 
-    /// Refuses an address behind which sessions don't last.
-    ///
-    /// # Errors
-    /// That it is one, or what the database said.
-    pub async fn refuse(options: &PgConnectOptions, what: &str) -> Result<(), Result<Self, sqlx::Error>> {
-        match lends_sessions(options).await {
-            Ok(false) => Ok(()),
-            Ok(true) => Err(Ok(Self { place: sql::place(options), what: what.to_owned() })),
-            Err(error) => Err(Err(error)),
-        }
+    pub(crate) fn new(options: &PgConnectOptions, what: &str) -> Self {
+        Self { place: sql::place(options), what: what.to_owned() }
     }
 }
 
@@ -51,7 +40,8 @@ pub(crate) async fn lends_sessions(options: &PgConnectOptions) -> Result<bool, s
     let mut lent = false;
     for _ in 0..TRIES {
         sqlx::raw_sql("set quadrille.probe = 'set'").execute(&mut one).await?;
-        lent |= probe(&mut other).await?;
+        let probe = sqlx::raw_sql("select coalesce(current_setting('quadrille.probe', true), '')");
+        lent = sqlx::Row::try_get::<&str, _>(&probe.fetch_one(&mut other).await?, 0)? == "set";
         sqlx::raw_sql("set quadrille.probe = ''").execute(&mut one).await?;
         if lent {
             break;
@@ -61,15 +51,7 @@ pub(crate) async fn lends_sessions(options: &PgConnectOptions) -> Result<bool, s
     Ok(lent)
 }
 
-async fn probe(db: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    let row = sqlx::raw_sql("select coalesce(current_setting('quadrille.probe', true), '')").fetch_one(db).await?;
-    Ok(sqlx::Row::try_get::<&str, _>(&row, 0)? == "set")
-}
-
 /// Sees that consumers can work behind this address. A pooler that gives each transaction another session does if it keeps prepared statements.
-///
-/// # Errors
-/// When it does not, or the database can't be asked.
 pub(crate) async fn check_for_consumers(options: &PgConnectOptions, consumer: &str) -> anyhow::Result<()> {
     if !lends_sessions(options).await? {
         return Ok(());
@@ -113,7 +95,7 @@ mod tests {
     #[test]
     fn the_refusal_names_who_needs_a_session_and_no_password() {
         let options = sql::address("postgres://u:s3cr3t@pooler:6432/shop").unwrap();
-        let refused = Pooled { place: sql::place(&options), what: "the relay".into() }.to_string();
+        let refused = Pooled::new(&options, "the relay").to_string();
         assert!(
             refused.starts_with("pooler:6432/shop is a pooler") && refused.contains("the relay needs"),
             "{refused}"

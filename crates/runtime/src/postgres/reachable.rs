@@ -9,7 +9,6 @@ use sqlx::{ConnectOptions as _, Connection as _, PgConnection, PgPool};
 use crate::failure::cause;
 use crate::postgres::sql::{place, pool};
 
-/// How long a new connection may take.
 const NEW: Duration = Duration::from_millis(2_000);
 
 /// A pool for a tool, as [`pool`] makes it, which is told at once where and why it has no connection.
@@ -28,9 +27,7 @@ pub async fn connect(database_url: &str, application: &str, connections: u32) ->
 
 /// Why a new connection is of no use.
 pub(super) enum Away {
-    /// User or password is refused.
     Refused,
-    /// Anything else.
     Why(String),
 }
 
@@ -55,7 +52,6 @@ pub(super) async fn reason(options: &PgConnectOptions) -> Result<(), Away> {
     }
 }
 
-/// Why a pool has no connection to give.
 pub(crate) async fn reason_of(pool: &PgPool) -> Option<String> {
     let options = pool.connect_options();
     match reason(&options).await {

@@ -17,6 +17,7 @@ use sqlx::postgres::{
 use sqlx::{Decode, Encode, PgConnection, PgPool, Postgres, Type};
 
 use crate::failure::cause;
+
 /// PostgreSQL counts microseconds from 2000-01-01.
 const PG_EPOCH_MS: i64 = 946_684_800_000;
 
@@ -27,6 +28,13 @@ const LATEST_MS: i64 = 9_224_318_015_999_999;
 /// A time as `timestamptz`; one that this does not hold is its first or its last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timestamptz(pub Timestamp);
+
+/// As RFC 3339.
+impl serde::Serialize for Timestamptz {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
 
 impl Type<Postgres> for Timestamptz {
     fn type_info() -> PgTypeInfo {
@@ -145,32 +153,25 @@ impl<'q> Encode<'q, Postgres> for JsonColumn<'_> {
 /// A pool for a consumer's routes and tools. Statements end after 10 s, lock waits after 8 s (a reader waits for a rebuild to take the tables' place
 /// rather than hear of it; batches wait for 3 s), idle transactions after 5 s.
 /// Custom plans: what is asked for differs from question to question.
-///
-/// # Errors
-/// When the address is not a PostgreSQL address.
 pub fn pool(database_url: &str, application: &str, connections: u32) -> Result<PgPool, sqlx::Error> {
-    let settings = session_settings(&[("plan_cache_mode", "force_custom_plan"), ("lock_timeout", "8s")]);
-    Ok(lazy_pool(address(database_url)?.application_name(application), settings, connections))
+    let settings = [("plan_cache_mode", "force_custom_plan"), ("lock_timeout", "8s")];
+    lazy_pool(database_url, application, connections, &settings)
 }
 
 /// A pool for a consumer's batches: few statements, executed for ever, each by primary key in the order in which it is written. They are planned once
 /// for each connection (planning them anew was a tenth of PostgreSQL's CPU), also while tables are empty: so no plan should read a table as a whole,
 /// and none is for ever: [`StickyPool`] has them made anew, and the pool closes a connection after half an hour.
-///
-/// # Errors
-/// When the address is not a PostgreSQL address.
 pub(crate) fn batch_pool(database_url: &str, application: &str, connections: u32) -> Result<PgPool, sqlx::Error> {
-    let settings = session_settings(&[
+    let settings = [
         ("plan_cache_mode", "force_generic_plan"),
         ("max_parallel_workers_per_gather", "0"),
         ("enable_seqscan", "off"),
         ("enable_hashjoin", "off"),
         ("enable_mergejoin", "off"),
-    ]);
-    Ok(lazy_pool(address(database_url)?.application_name(application), settings, connections))
+    ];
+    lazy_pool(database_url, application, connections, &settings)
 }
 
-/// How long a plan is kept.
 const PLANS_LAST: Duration = Duration::from_secs(120);
 
 /// A pool whose last connection is taken first. A pool by itself hands them out in turn, so that each backend has gone cold when it is used again.
@@ -180,22 +181,17 @@ const PLANS_LAST: Duration = Duration::from_secs(120);
 #[derive(Debug)]
 pub struct StickyPool {
     pool: PgPool,
-    last: Mutex<Option<PooledConnection>>,
+    last: Mutex<Option<CheckedOut>>,
     plans_last: Duration,
-}
-
-#[derive(Debug)]
-struct PooledConnection {
-    db: PoolConnection<Postgres>,
-    /// When it was taken from the pool.
-    taken: Instant,
-    /// When its plans were forgotten last.
-    planned: Instant,
 }
 
 /// A connection that was taken.
 #[derive(Debug)]
-pub struct CheckedOut(PooledConnection);
+pub struct CheckedOut {
+    db: PoolConnection<Postgres>,
+    taken: Instant,
+    planned: Instant,
+}
 
 impl StickyPool {
     /// Of this pool.
@@ -220,24 +216,21 @@ impl StickyPool {
     }
 
     /// The connection that was used last, or another one while somebody has it.
-    ///
-    /// # Errors
-    /// When there is none to be had.
     pub async fn take(&self) -> Result<CheckedOut, sqlx::Error> {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(mut kept) = last.filter(|kept| opened_after_renewal(kept.taken.elapsed())) else {
             let (db, now) = (self.pool.acquire().await?, Instant::now());
-            return Ok(CheckedOut(PooledConnection { db, taken: now, planned: now }));
+            return Ok(CheckedOut { db, taken: now, planned: now });
         };
         if kept.planned.elapsed() >= self.plans_last {
             sqlx::raw_sql("discard plans").execute(&mut *kept.db).await?;
             kept.planned = Instant::now();
         }
-        Ok(CheckedOut(kept))
+        Ok(kept)
     }
 
     /// Keeps a connection for the next one who takes. One on which something failed is better dropped.
-    pub fn keep(&self, CheckedOut(kept): CheckedOut) {
+    pub fn keep(&self, kept: CheckedOut) {
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(kept);
     }
 }
@@ -246,13 +239,13 @@ impl Deref for CheckedOut {
     type Target = PgConnection;
 
     fn deref(&self) -> &PgConnection {
-        &self.0.db
+        &self.db
     }
 }
 
 impl DerefMut for CheckedOut {
     fn deref_mut(&mut self) -> &mut PgConnection {
-        &mut self.0.db
+        &mut self.db
     }
 }
 
@@ -265,10 +258,6 @@ const SESSION: [(&str, &str); 4] = [
     ("idle_in_transaction_session_timeout", "5s"),
 ];
 
-fn session_settings(own: &[(&str, &str)]) -> String {
-    set_statements(SESSION.iter().chain(own).copied())
-}
-
 /// Statements that set these for the session. Settings are not sent as `options` while connecting: PgBouncer and other poolers refuse that.
 pub fn set_statements<'s>(settings: impl Iterator<Item = (&'s str, &'s str)>) -> String {
     settings.map(|(name, value)| format!("set {name} = '{value}';")).collect()
@@ -279,17 +268,15 @@ pub fn set_statements<'s>(settings: impl Iterator<Item = (&'s str, &'s str)>) ->
 /// # Errors
 /// When it can't be read; the message holds nothing of the address, as that holds the password.
 pub fn address(database_url: &str) -> Result<PgConnectOptions, sqlx::Error> {
-    let options = PgConnectOptions::from_str(database_url).map_err(|error| {
-        sqlx::Error::Configuration(
-            format!(
-                "the address of the database can't be read: {}. Expected postgres://user:password@host:port/database, with each of # / ? @ : % [ ] in \
-                 user or password percent-encoded (# is %23, / %2F, ? %3F, @ %40, : %3A, % %25), or the password apart from it in PGPASSWORD",
-                cause(&error)
-            )
-            .into(),
+    let unreadable = |error| {
+        format!(
+            "the address of the database can't be read: {}. Expected postgres://user:password@host:port/database, with each of # / ? @ : % [ ] in \
+             user or password percent-encoded (# is %23, / %2F, ? %3F, @ %40, : %3A, % %25), or the password apart from it in PGPASSWORD",
+            cause(&error)
         )
-    })?;
-    Ok(options.extra_float_digits(None))
+    };
+    let options = PgConnectOptions::from_str(database_url);
+    Ok(options.map_err(|error| sqlx::Error::Configuration(unreadable(error).into()))?.extra_float_digits(None))
 }
 
 /// Where a pool's connections lead, for messages: never with a password.
@@ -301,22 +288,25 @@ pub(crate) fn place(options: &PgConnectOptions) -> String {
     }
 }
 
-fn lazy_pool(options: PgConnectOptions, settings: String, connections: u32) -> PgPool {
-    let settings: Arc<str> = settings.into();
-    PgPoolOptions::new()
+fn lazy_pool(
+    database_url: &str,
+    application: &str,
+    connections: u32,
+    settings: &[(&str, &str)],
+) -> Result<PgPool, sqlx::Error> {
+    let settings: Arc<str> = set_statements(SESSION.iter().chain(settings).copied()).into();
+    let pool = PgPoolOptions::new()
         .max_connections(connections)
         .min_connections(0)
         .acquire_timeout(Duration::from_secs(3))
         .test_before_acquire(false) // a broken connection fails its batch, which is retried on another
         .after_connect(move |db, _| {
-            let settings = Arc::clone(&settings);
-            Box::pin(
-                async move { sqlx::raw_sql(sqlx::AssertSqlSafe(settings.to_string())).execute(db).await.map(drop) },
-            )
+            let settings = sqlx::AssertSqlSafe(settings.to_string());
+            Box::pin(async move { sqlx::raw_sql(settings).execute(db).await.map(drop) })
         })
         .before_acquire(|_, meta| Box::pin(async move { Ok(opened_after_renewal(meta.age)) }))
-        .after_release(|_, meta| Box::pin(async move { Ok(opened_after_renewal(meta.age)) }))
-        .connect_lazy_with(options)
+        .after_release(|_, meta| Box::pin(async move { Ok(opened_after_renewal(meta.age)) }));
+    Ok(pool.connect_lazy_with(address(database_url)?.application_name(application)))
 }
 
 /// When connections were last found to be at fault, in milliseconds of [`since_start`].

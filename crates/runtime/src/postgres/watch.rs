@@ -20,7 +20,6 @@ use crate::kafka::rebalance::RebalanceContext;
 use crate::postgres::reachable::{Away, reason, writable};
 use crate::postgres::sql;
 
-/// Between two looks at the database.
 const DATABASE_EVERY: Duration = Duration::from_secs(1);
 /// How long a connection of the pool may take to answer; and then a new one.
 const POOLED: Duration = Duration::from_millis(1_200);
@@ -65,14 +64,13 @@ impl Database {
             }
             Ok(Err(_)) | Err(_) => {}
         }
-        let options = self.pool.connect_options();
-        let found = reason(&options).await;
-        match &found {
-            Ok(()) if !is_used_up => sql::renew_connections(), // what the pool holds is not as good
-            Ok(()) | Err(Away::Refused | Away::Why(_)) => {}
-        }
-        match found {
-            Ok(()) => Ok(()),
+        match reason(&self.pool.connect_options()).await {
+            Ok(()) => {
+                if !is_used_up {
+                    sql::renew_connections(); // what the pool holds is not as good
+                }
+                Ok(())
+            }
             Err(Away::Why(why)) => Err(why),
             Err(Away::Refused) => self.read_address_again().await,
         }
@@ -91,11 +89,9 @@ impl Database {
         match reason(&new).await {
             Ok(()) => {
                 for pool in (self.pools)() {
-                    let application = pool.connect_options().get_application_name().map(ToOwned::to_owned);
-                    pool.set_connect_options(match application {
-                        Some(name) => new.clone().application_name(&name),
-                        None => new.clone(),
-                    });
+                    let before = pool.connect_options();
+                    let name = before.get_application_name();
+                    pool.set_connect_options(name.map_or(new.clone(), |name| new.clone().application_name(name)));
                 }
                 tracing::info!(consumer = self.health.name(), "the database takes the new password");
                 Ok(())
@@ -198,8 +194,8 @@ impl Kafka {
                         None => format!("topic {name} does not exist: run `quadrille topics apply`"),
                         Some(why) => format!("topic {name}: {why}"),
                     });
-                    let told: Vec<String> = told.collect();
-                    let found = if told.is_empty() { Ok(()) } else { Err(told.join("; ")) };
+                    let told = told.collect::<Vec<_>>().join("; ");
+                    let found = if told.is_empty() { Ok(()) } else { Err(told) };
                     if topics_led.agree(found.is_ok()) {
                         self.health.watched(Circuit::Topic, found, now);
                     }
@@ -217,12 +213,11 @@ impl Kafka {
     }
 }
 
-/// The topics that are away, with why; without: they do not exist. None: the loop has ended.
-#[allow(clippy::type_complexity)] // read in one place
-fn look(
-    client: &Weak<BaseConsumer<RebalanceContext>>,
-    topics: &[String],
-) -> Option<Result<Vec<(String, Option<String>)>, String>> {
+/// Topics that are away, with why; without: they do not exist.
+type AwayTopics = Vec<(String, Option<String>)>;
+
+/// What is away, or that no broker answers. None: the loop has ended.
+fn look(client: &Weak<BaseConsumer<RebalanceContext>>, topics: &[String]) -> Option<Result<AwayTopics, String>> {
     let client = client.upgrade()?;
     let (mut away, until) = (Vec::new(), Instant::now() + BROKER);
     for (asked, topic) in topics.iter().enumerate() {
@@ -238,10 +233,9 @@ fn look(
             }
             Some(code) => away.push((topic.clone(), Some(code.to_string()))),
             None => {
-                let led = |partition: &rdkafka::metadata::MetadataPartition| partition.leader() >= 0;
-                if let Some(partition) = found.partitions().iter().find(|partition| !led(partition)) {
-                    away.push((topic.clone(), Some(format!("partition {} has no leader", partition.id()))));
-                }
+                let headless = found.partitions().iter().find(|partition| partition.leader() < 0);
+                let why = headless.map(|partition| format!("partition {} has no leader", partition.id()));
+                away.extend(why.map(|why| (topic.clone(), Some(why))));
             }
         }
     }

@@ -8,12 +8,7 @@ use crate::vocabulary::Work;
 /// What is told next.
 pub(super) enum RestoreStep<'s, I> {
     /// Something that a topic holds is decided again; of what nothing came then, nothing may come now.
-    Decided {
-        /// What.
-        work: &'s Work<I>,
-        /// Whether the consumer said nothing because of it.
-        silent: bool,
-    },
+    Decided { work: &'s Work<I>, silent: bool },
     /// What came of something that none does.
     Said(&'s OrderEvent),
 }
@@ -28,20 +23,15 @@ impl<I> Copy for RestoreStep<'_, I> {}
 
 impl<I> RestoreStep<'_, I> {
     fn is_silent(&self) -> bool {
-        match self {
-            Self::Decided { silent, .. } => *silent,
-            Self::Said(_) => false,
-        }
+        matches!(self, Self::Decided { silent: true, .. })
     }
 }
 
-/// A step, and when it was.
 pub(super) type Timed<'s, I> = (Timestamp, RestoreStep<'s, I>);
 
 /// The order in which steps are told. When the consumer heard what it said nothing of, no topic tells: not before that was said, and later where what
 /// came of the rest contradicts it.
 pub(super) struct StepOrder<'s, I> {
-    /// The best so far.
     steps: Vec<Timed<'s, I>>,
     /// How many steps that are not silent it comes through, whether one that is stops it, and why.
     reached: Option<(usize, bool, String)>,
@@ -73,9 +63,9 @@ impl<'s, I> StepOrder<'s, I> {
             self.others = self.later(at);
         }
         self.tried = self.others.pop();
-        match (&self.tried, &self.reached) {
-            (None, Some((.., why))) => Err(why.clone()),
-            (None, None) | (Some(_), _) => Ok(()),
+        match &self.reached {
+            Some((.., why)) if self.tried.is_none() => Err(why.clone()),
+            Some(_) | None => Ok(()),
         }
     }
 

@@ -3,7 +3,6 @@
 //! An order's row is the guard against its events, so it outlives everything that can bring one back. Behind the horizon the order's own id, which
 //! says when it was minted, takes over: an event of an order that old, of which there is no row, was decided long ago and does nothing.
 
-use crate::retention::{Expiring, Retention};
 use std::collections::HashSet;
 use std::time::Duration;
 
@@ -12,14 +11,13 @@ use sqlx::{AssertSqlSafe, PgConnection};
 use uuid::Uuid;
 
 use crate::failure::Failure;
+use crate::retention::{Expiring, Retention};
 use crate::vocabulary::Conflict;
 
 /// How long after its events are passed over an order's row goes: clocks of instances differ, and none may decide what another has forgotten.
 const SLACK: Duration = Duration::from_secs(3_600);
 
-/// A consumer's horizon, and its statements.
 pub(crate) struct Horizon {
-    /// How long orders are kept.
     pub keep: Duration,
     /// Which of the orders `$1` have a row.
     known: String,

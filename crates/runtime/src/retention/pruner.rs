@@ -27,10 +27,9 @@ const FORGET_RECORDS: &str = "delete from runtime.door_action where action_id in
 /// The rest between two transactions, so that batches come first.
 const REST: Duration = Duration::from_millis(20);
 
-/// What one round found.
 #[derive(Default)]
 struct Round {
-    /// Orders that were forgotten.
+    /// That were forgotten.
     orders: u64,
     /// Rows that belong to no order.
     others: u64,
@@ -38,13 +37,6 @@ struct Round {
     open: u64,
     /// The oldest of them.
     oldest: Option<Uuid>,
-}
-
-/// One chunk of rows that belong to no order.
-struct Pruned {
-    rows: u64,
-    /// Whether there may be more.
-    more: bool,
 }
 
 /// Prunes now and then until told to stop. A round that fails is made up for by the next.
@@ -57,7 +49,7 @@ pub(crate) async fn prune<C: Consumer>(engine: Arc<Engine<C>>, every: Duration) 
             () = engine.shutdown.cancelled() => return,
         }
         match round(&engine, horizon).await {
-            Ok(round) => tell::<C>(&round),
+            Ok(round) => tell::<C>(round),
             Err(failure) => {
                 metrics::counter!("quadrille_pruning_failures_total", "consumer" => C::NAME).increment(1);
                 tracing::warn!(consumer = C::NAME, %failure, "old orders not forgotten, will be tried at the next round");
@@ -66,20 +58,15 @@ pub(crate) async fn prune<C: Consumer>(engine: Arc<Engine<C>>, every: Duration) 
     }
 }
 
-fn tell<C: Consumer>(round: &Round) {
-    metrics::counter!("quadrille_forgotten_orders_total", "consumer" => C::NAME).increment(round.orders);
-    metrics::gauge!("quadrille_open_beyond_horizon", "consumer" => C::NAME).set(round.open as f64);
-    if round.orders + round.others > 0 {
-        tracing::info!(
-            consumer = C::NAME,
-            orders = round.orders,
-            others = round.others,
-            "older than the horizon: forgotten"
-        );
+fn tell<C: Consumer>(Round { orders, others, open, oldest }: Round) {
+    metrics::counter!("quadrille_forgotten_orders_total", "consumer" => C::NAME).increment(orders);
+    metrics::gauge!("quadrille_open_beyond_horizon", "consumer" => C::NAME).set(open as f64);
+    if orders + others > 0 {
+        tracing::info!(consumer = C::NAME, orders, others, "older than the horizon: forgotten");
     }
-    if let Some(order_id) = round.oldest {
+    if let Some(order_id) = oldest {
         tracing::warn!(
-            consumer = C::NAME, %order_id, open = round.open,
+            consumer = C::NAME, %order_id, open,
             "orders older than the horizon have not ended: they are kept; the oldest is named, look into it"
         );
     }
@@ -92,14 +79,14 @@ async fn round<C: Consumer>(engine: &Engine<C>, horizon: &Horizon) -> Result<Rou
         after = orders(engine, horizon, from, until, &mut round).await?;
         rest(engine).await;
     }
-    loop {
-        let Some(Pruned { rows, more }) = others(engine, horizon, until).await? else { return Ok(round) };
+    while let Some((rows, more)) = others(engine, horizon, until).await? {
         round.others += rows;
         if !more || engine.shutdown.is_cancelled() {
-            return Ok(round);
+            break;
         }
         rest(engine).await;
     }
+    Ok(round)
 }
 
 async fn rest<C: Consumer>(engine: &Engine<C>) {
@@ -142,36 +129,32 @@ async fn orders<C: Consumer>(
     Ok(rows.last().filter(|_| rows.len() as i64 == CHUNK).map(|(order_id, ..)| *order_id))
 }
 
-/// Deletes one chunk of what belongs to no order; none where another instance is at it.
+/// Deletes one chunk of what belongs to no order: how many rows, and whether there may be more; none where another instance is at it.
 async fn others<C: Consumer>(
     engine: &Engine<C>,
     horizon: &Horizon,
     until: Timestamp,
-) -> Result<Option<Pruned>, Failure> {
+) -> Result<Option<(u64, bool)>, Failure> {
     let mut tx = engine.warm.pool().begin().await?;
     if !alone(&mut tx, &engine.schema).await? {
         return Ok(None);
     }
-    let letters = sqlx::query(AssertSqlSafe(horizon.letters.clone())).bind(Timestamptz(until)).bind(CHUNK);
-    let letters = letters.execute(&mut *tx).await?.rows_affected();
-    let answers = sqlx::query(AssertSqlSafe(horizon.answers.clone())).bind(Timestamptz(until)).bind(CHUNK);
-    let answers = answers.execute(&mut *tx).await?.rows_affected();
-    let records = sqlx::query(FORGET_RECORDS)
-        .bind(C::NAME)
-        .bind(OrderId::least_at(engine.clock.now().minus(RECORDS)).as_uuid())
-        .bind(CHUNK)
-        .execute(&mut *tx)
-        .await?
-        .rows_affected();
-    let mut pruned = vec![letters, answers, records];
+    let oldest_record = OrderId::least_at(engine.clock.now().minus(RECORDS)).as_uuid();
+    let mut queries = vec![sqlx::query(FORGET_RECORDS).bind(C::NAME).bind(oldest_record)];
+    for statement in [&horizon.letters, &horizon.answers] {
+        queries.push(sqlx::query(AssertSqlSafe(statement.clone())).bind(Timestamptz(until)));
+    }
     for Expiring { statement, age } in &horizon.others {
         let until = age.map_or(until, |age| engine.clock.now().minus(age));
-        let done = sqlx::query(*statement).bind(Timestamptz(until)).bind(CHUNK).execute(&mut *tx).await?;
-        pruned.push(done.rows_affected());
+        queries.push(sqlx::query(*statement).bind(Timestamptz(until)));
+    }
+    let (mut all, mut more) = (0, false);
+    for query in queries {
+        let rows = query.bind(CHUNK).execute(&mut *tx).await?.rows_affected();
+        (all, more) = (all + rows, more || rows >= CHUNK as u64);
     }
     tx.commit().await?;
-    let more = pruned.iter().any(|rows| *rows >= CHUNK as u64);
-    Ok(Some(Pruned { rows: pruned.iter().sum(), more }))
+    Ok(Some((all, more)))
 }
 
 /// Whether no other instance prunes this schema at the moment; until the transaction's end.

@@ -5,7 +5,6 @@ use sqlx::{Encode, Postgres, Type};
 use crate::engine::write_set::{Statement, WriteSet};
 use crate::rows::statements::{Column, ColumnKind, insert};
 
-/// Binds a column's values.
 type Values<'c> = Box<dyn for<'w> FnOnce(Statement<'w>) -> Statement<'w> + 'c>;
 
 /// Rows that are only added, each under a key of its own: one that is there already is a lost race.
@@ -29,11 +28,8 @@ impl<'c, M> Append<'c, M> {
         Vec<T>: Encode<'c, Postgres> + Type<Postgres>,
     {
         let values = Vec::from_iter(self.rows.iter().map(value));
-        self.columns.push(Column {
-            name,
-            kind: ColumnKind::Fixed,
-            array: Some(<Vec<T> as Type<Postgres>>::type_info()),
-        });
+        let array = Some(<Vec<T> as Type<Postgres>>::type_info());
+        self.columns.push(Column { name, kind: ColumnKind::Fixed, array });
         self.values.push(Box::new(move |part| part.bind(values)));
         self
     }

@@ -64,11 +64,9 @@ impl<R: TableRow> RowCache<R> {
 /// What is known of a batch's orders without a question to the database.
 #[derive(Debug)]
 pub(crate) struct Recall<R> {
-    /// The rows that are remembered, with their versions.
     pub rows: Vec<(OrderId, i64, R)>,
     /// Those orders, and those that are presumed to be new.
     pub unread: Vec<OrderId>,
-    /// The orders that are to be read, sorted.
     pub to_read: Vec<Uuid>,
 }
 

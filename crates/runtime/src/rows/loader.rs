@@ -66,21 +66,12 @@ impl<'a> Saver<'a> {
 
     /// Has something done once the batch is committed, and never if it is not.
     pub fn after_commit(&mut self, hook: impl FnOnce() + Send + 'static) {
-        self.after_commit.0.push(Box::new(hook));
+        self.after_commit.push(Box::new(hook));
     }
 
-    /// The writes, and what is to be done after the commit.
     pub(crate) fn into_parts(self) -> (WriteSet, AfterCommit) {
         (self.writes, self.after_commit)
     }
 }
 
-/// What is done after the commit.
-#[derive(Default)]
-pub(crate) struct AfterCommit(Vec<Box<dyn FnOnce() + Send>>);
-
-impl AfterCommit {
-    pub fn run(self) {
-        self.0.into_iter().for_each(|hook| hook());
-    }
-}
+pub(crate) type AfterCommit = Vec<Box<dyn FnOnce() + Send>>;

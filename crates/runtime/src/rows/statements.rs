@@ -1,11 +1,8 @@
 //! The statements of a table, made from its columns.
 
-use std::fmt::Write as _;
-
 use sqlx::TypeInfo as _;
 use sqlx::postgres::PgTypeInfo;
 
-/// One column, as a [`TableRow`](crate::rows::TableRow) states it.
 #[derive(Debug)]
 pub(super) struct Column {
     pub name: &'static str,
@@ -48,51 +45,57 @@ fn list<'c>(columns: impl Iterator<Item = &'c Column>) -> String {
     columns.map(|column| column.name).collect::<Vec<_>>().join(", ")
 }
 
-/// `select … from table as kept where `.
-pub(super) fn select(table: &str, columns: &[Column]) -> String {
-    let read = list(columns.iter().filter(|column| column.kind.is_read()));
-    format!("select {read} from {table} as kept where ")
-}
-
-/// `order by` the key: the order in which rows are locked.
-pub(super) fn order(columns: &[Column]) -> String {
-    format!(" order by {}", list(columns.iter().filter(|column| column.kind == ColumnKind::Key)))
-}
-
-/// `unnest($1::type[], …)` of the columns that bring values.
+/// `unnest($1::type[], …)` of the columns that bring values, and how many these are.
 fn unnest<'c>(columns: impl Iterator<Item = &'c Column>) -> (String, usize) {
-    let mut text = String::from("unnest(");
-    let mut count = 0;
-    for array in columns.filter_map(|column| column.array.as_ref()) {
-        count += 1;
-        let _ = write!(text, "{}${count}::{}", if count == 1 { "" } else { ", " }, array.name());
-    }
-    text.push(')');
-    (text, count)
+    let arrays = columns.filter_map(|column| column.array.as_ref()).zip(1..);
+    let arrays: Vec<String> = arrays.map(|(array, number)| format!("${number}::{}", array.name())).collect();
+    (format!("unnest({})", arrays.join(", ")), arrays.len())
 }
 
-/// Inserts rows that are new.
 pub(super) fn insert(table: &str, columns: &[Column]) -> String {
     let (rows, count) = unnest(columns.iter());
-    let is_time = |column: &&Column| column.array.is_none();
-    let names: Vec<&str> = columns.iter().filter(|column| !is_time(column)).map(|column| column.name).collect();
-    let times: Vec<&str> = columns.iter().filter(is_time).map(|column| column.name).collect();
+    let (times, values): (Vec<&Column>, Vec<&Column>) = columns.iter().partition(|column| column.array.is_none());
     let nows = format!(", ${}::timestamptz", count + 1).repeat(times.len());
-    let names = [names, times].concat().join(", ");
-    format!("insert into {table} ({names}) select new.*{nows} from {rows} as new")
+    format!("insert into {table} ({}) select new.*{nows} from {rows} as new", list(values.into_iter().chain(times)))
 }
 
 /// Updates rows, each at the version before the new one.
-pub(super) fn update(table: &str, columns: &[Column]) -> String {
-    let brought = || columns.iter().filter(|column| column.kind.is_updated());
+fn update(table: &str, columns: &[Column]) -> String {
+    let (keys, others): (Vec<&Column>, Vec<&Column>) =
+        columns.iter().filter(|column| column.kind.is_updated()).partition(|column| column.kind == ColumnKind::Key);
+    let brought = || columns.iter().filter(|column| column.kind.is_updated() && column.array.is_some());
     let (rows, count) = unnest(brought());
-    let set = brought().filter(|column| column.kind != ColumnKind::Key).map(|Column { name, array, .. }| match array {
+    let set = others.into_iter().map(|Column { name, array, .. }| match array {
         Some(_) => format!("{name} = new.{name}"),
         None => format!("{name} = ${}", count + 1),
     });
-    let set = set.collect::<Vec<_>>().join(", ");
-    let names = list(brought().filter(|column| column.array.is_some()));
-    let keys = brought().filter(|column| column.kind == ColumnKind::Key);
-    let keys = keys.fold(String::new(), |all, Column { name, .. }| format!("{all}kept.{name} = new.{name} and "));
+    let (set, names) = (set.collect::<Vec<_>>().join(", "), list(brought()));
+    let keys: String = keys.iter().map(|Column { name, .. }| format!("kept.{name} = new.{name} and ")).collect();
     format!("update {table} as kept set {set} from {rows} as new ({names}) where {keys}kept.version = new.version - 1")
+}
+
+/// The statements of a table, made once.
+#[derive(Debug)]
+pub(super) struct TableStatements {
+    /// `select … from table as kept where `.
+    pub select: String,
+    /// `order by` the key: the order in which rows are locked.
+    pub order: String,
+    /// Each with whether its last parameter is the time.
+    pub insert: (String, bool),
+    pub update: (String, bool),
+}
+
+impl TableStatements {
+    pub fn new(table: &str, columns: &[Column]) -> Self {
+        let read = list(columns.iter().filter(|column| column.kind.is_read()));
+        let key = list(columns.iter().filter(|column| column.kind == ColumnKind::Key));
+        let mut times = columns.iter().filter(|column| column.array.is_none()).map(|column| column.kind);
+        Self {
+            select: format!("select {read} from {table} as kept where "),
+            order: format!(" order by {key}"),
+            insert: (insert(table, columns), times.clone().next().is_some()),
+            update: (update(table, columns), times.any(ColumnKind::is_updated)),
+        }
+    }
 }

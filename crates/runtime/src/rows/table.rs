@@ -1,8 +1,11 @@
 //! A consumer's statement of one table, and how its rows are read.
 
+use std::any::TypeId;
+use std::collections::HashMap;
 use std::fmt::Debug;
 use std::hash::Hash;
 use std::marker::PhantomData;
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 use events::Timestamp;
 use serde::de::DeserializeOwned;
@@ -12,8 +15,8 @@ use uuid::Uuid;
 
 use crate::engine::write_set::{Statement, WriteSet};
 use crate::failure::Failure;
-use crate::rows::statements::{self, Column, ColumnKind};
-use crate::sql::Timestamptz;
+use crate::postgres::sql::Timestamptz;
+use crate::rows::statements::{Column, ColumnKind, TableStatements};
 
 /// A row of one table, stated once: its columns, how it is read, and what the cache keeps of it. The table has a column `version bigint`.
 pub trait TableRow: Sized + Send + Sync + 'static {
@@ -26,9 +29,6 @@ pub trait TableRow: Sized + Send + Sync + 'static {
     fn columns<'c>(columns: Columns<'c, Self>) -> Columns<'c, Self>;
 
     /// Reads a row.
-    ///
-    /// # Errors
-    /// When this version can't.
     fn read(row: &StoredRow<'_>) -> Result<(Self::Key, Self), Failure>;
 
     /// The order in which new rows are inserted, before that of their keys: by another unique key that two instances may insert at the same time.
@@ -44,17 +44,15 @@ pub trait TableRow: Sized + Send + Sync + 'static {
 
     /// The statements with which its rows are read, locked, inserted and updated: for a test that prepares each against the migrated schema.
     fn statements() -> Vec<String> {
-        let (table, columns) = (Self::TABLE, columns::<Self>());
-        let read = statements::select(table, &columns) + "true" + &statements::order(&columns);
+        let TableStatements { select, order, insert, update } = statements_of::<Self>();
+        let read = format!("{select}true{order}");
         let locked = format!("{read} for no key update");
-        vec![read, locked, statements::insert(table, &columns), statements::update(table, &columns)]
+        vec![read, locked, insert.0.clone(), update.0.clone()]
     }
 }
 
-/// One row that is written.
 pub(super) struct RowToWrite<'c, R: TableRow> {
     pub key: &'c R::Key,
-    /// The version that it gets.
     pub version: i64,
     pub row: &'c R,
 }
@@ -154,9 +152,14 @@ impl<'c, R: TableRow> Columns<'c, R> {
     }
 }
 
-/// The columns of a table, its version first.
-pub(super) fn columns<R: TableRow>() -> Vec<Column> {
-    R::columns(Columns { columns: Vec::new(), binding: None }.version()).columns
+/// The statements of a table, made from its columns when they are first asked for.
+pub(super) fn statements_of<R: TableRow>() -> &'static TableStatements {
+    static MADE: LazyLock<Mutex<HashMap<TypeId, &'static TableStatements>>> = LazyLock::new(Mutex::default);
+    let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+    made.entry(TypeId::of::<R>()).or_insert_with(|| {
+        let Columns { columns, .. } = R::columns(Columns { columns: Vec::new(), binding: None }.version());
+        Box::leak(Box::new(TableStatements::new(R::TABLE, &columns)))
+    })
 }
 
 /// Adds an insert or an update of some rows to the writes of a batch, unless there are none.
@@ -164,13 +167,12 @@ pub(super) fn write<R: TableRow>(writes: &mut WriteSet, rows: &[RowToWrite<'_, R
     if rows.is_empty() {
         return;
     }
-    let columns = columns::<R>();
-    let statement = if is_update { statements::update } else { statements::insert };
-    let part = writes.add(R::TABLE, Some(rows.len()), &statement(R::TABLE, &columns));
+    let statements = statements_of::<R>();
+    let (statement, has_time) = if is_update { &statements.update } else { &statements.insert };
+    let part = writes.add(R::TABLE, Some(rows.len()), statement);
     let binding = Binding { rows, is_update, part };
     let bound = R::columns(Columns { columns: Vec::new(), binding: Some(binding) }.version());
-    let has_time = columns.iter().any(|column| column.array.is_none() && (!is_update || column.kind.is_updated()));
-    if let Some(Binding { part, .. }) = bound.binding.filter(|_| has_time) {
+    if let Some(Binding { part, .. }) = bound.binding.filter(|_| *has_time) {
         part.bind(Timestamptz(now));
     }
 }
@@ -188,26 +190,17 @@ impl<'r> StoredRow<'r> {
     }
 
     /// A column's value.
-    ///
-    /// # Errors
-    /// When it is of another type.
     pub fn get<T: Decode<'r, Postgres> + Type<Postgres>>(&self, column: &str) -> Result<T, Failure> {
         Ok(self.row.try_get(column)?)
     }
 
     /// A text that names something: a state, a currency; or none.
-    ///
-    /// # Errors
-    /// When this version does not know it.
     pub fn named<T: DeserializeOwned>(&self, column: &str) -> Result<T, Failure> {
         let text: Option<String> = self.get(column)?;
         serde_json::from_value(text.into()).map_err(|source| self.unreadable(column, source))
     }
 
     /// A text that is JSON; `null` if it is none.
-    ///
-    /// # Errors
-    /// When this version can't read it.
     pub fn json<T: DeserializeOwned>(&self, column: &str) -> Result<T, Failure> {
         let text: Option<&str> = self.get(column)?;
         serde_json::from_str(text.unwrap_or("null")).map_err(|source| self.unreadable(column, source))
@@ -221,7 +214,6 @@ impl<'r> StoredRow<'r> {
     }
 }
 
-/// Rows with their keys and versions.
 pub(super) type FoundRows<R> = Vec<(<R as TableRow>::Key, i64, R)>;
 
 /// A `select` of a table's rows.
@@ -235,7 +227,7 @@ pub struct Select<R> {
 impl<R: TableRow> Select<R> {
     /// The rows of which this holds: what follows `where`, with parameters from `$1` on.
     pub fn filter(condition: &str) -> Self {
-        let text = statements::select(R::TABLE, &columns::<R>()) + condition;
+        let text = format!("{}{condition}", statements_of::<R>().select);
         Self { text, arguments: PgArguments::default(), broken: None, row: PhantomData }
     }
 
@@ -250,7 +242,7 @@ impl<R: TableRow> Select<R> {
 
     /// The same rows, in the order of their keys, perhaps locked.
     pub(super) fn for_batch(mut self, with_locks: bool) -> Self {
-        self.text += &statements::order(&columns::<R>());
+        self.text += &statements_of::<R>().order;
         if with_locks {
             self.text += " for no key update";
         }
@@ -262,7 +254,6 @@ impl<R: TableRow> Select<R> {
         &self.text
     }
 
-    /// Reads them, with their versions.
     pub(super) async fn found<'e>(self, db: impl PgExecutor<'e>) -> Result<FoundRows<R>, Failure> {
         if let Some(error) = self.broken {
             return Err(error.into());
@@ -278,17 +269,11 @@ impl<R: TableRow> Select<R> {
     }
 
     /// Reads all of them, for who asks outside of a batch.
-    ///
-    /// # Errors
-    /// What the database says, or a row that this version can't read.
     pub async fn all<'e>(self, db: impl PgExecutor<'e>) -> Result<Vec<(R::Key, R)>, Failure> {
         Ok(self.found(db).await?.into_iter().map(|(key, _, row)| (key, row)).collect())
     }
 
     /// Reads the only one, where there is one.
-    ///
-    /// # Errors
-    /// As [`all`](Self::all).
     pub async fn one<'e>(self, db: impl PgExecutor<'e>) -> Result<Option<R>, Failure> {
         Ok(self.found(db).await?.pop().map(|(_, _, row)| row))
     }

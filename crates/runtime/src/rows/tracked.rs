@@ -66,9 +66,6 @@ impl<R: TableRow> Default for Rows<R> {
 impl<R: TableRow<Key = OrderId>> Rows<R> {
     /// Reads the rows of these orders; with each order, whether it begins with this batch as a rule: then it may be presumed to be new. Rows that this
     /// process wrote a moment ago need not be read.
-    ///
-    /// # Errors
-    /// What the database says, or a row that this version can't read.
     pub async fn of_orders(
         loader: &mut Loader<'_>,
         orders: impl IntoIterator<Item = (OrderId, bool)>,
@@ -92,9 +89,6 @@ impl<R: TableRow<Key = OrderId>> Rows<R> {
 
 impl<R: TableRow> Rows<R> {
     /// Reads rows that orders share.
-    ///
-    /// # Errors
-    /// As [`of_orders`](Self::of_orders).
     pub async fn load(loader: &mut Loader<'_>, select: Select<R>) -> Result<Self, Failure> {
         let mut rows = Self::default();
         rows.read(loader, select).await?;
@@ -102,9 +96,6 @@ impl<R: TableRow> Rows<R> {
     }
 
     /// Reads further rows.
-    ///
-    /// # Errors
-    /// As [`of_orders`](Self::of_orders).
     pub async fn read(&mut self, loader: &mut Loader<'_>, select: Select<R>) -> Result<(), Failure> {
         self.take(select.for_batch(loader.reading == Reading::Locked).found(&mut *loader.db).await?);
         Ok(())

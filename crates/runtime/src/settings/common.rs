@@ -1,12 +1,11 @@
 //! What every consumer of a process shares.
 
-use crate::settings::SettingsError;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Properties, Secret, Span};
+use super::{Properties, Secret, SettingsError, Span};
 
 /// What kind of an installation this is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -148,5 +147,8 @@ pub(super) fn missing(common: &Common) -> Vec<(&'static str, SettingsError)> {
         ("kafka", brokers, "KAFKA_BOOTSTRAP_SERVERS", "host:port[,host:port…]"),
     ];
     let absent = required.into_iter().filter(|(_, value, ..)| value.is_empty());
-    absent.map(|(field, _, name, expected)| (field, SettingsError::Missing { name, expected })).collect()
+    let unset = |name, expected| {
+        format!("{name} is not set: expected {expected}; `cargo xtask up` starts the real parts and prints it")
+    };
+    absent.map(|(field, _, name, expected)| (field, SettingsError::Unfit(unset(name, expected)))).collect()
 }

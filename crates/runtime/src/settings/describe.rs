@@ -6,25 +6,19 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
-use utoipa::openapi::RefOr;
-use utoipa::openapi::schema::{
-    AdditionalProperties, ArrayItems, KnownFormat, Object, Schema, SchemaFormat, SchemaType, Type,
-};
+use utoipa::openapi::{RefOr, Schema};
 
-use super::tree::FILE;
+use super::tree::{FILE, within};
 
 /// What a setting holds.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Shape {
-    /// One value of this type, in words.
+    /// A type, in words.
     Value(&'static str),
-    /// One of these words.
     OneOf(Vec<String>),
-    /// A secret: shown nowhere, and also read from the file that `…_FILE` names.
+    /// Shown nowhere, and also read from the file that `…_FILE` names.
     Secret,
-    /// A list of these.
     List(Box<Shape>),
-    /// Settings of its own.
     Table(Vec<SettingField>),
     /// Any names, each with a value of this shape.
     Map(Box<Shape>),
@@ -40,25 +34,22 @@ impl Shape {
     }
 }
 
-/// One setting.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SettingField {
-    /// Its name within its table.
+    /// Within its table.
     pub name: String,
-    /// What it holds.
     pub shape: Shape,
-    /// What it is for.
     pub meaning: String,
-    /// What it is unless it is set; none: nothing.
     pub default: Option<Value>,
 }
 
-/// The fields of a struct of settings, with these defaults.
 pub(super) fn described<T: ToSchema + Serialize>(defaults: &T) -> Vec<SettingField> {
     let mut known = Vec::new();
     T::schemas(&mut known);
+    let value = |schema: RefOr<Schema>| serde_json::to_value(schema).unwrap_or_default();
+    let known: Definitions = known.into_iter().map(|(name, schema)| (name, value(schema))).collect();
     let defaults = serde_json::to_value(defaults).unwrap_or_default();
-    match shape(&T::schema(), &known.into_iter().collect(), Some(&defaults)) {
+    match shape(&value(T::schema()), &known, Some(&defaults)) {
         Shape::Table(fields) => fields,
         Shape::Value(_) | Shape::OneOf(_) | Shape::Secret | Shape::List(_) | Shape::Map(_) => Vec::new(),
     }
@@ -87,7 +78,7 @@ pub(super) fn names<'f>(
 
 fn collect<'f>(path: &[String], fields: &'f [SettingField], leaves: &mut Vec<(Vec<String>, &'f SettingField)>) {
     for field in fields {
-        let path: Vec<String> = path.iter().chain([&field.name]).cloned().collect();
+        let path = within(path, &field.name);
         match &field.shape {
             Shape::Table(fields) => collect(&path, fields, leaves),
             Shape::Value(_) | Shape::OneOf(_) | Shape::Secret | Shape::List(_) | Shape::Map(_) => {
@@ -97,79 +88,47 @@ fn collect<'f>(path: &[String], fields: &'f [SettingField], leaves: &mut Vec<(Ve
     }
 }
 
-type Definitions = BTreeMap<String, RefOr<Schema>>;
+/// The schemas that others refer to, by name.
+type Definitions = BTreeMap<String, Value>;
 
-fn shape(schema: &RefOr<Schema>, known: &Definitions, defaults: Option<&Value>) -> Shape {
-    match schema {
-        RefOr::Ref(reference) => {
-            let name = reference.ref_location.rsplit('/').next().unwrap_or_default();
-            known.get(name).map_or(Shape::Value("text"), |schema| shape(schema, known, defaults))
-        }
-        RefOr::T(Schema::Object(object)) => of_object(object, known, defaults),
-        RefOr::T(Schema::Array(array)) => Shape::List(Box::new(match &array.items {
-            ArrayItems::RefOrSchema(item) => shape(item, known, None),
-            ArrayItems::False => Shape::Value("text"),
-        })),
-        RefOr::T(Schema::OneOf(one)) => of_items(&one.items, known, defaults),
-        RefOr::T(Schema::AllOf(all)) => of_items(&all.items, known, defaults),
-        RefOr::T(Schema::AnyOf(any)) => of_items(&any.items, known, defaults),
-        RefOr::T(_) => Shape::Value("text"),
+fn shape(schema: &Value, known: &Definitions, defaults: Option<&Value>) -> Shape {
+    if let Some(reference) = schema["$ref"].as_str() {
+        let named = reference.rsplit('/').next().and_then(|name| known.get(name));
+        return named.map_or(Shape::Value("text"), |schema| shape(schema, known, defaults));
     }
-}
-
-/// What may be absent is its type or null.
-fn of_items(items: &[RefOr<Schema>], known: &Definitions, defaults: Option<&Value>) -> Shape {
-    let is_null = |item: &&RefOr<Schema>| matches!(item, RefOr::T(Schema::Object(object)) if object.schema_type == SchemaType::Type(Type::Null));
-    let item = items.iter().find(|item| !is_null(item));
-    item.map_or(Shape::Value("text"), |item| shape(item, known, defaults))
-}
-
-fn of_object(object: &Object, known: &Definitions, defaults: Option<&Value>) -> Shape {
-    if let Some(values) = &object.enum_values {
-        return Shape::OneOf(values.iter().filter_map(|value| Some(value.as_str()?.to_owned())).collect());
+    // What may be absent is its type or null.
+    if let Some(items) = ["oneOf", "allOf", "anyOf"].iter().find_map(|of| schema[of].as_array()) {
+        let item = items.iter().find(|item| item["type"] != "null");
+        return item.map_or(Shape::Value("text"), |item| shape(item, known, defaults));
     }
-    if let Some(values) = &object.additional_properties {
-        return Shape::Map(Box::new(match &**values {
-            AdditionalProperties::RefOr(value) => shape(value, known, None),
-            AdditionalProperties::FreeForm(_) => Shape::Value("text"),
-        }));
+    if let Some(item) = schema.get("items") {
+        return Shape::List(Box::new(shape(item, known, None)));
     }
-    if !object.properties.is_empty() {
-        let of = |(name, schema): (&String, &RefOr<Schema>)| {
+    if let Some(words) = schema["enum"].as_array() {
+        return Shape::OneOf(words.iter().filter_map(|word| Some(word.as_str()?.to_owned())).collect());
+    }
+    if let Some(value) = schema.get("additionalProperties") {
+        return Shape::Map(Box::new(shape(value, known, None)));
+    }
+    if let Some(properties) = schema["properties"].as_object() {
+        let of = |(name, schema): (&String, &Value)| {
             let default = defaults.and_then(|defaults| defaults.get(name)).filter(|value| !value.is_null());
-            let shape = shape(schema, known, default);
-            SettingField { name: name.clone(), shape, meaning: meaning(schema), default: default.cloned() }
+            let meaning = schema["description"].as_str().unwrap_or_default().split_whitespace();
+            let (shape, meaning) = (shape(schema, known, default), meaning.collect::<Vec<_>>().join(" "));
+            SettingField { name: name.clone(), shape, meaning, default: default.cloned() }
         };
-        return Shape::Table(object.properties.iter().map(of).collect());
+        return Shape::Table(properties.iter().map(of).collect());
     }
-    let format = match &object.format {
-        Some(SchemaFormat::KnownFormat(KnownFormat::Password)) => return Shape::Secret,
-        Some(SchemaFormat::KnownFormat(KnownFormat::Duration)) => "duration",
-        Some(SchemaFormat::Custom(format)) if format == "address" => "address and port",
-        Some(SchemaFormat::KnownFormat(_) | SchemaFormat::Custom(_)) | None => "text",
-    };
-    let has = |wanted: Type| match &object.schema_type {
-        SchemaType::Type(of) => *of == wanted,
-        SchemaType::Array(types) => types.contains(&wanted),
-        SchemaType::AnyValue => false,
-    };
-    Shape::Value(match () {
-        () if has(Type::Integer) => "whole number",
-        () if has(Type::Number) => "number",
-        () if has(Type::Boolean) => "true or false",
-        () => format,
+    let types = &schema["type"];
+    let has =
+        |wanted: &str| types == wanted || types.as_array().is_some_and(|types| types.iter().any(|of| of == wanted));
+    Shape::Value(match schema["format"].as_str() {
+        Some("password") => return Shape::Secret,
+        _ if has("integer") => "whole number",
+        _ if has("number") => "number",
+        _ if has("boolean") => "true or false",
+        Some("duration") => "duration",
+        Some("address") => "address and port",
+        Some(_) | None => "text",
     })
-}
-
-fn meaning(schema: &RefOr<Schema>) -> String {
-    let text = match schema {
-        RefOr::Ref(reference) => Some(&reference.description),
-        RefOr::T(Schema::Object(object)) => object.description.as_ref(),
-        RefOr::T(Schema::Array(array)) => array.description.as_ref(),
-        RefOr::T(Schema::OneOf(one)) => one.description.as_ref(),
-        RefOr::T(Schema::AllOf(all)) => all.description.as_ref(),
-        RefOr::T(Schema::AnyOf(any)) => any.description.as_ref(),
-        RefOr::T(_) => None,
-    };
-    text.map(|text| text.split_whitespace().collect::<Vec<_>>().join(" ")).unwrap_or_default()
 }

@@ -13,10 +13,8 @@ use crate::programs::programs;
 impl Settings {
     /// Everything that is wrong with the settings of this process and these parts; they are read as a start would read them.
     pub fn problems(sections: &[Section]) -> Vec<String> {
-        Self::problems_of(
-            tree::file().and_then(|file| Ok(file.under(Node::of_variables(std::env::vars_os())?))),
-            sections,
-        )
+        let root = tree::file().and_then(|file| Ok(file.under(Node::of_variables(std::env::vars_os())?)));
+        Self::problems_of(root, sections)
     }
 
     fn problems_of(root: Result<Node, SettingsError>, sections: &[Section]) -> Vec<String> {
@@ -31,21 +29,15 @@ impl Settings {
         problems.extend(missing(&common).into_iter().filter(|(of, _)| !misfit(of)).map(|(_, error)| error.to_string()));
         common.take_registry_user_out_of_its_url();
         let settings = Self { root: Arc::new(root), common, of_process: false };
-        if let Err(SettingsError::Unknown { problems: unknown }) = settings.refuse_unknown_in(sections) {
+        if let Err(SettingsError::Unknown(unknown)) = settings.refuse_unknown_in(sections) {
             problems.extend(unknown);
         }
         for error in sections.iter().flat_map(|section| section.problems(&settings)) {
             match error.downcast_ref::<SettingsError>() {
-                Some(SettingsError::Unknown { .. }) => {} // named already
-                Some(SettingsError::Unnamed { .. }) if misfit("profile") => {}
-                Some(
-                    SettingsError::Unnamed { .. }
-                    | SettingsError::Missing { .. }
-                    | SettingsError::Invalid { .. }
-                    | SettingsError::TooShort { .. },
-                ) => problems.push(format!("{error:#}")),
+                Some(SettingsError::Unknown(_)) => {} // named already
+                Some(SettingsError::Unnamed(_)) if misfit("profile") => {}
                 None if misfit("keys") && error.is::<crate::addresses::Reachable>() => {}
-                None => problems.push(format!("{error:#}")),
+                Some(SettingsError::Unnamed(_) | SettingsError::Unfit(_)) | None => problems.push(format!("{error:#}")),
             }
         }
         let mut named = std::collections::BTreeSet::new();
@@ -63,23 +55,15 @@ impl Settings {
     }
 
     /// The same for several parts.
-    ///
-    /// # Errors
-    /// As [`Settings::refuse_unknown`].
     pub fn refuse_unknown_in(&self, sections: &[Section]) -> Result<(), SettingsError> {
         let all = names(sections);
         let consumers = programs().map(|name| name.replace('-', "_"));
-        let known: Vec<String> = ["common".to_owned()]
-            .into_iter()
-            .chain(consumers)
-            .chain(sections.iter().map(|of| of.name.clone()))
-            .collect();
-        let known: Vec<&str> = known.iter().map(String::as_str).collect();
-        let mut problems = unknown::sections(&self.root, &known, &all);
-        problems.extend(
-            sections.iter().flat_map(|section| unknown::in_section(&self.root, &section.name, &section.fields, &all)),
-        );
-        if problems.is_empty() { Ok(()) } else { Err(SettingsError::Unknown { problems }) }
+        let known = sections.iter().map(|of| of.name.clone()).chain(["common".to_owned()]).chain(consumers);
+        let mut problems = unknown::sections(&self.root, &known.collect::<Vec<_>>(), &all);
+        for Section { name, fields, .. } in sections {
+            problems.extend(unknown::in_section(&self.root, name, fields, &all));
+        }
+        if problems.is_empty() { Ok(()) } else { Err(SettingsError::Unknown(problems)) }
     }
 }
 

@@ -66,12 +66,6 @@ impl FromIterator<(String, String)> for Properties {
     }
 }
 
-impl From<BTreeMap<String, String>> for Properties {
-    fn from(properties: BTreeMap<String, String>) -> Self {
-        Self(properties)
-    }
-}
-
 impl<const N: usize> From<[(String, String); N]> for Properties {
     fn from(properties: [(String, String); N]) -> Self {
         properties.into_iter().collect()

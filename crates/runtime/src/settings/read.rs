@@ -1,33 +1,24 @@
 //! Reads settings into their types. What stands in a variable of the environment is what the type that wants it makes of it: a key of digits stays a
 //! text, and a number is one without quotes.
 
-use crate::settings::SettingsError;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use std::fmt;
 use std::path::Path;
 
 use serde::de::value::{SeqDeserializer, StrDeserializer};
-use serde::de::{self, DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, Visitor};
-use serde::forward_to_deserialize_any;
+use serde::de::{self, DeserializeOwned, DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, Visitor};
+use serde::{Serialize, forward_to_deserialize_any};
 
+use super::SettingsError;
 use super::secret::{self, Secret};
-use super::tree::{FILE, Node, Raw, SettingOrigin, variable};
+use super::tree::{FILE, Node, Raw, SettingOrigin, toml_value, variable, within};
 
 /// What does not fit: where, what was expected, what came.
-#[derive(Debug)]
-pub(super) struct TypeMismatch {
-    pub place: Option<String>,
-    pub what: String,
+#[derive(Debug, thiserror::Error)]
+#[error("{what}")]
+struct TypeMismatch {
+    place: Option<String>,
+    what: String,
 }
-
-impl fmt::Display for TypeMismatch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.what)
-    }
-}
-
-impl std::error::Error for TypeMismatch {}
 
 impl de::Error for TypeMismatch {
     fn custom<T: fmt::Display>(what: T) -> Self {
@@ -41,12 +32,11 @@ impl From<toml::de::Error> for TypeMismatch {
     }
 }
 
-/// A place in the tree.
-pub(super) struct SettingPath<'n> {
-    pub node: &'n Node,
-    pub path: Vec<String>,
+struct SettingPath<'n> {
+    node: &'n Node,
+    path: Vec<String>,
     /// Whether what stands here names the file that holds the value.
-    pub in_file: bool,
+    in_file: bool,
 }
 
 impl<'n> SettingPath<'n> {
@@ -95,8 +85,7 @@ fn misfit(what: &str) -> TypeMismatch {
     de::Error::custom(what)
 }
 
-/// Where a setting is, for people.
-pub(super) fn place(path: &[String], node: &Node) -> String {
+fn place(path: &[String], node: &Node) -> String {
     match node {
         Node::Leaf(_, SettingOrigin::Variable(name)) => name.to_string(),
         Node::Leaf(_, SettingOrigin::File(file)) => format!("{} in {file}", path.join(".")),
@@ -166,25 +155,21 @@ impl<'de> Deserializer<'de> for SettingPath<'de> {
         let text = secret.as_ref().map(Secret::expose).or(self.text().filter(|_| self.is_variable()));
         let Some(text) = text else { return self.whatever(visitor) };
         if text.trim_start().starts_with('[') {
-            let parsed = format!("it = {text}").parse::<toml::Table>();
-            let list = parsed.ok().and_then(|table| table.into_iter().next()).map(|(_, list)| list);
-            let list = list.ok_or_else(|| misfit("expected a list such as [\"a\", \"b\"], or one item a line"))?;
+            let list =
+                toml_value(text).ok_or_else(|| misfit("expected a list such as [\"a\", \"b\"], or one item a line"))?;
             return Ok(list.deserialize_any(visitor)?);
         }
-        let lines: Vec<String> =
-            text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
-        visitor.visit_seq(SeqDeserializer::new(lines.into_iter()))
+        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned);
+        visitor.visit_seq(SeqDeserializer::new(lines))
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TypeMismatch> {
         let Some(text) = self.text().filter(|_| self.is_variable() && !self.in_file) else {
             return self.whatever(visitor);
         };
-        let parsed = format!("it = {text}").parse::<toml::Table>().ok().and_then(|table| table.into_iter().next());
-        match parsed {
-            Some((_, table @ toml::Value::Table(_))) => Ok(table.deserialize_any(visitor)?),
-            Some(_) | None => Err(misfit("expected a table such as { name = \"value\" }")),
-        }
+        let table = toml_value(text).filter(toml::Value::is_table);
+        let table = table.ok_or_else(|| misfit("expected a table such as { name = \"value\" }"))?;
+        Ok(table.deserialize_any(visitor)?)
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -232,10 +217,9 @@ impl<'n> TableEntries<'n> {
         let is_field = |name: &str| fields.is_none_or(|fields| fields.contains(&name));
         let mut entries: Vec<(String, SettingPath<'n>)> = Vec::new();
         for (name, node) in table {
-            let path: Vec<String> = at.path.iter().chain([name]).cloned().collect();
-            let of_file = name
-                .strip_suffix(FILE)
-                .filter(|held| !fields.is_some_and(|all| all.contains(&name.as_str())) && is_field(held));
+            let path = within(&at.path, name);
+            let is_own = fields.is_some_and(|all| all.contains(&name.as_str()));
+            let of_file = name.strip_suffix(FILE).filter(|held| !is_own && is_field(held));
             let held = of_file.unwrap_or(name);
             if entries.iter().any(|(other, _)| other == held) {
                 let what = format!("expected either {held} or {held}{FILE}, got both");
@@ -264,12 +248,6 @@ impl<'de> MapAccess<'de> for TableEntries<'de> {
     }
 }
 
-/// Reads one section.
-pub(super) fn read<T: de::DeserializeOwned>(node: &Node, name: &str) -> Result<T, TypeMismatch> {
-    T::deserialize(SettingPath { node, path: vec![name.to_owned()], in_file: false })
-}
-
-/// The settings of a section, over these defaults.
 pub(super) fn extract<T: DeserializeOwned + Serialize>(
     root: &Node,
     key: &str,
@@ -280,8 +258,6 @@ pub(super) fn extract<T: DeserializeOwned + Serialize>(
         Some(set) => defaults.under(set.clone()),
         None => defaults,
     };
-    read(&node, key).map_err(|misfit| SettingsError::Invalid {
-        place: misfit.place.unwrap_or_else(|| key.to_owned()),
-        what: misfit.what,
-    })
+    let read = T::deserialize(SettingPath { node: &node, path: vec![key.to_owned()], in_file: false });
+    read.map_err(|misfit| SettingsError::at(misfit.place.as_deref().unwrap_or(key), misfit.what))
 }

@@ -7,7 +7,7 @@ use super::Settings;
 use super::describe::{SettingField, Shape};
 use super::properties::is_secret_property;
 use super::section::Section;
-use super::tree::{FILE, Node, Raw, SettingOrigin, variable};
+use super::tree::{FILE, Node, Raw, SettingOrigin, variable, within};
 
 /// One setting as it is now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -55,14 +55,13 @@ impl Settings {
             (shape, Some(Node::Table(table))) => {
                 let inner = if let Shape::Map(inner) = shape { inner } else { shape };
                 let of = |(name, node): (&String, &Node)| {
-                    let path: Vec<String> = path.iter().chain([name]).cloned().collect();
+                    let path = within(path, name);
                     match node {
                         Node::Leaf(raw, origin) => row(&path, Some(shown(inner, &path, raw)), origin),
-                        Node::Table(_) => row(
-                            &path,
-                            Some(if inner.is_secret() { "***" } else { "{…}" }.to_owned()),
-                            &SettingOrigin::Default,
-                        ),
+                        Node::Table(_) => {
+                            let value = if inner.is_secret() { "***" } else { "{…}" };
+                            row(&path, Some(value.to_owned()), &SettingOrigin::Default)
+                        }
                     }
                 };
                 table.iter().map(of).collect()
@@ -74,9 +73,8 @@ impl Settings {
 /// A value for the eye; a secret's, or that of a property that is one, masked.
 fn shown(shape: &Shape, path: &[String], raw: &Raw) -> String {
     let is_property = path.iter().any(|name| name == "kafka");
-    if shape.is_secret()
-        || is_property && path.last().is_some_and(|name| is_secret_property(name.trim_end_matches(FILE)))
-    {
+    let is_hidden = |name: &String| is_secret_property(name.trim_end_matches(FILE));
+    if shape.is_secret() || is_property && path.last().is_some_and(is_hidden) {
         return "***".to_owned();
     }
     match raw {
@@ -96,9 +94,8 @@ fn without_secrets(text: &str) -> String {
         return text.to_owned();
     }
     let place = user.map_or_else(|| rest[..end].to_owned(), |(_, place)| format!("***@{place}"));
-    let path =
-        rest[end..].split_once(['?', '#']).map_or_else(|| rest[end..].to_owned(), |(path, _)| format!("{path}?***"));
-    format!("{scheme}{place}{path}")
+    let path = rest[end..].split_once(['?', '#']).map(|(path, _)| format!("{path}?***"));
+    format!("{scheme}{place}{}", path.as_deref().unwrap_or(&rest[end..]))
 }
 
 impl Shape {

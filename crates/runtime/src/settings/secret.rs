@@ -32,22 +32,18 @@ impl Secret {
 
     /// The first line ending at the end of the file is not part of the secret: editors and `echo` add one.
     pub(super) fn from_file(file: &Path) -> Result<Self, SettingsError> {
-        let unreadable = |why: String| SettingsError::Invalid { place: file.display().to_string(), what: why };
-        let text = std::fs::read_to_string(file).map_err(|error| {
-            unreadable(format!("expected a file that holds a secret, which can't be read: {error}"))
-        })?;
+        let unreadable = |error| format!("expected a file that holds a secret, which can't be read: {error}");
+        let unfit = |why: String| SettingsError::at(file.display(), why);
+        let text = std::fs::read_to_string(file).map_err(|error| unfit(unreadable(error)))?;
         let text = text.strip_suffix('\n').map_or(text.as_str(), |text| text.strip_suffix('\r').unwrap_or(text));
         if text.is_empty() {
-            return Err(unreadable("expected a secret in this file, which is empty".to_owned()));
+            return Err(unfit("expected a secret in this file, which is empty".to_owned()));
         }
         Ok(text.into())
     }
 }
 
 /// Serializes as nothing: for a secret, and what has no default that could be shown. (Settings are serialized for their defaults alone.)
-///
-/// # Errors
-/// What the serializer says.
 pub fn hidden<T, S: serde::Serializer>(_: &T, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_none()
 }
@@ -72,64 +68,35 @@ impl fmt::Debug for Secret {
 
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_newtype_struct(NAME, TheSecret)
+        deserializer.deserialize_newtype_struct(NAME, TheText)
     }
 }
 
 /// What our own deserializer gives: what stands there, or what a file holds.
-struct TheSecret;
-
-/// What stands there.
 struct TheText;
 
-impl<'de> Visitor<'de> for TheSecret {
-    type Value = Secret;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a secret, as a text in quotes")
-    }
-
-    fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Secret, D::Error> {
-        deserializer.deserialize_any(TheText)
-    }
-
-    /// From a file.
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<Secret, E> {
-        Ok(text.into())
-    }
-}
-
-impl Visitor<'_> for TheText {
+impl<'de> Visitor<'de> for TheText {
     type Value = Secret;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a text in quotes")
     }
 
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Secret, D::Error> {
+        use toml::Value;
+        // Serde's own messages would repeat what came.
+        let came = match Value::deserialize(deserializer)? {
+            Value::String(text) => return Ok(text.into()),
+            Value::Boolean(_) => "a truth value",
+            Value::Integer(_) | Value::Float(_) => "a number",
+            Value::Datetime(_) | Value::Array(_) | Value::Table(_) => "something else",
+        };
+        Err(de::Error::custom(format_args!("expected a text in quotes, got {came}")))
+    }
+
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Secret, E> {
         Ok(text.into())
     }
-
-    // Serde's own messages would repeat what came.
-    fn visit_bool<E: de::Error>(self, _: bool) -> Result<Secret, E> {
-        Err(in_quotes("a truth value"))
-    }
-
-    fn visit_i64<E: de::Error>(self, _: i64) -> Result<Secret, E> {
-        Err(in_quotes("a number"))
-    }
-
-    fn visit_u64<E: de::Error>(self, _: u64) -> Result<Secret, E> {
-        Err(in_quotes("a number"))
-    }
-
-    fn visit_f64<E: de::Error>(self, _: f64) -> Result<Secret, E> {
-        Err(in_quotes("a number"))
-    }
-}
-
-fn in_quotes<E: de::Error>(came: &str) -> E {
-    E::custom(format_args!("expected a text in quotes, got {came}"))
 }
 
 impl utoipa::ToSchema for Secret {}

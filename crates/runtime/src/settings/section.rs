@@ -14,7 +14,6 @@ use crate::postgres::sql;
 /// What publishes, and is no consumer.
 const RELAY: &str = "outbox-relay";
 
-/// What a start would refuse.
 type SectionCheck = fn(&Settings) -> anyhow::Result<()>;
 
 /// The settings of one part: a consumer's, or those that all share.
@@ -22,8 +21,7 @@ type SectionCheck = fn(&Settings) -> anyhow::Result<()>;
 pub struct Section {
     /// Its name, as in `[saga_tracker]`.
     pub name: String,
-    /// What can be set.
-    pub fields: Vec<SettingField>,
+    pub(super) fields: Vec<SettingField>,
     checks: Vec<SectionCheck>,
     /// A consumer's: what the runtime lets be set for it, by default.
     consumer: Option<ConsumerSettings>,

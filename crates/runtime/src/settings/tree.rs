@@ -39,13 +39,10 @@ const CONFIG: &str = "QUADRILLE_CONFIG";
 const COMPOSE: [&str; 2] = ["QUADRILLE_SHOP_KEY", "QUADRILLE_ADMIN_KEY"];
 
 /// Where something is set.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SettingOrigin {
-    /// Nowhere: it is the default.
+#[derive(Clone)]
+pub(super) enum SettingOrigin {
     Default,
-    /// In this file.
     File(Arc<str>),
-    /// In this variable of the environment.
     Variable(Arc<str>),
 }
 
@@ -59,7 +56,6 @@ impl fmt::Display for SettingOrigin {
     }
 }
 
-/// A value as it was written.
 #[derive(Clone, PartialEq)]
 pub(super) enum Raw {
     /// In the environment, where everything is text; what it is depends on who reads it.
@@ -104,7 +100,7 @@ impl Node {
         // The parser's own message shows the line, and what stands there may be a secret.
         let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
             let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].lines().count().max(1));
-            SettingsError::Invalid { place: format!("{name}, line {line}"), what: error.message().to_owned() }
+            SettingsError::at(format_args!("{name}, line {line}"), error.message())
         })?;
         let (sections, common): (toml::Table, toml::Table) = table.into_iter().partition(|(_, value)| value.is_table());
         let origin = SettingOrigin::File(name.into());
@@ -118,9 +114,8 @@ impl Node {
 
     /// An inline table, as a variable may hold one; none where the text is none.
     pub fn inline(text: &str, origin: &SettingOrigin) -> Option<Self> {
-        let table: toml::Table = format!("it = {text}").parse().ok()?;
-        let value = table.into_iter().next()?.1;
-        value.is_table().then(|| Self::of_toml(value, origin))
+        let value = toml_value(text).filter(toml::Value::is_table)?;
+        Some(Self::of_toml(value, origin))
     }
 
     /// What the environment sets. What is not UTF-8 is refused where it is ours, and nobody's business where it is not.
@@ -140,7 +135,7 @@ impl Node {
                 Err(_) => problems.push(format!("{name}: expected UTF-8, got other bytes; set it anew, or unset it")),
             }
         }
-        if problems.is_empty() { Ok(root.with_new_names()) } else { Err(SettingsError::Unknown { problems }) }
+        if problems.is_empty() { Ok(root.with_new_names()) } else { Err(SettingsError::Unknown(problems)) }
     }
 
     /// Each setting under its name of today. What is set under both names goes by the new one.
@@ -174,7 +169,6 @@ impl Node {
         }
     }
 
-    /// What is under this name.
     pub fn get(&self, name: &str) -> Option<&Self> {
         match self {
             Self::Table(table) => table.get(name),
@@ -226,10 +220,19 @@ pub(super) fn file() -> Result<Node, SettingsError> {
     match std::fs::read_to_string(&path) {
         Ok(text) => Node::parse(&text, &name),
         Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => Ok(Node::default()),
-        Err(error) => {
-            Err(SettingsError::Invalid { place: name, what: format!("the settings file can't be read: {error}") })
-        }
+        Err(error) => Err(SettingsError::at(name, format_args!("the settings file can't be read: {error}"))),
     }
+}
+
+/// A value as TOML has it, where the text is one.
+pub(super) fn toml_value(text: &str) -> Option<toml::Value> {
+    let table: toml::Table = format!("it = {text}").parse().ok()?;
+    table.into_iter().next().map(|(_, value)| value)
+}
+
+/// The path of a name within a table.
+pub(super) fn within(table: &[String], name: &str) -> Vec<String> {
+    table.iter().map(String::as_str).chain([name]).map(ToOwned::to_owned).collect()
 }
 
 /// Which setting a variable sets; none: it is none of ours.

@@ -3,10 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::describe::{SettingField, Shape};
-use super::tree::{FILE, Node, Raw, SettingOrigin, variable};
+use super::tree::{FILE, Node, Raw, SettingOrigin, variable, within};
 use crate::nearest::distance;
 
-/// Names what of a section nobody reads.
 pub(super) fn in_section(root: &Node, section: &str, fields: &[SettingField], all: &[Vec<String>]) -> Vec<String> {
     let mut unknown = Vec::new();
     if let Some(node) = root.get(section) {
@@ -16,12 +15,11 @@ pub(super) fn in_section(root: &Node, section: &str, fields: &[SettingField], al
 }
 
 /// Names the sections that are none of these.
-pub(super) fn sections(root: &Node, names: &[&str], all: &[Vec<String>]) -> Vec<String> {
+pub(super) fn sections(root: &Node, names: &[String], all: &[Vec<String>]) -> Vec<String> {
     let Node::Table(table) = root else { return Vec::new() };
     let mut unknown = Vec::new();
-    for (name, node) in table.iter().filter(|(name, _)| !names.contains(&name.as_str())) {
-        each_leaf(node, std::slice::from_ref(name), &mut unknown);
-    }
+    let strangers = table.iter().filter(|(name, _)| !names.contains(name));
+    strangers.for_each(|(name, node)| each_leaf(node, std::slice::from_ref(name), &mut unknown));
     unknown.iter().map(|(path, node)| told(path, node, all)).collect()
 }
 
@@ -31,11 +29,10 @@ fn walk<'n>(node: &'n Node, path: &[String], fields: &[SettingField], unknown: &
     match node {
         Node::Table(table) => {
             for (name, node) in table {
-                let path: Vec<String> = path.iter().chain([name]).cloned().collect();
-                let held = name.strip_suffix(FILE);
-                let by_file = held
-                    .and_then(|held| fields.iter().find(|field| field.name == held && field.shape.may_be_in_a_file()));
-                match fields.iter().find(|field| field.name == *name).or(by_file) {
+                let path = within(path, name);
+                let named = |name: &str| fields.iter().find(|field| field.name == name);
+                let by_file = name.strip_suffix(FILE).and_then(named).filter(|field| field.shape.may_be_in_a_file());
+                match named(name).or(by_file) {
                     Some(field) => inside(node, &path, &field.shape, unknown),
                     None => each_leaf(node, &path, unknown),
                 }
@@ -57,16 +54,12 @@ fn inside<'n>(node: &'n Node, path: &[String], shape: &Shape, unknown: &mut Unkn
     match (shape, node) {
         (Shape::Table(fields), _) => walk(node, path, fields, unknown),
         (Shape::Map(shape), Node::Table(table)) => {
-            for (name, node) in table {
-                let path: Vec<String> = path.iter().chain([name]).cloned().collect();
-                inside(node, &path, shape, unknown);
-            }
+            table.iter().for_each(|(name, node)| inside(node, &within(path, name), shape, unknown));
         }
-        (Shape::Map(_), Node::Leaf(..)) => {}
+        (_, Node::Leaf(..)) => {}
         (Shape::Value(_) | Shape::OneOf(_) | Shape::Secret | Shape::List(_), Node::Table(_)) => {
             each_leaf(node, path, unknown)
         }
-        (Shape::Value(_) | Shape::OneOf(_) | Shape::Secret | Shape::List(_), Node::Leaf(..)) => {}
     }
 }
 
@@ -75,9 +68,7 @@ fn each_leaf<'n>(node: &'n Node, path: &[String], leaves: &mut UnknownKeys<'n>) 
         Node::Leaf(..) => leaves.push((path.to_vec(), node)),
         Node::Table(table) if table.is_empty() => leaves.push((path.to_vec(), node)),
         Node::Table(table) => {
-            for (name, node) in table {
-                each_leaf(node, &path.iter().chain([name]).cloned().collect::<Vec<_>>(), leaves);
-            }
+            table.iter().for_each(|(name, node)| each_leaf(node, &within(path, name), leaves));
         }
     }
 }

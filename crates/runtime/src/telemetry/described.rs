@@ -2,7 +2,6 @@
 
 use metrics::Unit;
 
-/// What a metric is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum MetricKind {
     Counter,
@@ -12,124 +11,88 @@ enum MetricKind {
 
 use MetricKind::{Counter, Gauge, Histogram};
 
-/// Name, what it is, its unit, and what it counts.
-const DESCRIBED: &[(&str, MetricKind, Unit, &str)] = &[
-    ("quadrille_alerts_open", Gauge, Unit::Count, "Alerts that are open, by kind."),
-    ("quadrille_alerts_total", Counter, Unit::Count, "Alerts that were raised, by kind."),
-    ("quadrille_alerts_undelivered", Gauge, Unit::Count, "Alerts that the webhook has not taken yet."),
-    ("quadrille_audit_breaches", Gauge, Unit::Count, "Breaches that the last audit found, by invariant."),
-    ("quadrille_audit_failures_total", Counter, Unit::Count, "Audits of the books that could not be made."),
-    ("quadrille_audits_total", Counter, Unit::Count, "Audits of the books that were made."),
-    (
-        "quadrille_batch_failures_total",
-        Counter,
-        Unit::Count,
-        "Attempts at a batch that failed, by consumer and class of failure.",
-    ),
-    ("quadrille_batch_seconds", Histogram, Unit::Seconds, "How long a batch of events took, from read to committed."),
-    ("quadrille_batch_size", Histogram, Unit::Count, "Events or requests that were decided in one transaction."),
+/// Name, what it is, and what it counts.
+const DESCRIBED: &[(&str, MetricKind, &str)] = &[
+    ("quadrille_alerts_open", Gauge, "Alerts that are open, by kind."),
+    ("quadrille_alerts_total", Counter, "Alerts that were raised, by kind."),
+    ("quadrille_alerts_undelivered", Gauge, "Alerts that the webhook has not taken yet."),
+    ("quadrille_audit_breaches", Gauge, "Breaches that the last audit found, by invariant."),
+    ("quadrille_audit_failures_total", Counter, "Audits of the books that could not be made."),
+    ("quadrille_audits_total", Counter, "Audits of the books that were made."),
+    ("quadrille_batch_failures_total", Counter, "Attempts at a batch that failed, by consumer and class of failure."),
+    ("quadrille_batch_seconds", Histogram, "How long a batch of events took, from read to committed."),
+    ("quadrille_batch_size", Histogram, "Events or requests that were decided in one transaction."),
     (
         "quadrille_circuit_open",
         Gauge,
-        Unit::Count,
         "Whether a consumer's database, Kafka or gateway fails for everyone: 1 while nothing is taken for it.",
     ),
-    ("quadrille_dead_letters_open", Gauge, Unit::Count, "Dead letters of events that nobody has dealt with yet."),
-    ("quadrille_dead_letters_recent", Gauge, Unit::Count, "Dead letters within the last five minutes."),
-    ("quadrille_dead_letters_total", Counter, Unit::Count, "Dead letters, by the consumer that could not decide."),
-    ("quadrille_events_total", Counter, Unit::Count, "Events that were read and decided, by consumer."),
+    ("quadrille_dead_letters_open", Gauge, "Dead letters of events that nobody has dealt with yet."),
+    ("quadrille_dead_letters_recent", Gauge, "Dead letters within the last five minutes."),
+    ("quadrille_dead_letters_total", Counter, "Dead letters, by the consumer that could not decide."),
+    ("quadrille_events_total", Counter, "Events that were read and decided, by consumer."),
     (
         "quadrille_expired_events_total",
         Counter,
-        Unit::Count,
         "Events of orders that were forgotten behind the horizon, which did nothing.",
     ),
-    ("quadrille_forgotten_orders_total", Counter, Unit::Count, "Orders that were forgotten behind the horizon."),
-    ("quadrille_fulfillment_overdue_total", Counter, Unit::Count, "Shipments whose hand-over became overdue."),
-    ("quadrille_gateway_call_seconds", Histogram, Unit::Seconds, "How long a call to a payment gateway took."),
-    ("quadrille_gateway_calls_total", Counter, Unit::Count, "Calls to a payment gateway, by operation and outcome."),
-    ("quadrille_looks_total", Counter, Unit::Count, "Looks at orders whose deadline had come, by what was found."),
+    ("quadrille_forgotten_orders_total", Counter, "Orders that were forgotten behind the horizon."),
+    ("quadrille_fulfillment_overdue_total", Counter, "Shipments whose hand-over became overdue."),
+    ("quadrille_gateway_call_seconds", Histogram, "How long a call to a payment gateway took."),
+    ("quadrille_gateway_calls_total", Counter, "Calls to a payment gateway, by operation and outcome."),
+    ("quadrille_looks_total", Counter, "Looks at orders whose deadline had come, by what was found."),
     (
         "quadrille_lost_records_total",
         Counter,
-        Unit::Count,
         "Records that their topic deleted before they were read, by consumer and topic.",
     ),
-    (
-        "quadrille_money_at_risk",
-        Gauge,
-        Unit::Count,
-        "Minor units of a currency that are held or taken for orders that don't go on.",
-    ),
-    ("quadrille_open_beyond_horizon", Gauge, Unit::Count, "Orders older than the horizon that have not ended."),
-    ("quadrille_orders_stuck", Gauge, Unit::Count, "Orders that are stuck now."),
+    ("quadrille_money_at_risk", Gauge, "Minor units of a currency that are held or taken for orders that don't go on."),
+    ("quadrille_open_beyond_horizon", Gauge, "Orders older than the horizon that have not ended."),
+    ("quadrille_orders_stuck", Gauge, "Orders that are stuck now."),
     (
         "quadrille_outbox_set_aside",
         Gauge,
-        Unit::Count,
         "Events that Kafka does not take and that wait in outbox.set_aside, by database.",
     ),
-    ("quadrille_parked", Gauge, Unit::Count, "Events that wait for a retry, or behind one, by consumer."),
-    ("quadrille_parked_dead", Gauge, Unit::Count, "Dead letters behind which events of their key wait, by consumer."),
-    (
-        "quadrille_parked_oldest_seconds",
-        Gauge,
-        Unit::Seconds,
-        "How long the oldest event has been waiting for a retry, by consumer.",
-    ),
+    ("quadrille_parked", Gauge, "Events that wait for a retry, or behind one, by consumer."),
+    ("quadrille_parked_dead", Gauge, "Dead letters behind which events of their key wait, by consumer."),
+    ("quadrille_parked_oldest_seconds", Gauge, "How long the oldest event has been waiting for a retry, by consumer."),
     (
         "quadrille_parked_orders",
         Gauge,
-        Unit::Count,
         "Orders of which events wait for a retry, by consumer, as the tracker has heard.",
     ),
-    ("quadrille_parked_total", Counter, Unit::Count, "Events that were parked for a retry, by consumer."),
-    ("quadrille_pruning_failures_total", Counter, Unit::Count, "Rounds of forgetting old orders that failed."),
+    ("quadrille_parked_total", Counter, "Events that were parked for a retry, by consumer."),
+    ("quadrille_pruning_failures_total", Counter, "Rounds of forgetting old orders that failed."),
     (
         "quadrille_published_lag_seconds",
         Gauge,
-        Unit::Seconds,
         "How long ago everything that had been committed was published, by database, as the tracker has heard.",
     ),
-    ("quadrille_relay_backlog_rows", Gauge, Unit::Count, "Events that wait to be published."),
-    (
-        "quadrille_relay_lag_seconds",
-        Gauge,
-        Unit::Seconds,
-        "How long the oldest event that is not published has been waiting.",
-    ),
-    ("quadrille_relay_published_total", Counter, Unit::Count, "Events that were published."),
-    ("quadrille_relay_restarts_total", Counter, Unit::Count, "How often the relay began again from its cursor."),
-    (
-        "quadrille_relay_set_aside_total",
-        Counter,
-        Unit::Count,
-        "Events that were set aside as Kafka does not take them, by topic.",
-    ),
-    ("quadrille_relay_shards", Gauge, Unit::Count, "Shards of an outbox that this relay publishes."),
-    ("quadrille_retries_total", Counter, Unit::Count, "Parked events that were tried again."),
+    ("quadrille_relay_backlog_rows", Gauge, "Events that wait to be published."),
+    ("quadrille_relay_lag_seconds", Gauge, "How long the oldest event that is not published has been waiting."),
+    ("quadrille_relay_published_total", Counter, "Events that were published."),
+    ("quadrille_relay_restarts_total", Counter, "How often the relay began again from its cursor."),
+    ("quadrille_relay_set_aside_total", Counter, "Events that were set aside as Kafka does not take them, by topic."),
+    ("quadrille_relay_shards", Gauge, "Shards of an outbox that this relay publishes."),
+    ("quadrille_retries_total", Counter, "Parked events that were tried again."),
     (
         "quadrille_schemas_left_out",
         Gauge,
-        Unit::Count,
         "Stored schemas that this version can't read: records written by them are dead letters.",
     ),
-    (
-        "quadrille_step_seconds",
-        Histogram,
-        Unit::Seconds,
-        "How long a step of an order took; `complete` is the whole way to shipped.",
-    ),
-    ("quadrille_timers_fired_total", Counter, Unit::Count, "Timers that fired."),
+    ("quadrille_step_seconds", Histogram, "How long a step of an order took; `complete` is the whole way to shipped."),
+    ("quadrille_timers_fired_total", Counter, "Timers that fired."),
 ];
 
 /// Tells the recorder of this process what its metrics are.
 pub(super) fn describe() {
-    for (name, kind, unit, help) in DESCRIBED {
+    for (name, kind, help) in DESCRIBED {
+        let unit = if name.ends_with("_seconds") { Unit::Seconds } else { Unit::Count };
         match kind {
-            Counter => metrics::describe_counter!(*name, *unit, *help),
-            Gauge => metrics::describe_gauge!(*name, *unit, *help),
-            Histogram => metrics::describe_histogram!(*name, *unit, *help),
+            Counter => metrics::describe_counter!(*name, unit, *help),
+            Gauge => metrics::describe_gauge!(*name, unit, *help),
+            Histogram => metrics::describe_histogram!(*name, unit, *help),
         }
     }
 }
@@ -193,10 +156,9 @@ mod tests {
         );
         let unused: Vec<_> = described.keys().filter(|name| !found.contains_key(*name)).collect();
         assert!(unused.is_empty(), "nobody records: {unused:?}");
-        for (name, kind, unit, help) in DESCRIBED {
+        for (name, kind, help) in DESCRIBED {
             assert!(name.starts_with("quadrille_") && help.ends_with('.'), "{name}: {help}");
             assert_eq!(name.ends_with("_total"), *kind == Counter, "{name}: counters end with _total");
-            assert_eq!(name.ends_with("_seconds"), *unit == Unit::Seconds, "{name}: its unit is its end");
         }
     }
 }

@@ -16,18 +16,16 @@ pub(crate) fn log<C: Consumer>(items: &[BatchItem<C>], attempt: &Attempt<C>, sha
         return;
     }
     for ((item, own), disposition) in items.iter().zip(&attempt.own).zip(&attempt.dispositions) {
-        let said = attempt.said.get(own.clone()).unwrap_or_default();
         if matches!(disposition, Disposition::Done) {
-            step(item, said, share);
+            step(item, attempt.said.get(own.clone()).unwrap_or_default(), share);
         }
     }
 }
 
 fn step<C: Consumer>(item: &BatchItem<C>, said: &[Outgoing], share: f64) {
     let (Ok(work), Some(first)) = (&item.work, said.first()) else { return };
-    let Some(order_id) = first.key.as_deref().and_then(order_of).filter(|id| is_in_share(id.as_uuid(), share)) else {
-        return;
-    };
+    let key = first.key.as_deref().and_then(|key| std::str::from_utf8(key).ok()?.parse::<OrderId>().ok());
+    let Some(order_id) = key.filter(|id| is_in_share(id.as_uuid(), share)) else { return };
     let order_id = order_id.to_string();
     // A correlation id that is the order's own is not written out before it is published.
     let correlation_id = first.headers.text("ce_correlationid").unwrap_or(&order_id);
@@ -37,19 +35,8 @@ fn step<C: Consumer>(item: &BatchItem<C>, said: &[Outgoing], share: f64) {
         (Origin::Topic, None) | (Origin::Request, _) => "request or answer".to_owned(),
     };
     let events: Vec<&str> = said.iter().map(|of| short(of.headers.text("ce_type").unwrap_or(of.topic))).collect();
-    tracing::info!(
-        consumer = C::NAME,
-        order_id,
-        event_id = %work.cause.id,
-        correlation_id,
-        upon,
-        said = events.join(","),
-        "step"
-    );
-}
-
-fn order_of(key: &[u8]) -> Option<OrderId> {
-    std::str::from_utf8(key).ok()?.parse().ok()
+    let (event_id, said) = (work.cause.id, events.join(","));
+    tracing::info!(consumer = C::NAME, order_id, %event_id, correlation_id, upon, said, "step");
 }
 
 fn short(event_type: &str) -> &str {

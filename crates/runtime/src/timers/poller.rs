@@ -1,20 +1,17 @@
-//! The sweeper: reads due timers without locks and has them decided like events, with their order's row locked.
+//! The timer poller: reads due timers without locks and has them decided like events, with their order's row locked.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use events::Timestamp;
-use tokio_util::sync::CancellationToken;
 
 use crate::consumer::Consumer;
-use crate::engine::Engine;
 use crate::engine::item::BatchItem;
-use crate::failure::{Backoff, Failure, Verdict};
+use crate::engine::{Due, Engine};
+use crate::failure::{Backoff, Failure};
 use crate::timers::store::Fired;
-use crate::vocabulary::Abandoned;
-use crate::vocabulary::{Cause, Work};
+use crate::vocabulary::{Abandoned, Cause, Work};
 
-/// Timers of one batch.
 const BATCH: i64 = 400;
 /// The longest rest: timers that another instance armed are seen after it.
 const REST: Duration = Duration::from_secs(1);
@@ -24,41 +21,24 @@ pub(crate) async fn sweep<C: Consumer>(engine: Arc<Engine<C>>) -> Result<(), Aba
     let mut backoff = Backoff::default();
     while !engine.shutdown.is_cancelled() {
         engine.scheduled.send_if_modified(|next| next.take().is_some());
-        let now = engine.clock.now();
-        let due = match look(&engine, now).await {
+        match look(&engine).await {
             Ok(Due::Now(timers)) => {
                 backoff = Backoff::default();
-                timers
+                metrics::counter!("quadrille_timers_fired_total", "consumer" => C::NAME).increment(timers.len() as u64);
+                engine.process(timers.into_iter().map(|timer| fired(&engine, timer)).collect()).await?;
             }
-            Ok(Due::At(next)) => {
-                rest(&engine, next).await;
-                continue;
+            Ok(Due::At(next)) => rest(&engine, next).await,
+            Err(failure) => {
+                let wait = engine.look_again_in(&mut backoff, failure, "timers")?;
+                engine.or_stop(tokio::time::sleep(wait)).await;
             }
-            Err(failure) if matches!(failure.verdict(), Verdict::Retry | Verdict::Park) => {
-                let wait = backoff.next_wait();
-                tracing::warn!(consumer = C::NAME, %failure, ?wait, "timers can't be read, will be tried again");
-                or_stop(&engine.shutdown, tokio::time::sleep(wait)).await;
-                continue;
-            }
-            Err(failure) => return Err(Abandoned::Stop { consumer: C::NAME, failure }),
-        };
-        metrics::counter!("quadrille_timers_fired_total", "consumer" => C::NAME).increment(due.len() as u64);
-        match engine.process(due.into_iter().map(|timer| fired(&engine, timer)).collect()).await {
-            Ok(()) => {}
-            Err(Abandoned::Stopping) => return Ok(()),
-            Err(stop @ Abandoned::Stop { .. }) => return Err(stop),
         }
     }
     Ok(())
 }
 
-enum Due {
-    Now(Vec<Fired>),
-    At(Option<Timestamp>),
-}
-
-async fn look<C: Consumer>(engine: &Engine<C>, now: Timestamp) -> Result<Due, Failure> {
-    let due = engine.timers.due(engine.warm.pool(), now, BATCH).await?;
+async fn look<C: Consumer>(engine: &Engine<C>) -> Result<Due<Fired>, Failure> {
+    let due = engine.timers.due(engine.warm.pool(), engine.clock.now(), BATCH).await?;
     if due.is_empty() { Ok(Due::At(engine.timers.next(engine.warm.pool()).await?)) } else { Ok(Due::Now(due)) }
 }
 
@@ -73,36 +53,16 @@ async fn rest<C: Consumer>(engine: &Engine<C>, next: Option<Timestamp>) {
     let mut scheduled = engine.scheduled.subscribe();
     let sooner = async {
         // A timer armed while we rest counts from its own time.
-        let due = scheduled
-            .wait_for(|due| due.is_some_and(|due| next.is_none_or(|next| due < next)))
-            .await
-            .ok()
-            .and_then(|due| *due);
-        if let Some(due) = due {
-            engine.clock.sleep_until(due).await;
-        } else {
-            std::future::pending::<()>().await;
-        }
-    };
-    let next = async {
-        match next {
-            Some(next) => engine.clock.sleep_until(next).await,
-            None => std::future::pending().await,
-        }
+        let is_sooner = |due: &Option<Timestamp>| due.is_some_and(|due| next.is_none_or(|next| due < next));
+        let due = scheduled.wait_for(is_sooner).await.ok().and_then(|due| *due);
+        engine.sleep_until(due).await;
     };
     let rest = async {
         tokio::select! {
-            () = next => {}
+            () = engine.sleep_until(next) => {}
             () = sooner => {}
             () = tokio::time::sleep(REST) => {}
         }
     };
-    or_stop(&engine.shutdown, rest).await;
-}
-
-async fn or_stop(shutdown: &CancellationToken, wait: impl Future<Output = ()>) {
-    tokio::select! {
-        () = wait => {}
-        () = shutdown.cancelled() => {}
-    }
+    engine.or_stop(rest).await;
 }

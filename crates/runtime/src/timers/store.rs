@@ -6,12 +6,11 @@ use events::{OrderId, Timestamp};
 use sqlx::{AssertSqlSafe, PgPool};
 use uuid::Uuid;
 
-use crate::engine::write_set::WriteSet;
+use crate::engine::write_set::{Statement, WriteSet};
 use crate::failure::Failure;
 use crate::postgres::sql::Timestamptz;
 use crate::vocabulary::Timer;
 
-/// A timer that fired.
 #[derive(Clone, Debug)]
 pub(crate) struct Fired {
     pub timer: Timer,
@@ -27,10 +26,8 @@ pub(crate) type TimerChanges = BTreeMap<TimerKey, TimerChange>;
 /// Whose timer, what for, which of several.
 pub(crate) type TimerKey = (OrderId, String, String);
 
-/// The last word of a batch on one timer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum TimerChange {
-    /// Due then.
     Arm(Timestamp),
     /// Forgotten, whenever it is due.
     Disarm,
@@ -38,14 +35,11 @@ pub(crate) enum TimerChange {
     Fired(Timestamp),
     /// It fired and failed: due again then, unless it was armed anew for another time since.
     Again {
-        /// When it was due.
         was: Timestamp,
-        /// When it is tried again.
         next: Timestamp,
     },
 }
 
-/// The timer statements of one schema.
 #[derive(Clone)]
 pub(crate) struct Timers {
     upsert: String,
@@ -85,27 +79,23 @@ impl Timers {
 
     /// Adds a batch's changes to its writes; returns the earliest time that is armed.
     pub(crate) fn save(&self, writes: &mut WriteSet, changes: &TimerChanges) -> Option<Timestamp> {
-        let (mut scheduled, mut gone, mut again) =
-            (TimerColumns::default(), TimerColumns::default(), TimerColumns::default());
-        let mut next = Vec::new();
+        let (mut armed, mut gone, mut again, mut next) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for (key, change) in changes {
             match change {
-                TimerChange::Arm(due) => scheduled.push(key, Some(*due)),
-                TimerChange::Disarm => gone.push(key, None),
-                TimerChange::Fired(due) => gone.push(key, Some(*due)),
+                TimerChange::Arm(due) => armed.push((key, Some(Timestamptz(*due)))),
+                TimerChange::Disarm => gone.push((key, None)),
+                TimerChange::Fired(due) => gone.push((key, Some(Timestamptz(*due)))),
                 TimerChange::Again { was, next: at } => {
-                    again.push(key, Some(*was));
+                    again.push((key, Some(Timestamptz(*was))));
                     next.push(Some(Timestamptz(*at)));
                 }
             }
         }
-        let first = scheduled.due.iter().chain(&next).flatten().map(|due| due.0).min();
-        gone.write(writes, &self.delete);
-        scheduled.write(writes, &self.upsert);
-        if !next.is_empty() {
-            let TimerColumns { order_id, kind, discriminator, due } = again;
-            let part = writes.add("timer", None, &self.again);
-            part.bind(order_id).bind(kind).bind(discriminator).bind(due).bind(next);
+        let first = armed.iter().map(|(_, due)| due).chain(&next).flatten().map(|due| due.0).min();
+        add(writes, &self.delete, &gone);
+        add(writes, &self.upsert, &armed);
+        if let Some(part) = add(writes, &self.again, &again) {
+            part.bind(next);
         }
         first
     }
@@ -123,33 +113,24 @@ impl Timers {
             .collect())
     }
 
-    /// When the next timer is due; none where there is none.
     pub(crate) async fn next(&self, pool: &PgPool) -> Result<Option<Timestamp>, Failure> {
         let next: Option<Timestamptz> = sqlx::query_scalar(AssertSqlSafe(self.next.clone())).fetch_one(pool).await?;
         Ok(next.map(|due| due.0))
     }
 }
 
-#[derive(Default)]
-struct TimerColumns {
-    order_id: Vec<Uuid>,
-    kind: Vec<String>,
-    discriminator: Vec<String>,
-    due: Vec<Option<Timestamptz>>,
-}
-
-impl TimerColumns {
-    fn push(&mut self, (order_id, kind, discriminator): &TimerKey, due: Option<Timestamp>) {
-        self.order_id.push(order_id.0);
-        self.kind.push(kind.clone());
-        self.discriminator.push(discriminator.clone());
-        self.due.push(due.map(Timestamptz));
+/// Adds a statement about these timers, unless there are none.
+fn add<'w>(
+    writes: &'w mut WriteSet,
+    statement: &str,
+    timers: &[(&TimerKey, Option<Timestamptz>)],
+) -> Option<Statement<'w>> {
+    if timers.is_empty() {
+        return None;
     }
-
-    fn write(self, writes: &mut WriteSet, statement: &str) {
-        if !self.order_id.is_empty() {
-            let part = writes.add("timer", None, statement);
-            part.bind(self.order_id).bind(self.kind).bind(self.discriminator).bind(self.due);
-        }
-    }
+    let part = writes.add("timer", None, statement);
+    let part = part.bind(timers.iter().map(|((order_id, ..), _)| order_id.0).collect::<Vec<_>>());
+    let part = part.bind(timers.iter().map(|((_, kind, _), _)| kind.as_str()).collect::<Vec<_>>());
+    let part = part.bind(timers.iter().map(|((.., discriminator), _)| discriminator.as_str()).collect::<Vec<_>>());
+    Some(part.bind(timers.iter().map(|(_, due)| *due).collect::<Vec<_>>()))
 }

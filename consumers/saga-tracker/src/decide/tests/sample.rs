@@ -8,7 +8,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::{Input, SagaTracker};
+use crate::SagaTracker;
+use crate::input::Input;
 
 static CODEC: LazyLock<Codec> = LazyLock::new(|| Codec::of_catalogue().unwrap());
 

@@ -1,20 +1,17 @@
 //! The orders as the routes read them.
 
-use std::collections::BTreeMap;
-
 use events::{OrderId, Timestamp};
 use runtime::Failure;
 use runtime::sql::Timestamptz;
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, PgExecutor, PgPool, Row};
-use uuid::Uuid;
 
 use crate::facts::{Facts, GivenUpReason, Moment, Moments};
 use crate::status::Status;
-use crate::steps::Timeline;
 use crate::store::columns::least_id;
 
-pub(super) fn timeline(row: &PgRow) -> Result<Timeline, sqlx::Error> {
+/// What a row says of an order's way.
+pub(super) fn way(row: &PgRow) -> Result<Facts, sqlx::Error> {
     let at = |column: &str| row.try_get::<Option<Timestamptz>, _>(column).map(|at| at.map(|Timestamptz(at)| at));
     let mut moments = Moments::default();
     for (moment, column) in Moment::ALL {
@@ -25,31 +22,26 @@ pub(super) fn timeline(row: &PgRow) -> Result<Timeline, sqlx::Error> {
     let rank = row.try_get("rank")?;
     let unknown = || sqlx::Error::ColumnDecode { index: "rank".into(), source: format!("unknown rank {rank}").into() };
     let status = Status::of_rank(rank).ok_or_else(unknown)?;
-    Ok(Timeline { placed_at: at("placed_at")?, moments, status })
+    Ok(Facts { placed_at: at("placed_at")?, moments, status, ..Facts::default() })
 }
 
-/// An order's row, as the routes read it.
 pub(crate) struct OrderRow {
     pub order_id: OrderId,
-    pub timeline: Timeline,
     pub facts: Facts,
 }
 
 impl FromRow<'_, PgRow> for OrderRow {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
-        let timeline = timeline(row)?;
-        let code: Option<String> = row.try_get("reason_code")?;
-        let detail: Option<String> = row.try_get("reason_detail")?;
-        let rank: Option<i16> = row.try_get("reason_rank")?;
-        let reason =
-            code.map(|code| GivenUpReason { rank: rank.unwrap_or_default(), code, detail: detail.unwrap_or_default() });
+        let reason = match row.try_get("reason_code")? {
+            Some(code) => {
+                Some(GivenUpReason { rank: row.try_get("reason_rank")?, code, detail: row.try_get("reason_detail")? })
+            }
+            None => None,
+        };
         let facts = Facts {
             seen: row.try_get("seen")?,
-            status: timeline.status,
             position: row.try_get("position")?,
-            placed_at: timeline.placed_at,
             changed_at: row.try_get::<Option<Timestamptz>, _>("changed_at")?.map(|Timestamptz(at)| at),
-            moments: timeline.moments,
             source: row.try_get("source")?,
             reference: row.try_get("reference")?,
             customer_id: row.try_get("customer_id")?,
@@ -66,13 +58,12 @@ impl FromRow<'_, PgRow> for OrderRow {
             unshipped: row.try_get("unshipped")?,
             reason,
             cancellation: row.try_get("cancellation")?,
-            shipments: BTreeMap::new(),
+            ..way(row)?
         };
-        Ok(Self { order_id: OrderId(row.try_get::<Uuid, _>("order_id")?), timeline, facts })
+        Ok(Self { order_id: OrderId(row.try_get("order_id")?), facts })
     }
 }
 
-/// Which orders are asked for.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct OrderFilter {
     pub status: Option<Status>,
@@ -121,7 +112,6 @@ pub(crate) async fn orders(pool: &PgPool, filter: &OrderFilter) -> Result<Vec<Or
     Ok(rows)
 }
 
-/// One order.
 pub(crate) async fn order(db: impl PgExecutor<'_>, order_id: OrderId) -> Result<Option<OrderRow>, Failure> {
     let row = sqlx::query_as(select_orders!("where order_id = $1")).bind(order_id.as_uuid());
     Ok(row.fetch_optional(db).await?)

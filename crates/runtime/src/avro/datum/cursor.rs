@@ -10,7 +10,6 @@ pub(super) struct DatumCursor<'d> {
 }
 
 impl<'d> DatumCursor<'d> {
-    /// At the beginning of a value.
     pub fn new(datum: &'d [u8]) -> Result<Self, DatumError> {
         if datum.len() > LARGEST {
             return Err(DatumError::new(format!("it has {} bytes, and {LARGEST} is the limit", datum.len())));
@@ -76,7 +75,7 @@ impl<'d> DatumCursor<'d> {
     }
 
     pub fn text(&mut self) -> Result<&'d str, DatumError> {
-        text(self.bytes()?)
+        std::str::from_utf8(self.bytes()?).map_err(|_| DatumError::new("expected text in UTF-8, got other bytes"))
     }
 
     pub fn boolean(&mut self) -> Result<bool, DatumError> {
@@ -115,14 +114,9 @@ impl<'d> DatumCursor<'d> {
         if depth > DEPTH {
             return Err(DatumError::new(format!("it is nested more than {DEPTH} levels deep, which is the limit")));
         }
-        self.values = self
-            .values
-            .checked_sub(1)
-            .ok_or_else(|| DatumError::new(format!("it has more than {VALUES} values, which is the limit")))?;
+        let left = self.values.checked_sub(1);
+        self.values =
+            left.ok_or_else(|| DatumError::new(format!("it has more than {VALUES} values, which is the limit")))?;
         Ok(())
     }
-}
-
-fn text(bytes: &[u8]) -> Result<&str, DatumError> {
-    std::str::from_utf8(bytes).map_err(|_| DatumError::new("expected text in UTF-8, got other bytes"))
 }

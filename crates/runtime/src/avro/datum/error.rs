@@ -1,11 +1,11 @@
-//! Why bytes can't be read: never with the record's own text, which may be personal.
+//! Why bytes can't be read: what was expected and what came, and at which field; never the record's own text, which may be personal.
 
 use std::fmt;
 
 use serde::de::{Expected, Unexpected};
 
-/// Why bytes can't be read: what was expected and what came, and at which field. Never the record's own text.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{field}{}{what}", if field.is_empty() { "" } else { ": " })]
 pub(crate) struct DatumError {
     field: String,
     what: String,
@@ -23,14 +23,6 @@ impl DatumError {
         self
     }
 }
-
-impl fmt::Display for DatumError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.field.is_empty() { f.write_str(&self.what) } else { write!(f, "{}: {}", self.field, self.what) }
-    }
-}
-
-impl std::error::Error for DatumError {}
 
 impl serde::de::Error for DatumError {
     /// A type's own words, without all that they quote: it may be personal, and hold quotes itself.

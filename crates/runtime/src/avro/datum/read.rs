@@ -3,9 +3,7 @@
 #![expect(clippy::wildcard_enum_match_arm, reason = "whatever is not the kind that is asked for does not fit")]
 
 use serde::de::value::{BorrowedStrDeserializer, SeqDeserializer, StrDeserializer};
-use serde::de::{
-    Deserialize, DeserializeSeed, Deserializer, EnumAccess, Error as _, MapAccess, SeqAccess, VariantAccess, Visitor,
-};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
 use super::cursor::DatumCursor;
 use super::schema::{RecordField, SchemaKind};
@@ -29,7 +27,7 @@ struct Datum<'s, 'c, 'd> {
     depth: u32,
 }
 
-impl<'s, 'd> Datum<'s, '_, 'd> {
+impl<'s, 'c, 'd> Datum<'s, 'c, 'd> {
     /// Goes into the branch of a union, and counts the value.
     fn enter(&mut self) -> Result<&'s SchemaKind, DatumError> {
         self.cursor.count_value(self.depth)?;
@@ -39,29 +37,25 @@ impl<'s, 'd> Datum<'s, '_, 'd> {
         Ok(self.kind)
     }
 
-    fn misfit(&self, expected: &str) -> DatumError {
-        DatumError::new(format!("expected {expected}, the writer's schema has {}", self.kind.name()))
+    fn misfit<T>(&self, expected: &str) -> Result<T, DatumError> {
+        Err(DatumError::new(format!("expected {expected}, the writer's schema has {}", self.kind.name())))
     }
 
-    fn items<'b>(&'b mut self, kind: usize) -> Result<Items<'s, 'b, 'd>, DatumError> {
+    fn inner(&mut self, kind: usize) -> Datum<'s, '_, 'd> {
+        Datum { schema: self.schema, kind: self.schema.kind(kind), cursor: self.cursor, depth: self.depth + 1 }
+    }
+
+    fn items(self, kind: usize) -> Result<Items<'s, 'c, 'd>, DatumError> {
         let left = self.cursor.block()?;
-        let kind = self.schema.kind(kind);
-        Ok(Items { schema: self.schema, kind, cursor: self.cursor, depth: self.depth + 1, left, at: 0 })
+        Ok(Items { of: self, kind, left, at: 0 })
     }
 
-    fn fields<'b>(&'b mut self, fields: &'s [RecordField], with_nulls: bool) -> RecordFields<'s, 'b, 'd> {
-        RecordFields {
-            schema: self.schema,
-            fields: fields.iter(),
-            field: None,
-            cursor: self.cursor,
-            depth: self.depth + 1,
-            with_nulls,
-        }
+    fn fields(self, fields: &'s [RecordField], with_nulls: bool) -> RecordFields<'s, 'c, 'd> {
+        RecordFields { of: self, fields: fields.iter(), field: None, with_nulls }
     }
 
-    /// Goes past the value, whatever it is.
-    fn skip(&mut self) -> Result<(), DatumError> {
+    /// Goes past the value, whatever it is; texts may hold any bytes.
+    fn skip(mut self) -> Result<(), DatumError> {
         match self.enter()? {
             SchemaKind::Null => {}
             SchemaKind::Boolean => drop(self.cursor.boolean()?),
@@ -71,107 +65,31 @@ impl<'s, 'd> Datum<'s, '_, 'd> {
             SchemaKind::Bytes | SchemaKind::Text => drop(self.cursor.bytes()?),
             SchemaKind::Fixed(size) => drop(self.cursor.take(*size)?),
             SchemaKind::Enum(symbols) => drop(self.cursor.index(symbols.len())?),
-            SchemaKind::Array(items) => self.skip_blocks(*items, false)?,
-            SchemaKind::Map(values) => self.skip_blocks(*values, true)?,
+            kind @ (SchemaKind::Array(items) | SchemaKind::Map(items)) => loop {
+                let count = self.cursor.block()?;
+                if count == 0 {
+                    break;
+                }
+                for _ in 0..count {
+                    if matches!(kind, SchemaKind::Map(_)) {
+                        self.cursor.bytes()?;
+                    }
+                    self.inner(*items).skip()?;
+                }
+            },
             SchemaKind::Record(fields) => {
                 for field in fields {
-                    self.skip_one(field.kind).map_err(|error| error.within(&field.name))?;
+                    self.inner(field.kind).skip().map_err(|error| error.within(&field.name))?;
                 }
             }
-            SchemaKind::Union(_) => return Err(self.misfit("a branch")),
+            SchemaKind::Union(_) => return self.misfit("a branch"),
         }
         Ok(())
     }
 
-    fn skip_blocks(&mut self, kind: usize, keyed: bool) -> Result<(), DatumError> {
-        loop {
-            let count = self.cursor.block()?;
-            if count == 0 {
-                return Ok(());
-            }
-            for _ in 0..count {
-                if keyed {
-                    self.cursor.bytes()?;
-                }
-                self.skip_one(kind)?;
-            }
-        }
-    }
-
-    fn skip_one(&mut self, kind: usize) -> Result<(), DatumError> {
-        Datum { schema: self.schema, kind: self.schema.kind(kind), cursor: self.cursor, depth: self.depth + 1 }.skip()
-    }
-
-    fn number<V: Visitor<'d>>(mut self, visitor: V) -> Result<V::Value, DatumError> {
-        match self.enter()? {
-            SchemaKind::Int | SchemaKind::Long => visitor.visit_i64(self.cursor.long()?),
-            _ => Err(self.misfit("a whole number (int or long)")),
-        }
-    }
-
-    fn float<V: Visitor<'d>>(mut self, visitor: V) -> Result<V::Value, DatumError> {
-        match self.enter()? {
-            SchemaKind::Float => visitor.visit_f64(f32::from_le_bytes(self.cursor.array()?).into()),
-            SchemaKind::Double => visitor.visit_f64(f64::from_le_bytes(self.cursor.array()?)),
-            SchemaKind::Int | SchemaKind::Long => visitor.visit_f64(self.cursor.long()? as f64),
-            _ => Err(self.misfit("a number")),
-        }
-    }
-}
-
-fn numbers(bytes: &[u8]) -> impl SeqAccess<'_, Error = DatumError> {
-    SeqDeserializer::new(bytes.iter().copied())
-}
-
-/// Numbers of all widths: the visitor says what is too large for it.
-macro_rules! numbers {
-    ($how:ident: $($name:ident)*) => {
-        $(fn $name<V: Visitor<'d>>(self, visitor: V) -> Result<V::Value, DatumError> {
-            self.$how(visitor)
-        })*
-    };
-}
-
-/// What asks for a type by its name and the names in it, which say nothing here.
-macro_rules! by_name {
-    ($($name:ident $how:ident,)*) => {
-        $(fn $name<V: Visitor<'d>>(
-            self,
-            _: &'static str,
-            _: &'static [&'static str],
-            visitor: V,
-        ) -> Result<V::Value, DatumError> {
-            self.$how(visitor)
-        })*
-    };
-}
-
-impl<'d> Datum<'_, '_, 'd> {
-    fn record<V: Visitor<'d>>(mut self, visitor: V) -> Result<V::Value, DatumError> {
-        match self.enter()? {
-            SchemaKind::Record(fields) => visitor.visit_map(self.fields(fields, false)),
-            _ => Err(self.misfit("a record")),
-        }
-    }
-
-    fn symbol<V: Visitor<'d>>(mut self, visitor: V) -> Result<V::Value, DatumError> {
-        match self.enter()? {
-            SchemaKind::Enum(symbols) => visitor.visit_enum(Symbol(&symbols[self.cursor.index(symbols.len())?])),
-            SchemaKind::Text => visitor.visit_enum(Symbol(self.cursor.text()?)),
-            _ => Err(self.misfit("an enum")),
-        }
-    }
-}
-
-impl<'d> Deserializer<'d> for Datum<'_, '_, 'd> {
-    type Error = DatumError;
-
-    numbers!(number: deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64 deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64);
-    numbers!(float: deserialize_f32 deserialize_f64);
-
-    /// As JSON shows it: whole, bytes as a list of numbers.
-    fn deserialize_any<V: Visitor<'d>>(mut self, visitor: V) -> Result<V::Value, DatumError> {
-        match self.enter()? {
+    /// What JSON shows of a value of this kind: all of it, bytes as a list of numbers.
+    fn visit<V: Visitor<'d>>(self, kind: &'s SchemaKind, visitor: V) -> Result<V::Value, DatumError> {
+        match kind {
             SchemaKind::Null => visitor.visit_unit(),
             SchemaKind::Boolean => visitor.visit_bool(self.cursor.boolean()?),
             SchemaKind::Int | SchemaKind::Long => visitor.visit_i64(self.cursor.long()?),
@@ -184,47 +102,105 @@ impl<'d> Deserializer<'d> for Datum<'_, '_, 'd> {
             SchemaKind::Array(items) => visitor.visit_seq(self.items(*items)?),
             SchemaKind::Map(values) => visitor.visit_map(self.items(*values)?),
             SchemaKind::Record(fields) => visitor.visit_map(self.fields(fields, true)),
-            SchemaKind::Union(_) => Err(self.misfit("a branch")),
+            SchemaKind::Union(_) => self.misfit("a branch"),
         }
     }
 
-    fn deserialize_bool<V: Visitor<'d>>(mut self, visitor: V) -> Result<V::Value, DatumError> {
+    /// The same, where the kind is one of those that fit.
+    fn only<V: Visitor<'d>>(
+        mut self,
+        visitor: V,
+        expected: &str,
+        fits: impl Fn(&SchemaKind) -> bool,
+    ) -> Result<V::Value, DatumError> {
+        let kind = self.enter()?;
+        if fits(kind) { self.visit(kind, visitor) } else { self.misfit(expected) }
+    }
+
+    fn whole<V: Visitor<'d>>(self, visitor: V) -> Result<V::Value, DatumError> {
+        let fits = |kind: &SchemaKind| matches!(kind, SchemaKind::Int | SchemaKind::Long);
+        self.only(visitor, "a whole number (int or long)", fits)
+    }
+
+    fn float<V: Visitor<'d>>(self, visitor: V) -> Result<V::Value, DatumError> {
+        use SchemaKind::{Double, Float, Int, Long};
+        self.only(visitor, "a number", |kind| matches!(kind, Float | Double | Int | Long))
+    }
+
+    fn list<V: Visitor<'d>>(self, visitor: V) -> Result<V::Value, DatumError> {
+        self.only(visitor, "a list (array)", |kind| matches!(kind, SchemaKind::Array(_)))
+    }
+
+    fn record<V: Visitor<'d>>(mut self, visitor: V) -> Result<V::Value, DatumError> {
         match self.enter()? {
-            SchemaKind::Boolean => visitor.visit_bool(self.cursor.boolean()?),
-            _ => Err(self.misfit("a boolean")),
+            SchemaKind::Record(fields) => visitor.visit_map(self.fields(fields, false)),
+            _ => self.misfit("a record"),
         }
+    }
+
+    fn symbol<V: Visitor<'d>>(mut self, visitor: V) -> Result<V::Value, DatumError> {
+        let symbol = match self.enter()? {
+            SchemaKind::Enum(symbols) => &symbols[self.cursor.index(symbols.len())?],
+            SchemaKind::Text => self.cursor.text()?,
+            _ => return self.misfit("an enum"),
+        };
+        visitor.visit_enum(StrDeserializer::new(symbol))
+    }
+}
+
+fn numbers(bytes: &[u8]) -> impl SeqAccess<'_, Error = DatumError> {
+    SeqDeserializer::new(bytes.iter().copied())
+}
+
+/// What is read in the same way whatever width, length or name is asked for: the visitor says what is too large for it.
+macro_rules! read_as {
+    (one $how:ident($($unused:ty),*): $method:ident) => {
+        fn $method<V: Visitor<'d>>(self, $(_: $unused,)* visitor: V) -> Result<V::Value, DatumError> {
+            self.$how(visitor)
+        }
+    };
+    ($how:ident $unused:tt: $($method:ident)*) => {
+        $(read_as!(one $how $unused: $method);)*
+    };
+}
+
+impl<'d> Deserializer<'d> for Datum<'_, '_, 'd> {
+    type Error = DatumError;
+
+    read_as!(whole(): deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64 deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64);
+    read_as!(float(): deserialize_f32 deserialize_f64);
+    read_as!(deserialize_str(): deserialize_string deserialize_char deserialize_identifier);
+    read_as!(deserialize_bytes(): deserialize_byte_buf);
+    read_as!(list(): deserialize_seq);
+    read_as!(list(usize): deserialize_tuple);
+    read_as!(list(&'static str, usize): deserialize_tuple_struct);
+    read_as!(record(&'static str, &'static [&'static str]): deserialize_struct);
+    read_as!(symbol(&'static str, &'static [&'static str]): deserialize_enum);
+    read_as!(deserialize_ignored_any(&'static str): deserialize_unit_struct);
+
+    fn deserialize_any<V: Visitor<'d>>(mut self, visitor: V) -> Result<V::Value, DatumError> {
+        let kind = self.enter()?;
+        self.visit(kind, visitor)
+    }
+
+    fn deserialize_bool<V: Visitor<'d>>(self, visitor: V) -> Result<V::Value, DatumError> {
+        self.only(visitor, "a boolean", |kind| matches!(kind, SchemaKind::Boolean))
     }
 
     fn deserialize_str<V: Visitor<'d>>(mut self, visitor: V) -> Result<V::Value, DatumError> {
         match self.enter()? {
             SchemaKind::Text | SchemaKind::Bytes => visitor.visit_borrowed_str(self.cursor.text()?),
-            SchemaKind::Enum(symbols) => visitor.visit_str(&symbols[self.cursor.index(symbols.len())?]),
-            _ => Err(self.misfit("a string")),
+            kind @ SchemaKind::Enum(_) => self.visit(kind, visitor),
+            _ => self.misfit("a string"),
         }
-    }
-
-    fn deserialize_string<V: Visitor<'d>>(self, visitor: V) -> Result<V::Value, DatumError> {
-        self.deserialize_str(visitor)
-    }
-
-    fn deserialize_char<V: Visitor<'d>>(self, visitor: V) -> Result<V::Value, DatumError> {
-        self.deserialize_str(visitor)
-    }
-
-    fn deserialize_identifier<V: Visitor<'d>>(self, visitor: V) -> Result<V::Value, DatumError> {
-        self.deserialize_str(visitor)
     }
 
     fn deserialize_bytes<V: Visitor<'d>>(mut self, visitor: V) -> Result<V::Value, DatumError> {
         match self.enter()? {
             SchemaKind::Bytes | SchemaKind::Text => visitor.visit_borrowed_bytes(self.cursor.bytes()?),
             SchemaKind::Fixed(size) => visitor.visit_borrowed_bytes(self.cursor.take(*size)?),
-            _ => Err(self.misfit("bytes")),
+            _ => self.misfit("bytes"),
         }
-    }
-
-    fn deserialize_byte_buf<V: Visitor<'d>>(self, visitor: V) -> Result<V::Value, DatumError> {
-        self.deserialize_bytes(visitor)
     }
 
     fn deserialize_option<V: Visitor<'d>>(mut self, visitor: V) -> Result<V::Value, DatumError> {
@@ -234,55 +210,19 @@ impl<'d> Deserializer<'d> for Datum<'_, '_, 'd> {
         }
     }
 
-    fn deserialize_unit<V: Visitor<'d>>(mut self, visitor: V) -> Result<V::Value, DatumError> {
-        match self.enter()? {
-            SchemaKind::Null => visitor.visit_unit(),
-            _ => Err(self.misfit("null")),
-        }
-    }
-
-    fn deserialize_unit_struct<V: Visitor<'d>>(self, _: &'static str, visitor: V) -> Result<V::Value, DatumError> {
-        self.deserialize_ignored_any(visitor)
+    fn deserialize_unit<V: Visitor<'d>>(self, visitor: V) -> Result<V::Value, DatumError> {
+        self.only(visitor, "null", |kind| matches!(kind, SchemaKind::Null))
     }
 
     fn deserialize_newtype_struct<V: Visitor<'d>>(self, _: &'static str, visitor: V) -> Result<V::Value, DatumError> {
         visitor.visit_newtype_struct(self)
     }
 
-    fn deserialize_seq<V: Visitor<'d>>(mut self, visitor: V) -> Result<V::Value, DatumError> {
-        match self.enter()? {
-            SchemaKind::Array(items) => visitor.visit_seq(self.items(*items)?),
-            _ => Err(self.misfit("a list (array)")),
-        }
+    fn deserialize_map<V: Visitor<'d>>(self, visitor: V) -> Result<V::Value, DatumError> {
+        self.only(visitor, "a map", |kind| matches!(kind, SchemaKind::Map(_) | SchemaKind::Record(_)))
     }
 
-    fn deserialize_tuple<V: Visitor<'d>>(self, _: usize, visitor: V) -> Result<V::Value, DatumError> {
-        self.deserialize_seq(visitor)
-    }
-
-    fn deserialize_tuple_struct<V: Visitor<'d>>(
-        self,
-        _: &'static str,
-        _: usize,
-        visitor: V,
-    ) -> Result<V::Value, DatumError> {
-        self.deserialize_seq(visitor)
-    }
-
-    fn deserialize_map<V: Visitor<'d>>(mut self, visitor: V) -> Result<V::Value, DatumError> {
-        match self.enter()? {
-            SchemaKind::Map(values) => visitor.visit_map(self.items(*values)?),
-            SchemaKind::Record(fields) => visitor.visit_map(self.fields(fields, true)),
-            _ => Err(self.misfit("a map")),
-        }
-    }
-
-    by_name! {
-        deserialize_struct record,
-        deserialize_enum symbol,
-    }
-
-    fn deserialize_ignored_any<V: Visitor<'d>>(mut self, visitor: V) -> Result<V::Value, DatumError> {
+    fn deserialize_ignored_any<V: Visitor<'d>>(self, visitor: V) -> Result<V::Value, DatumError> {
         self.skip()?;
         visitor.visit_unit()
     }
@@ -294,10 +234,8 @@ impl<'d> Deserializer<'d> for Datum<'_, '_, 'd> {
 
 /// The entries of a list or a map.
 struct Items<'s, 'c, 'd> {
-    schema: &'s DatumSchema,
-    kind: &'s SchemaKind,
-    cursor: &'c mut DatumCursor<'d>,
-    depth: u32,
+    of: Datum<'s, 'c, 'd>,
+    kind: usize,
     /// Of the block.
     left: u64,
     at: usize,
@@ -306,12 +244,11 @@ struct Items<'s, 'c, 'd> {
 impl<'d> Items<'_, '_, 'd> {
     fn value<T: DeserializeSeed<'d>>(&mut self, seed: T) -> Result<T::Value, DatumError> {
         let at = self.at;
-        let datum = Datum { schema: self.schema, kind: self.kind, cursor: self.cursor, depth: self.depth };
-        let value = seed.deserialize(datum).map_err(|error| error.within(&format!("[{at}]")))?;
+        let value = seed.deserialize(self.of.inner(self.kind)).map_err(|error| error.within(&format!("[{at}]")))?;
         self.at += 1;
         self.left -= 1;
         if self.left == 0 {
-            self.left = self.cursor.block()?;
+            self.left = self.of.cursor.block()?;
         }
         Ok(value)
     }
@@ -325,7 +262,7 @@ impl<'d> SeqAccess<'d> for Items<'_, '_, 'd> {
     }
 
     fn size_hint(&self) -> Option<usize> {
-        Some((self.left as usize).min(self.cursor.rest.len()))
+        Some((self.left as usize).min(self.of.cursor.rest.len()))
     }
 }
 
@@ -336,7 +273,7 @@ impl<'d> MapAccess<'d> for Items<'_, '_, 'd> {
         if self.left == 0 {
             return Ok(None);
         }
-        seed.deserialize(BorrowedStrDeserializer::new(self.cursor.text()?)).map(Some)
+        seed.deserialize(BorrowedStrDeserializer::new(self.of.cursor.text()?)).map(Some)
     }
 
     fn next_value_seed<V: DeserializeSeed<'d>>(&mut self, seed: V) -> Result<V::Value, DatumError> {
@@ -344,34 +281,29 @@ impl<'d> MapAccess<'d> for Items<'_, '_, 'd> {
     }
 }
 
-/// The fields of a record.
 struct RecordFields<'s, 'c, 'd> {
-    schema: &'s DatumSchema,
+    of: Datum<'s, 'c, 'd>,
     fields: std::slice::Iter<'s, RecordField>,
     /// Whose value comes next.
     field: Option<&'s RecordField>,
-    cursor: &'c mut DatumCursor<'d>,
-    depth: u32,
-    /// A struct does not hear of nulls: they are fields that are not there.
+    /// A struct does not get nulls: they are fields that are not there.
     with_nulls: bool,
 }
 
 impl RecordFields<'_, '_, '_> {
     /// Whether the next value is null, which is passed by then.
     fn pass_null(&mut self, kind: usize) -> Result<bool, DatumError> {
-        match self.schema.kind(kind) {
-            SchemaKind::Null => Ok(true),
-            SchemaKind::Union(branches) => {
-                let before = self.cursor.rest;
-                let branch = branches[self.cursor.index(branches.len())?];
-                let is_null = matches!(self.schema.kind(branch), SchemaKind::Null);
-                if !is_null {
-                    self.cursor.rest = before;
-                }
-                Ok(is_null)
-            }
-            _ => Ok(false),
+        let Datum { schema, cursor, .. } = &mut self.of;
+        let SchemaKind::Union(branches) = schema.kind(kind) else {
+            return Ok(matches!(schema.kind(kind), SchemaKind::Null));
+        };
+        let before = cursor.rest;
+        let branch = branches[cursor.index(branches.len())?];
+        let is_null = matches!(schema.kind(branch), SchemaKind::Null);
+        if !is_null {
+            cursor.rest = before;
         }
+        Ok(is_null)
     }
 }
 
@@ -379,54 +311,19 @@ impl<'d> MapAccess<'d> for RecordFields<'_, '_, 'd> {
     type Error = DatumError;
 
     fn next_key_seed<K: DeserializeSeed<'d>>(&mut self, seed: K) -> Result<Option<K::Value>, DatumError> {
-        loop {
-            let Some(field) = self.fields.next() else { return Ok(None) };
-            if !self.with_nulls && self.pass_null(field.kind).map_err(|error| error.within(&field.name))? {
-                self.cursor.count_value(self.depth)?;
-                continue;
+        while let Some(field) = self.fields.next() {
+            if self.with_nulls || !self.pass_null(field.kind).map_err(|error| error.within(&field.name))? {
+                self.field = Some(field);
+                return seed.deserialize(StrDeserializer::new(&field.name)).map(Some);
             }
-            self.field = Some(field);
-            return seed.deserialize(StrDeserializer::new(&field.name)).map(Some);
+            self.of.cursor.count_value(self.of.depth + 1)?;
         }
+        Ok(None)
     }
 
     fn next_value_seed<V: DeserializeSeed<'d>>(&mut self, seed: V) -> Result<V::Value, DatumError> {
         let field =
             self.field.take().ok_or_else(|| DatumError::custom("a field's value was asked for before its name"))?;
-        let kind = self.schema.kind(field.kind);
-        let datum = Datum { schema: self.schema, kind, cursor: self.cursor, depth: self.depth };
-        seed.deserialize(datum).map_err(|error| error.within(&field.name))
-    }
-}
-
-/// A symbol of an enum: a variant without data.
-struct Symbol<'t>(&'t str);
-
-impl<'d> EnumAccess<'d> for Symbol<'_> {
-    type Error = DatumError;
-    type Variant = Self;
-
-    fn variant_seed<V: DeserializeSeed<'d>>(self, seed: V) -> Result<(V::Value, Self), DatumError> {
-        Ok((seed.deserialize(StrDeserializer::<DatumError>::new(self.0))?, self))
-    }
-}
-
-impl<'d> VariantAccess<'d> for Symbol<'_> {
-    type Error = DatumError;
-
-    fn unit_variant(self) -> Result<(), DatumError> {
-        Ok(())
-    }
-
-    fn newtype_variant_seed<T: DeserializeSeed<'d>>(self, _: T) -> Result<T::Value, DatumError> {
-        Err(DatumError::new("expected a variant with data, the writer's schema has enum"))
-    }
-
-    fn tuple_variant<V: Visitor<'d>>(self, _: usize, _: V) -> Result<V::Value, DatumError> {
-        Err(DatumError::new("expected a variant with data, the writer's schema has enum"))
-    }
-
-    fn struct_variant<V: Visitor<'d>>(self, _: &'static [&'static str], _: V) -> Result<V::Value, DatumError> {
-        Err(DatumError::new("expected a variant with data, the writer's schema has enum"))
+        seed.deserialize(self.of.inner(field.kind)).map_err(|error| error.within(&field.name))
     }
 }

@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use apache_avro::Schema;
 use apache_avro::schema::{DecimalSchema, InnerDecimalSchema, Name, NamespaceRef, UuidSchema};
 
-/// A type of the schema.
 #[derive(Debug)]
 pub(super) enum SchemaKind {
     Null,
@@ -24,7 +23,6 @@ pub(super) enum SchemaKind {
     Record(Vec<RecordField>),
 }
 
-/// A field of a record.
 #[derive(Debug)]
 pub(super) struct RecordField {
     pub name: String,
@@ -53,7 +51,6 @@ impl SchemaKind {
     }
 }
 
-/// A schema that data can be read by.
 #[derive(Debug)]
 pub(crate) struct DatumSchema {
     kinds: Vec<SchemaKind>,
@@ -61,10 +58,6 @@ pub(crate) struct DatumSchema {
 }
 
 impl DatumSchema {
-    /// Takes a schema that was parsed.
-    ///
-    /// # Errors
-    /// The name that it refers to and does not define.
     pub fn new(schema: &Schema) -> Result<Self, String> {
         let mut compiler = Compiler { kinds: Vec::new(), named: HashMap::new() };
         let root = compiler.kind(schema, None)?;
@@ -97,15 +90,11 @@ impl Compiler {
         number
     }
 
-    fn fixed(&mut self, fixed: &apache_avro::schema::FixedSchema, within: NamespaceRef<'_>) -> usize {
-        self.named(&fixed.name, within, SchemaKind::Fixed(fixed.size))
-    }
-
     fn kind(&mut self, schema: &Schema, within: NamespaceRef<'_>) -> Result<usize, String> {
-        Ok(match schema {
-            Schema::Null => self.add(SchemaKind::Null),
-            Schema::Boolean => self.add(SchemaKind::Boolean),
-            Schema::Int | Schema::Date | Schema::TimeMillis => self.add(SchemaKind::Int),
+        let kind = match schema {
+            Schema::Null => SchemaKind::Null,
+            Schema::Boolean => SchemaKind::Boolean,
+            Schema::Int | Schema::Date | Schema::TimeMillis => SchemaKind::Int,
             Schema::Long
             | Schema::TimeMicros
             | Schema::TimestampMillis
@@ -113,53 +102,43 @@ impl Compiler {
             | Schema::TimestampNanos
             | Schema::LocalTimestampMillis
             | Schema::LocalTimestampMicros
-            | Schema::LocalTimestampNanos => self.add(SchemaKind::Long),
-            Schema::Float => self.add(SchemaKind::Float),
-            Schema::Double => self.add(SchemaKind::Double),
+            | Schema::LocalTimestampNanos => SchemaKind::Long,
+            Schema::Float => SchemaKind::Float,
+            Schema::Double => SchemaKind::Double,
             Schema::Bytes
             | Schema::BigDecimal
             | Schema::Decimal(DecimalSchema { inner: InnerDecimalSchema::Bytes, .. })
-            | Schema::Uuid(UuidSchema::Bytes) => self.add(SchemaKind::Bytes),
-            Schema::String | Schema::Uuid(UuidSchema::String) => self.add(SchemaKind::Text),
+            | Schema::Uuid(UuidSchema::Bytes) => SchemaKind::Bytes,
+            Schema::String | Schema::Uuid(UuidSchema::String) => SchemaKind::Text,
             Schema::Fixed(fixed)
             | Schema::Duration(fixed)
             | Schema::Uuid(UuidSchema::Fixed(fixed))
             | Schema::Decimal(DecimalSchema { inner: InnerDecimalSchema::Fixed(fixed), .. }) => {
-                self.fixed(fixed, within)
+                return Ok(self.named(&fixed.name, within, SchemaKind::Fixed(fixed.size)));
             }
-            Schema::Enum(of) => self.named(&of.name, within, SchemaKind::Enum(of.symbols.clone())),
-            Schema::Array(array) => {
-                let items = self.kind(&array.items, within)?;
-                self.add(SchemaKind::Array(items))
-            }
-            Schema::Map(map) => {
-                let values = self.kind(&map.types, within)?;
-                self.add(SchemaKind::Map(values))
-            }
+            Schema::Enum(of) => return Ok(self.named(&of.name, within, SchemaKind::Enum(of.symbols.clone()))),
+            Schema::Array(array) => SchemaKind::Array(self.kind(&array.items, within)?),
+            Schema::Map(map) => SchemaKind::Map(self.kind(&map.types, within)?),
             Schema::Union(union) => {
                 let branches = union.variants().iter().map(|branch| self.kind(branch, within));
-                let branches = branches.collect::<Result<_, _>>()?;
-                self.add(SchemaKind::Union(branches))
+                SchemaKind::Union(branches.collect::<Result<_, _>>()?)
             }
             Schema::Record(record) => {
                 // Its number is known before its fields are: they may refer to it.
                 let number = self.named(&record.name, within, SchemaKind::Null);
                 let name = record.name.fully_qualified_name(within).into_owned();
-                let mut fields = Vec::with_capacity(record.fields.len());
-                for field in &record.fields {
-                    fields.push(RecordField {
-                        name: field.name.clone(),
-                        kind: self.kind(&field.schema, name.namespace())?,
-                    });
-                }
-                self.kinds[number] = SchemaKind::Record(fields);
-                number
+                let fields = record.fields.iter().map(|field| {
+                    Ok(RecordField { name: field.name.clone(), kind: self.kind(&field.schema, name.namespace())? })
+                });
+                self.kinds[number] = SchemaKind::Record(fields.collect::<Result<_, String>>()?);
+                return Ok(number);
             }
             Schema::Ref { name } => {
                 let full = name.fully_qualified_name(within);
                 let found = self.named.get(full.as_ref()).or_else(|| self.named.get(name));
-                *found.ok_or_else(|| format!("it refers to {name}, which it does not define"))?
+                return found.copied().ok_or_else(|| format!("it refers to {name}, which it does not define"));
             }
-        })
+        };
+        Ok(self.add(kind))
     }
 }

@@ -20,7 +20,6 @@ pub(super) struct AskedIds(Mutex<AskedState>);
 struct AskedState {
     /// When it last answered for an id, and why the id's schema can't be read by.
     answers: HashMap<u32, (Instant, Option<CodecError>)>,
-    /// What it was asked last, and did not answer.
     unanswered: Option<u32>,
 }
 
@@ -41,7 +40,6 @@ impl AskedIds {
         self.state().answers.get(&id).is_none_or(|(at, _)| at.elapsed() >= YES_HOLDS)
     }
 
-    /// It answered.
     pub fn answered(&self, id: u32, refusal: Option<&CodecError>) {
         let mut state = self.state();
         if state.answers.len() >= MOST {
@@ -51,7 +49,6 @@ impl AskedIds {
         state.unanswered = None;
     }
 
-    /// It is asked for an id.
     pub fn waits_for(&self, id: u32) {
         self.state().unanswered = Some(id);
     }

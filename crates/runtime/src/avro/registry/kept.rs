@@ -45,32 +45,22 @@ impl fmt::Display for Corrected {
 
 impl Registry {
     /// What `topics apply` stored: (schema id, schema text).
-    ///
-    /// # Errors
-    /// What the database says.
     pub async fn stored(pool: &PgPool) -> Result<Vec<(u32, String)>, sqlx::Error> {
         rows(pool, "select schema_id, definition from runtime.schema_id order by schema_id").await
     }
 
     /// A codec that knows what is stored, and what the same ids stood for before.
-    ///
-    /// # Errors
-    /// What the database says.
     pub async fn codec(pool: &PgPool) -> Result<Codec, StoredError> {
         let codec = Codec::new(&Self::stored(pool).await?)?;
-        let former = rows(
-            pool,
-            "select schema_id, definition from runtime.schema_id_former order by schema_id, replaced_at desc",
-        );
-        for (id, definition) in former.await? {
-            codec
-                .learn_former(id, &definition)
-                .unwrap_or_else(|error| tracing::warn!(id, %error, "a former schema is left out"));
+        let former = "select schema_id, definition from runtime.schema_id_former order by schema_id, replaced_at desc";
+        for (id, definition) in rows(pool, former).await? {
+            if let Err(error) = codec.learn_former(id, &definition) {
+                tracing::warn!(id, %error, "a former schema is left out");
+            }
         }
         Ok(codec)
     }
 
-    /// The text that is stored under an id.
     pub(super) async fn kept(&self, id: u32) -> Result<Option<String>, sqlx::Error> {
         sqlx::query_scalar("select definition from runtime.schema_id where schema_id = $1")
             .bind(id as i32)

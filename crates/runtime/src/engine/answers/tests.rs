@@ -53,7 +53,7 @@ fn what_nobody_waits_for_is_not_kept() {
 #[test]
 fn each_position_is_found_in_the_entry_of_its_row() {
     let mut writes = WriteSet::default();
-    let last = HashMap::from([(cause("a"), 0), (cause("b"), 4), (cause("c"), 5)]);
+    let last = BTreeMap::from([(cause("a"), 0), (cause("b"), 4), (cause("c"), 5)]);
     let answers = Answers { schema: "plain".into(), last, now: Timestamp::from_millis(1) };
     writes.append("insert into o ", "select $1", "").bind(1_i64);
     answers.add(&mut writes, [3, 2, 1].into_iter());
