@@ -24,7 +24,7 @@ pub enum Phase {
     Open,
     /// It failed; the next attempt is made when its timer fires.
     Waiting,
-    /// The refund is under way at the provider.
+    /// A bank, or the customer, must go on: it is looked up now and then.
     Pending,
     /// Its answer is recorded.
     Done,

@@ -11,6 +11,8 @@ use crate::payment::Payment;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
+    /// Who is asked: the order's own gateway.
+    pub gateway: String,
     pub operation: Operation,
     pub ask: Ask,
     pub request: Request,
@@ -34,6 +36,7 @@ impl Call {
         let buyer = payment.case.purchase.as_ref().map(|purchase| purchase.buyer.clone());
         let correlation_id = payment.case.thread.as_ref().map(|thread| Arc::clone(&thread.correlation_id));
         Some(Self {
+            gateway: payment.gateway.clone()?,
             operation: attempt.operation,
             ask,
             request,

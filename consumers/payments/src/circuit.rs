@@ -5,7 +5,7 @@
 //! for a reason that is no order's opens the circuit at once.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use gateway::{Gateway, Obstacle, Operation, Outcome, Request};
@@ -25,8 +25,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 
 #[derive(Clone, Debug)]
 pub(crate) struct GatewayCircuit {
-    health: Arc<Health>,
+    /// Of the consumer, which takes nothing while the gateway for new orders is away; none for a gateway that only has older orders.
+    health: Option<Arc<Health>>,
     clock: Clock,
+    open: Arc<AtomicBool>,
     unanswered: Arc<AtomicU32>,
     /// Calls in a row that opened it.
     refused: Arc<AtomicU32>,
@@ -34,12 +36,37 @@ pub(crate) struct GatewayCircuit {
 }
 
 impl GatewayCircuit {
+    /// Of the gateway for new orders.
     pub fn new(health: Arc<Health>, clock: Clock) -> Self {
-        Self { health, clock, unanswered: Arc::default(), refused: Arc::default(), suspicion: Arc::default() }
+        Self { health: Some(health), ..Self::beside(clock) }
+    }
+
+    /// Of a gateway for orders that went there before another was chosen.
+    pub fn beside(clock: Clock) -> Self {
+        let (open, unanswered, refused) = Default::default();
+        Self { health: None, clock, open, unanswered, refused, suspicion: Arc::default() }
     }
 
     pub fn is_open(&self) -> bool {
-        self.health.is_broken(Circuit::Outside)
+        self.open.load(Ordering::Acquire)
+    }
+
+    fn trip(&self, why: String) {
+        let was_open = self.open.swap(true, Ordering::AcqRel);
+        match &self.health {
+            Some(health) => health.break_circuit(Circuit::Outside, why, self.clock.now()),
+            None if !was_open => {
+                tracing::error!(consumer = "payments", why, "orders that have their money at this gateway wait");
+            }
+            None => {}
+        }
+    }
+
+    fn close(&self) {
+        self.open.store(false, Ordering::Release);
+        if let Some(health) = &self.health {
+            health.close_circuit(Circuit::Outside, self.clock.now());
+        }
     }
 
     /// Makes a call, unless the gateway answers nobody. None when the outcome is not known: the attempt's timer asks again.
@@ -68,7 +95,7 @@ impl GatewayCircuit {
     fn note(&self, outcome: &Outcome) {
         if let Outcome::NotExecuted { obstacle: Obstacle::Unreachable | Obstacle::Misconfigured, detail } = outcome {
             self.refused.fetch_add(1, Ordering::AcqRel);
-            self.health.break_circuit(Circuit::Outside, detail.clone(), self.clock.now());
+            self.trip(detail.clone());
             self.suspicion.notify_one();
         } else if !matches!(outcome, Outcome::Unknown { .. }) {
             self.unanswered.store(0, Ordering::Release);
@@ -103,11 +130,11 @@ impl GatewayCircuit {
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }
                 let Err(why) = probe(&*gateway, patience).await else { break };
-                self.health.break_circuit(Circuit::Outside, why, self.clock.now());
+                self.trip(why);
                 wait = true;
             }
             self.unanswered.store(0, Ordering::Release);
-            self.health.close_circuit(Circuit::Outside, self.clock.now());
+            self.close();
         }
     }
 }
@@ -203,7 +230,8 @@ mod tests {
             payment_id: Some("pi_1".to_owned()),
             refund_id: None,
         };
-        Call { operation: Operation::Capture, ask: Ask::Make, request, buyer: None, correlation_id: "".into() }
+        let gateway = "scripted".to_owned();
+        Call { gateway, operation: Operation::Capture, ask: Ask::Make, request, buyer: None, correlation_id: "".into() }
     }
 
     fn refused(obstacle: Obstacle) -> Outcome {

@@ -4,7 +4,7 @@
 //! |---|---|---|---|---|---|
 //! | `New` | authorize | kept | ✗ | ✗ | `Voided` (a tombstone) |
 //! | `Authorizing` | – | kept | ✗ | ✗ | kept; not asked yet: `Voided`; amounts disputed: void |
-//! | `ActionRequired` | – | void | ✗ | ✗ | void |
+//! | `ActionRequired` | – | looked up: `Authorized`, or void | ✗ | ✗ | void |
 //! | `Authorized` | – | – | void | capture | void |
 //! | `Capturing` | – | – | ✗ | – | kept; not asked yet: void |
 //! | `Lapsed` | – | – | void | – | void |
@@ -17,7 +17,7 @@
 //! | | |
 //! |---|---|
 //! | authorized, captured, voided, refunded | `Authorized`, `Captured`, `Voided`, `Refunded`; another amount than asked for is disputed, a person's case |
-//! | action required | `ActionRequired`, until the customer's result: `Authorized`, or void |
+//! | action required | `ActionRequired`, until the customer's result (a notice, or a look-up now and then): `Authorized`, or void |
 //! | declined, capture failed | `Declined`, `Lapsed` |
 //! | opened | its id is recorded, and the same call goes on with it |
 //! | void failed, errored | another attempt after a pause; after the last one a person's case. A refund that errored is looked up until a person decides |
@@ -25,8 +25,9 @@
 //! | refund pending, refund failed | looked up now and then; a person's case |
 //! | none | asked again under the same key, then looked up; after the last try a person's case |
 //!
-//! The hold's timer lets `Authorized` become `Lapsed`, and so does a hold that is gone at the provider. What else happens there without us (a capture, a
-//! refund, a dispute) is a person's case. A rule checks first and changes then, so that a conflict leaves the payment as it was.
+//! The hold's timer lets `Authorized` become `Lapsed`, and so does a hold that is gone at the provider, which is looked up once the hold nears its end. What
+//! else happens there without us (a capture, a refund, a dispute) is a person's case, and so is a gateway that is not configured here any more: no other one is
+//! asked about its money. A rule checks first and changes then, so that a conflict leaves the payment as it was.
 
 mod answers;
 mod attempts;
@@ -45,15 +46,18 @@ use runtime::{Conflict, Effects};
 
 use crate::batch::{BatchState, NextCall, RefundNotice};
 use crate::call::Call;
+use crate::gateways::Reach;
 use crate::input::{Answer, Input, Reply};
 use crate::payment::Payment;
 use crate::settings::PaymentsSettings;
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub(crate) struct DecisionContext<'r> {
     pub settings: &'r PaymentsSettings,
+    /// Where new orders go.
     pub gateway: &'static str,
-    pub silent: bool,
+    /// Whether a gateway can be asked, by its name.
+    pub reach: &'r dyn Fn(&str) -> Reach,
     pub now: Timestamp,
 }
 
@@ -67,9 +71,12 @@ impl DecisionContext<'_> {
         let Some(order_id) = input.order_id() else { return self.refund_notice(world, input, effects) };
         let mut step = self.step(world, order_id, effects);
         let nobody = |()| Reply::Nobody;
-        match input {
+        let reply = match input {
             Input::Reserved(event) => step.reserved(event).map(nobody),
-            Input::Expired(event) => step.expired(event).map(nobody),
+            Input::Expired(_) => {
+                step.expired();
+                Ok(Reply::Nobody)
+            }
             Input::FraudRejected(event) => step.rejected("FraudRejected", &event.reason).map(nobody),
             Input::Confirmed(event) => step.confirmed(event).map(nobody),
             Input::Rejected(event) => step.rejected("FulfillmentRejected", &event.reason).map(nobody),
@@ -86,7 +93,9 @@ impl DecisionContext<'_> {
             }
             Input::AuthorizationDue { .. } => step.authorization_due().map(nobody),
             Input::Notice(ProviderNotice::Refund { .. }) | Input::UnknownTimer { .. } => Ok(Reply::Nobody),
-        }
+        }?;
+        self.step(world, order_id, effects).refuse_unrouted();
+        Ok(reply)
     }
 
     pub fn step<'s, 'c>(
@@ -95,9 +104,10 @@ impl DecisionContext<'_> {
         order_id: OrderId,
         effects: &'s mut Effects<'c, Call>,
     ) -> PaymentStep<'s, 'c> {
-        let Self { settings, gateway, silent, now } = *self;
+        let Self { settings, gateway, reach, now } = *self;
         let (payment, call) = world.payment_mut(order_id);
-        PaymentStep { payment, call, effects, settings, gateway, silent, now }
+        let reach = reach(payment.gateway.as_deref().unwrap_or(gateway));
+        PaymentStep { payment, call, effects, settings, gateway, reach, now }
     }
 
     /// An answer; one that names a refund makes known whose it is, and the provider's notices that came before count now.
@@ -161,7 +171,7 @@ pub(crate) struct PaymentStep<'s, 'c> {
     pub effects: &'s mut Effects<'c, Call>,
     pub settings: &'s PaymentsSettings,
     pub gateway: &'static str,
-    pub silent: bool,
+    pub reach: Reach,
     pub now: Timestamp,
 }
 

@@ -1,4 +1,4 @@
-//! The routes: look at a payment, have what is stuck tried again; and the way in for what the chosen gateway tells.
+//! The routes: look at a payment, have what is stuck tried again; and the way in for what gateways tell.
 
 use axum::extract::{Path, State as Shared};
 use axum::http::StatusCode;
@@ -7,13 +7,14 @@ use events::OrderId;
 use gateway::{NoticeEffect, Notices};
 use runtime::http::query::order_in_path;
 use runtime::http::{Access, Caller, Json, JsonResult, Problem, Role, Routes};
-use runtime::{Cause, Consumer as _, RequestQueue, Work};
+use runtime::{Cause, Clock, Consumer as _, RequestQueue, Work};
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
 use utoipa::ToSchema;
 use utoipa_axum::routes;
 
 use crate::attempt::{Phase, key};
+use crate::gateways::Gateways;
 use crate::input::{Input, Reply};
 use crate::payment::{Payment, State};
 use crate::row;
@@ -26,13 +27,15 @@ const LONGEST_REASON: usize = 500;
 pub(crate) struct PaymentRoutes {
     pub requests: RequestQueue<Payments>,
     pub pool: PgPool,
+    pub gateways: Gateways,
+    pub clock: Clock,
 }
 
 pub(crate) fn routes() -> Routes<PaymentRoutes> {
     Routes::new().route(Access::to(&[Role::Viewer]), routes!(show)).route(Access::to(&[Role::Operator]), routes!(retry))
 }
 
-/// Where the chosen gateway's routes hand in what the provider tells: decided like any request.
+/// Where the gateways' routes hand in what the providers tell: decided like any request.
 pub(crate) fn notices(requests: RequestQueue<Payments>) -> Notices {
     Notices::new(move |key, notice| {
         let requests = requests.clone();
@@ -241,7 +244,7 @@ async fn retry(
     }
 }
 
-fn unknown(order_id: OrderId) -> Problem {
+pub(crate) fn unknown(order_id: OrderId) -> Problem {
     let detail =
         format!("no payment of order {order_id} is known: its stock is not reserved yet, or there is no such order");
     Problem::new(StatusCode::NOT_FOUND, "Unknown order").detail(detail)

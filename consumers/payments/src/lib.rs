@@ -3,14 +3,16 @@
 //! Each call to the gateway is planned, called and concluded: the attempt stands in the order's row before the call is made, its answer is an
 //! input of its own, and while the outcome is not known nothing is undone. An attempt without an answer is asked again under the same key, then
 //! looked up, and after the last try it is a person's case, with the order still open. While the gateway answers nobody at all no call is made, and
-//! no try is used up. `OrderParked` and `OrderUnparked` tell why an order waits.
+//! no try is used up. An order stays with the gateway that it went to, whichever is used for new ones. `OrderParked` and `OrderUnparked` tell why an order waits.
 #![allow(missing_docs)] // an inner crate: its names say it
 
 mod attempt;
 mod batch;
 mod call;
 mod circuit;
+mod customer;
 mod decide;
+mod gateways;
 mod http;
 mod input;
 mod payment;
@@ -19,6 +21,7 @@ mod row;
 mod settings;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use events::{
@@ -28,9 +31,13 @@ use events::{
 };
 use runtime::settings::ConsumerSettings;
 use runtime::{
-    Codec, Conflict, Consumer, Effects, Failure, Loader, Message, Retention, Saver, Span, Timer, Unreadable, Work,
+    Codec, Conflict, Consumer, Effects, Failure, Host, Loader, Message, Retention, Saver, Settings, Span, Timer,
+    Unreadable, Work,
 };
 use sandbox_gateway::{Sandbox, SandboxRoutes};
+use sqlx::PgPool;
+use stripe_gateway::{StripeGateway, StripeMode, StripeRoutes, StripeSettings};
+use tokio_util::sync::CancellationToken;
 
 pub use attempt::{Ask, CallAttempt, Made, Phase, key};
 pub use batch::{BatchState, Reference, RefundNotice};
@@ -43,7 +50,11 @@ pub use settings::{GatewayName, Payments, PaymentsSettings, section};
 use circuit::GatewayCircuit;
 use decide::DecisionContext;
 use gateway::Gateway;
+use gateways::{GatewayRoute, Gateways};
 use http::PaymentRoutes;
+
+/// How often secrets that stand in files are read again.
+const SECRETS_READ_EVERY: Duration = Duration::from_secs(15);
 
 impl Consumer for Payments {
     const NAME: &'static str = "payments";
@@ -124,8 +135,8 @@ impl Consumer for Payments {
         now: Timestamp,
         effects: &mut Effects<'_, Call>,
     ) -> Result<Reply, Conflict> {
-        let (gateway, silent) = (self.gateway.name(), self.circuit.is_open());
-        let rules = DecisionContext { settings: &self.settings, gateway, silent, now };
+        let reach = |name: &str| self.gateways.reach(name);
+        let rules = DecisionContext { settings: &self.settings, gateway: self.gateways.chosen(), reach: &reach, now };
         rules.decide(world, &work.input, effects)
     }
 
@@ -134,7 +145,7 @@ impl Consumer for Payments {
     }
 
     fn retention(&self) -> Option<Retention> {
-        Some(row::retention(self.gateway.forgets()))
+        Some(row::retention(self.gateways.forgets()))
     }
 
     fn finish(&self, world: &mut BatchState, _now: Timestamp, effects: &mut Effects<'_, Call>) {
@@ -146,42 +157,107 @@ impl Consumer for Payments {
     }
 
     async fn call(&self, call: Call) -> Option<Work<Input>> {
-        self.circuit.call(call, &*self.gateway, self.settings.call_timeout.0).await
+        // One that is not configured was refused when the call was decided.
+        let GatewayRoute { gateway, circuit } = self.gateways.find(&call.gateway)?;
+        circuit.call(call, &**gateway, self.settings.call_timeout.0).await
     }
 }
 
-/// The OpenAPI document of its routes, those of the sandbox among them.
+/// The OpenAPI document of its routes, those of all gateways among them.
 pub fn document() -> serde_json::Value {
-    http::routes().documented().merge(sandbox_gateway::routes().documented()).document(Payments::NAME)
+    let gateways = sandbox_gateway::routes().documented().merge(stripe_gateway::routes().documented());
+    http::routes().merge(customer::routes()).documented().merge(gateways).document(Payments::NAME)
 }
 
-/// Starts the consumer and its gateway. Fails when its settings do not fit, or something that it needs is missing; the message says what to do.
+/// Starts the consumer and its gateways. Fails when its settings do not fit, or something that it needs is missing; the message says what to do.
 pub fn start(host: &runtime::Host) -> runtime::Starting<'_> {
     Box::pin(async move {
         let settings = settings::read(host.settings())?;
         let pool = host.pool::<Payments>()?;
-        let (gateway, sandbox): (Arc<dyn Gateway>, _) = match settings.gateway {
-            GatewayName::Sandbox => {
-                let (validity, batches) = (settings.authorization_validity, host.batches::<Payments>()?);
-                let (sandbox, worker) =
-                    Sandbox::open(settings.sandbox.clone(), validity, batches, host.clock().clone());
-                let migrations = sandbox_gateway::migrations();
-                let checked = runtime::migrations::check(&pool, sandbox_gateway::SCHEMA, &migrations).await;
-                checked.context("the sandbox gateway's book")?;
-                host.health_of(Payments::NAME).simulates("sandbox gateway");
-                host.spawn("sandbox gateway", worker.run(host.shutdown().clone()));
-                (Arc::new(sandbox.clone()), sandbox)
-            }
+        let is_chosen = |name| settings.gateway == name;
+        let sandbox = match is_chosen(GatewayName::Sandbox) || host.settings().is_demo() {
+            true => Some(open_sandbox(host, &settings, &pool).await?),
+            false => None,
         };
-        let circuit = GatewayCircuit::new(host.health_of(Payments::NAME), host.clock().clone());
-        let watch = circuit.clone().watch(Arc::clone(&gateway), settings.call_timeout.0, host.shutdown().clone());
-        let payments = Arc::new(Payments::new(settings, gateway, circuit)?);
-        host.spawn("the gateway's circuit", watch);
+        let stripe = if settings.has_stripe() { Some(open_stripe(host, &settings)?) } else { None };
+        let mut routes = Vec::new();
+        let mut add = |name, gateway: Arc<dyn Gateway>| {
+            let circuit = match is_chosen(name) {
+                true => GatewayCircuit::new(host.health_of(Payments::NAME), host.clock().clone()),
+                false => GatewayCircuit::beside(host.clock().clone()),
+            };
+            let watch = circuit.clone().watch(Arc::clone(&gateway), settings.call_timeout.0, host.shutdown().clone());
+            host.spawn("a gateway's circuit", watch);
+            routes.insert(if is_chosen(name) { 0 } else { routes.len() }, GatewayRoute { gateway, circuit });
+        };
+        if let Some(sandbox) = &sandbox {
+            add(GatewayName::Sandbox, Arc::new(sandbox.clone()));
+        }
+        if let Some(stripe) = &stripe {
+            add(GatewayName::Stripe, Arc::clone(stripe) as _);
+        }
+        let gateways = Gateways::new(routes.remove(0), routes);
+        let sandbox = sandbox.filter(|_| is_chosen(GatewayName::Sandbox)); // else nobody may act for its customers
+        let payments = Arc::new(Payments::new(settings.clone(), gateways.clone())?);
+        let clock = host.clock().clone();
         let routes = |requests: runtime::RequestQueue<Payments>| {
             let notices = http::notices(requests.clone());
-            let own = http::routes().with_state(PaymentRoutes { requests, pool });
-            own.merge(sandbox_gateway::routes().with_state(SandboxRoutes { sandbox, notices }))
+            let own = http::routes().merge(customer::routes());
+            let mut routes = own.with_state(PaymentRoutes { requests, pool, gateways, clock });
+            if let Some(sandbox) = sandbox {
+                let notices = notices.clone();
+                routes = routes.merge(sandbox_gateway::routes().with_state(SandboxRoutes { sandbox, notices }));
+            }
+            match stripe {
+                Some(stripe) => routes.merge(stripe_gateway::routes().with_state(StripeRoutes { stripe, notices })),
+                None => routes,
+            }
         };
         host.start(payments, routes).await
     })
+}
+
+async fn open_sandbox(host: &Host, settings: &PaymentsSettings, pool: &PgPool) -> anyhow::Result<Sandbox> {
+    let (validity, batches) = (settings.authorization_validity, host.batches::<Payments>()?);
+    let (sandbox, worker) = Sandbox::open(settings.sandbox.clone(), validity, batches, host.clock().clone());
+    let migrations = sandbox_gateway::migrations();
+    let checked = runtime::migrations::check(pool, sandbox_gateway::SCHEMA, &migrations).await;
+    checked.context("the sandbox gateway's book")?;
+    if settings.gateway == GatewayName::Sandbox {
+        host.health_of(Payments::NAME).simulates("sandbox gateway");
+    }
+    host.spawn("sandbox gateway", worker.run(host.shutdown().clone()));
+    Ok(sandbox)
+}
+
+fn open_stripe(host: &Host, settings: &PaymentsSettings) -> anyhow::Result<Arc<StripeGateway>> {
+    let client = runtime::http::anonymous(host.settings().common())?;
+    let stripe = Arc::new(StripeGateway::new(settings.stripe.clone(), client, host.clock().clone())?);
+    if settings.gateway == GatewayName::Stripe && settings.stripe.mode == StripeMode::Test {
+        host.health_of(Payments::NAME).simulates("Stripe in test mode");
+    }
+    host.spawn("Stripe's secrets", read_secrets(Arc::clone(&stripe), host.settings().clone(), host.shutdown().clone()));
+    Ok(stripe)
+}
+
+/// Reads keys and signing secrets again, now and then: those that stand in files may be replaced while payments runs.
+async fn read_secrets(
+    stripe: Arc<StripeGateway>,
+    settings: Settings,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(SECRETS_READ_EVERY) => {}
+            () = shutdown.cancelled() => return Ok(()),
+        }
+        let read = || {
+            let StripeSettings { api_key, webhook_secrets, .. } = settings::read(&settings.read_again()?)?.stripe;
+            stripe.set_api_key(api_key)?;
+            stripe.set_webhook_secrets(webhook_secrets)
+        };
+        if let Err(error) = read() {
+            tracing::warn!(consumer = "payments", error = format!("{error:#}"), "Stripe's secrets stay as they were");
+        }
+    }
 }

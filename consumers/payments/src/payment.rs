@@ -107,6 +107,9 @@ pub struct PaymentData {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub asked: Option<ActionAsked>,
     pub expiring: bool,
+    /// What the provider told that no call of ours brought about: each is told to people once.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub outside: Vec<String>,
 }
 
 /// One order's payment. All amounts are in minor units of its currency.

@@ -11,6 +11,7 @@ use runtime::{Conflict, Effects};
 use crate::batch::BatchState;
 use crate::call::Call;
 use crate::decide::DecisionContext;
+use crate::gateways::Reach;
 use crate::input::{Answer, Input};
 use crate::payment::State;
 use crate::settings::Payments;
@@ -42,7 +43,9 @@ impl Restore for Payments {
                 (Operation::Authorize, Outcome::ActionRequired { payment_id, action, url })
             }
             PaymentAuthorized::TYPE => {
-                let PaymentAuthorized { payment_id, amount, currency, capture_before, card, .. } = event.read()?;
+                let PaymentAuthorized { payment_id, amount, currency, capture_before, card, gateway, .. } =
+                    event.read()?;
+                world.payment_mut(order_id).0.gateway = Some(gateway); // not the one for new orders, perhaps
                 let money = Money { amount, currency };
                 let hold =
                     payment_id.map(|payment_id| Hold { payment_id, money, capture_before: Some(capture_before), card });
@@ -83,10 +86,11 @@ impl Restore for Payments {
                     return self.decided(world, event, input, effects);
                 }
                 let currency = currency.ok_or_else(|| event.untold())?;
-                if world.payment(order_id).is_some_and(|payment| payment.state == State::Authorizing) {
+                let state = world.payment(order_id).map_or(State::New, |payment| payment.state);
+                if [State::Authorizing, State::ActionRequired].contains(&state) {
                     // What the gateway answered was not said, as nobody waited for it any more: money was held, or the customer was asked.
                     let outcome = match amount {
-                        0 => Outcome::ActionRequired {
+                        amount if amount == 0 || state == State::ActionRequired => Outcome::ActionRequired {
                             payment_id: String::new(),
                             action: Action::ThreeDSecure,
                             url: None,
@@ -119,7 +123,12 @@ impl Restore for Payments {
 
 impl Payments {
     fn rules(&self, event: &RetoldEvent<'_, Input>) -> DecisionContext<'_> {
-        DecisionContext { settings: &self.settings, gateway: self.gateway.name(), silent: false, now: event.told.at }
+        DecisionContext {
+            settings: &self.settings,
+            gateway: self.gateways.chosen(),
+            reach: &|_| Reach::Answers,
+            now: event.told.at,
+        }
     }
 
     fn answered(

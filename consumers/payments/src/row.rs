@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use events::{Currency, OrderId, Personal};
+use events::{Currency, OrderId, Personal, Timestamp};
 use runtime::rows::{Columns, Rows, Select, StoredRow, TableRow};
 use runtime::sql::{JsonText, Timestamptz};
 use runtime::{Expiring, Failure, Loader, Retention, Saver};
@@ -128,9 +128,36 @@ pub(crate) async fn payment(pool: &PgPool, order_id: OrderId) -> Result<Option<P
     Select::filter("order_id = $1").bind(order_id.as_uuid()).one(pool).await
 }
 
+/// Keeps the digest of a customer's token, and forgets those that are over.
+pub(crate) async fn keep_token(
+    pool: &PgPool,
+    order_id: OrderId,
+    digest: [u8; 32],
+    expires_at: Timestamp,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let statement = "with over as (delete from payments.customer_token where expires_at < $4)
+        insert into payments.customer_token (digest, order_id, expires_at) values ($1, $2, $3)";
+    let query = sqlx::query(statement).bind(digest.as_slice()).bind(order_id.as_uuid());
+    query.bind(Timestamptz(expires_at)).bind(Timestamptz(now)).execute(pool).await?;
+    Ok(())
+}
+
+/// Uses a customer's token up: whether it was one of this order, and not over.
+pub(crate) async fn use_token(
+    pool: &PgPool,
+    order_id: OrderId,
+    digest: [u8; 32],
+    now: Timestamp,
+) -> Result<bool, Failure> {
+    let statement = "delete from payments.customer_token where digest = $1 and order_id = $2 and expires_at > $3";
+    let query = sqlx::query(statement).bind(digest.as_slice()).bind(order_id.as_uuid()).bind(Timestamptz(now));
+    Ok(query.execute(pool).await?.rows_affected() == 1)
+}
+
 /// Payments that have ended, or that were taken: payments does not hear when their orders end, so it keeps them far longer than the horizon. With them
 /// goes what the gateway keeps of them in this database, by its own statements. Then what a gateway told of refunds that nobody here asked for.
-pub(crate) fn retention(gateway: &[&'static str]) -> Retention {
+pub(crate) fn retention(gateway: Vec<&'static str>) -> Retention {
     let mut with = vec!["delete from payments.refund where order_id = any($1)"];
     with.extend(gateway);
     let unasked = Expiring {

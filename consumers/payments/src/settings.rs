@@ -5,14 +5,16 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use events::OrderId;
-use gateway::Gateway;
+use gateway::Operation;
 use runtime::settings::{Section, SettingsError};
-use runtime::{Clock, Consumer as _, Health, Settings, Span};
+use runtime::{Clock, Consumer as _, Settings, Span};
 use sandbox_gateway::{Sandbox, SandboxSettings};
 use serde::{Deserialize, Serialize};
+use stripe_gateway::StripeSettings;
 use utoipa::ToSchema;
 
 use crate::circuit::GatewayCircuit;
+use crate::gateways::{GatewayRoute, Gateways};
 
 /// Which gateway holds the money.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -21,14 +23,16 @@ pub enum GatewayName {
     /// The built-in one, with test tokens and a book in PostgreSQL.
     #[default]
     Sandbox,
+    /// Stripe, as `payments.stripe` has it.
+    Stripe,
 }
 
 /// The settings, section `payments`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct PaymentsSettings {
-    /// Which gateway is used for new payments. It must be named, but in the demo profile, which has the sandbox: there test tokens say what happens,
-    /// and no money moves.
+    /// Which gateway is used for new orders. It must be named, but in the demo profile, which has the sandbox: there test tokens say what happens,
+    /// and no money moves. An order that went to a gateway stays with it: leave the settings of one that still holds money.
     #[serde(serialize_with = "runtime::settings::hidden")]
     #[schema(default)]
     pub gateway: GatewayName,
@@ -42,7 +46,8 @@ pub struct PaymentsSettings {
     pub call_timeout: Span,
     /// How many attempts are made to void before a person is asked.
     pub void_attempts: u32,
-    /// When a pending refund is looked up first; the pauses then double, up to an hour.
+    /// When a pending refund, or a payment that waits for its customer, is looked up first; the pauses then double, up to an hour for refunds, and to
+    /// `longest_pause` else.
     pub pending_look_up: Span,
     /// How long a hold lasts where the gateway does not say; the sandbox's holds last as long.
     pub authorization_validity: Span,
@@ -50,6 +55,8 @@ pub struct PaymentsSettings {
     pub expiring_margin: Span,
     /// The built-in gateway's.
     pub sandbox: SandboxSettings,
+    /// Stripe's. Where any of them is set, Stripe is there for the orders that went to it, whichever gateway is used for new ones.
+    pub stripe: StripeSettings,
 }
 
 impl Default for PaymentsSettings {
@@ -65,6 +72,7 @@ impl Default for PaymentsSettings {
             authorization_validity: Span::secs(7 * 24 * 3_600),
             expiring_margin: Span::secs(24 * 3_600),
             sandbox: SandboxSettings::default(),
+            stripe: StripeSettings::default(),
         }
     }
 }
@@ -72,27 +80,22 @@ impl Default for PaymentsSettings {
 #[derive(Debug)]
 pub struct Payments {
     pub(crate) settings: PaymentsSettings,
-    pub(crate) gateway: Arc<dyn Gateway>,
-    pub(crate) circuit: GatewayCircuit,
+    pub(crate) gateways: Gateways,
 }
 
 impl Payments {
-    /// A consumer with these settings that pays through this gateway, whose calls wait while their circuit is open.
-    pub(crate) fn new(
-        settings: PaymentsSettings,
-        gateway: Arc<dyn Gateway>,
-        circuit: GatewayCircuit,
-    ) -> anyhow::Result<Self> {
+    /// A consumer with these settings that pays through these gateways, whose calls wait while their circuit is open.
+    pub(crate) fn new(settings: PaymentsSettings, gateways: Gateways) -> anyhow::Result<Self> {
         settings.check()?;
-        Ok(Self { settings, gateway, circuit })
+        Ok(Self { settings, gateways })
     }
 
     /// A consumer whose calls reach no gateway: for who drives the rules in memory and answers the calls himself.
     /// Fails when a setting can't be worked with; the message says which and how.
     pub fn detached(settings: PaymentsSettings) -> anyhow::Result<Self> {
         let gateway = Arc::new(Sandbox::closed(settings.sandbox.clone()));
-        let never_opens = GatewayCircuit::new(Arc::new(Health::of(Self::NAME)), Clock::default());
-        Self::new(settings, gateway, never_opens)
+        let never_opens = GatewayCircuit::beside(Clock::default());
+        Self::new(settings, Gateways::new(GatewayRoute { gateway, circuit: never_opens }, Vec::new()))
     }
 }
 
@@ -112,8 +115,7 @@ pub(crate) fn read(all: &Settings) -> anyhow::Result<PaymentsSettings> {
 }
 
 fn named(all: &Settings) -> Result<bool, SettingsError> {
-    let expected =
-        "a payment gateway, of which there is one so far: \"sandbox\", which moves no money and takes test tokens";
+    let expected = "a payment gateway: \"stripe\", or \"sandbox\", which moves no money and takes test tokens";
     all.names(Payments::NAME, "gateway", expected, "it is the sandbox")
 }
 
@@ -133,8 +135,15 @@ impl PaymentsSettings {
         longest.mul_f64(0.8 + (low % 1_000) as f64 / 2_500.0)
     }
 
-    pub(crate) fn pending_pause(&self, tries: u32) -> Duration {
-        doubled(self.pending_look_up.0, tries, LONGEST_PENDING_PAUSE.max(self.pending_look_up.0))
+    /// The pause between two look-ups of what a bank, or the customer, must go on with. A customer has minutes, a refund may take days.
+    pub(crate) fn pending_pause(&self, operation: Operation, tries: u32) -> Duration {
+        let longest = if operation == Operation::Refund { LONGEST_PENDING_PAUSE } else { self.longest_pause.0 };
+        doubled(self.pending_look_up.0, tries, longest.max(self.pending_look_up.0))
+    }
+
+    /// Whether anything of Stripe's is set, or it is chosen.
+    pub(crate) fn has_stripe(&self) -> bool {
+        self.gateway == GatewayName::Stripe || self.stripe != StripeSettings::default()
     }
 
     pub(crate) fn check(&self) -> anyhow::Result<()> {
@@ -153,7 +162,7 @@ impl PaymentsSettings {
         for (name, number) in [("attempt_tries", self.attempt_tries), ("void_attempts", self.void_attempts)] {
             ensure!(number > 0, "settings of payments: expected {name} to be at least 1, got 0");
         }
-        Ok(())
+        if self.has_stripe() { self.stripe.check() } else { Ok(()) }
     }
 }
 
@@ -170,7 +179,8 @@ mod tests {
         let settings = PaymentsSettings::default();
         let seconds: Vec<u64> = (0..9).map(|tries| settings.pause(tries).as_secs()).collect();
         assert_eq!(seconds, [2, 2, 4, 8, 16, 32, 60, 60, 60]);
-        assert_eq!(settings.pending_pause(99), Duration::from_secs(3_600));
+        assert_eq!(settings.pending_pause(Operation::Refund, 99), Duration::from_secs(3_600));
+        assert_eq!(settings.pending_pause(Operation::Authorize, 99), Duration::from_secs(60));
     }
 
     #[test]

@@ -7,6 +7,8 @@ mod request;
 
 use std::pin::Pin;
 
+use runtime::settings::Secret;
+
 pub use notice::{
     ActionResult, Dispute, DisputeStatus, DisputedFunds, HoldEnd, NoticeEffect, Notices, PaymentChange, ProviderNotice,
 };
@@ -18,6 +20,9 @@ pub type PendingOutcome<'c> = Pin<Box<dyn Future<Output = Outcome> + Send + 'c>>
 
 /// Whether a provider is there, waited for; else why it is not, for people.
 pub type PendingProbe<'c> = Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'c>>;
+
+/// What a customer's browser goes on with, waited for; none where the provider has no such thing; else why it is not given, for people.
+pub type PendingSecret<'c> = Pin<Box<dyn Future<Output = Result<Option<Secret>, String>> + Send + 'c>>;
 
 /// A payment provider. No method fails: what is not an answer is [`Outcome::Errored`] (the provider's own failure, which it stores under the
 /// key), [`Outcome::NotExecuted`] or [`Outcome::Unknown`] (no answer, or one that can't be understood). Amounts in answers are the provider's: the rules compare them.
@@ -42,6 +47,11 @@ pub trait Gateway: std::fmt::Debug + Send + Sync {
 
     /// Finds out what was done under the request's key, without doing anything.
     fn look_up<'c>(&'c self, operation: Operation, request: &'c Request) -> PendingOutcome<'c>;
+
+    /// The secret by which the customer's browser goes on with this payment. It is asked for each time, kept nowhere, and for nobody but that customer.
+    fn client_secret<'c>(&'c self, _payment_id: &'c str) -> PendingSecret<'c> {
+        Box::pin(async { Ok(None) })
+    }
 
     /// Statements that delete what it keeps of the orders `$1` in the database of payments; none for a provider elsewhere.
     fn forgets(&self) -> &'static [&'static str] {

@@ -26,7 +26,7 @@ pub(crate) use access::Gate;
 pub use access::{Access, Caller, KEY_HEADER};
 pub use body::{Json, JsonResult};
 pub use client::{anonymous, client, url};
-pub use keys::{Key, Keys, Role};
+pub use keys::{Key, Keys, Role, digest, random_secret};
 pub use openapi::merge;
 pub use problem::Problem;
 pub use query::hex;

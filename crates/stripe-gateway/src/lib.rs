@@ -9,6 +9,7 @@
 
 mod currency;
 mod failure;
+mod http;
 mod limits;
 mod notices;
 mod objects;
@@ -21,6 +22,7 @@ mod transport;
 pub mod webhook;
 
 pub use failure::{CallFailure, Refusal};
+pub use http::{StripeRoutes, routes};
 pub use notices::WebhookNotice;
 pub use settings::{StripeMode, StripeSettings};
 pub use stripe::StripeGateway;

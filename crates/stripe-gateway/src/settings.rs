@@ -92,14 +92,7 @@ impl StripeSettings {
     pub fn check(&self) -> anyhow::Result<()> {
         self.check_key(&self.api_key)?;
         self.check_base_url().context("payments.stripe.base_url")?;
-        for secret in &self.webhook_secrets {
-            let text = secret.expose();
-            ensure!(
-                text.len() > "whsec_".len() && text.starts_with("whsec_") && text.trim() == text,
-                "payments.stripe.webhook_secrets: expected signing secrets such as \"whsec_…\", got one that is {}: whoever guesses it forges payments; copy it from the endpoint's page in Stripe's dashboard, or from `stripe listen`",
-                if text.trim().is_empty() { "empty" } else { "none" }
-            );
-        }
+        check_webhook_secrets(&self.webhook_secrets)?;
         if let Some(account) = &self.account {
             let is_id = account.strip_prefix("acct_").is_some_and(|id| !id.is_empty());
             ensure!(is_id, "payments.stripe.account: expected an account's id such as \"acct_…\", got {account:?}");
@@ -186,6 +179,19 @@ impl StripeSettings {
             StripeMode::Live => 80,
         })
     }
+}
+
+/// Checks that each is a secret of Stripe's.
+pub(crate) fn check_webhook_secrets(secrets: &[Secret]) -> anyhow::Result<()> {
+    for secret in secrets {
+        let text = secret.expose();
+        ensure!(
+            text.len() > "whsec_".len() && text.starts_with("whsec_") && text.trim() == text,
+            "payments.stripe.webhook_secrets: expected signing secrets such as \"whsec_…\", got one that is {}: whoever guesses it forges payments; copy it from the endpoint's page in Stripe's dashboard, or from `stripe listen`",
+            if text.trim().is_empty() { "empty" } else { "none" }
+        );
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -1,10 +1,13 @@
 //! The gateway: how each operation is done at Stripe, and how what is not known is found out.
 
 use std::collections::BTreeMap;
+use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use events::{OrderId, Timestamp};
-use gateway::{Buyer, Gateway, Money, Obstacle, Operation, Outcome, PendingOutcome, PendingProbe, Request};
+use gateway::{
+    Buyer, Gateway, Money, Obstacle, Operation, Outcome, PendingOutcome, PendingProbe, PendingSecret, Request,
+};
 use reqwest::ClientBuilder;
 use runtime::Clock;
 use runtime::settings::Secret;
@@ -15,8 +18,9 @@ use crate::objects::{Balance, ClientSecretAnswer, IntentStatus, ObjectList, Paym
 use crate::outcomes::{self, AuthorizationState};
 use crate::payment_method::PaymentMethod;
 use crate::requests::{self, StripeCall};
-use crate::settings::StripeSettings;
+use crate::settings::{StripeSettings, check_webhook_secrets};
 use crate::transport::StripeTransport;
+use crate::webhook::{self, WebhookError, WebhookEvent};
 
 /// How long Stripe surely knows what was done under a key, with an hour to spare. After it the same call would be done once more.
 const KEY_LASTS: Duration = Duration::from_secs(23 * 3_600);
@@ -30,6 +34,8 @@ const PAGES: usize = 20;
 pub struct StripeGateway {
     pub(crate) transport: StripeTransport,
     pub(crate) settings: StripeSettings,
+    /// As they are now: they may be replaced while it runs.
+    webhook_secrets: RwLock<Vec<Secret>>,
     clock: Clock,
 }
 
@@ -41,7 +47,8 @@ impl StripeGateway {
     pub fn new(settings: StripeSettings, client: ClientBuilder, clock: Clock) -> anyhow::Result<Self> {
         settings.check()?;
         let transport = StripeTransport::new(&settings, client)?;
-        Ok(Self { transport, settings, clock })
+        let webhook_secrets = RwLock::new(settings.webhook_secrets.clone());
+        Ok(Self { transport, settings, webhook_secrets, clock })
     }
 
     /// The way to Stripe, for requests of async-stripe's that this gateway does not make.
@@ -59,13 +66,24 @@ impl StripeGateway {
         Ok(())
     }
 
-    /// The secret by which the customer's browser confirms a payment. It is asked for each time, and is for nobody but that customer.
+    /// Takes webhooks from now on that one of these secrets signed.
     ///
     /// # Errors
-    /// When Stripe does not give it.
-    pub async fn client_secret(&self, payment_id: &str) -> Result<Secret, CallFailure> {
-        let ClientSecretAnswer { client_secret } = self.transport.send(requests::get(payment_id)).await?;
-        Ok(client_secret.into())
+    /// When one is none of Stripe's; the old ones stay.
+    pub fn set_webhook_secrets(&self, secrets: Vec<Secret>) -> anyhow::Result<()> {
+        check_webhook_secrets(&secrets)?;
+        *self.webhook_secrets.write().unwrap_or_else(PoisonError::into_inner) = secrets;
+        Ok(())
+    }
+
+    /// The event of a webhook with this signature and body, which Stripe signed for us, and not long ago.
+    ///
+    /// # Errors
+    /// When that can't be told, or it is no event.
+    pub fn verified(&self, header: Option<&str>, body: &[u8]) -> Result<WebhookEvent, WebhookError> {
+        let secrets = self.webhook_secrets.read().unwrap_or_else(PoisonError::into_inner);
+        webhook::verify(header, body, &secrets, self.settings.webhook_tolerance.0, self.clock.now())?;
+        webhook::parse(body)
     }
 
     pub(crate) async fn payment(&self, payment_id: &str) -> Result<PaymentIntent, CallFailure> {
@@ -331,6 +349,15 @@ impl Gateway for StripeGateway {
                 Ok(Balance {}) => Ok(()),
                 // Too many calls: it is there.
                 Err(failure) if meaning(&failure) == Meaning::NotExecuted(Obstacle::Busy) => Ok(()),
+                Err(failure) => Err(failure.to_string()),
+            }
+        })
+    }
+
+    fn client_secret<'c>(&'c self, payment_id: &'c str) -> PendingSecret<'c> {
+        Box::pin(async move {
+            match self.transport.send::<ClientSecretAnswer>(requests::get(payment_id)).await {
+                Ok(ClientSecretAnswer { client_secret }) => Ok(Some(client_secret.into())),
                 Err(failure) => Err(failure.to_string()),
             }
         })

@@ -174,7 +174,14 @@ pub(crate) struct EventObject {
 
 #[derive(Debug, Deserialize)]
 struct EventData {
-    object: Identified,
+    object: EventDataObject,
+}
+
+/// Some have no id, such as a balance; none of those is asked for.
+#[derive(Debug, Deserialize)]
+struct EventDataObject {
+    #[serde(default)]
+    id: Option<String>,
 }
 
 /// Reads the ids of an event whose signature was checked.
@@ -196,14 +203,11 @@ impl EventObject {
     /// With what stands where an id belongs: it goes into the path of a call, where it could mean another one.
     pub fn read(self) -> Result<WebhookEvent, String> {
         let Self { id, event_type, created, livemode, account, data } = self;
-        let object_id = data.object.id;
-        let is_id =
-            |id: &str| (1..=255).contains(&id.len()) && id.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'_');
-        for id in [&id, &object_id] {
-            if !is_id(id) {
-                return Err(id.chars().take(40).collect());
-            }
-        }
+        let checked = |id: String| {
+            let is_id = (1..=255).contains(&id.len()) && id.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'_');
+            if is_id { Ok(id) } else { Err(id.chars().take(40).collect::<String>()) }
+        };
+        let id = checked(id)?;
         let about: Option<fn(String) -> EventSubject> = match event_type.split_once('.') {
             _ if !EVENT_TYPES.contains(&event_type.as_str()) => None,
             Some(("payment_intent", _)) => Some(EventSubject::Payment),
@@ -212,7 +216,7 @@ impl EventObject {
             Some(("radar", _)) => Some(EventSubject::FraudWarning),
             Some(_) | None => None,
         };
-        let subject = about.map(|about| about(object_id));
+        let subject = about.map(|about| checked(data.object.id.unwrap_or_default()).map(about)).transpose()?;
         Ok(WebhookEvent { id, event_type, created: moment(created), livemode, account, subject })
     }
 }
@@ -330,10 +334,13 @@ mod tests {
             ("payment_intent.created", "pi_1", None),
             ("customer.created", "cus_1", None),
             ("brand_new", "x_1", None),
+            ("brand_new", "not an id", None),
         ];
         for (event_type, id, subject) in subjects {
             assert_eq!(of(event_type, id).unwrap().subject, subject, "{event_type}");
         }
+        let without_id = br#"{"id":"evt_1","type":"balance.available","data":{"object":{"object":"balance"}}}"#;
+        assert_eq!(parse(without_id).unwrap().subject, None);
         for id in ["", "../balance", "pi_1?expand[]=x", "pi 1"] {
             assert!(matches!(of("payment_intent.succeeded", id), Err(WebhookError::Unreadable(_))), "{id}");
         }

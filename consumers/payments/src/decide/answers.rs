@@ -5,7 +5,7 @@ use runtime::Conflict;
 
 use super::PaymentStep;
 use crate::attempt::{CallAttempt, Phase, key};
-use crate::input::{AUTHORIZATION, Answer, Reply};
+use crate::input::{Answer, Reply};
 use crate::payment::ActionAsked;
 use crate::payment::State::*;
 
@@ -22,6 +22,14 @@ impl PaymentStep<'_, '_> {
         let Some(attempt) = last.filter(|attempt| attempt.operation == answer.operation && counts(attempt)) else {
             return self.late(answer);
         };
+        if let (Operation::Authorize, Outcome::Captured { money }) = (answer.operation, &answer.outcome) {
+            self.stick(
+                Phase::Disputed,
+                "captured_outside",
+                &format!("{money} was taken at the provider, and not by us"),
+            );
+            return Ok(());
+        }
         if answer.outcome.answers().is_some_and(|operation| operation != answer.operation) {
             return Err(self.unasked(answer));
         }
@@ -31,6 +39,9 @@ impl PaymentStep<'_, '_> {
     fn recorded(&mut self, attempt: &CallAttempt, outcome: &Outcome) -> Result<(), Conflict> {
         let asked = self.payment.money(attempt.amount)?;
         match outcome {
+            Outcome::Authorized(hold) if hold.money == asked && self.payment.state == Authorized => {
+                self.still_held(hold)
+            }
             Outcome::Authorized(hold) if hold.money == asked => return self.authorized(Some(hold)),
             Outcome::Authorized(Hold { payment_id, money, .. }) => self.dispute(Some(payment_id), asked, *money),
             Outcome::ActionRequired { payment_id, action, url } => {
@@ -46,7 +57,14 @@ impl PaymentStep<'_, '_> {
                 let what = ActionAsked { action: action.clone(), url: url.clone(), expires_at };
                 return self.action_required(payment_id, what, asked);
             }
-            Outcome::Declined { code, detail } => return self.declined(code, detail),
+            Outcome::Declined { code, detail } => {
+                return match self.payment.state {
+                    ActionRequired => self.action_failed(&format!("{code}: {detail}")),
+                    Authorized => self.hold_gone(&format!("{code}: {detail}")),
+                    New | Authorizing | Capturing | Lapsed | Captured | Voiding | Refunding | Declined | Voided
+                    | Refunded => self.declined(code, detail),
+                };
+            }
             Outcome::Captured { money } | Outcome::Refunded { money, .. } | Outcome::RefundPending { money, .. }
                 if *money != asked =>
             {
@@ -151,10 +169,7 @@ impl PaymentStep<'_, '_> {
         }
         match (change, state) {
             (PaymentChange::HoldGone { detail, .. }, ActionRequired) => self.action_failed(detail)?,
-            (PaymentChange::HoldGone { detail, .. }, Authorized) => {
-                self.hold_gone(detail)?;
-                self.effects.cancel_timer(AUTHORIZATION, self.payment.order_id, "");
-            }
+            (PaymentChange::HoldGone { detail, .. }, Authorized) => self.hold_gone(detail)?,
             (PaymentChange::HoldGone { .. }, _) | (PaymentChange::Captured { .. }, Capturing) => {
                 return Ok(Reply::Nothing(state));
             }
@@ -163,22 +178,33 @@ impl PaymentStep<'_, '_> {
             {
                 return Ok(Reply::Nothing(state));
             }
-            (PaymentChange::Captured { money }, _) => self.outside("captured_outside", &format!("{money} was taken")),
-            (PaymentChange::Refunded { refund_id, money, status }, _) => {
-                self.outside("refunded_outside", &format!("refund {refund_id} of {money} is {status:?}"));
+            (PaymentChange::Captured { money }, _) => {
+                return Ok(self.outside("captured_outside", &format!("{money} was taken")));
             }
-            (PaymentChange::Disputed(dispute), _) => self.outside("payment_disputed", &format!("{dispute:?}")),
+            (PaymentChange::Refunded { refund_id, money, status }, _) => {
+                return Ok(self.outside("refunded_outside", &format!("refund {refund_id} of {money} is {status:?}")));
+            }
+            (PaymentChange::Disputed(dispute), _) => {
+                return Ok(self.outside("payment_disputed", &format!("{dispute:?}")));
+            }
             (PaymentChange::FraudWarning { warning_id, reason, .. }, _) => {
-                self.outside("fraud_warning", &format!("{warning_id}: {reason}"));
+                return Ok(self.outside("fraud_warning", &format!("{warning_id}: {reason}")));
             }
         }
         Ok(Reply::Recorded(self.payment.state))
     }
 
-    fn outside(&mut self, class: &str, what: &str) {
-        let order_id = self.payment.order_id;
+    /// A person's case, once: notices of the same state come again, and several tell of one.
+    fn outside(&mut self, class: &str, what: &str) -> Reply {
+        let (order_id, state) = (self.payment.order_id, self.payment.state);
+        let told = format!("{class}: {what}");
+        if self.payment.case.outside.contains(&told) {
+            return Reply::Nothing(state);
+        }
+        self.change().case.outside.push(told);
         let what = format!("the provider tells of what was not asked for here: {what}; look at the payment there");
         self.effects.dead_letter(order_id, class, what);
+        Reply::Recorded(state)
     }
 
     /// How a refund ended, by the provider's notice. It counts for the open attempt alone.

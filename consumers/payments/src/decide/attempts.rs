@@ -8,6 +8,7 @@ use runtime::Conflict;
 
 use super::PaymentStep;
 use crate::attempt::{Ask, CallAttempt, Phase, key};
+use crate::gateways::Reach;
 use crate::input::{ATTEMPT, Reply};
 use crate::payment::State;
 
@@ -35,7 +36,7 @@ impl PaymentStep<'_, '_> {
     fn open(&mut self, operation: Operation, amount: i64) {
         let due = self.now.plus(self.settings.pause(1));
         let since = self.now;
-        let tries = u32::from(!self.silent);
+        let tries = u32::from(!self.is_silent());
         self.go_on();
         let payment = self.change();
         let before = payment.case.attempt.as_ref().filter(|attempt| attempt.operation == operation);
@@ -57,7 +58,7 @@ impl PaymentStep<'_, '_> {
             letter_id,
         });
         // While the gateway answers nobody it is not asked: no try, and the key stays unused.
-        self.call.ask = (!self.silent).then_some(Ask::Make);
+        self.call.ask = (!self.is_silent()).then_some(Ask::Make);
         self.call.fresh = true;
         self.effects.schedule(ATTEMPT, self.payment.order_id, "", due);
     }
@@ -111,7 +112,7 @@ impl PaymentStep<'_, '_> {
         let Some(attempt) = self.payment.case.attempt.clone().filter(|attempt| due >= attempt.due) else { return };
         match attempt.phase {
             // It answers nobody: that is no failure of this attempt.
-            Phase::Open if self.silent => {
+            Phase::Open if self.is_silent() => {
                 self.wait(Phase::Open, self.now.plus(self.settings.long_pause(self.payment.order_id)));
                 self.say_waiting("the gateway answers nobody");
             }
@@ -128,13 +129,29 @@ impl PaymentStep<'_, '_> {
                 self.call.ask = Some(if may_be_made { Ask::Make } else { Ask::LookUp });
             }
             Phase::Pending => {
-                let due = self.now.plus(self.settings.pending_pause(attempt.tries + 1));
+                let due = self.now.plus(self.settings.pending_pause(attempt.operation, attempt.tries + 1));
                 self.count_try(attempt.tries);
                 self.wait(Phase::Pending, due);
                 self.call.ask = Some(Ask::LookUp);
             }
             Phase::Waiting => self.open(attempt.operation, attempt.amount),
             Phase::Done | Phase::Unanswered | Phase::Disputed | Phase::Failed => {}
+        }
+    }
+
+    fn is_silent(&self) -> bool {
+        self.reach == Reach::Silent
+    }
+
+    /// No other gateway is asked about money that one holds which is not configured here any more: a person's case.
+    pub(super) fn refuse_unrouted(&mut self) {
+        if self.call.ask.is_some() && self.reach == Reach::Absent {
+            let gateway = self.payment.gateway.clone().unwrap_or_default();
+            let what = format!(
+                "expected the gateway {gateway:?}, which holds its money, beside {:?}, which is for new orders, got no settings for it: set them, and restart payments",
+                self.gateway
+            );
+            self.stick(Phase::Unanswered, "gateway_not_configured", &what);
         }
     }
 
@@ -159,16 +176,37 @@ impl PaymentStep<'_, '_> {
         }
     }
 
-    /// The refund is under way: a webhook, or a look-up now and then, says how it ends.
+    /// The refund is under way.
     pub(super) fn pending(&mut self, refund_id: &str) {
-        let due = self.now.plus(self.settings.pending_pause(1));
         if let Some(attempt) = self.change().case.attempt.as_mut() {
             attempt.refund_id = Some(refund_id.to_owned());
-            attempt.tries = 1;
         }
         self.call.ask = None;
+        self.await_news();
+    }
+
+    /// A bank, or the customer, must go on: a webhook, or a look-up now and then, says how the attempt ends.
+    pub(super) fn await_news(&mut self) {
         self.say_recovered();
-        self.wait(Phase::Pending, due);
+        let Some(attempt) = self.change().case.attempt.as_mut() else { return };
+        attempt.tries = 1;
+        let operation = attempt.operation;
+        self.wait(Phase::Pending, self.now.plus(self.settings.pending_pause(operation, 1)));
+    }
+
+    /// Asks how the authorization stands, once more each time that there is no answer.
+    pub(super) fn look_up_hold(&mut self) {
+        if self.payment.case.attempt.as_ref().is_some_and(|attempt| attempt.operation == Operation::Authorize) {
+            self.await_news();
+            self.call.ask = Some(Ask::LookUp);
+        }
+    }
+
+    /// The customer's time is over: a look-up says whether they confirmed, before anything is let go.
+    pub(super) fn look_before_giving_up(&mut self) {
+        self.change().case.expired = true;
+        self.try_again(CALLS);
+        self.call.ask = Some(Ask::LookUp);
     }
 
     /// A definite failure to void: another attempt after a pause; after the last a person.

@@ -1,13 +1,11 @@
 //! What other consumers' events do to a payment.
 
-use events::{
-    FulfillmentCancelled, FulfillmentConfirmed, PaymentVoided, Reason, ReservationExpired, StockReserved, value,
-};
+use events::{FulfillmentCancelled, FulfillmentConfirmed, PaymentVoided, Reason, StockReserved, value};
 use gateway::{Buyer, Operation};
 use runtime::Conflict;
 
 use super::PaymentStep;
-use super::undoing::{expiry, refund_amount};
+use super::undoing::refund_amount;
 use crate::attempt::{CallAttempt, Phase};
 use crate::input::AUTHORIZATION;
 use crate::payment::State::*;
@@ -35,15 +33,16 @@ impl PaymentStep<'_, '_> {
         self.begin(Operation::Authorize, event.total)
     }
 
-    /// The reservation's clock fired. Money that is held, or may be, comes first; only an order that waits for its customer is given up.
-    pub fn expired(&mut self, event: &ReservationExpired) -> Result<(), Conflict> {
+    /// The reservation's clock fired. Money that is held, or may be, comes first; only an order that waits for its customer is given up,
+    /// once the provider says that it still does.
+    pub fn expired(&mut self) {
         match self.payment.state {
             New => self.adopt().case.expired = true,
             Authorizing => self.change().case.expired = true,
-            ActionRequired => return self.void(expiry(event.expired_at)),
+            ActionRequired if self.payment.case.expired => {}
+            ActionRequired => self.look_before_giving_up(),
             Authorized | Capturing | Lapsed | Captured | Voiding | Refunding | Declined | Voided | Refunded => {}
         }
-        Ok(())
     }
 
     /// Fraud says no, or nothing can ship: what is held is let go.

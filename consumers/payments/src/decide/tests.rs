@@ -18,6 +18,7 @@ use super::{DecisionContext, finish};
 use crate::attempt::Ask;
 use crate::batch::BatchState;
 use crate::call::Call;
+use crate::gateways::Reach;
 use crate::input::{ATTEMPT, Answer, Input, Reply};
 use crate::payment::{Payment, State};
 use crate::settings::PaymentsSettings;
@@ -38,8 +39,7 @@ struct Desk {
     settings: PaymentsSettings,
     world: BatchState,
     now: Timestamp,
-    /// Whether the gateway answers nobody.
-    silent: bool,
+    reach: Reach,
     inputs: u128,
     /// Of the last batch.
     said: Vec<Outgoing>,
@@ -56,7 +56,7 @@ impl Desk {
             settings: PaymentsSettings::default(),
             world: BatchState::default(),
             now: START,
-            silent: false,
+            reach: Reach::Answers,
             inputs: 0,
             said: Vec::new(),
             calls: Vec::new(),
@@ -69,7 +69,7 @@ impl Desk {
     fn batch(&mut self, inputs: Vec<Input>) -> Vec<Result<Reply, Conflict>> {
         (self.said, self.calls, self.dead) = Default::default();
         let rules =
-            DecisionContext { settings: &self.settings, gateway: "sandbox", silent: self.silent, now: self.now };
+            DecisionContext { settings: &self.settings, gateway: "sandbox", reach: &|_| self.reach, now: self.now };
         let mut replies = Vec::new();
         for input in inputs {
             self.inputs += 1;

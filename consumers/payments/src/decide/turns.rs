@@ -56,8 +56,12 @@ impl PaymentStep<'_, '_> {
         let case = &self.payment.case;
         let (stop, expired, early) = (case.stop.clone(), case.expired, case.early_result.clone());
         let order_id = self.payment.order_id;
-        self.conclude();
         let expires_at = asked.expires_at;
+        if self.payment.state == ActionRequired {
+            // Looked up: nothing new, unless the customer's time is over.
+            return if expired { self.void(expiry(expires_at)) } else { Ok(()) };
+        }
+        self.conclude();
         let payment = self.change();
         payment.payment_id = Some(payment_id.to_owned());
         if let Some(stop) = stop {
@@ -75,6 +79,7 @@ impl PaymentStep<'_, '_> {
             None => {
                 let Money { amount, currency } = asked_for;
                 self.effects.emit(&PaymentActionRequired { order_id, action, url, amount, currency, expires_at }, "");
+                self.await_news();
                 Ok(())
             }
         }
@@ -159,6 +164,7 @@ impl PaymentStep<'_, '_> {
                 } else {
                     if !std::mem::replace(&mut self.change().case.expiring, true) {
                         self.effects.emit(&AuthorizationExpiring { order_id, amount, currency, capture_before }, "");
+                        self.look_up_hold();
                     }
                     self.effects.schedule(AUTHORIZATION, order_id, "", capture_before);
                 }
@@ -173,11 +179,24 @@ impl PaymentStep<'_, '_> {
         Ok(())
     }
 
-    /// The hold ended before its time.
+    /// A look-up found the hold as it was; the provider may have moved its end.
+    pub(super) fn still_held(&mut self, hold: &Hold) {
+        self.conclude();
+        if let Some(capture_before) = hold.capture_before.filter(|at| self.payment.capture_before != Some(*at)) {
+            self.change().capture_before = Some(capture_before);
+            self.effects.schedule(AUTHORIZATION, self.payment.order_id, "", capture_before);
+        }
+    }
+
+    /// The hold has ended.
     pub(super) fn hold_gone(&mut self, detail: &str) -> Result<(), Conflict> {
         let Payment { order_id, authorized: amount, .. } = **self.payment;
         let currency = self.payment.currency()?;
+        if self.payment.phase() == Some(Phase::Pending) {
+            self.conclude();
+        }
         self.change().state = Lapsed;
+        self.effects.cancel_timer(AUTHORIZATION, order_id, "");
         let reason = Reason { code: ReasonCode::AuthorizationExpired, detail: detail.to_owned() };
         self.effects.emit(&PaymentCaptureFailed { order_id, amount, currency, reason }, "");
         Ok(())

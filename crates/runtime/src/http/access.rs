@@ -32,6 +32,8 @@ const LONGEST_WHY: usize = 2_000;
 #[derive(Clone, Copy, Debug)]
 pub struct Access {
     roles: &'static [Role],
+    /// What its callers are known by instead of a key.
+    keyless: Option<&'static str>,
     largest_body: usize,
     is_recorded: bool,
 }
@@ -41,7 +43,17 @@ pub(super) type Accesses = BTreeMap<(String, String), Access>;
 impl Access {
     /// For keys of these roles, and of those that cover them. What is not only a read is put on record.
     pub const fn to(roles: &'static [Role]) -> Self {
-        Self { roles, largest_body: LARGEST_BODY, is_recorded: true }
+        Self { roles, keyless: None, largest_body: LARGEST_BODY, is_recorded: true }
+    }
+
+    /// For callers that have no key of ours: the handler knows them by what `known_by` names, and refuses everybody else. There is no [`Caller`], and
+    /// nothing is put on record here.
+    pub const fn keyless(known_by: &'static str) -> Self {
+        Self { keyless: Some(known_by), is_recorded: false, ..Self::to(&[]) }
+    }
+
+    pub(super) fn known_by(&self) -> Option<&'static str> {
+        self.keyless
     }
 
     /// Takes bodies of up to so many bytes.
@@ -237,6 +249,12 @@ fn unguarded() -> Problem {
 }
 
 pub(super) async fn guard(access: Access, request: Request, next: Next) -> Response {
+    if access.keyless.is_some() {
+        return match bounded(access, request).await {
+            Ok(request) => next.run(request).await,
+            Err(problem) => problem.into_response(),
+        };
+    }
     let (caller, request) = match admit(access, request).await {
         Ok(admitted) => admitted,
         Err(problem) => return problem.into_response(),
@@ -259,7 +277,15 @@ pub(super) async fn guard(access: Access, request: Request, next: Next) -> Respo
     response
 }
 
-async fn admit(access: Access, mut request: Request) -> Result<(Caller, Request), Problem> {
+/// The request with its whole body, which is no longer than the route takes.
+async fn bounded(access: Access, mut request: Request) -> Result<Request, Problem> {
+    let gate: Arc<Gate> = request.extensions().get().cloned().ok_or_else(unguarded)?;
+    let body = read(std::mem::take(request.body_mut()), request.headers(), access.largest_body, gate.patience).await?;
+    *request.body_mut() = body;
+    Ok(request)
+}
+
+async fn admit(access: Access, request: Request) -> Result<(Caller, Request), Problem> {
     let gate: Arc<Gate> = request.extensions().get().cloned().ok_or_else(unguarded)?;
     let key = gate.identify(&request)?;
     if !gate.keys.is_empty() && !access.admits(key.role) {
@@ -270,9 +296,8 @@ async fn admit(access: Access, mut request: Request) -> Result<(Caller, Request)
     let short = |text: &str| text.chars().take(500).collect::<String>().into();
     let path = short(request.uri().path());
     let asked = short(request.uri().path_and_query().map_or("", axum::http::uri::PathAndQuery::as_str));
-    let caller = Caller { key: Arc::new(key), gate: Arc::clone(&gate), path, asked, why: Arc::default() };
-    let body = read(std::mem::take(request.body_mut()), request.headers(), access.largest_body, gate.patience).await?;
-    *request.body_mut() = body;
+    let caller = Caller { key: Arc::new(key), gate, path, asked, why: Arc::default() };
+    let mut request = bounded(access, request).await?;
     request.extensions_mut().insert(caller.clone());
     Ok((caller, request))
 }

@@ -97,10 +97,7 @@ impl Key {
     /// # Errors
     /// When the name or the scope does not fit, or the machine has no random numbers.
     pub fn mint(name: &str, role: Role, scope: Option<&str>) -> anyhow::Result<(String, String)> {
-        let mut random = [0_u8; 32];
-        getrandom::fill(&mut random)
-            .map_err(|error| anyhow::anyhow!("the machine gives no random numbers: {error}"))?;
-        let secret = format!("qk_{}", hex(&random));
+        let secret = random_secret("qk_")?;
         let scope = scope.map(|scope| format!(":{scope}")).unwrap_or_default();
         let line = format!("{name} {role}{scope} {DIGEST}{}", hex(&digest(&secret)));
         Self::parse(&line).map_err(anyhow::Error::msg)?;
@@ -190,8 +187,18 @@ impl Keys {
     }
 }
 
+/// A new secret that nobody guesses, behind this prefix.
+///
+/// # Errors
+/// When the machine has no random numbers.
+pub fn random_secret(prefix: &str) -> anyhow::Result<String> {
+    let mut random = [0_u8; 32];
+    getrandom::fill(&mut random).map_err(|error| anyhow::anyhow!("the machine gives no random numbers: {error}"))?;
+    Ok(format!("{prefix}{}", hex(&random)))
+}
+
 /// What is kept of a key, and compared: all have one length.
-pub(crate) fn digest(key: &str) -> [u8; 32] {
+pub fn digest(key: &str) -> [u8; 32] {
     Sha256::digest(key.as_bytes()).into()
 }
 

@@ -46,7 +46,7 @@ pub(super) fn document(name: &str, api: &OpenApi, access: &Accesses) -> Value {
     document["info"] = info(
         &format!("Quadrille: {name}"),
         "The routes of one program of the order pipeline. Errors are problem details (RFC 9457). \
-         A key is shown in `X-Api-Key`, or as a bearer token; `x-roles` of an operation names the roles that may call it.",
+         A key is shown in `X-Api-Key`, or as a bearer token; `x-roles` of an operation names the roles that may call it; where it is empty no key is asked for, and the description says what is.",
     );
     document["servers"] = json!([{"url": "/"}]);
     let components = document.as_object_mut().map(|whole| whole.entry("components").or_insert_with(|| json!({})));
@@ -57,12 +57,16 @@ pub(super) fn document(name: &str, api: &OpenApi, access: &Accesses) -> Value {
     }
     for (path, method, operation) in operations(&mut document) {
         let Some(access) = access.get(&(path.clone(), method.to_owned())) else { continue };
-        let roles = access.admitted();
         operation.insert("operationId".into(), json!(operation_id(name, method, &path)));
         operation.entry("tags").or_insert_with(|| json!([name]));
-        operation.insert("security".into(), json!([{"api_key": []}, {"bearer": []}]));
+        let roles = access.admitted();
+        let (security, who) = match access.known_by() {
+            None => (json!([{"api_key": []}, {"bearer": []}]), format!("For keys of the role {}.", roles.join(" or "))),
+            Some(known_by) => (json!([]), format!("Without a key: callers are known by {known_by}.")),
+        };
+        operation.insert("security".into(), security);
         let said = operation.get("description").and_then(Value::as_str).unwrap_or_default();
-        let description = format!("{said}\n\nFor keys of the role {}.", roles.join(" or ")).trim().to_owned();
+        let description = format!("{said}\n\n{who}").trim().to_owned();
         operation.insert("description".into(), json!(description));
         operation.insert("x-roles".into(), json!(roles));
         answers(operation);
@@ -172,7 +176,8 @@ pub fn merge(mut documents: Vec<(&str, String, Value)>) -> Value {
         "info": info(
             "Quadrille",
             "All routes of all programs of the order pipeline; `servers` of an operation names the program. Errors are problem \
-             details (RFC 9457). A key is shown in `X-Api-Key`, or as a bearer token; `x-roles` names the roles that may call an operation.",
+             details (RFC 9457). A key is shown in `X-Api-Key`, or as a bearer token; `x-roles` names the roles that may call an operation; \
+             where it is empty no key is asked for, and the description says what is.",
         ),
         "paths": {},
         "components": {"schemas": {}, "responses": shared_responses(), "securitySchemes": security_schemes()},

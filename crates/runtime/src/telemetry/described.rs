@@ -39,6 +39,7 @@ const DESCRIBED: &[(&str, MetricKind, &str)] = &[
     ("quadrille_forgotten_orders_total", Counter, "Orders that were forgotten behind the horizon."),
     ("quadrille_fulfillment_overdue_total", Counter, "Shipments whose hand-over became overdue."),
     ("quadrille_gateway_call_seconds", Histogram, "How long a call to a payment gateway took."),
+    ("quadrille_gateway_webhooks_total", Counter, "Webhooks of payment gateways, by what came of each."),
     ("quadrille_gateway_calls_total", Counter, "Calls to a payment gateway, by operation and outcome."),
     ("quadrille_looks_total", Counter, "Looks at orders whose deadline had come, by what was found."),
     (

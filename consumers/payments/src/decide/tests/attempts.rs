@@ -117,11 +117,11 @@ fn within_a_day_the_key_still_counts_and_one_that_was_never_used_does_at_any_age
     desk.fire(ATTEMPT);
     assert_eq!(desk.called(), ["capture:1"]);
     let mut desk = Desk::new();
-    desk.silent = true;
+    desk.reach = Reach::Silent;
     desk.does(reserved());
     assert!(desk.calls.is_empty(), "nobody is asked while the gateway answers nobody");
     desk.fire(ATTEMPT);
-    desk.silent = false;
+    desk.reach = Reach::Answers;
     desk.now = desk.now.plus(Duration::from_secs(30 * 3_600));
     desk.fire(ATTEMPT);
     assert_eq!(desk.called(), ["authorize:1"]);
@@ -261,7 +261,7 @@ fn a_timer_stands_for_every_open_attempt_and_every_hold_and_for_nothing_else() {
             .world
             .payment(ORDER)
             .and_then(|payment| payment.case.attempt.clone())
-            .is_some_and(|attempt| attempt.phase == Phase::Open);
+            .is_some_and(|attempt| matches!(attempt.phase, Phase::Open | Phase::Pending));
         assert_eq!(desk.timers.contains_key(ATTEMPT), open, "in {state:?}");
         assert_eq!(desk.timers.contains_key(AUTHORIZATION), state == State::Authorized, "in {state:?}");
     }

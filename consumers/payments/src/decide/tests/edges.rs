@@ -75,6 +75,8 @@ fn edge_5_webhooks_count_once_and_the_first_end_of_a_refund_stays() {
 fn edge_6_a_late_3ds_success_changes_nothing_and_the_order_says_why() {
     let mut desk = Desk::at(State::ActionRequired);
     desk.does(expired());
+    assert_eq!(desk.called(), ["authorize:1?"], "the customer may have confirmed, and nobody told us");
+    desk.answers(action_required());
     assert_eq!(desk.called(), ["void:1"]);
     assert_eq!(desk.decide(passed()), Ok(Reply::Nothing(State::Voiding)));
     // The customer was faster at the provider: the money was held there when it was let go.
@@ -82,6 +84,79 @@ fn edge_6_a_late_3ds_success_changes_nothing_and_the_order_says_why() {
     let voided: PaymentVoided = desk.event();
     assert_eq!((voided.amount, voided.announced, voided.reason.code), (1_501, false, ReasonCode::ReservationExpired));
     assert_eq!((desk.payment().authorized, desk.payment().voided), (1_501, 1_501));
+}
+
+#[test]
+fn a_customer_who_acted_is_found_by_a_look_up_where_no_webhook_tells() {
+    let mut desk = Desk::at(State::ActionRequired);
+    let mut pauses = Vec::new();
+    for _ in 0..3 {
+        let asked = desk.now;
+        desk.fire(ATTEMPT);
+        pauses.push(desk.now.since(asked).as_secs());
+        assert_eq!(desk.called(), ["authorize:1?"]);
+        desk.answers(action_required());
+        assert!(desk.said.is_empty() && desk.calls.is_empty(), "nothing new");
+    }
+    assert_eq!(pauses, [30, 60, 60], "at a bounded pace");
+    desk.fire(ATTEMPT).answers(authorized(1_501));
+    assert_eq!((desk.state(), desk.said()), (State::Authorized, vec!["PaymentAuthorized"]));
+    assert!(!desk.timers.contains_key(ATTEMPT), "and is not asked for again");
+
+    let mut failed = Desk::at(State::ActionRequired);
+    failed.fire(ATTEMPT).answers(declined());
+    assert_eq!((failed.state(), failed.called()), (State::Voiding, vec!["void:1".to_owned()]));
+    let mut last = Desk::at(State::ActionRequired);
+    last.does(expired()).answers(authorized(1_501));
+    assert_eq!(last.state(), State::Authorized, "the money came before the reservation's end");
+    let mut silent = Desk::at(State::ActionRequired);
+    silent.does(expired());
+    while silent.timers.contains_key(ATTEMPT) {
+        silent.fire(ATTEMPT);
+    }
+    assert_eq!(
+        (silent.dead.as_slice(), silent.state()),
+        (&["gateway_no_answer".to_owned()][..], State::ActionRequired)
+    );
+}
+
+#[test]
+fn a_hold_is_looked_up_once_it_nears_its_end() {
+    let mut desk = Desk::at(State::Authorized);
+    desk.fire(AUTHORIZATION);
+    assert_eq!(desk.called(), ["authorize:1?"]);
+    desk.fire(ATTEMPT);
+    assert_eq!(desk.called(), ["authorize:1?"], "again where there was no answer");
+    let later = Hold { capture_before: Some(START.plus(9 * DAY)), ..hold(1_501) };
+    desk.answers(Outcome::Authorized(later));
+    assert_eq!((desk.state(), desk.said.len()), (State::Authorized, 0));
+    assert_eq!((desk.timers.get(ATTEMPT), desk.timers[AUTHORIZATION]), (None, START.plus(9 * DAY)));
+
+    let mut gone = Desk::at(State::Authorized);
+    gone.fire(AUTHORIZATION).answers(declined());
+    assert_eq!((gone.state(), gone.said()), (State::Lapsed, vec!["PaymentCaptureFailed"]));
+    assert!(gone.timers.is_empty());
+    let mut taken = Desk::at(State::Authorized);
+    taken.fire(AUTHORIZATION).answers(captured(1_501));
+    assert_eq!((taken.state(), taken.dead.as_slice()), (State::Authorized, &["captured_outside".to_owned()][..]));
+}
+
+#[test]
+fn an_order_whose_gateway_is_not_configured_any_more_is_a_persons_case_and_nobody_else_is_asked() {
+    let mut desk = Desk::at(State::Authorized);
+    desk.reach = Reach::Absent;
+    desk.does(confirmed());
+    assert_eq!((desk.called(), desk.dead.as_slice()), (vec![], &["gateway_not_configured".to_owned()][..]));
+    assert!(desk.payment().is_stuck() && !desk.timers.contains_key(ATTEMPT));
+    desk.does(retry());
+    assert!(desk.calls.is_empty() && desk.payment().is_stuck(), "still not");
+    desk.reach = Reach::Answers;
+    desk.does(retry());
+    assert_eq!(desk.called(), ["capture:1?"], "under the same key: it may have been asked before");
+    desk.answers(Outcome::NotFound);
+    assert_eq!((desk.called(), desk.calls[0].gateway.as_str()), (vec!["capture:1".to_owned()], "sandbox"));
+    desk.answers(captured(1_501));
+    assert_eq!(desk.state(), State::Captured);
 }
 
 #[test]
@@ -283,6 +358,8 @@ fn a_hold_that_is_gone_at_the_provider_ends_the_order_as_one_that_ran_out() {
     assert_eq!(captured.decide(taken(1_501)), Ok(Reply::Nothing(State::Captured)), "by us");
     captured.does(taken(7));
     assert_eq!(captured.dead, ["captured_outside"]);
+    assert_eq!(captured.decide(taken(7)), Ok(Reply::Nothing(State::Captured)), "told once");
+    assert!(captured.dead.is_empty());
     let refund = PaymentChange::Refunded { refund_id: "re_9".into(), money: eur(7), status: RefundStatus::Succeeded };
     captured.does(changed(&payment_id, refund));
     assert_eq!((captured.dead.as_slice(), captured.state()), (&["refunded_outside".to_owned()][..], State::Captured));
