@@ -86,7 +86,15 @@ mod tests {
                 if let Some(other) = ids.insert(operation["operationId"].as_str().unwrap_or_default(), route.clone()) {
                     complain(format!("{route} and {other} have one operationId"));
                 }
-                for needed in ["operationId", "summary", "description", "tags", "security", "x-roles"] {
+                let said = operation["description"].as_str().unwrap_or_default();
+                let is_keyless = operation["security"].as_array().is_some_and(Vec::is_empty);
+                if is_keyless
+                    && !(said.contains("Without a key: callers are known by ") && operation["x-roles"] == json!([]))
+                {
+                    complain(format!("{route} has no key, and does not say what its callers are known by"));
+                }
+                let of_keys: &[&str] = if is_keyless { &[] } else { &["security", "x-roles"] };
+                for needed in ["operationId", "summary", "description", "tags"].iter().chain(of_keys).copied() {
                     let value = &operation[needed];
                     if value.is_null() || value.as_str() == Some("") || value.as_array().is_some_and(Vec::is_empty) {
                         complain(format!("{route} has no {needed}"));

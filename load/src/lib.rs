@@ -15,6 +15,7 @@ pub mod processes;
 pub mod relay;
 pub mod report;
 pub mod runs;
+pub mod stripe;
 mod watch;
 
 pub use addresses::PipelineAddresses;

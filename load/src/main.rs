@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use load::mix::{DEMO, MIXED, Mix, SICK};
 use load::processes::Process;
 use load::runs::{LoadRun, RunOutcome};
+use load::stripe::{STRIPE_DEMO, StripeSim};
 use load::{PipelineAddresses, invariants, lag, limit, relay, report};
 use serde_json::Value;
 
@@ -38,6 +39,12 @@ enum Command {
         /// How many orders.
         #[arg(long, default_value_t = 1_000)]
         orders: u64,
+        /// Where stripe-sim listens, if payments pays through it: it is set up, with webhooks and faults, and its ledger is checked.
+        #[arg(long, requires = "webhook_secret")]
+        stripe_sim: Option<String>,
+        /// What it signs webhooks with, which payments knows.
+        #[arg(long, env = "STRIPE_SIM_WEBHOOK_SECRET", hide_env_values = true)]
+        webhook_secret: Option<String>,
     },
     /// Measures, and checks the books: a fast wrong run fails.
     #[command(subcommand)]
@@ -155,7 +162,10 @@ fn main() -> ExitCode {
 async fn run(Arguments { process, command }: Arguments) -> anyhow::Result<bool> {
     let load = LoadArguments { pipeline: PipelineAddresses::from_env().await?, processes: process };
     match command {
-        Command::Demo { orders } => load.demo(orders).await,
+        Command::Demo { orders, stripe_sim, webhook_secret } => {
+            let sim = stripe_sim.zip(webhook_secret).map(|(url, webhook_secret)| StripeSim { url, webhook_secret });
+            load.demo(orders, sim).await
+        }
         Command::Bench(Bench::Backlog { orders, options }) => load.bench(orders, None, &options).await,
         Command::Bench(Bench::OpenLoop { rate, seconds, options }) => {
             load.bench(rate * seconds, Some(rate), &options).await
@@ -190,13 +200,21 @@ impl LoadArguments {
         Ok(invariants::dead_letters(&self.pipeline.pool).await?.len())
     }
 
-    async fn demo(&self, orders: u64) -> anyhow::Result<bool> {
+    async fn demo(&self, orders: u64, sim: Option<StripeSim>) -> anyhow::Result<bool> {
         let dead = self.dead_letters().await?;
-        let outcome = self.run(Mix { kinds: DEMO, skus: 40 }, orders).await?.both_ways().await?;
+        let kinds = if sim.is_some() { STRIPE_DEMO.as_slice() } else { DEMO };
+        if let Some(sim) = &sim {
+            sim.prepare(&self.pipeline).await?;
+        }
+        let outcome = self.run(Mix { kinds, skus: 40 }, orders).await?.both_ways().await?;
         println!("{}\n{}\n{}\n", report::ends(&outcome), report::figures(&outcome), report::most(&outcome));
         // What an earlier run left unread is not wrong, only late.
         self.caught_up().await?;
-        self.conclude(&outcome, dead).await
+        let right = self.conclude(&outcome, dead).await?;
+        let Some(sim) = sim else { return Ok(right) };
+        let books = sim.books(&self.pipeline).await?;
+        println!("{}", report::invariants(&books));
+        Ok(right && books.iter().all(|book| book.holds))
     }
 
     async fn warm_up(&self, options: &LoadOptions) -> anyhow::Result<()> {

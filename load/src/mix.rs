@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 /// How an order of a kind may end: terminal status and reason code, any of which is right; `*` is any code.
 pub type Ends = &'static [(&'static str, &'static str)];
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct OrderKind {
     pub name: &'static str,
     /// How many of a thousand.
@@ -66,7 +66,7 @@ const fn kind(name: &'static str, share: u32, token: &'static str, sku: &'static
     }
 }
 
-const COMPLETED: Ends = &[("COMPLETED", "")];
+pub(crate) const COMPLETED: Ends = &[("COMPLETED", "")];
 const DECLINED: Ends = &[("FAILED", "declined")];
 const FRAUD: Ends = &[("FAILED", "fraud_rejected")];
 const NOTHING_TO_SHIP: Ends = &[("FAILED", "nothing_to_ship")];

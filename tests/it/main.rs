@@ -34,6 +34,7 @@ mod restore;
 mod settings;
 mod statements;
 mod stress;
+mod stripe;
 mod stuck;
 mod topology;
 mod upgrade;

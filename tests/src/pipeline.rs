@@ -168,7 +168,12 @@ impl Pipeline {
 
     /// Hosts these consumers in one more process-like host: a further instance of each.
     pub async fn host(&self, consumers: &[&str]) -> Arc<Host> {
-        let settings = Settings::from_toml(&self.settings_toml()).expect("settings of the test");
+        self.host_with(&self.settings_toml(), consumers).await
+    }
+
+    /// The same with other settings than the test began with.
+    pub async fn host_with(&self, toml: &str, consumers: &[&str]) -> Arc<Host> {
+        let settings = Settings::from_toml(toml).expect("settings of the test");
         let host = Arc::new(Host::new(settings, self.clock.clone()));
         for name in consumers {
             deadline::at(|| format!("the start of {name} of {}", self.prefix));

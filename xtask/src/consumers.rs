@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     env,
     fs::File,
+    io::Read,
     net::TcpListener,
     os::unix::process::CommandExt,
     path::PathBuf,
@@ -19,7 +20,7 @@ use crate::{
     install::{self, Need},
     probe,
     process::{self, Mark},
-    programs::{self, PATIENCE, ProgramOfDemo},
+    programs::{self, PATIENCE, ProgramOfDemo, STRIPE_SIM},
     project::Project,
     stack::{HOST, Part},
     up::{self, Up},
@@ -102,10 +103,13 @@ impl<'p> RunningPipeline<'p> {
         }
         let (payments, begun) = (self.ports["payments"], Instant::now());
         self.environment.insert("QUADRILLE_PAYMENTS__SANDBOX__PUBLIC_URL".into(), format!("http://{HOST}:{payments}"));
+        if self.setting("QUADRILLE_PAYMENTS__GATEWAY") == "stripe" {
+            self.start_stripe_sim()?;
+        }
         for program in self.programs.clone() {
             self.start_one(&program.name)?;
         }
-        for (name, child) in &self.children {
+        for (name, child) in self.children.iter().filter(|(name, _)| *name != STRIPE_SIM) {
             let port = self.ports[name];
             process::wait_ready(name, child.id(), PATIENCE, &self.project.log(name), || probe::http(port, "/readyz"))?;
         }
@@ -113,10 +117,46 @@ impl<'p> RunningPipeline<'p> {
         Ok(())
     }
 
+    /// stripe-sim, whose book is a schema of the same database; payments is told where it is, and both get keys that nobody else has.
+    fn start_stripe_sim(&mut self) -> Result<()> {
+        let port = free(STRIPE_SIM, programs::STRIPE_SIM_PORT)?;
+        self.ports.insert(STRIPE_SIM, port);
+        let address = format!("{HOST}:{port}");
+        let mut random = [0_u8; 32];
+        File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut random)).context("no random numbers")?;
+        let secret: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        let (api_key, webhook_secret) = secret.split_at(secret.len() / 2);
+        let stripe = |setting: &str| format!("QUADRILLE_PAYMENTS__STRIPE__{setting}");
+        let orders = self.door("orders");
+        self.environment.extend([
+            ("STRIPE_SIM_LISTEN".to_owned(), address.clone()),
+            ("STRIPE_SIM_WEBHOOK_SECRET".to_owned(), format!("whsec_{webhook_secret}")),
+            (stripe("API_KEY"), format!("sk_test_{api_key}")),
+            (stripe("ACCOUNT_RATE"), "2000".to_owned()),
+            (stripe("BASE_URL"), format!("http://{address}")),
+            (stripe("RETURN_URL"), format!("{orders}/docs?order={{order_id}}")),
+            (stripe("WEBHOOK_SECRETS"), format!("whsec_{webhook_secret}")),
+        ]);
+        self.spawn(STRIPE_SIM, STRIPE_SIM)?;
+        let (_, child) = self.children.last().context("stripe-sim was started")?;
+        process::wait_ready(STRIPE_SIM, child.id(), PATIENCE, &self.project.log(STRIPE_SIM), || {
+            probe::http(port, "/_sim/health")
+        })
+    }
+
+    /// Where stripe-sim is, if it runs.
+    pub fn stripe_sim(&self) -> Option<String> {
+        self.ports.get(STRIPE_SIM).map(|port| format!("http://{HOST}:{port}"))
+    }
+
     fn start_one(&mut self, name: &'static str) -> Result<()> {
+        self.spawn(name, &format!("quadrille-{name}"))
+    }
+
+    fn spawn(&mut self, name: &'static str, binary: &str) -> Result<()> {
         let log = self.project.new_log(name)?;
         let errors = log.try_clone().context("cannot use the log twice")?;
-        let mut command = self.program(&format!("quadrille-{name}"));
+        let mut command = self.program(binary);
         // A mark to be found by; a group of its own, so that the terminal's Ctrl-C comes to xtask alone, which stops them in order.
         command.arg(Mark::new(self.project, name).parameter()).stdout(log).stderr(errors).process_group(0);
         let child = command.spawn().with_context(|| format!("cannot start {name}"))?;

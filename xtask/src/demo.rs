@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
+use clap::ValueEnum;
 
 use crate::{
     consumers::{Build, RunningPipeline},
@@ -22,9 +23,39 @@ const SETTINGS: [(&str, &str); 7] = [
     ("QUADRILLE_PAYMENTS__SANDBOX__REFUND_SETTLES_AFTER", "4s"),
 ];
 
+/// Test cards of Stripe's are one card to fraud, whoever pays with them; and only the code of the one that fails checks does.
+const STRIPE_SETTINGS: [(&str, &str); 5] = [
+    ("QUADRILLE_PAYMENTS__GATEWAY", "stripe"),
+    ("QUADRILLE_PAYMENTS__STRIPE__ENDPOINT_RATE", "2000"),
+    ("QUADRILLE_FRAUD__VELOCITY__CARD__ORDERS_POINTS", "0"),
+    ("QUADRILLE_FRAUD__VELOCITY__CARD__AMOUNT_POINTS", "0"),
+    ("QUADRILLE_FRAUD__CVC_POINTS", "95"),
+];
+
+/// Who holds the demo's money.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum DemoGateway {
+    /// The built-in gateway.
+    #[default]
+    Sandbox,
+    /// Stripe, as stripe-sim plays it.
+    StripeSim,
+}
+
 /// Runs it, `with` these optional consumers; stays up until Ctrl-C, or ends with a non-zero code if something is wrong and it shall `exit`.
-pub fn run(project: &Project, build: Build, with: &[String], orders: u64, exit: bool) -> Result<ExitCode> {
-    RunningPipeline::with(project, build, with, &SETTINGS, |pipeline| show(project, pipeline, orders, exit))
+pub fn run(
+    project: &Project,
+    build: Build,
+    with: &[String],
+    gateway: DemoGateway,
+    orders: u64,
+    exit: bool,
+) -> Result<ExitCode> {
+    let mut settings = SETTINGS.to_vec();
+    if gateway == DemoGateway::StripeSim {
+        settings.extend(STRIPE_SETTINGS);
+    }
+    RunningPipeline::with(project, build, with, &settings, |pipeline| show(project, pipeline, orders, exit))
 }
 
 fn show(project: &Project, pipeline: &mut RunningPipeline<'_>, orders: u64, exit: bool) -> Result<bool> {
@@ -33,6 +64,9 @@ fn show(project: &Project, pipeline: &mut RunningPipeline<'_>, orders: u64, exit
     );
     let mut load = pipeline.load()?;
     load.args(["demo", "--orders", &orders.to_string()]);
+    if let Some(sim) = pipeline.stripe_sim() {
+        load.args(["--stripe-sim", &sim]);
+    }
     let right = pipeline.run(load)?;
     if pipeline.is_interrupted() {
         return Ok(false);
@@ -68,6 +102,9 @@ fn addresses(project: &Project, pipeline: &RunningPipeline<'_>) {
     let tables = if tables.contains(&format!("@{HOST}:")) { tables.to_owned() } else { up::without_password(tables) };
     println!("  tables           psql {tables}");
     println!("  schemas          {}", pipeline.setting("SCHEMA_REGISTRY_URL"));
+    if let Some(sim) = pipeline.stripe_sim() {
+        println!("  Stripe           {sim}/_sim/ledger and {sim}/_sim/deliveries: docs/stripe-sim.md");
+    }
     println!("  logs             {}", project.folder().join("logs").display());
     println!("Ctrl-C ends it.");
 }

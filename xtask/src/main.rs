@@ -51,6 +51,9 @@ enum Command {
         /// Run these optional consumers of topics.yaml besides, separated by commas, and show at the end what each made of the orders.
         #[arg(long, value_delimiter = ',')]
         with: Vec<String>,
+        /// Who holds the money: the sandbox, or Stripe as stripe-sim plays it, with its webhooks and faults.
+        #[arg(long, value_enum, default_value_t)]
+        gateway: demo::DemoGateway,
         /// End by itself; with a non-zero code if an order ended otherwise than it should, or an invariant does not hold.
         #[arg(long)]
         exit: bool,
@@ -88,9 +91,9 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Up { only } => up::up(&project, &Part::with_needed(&only)).map(drop)?,
         Command::Down { wipe } => up::down(&project, wipe)?,
         Command::Status => return Ok(if up::status(&project)? { ExitCode::SUCCESS } else { ExitCode::FAILURE }),
-        Command::Demo { orders, with, exit, dev } => {
+        Command::Demo { orders, with, gateway, exit, dev } => {
             let build = if dev { Build::Dev } else { Build::Release };
-            return demo::run(&project, build, &with, orders, exit);
+            return demo::run(&project, build, &with, gateway, orders, exit);
         }
         Command::Bench(options) => return bench::run(&project, &options),
         Command::Test { keep, arguments } => return test::run(&project, keep, &arguments),

@@ -13,6 +13,10 @@ use crate::{
 /// How long a program may take until it is ready, and until it has stopped.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Stripe's simulator, which is no program of the pipeline.
+pub const STRIPE_SIM: &str = "stripe-sim";
+pub const STRIPE_SIM_PORT: u16 = 12111;
+
 pub struct ProgramOfDemo {
     pub name: String,
     pub port: u16,
@@ -45,7 +49,7 @@ pub fn chosen(with: &[String]) -> Result<Vec<&'static ProgramOfDemo>> {
 
 /// Stops programs of this clone whose xtask is gone: it was killed, and could not stop them.
 pub fn stop_leftovers(project: &Project) -> Result<()> {
-    for ProgramOfDemo { name, .. } in ALL.iter() {
+    for name in ALL.iter().map(|program| program.name.as_str()).chain([STRIPE_SIM]) {
         let mark = Mark::new(project, name);
         while let Some(pid) = mark.find()? {
             println!("{name}: process {pid} is left from before: stopping it");

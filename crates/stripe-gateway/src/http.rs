@@ -70,7 +70,8 @@ fn count(outcome: &'static str) {
 /// An event of Stripe's. Its signature is checked, only its ids are believed, and its object is fetched again: so events may come twice, late, and in any order.
 #[utoipa::path(post, path = "/webhooks/stripe", tag = "stripe",
     params(("Stripe-Signature" = String, Header, description = "Stripe's signature over the raw body, by one of payments.stripe.webhook_secrets")),
-    request_body(content = Object, description = "The event, as Stripe sends it"), responses(
+    request_body(content = Object, description = "The event, as Stripe sends it",
+        example = json!({"id": "evt_1", "type": "payment_intent.succeeded", "data": {"object": {"id": "pi_1"}}})), responses(
     (status = 200, description = "Taken; `effect` says what came of it", body = WebhookTaken),
     (status = 400, description = "Not signed by Stripe for us, too old, or no event", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "It contradicts the payment: a person must look", body = Problem, content_type = "application/problem+json"),

@@ -41,7 +41,7 @@ pub struct StripeSettings {
     pub mode: StripeMode,
     /// The account's secret key, better a restricted one (`rk_test_…`, `rk_live_…`) with the rights that docs/stripe.md lists.
     #[serde(serialize_with = "hidden")]
-    #[schema(inline, default)]
+    #[schema(default)]
     pub api_key: Secret,
     /// The signing secrets of the webhook endpoint (`whsec_…`). While one is being replaced both are here. Without any, no webhook is taken.
     #[serde(serialize_with = "hidden")]

@@ -23,6 +23,9 @@ struct Arguments {
     /// The PostgreSQL database of its book, which is in the schema stripe_sim.
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     database_url: String,
+    /// Ignored: whoever starts several tells them apart by it.
+    #[arg(hide = true)]
+    mark: Option<String>,
     /// Where customers' browsers find it; by default, where it listens.
     #[arg(long, env = "STRIPE_SIM_PUBLIC_URL")]
     public_url: Option<String>,

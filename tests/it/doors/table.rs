@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use quadrille_tests::{ALL, KEYS, Pipeline, Setup};
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{filled, operations, programs};
 
@@ -24,6 +24,9 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("payments", "POST /payments/{order_id}/three-d-secure", "operator admin"),
     ("payments", "POST /webhooks/sandbox", "operator admin"),
     ("payments", "PUT /sandbox/outage", "admin"),
+    ("payments", "POST /payments/{order_id}/customer-token", "shop operator admin"),
+    ("payments", "POST /payments/{order_id}/client-secret", ""),
+    ("payments", "POST /webhooks/stripe", ""),
     ("fraud", "GET /reviews", "viewer operator admin"),
     ("fraud", "GET /reviews/{order_id}", "viewer operator admin"),
     ("fraud", "POST /reviews/{order_id}/verdict", "operator admin"),
@@ -62,7 +65,9 @@ const TABLE: &[(&str, &str, &str)] = &[
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_route_answers_the_roles_of_the_table_and_nobody_else() {
-    let pipeline = Pipeline::with(Setup::keyed("")).await;
+    let stripe =
+        "[payments.stripe]\napi_key = 'sk_test_1'\nwebhook_secrets = ['whsec_1']\nbase_url = 'http://127.0.0.1:9'\n";
+    let pipeline = Pipeline::with(Setup::keyed(stripe)).await;
     let mut seen = BTreeSet::new();
     for program in programs() {
         for (method, path, operation) in operations(&pipeline, program).await {
@@ -76,8 +81,12 @@ async fn each_route_answers_the_roles_of_the_table_and_nobody_else() {
             let row = TABLE.iter().find(|row| (row.0, row.1) == (program, route.as_str()));
             let row = row.unwrap_or_else(|| panic!("{program}: {route} is not in the table: say there for whom it is"));
             assert_eq!(roles.join(" "), row.2, "{program}: {route}");
-            assert_eq!(operation["security"], json!([{"api_key": []}, {"bearer": []}]), "{program}: {route}");
             seen.insert((program, row.1));
+            if roles.is_empty() {
+                no_key(&pipeline, program, &method, &path, &operation).await;
+                continue;
+            }
+            assert_eq!(operation["security"], json!([{"api_key": []}, {"bearer": []}]), "{program}: {route}");
             every_key(&pipeline, program, &method, &path, &roles).await;
         }
     }
@@ -88,6 +97,16 @@ async fn each_route_answers_the_roles_of_the_table_and_nobody_else() {
         "select count(*) from runtime.door_action where who not in ('vera', 'web', 'app', 'hall', 'eve', 'root')";
     assert_eq!(pipeline.count(unkeyed).await, 0);
     pipeline.finish().await;
+}
+
+/// A route without a key knows its callers by something else: it says by what, and refuses whoever shows keys.
+async fn no_key(pipeline: &Pipeline, program: &str, method: &Method, path: &str, operation: &Value) {
+    let said = operation["description"].as_str().unwrap();
+    assert!(operation["security"] == json!([]) && said.contains("Without a key"), "{program}: {method} {path}: {said}");
+    for (_, _, shown) in KEYS {
+        let (status, problem) = pipeline.ask_as(shown, method.clone(), program, &filled(path), Some(json!({}))).await;
+        assert!([400, 401].contains(&status), "{program}: {method} {path}: {status} {problem}");
+    }
 }
 
 async fn every_key(pipeline: &Pipeline, program: &str, method: &Method, path: &str, roles: &[&str]) {

@@ -69,7 +69,7 @@ pub(super) fn document(name: &str, api: &OpenApi, access: &Accesses) -> Value {
         let description = format!("{said}\n\n{who}").trim().to_owned();
         operation.insert("description".into(), json!(description));
         operation.insert("x-roles".into(), json!(roles));
-        answers(operation);
+        answers(operation, roles.is_empty());
     }
     document
 }
@@ -79,7 +79,7 @@ fn info(title: &str, description: &str) -> Value {
     json!({"title": title, "version": env!("CARGO_PKG_VERSION"), "description": description, "license": license})
 }
 
-fn answers(operation: &mut Map<String, Value>) {
+fn answers(operation: &mut Map<String, Value>, is_keyless: bool) {
     let has_body = operation.contains_key("requestBody");
     let Some(responses) = operation.entry("responses").or_insert_with(|| json!({})).as_object_mut() else { return };
     for (status, response) in responses.iter_mut() {
@@ -94,7 +94,8 @@ fn answers(operation: &mut Map<String, Value>) {
         }
     }
     for (status, name, _, only_with_body) in SHARED {
-        if has_body || !only_with_body {
+        let is_of_keys = ["401", "403", "429"].contains(&status);
+        if (has_body || !only_with_body) && !(is_of_keys && is_keyless) {
             responses.entry(status).or_insert_with(|| json!({"$ref": format!("#/components/responses/{name}")}));
         }
     }

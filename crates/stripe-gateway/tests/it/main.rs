@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that finds no answer ends there")]
 
+mod conformance;
 mod contract;
 mod double;
 mod flows;

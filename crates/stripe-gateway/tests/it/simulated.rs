@@ -30,8 +30,31 @@ pub struct Simulated {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the stack's address, as `cargo xtask` gives it to tests")]
+pub fn set(variable: &str) -> Option<String> {
+    std::env::var(variable).ok()
+}
+
 fn stack() -> Option<String> {
-    std::env::var("DATABASE_URL").ok()
+    set("DATABASE_URL")
+}
+
+/// A database of the test's own: its address and its name. None, and a line that says so, where there is no PostgreSQL.
+pub async fn database(what: &str) -> Option<(String, String)> {
+    static STARTED: AtomicU32 = AtomicU32::new(0);
+    let Some(stack) = stack() else {
+        eprintln!("SKIPPED: there is no PostgreSQL for the book: set DATABASE_URL, as .quadrille/env does");
+        return None;
+    };
+    let number = STARTED.fetch_add(1, Ordering::Relaxed);
+    let name = format!("qtest_{}_{what}_{number}", std::process::id());
+    on_server(&stack, format!("create database {name}")).await;
+    let (server, _) = stack.rsplit_once('/').unwrap();
+    Some((format!("{server}/{name}"), name))
+}
+
+pub async fn drop_database(name: &str) {
+    let stack = stack().unwrap();
+    on_server(&stack, format!("drop database if exists {name} with (force)")).await;
 }
 
 async fn on_server(stack: &str, statement: String) {
@@ -42,16 +65,8 @@ async fn on_server(stack: &str, statement: String) {
 impl Simulated {
     /// None, and a line that says so, where there is no PostgreSQL for its book.
     pub async fn start() -> Option<Self> {
-        static STARTED: AtomicU32 = AtomicU32::new(0);
-        let Some(stack) = stack() else {
-            eprintln!("SKIPPED: stripe-sim has no PostgreSQL for its book: set DATABASE_URL, as .quadrille/env does");
-            return None;
-        };
-        let number = STARTED.fetch_add(1, Ordering::Relaxed);
-        let database = format!("qtest_{}_stripe_{number}", std::process::id());
-        on_server(&stack, format!("create database {database}")).await;
-        let (server_url, _) = stack.rsplit_once('/').unwrap();
-        let pool = store::open(&format!("{server_url}/{database}")).await.unwrap();
+        let (url, database) = database("stripe").await?;
+        let pool = store::open(&url).await.unwrap();
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
         let base_url = format!("http://{}", listener.local_addr().unwrap());
         let simulator = Arc::new(Simulator::new(pool, &base_url));
@@ -79,8 +94,7 @@ impl Simulated {
         while let Some(ended) = self.server.join_next().await {
             ended.unwrap().unwrap();
         }
-        let stack = stack().unwrap();
-        on_server(&stack, format!("drop database if exists {} with (force)", self.database)).await;
+        drop_database(&self.database).await;
     }
 
     async fn control(&self, request: reqwest::RequestBuilder) -> Value {
