@@ -89,7 +89,8 @@ mod tests {
                 let said = operation["description"].as_str().unwrap_or_default();
                 let is_keyless = operation["security"].as_array().is_some_and(Vec::is_empty);
                 if is_keyless
-                    && !(said.contains("Without a key: callers are known by ") && operation["x-roles"] == json!([]))
+                    && !(said.contains("Without a key: callers are known by ")
+                        && operation["x-roles"] == serde_json::json!([]))
                 {
                     complain(format!("{route} has no key, and does not say what its callers are known by"));
                 }

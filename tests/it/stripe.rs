@@ -100,6 +100,7 @@ impl Paid {
         let Self { pipeline, stop, mut server, .. } = self;
         pipeline.settle().await;
         stop.cancel();
+        // ends with the one task, which was told to stop
         while let Some(ended) = server.join_next().await {
             ended.unwrap().unwrap();
         }

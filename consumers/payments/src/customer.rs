@@ -45,7 +45,7 @@ struct CustomerToken {
 
 /// What the browser goes on with.
 #[derive(Serialize, ToSchema)]
-struct ClientSecret {
+struct BrowserSecret {
     /// The gateway that it is for.
     gateway: String,
     /// The gateway's id of the payment.
@@ -91,7 +91,7 @@ async fn token(
 /// The secret by which the customer's browser goes on with the payment.
 #[utoipa::path(post, path = "/payments/{order_id}/client-secret", tag = "payments", params(("order_id" = Uuid, Path, description = "The order"),
     ("Authorization" = String, Header, description = "`Bearer` and a token of `POST /payments/{order_id}/customer-token`")), responses(
-    (status = 200, description = "Asked of the gateway just now; the token is used up", body = ClientSecret),
+    (status = 200, description = "Asked of the gateway just now; the token is used up", body = BrowserSecret),
     (status = 401, description = "No token, or one that is not known, of another order, used or over", body = Problem, content_type = "application/problem+json"),
     (status = 404, description = "The path names no order", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "The payment waits for no customer, or its gateway has no client secrets", body = Problem, content_type = "application/problem+json"),
@@ -125,14 +125,14 @@ async fn client_secret(
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "Unavailable").detail(detail)
     })?;
     let client_secret = given.ok_or_else(none)?.expose().to_owned();
-    Ok(([(CACHE_CONTROL, "no-store")], Json(ClientSecret { gateway, payment_id, client_secret })).into_response())
+    Ok(([(CACHE_CONTROL, "no-store")], Json(BrowserSecret { gateway, payment_id, client_secret })).into_response())
 }
 
 fn awaited(payment: &Payment) -> Result<(), Problem> {
-    match payment.state {
-        State::ActionRequired => Ok(()),
-        state => Err(Problem::new(StatusCode::CONFLICT, "No customer awaited")
-            .detail(format!("expected a payment that waits for its customer; it is {}", state.as_str()))
-            .with("state", state.as_str())),
+    if payment.state == State::ActionRequired {
+        return Ok(());
     }
+    let state = payment.state.as_str();
+    let detail = format!("expected a payment that waits for its customer; it is {state}");
+    Err(Problem::new(StatusCode::CONFLICT, "No customer awaited").detail(detail).with("state", state))
 }

@@ -59,18 +59,21 @@ impl<'p> Provided<'p> {
     async fn authorize(&mut self, token: &str) -> Outcome {
         for _ in 0..10 {
             let request = self.request(Operation::Authorize, 1, 1_501);
-            match self.gateway.authorize(&request, &buyer(token)).await {
-                Outcome::Opened { payment_id } => self.payment_id = Some(payment_id),
-                Outcome::NotExecuted { .. } => tokio::time::sleep(Duration::from_secs(1)).await,
-                outcome => {
-                    if let Outcome::Authorized(hold) = &outcome {
-                        self.payment_id = Some(hold.payment_id.clone());
-                    } else if let Outcome::ActionRequired { payment_id, .. } = &outcome {
-                        self.payment_id = Some(payment_id.clone());
-                    }
-                    return outcome;
-                }
+            let outcome = self.gateway.authorize(&request, &buyer(token)).await;
+            if let Outcome::Opened { payment_id } = outcome {
+                self.payment_id = Some(payment_id);
+                continue;
             }
+            if matches!(outcome, Outcome::NotExecuted { .. }) {
+                tokio::time::sleep(Duration::from_secs(1)).await; // its limits
+                continue;
+            }
+            if let Outcome::Authorized(hold) = &outcome {
+                self.payment_id = Some(hold.payment_id.clone());
+            } else if let Outcome::ActionRequired { payment_id, .. } = &outcome {
+                self.payment_id = Some(payment_id.clone());
+            }
+            return outcome;
         }
         panic!("{}: not executed in ten calls", self.gateway.name())
     }

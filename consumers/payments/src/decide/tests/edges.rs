@@ -111,6 +111,7 @@ fn a_customer_who_acted_is_found_by_a_look_up_where_no_webhook_tells() {
     assert_eq!(last.state(), State::Authorized, "the money came before the reservation's end");
     let mut silent = Desk::at(State::ActionRequired);
     silent.does(expired());
+    // ends with the last try
     while silent.timers.contains_key(ATTEMPT) {
         silent.fire(ATTEMPT);
     }
