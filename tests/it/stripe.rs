@@ -94,6 +94,12 @@ impl Paid {
     }
 
     async fn end(self) {
+        let dead = self.pipeline.dead_letters().await;
+        assert!(dead.is_empty(), "unexpected dead letters: {dead:#?}");
+        self.end_with_dead_letters().await;
+    }
+
+    async fn end_with_dead_letters(self) {
         let ledger = self.sim(Method::GET, "ledger?metadata=order_id", json!({})).await;
         assert_eq!(ledger["ok"], json!(true), "{ledger}");
         self.knows_no_secret().await;
@@ -104,7 +110,7 @@ impl Paid {
         while let Some(ended) = server.join_next().await {
             ended.unwrap().unwrap();
         }
-        pipeline.finish().await;
+        pipeline.finish_with_dead_letters().await;
     }
 
     /// No table of ours, the outbox and dead letters among them, has a key, a signing secret or a client secret.
@@ -233,13 +239,43 @@ async fn without_webhooks_customers_who_confirmed_and_refunds_that_arrived_are_f
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_that_no_webhook_brought_are_found_and_a_dispute_is_a_persons_case_once() {
+    let paid = Paid::start("stripe", false).await;
+    let url = paid.pipeline.door("payments", "/webhooks/stripe");
+    let endpoint = json!({"url": url, "secrets": [SECRET], "drop_share": 1.0});
+    paid.sim(Method::POST, "webhook_endpoints", endpoint).await;
+    let order = paid.order("pm_card_createDispute").await;
+    paid.until_status(&order, "COMPLETED").await;
+    paid.pipeline.settle().await;
+    assert!(paid.pipeline.dead_letters().await.is_empty(), "nobody told of the dispute");
+    paid.pipeline.advance(Duration::from_secs(301));
+    paid.pipeline.until(|| async { !paid.pipeline.dead_letters().await.is_empty() }, "the dispute is found").await;
+    // Listed again, and now brought by webhooks too.
+    paid.pipeline.advance(Duration::from_secs(301));
+    for delivery in paid.sim(Method::GET, "deliveries", json!({})).await["latest"].as_array().unwrap() {
+        let path = format!("events/{}/resend", delivery["event"].as_str().unwrap());
+        paid.sim(Method::POST, &path, json!({})).await;
+    }
+    let delivered = || async {
+        let deliveries = paid.sim(Method::GET, "deliveries", json!({})).await;
+        deliveries["pending"] == 0 && deliveries["succeeded"].as_i64() > Some(0)
+    };
+    paid.pipeline.until(delivered, "all webhooks are delivered").await;
+    paid.pipeline.settle().await;
+    let dead = paid.pipeline.dead_letters().await;
+    assert_eq!(dead.len(), 1, "several events tell of one dispute: {dead:#?}");
+    assert!(format!("{dead:?}").contains("payment_disputed"), "{dead:?}");
+    paid.end_with_dead_letters().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn money_that_is_held_is_taken_where_it_is_whichever_gateway_new_orders_go_to() {
     for (first, method, second, other) in
         [("sandbox", "tok_approved", "stripe", "pm_card_visa"), ("stripe", "pm_card_visa", "sandbox", "tok_approved")]
     {
         let paid = Paid::start(first, false).await;
         // Dear enough for a person to look at it: held until they have.
-        let dear = Order::of(&[("TEA", 2, 300_000)]);
+        let dear = Order::of(&[("TEA", 2, 600_000)]);
         let held = paid.pipeline.place(&dear.clone().paid_with(method)).await;
         paid.until_state(&held, "AUTHORIZED").await;
         paid.pipeline.settle().await;
@@ -255,7 +291,7 @@ async fn money_that_is_held_is_taken_where_it_is_whichever_gateway_new_orders_go
         assert!((200..300).contains(&status), "{status}: {answer}");
         paid.until_status(&held, "COMPLETED").await;
         let (held, next) = (paid.payment(&held).await, paid.payment(&next).await);
-        assert_eq!((&held["gateway"], &held["captured"]), (&json!(first), &json!(600_000)));
+        assert_eq!((&held["gateway"], &held["captured"]), (&json!(first), &json!(1_200_000)));
         assert_eq!((&next["gateway"], &next["captured"]), (&json!(second), &json!(900)));
         paid.end().await;
     }

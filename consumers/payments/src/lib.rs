@@ -36,7 +36,7 @@ use runtime::{
 };
 use sandbox_gateway::{Sandbox, SandboxRoutes};
 use sqlx::PgPool;
-use stripe_gateway::{StripeGateway, StripeMode, StripeRoutes, StripeSettings};
+use stripe_gateway::{StripeGateway, StripeMode, StripeRoutes, StripeSettings, take_missed_events};
 use tokio_util::sync::CancellationToken;
 
 pub use attempt::{Ask, CallAttempt, Made, Phase, key};
@@ -209,7 +209,12 @@ pub fn start(host: &runtime::Host) -> runtime::Starting<'_> {
                 routes = routes.merge(sandbox_gateway::routes().with_state(SandboxRoutes { sandbox, notices }));
             }
             match stripe {
-                Some(stripe) => routes.merge(stripe_gateway::routes().with_state(StripeRoutes { stripe, notices })),
+                Some(stripe) => {
+                    let state = StripeRoutes { stripe, notices };
+                    let missed = take_missed_events(state.clone(), host.clock().clone(), host.shutdown().clone());
+                    host.spawn("Stripe's missed events", missed);
+                    routes.merge(stripe_gateway::routes().with_state(state))
+                }
                 None => routes,
             }
         };

@@ -1,19 +1,30 @@
 //! The route that Stripe posts to.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
+use events::Timestamp;
 use gateway::{NoticeEffect, Notices};
+use runtime::Clock;
 use runtime::http::{Access, Json, JsonResult, Problem, Routes};
 use serde::Serialize;
+use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 use utoipa_axum::routes;
 
 use crate::notices::WebhookNotice;
 use crate::stripe::StripeGateway;
 use crate::webhook::{LONGEST_BODY, SIGNATURE_HEADER, WebhookError, WebhookEvent};
+
+/// How often events are looked for that no webhook brought.
+const LOOK_EVERY: Duration = Duration::from_secs(300);
+/// How far back the first look goes: Stripe sends an event again for so long.
+const FIRST_LOOK: Duration = Duration::from_secs(3 * 24 * 3_600);
+/// How far each later one goes back behind the one before: events appear in the list a little late.
+const OVERLAP: Duration = Duration::from_secs(600);
 
 /// What the route works with.
 #[derive(Clone, Debug)]
@@ -39,6 +50,23 @@ struct WebhookTaken {
 }
 
 impl StripeRoutes {
+    async fn take_missed(&self, since: Timestamp) -> Result<(), String> {
+        let events = self.stripe.undelivered(since).await.map_err(|failure| failure.to_string())?;
+        for event in events {
+            let effect = self.take(&event).await.map_err(|problem| format!("{}: {}", event.id, problem.title))?;
+            if effect == "recorded" {
+                count("missed");
+                tracing::info!(
+                    consumer = "payments",
+                    event = event.id,
+                    event_type = event.event_type,
+                    "no webhook brought it"
+                );
+            }
+        }
+        Ok(())
+    }
+
     /// Has payments know what an event of Stripe's comes to; returns once that is committed.
     ///
     /// # Errors
@@ -59,6 +87,27 @@ impl StripeRoutes {
                     NoticeEffect::Nothing(_) => "nothing",
                 })
             }
+        }
+    }
+}
+
+/// Takes what no webhook brought, until told to stop: every few minutes the events since the last look that no endpoint took, at first those of three days.
+///
+/// # Errors
+/// Never: what Stripe does not list now is listed later.
+pub async fn take_missed_events(routes: StripeRoutes, clock: Clock, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let mut since = clock.now().minus(FIRST_LOOK);
+    loop {
+        let now = clock.now();
+        match routes.take_missed(since).await {
+            Ok(()) => since = now.minus(OVERLAP),
+            Err(why) => {
+                tracing::warn!(consumer = "payments", why, "events that no webhook brought are looked for again later");
+            }
+        }
+        tokio::select! {
+            () = clock.sleep_until(now.plus(LOOK_EVERY)) => {}
+            () = shutdown.cancelled() => return Ok(()),
         }
     }
 }

@@ -22,7 +22,7 @@ mod transport;
 pub mod webhook;
 
 pub use failure::{CallFailure, Refusal};
-pub use http::{StripeRoutes, routes};
+pub use http::{StripeRoutes, routes, take_missed_events};
 pub use notices::WebhookNotice;
 pub use settings::{StripeMode, StripeSettings};
 pub use stripe::StripeGateway;
