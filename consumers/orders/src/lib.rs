@@ -115,7 +115,8 @@ impl Consumer for Orders {
     }
 
     async fn save(&self, world: BatchState, saver: &mut Saver<'_>) -> Result<(), Failure> {
-        world.rows.save(saver)
+        world.rows.save(saver);
+        Ok(())
     }
 }
 

@@ -112,7 +112,6 @@ impl From<Failure> for Problem {
             Failure::Stored { .. } | Failure::Panicked(_) | Failure::Unsendable(_) => Self::unreadable(),
             Failure::Database(_)
             | Failure::LostRace { .. }
-            | Failure::Unsure
             | Failure::Silent(_)
             | Failure::CallerGone => Self::unavailable(AWAY),
         }
