@@ -43,10 +43,7 @@ impl Input {
 
     /// The order to load; of one that is placed, the id that it gets if it is new.
     pub(crate) fn wanted(&self) -> Option<OrderId> {
-        match self {
-            Self::Placed(placed) => Some(placed.candidate()),
-            _ => self.order_id(),
-        }
+        if let Self::Placed(placed) = self { Some(placed.candidate()) } else { self.order_id() }
     }
 }
 
