@@ -77,8 +77,7 @@ impl Consumer for Loyalty {
 
     /// The orders of a batch, then the accounts that they share.
     async fn load(&self, batch: &[&Work<Input>], loader: &mut Loader<'_>) -> Result<BatchState, Failure> {
-        let orders = batch.iter().map(|work| work.input.order_id());
-        let orders: Rows<OrderPoints> = Rows::of_orders(loader, orders).await?;
+        let orders = Rows::<OrderPoints>::of_orders(loader, batch.iter().map(|work| work.input.order_id())).await?;
         let mut ids = Vec::from_iter(orders.iter().filter_map(|(_, row)| Some(row.customer.as_ref()?.0.clone())));
         for work in batch {
             if let Input::Completed(_, customer_id, _) = &work.input {
