@@ -14,6 +14,8 @@ mod decide;
 mod http;
 mod input;
 mod payment;
+mod refund_routes;
+mod refunds;
 mod restore;
 mod row;
 mod settings;
@@ -24,7 +26,8 @@ use anyhow::Context as _;
 use events::{
     AuthorizationExpiring, Event, FraudRejected, FulfillmentCancelled, FulfillmentConfirmed, FulfillmentRejected,
     OrderId, PaymentActionRequired, PaymentAuthorized, PaymentCaptureFailed, PaymentCaptured, PaymentDeclined,
-    PaymentRefundFailed, PaymentRefunded, PaymentVoided, ReservationExpired, StockReserved, Timestamp,
+    PaymentRefundFailed, PaymentRefunded, PaymentVoided, RefundCompleted, RefundFailed, RefundRequested,
+    ReservationExpired, ShipmentDispatched, StockReserved, Timestamp,
 };
 use runtime::settings::ConsumerSettings;
 use runtime::{
@@ -38,17 +41,23 @@ pub use call::Call;
 pub use gateway;
 pub use input::{Answer, Input, Reply};
 pub use payment::{ActionAsked, Payment, PaymentData, Purchase, State, Undoing};
+pub use refunds::{Asked, CustomerRefund, RefundInput, RefundRequest, RefundState};
 pub use settings::{GatewayName, Payments, PaymentsSettings, section};
 
 use circuit::GatewayCircuit;
 use decide::DecisionContext;
 use gateway::Gateway;
 use http::PaymentRoutes;
+use refunds::Shipped;
 
 impl Consumer for Payments {
     const NAME: &'static str = "payments";
-    const TABLES: &'static [fn() -> Vec<String>] =
-        &[<Payment as runtime::rows::TableRow>::statements, <Reference as runtime::rows::TableRow>::statements];
+    const TABLES: &'static [fn() -> Vec<String>] = &[
+        row_statements::<Payment>,
+        row_statements::<Reference>,
+        row_statements::<CustomerRefund>,
+        row_statements::<Shipped>,
+    ];
     type Input = Input;
     type BatchState = BatchState;
     type Reply = Reply;
@@ -62,6 +71,7 @@ impl Consumer for Payments {
             FulfillmentConfirmed::TYPE,
             FulfillmentRejected::TYPE,
             FulfillmentCancelled::TYPE,
+            ShipmentDispatched::TYPE,
         ]
     }
 
@@ -85,6 +95,9 @@ impl Consumer for Payments {
             PaymentRefunded::TYPE,
             PaymentRefundFailed::TYPE,
             AuthorizationExpiring::TYPE,
+            RefundRequested::TYPE,
+            RefundCompleted::TYPE,
+            RefundFailed::TYPE,
         ]
     }
 
@@ -96,6 +109,7 @@ impl Consumer for Payments {
             Some(FulfillmentConfirmed::TYPE) => Input::Confirmed(message.read(codec)?),
             Some(FulfillmentRejected::TYPE) => Input::Rejected(message.read(codec)?),
             Some(FulfillmentCancelled::TYPE) => Input::Cancelled(message.read(codec)?),
+            Some(ShipmentDispatched::TYPE) => Input::Refund(RefundInput::Dispatched(Box::new(message.read(codec)?))),
             other => {
                 let (place, expected) = (message.place(), Self::subscribes_to());
                 return Err(Unreadable(format!("{place} is {other:?}: expected one of {expected:?}")));
@@ -109,6 +123,9 @@ impl Consumer for Payments {
         match timer.kind.as_str() {
             input::ATTEMPT => Input::AttemptDue { order_id, due: timer.due },
             input::AUTHORIZATION => Input::AuthorizationDue { order_id },
+            input::REFUND if let Ok(refund_id) = timer.discriminator.parse() => {
+                Input::Refund(RefundInput::Due { order_id, refund_id, due: timer.due })
+            }
             _ => Input::UnknownTimer { order_id },
         }
     }
@@ -151,9 +168,17 @@ impl Consumer for Payments {
     }
 }
 
+fn row_statements<R: runtime::rows::TableRow>() -> Vec<String> {
+    R::statements()
+}
+
 /// The OpenAPI document of its routes, those of the sandbox among them.
 pub fn document() -> serde_json::Value {
-    http::routes().documented().merge(sandbox_gateway::routes().documented()).document(Payments::NAME)
+    http::routes()
+        .documented()
+        .merge(refund_routes::routes().documented())
+        .merge(sandbox_gateway::routes().documented())
+        .document(Payments::NAME)
 }
 
 /// Starts the consumer and its gateway. Fails when its settings do not fit, or something that it needs is missing; the message says what to do.
@@ -180,7 +205,8 @@ pub fn start(host: &runtime::Host) -> runtime::Starting<'_> {
         host.spawn("the gateway's circuit", watch);
         let routes = |requests: runtime::RequestQueue<Payments>| {
             let notices = http::notices(requests.clone());
-            let own = http::routes().with_state(PaymentRoutes { requests, pool });
+            let state = PaymentRoutes { requests, pool };
+            let own = http::routes().merge(refund_routes::routes()).with_state(state);
             own.merge(sandbox_gateway::routes().with_state(SandboxRoutes { sandbox, notices }))
         };
         host.start(payments, routes).await
