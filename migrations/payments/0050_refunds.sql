@@ -1,4 +1,4 @@
--- Refunds to customers, beside the saga (ADR 29). Its own refund stays in `refunded`.
+-- Refunds to customers, beside the saga (ADR 30). Its own refund stays in `refunded`.
 alter table payments.payment
     add column refunds_open bigint not null default 0, -- asked for, and neither given back nor refused
     add column refunds_done bigint not null default 0, -- given back
