@@ -75,6 +75,8 @@ pub struct World {
     placed: Vec<OrderId>,
     said: Vec<Message>,
     ids: HashSet<String>,
+    /// How often each order has ended.
+    ends: BTreeMap<OrderId, usize>,
     /// Refunds that failed and that nobody tries again.
     given_up: HashSet<RefundId>,
     /// Refunds that are still asked for after the end.
@@ -134,6 +136,7 @@ impl World {
             placed: Vec::new(),
             said: Vec::new(),
             ids: HashSet::new(),
+            ends: BTreeMap::new(),
             given_up: HashSet::new(),
             after_the_end: 3,
         };
@@ -196,6 +199,13 @@ impl World {
             };
             for party in self.parties() {
                 party.enqueue(&message);
+            }
+            let terminal = [OrderCompleted::TYPE, OrderCancelled::TYPE, OrderFailed::TYPE, OrderRejected::TYPE];
+            let key = message.key.as_deref().and_then(|key| std::str::from_utf8(key).ok());
+            if let Some(order) = key.and_then(|key| key.parse().ok())
+                && message.event_type().is_some_and(|event_type| terminal.contains(&event_type))
+            {
+                *self.ends.entry(order).or_default() += 1;
             }
             self.said.push(message);
         }
@@ -411,13 +421,7 @@ impl World {
     }
 
     fn ends(&self, order: OrderId) -> usize {
-        let terminal = [OrderCompleted::TYPE, OrderCancelled::TYPE, OrderFailed::TYPE, OrderRejected::TYPE];
-        let key = order.to_string();
-        let of = |message: &&Message| {
-            message.key.as_deref() == Some(key.as_bytes())
-                && message.event_type().is_some_and(|event_type| terminal.contains(&event_type))
-        };
-        self.said.iter().filter(of).count()
+        self.ends.get(&order).copied().unwrap_or_default()
     }
 
     /// docs/protocol.md, section 5.
