@@ -10,6 +10,7 @@ mod migrate;
 mod openapi;
 mod orders;
 mod output;
+mod refund;
 mod relay;
 mod replay;
 mod restore;
@@ -61,6 +62,8 @@ enum Command {
     /// Orders: found by their reference; one order's whole case, at any moment.
     #[command(subcommand)]
     Orders(orders::Command),
+    /// Give money of an order that shipped back to its customer.
+    Refund(refund::Arguments),
     /// The outbox and its relay: how it stands, and what to do when something went wrong outside.
     #[command(subcommand)]
     Relay(relay::Command),
@@ -102,6 +105,7 @@ fn main() -> ExitCode {
         Command::Topics(command) => block_on(topics::run(command, json)),
         Command::Audit(arguments) => block_on(audit::run(arguments, json)),
         Command::Orders(command) => block_on(orders::run(command, json)),
+        Command::Refund(arguments) => block_on(refund::run(arguments, json)),
         Command::Relay(command) => block_on(relay::run(command, json)),
         Command::Deadlines(command) => block_on(deadlines::run(command, json)),
         Command::Replay(arguments) => block_on(replay::run(arguments, json)),

@@ -2,7 +2,8 @@
 
 use events::{
     Event, EventId, OrderAccepted, OrderCancelled, OrderCompleted, OrderFailed, OrderId, OrderRejected,
-    PaymentActionRequired, PaymentDeclined, PaymentRefunded, Personal, ShipmentDelivered, ShipmentDispatched,
+    PaymentActionRequired, PaymentDeclined, PaymentRefunded, Personal, RefundCompleted, ShipmentDelivered,
+    ShipmentDispatched,
 };
 use runtime::{Codec, Message, Unreadable, Work};
 
@@ -56,6 +57,7 @@ pub(crate) fn decode(message: &Message, codec: &Codec) -> Result<Work<Input>, Un
         PaymentActionRequired::TYPE => told::<PaymentActionRequired>(message, codec, |event| event.order_id)?,
         PaymentDeclined::TYPE => told::<PaymentDeclined>(message, codec, |event| event.order_id)?,
         PaymentRefunded::TYPE => told::<PaymentRefunded>(message, codec, |event| event.order_id)?,
+        RefundCompleted::TYPE => told::<RefundCompleted>(message, codec, |event| event.order_id)?,
         ShipmentDispatched::TYPE => told::<ShipmentDispatched>(message, codec, |event| event.order_id)?,
         ShipmentDelivered::TYPE => told::<ShipmentDelivered>(message, codec, |event| event.order_id)?,
         other => {

@@ -18,8 +18,8 @@ use std::sync::Arc;
 
 use events::{
     Event, NotificationFailed, NotificationRecorded, NotificationSent, OrderAccepted, OrderCancelled, OrderCompleted,
-    OrderFailed, OrderId, OrderRejected, PaymentActionRequired, PaymentDeclined, PaymentRefunded, ShipmentDelivered,
-    ShipmentDispatched, Timestamp,
+    OrderFailed, OrderId, OrderRejected, PaymentActionRequired, PaymentDeclined, PaymentRefunded, RefundCompleted,
+    ShipmentDelivered, ShipmentDispatched, Timestamp,
 };
 use runtime::http::Routes;
 use runtime::settings::ConsumerSettings;
@@ -41,9 +41,14 @@ impl Consumer for Notifications {
     type Reply = ();
     type Call = SentLog;
 
-    /// A customer does not see whether a mail went out a tenth of a second sooner.
+    /// A customer does not see whether a mail went out a tenth of a second sooner. Who gets money back half a year later must still be told of it:
+    /// as long as payments refunds, and some days for its provider.
     fn defaults() -> ConsumerSettings {
-        ConsumerSettings { linger: Span::millis(50), ..ConsumerSettings::in_bundles() }
+        ConsumerSettings {
+            linger: Span::millis(50),
+            keep: Some(Span::secs(200 * 24 * 3_600)),
+            ..ConsumerSettings::in_bundles()
+        }
     }
 
     fn subscribes_to() -> Vec<&'static str> {
@@ -56,6 +61,7 @@ impl Consumer for Notifications {
             PaymentActionRequired::TYPE,
             PaymentDeclined::TYPE,
             PaymentRefunded::TYPE,
+            RefundCompleted::TYPE,
             ShipmentDispatched::TYPE,
             ShipmentDelivered::TYPE,
         ]

@@ -2,8 +2,8 @@
 
 use events::{
     Cancellation, Currency, Fault, Line, OrderAccepted, OrderCancelled, OrderCompleted, OrderFailed, OrderRejected,
-    PaymentActionRequired, PaymentDeclined, PaymentRefunded, ReasonCode, ShipmentDelivered, ShipmentDispatched,
-    ShipmentId, ShippedLine, Timestamp, UnshippedLine,
+    PaymentActionRequired, PaymentDeclined, PaymentRefunded, ReasonCode, RefundCompleted, ShipmentDelivered,
+    ShipmentDispatched, ShipmentId, ShippedLine, Timestamp, UnshippedLine,
 };
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +32,10 @@ pub enum Occasion {
         amount: i64,
         currency: Currency,
         reason: ReasonCode,
+    },
+    RefundCompleted {
+        amount: i64,
+        currency: Currency,
     },
     ShipmentDispatched(SentParcel),
     ShipmentDelivered {
@@ -72,6 +76,7 @@ impl Occasion {
             Self::PaymentActionRequired { .. } => "payment_action_required",
             Self::PaymentDeclined { .. } => "payment_declined",
             Self::PaymentRefunded { .. } => "payment_refunded",
+            Self::RefundCompleted { .. } => "refund_completed",
             Self::ShipmentDispatched(_) => "shipment_dispatched",
             Self::ShipmentDelivered { .. } => "shipment_delivered",
             Self::OrderCompleted { .. } => "order_completed",
@@ -97,6 +102,7 @@ told! {
     OrderRejected { faults }
     PaymentActionRequired { url, amount, currency, expires_at }
     PaymentDeclined { amount, currency }
+    RefundCompleted { amount, currency }
     ShipmentDelivered { shipment_id }
     OrderCompleted { currency, charged, shipped, unshipped, cancellation }
     OrderCancelled { currency, charged }

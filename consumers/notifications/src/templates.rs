@@ -56,7 +56,9 @@ fn subject(occasion: &Occasion, reference: &str, locale: Locale) -> String {
         Occasion::PaymentDeclined { .. } => {
             ("The payment of your order {} was declined", "Die Zahlung Ihrer Bestellung {} wurde abgelehnt")
         }
-        Occasion::PaymentRefunded { .. } => ("Refund for your order {}", "Erstattung zu Ihrer Bestellung {}"),
+        Occasion::PaymentRefunded { .. } | Occasion::RefundCompleted { .. } => {
+            ("Refund for your order {}", "Erstattung zu Ihrer Bestellung {}")
+        }
         Occasion::ShipmentDispatched(_) => {
             ("A parcel of your order {} is on its way", "Ein Paket Ihrer Bestellung {} ist unterwegs")
         }
@@ -88,7 +90,9 @@ fn urgent(occasion: &Occasion, locale: Locale) -> Option<String> {
             Some(url.as_deref().map_or_else(|| until.clone(), |url| format!("{until} {}", one_line(url))))
         }
         Occasion::ShipmentDispatched(parcel) => Some(carrier(parcel)),
-        Occasion::PaymentRefunded { amount, currency, .. } => Some(format!("{}.", locale.money(*amount, *currency))),
+        Occasion::PaymentRefunded { amount, currency, .. } | Occasion::RefundCompleted { amount, currency } => {
+            Some(format!("{}.", locale.money(*amount, *currency)))
+        }
         Occasion::OrderAccepted { .. }
         | Occasion::OrderRejected { .. }
         | Occasion::PaymentDeclined { .. }
@@ -153,6 +157,13 @@ fn body(occasion: &Occasion, reference: &str, locale: Locale) -> String {
                 format!(
                     "wir haben {amount} erstattet. Grund: {why}. Bis Ihre Bank es anzeigt, können einige Tage vergehen."
                 ),
+            )
+        }
+        Occasion::RefundCompleted { amount, currency } => {
+            let amount = locale.money(*amount, *currency);
+            locale.pick(
+                format!("we have given back {amount}. It may take some days until your bank shows it."),
+                format!("wir haben {amount} erstattet. Bis Ihre Bank es anzeigt, können einige Tage vergehen."),
             )
         }
         Occasion::ShipmentDispatched(parcel) => {

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use events::{OrderId, Timestamp};
+use events::{OrderId, RefundId, Timestamp};
 use gateway::RefundStatus;
 use runtime::rows::{Row, Rows};
 use serde::{Deserialize, Serialize};
 
 use crate::attempt::Ask;
 use crate::payment::Payment;
+use crate::refunds::{CustomerRefund, Room, Shipped};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RefundNotice {
@@ -24,6 +25,8 @@ pub struct RefundNotice {
 pub struct Reference {
     /// Whose refund; none until our own call's answer names it.
     pub order_id: Option<OrderId>,
+    /// Which refund to the customer; none: it is the saga's, or not known yet.
+    pub customer_refund: Option<RefundId>,
     pub notices: Vec<RefundNotice>,
 }
 
@@ -46,7 +49,11 @@ pub(crate) struct NextCall {
 pub struct BatchState {
     pub(crate) payments: Rows<Payment>,
     pub(crate) references: Rows<Reference>,
+    /// Those of orders of which something was refunded, or may be now.
+    pub(crate) refunds: Rows<CustomerRefund>,
+    pub(crate) shipments: Rows<Shipped>,
     pub(crate) calls: BTreeMap<OrderId, NextCall>,
+    pub(crate) refund_calls: BTreeMap<RefundId, NextCall>,
 }
 
 impl BatchState {
@@ -60,6 +67,17 @@ impl BatchState {
 
     pub fn reference(&self, refund_id: &str) -> Option<&Reference> {
         self.references.get(&refund_id.to_owned())
+    }
+
+    pub fn refunds(&self) -> impl Iterator<Item = (&RefundId, &CustomerRefund)> {
+        self.refunds.iter()
+    }
+
+    /// What can still go back to the customer of an order.
+    pub fn room(&self, order_id: OrderId, payment: &Payment) -> Room {
+        let shipments = self.shipments.iter().filter(|(_, shipped)| shipped.order_id == order_id);
+        let refunds = self.refunds.iter().filter(|(_, refund)| refund.order_id == order_id);
+        Room::new(payment, shipments.flat_map(|(_, shipped)| &shipped.items), refunds.map(|(_, refund)| refund))
     }
 
     pub(crate) fn payment_mut(&mut self, order_id: OrderId) -> (&mut Row<Payment>, &mut NextCall) {

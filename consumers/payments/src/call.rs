@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use events::RefundId;
 use gateway::{Buyer, Operation, Outcome, Request};
 use runtime::{Cause, Work};
 
 use crate::attempt::{Ask, key};
 use crate::input::{Answer, Input};
 use crate::payment::Payment;
+use crate::refunds::{self, CustomerRefund, RefundInput};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
@@ -16,6 +18,8 @@ pub struct Call {
     pub operation: Operation,
     pub ask: Ask,
     pub request: Request,
+    /// Which refund to the customer it is of; none: it is the saga's.
+    pub refund: Option<RefundId>,
     /// Who pays; needed to authorize, and only known until then.
     pub buyer: Option<Buyer>,
     pub correlation_id: Arc<str>,
@@ -40,13 +44,41 @@ impl Call {
             operation: attempt.operation,
             ask,
             request,
+            refund: None,
             buyer,
             correlation_id: correlation_id.unwrap_or_default(),
         })
     }
 
+    /// Of a refund to the customer.
+    pub(crate) fn for_refund(
+        payment: &Payment,
+        refund_id: RefundId,
+        refund: &CustomerRefund,
+        ask: Ask,
+    ) -> Option<Self> {
+        let number = refund.data.attempt.number;
+        let request = Request {
+            order_id: payment.order_id,
+            key: refunds::key(payment.order_id, refund_id, number),
+            attempt: number,
+            since: refund.data.attempt.since,
+            money: payment.money(refund.amount).ok()?,
+            payment_id: payment.payment_id.clone(),
+            refund_id: refund.data.attempt.provider_id.clone(),
+        };
+        let correlation_id = payment.case.thread.as_ref().map(|thread| Arc::clone(&thread.correlation_id));
+        let (refund, correlation_id) = (Some(refund_id), correlation_id.unwrap_or_default());
+        let gateway = payment.gateway.clone()?;
+        Some(Self { gateway, operation: Operation::Refund, ask, request, refund, buyer: None, correlation_id })
+    }
+
     pub fn answered(&self, outcome: Outcome) -> Work<Input> {
         let Request { order_id, key, attempt, .. } = &self.request;
+        if let Some(refund_id) = self.refund {
+            let answer = RefundInput::Answer { order_id: *order_id, refund_id, attempt: *attempt, outcome };
+            return Work { cause: Cause::answer(key), input: Input::Refund(answer) };
+        }
         let answer = Answer { order_id: *order_id, operation: self.operation, attempt: *attempt, outcome };
         Work { cause: Cause::answer(key), input: Input::Answer(answer) }
     }

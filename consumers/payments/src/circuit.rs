@@ -231,7 +231,16 @@ mod tests {
             refund_id: None,
         };
         let gateway = "scripted".to_owned();
-        Call { gateway, operation: Operation::Capture, ask: Ask::Make, request, buyer: None, correlation_id: "".into() }
+        let (refund, buyer) = (None, None);
+        Call {
+            gateway,
+            operation: Operation::Capture,
+            ask: Ask::Make,
+            request,
+            refund,
+            buyer,
+            correlation_id: "".into(),
+        }
     }
 
     fn refused(obstacle: Obstacle) -> Outcome {

@@ -33,6 +33,7 @@ mod answers;
 mod attempts;
 mod events;
 mod notify;
+mod refunds;
 mod turns;
 mod undoing;
 
@@ -69,6 +70,9 @@ impl DecisionContext<'_> {
         effects: &mut Effects<'_, Call>,
     ) -> Result<Reply, Conflict> {
         let Some(order_id) = input.order_id() else { return self.refund_notice(world, input, effects) };
+        if let Input::Refund(input) = input {
+            return self.refunds(world, input, effects);
+        }
         let mut step = self.step(world, order_id, effects);
         let nobody = |()| Reply::Nobody;
         let reply = match input {
@@ -92,7 +96,9 @@ impl DecisionContext<'_> {
                 Ok(Reply::Nobody)
             }
             Input::AuthorizationDue { .. } => step.authorization_due().map(nobody),
-            Input::Notice(ProviderNotice::Refund { .. }) | Input::UnknownTimer { .. } => Ok(Reply::Nobody),
+            Input::Notice(ProviderNotice::Refund { .. }) | Input::Refund(_) | Input::UnknownTimer { .. } => {
+                Ok(Reply::Nobody)
+            }
         }?;
         self.step(world, order_id, effects).refuse_unrouted();
         Ok(reply)
@@ -140,11 +146,14 @@ impl DecisionContext<'_> {
             return Ok(Reply::Unknown);
         };
         let reference = world.reference_mut(refund_id);
-        let order_id = reference.order_id;
+        let (order_id, customer_refund) = (reference.order_id, reference.customer_refund);
         let again = reference.notices.iter().any(|notice| notice.message_id == *message_id);
         let reply = match order_id {
             Some(order_id) if again => Reply::Nothing(world.payment_mut(order_id).0.state),
-            Some(order_id) => self.step(world, order_id, effects).refund_status(refund_id, status)?,
+            Some(order_id) => match customer_refund {
+                Some(own) => self.refund_notified(world, (order_id, own), refund_id, status, effects)?,
+                None => self.step(world, order_id, effects).refund_status(refund_id, status)?,
+            },
             None => Reply::Kept,
         };
         if !again {
@@ -160,6 +169,15 @@ pub(crate) fn finish(world: &mut BatchState, effects: &mut Effects<'_, Call>) {
     for (order_id, NextCall { ask, .. }) in std::mem::take(&mut world.calls) {
         let payment = world.payment(order_id).zip(ask);
         if let Some(call) = payment.and_then(|(payment, ask)| Call::for_payment(payment, ask)) {
+            effects.call(call);
+        }
+    }
+    for (refund_id, NextCall { ask, .. }) in std::mem::take(&mut world.refund_calls) {
+        let refund = world.refunds.get(&refund_id).zip(ask);
+        let payment = refund.and_then(|(refund, _)| world.payment(refund.order_id)).zip(refund);
+        if let Some((payment, (refund, ask))) = payment
+            && let Some(call) = Call::for_refund(payment, refund_id, refund, ask)
+        {
             effects.call(call);
         }
     }

@@ -47,7 +47,7 @@ pub(crate) fn notices(requests: RequestQueue<Payments>) -> Notices {
                 Reply::Nothing(state) | Reply::NotStuck(state) | Reply::Retried { state, .. } => {
                     NoticeEffect::Nothing(Some(state.as_str()))
                 }
-                Reply::Nobody | Reply::Unknown => NoticeEffect::Nothing(None),
+                Reply::Nobody | Reply::Refund(_) | Reply::Unknown => NoticeEffect::Nothing(None),
             })
         }
     })
@@ -80,8 +80,12 @@ struct PaymentView {
     released_remainder: i64,
     /// What was let go.
     voided: i64,
-    /// What was given back.
+    /// What was given back because it did not ship.
     refunded: i64,
+    /// Refunds to the customer that are under way: `GET /orders/{order_id}/refunds` has each.
+    refunds_open: i64,
+    /// What refunds to the customer gave back.
+    refunds_done: i64,
     /// When the hold lapses, RFC 3339.
     #[serde(skip_serializing_if = "Option::is_none")]
     capture_before: Option<String>,
@@ -182,6 +186,8 @@ impl PaymentView {
             released_remainder: payment.released_remainder,
             voided: payment.voided,
             refunded: payment.refunded,
+            refunds_open: payment.refunds_open,
+            refunds_done: payment.refunds_done,
             capture_before: payment.capture_before.map(|at| at.to_string()),
             stuck,
             attempt,
@@ -240,7 +246,7 @@ async fn retry(
             );
             Err(Problem::new(StatusCode::CONFLICT, "Nothing is stuck").detail(detail).with("state", state.as_str()))
         }
-        Reply::Unknown | Reply::Kept | Reply::Nobody => Err(unknown(order_id)),
+        Reply::Unknown | Reply::Kept | Reply::Refund(_) | Reply::Nobody => Err(unknown(order_id)),
     }
 }
 

@@ -7,11 +7,14 @@ use events::{
 use gateway::{Operation, Outcome, ProviderNotice};
 
 use crate::payment::State;
+use crate::refunds::{RefundInput, RefundReply};
 
 /// The timer of the attempt: its lease, the pause before the next one, and the look-ups of a pending refund.
 pub(crate) const ATTEMPT: &str = "attempt";
 /// The timer of the hold: first a margin before its end, then at it.
 pub(crate) const AUTHORIZATION: &str = "authorization";
+/// The timer of a refund to the customer, by its id.
+pub(crate) const REFUND: &str = "refund";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
@@ -23,6 +26,8 @@ pub enum Input {
     Cancelled(FulfillmentCancelled),
     Answer(Answer),
     Notice(ProviderNotice),
+    /// Of a refund to the customer, or of what may be refunded.
+    Refund(RefundInput),
     Retry {
         order_id: OrderId,
         by: String,
@@ -62,6 +67,7 @@ pub enum Reply {
         attempt: String,
     },
     NotStuck(State),
+    Refund(RefundReply),
     Unknown,
 }
 
@@ -76,6 +82,7 @@ impl Input {
             Self::Rejected(event) => Some(event.order_id),
             Self::Cancelled(event) => Some(event.order_id),
             Self::Answer(answer) => Some(answer.order_id),
+            Self::Refund(input) => Some(input.order_id()),
             Self::Notice(ProviderNotice::Action { order_id, .. } | ProviderNotice::Payment { order_id, .. })
             | Self::Retry { order_id, .. }
             | Self::AttemptDue { order_id, .. }
@@ -88,6 +95,9 @@ impl Input {
     pub(crate) fn refund_id(&self) -> Option<&str> {
         if let Self::Notice(ProviderNotice::Refund { refund_id, .. }) = self {
             return Some(refund_id);
+        }
+        if let Self::Refund(RefundInput::Answer { outcome, .. }) = self {
+            return outcome.refund_id();
         }
         if let Self::Answer(answer) = self { answer.outcome.refund_id() } else { None }
     }

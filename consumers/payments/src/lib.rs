@@ -16,6 +16,8 @@ mod gateways;
 mod http;
 mod input;
 mod payment;
+mod refund_routes;
+mod refunds;
 mod restore;
 mod row;
 mod settings;
@@ -27,7 +29,8 @@ use anyhow::Context as _;
 use events::{
     AuthorizationExpiring, Event, FraudRejected, FulfillmentCancelled, FulfillmentConfirmed, FulfillmentRejected,
     OrderId, PaymentActionRequired, PaymentAuthorized, PaymentCaptureFailed, PaymentCaptured, PaymentDeclined,
-    PaymentRefundFailed, PaymentRefunded, PaymentVoided, ReservationExpired, StockReserved, Timestamp,
+    PaymentRefundFailed, PaymentRefunded, PaymentVoided, RefundCompleted, RefundFailed, RefundRequested,
+    ReservationExpired, ShipmentDispatched, StockReserved, Timestamp,
 };
 use runtime::settings::ConsumerSettings;
 use runtime::{
@@ -45,6 +48,7 @@ pub use call::Call;
 pub use gateway;
 pub use input::{Answer, Input, Reply};
 pub use payment::{ActionAsked, Payment, PaymentData, Purchase, State, Undoing};
+pub use refunds::{Asked, CustomerRefund, RefundInput, RefundRequest, RefundState};
 pub use settings::{GatewayName, Payments, PaymentsSettings, section};
 
 use circuit::GatewayCircuit;
@@ -52,14 +56,19 @@ use decide::DecisionContext;
 use gateway::Gateway;
 use gateways::{GatewayRoute, Gateways};
 use http::PaymentRoutes;
+use refunds::Shipped;
 
 /// How often secrets that stand in files are read again.
 const SECRETS_READ_EVERY: Duration = Duration::from_secs(15);
 
 impl Consumer for Payments {
     const NAME: &'static str = "payments";
-    const TABLES: &'static [fn() -> Vec<String>] =
-        &[<Payment as runtime::rows::TableRow>::statements, <Reference as runtime::rows::TableRow>::statements];
+    const TABLES: &'static [fn() -> Vec<String>] = &[
+        row_statements::<Payment>,
+        row_statements::<Reference>,
+        row_statements::<CustomerRefund>,
+        row_statements::<Shipped>,
+    ];
     type Input = Input;
     type BatchState = BatchState;
     type Reply = Reply;
@@ -73,6 +82,7 @@ impl Consumer for Payments {
             FulfillmentConfirmed::TYPE,
             FulfillmentRejected::TYPE,
             FulfillmentCancelled::TYPE,
+            ShipmentDispatched::TYPE,
         ]
     }
 
@@ -96,6 +106,9 @@ impl Consumer for Payments {
             PaymentRefunded::TYPE,
             PaymentRefundFailed::TYPE,
             AuthorizationExpiring::TYPE,
+            RefundRequested::TYPE,
+            RefundCompleted::TYPE,
+            RefundFailed::TYPE,
         ]
     }
 
@@ -107,6 +120,7 @@ impl Consumer for Payments {
             Some(FulfillmentConfirmed::TYPE) => Input::Confirmed(message.read(codec)?),
             Some(FulfillmentRejected::TYPE) => Input::Rejected(message.read(codec)?),
             Some(FulfillmentCancelled::TYPE) => Input::Cancelled(message.read(codec)?),
+            Some(ShipmentDispatched::TYPE) => Input::Refund(RefundInput::Dispatched(Box::new(message.read(codec)?))),
             other => {
                 let (place, expected) = (message.place(), Self::subscribes_to());
                 return Err(Unreadable(format!("{place} is {other:?}: expected one of {expected:?}")));
@@ -120,6 +134,9 @@ impl Consumer for Payments {
         match timer.kind.as_str() {
             input::ATTEMPT => Input::AttemptDue { order_id, due: timer.due },
             input::AUTHORIZATION => Input::AuthorizationDue { order_id },
+            input::REFUND if let Ok(refund_id) = timer.discriminator.parse() => {
+                Input::Refund(RefundInput::Due { order_id, refund_id, due: timer.due })
+            }
             _ => Input::UnknownTimer { order_id },
         }
     }
@@ -164,10 +181,15 @@ impl Consumer for Payments {
     }
 }
 
+fn row_statements<R: runtime::rows::TableRow>() -> Vec<String> {
+    R::statements()
+}
+
 /// The OpenAPI document of its routes, those of all gateways among them.
 pub fn document() -> serde_json::Value {
+    let own = http::routes().merge(customer::routes()).merge(refund_routes::routes()).documented();
     let gateways = sandbox_gateway::routes().documented().merge(stripe_gateway::routes().documented());
-    http::routes().merge(customer::routes()).documented().merge(gateways).document(Payments::NAME)
+    own.merge(gateways).document(Payments::NAME)
 }
 
 /// Starts the consumer and its gateways. Fails when its settings do not fit, or something that it needs is missing; the message says what to do.
@@ -203,7 +225,7 @@ pub fn start(host: &runtime::Host) -> runtime::Starting<'_> {
         let clock = host.clock().clone();
         let routes = |requests: runtime::RequestQueue<Payments>| {
             let notices = http::notices(requests.clone());
-            let own = http::routes().merge(customer::routes());
+            let own = http::routes().merge(customer::routes()).merge(refund_routes::routes());
             let mut routes = own.with_state(PaymentRoutes { requests, pool, gateways, clock });
             if let Some(sandbox) = sandbox {
                 let notices = notices.clone();

@@ -131,6 +131,10 @@ pub struct Payment {
     pub voided: i64,
     /// What was given back, confirmed.
     pub refunded: i64,
+    /// Refunds to the customer that are neither given back nor refused.
+    pub refunds_open: i64,
+    /// What refunds to the customer gave back.
+    pub refunds_done: i64,
     pub announced: bool,
     pub capture_before: Option<Timestamp>,
     /// Names, contact and addresses, sealed; until the money is held, or never will be.
@@ -152,6 +156,8 @@ impl Payment {
             released_remainder: 0,
             voided: 0,
             refunded: 0,
+            refunds_open: 0,
+            refunds_done: 0,
             announced: false,
             capture_before: None,
             personal: None,

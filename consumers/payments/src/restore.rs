@@ -1,8 +1,11 @@
 //! Payments told again after a restore: what the gateway answered, from what was said of it. Nobody is asked.
 
+use std::collections::BTreeMap;
+
 use events::{
     Action, AuthorizationExpiring, Event as _, PaymentActionRequired, PaymentAuthorized, PaymentCaptureFailed,
-    PaymentCaptured, PaymentDeclined, PaymentRefundFailed, PaymentRefunded, PaymentVoided, ReasonCode,
+    PaymentCaptured, PaymentDeclined, PaymentRefundFailed, PaymentRefunded, PaymentVoided, ReasonCode, RefundCompleted,
+    RefundFailed, RefundRequested,
 };
 use gateway::{ActionResult, Hold, Money, Operation, Outcome, ProviderNotice};
 use runtime::restore::{Restore, RetoldEvent};
@@ -14,12 +17,14 @@ use crate::decide::DecisionContext;
 use crate::gateways::Reach;
 use crate::input::{Answer, Input};
 use crate::payment::State;
+use crate::refunds::{Asked, CustomerRefund, RefundAttempt, RefundData};
 use crate::settings::Payments;
 
 impl Restore for Payments {
     /// Each was a batch of its own: the gateway was asked after it.
     fn settled(&self, world: &mut BatchState) {
         world.calls.clear();
+        world.refund_calls.clear();
     }
 
     fn retell(
@@ -105,6 +110,9 @@ impl Restore for Payments {
                 }
                 (Operation::Void, Outcome::Voided { money: Money { amount, currency } })
             }
+            RefundRequested::TYPE | RefundCompleted::TYPE | RefundFailed::TYPE => {
+                return self.refund_retold(world, event, effects);
+            }
             PaymentRefunded::TYPE => {
                 let PaymentRefunded { amount, currency, .. } = event.read()?;
                 let money = Money { amount, currency };
@@ -129,6 +137,43 @@ impl Payments {
             reach: &|_| Reach::Answers,
             now: event.told.at,
         }
+    }
+
+    fn refund_retold(
+        &self,
+        world: &mut BatchState,
+        event: &RetoldEvent<'_, Input>,
+        effects: &mut Effects<'_, Call>,
+    ) -> Result<(), Conflict> {
+        let (order_id, at, rules) = (event.order_id, event.told.at, self.rules(event));
+        let (refund_id, outcome) = match event.told.event_type() {
+            RefundRequested::TYPE => {
+                let RefundRequested { refund_id, amount, lines, asked, reason, requested_by, .. } = event.read()?;
+                let units = || {
+                    let mut units: BTreeMap<String, i64> = BTreeMap::new();
+                    lines.iter().for_each(|line| *units.entry(line.sku.to_string()).or_default() += line.quantity);
+                    Asked::Lines(units.into_iter().collect())
+                };
+                let asked = match asked.as_str() {
+                    "all" => Asked::All,
+                    "lines" => units(),
+                    _ => Asked::Amount(amount),
+                };
+                let attempt = RefundAttempt::new(at);
+                let data = RefundData { asked, lines, reason, requested_by, requested_at: at, attempt, detail: None };
+                return rules.refund_opened(world, refund_id, CustomerRefund { order_id, amount, data }, effects);
+            }
+            RefundCompleted::TYPE => {
+                let RefundCompleted { refund_id, amount, currency, .. } = event.read()?;
+                (refund_id, Outcome::Refunded { refund_id: String::new(), money: Money { amount, currency } })
+            }
+            _ => {
+                let RefundFailed { refund_id, detail, .. } = event.read()?;
+                (refund_id, Outcome::RefundFailed { refund_id: None, detail })
+            }
+        };
+        let mut step = rules.refund_step(world, order_id, refund_id, effects).ok_or_else(|| event.untold())?;
+        step.retold(&outcome)
     }
 
     fn answered(

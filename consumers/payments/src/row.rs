@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use events::{Currency, OrderId, Personal, Timestamp};
+use events::{Currency, OrderId, Personal, RefundId, Timestamp};
 use runtime::rows::{Columns, Rows, Select, StoredRow, TableRow};
 use runtime::sql::{JsonText, Timestamptz};
 use runtime::{Expiring, Failure, Loader, Retention, Saver};
@@ -15,6 +15,7 @@ use uuid::Uuid;
 use crate::batch::{BatchState, Reference};
 use crate::input::Input;
 use crate::payment::Payment;
+use crate::refunds::{CustomerRefund, RefundInput, Room, Shipped};
 
 impl TableRow for Payment {
     type Key = OrderId;
@@ -33,6 +34,8 @@ impl TableRow for Payment {
             .changing("released_remainder", |row| row.released_remainder)
             .changing("voided", |row| row.voided)
             .changing("refunded", |row| row.refunded)
+            .changing("refunds_open", |row| row.refunds_open)
+            .changing("refunds_done", |row| row.refunds_done)
             .changing("announced", |row| row.announced)
             .changing("capture_before", |row| row.capture_before.map(Timestamptz))
             .changing_unread("stuck", Self::is_stuck)
@@ -58,6 +61,8 @@ impl TableRow for Payment {
             released_remainder: row.get("released_remainder")?,
             voided: row.get("voided")?,
             refunded: row.get("refunded")?,
+            refunds_open: row.get("refunds_open")?,
+            refunds_done: row.get("refunds_done")?,
             announced: row.get("announced")?,
             capture_before: row.get::<Option<Timestamptz>>("capture_before")?.map(|at| at.0),
             personal: personal.map(|(key_id, data)| Personal { key_id, data }),
@@ -75,13 +80,15 @@ impl TableRow for Reference {
         columns
             .key("refund_id", |refund_id| refund_id.as_str())
             .changing("order_id", |row| row.order_id.map(OrderId::as_uuid))
+            .changing("customer_refund", |row| row.customer_refund.map(RefundId::as_uuid))
             .changing("told", |row| JsonText(&row.notices))
             .changed_at("updated_at")
     }
 
     fn read(row: &StoredRow<'_>) -> Result<(String, Self), Failure> {
         let order_id = row.get::<Option<Uuid>>("order_id")?.map(OrderId);
-        Ok((row.get("refund_id")?, Self { order_id, notices: row.json("told")? }))
+        let customer_refund = row.get::<Option<Uuid>>("customer_refund")?.map(RefundId);
+        Ok((row.get("refund_id")?, Self { order_id, customer_refund, notices: row.json("told")? }))
     }
 }
 
@@ -89,31 +96,45 @@ pub(crate) async fn load<'i>(
     loader: &mut Loader<'_>,
     inputs: impl Iterator<Item = &'i Input> + Clone,
 ) -> Result<BatchState, Failure> {
-    let mut orders: BTreeSet<OrderId> = inputs.clone().filter_map(Input::order_id).collect();
+    // A shipment that left is written down; its payment is not looked at.
+    let left = |input: &&Input| matches!(input, Input::Refund(RefundInput::Dispatched(_)));
+    let mut orders: BTreeSet<OrderId> =
+        inputs.clone().filter(|input| !left(input)).filter_map(Input::order_id).collect();
+    let of_refunds = |input: &&Input| matches!(input, Input::Refund(_) | Input::UnknownTimer { .. });
+    let mut refunded: BTreeSet<OrderId> = inputs.clone().filter(of_refunds).filter_map(Input::order_id).collect();
     let notified = inputs.clone().filter(|input| input.order_id().is_none()).filter_map(Input::refund_id);
     let notified: Vec<&str> = notified.collect();
     if !notified.is_empty() {
         let statement = "select order_id from payments.refund where refund_id = any($1) and order_id is not null";
         let known: Vec<Uuid> = sqlx::query_scalar(statement).bind(notified).fetch_all(&mut *loader.db).await?;
-        orders.extend(known.into_iter().map(OrderId));
+        orders.extend(known.iter().copied().map(OrderId));
+        refunded.extend(known.into_iter().map(OrderId));
     }
     let payments = Rows::of_orders(loader, orders.iter().copied()).await?;
-    let refunds: BTreeSet<&str> = inputs.filter_map(Input::refund_id).collect();
+    let (mut refunds, mut shipments) = (Rows::default(), Rows::default());
+    if !refunded.is_empty() {
+        let ids: Vec<Uuid> = refunded.into_iter().map(OrderId::as_uuid).collect();
+        refunds = Rows::load(loader, Select::filter("order_id = any($1)").bind(ids.clone())).await?;
+        shipments = Rows::load(loader, Select::filter("order_id = any($1)").bind(ids)).await?;
+    }
+    let named: BTreeSet<&str> = inputs.filter_map(Input::refund_id).collect();
     let mut references = Rows::<Reference>::default();
-    if !refunds.is_empty() {
-        let refunds = Select::filter("refund_id = any($1)").bind(Vec::from_iter(refunds));
-        references = Rows::load(loader, refunds).await?;
+    if !named.is_empty() {
+        let named = Select::filter("refund_id = any($1)").bind(Vec::from_iter(named));
+        references = Rows::load(loader, named).await?;
         let is_unread = |order_id| !orders.contains(&order_id);
         // Whose refund it is was recorded between the two statements: that order's row is not locked, and can't be now.
         if references.iter().filter_map(|(_, reference)| reference.order_id).any(is_unread) {
             return Err(Failure::LostRace { table: Reference::TABLE, saved: 0, decided: 1 });
         }
     }
-    Ok(BatchState { payments, references, ..BatchState::default() })
+    Ok(BatchState { payments, references, refunds, shipments, ..BatchState::default() })
 }
 
-pub(crate) fn save(BatchState { payments, references, .. }: BatchState, saver: &mut Saver<'_>) {
+pub(crate) fn save(BatchState { payments, references, refunds, shipments, .. }: BatchState, saver: &mut Saver<'_>) {
     payments.save(saver);
+    refunds.save(saver);
+    shipments.save(saver);
     references.save(saver);
 }
 
@@ -148,10 +169,28 @@ pub(crate) async fn use_token(
     Ok(query.execute(pool).await?.rows_affected() == 1)
 }
 
+/// The payment of an order with its refunds, the oldest first, and what is left to refund.
+pub(crate) async fn refunds(
+    pool: &PgPool,
+    order_id: OrderId,
+) -> Result<Option<(Payment, Vec<(RefundId, CustomerRefund)>, Room)>, Failure> {
+    let Some(payment) = payment(pool, order_id).await? else { return Ok(None) };
+    let mut refunds = Select::<CustomerRefund>::filter("order_id = $1").bind(order_id.as_uuid()).all(pool).await?;
+    refunds.sort_by_key(|(refund_id, refund)| (refund.data.requested_at, *refund_id));
+    let shipped = Select::<Shipped>::filter("order_id = $1").bind(order_id.as_uuid()).all(pool).await?;
+    let items = shipped.iter().flat_map(|(_, shipped)| &shipped.items);
+    let room = Room::new(&payment, items, refunds.iter().map(|(_, refund)| refund));
+    Ok(Some((payment, refunds, room)))
+}
+
 /// Payments that have ended, or that were taken: payments does not hear when their orders end, so it keeps them far longer than the horizon. With them
 /// goes what the gateway keeps of them in this database, by its own statements. Then what a gateway told of refunds that nobody here asked for.
 pub(crate) fn retention(gateway: Vec<&'static str>) -> Retention {
-    let mut with = vec!["delete from payments.refund where order_id = any($1)"];
+    let mut with = vec![
+        "delete from payments.refund where order_id = any($1)",
+        "delete from payments.customer_refund where order_id = any($1)",
+        "delete from payments.shipped where order_id = any($1)",
+    ];
     with.extend(gateway);
     let unasked = Expiring {
         statement: "delete from payments.refund as gone
@@ -162,7 +201,7 @@ pub(crate) fn retention(gateway: Vec<&'static str>) -> Retention {
     Retention {
         rows: Payment::TABLE,
         guards: "state <> 'NEW'",
-        ended: "state in ('NEW', 'CAPTURED', 'DECLINED', 'VOIDED', 'REFUNDED') and not stuck",
+        ended: "state in ('NEW', 'CAPTURED', 'DECLINED', 'VOIDED', 'REFUNDED') and not stuck and refunds_open = 0",
         changed_at: "updated_at",
         with,
         others: vec![unasked],

@@ -49,6 +49,8 @@ pub struct PaymentsSettings {
     /// When a pending refund, or a payment that waits for its customer, is looked up first; the pauses then double, up to an hour for refunds, and to
     /// `longest_pause` else.
     pub pending_look_up: Span,
+    /// How long after it was placed an order can be refunded to its customer; at most as long as payments keeps its orders (`keep`).
+    pub refundable_for: Span,
     /// How long a hold lasts where the gateway does not say; the sandbox's holds last as long.
     pub authorization_validity: Span,
     /// How long before its end `AuthorizationExpiring` is published.
@@ -69,6 +71,7 @@ impl Default for PaymentsSettings {
             call_timeout: Span::secs(10),
             void_attempts: 5,
             pending_look_up: Span::secs(30),
+            refundable_for: Span::secs(180 * 24 * 3_600),
             authorization_validity: Span::secs(7 * 24 * 3_600),
             expiring_margin: Span::secs(24 * 3_600),
             sandbox: SandboxSettings::default(),
@@ -100,10 +103,9 @@ impl Payments {
 }
 
 pub fn section() -> Section {
-    Section::consumer(Payments::NAME, &Payments::defaults()).with(&PaymentsSettings::default()).checked(|all| {
-        all.keep(Payments::NAME, &Payments::defaults())?;
-        read(all).map(drop)
-    })
+    Section::consumer(Payments::NAME, &Payments::defaults())
+        .with(&PaymentsSettings::default())
+        .checked(|all| read(all).map(drop))
 }
 
 pub(crate) fn read(all: &Settings) -> anyhow::Result<PaymentsSettings> {
@@ -111,6 +113,13 @@ pub(crate) fn read(all: &Settings) -> anyhow::Result<PaymentsSettings> {
     named(all)?;
     let settings: PaymentsSettings = all.section(Payments::NAME)?;
     settings.check()?;
+    let keep = all.keep(Payments::NAME, &Payments::defaults())?;
+    ensure!(
+        settings.refundable_for.0 <= keep,
+        "settings of payments: expected refundable_for to be at most keep, {:?}, got {:?}: an order that is forgotten can't be refunded",
+        keep,
+        settings.refundable_for.0
+    );
     Ok(settings)
 }
 
@@ -151,6 +160,7 @@ impl PaymentsSettings {
             ("attempt_lease", self.attempt_lease, "2s"),
             ("call_timeout", self.call_timeout, "10s"),
             ("pending_look_up", self.pending_look_up, "30s"),
+            ("refundable_for", self.refundable_for, "180d"),
             ("authorization_validity", self.authorization_validity, "7d"),
         ];
         for (name, span, such_as) in spans {

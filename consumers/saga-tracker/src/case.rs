@@ -57,7 +57,8 @@ impl Case {
     }
 
     pub(crate) fn detail(&self) -> Result<OrderDetail, Failure> {
-        OrderDetail::of(&OrderRow { order_id: self.order_id, facts: self.facts.clone() }, self.shipments())
+        let row = OrderRow { order_id: self.order_id, facts: self.facts.clone() };
+        OrderDetail::of(&row, self.shipments(), &self.facts.refunds)
     }
 
     fn shipments(&self) -> Vec<ShipmentRow> {

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use events::{ShipmentId, Timestamp};
+use events::{RefundId, ShipmentId, Timestamp};
 use runtime::sql::Timestamptz;
 use serde::Serialize;
 use sqlx::FromRow;
@@ -117,6 +117,30 @@ impl ShipmentFacts {
     }
 }
 
+/// What is known of a refund to the customer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, FromRow)]
+pub struct RefundFacts {
+    pub amount: Option<i64>,
+    /// The event by which it was asked for, as JSON.
+    pub request: Option<String>,
+    pub requested_at: Option<Timestamptz>,
+    pub completed_at: Option<Timestamptz>,
+    /// The last refusal; one that was tried again may be completed later.
+    pub failed_at: Option<Timestamptz>,
+    pub detail: Option<String>,
+}
+
+impl RefundFacts {
+    fn merge(&mut self, other: &Self) {
+        most(&mut self.amount, &other.amount);
+        most(&mut self.request, &other.request);
+        most(&mut self.detail, &other.detail);
+        first(&mut self.requested_at, other.requested_at);
+        first(&mut self.completed_at, other.completed_at);
+        self.failed_at = self.failed_at.max(other.failed_at);
+    }
+}
+
 /// What is known of one order. Amounts are in minor units of `currency`; lists are kept as the JSON text of the event.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
@@ -148,6 +172,7 @@ pub struct Facts {
     /// By OrderCompleted: whether somebody had asked for a cancellation.
     pub cancellation: Option<String>,
     pub shipments: BTreeMap<ShipmentId, ShipmentFacts>,
+    pub refunds: BTreeMap<RefundId, RefundFacts>,
 }
 
 impl Facts {
@@ -177,6 +202,9 @@ impl Facts {
         most(&mut self.cancellation, &other.cancellation);
         for (shipment_id, shipment) in &other.shipments {
             self.shipments.entry(*shipment_id).or_default().merge(shipment);
+        }
+        for (refund_id, refund) in &other.refunds {
+            self.refunds.entry(*refund_id).or_default().merge(refund);
         }
     }
 

@@ -6,8 +6,9 @@ use events::{
     NotificationSent, OrderAccepted, OrderCancellationRequested, OrderCancelled, OrderCompleted, OrderFailed, OrderId,
     OrderParked, OrderRejected, OrderStuck, OrderUnparked, PaymentActionRequired, PaymentAuthorized,
     PaymentCaptureFailed, PaymentCaptured, PaymentDeclined, PaymentRefundFailed, PaymentRefunded, PaymentVoided,
-    Personal, Reason, ReservationExpired, ShipmentDelivered, ShipmentDispatched, ShippedLine, StockCommitted,
-    StockReallocated, StockRejected, StockReleased, StockReserved, Timestamp, UnshippedLine,
+    Personal, Reason, RefundCompleted, RefundFailed, RefundRequested, ReservationExpired, ShipmentDelivered,
+    ShipmentDispatched, ShippedLine, StockCommitted, StockReallocated, StockRejected, StockReleased, StockReserved,
+    Timestamp, UnshippedLine,
 };
 use runtime::sql::{Timestamptz, in_range};
 use serde::Serialize;
@@ -176,6 +177,20 @@ order_events! {
     33 OrderUnparked [] |_, _, _| {};
     34 OrderStuck [] |_, _, _| {};
     35 NotificationRecorded [] |_, _, _| {};
+
+    // Refunds to customers: beside the saga, so no status, no moment, no reason of the order.
+    36 RefundRequested [] |event, facts, at| {
+        let refund = facts.refunds.entry(event.refund_id).or_default();
+        (refund.amount, refund.request, refund.requested_at) = (Some(event.amount), serde_json::to_string(event).ok(), Some(Timestamptz(at)));
+    };
+    37 RefundCompleted [] |event, facts, at| {
+        let refund = facts.refunds.entry(event.refund_id).or_default();
+        (refund.amount, refund.completed_at) = (Some(event.amount), Some(Timestamptz(at)));
+    };
+    38 RefundFailed [] |event, facts, at| {
+        let refund = facts.refunds.entry(event.refund_id).or_default();
+        (refund.amount, refund.failed_at, refund.detail) = (Some(event.amount), Some(Timestamptz(at)), Some(event.detail.clone()));
+    };
 }
 
 /// An event from its stored JSON, its personal data empty.

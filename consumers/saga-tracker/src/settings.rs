@@ -48,6 +48,8 @@ pub struct TrackerSettings {
     /// A paid shipment that has not left for longer than this is an alert; none: for as long as fulfillment's `hand_over_deadline`.
     #[schema(inline)]
     pub hand_over: Option<Span>,
+    /// A refund to a customer that is not done for longer than this is an alert.
+    pub refund_late: Span,
     /// A consumer that has not been ready for longer than this is an alert.
     pub circuit_open: Span,
     /// Kinds of alerts that are turned off, such as `["dead_letter"]`; their figures are exported all the same.
@@ -93,6 +95,7 @@ impl Default for TrackerSettings {
             parked_age: Span::secs(900),
             review_margin: Span::secs(3_600),
             hand_over: None,
+            refund_late: Span::secs(10 * 24 * 3_600),
             circuit_open: Span::secs(60),
             alerts_off: Vec::new(),
             probes: BTreeMap::new(),

@@ -15,6 +15,7 @@ mod parked;
 mod positions;
 pub(crate) mod pruning;
 pub(crate) mod rebuild;
+mod refunds;
 mod shipments;
 mod stats;
 pub(crate) mod watch;
@@ -36,6 +37,7 @@ pub(crate) use events::{StoredEvent, folded, history, stored_events};
 pub(crate) use levels::{LevelView, level_position, levels};
 pub(crate) use orders::{OrderFilter, OrderRow, order, orders};
 pub(crate) use positions::{PositionView, PublishedView, positions, published, watermarks};
+pub(crate) use refunds::{refunds_of, unsettled as unsettled_refunds};
 pub(crate) use shipments::{ShipmentRow, shipments, shipments_of};
 pub use stats::FIGURES;
 pub(crate) use stats::{CountView, StepTimesView, counts, newest, step_times};
@@ -65,6 +67,7 @@ pub(crate) async fn save_models(
 ) -> Result<HashMap<OrderId, Facts>, Failure> {
     let timelines = orders::save(db, tables, &world.orders).await?;
     shipments::save(db, tables, &world.orders).await?;
+    refunds::save(db, tables, &world.orders).await?;
     levels::save(db, tables, &world.levels).await?;
     letters::save(db, tables, &world.letters).await?;
     positions::save_watermarks(db, tables, &world.watermarks).await?;

@@ -121,6 +121,8 @@ uuid_ids! {
     AllocationId;
     /// What leaves one warehouse in one go, minted by fulfillment.
     ShipmentId;
+    /// A refund to the customer, derived by payments from who asked under which key.
+    RefundId;
     /// One event: its `ce_id`.
     EventId;
 }

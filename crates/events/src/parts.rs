@@ -77,6 +77,20 @@ pub struct GivenUp {
     pub why: Why,
 }
 
+/// Units of one line that a refund pays back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RefundedLine {
+    /// The order line.
+    pub line_id: LineId,
+    /// What the units are.
+    pub sku: Sku,
+    /// How many units.
+    pub quantity: i64,
+    /// Their part of the refund, in minor units.
+    pub amount: i64,
+}
+
 /// What leaves one warehouse for the order in one go.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

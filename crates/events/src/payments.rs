@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::codes::Action;
 use crate::currency::Currency;
-use crate::ids::{CustomerId, OrderId};
-use crate::parts::{Allocation, Card, GivenUp, Item, Line, Reason};
+use crate::ids::{CustomerId, OrderId, RefundId};
+use crate::parts::{Allocation, Card, GivenUp, Item, Line, Reason, RefundedLine};
 use crate::personal::Personal;
 use crate::time::Timestamp;
 
@@ -116,4 +116,42 @@ pub struct AuthorizationExpiring {
     pub amount: i64,
     pub currency: Currency,
     pub capture_before: Timestamp,
+}
+
+/// Money of an order that shipped is to go back to its customer: beside the saga, also long after its end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefundRequested {
+    pub order_id: OrderId,
+    pub refund_id: RefundId,
+    pub amount: i64,
+    pub currency: Currency,
+    /// Which units it is for; empty: it was asked for as an amount, or as all that is left.
+    pub lines: Vec<RefundedLine>,
+    /// `all`, `amount` or `lines`.
+    pub asked: String,
+    pub reason: String,
+    /// The account whose key came; no personal data.
+    pub requested_by: String,
+}
+
+/// A refund is given back, confirmed by the gateway.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefundCompleted {
+    pub order_id: OrderId,
+    pub refund_id: RefundId,
+    pub amount: i64,
+    pub currency: Currency,
+    pub lines: Vec<RefundedLine>,
+    /// What all refunds of the order gave back so far, beside what the saga gave back.
+    pub refunded: i64,
+}
+
+/// A refund was refused: a person has it tried again, or pays the customer back by other means.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefundFailed {
+    pub order_id: OrderId,
+    pub refund_id: RefundId,
+    pub amount: i64,
+    pub currency: Currency,
+    pub detail: String,
 }

@@ -6,14 +6,15 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use events::{
-    Event, OrderCancelled, OrderCompleted, OrderFailed, OrderId, OrderPlaced, OrderRejected, ReasonCode, Timestamp,
+    Event, OrderCancelled, OrderCompleted, OrderFailed, OrderId, OrderPlaced, OrderRejected, ReasonCode, RefundId,
+    Timestamp,
 };
 use fraud::{Fraud, FraudSettings};
 use fulfillment::Fulfillment;
 use inventory::Inventory;
 use notifications::Notifications;
 use orders::{Cancel, Orders};
-use payments::{Payments, PaymentsSettings};
+use payments::{Asked, Payments, PaymentsSettings, RefundInput, RefundRequest, RefundState};
 use runtime::{Clock, Codec, Message, Outgoing, Span};
 use serde_json::json;
 
@@ -22,7 +23,7 @@ use super::gateway::{self, Shared};
 use super::node::{Node, Party};
 
 /// What every thousand runs bring at least once.
-pub const EXPECTED: [&str; 26] = [
+pub const EXPECTED: [&str; 29] = [
     "OrderAccepted",
     "OrderCancellationRequested",
     "OrderCompleted",
@@ -42,6 +43,9 @@ pub const EXPECTED: [&str; 26] = [
     "PaymentVoided",
     "PaymentRefunded",
     "PaymentRefundFailed",
+    "RefundRequested",
+    "RefundCompleted",
+    "RefundFailed",
     "FraudCleared",
     "FraudRejected",
     "FraudReviewRequested",
@@ -71,6 +75,12 @@ pub struct World {
     placed: Vec<OrderId>,
     said: Vec<Message>,
     ids: HashSet<String>,
+    /// How often each order has ended.
+    ends: BTreeMap<OrderId, usize>,
+    /// Refunds that failed and that nobody tries again.
+    given_up: HashSet<RefundId>,
+    /// Refunds that are still asked for after the end.
+    after_the_end: usize,
 }
 
 impl World {
@@ -126,6 +136,9 @@ impl World {
             placed: Vec::new(),
             said: Vec::new(),
             ids: HashSet::new(),
+            ends: BTreeMap::new(),
+            given_up: HashSet::new(),
+            after_the_end: 3,
         };
         for n in 0..count {
             world.place(n);
@@ -186,6 +199,13 @@ impl World {
             };
             for party in self.parties() {
                 party.enqueue(&message);
+            }
+            let terminal = [OrderCompleted::TYPE, OrderCancelled::TYPE, OrderFailed::TYPE, OrderRejected::TYPE];
+            let key = message.key.as_deref().and_then(|key| std::str::from_utf8(key).ok());
+            if let Some(order) = key.and_then(|key| key.parse().ok())
+                && message.event_type().is_some_and(|event_type| terminal.contains(&event_type))
+            {
+                *self.ends.entry(order).or_default() += 1;
             }
             self.said.push(message);
         }
@@ -279,6 +299,7 @@ impl World {
                 self.now = self.now.plus(Duration::from_secs(60 * self.random.below(20) as u64));
                 return false;
             }
+            10 | 11 => self.refund(order),
             8 | 9 => {
                 let index = self.random.below(6);
                 self.with(index, |party, random, now| party.fire(random, now))
@@ -292,6 +313,37 @@ impl World {
     fn cancel(&mut self, order_id: OrderId) -> Vec<Outgoing> {
         let cancel = Cancel { order_id, requested_by: "customer".into(), reason: "changed my mind".into() };
         self.orders.ask(&format!("{order_id}/cancel"), orders::Input::Cancel(cancel), self.now)
+    }
+
+    /// All, an amount or units, under one of few keys: some come twice, or with another body.
+    fn refund(&mut self, order_id: OrderId) -> Vec<Outgoing> {
+        let key = self.random.below(4).to_string();
+        let refund_id = RefundId(events::derive_id(order_id, "payments", "refund", &key));
+        let asked = match self.random.below(3) {
+            0 => Asked::All,
+            1 => Asked::Amount(1 + self.random.below(500) as i64),
+            _ => Asked::Lines(vec![((*self.random.pick(&SKUS)).to_owned(), 1 + self.random.below(2) as i64)]),
+        };
+        let (reason, requested_by) = ("broken".to_owned(), "eve".to_owned());
+        let request = RefundRequest { order_id, refund_id, asked, currency: None, reason, requested_by };
+        let input = payments::Input::Refund(RefundInput::Asked(Box::new(request)));
+        self.payments.ask(&format!("{order_id}/refunds/{refund_id}"), input, self.now)
+    }
+
+    /// A person has a refund that is stuck tried again; one that was refused perhaps not.
+    fn retry_refund(&mut self) -> bool {
+        let stuck = self.payments.state.refunds().filter(|(refund_id, _)| !self.given_up.contains(refund_id));
+        let stuck =
+            stuck.filter(|(_, refund)| refund.is_stuck()).map(|(id, refund)| (*id, refund.order_id, refund.state()));
+        let Some((refund_id, order_id, state)) = stuck.collect::<Vec<_>>().first().copied() else { return false };
+        if state == RefundState::Failed && self.random.chance(50) {
+            self.given_up.insert(refund_id);
+            return true;
+        }
+        let input = payments::Input::Refund(RefundInput::Retry { order_id, refund_id, by: "eve".into() });
+        let said = self.payments.ask(&format!("{order_id}/refunds/{refund_id}/retry/{}", self.steps), input, self.now);
+        self.publish(said);
+        true
     }
 
     fn customer(&mut self, order_id: OrderId) -> Vec<Outgoing> {
@@ -334,6 +386,9 @@ impl World {
             self.publish(said);
             return true;
         }
+        if self.retry_refund() {
+            return true;
+        }
         // A parcel that its warehouse holds for ever is asked after for ever: only a cancellation moves it.
         if self.steps > 3_000 && !self.all_ended() && self.random.chance(5) {
             let order = *self.random.pick(&self.placed.clone());
@@ -342,6 +397,13 @@ impl World {
         }
         let next: Vec<(usize, Timestamp)> =
             self.parties().iter().enumerate().filter_map(|(index, party)| Some((index, party.next_timer()?))).collect();
+        if self.all_ended() && self.after_the_end > 0 {
+            self.after_the_end -= 1;
+            let order = *self.random.pick(&self.placed.clone());
+            let said = self.refund(order);
+            self.publish(said);
+            return true;
+        }
         if self.all_ended() && next.iter().all(|(_, due)| *due > self.now.plus(Duration::from_secs(30 * 24 * 3_600))) {
             return false;
         }
@@ -359,13 +421,7 @@ impl World {
     }
 
     fn ends(&self, order: OrderId) -> usize {
-        let terminal = [OrderCompleted::TYPE, OrderCancelled::TYPE, OrderFailed::TYPE, OrderRejected::TYPE];
-        let key = order.to_string();
-        let of = |message: &&Message| {
-            message.key.as_deref() == Some(key.as_bytes())
-                && message.event_type().is_some_and(|event_type| terminal.contains(&event_type))
-        };
-        self.said.iter().filter(of).count()
+        self.ends.get(&order).copied().unwrap_or_default()
     }
 
     /// docs/protocol.md, section 5.
@@ -405,11 +461,21 @@ impl World {
         assert!(entry.captures <= 1, "{order}: charged twice: {entry:?}");
         assert!(!entry.waits, "{order}: the customer can still pay: {entry:?}");
         let charged = self.charged(order);
+        let (open, done) =
+            self.payments.state.payment(order).map_or((0, 0), |payment| (payment.refunds_open, payment.refunds_done));
+        assert_eq!(open, 0, "{order}: a refund is open after all is quiet");
+        assert!(done <= charged, "{order}: {done} refunded to the customer, {charged} charged");
         assert_eq!(
             entry.captured - entry.refunded,
-            charged,
-            "{order}: captured − refunded is the value of what shipped: {entry:?}"
+            charged - done,
+            "{order}: captured − refunded is the value of what shipped, less what the customer got back: {entry:?}"
         );
+        let refunds = self.payments.state.refunds().filter(|(_, refund)| refund.order_id == order);
+        let sum: i64 = refunds
+            .filter(|(_, refund)| refund.state() == RefundState::Refunded)
+            .map(|(_, refund)| refund.amount)
+            .sum();
+        assert_eq!(sum, done, "{order}: each refund is counted once");
     }
 
     fn charged(&self, order: OrderId) -> i64 {

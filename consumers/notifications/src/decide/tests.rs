@@ -3,7 +3,7 @@
 use events::{
     Cancellation, Currency, Event, EventId, Fault, Item, Line, NotificationFailed, OrderAccepted, OrderCancelled,
     OrderCompleted, OrderFailed, OrderRejected, PaymentActionRequired, PaymentDeclined, PaymentRefunded, Person,
-    Personal, Reason, ReasonCode, ShipmentDelivered, ShipmentDispatched, ShipmentId,
+    Personal, Reason, ReasonCode, RefundCompleted, ShipmentDelivered, ShipmentDispatched, ShipmentId,
 };
 use proptest::prelude::*;
 use runtime::{Codec, Consumer as _, Headers, Message as Record, Outgoing};
@@ -199,6 +199,8 @@ fn every_event_that_a_customer_hears_of_has_its_message() {
     let failed =
         OrderFailed { order_id, source, reference, customer_id, currency, total, charged, shipped, unshipped, reason };
     bench.hear(18, &failed);
+    let refund_id = events::RefundId(Uuid::from_u128(5));
+    bench.hear(19, &RefundCompleted { order_id, refund_id, amount, currency, lines: vec![], refunded: amount });
     let templates: Vec<_> = bench.sent().into_iter().map(|(_, template, _)| template).collect();
     assert_eq!(
         templates,
@@ -211,7 +213,8 @@ fn every_event_that_a_customer_hears_of_has_its_message() {
             "shipment_delivered",
             "order_completed",
             "order_cancelled",
-            "order_failed"
+            "order_failed",
+            "refund_completed"
         ]
     );
     assert_eq!(

@@ -51,6 +51,7 @@ fn everything() -> Vec<Occasion> {
         Occasion::PaymentActionRequired { url: Some("https://bank.example/1".into()), amount, currency, expires_at },
         Occasion::PaymentDeclined { amount, currency },
         Occasion::PaymentRefunded { amount, currency, reason: ReasonCode::Cancelled },
+        Occasion::RefundCompleted { amount, currency },
         parcel(Some("T1")),
         Occasion::ShipmentDelivered { shipment_id: ShipmentId(Uuid::from_u128(1)) },
         completed(vec![missing], Cancellation::InPart),

@@ -21,11 +21,13 @@ use crate::call::Call;
 use crate::gateways::Reach;
 use crate::input::{ATTEMPT, Answer, Input, Reply};
 use crate::payment::{Payment, State};
+use crate::refunds::RefundInput;
 use crate::settings::PaymentsSettings;
 
 mod attempts;
 mod edges;
 mod money;
+mod refunds;
 mod table;
 
 const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
@@ -76,7 +78,12 @@ impl Desk {
             let thread = TraceContext { correlation_id: "thread".into(), ..TraceContext::default() };
             let cause = match &input {
                 Input::Answer(answer) => Cause::answer(&crate::key(ORDER, answer.operation, answer.attempt)),
-                Input::Notice(_) | Input::Retry { .. } => Cause::request("payments", &self.inputs.to_string()),
+                Input::Refund(RefundInput::Answer { refund_id, attempt, .. }) => {
+                    Cause::answer(&crate::refunds::key(ORDER, *refund_id, *attempt))
+                }
+                Input::Notice(_) | Input::Refund(_) | Input::Retry { .. } => {
+                    Cause::request("payments", &self.inputs.to_string())
+                }
                 Input::AttemptDue { .. } | Input::AuthorizationDue { .. } | Input::UnknownTimer { .. } => {
                     Cause::request("timer", &self.inputs.to_string())
                 }
@@ -173,7 +180,9 @@ impl Desk {
     /// What holds at any time.
     fn sound(&self) {
         let Some(payment) = self.world.payment(ORDER) else { return };
-        assert!(payment.open() >= 0 && payment.refunded <= payment.captured, "{payment:?}");
+        assert!(payment.open() >= 0, "{payment:?}");
+        let back = payment.refunded + payment.refunds_open + payment.refunds_done;
+        assert!(back <= payment.captured && payment.refunds_open >= 0, "{payment:?}");
         let holds = match payment.state {
             State::New | State::Authorizing | State::ActionRequired | State::Declined => payment.authorized == 0,
             State::Authorized | State::Capturing | State::Lapsed => {

@@ -23,6 +23,8 @@ pub enum AlertKind {
     ReviewExpiring,
     /// Money could not be given back. Its key is the order.
     RefundFailed,
+    /// A refund to a customer was refused, or is not done in time. Its key is the refund.
+    RefundUnsettled,
     /// Money that was held can't be taken, and the order is undone for it. Its key is the order.
     CaptureFailed,
     /// A hold is about to run out before its money is taken. Its key is the order.
@@ -39,7 +41,7 @@ pub enum AlertKind {
 
 impl AlertKind {
     /// All of them, each with its name, as the database, the webhook and the metrics have it, and whether its key is an order.
-    pub const ALL: [(Self, &'static str, bool); 14] = [
+    pub const ALL: [(Self, &'static str, bool); 15] = [
         (Self::OrderStuck, "order_stuck", true),
         (Self::MoneyAtRisk, "money_at_risk", false),
         (Self::DeadLetterRate, "dead_letter_rate", false),
@@ -48,6 +50,7 @@ impl AlertKind {
         (Self::InvariantBreach, "invariant_breach", false),
         (Self::ReviewExpiring, "review_expiring", true),
         (Self::RefundFailed, "refund_failed", true),
+        (Self::RefundUnsettled, "refund_unsettled", false),
         (Self::CaptureFailed, "capture_failed", true),
         (Self::HoldExpiring, "hold_expiring", true),
         (Self::HandOverOverdue, "hand_over_overdue", true),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use events::Timestamp;
+use runtime::sql::Timestamptz;
 use runtime::{Clock, Failure};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
@@ -48,6 +49,7 @@ impl Watch {
     async fn look(&mut self, now: Timestamp) -> Result<(), Failure> {
         self.stuck(now).await?;
         self.money(now).await?;
+        self.refunds(now).await?;
         self.dead_letters(now).await?;
         self.relays(now).await?;
         self.parked(now).await?;
@@ -102,6 +104,26 @@ impl Watch {
             })
             .collect();
         self.keep(AlertKind::MoneyAtRisk, &wrong, now).await
+    }
+
+    /// No order waits for a refund to its customer, so nothing else says that one is late.
+    async fn refunds(&self, now: Timestamp) -> Result<(), Failure> {
+        let rows = store::unsettled_refunds(&self.pool, now.minus(self.settings.refund_late.0)).await?;
+        let alert =
+            |(refund_id, order_id, since, refused): (uuid::Uuid, uuid::Uuid, Option<Timestamptz>, Option<String>)| {
+                let what = match (refused, since) {
+                    (Some(detail), _) => format!("was refused: {detail}"),
+                    (None, Some(since)) => format!("was asked for at {}, and is not done", since.0),
+                    (None, None) => "is not done".to_owned(),
+                };
+                let text = format!(
+                    "refund {refund_id} of order {order_id} {what}: look at the payment in the gateway, then POST \
+                 /orders/{order_id}/refunds/{refund_id}/retry at payments, or pay the customer back by other means"
+                );
+                (refund_id.to_string(), text)
+            };
+        let wrong: Vec<_> = rows.into_iter().map(alert).collect();
+        self.keep(AlertKind::RefundUnsettled, &wrong, now).await
     }
 
     async fn dead_letters(&self, now: Timestamp) -> Result<(), Failure> {

@@ -1,13 +1,17 @@
 //! An order, its shipments and its events as they are shown.
 
-use events::{Fault, GivenUp, Item, Line, ShippedLine, Timestamp, UnshippedLine};
+use std::collections::BTreeMap;
+
+use events::{
+    Fault, GivenUp, Item, Line, RefundId, RefundRequested, RefundedLine, ShippedLine, Timestamp, UnshippedLine,
+};
 use runtime::Failure;
 use runtime::sql::Timestamptz;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use utoipa::ToSchema;
 
-use crate::facts::{GivenUpReason, Moment, ShipmentFacts};
+use crate::facts::{GivenUpReason, Moment, RefundFacts, ShipmentFacts};
 use crate::status::Status;
 use crate::store::{OrderRow, ShipmentRow, StoredEvent, stored};
 
@@ -32,7 +36,7 @@ pub(crate) struct OrderView {
     authorized: Option<i64>,
     /// What was taken.
     captured: Option<i64>,
-    /// What was given back.
+    /// What was given back because it did not ship.
     refunded: Option<i64>,
     /// What was held and let go.
     voided: Option<i64>,
@@ -81,6 +85,8 @@ pub(crate) struct OrderDetail {
     unshipped: Vec<UnshippedLine>,
     /// Its shipments.
     shipments: Vec<ShipmentView>,
+    /// Refunds to its customer, beside what its own way gave back.
+    refunds: Vec<RefundView>,
     /// How long each step of its way took.
     steps: Vec<StepView>,
 }
@@ -135,6 +141,61 @@ impl ShipmentView {
             delivered_at,
             carrier,
             tracking,
+        })
+    }
+}
+
+/// A refund to the customer, as payments told of it.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct RefundView {
+    /// Its id.
+    refund_id: String,
+    /// Where it stands: `REQUESTED`, `COMPLETED`, or `FAILED`: refused, and not done by a later attempt yet.
+    status: &'static str,
+    /// What goes back, in minor units.
+    amount: Option<i64>,
+    /// The units that it is for; empty unless it was asked for by lines.
+    lines: Vec<RefundedLine>,
+    /// Why.
+    reason: Option<String>,
+    /// The account that asked.
+    requested_by: Option<String>,
+    /// When it was asked for, RFC 3339.
+    #[schema(value_type = Option<String>)]
+    requested_at: Option<Timestamptz>,
+    /// When it was given back.
+    #[schema(value_type = Option<String>)]
+    completed_at: Option<Timestamptz>,
+    /// When it was refused last.
+    #[schema(value_type = Option<String>)]
+    failed_at: Option<Timestamptz>,
+    /// What the gateway said then.
+    detail: Option<String>,
+}
+
+impl RefundView {
+    fn of((refund_id, facts): (&RefundId, &RefundFacts)) -> Result<Self, Failure> {
+        let RefundFacts { amount, request, requested_at, completed_at, failed_at, detail } = facts.clone();
+        let request: Option<RefundRequested> = request.map(|text| stored(&text, "refund.request")).transpose()?;
+        let (lines, reason, requested_by) = request
+            .map_or_else(Default::default, |request| (request.lines, Some(request.reason), Some(request.requested_by)));
+        let status = match (completed_at, failed_at) {
+            (Some(_), _) => "COMPLETED",
+            (None, Some(_)) => "FAILED",
+            (None, None) => "REQUESTED",
+        };
+        let refund_id = refund_id.to_string();
+        Ok(Self {
+            refund_id,
+            status,
+            amount,
+            lines,
+            reason,
+            requested_by,
+            requested_at,
+            completed_at,
+            failed_at,
+            detail,
         })
     }
 }
@@ -225,7 +286,11 @@ fn cancellation(row: &OrderRow) -> &'static str {
 }
 
 impl OrderDetail {
-    pub fn of(row: &OrderRow, shipments: Vec<ShipmentRow>) -> Result<Self, Failure> {
+    pub fn of(
+        row: &OrderRow,
+        shipments: Vec<ShipmentRow>,
+        refunds: &BTreeMap<RefundId, RefundFacts>,
+    ) -> Result<Self, Failure> {
         let step = |(step, began, ended): (&'static str, Timestamp, Timestamp)| StepView {
             step,
             began_at: began.to_string(),
@@ -238,6 +303,7 @@ impl OrderDetail {
             shipped: list(&row.facts.shipped, "order.shipped")?,
             unshipped: list(&row.facts.unshipped, "order.unshipped")?,
             shipments: shipments.into_iter().map(ShipmentView::of).collect::<Result<_, _>>()?,
+            refunds: refunds.iter().map(RefundView::of).collect::<Result<_, _>>()?,
             steps: row.facts.steps().map(step).collect(),
         })
     }

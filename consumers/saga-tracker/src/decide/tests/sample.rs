@@ -60,7 +60,7 @@ fn payload(sample: &Sample, order_id: OrderId, codec: &Codec) -> Vec<u8> {
         OrderAccepted OrderRejected OrderCancellationRequested OrderCompleted OrderCancelled OrderFailed
         StockReserved StockRejected ReservationExpired StockReallocated StockCommitted StockReleased StockLevelChanged
         PaymentActionRequired PaymentAuthorized PaymentDeclined PaymentCaptured PaymentCaptureFailed PaymentVoided
-        PaymentRefunded PaymentRefundFailed AuthorizationExpiring FraudCleared FraudRejected FraudReviewRequested
+        PaymentRefunded PaymentRefundFailed AuthorizationExpiring RefundRequested RefundCompleted RefundFailed FraudCleared FraudRejected FraudReviewRequested
         FulfillmentShortPicked FulfillmentConfirmed FulfillmentRejected FulfillmentCancelled ShipmentDispatched
         ShipmentDelivered NotificationSent NotificationRecorded NotificationFailed OrderParked OrderUnparked RelayAdvanced DeadLetterResolved
         OrderStuck)
@@ -152,6 +152,12 @@ pub fn samples() -> Vec<Sample> {
         ("PaymentRefunded", money(json!({"items": gone, "reason": reason("cancelled")}))),
         ("PaymentRefundFailed", money(json!({"reason": reason("cancelled")}))),
         ("AuthorizationExpiring", money(json!({"capture_before": BEGAN}))),
+        (
+            "RefundRequested",
+            money(json!({"refund_id": id, "lines": [], "asked": "all", "reason": "late", "requested_by": "eve"})),
+        ),
+        ("RefundCompleted", money(json!({"refund_id": id, "lines": [], "refunded": 1000}))),
+        ("RefundFailed", money(json!({"refund_id": id, "detail": "closed account"}))),
         (
             "FraudCleared",
             json!({"customer_id": "c-1", "currency": "EUR", "lines": lines, "plan": [], "personal": personal,
