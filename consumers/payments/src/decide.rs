@@ -77,7 +77,12 @@ impl DecisionContext<'_> {
             Input::Cancelled(event) => step.cancelled(event).map(nobody),
             Input::Answer(answer) => self.answered(world, answer, effects).map(nobody),
             Input::Notice(ProviderNotice::Action { result, .. }) => step.action_result(result),
-            Input::Retry { by, .. } => Ok(step.retry(by)),
+            Input::Retry { by, .. } => {
+                let reply = step.retry(by);
+                let is_else = matches!(reply, Reply::NotStuck(_));
+                let retried = is_else.then(|| self.stuck_refunds_retried(world, order_id, by, effects));
+                Ok(retried.flatten().unwrap_or(reply))
+            }
             Input::AttemptDue { due, .. } => {
                 step.attempt_due(*due);
                 Ok(Reply::Nobody)
