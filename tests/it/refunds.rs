@@ -5,6 +5,7 @@ use std::time::Duration;
 use events::{RefundCompleted, RefundFailed, RefundRequested};
 use quadrille_tests::{Order, Pipeline};
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
 
@@ -121,27 +122,19 @@ async fn what_is_asked_for_at_once_at_two_instances_never_exceeds_what_is_left()
     let order = completed(&pipeline, "tok_approved").await;
     let second = pipeline.host(&["payments"]).await;
     let doors = [pipeline.door("payments", ""), format!("http://{}", second.address("payments").unwrap())];
-    let asked = (0..12).map(|n| {
+    let mut asked = JoinSet::new();
+    for n in 0..12 {
         let url = format!("{}/orders/{order}/refunds", doors[n % 2]);
         let body = json!({"amount": 400, "reason": "broken"});
         let request = pipeline.http.post(url).header("Idempotency-Key", format!("k-{n}")).json(&body);
-        async move { request.send().await.unwrap().status().as_u16() }
-    });
-    let answers = futures_of(asked.collect()).await;
+        asked.spawn(async move { request.send().await.unwrap().status().as_u16() });
+    }
+    let answers = asked.join_all().await;
     assert_eq!(answers.iter().filter(|status| **status == 202).count(), 3, "1,501 has room for three: {answers:?}");
     assert!(answers.iter().all(|status| [202, 409].contains(status)), "{answers:?}");
     pipeline.settle().await;
     assert_eq!(pipeline.count("select sum(refunded)::bigint from sandbox.payment").await, 1_200);
     pipeline.finish().await;
-}
-
-async fn futures_of<F: Future<Output = u16> + Send + 'static>(all: Vec<F>) -> Vec<u16> {
-    let tasks: Vec<_> = all.into_iter().map(tokio::spawn).collect();
-    let mut answers = Vec::new();
-    for task in tasks {
-        answers.push(task.await.unwrap());
-    }
-    answers
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -90,7 +90,12 @@ impl DecisionContext<'_> {
             Input::Notice(ProviderNotice::Payment { payment_id, change, .. }) => {
                 step.payment_changed(payment_id, change)
             }
-            Input::Retry { by, .. } => Ok(step.retry(by)),
+            Input::Retry { by, .. } => {
+                let reply = step.retry(by);
+                let is_else = matches!(reply, Reply::NotStuck(_));
+                let retried = is_else.then(|| self.stuck_refunds_retried(world, order_id, by, effects));
+                Ok(retried.flatten().unwrap_or(reply))
+            }
             Input::AttemptDue { due, .. } => {
                 step.attempt_due(*due);
                 Ok(Reply::Nobody)

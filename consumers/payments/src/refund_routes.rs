@@ -216,7 +216,10 @@ async fn ask(
         RefundReply::Differs => Err(Problem::new(StatusCode::CONFLICT, "Another refund under this key")
             .detail("expected the same refund again, or a key of its own for another one; got another body under a key that was used")
             .with("refund_id", refund_id.to_string())),
-        other => Err(refused(order_id, other)),
+        reply @ (RefundReply::Refused(_)
+        | RefundReply::Retried { .. }
+        | RefundReply::NotStuck(_)
+        | RefundReply::Unknown) => Err(refused(order_id, reply)),
     }
 }
 
@@ -274,13 +277,13 @@ async fn retry(
     caller.says_why(&why);
     let input = Input::Refund(RefundInput::Retry { order_id, refund_id, by: caller.name().to_owned() });
     let cause = Cause::request(Payments::NAME, &format!("{order_id}/refunds/{refund_id}/retry"));
-    match routes.requests.submit(Work { cause, input }).await?.reply {
-        Reply::Refund(RefundReply::Retried { refund }) => {
-            Ok((StatusCode::ACCEPTED, Json(RefundView::new(refund_id, *refund))).into_response())
-        }
-        Reply::Refund(other) => Err(refused(order_id, other)),
-        _ => Err(unknown(order_id)),
+    let Reply::Refund(reply) = routes.requests.submit(Work { cause, input }).await?.reply else {
+        return Err(unknown(order_id));
+    };
+    if let RefundReply::Retried { refund } = reply {
+        return Ok((StatusCode::ACCEPTED, Json(RefundView::new(refund_id, *refund))).into_response());
     }
+    Err(refused(order_id, reply))
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<&str, Problem> {

@@ -158,6 +158,7 @@ pub struct Shipped {
 
 /// What refunds are decided about.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "few of them, and not for long")]
 pub enum RefundInput {
     Dispatched(Box<ShipmentDispatched>),
     Asked(Box<RefundRequest>),

@@ -100,7 +100,8 @@ pub(crate) async fn load<'i>(
     let left = |input: &&Input| matches!(input, Input::Refund(RefundInput::Dispatched(_)));
     let mut orders: BTreeSet<OrderId> =
         inputs.clone().filter(|input| !left(input)).filter_map(Input::order_id).collect();
-    let of_refunds = |input: &&Input| matches!(input, Input::Refund(_) | Input::UnknownTimer { .. });
+    let of_refunds =
+        |input: &&Input| matches!(input, Input::Refund(_) | Input::Retry { .. } | Input::UnknownTimer { .. });
     let mut refunded: BTreeSet<OrderId> = inputs.clone().filter(of_refunds).filter_map(Input::order_id).collect();
     let notified = inputs.clone().filter(|input| input.order_id().is_none()).filter_map(Input::refund_id);
     let notified: Vec<&str> = notified.collect();

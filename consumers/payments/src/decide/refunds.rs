@@ -179,6 +179,26 @@ impl DecisionContext<'_> {
         RefundReply::Retried { refund: Box::new((**step.refund).clone()) }
     }
 
+    /// Nothing of the saga is stuck: a person means the order's refunds, each of which is tried again where it may be.
+    pub(super) fn stuck_refunds_retried(
+        self,
+        world: &mut BatchState,
+        order_id: OrderId,
+        by: &str,
+        effects: &mut Effects<'_, Call>,
+    ) -> Option<Reply> {
+        let state = world.payment(order_id)?.state;
+        let of_order = world.refunds.iter().filter(|(_, refund)| refund.order_id == order_id && refund.is_stuck());
+        let stuck: Vec<RefundId> = of_order.map(|(refund_id, _)| *refund_id).collect();
+        let mut retried = None;
+        for refund_id in stuck {
+            if let RefundReply::Retried { refund } = self.refund_retried(world, (order_id, refund_id), by, effects) {
+                retried = Some(Reply::Retried { state, attempt: key(order_id, refund_id, refund.data.attempt.number) });
+            }
+        }
+        retried
+    }
+
     /// An answer that names the provider's refund makes known which of ours it is; notices that came before count now.
     fn refund_known_as(
         self,
@@ -398,7 +418,16 @@ impl RefundStep<'_, '_> {
                 self.not_executed(*obstacle)
             }
             // Nothing new; what is not known, its timer asks again.
-            _ => {}
+            Outcome::RefundPending { .. }
+            | Outcome::Errored { .. }
+            | Outcome::Unknown { .. }
+            | Outcome::Authorized(_)
+            | Outcome::ActionRequired { .. }
+            | Outcome::Declined { .. }
+            | Outcome::Captured { .. }
+            | Outcome::CaptureFailed { .. }
+            | Outcome::Voided { .. }
+            | Outcome::VoidFailed { .. } => {}
         }
         Ok(())
     }

@@ -86,7 +86,7 @@ pub(crate) struct OrderDetail {
     /// Its shipments.
     shipments: Vec<ShipmentView>,
     /// Refunds to its customer, beside what its own way gave back.
-    refunds: Vec<RefundView>,
+    refunds: Vec<OrderRefundView>,
     /// How long each step of its way took.
     steps: Vec<StepView>,
 }
@@ -147,7 +147,7 @@ impl ShipmentView {
 
 /// A refund to the customer, as payments told of it.
 #[derive(Serialize, ToSchema)]
-pub(crate) struct RefundView {
+pub(crate) struct OrderRefundView {
     /// Its id.
     refund_id: String,
     /// Where it stands: `REQUESTED`, `COMPLETED`, or `FAILED`: refused, and not done by a later attempt yet.
@@ -173,7 +173,7 @@ pub(crate) struct RefundView {
     detail: Option<String>,
 }
 
-impl RefundView {
+impl OrderRefundView {
     fn of((refund_id, facts): (&RefundId, &RefundFacts)) -> Result<Self, Failure> {
         let RefundFacts { amount, request, requested_at, completed_at, failed_at, detail } = facts.clone();
         let request: Option<RefundRequested> = request.map(|text| stored(&text, "refund.request")).transpose()?;
@@ -303,7 +303,7 @@ impl OrderDetail {
             shipped: list(&row.facts.shipped, "order.shipped")?,
             unshipped: list(&row.facts.unshipped, "order.unshipped")?,
             shipments: shipments.into_iter().map(ShipmentView::of).collect::<Result<_, _>>()?,
-            refunds: refunds.iter().map(RefundView::of).collect::<Result<_, _>>()?,
+            refunds: refunds.iter().map(OrderRefundView::of).collect::<Result<_, _>>()?,
             steps: row.facts.steps().map(step).collect(),
         })
     }

@@ -55,10 +55,9 @@ fn shipped() -> Desk {
 
 impl Desk {
     fn asks(&mut self, number: u128, asked: Asked) -> RefundReply {
-        match self.decide(ask(number, asked)).unwrap() {
-            Reply::Refund(reply) => reply,
-            other => panic!("{other:?}"),
-        }
+        let reply = self.decide(ask(number, asked)).unwrap();
+        let Reply::Refund(reply) = reply else { panic!("{reply:?}") };
+        reply
     }
 
     fn refund(&self, number: u128) -> &CustomerRefund {
@@ -83,10 +82,8 @@ impl Desk {
 }
 
 fn refusal(reply: RefundReply) -> (RefusalKind, String) {
-    match reply {
-        RefundReply::Refused(refusal) => (refusal.kind, refusal.detail),
-        other => panic!("{other:?}"),
-    }
+    let RefundReply::Refused(refusal) = reply else { panic!("{reply:?}") };
+    (refusal.kind, refusal.detail)
 }
 
 fn gone_back(number: u128, amount: i64) -> Outcome {
@@ -212,6 +209,7 @@ fn a_spoilt_key_is_looked_up_and_replaced_by_a_person_alone() {
     assert_eq!(desk.called(), ["refund:1?"]);
     desk.refund_answers(1, Outcome::NotFound);
     assert!(desk.calls.is_empty());
+    // ends after the tries of an attempt
     while desk.refund(1).data.attempt.phase == Phase::Open {
         desk.refund_due(1);
         assert!(desk.called().iter().all(|call| call == "refund:1?"), "{:?}", desk.called());
@@ -262,6 +260,12 @@ fn a_refused_refund_gives_its_room_back_and_is_tried_again_where_there_is_still_
     desk.refund_answers(2, Outcome::RefundFailed { refund_id: None, detail: "closed".into() });
     desk.does(again(1));
     assert_eq!((desk.called(), desk.sums()), (vec!["refund:2".to_owned()], (1_000, 0)));
+    desk.refund_answers(1, Outcome::RefundFailed { refund_id: None, detail: "closed".into() });
+    let reply = desk.decide(retry());
+    assert!(
+        matches!(&reply, Ok(Reply::Retried { attempt, .. }) if attempt.contains(":refund:")),
+        "of a dead letter: {reply:?}"
+    );
     desk.refund_answers(1, gone_back(1, 1_000));
     assert_eq!(desk.sums(), (0, 1_000));
     assert!(matches!(desk.decide(again(1)), Ok(Reply::Refund(RefundReply::NotStuck(RefundState::Refunded)))));
