@@ -16,7 +16,8 @@ const REFUNDS: &str = "refunds";
 /// A page is named by its list, and by the last id before it.
 pub(crate) async fn page(book: &PgPool, since: Timestamp, page: Option<&str>) -> Result<LedgerPage, sqlx::Error> {
     let (list, after) = page.and_then(|page| page.split_once('/')).unwrap_or((PAYMENTS, ""));
-    let payments = "select payment_id as id, order_id, currency, state, authorized - captured - released as held, captured
+    let payments =
+        "select payment_id as id, order_id, currency, state, authorized - captured - released as held, captured
                       from sandbox.payment where created_at >= $1 and payment_id > $2 order by payment_id limit $3";
     let refunds = "select refund_id as id, refund.payment_id, order_id, currency, refund.amount, refund.state
                      from sandbox.refund join sandbox.payment using (payment_id)

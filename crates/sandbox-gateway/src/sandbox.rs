@@ -151,7 +151,9 @@ impl Gateway for Sandbox {
     fn ledger<'c>(&'c self, since: Timestamp, page: Option<&'c str>) -> PendingLedger<'c> {
         Box::pin(async move {
             match self.book.as_ref().filter(|_| !self.down.load(Ordering::Acquire)) {
-                Some(book) => ledger::page(book, since, page).await.map_err(|error| format!("the sandbox's book: {error}")),
+                Some(book) => {
+                    ledger::page(book, since, page).await.map_err(|error| format!("the sandbox's book: {error}"))
+                }
                 None => Err(Unavailable.to_string()),
             }
         })
