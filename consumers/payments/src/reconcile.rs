@@ -20,7 +20,7 @@ use stripe_gateway::StripeGateway;
 
 use crate::settings::{self, GatewayName, Payments};
 
-pub use compare::{CurrencyTotals, DifferenceKind, LedgerDifference, LedgerSums, Reconciliation};
+pub use compare::{CurrencyTotals, DifferenceKind, LedgerDifference, PaymentSums, Reconciliation};
 pub(crate) use daily::compare_daily;
 
 /// How long before the provider is read a row must have been left alone to be compared.
@@ -44,7 +44,8 @@ pub async fn reconcile(
 ) -> Result<Reconciliation, ReconcileError> {
     let quiet_since = clock.now().minus(MARGIN);
     // The provider's clock is not quite ours; what it tells of orders before `since` is compared as well.
-    let theirs = books::read(gateway, since.minus(MARGIN)).await?;
+    let failed = |why| ReconcileError::Provider { gateway: gateway.name(), why };
+    let theirs = books::read(gateway, since.minus(MARGIN)).await.map_err(failed)?;
     let first = OrderId::least_at(since);
     let ours = rows::read(pool, gateway.name(), first, &theirs.orders(), quiet_since).await?;
     Ok(compare::compare((gateway.name(), since), ours, theirs, first))

@@ -9,14 +9,14 @@ use crate::request::Money;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LedgerPage {
     /// What it lists.
-    pub entries: Vec<LedgerEntry>,
+    pub entries: Vec<ProviderEntry>,
     /// What the next page is asked for by; none after the last one.
     pub next: Option<String>,
 }
 
 /// One line of a provider's books.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LedgerEntry {
+pub enum ProviderEntry {
     /// A payment of an order.
     Payment(ProviderPayment),
     /// A payment that another system made in the same account.

@@ -11,7 +11,7 @@ use std::pin::Pin;
 use events::Timestamp;
 use runtime::settings::Secret;
 
-pub use ledger::{LedgerEntry, LedgerPage, ProviderPayment, ProviderRefund};
+pub use ledger::{LedgerPage, ProviderEntry, ProviderPayment, ProviderRefund};
 pub use notice::{
     ActionResult, Dispute, DisputeStatus, DisputedFunds, HoldEnd, NoticeEffect, Notices, PaymentChange, ProviderNotice,
 };

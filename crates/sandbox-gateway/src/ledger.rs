@@ -1,7 +1,7 @@
 //! The sandbox's book by pages: payments, then refunds; it takes no fees.
 
 use events::{OrderId, Timestamp};
-use gateway::{LedgerEntry, LedgerPage, Money, ProviderPayment, ProviderRefund};
+use gateway::{LedgerPage, Money, ProviderEntry, ProviderPayment, ProviderRefund};
 use runtime::sql::Timestamptz;
 use sqlx::postgres::PgRow;
 use sqlx::{PgPool, Row as _};
@@ -33,8 +33,8 @@ pub(crate) async fn page(book: &PgPool, since: Timestamp, page: Option<&str>) ->
     Ok(LedgerPage { entries, next })
 }
 
-fn payment(row: &PgRow) -> Result<LedgerEntry, sqlx::Error> {
-    Ok(LedgerEntry::Payment(ProviderPayment {
+fn payment(row: &PgRow) -> Result<ProviderEntry, sqlx::Error> {
+    Ok(ProviderEntry::Payment(ProviderPayment {
         payment_id: row.try_get("id")?,
         order_id: OrderId(row.try_get("order_id")?),
         currency: named(row, "currency")?,
@@ -44,8 +44,8 @@ fn payment(row: &PgRow) -> Result<LedgerEntry, sqlx::Error> {
     }))
 }
 
-fn refund(row: &PgRow) -> Result<LedgerEntry, sqlx::Error> {
-    Ok(LedgerEntry::Refund(ProviderRefund {
+fn refund(row: &PgRow) -> Result<ProviderEntry, sqlx::Error> {
+    Ok(ProviderEntry::Refund(ProviderRefund {
         refund_id: row.try_get("id")?,
         payment_id: row.try_get("payment_id")?,
         order_id: OrderId(row.try_get("order_id")?),

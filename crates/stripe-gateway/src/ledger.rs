@@ -1,7 +1,7 @@
 //! Stripe's own books by pages: payments, then refunds, then balance transactions, of which the fees are read.
 
 use events::Timestamp;
-use gateway::{LedgerEntry, LedgerPage, ProviderPayment, ProviderRefund};
+use gateway::{LedgerPage, ProviderEntry, ProviderPayment, ProviderRefund};
 use serde::de::DeserializeOwned;
 
 use crate::currency::{AmountError, from_stripe};
@@ -17,7 +17,7 @@ const REFUNDS: &str = "refunds";
 const FEES: &str = "fees";
 
 /// What an object of Stripe's is in the books; none: nothing.
-type Entry = Result<Option<LedgerEntry>, AmountError>;
+type Entry = Result<Option<ProviderEntry>, AmountError>;
 
 impl StripeGateway {
     /// A page of what came into being since then. A page is named by its list, and by the last id before it.
@@ -64,7 +64,7 @@ fn payment(intent: &PaymentIntent) -> (&str, Entry) {
 fn refund(refund: &ListedRefund) -> (&str, Entry) {
     let intent = refund.payment_intent.as_ref().and_then(Expandable::object);
     let entry = intent.and_then(|intent| Some((intent, order_of(intent)?))).map(|(intent, order_id)| {
-        Ok(LedgerEntry::Refund(ProviderRefund {
+        Ok(ProviderEntry::Refund(ProviderRefund {
             refund_id: refund.id.clone(),
             payment_id: intent.id.clone(),
             order_id,
@@ -79,12 +79,13 @@ fn refund(refund: &ListedRefund) -> (&str, Entry) {
 fn fee(transaction: &ListedTransaction) -> (&str, Entry) {
     let is_charge = transaction.kind.as_deref() == Some("stripe_fee");
     let amount = transaction.fee - if is_charge { transaction.amount } else { 0 };
-    let entry = (amount != 0).then(|| from_stripe(Some(amount), transaction.currency.as_deref()).map(LedgerEntry::Fee));
+    let entry =
+        (amount != 0).then(|| from_stripe(Some(amount), transaction.currency.as_deref()).map(ProviderEntry::Fee));
     (&transaction.id, entry.transpose())
 }
 
 fn payment_entry(intent: &PaymentIntent) -> Entry {
-    let Some(order_id) = order_of(intent) else { return Ok(Some(LedgerEntry::ForeignPayment)) };
+    let Some(order_id) = order_of(intent) else { return Ok(Some(ProviderEntry::ForeignPayment)) };
     let nothing = from_stripe(Some(0), intent.currency.as_deref())?;
     let (held, captured) = match &intent.status {
         IntentStatus::RequiresCapture => (outcomes::hold(intent)?.money, nothing),
@@ -98,7 +99,7 @@ fn payment_entry(intent: &PaymentIntent) -> Entry {
     };
     let is_ended =
         matches!(intent.status, IntentStatus::RequiresCapture | IntentStatus::Succeeded | IntentStatus::Canceled);
-    Ok(Some(LedgerEntry::Payment(ProviderPayment {
+    Ok(Some(ProviderEntry::Payment(ProviderPayment {
         payment_id: intent.id.clone(),
         order_id,
         currency: nothing.currency,

@@ -4,9 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use events::{Currency, OrderId, Timestamp};
-use gateway::{Gateway, LedgerEntry, LedgerPage, ProviderPayment, ProviderRefund};
-
-use super::ReconcileError;
+use gateway::{Gateway, LedgerPage, ProviderEntry, ProviderPayment, ProviderRefund};
 
 /// Between two pages: a provider limits the rate of its lists, and orders are paid meanwhile.
 const BETWEEN_PAGES: Duration = Duration::from_millis(250);
@@ -29,17 +27,18 @@ impl ProviderBooks {
         payments.chain(self.refunds.iter().map(|refund| refund.order_id)).collect()
     }
 
-    fn enter(&mut self, entry: LedgerEntry) {
+    fn enter(&mut self, entry: ProviderEntry) {
         match entry {
-            LedgerEntry::Payment(payment) => self.payments.push(payment),
-            LedgerEntry::ForeignPayment => self.foreign += 1,
-            LedgerEntry::Refund(refund) => self.refunds.push(refund),
-            LedgerEntry::Fee(money) => *self.fees.entry(money.currency).or_default() += money.amount,
+            ProviderEntry::Payment(payment) => self.payments.push(payment),
+            ProviderEntry::ForeignPayment => self.foreign += 1,
+            ProviderEntry::Refund(refund) => self.refunds.push(refund),
+            ProviderEntry::Fee(money) => *self.fees.entry(money.currency).or_default() += money.amount,
         }
     }
 }
 
-pub(super) async fn read(gateway: &dyn Gateway, since: Timestamp) -> Result<ProviderBooks, ReconcileError> {
+/// Else why they can't be read, for people.
+pub(super) async fn read(gateway: &dyn Gateway, since: Timestamp) -> Result<ProviderBooks, String> {
     let mut books = ProviderBooks::default();
     let mut page: Option<String> = None;
     loop {
@@ -53,7 +52,7 @@ pub(super) async fn read(gateway: &dyn Gateway, since: Timestamp) -> Result<Prov
     }
 }
 
-async fn ask(gateway: &dyn Gateway, since: Timestamp, page: Option<&str>) -> Result<LedgerPage, ReconcileError> {
+async fn ask(gateway: &dyn Gateway, since: Timestamp, page: Option<&str>) -> Result<LedgerPage, String> {
     for pause in PAUSES {
         match gateway.ledger(since, page).await {
             Ok(page) => return Ok(page),
@@ -63,6 +62,5 @@ async fn ask(gateway: &dyn Gateway, since: Timestamp, page: Option<&str>) -> Res
         }
         tokio::time::sleep(pause).await;
     }
-    let failed = |why| ReconcileError::Provider { gateway: gateway.name(), why };
-    gateway.ledger(since, page).await.map_err(failed)
+    gateway.ledger(since, page).await
 }

@@ -62,7 +62,7 @@ pub struct LedgerDifference {
 
 /// Sums in minor units.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct LedgerSums {
+pub struct PaymentSums {
     pub held: i64,
     pub captured: i64,
     pub refunded: i64,
@@ -73,8 +73,8 @@ pub struct LedgerSums {
 pub struct CurrencyTotals {
     #[serde(serialize_with = "shown")]
     pub currency: Currency,
-    pub here: LedgerSums,
-    pub there: LedgerSums,
+    pub here: PaymentSums,
+    pub there: PaymentSums,
     pub fees: i64,
 }
 
@@ -151,7 +151,7 @@ struct Comparison {
 
 impl Comparison {
     fn totals(&mut self, currency: Currency) -> &mut CurrencyTotals {
-        let (here, there) = (LedgerSums::default(), LedgerSums::default());
+        let (here, there) = (PaymentSums::default(), PaymentSums::default());
         self.totals.entry(currency).or_insert(CurrencyTotals { currency, here, there, fees: 0 })
     }
 

@@ -203,8 +203,8 @@ fn what_moves_is_counted_and_not_compared_and_sums_are_of_what_is_compared() {
     let [difference] = &compared.differences[..] else { panic!("{compared:?}") };
     assert_eq!((difference.here.as_str(), difference.there.as_str()), ("CAPTURED: 7.00 EUR taken", "9.00 EUR taken"));
     let [eur, usd] = &compared.totals[..] else { panic!("{compared:?}") };
-    assert_eq!(eur.here, LedgerSums { held: 0, captured: 700, refunded: 200 });
-    assert_eq!((eur.there, eur.fees, usd.fees), (LedgerSums { held: 0, captured: 900, refunded: 200 }, 39, 2));
+    assert_eq!(eur.here, PaymentSums { held: 0, captured: 700, refunded: 200 });
+    assert_eq!((eur.there, eur.fees, usd.fees), (PaymentSums { held: 0, captured: 900, refunded: 200 }, 39, 2));
     let json = serde_json::to_value(&compared).unwrap();
     assert_eq!(
         (&json["totals"][0]["currency"], &json["differences"][0]["kind"]),
