@@ -159,9 +159,9 @@ async fn a_row_that_was_new_to_who_decided_it_and_is_there_already_is_a_lost_rac
     database.drop_it().await;
 }
 
-/// What a process remembers of an order's rows spares it a question, and is never the last word.
+/// What another instance wrote between two events of an order counts.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_remembered_row_counts_only_where_nobody_changed_it_and_one_presumed_new_only_where_there_is_none() {
+async fn what_another_instance_wrote_between_two_events_is_what_the_second_is_decided_on() {
     let consumers = Setup::default().consumers.into_iter().filter(|name| *name != "fulfillment").collect();
     let pipeline = Pipeline::with(Setup { consumers, ..Setup::default() }).await;
     let other_instance = async |change: &str| {
@@ -178,7 +178,7 @@ async fn a_remembered_row_counts_only_where_nobody_changed_it_and_one_presumed_n
     let order_id = pipeline.place(&Order::of(&[("TEA", 2, 450)])).await;
     pipeline.settle().await;
 
-    // inventory remembers that the units are held, of which its event needs nothing. In the table they are not.
+    // inventory wrote that the units are held. In the table they are not.
     other_instance(
         "update inventory.reservation set version = version + 1, state = 'reserved', data = (data::jsonb || '{\"state\": \"reserved\"}')::text
           where state = 'held'",
@@ -188,11 +188,11 @@ async fn a_remembered_row_counts_only_where_nobody_changed_it_and_one_presumed_n
     again("payments", PaymentAuthorized::TYPE);
     pipeline.settle().await;
     assert_eq!(pipeline.count("select count(*) from inventory.reservation where state = 'held'").await, 1);
-    // fraud presumes that an order this young is new when its first event comes, and writes it so in vain.
+    // The same event at fraud changes nothing, young as the order is.
     pipeline.the::<FraudCleared>(&order_id).await;
     assert_eq!(pipeline.count("select count(*) from fraud.velocity").await, counted);
 
-    // payments remembers that the money is held. In the table another instance has let it go.
+    // payments wrote that the money is held. In the table another instance has let it go.
     other_instance("update payments.payment set version = version + 1, state = 'VOIDED' where state = 'AUTHORIZED'")
         .await;
     pipeline.host(&["fulfillment"]).await;

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, Once, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 /// Between two looks of a wait.
-const LOOK: Duration = Duration::from_millis(20);
+pub(crate) const LOOK: Duration = Duration::from_millis(20);
 /// Far more than any test needs that says nothing else; see [`allow`].
 const DEADLINE: Duration = Duration::from_secs(600);
 

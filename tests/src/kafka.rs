@@ -13,7 +13,7 @@ use rdkafka::message::{DeliveryResult, Header, Headers as _, Message as _, Owned
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
 use rdkafka::{ClientConfig, ClientContext, Offset, TopicPartitionList};
 
-use crate::deadline::Ends;
+use crate::deadline::{Ends, LOOK};
 use crate::stack::stack;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -196,7 +196,7 @@ pub fn read_all(topic: &str) -> Vec<Record> {
     let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).expect("metadata");
     let (mut list, mut left) = (TopicPartitionList::new(), HashMap::new());
     for partition in metadata.topics().iter().flat_map(|topic| topic.partitions()) {
-        let (low, high) = consumer.fetch_watermarks(topic, partition.id(), PATIENCE).expect("watermarks");
+        let (low, high) = watermarks(&consumer, topic, partition.id());
         if high > low {
             left.insert(partition.id(), high);
             list.add_partition_offset(topic, partition.id(), Offset::Beginning).expect("an offset");
@@ -229,6 +229,22 @@ pub fn read_all(topic: &str) -> Vec<Record> {
     records
 }
 
+/// Where a partition begins and ends. A topic that was made just now may have no leader for a moment, which is no answer yet.
+fn watermarks(consumer: &BaseConsumer, topic: &str, partition: i32) -> (i64, i64) {
+    use RDKafkaErrorCode::{LeaderNotAvailable, NotLeaderForPartition};
+    let ends = Ends::within(PATIENCE);
+    loop {
+        match consumer.fetch_watermarks(topic, partition, PATIENCE) {
+            Ok(watermarks) => return watermarks,
+            Err(KafkaError::MetadataFetch(NotLeaderForPartition | LeaderNotAvailable)) => {
+                ends.check(|| format!("{topic}/{partition} has no leader"));
+                std::thread::sleep(LOOK); // between two looks at a condition
+            }
+            Err(error) => panic!("where {topic}/{partition} ends: {error}"),
+        }
+    }
+}
+
 /// How far a topic reaches: the sum of its partitions' ends, each minus what was deleted.
 pub(crate) fn ends(topics: &[String]) -> HashMap<(String, i32), i64> {
     let consumer: BaseConsumer = client().create().expect("a client");
@@ -236,7 +252,7 @@ pub(crate) fn ends(topics: &[String]) -> HashMap<(String, i32), i64> {
     for topic in topics {
         let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).expect("metadata");
         for partition in metadata.topics().iter().flat_map(|topic| topic.partitions()) {
-            let (_, high) = consumer.fetch_watermarks(topic, partition.id(), PATIENCE).expect("watermarks");
+            let (_, high) = watermarks(&consumer, topic, partition.id());
             ends.insert((topic.clone(), partition.id()), high);
         }
     }

@@ -23,8 +23,10 @@ const SETTINGS: [(&str, &str); 7] = [
     ("QUADRILLE_PAYMENTS__SANDBOX__REFUND_SETTLES_AFTER", "4s"),
 ];
 
-/// Test cards of Stripe's are one card to fraud, whoever pays with them; and only the code of the one that fails checks does.
-const STRIPE_SETTINGS: [(&str, &str); 5] = [
+/// Test cards of Stripe's are one card to fraud, whoever pays with them; and only the code of the one that fails checks does. The simulator answers some
+/// hundred calls a second: so long a customer's order waits for its turn.
+const STRIPE_SETTINGS: [(&str, &str); 6] = [
+    ("QUADRILLE_INVENTORY__RESERVATION_TTL", "90s"),
     ("QUADRILLE_PAYMENTS__GATEWAY", "stripe"),
     ("QUADRILLE_PAYMENTS__STRIPE__ENDPOINT_RATE", "2000"),
     ("QUADRILLE_FRAUD__VELOCITY__CARD__ORDERS_POINTS", "0"),
@@ -60,7 +62,8 @@ pub fn run(
 
 fn show(project: &Project, pipeline: &mut RunningPipeline<'_>, orders: u64, exit: bool) -> Result<bool> {
     println!(
-        "\nplacing {orders} orders of every kind, every second one over HTTP, the others over Kafka; some wait for a deadline (15 s)\n"
+        "\nplacing {orders} orders of every kind, every second one over HTTP, the others over Kafka; some wait for a deadline ({})\n",
+        pipeline.setting("QUADRILLE_INVENTORY__RESERVATION_TTL")
     );
     let mut load = pipeline.load()?;
     load.args(["demo", "--orders", &orders.to_string()]);

@@ -74,9 +74,7 @@ impl Consumer for Fraud {
     }
 
     async fn load(&self, batch: &[&Work<Input>], loader: &mut Loader<'_>) -> Result<BatchState, Failure> {
-        let begins = |input: &Input| matches!(input, Input::Authorized(_));
-        let orders = batch.iter().map(|work| (work.input.order_id(), begins(&work.input)));
-        let orders = Rows::of_orders(loader, orders).await?;
+        let orders = Rows::of_orders(loader, batch.iter().map(|work| work.input.order_id())).await?;
         let (now, window) = (loader.now, self.settings.velocity.window.0);
         let mut wanted = BTreeSet::new();
         for work in batch {
@@ -116,7 +114,7 @@ impl Consumer for Fraud {
     }
 
     async fn save(&self, BatchState { orders, tallies }: BatchState, saver: &mut Saver<'_>) -> Result<(), Failure> {
-        orders.save(saver)?;
+        orders.save(saver);
         counts::save(&mut saver.writes, &tallies.counts());
         Ok(())
     }

@@ -140,10 +140,6 @@ impl TableRow for Assessment {
         };
         Ok((OrderId(row.get("order_id")?), assessment))
     }
-
-    fn to_cache(self) -> Option<Self> {
-        (self.state == State::Review).then_some(self)
-    }
 }
 
 /// Orders that were decided, or that were over before: all but open reviews; and counts.

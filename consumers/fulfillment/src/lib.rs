@@ -98,7 +98,7 @@ impl Consumer for Fulfillment {
     }
 
     async fn load(&self, batch: &[&Work<Input>], loader: &mut Loader<'_>) -> Result<BatchState, Failure> {
-        let orders = batch.iter().map(|work| (work.input.order_id(), matches!(work.input, Input::Cleared(_))));
+        let orders = batch.iter().map(|work| work.input.order_id());
         Ok(BatchState { orders: Rows::of_orders(loader, orders).await? })
     }
 
@@ -126,7 +126,8 @@ impl Consumer for Fulfillment {
         if self.settings.warehouse == WarehouseMode::External {
             work::save(orders.changed(), saver.now, &mut saver.writes);
         }
-        orders.save(saver)
+        orders.save(saver);
+        Ok(())
     }
 
     async fn call(

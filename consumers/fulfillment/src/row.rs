@@ -144,10 +144,6 @@ impl TableRow for Consignment {
     fn read(row: &StoredRow<'_>) -> Result<(OrderId, Self), Failure> {
         Ok((OrderId(row.get("order_id")?), Self { state: row.named("state")?, ..row.json("data")? }))
     }
-
-    fn to_cache(self) -> Option<Self> {
-        (self.state != State::Closed).then_some(Self { personal: None, ..self })
-    }
 }
 
 /// What a batch was loaded into. Empty, it is a world in which no order is known; kept over batches, it is a store in memory.

@@ -20,7 +20,6 @@ mod strategy;
 mod supply;
 #[cfg(test)]
 mod tests;
-mod warehouses;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -103,7 +102,7 @@ impl Consumer for Inventory {
     }
 
     async fn load(&self, batch: &[&Work<Input>], loader: &mut Loader<'_>) -> Result<BatchState, Failure> {
-        row::load(loader, batch, &self.warehouses).await
+        row::load(loader, batch).await
     }
 
     fn decide(
@@ -129,10 +128,6 @@ impl Consumer for Inventory {
     }
 
     async fn save(&self, world: BatchState, saver: &mut Saver<'_>) -> Result<(), Failure> {
-        if !world.rebuilt.is_empty() {
-            let warehouses = Arc::clone(&self.warehouses);
-            saver.after_commit(move || warehouses.forget());
-        }
         row::save(world, saver)
     }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use events::{OrderId, Sku, WarehouseId};
 use runtime::rows::{Append, Columns, Rows, Select, StoredRow, TableRow};
 use runtime::sql::{JsonText, Timestamptz};
-use runtime::{Failure, Loader, Reading, Saver, Work, WriteSet};
+use runtime::{Failure, Loader, Saver, Work, WriteSet};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
@@ -16,7 +16,6 @@ use crate::input::Input;
 use crate::reservation::{Reservation, State};
 use crate::stock::Level;
 use crate::supply::{Warehouse, Warehouses};
-use crate::warehouses::WarehouseCache;
 
 impl TableRow for Reservation {
     type Key = OrderId;
@@ -37,10 +36,6 @@ impl TableRow for Reservation {
 
     fn read(row: &StoredRow<'_>) -> Result<(OrderId, Self), Failure> {
         Ok((OrderId(row.get("order_id")?), row.json("data")?))
-    }
-
-    fn to_cache(self) -> Option<Self> {
-        matches!(self.state, State::Reserved | State::Held).then_some(self)
     }
 }
 
@@ -75,14 +70,9 @@ impl TableRow for Level {
     }
 }
 
-pub(crate) async fn load(
-    loader: &mut Loader<'_>,
-    batch: &[&Work<Input>],
-    cached_warehouses: &WarehouseCache,
-) -> Result<BatchState, Failure> {
+pub(crate) async fn load(loader: &mut Loader<'_>, batch: &[&Work<Input>]) -> Result<BatchState, Failure> {
     let inputs: Vec<&Input> = batch.iter().map(|work| &work.input).collect();
-    let begins = |input: &Input| matches!(input, Input::Accepted(_));
-    let orders = inputs.iter().filter_map(|input| Some((input.order_id()?, begins(input))));
+    let orders = inputs.iter().filter_map(|input| input.order_id());
     let mut world = BatchState { orders: Rows::of_orders(loader, orders).await?, ..BatchState::default() };
     let skus: BTreeSet<&str> = inputs.iter().flat_map(|input| skus(input, &world)).map(Sku::as_str).collect();
     let skus: Vec<String> = skus.into_iter().map(ToOwned::to_owned).collect();
@@ -93,16 +83,7 @@ pub(crate) async fn load(
         }
     }
     if inputs.iter().any(|input| asks_for_warehouses(input)) {
-        let of_orders = inputs.iter().all(|input| input.order_id().is_some());
-        let may_recall = of_orders && loader.reading() == Reading::Recalled;
-        world.warehouses = match cached_warehouses.recall(loader.now).filter(|_| may_recall) {
-            Some(recalled) => recalled,
-            None => {
-                let read = warehouses(&mut *loader.db).await?;
-                cached_warehouses.remember(&read, loader.now);
-                read
-            }
-        };
+        world.warehouses = warehouses(&mut *loader.db).await?;
     }
     let receipts: Vec<&Receipt> = inputs.iter().filter_map(|input| receipt(input)).collect();
     if !receipts.is_empty() {
@@ -152,7 +133,7 @@ fn load_key(input: &Input) -> Option<&str> {
 pub(crate) fn save(world: BatchState, saver: &mut Saver<'_>) -> Result<(), Failure> {
     let BatchState { orders, stock, warehouses, mut received, mut loaded, rebuilt, .. } = world;
     let now = saver.now;
-    orders.save(saver)?;
+    orders.save(saver);
     if !rebuilt.is_empty() {
         let rebuilt = warehouses.iter().filter(|(id, _)| rebuilt.contains(*id));
         save_warehouses(&mut saver.writes, &Vec::from_iter(rebuilt));
@@ -163,7 +144,7 @@ pub(crate) fn save(world: BatchState, saver: &mut Saver<'_>) -> Result<(), Failu
         levels.take([(key.clone(), level.stored, level.clone())]);
         levels.insert(key, level.clone());
     }
-    levels.save(saver)?;
+    levels.save(saver);
     Append::to("inventory.movement", stock.movements())
         .column("sku", |moved| moved.change.sku.as_str())
         .column("warehouse", |moved| moved.change.warehouse.as_str())

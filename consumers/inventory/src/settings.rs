@@ -1,14 +1,11 @@
 //! The settings of inventory, and the consumer that they make.
 
-use std::sync::Arc;
-
 use runtime::settings::Section;
 use runtime::{Consumer as _, Span};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::strategy::{Strategy, StrategyName};
-use crate::warehouses::WarehouseCache;
 
 /// Settings of inventory: `QUADRILLE_INVENTORY__…`, or the section `inventory` of the settings file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -30,13 +27,12 @@ impl Default for Settings {
 pub struct Inventory {
     pub(crate) settings: Settings,
     pub(crate) strategy: Box<dyn Strategy>,
-    pub(crate) warehouses: Arc<WarehouseCache>,
 }
 
 impl Inventory {
     pub fn new(settings: Settings) -> Self {
         let strategy = settings.strategy.strategy();
-        Self { settings, strategy, warehouses: Arc::default() }
+        Self { settings, strategy }
     }
 
     #[must_use]

@@ -83,7 +83,7 @@ impl BatchState {
     /// Reads the orders of a batch, then, with a newer snapshot, which events of them were told: messages of an order are written under its row's
     /// guard.
     pub(crate) async fn load(loader: &mut Loader<'_>, order_ids: BTreeSet<OrderId>) -> Result<Self, Failure> {
-        let orders = Rows::of_orders(loader, order_ids.iter().map(|order_id| (*order_id, false))).await?;
+        let orders = Rows::of_orders(loader, order_ids.iter().copied()).await?;
         let order_ids: Vec<Uuid> = order_ids.into_iter().map(OrderId::as_uuid).collect();
         let told = sqlx::query_scalar("select event_id from notifications.message where order_id = any($1)");
         let told: Vec<Uuid> = told.bind(order_ids).fetch_all(&mut *loader.db).await?;
@@ -94,7 +94,7 @@ impl BatchState {
     /// told.
     pub(crate) fn save(self, saver: &mut Saver<'_>) -> Result<(), Failure> {
         let Self { orders, mut messages, .. } = self;
-        orders.save(saver)?;
+        orders.save(saver);
         messages.sort_by_key(|message| (message.order_id, message.event_id));
         Append::to("notifications.message", &messages)
             .column("order_id", |message| message.order_id.as_uuid())

@@ -1,17 +1,13 @@
 //! What orders decides about, and what the caller of a route gets.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use events::{Fault, OrderId, StockCommitted, StockRejected, StockReleased, Timestamp};
+use events::{Fault, OrderId, StockCommitted, StockRejected, StockReleased};
 use runtime::Timer;
 
 use crate::difference::Difference;
-use crate::placed::{IntakeAnswer, Placed};
+use crate::placed::Placed;
 use crate::row::State;
-
-/// How old a record is that is not presumed to be new: it may be read again, long after it was decided.
-const YOUNG: Duration = Duration::from_secs(3_600);
 
 #[derive(Clone, Debug)]
 pub enum Input {
@@ -45,20 +41,9 @@ impl Input {
         }
     }
 
-    /// The order that it needs to know, and whether that is presumed to be new; of one that is placed, by the id that it gets if it is new.
-    pub(crate) fn wanted(&self, now: Timestamp) -> Option<(OrderId, bool)> {
-        match self {
-            Self::Placed(placed) => {
-                // Its own key guards an order that is presumed to be new. Others, under which it may be known too, are looked up.
-                let has_other_keys = matches!(placed.verdict, IntakeAnswer::Invalid(_)) || !placed.former.is_empty();
-                let is_old = placed.said_at.is_some_and(|said_at| said_at < now.minus(YOUNG));
-                Some((placed.candidate(), !has_other_keys && !is_old))
-            }
-            Self::UnknownTimer(_) => None,
-            Self::Cancel(_) | Self::StockRejected(_) | Self::StockReleased(_) | Self::StockCommitted(_) => {
-                Some((self.order_id()?, false))
-            }
-        }
+    /// The order to load; of one that is placed, the id that it gets if it is new.
+    pub(crate) fn wanted(&self) -> Option<OrderId> {
+        if let Self::Placed(placed) = self { Some(placed.candidate()) } else { self.order_id() }
     }
 }
 

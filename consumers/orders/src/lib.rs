@@ -74,7 +74,7 @@ impl Consumer for Orders {
     }
 
     async fn load(&self, batch: &[&Work<Input>], loader: &mut Loader<'_>) -> Result<BatchState, Failure> {
-        let wanted = batch.iter().filter_map(|work| work.input.wanted(loader.now)).collect();
+        let wanted = batch.iter().filter_map(|work| work.input.wanted()).collect();
         let placed = Vec::from_iter(batch.iter().filter_map(|work| {
             let Input::Placed(placed) = &work.input else { return None };
             Some((placed.candidate(), placed.keys().collect()))
@@ -115,7 +115,8 @@ impl Consumer for Orders {
     }
 
     async fn save(&self, world: BatchState, saver: &mut Saver<'_>) -> Result<(), Failure> {
-        world.rows.save(saver)
+        world.rows.save(saver);
+        Ok(())
     }
 }
 

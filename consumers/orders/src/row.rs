@@ -249,10 +249,6 @@ impl TableRow for Order {
     fn insert_order(&self) -> Option<Uuid> {
         Some(self.placement)
     }
-
-    fn to_cache(self) -> Option<Self> {
-        (!self.state.has_ended()).then_some(Self { body: Body { text: None, ..self.body }, ..self })
-    }
 }
 
 /// Orders that have ended. Their idempotency keys go with them.
@@ -277,27 +273,23 @@ impl BatchState {
     /// Reads orders by their ids, or by the keys that they were placed under: these with what they were placed as.
     pub(crate) async fn load(
         loader: &mut Loader<'_>,
-        wanted: Vec<(OrderId, bool)>,
+        wanted: Vec<OrderId>,
         placed: &[(OrderId, Vec<Uuid>)],
     ) -> Result<Self, Failure> {
-        let (mut rows, to_read) = Rows::<Order>::recall(loader, wanted);
-        if !to_read.is_empty() {
-            let is_read = |order_id: &OrderId| to_read.binary_search(&order_id.as_uuid()).is_ok();
-            let keys = placed.iter().filter(|(order_id, _)| is_read(order_id)).flat_map(|(_, keys)| keys);
-            let mut keys: Vec<Uuid> = keys.copied().collect();
-            keys.sort_unstable();
-            let select = Select::filter("order_id = any($1) or placement = any($2)").bind(to_read).bind(&keys);
-            rows.read(loader, select).await?;
-            let again = rows.iter().filter(|(_, order)| keys.binary_search(&order.placement).is_ok());
-            let again: Vec<Uuid> = again.map(|(order_id, _)| order_id.as_uuid()).collect();
-            if !again.is_empty() {
-                let bodies = "select order_id, body::text from orders.\"order\" where order_id = any($1)";
-                let bodies: Vec<(Uuid, Option<String>)> =
-                    sqlx::query_as(bodies).bind(again).fetch_all(&mut *loader.db).await?;
-                for (order_id, body) in bodies {
-                    if let Some(row) = rows.get_mut(&OrderId(order_id)) {
-                        row.untracked().body.text = body.map(Arc::from);
-                    }
+        let mut keys: Vec<Uuid> = placed.iter().flat_map(|(_, keys)| keys.iter().copied()).collect();
+        keys.sort_unstable();
+        let wanted: Vec<Uuid> = wanted.into_iter().map(OrderId::as_uuid).collect();
+        let select = Select::filter("order_id = any($1) or placement = any($2)").bind(wanted).bind(&keys);
+        let mut rows = Rows::<Order>::load(loader, select).await?;
+        let again = rows.iter().filter(|(_, order)| keys.binary_search(&order.placement).is_ok());
+        let again: Vec<Uuid> = again.map(|(order_id, _)| order_id.as_uuid()).collect();
+        if !again.is_empty() {
+            let bodies = "select order_id, body::text from orders.\"order\" where order_id = any($1)";
+            let bodies: Vec<(Uuid, Option<String>)> =
+                sqlx::query_as(bodies).bind(again).fetch_all(&mut *loader.db).await?;
+            for (order_id, body) in bodies {
+                if let Some(row) = rows.get_mut(&OrderId(order_id)) {
+                    row.untracked().body.text = body.map(Arc::from);
                 }
             }
         }

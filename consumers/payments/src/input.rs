@@ -85,11 +85,6 @@ impl Input {
         }
     }
 
-    /// Whether it is the first that is heard of an order, as a rule.
-    pub(crate) fn begins(&self) -> bool {
-        matches!(self, Self::Reserved(_))
-    }
-
     pub(crate) fn refund_id(&self) -> Option<&str> {
         if let Self::Notice(ProviderNotice::Refund { refund_id, .. }) = self {
             return Some(refund_id);

@@ -154,7 +154,8 @@ impl Consumer for Payments {
     }
 
     async fn save(&self, world: BatchState, saver: &mut Saver<'_>) -> Result<(), Failure> {
-        row::save(world, saver)
+        row::save(world, saver);
+        Ok(())
     }
 
     async fn call(&self, call: Call) -> Option<Work<Input>> {

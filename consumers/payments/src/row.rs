@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::batch::{BatchState, Reference};
 use crate::input::Input;
-use crate::payment::{Payment, State};
+use crate::payment::Payment;
 
 impl TableRow for Payment {
     type Key = OrderId;
@@ -65,12 +65,6 @@ impl TableRow for Payment {
         };
         Ok((order_id, payment))
     }
-
-    /// Of what was taken, or has ended, little more is to be heard.
-    fn to_cache(self) -> Option<Self> {
-        let is_paid = matches!(self.state, State::Captured | State::Declined | State::Voided | State::Refunded);
-        (!is_paid).then_some(self)
-    }
 }
 
 impl TableRow for Reference {
@@ -95,14 +89,13 @@ pub(crate) async fn load<'i>(
     loader: &mut Loader<'_>,
     inputs: impl Iterator<Item = &'i Input> + Clone,
 ) -> Result<BatchState, Failure> {
-    let mut orders: Vec<(OrderId, bool)> =
-        inputs.clone().filter_map(|input| Some((input.order_id()?, input.begins()))).collect();
+    let mut orders: BTreeSet<OrderId> = inputs.clone().filter_map(Input::order_id).collect();
     let notified = inputs.clone().filter(|input| input.order_id().is_none()).filter_map(Input::refund_id);
     let notified: Vec<&str> = notified.collect();
     if !notified.is_empty() {
         let statement = "select order_id from payments.refund where refund_id = any($1) and order_id is not null";
         let known: Vec<Uuid> = sqlx::query_scalar(statement).bind(notified).fetch_all(&mut *loader.db).await?;
-        orders.extend(known.into_iter().map(|order_id| (OrderId(order_id), false)));
+        orders.extend(known.into_iter().map(OrderId));
     }
     let payments = Rows::of_orders(loader, orders.iter().copied()).await?;
     let refunds: BTreeSet<&str> = inputs.filter_map(Input::refund_id).collect();
@@ -110,7 +103,7 @@ pub(crate) async fn load<'i>(
     if !refunds.is_empty() {
         let refunds = Select::filter("refund_id = any($1)").bind(Vec::from_iter(refunds));
         references = Rows::load(loader, refunds).await?;
-        let is_unread = |order_id| orders.iter().all(|(read, _)| *read != order_id);
+        let is_unread = |order_id| !orders.contains(&order_id);
         // Whose refund it is was recorded between the two statements: that order's row is not locked, and can't be now.
         if references.iter().filter_map(|(_, reference)| reference.order_id).any(is_unread) {
             return Err(Failure::LostRace { table: Reference::TABLE, saved: 0, decided: 1 });
@@ -119,9 +112,9 @@ pub(crate) async fn load<'i>(
     Ok(BatchState { payments, references, ..BatchState::default() })
 }
 
-pub(crate) fn save(BatchState { payments, references, .. }: BatchState, saver: &mut Saver<'_>) -> Result<(), Failure> {
-    payments.save(saver)?;
-    references.save(saver)
+pub(crate) fn save(BatchState { payments, references, .. }: BatchState, saver: &mut Saver<'_>) {
+    payments.save(saver);
+    references.save(saver);
 }
 
 pub(crate) async fn payment(pool: &PgPool, order_id: OrderId) -> Result<Option<Payment>, Failure> {

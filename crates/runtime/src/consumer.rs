@@ -101,7 +101,7 @@ pub trait Consumer: Send + Sync + Sized + 'static {
     /// Writes what the batch changed, set-based, sorted by key: by adding to the writes, which costs no round trip of its own.
     ///
     /// # Errors
-    /// What the database says; [`Failure::Unsure`] when something was decided on a cached row that no write guards.
+    /// What the database says.
     fn save(&self, world: Self::BatchState, saver: &mut Saver<'_>) -> impl Future<Output = Result<(), Failure>> + Send;
 
     /// Makes a call and says what came of it; none when the outcome is not known: the call's timer will ask again. For who makes none there is nothing

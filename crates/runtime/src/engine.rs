@@ -40,7 +40,7 @@ use crate::parking::queue::ParkingQueue;
 use crate::postgres::reachable;
 use crate::postgres::sql::{StickyPool, renew_connections};
 use crate::retention::horizon::Horizon;
-use crate::rows::{Loader, Reading, RowCaches, Saver};
+use crate::rows::{Loader, Saver};
 use crate::telemetry::Spans;
 use crate::timers::store::Timers;
 use crate::vocabulary::{Abandoned, Work};
@@ -71,12 +71,9 @@ pub(crate) struct Engine<C: Consumer> {
     pub pace: RetryPace,
     pub calls: mpsc::UnboundedSender<(C::Call, Open)>,
     pub scheduled: tokio::sync::watch::Sender<Option<Timestamp>>,
-    pub rows: RowCaches,
     pub parked: Notify,
     /// Lone items whose wait took too long, since the last batch that was written.
     pub waited: AtomicU32,
-    /// Whether rows are read although they are remembered, as others change them.
-    pub cache_cooldown: Cooldown,
     /// Whether batches are decided with locks, as others change the same rows.
     pub lock_cooldown: Cooldown,
     pub log_share: f64,
@@ -261,8 +258,8 @@ impl<C: Consumer> Engine<C> {
         Ok(wait)
     }
 
-    /// Without locks, where that may do: recalled or read, decided, and written by one statement. None, and nothing was written, where it did not. A
-    /// batch that was overtaken is read afresh the next time, and with locks the time after.
+    /// Without locks, where that may do: read, decided, and written by one statement. None, and nothing was written, where it did not: the batch is
+    /// decided with locks.
     async fn run_optimistic(
         &self,
         warm: &StickyPool,
@@ -276,34 +273,22 @@ impl<C: Consumer> Engine<C> {
             return Ok(None);
         }
         let works: Vec<&Work<C::Input>> = items.iter().filter_map(BatchItem::to_decide).collect();
-        let reading =
-            if course.overtaken == 0 && !self.cache_cooldown.active() { Reading::Recalled } else { Reading::Fresh };
         let now = self.clock.now();
         let mut spans = Spans::default();
         let mut db = warm.take().await?;
         let mut attempt = Attempt::new(items);
-        let mut world = self.consumer.load(&works, &mut Loader::new(&mut db, now, reading, &self.rows)).await?;
+        let mut world = self.consumer.load(&works, &mut Loader { db: &mut db, now, with_locks: false }).await?;
         self.pass_over(&mut db, items, &mut attempt, now).await?;
         if !self.decide_all(&mut world, items, &mut attempt, &mut spans, now)?.is_empty() {
             return Ok(None);
         }
         none_left(items)?;
         let mut saver = Saver::new(&mut db, now);
-        let saved = self.consumer.save(world, &mut saver).await;
-        let (writes, committed) = saver.into_parts();
-        if let Err(failure) = saved {
-            if matches!(failure, Failure::Unsure) {
-                warm.keep(db);
-            }
-            return Err(failure);
-        }
+        self.consumer.save(world, &mut saver).await?;
+        let writes = saver.writes;
         match self.persist_autocommit(&mut db, writes, items, &mut attempt, now).await {
             Ok(true) => {}
             Ok(false) => return Ok(None),
-            Err(failure @ Failure::LostRace { .. }) if reading == Reading::Recalled => {
-                self.cache_cooldown.trip();
-                return Err(failure);
-            }
             Err(Failure::LostRace { .. }) => {
                 self.lock_cooldown.trip();
                 return Ok(None);
@@ -311,7 +296,6 @@ impl<C: Consumer> Engine<C> {
             Err(failure) => return Err(failure),
         }
         warm.keep(db);
-        committed.into_iter().for_each(|hook| hook());
         spans.end();
         Ok(Some(attempt))
     }
@@ -330,9 +314,9 @@ impl<C: Consumer> Engine<C> {
             line_up(items, &held);
             let works: Vec<&Work<C::Input>> = items.iter().filter_map(BatchItem::to_decide).collect();
             let mut attempt = Attempt::new(items);
-            let (mut writes, mut committed) = (WriteSet::default(), Vec::new());
+            let mut writes = WriteSet::default();
             if !works.is_empty() {
-                let mut loader = Loader::new(&mut tx, now, Reading::Locked, &self.rows);
+                let mut loader = Loader { db: &mut tx, now, with_locks: true };
                 let mut world = self.consumer.load(&works, &mut loader).await?;
                 self.pass_over(&mut tx, items, &mut attempt, now).await?;
                 let panicked = self.decide_all(&mut world, items, &mut attempt, &mut spans, now)?;
@@ -344,12 +328,11 @@ impl<C: Consumer> Engine<C> {
                 }
                 let mut saver = Saver::new(&mut tx, now);
                 self.consumer.save(world, &mut saver).await?;
-                (writes, committed) = saver.into_parts();
+                writes = saver.writes;
             }
             none_left(items)?;
             self.persist_in_tx(&mut tx, writes, items, &mut attempt, now).await?;
             tx.commit().await?;
-            committed.into_iter().for_each(|hook| hook());
             spans.end();
             return Ok(attempt);
         }

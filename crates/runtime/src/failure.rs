@@ -27,9 +27,6 @@ pub enum Failure {
         /// Rows that were decided.
         decided: u64,
     },
-    /// An order was decided on a row that was recalled, not read, and that nothing will guard.
-    #[error("decided on a remembered row without changing it: it is read before that counts")]
-    Unsure,
     /// A stored value that this version can't read.
     #[error("stored data of {what} can't be read: {source}; was it written by a newer version?")]
     Stored {
@@ -75,7 +72,7 @@ impl Failure {
     /// The verdict on this failure; SQLSTATE classes as in PostgreSQL's appendix A.
     pub fn verdict(&self) -> Verdict {
         match self {
-            Self::LostRace { .. } | Self::Unsure | Self::CallerGone => Verdict::Again,
+            Self::LostRace { .. } | Self::CallerGone => Verdict::Again,
             Self::Silent(_) => Verdict::Retry,
             Self::Stored { .. } | Self::Panicked(_) => Verdict::Park,
             Self::Unsendable(_) => Verdict::DeadLetter,
@@ -105,7 +102,6 @@ impl Failure {
             Self::LostRace { .. } => "lost_race".into(),
             Self::Silent(_) => "database_silent".into(),
             Self::CallerGone => "caller_gone".into(),
-            Self::Unsure => "unsure".into(),
             Self::Stored { .. } => "stored_data".into(),
             Self::Panicked(_) => "panic".into(),
             Self::Unsendable(_) => "unsendable".into(),

@@ -54,7 +54,7 @@ pub use postgres::pooler::Pooled;
 pub use postgres::{databases, migrations, reachable::connect, sql};
 pub use programs::default_address;
 pub use retention::{Expiring, Retention};
-pub use rows::{Loader, Reading, Saver};
+pub use rows::{Loader, Saver};
 pub use settings::{Settings, Span};
 pub use vocabulary::{
     Abandoned, Cause, Committed, Conflict, ErrorInfo, Escalation, Origin, RequestError, Timer, TraceContext, Work,

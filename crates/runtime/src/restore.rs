@@ -24,7 +24,7 @@ use crate::consumer::Consumer;
 use crate::engine::effects::Effects;
 use crate::failure::{Failure, Verdict};
 use crate::kafka::record::{Message, Unreadable};
-use crate::rows::{Loader, Reading, RowCaches, Saver};
+use crate::rows::{Loader, Saver};
 use crate::timers::store::{TimerChange, TimerChanges, Timers};
 use crate::vocabulary::{Cause, Conflict, Origin, Timer, TraceContext, Work};
 
@@ -169,7 +169,7 @@ impl Retelling<'_> {
     pub async fn of<C: Restore>(&self, consumer: &C, pool: &PgPool) -> Result<Restored, Failure> {
         let placed = self.placed(consumer);
         let (publishes, timers) = (C::publishes(), Timers::of(&C::NAME.replace('-', "_")));
-        let (mut restored, no_caches) = (Restored::default(), RowCaches::default());
+        let mut restored = Restored::default();
         for (order_id, story) in &self.stories.orders {
             let own: Vec<&OrderEvent> = story.iter().filter(|told| publishes.contains(&told.event_type())).collect();
             if own.iter().all(|told| self.known.has(told)) {
@@ -183,7 +183,7 @@ impl Retelling<'_> {
             let inputs = case.inputs();
             let mut order = StepOrder::of(case.steps(&inputs));
             let (world, changes) = loop {
-                let mut loader = Loader::new(&mut tx, self.now, Reading::Locked, &no_caches);
+                let mut loader = Loader { db: &mut tx, now: self.now, with_locks: true };
                 let mut world = consumer.load(&[&work], &mut loader).await?;
                 let told = catch_unwind(AssertUnwindSafe(|| case.told(&mut world, &inputs, order.steps())));
                 let panicked = |_| Err((0, Conflict("a rule panicked".into())));
@@ -200,7 +200,7 @@ impl Retelling<'_> {
                 Ok(changes) => {
                     let mut saver = Saver::new(&mut tx, self.now);
                     consumer.save(world, &mut saver).await?;
-                    let (mut writes, _) = saver.into_parts();
+                    let mut writes = saver.writes;
                     timers.save(&mut writes, &changes);
                     match writes.execute(&mut tx).await {
                         Err(failure) if failure.verdict() == Verdict::Retry => return Err(failure),

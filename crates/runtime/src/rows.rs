@@ -8,20 +8,16 @@
 //! | | without locks | with locks |
 //! |---|---|---|
 //! | reads | as it is | `for no key update`, in the order of keys |
-//! | rows of orders | taken from the cache where this process wrote them a moment ago | read |
-//! | an order that begins here | presumed to be new, in small batches | read |
 //!
-//! The engine tries a batch without locks first (ADR 11), then reads everything, then locks.
+//! The engine tries a batch without locks first (ADR 11), then locks.
 
 mod append;
-mod cache;
 mod loader;
 mod statements;
 mod table;
 mod tracked;
 
 pub use append::Append;
-pub(crate) use cache::RowCaches;
-pub use loader::{Loader, Reading, Saver};
+pub use loader::{Loader, Saver};
 pub use table::{Columns, Select, StoredRow, TableRow};
 pub use tracked::{Row, Rows};

@@ -77,8 +77,7 @@ impl Consumer for Loyalty {
 
     /// The orders of a batch, then the accounts that they share.
     async fn load(&self, batch: &[&Work<Input>], loader: &mut Loader<'_>) -> Result<BatchState, Failure> {
-        let orders = batch.iter().map(|work| (work.input.order_id(), matches!(work.input, Input::Captured(..))));
-        let orders: Rows<OrderPoints> = Rows::of_orders(loader, orders).await?;
+        let orders = Rows::<OrderPoints>::of_orders(loader, batch.iter().map(|work| work.input.order_id())).await?;
         let mut ids = Vec::from_iter(orders.iter().filter_map(|(_, row)| Some(row.customer.as_ref()?.0.clone())));
         for work in batch {
             if let Input::Completed(_, customer_id, _) = &work.input {
@@ -111,8 +110,9 @@ impl Consumer for Loyalty {
     }
 
     async fn save(&self, BatchState { orders, accounts }: BatchState, saver: &mut Saver<'_>) -> Result<(), Failure> {
-        orders.save(saver)?;
-        accounts.save(saver)
+        orders.save(saver);
+        accounts.save(saver);
+        Ok(())
     }
 }
 

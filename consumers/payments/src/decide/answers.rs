@@ -91,9 +91,18 @@ impl PaymentStep<'_, '_> {
     fn late(&self, answer: &Answer) -> Result<(), Conflict> {
         let state = self.payment.state;
         let contradicts = match &answer.outcome {
+            // Of several look-ups one is late, and sees what we have done since.
+            Outcome::Captured { .. } if answer.operation == Operation::Authorize => {
+                return match state {
+                    Capturing | Captured | Refunding | Refunded => Ok(()),
+                    New | Authorizing | ActionRequired | Authorized | Lapsed | Voiding | Declined | Voided => {
+                        Err(self.unasked(answer))
+                    }
+                };
+            }
             Outcome::Declined { .. } => match state {
-                ActionRequired | Authorized | Capturing | Lapsed | Captured => true,
-                New | Authorizing | Voiding | Refunding | Declined | Voided | Refunded => false,
+                ActionRequired | Authorized | Capturing | Captured => true,
+                New | Authorizing | Lapsed | Voiding | Refunding | Declined | Voided | Refunded => false,
             },
             Outcome::Captured { .. } => state == Lapsed,
             Outcome::CaptureFailed { .. } => state == Captured,

@@ -32,7 +32,6 @@ use crate::postgres::sql::{self, StickyPool};
 use crate::postgres::{migrations, pooler, reachable, watch};
 use crate::retention::horizon::Horizon;
 use crate::retention::pruner;
-use crate::rows::RowCaches;
 use crate::settings::ConsumerSettings;
 use crate::timers::poller;
 use crate::timers::store::Timers;
@@ -88,10 +87,8 @@ impl Host {
             horizon,
             calls,
             scheduled: tokio::sync::watch::Sender::new(None),
-            rows: RowCaches::default(),
             parked: Notify::new(),
             waited: AtomicU32::new(0),
-            cache_cooldown: Cooldown::default(),
             lock_cooldown: Cooldown::default(),
             log_share: self.settings.common().log_share,
             shutdown: self.shutdown.clone(),

@@ -110,11 +110,9 @@ impl From<Failure> for Problem {
         tracing::warn!(%failure, "a read failed");
         match failure {
             Failure::Stored { .. } | Failure::Panicked(_) | Failure::Unsendable(_) => Self::unreadable(),
-            Failure::Database(_)
-            | Failure::LostRace { .. }
-            | Failure::Unsure
-            | Failure::Silent(_)
-            | Failure::CallerGone => Self::unavailable(AWAY),
+            Failure::Database(_) | Failure::LostRace { .. } | Failure::Silent(_) | Failure::CallerGone => {
+                Self::unavailable(AWAY)
+            }
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::failure::Failure;
 use crate::postgres::sql::Timestamptz;
 use crate::rows::statements::{Column, ColumnKind, TableStatements};
 
-/// A row of one table, stated once: its columns, how it is read, and what the cache keeps of it. The table has a column `version bigint`.
+/// A row of one table, stated once: its columns, and how it is read. The table has a column `version bigint`.
 pub trait TableRow: Sized + Send + Sync + 'static {
     /// What a row is known by: [`OrderId`](events::OrderId), or what orders share it by.
     type Key: Clone + Debug + Ord + Hash + Send + Sync + 'static;
@@ -33,12 +33,6 @@ pub trait TableRow: Sized + Send + Sync + 'static {
 
     /// The order in which new rows are inserted, before that of their keys: by another unique key that two instances may insert at the same time.
     fn insert_order(&self) -> Option<Uuid> {
-        None
-    }
-
-    /// What the cache keeps of a committed row of an order, as it would be read; none of those of which nothing more is to be heard, so that open
-    /// ones stay. Only rows that are loaded with [`Rows::of_orders`](crate::rows::Rows::of_orders) are cached.
-    fn to_cache(self) -> Option<Self> {
         None
     }
 

@@ -2,14 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
-use std::sync::Arc;
 
 use events::OrderId;
 use uuid::Uuid;
 
 use crate::failure::Failure;
-use crate::rows::cache::{Recall, RowCache};
-use crate::rows::loader::{Loader, Reading, Saver};
+use crate::rows::loader::{Loader, Saver};
 use crate::rows::table::{RowToWrite, Select, TableRow, write};
 
 /// A row of a batch. Whoever takes it to change it marks it as changed.
@@ -50,40 +48,22 @@ impl<R> DerefMut for Row<R> {
 
 /// The rows of one table that a batch has to do with. The default has none; kept from batch to batch it is a table in memory.
 #[derive(Clone, Debug)]
-pub struct Rows<R: TableRow> {
-    rows: BTreeMap<R::Key, Row<R>>,
-    /// The keys that were not read: cached, or presumed to be new.
-    unread: Vec<R::Key>,
-    cache: Option<Arc<RowCache<R>>>,
-}
+pub struct Rows<R: TableRow>(BTreeMap<R::Key, Row<R>>);
 
 impl<R: TableRow> Default for Rows<R> {
     fn default() -> Self {
-        Self { rows: BTreeMap::new(), unread: Vec::new(), cache: None }
+        Self(BTreeMap::new())
     }
 }
 
 impl<R: TableRow<Key = OrderId>> Rows<R> {
-    /// Reads the rows of these orders; with each order, whether it begins with this batch as a rule: then it may be presumed to be new. Rows that this
-    /// process wrote a moment ago need not be read.
+    /// Reads the rows of these orders.
     pub async fn of_orders(
         loader: &mut Loader<'_>,
-        orders: impl IntoIterator<Item = (OrderId, bool)>,
+        orders: impl IntoIterator<Item = OrderId>,
     ) -> Result<Self, Failure> {
-        let (mut rows, to_read) = Self::recall(loader, orders);
-        if !to_read.is_empty() {
-            rows.read(loader, Select::filter("order_id = any($1)").bind(to_read)).await?;
-        }
-        Ok(rows)
-    }
-
-    /// The rows of these orders that need not be read, and the orders that must.
-    pub fn recall(loader: &Loader<'_>, orders: impl IntoIterator<Item = (OrderId, bool)>) -> (Self, Vec<Uuid>) {
-        let cache = loader.caches.of::<R>();
-        let Recall { rows, unread, to_read } = cache.recall(orders, loader.now, loader.reading == Reading::Recalled);
-        let mut recalled = Self { unread, cache: Some(cache), ..Self::default() };
-        recalled.take(rows);
-        (recalled, to_read)
+        let orders: Vec<Uuid> = orders.into_iter().map(OrderId::as_uuid).collect();
+        Self::load(loader, Select::filter("order_id = any($1)").bind(orders)).await
     }
 }
 
@@ -97,85 +77,60 @@ impl<R: TableRow> Rows<R> {
 
     /// Reads further rows.
     pub async fn read(&mut self, loader: &mut Loader<'_>, select: Select<R>) -> Result<(), Failure> {
-        self.take(select.for_batch(loader.reading == Reading::Locked).found(&mut *loader.db).await?);
+        self.take(select.for_batch(loader.with_locks).found(&mut *loader.db).await?);
         Ok(())
     }
 
     /// Takes rows as the table has them, with their versions.
     pub fn take(&mut self, found: impl IntoIterator<Item = (R::Key, i64, R)>) {
         let row = |(key, version, value)| (key, Row { version, is_changed: false, value });
-        self.rows.extend(found.into_iter().map(row));
+        self.0.extend(found.into_iter().map(row));
     }
 
     /// What is known under a key.
     pub fn get(&self, key: &R::Key) -> Option<&R> {
-        self.rows.get(key).map(|row| &row.value)
+        self.0.get(key).map(|row| &row.value)
     }
 
     /// A row, to be changed.
     pub fn get_mut(&mut self, key: &R::Key) -> Option<&mut Row<R>> {
-        self.rows.get_mut(key)
+        self.0.get_mut(key)
     }
 
     /// A row, to be changed; one that is new is not written unless it is.
     pub fn get_or_insert_with(&mut self, key: R::Key, new: impl FnOnce() -> R) -> &mut Row<R> {
-        self.rows.entry(key).or_insert_with(|| Row { version: 0, is_changed: false, value: new() })
+        self.0.entry(key).or_insert_with(|| Row { version: 0, is_changed: false, value: new() })
     }
 
     /// Takes a row that is new: where it is there already, that is a lost race.
     pub fn add(&mut self, key: R::Key, value: R) {
-        self.rows.insert(key, Row { version: 0, is_changed: true, value });
+        self.0.insert(key, Row { version: 0, is_changed: true, value });
     }
 
     /// Puts a row in the place of what was known.
     pub fn insert(&mut self, key: R::Key, value: R) {
-        let version = self.rows.get(&key).map_or(0, |row| row.version);
-        self.rows.insert(key, Row { version, is_changed: true, value });
+        let version = self.0.get(&key).map_or(0, |row| row.version);
+        self.0.insert(key, Row { version, is_changed: true, value });
     }
 
     /// All of them, in the order of their keys.
     pub fn iter(&self) -> impl Iterator<Item = (&R::Key, &R)> {
-        self.rows.iter().map(|(key, row)| (key, &row.value))
+        self.0.iter().map(|(key, row)| (key, &row.value))
     }
 
     /// Those that are to be written, in the order of their keys.
     pub fn changed(&self) -> impl Iterator<Item = (&R::Key, &R)> {
-        self.rows.iter().filter(|(_, row)| row.is_changed).map(|(key, row)| (key, &row.value))
+        self.0.iter().filter(|(_, row)| row.is_changed).map(|(key, row)| (key, &row.value))
     }
 
-    /// Has what changed written, where anything did: known rows by their keys, then new ones; that is the order in which they are locked. Once it is committed, the cache
-    /// has the rows.
-    ///
-    /// # Errors
-    /// When the write of a row that was not read would not tell whether it was so: it is not changed.
-    pub fn save(self, saver: &mut Saver<'_>) -> Result<(), Failure> {
-        if !self.is_sure() {
-            return Err(Failure::Unsure);
-        }
-        let changed = self.rows.iter().filter(|(_, row)| row.is_changed);
+    /// Has what changed written, where anything did: known rows by their keys, then new ones; that is the order in which they are locked.
+    pub fn save(self, saver: &mut Saver<'_>) {
+        let changed = self.0.iter().filter(|(_, row)| row.is_changed);
         let entries = changed.map(|(key, row)| RowToWrite { key, version: row.version + 1, row: &row.value });
         let (known, mut new): (Vec<_>, Vec<_>) = entries.partition(|entry| entry.version > 1);
         new.sort_by_key(|entry| entry.row.insert_order());
         write(&mut saver.writes, &known, true, saver.now);
         write(&mut saver.writes, &new, false, saver.now);
-        if let Some(cache) = self.cache.clone() {
-            let now = saver.now;
-            saver.after_commit(move || cache.remember(self.cached(), now));
-        }
-        Ok(())
-    }
-
-    /// Whether the write tells if what was not read was so: each of these rows is changed.
-    fn is_sure(&self) -> bool {
-        self.unread.iter().all(|key| self.rows.get(key).is_some_and(|row| row.is_changed))
-    }
-
-    /// What the cache keeps: rows as they are in the table after the batch, with their versions.
-    fn cached(self) -> impl Iterator<Item = (R::Key, i64, R)> {
-        let stored = self.rows.into_iter().filter(|(_, row)| row.is_changed || row.version > 0);
-        stored.filter_map(|(key, Row { version, is_changed, value })| {
-            Some((key, version + i64::from(is_changed), value.to_cache()?))
-        })
     }
 }
 

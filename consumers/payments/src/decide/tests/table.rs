@@ -61,7 +61,14 @@ fn a_required_action_is_told_once() {
 fn a_decline_after_another_answer_is_a_conflict() {
     let input = answer(Operation::Authorize, 1, declined());
     // Looked up while the customer is waited for, it means that they did not confirm.
-    row(&input, [X, "DECLINED PaymentDeclined", "VOIDING void:1", X, X, X, X, N, N, N, N, N]);
+    row(&input, [X, "DECLINED PaymentDeclined", "VOIDING void:1", X, X, N, X, N, N, N, N, N]);
+}
+
+#[test]
+fn a_look_up_that_is_late_sees_the_capture_that_we_made_since() {
+    let input = answer(Operation::Authorize, 1, captured(1_501));
+    let outside = "remembered";
+    row(&input, [X, outside, outside, X, N, X, N, X, N, X, X, N]);
 }
 
 #[test]

@@ -1,10 +1,40 @@
+use events::Timestamp;
+
 use super::*;
 use crate::engine::write_set::WriteSet;
-use crate::rows::cache::RowCaches;
-use crate::rows::cache::tests::{NOW, Plain, order};
+use crate::rows::table::{Columns, StoredRow};
+
+const NOW: Timestamp = Timestamp::from_millis(1_764_059_000_000);
+
+/// A row of a table `test.row`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Plain(&'static str);
+
+impl TableRow for Plain {
+    type Key = OrderId;
+    const TABLE: &'static str = "test.row";
+
+    fn columns<'c>(columns: Columns<'c, Self>) -> Columns<'c, Self> {
+        columns
+            .key("order_id", |order_id| order_id.as_uuid())
+            .changing("state", |row| row.0)
+            .fixed("length", |row| row.0.len() as i64)
+            .changing_unread("is_held", |row| row.0 == "held")
+            .created_at("created_at")
+            .changed_at("updated_at")
+    }
+
+    fn read(row: &StoredRow<'_>) -> Result<(OrderId, Self), Failure> {
+        Ok((OrderId(row.get("order_id")?), Self("read")))
+    }
+}
+
+fn order(number: u128) -> OrderId {
+    OrderId(Uuid::from_u128(number))
+}
 
 fn known(number: u128, version: i64, row: Plain) -> (OrderId, i64, Plain) {
-    (order(number, NOW), version, row)
+    (order(number), version, row)
 }
 
 fn rows(stored: Vec<(OrderId, i64, Plain)>) -> Rows<Plain> {
@@ -16,7 +46,7 @@ fn rows(stored: Vec<(OrderId, i64, Plain)>) -> Rows<Plain> {
 /// What a batch of these rows writes.
 fn written(rows: &Rows<Plain>, is_update: bool) -> String {
     let entries: Vec<RowToWrite<'_, Plain>> = rows
-        .rows
+        .0
         .iter()
         .filter(|(_, row)| row.is_changed && (row.version > 0) == is_update)
         .map(|(key, row)| RowToWrite { key, version: row.version + 1, row: &row.value })
@@ -29,14 +59,14 @@ fn written(rows: &Rows<Plain>, is_update: bool) -> String {
 #[test]
 fn a_row_is_marked_by_whoever_changes_it() {
     let mut rows = rows(vec![known(1, 3, Plain("held")), known(2, 3, Plain("held")), known(3, 3, Plain("held"))]);
-    assert_eq!(rows.get_mut(&order(1, NOW)).unwrap().0, "held");
-    rows.get_mut(&order(2, NOW)).unwrap().0 = "gone";
-    rows.get_mut(&order(3, NOW)).unwrap().untracked().0 = "gone";
-    rows.get_or_insert_with(order(4, NOW), || Plain("new"));
-    rows.insert(order(5, NOW), Plain("new"));
+    assert_eq!(rows.get_mut(&order(1)).unwrap().0, "held");
+    rows.get_mut(&order(2)).unwrap().0 = "gone";
+    rows.get_mut(&order(3)).unwrap().untracked().0 = "gone";
+    rows.get_or_insert_with(order(4), || Plain("new"));
+    rows.insert(order(5), Plain("new"));
     let changed: Vec<_> = rows.changed().map(|(key, _)| *key).collect();
-    assert_eq!(changed, [order(2, NOW), order(5, NOW)]);
-    rows.get_mut(&order(3, NOW)).unwrap().mark_changed();
+    assert_eq!(changed, [order(2), order(5)]);
+    rows.get_mut(&order(3)).unwrap().mark_changed();
     assert_eq!(rows.changed().count(), 3);
 }
 
@@ -44,8 +74,8 @@ fn a_row_is_marked_by_whoever_changes_it() {
 fn new_rows_are_inserted_and_known_ones_updated_at_the_version_that_was_read() {
     let mut rows = rows(vec![known(1, 3, Plain("held")), known(2, 1, Plain("held"))]);
     assert_eq!(written(&rows, false) + &written(&rows, true), "", "nothing is written for nothing");
-    rows.get_mut(&order(1, NOW)).unwrap().0 = "gone";
-    rows.insert(order(3, NOW), Plain("new"));
+    rows.get_mut(&order(1)).unwrap().0 = "gone";
+    rows.insert(order(3), Plain("new"));
     assert_eq!(
         written(&rows, false),
         "with w0 as (insert into test.row (version, order_id, state, length, is_held, created_at, updated_at) \
@@ -66,30 +96,4 @@ fn a_batch_reads_in_the_order_in_which_it_locks() {
         "select version, order_id, state, length from test.row as kept where order_id = any($1) order by order_id";
     assert_eq!(select(false), plain);
     assert_eq!(select(true), format!("{plain} for no key update"));
-}
-
-#[test]
-fn what_was_not_read_and_is_not_changed_must_be_read() {
-    let mut rows = rows(vec![known(1, 3, Plain("held"))]);
-    rows.unread = vec![order(1, NOW), order(2, NOW)];
-    assert!(!rows.is_sure());
-    rows.get_mut(&order(1, NOW)).unwrap().0 = "gone";
-    assert!(!rows.is_sure());
-    rows.insert(order(2, NOW), Plain("new"));
-    assert!(rows.is_sure());
-}
-
-#[test]
-fn the_cache_has_rows_as_they_are_in_the_table_after_the_batch() {
-    let caches = RowCaches::default();
-    let mut rows = rows(vec![known(1, 3, Plain("held")), known(2, 3, Plain("held")), known(3, 3, Plain("held"))]);
-    rows.get_mut(&order(2, NOW)).unwrap().0 = "sent";
-    rows.get_mut(&order(3, NOW)).unwrap().0 = "gone";
-    rows.get_or_insert_with(order(4, NOW), || Plain("nobody wrote it"));
-    rows.insert(order(5, NOW), Plain("new"));
-    caches.of().remember(rows.cached(), NOW);
-    let all = (1..=5).map(|number| (order(number, NOW), false));
-    let recall = caches.of::<Plain>().recall(all, NOW, true);
-    assert_eq!(recall.rows, [known(1, 3, Plain("held")), known(2, 4, Plain("sent")), known(5, 1, Plain("new"))]);
-    assert_eq!(recall.to_read, [order(3, NOW).as_uuid(), order(4, NOW).as_uuid()]);
 }
