@@ -69,7 +69,7 @@ async fn compared(Arguments { since, gateway }: Arguments) -> anyhow::Result<Vec
 fn shown(one: &Reconciliation) -> String {
     let Reconciliation { gateway, since, equal, moving, foreign, differences, totals } = one;
     let mut text = format!(
-        "{gateway} since {since}: {equal} orders equal, {moving} moving, {foreign} foreign payments, {} differences\n",
+        "{gateway} since {since}: orders: {equal} equal, {moving} moving; foreign payments: {foreign}; differences: {}\n",
         differences.len()
     );
     if !totals.is_empty() {

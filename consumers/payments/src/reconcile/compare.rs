@@ -26,8 +26,8 @@ pub enum DifferenceKind {
     SecondPayment,
     /// It has ended here, and the customer can still complete it there.
     StillOpen,
-    /// A refund that no call of ours made.
-    ForeignRefund,
+    /// A refund of which we recorded nothing: made by hand, or its answer was lost.
+    RefundMissingHere,
     /// What was given back is not the same.
     RefundsDiffer,
 }
@@ -38,7 +38,7 @@ runtime::names!(DifferenceKind {
     PaymentDiffers: "payment_differs",
     SecondPayment: "second_payment",
     StillOpen: "still_open",
-    ForeignRefund: "foreign_refund",
+    RefundMissingHere: "refund_missing_here",
     RefundsDiffer: "refunds_differ",
 });
 
@@ -211,8 +211,14 @@ impl Comparison {
                 listed += 1;
                 given_back += if is_done { refund.money.amount } else { 0 };
             } else if !matches!(refund.status, RefundStatus::Failed { .. }) {
-                let here = "not asked for here".to_owned();
-                self.differs(DifferenceKind::ForeignRefund, ours.order_id, &refund.payment_id, here, refunded(refund));
+                let here = "no such refund".to_owned();
+                self.differs(
+                    DifferenceKind::RefundMissingHere,
+                    ours.order_id,
+                    &refund.payment_id,
+                    here,
+                    refunded(refund),
+                );
             }
         }
         let is_known = listed > 0 && listed == ours.refund_ids.len();
@@ -238,7 +244,7 @@ impl Comparison {
             if refund.status == RefundStatus::Succeeded {
                 self.totals(refund.money.currency).there.refunded += refund.money.amount;
             }
-            self.differs(DifferenceKind::ForeignRefund, order_id, &refund.payment_id, here(), refunded(refund));
+            self.differs(DifferenceKind::RefundMissingHere, order_id, &refund.payment_id, here(), refunded(refund));
         }
     }
 }

@@ -72,7 +72,7 @@ async fn run(
         differences = differences.len(),
         "our payments were compared with the provider's books"
     );
-    let figures = format!("{equal} orders equal, {moving} moving, {foreign} foreign payments");
+    let figures = format!("orders: {equal} equal, {moving} moving; foreign payments: {foreign}");
     record(pool, name, &by_order(differences), &figures).await.map_err(|failure| failure.to_string())
 }
 

@@ -129,7 +129,7 @@ fn each_difference_of_a_payment_is_named() {
 
 #[test]
 fn each_difference_of_refunds_is_named() {
-    use DifferenceKind::{ForeignRefund, RefundsDiffer};
+    use DifferenceKind::{RefundMissingHere, RefundsDiffer};
     let done = RefundStatus::Succeeded;
     let refunded = |amount, ids: &[&str]| RecordedPayment {
         refunded: amount,
@@ -144,9 +144,14 @@ fn each_difference_of_refunds_is_named() {
             vec![refund("re_0", 300, failed()), refund("re_1", 300, done.clone())],
             vec![],
         ),
-        ("made by hand", refunded(0, &[]), vec![refund("re_9", 300, done.clone())], vec![ForeignRefund]),
+        ("made by hand", refunded(0, &[]), vec![refund("re_9", 300, done.clone())], vec![RefundMissingHere]),
         ("made by hand, and failed", refunded(0, &[]), vec![refund("re_9", 300, failed())], vec![]),
-        ("pending by hand", refunded(0, &[]), vec![refund("re_9", 300, RefundStatus::Pending)], vec![ForeignRefund]),
+        (
+            "pending by hand",
+            refunded(0, &[]),
+            vec![refund("re_9", 300, RefundStatus::Pending)],
+            vec![RefundMissingHere],
+        ),
         ("failed days later", refunded(300, &["re_1"]), vec![refund("re_1", 300, failed())], vec![RefundsDiffer]),
         ("another amount", refunded(300, &["re_1"]), vec![refund("re_1", 299, done.clone())], vec![RefundsDiffer]),
         ("not there", refunded(300, &["re_1"]), vec![], vec![RefundsDiffer]),
@@ -180,7 +185,7 @@ fn of_older_orders_what_the_provider_tells_is_compared_and_what_it_does_not_list
     assert_eq!(kinds([older(600, &["re_1", "re_2"])], [], [of_older("re_2", RefundStatus::Succeeded)]), []);
     assert_eq!(
         kinds([older(0, &[])], [], [of_older("re_9", RefundStatus::Succeeded)]),
-        [DifferenceKind::ForeignRefund]
+        [DifferenceKind::RefundMissingHere]
     );
 }
 
