@@ -10,6 +10,7 @@ mod migrate;
 mod openapi;
 mod orders;
 mod output;
+mod reconcile;
 mod refund;
 mod relay;
 mod replay;
@@ -26,7 +27,7 @@ use clap::{Parser, Subcommand};
 /// Operates the Quadrille order pipeline.
 ///
 /// Exits with 0 when all that was asked for was done and holds, with 1 when something was not done, not found, or does not hold, with 2 when the command
-/// line can't be understood, and with 130 when Ctrl-C ended it.
+/// line can't be understood or `reconcile` could not ask, and with 130 when Ctrl-C ended it.
 #[derive(Parser)]
 #[command(name = "quadrille", version)]
 struct Arguments {
@@ -59,6 +60,8 @@ enum Command {
     },
     /// Ask whether every invariant holds: stock, money, orders, read models, outbox against topics.
     Audit(audit::Arguments),
+    /// Compare our payments with the provider's own books.
+    Reconcile(reconcile::Arguments),
     /// Orders: found by their reference; one order's whole case, at any moment.
     #[command(subcommand)]
     Orders(orders::Command),
@@ -104,6 +107,7 @@ fn main() -> ExitCode {
         Command::Migrate { with } => block_on(migrate::migrate(&with, json)),
         Command::Topics(command) => block_on(topics::run(command, json)),
         Command::Audit(arguments) => block_on(audit::run(arguments, json)),
+        Command::Reconcile(arguments) => block_on(reconcile::run(arguments, json)),
         Command::Orders(command) => block_on(orders::run(command, json)),
         Command::Refund(arguments) => block_on(refund::run(arguments, json)),
         Command::Relay(command) => block_on(relay::run(command, json)),

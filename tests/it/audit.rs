@@ -146,6 +146,20 @@ async fn each_broken_row_is_found_by_the_check_that_it_breaks_and_named() {
             format!("update orders.\"order\" set state = 'COMPLETED', ended_at = now() where order_id = '{order}'"),
         ),
         (
+            "provider",
+            order.as_str(),
+            format!(
+                r#"insert into payments.reconciliation (gateway, asked_at, differing, lines) values ('stripe', now(), 1, '[{{"subject": "{order}", "detail": "missing_there"}}]')"#
+            ),
+            "delete from payments.reconciliation".to_owned(),
+        ),
+        (
+            "provider",
+            "stripe",
+            "insert into payments.reconciliation (gateway, asked_at, unanswered_since) values ('stripe', now(), now() - interval '3 days')".to_owned(),
+            "delete from payments.reconciliation".to_owned(),
+        ),
+        (
             "conserved",
             "all stock",
             format!("update inventory.reservation set committed = committed + 1 where order_id = '{order}'"),

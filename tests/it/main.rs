@@ -28,6 +28,7 @@ mod poison;
 mod races;
 mod rebalance;
 mod rebuild;
+mod reconcile;
 mod refunds;
 mod relay;
 mod replay;

@@ -16,6 +16,7 @@ mod gateways;
 mod http;
 mod input;
 mod payment;
+pub mod reconcile;
 mod refund_routes;
 mod refunds;
 mod restore;
@@ -217,6 +218,9 @@ pub fn start(host: &runtime::Host) -> runtime::Starting<'_> {
             add(GatewayName::Sandbox, Arc::new(sandbox.clone()));
         }
         if let Some(stripe) = &stripe {
+            let (pool, clock, shutdown) = (pool.clone(), host.clock().clone(), host.shutdown().clone());
+            let compare = reconcile::compare_daily(pool, Arc::clone(stripe) as _, settings.clone(), clock, shutdown);
+            host.spawn("the comparison with Stripe's books", compare);
             add(GatewayName::Stripe, Arc::clone(stripe) as _);
         }
         let gateways = Gateways::new(routes.remove(0), routes);

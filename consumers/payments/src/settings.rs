@@ -55,6 +55,10 @@ pub struct PaymentsSettings {
     pub authorization_validity: Span,
     /// How long before its end `AuthorizationExpiring` is published.
     pub expiring_margin: Span,
+    /// How often our payments are compared with the books of a provider elsewhere; 0s: never.
+    pub reconcile_every: Span,
+    /// How far back they are compared.
+    pub reconcile_window: Span,
     /// The built-in gateway's.
     pub sandbox: SandboxSettings,
     /// Stripe's. Where any of them is set, Stripe is there for the orders that went to it, whichever gateway is used for new ones.
@@ -74,6 +78,8 @@ impl Default for PaymentsSettings {
             refundable_for: Span::secs(180 * 24 * 3_600),
             authorization_validity: Span::secs(7 * 24 * 3_600),
             expiring_margin: Span::secs(24 * 3_600),
+            reconcile_every: Span::secs(24 * 3_600),
+            reconcile_window: Span::secs(7 * 24 * 3_600),
             sandbox: SandboxSettings::default(),
             stripe: StripeSettings::default(),
         }

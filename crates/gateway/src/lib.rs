@@ -1,14 +1,17 @@
 //! The interface between payments and a payment provider. A provider is a crate that implements [`Gateway`], and passes on what its webhooks bring
 //! through [`Notices`].
 
+mod ledger;
 mod notice;
 mod outcome;
 mod request;
 
 use std::pin::Pin;
 
+use events::Timestamp;
 use runtime::settings::Secret;
 
+pub use ledger::{LedgerPage, ProviderEntry, ProviderPayment, ProviderRefund};
 pub use notice::{
     ActionResult, Dispute, DisputeStatus, DisputedFunds, HoldEnd, NoticeEffect, Notices, PaymentChange, ProviderNotice,
 };
@@ -23,6 +26,9 @@ pub type PendingProbe<'c> = Pin<Box<dyn Future<Output = Result<(), String>> + Se
 
 /// What a customer's browser goes on with, waited for; none where the provider has no such thing; else why it is not given, for people.
 pub type PendingSecret<'c> = Pin<Box<dyn Future<Output = Result<Option<Secret>, String>> + Send + 'c>>;
+
+/// A page of a provider's books, waited for; else why it is not given, for people.
+pub type PendingLedger<'c> = Pin<Box<dyn Future<Output = Result<LedgerPage, String>> + Send + 'c>>;
 
 /// A payment provider. No method fails: what is not an answer is [`Outcome::Errored`] (the provider's own failure, which it stores under the
 /// key), [`Outcome::NotExecuted`] or [`Outcome::Unknown`] (no answer, or one that can't be understood). Amounts in answers are the provider's: the rules compare them.
@@ -51,6 +57,12 @@ pub trait Gateway: std::fmt::Debug + Send + Sync {
     /// The secret by which the customer's browser goes on with this payment. It is asked for each time, kept nowhere, and for nobody but that customer.
     fn client_secret<'c>(&'c self, _payment_id: &'c str) -> PendingSecret<'c> {
         Box::pin(async { Ok(None) })
+    }
+
+    /// A page of its books: payments, refunds and fees that came into being since then, in any order. `page` is the `next` of the page before, none for the
+    /// first one. What is missing in the last page is not there.
+    fn ledger<'c>(&'c self, _since: Timestamp, _page: Option<&'c str>) -> PendingLedger<'c> {
+        Box::pin(async { Err(format!("the gateway {} shows no books", self.name())) })
     }
 
     /// Statements that delete what it keeps of the orders `$1` in the database of payments; none for a provider elsewhere.

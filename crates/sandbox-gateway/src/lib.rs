@@ -9,6 +9,7 @@ mod book;
 mod entry;
 mod http;
 mod job;
+mod ledger;
 mod sandbox;
 mod settings;
 mod store;

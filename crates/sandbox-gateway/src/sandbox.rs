@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use events::{Currency, OrderId, Timestamp};
 use gateway::{
-    ActionResult, Buyer, Gateway, Money, Operation, Outcome, PendingOutcome, PendingProbe, RefundStatus, Request,
+    ActionResult, Buyer, Gateway, Money, Operation, Outcome, PendingLedger, PendingOutcome, PendingProbe, RefundStatus,
+    Request,
 };
 use runtime::{Clock, Span};
 use sqlx::PgPool;
@@ -15,6 +16,7 @@ use uuid::Uuid;
 
 use crate::entry::EntryState;
 use crate::job::{Done, Job, Ticket};
+use crate::ledger;
 use crate::settings::SandboxSettings;
 use crate::store;
 use crate::worker::SandboxWorker;
@@ -27,6 +29,8 @@ pub struct Sandbox {
     jobs: mpsc::Sender<Ticket>,
     settings: SandboxSettings,
     down: Arc<AtomicBool>,
+    /// Where its book is read page by page; none for one that is closed.
+    book: Option<PgPool>,
 }
 
 /// The sandbox does not answer: its worker has stopped, or its database is away.
@@ -38,13 +42,13 @@ impl Sandbox {
     /// Opens the sandbox over its book; the worker must be run for anything to be answered. Holds last as long as `validity`.
     pub fn open(settings: SandboxSettings, validity: Span, pool: PgPool, clock: Clock) -> (Self, SandboxWorker) {
         let (jobs, waiting) = mpsc::channel(WAITING);
-        let worker = SandboxWorker::new(settings.clone(), validity, pool, clock, waiting);
-        (Self { jobs, settings, down: Arc::default() }, worker)
+        let worker = SandboxWorker::new(settings.clone(), validity, pool.clone(), clock, waiting);
+        (Self { jobs, settings, down: Arc::default(), book: Some(pool) }, worker)
     }
 
     pub fn closed(settings: SandboxSettings) -> Self {
         let (jobs, _) = mpsc::channel(1);
-        Self { jobs, settings, down: Arc::default() }
+        Self { jobs, settings, down: Arc::default(), book: None }
     }
 
     /// The customer's answer to a 3-D Secure challenge: what came of it, or, where the payment waits for no answer any more, its state. An answer that
@@ -142,6 +146,17 @@ impl Gateway for Sandbox {
 
     fn look_up<'c>(&'c self, operation: Operation, request: &'c Request) -> PendingOutcome<'c> {
         self.call(Job::LookUp { operation, request: request.clone() })
+    }
+
+    fn ledger<'c>(&'c self, since: Timestamp, page: Option<&'c str>) -> PendingLedger<'c> {
+        Box::pin(async move {
+            match self.book.as_ref().filter(|_| !self.down.load(Ordering::Acquire)) {
+                Some(book) => {
+                    ledger::page(book, since, page).await.map_err(|error| format!("the sandbox's book: {error}"))
+                }
+                None => Err(Unavailable.to_string()),
+            }
+        })
     }
 
     fn forgets(&self) -> &'static [&'static str] {

@@ -62,7 +62,7 @@ pub(crate) async fn load(db: &mut PgConnection, jobs: &[Job]) -> Result<Book, sq
     Ok(book)
 }
 
-fn named<T: DeserializeOwned>(row: &PgRow, column: &str) -> Result<T, sqlx::Error> {
+pub(crate) fn named<T: DeserializeOwned>(row: &PgRow, column: &str) -> Result<T, sqlx::Error> {
     let text: String = row.try_get(column)?;
     serde_json::from_value(text.into()).map_err(|error| {
         let source = format!("the sandbox's book can't be read: {error}; was it written by a newer version?").into();
@@ -96,18 +96,22 @@ fn entry(row: &PgRow) -> Result<BookEntry, sqlx::Error> {
     })
 }
 
-fn refund(row: &PgRow) -> Result<Refund, sqlx::Error> {
-    let status = match row.try_get("state")? {
-        "pending" => RefundStatus::Pending,
-        "succeeded" => RefundStatus::Succeeded,
-        "failed" => not_given_back(),
+pub(crate) fn refund_status(state: &str) -> Result<RefundStatus, sqlx::Error> {
+    match state {
+        "pending" => Ok(RefundStatus::Pending),
+        "succeeded" => Ok(RefundStatus::Succeeded),
+        "failed" => Ok(not_given_back()),
         other => {
             let source = format!(
                 "the sandbox's book can't be read: unknown state of a refund: {other:?}; was it written by a newer version?"
             );
-            return Err(sqlx::Error::ColumnDecode { index: "state".to_owned(), source: source.into() });
+            Err(sqlx::Error::ColumnDecode { index: "state".to_owned(), source: source.into() })
         }
-    };
+    }
+}
+
+fn refund(row: &PgRow) -> Result<Refund, sqlx::Error> {
+    let status = refund_status(row.try_get("state")?)?;
     let (payment_id, amount, Timestamptz(created_at)) =
         (row.try_get("payment_id")?, row.try_get("amount")?, row.try_get("created_at")?);
     Ok(Refund { payment_id, amount, status, created_at })

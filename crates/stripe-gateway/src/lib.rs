@@ -10,6 +10,7 @@
 mod currency;
 mod failure;
 mod http;
+mod ledger;
 mod limits;
 mod notices;
 mod objects;

@@ -148,7 +148,7 @@ fn changed(message_id: &str, order_id: OrderId, intent: &PaymentIntent, change: 
 }
 
 /// The order of a payment that was made here: it names the order, and the key that only we make from it.
-fn order_of(intent: &PaymentIntent) -> Option<OrderId> {
+pub(crate) fn order_of(intent: &PaymentIntent) -> Option<OrderId> {
     let metadata = intent.metadata.as_ref()?;
     let order_id = named_order(metadata)?;
     (metadata.get("key") == Some(&payment_key(order_id))).then_some(order_id)

@@ -220,7 +220,8 @@ pub(crate) struct ThreeDSecureDetails {
 }
 
 #[derive(Clone, Debug, Deserialize)]
-pub(crate) struct RefundObject {
+#[serde(bound = "P: DeserializeOwned")]
+pub(crate) struct RefundObject<P = Identified> {
     pub id: String,
     pub status: RefundState,
     #[serde(default)]
@@ -230,10 +231,13 @@ pub(crate) struct RefundObject {
     #[serde(default, deserialize_with = "lenient")]
     pub failure_reason: Option<String>,
     #[serde(default, deserialize_with = "lenient")]
-    pub payment_intent: Option<Expandable<Identified>>,
+    pub payment_intent: Option<Expandable<P>>,
     #[serde(default, deserialize_with = "lenient")]
     pub metadata: Option<BTreeMap<String, String>>,
 }
+
+/// A refund with its payment.
+pub(crate) type ListedRefund = RefundObject<PaymentIntent>;
 
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct DisputeObject {
@@ -264,6 +268,20 @@ pub(crate) struct EvidenceDetails {
 pub(crate) struct BalanceTransaction {
     #[serde(default)]
     pub amount: i64,
+}
+
+/// A movement of the account's balance, as it is listed.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct ListedTransaction {
+    pub id: String,
+    #[serde(default)]
+    pub amount: i64,
+    #[serde(default)]
+    pub fee: i64,
+    #[serde(default)]
+    pub currency: Option<String>,
+    #[serde(rename = "type", default)]
+    pub kind: Option<String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -90,7 +90,7 @@ pub(crate) fn refund(refund: &RefundObject) -> Outcome {
     }
 }
 
-pub(crate) fn refund_status(refund: &RefundObject) -> RefundStatus {
+pub(crate) fn refund_status<P>(refund: &RefundObject<P>) -> RefundStatus {
     let failed = || {
         let reason = refund.failure_reason.as_deref().unwrap_or("no reason given");
         RefundStatus::Failed { detail: format!("refund {} is {}: {reason}", refund.id, refund.status) }

@@ -8,6 +8,7 @@ use events::OrderId;
 use gateway::Request;
 use stripe_client_core::{RequestBuilder, StripeMethod, StripeRequest};
 use stripe_core::balance::RetrieveForMyAccountBalance;
+use stripe_core::balance_transaction::ListBalanceTransaction;
 use stripe_core::dispute::RetrieveDispute;
 use stripe_core::event::ListEvent;
 use stripe_core::payment_intent::{
@@ -42,6 +43,7 @@ pub(crate) enum Endpoint {
     GetDispute,
     GetFraudWarning,
     ListEvents,
+    ListTransactions,
     GetBalance,
 }
 
@@ -62,6 +64,7 @@ impl Endpoint {
             Self::GetDispute => "GET /v1/disputes/{id}",
             Self::GetFraudWarning => "GET /v1/radar/early_fraud_warnings/{id}",
             Self::ListEvents => "GET /v1/events",
+            Self::ListTransactions => "GET /v1/balance_transactions",
             Self::GetBalance => "GET /v1/balance",
         }
     }
@@ -159,9 +162,9 @@ pub(crate) fn get(payment_id: &str) -> StripeCall {
     StripeCall::new(Endpoint::Get, &get, None)
 }
 
-/// Payments created between two moments, in seconds since 1970; the newest first.
-pub(crate) fn list(from: i64, to: i64, starting_after: Option<&str>) -> StripeCall {
-    let created = RangeQueryTs::Bounds(RangeBoundsTs { gte: Some(from), lte: Some(to), ..RangeBoundsTs::default() });
+/// Payments created between two moments, in seconds since 1970, or since the first of them; the newest first.
+pub(crate) fn list(from: i64, to: Option<i64>, starting_after: Option<&str>) -> StripeCall {
+    let created = RangeQueryTs::Bounds(RangeBoundsTs { gte: Some(from), lte: to, ..RangeBoundsTs::default() });
     let mut list = ListPaymentIntent::new().created(created).limit(PAGE);
     if let Some(id) = starting_after {
         list = list.starting_after(id);
@@ -188,6 +191,25 @@ pub(crate) fn list_refunds(payment_id: &str, starting_after: Option<&str>) -> St
         list = list.starting_after(id);
     }
     StripeCall::new(Endpoint::ListRefunds, &list, None)
+}
+
+/// All refunds since then, each with its payment, which says whose it is; the newest first.
+pub(crate) fn list_all_refunds(since: i64, starting_after: Option<&str>) -> StripeCall {
+    let expand = vec!["data.payment_intent".to_owned()];
+    let mut list = ListRefund::new().created(RangeQueryTs::gte(since)).expand(expand).limit(PAGE);
+    if let Some(id) = starting_after {
+        list = list.starting_after(id);
+    }
+    StripeCall::new(Endpoint::ListRefunds, &list, None)
+}
+
+/// Movements of the account's balance since then, the newest first.
+pub(crate) fn list_transactions(since: i64, starting_after: Option<&str>) -> StripeCall {
+    let mut list = ListBalanceTransaction::new().created(RangeQueryTs::gte(since)).limit(PAGE);
+    if let Some(id) = starting_after {
+        list = list.starting_after(id);
+    }
+    StripeCall::new(Endpoint::ListTransactions, &list, None)
 }
 
 pub(crate) fn get_dispute(dispute_id: &str) -> StripeCall {

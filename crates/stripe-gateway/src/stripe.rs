@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use events::{OrderId, Timestamp};
 use gateway::{
-    Buyer, Gateway, Money, Obstacle, Operation, Outcome, PendingOutcome, PendingProbe, PendingSecret, Request,
+    Buyer, Gateway, Money, Obstacle, Operation, Outcome, PendingLedger, PendingOutcome, PendingProbe, PendingSecret,
+    Request,
 };
 use reqwest::ClientBuilder;
 use runtime::Clock;
@@ -194,7 +195,7 @@ impl StripeGateway {
         let (from, to) = (from.as_millis().div_euclid(1_000), to.as_millis().div_euclid(1_000) + 1);
         let key = requests::payment_key(order_id);
         let is_ours = |intent: &PaymentIntent| has_key(intent.metadata.as_ref(), &key);
-        self.find(|after| requests::list(from, to, after), |intent: &PaymentIntent| &intent.id, is_ours).await
+        self.find(|after| requests::list(from, Some(to), after), |intent: &PaymentIntent| &intent.id, is_ours).await
     }
 
     /// The first of a list, over its pages, that is the one.
@@ -428,5 +429,9 @@ impl Gateway for StripeGateway {
                 (Operation::Capture | Operation::Void | Operation::Refund, None) => Outcome::NotFound,
             }
         })
+    }
+
+    fn ledger<'c>(&'c self, since: Timestamp, page: Option<&'c str>) -> PendingLedger<'c> {
+        Box::pin(self.ledger_page(since, page))
     }
 }

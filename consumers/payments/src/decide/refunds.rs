@@ -421,6 +421,8 @@ impl RefundStep<'_, '_> {
             Outcome::RefundPending { .. }
             | Outcome::Errored { .. }
             | Outcome::Unknown { .. }
+            | Outcome::NotExecuted { .. }
+            | Outcome::Opened { .. }
             | Outcome::Authorized(_)
             | Outcome::ActionRequired { .. }
             | Outcome::Declined { .. }

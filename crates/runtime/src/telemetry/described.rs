@@ -55,6 +55,16 @@ const DESCRIBED: &[(&str, MetricKind, &str)] = &[
         Gauge,
         "Events that Kafka does not take and that wait in outbox.set_aside, by database.",
     ),
+    (
+        "quadrille_reconciliation_differences",
+        Gauge,
+        "Differences between payments and a provider's own books, by gateway, as they were compared last.",
+    ),
+    (
+        "quadrille_reconciliation_failures_total",
+        Counter,
+        "Comparisons with a provider's own books that could not be made, by gateway.",
+    ),
     ("quadrille_parked", Gauge, "Events that wait for a retry, or behind one, by consumer."),
     ("quadrille_parked_dead", Gauge, "Dead letters behind which events of their key wait, by consumer."),
     ("quadrille_parked_oldest_seconds", Gauge, "How long the oldest event has been waiting for a retry, by consumer."),

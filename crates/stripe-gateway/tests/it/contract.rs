@@ -110,6 +110,9 @@ async fn stripes_own_description_knows_every_request() {
     stripe.undelivered(events::Timestamp::from_millis(1_700_000_000_000)).await.unwrap();
     stripe.client_secret("pi_1").await.unwrap();
     stripe.alive().await.unwrap();
+    for page in [None, Some("refunds/"), Some("fees/")] {
+        stripe.ledger(events::Timestamp::from_millis(1_700_000_000_000), page).await.unwrap();
+    }
 
     let seen = double.seen();
     for seen in &seen {
@@ -117,7 +120,7 @@ async fn stripes_own_description_knows_every_request() {
     }
     let without_id = |line: String| line.replace("pi_1", "{id}").replace("x_1", "{id}").replace("re_1", "{id}");
     let calls: BTreeSet<String> = seen.iter().map(|seen| without_id(seen.line())).collect();
-    assert_eq!(calls.len(), 14, "each kind of call was made: {calls:?}");
+    assert_eq!(calls.len(), 15, "each kind of call was made: {calls:?}");
 }
 
 #[tokio::test]

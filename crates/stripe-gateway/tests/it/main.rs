@@ -7,6 +7,7 @@ mod contract;
 mod double;
 mod flows;
 mod golden;
+mod ledger;
 mod notices;
 mod simulated;
 mod simulator;
