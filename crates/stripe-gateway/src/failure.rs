@@ -32,13 +32,13 @@ pub enum CallFailure {
     },
     /// Stripe answered, with no success.
     #[error("{0}")]
-    Refused(Box<Refusal>),
+    Refused(Box<ApiRefusal>),
 }
 
 /// Stripe's answer that is no success.
 #[derive(Clone, Debug, Default, thiserror::Error)]
 #[error("{endpoint}: {status} {}: {}{}", error.code(), error.detail(), request_id.as_ref().map(|id| format!(" ({id})")).unwrap_or_default())]
-pub struct Refusal {
+pub struct ApiRefusal {
     pub(crate) endpoint: &'static str,
     /// The HTTP status.
     pub status: u16,
@@ -168,9 +168,9 @@ impl CallFailure {
     }
 }
 
-impl From<(Endpoint, Refusal)> for CallFailure {
-    fn from((endpoint, refusal): (Endpoint, Refusal)) -> Self {
-        Self::Refused(Box::new(Refusal { endpoint: endpoint.as_str(), ..refusal }))
+impl From<(Endpoint, ApiRefusal)> for CallFailure {
+    fn from((endpoint, refusal): (Endpoint, ApiRefusal)) -> Self {
+        Self::Refused(Box::new(ApiRefusal { endpoint: endpoint.as_str(), ..refusal }))
     }
 }
 
@@ -180,7 +180,8 @@ mod tests {
 
     fn answer(status: u16, error: &str) -> CallFailure {
         let error = serde_json::from_str(error).unwrap();
-        (Endpoint::Confirm, Refusal { status, error, request_id: Some("req_1".into()), ..Refusal::default() }).into()
+        (Endpoint::Confirm, ApiRefusal { status, error, request_id: Some("req_1".into()), ..ApiRefusal::default() })
+            .into()
     }
 
     #[test]

@@ -22,7 +22,7 @@ mod stripe;
 mod transport;
 pub mod webhook;
 
-pub use failure::{CallFailure, Refusal};
+pub use failure::{ApiRefusal, CallFailure};
 pub use http::{StripeRoutes, routes, take_missed_events};
 pub use notices::WebhookNotice;
 pub use settings::{StripeMode, StripeSettings};

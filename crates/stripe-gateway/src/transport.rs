@@ -15,7 +15,7 @@ use stripe_client_core::{
     CustomizedStripeRequest, RequestBuilder, RequestStrategy, StripeClient, StripeClientErr, StripeMethod, VERSION,
 };
 
-use crate::failure::{CallFailure, Refusal};
+use crate::failure::{ApiRefusal, CallFailure};
 use crate::limits::RateLimits;
 use crate::objects::ErrorBody;
 use crate::requests::StripeCall;
@@ -84,7 +84,7 @@ impl StripeTransport {
         }
         // A proxy's page is no error of Stripe's: its status says all.
         let error = serde_json::from_slice::<ErrorBody>(&body).map(|body| body.error).unwrap_or_default();
-        let refusal = Refusal { endpoint: name, status, error, request_id, replayed, rate_limited };
+        let refusal = ApiRefusal { endpoint: name, status, error, request_id, replayed, rate_limited };
         tracing::info!(
             endpoint = name,
             status,
@@ -178,6 +178,6 @@ impl StripeClient for StripeTransport {
             return Ok(body);
         }
         let error = serde_json::from_slice::<ErrorBody>(&body).map(|body| body.error).unwrap_or_default();
-        Err(CallFailure::Refused(Box::new(Refusal { endpoint, status, error, request_id, replayed, rate_limited })))
+        Err(CallFailure::Refused(Box::new(ApiRefusal { endpoint, status, error, request_id, replayed, rate_limited })))
     }
 }

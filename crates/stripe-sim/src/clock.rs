@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::{ApiOperation, execute};
 use crate::effects::{DueTask, RuleEffects};
-use crate::record::RefundState;
+use crate::record::SimulatedRefundState;
 use crate::rules::NewDispute;
 use crate::simulator::Simulator;
 use crate::store::{ApiCaller, BookError, BookTransaction};
@@ -99,7 +99,7 @@ async fn run(book: &mut BookTransaction, task: &DueTask) -> Result<(), BookError
         DueTask::ExpireHold { charge, .. } => payment.expire_hold(charge, context, &mut effects),
         DueTask::SettleRefund { refund, .. } => payment.settle_refund(refund, context, &mut effects),
         DueTask::FailRefund { refund, reason, .. } => {
-            payment.fail_refund(refund, (RefundState::Failed, reason), context, &mut effects)
+            payment.fail_refund(refund, (SimulatedRefundState::Failed, reason), context, &mut effects)
         }
         DueTask::OpenDispute { reason, inquiry, .. } => {
             let new = NewDispute { reason: reason.clone(), inquiry: *inquiry, amount: None };

@@ -151,7 +151,7 @@ pub struct ChargeRecord {
 /// A refund's status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum RefundState {
+pub enum SimulatedRefundState {
     /// On its way.
     Pending,
     /// Done, though it may fail yet.
@@ -162,7 +162,7 @@ pub enum RefundState {
     Canceled,
 }
 
-impl RefundState {
+impl SimulatedRefundState {
     /// As the API has it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -187,7 +187,7 @@ pub struct RefundRecord {
     /// The charge.
     pub charge: String,
     /// Its status.
-    pub status: RefundState,
+    pub status: SimulatedRefundState,
     /// `duplicate`, `fraudulent`, `requested_by_customer`.
     pub reason: Option<String>,
     /// The shop's own.
@@ -321,8 +321,8 @@ impl PaymentRecord {
     #[must_use]
     pub fn unrefunded(&self) -> i64 {
         let gone = self.refunds.iter().filter(|refund| match refund.status {
-            RefundState::Pending | RefundState::Succeeded => true,
-            RefundState::Failed | RefundState::Canceled => false,
+            SimulatedRefundState::Pending | SimulatedRefundState::Succeeded => true,
+            SimulatedRefundState::Failed | SimulatedRefundState::Canceled => false,
         });
         self.captured() - gone.map(|refund| refund.amount).sum::<i64>()
     }
@@ -337,7 +337,8 @@ impl PaymentRecord {
     #[must_use]
     pub fn refunded(&self, charge: &str) -> i64 {
         let of_charge = self.refunds.iter().filter(|refund| refund.charge == charge);
-        let gone = of_charge.filter(|refund| matches!(refund.status, RefundState::Pending | RefundState::Succeeded));
+        let gone = of_charge
+            .filter(|refund| matches!(refund.status, SimulatedRefundState::Pending | SimulatedRefundState::Succeeded));
         gone.map(|refund| refund.amount).sum()
     }
 

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use crate::card::{Authorization, PaymentMethodRecord, TestCard};
 use crate::record::{
     BalanceTransactionRecord, ChargeRecord, DisputeRecord, IntentStatus, PaymentRecord, PendingAction, RefundRecord,
-    RefundState, WarningRecord,
+    SimulatedRefundState, WarningRecord,
 };
 
 fn billing_details() -> Value {
@@ -135,12 +135,12 @@ impl PaymentRecord {
             "reason": refund.reason, "receipt_number": null, "source_transfer_reversal": null, "status": refund.status.as_str(), "transfer_reversal": null,
         });
         match refund.status {
-            RefundState::Pending => object["pending_reason"] = json!("processing"),
-            RefundState::Failed | RefundState::Canceled => {
+            SimulatedRefundState::Pending => object["pending_reason"] = json!("processing"),
+            SimulatedRefundState::Failed | SimulatedRefundState::Canceled => {
                 object["failure_reason"] = json!(refund.failure_reason);
                 object["failure_balance_transaction"] = json!(refund.failure_balance_transaction);
             }
-            RefundState::Succeeded => {}
+            SimulatedRefundState::Succeeded => {}
         }
         object
     }

@@ -14,7 +14,7 @@ use crate::card::{PaymentMethodRecord, TestCard};
 use crate::effects::RuleEffects;
 use crate::error::ApiError;
 use crate::id;
-use crate::record::{PaymentRecord, RefundState};
+use crate::record::{PaymentRecord, SimulatedRefundState};
 use crate::rules::{ActionOutcome, NewDispute, RefundParameters};
 use crate::simulator::Simulator;
 use crate::store::{ApiCaller, BookTransaction};
@@ -211,7 +211,7 @@ async fn by_dashboard(simulator: &Simulator, operation: ApiOperation, id: &str, 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RefundAct {
-    status: RefundState,
+    status: SimulatedRefundState,
     reason: Option<String>,
 }
 
@@ -223,12 +223,12 @@ pub(super) async fn on_refund(
     let act: RefundAct = read_body(&body)?;
     change(&simulator, "refund", &id, |payment, book, effects| {
         match act.status {
-            RefundState::Succeeded => payment.settle_refund(&id, book.context(), effects),
-            RefundState::Failed | RefundState::Canceled => {
+            SimulatedRefundState::Succeeded => payment.settle_refund(&id, book.context(), effects),
+            SimulatedRefundState::Failed | SimulatedRefundState::Canceled => {
                 let reason = act.reason.as_deref().unwrap_or("expired_or_canceled_card");
                 payment.fail_refund(&id, (act.status, reason), book.context(), effects);
             }
-            RefundState::Pending => {
+            SimulatedRefundState::Pending => {
                 return Err(ApiError::bad_request("status: expected succeeded, failed or canceled"));
             }
         }

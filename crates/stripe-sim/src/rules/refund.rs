@@ -11,7 +11,7 @@ use crate::effects::{DueTask, LedgerEntry, RuleContext, RuleEffects};
 use crate::error::ApiError;
 use crate::id;
 use crate::parameters::check_metadata;
-use crate::record::{PaymentRecord, RefundRecord, RefundState};
+use crate::record::{PaymentRecord, RefundRecord, SimulatedRefundState};
 
 /// Parameters of `refunds.create`.
 #[derive(Debug, Default, Deserialize)]
@@ -75,7 +75,11 @@ impl PaymentRecord {
             return Err(ApiError { param: Some("amount".into()), ..ApiError::state("amount_too_large", message) });
         }
         let path = method.test_card().refund;
-        let status = if path == RefundPath::PendingFirst { RefundState::Pending } else { RefundState::Succeeded };
+        let status = if path == RefundPath::PendingFirst {
+            SimulatedRefundState::Pending
+        } else {
+            SimulatedRefundState::Succeeded
+        };
         let id = id::new("re_");
         let moved = self.book(("refund", "refund"), &id, (-amount, 0), context, effects);
         self.refunds.push(RefundRecord {
@@ -117,9 +121,9 @@ impl PaymentRecord {
     /// A pending refund arrives. Nothing happens to any other.
     pub fn settle_refund(&mut self, refund: &str, context: RuleContext<'_>, effects: &mut RuleEffects) {
         if let Some(found) =
-            self.refunds.iter_mut().find(|found| found.id == refund && found.status == RefundState::Pending)
+            self.refunds.iter_mut().find(|found| found.id == refund && found.status == SimulatedRefundState::Pending)
         {
-            found.status = RefundState::Succeeded;
+            found.status = SimulatedRefundState::Succeeded;
             effects.object_event("refund.updated", self, refund, context);
             effects.object_event("charge.refund.updated", self, refund, context);
         }
@@ -129,12 +133,13 @@ impl PaymentRecord {
     pub fn fail_refund(
         &mut self,
         refund: &str,
-        (status, reason): (RefundState, &str),
+        (status, reason): (SimulatedRefundState, &str),
         context: RuleContext<'_>,
         effects: &mut RuleEffects,
     ) {
         let open = |found: &&mut RefundRecord| {
-            found.id == refund && matches!(found.status, RefundState::Pending | RefundState::Succeeded)
+            found.id == refund
+                && matches!(found.status, SimulatedRefundState::Pending | SimulatedRefundState::Succeeded)
         };
         let Some(found) = self.refunds.iter_mut().find(open) else { return };
         found.status = status;
@@ -146,7 +151,7 @@ impl PaymentRecord {
         }
         effects.ledger.push((LedgerEntry::RefundFailed, refund.to_owned(), amount));
         effects.object_event("refund.updated", self, refund, context);
-        if status == RefundState::Failed {
+        if status == SimulatedRefundState::Failed {
             effects.object_event("refund.failed", self, refund, context);
         }
         effects.object_event("charge.refund.updated", self, refund, context);

@@ -2,7 +2,7 @@
 
 use crate::effects::{LedgerEntry, RuleContext, RuleEffects};
 use crate::error::ApiError;
-use crate::record::{IntentStatus, PaymentRecord, RefundState};
+use crate::record::{IntentStatus, PaymentRecord, SimulatedRefundState};
 
 impl PaymentRecord {
     /// Undoes an operation that made `object`. A cancellation, an automatic capture, and what was followed by another operation stay.
@@ -19,7 +19,7 @@ impl PaymentRecord {
             {
                 self.undo_capture(context, effects);
             }
-            "refunds.create" => self.fail_refund(object, (RefundState::Failed, "unknown"), context, effects),
+            "refunds.create" => self.fail_refund(object, (SimulatedRefundState::Failed, "unknown"), context, effects),
             _ => {}
         }
     }

@@ -7,7 +7,7 @@ use super::*;
 use crate::audit::{LedgerRow, audit};
 use crate::card::{PaymentMethodRecord, TEST_CARDS};
 use crate::effects::{LedgerEntry, RuleContext, RuleEffects};
-use crate::record::{PaymentRecord, RefundState};
+use crate::record::{PaymentRecord, SimulatedRefundState};
 use crate::settings::SimSettings;
 
 fn parameters<T: serde::de::DeserializeOwned>(value: Value) -> T {
@@ -74,7 +74,7 @@ impl Fixture {
                 false
             }
             10 => {
-                payment.fail_refund(&refund, (RefundState::Failed, "unknown"), context, fx);
+                payment.fail_refund(&refund, (SimulatedRefundState::Failed, "unknown"), context, fx);
                 false
             }
             11 => payment
