@@ -231,3 +231,36 @@ async fn an_order_is_refunded_long_after_its_end_and_not_for_ever() {
     assert_eq!(status, 410, "{answer}");
     pipeline.finish().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refund_that_nobody_answers_is_found_late_and_made_anew_once_a_person_has_looked() {
+    let pipeline = Pipeline::with_settings("[saga_tracker]\nwatch_every = '100ms'\n").await;
+    let order = completed(&pipeline, "tok_approved").await;
+    let down =
+        |down: bool| pipeline.ask(reqwest::Method::PUT, "payments", "/sandbox/outage", Some(json!({"down": down})));
+    assert_eq!(down(true).await.0 / 100, 2);
+    let taken = taken(&pipeline, &order, "k-1", json!({"amount": 600})).await;
+    pipeline.advance(11 * DAY);
+    let alerts = "select count(*) from saga_tracker.alert where kind = 'refund_unsettled' and resolved_at is null";
+    pipeline.until_count(alerts, 1, "it is late").await;
+    assert_eq!(down(false).await.0 / 100, 2);
+    let until = async |query: &str| {
+        for _ in 0..60 {
+            pipeline.settle().await;
+            if pipeline.count(query).await == 1 {
+                return;
+            }
+            pipeline.advance(Duration::from_secs(60));
+        }
+        panic!("{query}: {}", refunds(&pipeline, &order).await);
+    };
+    // Its key is so old that the gateway may have forgotten what was done under it.
+    until("select count(*) from payments.customer_refund where stuck").await;
+    assert_eq!(pipeline.count("select count(*) from sandbox.refund").await, 0);
+    // As the page of dead letters does it.
+    assert_eq!(pipeline.post("payments", &format!("/payments/{order}/retry"), json!({"why": "not done"})).await.0, 202);
+    until("select count(*) from payments.payment where refunds_done = 600").await;
+    assert_eq!(pipeline.count("select count(*) from sandbox.refund").await, 1, "{taken}");
+    pipeline.until_count(alerts, 0, "it is over").await;
+    pipeline.finish_with_dead_letters().await;
+}
