@@ -1,6 +1,7 @@
 //! The pipeline paid through Stripe, which stripe-sim plays: webhooks of every kind, none at all, and another gateway meanwhile.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +21,8 @@ const SECRET: &str = "whsec_hunter3ofthetests";
 pub(crate) struct Paid {
     pub pipeline: Pipeline,
     pub url: String,
+    /// Where the key and the signing secrets stand.
+    secrets: PathBuf,
     stop: CancellationToken,
     server: JoinSet<anyhow::Result<()>>,
 }
@@ -28,16 +31,21 @@ impl Paid {
     pub async fn start(gateway: &str, keyed: bool) -> Self {
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
+        let secrets = std::env::temp_dir().join(format!("quadrille-stripe-{}", listener.local_addr().unwrap().port()));
+        std::fs::create_dir_all(&secrets).unwrap();
+        std::fs::write(secrets.join("key"), API_KEY).unwrap();
+        std::fs::write(secrets.join("webhook"), format!("whsec_older\n{SECRET}\n")).unwrap();
+        let folder = secrets.display();
         // The tests' clock may be days ahead of the simulator's, by which webhooks are signed.
         let settings = format!(
-            "[payments]\ngateway = '{gateway}'\n[payments.stripe]\napi_key = '{API_KEY}'\nwebhook_secrets = ['whsec_older', '{SECRET}']\nbase_url = '{url}'\n\
+            "[payments]\ngateway = '{gateway}'\n[payments.stripe]\napi_key_file = '{folder}/key'\nwebhook_secrets_file = '{folder}/webhook'\nbase_url = '{url}'\n\
              return_url = '{url}/_sim/health?order={{order_id}}'\nendpoint_rate = 1000\naccount_rate = 1000\nwebhook_tolerance = '30d'\n"
         );
         let pipeline = Pipeline::with(Setup { settings, keyed, ..Setup::default() }).await;
         let pool = stripe_sim::store::open(&pipeline.database.url).await.unwrap();
         let (stop, mut server) = (CancellationToken::new(), JoinSet::new());
         server.spawn(stripe_sim::serve(listener, Arc::new(Simulator::new(pool, &url)), stop.clone()));
-        let paid = Self { pipeline, url, stop, server };
+        let paid = Self { pipeline, url, secrets, stop, server };
         paid.sim(Method::PUT, "settings", json!({"endpoint_rate": null})).await;
         paid.pipeline.stock("TEA", "a", 50).await;
         paid
@@ -114,7 +122,8 @@ impl Paid {
     }
 
     async fn without_simulator(self) -> Pipeline {
-        let Self { pipeline, stop, mut server, .. } = self;
+        let Self { pipeline, secrets, stop, mut server, .. } = self;
+        std::fs::remove_dir_all(secrets).unwrap();
         stop.cancel();
         // ends with the one task, which was told to stop
         while let Some(ended) = server.join_next().await {
@@ -305,6 +314,31 @@ async fn money_that_is_held_is_taken_where_it_is_whichever_gateway_new_orders_go
         assert_eq!((&next["gateway"], &next["captured"]), (&json!(second), &json!(900)));
         paid.end().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_and_a_signing_secret_are_rolled_without_a_restart_and_decline_no_order() {
+    let paid = Paid::start("stripe", false).await;
+    let ready = async || {
+        let probe = paid.pipeline.http.get(paid.pipeline.door("payments", "/readyz")).send().await;
+        probe.unwrap().status().is_success()
+    };
+    paid.sim(Method::POST, "expired_keys", json!({"api_key": API_KEY})).await;
+    let orders = [paid.order("pm_card_visa").await, paid.order("pm_card_visa").await];
+    paid.pipeline.until(|| async { !ready().await }, "the circuit opens: the key is not taken any more").await;
+    std::fs::write(paid.secrets.join("key"), "sk_test_hunter2rolled\n").unwrap();
+    std::fs::write(paid.secrets.join("webhook"), "whsec_hunter3rolled\n").unwrap();
+    paid.pipeline.advance(Duration::from_secs(16));
+    paid.pipeline.until(ready, "the circuit is closed, by the new key").await;
+    let body = event("brand_new", "pi_1");
+    for (secret, status) in [("whsec_hunter3rolled", 200), (SECRET, 400)] {
+        assert_eq!(paid.posts(Some(&signed(secret, now(), &body)), &body).await, status);
+    }
+    paid.pipeline.advance(Duration::from_secs(80));
+    for order in &orders {
+        paid.until_status(order, "COMPLETED").await;
+    }
+    paid.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -32,7 +32,7 @@ use events::{
 };
 use runtime::settings::ConsumerSettings;
 use runtime::{
-    Codec, Conflict, Consumer, Effects, Failure, Host, Loader, Message, Retention, Saver, Settings, Span, Timer,
+    Clock, Codec, Conflict, Consumer, Effects, Failure, Host, Loader, Message, Retention, Saver, Settings, Span, Timer,
     Unreadable, Work,
 };
 use sandbox_gateway::{Sandbox, SandboxRoutes};
@@ -246,7 +246,8 @@ fn open_stripe(host: &Host, settings: &PaymentsSettings) -> anyhow::Result<Arc<S
     if settings.gateway == GatewayName::Stripe && settings.stripe.mode == StripeMode::Test {
         host.health_of(Payments::NAME).simulates("Stripe in test mode");
     }
-    host.spawn("Stripe's secrets", read_secrets(Arc::clone(&stripe), host.settings().clone(), host.shutdown().clone()));
+    let (settings, clock) = (host.settings().clone(), host.clock().clone());
+    host.spawn("Stripe's secrets", read_secrets(Arc::clone(&stripe), settings, clock, host.shutdown().clone()));
     Ok(stripe)
 }
 
@@ -254,11 +255,12 @@ fn open_stripe(host: &Host, settings: &PaymentsSettings) -> anyhow::Result<Arc<S
 async fn read_secrets(
     stripe: Arc<StripeGateway>,
     settings: Settings,
+    clock: Clock,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     loop {
         tokio::select! {
-            () = tokio::time::sleep(SECRETS_READ_EVERY) => {}
+            () = clock.sleep_until(clock.now().plus(SECRETS_READ_EVERY)) => {}
             () = shutdown.cancelled() => return Ok(()),
         }
         let read = || {

@@ -53,7 +53,10 @@ impl StripeRoutes {
     async fn take_missed(&self, since: Timestamp) -> Result<(), String> {
         let events = self.stripe.undelivered(since).await.map_err(|failure| failure.to_string())?;
         for event in events {
-            let effect = self.take(&event).await.map_err(|problem| format!("{}: {}", event.id, problem.title))?;
+            let effect = self
+                .take(&event)
+                .await
+                .map_err(|problem| format!("{}: {}", event.id, problem.detail.unwrap_or(problem.title)))?;
             if effect == "recorded" {
                 count("missed");
                 tracing::info!(
@@ -73,8 +76,8 @@ impl StripeRoutes {
     /// When Stripe does not give the object now, or it can't be recorded now, or contradicts the payment.
     pub async fn take(&self, event: &WebhookEvent) -> Result<&'static str, Problem> {
         let notice = self.stripe.notice(event).await.map_err(|failure| {
-            tracing::warn!(consumer = "payments", event = event.id, %failure, "Stripe did not give what a webhook is about: it is to send it again");
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "Not read").detail("Stripe did not give the event's object: send the event again")
+            let detail = format!("Stripe did not give the event's object: send the event again ({failure})");
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "Not read").detail(detail)
         })?;
         match notice {
             WebhookNotice::Foreign => Ok("foreign"),
