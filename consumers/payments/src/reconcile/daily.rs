@@ -91,7 +91,7 @@ fn by_order(differences: &[LedgerDifference]) -> BTreeMap<String, String> {
 async fn claim(pool: &PgPool, gateway: &str, every: Duration, now: Timestamp) -> Result<bool, Failure> {
     let statement = "insert into payments.reconciliation (gateway, asked_at, unanswered_since) values ($1, $2, $2)
         on conflict (gateway) do update set asked_at = $2, unanswered_since = coalesce(reconciliation.unanswered_since, $2)
-         where reconciliation.asked_at <= case when reconciliation.unanswered_since is null then $3 else $4 end";
+         where reconciliation.asked_at <= $3 or reconciliation.unanswered_since is not null and reconciliation.asked_at <= $4";
     let query = sqlx::query(statement).bind(gateway).bind(Timestamptz(now));
     let query = query.bind(Timestamptz(now.minus(every))).bind(Timestamptz(now.minus(every / LOOKS)));
     Ok(query.execute(pool).await?.rows_affected() == 1)
