@@ -57,18 +57,14 @@ impl StripeMock {
             return Some(program);
         }
         let module = format!("github.com/stripe/stripe-mock@{VERSION}");
-        match Command::new("go").args(["install", &module]).env("GOBIN", &folder).output() {
-            Err(_) => {
-                eprintln!(
-                    "SKIPPED: requests are not checked against stripe-mock, as there is no `go` to install it by"
-                );
-                None
-            }
-            Ok(output) => {
-                assert!(output.status.success(), "go install {module}: {}", String::from_utf8_lossy(&output.stderr));
-                Some(program)
-            }
-        }
+        let output = Command::new("go").args(["install", &module]).env("GOBIN", &folder).output();
+        let why = match output {
+            Ok(output) if output.status.success() => return Some(program),
+            Ok(output) => String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+            Err(error) => format!("no `go`: {error}"),
+        };
+        eprintln!("SKIPPED: requests are not checked against stripe-mock, as it could not be installed: {why}");
+        None
     }
 }
 

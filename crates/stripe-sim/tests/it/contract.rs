@@ -22,7 +22,7 @@ async fn go(arguments: &[&str], bin: &Path) -> Option<String> {
 async fn stripe_mock() -> Option<(PathBuf, Value)> {
     static INSTALL: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
     let _one = INSTALL.lock().await;
-    let bin = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let bin = &Path::new(env!("CARGO_TARGET_TMPDIR")).join("stripe-mock-v0.203.0"); // the tests of stripe-gateway install it there too
     let cache = match go(&["env", "GOMODCACHE"], bin).await {
         Some(cache) if bin.join("stripe-mock").exists() || go(&["install", MODULE], bin).await.is_some() => cache,
         Some(_) | None => {
