@@ -17,8 +17,9 @@ const AT_THE_HORIZON: [&str; 5] = [
     "notifications.customer",
     "notifications.message",
 ];
-const LATER: [&str; 8] = [
+const LATER: [&str; 9] = [
     "payments.payment",
+    "payments.shipped",
     "payments.refund",
     "sandbox.payment",
     "sandbox.operation",
@@ -106,7 +107,7 @@ async fn replay(pipeline: &Pipeline, topics: &[&str]) {
 async fn ended_orders_are_forgotten_at_the_horizon_an_open_one_stays_and_a_replay_does_nothing() {
     let pipeline = Pipeline::with(Setup {
         common: "horizon = '30d'\nallow_short_horizon = true\nprune_every = '1s'".into(),
-        settings: "[payments]\nkeep = '40d'\n[fraud]\nkeep = '40d'\n[saga_tracker]\nkeep = '50d'\n".into(),
+        settings: "[payments]\nkeep = '40d'\n[fraud]\nkeep = '40d'\n[notifications]\nkeep = '30d'\n[saga_tracker]\nkeep = '50d'\n".into(),
         ..Setup::default()
     })
     .await;

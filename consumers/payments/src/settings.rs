@@ -49,7 +49,7 @@ pub struct PaymentsSettings {
     /// When a pending refund, or a payment that waits for its customer, is looked up first; the pauses then double, up to an hour for refunds, and to
     /// `longest_pause` else.
     pub pending_look_up: Span,
-    /// How long after it was placed an order can be refunded to its customer; at most as long as payments keeps its orders (`keep`).
+    /// How long after it was placed an order can be refunded to its customer; behind `keep` payments has forgotten it, whatever this says.
     pub refundable_for: Span,
     /// How long a hold lasts where the gateway does not say; the sandbox's holds last as long.
     pub authorization_validity: Span,
@@ -119,13 +119,6 @@ pub(crate) fn read(all: &Settings) -> anyhow::Result<PaymentsSettings> {
     named(all)?;
     let settings: PaymentsSettings = all.section(Payments::NAME)?;
     settings.check()?;
-    let keep = all.keep(Payments::NAME, &Payments::defaults())?;
-    ensure!(
-        settings.refundable_for.0 <= keep,
-        "settings of payments: expected refundable_for to be at most keep, {:?}, got {:?}: an order that is forgotten can't be refunded",
-        keep,
-        settings.refundable_for.0
-    );
     Ok(settings)
 }
 
