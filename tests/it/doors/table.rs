@@ -143,7 +143,9 @@ async fn open_to_all(pipeline: &Pipeline) {
     for program in ALL.iter() {
         for path in ["/livez", "/readyz", "/metrics", "/openapi.json", "/openapi/all.json"] {
             let get = pipeline.http.get(pipeline.door(program, path)).send().await.unwrap();
-            assert!(get.status().is_success(), "{program} {path}: {}", get.status());
+            // A program that is behind for a moment says so without a key, too.
+            let is_answered = get.status().is_success() || (path == "/readyz" && get.status() == 503);
+            assert!(is_answered, "{program} {path}: {}", get.status());
             let post = pipeline.http.post(pipeline.door(program, path)).send().await.unwrap();
             assert_eq!(post.status(), 405, "{program} {path}");
         }
