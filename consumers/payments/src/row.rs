@@ -96,10 +96,11 @@ pub(crate) async fn load<'i>(
     loader: &mut Loader<'_>,
     inputs: impl Iterator<Item = &'i Input> + Clone,
 ) -> Result<BatchState, Failure> {
-    // A shipment that left is written down; its payment is not looked at.
+    // A shipment that left is written down; its payment and refunds are not looked at.
     let left = |input: &&Input| matches!(input, Input::Refund(RefundInput::Dispatched(_)));
-    let mut orders: BTreeSet<OrderId> =
-        inputs.clone().filter(|input| !left(input)).filter_map(Input::order_id).collect();
+    let dispatched = inputs.clone().filter(left).filter_map(Input::order_id);
+    let inputs = inputs.clone().filter(|input| !left(input));
+    let mut orders: BTreeSet<OrderId> = inputs.clone().filter_map(Input::order_id).collect();
     let of_refunds =
         |input: &&Input| matches!(input, Input::Refund(_) | Input::Retry { .. } | Input::UnknownTimer { .. });
     let mut refunded: BTreeSet<OrderId> = inputs.clone().filter(of_refunds).filter_map(Input::order_id).collect();
@@ -114,9 +115,12 @@ pub(crate) async fn load<'i>(
     let payments = Rows::of_orders(loader, orders.iter().copied()).await?;
     let (mut refunds, mut shipments) = (Rows::default(), Rows::default());
     if !refunded.is_empty() {
-        let ids: Vec<Uuid> = refunded.into_iter().map(OrderId::as_uuid).collect();
-        refunds = Rows::load(loader, Select::filter("order_id = any($1)").bind(ids.clone())).await?;
-        shipments = Rows::load(loader, Select::filter("order_id = any($1)").bind(ids)).await?;
+        let ids: Vec<Uuid> = refunded.iter().map(|order_id| order_id.as_uuid()).collect();
+        refunds = Rows::load(loader, Select::filter("order_id = any($1)").bind(ids)).await?;
+    }
+    let shipped: BTreeSet<Uuid> = dispatched.chain(refunded).map(OrderId::as_uuid).collect();
+    if !shipped.is_empty() {
+        shipments = Rows::load(loader, Select::filter("order_id = any($1)").bind(Vec::from_iter(shipped))).await?;
     }
     let named: BTreeSet<&str> = inputs.filter_map(Input::refund_id).collect();
     let mut references = Rows::<Reference>::default();

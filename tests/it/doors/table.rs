@@ -142,10 +142,10 @@ async fn every_key(pipeline: &Pipeline, program: &str, method: &Method, path: &s
 async fn open_to_all(pipeline: &Pipeline) {
     for program in ALL.iter() {
         for path in ["/livez", "/readyz", "/metrics", "/openapi.json", "/openapi/all.json"] {
-            let get = pipeline.http.get(pipeline.door(program, path)).send().await.unwrap();
-            // A program that is behind for a moment says so without a key, too.
-            let is_answered = get.status().is_success() || (path == "/readyz" && get.status() == 503);
-            assert!(is_answered, "{program} {path}: {}", get.status());
+            // Under load a program may be behind, and not ready, for a moment.
+            let get =
+                || async { pipeline.http.get(pipeline.door(program, path)).send().await.unwrap().status() == 200 };
+            pipeline.until(get, &format!("{program} {path} answers whoever has no key")).await;
             let post = pipeline.http.post(pipeline.door(program, path)).send().await.unwrap();
             assert_eq!(post.status(), 405, "{program} {path}");
         }

@@ -13,9 +13,9 @@ use crate::input::{ATTEMPT, Reply};
 use crate::payment::State;
 
 /// Tries under one key by the call itself; later ones only look.
-const CALLS: u32 = 2;
+pub(super) const CALLS: u32 = 2;
 /// How long a call may be made again under its key. Providers keep what was done under a key for a day; after it the same call is done once more.
-const KEY_LASTS: Duration = Duration::from_secs(23 * 3_600);
+pub(super) const KEY_LASTS: Duration = Duration::from_secs(23 * 3_600);
 
 impl PaymentStep<'_, '_> {
     /// Opens the first attempt at an operation. Where no money moves the answer is yes, at once and without a gateway: the saga needs the events.

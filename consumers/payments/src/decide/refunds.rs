@@ -17,6 +17,7 @@ use runtime::rows::Row;
 use runtime::{Conflict, Effects};
 
 use super::DecisionContext;
+use super::attempts::{CALLS, KEY_LASTS};
 use crate::attempt::{Ask, Phase};
 use crate::batch::{BatchState, NextCall};
 use crate::call::Call;
@@ -28,11 +29,6 @@ use crate::refunds::{
     key,
 };
 use crate::settings::PaymentsSettings;
-
-/// Tries under one key by the call itself; later ones only look.
-const CALLS: u32 = 2;
-/// How long a call may be made again under its key: providers keep what was done under it for a day.
-const KEY_LASTS: Duration = Duration::from_secs(23 * 3_600);
 
 impl DecisionContext<'_> {
     pub(super) fn refunds(
