@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use clap::Args;
-use events::OrderId;
+use events::{OrderId, RefundId};
+use reqwest::RequestBuilder;
 use runtime::Settings;
 use runtime::settings::ConsumerSettings;
 use serde_json::{Value, json};
@@ -12,7 +13,7 @@ use serde_json::{Value, json};
 use crate::output;
 
 #[derive(Args)]
-#[group(id = "what", required = true, multiple = false, args = ["all", "amount", "lines"])]
+#[group(id = "what", required = true, multiple = false, args = ["all", "amount", "lines", "settle"])]
 pub struct Arguments {
     /// The order.
     order: OrderId,
@@ -25,9 +26,15 @@ pub struct Arguments {
     /// What these units cost: SKU=N, separated by commas.
     #[arg(long, value_delimiter = ',', value_parser = units)]
     lines: Vec<(String, i64)>,
-    /// Why; it is told in events, so no personal data.
+    /// This refund, which others were asked to make, is made; with --failed it is not.
     #[arg(long)]
-    reason: String,
+    settle: Option<RefundId>,
+    /// Why others did not make it; it is told in events, so no personal data.
+    #[arg(long, requires = "settle")]
+    failed: Option<String>,
+    /// Why; it is told in events, so no personal data.
+    #[arg(long, required_unless_present = "settle")]
+    reason: Option<String>,
     /// What the refund is known by: again under the same key it is the same refund. A new one unless given.
     #[arg(long)]
     key: Option<String>,
@@ -43,7 +50,7 @@ fn units(text: &str) -> Result<(String, i64), String> {
 }
 
 pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
-    let Arguments { order, all, amount, lines, reason, key, payments } = arguments;
+    let Arguments { order, all, amount, lines, settle, failed, reason, key, payments } = arguments;
     let settings = Settings::from_env()?;
     let url = match payments {
         Some(url) => url,
@@ -54,6 +61,21 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
             runtime::http::url(settings.common(), address)
         }
     };
+    let url = url.trim_end_matches('/');
+    if let Some(refund_id) = settle {
+        let body = match failed {
+            Some(detail) => json!({"outcome": "failed", "detail": detail}),
+            None => json!({"outcome": "refunded"}),
+        };
+        let request = runtime::http::client(settings.common())?.build()?;
+        let request = request.post(format!("{url}/orders/{order}/refunds/{refund_id}/settle")).json(&body);
+        let lost = || format!("payments does not answer at {url}: start it, or say --payments; then ask again");
+        let answer = answered(request, lost, "not settled").await?;
+        output::said(json, &answer, || {
+            format!("refund {refund_id} of order {order} is on record as {}", body["outcome"])
+        });
+        return Ok(ExitCode::SUCCESS);
+    }
     let mut body = json!({ "reason": reason });
     if all {
         body["all"] = true.into();
@@ -67,16 +89,11 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
     let key = key.unwrap_or_else(|| runtime::Clock::default().mint().to_string());
     let request = runtime::http::client(settings.common())?
         .build()?
-        .post(format!("{}/orders/{order}/refunds", url.trim_end_matches('/')))
+        .post(format!("{url}/orders/{order}/refunds"))
         .header("Idempotency-Key", &key)
         .json(&body);
     let lost = || format!("payments does not answer at {url}: start it, or say --payments; ask again with --key {key}");
-    let response = request.send().await.with_context(lost)?;
-    let status = response.status();
-    let answer: Value = response.json().await.with_context(lost)?;
-    if !status.is_success() {
-        bail!("not refunded: {status}: {}", answer["detail"].as_str().unwrap_or_default());
-    }
+    let answer = answered(request, lost, "not refunded").await?;
     output::said(json, &answer, || {
         format!(
             "{} minor units go back, refund {}; GET /orders/{order}/refunds at payments says how it stands",
@@ -85,4 +102,15 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
         )
     });
     Ok(ExitCode::SUCCESS)
+}
+
+/// The answer of payments. Fails where there is none, or no success.
+async fn answered(request: RequestBuilder, lost: impl Fn() -> String, refused: &str) -> anyhow::Result<Value> {
+    let response = request.send().await.with_context(&lost)?;
+    let status = response.status();
+    let answer: Value = response.json().await.with_context(&lost)?;
+    if !status.is_success() {
+        bail!("{refused}: {status}: {}", answer["detail"].as_str().unwrap_or_default());
+    }
+    Ok(answer)
 }

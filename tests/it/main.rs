@@ -25,6 +25,7 @@ mod parking;
 mod parts;
 mod plans;
 mod poison;
+mod prepaid;
 mod races;
 mod rebalance;
 mod rebuild;

@@ -99,6 +99,7 @@ fn sample(order_id: events::OrderId) -> events::OrderAccepted {
         tax: 0,
         total: 450,
         payment_method: "tok_approved".into(),
+        payment: None,
         ship_to_country: "GB".into(),
         personal: events::Person::from(&placed).seal(),
     }

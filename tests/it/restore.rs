@@ -6,13 +6,16 @@ use serde_json::{Value, json};
 use crate::rebuild::{quadrille, text};
 
 /// How orders end, whose first is approved: SKU and token.
-const KINDS: [(&str, &str); 6] = [
+const KINDS: [(&str, &str); 9] = [
     ("TEA", "tok_approved"),
     ("SHORT-1", "tok_approved"),
     ("TEA", "tok_declined"),
     ("TEA", "tok_capture_fails"),
     ("NONE", "tok_approved"),
     ("TEA", "tok_3ds_passes"),
+    ("TEA", "external"),
+    ("SHORT-1", "captured"),
+    ("NONE", "captured"),
 ];
 /// Orders that are cancelled as soon as they are placed, or while their payment is under way: whichever comes first, they end.
 const CANCELLED: [&str; 8] = [
@@ -30,7 +33,11 @@ const BOOK: [&str; 4] = ["operation", "payment", "refund", "early_result"];
 
 fn order(n: usize) -> Order {
     let (sku, token) = KINDS[n % KINDS.len()];
-    Order::of(&[(sku, 2, 450), ("TEA", 1, 99)]).paid_with(token).by(&format!("c-{n}"))
+    let order = Order::of(&[(sku, 2, 450), ("TEA", 1, 99)]).by(&format!("c-{n}"));
+    if token.starts_with("tok_") {
+        return order.paid_with(token);
+    }
+    order.paid_with("").with("payment", json!({"kind": token, "provider": "elsewhere", "reference": format!("e-{n}")}))
 }
 
 async fn read<T: Send + Unpin>(pipeline: &Pipeline, query: &str) -> Vec<T>

@@ -101,13 +101,13 @@ impl Paid {
         request.send().await.unwrap().status().as_u16()
     }
 
-    async fn end(self) {
+    pub async fn end(self) {
         let dead = self.pipeline.dead_letters().await;
         assert!(dead.is_empty(), "unexpected dead letters: {dead:#?}");
         self.end_with_dead_letters().await;
     }
 
-    async fn end_with_dead_letters(self) {
+    pub async fn end_with_dead_letters(self) {
         let ledger = self.sim(Method::GET, "ledger?metadata=order_id", json!({})).await;
         assert_eq!(ledger["ok"], json!(true), "{ledger}");
         self.knows_no_secret().await;

@@ -75,6 +75,7 @@ impl Order {
             tax: 0,
             total,
             payment_method: placed.payment_method.clone(),
+            payment: None,
             ship_to_country: placed.ship_to.country.clone(),
             personal: events::Person::from(&placed).seal(),
         }

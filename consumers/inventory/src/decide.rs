@@ -3,7 +3,7 @@
 //!
 //! | | unknown | `Reserved` | `Held` | `Closed` | `Rejected` |
 //! |---|---|---|---|---|---|
-//! | `OrderAccepted` | `Reserved`, or `Rejected` if not all of it is there | – | – | – | – |
+//! | `OrderAccepted` | `Reserved`, or `Rejected` if not all of it is there | – | – | a tombstone of an order that was paid before it was placed: `Rejected`, so that payments hears of its money | – |
 //! | the reservation's timer | – | `ReservationExpired`, once; the stock stays | – | – | – |
 //! | `PaymentAuthorized` | ✗ | `Held`: the timer is off | – | – | ✗ |
 //! | `PaymentDeclined` | ✗ | all released, `Closed` | ✗ | – | ✗ |

@@ -45,6 +45,10 @@ impl Restore for Inventory {
                 let order = Reservation::without_stock(State::Rejected, reason, effects.thread());
                 Some(Decision { order, changes: Vec::new(), emit: None })
             }
+            StockRejected::TYPE => known.map(|known| {
+                let order = Reservation { state: State::Rejected, ..known.clone() };
+                Decision { order, changes: Vec::new(), emit: None }
+            }),
             StockReallocated::TYPE => {
                 let Some(Input::ShortPicked(short)) = event.input else { return Err(event.untold()) };
                 decide::reallocated(known, short, &event.read()?)?

@@ -57,7 +57,13 @@ pub(crate) fn decode(message: &Message, codec: &Codec) -> Result<Work<Input>, Un
         PaymentActionRequired::TYPE => told::<PaymentActionRequired>(message, codec, |event| event.order_id)?,
         PaymentDeclined::TYPE => told::<PaymentDeclined>(message, codec, |event| event.order_id)?,
         PaymentRefunded::TYPE => told::<PaymentRefunded>(message, codec, |event| event.order_id)?,
-        RefundCompleted::TYPE => told::<RefundCompleted>(message, codec, |event| event.order_id)?,
+        RefundCompleted::TYPE => {
+            let event: RefundCompleted = message.read(codec)?;
+            if event.unshipped {
+                return Ok(Work { cause, input: Input::Untold(event.order_id) });
+            }
+            (event.order_id, event.into(), None)
+        }
         ShipmentDispatched::TYPE => told::<ShipmentDispatched>(message, codec, |event| event.order_id)?,
         ShipmentDelivered::TYPE => told::<ShipmentDelivered>(message, codec, |event| event.order_id)?,
         other => {

@@ -100,6 +100,7 @@ impl Consumer for Notifications {
                 decide::on_heard(world, heard, &self.settings, now, effects);
                 Ok(())
             }
+            Input::Untold(_) => Ok(()),
             Input::Stray(order_id) => Err(Conflict(format!(
                 "expected no timers, as notifications arms none; got one of order {order_id}: who put it there?"
             ))),

@@ -2,8 +2,8 @@
 
 use events::{
     Cancellation, Currency, Fault, Line, OrderAccepted, OrderCancelled, OrderCompleted, OrderFailed, OrderRejected,
-    PaymentActionRequired, PaymentDeclined, PaymentRefunded, ReasonCode, RefundCompleted, ShipmentDelivered,
-    ShipmentDispatched, ShipmentId, ShippedLine, Timestamp, UnshippedLine,
+    PaymentActionRequired, PaymentDeclined, PaymentKind, PaymentRefunded, ReasonCode, RefundCompleted,
+    ShipmentDelivered, ShipmentDispatched, ShipmentId, ShippedLine, Timestamp, UnshippedLine,
 };
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +14,9 @@ pub enum Occasion {
         currency: Currency,
         lines: Vec<Line>,
         total: i64,
+        /// Paid already, or to be settled outside.
+        #[serde(default)]
+        settled: bool,
     },
     OrderRejected {
         faults: Vec<Fault>,
@@ -98,7 +101,6 @@ macro_rules! told {
 }
 
 told! {
-    OrderAccepted { currency, lines, total }
     OrderRejected { faults }
     PaymentActionRequired { url, amount, currency, expires_at }
     PaymentDeclined { amount, currency }
@@ -106,6 +108,13 @@ told! {
     ShipmentDelivered { shipment_id }
     OrderCompleted { currency, charged, shipped, unshipped, cancellation }
     OrderCancelled { currency, charged }
+}
+
+impl From<OrderAccepted> for Occasion {
+    fn from(OrderAccepted { currency, lines, total, payment, .. }: OrderAccepted) -> Self {
+        let settled = payment.is_some_and(|payment| payment.kind != PaymentKind::Authorized);
+        Self::OrderAccepted { currency, lines, total, settled }
+    }
 }
 
 impl From<PaymentRefunded> for Occasion {

@@ -105,12 +105,13 @@ fn urgent(occasion: &Occasion, locale: Locale) -> Option<String> {
 
 fn body(occasion: &Occasion, reference: &str, locale: Locale) -> String {
     match occasion {
-        Occasion::OrderAccepted { currency, lines, total } => {
+        Occasion::OrderAccepted { currency, lines, total, settled } => {
             let listed = list(lines, |Line { sku, quantity, amount, .. }| {
                 format!("{quantity} × {}: {}", one_line(sku.as_str()), locale.money(*amount, *currency))
             });
             let charge = match total {
                 0 => "",
+                _ if *settled => "",
                 _ => locale.pick("\n\nYou are charged when it ships.", "\n\nBelastet wird erst beim Versand."),
             };
             let total = locale.money(*total, *currency);

@@ -9,7 +9,7 @@ use serde_json::Value;
 const MOST: usize = 20;
 
 /// Fields whose values are not shown: they are personal, or as good as money.
-const NOT_SHOWN: [&str; 4] = ["/customer", "/ship_to", "/bill_to", "/payment_method"];
+const NOT_SHOWN: [&str; 5] = ["/customer", "/ship_to", "/bill_to", "/payment_method", "/payment/reference"];
 
 /// One field that differs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]

@@ -169,7 +169,8 @@ fn accepted(
         discount: order.discount,
         tax: order.tax,
         total: priced.total,
-        payment_method: order.payment_method.clone(),
+        payment_method: priced.token,
+        payment: priced.payment,
         ship_to_country: order.ship_to.country.clone(),
         personal: Person::from(order).seal(),
     }

@@ -4,7 +4,8 @@ use std::collections::HashSet;
 
 pub use events::MOST_LINES;
 use events::{
-    Address, Currency, Customer, Fault, Line, LineId, OrderPlaced, OrderReading, PlacedLine, Sku, apportion, is_country,
+    Address, Currency, Customer, Fault, Line, LineId, OrderPayment, OrderPlaced, OrderReading, PaymentKind, PlacedLine,
+    PlacedPayment, Sku, apportion, is_country,
 };
 
 pub const MOST_UNITS: i64 = 1_000_000;
@@ -33,6 +34,10 @@ pub struct Priced {
     pub subtotal: i64,
     /// What is to be paid: subtotal + shipping − discount + tax.
     pub total: i64,
+    /// What pays it: empty if there is nothing to authorize.
+    pub token: String,
+    /// Money that was held or taken before, or is settled outside.
+    pub payment: Option<OrderPayment>,
 }
 
 /// Validates an order as it was read, whose source and reference are filled in.
@@ -82,14 +87,21 @@ pub fn validate(order: &OrderPlaced) -> Result<Priced, Vec<Fault>> {
     let amounts = [("/shipping", order.shipping), ("/discount", order.discount), ("/tax", order.tax)];
     let amounts_fit = amounts.map(|(field, amount)| faults.range(field, amount, 0, LARGEST_AMOUNT)) == [true; 3];
     let sums = lines.filter(|_| amounts_fit).and_then(|lines| sums(&mut faults, order, lines));
-    payment_method(&mut faults, &order.payment_method, sums.as_ref().map(|(_, _, total)| *total));
+    let total = sums.as_ref().map(|(_, _, total)| *total);
+    let (token, payment) = match &order.payment {
+        Some(placed) => payment(&mut faults, placed, &order.payment_method, total.zip(currency)),
+        None => {
+            payment_method(&mut faults, "/payment_method", &order.payment_method, total);
+            (order.payment_method.clone(), None)
+        }
+    };
     address(&mut faults, "/ship_to", &order.ship_to);
     if let Some(bill_to) = &order.bill_to {
         address(&mut faults, "/bill_to", bill_to);
     }
     match sums.zip(currency) {
         Some(((lines, subtotal, total), currency)) if faults.0.is_empty() => {
-            Ok(Priced { currency, lines, subtotal, total })
+            Ok(Priced { currency, lines, subtotal, total, token, payment })
         }
         _ => Err(faults.0),
     }
@@ -181,15 +193,67 @@ fn sums(faults: &mut Faults, order: &OrderPlaced, mut lines: Vec<Line>) -> Optio
 }
 
 /// The total is not known if something else is wrong with the amounts.
-fn payment_method(faults: &mut Faults, token: &str, total: Option<i64>) {
+fn payment_method(faults: &mut Faults, field: &str, token: &str, total: Option<i64>) {
     if token.is_empty() {
         if total.is_some_and(|total| total > 0) {
             let detail = "expected the gateway's token of a payment method, got nothing: it may be empty only if there is nothing to pay";
-            faults.add("/payment_method", "required", detail);
+            faults.add(field, "required", detail);
         }
     } else {
-        faults.text("/payment_method", token, LONGEST_TOKEN);
+        faults.text(field, token, LONGEST_TOKEN);
     }
+}
+
+/// The token to authorize by, or where the money is already. Of an order of which nothing is to be paid, nothing.
+fn payment(
+    faults: &mut Faults,
+    placed: &PlacedPayment,
+    token: &str,
+    total: Option<(i64, Currency)>,
+) -> (String, Option<OrderPayment>) {
+    let PlacedPayment { kind, provider, reference, amount } = placed;
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    if let Some((said, (total, _))) = amount.zip(total).filter(|(said, (total, _))| said != total) {
+        let detail = format!("expected {total}, the order's total, or nothing, got {said}");
+        faults.add("/payment/amount", "mismatch", detail);
+    }
+    if kind == "authorize" {
+        payment_method(faults, "/payment/reference", &text(reference), total.map(|(total, _)| total));
+        if !token.is_empty() && Some(token) != reference.as_deref() {
+            let detail = "expected nothing, or the token of /payment/reference, got another one: leave one of them out";
+            faults.add("/payment_method", "mismatch", detail);
+        }
+        return (text(reference), None);
+    }
+    if !token.is_empty() {
+        let detail =
+            "expected nothing, as /payment says who holds or took the money, got a token: leave one of them out";
+        faults.add("/payment_method", "mismatch", detail);
+    }
+    let kind = PaymentKind::from(kind.as_str());
+    match &kind {
+        PaymentKind::Authorized | PaymentKind::Captured => {
+            faults.text("/payment/provider", &text(provider), LONGEST_ID);
+            faults.text("/payment/reference", &text(reference), LONGEST_TOKEN);
+        }
+        PaymentKind::External => {
+            faults.optional("/payment/provider", provider.as_deref(), LONGEST_ID);
+            faults.optional("/payment/reference", reference.as_deref(), LONGEST_TOKEN);
+        }
+        PaymentKind::Other(kind) => {
+            let (code, got) = if kind.is_empty() { ("required", "nothing") } else { ("invalid", "another text") };
+            let detail = format!("expected authorize, authorized, captured or external, got {got}");
+            faults.add("/payment/kind", code, detail);
+        }
+    }
+    let payment = total.filter(|(total, _)| *total > 0).map(|(amount, currency)| OrderPayment {
+        provider: provider.clone().unwrap_or_else(|| kind.as_str().to_owned()),
+        kind,
+        reference: reference.clone(),
+        amount,
+        currency,
+    });
+    (String::new(), payment)
 }
 
 fn address(faults: &mut Faults, at: &str, address: &Address) {

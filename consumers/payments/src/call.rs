@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use events::RefundId;
-use gateway::{Buyer, Operation, Outcome, Request};
+use events::{OrderId, RefundId, derive_id};
+use gateway::{Buyer, Hold, Operation, Outcome, Request};
 use runtime::{Cause, Work};
 
 use crate::attempt::{Ask, key};
 use crate::input::{Answer, Input};
-use crate::payment::Payment;
+use crate::payment::{Payment, Settlement};
 use crate::refunds::{self, CustomerRefund, RefundInput};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +20,7 @@ pub struct Call {
     pub request: Request,
     /// Which refund to the customer it is of; none: it is the saga's.
     pub refund: Option<RefundId>,
+    pub settlement: Settlement,
     /// Who pays; needed to authorize, and only known until then.
     pub buyer: Option<Buyer>,
     pub correlation_id: Arc<str>,
@@ -45,6 +46,7 @@ impl Call {
             ask,
             request,
             refund: None,
+            settlement: payment.case.settlement,
             buyer,
             correlation_id: correlation_id.unwrap_or_default(),
         })
@@ -68,9 +70,35 @@ impl Call {
             refund_id: refund.data.attempt.provider_id.clone(),
         };
         let correlation_id = payment.case.thread.as_ref().map(|thread| Arc::clone(&thread.correlation_id));
-        let (refund, correlation_id) = (Some(refund_id), correlation_id.unwrap_or_default());
-        let gateway = payment.gateway.clone()?;
-        Some(Self { gateway, operation: Operation::Refund, ask, request, refund, buyer: None, correlation_id })
+        Some(Self {
+            gateway: payment.gateway.clone()?,
+            operation: Operation::Refund,
+            ask,
+            request,
+            refund: Some(refund_id),
+            settlement: payment.case.settlement,
+            buyer: None,
+            correlation_id: correlation_id.unwrap_or_default(),
+        })
+    }
+
+    /// Where no gateway holds the money: who does is told by `RefundRequested`, and says how it ended. Nothing else is to be done there.
+    pub(crate) fn answered_elsewhere(&self) -> Outcome {
+        let Request { order_id, key, money, payment_id, .. } = &self.request;
+        match self.operation {
+            Operation::Authorize => Outcome::Authorized(Hold {
+                payment_id: payment_id.clone().unwrap_or_default(),
+                money: *money,
+                capture_before: None,
+                card: None,
+            }),
+            Operation::Capture => Outcome::Captured { money: *money },
+            Operation::Void => Outcome::Voided { money: *money },
+            Operation::Refund => {
+                let refund_id = refund_elsewhere(*order_id, key).to_string();
+                Outcome::RefundPending { refund_id, money: *money }
+            }
+        }
     }
 
     pub fn answered(&self, outcome: Outcome) -> Work<Input> {
@@ -82,4 +110,9 @@ impl Call {
         let answer = Answer { order_id: *order_id, operation: self.operation, attempt: *attempt, outcome };
         Work { cause: Cause::answer(key), input: Input::Answer(answer) }
     }
+}
+
+/// What an attempt at a refund is known by that others make, as a provider's id of it.
+pub(crate) fn refund_elsewhere(order_id: OrderId, key: &str) -> RefundId {
+    RefundId(derive_id(order_id, "payments", "refund_elsewhere", key))
 }

@@ -140,6 +140,9 @@ impl GatewayCircuit {
 }
 
 async fn ask(call: &Call, gateway: &dyn Gateway) -> Outcome {
+    if (call.operation, call.settlement.is_taken_over()) == (Operation::Authorize, true) {
+        return gateway.adopt(&call.request).await;
+    }
     match (call.ask, call.operation, &call.buyer) {
         (Ask::Make, Operation::Authorize, Some(buyer)) => gateway.authorize(&call.request, buyer).await,
         (Ask::Make, Operation::Capture, _) => gateway.capture(&call.request).await,
@@ -168,6 +171,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::payment::Settlement;
 
     /// A gateway that answers what the test says, or not.
     #[derive(Debug)]
@@ -238,6 +242,7 @@ mod tests {
             ask: Ask::Make,
             request,
             refund,
+            settlement: Settlement::Authorized,
             buyer,
             correlation_id: "".into(),
         }

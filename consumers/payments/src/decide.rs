@@ -25,6 +25,11 @@
 //! | refund pending, refund failed | looked up now and then; a person's case |
 //! | none | asked again under the same key, then looked up; after the last try a person's case |
 //!
+//! A payment that was held or taken before its order was placed ([`Settlement`](crate::Settlement)) goes through the same states. To authorize it is to take it over, which
+//! declines what is not as the order says; where it was taken, to void it is to refund it, and to capture a part is to refund the rest. Where no gateway here
+//! holds the money, whoever does is asked by `RefundRequested`, and a notice says how that ended. `StockReserved` meets a tombstone, and `StockRejected` comes,
+//! with such a payment: it is taken over and let go.
+//!
 //! The hold's timer lets `Authorized` become `Lapsed`, and so does a hold that is gone at the provider, which is looked up once the hold nears its end. What
 //! else happens there without us (a capture, a refund, a dispute) is a person's case, and so is a gateway that is not configured here any more: no other one is
 //! asked about its money. A rule checks first and changes then, so that a conflict leaves the payment as it was.
@@ -77,6 +82,7 @@ impl DecisionContext<'_> {
         let nobody = |()| Reply::Nobody;
         let reply = match input {
             Input::Reserved(event) => step.reserved(event).map(nobody),
+            Input::StockRejected(event) => step.stock_rejected(event).map(nobody),
             Input::Expired(_) => {
                 step.expired();
                 Ok(Reply::Nobody)
@@ -117,8 +123,7 @@ impl DecisionContext<'_> {
     ) -> PaymentStep<'s, 'c> {
         let Self { settings, gateway, reach, now } = *self;
         let (payment, call) = world.payment_mut(order_id);
-        let reach = reach(payment.gateway.as_deref().unwrap_or(gateway));
-        PaymentStep { payment, call, effects, settings, gateway, reach, now }
+        PaymentStep { payment, call, effects, settings, gateway, gateways: reach, now }
     }
 
     /// An answer; one that names a refund makes known whose it is, and the provider's notices that came before count now.
@@ -194,11 +199,20 @@ pub(crate) struct PaymentStep<'s, 'c> {
     pub effects: &'s mut Effects<'c, Call>,
     pub settings: &'s PaymentsSettings,
     pub gateway: &'static str,
-    pub reach: Reach,
+    /// Whether a gateway can be asked, by its name.
+    pub gateways: &'s dyn Fn(&str) -> Reach,
     pub now: Timestamp,
 }
 
 impl PaymentStep<'_, '_> {
+    /// Whether the gateway of this payment can be asked. Where none holds the money, payments answers itself.
+    fn reach(&self) -> Reach {
+        match self.payment.case.settlement.is_elsewhere() {
+            true => Reach::Answers,
+            false => (self.gateways)(self.payment.gateway.as_deref().unwrap_or(self.gateway)),
+        }
+    }
+
     /// The payment, to be changed; its thread is followed.
     fn change(&mut self) -> &mut Payment {
         if let Some(thread) = &self.payment.case.thread {

@@ -16,7 +16,7 @@ use utoipa_axum::routes;
 use crate::attempt::{Phase, key};
 use crate::gateways::Gateways;
 use crate::input::{Input, Reply};
-use crate::payment::{Payment, State};
+use crate::payment::{Payment, Settlement, State};
 use crate::row;
 use crate::settings::Payments;
 
@@ -67,6 +67,8 @@ struct PaymentView {
     /// The gateway's id of the payment.
     #[serde(skip_serializing_if = "Option::is_none")]
     payment_id: Option<String>,
+    /// Where the money was before anything shipped.
+    settlement: Settlement,
     /// ISO 4217; absent for an order that was stopped before it came here.
     #[serde(skip_serializing_if = "Option::is_none")]
     currency: Option<String>,
@@ -160,6 +162,7 @@ impl PaymentView {
     fn new(payment: Payment) -> Self {
         let stuck = payment.is_stuck();
         let Payment { order_id, state, case, .. } = payment;
+        let settlement = case.settlement;
         let attempt = case.attempt.map(|attempt| AttemptView {
             key: key(order_id, attempt.operation, attempt.number),
             phase: attempt.phase,
@@ -179,6 +182,7 @@ impl PaymentView {
             state,
             gateway: payment.gateway,
             payment_id: payment.payment_id,
+            settlement,
             currency: payment.currency.map(|currency| currency.to_string()),
             amount: payment.amount,
             authorized: payment.authorized,

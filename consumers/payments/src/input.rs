@@ -2,7 +2,7 @@
 
 use events::{
     FraudRejected, FulfillmentCancelled, FulfillmentConfirmed, FulfillmentRejected, OrderId, ReservationExpired,
-    StockReserved, Timestamp,
+    StockRejected, StockReserved, Timestamp,
 };
 use gateway::{Operation, Outcome, ProviderNotice};
 
@@ -19,6 +19,7 @@ pub(crate) const REFUND: &str = "refund";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
     Reserved(Box<StockReserved>),
+    StockRejected(Box<StockRejected>),
     Expired(ReservationExpired),
     FraudRejected(FraudRejected),
     Confirmed(FulfillmentConfirmed),
@@ -76,6 +77,7 @@ impl Input {
     pub fn order_id(&self) -> Option<OrderId> {
         match self {
             Self::Reserved(event) => Some(event.order_id),
+            Self::StockRejected(event) => Some(event.order_id),
             Self::Expired(event) => Some(event.order_id),
             Self::FraudRejected(event) => Some(event.order_id),
             Self::Confirmed(event) => Some(event.order_id),

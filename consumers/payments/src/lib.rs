@@ -31,7 +31,7 @@ use events::{
     AuthorizationExpiring, Event, FraudRejected, FulfillmentCancelled, FulfillmentConfirmed, FulfillmentRejected,
     OrderId, PaymentActionRequired, PaymentAuthorized, PaymentCaptureFailed, PaymentCaptured, PaymentDeclined,
     PaymentRefundFailed, PaymentRefunded, PaymentVoided, RefundCompleted, RefundFailed, RefundRequested,
-    ReservationExpired, ShipmentDispatched, StockReserved, Timestamp,
+    ReservationExpired, ShipmentDispatched, StockRejected, StockReserved, Timestamp,
 };
 use runtime::settings::ConsumerSettings;
 use runtime::{
@@ -48,7 +48,7 @@ pub use batch::{BatchState, Reference, RefundNotice};
 pub use call::Call;
 pub use gateway;
 pub use input::{Answer, Input, Reply};
-pub use payment::{ActionAsked, Payment, PaymentData, Purchase, State, Undoing};
+pub use payment::{ActionAsked, Payment, PaymentData, Purchase, Settlement, State, Undoing};
 pub use refunds::{Asked, CustomerRefund, RefundInput, RefundRequest, RefundState};
 pub use settings::{GatewayName, Payments, PaymentsSettings, section};
 
@@ -78,6 +78,7 @@ impl Consumer for Payments {
     fn subscribes_to() -> Vec<&'static str> {
         vec![
             StockReserved::TYPE,
+            StockRejected::TYPE,
             ReservationExpired::TYPE,
             FraudRejected::TYPE,
             FulfillmentConfirmed::TYPE,
@@ -116,6 +117,7 @@ impl Consumer for Payments {
     fn decode(&self, message: &Message, codec: &Codec) -> Result<Work<Input>, Unreadable> {
         let input = match message.event_type() {
             Some(StockReserved::TYPE) => Input::Reserved(Box::new(message.read(codec)?)),
+            Some(StockRejected::TYPE) => Input::StockRejected(Box::new(message.read(codec)?)),
             Some(ReservationExpired::TYPE) => Input::Expired(message.read(codec)?),
             Some(FraudRejected::TYPE) => Input::FraudRejected(message.read(codec)?),
             Some(FulfillmentConfirmed::TYPE) => Input::Confirmed(message.read(codec)?),
@@ -176,6 +178,9 @@ impl Consumer for Payments {
     }
 
     async fn call(&self, call: Call) -> Option<Work<Input>> {
+        if call.settlement.is_elsewhere() {
+            return Some(call.answered(call.answered_elsewhere()));
+        }
         // One that is not configured was refused when the call was decided.
         let GatewayRoute { gateway, circuit } = self.gateways.find(&call.gateway)?;
         circuit.call(call, &**gateway, self.settings.call_timeout.0).await

@@ -57,6 +57,45 @@ runtime::names!(State {
     Refunded: "REFUNDED",
 });
 
+/// Where the money of a payment is before anything ships.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Settlement {
+    /// Held by a gateway that was asked to.
+    #[default]
+    Authorized,
+    /// Held by a gateway since before the order was placed: the payment is taken over.
+    Adopted,
+    /// Taken at a gateway before the order was placed: what does not ship is refunded there.
+    Captured,
+    /// Taken elsewhere before the order was placed: who holds it refunds, and says so.
+    CapturedElsewhere,
+    /// Settled outside, such as by invoice: nothing is held or taken here.
+    External,
+}
+
+impl Settlement {
+    /// Whether no gateway is asked.
+    pub fn is_elsewhere(self) -> bool {
+        matches!(self, Self::CapturedElsewhere | Self::External)
+    }
+
+    /// Whether the payment was made at a gateway before the order was placed.
+    pub fn is_taken_over(self) -> bool {
+        matches!(self, Self::Adopted | Self::Captured)
+    }
+
+    /// Whether the money is taken already, so that to let go is to refund.
+    pub fn is_captured(self) -> bool {
+        matches!(self, Self::Captured | Self::CapturedElsewhere)
+    }
+
+    #[allow(clippy::trivially_copy_pass_by_ref)] // serde hands over a reference
+    fn is_authorized(&self) -> bool {
+        *self == Self::Authorized
+    }
+}
+
 /// What fulfillment, or another consumer, said when the payment was to be undone: it travels on with the money.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Undoing {
@@ -86,6 +125,8 @@ pub struct ActionAsked {
 pub struct PaymentData {
     /// The order's thread, for what no event causes.
     pub thread: Option<TraceContext>,
+    #[serde(skip_serializing_if = "Settlement::is_authorized")]
+    pub settlement: Settlement,
     pub lines: Vec<Line>,
     /// Until the money is held, or never will be.
     #[serde(skip_serializing_if = "Option::is_none")]

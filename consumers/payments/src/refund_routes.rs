@@ -6,6 +6,7 @@ use axum::extract::{Path, State as Shared};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use events::{OrderId, RefundId, RefundedLine};
+use gateway::{ProviderNotice, RefundStatus};
 use runtime::http::query::order_in_path;
 use runtime::http::{Access, Caller, Json, JsonResult, Problem, Role, Routes};
 use runtime::{Cause, Consumer as _, Work};
@@ -31,6 +32,7 @@ pub(crate) fn routes() -> Routes<PaymentRoutes> {
         .route(Access::to(&[Role::Operator]), routes!(ask))
         .route(Access::to(&[Role::Viewer]), routes!(list))
         .route(Access::to(&[Role::Operator]), routes!(retry))
+        .route(Access::to(&[Role::Operator]), routes!(settle))
 }
 
 /// What is to go back: exactly one of `all`, `amount` and `lines`.
@@ -350,4 +352,83 @@ fn unknown(order_id: OrderId) -> Problem {
          such order or refund, or it is so old that payments has forgotten it"
     );
     Problem::new(StatusCode::NOT_FOUND, "Unknown order").detail(detail)
+}
+
+/// How a refund ended that others were to make.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"outcome": "refunded"}))]
+struct SettleRefund {
+    /// `refunded` or `failed`.
+    outcome: RefundOutcome,
+    /// Why it failed; up to 500 characters, no personal data. It is told in events.
+    #[serde(default)]
+    detail: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum RefundOutcome {
+    Refunded,
+    Failed,
+}
+
+/// It is on record.
+#[derive(Debug, Serialize, ToSchema)]
+struct RefundSettled {
+    /// The order.
+    #[schema(value_type = Uuid)]
+    order_id: OrderId,
+    /// The refund.
+    #[schema(value_type = Uuid)]
+    refund_id: RefundId,
+    /// Where the payment stands.
+    payment: &'static str,
+}
+
+/// How a refund ended that no gateway of payments could make, as `RefundRequested` with a `provider` asked for: told by who holds the money.
+#[utoipa::path(post, path = "/orders/{order_id}/refunds/{refund_id}/settle", tag = "refunds", request_body = SettleRefund,
+    params(("order_id" = Uuid, Path, description = "The order"), ("refund_id" = Uuid, Path, description = "The refund")), responses(
+    (status = 200, description = "It is on record", body = RefundSettled),
+    (status = 404, description = "No such refund is known, or the path names none", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "It is settled already, or a gateway makes it and says itself how it ends", body = Problem, content_type = "application/problem+json"),
+    (status = 422, description = "The body does not fit", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "Nothing was written, or the answer was lost: look, then ask again", body = Problem, content_type = "application/problem+json"),
+))]
+async fn settle(
+    Shared(routes): Shared<PaymentRoutes>,
+    caller: Caller,
+    Path((order_id, refund_id)): Path<(String, String)>,
+    Json(body): Json<SettleRefund>,
+) -> JsonResult<RefundSettled> {
+    let order_id = order_in_path(&order_id)?;
+    let refund_id: RefundId = refund_id.parse().map_err(|_| unknown(order_id))?;
+    let length = body.detail.chars().count();
+    if length > LONGEST_REASON || body.detail.contains('\0') {
+        return Err(invalid(format!("`detail`: expected at most {LONGEST_REASON} characters of text, got {length}")));
+    }
+    let conflict = |detail: String| Problem::new(StatusCode::CONFLICT, "Not settled").detail(detail);
+    let known = row::refund_under_way(&routes.pool, order_id, refund_id).await?;
+    let Some((payment, provider_id)) = known else { return Err(unknown(order_id)) };
+    if !payment.case.settlement.is_elsewhere() {
+        return Err(conflict(format!(
+            "expected a refund that others make, got one of the gateway {}, which says itself how it ends",
+            payment.gateway.unwrap_or_default()
+        )));
+    }
+    caller.says_why(&body.detail);
+    let status = match body.outcome {
+        RefundOutcome::Refunded => RefundStatus::Succeeded,
+        RefundOutcome::Failed => RefundStatus::Failed { detail: body.detail },
+    };
+    let message_id = format!("{provider_id}/{:?}", body.outcome);
+    let notice = ProviderNotice::Refund { message_id: message_id.clone(), refund_id: provider_id, status };
+    let work = Work { cause: Cause::request(Payments::NAME, &message_id), input: Input::Notice(notice) };
+    match routes.requests.submit(work).await?.reply {
+        Reply::Recorded(state) => Ok(Json(RefundSettled { order_id, refund_id, payment: state.as_str() })),
+        Reply::Nothing(_) | Reply::NotStuck(_) | Reply::Retried { .. } => Err(conflict(
+            "expected a refund that is under way, got one that has ended: look at the order's refunds".to_owned(),
+        )),
+        Reply::Kept | Reply::Unknown | Reply::Nobody | Reply::Refund(_) => Err(unknown(order_id)),
+    }
 }

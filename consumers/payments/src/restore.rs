@@ -65,8 +65,14 @@ impl Restore for Payments {
                 (Operation::Authorize, Outcome::Declined { code, detail })
             }
             PaymentCaptured::TYPE => {
-                let PaymentCaptured { amount, currency, .. } = event.read()?;
-                (Operation::Capture, Outcome::Captured { money: Money { amount, currency } })
+                let PaymentCaptured { amount, remainder, currency, .. } = event.read()?;
+                match known.case.settlement.is_captured() {
+                    true => {
+                        let money = Money { amount: remainder, currency };
+                        (Operation::Refund, Outcome::Refunded { refund_id: String::new(), money })
+                    }
+                    false => (Operation::Capture, Outcome::Captured { money: Money { amount, currency } }),
+                }
             }
             PaymentCaptureFailed::TYPE => {
                 let PaymentCaptureFailed { reason, .. } = event.read()?;
@@ -102,13 +108,18 @@ impl Restore for Payments {
                         },
                         amount => {
                             let money = Money { amount, currency };
-                            let (payment_id, capture_before, card) = (String::new(), None, None);
+                            let known = world.payment(order_id).and_then(|payment| payment.payment_id.clone());
+                            let (payment_id, capture_before, card) = (known.unwrap_or_default(), None, None);
                             Outcome::Authorized(Hold { payment_id, money, capture_before, card })
                         }
                     };
                     self.answered(world, event, (Operation::Authorize, outcome), effects)?;
                 }
-                (Operation::Void, Outcome::Voided { money: Money { amount, currency } })
+                let money = Money { amount, currency };
+                match world.payment(order_id).is_some_and(|payment| payment.case.settlement.is_captured()) {
+                    true => (Operation::Refund, Outcome::Refunded { refund_id: String::new(), money }),
+                    false => (Operation::Void, Outcome::Voided { money }),
+                }
             }
             RefundRequested::TYPE | RefundCompleted::TYPE | RefundFailed::TYPE => {
                 return self.refund_retold(world, event, effects);
@@ -149,6 +160,9 @@ impl Payments {
         let (refund_id, outcome) = match event.told.event_type() {
             RefundRequested::TYPE => {
                 let RefundRequested { refund_id, amount, lines, asked, reason, requested_by, .. } = event.read()?;
+                if asked == "unshipped" {
+                    return Ok(()); // the saga's: its attempt is told by what comes of it
+                }
                 let units = || {
                     let mut units: BTreeMap<String, i64> = BTreeMap::new();
                     lines.iter().for_each(|line| *units.entry(line.sku.to_string()).or_default() += line.quantity);
@@ -164,7 +178,10 @@ impl Payments {
                 return rules.refund_opened(world, refund_id, CustomerRefund { order_id, amount, data }, effects);
             }
             RefundCompleted::TYPE => {
-                let RefundCompleted { refund_id, amount, currency, .. } = event.read()?;
+                let RefundCompleted { refund_id, amount, currency, unshipped, .. } = event.read()?;
+                if unshipped {
+                    return Ok(());
+                }
                 (refund_id, Outcome::Refunded { refund_id: String::new(), money: Money { amount, currency } })
             }
             _ => {

@@ -174,6 +174,19 @@ pub(crate) async fn use_token(
     Ok(query.execute(pool).await?.rows_affected() == 1)
 }
 
+/// The payment of an order, and the id under which notices of this refund of it come: of a refund to the customer, or of the saga's own.
+pub(crate) async fn refund_under_way(
+    pool: &PgPool,
+    order_id: OrderId,
+    refund_id: RefundId,
+) -> Result<Option<(Payment, String)>, Failure> {
+    let statement = "select refund_id from payments.refund
+         where order_id = $1 and (customer_refund = $2 or refund_id = $2::text) order by updated_at desc limit 1";
+    let query = sqlx::query_scalar(statement).bind(order_id.as_uuid()).bind(refund_id.as_uuid());
+    let Some(provider_id): Option<String> = query.fetch_optional(pool).await? else { return Ok(None) };
+    Ok(payment(pool, order_id).await?.map(|payment| (payment, provider_id)))
+}
+
 /// The payment of an order with its refunds, the oldest first, and what is left to refund.
 pub(crate) async fn refunds(
     pool: &PgPool,

@@ -116,6 +116,17 @@ codes! {
         _ => Other(String),
     }
 
+    /// Where the money of an order is that payments does not authorize itself.
+    PaymentKind {
+        /// Held at a gateway of payments.
+        Authorized = "authorized",
+        /// Taken, at a gateway of payments or elsewhere.
+        Captured = "captured",
+        /// Settled outside, such as by invoice or on delivery.
+        External = "external",
+        _ => Other(String),
+    }
+
     /// Whether the customer's wish to cancel was met.
     Cancellation {
         None = "none",

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::currency::Currency;
 use crate::ids::{CustomerId, OrderId, ShipmentId, Sku, WarehouseId};
-use crate::parts::{Allocation, Closed, GivenUp, Item, Line, Reason, ShortLine};
+use crate::parts::{Allocation, Closed, GivenUp, Item, Line, OrderPayment, Reason, ShortLine};
 use crate::personal::Personal;
 use crate::time::Timestamp;
 
@@ -19,6 +19,9 @@ pub struct StockReserved {
     pub lines: Vec<Line>,
     pub plan: Vec<Allocation>,
     pub payment_method: String,
+    /// Money that was held or taken before, or is settled outside; none: it is to be authorized.
+    #[serde(default)]
+    pub payment: Option<OrderPayment>,
     /// Names, contact and addresses, sealed.
     pub personal: Personal,
     /// When the reservation's clock fires; it is the deadline of 3-D Secure too.
@@ -33,6 +36,9 @@ pub struct StockRejected {
     pub lines: Vec<ShortLine>,
     /// Code `out_of_stock`.
     pub reason: Reason,
+    /// Money that was held or taken before the order was placed: it is to be let go or given back.
+    #[serde(default)]
+    pub payment: Option<OrderPayment>,
 }
 
 /// The reservation's clock fired before money was authorized. The stock is still held: payments decides.

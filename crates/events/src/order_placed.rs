@@ -56,6 +56,22 @@ pub struct PlacedLine {
     pub unit_price: i64,
 }
 
+/// How an order is paid, as it was placed, not yet validated.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(default)]
+pub struct PlacedPayment {
+    /// `authorize`: by the token `reference`, as with `payment_method`; `authorized`: the money is held at the provider already; `captured`: it was
+    /// taken already; `external`: it is settled outside, such as by invoice or on delivery.
+    pub kind: String,
+    /// Who holds or took the money: a gateway that payments is configured for, such as `stripe`, or, if it was taken, any name.
+    pub provider: Option<String>,
+    /// The provider's id of the payment; of kind `authorize` the token of the payment method.
+    pub reference: Option<String>,
+    /// What is held or was taken, in minor units: refused unless it is the order's total.
+    pub amount: Option<i64>,
+}
+
 /// An order is placed: the public front door, written by any system. Orders validates it and answers with
 /// OrderAccepted or OrderRejected.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
@@ -81,6 +97,10 @@ pub struct OrderPlaced {
     pub tax: i64,
     /// The gateway's token of the payment method; may be empty if there is nothing to pay.
     pub payment_method: String,
+    /// How it is paid where the money was held or taken before, or is settled outside; absent: by `payment_method`.
+    // Left out where absent: an order has the same digest as before the field was there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub payment: Option<PlacedPayment>,
     /// Where the goods go.
     pub ship_to: Address,
     /// Where the invoice goes, if not to `ship_to`.

@@ -35,12 +35,15 @@ const ORDER: KnownFields = &[
     ("discount", Kind::Whole),
     ("tax", Kind::Whole),
     ("payment_method", Kind::Text),
+    ("payment", Kind::Record(PAYMENT)),
     ("ship_to", Kind::Record(ADDRESS)),
     ("bill_to", Kind::Record(ADDRESS)),
     ("subtotal", Kind::Whole),
     ("total", Kind::Whole),
 ];
 const CUSTOMER: KnownFields = &texts(["id", "name", "email", "phone", "locale"]);
+const PAYMENT: KnownFields =
+    &[("kind", Kind::Text), ("provider", Kind::Text), ("reference", Kind::Text), ("amount", Kind::Whole)];
 const LINE: KnownFields =
     &[("id", Kind::Text), ("sku", Kind::Text), ("quantity", Kind::RequiredWhole), ("unit_price", Kind::RequiredWhole)];
 const ADDRESS: KnownFields = &texts(["name", "line1", "line2", "city", "region", "postal_code", "country"]);

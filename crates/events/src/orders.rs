@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::codes::Cancellation;
 use crate::currency::Currency;
 use crate::ids::{CustomerId, OrderId};
-use crate::parts::{Fault, Line, Reason, ShippedLine, UnshippedLine};
+use crate::parts::{Fault, Line, OrderPayment, Reason, ShippedLine, UnshippedLine};
 use crate::personal::Personal;
 
 /// An order is valid and accepted: the saga begins.
@@ -28,6 +28,9 @@ pub struct OrderAccepted {
     /// Subtotal + shipping − discount + tax.
     pub total: i64,
     pub payment_method: String,
+    /// Money that was held or taken before, or is settled outside; none: it is to be authorized.
+    #[serde(default)]
+    pub payment: Option<OrderPayment>,
     /// Country the goods go to, ISO 3166-1 alpha-2: allocation may prefer a near warehouse.
     pub ship_to_country: String,
     /// Names, contact and addresses, sealed.

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::codes::{Check, Condition, ReasonCode, Why};
+use crate::codes::{Check, Condition, PaymentKind, ReasonCode, Why};
+use crate::currency::Currency;
 use crate::ids::{AllocationId, LineId, ShipmentId, Sku, WarehouseId};
 
 /// One line of an accepted order.
@@ -153,6 +154,23 @@ pub struct Closed {
     pub unshipped: Vec<UnshippedLine>,
     /// Why the order did not ship in full; absent if it did.
     pub reason: Option<Reason>,
+}
+
+/// Money of an order that was held or taken before the order was placed, or that is settled outside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct OrderPayment {
+    /// Where the money is: `authorized`, `captured` or `external`.
+    pub kind: PaymentKind,
+    /// Who holds or took it: a gateway of payments, or any other name; of kind `external` how it is settled, or `external`.
+    pub provider: String,
+    /// The provider's id of the payment.
+    pub reference: Option<String>,
+    /// How much, in minor units: the order's total.
+    pub amount: i64,
+    /// ISO 4217.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub currency: Currency,
 }
 
 /// Why something was given up; it travels unchanged along the chain to the terminal event.

@@ -127,11 +127,17 @@ pub struct RefundRequested {
     pub currency: Currency,
     /// Which units it is for; empty: it was asked for as an amount, or as all that is left.
     pub lines: Vec<RefundedLine>,
-    /// `all`, `amount` or `lines`.
+    /// `all`, `amount`, `lines` or `unshipped`.
     pub asked: String,
     pub reason: String,
     /// The account whose key came; no personal data.
     pub requested_by: String,
+    /// Who holds the money and gives it back, where no gateway of payments does.
+    #[serde(default)]
+    pub provider: Option<String>,
+    /// That provider's id of the payment.
+    #[serde(default)]
+    pub reference: Option<String>,
 }
 
 /// A refund is given back, confirmed by the gateway.
@@ -144,6 +150,9 @@ pub struct RefundCompleted {
     pub lines: Vec<RefundedLine>,
     /// What all refunds of the order gave back so far, beside what the saga gave back.
     pub refunded: i64,
+    /// Of an order that was paid before it was placed, for what did not ship.
+    #[serde(default)]
+    pub unshipped: bool,
 }
 
 /// A refund was refused: a person has it tried again, or pays the customer back by other means.

@@ -42,6 +42,14 @@ pub trait Gateway: std::fmt::Debug + Send + Sync {
     /// Holds the whole amount. It may answer [`Outcome::Opened`] first, and be called again with the payment's id.
     fn authorize<'c>(&'c self, request: &'c Request, buyer: &'c Buyer) -> PendingOutcome<'c>;
 
+    /// Takes over the payment `payment_id` that others made for the order: marks it as the order's, and answers how it stands: [`Outcome::Authorized`]
+    /// where the money is held, [`Outcome::Captured`] where it is taken, [`Outcome::Declined`] where it is neither or another order's. It cancels
+    /// nothing, and is done again as often as it is asked.
+    fn adopt<'c>(&'c self, _request: &'c Request) -> PendingOutcome<'c> {
+        let detail = format!("the gateway {} takes over no payments that others made", self.name());
+        Box::pin(async { Outcome::Declined { code: "adoption_not_supported".to_owned(), detail } })
+    }
+
     /// Takes a part of what is held, or all; the rest is released.
     fn capture<'c>(&'c self, request: &'c Request) -> PendingOutcome<'c>;
 

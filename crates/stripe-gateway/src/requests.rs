@@ -117,6 +117,17 @@ pub(crate) fn create(request: &Request, amount: &StripeAmount, settings: &Stripe
     StripeCall::new(Endpoint::Create, &create, Some(creation_key(request)))
 }
 
+/// What a payment that others made has in its metadata once it is taken over: the order. Their own entries stay as they are.
+pub(crate) const ADOPTED_BY: &str = "quadrille_order";
+
+/// Marks a payment that others made as the order's.
+pub(crate) fn adopt(request: &Request, payment_id: &str) -> StripeCall {
+    let update = UpdatePaymentIntent::new(payment_id)
+        .metadata(HashMap::from([(ADOPTED_BY.to_owned(), request.order_id.to_string())]))
+        .expand(vec![CHARGE.to_owned()]);
+    StripeCall::new(Endpoint::Update, &update, None)
+}
+
 /// Says whose saved payment method will pay, which a confirmation can't.
 pub(crate) fn set_customer(request: &Request, payment_id: &str, customer: &str) -> StripeCall {
     let update = UpdatePaymentIntent::new(payment_id).customer(customer);

@@ -15,6 +15,7 @@ use runtime::settings::Secret;
 
 use crate::currency::to_stripe;
 use crate::failure::{CallFailure, Meaning, meaning, refused};
+use crate::notices::order_of;
 use crate::objects::{Balance, ClientSecretAnswer, IntentStatus, ObjectList, PaymentIntent, RefundObject};
 use crate::outcomes::{self, AuthorizationState};
 use crate::payment_method::PaymentMethod;
@@ -143,6 +144,36 @@ impl StripeGateway {
                     Outcome::Unknown { detail }
                 }
                 Err(failure) => failure.unread(Operation::Authorize),
+            },
+            Err(failure) => failure.unread(Operation::Authorize),
+        }
+    }
+
+    /// A payment that others made, marked as the order's before it counts as that: never one that another order has.
+    async fn take_over(&self, request: &Request, payment_id: &str) -> Outcome {
+        let decline = |code: &str, detail: &str| refused(Operation::Authorize, code, detail);
+        let intent = match self.payment(payment_id).await {
+            Ok(intent) => intent,
+            Err(CallFailure::Refused(refusal)) if refusal.status == 404 => {
+                return decline("no_such_payment", &format!("expected a payment of this account and mode: {refusal}"));
+            }
+            Err(failure) => return failure.unread(Operation::Authorize),
+        };
+        if order_of(&intent).is_some_and(|order_id| order_id != request.order_id) {
+            return decline(
+                "another_orders_payment",
+                &format!("expected a payment of no order, {payment_id} is another order's"),
+            );
+        }
+        if !matches!(intent.status, IntentStatus::RequiresCapture | IntentStatus::Succeeded) {
+            let detail = format!("expected a payment that is held or taken, {payment_id} is {}", intent.status);
+            return decline("not_authorized", &detail);
+        }
+        match self.transport.send::<PaymentIntent>(requests::adopt(request, payment_id)).await {
+            Ok(intent) => match outcomes::authorization(&intent) {
+                AuthorizationState::Ended(outcome) => outcome,
+                AuthorizationState::ToCancel { code, detail } => decline(&code, &detail),
+                AuthorizationState::Unconfirmed => decline("not_authorized", &intent.status.to_string()),
             },
             Err(failure) => failure.unread(Operation::Authorize),
         }
@@ -379,6 +410,15 @@ impl Gateway for StripeGateway {
                     Err(failure) if meaning(&failure) == Meaning::KeyReused => self.find_opened(request).await,
                     Err(failure) => failure.outcome(Operation::Authorize),
                 },
+            }
+        })
+    }
+
+    fn adopt<'c>(&'c self, request: &'c Request) -> PendingOutcome<'c> {
+        Box::pin(async move {
+            match &request.payment_id {
+                Some(payment_id) => self.take_over(request, payment_id).await,
+                None => unrecorded(Operation::Authorize),
             }
         })
     }

@@ -63,6 +63,7 @@ fn reserved(accepted: &events::OrderAccepted, plan: &[Allocation], now: Timestam
         lines: accepted.lines.clone(),
         plan: plan.to_vec(),
         payment_method: accepted.payment_method.clone(),
+        payment: None,
         personal: accepted.personal.clone(),
         expires_at: now,
     }

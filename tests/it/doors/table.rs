@@ -24,6 +24,7 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("payments", "POST /orders/{order_id}/refunds", "operator admin"),
     ("payments", "GET /orders/{order_id}/refunds", "viewer operator admin"),
     ("payments", "POST /orders/{order_id}/refunds/{refund_id}/retry", "operator admin"),
+    ("payments", "POST /orders/{order_id}/refunds/{refund_id}/settle", "operator admin"),
     ("payments", "POST /payments/{order_id}/three-d-secure", "operator admin"),
     ("payments", "POST /webhooks/sandbox", "operator admin"),
     ("payments", "PUT /sandbox/outage", "admin"),

@@ -19,7 +19,7 @@ pub async fn with_unknown_orders(setup: impl Into<Setup>, orders: &[OrderId]) ->
     let codec = pipeline.codec().await;
     let rejected = |order_id: OrderId| {
         let reason = Reason { code: ReasonCode::OutOfStock, detail: "none left".into() };
-        codec.encode(&StockRejected { order_id, lines: Vec::new(), reason }).unwrap()
+        codec.encode(&StockRejected { order_id, lines: Vec::new(), reason, payment: None }).unwrap()
     };
     let texts: Vec<(String, String, Vec<u8>)> = orders
         .iter()

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use events::{OrderAccepted, Reason, ReasonCode, ShortLine, StockRejected, StockReserved, Timestamp, WarehouseId};
+use events::{
+    OrderAccepted, OrderPayment, PaymentKind, Reason, ReasonCode, ShortLine, StockRejected, StockReserved, Timestamp,
+    WarehouseId,
+};
 use runtime::TraceContext;
 
 use super::bounds;
@@ -22,8 +25,8 @@ pub fn accepted(
     expires_at: Timestamp,
     thread: TraceContext,
 ) -> RuleResult {
-    if order.is_some() {
-        return Ok(None); // reserved already, or stopped before it came here
+    if let Some(order) = order {
+        return Ok(stopped_before(order, event)); // else reserved already
     }
     let wants: Vec<Want<'_>> =
         event.lines.iter().map(|line| Want { sku: &line.sku, quantity: line.quantity }).collect();
@@ -58,6 +61,7 @@ pub fn accepted(
         lines: event.lines.clone(),
         plan,
         payment_method: event.payment_method.clone(),
+        payment: event.payment.clone(),
         personal: event.personal.clone(),
         expires_at,
     };
@@ -89,6 +93,21 @@ fn out_of_stock(lines: &[ShortLine]) -> Reason {
 
 fn rejected(event: &OrderAccepted, lines: Vec<ShortLine>, reason: Reason, thread: TraceContext) -> Decision {
     let order = Reservation::without_stock(State::Rejected, reason.clone(), thread);
-    let said = StockRejected { order_id: event.order_id, lines, reason };
+    let said = StockRejected { order_id: event.order_id, lines, reason, payment: to_give_back(event) };
     Decision { order, changes: Vec::new(), emit: Some(StockEvent::Rejected(said)) }
+}
+
+/// An order that was stopped before it came here. If it was paid before it was placed, payments hears of that money only now.
+fn stopped_before(order: &Reservation, event: &OrderAccepted) -> Option<Decision> {
+    let payment = to_give_back(event).filter(|_| order.state == State::Closed && order.holdings.is_empty())?;
+    let reason = order.reason.clone()?;
+    let said =
+        StockRejected { order_id: event.order_id, lines: Vec::new(), reason: reason.clone(), payment: Some(payment) };
+    let order = Reservation { state: State::Rejected, ..order.clone() };
+    Some(Decision { order, changes: Vec::new(), emit: Some(StockEvent::Rejected(said)) })
+}
+
+/// Money that was held or taken before the order was placed.
+fn to_give_back(event: &OrderAccepted) -> Option<OrderPayment> {
+    event.payment.clone().filter(|payment| payment.kind != PaymentKind::External)
 }

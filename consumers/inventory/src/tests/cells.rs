@@ -73,6 +73,37 @@ fn an_accepted_order_that_has_a_row_is_a_repetition_or_meets_its_tombstone() {
     silent(&STATES[1..], |_| accepted());
 }
 
+/// An order that was paid before it was placed.
+fn prepaid(kind: &str, input: Input) -> Input {
+    let Input::Accepted(mut event) = input else { panic!("{input:?}") };
+    let (provider, reference) = ("stripe".to_owned(), Some("pi_1".to_owned()));
+    event.payment =
+        Some(OrderPayment { kind: kind.into(), provider, reference, amount: 500, currency: event.currency });
+    Input::Accepted(event)
+}
+
+#[test]
+fn payments_hears_of_money_that_was_paid_for_an_order_that_is_rejected_or_was_stopped_before_it_came() {
+    let short = || accepted_as(ORDER, vec![line("1", "MUG", 21)]);
+    for (state, input, told) in [
+        (None, prepaid("captured", short()), true),
+        (None, prepaid("authorized", short()), true),
+        (None, prepaid("external", short()), false),
+        (None, short(), false),
+    ] {
+        let mut house = in_state(state);
+        let said: StockRejected = house.hear(input).unwrap().only();
+        assert_eq!(said.payment.is_some(), told);
+    }
+    let mut house = in_state(None);
+    house.hear(voided_with(vec![])).unwrap();
+    let said: StockRejected = house.hear(prepaid("captured", accepted())).unwrap().only();
+    assert_eq!((said.payment.map(|paid| paid.amount), house.order().state), (Some(500), State::Rejected));
+    house.hear(prepaid("captured", accepted())).unwrap().assert_nothing();
+    let mut house = in_state(Some(State::Held));
+    house.hear(prepaid("captured", accepted())).unwrap().assert_nothing();
+}
+
 #[test]
 fn the_clock_of_a_reservation_fires_once_and_frees_nothing() {
     let mut house = in_state(Some(State::Reserved));

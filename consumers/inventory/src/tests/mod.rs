@@ -175,6 +175,7 @@ pub(super) fn accepted_as(order_id: OrderId, lines: Vec<Line>) -> Input {
         tax: 0,
         total,
         payment_method: "tok_approved".into(),
+        payment: None,
         ship_to_country: "DE".into(),
         personal: Personal { key_id: String::new(), data: Vec::new() },
     }))

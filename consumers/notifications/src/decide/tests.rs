@@ -98,6 +98,7 @@ fn accepted() -> OrderAccepted {
         tax: 0,
         total: 10,
         payment_method: "tok".into(),
+        payment: None,
         ship_to_country: "DE".into(),
         personal: person("ada@example.org", Some("+49301234567")),
     }
@@ -200,7 +201,10 @@ fn every_event_that_a_customer_hears_of_has_its_message() {
         OrderFailed { order_id, source, reference, customer_id, currency, total, charged, shipped, unshipped, reason };
     bench.hear(18, &failed);
     let refund_id = events::RefundId(Uuid::from_u128(5));
-    bench.hear(19, &RefundCompleted { order_id, refund_id, amount, currency, lines: vec![], refunded: amount });
+    bench.hear(
+        19,
+        &RefundCompleted { order_id, refund_id, amount, currency, lines: vec![], refunded: amount, unshipped: false },
+    );
     let templates: Vec<_> = bench.sent().into_iter().map(|(_, template, _)| template).collect();
     assert_eq!(
         templates,

@@ -44,7 +44,7 @@ fn everything() -> Vec<Occasion> {
     let expires_at = Timestamp::from_millis(1_769_860_800_000);
     let missing = UnshippedLine { line_id: "1".into(), sku: "MUG".into(), quantity: 1, why: Why::Short };
     vec![
-        Occasion::OrderAccepted { currency, lines: vec![line()], total: 1_234 },
+        Occasion::OrderAccepted { currency, lines: vec![line()], total: 1_234, settled: false },
         Occasion::OrderRejected {
             faults: vec![Fault { field: "/lines".into(), code: "required".into(), detail: "expected a line".into() }],
         },
@@ -78,7 +78,8 @@ fn every_occasion_has_a_text_of_its_own_in_each_language_that_names_the_order() 
 
 #[test]
 fn a_confirmation_lists_the_lines_with_amounts_in_the_customers_way() {
-    let accepted = Occasion::OrderAccepted { currency: Currency::EUR, lines: vec![line()], total: 1_234 };
+    let accepted =
+        Occasion::OrderAccepted { currency: Currency::EUR, lines: vec![line()], total: 1_234, settled: false };
     let text = render(&accepted, &contact(), Locale::De, &Channel::Email);
     assert_eq!(text.subject.as_deref(), Some("Ihre Bestellung A-1"));
     assert_eq!(
@@ -86,8 +87,11 @@ fn a_confirmation_lists_the_lines_with_amounts_in_the_customers_way() {
         "Guten Tag Ada Lovelace,\n\nvielen Dank für Ihre Bestellung A-1:\n\n- 2 × MUG: 12,34 EUR\n\nGesamt: 12,34 EUR\n\n\
          Belastet wird erst beim Versand.\n"
     );
-    let free = Occasion::OrderAccepted { currency: Currency::JPY, lines: vec![line()], total: 0 };
-    assert!(render(&free, &contact(), Locale::En, &Channel::Email).body.ends_with("Total: 0 JPY\n"));
+    let free = Occasion::OrderAccepted { currency: Currency::JPY, lines: vec![line()], total: 0, settled: false };
+    let prepaid = Occasion::OrderAccepted { currency: Currency::JPY, lines: vec![line()], total: 5, settled: true };
+    for (occasion, end) in [(free, "Total: 0 JPY\n"), (prepaid, "Total: 5 JPY\n")] {
+        assert!(render(&occasion, &contact(), Locale::En, &Channel::Email).body.ends_with(end));
+    }
 }
 
 #[test]

@@ -31,6 +31,7 @@ pub(crate) fn order() -> OrderPlaced {
         discount: 100,
         tax: 0,
         payment_method: "pm_card".into(),
+        payment: None,
         ship_to: Address {
             name,
             line1: "1 Main St".into(),
@@ -87,7 +88,8 @@ impl Desk {
 
     fn stock_rejected(&mut self) -> (Result<Reply, Conflict>, Vec<Outgoing>) {
         let short = ShortLine { line_id: "1".into(), sku: "mug".into(), wanted: 2, available: 0 };
-        let event = StockRejected { order_id: ID, lines: vec![short], reason: reason(ReasonCode::OutOfStock) };
+        let event =
+            StockRejected { order_id: ID, lines: vec![short], reason: reason(ReasonCode::OutOfStock), payment: None };
         self.with(|world, out| on_stock_rejected(world, &event, NOW, out))
     }
 

@@ -186,3 +186,58 @@ proptest! {
         let _ = validate(&order);
     }
 }
+
+fn paid(kind: &str, provider: Option<&str>, reference: Option<&str>, amount: Option<i64>) -> OrderPlaced {
+    let (provider, reference) = (provider.map(str::to_owned), reference.map(str::to_owned));
+    let payment = Some(PlacedPayment { kind: kind.into(), provider, reference, amount });
+    OrderPlaced { payment_method: String::new(), payment, ..order() }
+}
+
+#[test]
+fn an_order_may_say_that_its_money_is_held_or_taken_already_or_settled_outside() {
+    let of = |placed: &OrderPlaced| validate(placed).map(|priced| (priced.token, priced.payment)).unwrap();
+    let payment = |kind: &str, provider: &str, reference: Option<&str>| OrderPayment {
+        kind: kind.into(),
+        provider: provider.into(),
+        reference: reference.map(str::to_owned),
+        amount: 2_700,
+        currency: Currency::EUR,
+    };
+    for kind in ["authorized", "captured"] {
+        let expected = (String::new(), Some(payment(kind, "stripe", Some("pi_1"))));
+        assert_eq!(of(&paid(kind, Some("stripe"), Some("pi_1"), Some(2_700))), expected);
+    }
+    assert_eq!(of(&paid("external", None, None, None)).1, Some(payment("external", "external", None)));
+    let invoice = of(&paid("external", Some("invoice"), Some("R-17"), None)).1;
+    assert_eq!(invoice, Some(payment("external", "invoice", Some("R-17"))));
+    assert_eq!(of(&paid("authorize", None, Some("pm_1"), None)), ("pm_1".to_owned(), None), "as `payment_method`");
+    let free = OrderPlaced { discount: 2_800, ..paid("external", None, None, None) };
+    assert_eq!(of(&free).1, None, "nothing is to be settled");
+}
+
+#[test]
+fn a_payment_that_contradicts_the_order_or_itself_is_a_fault() {
+    for (placed, expected) in [
+        (paid("", None, None, None), vec!["/payment/kind required"]),
+        (paid("paid", Some("stripe"), Some("pi_1"), None), vec!["/payment/kind invalid"]),
+        (
+            paid("captured", None, None, Some(2_699)),
+            vec!["/payment/amount mismatch", "/payment/provider required", "/payment/reference required"],
+        ),
+        (paid("authorized", Some("stripe"), None, None), vec!["/payment/reference required"]),
+        (paid("authorize", None, None, None), vec!["/payment/reference required"]),
+        (paid("external", Some(&"x".repeat(LONGEST_ID + 1)), None, None), vec!["/payment/provider too_long"]),
+        (
+            OrderPlaced { payment_method: "pm_2".into(), ..paid("authorize", None, Some("pm_1"), None) },
+            vec!["/payment_method mismatch"],
+        ),
+        (
+            OrderPlaced { payment_method: "pm_1".into(), ..paid("captured", Some("shop"), Some("7"), None) },
+            vec!["/payment_method mismatch"],
+        ),
+    ] {
+        assert_eq!(codes(&placed), expected);
+    }
+    let same = OrderPlaced { payment_method: "pm_1".into(), ..paid("authorize", None, Some("pm_1"), None) };
+    assert!(validate(&same).is_ok());
+}

@@ -6,8 +6,8 @@ use runtime::Conflict;
 use super::PaymentStep;
 use crate::attempt::{CallAttempt, Phase, key};
 use crate::input::{Answer, Reply};
-use crate::payment::ActionAsked;
 use crate::payment::State::*;
+use crate::payment::{ActionAsked, Payment, Settlement};
 
 impl PaymentStep<'_, '_> {
     pub fn answer(&mut self, answer: &Answer) -> Result<(), Conflict> {
@@ -22,6 +22,9 @@ impl PaymentStep<'_, '_> {
         let Some(attempt) = last.filter(|attempt| attempt.operation == answer.operation && counts(attempt)) else {
             return self.late(answer);
         };
+        if let Some(outcome) = self.taken_over(answer)? {
+            return self.recorded(&attempt, &outcome);
+        }
         if let (Operation::Authorize, Outcome::Captured { money }) = (answer.operation, &answer.outcome) {
             self.stick(
                 Phase::Disputed,
@@ -34,6 +37,32 @@ impl PaymentStep<'_, '_> {
             return Err(self.unasked(answer));
         }
         self.recorded(&attempt, &answer.outcome)
+    }
+
+    /// What the answer means for a payment that was made before its order was placed. One that is not as the order says is left to who made it: nothing
+    /// of it is taken over, so it can't be let go.
+    fn taken_over(&self, answer: &Answer) -> Result<Option<Outcome>, Conflict> {
+        let Payment { state, amount, payment_id, case, .. } = &**self.payment;
+        if *state != Authorizing || answer.operation != Operation::Authorize || !case.settlement.is_taken_over() {
+            return Ok(None);
+        }
+        let is_captured = case.settlement == Settlement::Captured;
+        let hold = match &answer.outcome {
+            Outcome::Authorized(hold) if !is_captured => hold.clone(),
+            Outcome::Captured { money } if is_captured => {
+                let payment_id = payment_id.clone().unwrap_or_default();
+                Hold { payment_id, money: *money, capture_before: None, card: None }
+            }
+            Outcome::Authorized(_) => return Ok(Some(not_as_said("not_captured", "taken", "one that is only held"))),
+            Outcome::Captured { .. } => return Ok(Some(not_as_said("captured_already", "held", "one that is taken"))),
+            Outcome::ActionRequired { .. } | Outcome::Opened { .. } | Outcome::NotFound => {
+                return Ok(Some(not_as_said("not_authorized", "held or taken", "one that is neither")));
+            }
+            _ => return Ok(None),
+        };
+        let asked = self.payment.money(*amount)?;
+        let differs = || not_as_said("amount_mismatch", &format!("of {asked}"), &format!("one of {}", hold.money));
+        Ok(Some(if hold.money == asked { Outcome::Authorized(hold) } else { differs() }))
     }
 
     fn recorded(&mut self, attempt: &CallAttempt, outcome: &Outcome) -> Result<(), Conflict> {
@@ -74,7 +103,14 @@ impl PaymentStep<'_, '_> {
             Outcome::CaptureFailed { code, detail } => return self.capture_failed(attempt.amount, code, detail),
             Outcome::Voided { money } => return self.voided(Some(*money)),
             Outcome::VoidFailed { detail } => self.void_failed(attempt.number, detail),
-            Outcome::Refunded { .. } => return self.refunded(attempt.amount),
+            Outcome::Refunded { .. } => return self.given_back(attempt.amount),
+            // The goods need not wait until a bank has given the rest back.
+            Outcome::RefundPending { refund_id, .. } if self.payment.state == Capturing => {
+                if let Some(attempt) = self.change().case.attempt.as_mut() {
+                    attempt.refund_id = Some(refund_id.clone());
+                }
+                return self.go_on_without(attempt.amount);
+            }
             Outcome::RefundPending { refund_id, .. } if attempt.phase != Phase::Pending => self.pending(refund_id),
             Outcome::RefundFailed { detail, .. } => return self.refund_failed(attempt.amount, detail),
             Outcome::Opened { payment_id } => return self.opened(payment_id),
@@ -187,6 +223,11 @@ impl PaymentStep<'_, '_> {
             {
                 return Ok(Reply::Nothing(state));
             }
+            (PaymentChange::Captured { money }, _)
+                if self.payment.case.settlement == Settlement::Captured && money.amount == self.payment.amount =>
+            {
+                return Ok(Reply::Nothing(state));
+            }
             (PaymentChange::Captured { money }, _) => {
                 return Ok(self.outside("captured_outside", &format!("{money} was taken")));
             }
@@ -222,16 +263,46 @@ impl PaymentStep<'_, '_> {
         let ours = |attempt: &CallAttempt| {
             attempt.operation == Operation::Refund && attempt.refund_id.as_deref() == Some(refund_id)
         };
-        let Some(attempt) = last.filter(|attempt| ours(attempt) && counts(attempt)) else {
-            return Ok(Reply::Nothing(self.payment.state));
-        };
+        let Some(attempt) = last.filter(ours) else { return Ok(Reply::Nothing(self.payment.state)) };
+        if !counts(&attempt) {
+            return Ok(self.rest_settled(&attempt, status));
+        }
         match status {
             RefundStatus::Pending => return Ok(Reply::Nothing(self.payment.state)),
-            RefundStatus::Succeeded => self.refunded(attempt.amount)?,
+            RefundStatus::Succeeded => self.given_back(attempt.amount)?,
             RefundStatus::Failed { detail } => self.refund_failed(attempt.amount, detail)?,
         }
         Ok(Reply::Recorded(self.payment.state))
     }
+}
+
+impl PaymentStep<'_, '_> {
+    /// How the refund of what does not ship ended, for which the goods did not wait.
+    fn rest_settled(&mut self, attempt: &CallAttempt, status: &RefundStatus) -> Reply {
+        let state = self.payment.state;
+        if attempt.phase != Phase::Done || state != Captured || *status == RefundStatus::Pending {
+            return Reply::Nothing(state);
+        }
+        if let RefundStatus::Failed { detail } = status {
+            self.say_failed_elsewhere(detail);
+            let what = format!(
+                "expected {} minor units of what does not ship to be given back, got: {detail}; give them back by other means",
+                attempt.amount
+            );
+            self.effects.dead_letter(self.payment.order_id, "refund_failed", what);
+        } else {
+            self.say_given_back();
+        }
+        if let Some(attempt) = self.change().case.attempt.as_mut() {
+            attempt.refund_id = None; // told once
+        }
+        Reply::Recorded(state)
+    }
+}
+
+fn not_as_said(code: &str, expected: &str, got: &str) -> Outcome {
+    let detail = format!("expected a payment that is {expected}, as the order says, got {got}: it is not taken over");
+    Outcome::Declined { code: code.to_owned(), detail }
 }
 
 /// Whether an attempt still takes an answer. One that waits because the provider failed on its own side does: that was no answer.

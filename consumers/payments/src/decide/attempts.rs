@@ -2,15 +2,17 @@
 
 use std::time::Duration;
 
-use events::Timestamp;
+use events::{Currency, RefundCompleted, RefundFailed, RefundId, RefundRequested, Timestamp};
 use gateway::{Money, Obstacle, Operation};
-use runtime::Conflict;
+use runtime::{Conflict, Consumer as _};
 
 use super::PaymentStep;
 use crate::attempt::{Ask, CallAttempt, Phase, key};
+use crate::call::refund_elsewhere;
 use crate::gateways::Reach;
 use crate::input::{ATTEMPT, Reply};
-use crate::payment::State;
+use crate::payment::{Payment, State};
+use crate::settings::Payments;
 
 /// Tries under one key by the call itself; later ones only look.
 pub(super) const CALLS: u32 = 2;
@@ -20,7 +22,9 @@ pub(super) const KEY_LASTS: Duration = Duration::from_secs(23 * 3_600);
 impl PaymentStep<'_, '_> {
     /// Opens the first attempt at an operation. Where no money moves the answer is yes, at once and without a gateway: the saga needs the events.
     pub(super) fn begin(&mut self, operation: Operation, amount: i64) -> Result<(), Conflict> {
-        if self.payment.amount > 0 && (amount > 0 || operation != Operation::Refund) {
+        let settlement = self.payment.case.settlement;
+        let is_refund = operation == Operation::Refund;
+        if self.payment.amount > 0 && (!is_refund || amount > 0) && (!settlement.is_elsewhere() || is_refund) {
             self.open(operation, amount);
             return Ok(());
         }
@@ -28,8 +32,81 @@ impl PaymentStep<'_, '_> {
             Operation::Authorize => self.authorized(None),
             Operation::Capture => self.captured(amount),
             Operation::Void => self.voided(None),
-            Operation::Refund => self.refunded(amount),
+            Operation::Refund => self.given_back(amount),
         }
+    }
+
+    /// What was to go back is given back. Of a payment that was taken before its order was placed, that is how it is let go, and how the part is released
+    /// that does not ship.
+    pub(super) fn given_back(&mut self, amount: i64) -> Result<(), Conflict> {
+        self.say_given_back();
+        self.go_on_without(amount)
+    }
+
+    /// What follows from a refund that is done, or as good as done.
+    pub(super) fn go_on_without(&mut self, amount: i64) -> Result<(), Conflict> {
+        match self.payment.state {
+            State::Capturing => self.captured(self.payment.authorized - amount),
+            State::Voiding => self.voided(None),
+            State::New
+            | State::Authorizing
+            | State::ActionRequired
+            | State::Authorized
+            | State::Lapsed
+            | State::Captured
+            | State::Refunding
+            | State::Declined
+            | State::Voided
+            | State::Refunded => self.refunded(amount),
+        }
+    }
+
+    /// Tells who holds the money elsewhere what is to go back.
+    fn ask_holder(&mut self, amount: i64, attempt: &str) {
+        let Payment { order_id, gateway, payment_id, currency, case, .. } = &**self.payment;
+        let Some(currency) = *currency else { return };
+        let why = case.undoing.as_ref().filter(|_| self.payment.state != State::Capturing);
+        let refund_id = refund_elsewhere(*order_id, attempt);
+        let event = RefundRequested {
+            order_id: *order_id,
+            refund_id,
+            amount,
+            currency,
+            lines: Vec::new(),
+            asked: "unshipped".to_owned(),
+            reason: why.map_or_else(|| "a part of the order does not ship".to_owned(), |why| why.reason.detail.clone()),
+            requested_by: Payments::NAME.to_owned(),
+            provider: gateway.clone(),
+            reference: payment_id.clone(),
+        };
+        self.effects.emit(&event, &refund_id.to_string());
+    }
+
+    /// Who holds the money elsewhere gave back what did not ship.
+    pub(super) fn say_given_back(&mut self) {
+        let Payment { order_id, refunds_done: refunded, .. } = **self.payment;
+        let Some((refund_id, amount, currency)) = self.asked_elsewhere() else { return };
+        let event =
+            RefundCompleted { order_id, refund_id, amount, currency, lines: Vec::new(), refunded, unshipped: true };
+        self.effects.emit(&event, &refund_id.to_string());
+    }
+
+    /// Who holds the money elsewhere did not give it back.
+    pub(super) fn say_failed_elsewhere(&mut self, detail: &str) {
+        let order_id = self.payment.order_id;
+        let Some((refund_id, amount, currency)) = self.asked_elsewhere() else { return };
+        let detail = detail.to_owned();
+        self.effects.emit(&RefundFailed { order_id, refund_id, amount, currency, detail }, &refund_id.to_string());
+    }
+
+    /// The refund that who holds the money elsewhere was asked for and has not settled.
+    fn asked_elsewhere(&self) -> Option<(RefundId, i64, Currency)> {
+        let Payment { order_id, currency, case, .. } = &**self.payment;
+        let is_asked =
+            |attempt: &&CallAttempt| attempt.operation == Operation::Refund && case.settlement.is_elsewhere();
+        let attempt = case.attempt.as_ref().filter(is_asked)?;
+        let refund_id = refund_elsewhere(*order_id, &key(*order_id, attempt.operation, attempt.number));
+        Some((refund_id, attempt.amount, (*currency)?))
     }
 
     /// Writes the next attempt at an operation down; its call is made after the commit, and asked for again when its lease runs out.
@@ -60,7 +137,11 @@ impl PaymentStep<'_, '_> {
         // While the gateway answers nobody it is not asked: no try, and the key stays unused.
         self.call.ask = (!self.is_silent()).then_some(Ask::Make);
         self.call.fresh = true;
-        self.effects.schedule(ATTEMPT, self.payment.order_id, "", due);
+        let order_id = self.payment.order_id;
+        self.effects.schedule(ATTEMPT, order_id, "", due);
+        if operation == Operation::Refund && self.payment.case.settlement.is_elsewhere() {
+            self.ask_holder(amount, &key(order_id, operation, self.payment.case.made.of(operation)));
+        }
     }
 
     /// Takes back an attempt of this batch that nobody was asked about.
@@ -140,12 +221,12 @@ impl PaymentStep<'_, '_> {
     }
 
     fn is_silent(&self) -> bool {
-        self.reach == Reach::Silent
+        self.reach() == Reach::Silent
     }
 
     /// No other gateway is asked about money that one holds which is not configured here any more: a person's case.
     pub(super) fn refuse_unrouted(&mut self) {
-        if self.call.ask.is_some() && self.reach == Reach::Absent {
+        if self.call.ask.is_some() && self.reach() == Reach::Absent {
             let gateway = self.payment.gateway.clone().unwrap_or_default();
             let what = format!(
                 "expected the gateway {gateway:?}, which holds its money, beside {:?}, which is for new orders, got no settings for it: set them, and restart payments",

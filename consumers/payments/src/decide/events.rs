@@ -1,19 +1,28 @@
 //! What other consumers' events do to a payment.
 
-use events::{FulfillmentCancelled, FulfillmentConfirmed, PaymentVoided, Reason, StockReserved, value};
+use events::{
+    FulfillmentCancelled, FulfillmentConfirmed, OrderPayment, PaymentKind, PaymentVoided, Reason, StockRejected,
+    StockReserved, value,
+};
 use gateway::{Buyer, Operation};
 use runtime::Conflict;
 
 use super::PaymentStep;
 use super::undoing::refund_amount;
 use crate::attempt::{CallAttempt, Phase};
+use crate::gateways::Reach;
 use crate::input::AUTHORIZATION;
 use crate::payment::State::*;
-use crate::payment::{NO_GATEWAY, Purchase, Undoing};
+use crate::payment::{NO_GATEWAY, Purchase, Settlement, Undoing};
 
 impl PaymentStep<'_, '_> {
     /// Everything is reserved: the money is asked for, once.
     pub fn reserved(&mut self, event: &StockReserved) -> Result<(), Conflict> {
+        let placed = event.payment.as_ref().map(|placed| self.settlement_of(placed).map(|how| (placed, how)));
+        let placed = placed.transpose()?;
+        if let Some(((placed, settlement), stop)) = placed.zip(self.stopped_before()) {
+            return self.take_over(placed, settlement, Some(stop));
+        }
         if self.payment.state != New {
             return Ok(());
         }
@@ -30,7 +39,68 @@ impl PaymentStep<'_, '_> {
             expires_at: event.expires_at,
         });
         payment.gateway = Some(gateway.to_owned());
-        self.begin(Operation::Authorize, event.total)
+        match placed {
+            Some((placed, settlement)) => self.take_over(placed, settlement, None),
+            None => self.begin(Operation::Authorize, event.total),
+        }
+    }
+
+    /// Stock does not suffice: what was held or taken before the order was placed is let go, or given back.
+    pub fn stock_rejected(&mut self, event: &StockRejected) -> Result<(), Conflict> {
+        let Some(placed) = &event.payment else { return Ok(()) };
+        let stop = match self.payment.state {
+            New => Undoing { given_up: Vec::new(), reason: event.reason.clone() },
+            _ => match self.stopped_before() {
+                Some(stop) => stop,
+                None => return Ok(()),
+            },
+        };
+        let settlement = self.settlement_of(placed)?;
+        self.take_over(placed, settlement, Some(stop))
+    }
+
+    /// Why the order was stopped before anything of it came here, if it was.
+    fn stopped_before(&self) -> Option<Undoing> {
+        let is_tombstone = self.payment.state == Voided && self.payment.currency.is_none();
+        self.payment.case.undoing.clone().filter(|_| is_tombstone)
+    }
+
+    /// Where the money of a payment is that was made before the order was placed. Fails for a kind that a later version added.
+    fn settlement_of(&self, placed: &OrderPayment) -> Result<Settlement, Conflict> {
+        let is_reached = (self.gateways)(&placed.provider) != Reach::Absent;
+        match &placed.kind {
+            PaymentKind::Authorized => Ok(Settlement::Adopted),
+            PaymentKind::Captured if is_reached => Ok(Settlement::Captured),
+            PaymentKind::Captured => Ok(Settlement::CapturedElsewhere),
+            PaymentKind::External => Ok(Settlement::External),
+            PaymentKind::Other(kind) => {
+                let expected =
+                    format!("expected `payment.kind` authorized, captured or external, got {kind:?}: update payments");
+                Err(self.contradiction("the payment", &expected))
+            }
+        }
+    }
+
+    /// A payment that was made before the order was placed: taken over if it is as the order says, and let go at once where the order was stopped.
+    fn take_over(
+        &mut self,
+        placed: &OrderPayment,
+        settlement: Settlement,
+        stop: Option<Undoing>,
+    ) -> Result<(), Conflict> {
+        let OrderPayment { provider, reference, amount, currency, .. } = placed;
+        let is_reached = (self.gateways)(provider) != Reach::Absent;
+        let payment = self.adopt();
+        (payment.state, payment.currency, payment.amount) = (Authorizing, Some(*currency), *amount);
+        (payment.gateway, payment.payment_id) = (Some(provider.clone()), reference.clone());
+        (payment.case.settlement, payment.case.stop) = (settlement, stop);
+        if settlement == Settlement::Adopted && !is_reached {
+            let detail = format!(
+                "expected a gateway that payments has settings for, got {provider:?}: its hold is not taken over"
+            );
+            return self.declined("unknown_gateway", &detail);
+        }
+        self.begin(Operation::Authorize, *amount)
     }
 
     /// The reservation's clock fired. Money that is held, or may be, comes first; only an order that waits for its customer is given up,
@@ -80,8 +150,11 @@ impl PaymentStep<'_, '_> {
         let payment = self.change();
         payment.state = Capturing;
         payment.case.confirmed = items().cloned().collect();
+        let rest = payment.authorized - amount;
+        let is_captured = payment.case.settlement.is_captured();
         self.effects.cancel_timer(AUTHORIZATION, event.order_id, "");
-        self.begin(Operation::Capture, amount)
+        // Taken already: what does not ship goes back.
+        if is_captured { self.begin(Operation::Refund, rest) } else { self.begin(Operation::Capture, amount) }
     }
 
     /// Fulfillment lets go: what is held is let go, what was taken for these units is given back; while a call's outcome is not known it is
@@ -90,7 +163,7 @@ impl PaymentStep<'_, '_> {
         let undoing = Undoing { given_up: event.items.clone(), reason: event.reason.clone() };
         match self.payment.state {
             New => self.never_mind(&undoing),
-            Authorizing if self.unasked_yet() => {
+            Authorizing if self.unasked_yet() && !self.payment.case.settlement.is_taken_over() => {
                 self.take_back();
                 self.never_mind(&undoing);
             }
@@ -123,9 +196,10 @@ impl PaymentStep<'_, '_> {
     }
 
     /// Stopped before the gateway was asked: a tombstone, and the word is passed on.
-    fn never_mind(&mut self, undoing: &Undoing) {
+    pub(super) fn never_mind(&mut self, undoing: &Undoing) {
         let payment = self.adopt();
         payment.state = Voided;
+        payment.case.stop = None;
         payment.forget_purchase();
         payment.case.undoing = Some(undoing.clone());
         let event = PaymentVoided {
@@ -143,6 +217,6 @@ impl PaymentStep<'_, '_> {
     fn unasked_yet(&self) -> bool {
         let case = &self.payment.case;
         let is_first = |attempt: &CallAttempt| attempt.phase == Phase::Open && case.made.of(attempt.operation) == 1;
-        self.call.fresh && case.attempt.as_ref().is_some_and(is_first)
+        self.call.fresh && !case.settlement.is_elsewhere() && case.attempt.as_ref().is_some_and(is_first)
     }
 }

@@ -132,6 +132,7 @@ impl DecisionContext<'_> {
         step.open();
         let CustomerRefund { amount, data, .. } = &**step.refund;
         let RefundData { asked, lines, reason, requested_by, .. } = data.clone();
+        let holder = step.payment.case.settlement.is_elsewhere();
         let event = RefundRequested {
             order_id,
             refund_id,
@@ -141,6 +142,8 @@ impl DecisionContext<'_> {
             asked: asked.as_str().to_owned(),
             reason,
             requested_by,
+            provider: holder.then(|| step.payment.gateway.clone()).flatten(),
+            reference: holder.then(|| step.payment.payment_id.clone()).flatten(),
         };
         step.effects.emit(&event, &refund_id.to_string());
         Ok(())
@@ -250,7 +253,8 @@ impl DecisionContext<'_> {
             effects.follow(thread);
         }
         let call = refund_calls.entry(refund_id).or_default();
-        let reach = reach(payment.gateway.as_deref().unwrap_or(gateway));
+        let elsewhere = payment.case.settlement.is_elsewhere();
+        let reach = if elsewhere { Reach::Answers } else { reach(payment.gateway.as_deref().unwrap_or(gateway)) };
         Some(RefundStep { order_id, refund_id, payment, refund, call, effects, settings, reach, now })
     }
 }
@@ -465,7 +469,7 @@ impl RefundStep<'_, '_> {
         self.payment.refunds_open -= amount;
         self.payment.refunds_done += amount;
         let (order_id, refund_id, refunded) = (self.order_id, self.refund_id, self.payment.refunds_done);
-        let event = RefundCompleted { order_id, refund_id, amount, currency, lines, refunded };
+        let event = RefundCompleted { order_id, refund_id, amount, currency, lines, refunded, unshipped: false };
         self.effects.emit(&event, &refund_id.to_string());
         Ok(())
     }

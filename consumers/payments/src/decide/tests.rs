@@ -28,6 +28,7 @@ mod attempts;
 mod edges;
 mod money;
 mod refunds;
+mod settlement;
 mod table;
 
 const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
@@ -88,6 +89,7 @@ impl Desk {
                     Cause::request("timer", &self.inputs.to_string())
                 }
                 Input::Reserved(_)
+                | Input::StockRejected(_)
                 | Input::Expired(_)
                 | Input::FraudRejected(_)
                 | Input::Confirmed(_)
@@ -193,9 +195,9 @@ impl Desk {
         };
         assert!(holds, "{payment:?}");
         let needed = [State::Authorizing, State::ActionRequired].contains(&payment.state);
-        assert_eq!(
-            payment.personal.is_some(),
-            needed,
+        let stopped = payment.case.stop.is_some();
+        assert!(
+            payment.personal.is_some() == needed || needed && stopped,
             "personal data is kept as long as it is needed: {:?}",
             payment.state
         );
@@ -296,6 +298,7 @@ fn stock_reserved() -> StockReserved {
         lines: vec![line("1", 2, 1_000), line("2", 1, 501)],
         plan: vec![allocation(1, "1", 2), allocation(2, "2", 1)],
         payment_method: "tok_approved".into(),
+        payment: None,
         personal: Personal { key_id: String::new(), data: vec![1, 2, 3] },
         expires_at: START.plus(Duration::from_secs(900)),
     }

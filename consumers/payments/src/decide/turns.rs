@@ -27,7 +27,12 @@ impl PaymentStep<'_, '_> {
         self.conclude();
         let payment = self.change();
         payment.payment_id = hold.map(|hold| hold.payment_id.clone()).or_else(|| payment.payment_id.take());
-        payment.authorized = hold.map_or(0, |hold| hold.money.amount);
+        let settlement = payment.case.settlement;
+        payment.authorized = match hold {
+            Some(hold) => hold.money.amount,
+            None if settlement.is_elsewhere() => payment.amount,
+            None => 0,
+        };
         payment.capture_before = Some(capture_before);
         if let Some(stop) = stop {
             return self.void(stop);
@@ -39,7 +44,7 @@ impl PaymentStep<'_, '_> {
         if let Some(event) = event {
             self.effects.emit(&event, "");
         }
-        if hold.is_some() {
+        if hold.is_some() && !settlement.is_captured() {
             let due = capture_before.minus(self.settings.expiring_margin.0).max(self.now);
             self.effects.schedule(AUTHORIZATION, order_id, "", due);
         }
@@ -105,6 +110,12 @@ impl PaymentStep<'_, '_> {
     pub(super) fn declined(&mut self, code: &str, detail: &str) -> Result<(), Conflict> {
         let asked = self.payment.money(self.payment.amount)?;
         self.conclude();
+        if let Some(mut stop) = self.payment.case.stop.clone().filter(|_| self.payment.case.settlement.is_taken_over())
+        {
+            stop.reason.detail = format!("{}; {}", stop.reason.detail, with_code(code, detail));
+            self.never_mind(&stop);
+            return Ok(());
+        }
         let payment = self.change();
         payment.state = Declined;
         payment.forget_purchase();
@@ -202,7 +213,7 @@ impl PaymentStep<'_, '_> {
         Ok(())
     }
 
-    /// Lets go of what is held, or cancels what is open at the provider.
+    /// Lets go of what is held, or cancels what is open at the provider; what was taken before the order was placed is refunded.
     pub(super) fn void(&mut self, undoing: Undoing) -> Result<(), Conflict> {
         let payment = self.change();
         payment.state = Voiding;
@@ -210,8 +221,9 @@ impl PaymentStep<'_, '_> {
         payment.case.stop = None;
         payment.case.undoing = Some(undoing);
         let (order_id, amount) = (payment.order_id, payment.authorized);
+        let operation = if payment.case.settlement.is_captured() { Operation::Refund } else { Operation::Void };
         self.effects.cancel_timer(AUTHORIZATION, order_id, "");
-        self.begin(Operation::Void, amount)
+        self.begin(operation, amount)
     }
 
     /// Nothing is held any more; ended. A hold that the provider had and we did not know of is counted too.
@@ -257,10 +269,15 @@ impl PaymentStep<'_, '_> {
 
     /// It was not given back: told to people, who decide.
     pub(super) fn refund_failed(&mut self, amount: i64, detail: &str) -> Result<(), Conflict> {
+        if self.payment.state == Capturing {
+            self.stick(Phase::Failed, "refund_failed", &format!("what does not ship is not given back: {detail}"));
+            return Ok(());
+        }
         let (currency, Undoing { reason, .. }) = (self.payment.currency()?, self.undoing()?);
         let reason = Reason { detail: format!("{}; the gateway: {detail}", reason.detail), ..reason };
         let order_id = self.payment.order_id;
         self.stick(Phase::Failed, "refund_failed", &format!("not given back: {detail}"));
+        self.say_failed_elsewhere(detail);
         self.effects.emit(&PaymentRefundFailed { order_id, amount, currency, reason }, "");
         Ok(())
     }
@@ -289,7 +306,7 @@ fn announcement(
         order_id: payment.order_id,
         customer_id: purchase.buyer.customer_id.clone(),
         gateway: payment.gateway.clone().unwrap_or_else(|| NO_GATEWAY.to_owned()),
-        payment_id: hold.map(|hold| hold.payment_id.clone()),
+        payment_id: hold.map(|hold| hold.payment_id.clone()).or_else(|| payment.payment_id.clone()),
         amount: payment.amount,
         currency: payment.currency()?,
         capture_before,

@@ -39,12 +39,15 @@ pub(super) async fn read(
 ) -> Result<Vec<RecordedPayment>, Failure> {
     let statement = "
         with payment as (
-            select order_id, gateway, payment_id, state, currency, authorized - captured - released_remainder - voided as held, captured,
-                   refunded + refunds_done as refunded,
+            select order_id, gateway, payment_id, state, currency,
+                   case when is_captured then 0 else authorized - captured - released_remainder - voided end as held,
+                   case when is_captured then authorized else captured end as captured,
+                   refunded + refunds_done + case when is_captured then voided + released_remainder else 0 end as refunded,
                    state in ('AUTHORIZING', 'ACTION_REQUIRED', 'CAPTURING', 'VOIDING', 'REFUNDING') and not stuck or updated_at > $4
                    or exists (select from payments.customer_refund r
                                where r.order_id = p.order_id and r.state in ('REQUESTED', 'REFUNDING', 'PENDING') and not r.stuck) as is_moving
-              from payments.payment p where order_id >= $1 and gateway = $2 or order_id = any($3)
+              from payments.payment p, coalesce(data ->> 'settlement' = 'captured', false) as is_captured
+             where order_id >= $1 and gateway = $2 or order_id = any($3)
         ), named as (
             select order_id, array_agg(refund_id) as refund_ids from payments.refund where order_id in (select order_id from payment) group by order_id
         )

@@ -88,6 +88,7 @@ async fn stripes_own_description_knows_every_request() {
         // Its payments are all of one state, whatever was asked: only the requests are checked.
         stripe.authorize(&of(Operation::Authorize), &buyer(method)).await;
     }
+    stripe.adopt(&of(Operation::Authorize)).await;
     stripe.capture(&of(Operation::Capture)).await;
     stripe.capture(&Request { money: eur(0), ..of(Operation::Capture) }).await;
     stripe.void(&of(Operation::Void)).await;

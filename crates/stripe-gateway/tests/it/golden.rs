@@ -114,6 +114,21 @@ async fn money_is_taken_let_go_of_and_given_back() {
 }
 
 #[tokio::test]
+async fn a_payment_that_others_made_is_marked_beside_their_own_entries() {
+    let double = Double::start([Reply::Json(200, intent("succeeded")), Reply::Json(200, intent("succeeded"))]).await;
+    let outcome = double.gateway().adopt(&request(Operation::Authorize, 700, Some("pi_1"))).await;
+    assert!(matches!(outcome, Outcome::Captured { money } if money.amount == 700), "{outcome:?}");
+    let seen: Vec<String> = double.seen().iter().map(|seen| seen.shown()).collect();
+    let expected = [
+        format!("GET /v1/payment_intents/pi_1\n{VERSION}\nexpand[0]=latest_charge"),
+        format!(
+            "POST /v1/payment_intents/pi_1\n{VERSION}\n{FORM}\nexpand[0]=latest_charge\nmetadata[quadrille_order]={ORDER}"
+        ),
+    ];
+    assert_eq!(seen, expected);
+}
+
+#[tokio::test]
 async fn what_is_not_known_is_looked_up_by_id_else_by_list_never_by_search() {
     let page = |id: &str, has_more: bool| {
         Reply::Json(200, json!({"data": [{"id": id, "status": "pending"}], "has_more": has_more}))
