@@ -1,9 +1,11 @@
--- Payment by payment: what is open is never less than nothing, and nothing where the payment or the order has ended.
+-- Payment by payment: what is open is never less than nothing, and nothing where the payment or the order has ended. An order that was paid before it was
+-- placed, and is out of stock, may end while its money is on its way back.
 with judged as (
     select p.order_id, p.state, p.authorized, p.captured, p.voided, p.released_remainder, open,
-           open < 0 or open > 0 and (o.ended_at is not null or p.state not in ('AUTHORIZED', 'CAPTURING', 'LAPSED', 'VOIDING')) as breach
+           open < 0 or open > 0 and (o.ended_at is not null and not is_returning or p.state not in ('AUTHORIZED', 'CAPTURING', 'LAPSED', 'VOIDING')) as breach
       from payments.payment p
-     cross join lateral (select p.authorized - p.captured - p.voided - p.released_remainder as open) held
+     cross join lateral (select p.authorized - p.captured - p.voided - p.released_remainder as open,
+                                p.state = 'VOIDING' and p.data::jsonb ? 'settlement' as is_returning) held
       left join orders."order" o using (order_id)
      where p.order_id >= $1 and p.order_id < $2 or p.order_id = any($3)
 )

@@ -46,7 +46,7 @@ pub(super) async fn read(
                    state in ('AUTHORIZING', 'ACTION_REQUIRED', 'CAPTURING', 'VOIDING', 'REFUNDING') and not stuck or updated_at > $4
                    or exists (select from payments.customer_refund r
                                where r.order_id = p.order_id and r.state in ('REQUESTED', 'REFUNDING', 'PENDING') and not r.stuck) as is_moving
-              from payments.payment p, coalesce(data ->> 'settlement' = 'captured', false) as is_captured
+              from payments.payment p, coalesce(data::jsonb ->> 'settlement' = 'captured', false) as is_captured
              where order_id >= $1 and gateway = $2 or order_id = any($3)
         ), named as (
             select order_id, array_agg(refund_id) as refund_ids from payments.refund where order_id in (select order_id from payment) group by order_id
