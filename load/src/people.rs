@@ -87,19 +87,27 @@ async fn post(pipeline: &PipelineAddresses, consumer: &str, path: &str, body: &V
     }
 }
 
-/// Goes to the page that the payment names, and chooses there.
+/// Goes to the page that the payment names, and chooses there; again where nobody answers.
 async fn choose(pipeline: &PipelineAddresses, order_id: &str, choice: &str) {
-    let chosen = async {
-        let payment = pipeline.http.get(pipeline.door("payments", &format!("/payments/{order_id}"))).send().await?;
-        let payment: Value = payment.json().await?;
-        let url = payment["action"]["url"].as_str().unwrap_or_default();
-        let page = pipeline.http.post(url).header("content-type", "application/x-www-form-urlencoded");
-        page.body(format!("outcome={choice}")).send().await
-    };
-    match chosen.await {
-        // A redirect leads back to the shop; a page that is not there any more, to nothing.
-        Ok(answer) if !answer.status().is_server_error() => {}
-        Ok(answer) => tracing::warn!(order_id, status = %answer.status(), "the page of 3-D Secure"),
-        Err(error) => tracing::warn!(order_id, %error, "the page of 3-D Secure is not there"),
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let chosen = async {
+            let payment = pipeline.http.get(pipeline.door("payments", &format!("/payments/{order_id}"))).send().await?;
+            let payment: Value = payment.json().await?;
+            let url = payment["action"]["url"].as_str().unwrap_or_default();
+            let page = pipeline.http.post(url).header("content-type", "application/x-www-form-urlencoded");
+            page.body(format!("outcome={choice}")).send().await
+        };
+        match chosen.await {
+            // A redirect leads back to the shop; a page that is not there any more, to nothing.
+            Ok(answer) if !answer.status().is_server_error() => {}
+            Err(error) if error.is_request() && Instant::now() < until => {
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            }
+            Ok(answer) => tracing::warn!(order_id, status = %answer.status(), "the page of 3-D Secure"),
+            Err(error) => tracing::warn!(order_id, %error, "the page of 3-D Secure is not there"),
+        }
+        return;
     }
 }

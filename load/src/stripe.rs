@@ -1,6 +1,7 @@
 //! stripe-sim as the provider of a run: what it is told before, how its kinds of orders differ, and its ledger afterwards.
 
 use std::sync::LazyLock;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use reqwest::Method;
@@ -9,6 +10,10 @@ use serde_json::{Value, json};
 use crate::addresses::PipelineAddresses;
 use crate::invariants::InvariantResult;
 use crate::mix::{COMPLETED, DEMO, OrderKind};
+
+/// How long it is waited for, and how long between two tries.
+const PATIENCE: Duration = Duration::from_secs(30);
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// The demo's kinds, paid with Stripe's test cards. What no card brings about (slow and lost answers, server errors) comes by faults, for any order.
 pub static STRIPE_DEMO: LazyLock<Vec<OrderKind>> = LazyLock::new(|| DEMO.iter().map(with_card).collect());
@@ -57,7 +62,14 @@ impl StripeSim {
         body: Value,
     ) -> anyhow::Result<Value> {
         let url = format!("{}/_sim/{path}", self.url);
-        let answer = pipeline.http.request(method, url).json(&body).send().await.context("stripe-sim")?;
+        let until = Instant::now() + PATIENCE;
+        let answer = loop {
+            match pipeline.http.request(method.clone(), &url).json(&body).send().await {
+                // It may have been killed just now.
+                Err(error) if error.is_connect() && Instant::now() < until => tokio::time::sleep(PAUSE).await,
+                answer => break answer.context("stripe-sim")?,
+            }
+        };
         let (status, text) = (answer.status(), answer.text().await.unwrap_or_default());
         if !status.is_success() {
             bail!("stripe-sim: {path}: {status}: {text}");

@@ -36,8 +36,14 @@ pub struct RunningPipeline<'p> {
     children: Vec<(&'static str, Child)>,
     binaries: PathBuf,
     interrupted: Arc<AtomicBool>,
+    /// Programs that are killed and started again while a load runs, and how often that was.
+    kills: Vec<&'static str>,
+    killed: usize,
     _only_one: File,
 }
+
+/// Between two kills: time enough to start, and to get into the middle of something.
+const KILL_EVERY: Duration = Duration::from_secs(6);
 
 impl<'p> RunningPipeline<'p> {
     /// Installs, builds, starts the parts, brings tables, topics and schemas up to date, and starts every program, optional ones if they are named `with` it,
@@ -56,8 +62,19 @@ impl<'p> RunningPipeline<'p> {
         let mut environment: BTreeMap<String, String> = up.addresses.clone().into_iter().collect();
         environment.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         let (ports, children) = (BTreeMap::new(), Vec::new());
-        let mut pipeline =
-            Self { project, programs, up, environment, ports, children, binaries, interrupted, _only_one: only_one };
+        let mut pipeline = Self {
+            project,
+            programs,
+            up,
+            environment,
+            ports,
+            children,
+            binaries,
+            interrupted,
+            kills: Vec::new(),
+            killed: 0,
+            _only_one: only_one,
+        };
         if let Err(error) = pipeline.set_up() {
             let _ = pipeline.stop(); // the first error is the one that counts
             return Err(error);
@@ -154,7 +171,10 @@ impl<'p> RunningPipeline<'p> {
     }
 
     fn spawn(&mut self, name: &'static str, binary: &str) -> Result<()> {
-        let log = self.project.new_log(name)?;
+        let log = match self.killed {
+            0 => self.project.new_log(name)?,
+            _ => File::options().append(true).open(self.project.log(name)).context("the log of who was killed")?,
+        };
         let errors = log.try_clone().context("cannot use the log twice")?;
         let mut command = self.program(binary);
         // A mark to be found by; a group of its own, so that the terminal's Ctrl-C comes to xtask alone, which stops them in order.
@@ -215,13 +235,49 @@ impl<'p> RunningPipeline<'p> {
         self.interrupted.load(Ordering::Relaxed)
     }
 
+    /// Has these programs killed (`SIGKILL`), in turns, and started again while a load runs.
+    ///
+    /// # Errors
+    /// When one of them is none that runs.
+    pub fn kill_while_running(&mut self, names: &[String]) -> Result<()> {
+        for name in names {
+            let running: Vec<&str> = self.children.iter().map(|(name, _)| *name).collect();
+            let Some((known, _)) = self.children.iter().find(|(known, _)| known == name) else {
+                bail!("--kill: expected one of {}, got {name:?}", running.join(", "));
+            };
+            self.kills.push(known);
+        }
+        Ok(())
+    }
+
+    /// How often programs were killed.
+    pub fn killed(&self) -> usize {
+        self.killed
+    }
+
+    fn kill_next(&mut self) -> Result<()> {
+        let name = self.kills[self.killed % self.kills.len()];
+        self.killed += 1;
+        let at = self.children.iter().position(|(known, _)| *known == name).context("it runs")?;
+        let (_, mut child) = self.children.remove(at);
+        child.kill().with_context(|| format!("cannot kill {name}"))?;
+        child.wait().with_context(|| format!("cannot wait for {name}"))?;
+        let binary = if name == STRIPE_SIM { name.to_owned() } else { format!("quadrille-{name}") };
+        self.spawn(name, &binary)
+    }
+
     /// Runs a program to its end, or until we are told to stop; true when it succeeded.
     ///
     /// # Errors
     /// When it can't be run, or a consumer dies meanwhile: the error names it, with the end of its log.
     pub fn run(&mut self, mut command: Command) -> Result<bool> {
         let mut child = command.spawn().context("cannot run quadrille-load")?;
+        let mut next_kill = Instant::now() + KILL_EVERY;
         loop {
+            if !self.kills.is_empty() && Instant::now() >= next_kill {
+                self.kill_next()?;
+                next_kill = Instant::now() + KILL_EVERY;
+            }
             if let Some(status) = child.try_wait()? {
                 return Ok(status.success());
             }

@@ -44,23 +44,36 @@ pub enum DemoGateway {
     StripeSim,
 }
 
-/// Runs it, `with` these optional consumers; stays up until Ctrl-C, or ends with a non-zero code if something is wrong and it shall `exit`.
-pub fn run(
-    project: &Project,
-    build: Build,
-    with: &[String],
-    gateway: DemoGateway,
-    orders: u64,
-    exit: bool,
-) -> Result<ExitCode> {
-    let mut settings = SETTINGS.to_vec();
-    if gateway == DemoGateway::StripeSim {
-        settings.extend(STRIPE_SETTINGS);
-    }
-    RunningPipeline::with(project, build, with, &settings, |pipeline| show(project, pipeline, orders, exit))
+/// What a demo is to show.
+#[derive(Debug)]
+pub struct DemoOptions {
+    /// Optional consumers that run too.
+    pub with: Vec<String>,
+    /// Who holds the money.
+    pub gateway: DemoGateway,
+    /// How many orders are placed.
+    pub orders: u64,
+    /// Programs that are killed again and again meanwhile.
+    pub kill: Vec<String>,
+    /// Ends afterwards, with a non-zero code if something is wrong; else it stays up until Ctrl-C.
+    pub exit: bool,
 }
 
-fn show(project: &Project, pipeline: &mut RunningPipeline<'_>, orders: u64, exit: bool) -> Result<bool> {
+/// Runs it.
+///
+/// # Errors
+/// When something can't be built, installed or started, or ends by itself.
+pub fn run(project: &Project, build: Build, options: &DemoOptions) -> Result<ExitCode> {
+    let mut settings = SETTINGS.to_vec();
+    if options.gateway == DemoGateway::StripeSim {
+        settings.extend(STRIPE_SETTINGS);
+    }
+    RunningPipeline::with(project, build, &options.with, &settings, |pipeline| show(project, pipeline, options))
+}
+
+fn show(project: &Project, pipeline: &mut RunningPipeline<'_>, options: &DemoOptions) -> Result<bool> {
+    let DemoOptions { orders, kill, exit, .. } = options;
+    pipeline.kill_while_running(kill)?;
     println!(
         "\nplacing {orders} orders of every kind, every second one over HTTP, the others over Kafka; some wait for a deadline ({})\n",
         pipeline.setting("QUADRILLE_INVENTORY__RESERVATION_TTL")
@@ -74,6 +87,9 @@ fn show(project: &Project, pipeline: &mut RunningPipeline<'_>, orders: u64, exit
     if pipeline.is_interrupted() {
         return Ok(false);
     }
+    if pipeline.killed() > 0 {
+        println!("{} were killed {} times in turns while the orders ran.", kill.join(" and "), pipeline.killed());
+    }
     match right {
         true => println!("Every order ended as it should, and every invariant holds."),
         false => println!("Something is WRONG: see above."),
@@ -81,7 +97,7 @@ fn show(project: &Project, pipeline: &mut RunningPipeline<'_>, orders: u64, exit
     for (name, answer) in pipeline.shown() {
         println!("{name}: {answer}");
     }
-    if exit {
+    if *exit {
         return Ok(right);
     }
     addresses(project, pipeline);

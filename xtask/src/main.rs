@@ -54,6 +54,9 @@ enum Command {
         /// Who holds the money: the sandbox, or Stripe as stripe-sim plays it, with its webhooks and faults.
         #[arg(long, value_enum, default_value_t)]
         gateway: demo::DemoGateway,
+        /// Kill these programs (`SIGKILL`) in turns and start them again while the orders run, such as `payments,stripe-sim`.
+        #[arg(long, value_delimiter = ',')]
+        kill: Vec<String>,
         /// End by itself; with a non-zero code if an order ended otherwise than it should, or an invariant does not hold.
         #[arg(long)]
         exit: bool,
@@ -91,9 +94,9 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Up { only } => up::up(&project, &Part::with_needed(&only)).map(drop)?,
         Command::Down { wipe } => up::down(&project, wipe)?,
         Command::Status => return Ok(if up::status(&project)? { ExitCode::SUCCESS } else { ExitCode::FAILURE }),
-        Command::Demo { orders, with, gateway, exit, dev } => {
+        Command::Demo { orders, with, gateway, kill, exit, dev } => {
             let build = if dev { Build::Dev } else { Build::Release };
-            return demo::run(&project, build, &with, gateway, orders, exit);
+            return demo::run(&project, build, &demo::DemoOptions { with, gateway, orders, kill, exit });
         }
         Command::Bench(options) => return bench::run(&project, &options),
         Command::Test { keep, arguments } => return test::run(&project, keep, &arguments),
