@@ -61,11 +61,19 @@ async fn what_was_paid_at_our_gateway_before_the_order_is_taken_over_once_and_gi
     let out_of_stock = paid.place(100, out_of_stock).await;
     paid.until_status(&out_of_stock, "FAILED").await;
     paid.until_state(&out_of_stock, "VOIDED").await;
+    // Two orders at once by one payment: one gets it.
+    let shared = by("captured", &paid.made_by_shop("automatic", TOTAL).await);
+    let both = tokio::join!(paid.place(UNITS, shared.clone()), paid.place(UNITS, shared));
+    let both = [both.0, both.1];
+    paid.pipeline.settle().await;
+    let mut ends = [paid.pipeline.status(&both[0]).await, paid.pipeline.status(&both[1]).await];
+    ends.sort();
+    assert_eq!(ends, ["COMPLETED", "FAILED"]);
     // Another order's, one that is only held, one that there is not.
     let only_held = paid.made_by_shop("manual", TOTAL).await;
     for (payment, code) in [
         (by("captured", &taken), "another_orders_payment"),
-        (by("captured", &only_held), "not_captured"),
+        (by("captured", &only_held), "not_as_said"),
         (by("authorized", "pi_that_there_is_not"), "no_such_payment"),
         (json!({"kind": "authorized", "provider": "adyen", "reference": "a-1"}), "unknown_gateway"),
     ] {

@@ -323,11 +323,20 @@ async fn a_key_and_a_signing_secret_are_rolled_without_a_restart_and_decline_no_
         let probe = paid.pipeline.http.get(paid.pipeline.door("payments", "/readyz")).send().await;
         probe.unwrap().status().is_success()
     };
+    // Under load: orders are in each state when the key expires, and come while there is none that works.
+    let mut orders = Vec::new();
+    let places = async |orders: &mut Vec<String>| {
+        for _ in 0..8 {
+            orders.push(paid.order("pm_card_visa").await);
+        }
+    };
+    places(&mut orders).await;
     paid.sim(Method::POST, "expired_keys", json!({"api_key": API_KEY})).await;
-    let orders = [paid.order("pm_card_visa").await, paid.order("pm_card_visa").await];
+    places(&mut orders).await;
     paid.pipeline.until(|| async { !ready().await }, "the circuit opens: the key is not taken any more").await;
     std::fs::write(paid.secrets.join("key"), "sk_test_hunter2rolled\n").unwrap();
     std::fs::write(paid.secrets.join("webhook"), "whsec_hunter3rolled\n").unwrap();
+    places(&mut orders).await;
     paid.pipeline.advance(Duration::from_secs(16));
     paid.pipeline.until(ready, "the circuit is closed, by the new key").await;
     let body = event("brand_new", "pi_1");

@@ -140,8 +140,8 @@ impl GatewayCircuit {
 }
 
 async fn ask(call: &Call, gateway: &dyn Gateway) -> Outcome {
-    if (call.operation, call.settlement.is_taken_over()) == (Operation::Authorize, true) {
-        return gateway.adopt(&call.request).await;
+    if let (Operation::Authorize, Some(existing)) = (call.operation, call.settlement.existing()) {
+        return gateway.adopt(&call.request, existing).await;
     }
     match (call.ask, call.operation, &call.buyer) {
         (Ask::Make, Operation::Authorize, Some(buyer)) => gateway.authorize(&call.request, buyer).await,

@@ -1,7 +1,7 @@
 //! One order's payment: where it stands, what it moved, and what it carries from one event to the next.
 
 use events::{Action, Allocation, Currency, GivenUp, Item, Line, OrderId, Personal, Reason, Timestamp};
-use gateway::{ActionResult, Buyer, Money};
+use gateway::{ActionResult, Buyer, ExistingPayment, Money};
 use runtime::{Conflict, TraceContext};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -80,9 +80,17 @@ impl Settlement {
         matches!(self, Self::CapturedElsewhere | Self::External)
     }
 
-    /// Whether the payment was made at a gateway before the order was placed.
+    /// How a payment stands that was made at a gateway before the order was placed.
+    pub fn existing(self) -> Option<ExistingPayment> {
+        match self {
+            Self::Adopted => Some(ExistingPayment::Held),
+            Self::Captured => Some(ExistingPayment::Captured),
+            Self::Authorized | Self::CapturedElsewhere | Self::External => None,
+        }
+    }
+
     pub fn is_taken_over(self) -> bool {
-        matches!(self, Self::Adopted | Self::Captured)
+        self.existing().is_some()
     }
 
     /// Whether the money is taken already, so that to let go is to refund.

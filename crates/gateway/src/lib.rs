@@ -16,7 +16,7 @@ pub use notice::{
     ActionResult, Dispute, DisputeStatus, DisputedFunds, HoldEnd, NoticeEffect, Notices, PaymentChange, ProviderNotice,
 };
 pub use outcome::{Hold, Obstacle, Outcome, RefundStatus};
-pub use request::{Buyer, Money, Operation, Request};
+pub use request::{Buyer, ExistingPayment, Money, Operation, Request};
 
 /// An outcome that is waited for.
 pub type PendingOutcome<'c> = Pin<Box<dyn Future<Output = Outcome> + Send + 'c>>;
@@ -42,10 +42,10 @@ pub trait Gateway: std::fmt::Debug + Send + Sync {
     /// Holds the whole amount. It may answer [`Outcome::Opened`] first, and be called again with the payment's id.
     fn authorize<'c>(&'c self, request: &'c Request, buyer: &'c Buyer) -> PendingOutcome<'c>;
 
-    /// Takes over the payment `payment_id` that others made for the order: marks it as the order's, and answers how it stands: [`Outcome::Authorized`]
-    /// where the money is held, [`Outcome::Captured`] where it is taken, [`Outcome::Declined`] where it is neither or another order's. It cancels
-    /// nothing, and is done again as often as it is asked.
-    fn adopt<'c>(&'c self, _request: &'c Request) -> PendingOutcome<'c> {
+    /// Takes over the payment `payment_id` that others made for the order: marks it as the order's, and answers [`Outcome::Authorized`] where the money is
+    /// held, [`Outcome::Captured`] where it is taken. One that is not as `expected`, of another amount or of another order is [`Outcome::Declined`], and left as
+    /// it is. Of several orders one gets it. It is asked again as often as there is no answer.
+    fn adopt<'c>(&'c self, _request: &'c Request, _expected: ExistingPayment) -> PendingOutcome<'c> {
         let detail = format!("the gateway {} takes over no payments that others made", self.name());
         Box::pin(async { Outcome::Declined { code: "adoption_not_supported".to_owned(), detail } })
     }

@@ -62,6 +62,15 @@ pub struct Request {
     pub refund_id: Option<String>,
 }
 
+/// How a payment stands that was made before its order was placed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExistingPayment {
+    /// Its money is held.
+    Held,
+    /// Its money is taken.
+    Captured,
+}
+
 /// Who pays, and with what.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Buyer {

@@ -11,7 +11,7 @@ use crate::objects::{
     DisputeObject, DisputeState, EarlyFraudWarning, IntentStatus, ObjectList, PaymentIntent, RefundObject,
 };
 use crate::outcomes::{self, moment};
-use crate::requests::{self, ADOPTED_BY, payment_key};
+use crate::requests::{self, named_order, order_in};
 use crate::settings::StripeMode;
 use crate::stripe::StripeGateway;
 use crate::webhook::{EVENT_TYPES, EventObject, EventSubject, WebhookEvent, id_of};
@@ -147,14 +147,8 @@ fn changed(message_id: &str, order_id: OrderId, intent: &PaymentIntent, change: 
     WebhookNotice::Notice(ProviderNotice::Payment { message_id, order_id, payment_id, change })
 }
 
-/// The order of a payment that was made here: it names the order, and the key that only we make from it; or of one that was taken over.
 pub(crate) fn order_of(intent: &PaymentIntent) -> Option<OrderId> {
-    let metadata = intent.metadata.as_ref()?;
-    if let Some(order_id) = metadata.get(ADOPTED_BY) {
-        return order_id.parse().ok();
-    }
-    let order_id = named_order(metadata)?;
-    (metadata.get("key") == Some(&payment_key(order_id))).then_some(order_id)
+    order_in(intent.metadata.as_ref()?)
 }
 
 fn is_ours(refund: &RefundObject) -> bool {
@@ -162,10 +156,6 @@ fn is_ours(refund: &RefundObject) -> bool {
         Some(metadata.get("key")?.starts_with(&format!("order:{}:refund:", named_order(metadata)?)))
     };
     refund.metadata.as_ref().and_then(of).unwrap_or(false)
-}
-
-fn named_order(metadata: &BTreeMap<String, String>) -> Option<OrderId> {
-    metadata.get("order_id")?.parse().ok()
 }
 
 fn dispute(object: &DisputeObject) -> Result<Dispute, AmountError> {

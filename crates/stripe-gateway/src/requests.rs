@@ -2,7 +2,7 @@
 //!
 //! Metadata has two entries: whose payment it is, and under which key it was asked for. By them a look-up finds what was done, and a webhook says whose it is.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use events::OrderId;
 use gateway::Request;
@@ -99,6 +99,19 @@ pub(crate) fn payment_key(order_id: OrderId) -> String {
     format!("order:{order_id}:authorize")
 }
 
+/// The order of a payment that was made here, by its metadata: it names the order, and the key that only we make from it; or of one that was taken over.
+pub(crate) fn order_in(metadata: &BTreeMap<String, String>) -> Option<OrderId> {
+    if let Some(order_id) = metadata.get(ADOPTED_BY) {
+        return order_id.parse().ok();
+    }
+    let order_id = named_order(metadata)?;
+    (metadata.get("key") == Some(&payment_key(order_id))).then_some(order_id)
+}
+
+pub(crate) fn named_order(metadata: &BTreeMap<String, String>) -> Option<OrderId> {
+    metadata.get("order_id")?.parse().ok()
+}
+
 fn metadata(order_id: OrderId, key: String) -> HashMap<String, String> {
     HashMap::from([("order_id".to_owned(), order_id.to_string()), ("key".to_owned(), key)])
 }
@@ -118,14 +131,15 @@ pub(crate) fn create(request: &Request, amount: &StripeAmount, settings: &Stripe
 }
 
 /// What a payment that others made has in its metadata once it is taken over: the order. Their own entries stay as they are.
-pub(crate) const ADOPTED_BY: &str = "quadrille_order";
+const ADOPTED_BY: &str = "quadrille_order";
 
 /// Marks a payment that others made as the order's.
 pub(crate) fn adopt(request: &Request, payment_id: &str) -> StripeCall {
     let update = UpdatePaymentIntent::new(payment_id)
         .metadata(HashMap::from([(ADOPTED_BY.to_owned(), request.order_id.to_string())]))
         .expand(vec![CHARGE.to_owned()]);
-    StripeCall::new(Endpoint::Update, &update, None)
+    // One key for all orders: of two at once the second has another body, which Stripe refuses.
+    StripeCall::new(Endpoint::Update, &update, Some(format!("adopt:{payment_id}")))
 }
 
 /// Says whose saved payment method will pay, which a confirmation can't.

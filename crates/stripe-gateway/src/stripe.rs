@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use events::{OrderId, Timestamp};
 use gateway::{
-    Buyer, Gateway, Money, Obstacle, Operation, Outcome, PendingLedger, PendingOutcome, PendingProbe, PendingSecret,
-    Request,
+    Buyer, ExistingPayment, Gateway, Hold, Money, Obstacle, Operation, Outcome, PendingLedger, PendingOutcome,
+    PendingProbe, PendingSecret, Request,
 };
 use reqwest::ClientBuilder;
 use runtime::Clock;
@@ -15,7 +15,6 @@ use runtime::settings::Secret;
 
 use crate::currency::to_stripe;
 use crate::failure::{CallFailure, Meaning, meaning, refused};
-use crate::notices::order_of;
 use crate::objects::{Balance, ClientSecretAnswer, IntentStatus, ObjectList, PaymentIntent, RefundObject};
 use crate::outcomes::{self, AuthorizationState};
 use crate::payment_method::PaymentMethod;
@@ -149,9 +148,15 @@ impl StripeGateway {
         }
     }
 
-    /// A payment that others made, marked as the order's before it counts as that: never one that another order has.
-    async fn take_over(&self, request: &Request, payment_id: &str) -> Outcome {
+    /// A payment that others made, marked as the order's before it counts as that: only one that is as expected, and no other order's.
+    async fn take_over(&self, request: &Request, payment_id: &str, expected: ExistingPayment) -> Outcome {
         let decline = |code: &str, detail: &str| refused(Operation::Authorize, code, detail);
+        let anothers = || {
+            decline(
+                "another_orders_payment",
+                &format!("expected a payment of no order, {payment_id} is another order's"),
+            )
+        };
         let intent = match self.payment(payment_id).await {
             Ok(intent) => intent,
             Err(CallFailure::Refused(refusal)) if refusal.status == 404 => {
@@ -159,22 +164,31 @@ impl StripeGateway {
             }
             Err(failure) => return failure.unread(Operation::Authorize),
         };
-        if order_of(&intent).is_some_and(|order_id| order_id != request.order_id) {
-            return decline(
-                "another_orders_payment",
-                &format!("expected a payment of no order, {payment_id} is another order's"),
-            );
+        let outcome = match (expected, outcomes::authorization(&intent)) {
+            (_, AuthorizationState::Ended(outcome @ Outcome::Unknown { .. })) => return outcome,
+            (ExistingPayment::Held, AuthorizationState::Ended(outcome @ Outcome::Authorized(_)))
+            | (ExistingPayment::Captured, AuthorizationState::Ended(outcome @ Outcome::Captured { .. })) => outcome,
+            (expected, _) => {
+                let expected = if expected == ExistingPayment::Held { "held" } else { "taken" };
+                let detail = format!("expected a payment that is {expected}, {payment_id} is {}", intent.status);
+                return decline("not_as_said", &detail);
+            }
+        };
+        if let Outcome::Authorized(Hold { money, .. }) | Outcome::Captured { money } = &outcome
+            && *money != request.money
+        {
+            let detail =
+                format!("expected a payment of {}, the order's total, {payment_id} is of {money}", request.money);
+            return decline("amount_mismatch", &detail);
         }
-        if !matches!(intent.status, IntentStatus::RequiresCapture | IntentStatus::Succeeded) {
-            let detail = format!("expected a payment that is held or taken, {payment_id} is {}", intent.status);
-            return decline("not_authorized", &detail);
+        match intent.metadata.as_ref().and_then(requests::order_in) {
+            Some(order_id) if order_id == request.order_id => return outcome, // marked before
+            Some(_) => return anothers(),
+            None => {}
         }
         match self.transport.send::<PaymentIntent>(requests::adopt(request, payment_id)).await {
-            Ok(intent) => match outcomes::authorization(&intent) {
-                AuthorizationState::Ended(outcome) => outcome,
-                AuthorizationState::ToCancel { code, detail } => decline(&code, &detail),
-                AuthorizationState::Unconfirmed => decline("not_authorized", &intent.status.to_string()),
-            },
+            Ok(_) => outcome,
+            Err(failure) if meaning(&failure) == Meaning::KeyReused => anothers(),
             Err(failure) => failure.unread(Operation::Authorize),
         }
     }
@@ -414,10 +428,10 @@ impl Gateway for StripeGateway {
         })
     }
 
-    fn adopt<'c>(&'c self, request: &'c Request) -> PendingOutcome<'c> {
+    fn adopt<'c>(&'c self, request: &'c Request, expected: ExistingPayment) -> PendingOutcome<'c> {
         Box::pin(async move {
             match &request.payment_id {
-                Some(payment_id) => self.take_over(request, payment_id).await,
+                Some(payment_id) => self.take_over(request, payment_id, expected).await,
                 None => unrecorded(Operation::Authorize),
             }
         })

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use gateway::{Gateway as _, Operation, Outcome, Request};
+use gateway::{ExistingPayment, Gateway as _, Operation, Outcome, Request};
 use stripe_gateway::StripeSettings;
 use stripe_gateway::webhook::{EVENT_TYPES, parse};
 
@@ -88,7 +88,7 @@ async fn stripes_own_description_knows_every_request() {
         // Its payments are all of one state, whatever was asked: only the requests are checked.
         stripe.authorize(&of(Operation::Authorize), &buyer(method)).await;
     }
-    stripe.adopt(&of(Operation::Authorize)).await;
+    stripe.adopt(&of(Operation::Authorize), ExistingPayment::Captured).await;
     stripe.capture(&of(Operation::Capture)).await;
     stripe.capture(&Request { money: eur(0), ..of(Operation::Capture) }).await;
     stripe.void(&of(Operation::Void)).await;

@@ -1,6 +1,6 @@
 //! What each operation does when Stripe does not simply agree.
 
-use gateway::{Gateway as _, Obstacle, Operation, Outcome, Request};
+use gateway::{ExistingPayment, Gateway as _, Hold, Obstacle, Operation, Outcome, Request};
 use serde_json::{Value, json};
 
 use crate::double::{Double, ORDER, Reply, at, buyer, eur, old, request};
@@ -34,6 +34,7 @@ async fn check(answers: Vec<Reply>, call: Call, expected: Outcome, calls: &[&str
     let stripe = double.gateway();
     let outcome = match &call {
         Call::Authorize(request) => stripe.authorize(request, &buyer("pm_1")).await,
+        Call::Adopt(expected) => stripe.adopt(&of(Operation::Authorize, 1_501), *expected).await,
         Call::Capture(request) => stripe.capture(request).await,
         Call::Void(request) => stripe.void(request).await,
         Call::Refund(request) => stripe.refund(request).await,
@@ -52,6 +53,7 @@ async fn check(answers: Vec<Reply>, call: Call, expected: Outcome, calls: &[&str
 
 enum Call {
     Authorize(Request),
+    Adopt(ExistingPayment),
     Capture(Request),
     Void(Request),
     Refund(Request),
@@ -295,4 +297,39 @@ async fn a_refund_is_never_made_twice() {
     let look_up = || Call::LookUp(Operation::Refund, of(Operation::Refund, 300));
     check(vec![list(made("succeeded", 1))], look_up(), Outcome::Refunded { refund_id, money }, &[REFUNDS]).await;
     check(vec![Reply::Json(429, json!({}))], look_up(), blocked(Obstacle::Busy), &[REFUNDS]).await;
+}
+
+#[tokio::test]
+async fn a_payment_that_others_made_is_marked_only_if_it_is_as_expected_and_by_one_order() {
+    const UPDATE: &str = "POST /v1/payment_intents/pi_1";
+    let marked = |order: &str| {
+        intent("requires_capture", json!({"amount_capturable": 1_501, "metadata": {"quadrille_order": order}}))
+    };
+    let anothers = || declined("another_orders_payment", "expected a payment of no order, pi_1 is another order's");
+    let authorized =
+        || Outcome::Authorized(Hold { payment_id: "pi_1".into(), money: eur(1_501), capture_before: None, card: None });
+    let (held_, captured) = (ExistingPayment::Held, ExistingPayment::Captured);
+    check(vec![Reply::Json(200, held()), Reply::Json(200, held())], Call::Adopt(held_), authorized(), &[GET, UPDATE])
+        .await;
+    check(vec![Reply::Json(200, marked(ORDER))], Call::Adopt(held_), authorized(), &[GET]).await;
+    let other = "01890a5d-ac96-774b-bcce-b302099a8057";
+    check(vec![Reply::Json(200, marked(other))], Call::Adopt(held_), anothers(), &[GET]).await;
+    // Two orders at once: Stripe knows the key, with another body.
+    let mut reused = error("idempotency_error");
+    reused["error"]["type"] = "idempotency_error".into();
+    check(vec![Reply::Json(200, held()), Reply::Json(400, reused)], Call::Adopt(held_), anothers(), &[GET, UPDATE])
+        .await;
+    let other_amount = intent("requires_capture", json!({"amount_capturable": 1_500}));
+    let mismatch =
+        declined("amount_mismatch", "expected a payment of 15.01 EUR, the order's total, pi_1 is of 15.00 EUR");
+    check(vec![Reply::Json(200, other_amount)], Call::Adopt(held_), mismatch, &[GET]).await;
+    let only_held = declined("not_as_said", "expected a payment that is taken, pi_1 is requires_capture");
+    check(vec![Reply::Json(200, held())], Call::Adopt(captured), only_held, &[GET]).await;
+    let open = declined("not_as_said", "expected a payment that is held, pi_1 is requires_payment_method");
+    check(vec![Reply::Json(200, intent("requires_payment_method", json!({})))], Call::Adopt(held_), open, &[GET]).await;
+    let unknown_there = Reply::Json(404, error("resource_missing"));
+    let double = Double::start([unknown_there]).await;
+    let outcome = double.gateway().adopt(&of(Operation::Authorize, 1_501), held_).await;
+    assert!(matches!(&outcome, Outcome::Declined { code, .. } if code == "no_such_payment"), "{outcome:?}");
+    check(vec![Reply::Json(500, error("api_error"))], Call::Adopt(held_), unknown(), &[GET]).await;
 }

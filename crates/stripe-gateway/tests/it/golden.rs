@@ -1,6 +1,6 @@
 //! Each request as it goes over the wire, decoded: no release of async-stripe changes one unseen.
 
-use gateway::{Gateway as _, Operation, Outcome, Request};
+use gateway::{ExistingPayment, Gateway as _, Operation, Outcome, Request};
 use serde_json::{Value, json};
 use stripe_gateway::StripeSettings;
 use stripe_gateway::webhook::{EventSubject, WebhookEvent};
@@ -116,13 +116,14 @@ async fn money_is_taken_let_go_of_and_given_back() {
 #[tokio::test]
 async fn a_payment_that_others_made_is_marked_beside_their_own_entries() {
     let double = Double::start([Reply::Json(200, intent("succeeded")), Reply::Json(200, intent("succeeded"))]).await;
-    let outcome = double.gateway().adopt(&request(Operation::Authorize, 700, Some("pi_1"))).await;
+    let of_payment = request(Operation::Authorize, 700, Some("pi_1"));
+    let outcome = double.gateway().adopt(&of_payment, ExistingPayment::Captured).await;
     assert!(matches!(outcome, Outcome::Captured { money } if money.amount == 700), "{outcome:?}");
     let seen: Vec<String> = double.seen().iter().map(|seen| seen.shown()).collect();
     let expected = [
         format!("GET /v1/payment_intents/pi_1\n{VERSION}\nexpand[0]=latest_charge"),
         format!(
-            "POST /v1/payment_intents/pi_1\n{VERSION}\n{FORM}\nexpand[0]=latest_charge\nmetadata[quadrille_order]={ORDER}"
+            "POST /v1/payment_intents/pi_1\nidempotency-key: adopt:pi_1\n{VERSION}\n{FORM}\nexpand[0]=latest_charge\nmetadata[quadrille_order]={ORDER}"
         ),
     ];
     assert_eq!(seen, expected);
