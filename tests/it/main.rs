@@ -33,6 +33,7 @@ mod refunds;
 mod relay;
 mod replay;
 mod restore;
+mod returns;
 mod settings;
 mod statements;
 mod stress;

@@ -101,5 +101,6 @@ fn sample(order_id: events::OrderId) -> events::OrderAccepted {
         payment_method: "tok_approved".into(),
         ship_to_country: "GB".into(),
         personal: events::Person::from(&placed).seal(),
+        exchange_for: None,
     }
 }

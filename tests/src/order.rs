@@ -77,6 +77,7 @@ impl Order {
             payment_method: placed.payment_method.clone(),
             ship_to_country: placed.ship_to.country.clone(),
             personal: events::Person::from(&placed).seal(),
+            exchange_for: None,
         }
     }
 

@@ -2,15 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use events::{LineId, OrderId, Personal, Reason, ShipmentId, Timestamp, WarehouseId};
+use events::{LineId, OrderId, Personal, Reason, ReturnId, ShipmentId, Sku, Timestamp, WarehouseId};
 use runtime::rows::{Columns, Rows, Select, StoredRow, TableRow};
 use runtime::sql::JsonText;
-use runtime::{Failure, Retention, TraceContext};
+use runtime::{Failure, Loader, Retention, TraceContext};
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
+use crate::input::Input;
 use crate::parcel::{Parcel, ParcelState, Shortage};
+use crate::returns::CustomerReturn;
 
 /// Where an order stands. Nothing leaves before `Released`; nothing changes after `Closed` but deliveries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -122,6 +125,11 @@ impl Consignment {
     pub fn units_dispatched(&self) -> i64 {
         self.parcels.iter().map(Parcel::units_dispatched).sum()
     }
+
+    pub fn shipped_skus(&self) -> impl Iterator<Item = &Sku> {
+        let left = self.parcels.iter().filter(|parcel| parcel.state == ParcelState::Dispatched);
+        left.flat_map(|parcel| &parcel.picks).filter(|pick| pick.picked > 0).map(|pick| &pick.sku)
+    }
 }
 
 impl TableRow for Consignment {
@@ -150,12 +158,33 @@ impl TableRow for Consignment {
 #[derive(Clone, Debug, Default)]
 pub struct BatchState {
     pub(crate) orders: Rows<Consignment>,
+    /// Those of orders of which something is returned, or may be now.
+    pub(crate) returns: Rows<CustomerReturn>,
 }
 
 impl BatchState {
     pub fn order(&self, order_id: OrderId) -> Option<&Consignment> {
         self.orders.get(&order_id)
     }
+
+    pub fn returns(&self) -> impl Iterator<Item = (&ReturnId, &CustomerReturn)> {
+        self.returns.iter()
+    }
+}
+
+/// The orders of a batch; their returns where an input is about one, or, after a restore, may be.
+pub(crate) async fn load<'i>(
+    loader: &mut Loader<'_>,
+    inputs: impl Iterator<Item = &'i Input> + Clone,
+) -> Result<BatchState, Failure> {
+    let orders = Rows::of_orders(loader, inputs.clone().map(Input::order_id)).await?;
+    let of_returns = inputs.filter(|input| matches!(input, Input::Return(_) | Input::UnknownTimer(_)));
+    let returned: BTreeSet<Uuid> = of_returns.map(|input| input.order_id().as_uuid()).collect();
+    let mut returns = Rows::default();
+    if !returned.is_empty() {
+        returns = Rows::load(loader, Select::filter("order_id = any($1)").bind(Vec::from_iter(returned))).await?;
+    }
+    Ok(BatchState { orders, returns })
 }
 
 /// Closed orders, with what their warehouses never said that they did.
@@ -164,7 +193,10 @@ pub(crate) fn retention() -> Retention {
         rows: Consignment::TABLE,
         ended: "state = 'closed'",
         changed_at: "updated_at",
-        with: vec!["delete from fulfillment.task where order_id = any($1)"],
+        with: vec![
+            "delete from fulfillment.task where order_id = any($1)",
+            "delete from fulfillment.customer_return where order_id = any($1)",
+        ],
         ..Retention::default()
     }
 }
@@ -172,4 +204,17 @@ pub(crate) fn retention() -> Retention {
 /// An order as it stands, without its personal data; none if it is not known.
 pub(crate) async fn read(pool: &PgPool, order_id: OrderId) -> Result<Option<Consignment>, Failure> {
     Select::filter("order_id = $1").bind(order_id.as_uuid()).one(pool).await
+}
+
+/// An order's returns, the oldest first; none if the order is not known.
+pub(crate) async fn returns(
+    pool: &PgPool,
+    order_id: OrderId,
+) -> Result<Option<Vec<(ReturnId, CustomerReturn)>>, Failure> {
+    if read(pool, order_id).await?.is_none() {
+        return Ok(None);
+    }
+    let mut returns = Select::<CustomerReturn>::filter("order_id = $1").bind(order_id.as_uuid()).all(pool).await?;
+    returns.sort_by_key(|(return_id, returned)| (returned.requested_at, *return_id));
+    Ok(Some(returns))
 }

@@ -34,6 +34,7 @@ mod attempts;
 mod events;
 mod notify;
 mod refunds;
+mod returns;
 mod turns;
 mod undoing;
 

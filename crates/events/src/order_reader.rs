@@ -37,6 +37,7 @@ const ORDER: KnownFields = &[
     ("payment_method", Kind::Text),
     ("ship_to", Kind::Record(ADDRESS)),
     ("bill_to", Kind::Record(ADDRESS)),
+    ("exchange_for", Kind::Text),
     ("subtotal", Kind::Whole),
     ("total", Kind::Whole),
 ];

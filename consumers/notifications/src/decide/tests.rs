@@ -100,6 +100,7 @@ fn accepted() -> OrderAccepted {
         payment_method: "tok".into(),
         ship_to_country: "DE".into(),
         personal: person("ada@example.org", Some("+49301234567")),
+        exchange_for: None,
     }
 }
 
@@ -201,6 +202,16 @@ fn every_event_that_a_customer_hears_of_has_its_message() {
     bench.hear(18, &failed);
     let refund_id = events::RefundId(Uuid::from_u128(5));
     bench.hear(19, &RefundCompleted { order_id, refund_id, amount, currency, lines: vec![], refunded: amount });
+    let (return_id, reason, by) = (events::ReturnId(Uuid::from_u128(6)), "too small".to_owned(), "eve".to_owned());
+    let (refund, requested_by) = (true, by.clone());
+    let announced =
+        events::ReturnAnnounced { order_id, return_id, lines: vec![], refund, reason: reason.clone(), requested_by };
+    bench.hear(20, &announced);
+    let received_by = by.clone();
+    let received =
+        events::ReturnReceived { order_id, return_id, lines: vec![], refund, reason: reason.clone(), received_by };
+    bench.hear(21, &received);
+    bench.hear(22, &events::ReturnRefused { order_id, return_id, reason, refused_by: by });
     let templates: Vec<_> = bench.sent().into_iter().map(|(_, template, _)| template).collect();
     assert_eq!(
         templates,
@@ -214,7 +225,10 @@ fn every_event_that_a_customer_hears_of_has_its_message() {
             "order_completed",
             "order_cancelled",
             "order_failed",
-            "refund_completed"
+            "refund_completed",
+            "return_announced",
+            "return_received",
+            "return_refused"
         ]
     );
     assert_eq!(

@@ -39,6 +39,7 @@ pub(crate) fn order() -> OrderPlaced {
             ..Address::default()
         },
         bill_to: None,
+        exchange_for: None,
     }
 }
 

@@ -186,3 +186,12 @@ proptest! {
         let _ = validate(&order);
     }
 }
+
+#[test]
+fn an_exchange_names_an_earlier_order_whether_it_is_known_or_not() {
+    let mut order = order();
+    order.exchange_for = Some("019aba2c-3f00-7000-8000-000000000001".into());
+    assert!(validate(&order).is_ok());
+    order.exchange_for = Some("order 7".into());
+    assert_eq!(codes(&order), ["/exchange_for invalid"]);
+}

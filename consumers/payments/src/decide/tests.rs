@@ -28,6 +28,7 @@ mod attempts;
 mod edges;
 mod money;
 mod refunds;
+mod returns;
 mod table;
 
 const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
