@@ -31,7 +31,7 @@ pub enum Command {
         #[arg(long)]
         key: Option<String>,
         #[command(flatten)]
-        at: Fulfillment,
+        at: FulfillmentAddress,
     },
     /// Say that a return arrived: what is not named did not come.
     Receive {
@@ -49,7 +49,7 @@ pub enum Command {
         #[arg(long)]
         warehouse: Option<String>,
         #[command(flatten)]
-        at: Fulfillment,
+        at: FulfillmentAddress,
     },
     /// Say that a return is not taken back.
     Refuse {
@@ -61,19 +61,19 @@ pub enum Command {
         #[arg(long)]
         reason: String,
         #[command(flatten)]
-        at: Fulfillment,
+        at: FulfillmentAddress,
     },
     /// An order's returns.
     List {
         /// The order.
         order: OrderId,
         #[command(flatten)]
-        at: Fulfillment,
+        at: FulfillmentAddress,
     },
 }
 
 #[derive(Args)]
-pub struct Fulfillment {
+pub struct FulfillmentAddress {
     /// The address of fulfillment, such as http://127.0.0.1:8084; default: from the settings.
     #[arg(long)]
     fulfillment: Option<String>,
@@ -144,7 +144,7 @@ fn shown(answer: &Value) -> String {
 }
 
 async fn answer(
-    at: &Fulfillment,
+    at: &FulfillmentAddress,
     path: &str,
     request: impl FnOnce(reqwest::Client, String) -> RequestBuilder,
     again: &str,

@@ -5,6 +5,9 @@ use std::time::Duration;
 use events::{OrderAccepted, RefundCompleted, RefundRequested, StockReturned, line_value};
 use quadrille_tests::{ALL, Order, Pipeline, commit_beginning};
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use crate::rebuild::{quadrille, text};
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
 
@@ -169,8 +172,30 @@ async fn a_return_after_a_full_refund_brings_stock_back_and_no_money_elsewhere_a
     let shown = pipeline.get("saga-tracker", &format!("/orders/{order}")).await;
     assert_eq!(shown["exchanges"], json!([new]), "{shown}");
 
+    // The one cup is asked for at two instances at once.
+    let second = pipeline.host(&["fulfillment"]).await;
+    let doors = [pipeline.door("fulfillment", ""), format!("http://{}", second.address("fulfillment").unwrap())];
+    let mut asked = JoinSet::new();
+    for n in 0..8 {
+        let url = format!("{}/orders/{order}/returns", doors[n % 2]);
+        let request = pipeline.http.post(url).header("Idempotency-Key", format!("cup-{n}"));
+        let request = request.json(&json!({"lines": units("CUP", 1), "reason": "broken"}));
+        asked.spawn(async move { request.send().await.unwrap().status().as_u16() });
+    }
+    let mut answers = asked.join_all().await;
+    answers.sort_unstable();
+    assert_eq!(answers, [202, 409, 409, 409, 409, 409, 409, 409]);
+    pipeline.stop(&second).await;
+
     pipeline.advance(100 * DAY);
-    let one = announced(&pipeline, &order, "k-1", units("TEA", 2)).await;
+    let door = pipeline.door("fulfillment", "");
+    let typed =
+        ["return", "announce", &order, "--lines", "TEA=2", "--reason", "late", "--fulfillment", &door, "--json"];
+    let typed = quadrille(&pipeline, &typed).await;
+    let answer: Value = serde_json::from_slice(&typed.stdout).unwrap_or_else(|_| panic!("{}", text(&typed)));
+    let one = answer["return_id"].as_str().unwrap().to_owned();
+    let listed = quadrille(&pipeline, &["return", "list", &order, "--fulfillment", &door]).await;
+    assert!(text(&listed).contains(&format!("return {one} is ANNOUNCED: 2 TEA")), "{}", text(&listed));
     let late = announced(&pipeline, &order, "k-2", units("TEA", 1)).await;
     pipeline.advance(45 * DAY); // it takes its time
     let (status, answer, _) = announce(&pipeline, &order, "k-3", units("CUP", 1)).await;

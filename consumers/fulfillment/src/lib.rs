@@ -20,6 +20,7 @@ mod settings;
 mod views;
 mod work;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use events::{
@@ -27,10 +28,12 @@ use events::{
     OrderCancellationRequested, OrderId, PaymentCaptureFailed, PaymentCaptured, ReturnAnnounced, ReturnReceived,
     ReturnRefused, ShipmentDelivered, ShipmentDispatched, StockReallocated, Timestamp,
 };
+use runtime::rows::{Rows, Select};
 use runtime::settings::ConsumerSettings;
 use runtime::{
     Codec, Conflict, Consumer, Effects, Failure, Host, Loader, Message, Retention, Saver, Span, Timer, Unreadable, Work,
 };
+use uuid::Uuid;
 
 use decide::Overdue;
 pub use input::{Input, Reply};
@@ -112,7 +115,16 @@ impl Consumer for Fulfillment {
     }
 
     async fn load(&self, batch: &[&Work<Input>], loader: &mut Loader<'_>) -> Result<BatchState, Failure> {
-        row::load(loader, batch.iter().map(|work| &work.input)).await
+        let inputs = || batch.iter().map(|work| &work.input);
+        let orders = Rows::of_orders(loader, inputs().map(Input::order_id)).await?;
+        // Returns are read where an input is about one, or, after a restore, may be.
+        let of_returns = inputs().filter(|input| matches!(input, Input::Return(_) | Input::UnknownTimer(_)));
+        let returned: BTreeSet<Uuid> = of_returns.map(|input| input.order_id().as_uuid()).collect();
+        let mut returns = Rows::default();
+        if !returned.is_empty() {
+            returns = Rows::load(loader, Select::filter("order_id = any($1)").bind(Vec::from_iter(returned))).await?;
+        }
+        Ok(BatchState { orders, returns })
     }
 
     fn decide(
@@ -123,10 +135,10 @@ impl Consumer for Fulfillment {
         effects: &mut Effects<'_, Overdue>,
     ) -> Result<Reply, Conflict> {
         let mut rules = decide::InputRules::new(&self.settings, now, work.input.order_id(), effects);
-        match &work.input {
-            Input::Return(input) => Ok(Reply::Return(rules.returns(world, input))),
-            input => decide::meet::meet(&mut rules, &mut world.orders, input),
+        if let Input::Return(input) = &work.input {
+            return Ok(Reply::Return(rules.returns(world, input)));
         }
+        decide::meet::meet(&mut rules, &mut world.orders, &work.input)
     }
 
     fn order(input: &Input) -> Option<OrderId> {

@@ -38,7 +38,7 @@ pub(crate) fn routes() -> Routes<RouteState> {
 #[schema(example = json!({"lines": [{"sku": "SKU-0001", "quantity": 1}], "reason": "too small"}))]
 struct ReturnBody {
     /// Units that shipped, and are in no other return.
-    lines: Vec<UnitsBody>,
+    lines: Vec<ReturnUnitsBody>,
     /// Why; 1 to 500 characters, no personal data. It is told in events.
     reason: String,
     /// Whether what comes back is refunded, when it is received; default: yes.
@@ -53,8 +53,7 @@ const fn yes() -> bool {
 /// Units of a SKU.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(as = ReturnedUnitsBody)]
-struct UnitsBody {
+struct ReturnUnitsBody {
     /// What.
     sku: String,
     /// How many.
@@ -68,7 +67,7 @@ struct UnitsBody {
 #[schema(example = json!({"lines": [{"sku": "SKU-0001", "intact": 1, "damaged": 0}]}))]
 struct ReceivedBody {
     /// At most what was announced. What is not named did not come: it is not refunded.
-    lines: Vec<CameBody>,
+    lines: Vec<ReceivedUnitsBody>,
     /// Where the units are now; default: the warehouse whose key comes, else where each unit shipped from.
     warehouse: Option<String>,
 }
@@ -76,8 +75,7 @@ struct ReceivedBody {
 /// Units of a SKU that came.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(as = CameBackBody)]
-struct CameBody {
+struct ReceivedUnitsBody {
     /// What.
     sku: String,
     /// How many can be sold again.
@@ -217,7 +215,7 @@ async fn announce(
     let key = idempotency_key(&headers, "a second return")?;
     let reason = reason_of(&caller, reason)?;
     let mut units: BTreeMap<String, i64> = BTreeMap::new();
-    for UnitsBody { sku, quantity } in lines {
+    for ReturnUnitsBody { sku, quantity } in lines {
         if quantity <= 0 {
             return Err(invalid(format!("`lines`: expected 1 or more units of {sku:?}, got {quantity}")));
         }
@@ -230,7 +228,7 @@ async fn announce(
     submit(&routes, "announced", StatusCode::ACCEPTED, input).await
 }
 
-/// An order's returns.
+/// An order's returns. Every warehouse sees them: a return may come to any.
 #[utoipa::path(get, path = "/orders/{order_id}/returns", tag = "returns", params(("order_id" = Uuid, Path, description = "The order")), responses(
     (status = 200, description = "Each with where it stands", body = ReturnsView),
     (status = 404, description = "Fulfillment does not know this order, or the path names no order", body = Problem, content_type = "application/problem+json"),
@@ -272,7 +270,7 @@ async fn received(
         }
     }
     let mut came: BTreeMap<String, (i64, i64)> = BTreeMap::new();
-    for CameBody { sku, intact, damaged } in lines {
+    for ReceivedUnitsBody { sku, intact, damaged } in lines {
         if intact < 0 || damaged < 0 {
             return Err(invalid(format!("`lines`: expected 0 or more units of {sku:?}, got {intact} and {damaged}")));
         }

@@ -5,13 +5,11 @@ use std::collections::BTreeSet;
 use events::{LineId, OrderId, Personal, Reason, ReturnId, ShipmentId, Sku, Timestamp, WarehouseId};
 use runtime::rows::{Columns, Rows, Select, StoredRow, TableRow};
 use runtime::sql::JsonText;
-use runtime::{Failure, Loader, Retention, TraceContext};
+use runtime::{Failure, Retention, TraceContext};
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
-use crate::input::Input;
 use crate::parcel::{Parcel, ParcelState, Shortage};
 use crate::returns::CustomerReturn;
 
@@ -170,21 +168,6 @@ impl BatchState {
     pub fn returns(&self) -> impl Iterator<Item = (&ReturnId, &CustomerReturn)> {
         self.returns.iter()
     }
-}
-
-/// The orders of a batch; their returns where an input is about one, or, after a restore, may be.
-pub(crate) async fn load<'i>(
-    loader: &mut Loader<'_>,
-    inputs: impl Iterator<Item = &'i Input> + Clone,
-) -> Result<BatchState, Failure> {
-    let orders = Rows::of_orders(loader, inputs.clone().map(Input::order_id)).await?;
-    let of_returns = inputs.filter(|input| matches!(input, Input::Return(_) | Input::UnknownTimer(_)));
-    let returned: BTreeSet<Uuid> = of_returns.map(|input| input.order_id().as_uuid()).collect();
-    let mut returns = Rows::default();
-    if !returned.is_empty() {
-        returns = Rows::load(loader, Select::filter("order_id = any($1)").bind(Vec::from_iter(returned))).await?;
-    }
-    Ok(BatchState { orders, returns })
 }
 
 /// Closed orders, with what their warehouses never said that they did.

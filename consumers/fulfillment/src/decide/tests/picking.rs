@@ -184,7 +184,10 @@ fn a_warehouse_that_is_late_has_picked_nothing_and_puts_back_what_it_picks_after
     let late = house.answer(0, all()).unwrap();
     assert!(late.names().is_empty());
     assert_eq!(late.reply, Reply::Shipment(ParcelState::Dropped, NextStep::PutBack));
-    assert_eq!(house.answer(0, Answer::PutBack).unwrap().reply, Reply::Shipment(ParcelState::Dropped, NextStep::Nothing));
+    assert_eq!(
+        house.answer(0, Answer::PutBack).unwrap().reply,
+        Reply::Shipment(ParcelState::Dropped, NextStep::Nothing)
+    );
 }
 
 #[test]

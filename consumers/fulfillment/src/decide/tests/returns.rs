@@ -69,10 +69,9 @@ fn ask(house: &mut House, input: Input) -> (ReturnReply, Vec<String>) {
 }
 
 fn done(house: &mut House, input: Input) -> CustomerReturn {
-    match ask(house, input).0 {
-        ReturnReply::Done { returned, .. } => *returned,
-        reply => panic!("{reply:?}"),
-    }
+    let (reply, _) = ask(house, input);
+    let ReturnReply::Done { returned, .. } = reply else { panic!("{reply:?}") };
+    *returned
 }
 
 #[test]
