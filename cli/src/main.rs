@@ -15,6 +15,7 @@ mod refund;
 mod relay;
 mod replay;
 mod restore;
+mod returns;
 mod run;
 mod stock;
 mod topics;
@@ -67,6 +68,9 @@ enum Command {
     Orders(orders::Command),
     /// Give money of an order that shipped back to its customer.
     Refund(refund::Arguments),
+    /// Goods that come back: announced, received, refused.
+    #[command(subcommand)]
+    Return(returns::Command),
     /// The outbox and its relay: how it stands, and what to do when something went wrong outside.
     #[command(subcommand)]
     Relay(relay::Command),
@@ -110,6 +114,7 @@ fn main() -> ExitCode {
         Command::Reconcile(arguments) => block_on(reconcile::run(arguments, json)),
         Command::Orders(command) => block_on(orders::run(command, json)),
         Command::Refund(arguments) => block_on(refund::run(arguments, json)),
+        Command::Return(command) => block_on(returns::run(command, json)),
         Command::Relay(command) => block_on(relay::run(command, json)),
         Command::Deadlines(command) => block_on(deadlines::run(command, json)),
         Command::Replay(arguments) => block_on(replay::run(arguments, json)),

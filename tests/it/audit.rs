@@ -165,6 +165,32 @@ async fn each_broken_row_is_found_by_the_check_that_it_breaks_and_named() {
             format!("update inventory.reservation set committed = committed + 1 where order_id = '{order}'"),
             format!("update inventory.reservation set committed = committed - 1 where order_id = '{order}'"),
         ),
+        (
+            "conserved",
+            "all stock",
+            format!("update inventory.reservation set returned = returned + 1 where order_id = '{order}'"),
+            format!("update inventory.reservation set returned = returned - 1 where order_id = '{order}'"),
+        ),
+        (
+            "returns",
+            order.as_str(),
+            format!(
+                r#"insert into fulfillment.customer_return (return_id, order_id, version, state, received, data, created_at, updated_at)
+                   values ('{order}', '{order}', 1, 'RECEIVED', 1, '{{"units": [{{"line_id": "1", "sku": "TEA", "quantity": 1, "warehouse": "a",
+                   "intact": 1, "damaged": 0}}], "refund": true}}', now(), now())"#
+            ),
+            "delete from fulfillment.customer_return".to_owned(),
+        ),
+        (
+            "returns",
+            order.as_str(),
+            format!(
+                r#"insert into fulfillment.customer_return (return_id, order_id, version, state, received, data, created_at, updated_at)
+                   values ('{order}', '{order}', 1, 'ANNOUNCED', 0, '{{"units": [{{"line_id": "1", "sku": "TEA", "quantity": 99, "warehouse": "a"}}]}}',
+                   now(), now())"#
+            ),
+            "delete from fulfillment.customer_return".to_owned(),
+        ),
     ] {
         sql(&pipeline, &broken_by).await;
         let found = broken(&pipeline).await;

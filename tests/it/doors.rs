@@ -39,7 +39,7 @@ fn filled(path: &str) -> String {
     let with = |path: String, (name, value): &(&str, &str)| path.replace(&format!("{{{name}}}"), value);
     let values = [("warehouse", "a"), ("sku", "TEA")];
     let path = values.iter().fold(path.to_owned(), with);
-    ["id", "order_id", "shipment_id", "refund_id", "letter_id", "job_id"]
+    ["id", "order_id", "shipment_id", "refund_id", "return_id", "letter_id", "job_id"]
         .iter()
         .fold(path, |path, name| with(path, &(name, &nil)))
 }

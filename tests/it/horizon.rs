@@ -107,7 +107,7 @@ async fn replay(pipeline: &Pipeline, topics: &[&str]) {
 async fn ended_orders_are_forgotten_at_the_horizon_an_open_one_stays_and_a_replay_does_nothing() {
     let pipeline = Pipeline::with(Setup {
         common: "horizon = '30d'\nallow_short_horizon = true\nprune_every = '1s'".into(),
-        settings: "[payments]\nkeep = '40d'\n[fraud]\nkeep = '40d'\n[notifications]\nkeep = '30d'\n[saga_tracker]\nkeep = '50d'\n".into(),
+        settings: "[payments]\nkeep = '40d'\n[fraud]\nkeep = '40d'\n[inventory]\nkeep = '30d'\n[fulfillment]\nkeep = '30d'\n[notifications]\nkeep = '30d'\n[saga_tracker]\nkeep = '50d'\n".into(),
         ..Setup::default()
     })
     .await;

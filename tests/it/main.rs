@@ -34,6 +34,7 @@ mod refunds;
 mod relay;
 mod replay;
 mod restore;
+mod returns;
 mod settings;
 mod statements;
 mod stress;

@@ -102,5 +102,6 @@ fn sample(order_id: events::OrderId) -> events::OrderAccepted {
         payment: None,
         ship_to_country: "GB".into(),
         personal: events::Person::from(&placed).seal(),
+        exchange_for: None,
     }
 }

@@ -59,7 +59,7 @@ async fn state(pipeline: &Pipeline) -> Vec<(&'static str, Vec<String>)> {
         ),
         (
             "reservations",
-            "select format('%s %s %s %s %s %s', order_id, state, reserved, committed, released, missing) from inventory.reservation order by 1",
+            "select format('%s %s %s %s %s %s %s', order_id, state, reserved, committed, released, missing, returned) from inventory.reservation order by 1",
         ),
         (
             "levels",
@@ -72,6 +72,14 @@ async fn state(pipeline: &Pipeline) -> Vec<(&'static str, Vec<String>)> {
         (
             "consignments",
             "select format('%s %s %s', order_id, state, units_dispatched) from fulfillment.consignment order by 1",
+        ),
+        (
+            "returns",
+            "select format('%s %s %s %s', order_id, return_id, state, received) from fulfillment.customer_return order by 1",
+        ),
+        (
+            "refunds",
+            "select format('%s %s %s %s', order_id, refund_id, state, amount) from payments.customer_refund order by 1",
         ),
         (
             "messages",
@@ -159,6 +167,20 @@ async fn orders_that_a_restored_database_does_not_know_are_told_again_and_nobody
         let status = pipeline.status(given_up).await;
         assert!(["CANCELLED", "COMPLETED", "FAILED"].contains(&status.as_str()), "{given_up} ends: {status}");
     }
+    // Two returns of one of them: one comes back, broken in part, and is refunded, one is refused.
+    for (key, how, body) in [
+        ("back", "received", json!({"lines": [{"sku": "TEA", "intact": 1, "damaged": 1}], "warehouse": "b"})),
+        ("not-back", "refused", json!({"reason": "worn"})),
+    ] {
+        let path = format!("/orders/{}/returns", keyed[0]);
+        let request = pipeline.http.post(pipeline.door("fulfillment", &path)).header("Idempotency-Key", key);
+        let units = if how == "received" { 2 } else { 1 };
+        let announced = json!({"lines": [{"sku": "TEA", "quantity": units}], "reason": "too small"});
+        let answer: Value = request.json(&announced).send().await.unwrap().json().await.unwrap();
+        let path = format!("{path}/{}/{how}", answer["return_id"].as_str().unwrap_or_else(|| panic!("{answer}")));
+        assert_eq!(pipeline.post("fulfillment", &path, body).await.0, 200);
+    }
+    pipeline.settle().await;
     let before = state(&pipeline).await;
     stop(&pipeline).await;
 

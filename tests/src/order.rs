@@ -78,6 +78,7 @@ impl Order {
             payment: None,
             ship_to_country: placed.ship_to.country.clone(),
             personal: events::Person::from(&placed).seal(),
+            exchange_for: None,
         }
     }
 

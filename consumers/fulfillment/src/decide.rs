@@ -12,10 +12,13 @@
 //! | will not ship | unknown | as picked, with nothing; packed: kept until the release | kept until the release | dropped; the last one: CLOSED | left: conflict |
 //! | the hand-over timer | · | · | · | asked again; past the deadline a person is alerted | · |
 //! | delivered, put back | unknown | conflict | conflict | of a shipment that left, or was given up | the same |
+//!
+//! Returns are beside that: [`returns`].
 
 mod answers;
 mod ends;
 pub(crate) mod meet;
+mod returns;
 #[cfg(test)]
 mod tests;
 

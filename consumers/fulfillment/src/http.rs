@@ -208,11 +208,11 @@ async fn answer(doors: &RouteState, caller: &Caller, ids: &Ids, door: &str, answ
         tracing::warn!(consumer = NAME, %order_id, %shipment_id, door, "a warehouse's answer is refused: {refused}");
         Problem::from(refused)
     })?;
-    let Reply(Some((state, next))) = done.reply else { return Err(unknown()) };
+    let Reply::Shipment(state, next) = done.reply else { return Err(unknown()) };
     Ok(Json(AnswerTaken { shipment_id, state, next, position: done.position }))
 }
 
-fn id<T: From<Uuid>>(what: &str, text: &str) -> Result<T, Problem> {
+pub(crate) fn id<T: From<Uuid>>(what: &str, text: &str) -> Result<T, Problem> {
     Uuid::parse_str(text).map(T::from).map_err(|_| {
         let detail = format!("expected the {what}'s id as a UUID, got `{text}`");
         Problem::new(StatusCode::BAD_REQUEST, "Unreadable id").detail(detail)

@@ -4,6 +4,7 @@ use events::{AllocationId, FraudCleared, OrderId, PaymentCaptured, Reason, Shipm
 use runtime::Timer;
 
 use crate::parcel::{Fate, ParcelState};
+use crate::returns::{ReturnInput, ReturnReply};
 use crate::row::NextStep;
 
 /// The timer of one shipment's picking; the discriminator is the shipment's id.
@@ -20,6 +21,7 @@ pub enum Input {
     Answered(Answered),
     PickDue(OrderId, ShipmentId),
     HandOverDue(OrderId),
+    Return(ReturnInput),
     UnknownTimer(Timer),
 }
 
@@ -53,9 +55,16 @@ pub enum Answer {
     PutBack,
 }
 
-/// What a door's caller hears: where the shipment stands now; none if there is no such shipment.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Reply(pub Option<(ParcelState, NextStep)>);
+/// What a door's caller hears.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Reply {
+    /// Nobody asked, or there is no such shipment.
+    #[default]
+    Nothing,
+    /// Where the shipment stands now.
+    Shipment(ParcelState, NextStep),
+    Return(ReturnReply),
+}
 
 impl Input {
     pub fn order_id(&self) -> OrderId {
@@ -64,6 +73,7 @@ impl Input {
             Self::Reallocated(event) => event.order_id,
             Self::Captured(event) => event.order_id,
             Self::Answered(answered) => answered.order_id,
+            Self::Return(input) => input.order_id(),
             Self::UnknownTimer(timer) => timer.order_id,
             Self::CancellationRequested(id, _)
             | Self::CaptureFailed(id, _)

@@ -13,31 +13,40 @@ mod input;
 mod parcel;
 mod plan;
 mod restore;
+mod return_routes;
+mod returns;
 mod row;
 mod settings;
 mod views;
 mod work;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use events::{
     Event, FraudCleared, FulfillmentCancelled, FulfillmentConfirmed, FulfillmentRejected, FulfillmentShortPicked,
-    OrderCancellationRequested, OrderId, PaymentCaptureFailed, PaymentCaptured, ShipmentDelivered, ShipmentDispatched,
-    StockReallocated, Timestamp,
+    OrderCancellationRequested, OrderId, PaymentCaptureFailed, PaymentCaptured, ReturnAnnounced, ReturnReceived,
+    ReturnRefused, ShipmentDelivered, ShipmentDispatched, StockReallocated, Timestamp,
 };
-use runtime::rows::Rows;
+use runtime::rows::{Rows, Select};
+use runtime::settings::ConsumerSettings;
 use runtime::{
-    Codec, Conflict, Consumer, Effects, Failure, Host, Loader, Message, Retention, Saver, Timer, Unreadable, Work,
+    Codec, Conflict, Consumer, Effects, Failure, Host, Loader, Message, Retention, Saver, Span, Timer, Unreadable, Work,
 };
+use uuid::Uuid;
 
 use decide::Overdue;
-use input::{Input, Reply};
+pub use input::{Input, Reply};
+pub use returns::{CustomerReturn, ReceivedUnits, ReturnInput, ReturnReply, ReturnState, ReturnUnits};
 pub use row::BatchState;
 pub use settings::{BuiltInRule, Does, Fulfillment, NAME, Settings, WarehouseMode, read, section};
 
 impl Consumer for Fulfillment {
     const NAME: &'static str = NAME;
-    const TABLES: &'static [fn() -> Vec<String>] = &[<row::Consignment as runtime::rows::TableRow>::statements];
+    const TABLES: &'static [fn() -> Vec<String>] = &[
+        <row::Consignment as runtime::rows::TableRow>::statements,
+        <CustomerReturn as runtime::rows::TableRow>::statements,
+    ];
     type Input = Input;
     type BatchState = BatchState;
     type Reply = Reply;
@@ -53,6 +62,11 @@ impl Consumer for Fulfillment {
         ]
     }
 
+    /// As long as a return may be announced, arrive, and come back from topics: 120, 30 and 60 days.
+    fn defaults() -> ConsumerSettings {
+        ConsumerSettings { keep: Some(Span::secs(210 * 24 * 3_600)), ..ConsumerSettings::default() }
+    }
+
     fn migrations() -> sqlx::migrate::Migrator {
         sqlx::migrate!("../../migrations/fulfillment")
     }
@@ -65,6 +79,9 @@ impl Consumer for Fulfillment {
             FulfillmentCancelled::TYPE,
             ShipmentDispatched::TYPE,
             ShipmentDelivered::TYPE,
+            ReturnAnnounced::TYPE,
+            ReturnReceived::TYPE,
+            ReturnRefused::TYPE,
         ]
     }
 
@@ -98,8 +115,16 @@ impl Consumer for Fulfillment {
     }
 
     async fn load(&self, batch: &[&Work<Input>], loader: &mut Loader<'_>) -> Result<BatchState, Failure> {
-        let orders = batch.iter().map(|work| work.input.order_id());
-        Ok(BatchState { orders: Rows::of_orders(loader, orders).await? })
+        let inputs = || batch.iter().map(|work| &work.input);
+        let orders = Rows::of_orders(loader, inputs().map(Input::order_id)).await?;
+        // Returns are read where an input is about one, or, after a restore, may be.
+        let of_returns = inputs().filter(|input| matches!(input, Input::Return(_) | Input::UnknownTimer(_)));
+        let returned: BTreeSet<Uuid> = of_returns.map(|input| input.order_id().as_uuid()).collect();
+        let mut returns = Rows::default();
+        if !returned.is_empty() {
+            returns = Rows::load(loader, Select::filter("order_id = any($1)").bind(Vec::from_iter(returned))).await?;
+        }
+        Ok(BatchState { orders, returns })
     }
 
     fn decide(
@@ -110,6 +135,9 @@ impl Consumer for Fulfillment {
         effects: &mut Effects<'_, Overdue>,
     ) -> Result<Reply, Conflict> {
         let mut rules = decide::InputRules::new(&self.settings, now, work.input.order_id(), effects);
+        if let Input::Return(input) = &work.input {
+            return Ok(Reply::Return(rules.returns(world, input)));
+        }
         decide::meet::meet(&mut rules, &mut world.orders, &work.input)
     }
 
@@ -122,11 +150,12 @@ impl Consumer for Fulfillment {
     }
 
     /// The work lists are written where a real warehouse works.
-    async fn save(&self, BatchState { orders }: BatchState, saver: &mut Saver<'_>) -> Result<(), Failure> {
+    async fn save(&self, BatchState { orders, returns }: BatchState, saver: &mut Saver<'_>) -> Result<(), Failure> {
         if self.settings.warehouse == WarehouseMode::External {
             work::save(orders.changed(), saver.now, &mut saver.writes);
         }
         orders.save(saver);
+        returns.save(saver);
         Ok(())
     }
 
@@ -145,7 +174,7 @@ impl Consumer for Fulfillment {
 }
 
 pub fn document() -> serde_json::Value {
-    http::routes().document(NAME)
+    http::routes().merge(return_routes::routes()).document(NAME)
 }
 
 /// Starts the consumer. Fails when a setting can't be read, or something that it needs is missing; the message says what to do.
@@ -157,7 +186,7 @@ pub fn start(host: &Host) -> runtime::Starting<'_> {
         }
         let (pool, clock) = (host.pool::<Fulfillment>()?, host.clock().clone());
         host.start(Arc::new(Fulfillment::new(settings)), |door| {
-            http::routes().with_state(http::RouteState { door, pool, clock })
+            http::routes().merge(return_routes::routes()).with_state(http::RouteState { door, pool, clock })
         })
         .await
     })

@@ -1,15 +1,17 @@
 //! Consignments told again after a restore: what warehouses answered, from what was said of it.
 
 use events::{
-    AllocationId, Event as _, FulfillmentCancelled, FulfillmentConfirmed, FulfillmentShortPicked, Shipment,
-    ShipmentDelivered, ShipmentDispatched, ShipmentId,
+    AllocationId, Event as _, FulfillmentCancelled, FulfillmentConfirmed, FulfillmentShortPicked, ReturnAnnounced,
+    ReturnReceived, ReturnRefused, ReturnedLine, Shipment, ShipmentDelivered, ShipmentDispatched, ShipmentId,
 };
 use runtime::restore::{Restore, RetoldEvent};
+use runtime::rows::Rows;
 use runtime::{Conflict, Effects};
 
 use crate::decide::{InputRules, OrderChange, Overdue};
 use crate::input::{Answer, Input};
 use crate::parcel::{Fate, Parcel, ParcelState};
+use crate::returns::{CustomerReturn, ReturnEnd, ReturnUnits};
 use crate::row::{BatchState, Consignment};
 use crate::settings::Fulfillment;
 
@@ -20,9 +22,16 @@ impl Restore for Fulfillment {
         event: &RetoldEvent<'_, Input>,
         effects: &mut Effects<'_, Overdue>,
     ) -> Result<(), Conflict> {
-        let row = world.orders.get_mut(&event.order_id).ok_or_else(|| event.untold())?;
+        let BatchState { orders, returns } = world;
+        let row = orders.get_mut(&event.order_id).ok_or_else(|| event.untold())?;
         let order = row.untracked();
         effects.follow(&order.thread);
+        if [ReturnAnnounced::TYPE, ReturnReceived::TYPE, ReturnRefused::TYPE].contains(&event.told.event_type()) {
+            let mut rules = InputRules::new(&self.settings, event.told.at, event.order_id, effects);
+            returned(&mut rules, returns, event)?;
+            row.mark_changed();
+            return Ok(());
+        }
         let (answers, mut changed) = (answers(order, event)?, false);
         let mut rules = InputRules::new(&self.settings, event.told.at, event.order_id, effects);
         for (shipment_id, answer) in answers {
@@ -35,6 +44,60 @@ impl Restore for Fulfillment {
         }
         Ok(())
     }
+}
+
+/// What was asked for of a return.
+fn returned(
+    rules: &mut InputRules<'_, '_>,
+    returns: &mut Rows<CustomerReturn>,
+    event: &RetoldEvent<'_, Input>,
+) -> Result<(), Conflict> {
+    let (order_id, at) = (event.order_id, event.told.at);
+    let known = |return_id| returns.get(&return_id).cloned().ok_or_else(|| event.untold());
+    match event.told.event_type() {
+        ReturnAnnounced::TYPE => {
+            let ReturnAnnounced { return_id, lines, refund, reason, requested_by, .. } = event.read()?;
+            let units = lines.into_iter().map(|line| ReturnUnits { line, intact: 0, damaged: 0 }).collect();
+            let returned =
+                CustomerReturn { order_id, units, refund, reason, requested_by, requested_at: at, end: None };
+            rules.announced(returns, return_id, returned);
+        }
+        ReturnReceived::TYPE => {
+            let ReturnReceived { return_id, lines, received_by, .. } = event.read()?;
+            let mut returned = known(return_id)?;
+            let fit = |elsewhere: bool| {
+                let mut came = lines.clone();
+                let count = |units: &ReturnUnits| {
+                    let is_of = |line: &ReturnedLine| {
+                        line.line_id == units.line.line_id && (elsewhere || line.warehouse == units.line.warehouse)
+                    };
+                    let line = came.iter().position(is_of).map(|at| came.remove(at));
+                    let (intact, damaged) = line.map_or((0, 0), |line| (line.intact, line.damaged));
+                    ReturnUnits { line: units.line.clone(), intact, damaged }
+                };
+                let counted: Vec<ReturnUnits> = returned.units.iter().map(count).collect();
+                came.is_empty().then_some(counted)
+            };
+            let (units, warehouse) = match fit(false) {
+                Some(units) => (units, None),
+                // It was received elsewhere than it shipped from: all of it in one place.
+                None => {
+                    let elsewhere = lines.first().map(|line| line.warehouse.clone());
+                    (fit(true).ok_or_else(|| event.untold())?, elsewhere)
+                }
+            };
+            returned.units = units;
+            returned.end = Some(ReturnEnd { by: received_by, at, warehouse, refused: None });
+            rules.ended(returns, return_id, returned);
+        }
+        _ => {
+            let ReturnRefused { return_id, reason, refused_by, .. } = event.read()?;
+            let end = ReturnEnd { by: refused_by, at, warehouse: None, refused: Some(reason) };
+            let returned = CustomerReturn { end: Some(end), ..known(return_id)? };
+            rules.ended(returns, return_id, returned);
+        }
+    }
+    Ok(())
 }
 
 /// What the warehouses must have answered for this to be said.

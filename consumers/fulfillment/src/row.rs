@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use events::{LineId, OrderId, Personal, Reason, ShipmentId, Timestamp, WarehouseId};
+use events::{LineId, OrderId, Personal, Reason, ReturnId, ShipmentId, Sku, Timestamp, WarehouseId};
 use runtime::rows::{Columns, Rows, Select, StoredRow, TableRow};
 use runtime::sql::JsonText;
 use runtime::{Failure, Retention, TraceContext};
@@ -11,6 +11,7 @@ use sqlx::PgPool;
 use utoipa::ToSchema;
 
 use crate::parcel::{Parcel, ParcelState, Shortage};
+use crate::returns::CustomerReturn;
 
 /// Where an order stands. Nothing leaves before `Released`; nothing changes after `Closed` but deliveries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -122,6 +123,11 @@ impl Consignment {
     pub fn units_dispatched(&self) -> i64 {
         self.parcels.iter().map(Parcel::units_dispatched).sum()
     }
+
+    pub fn shipped_skus(&self) -> impl Iterator<Item = &Sku> {
+        let left = self.parcels.iter().filter(|parcel| parcel.state == ParcelState::Dispatched);
+        left.flat_map(|parcel| &parcel.picks).filter(|pick| pick.picked > 0).map(|pick| &pick.sku)
+    }
 }
 
 impl TableRow for Consignment {
@@ -150,11 +156,17 @@ impl TableRow for Consignment {
 #[derive(Clone, Debug, Default)]
 pub struct BatchState {
     pub(crate) orders: Rows<Consignment>,
+    /// Those of orders of which something is returned, or may be now.
+    pub(crate) returns: Rows<CustomerReturn>,
 }
 
 impl BatchState {
     pub fn order(&self, order_id: OrderId) -> Option<&Consignment> {
         self.orders.get(&order_id)
+    }
+
+    pub fn returns(&self) -> impl Iterator<Item = (&ReturnId, &CustomerReturn)> {
+        self.returns.iter()
     }
 }
 
@@ -164,7 +176,10 @@ pub(crate) fn retention() -> Retention {
         rows: Consignment::TABLE,
         ended: "state = 'closed'",
         changed_at: "updated_at",
-        with: vec!["delete from fulfillment.task where order_id = any($1)"],
+        with: vec![
+            "delete from fulfillment.task where order_id = any($1)",
+            "delete from fulfillment.customer_return where order_id = any($1)",
+        ],
         ..Retention::default()
     }
 }
@@ -172,4 +187,17 @@ pub(crate) fn retention() -> Retention {
 /// An order as it stands, without its personal data; none if it is not known.
 pub(crate) async fn read(pool: &PgPool, order_id: OrderId) -> Result<Option<Consignment>, Failure> {
     Select::filter("order_id = $1").bind(order_id.as_uuid()).one(pool).await
+}
+
+/// An order's returns, the oldest first; none if the order is not known.
+pub(crate) async fn returns(
+    pool: &PgPool,
+    order_id: OrderId,
+) -> Result<Option<Vec<(ReturnId, CustomerReturn)>>, Failure> {
+    if read(pool, order_id).await?.is_none() {
+        return Ok(None);
+    }
+    let mut returns = Select::<CustomerReturn>::filter("order_id = $1").bind(order_id.as_uuid()).all(pool).await?;
+    returns.sort_by_key(|(return_id, returned)| (returned.requested_at, *return_id));
+    Ok(Some(returns))
 }

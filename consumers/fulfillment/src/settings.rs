@@ -37,6 +37,9 @@ pub struct Settings {
     pub pick_delay: Span,
     /// How long the built-in warehouse takes to hand over.
     pub hand_over_delay: Span,
+    /// How long after it was placed an order's return can be announced; it may arrive up to 30 days later. Inventory, payments and this consumer keep
+    /// orders (`keep`) for 90 days longer than this.
+    pub returnable_for: Span,
     /// When the built-in warehouse is asked again after it gave no answer, as some of its behaviours do.
     pub lease: Span,
     /// The carrier that the built-in warehouse hands over to.
@@ -57,6 +60,7 @@ impl Default for Settings {
             hand_over_deadline: Span::secs(24 * 3_600),
             pick_delay: Span::secs(0),
             hand_over_delay: Span::secs(0),
+            returnable_for: Span::secs(120 * 24 * 3_600),
             lease: Span::secs(10),
             carrier: "built-in".to_owned(),
             refused_countries: Vec::new(),

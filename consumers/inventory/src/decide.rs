@@ -11,12 +11,14 @@
 //! | `FulfillmentShortPicked` | ✗ | what is short is reserved elsewhere, or missing | the same | – | ✗ |
 //! | `ShipmentDispatched` | ✗ | committed; `Closed` if nothing is reserved any more | the same | – | ✗ |
 //! | `PaymentRefunded` | ✗ | what is listed is released; `Closed` if nothing is reserved any more | the same | – | ✗ |
+//! | `ReturnReceived` | ✗ | on hand again, damaged units missing: once for each return, at most what was committed | the same | the same | ✗ |
 //!
 //! What people do with goods ([`goods`]) changes levels alone. Whatever changes a level stands in its ledger, and each level that a batch changed is
 //! announced once.
 
 mod accept;
 mod bounds;
+mod come_back;
 mod decision;
 mod goods;
 mod hold;
@@ -35,6 +37,7 @@ use crate::reservation::Reservation;
 use crate::settings::Inventory;
 use crate::supply::Supply;
 
+pub(crate) use come_back::returned;
 pub(crate) use decision::Decision;
 use decision::StockEvent;
 pub(crate) use hold::expired;
@@ -63,6 +66,13 @@ impl Inventory {
             Input::ShortPicked(event) => shortage::short_picked(order, event, &supply)?,
             Input::Dispatched(event) => ship::dispatched(order, event)?,
             Input::Refunded(event) => let_go::refunded(order, event)?,
+            Input::Returned(event) => {
+                let returned = come_back::returned(order, event.order_id, event.return_id, &event.lines)?;
+                if returned.is_some() {
+                    come_back::known_warehouses(&world.warehouses, event.order_id, &event.lines)?;
+                }
+                returned
+            }
             Input::Receive(receipt) => return goods::receive(world, receipt, cause),
             Input::Count(count) => return goods::count(world, count, cause),
             Input::Load(load) => return goods::load(world, load, cause, now),
@@ -101,6 +111,7 @@ pub(crate) fn carry_out(
         Some(StockEvent::Reallocated(event)) => effects.emit(&event, ""),
         Some(StockEvent::Committed(event)) => effects.emit(&event, ""),
         Some(StockEvent::Released(event)) => effects.emit(&event, ""),
+        Some(StockEvent::Returned(event)) => effects.emit(&event, ""),
         None => {}
     }
     world.put(order_id, order);

@@ -1,7 +1,7 @@
 //! What inventory decides about, and what is replied.
 
 use events::{
-    FulfillmentShortPicked, OrderAccepted, OrderId, PaymentDeclined, PaymentRefunded, PaymentVoided,
+    FulfillmentShortPicked, OrderAccepted, OrderId, PaymentDeclined, PaymentRefunded, PaymentVoided, ReturnReceived,
     ShipmentDispatched, WarehouseId,
 };
 
@@ -20,6 +20,7 @@ pub enum Input {
     ShortPicked(FulfillmentShortPicked),
     Dispatched(ShipmentDispatched),
     Refunded(PaymentRefunded),
+    Returned(ReturnReceived),
     Receive(Receipt),
     Count(StockCount),
     Load(Load),
@@ -47,6 +48,7 @@ impl Input {
             Self::ShortPicked(event) => Some(event.order_id),
             Self::Dispatched(event) => Some(event.order_id),
             Self::Refunded(event) => Some(event.order_id),
+            Self::Returned(event) => Some(event.order_id),
             Self::Receive(_) | Self::Count(_) | Self::Load(_) | Self::Build(..) => None,
         }
     }

@@ -26,17 +26,18 @@ use std::sync::Arc;
 
 use events::{
     Event, FulfillmentShortPicked, OrderAccepted, OrderId, PaymentAuthorized, PaymentDeclined, PaymentRefunded,
-    PaymentVoided, ReservationExpired, ShipmentDispatched, StockCommitted, StockLevelChanged, StockReallocated,
-    StockRejected, StockReleased, StockReserved, Timestamp,
+    PaymentVoided, ReservationExpired, ReturnReceived, ShipmentDispatched, StockCommitted, StockLevelChanged,
+    StockReallocated, StockRejected, StockReleased, StockReserved, StockReturned, Timestamp,
 };
+use runtime::settings::ConsumerSettings;
 use runtime::{
-    Codec, Conflict, Consumer, Effects, Failure, Host, Loader, Message, Retention, Saver, Timer, Unreadable, Work,
+    Codec, Conflict, Consumer, Effects, Failure, Host, Loader, Message, Retention, Saver, Span, Timer, Unreadable, Work,
 };
 
 pub use batch::BatchState;
 pub use goods::{LevelView, Load, LoadRow, Loaded, LoadedBefore, Receipt, StockCount};
 pub use input::{Input, Reply};
-pub use reservation::{Holding, Reservation, ReservedUnits, State};
+pub use reservation::{Holding, Reservation, ReservedUnits, ReturnedUnits, State};
 pub use restore::restore_levels;
 pub use settings::{Inventory, Settings, section};
 pub use stock::{Level, LevelChange, Movement, MovementKind, Stock};
@@ -61,7 +62,13 @@ impl Consumer for Inventory {
             PaymentRefunded::TYPE,
             FulfillmentShortPicked::TYPE,
             ShipmentDispatched::TYPE,
+            ReturnReceived::TYPE,
         ]
+    }
+
+    /// As fulfillment: what it receives half a year later is of an order that is known.
+    fn defaults() -> ConsumerSettings {
+        ConsumerSettings { keep: Some(Span::secs(210 * 24 * 3_600)), ..ConsumerSettings::default() }
     }
 
     fn migrations() -> sqlx::migrate::Migrator {
@@ -76,6 +83,7 @@ impl Consumer for Inventory {
             StockReallocated::TYPE,
             StockCommitted::TYPE,
             StockReleased::TYPE,
+            StockReturned::TYPE,
             StockLevelChanged::TYPE,
         ]
     }
@@ -89,6 +97,7 @@ impl Consumer for Inventory {
             PaymentRefunded::TYPE => Input::Refunded(message.read(codec)?),
             FulfillmentShortPicked::TYPE => Input::ShortPicked(message.read(codec)?),
             ShipmentDispatched::TYPE => Input::Dispatched(message.read(codec)?),
+            ReturnReceived::TYPE => Input::Returned(message.read(codec)?),
             other => {
                 let (place, expected) = (message.place(), Self::subscribes_to());
                 return Err(Unreadable(format!("{place} has type `{other}`: expected one of {expected:?}")));

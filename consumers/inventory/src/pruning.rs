@@ -2,7 +2,7 @@
 
 use runtime::{Expiring, Retention};
 
-/// Orders that have ended. The units that left with them are counted on. Then old movements, deliveries and loads.
+/// Orders that have ended. The units that left with them, and came back, are counted on. Then old movements, deliveries and loads.
 pub(crate) fn retention() -> Retention {
     let others = [FOLD_MOVEMENTS, FORGET_RECEIPTS, FORGET_LOADS];
     Retention {
@@ -10,8 +10,9 @@ pub(crate) fn retention() -> Retention {
         ended: "state in ('closed', 'rejected')",
         changed_at: "changed_at",
         with: vec![
-            "update inventory.forgotten set orders = forgotten.orders + gone.orders, committed = forgotten.committed + gone.committed
-               from (select count(*) as orders, sum(committed)::bigint as committed from inventory.reservation where order_id = any($1)) gone
+            "update inventory.forgotten set orders = forgotten.orders + gone.orders, committed = forgotten.committed + gone.committed,
+                    returned = forgotten.returned + gone.returned
+               from (select count(*) as orders, sum(committed)::bigint as committed, sum(returned)::bigint as returned from inventory.reservation where order_id = any($1)) gone
               where gone.orders > 0",
         ],
         others: others.map(|statement| Expiring { statement, age: None }).to_vec(),

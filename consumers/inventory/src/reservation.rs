@@ -1,8 +1,8 @@
 //! What one order holds: its allocations, and what became of each of their units.
 
 use events::{
-    Allocation, AllocationId, Closed, Condition, GivenUp, LineId, Reason, ReasonCode, ShipmentId, ShippedLine, Sku,
-    Timestamp, UnshippedLine, WarehouseId, Why,
+    Allocation, AllocationId, Closed, Condition, GivenUp, LineId, Reason, ReasonCode, ReturnId, ShipmentId,
+    ShippedLine, Sku, Timestamp, UnshippedLine, WarehouseId, Why,
 };
 use runtime::TraceContext;
 use serde::{Deserialize, Serialize};
@@ -120,9 +120,18 @@ pub struct Reservation {
     pub answered: Vec<ShipmentId>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left: Vec<ShipmentId>,
+    /// The returns that are in stock again, each once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub returned: Vec<ReturnedUnits>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
     pub thread: TraceContext,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReturnedUnits {
+    pub return_id: ReturnId,
+    pub units: i64,
 }
 
 impl Reservation {
@@ -146,6 +155,10 @@ impl Reservation {
             released: sum.released + holding.released,
             missing: sum.missing + holding.missing,
         })
+    }
+
+    pub fn units_returned(&self) -> i64 {
+        self.returned.iter().map(|returned| returned.units).sum()
     }
 
     pub fn clock_runs(&self) -> bool {

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 
 use events::{
     Event as _, OrderId, ReservationExpired, Sku, StockLevelChanged, StockReallocated, StockRejected, StockReserved,
-    Timestamp, WarehouseId,
+    StockReturned, Timestamp, WarehouseId,
 };
 use runtime::restore::{Restore, RetoldEvent};
 use runtime::sql::Timestamptz;
@@ -23,7 +23,8 @@ use crate::stock::{Level, LevelChange};
 const PLENTY: i64 = 1 << 50;
 
 impl Restore for Inventory {
-    const FORCED: &'static [&'static str] = &[StockReserved::TYPE, StockRejected::TYPE, StockReallocated::TYPE];
+    const FORCED: &'static [&'static str] =
+        &[StockReserved::TYPE, StockRejected::TYPE, StockReallocated::TYPE, StockReturned::TYPE];
 
     fn ready(&self, world: &mut BatchState, order_id: OrderId) {
         let holdings = world.order(order_id).map(|row| row.holdings.clone()).unwrap_or_default();
@@ -52,6 +53,10 @@ impl Restore for Inventory {
             StockReallocated::TYPE => {
                 let Some(Input::ShortPicked(short)) = event.input else { return Err(event.untold()) };
                 decide::reallocated(known, short, &event.read()?)?
+            }
+            StockReturned::TYPE => {
+                let StockReturned { return_id, lines, .. } = event.read()?;
+                decide::returned(known, order_id, return_id, &lines)?
             }
             ReservationExpired::TYPE => decide::expired(known, order_id),
             _ => return Err(event.untold()),

@@ -29,6 +29,7 @@ impl TableRow for Reservation {
             .changing_unread("committed", |row| row.units().committed)
             .changing_unread("released", |row| row.units().released)
             .changing_unread("missing", |row| row.units().missing)
+            .changing_unread("returned", Reservation::units_returned)
             .fixed_unread("expires_at", |row| row.expires_at.map(Timestamptz))
             .changing("data", JsonText)
             .changed_at("changed_at")
@@ -111,15 +112,17 @@ fn skus<'a>(input: &'a Input, world: &'a BatchState) -> Vec<&'a Sku> {
             }
             Some(_) | None => Vec::new(),
         },
+        (Input::Returned(event), Some(_)) => event.lines.iter().map(|line| &line.sku).collect(),
+        (Input::Returned(_), None) => Vec::new(),
         (Input::Receive(receipt), _) => vec![&receipt.sku],
         (Input::Count(count), _) => vec![&count.sku],
         (Input::Load(load), _) => load.rows.iter().map(|row| &row.sku).collect(),
     }
 }
 
-/// Whether an input asks for the warehouses: what people do with goods, and what is allocated.
+/// Whether an input asks for the warehouses: what people do with goods, what is allocated, and what comes back.
 fn asks_for_warehouses(input: &Input) -> bool {
-    input.order_id().is_none() || matches!(input, Input::Accepted(_) | Input::ShortPicked(_))
+    input.order_id().is_none() || matches!(input, Input::Accepted(_) | Input::ShortPicked(_) | Input::Returned(_))
 }
 
 fn receipt(input: &Input) -> Option<&Receipt> {

@@ -15,6 +15,8 @@ pub enum MovementKind {
     Released,
     Committed,
     Missing,
+    Returned,
+    ReturnedDamaged,
 }
 
 runtime::names!(MovementKind {
@@ -25,6 +27,8 @@ runtime::names!(MovementKind {
     Released: "released",
     Committed: "committed",
     Missing: "missing",
+    Returned: "returned",
+    ReturnedDamaged: "returned_damaged",
 });
 
 /// One change of one level: what it adds to each of its numbers.
@@ -70,6 +74,16 @@ impl LevelChange {
 
     pub fn missing(sku: &Sku, warehouse: &WarehouseId, units: i64) -> Self {
         Self::new(MovementKind::Missing, sku, warehouse, [-units, -units, units])
+    }
+
+    /// Units of a return that can be sold again.
+    pub fn returned(sku: &Sku, warehouse: &WarehouseId, units: i64) -> Self {
+        Self::new(MovementKind::Returned, sku, warehouse, [units, 0, 0])
+    }
+
+    /// Units of a return that can't.
+    pub fn returned_damaged(sku: &Sku, warehouse: &WarehouseId, units: i64) -> Self {
+        Self::new(MovementKind::ReturnedDamaged, sku, warehouse, [0, 0, units])
     }
 }
 
@@ -154,7 +168,12 @@ impl Stock {
     /// Adds a change to its level (or takes it back again, with the sign −1), if the level can take it.
     fn add(&mut self, change: &LevelChange, sign: i64) -> Result<(), Conflict> {
         let LevelChange { sku, warehouse, kind, .. } = change;
-        let brings = matches!(kind, MovementKind::Received | MovementKind::Counted);
+        let brings = match kind {
+            MovementKind::Received | MovementKind::Counted => true,
+            MovementKind::Returned | MovementKind::ReturnedDamaged => true,
+            MovementKind::Found | MovementKind::Reserved | MovementKind::Released => false,
+            MovementKind::Committed | MovementKind::Missing => false,
+        };
         let impossible =
             |why: String| Err(Conflict(format!("stock of {sku} in {warehouse} can't be {}: {why}", kind.as_str())));
         let before = match self.level(sku, warehouse) {

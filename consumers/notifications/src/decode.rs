@@ -2,8 +2,8 @@
 
 use events::{
     Event, EventId, OrderAccepted, OrderCancelled, OrderCompleted, OrderFailed, OrderId, OrderRejected,
-    PaymentActionRequired, PaymentDeclined, PaymentRefunded, Personal, RefundCompleted, ShipmentDelivered,
-    ShipmentDispatched,
+    PaymentActionRequired, PaymentDeclined, PaymentRefunded, Personal, RefundCompleted, ReturnAnnounced,
+    ReturnReceived, ReturnRefused, ShipmentDelivered, ShipmentDispatched,
 };
 use runtime::{Codec, Message, Unreadable, Work};
 
@@ -66,6 +66,9 @@ pub(crate) fn decode(message: &Message, codec: &Codec) -> Result<Work<Input>, Un
         }
         ShipmentDispatched::TYPE => told::<ShipmentDispatched>(message, codec, |event| event.order_id)?,
         ShipmentDelivered::TYPE => told::<ShipmentDelivered>(message, codec, |event| event.order_id)?,
+        ReturnAnnounced::TYPE => told::<ReturnAnnounced>(message, codec, |event| event.order_id)?,
+        ReturnReceived::TYPE => told::<ReturnReceived>(message, codec, |event| event.order_id)?,
+        ReturnRefused::TYPE => told::<ReturnRefused>(message, codec, |event| event.order_id)?,
         other => {
             return Err(Unreadable(format!("notifications does not hear {other:?}, got it at {}", message.place())));
         }

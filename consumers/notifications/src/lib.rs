@@ -19,7 +19,7 @@ use std::sync::Arc;
 use events::{
     Event, NotificationFailed, NotificationRecorded, NotificationSent, OrderAccepted, OrderCancelled, OrderCompleted,
     OrderFailed, OrderId, OrderRejected, PaymentActionRequired, PaymentDeclined, PaymentRefunded, RefundCompleted,
-    ShipmentDelivered, ShipmentDispatched, Timestamp,
+    ReturnAnnounced, ReturnReceived, ReturnRefused, ShipmentDelivered, ShipmentDispatched, Timestamp,
 };
 use runtime::http::Routes;
 use runtime::settings::ConsumerSettings;
@@ -42,11 +42,11 @@ impl Consumer for Notifications {
     type Call = SentLog;
 
     /// A customer does not see whether a mail went out a tenth of a second sooner. Who gets money back half a year later must still be told of it:
-    /// as long as payments refunds, and some days for its provider.
+    /// as long as payments refunds or fulfillment takes returns, and some days for what follows.
     fn defaults() -> ConsumerSettings {
         ConsumerSettings {
             linger: Span::millis(50),
-            keep: Some(Span::secs(200 * 24 * 3_600)),
+            keep: Some(Span::secs(210 * 24 * 3_600)),
             ..ConsumerSettings::in_bundles()
         }
     }
@@ -64,6 +64,9 @@ impl Consumer for Notifications {
             RefundCompleted::TYPE,
             ShipmentDispatched::TYPE,
             ShipmentDelivered::TYPE,
+            ReturnAnnounced::TYPE,
+            ReturnReceived::TYPE,
+            ReturnRefused::TYPE,
         ]
     }
 

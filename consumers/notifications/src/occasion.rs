@@ -2,8 +2,9 @@
 
 use events::{
     Cancellation, Currency, Fault, Line, OrderAccepted, OrderCancelled, OrderCompleted, OrderFailed, OrderRejected,
-    PaymentActionRequired, PaymentDeclined, PaymentKind, PaymentRefunded, ReasonCode, RefundCompleted,
-    ShipmentDelivered, ShipmentDispatched, ShipmentId, ShippedLine, Timestamp, UnshippedLine,
+    PaymentActionRequired, PaymentDeclined, PaymentKind, PaymentRefunded, ReasonCode, RefundCompleted, ReturnAnnounced,
+    ReturnId, ReturnLine, ReturnReceived, ReturnRefused, ReturnedLine, ShipmentDelivered, ShipmentDispatched,
+    ShipmentId, ShippedLine, Timestamp, UnshippedLine,
 };
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +45,18 @@ pub enum Occasion {
     ShipmentDelivered {
         shipment_id: ShipmentId,
     },
+    ReturnAnnounced {
+        return_id: ReturnId,
+        lines: Vec<ReturnLine>,
+    },
+    ReturnReceived {
+        lines: Vec<ReturnedLine>,
+        refund: bool,
+    },
+    ReturnRefused {
+        return_id: ReturnId,
+        reason: String,
+    },
     OrderCompleted {
         currency: Currency,
         charged: i64,
@@ -82,6 +95,9 @@ impl Occasion {
             Self::RefundCompleted { .. } => "refund_completed",
             Self::ShipmentDispatched(_) => "shipment_dispatched",
             Self::ShipmentDelivered { .. } => "shipment_delivered",
+            Self::ReturnAnnounced { .. } => "return_announced",
+            Self::ReturnReceived { .. } => "return_received",
+            Self::ReturnRefused { .. } => "return_refused",
             Self::OrderCompleted { .. } => "order_completed",
             Self::OrderCancelled { .. } => "order_cancelled",
             Self::OrderFailed { .. } => "order_failed",
@@ -106,6 +122,9 @@ told! {
     PaymentDeclined { amount, currency }
     RefundCompleted { amount, currency }
     ShipmentDelivered { shipment_id }
+    ReturnAnnounced { return_id, lines }
+    ReturnReceived { lines, refund }
+    ReturnRefused { return_id, reason }
     OrderCompleted { currency, charged, shipped, unshipped, cancellation }
     OrderCancelled { currency, charged }
 }

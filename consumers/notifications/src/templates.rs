@@ -65,6 +65,13 @@ fn subject(occasion: &Occasion, reference: &str, locale: Locale) -> String {
         Occasion::ShipmentDelivered { .. } => {
             ("A parcel of your order {} has arrived", "Ein Paket Ihrer Bestellung {} ist angekommen")
         }
+        Occasion::ReturnAnnounced { .. } => ("Your return for order {}", "Ihre Rücksendung zu Bestellung {}"),
+        Occasion::ReturnReceived { .. } => {
+            ("We have received your return for order {}", "Ihre Rücksendung zu Bestellung {} ist angekommen")
+        }
+        Occasion::ReturnRefused { .. } => {
+            ("We can't take back your return for order {}", "Wir nehmen Ihre Rücksendung zu Bestellung {} nicht an")
+        }
         Occasion::OrderCompleted { unshipped, .. } if unshipped.is_empty() => {
             ("Your order {} is complete", "Ihre Bestellung {} ist abgeschlossen")
         }
@@ -97,6 +104,9 @@ fn urgent(occasion: &Occasion, locale: Locale) -> Option<String> {
         | Occasion::OrderRejected { .. }
         | Occasion::PaymentDeclined { .. }
         | Occasion::ShipmentDelivered { .. }
+        | Occasion::ReturnAnnounced { .. }
+        | Occasion::ReturnReceived { .. }
+        | Occasion::ReturnRefused { .. }
         | Occasion::OrderCompleted { .. }
         | Occasion::OrderCancelled { .. }
         | Occasion::OrderFailed { .. } => None,
@@ -165,6 +175,35 @@ fn body(occasion: &Occasion, reference: &str, locale: Locale) -> String {
             locale.pick(
                 format!("we have given back {amount}. It may take some days until your bank shows it."),
                 format!("wir haben {amount} erstattet. Bis Ihre Bank es anzeigt, können einige Tage vergehen."),
+            )
+        }
+        Occasion::ReturnAnnounced { return_id, lines } => {
+            let listed = list(lines, |line| format!("{} × {}", line.quantity, one_line(line.sku.as_str())));
+            locale.pick(
+                format!("we expect these goods of your order {reference} back:\n\n{listed}\nNumber of the return: {return_id}"),
+                format!("wir erwarten diese Waren Ihrer Bestellung {reference} zurück:\n\n{listed}\nNummer der Rücksendung: {return_id}"),
+            )
+        }
+        Occasion::ReturnReceived { lines, refund } => {
+            let listed =
+                list(lines, |line| format!("{} × {}", line.intact + line.damaged, one_line(line.sku.as_str())));
+            let (english, german) = match refund {
+                true => (
+                    "\nWhat is due to you is given back; we write again when it is.",
+                    "\nWas Ihnen zusteht, wird erstattet; wir schreiben Ihnen dann.",
+                ),
+                false => ("", ""),
+            };
+            locale.pick(
+                format!("these goods of your order {reference} have come back to us:\n\n{listed}{english}"),
+                format!("diese Waren Ihrer Bestellung {reference} sind wieder bei uns:\n\n{listed}{german}"),
+            )
+        }
+        Occasion::ReturnRefused { return_id, reason } => {
+            let reason = one_line(reason);
+            locale.pick(
+                format!("we can't take back return {return_id} of your order {reference}. Reason: {reason}."),
+                format!("wir können die Rücksendung {return_id} Ihrer Bestellung {reference} nicht annehmen. Grund: {reason}."),
             )
         }
         Occasion::ShipmentDispatched(parcel) => {

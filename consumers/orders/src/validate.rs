@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 pub use events::MOST_LINES;
 use events::{
-    Address, Currency, Customer, Fault, Line, LineId, OrderPayment, OrderPlaced, OrderReading, PaymentKind, PlacedLine,
-    PlacedPayment, Sku, apportion, is_country,
+    Address, Currency, Customer, Fault, Line, LineId, OrderId, OrderPayment, OrderPlaced, OrderReading, PaymentKind,
+    PlacedLine, PlacedPayment, Sku, apportion, is_country,
 };
 
 pub const MOST_UNITS: i64 = 1_000_000;
@@ -98,6 +98,13 @@ pub fn validate(order: &OrderPlaced) -> Result<Priced, Vec<Fault>> {
     address(&mut faults, "/ship_to", &order.ship_to);
     if let Some(bill_to) = &order.bill_to {
         address(&mut faults, "/bill_to", bill_to);
+    }
+    if order.exchange_for.as_deref().is_some_and(|id| id.parse::<OrderId>().is_err()) {
+        faults.add(
+            "/exchange_for",
+            "invalid",
+            "expected the id of an earlier order, a UUID, or nothing, got another text",
+        );
     }
     match sums.zip(currency) {
         Some(((lines, subtotal, total), currency)) if faults.0.is_empty() => {

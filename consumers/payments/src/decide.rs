@@ -39,6 +39,7 @@ mod attempts;
 mod events;
 mod notify;
 mod refunds;
+mod returns;
 mod turns;
 mod undoing;
 

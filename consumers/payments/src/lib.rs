@@ -31,7 +31,7 @@ use events::{
     AuthorizationExpiring, Event, FraudRejected, FulfillmentCancelled, FulfillmentConfirmed, FulfillmentRejected,
     OrderId, PaymentActionRequired, PaymentAuthorized, PaymentCaptureFailed, PaymentCaptured, PaymentDeclined,
     PaymentRefundFailed, PaymentRefunded, PaymentVoided, RefundCompleted, RefundFailed, RefundRequested,
-    ReservationExpired, ShipmentDispatched, StockRejected, StockReserved, Timestamp,
+    ReservationExpired, ReturnReceived, ShipmentDispatched, StockRejected, StockReserved, Timestamp,
 };
 use runtime::settings::ConsumerSettings;
 use runtime::{
@@ -85,12 +85,13 @@ impl Consumer for Payments {
             FulfillmentRejected::TYPE,
             FulfillmentCancelled::TYPE,
             ShipmentDispatched::TYPE,
+            ReturnReceived::TYPE,
         ]
     }
 
-    /// A charge can be disputed for months, and whoever ends an order late must still find its money.
+    /// A charge can be disputed for months, whoever ends an order late must still find its money, and so must a return that fulfillment receives late.
     fn defaults() -> ConsumerSettings {
-        ConsumerSettings { keep: Some(Span::secs(180 * 24 * 3_600)), ..ConsumerSettings::default() }
+        ConsumerSettings { keep: Some(Span::secs(210 * 24 * 3_600)), ..ConsumerSettings::default() }
     }
 
     fn migrations() -> sqlx::migrate::Migrator {
@@ -124,6 +125,7 @@ impl Consumer for Payments {
             Some(FulfillmentRejected::TYPE) => Input::Rejected(message.read(codec)?),
             Some(FulfillmentCancelled::TYPE) => Input::Cancelled(message.read(codec)?),
             Some(ShipmentDispatched::TYPE) => Input::Refund(RefundInput::Dispatched(Box::new(message.read(codec)?))),
+            Some(ReturnReceived::TYPE) => Input::Refund(RefundInput::Returned(Box::new(message.read(codec)?))),
             other => {
                 let (place, expected) = (message.place(), Self::subscribes_to());
                 return Err(Unreadable(format!("{place} is {other:?}: expected one of {expected:?}")));

@@ -1,6 +1,8 @@
 //! One order's payment: where it stands, what it moved, and what it carries from one event to the next.
 
-use events::{Action, Allocation, Currency, GivenUp, Item, Line, OrderId, Personal, Reason, Timestamp};
+use std::collections::BTreeMap;
+
+use events::{Action, Allocation, Currency, GivenUp, Item, Line, OrderId, Personal, Reason, ReturnId, Timestamp};
 use gateway::{ActionResult, Buyer, ExistingPayment, Money};
 use runtime::{Conflict, TraceContext};
 use serde::{Deserialize, Serialize};
@@ -159,6 +161,9 @@ pub struct PaymentData {
     /// What the provider told that no call of ours brought about: each is told to people once.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub outside: Vec<String>,
+    /// Returns that were decided, each with what goes back for it: nothing, where nothing was left.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub returns: BTreeMap<ReturnId, i64>,
 }
 
 /// One order's payment. All amounts are in minor units of its currency.

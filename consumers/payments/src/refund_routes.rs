@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use events::{OrderId, RefundId, RefundedLine};
 use gateway::{ProviderNotice, RefundStatus};
-use runtime::http::query::order_in_path;
+use runtime::http::query::{idempotency_key, order_in_path};
 use runtime::http::{Access, Caller, Json, JsonResult, Problem, Role, Routes};
 use runtime::{Cause, Consumer as _, Work};
 use serde::{Deserialize, Serialize};
@@ -23,9 +23,8 @@ use crate::refunds::{
 use crate::row;
 use crate::settings::Payments;
 
-/// Characters at most of a reason, and of an idempotency key.
+/// Characters at most of a reason.
 const LONGEST_REASON: usize = 500;
-const LONGEST_KEY: usize = 255;
 
 pub(crate) fn routes() -> Routes<PaymentRoutes> {
     Routes::new()
@@ -188,7 +187,7 @@ async fn ask(
     Json(body): Json<RefundBody>,
 ) -> Result<Response, Problem> {
     let order_id = order_in_path(&order_id)?;
-    let idempotency_key = idempotency_key(&headers)?;
+    let idempotency_key = idempotency_key(&headers, "a second refund")?;
     let (reason, currency) = (body.reason.clone(), body.currency.clone());
     let length = reason.chars().count();
     if length == 0 || length > LONGEST_REASON || reason.contains(char::is_control) {
@@ -286,18 +285,6 @@ async fn retry(
         return Ok((StatusCode::ACCEPTED, Json(RefundView::new(refund_id, *refund))).into_response());
     }
     Err(refused(order_id, reply))
-}
-
-fn idempotency_key(headers: &HeaderMap) -> Result<&str, Problem> {
-    let mut given = headers.get_all("idempotency-key").iter();
-    let key = given.next().and_then(|key| key.to_str().ok()).filter(|key| (1..=LONGEST_KEY).contains(&key.len()));
-    key.filter(|_| given.next().is_none()).ok_or_else(|| {
-        let detail = format!(
-            "expected the header Idempotency-Key once, with 1 to {LONGEST_KEY} visible ASCII characters: without it a repeated \
-             request would be a second refund"
-        );
-        Problem::new(StatusCode::BAD_REQUEST, "Idempotency-Key needed").detail(detail)
-    })
 }
 
 fn asked(body: RefundBody) -> Result<Asked, Problem> {

@@ -6,7 +6,7 @@
 mod room;
 mod row;
 
-use events::{OrderId, RefundId, RefundedLine, ShipmentDispatched, Timestamp};
+use events::{OrderId, RefundId, RefundedLine, ReturnReceived, ShipmentDispatched, Timestamp};
 use gateway::Outcome;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -162,6 +162,7 @@ pub struct Shipped {
 pub enum RefundInput {
     Dispatched(Box<ShipmentDispatched>),
     Asked(Box<RefundRequest>),
+    Returned(Box<ReturnReceived>),
     Answer { order_id: OrderId, refund_id: RefundId, attempt: u32, outcome: Outcome },
     Due { order_id: OrderId, refund_id: RefundId, due: Timestamp },
     Retry { order_id: OrderId, refund_id: RefundId, by: String },
@@ -172,6 +173,7 @@ impl RefundInput {
         match self {
             Self::Dispatched(event) => event.order_id,
             Self::Asked(request) => request.order_id,
+            Self::Returned(event) => event.order_id,
             Self::Answer { order_id, .. } | Self::Due { order_id, .. } | Self::Retry { order_id, .. } => *order_id,
         }
     }

@@ -5,11 +5,12 @@
 
 use std::collections::BTreeMap;
 
-use events::{RefundId, ShipmentId, Timestamp};
+use events::{RefundId, ReturnId, ShipmentId, Timestamp};
 use runtime::sql::Timestamptz;
 use serde::Serialize;
 use sqlx::FromRow;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use crate::status::Status;
 
@@ -141,6 +142,34 @@ impl RefundFacts {
     }
 }
 
+/// What is known of a return.
+#[derive(Clone, Debug, Default, PartialEq, Eq, FromRow)]
+pub struct ReturnFacts {
+    /// The event that announced it, as JSON.
+    pub announced: Option<String>,
+    pub announced_at: Option<Timestamptz>,
+    /// The event that received it, as JSON.
+    pub received: Option<String>,
+    pub received_at: Option<Timestamptz>,
+    /// Why it was not taken back.
+    pub refused: Option<String>,
+    pub refused_at: Option<Timestamptz>,
+    /// When its units were in stock again.
+    pub stocked_at: Option<Timestamptz>,
+}
+
+impl ReturnFacts {
+    fn merge(&mut self, other: &Self) {
+        most(&mut self.announced, &other.announced);
+        most(&mut self.received, &other.received);
+        most(&mut self.refused, &other.refused);
+        first(&mut self.announced_at, other.announced_at);
+        first(&mut self.received_at, other.received_at);
+        first(&mut self.refused_at, other.refused_at);
+        first(&mut self.stocked_at, other.stocked_at);
+    }
+}
+
 /// What is known of one order. Amounts are in minor units of `currency`; lists are kept as the JSON text of the event.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
@@ -173,6 +202,9 @@ pub struct Facts {
     pub cancellation: Option<String>,
     pub shipments: BTreeMap<ShipmentId, ShipmentFacts>,
     pub refunds: BTreeMap<RefundId, RefundFacts>,
+    pub returns: BTreeMap<ReturnId, ReturnFacts>,
+    /// The earlier order, if this one is an exchange.
+    pub exchange_for: Option<Uuid>,
 }
 
 impl Facts {
@@ -206,6 +238,10 @@ impl Facts {
         for (refund_id, refund) in &other.refunds {
             self.refunds.entry(*refund_id).or_default().merge(refund);
         }
+        for (return_id, returned) in &other.returns {
+            self.returns.entry(*return_id).or_default().merge(returned);
+        }
+        most(&mut self.exchange_for, &other.exchange_for);
     }
 
     pub(crate) fn because(&mut self, rank: i16, reason: &events::Reason) {

@@ -6,9 +6,9 @@ use events::{
     NotificationSent, OrderAccepted, OrderCancellationRequested, OrderCancelled, OrderCompleted, OrderFailed, OrderId,
     OrderParked, OrderRejected, OrderStuck, OrderUnparked, PaymentActionRequired, PaymentAuthorized,
     PaymentCaptureFailed, PaymentCaptured, PaymentDeclined, PaymentRefundFailed, PaymentRefunded, PaymentVoided,
-    Personal, Reason, RefundCompleted, RefundFailed, RefundRequested, ReservationExpired, ShipmentDelivered,
-    ShipmentDispatched, ShippedLine, StockCommitted, StockReallocated, StockRejected, StockReleased, StockReserved,
-    Timestamp, UnshippedLine,
+    Personal, Reason, RefundCompleted, RefundFailed, RefundRequested, ReservationExpired, ReturnAnnounced,
+    ReturnReceived, ReturnRefused, ShipmentDelivered, ShipmentDispatched, ShippedLine, StockCommitted,
+    StockReallocated, StockRejected, StockReleased, StockReserved, StockReturned, Timestamp, UnshippedLine,
 };
 use runtime::sql::{Timestamptz, in_range};
 use serde::Serialize;
@@ -91,6 +91,7 @@ order_events! {
         placed(facts, &event.source, &event.reference, Some(event.customer_id.as_str()));
         (facts.currency, facts.total) = (Some(event.currency.to_string()), Some(event.total));
         facts.lines = json(&event.lines);
+        facts.exchange_for = event.exchange_for.map(OrderId::as_uuid);
     };
     1 OrderRejected Rejected [Ended] @sealed |event| event.personal.take(), |event, facts, _| {
         placed(facts, &event.source, &event.reference, event.customer_id.as_ref().map(|id| id.as_str()));
@@ -190,6 +191,23 @@ order_events! {
     38 RefundFailed [] |event, facts, at| {
         let refund = facts.refunds.entry(event.refund_id).or_default();
         (refund.amount, refund.failed_at, refund.detail) = (Some(event.amount), Some(Timestamptz(at)), Some(event.detail.clone()));
+    };
+
+    // Returns: beside the saga as well.
+    50 ReturnAnnounced [] |event, facts, at| {
+        let returned = facts.returns.entry(event.return_id).or_default();
+        (returned.announced, returned.announced_at) = (json(event), Some(Timestamptz(at)));
+    };
+    51 ReturnReceived [] |event, facts, at| {
+        let returned = facts.returns.entry(event.return_id).or_default();
+        (returned.received, returned.received_at) = (json(event), Some(Timestamptz(at)));
+    };
+    52 ReturnRefused [] |event, facts, at| {
+        let returned = facts.returns.entry(event.return_id).or_default();
+        (returned.refused, returned.refused_at) = (Some(event.reason.clone()), Some(Timestamptz(at)));
+    };
+    53 StockReturned [] |event, facts, at| {
+        facts.returns.entry(event.return_id).or_default().stocked_at = Some(Timestamptz(at));
     };
 }
 

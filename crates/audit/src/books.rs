@@ -37,7 +37,7 @@ macro_rules! check {
     };
 }
 
-pub(crate) const CHECKS: [Invariant; 14] = [
+pub(crate) const CHECKS: [Invariant; 15] = [
     check!("lost", "no order is lost: each has ended, or is open for a reason", ["orders", "inventory", "payments", "fraud", "fulfillment"], by_order: true, quiet: true),
     check!("tracker", "the tracker tells of the same ends", ["orders", "saga_tracker"], by_order: true, quiet: false),
     check!("ledger", "stock: on hand = received ± counted − shipped; the ledger explains every level", ["inventory"], by_order: false, quiet: false),
@@ -50,6 +50,7 @@ pub(crate) const CHECKS: [Invariant; 14] = [
     check!("charged", "money: captured − refunded = charged = value of what shipped", ["orders", "payments"], by_order: true, quiet: false),
     check!("book", "money: the gateway's own book says the same", ["sandbox", "payments"], by_order: true, quiet: false),
     check!("refunds", "money: refunds to customers are part of what was captured, each counted once", ["payments"], by_order: true, quiet: false),
+    check!("returns", "returns: only what shipped comes back, is in stock again, and was decided by payments", ["fulfillment", "inventory", "payments"], by_order: true, quiet: false),
     check!("once", "money: no order is charged twice", ["sandbox"], by_order: true, quiet: false),
     check!("provider", "money: a provider's own books said the same when they were compared", ["payments"], by_order: false, quiet: false),
 ];

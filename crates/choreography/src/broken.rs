@@ -175,6 +175,13 @@ fn a_terminal_event_waits_for_nobody() {
 
 #[test]
 fn a_deadline_beyond_the_hard_limit_and_fields_that_are_none_are_found() {
+    let problems = found(
+        "        heard_by: [inventory, payments, notifications]\n        after_end: true\n",
+        "        heard_by: [inventory, payments, notifications]\n",
+    );
+    assert_told(&problems, "event ReturnReceived: expected answers under `within`");
+    let problems = found("        after_end: true\n", "        after_end: true\n        terminal: FAILED\n");
+    assert_told(&problems, "event StockReturned, after_end: expected neither `within` nor `terminal`");
     assert_told(&found("hard_limit: 21d", "hard_limit: 5d"), "event FulfillmentCancelled, within.deadline: expected");
     assert_told(&found("after: expires_at", "after: amount"), "expected a field of the event that is a moment");
     assert_told(

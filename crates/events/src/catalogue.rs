@@ -99,7 +99,7 @@ events! {
     "orders" in "quadrille.orders" by |event| event.order_id.to_string() =>
         OrderAccepted OrderRejected OrderCancellationRequested OrderCompleted OrderCancelled OrderFailed;
     "inventory" in "quadrille.inventory" by |event| event.order_id.to_string() =>
-        StockReserved StockRejected ReservationExpired StockReallocated StockCommitted StockReleased;
+        StockReserved StockRejected ReservationExpired StockReallocated StockCommitted StockReleased StockReturned;
     "stock-levels" in "quadrille.stock_levels" by |event| format!("{}/{}", event.sku, event.warehouse) => StockLevelChanged;
     "payments" in "quadrille.payments" by |event| event.order_id.to_string() =>
         PaymentAuthorized PaymentActionRequired PaymentDeclined PaymentCaptured PaymentCaptureFailed PaymentVoided
@@ -107,7 +107,7 @@ events! {
     "fraud" in "quadrille.fraud" by |event| event.order_id.to_string() => FraudCleared FraudRejected FraudReviewRequested;
     "fulfillment" in "quadrille.fulfillment" by |event| event.order_id.to_string() =>
         FulfillmentShortPicked FulfillmentConfirmed FulfillmentRejected FulfillmentCancelled ShipmentDispatched
-        ShipmentDelivered;
+        ShipmentDelivered ReturnAnnounced ReturnReceived ReturnRefused;
     "notifications" in "quadrille.notifications" by |event| event.order_id.to_string() =>
         NotificationSent NotificationRecorded NotificationFailed;
     "operations" in "quadrille.operations" by |event| event.order_id.to_string() => OrderParked OrderUnparked;

@@ -3,8 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{OrderId, ShipmentId, WarehouseId};
-use crate::parts::{GivenUp, Item, Reason, Shipment};
+use crate::ids::{OrderId, ReturnId, ShipmentId, WarehouseId};
+use crate::parts::{GivenUp, Item, Reason, ReturnLine, ReturnedLine, Shipment};
 use crate::time::Timestamp;
 
 /// A warehouse can't give all units of a shipment: inventory may find them elsewhere.
@@ -61,4 +61,44 @@ pub struct ShipmentDelivered {
     pub order_id: OrderId,
     pub shipment_id: ShipmentId,
     pub delivered_at: Timestamp,
+}
+
+/// Units that shipped are to come back: beside the saga, also long after its end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReturnAnnounced {
+    pub order_id: OrderId,
+    pub return_id: ReturnId,
+    /// Only what shipped, and is in no other return.
+    pub lines: Vec<ReturnLine>,
+    /// Whether what comes back is refunded to the customer.
+    pub refund: bool,
+    pub reason: String,
+    /// The account whose key came; no personal data.
+    pub requested_by: String,
+}
+
+/// A return arrived, in full or in part. What of it did not come is not refunded, and may be announced again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReturnReceived {
+    pub order_id: OrderId,
+    pub return_id: ReturnId,
+    /// At least one unit.
+    pub lines: Vec<ReturnedLine>,
+    /// Whether what came back is refunded to the customer.
+    pub refund: bool,
+    /// As it was announced.
+    pub reason: String,
+    /// The account whose key came; no personal data.
+    pub received_by: String,
+}
+
+/// An announced return is not taken back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReturnRefused {
+    pub order_id: OrderId,
+    pub return_id: ReturnId,
+    /// The customer is told.
+    pub reason: String,
+    /// The account whose key came; no personal data.
+    pub refused_by: String,
 }

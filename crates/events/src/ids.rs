@@ -123,6 +123,8 @@ uuid_ids! {
     ShipmentId;
     /// A refund to the customer, derived by payments from who asked under which key.
     RefundId;
+    /// A return of what shipped, derived by fulfillment from its order and the key under which it was announced.
+    ReturnId;
     /// One event: its `ce_id`.
     EventId;
 }

@@ -4,8 +4,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::currency::Currency;
-use crate::ids::{CustomerId, OrderId, ShipmentId, Sku, WarehouseId};
-use crate::parts::{Allocation, Closed, GivenUp, Item, Line, OrderPayment, Reason, ShortLine};
+use crate::ids::{CustomerId, OrderId, ReturnId, ShipmentId, Sku, WarehouseId};
+use crate::parts::{Allocation, Closed, GivenUp, Item, Line, OrderPayment, Reason, ReturnedLine, ShortLine};
 use crate::personal::Personal;
 use crate::time::Timestamp;
 
@@ -79,6 +79,14 @@ pub struct StockReleased {
     pub reason: Reason,
     /// Set if nothing is reserved for the order any more: inventory's last word.
     pub closed: Option<Closed>,
+}
+
+/// Units of a return are in stock again: intact ones on sale, damaged ones missing until counted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StockReturned {
+    pub order_id: OrderId,
+    pub return_id: ReturnId,
+    pub lines: Vec<ReturnedLine>,
 }
 
 /// The stock of one SKU in one warehouse, as it is now. Compacted: the latest of each key is the level.

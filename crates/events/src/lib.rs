@@ -38,7 +38,7 @@ pub use currency::{Currency, UnknownCurrency};
 pub use derive::derive_id;
 pub use fraud::*;
 pub use fulfillment::*;
-pub use ids::{AllocationId, CustomerId, EventId, LineId, OrderId, RefundId, ShipmentId, Sku, WarehouseId};
+pub use ids::{AllocationId, CustomerId, EventId, LineId, OrderId, RefundId, ReturnId, ShipmentId, Sku, WarehouseId};
 pub use inventory::*;
 pub use money::{MoneyError, all_inclusive, apportion, line_value, value};
 pub use notifications::*;

@@ -105,6 +105,10 @@ pub struct OrderPlaced {
     pub ship_to: Address,
     /// Where the invoice goes, if not to `ship_to`.
     pub bill_to: Option<Address>,
+    /// The id of an earlier order, if this one is an exchange for goods of it that come back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    // an order of an earlier version has the same JSON, and so the same digest
+    pub exchange_for: Option<String>,
 }
 
 #[cfg(test)]

@@ -38,6 +38,7 @@ const ORDER: KnownFields = &[
     ("payment", Kind::Record(PAYMENT)),
     ("ship_to", Kind::Record(ADDRESS)),
     ("bill_to", Kind::Record(ADDRESS)),
+    ("exchange_for", Kind::Text),
     ("subtotal", Kind::Whole),
     ("total", Kind::Whole),
 ];

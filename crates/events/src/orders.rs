@@ -35,6 +35,9 @@ pub struct OrderAccepted {
     pub ship_to_country: String,
     /// Names, contact and addresses, sealed.
     pub personal: Personal,
+    /// The earlier order, if this one is an exchange for goods of it that come back.
+    #[serde(default)]
+    pub exchange_for: Option<OrderId>,
 }
 
 /// An order is invalid: it ends before anything began. Terminal.

@@ -92,6 +92,36 @@ pub struct RefundedLine {
     pub amount: i64,
 }
 
+/// Units of one line that are to come back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ReturnLine {
+    /// The order line.
+    pub line_id: LineId,
+    /// What the units are.
+    pub sku: Sku,
+    /// How many units.
+    pub quantity: i64,
+    /// Which warehouse shipped them: they go back there, unless it is received elsewhere.
+    pub warehouse: WarehouseId,
+}
+
+/// Units of one line that came back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ReturnedLine {
+    /// The order line.
+    pub line_id: LineId,
+    /// What the units are.
+    pub sku: Sku,
+    /// How many units can be sold again.
+    pub intact: i64,
+    /// How many units can't: not on sale until counted.
+    pub damaged: i64,
+    /// Where they are now.
+    pub warehouse: WarehouseId,
+}
+
 /// What leaves one warehouse for the order in one go.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

@@ -107,6 +107,21 @@ async fn a_warehouse_works_on_its_own_parcels_only_and_addresses_are_shown_on_re
     let (_, label) = ask(&pipeline, "hall", Method::GET, "fulfillment", "/warehouse/a/parcels?reveal=true", None).await;
     assert_eq!(label["shipments"][0]["ship_to"]["name"], "Ada Lovelace", "{label}");
     assert_eq!(pipeline.count(revealed).await, 1);
+
+    // What left comes back to its own building, while the other parcel is still in its house.
+    let own = all.iter().find(|shipment| shipment["warehouse"] == "a").unwrap()["shipment_id"].as_str().unwrap();
+    let left = Some(json!({"carrier": "DHL"}));
+    let (post, handed_over) = (|| Method::POST, format!("{path}/{own}/handed-over"));
+    assert_eq!(ask(&pipeline, "hall", post(), "fulfillment", &handed_over, left).await.0, 200);
+    let returns = pipeline.door("fulfillment", &format!("/orders/{order}/returns"));
+    let request = pipeline.http.post(returns).header("X-Api-Key", key("eve")).header("Idempotency-Key", "k");
+    let body = json!({"lines": [{"sku": "TEA", "quantity": 1}], "reason": "late"});
+    let announced: Value = request.json(&body).send().await.unwrap().json().await.unwrap();
+    let received = format!("/orders/{order}/returns/{}/received", announced["return_id"].as_str().unwrap());
+    let came = |warehouse: Value| Some(json!({"lines": [{"sku": "TEA", "damaged": 1}], "warehouse": warehouse}));
+    assert_eq!(ask(&pipeline, "hall", post(), "fulfillment", &received, came("b".into())).await.0, 403);
+    let (status, answer) = ask(&pipeline, "hall", post(), "fulfillment", &received, came(Value::Null)).await;
+    assert_eq!((status, &answer["warehouse"], &answer["ended_by"]), (200, &json!("a"), &json!("hall")), "{answer}");
     pipeline.finish_with_dead_letters().await;
 }
 

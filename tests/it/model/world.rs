@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use events::{
     Event, OrderCancelled, OrderCompleted, OrderFailed, OrderId, OrderPlaced, OrderRejected, ReasonCode, RefundId,
-    Timestamp,
+    ReturnId, Timestamp, derive_id, line_value,
 };
 use fraud::{Fraud, FraudSettings};
-use fulfillment::Fulfillment;
+use fulfillment::{Fulfillment, ReceivedUnits, ReturnInput, ReturnState};
 use inventory::Inventory;
 use notifications::Notifications;
 use orders::{Cancel, Orders};
@@ -23,7 +23,7 @@ use super::gateway::{self, Shared};
 use super::node::{Node, Party};
 
 /// What every thousand runs bring at least once.
-pub const EXPECTED: [&str; 29] = [
+pub const EXPECTED: [&str; 33] = [
     "OrderAccepted",
     "OrderCancellationRequested",
     "OrderCompleted",
@@ -53,6 +53,10 @@ pub const EXPECTED: [&str; 29] = [
     "FulfillmentConfirmed",
     "FulfillmentCancelled",
     "ShipmentDispatched",
+    "ReturnAnnounced",
+    "ReturnReceived",
+    "ReturnRefused",
+    "StockReturned",
 ];
 
 const SKUS: [&str; 9] = ["TEA", "CUP", "SHORT-1", "GONE-1", "REFUSE-1", "LATE-1", "DAMAGED-1", "HOLD-1", "RUSH-1"];
@@ -79,7 +83,7 @@ pub struct World {
     ends: BTreeMap<OrderId, usize>,
     /// Refunds that failed and that nobody tries again.
     given_up: HashSet<RefundId>,
-    /// Refunds that are still asked for after the end.
+    /// Refunds and returns that are still asked for after the end.
     after_the_end: usize,
 }
 
@@ -119,6 +123,7 @@ impl World {
                 Fulfillment::new(fulfillment::Settings {
                     pick_delay,
                     hand_over_delay,
+                    returnable_for: Span::secs(10_000 * 24 * 3_600), // the orders' ids are of today
                     ..fulfillment::Settings::demo()
                 }),
                 fulfillment::BatchState::default(),
@@ -138,7 +143,7 @@ impl World {
             ids: HashSet::new(),
             ends: BTreeMap::new(),
             given_up: HashSet::new(),
-            after_the_end: 3,
+            after_the_end: 5,
         };
         for n in 0..count {
             world.place(n);
@@ -300,6 +305,8 @@ impl World {
                 return false;
             }
             10 | 11 => self.refund(order),
+            12 => self.announce(order),
+            13 => self.end_return(),
             8 | 9 => {
                 let index = self.random.below(6);
                 self.with(index, |party, random, now| party.fire(random, now))
@@ -328,6 +335,48 @@ impl World {
         let request = RefundRequest { order_id, refund_id, asked, currency: None, reason, requested_by };
         let input = payments::Input::Refund(RefundInput::Asked(Box::new(request)));
         self.payments.ask(&format!("{order_id}/refunds/{refund_id}"), input, self.now)
+    }
+
+    /// Units of what left, mostly, under one of few keys: some come twice, or with another body.
+    fn announce(&mut self, order_id: OrderId) -> Vec<Outgoing> {
+        let key = self.random.below(4).to_string();
+        let return_id = ReturnId(derive_id(order_id, "fulfillment", "return", &key));
+        let mut skus: Vec<String> = vec![(*self.random.pick(&SKUS)).to_owned()];
+        let order = self.fulfillment.state.order(order_id);
+        skus.extend(order.into_iter().flat_map(|order| order.shipped_skus()).map(|sku| sku.to_string()));
+        let sku = skus.last().filter(|_| self.random.chance(80)).unwrap_or(&skus[0]).clone();
+        let (units, refund) = (vec![(sku, 1 + self.random.below(2) as i64)], self.random.chance(80));
+        let (reason, requested_by) = ("too small".to_owned(), "eve".to_owned());
+        let input = ReturnInput::Announce { order_id, return_id, units, refund, reason, requested_by };
+        let key = format!("{order_id}/returns/{return_id}/announced");
+        self.fulfillment.ask(&key, fulfillment::Input::Return(input), self.now)
+    }
+
+    /// Any return arrives, in part or broken perhaps, or is refused: also one that was, or with another body.
+    fn end_return(&mut self) -> Vec<Outgoing> {
+        let returns: Vec<ReturnId> = self.fulfillment.state.returns().map(|(return_id, _)| *return_id).collect();
+        if returns.is_empty() {
+            return Vec::new();
+        }
+        let return_id = *self.random.pick(&returns);
+        let found = self.fulfillment.state.returns().find(|(other, _)| **other == return_id);
+        let (order_id, lines) =
+            found.map(|(_, returned)| (returned.order_id, returned.announced())).expect("one of them");
+        let (what, input) = if self.random.chance(25) {
+            let (reason, refused_by) = ("worn".to_owned(), "eve".to_owned());
+            ("refused", ReturnInput::Refuse { order_id, return_id, reason, refused_by })
+        } else {
+            // A return of ours is of one SKU.
+            let (sku, all) = (lines[0].sku.to_string(), lines.iter().map(|line| line.quantity).sum::<i64>());
+            let damaged = self.random.below(all as usize + 1) as i64;
+            let intact = self.random.below((all - damaged) as usize + 1) as i64;
+            let units = vec![ReceivedUnits { sku, intact, damaged }];
+            let elsewhere = self.random.chance(20);
+            let warehouse = elsewhere.then(|| (*self.random.pick(&WAREHOUSES)).into());
+            ("received", ReturnInput::Receive { order_id, return_id, units, warehouse, received_by: "hall".to_owned() })
+        };
+        let key = format!("{order_id}/returns/{return_id}/{what}");
+        self.fulfillment.ask(&key, fulfillment::Input::Return(input), self.now)
     }
 
     /// A person has a refund that is stuck tried again; one that was refused perhaps not.
@@ -400,7 +449,11 @@ impl World {
         if self.all_ended() && self.after_the_end > 0 {
             self.after_the_end -= 1;
             let order = *self.random.pick(&self.placed.clone());
-            let said = self.refund(order);
+            let said = match self.random.below(8) {
+                0..=2 => self.refund(order),
+                3..=5 => self.announce(order),
+                _ => self.end_return(),
+            };
             self.publish(said);
             return true;
         }
@@ -439,6 +492,13 @@ impl World {
                 assert_eq!(holding.reserved, 0, "{holding:?}");
             }
         }
+        let mut back: BTreeMap<&str, i64> = BTreeMap::new();
+        for (_, returned) in self.fulfillment.state.returns() {
+            for line in returned.received() {
+                let sku = SKUS.iter().find(|sku| **sku == line.sku.as_str()).expect("a SKU of ours");
+                *back.entry(sku).or_insert(0) += line.intact + line.damaged;
+            }
+        }
         for (sku, warehouse, level) in self.inventory.state.stock.levels() {
             assert_eq!(level.reserved, 0, "{sku} {warehouse} {level:?}");
             assert!(level.on_hand >= 0, "{sku} {warehouse} {level:?}");
@@ -448,7 +508,7 @@ impl World {
                 self.inventory.state.stock.of(&sku.into()).map(|(_, level)| (level.on_hand, level.missing)).collect();
             let (left, missing) = levels.iter().fold((0, 0), |sum, level| (sum.0 + level.0, sum.1 + level.1));
             assert_eq!(
-                left + missing + committed.get(sku).copied().unwrap_or(0),
+                left + missing + committed.get(sku).copied().unwrap_or(0) - back.get(sku).copied().unwrap_or(0),
                 3 * UNITS,
                 "units of {sku} are conserved"
             );
@@ -470,12 +530,38 @@ impl World {
             charged - done,
             "{order}: captured − refunded is the value of what shipped, less what the customer got back: {entry:?}"
         );
-        let refunds = self.payments.state.refunds().filter(|(_, refund)| refund.order_id == order);
-        let sum: i64 = refunds
-            .filter(|(_, refund)| refund.state() == RefundState::Refunded)
-            .map(|(_, refund)| refund.amount)
-            .sum();
-        assert_eq!(sum, done, "{order}: each refund is counted once");
+        let refunds = || self.payments.state.refunds().filter(|(_, refund)| refund.order_id == order);
+        let paid = |of_returns: bool| -> i64 {
+            let of = refunds().filter(|(_, refund)| refund.data.requested_by.starts_with("return:") == of_returns);
+            let paid = of.filter(|(_, refund)| refund.state() == RefundState::Refunded);
+            paid.map(|(_, refund)| refund.amount).sum()
+        };
+        let (came_back, goodwill) = (paid(true), paid(false));
+        assert_eq!(came_back + goodwill, done, "{order}: each refund is counted once");
+        self.check_returns(
+            order,
+            goodwill == 0 && refunds().all(|(_, refund)| refund.state() == RefundState::Refunded),
+        );
+    }
+
+    /// What was received is in stock, and was decided by payments; it is worth what the units cost, where returns alone were refunded.
+    fn check_returns(&self, order: OrderId, returns_alone: bool) {
+        let of_order = || self.fulfillment.state.returns().filter(|(_, returned)| returned.order_id == order);
+        let received = || of_order().filter(|(_, returned)| returned.state() == ReturnState::Received);
+        let units: i64 = received().flat_map(|(_, returned)| &returned.units).map(|units| units.came()).sum();
+        let in_stock = self.inventory.state.order(order).map_or(0, |order| order.units_returned());
+        assert_eq!(in_stock, units, "{order}: what was received is in stock, once");
+        let Some(payment) = self.payments.state.payment(order) else { return };
+        let decided: Vec<ReturnId> = payment.case.returns.keys().copied().collect();
+        let refunded = || received().filter(|(_, returned)| returned.refund);
+        assert_eq!(decided, refunded().map(|(id, _)| *id).collect::<Vec<_>>(), "{order}: each return is decided, once");
+        let worth = payment.case.lines.iter().map(|line| {
+            let units = refunded().flat_map(|(_, returned)| &returned.units);
+            let units: i64 = units.filter(|units| units.line.line_id == line.line_id).map(|units| units.came()).sum();
+            line_value(line.amount, line.quantity, units)
+        });
+        let (worth, paid): (i64, i64) = (worth.sum(), payment.case.returns.values().sum());
+        assert!(paid == worth || !returns_alone, "{order}: {paid} is paid for returns that are worth {worth}");
     }
 
     fn charged(&self, order: OrderId) -> i64 {

@@ -38,6 +38,8 @@ pub fn meet(rules: &mut InputRules<'_, '_>, orders: &mut Rows<Consignment>, inpu
             }
             return Ok(reply);
         }
+        // Decided on the rows of returns besides.
+        Input::Return(_) => OrderChange::Nothing,
         Input::UnknownTimer(timer) => return Err(unknown_timer(timer)),
     };
     if change == OrderChange::Made {
@@ -59,7 +61,7 @@ fn meet_unknown(rules: &mut InputRules<'_, '_>, input: &Input) -> Result<(Option
         Input::Captured(_) => Err(captured_unasked()),
         Input::Reallocated(event) => Err(unknown_order("StockReallocated", event.order_id)),
         Input::Answered(_) => Ok((None, Reply::default())),
-        Input::PickDue(..) | Input::HandOverDue(_) => Ok((None, Reply::default())),
+        Input::PickDue(..) | Input::HandOverDue(_) | Input::Return(_) => Ok((None, Reply::default())),
         Input::UnknownTimer(timer) => Err(unknown_timer(timer)),
     }
 }
@@ -74,7 +76,7 @@ fn meet_answer(
     };
     let change = rules.answered(order, index, &answered.answer)?;
     let parcel = &order.parcels[index];
-    Ok((change, Reply(Some((parcel.state, order.next_step(parcel))))))
+    Ok((change, Reply::Shipment(parcel.state, order.next_step(parcel))))
 }
 
 fn unknown_order(what: &str, order_id: OrderId) -> Conflict {

@@ -4,4 +4,5 @@ mod built_in;
 mod ending;
 mod house;
 mod picking;
+mod returns;
 mod walks;

@@ -2,7 +2,7 @@
 
 use events::{
     Allocation, AllocationId, Condition, GivenUp, LineId, OrderId, ReservationExpired, ShipmentId, Sku, StockCommitted,
-    StockReallocated, StockRejected, StockReleased, StockReserved, WarehouseId, Why, derive_id,
+    StockReallocated, StockRejected, StockReleased, StockReserved, StockReturned, WarehouseId, Why, derive_id,
 };
 use runtime::Conflict;
 
@@ -25,6 +25,7 @@ pub enum StockEvent {
     Reallocated(StockReallocated),
     Committed(StockCommitted),
     Released(StockReleased),
+    Returned(StockReturned),
 }
 
 pub type RuleResult = Result<Option<Decision>, Conflict>;

@@ -4,6 +4,7 @@ mod bounds;
 mod cells;
 mod goods;
 mod random;
+mod returns;
 mod shortages;
 mod strategies;
 mod together;
@@ -178,6 +179,7 @@ pub(super) fn accepted_as(order_id: OrderId, lines: Vec<Line>) -> Input {
         payment: None,
         ship_to_country: "DE".into(),
         personal: Personal { key_id: String::new(), data: Vec::new() },
+        exchange_for: None,
     }))
 }
 

@@ -41,6 +41,7 @@ fn input(house: &House, step: &Step) -> Option<Input> {
         Input::ShortPicked(event) => Input::ShortPicked(FulfillmentShortPicked { order_id, shipment_id, ..event }),
         Input::Dispatched(event) => Input::Dispatched(ShipmentDispatched { order_id, shipment_id, ..event }),
         Input::Refunded(event) => Input::Refunded(PaymentRefunded { order_id, ..event }),
+        Input::Returned(event) => Input::Returned(ReturnReceived { order_id, ..event }),
         other @ (Input::Accepted(_)
         | Input::Expired(_)
         | Input::Authorized(_)

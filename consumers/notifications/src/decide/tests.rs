@@ -101,6 +101,7 @@ fn accepted() -> OrderAccepted {
         payment: None,
         ship_to_country: "DE".into(),
         personal: person("ada@example.org", Some("+49301234567")),
+        exchange_for: None,
     }
 }
 
@@ -205,6 +206,16 @@ fn every_event_that_a_customer_hears_of_has_its_message() {
         19,
         &RefundCompleted { order_id, refund_id, amount, currency, lines: vec![], refunded: amount, unshipped: false },
     );
+    let (return_id, reason, by) = (events::ReturnId(Uuid::from_u128(6)), "too small".to_owned(), "eve".to_owned());
+    let (refund, requested_by) = (true, by.clone());
+    let announced =
+        events::ReturnAnnounced { order_id, return_id, lines: vec![], refund, reason: reason.clone(), requested_by };
+    bench.hear(20, &announced);
+    let received_by = by.clone();
+    let received =
+        events::ReturnReceived { order_id, return_id, lines: vec![], refund, reason: reason.clone(), received_by };
+    bench.hear(21, &received);
+    bench.hear(22, &events::ReturnRefused { order_id, return_id, reason, refused_by: by });
     let templates: Vec<_> = bench.sent().into_iter().map(|(_, template, _)| template).collect();
     assert_eq!(
         templates,
@@ -218,7 +229,10 @@ fn every_event_that_a_customer_hears_of_has_its_message() {
             "order_completed",
             "order_cancelled",
             "order_failed",
-            "refund_completed"
+            "refund_completed",
+            "return_announced",
+            "return_received",
+            "return_refused"
         ]
     );
     assert_eq!(

@@ -1,7 +1,8 @@
 //! Each occasion in each language, on each channel.
 
 use events::{
-    Cancellation, Channel, Currency, Fault, Line, ReasonCode, ShipmentId, ShippedLine, Timestamp, UnshippedLine, Why,
+    Cancellation, Channel, Currency, Fault, Line, ReasonCode, ReturnId, ReturnLine, ShipmentId, ShippedLine, Timestamp,
+    UnshippedLine, Why,
 };
 use uuid::Uuid;
 
@@ -54,6 +55,12 @@ fn everything() -> Vec<Occasion> {
         Occasion::RefundCompleted { amount, currency },
         parcel(Some("T1")),
         Occasion::ShipmentDelivered { shipment_id: ShipmentId(Uuid::from_u128(1)) },
+        Occasion::ReturnAnnounced {
+            return_id: ReturnId(Uuid::from_u128(2)),
+            lines: vec![ReturnLine { line_id: "1".into(), sku: "MUG".into(), quantity: 1, warehouse: "a".into() }],
+        },
+        Occasion::ReturnReceived { lines: Vec::new(), refund: true },
+        Occasion::ReturnRefused { return_id: ReturnId(Uuid::from_u128(2)), reason: "worn".into() },
         completed(vec![missing], Cancellation::InPart),
         completed(vec![], Cancellation::None),
         Occasion::OrderCancelled { currency, charged: 0 },

@@ -40,6 +40,7 @@ pub(crate) fn order() -> OrderPlaced {
             ..Address::default()
         },
         bill_to: None,
+        exchange_for: None,
     }
 }
 

@@ -241,3 +241,12 @@ fn a_payment_that_contradicts_the_order_or_itself_is_a_fault() {
     let same = OrderPlaced { payment_method: "pm_1".into(), ..paid("authorize", None, Some("pm_1"), None) };
     assert!(validate(&same).is_ok());
 }
+
+#[test]
+fn an_exchange_names_an_earlier_order_whether_it_is_known_or_not() {
+    let mut order = order();
+    order.exchange_for = Some("019aba2c-3f00-7000-8000-000000000001".into());
+    assert!(validate(&order).is_ok());
+    order.exchange_for = Some("order 7".into());
+    assert_eq!(codes(&order), ["/exchange_for invalid"]);
+}

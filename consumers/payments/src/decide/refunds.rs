@@ -2,7 +2,7 @@
 //!
 //! | | asked for under its key | its timer | gateway: refunded | pending | refused | found nothing | failed on its side | a person's retry |
 //! |---|---|---|---|---|---|---|---|---|
-//! | no row | `Refunding` **RefundRequested**; more than is left: refused | – | – | – | – | – | – | 404 |
+//! | no row | `Refunding` **RefundRequested**, also for a return ([`super::returns`]); more than is left: refused | – | – | – | – | – | – | 404 |
 //! | `Requested`, `Refunding` | as it was answered | the call again, then look-ups; after the last a person's case | `Refunded` **RefundCompleted** | `Pending` | `Failed` **RefundFailed** | the call again; where its key is spoilt or old, looked up again | looked up | – |
 //! | the same, a person's case | as it was answered | – | as above | as above | as above | retried: another attempt | – | looked up |
 //! | `Pending` | as it was answered | looked up | `Refunded` **RefundCompleted** | – | `Failed` **RefundFailed** | – | – | – |
@@ -44,6 +44,7 @@ impl DecisionContext<'_> {
                     world.shipments.add(event.shipment_id, shipped);
                 }
             }
+            RefundInput::Returned(event) => self.returned(world, event, effects)?,
             RefundInput::Asked(request) => return Ok(Reply::Refund(self.refund_asked(world, request, effects)?)),
             RefundInput::Answer { order_id, refund_id, attempt, outcome } => {
                 let unasked = || {

@@ -28,6 +28,7 @@ mod attempts;
 mod edges;
 mod money;
 mod refunds;
+mod returns;
 mod settlement;
 mod table;
 

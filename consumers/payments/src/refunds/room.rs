@@ -1,8 +1,9 @@
 //! What can still go back of an order, in money and units, and what a request comes to. One rule for tax, discount and shipping: they are in the lines'
 //! amounts, and units cost the difference of two values of their line, so that no rounding leaks.
 
-use events::{Currency, Item, Line, LineId, RefundedLine, line_value};
+use events::{Currency, Item, Line, LineId, RefundedLine, ReturnId, ReturnedLine, line_value};
 use gateway::Money;
+use runtime::Conflict;
 
 use super::{Asked, CustomerRefund, RefundState, Refusal, RefusalKind};
 use crate::payment::Payment;
@@ -93,6 +94,35 @@ impl Room {
             return Err(self.too_much(&expected));
         }
         Ok((amount, lines))
+    }
+
+    /// What the units of a return cost, of what is left: units that another refund gave back cost nothing.
+    /// Fails when more came back than shipped, as far as payments knows.
+    pub(crate) fn of_return(
+        &self,
+        return_id: ReturnId,
+        came: &[ReturnedLine],
+    ) -> Result<(i64, Vec<RefundedLine>), Conflict> {
+        let (mut left, mut found) = (self.left, Vec::new());
+        for room in &self.lines {
+            let of_line = came.iter().filter(|line| line.line_id == room.line.line_id);
+            let units: i64 = of_line.map(|line| line.intact + line.damaged).sum();
+            if units > room.shipped {
+                return Err(Conflict(format!(
+                    "return {return_id} brings {units} units of {} back: expected at most {}, which shipped as far as payments knows; have \
+                     payments hear of its shipments again (replay), then have this event tried again",
+                    room.line.sku, room.shipped
+                )));
+            }
+            let units = units.min(room.units());
+            if units > 0 {
+                let line = room.refunded(units);
+                let amount = line.amount.min(left);
+                left -= amount;
+                found.push(RefundedLine { amount, ..line });
+            }
+        }
+        Ok((self.left - left, found))
     }
 
     /// Whether this may go back once more: units and money.

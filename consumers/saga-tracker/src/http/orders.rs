@@ -109,7 +109,9 @@ pub(super) async fn show(
     let row = store::order(&api.pool, order_id).await.map_err(failed)?.ok_or_else(|| unknown_order(order_id))?;
     let shipments = store::shipments_of(&api.pool, order_id).await.map_err(failed)?;
     let refunds = store::refunds_of(&api.pool, order_id).await.map_err(failed)?;
-    OrderDetail::of(&row, shipments, &refunds).map(Json).map_err(failed)
+    let returns = store::returns_of(&api.pool, order_id).await.map_err(failed)?;
+    let exchanges = store::exchanges_for(&api.pool, order_id).await.map_err(failed)?;
+    OrderDetail::of(&row, shipments, &refunds, &returns, exchanges).map(Json).map_err(failed)
 }
 
 /// Which history.

@@ -3,15 +3,17 @@
 use std::collections::BTreeMap;
 
 use events::{
-    Fault, GivenUp, Item, Line, RefundId, RefundRequested, RefundedLine, ShippedLine, Timestamp, UnshippedLine,
+    Fault, GivenUp, Item, Line, OrderId, RefundId, RefundRequested, RefundedLine, ReturnAnnounced, ReturnId,
+    ReturnLine, ReturnReceived, ReturnedLine, ShippedLine, Timestamp, UnshippedLine, derive_id,
 };
 use runtime::Failure;
 use runtime::sql::Timestamptz;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
-use crate::facts::{GivenUpReason, Moment, RefundFacts, ShipmentFacts};
+use crate::facts::{GivenUpReason, Moment, RefundFacts, ReturnFacts, ShipmentFacts};
 use crate::status::Status;
 use crate::store::{OrderRow, ShipmentRow, StoredEvent, stored};
 
@@ -87,6 +89,12 @@ pub(crate) struct OrderDetail {
     shipments: Vec<ShipmentView>,
     /// Refunds to its customer, beside what its own way gave back.
     refunds: Vec<OrderRefundView>,
+    /// Returns of what shipped.
+    returns: Vec<OrderReturnView>,
+    /// The earlier order, if this one is an exchange for goods of it.
+    exchange_for: Option<String>,
+    /// Orders that are exchanges for goods of this one, the oldest 100; not shown of an earlier moment (`at`).
+    exchanges: Vec<String>,
     /// How long each step of its way took.
     steps: Vec<StepView>,
 }
@@ -200,6 +208,79 @@ impl OrderRefundView {
     }
 }
 
+/// A return, as fulfillment told of it.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct OrderReturnView {
+    /// Its id.
+    return_id: String,
+    /// Where it stands: `ANNOUNCED`, `RECEIVED` or `REFUSED`.
+    status: &'static str,
+    /// What was to come back.
+    lines: Vec<ReturnLine>,
+    /// What came back, and where it is.
+    received: Vec<ReturnedLine>,
+    /// Whether what comes back is refunded.
+    refund: Option<bool>,
+    /// Its refund, which is among `refunds`; absent until it is asked for, or if nothing was left.
+    refund_id: Option<String>,
+    /// What that gives back, in minor units.
+    amount: Option<i64>,
+    /// Why.
+    reason: Option<String>,
+    /// The account that announced it.
+    requested_by: Option<String>,
+    /// When it was announced, RFC 3339.
+    #[schema(value_type = Option<String>)]
+    announced_at: Option<Timestamptz>,
+    /// When it was received.
+    #[schema(value_type = Option<String>)]
+    received_at: Option<Timestamptz>,
+    /// When its units were in stock again.
+    #[schema(value_type = Option<String>)]
+    stocked_at: Option<Timestamptz>,
+    /// When it was refused.
+    #[schema(value_type = Option<String>)]
+    refused_at: Option<Timestamptz>,
+    /// Why it was refused.
+    refused: Option<String>,
+}
+
+impl OrderReturnView {
+    fn of(
+        order_id: OrderId,
+        (return_id, facts): (&ReturnId, &ReturnFacts),
+        refunds: &BTreeMap<RefundId, RefundFacts>,
+    ) -> Result<Self, Failure> {
+        let facts = facts.clone();
+        let announced = facts.announced.map(|text| stored::<ReturnAnnounced>(&text, "customer_return.announced"));
+        let received = facts.received.map(|text| stored::<ReturnReceived>(&text, "customer_return.received"));
+        let (announced, received) = (announced.transpose()?, received.transpose()?);
+        let status = match (&received, &facts.refused_at) {
+            (Some(_), _) => "RECEIVED",
+            (None, Some(_)) => "REFUSED",
+            (None, None) => "ANNOUNCED",
+        };
+        let of_return = RefundId(derive_id(order_id, "fulfillment", "return", &return_id.to_string()));
+        let refund = refunds.get(&of_return);
+        Ok(Self {
+            return_id: return_id.to_string(),
+            status,
+            refund: announced.as_ref().map(|event| event.refund),
+            refund_id: refund.map(|_| of_return.to_string()),
+            amount: refund.and_then(|refund| refund.amount),
+            reason: announced.as_ref().map(|event| event.reason.clone()),
+            requested_by: announced.as_ref().map(|event| event.requested_by.clone()),
+            lines: announced.map_or_else(Vec::new, |event| event.lines),
+            received: received.map_or_else(Vec::new, |event| event.lines),
+            announced_at: facts.announced_at,
+            received_at: facts.received_at,
+            stocked_at: facts.stocked_at,
+            refused_at: facts.refused_at,
+            refused: facts.refused,
+        })
+    }
+}
+
 fn list<T: DeserializeOwned>(text: &Option<String>, what: &'static str) -> Result<Vec<T>, Failure> {
     text.as_deref().map_or(Ok(Vec::new()), |text| stored(text, what))
 }
@@ -290,6 +371,8 @@ impl OrderDetail {
         row: &OrderRow,
         shipments: Vec<ShipmentRow>,
         refunds: &BTreeMap<RefundId, RefundFacts>,
+        returns: &BTreeMap<ReturnId, ReturnFacts>,
+        exchanges: Vec<Uuid>,
     ) -> Result<Self, Failure> {
         let step = |(step, began, ended): (&'static str, Timestamp, Timestamp)| StepView {
             step,
@@ -304,6 +387,12 @@ impl OrderDetail {
             unshipped: list(&row.facts.unshipped, "order.unshipped")?,
             shipments: shipments.into_iter().map(ShipmentView::of).collect::<Result<_, _>>()?,
             refunds: refunds.iter().map(OrderRefundView::of).collect::<Result<_, _>>()?,
+            returns: returns
+                .iter()
+                .map(|returned| OrderReturnView::of(row.order_id, returned, refunds))
+                .collect::<Result<_, _>>()?,
+            exchange_for: row.facts.exchange_for.map(|id| id.to_string()),
+            exchanges: exchanges.iter().map(Uuid::to_string).collect(),
             steps: row.facts.steps().map(step).collect(),
         })
     }

@@ -49,8 +49,7 @@ pub(super) async fn save(
     for (moment, _) in Moment::ALL {
         query = bind_columns!(query; for (_, facts) in orders => facts.moments.at(moment).map(Timestamptz));
     }
-    let query =
-        bind_columns!(query; for (_, facts) in orders => facts.changed_at.map(Timestamptz), deadline(placed(facts)));
+    let query = bind_columns!(query; for (_, facts) in orders => facts.changed_at.map(Timestamptz), deadline(placed(facts)), facts.exchange_for);
     let rows: Vec<PgRow> = query.fetch_all(db).await?;
     let read = |row: &PgRow| Ok((OrderId(row.try_get("order_id")?), way(row)?));
     rows.iter().map(read).collect::<Result<_, sqlx::Error>>().map_err(Failure::from)
@@ -61,22 +60,22 @@ const MERGE: &str = "
 insert into saga_tracker.\"order\" as kept
   (order_id, seen, rank, position, source, reference, customer_id, currency, total, authorized, captured, refunded, voided, charged,
    lines, faults, shipped, unshipped, reason, cancellation, placed_at, accepted_at, reserved_at, authorized_at, review_at, cleared_at,
-   confirmed_at, captured_at, dispatched_at, committed_at, cancel_asked_at, let_go_at, undo_at, closed_at, ended_at, changed_at, deadline)
+   confirmed_at, captured_at, dispatched_at, committed_at, cancel_asked_at, let_go_at, undo_at, closed_at, ended_at, changed_at, deadline, exchange_for)
 select order_id, seen, rank, position, source, reference, customer_id, currency, total, authorized, captured, refunded, voided, charged,
    lines, faults, shipped, unshipped,
    case when reason_rank is not null then row (reason_rank, reason_code, reason_detail)::saga_tracker.reason end,
    cancellation, placed_at, accepted_at, reserved_at, authorized_at, review_at, cleared_at,
-   confirmed_at, captured_at, dispatched_at, committed_at, cancel_asked_at, let_go_at, undo_at, closed_at, ended_at, changed_at, deadline
+   confirmed_at, captured_at, dispatched_at, committed_at, cancel_asked_at, let_go_at, undo_at, closed_at, ended_at, changed_at, deadline, exchange_for
 from unnest($1::uuid[], $2::bigint[], $3::smallint[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[],
    $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[],
    $15::text[], $16::text[], $17::text[], $18::text[], $19::smallint[], $20::text[], $21::text[], $22::text[],
    $23::timestamptz[], $24::timestamptz[], $25::timestamptz[], $26::timestamptz[], $27::timestamptz[], $28::timestamptz[],
    $29::timestamptz[], $30::timestamptz[], $31::timestamptz[], $32::timestamptz[], $33::timestamptz[], $34::timestamptz[],
-   $35::timestamptz[], $36::timestamptz[], $37::timestamptz[], $38::timestamptz[], $39::timestamptz[])
+   $35::timestamptz[], $36::timestamptz[], $37::timestamptz[], $38::timestamptz[], $39::timestamptz[], $40::uuid[])
   as told (order_id, seen, rank, position, source, reference, customer_id, currency, total, authorized, captured, refunded, voided, charged,
    lines, faults, shipped, unshipped, reason_rank, reason_code, reason_detail, cancellation, placed_at, accepted_at, reserved_at,
    authorized_at, review_at, cleared_at, confirmed_at, captured_at, dispatched_at, committed_at, cancel_asked_at, let_go_at, undo_at,
-   closed_at, ended_at, changed_at, deadline)
+   closed_at, ended_at, changed_at, deadline, exchange_for)
 on conflict (order_id) do update set
    seen = kept.seen | excluded.seen, rank = greatest(kept.rank, excluded.rank), position = greatest(kept.position, excluded.position),
    source = greatest(kept.source, excluded.source), reference = greatest(kept.reference, excluded.reference),
@@ -95,6 +94,6 @@ on conflict (order_id) do update set
    cancel_asked_at = least(kept.cancel_asked_at, excluded.cancel_asked_at), let_go_at = least(kept.let_go_at, excluded.let_go_at),
    undo_at = least(kept.undo_at, excluded.undo_at), closed_at = least(kept.closed_at, excluded.closed_at),
    ended_at = least(kept.ended_at, excluded.ended_at), changed_at = greatest(kept.changed_at, excluded.changed_at),
-   deadline = least(kept.deadline, excluded.deadline)
+   deadline = least(kept.deadline, excluded.deadline), exchange_for = greatest(kept.exchange_for, excluded.exchange_for)
 returning order_id, rank, placed_at, accepted_at, reserved_at, authorized_at, review_at, cleared_at, confirmed_at, captured_at,
    dispatched_at, committed_at, cancel_asked_at, let_go_at, undo_at, closed_at, ended_at";

@@ -2,7 +2,7 @@
 
 use axum::extract::Query;
 use axum::extract::rejection::QueryRejection;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use events::{OrderId, Timestamp};
 
 use super::Problem;
@@ -11,6 +11,8 @@ use crate::sql::in_range;
 /// Entries on a page unless the caller says how many, and at most.
 const PAGE: i64 = 50;
 const LARGEST_PAGE: i64 = 500;
+/// Characters at most of an idempotency key.
+const LONGEST_KEY: usize = 255;
 
 /// What was asked for in a query.
 pub type QueryResult<T> = Result<Query<T>, QueryRejection>;
@@ -31,6 +33,22 @@ fn unreadable(detail: String) -> Problem {
 pub fn order_in_path(text: &str) -> Result<OrderId, Problem> {
     let detail = || format!("expected an order's id, a UUID, in the path, got {text:?}");
     text.parse().map_err(|_| Problem::new(StatusCode::NOT_FOUND, "Unknown order").detail(detail()))
+}
+
+/// The header `Idempotency-Key`: what a request is known by. `else_what` says what the same request would be without it.
+///
+/// # Errors
+/// A problem of status 400 where it is missing, given twice, empty or too long.
+pub fn idempotency_key<'h>(headers: &'h HeaderMap, else_what: &str) -> Result<&'h str, Problem> {
+    let mut given = headers.get_all("idempotency-key").iter();
+    let key = given.next().and_then(|key| key.to_str().ok()).filter(|key| (1..=LONGEST_KEY).contains(&key.len()));
+    key.filter(|_| given.next().is_none()).ok_or_else(|| {
+        let detail = format!(
+            "expected the header Idempotency-Key once, with 1 to {LONGEST_KEY} visible ASCII characters: without it a repeated \
+             request would be {else_what}"
+        );
+        Problem::new(StatusCode::BAD_REQUEST, "Idempotency-Key needed").detail(detail)
+    })
 }
 
 /// How many entries the caller wants.

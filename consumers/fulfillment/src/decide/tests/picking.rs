@@ -5,7 +5,7 @@ use std::time::Duration;
 use events::{Condition, FulfillmentConfirmed, FulfillmentRejected, FulfillmentShortPicked, ShipmentId, Why};
 
 use super::house::{self, House, all, cleared, order_id, some};
-use crate::input::Answer;
+use crate::input::{Answer, Reply};
 use crate::parcel::{ParcelState, Shortage};
 use crate::row::{NextStep, State};
 
@@ -183,8 +183,11 @@ fn a_warehouse_that_is_late_has_picked_nothing_and_puts_back_what_it_picks_after
     assert_eq!((&short.short[0].why, &short.short[0].condition), (&Why::Late, &Condition::Intact));
     let late = house.answer(0, all()).unwrap();
     assert!(late.names().is_empty());
-    assert_eq!(late.reply.0, Some((ParcelState::Dropped, NextStep::PutBack)));
-    assert_eq!(house.answer(0, Answer::PutBack).unwrap().reply.0, Some((ParcelState::Dropped, NextStep::Nothing)));
+    assert_eq!(late.reply, Reply::Shipment(ParcelState::Dropped, NextStep::PutBack));
+    assert_eq!(
+        house.answer(0, Answer::PutBack).unwrap().reply,
+        Reply::Shipment(ParcelState::Dropped, NextStep::Nothing)
+    );
 }
 
 #[test]
@@ -205,7 +208,7 @@ fn the_first_answer_to_a_picking_list_counts() {
     house.answer(0, some(&[("a", 1)], Why::Short)).unwrap();
     let again = house.answer(0, all()).unwrap();
     assert!(again.names().is_empty() && !again.changed);
-    assert_eq!(again.reply.0, Some((ParcelState::Packed, NextStep::Wait)));
+    assert_eq!(again.reply, Reply::Shipment(ParcelState::Packed, NextStep::Wait));
 }
 
 #[test]
@@ -215,7 +218,7 @@ fn picked_means_nothing_after_picking_and_is_unknown_without_a_row() {
             assert!(house.answer(0, all()).unwrap().names().is_empty());
         }
     }
-    assert_eq!(House::external().hear(house::answered(ShipmentId(order_id().0), all())).unwrap().reply.0, None);
+    assert_eq!(House::external().hear(house::answered(ShipmentId(order_id().0), all())).unwrap().reply, Reply::Nothing);
 }
 
 #[test]

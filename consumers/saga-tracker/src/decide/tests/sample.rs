@@ -60,7 +60,7 @@ fn payload(sample: &Sample, order_id: OrderId, codec: &Codec) -> Vec<u8> {
         OrderAccepted OrderRejected OrderCancellationRequested OrderCompleted OrderCancelled OrderFailed
         StockReserved StockRejected ReservationExpired StockReallocated StockCommitted StockReleased StockLevelChanged
         PaymentActionRequired PaymentAuthorized PaymentDeclined PaymentCaptured PaymentCaptureFailed PaymentVoided
-        PaymentRefunded PaymentRefundFailed AuthorizationExpiring RefundRequested RefundCompleted RefundFailed FraudCleared FraudRejected FraudReviewRequested
+        PaymentRefunded PaymentRefundFailed AuthorizationExpiring RefundRequested RefundCompleted RefundFailed ReturnAnnounced ReturnReceived ReturnRefused StockReturned FraudCleared FraudRejected FraudReviewRequested
         FulfillmentShortPicked FulfillmentConfirmed FulfillmentRejected FulfillmentCancelled ShipmentDispatched
         ShipmentDelivered NotificationSent NotificationRecorded NotificationFailed OrderParked OrderUnparked RelayAdvanced DeadLetterResolved
         OrderStuck)
@@ -158,6 +158,21 @@ pub fn samples() -> Vec<Sample> {
         ),
         ("RefundCompleted", money(json!({"refund_id": id, "lines": [], "refunded": 1000}))),
         ("RefundFailed", money(json!({"refund_id": id, "detail": "closed account"}))),
+        (
+            "ReturnAnnounced",
+            json!({"return_id": id, "lines": [{"line_id": "1", "sku": "TEA", "quantity": 1, "warehouse": "w1"}], "refund": true, "reason": "late",
+            "requested_by": "eve"}),
+        ),
+        (
+            "ReturnReceived",
+            json!({"return_id": id, "lines": [{"line_id": "1", "sku": "TEA", "intact": 1, "damaged": 0, "warehouse": "w1"}], "refund": true,
+            "reason": "late", "received_by": "eve"}),
+        ),
+        ("ReturnRefused", json!({"return_id": id, "reason": "worn", "refused_by": "eve"})),
+        (
+            "StockReturned",
+            json!({"return_id": id, "lines": [{"line_id": "1", "sku": "TEA", "intact": 1, "damaged": 0, "warehouse": "w1"}]}),
+        ),
         (
             "FraudCleared",
             json!({"customer_id": "c-1", "currency": "EUR", "lines": lines, "plan": [], "personal": personal,

@@ -58,6 +58,7 @@ impl FromRow<'_, PgRow> for OrderRow {
             unshipped: row.try_get("unshipped")?,
             reason,
             cancellation: row.try_get("cancellation")?,
+            exchange_for: row.try_get("exchange_for")?,
             ..way(row)?
         };
         Ok(Self { order_id: OrderId(row.try_get("order_id")?), facts })
@@ -82,7 +83,8 @@ macro_rules! select_orders {
             "select order_id, seen, rank, position, source, reference, customer_id, currency, total, authorized, captured, refunded, voided,
                charged, lines, faults, shipped, unshipped, (reason).rank as reason_rank, (reason).code as reason_code,
                (reason).detail as reason_detail, cancellation, placed_at, accepted_at, reserved_at, authorized_at, review_at, cleared_at,
-               confirmed_at, captured_at, dispatched_at, committed_at, cancel_asked_at, let_go_at, undo_at, closed_at, ended_at, changed_at
+               confirmed_at, captured_at, dispatched_at, committed_at, cancel_asked_at, let_go_at, undo_at, closed_at, ended_at, changed_at,
+               exchange_for
              from saga_tracker.\"order\" ",
             $rest
         )
