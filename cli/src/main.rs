@@ -13,6 +13,7 @@ mod output;
 mod reconcile;
 mod refund;
 mod relay;
+mod release_hold;
 mod replay;
 mod restore;
 mod run;
@@ -67,6 +68,8 @@ enum Command {
     Orders(orders::Command),
     /// Give money of an order that shipped back to its customer.
     Refund(refund::Arguments),
+    /// Have what has not shipped of an order shipped, although its payment is disputed.
+    ReleaseHold(release_hold::Arguments),
     /// The outbox and its relay: how it stands, and what to do when something went wrong outside.
     #[command(subcommand)]
     Relay(relay::Command),
@@ -110,6 +113,7 @@ fn main() -> ExitCode {
         Command::Reconcile(arguments) => block_on(reconcile::run(arguments, json)),
         Command::Orders(command) => block_on(orders::run(command, json)),
         Command::Refund(arguments) => block_on(refund::run(arguments, json)),
+        Command::ReleaseHold(arguments) => block_on(release_hold::run(arguments, json)),
         Command::Relay(command) => block_on(relay::run(command, json)),
         Command::Deadlines(command) => block_on(deadlines::run(command, json)),
         Command::Replay(arguments) => block_on(replay::run(arguments, json)),

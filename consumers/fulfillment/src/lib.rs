@@ -21,9 +21,9 @@ mod work;
 use std::sync::Arc;
 
 use events::{
-    Event, FraudCleared, FulfillmentCancelled, FulfillmentConfirmed, FulfillmentRejected, FulfillmentShortPicked,
-    OrderCancellationRequested, OrderId, PaymentCaptureFailed, PaymentCaptured, ShipmentDelivered, ShipmentDispatched,
-    StockReallocated, Timestamp,
+    DisputeClosed, Event, FraudCleared, FulfillmentCancelled, FulfillmentConfirmed, FulfillmentRejected,
+    FulfillmentShortPicked, OrderCancellationRequested, OrderId, PaymentCaptureFailed, PaymentCaptured,
+    PaymentDisputed, ShipmentDelivered, ShipmentDispatched, StockReallocated, Timestamp,
 };
 use runtime::rows::Rows;
 use runtime::{
@@ -50,6 +50,8 @@ impl Consumer for Fulfillment {
             OrderCancellationRequested::TYPE,
             PaymentCaptureFailed::TYPE,
             PaymentCaptured::TYPE,
+            PaymentDisputed::TYPE,
+            DisputeClosed::TYPE,
         ]
     }
 
@@ -73,6 +75,8 @@ impl Consumer for Fulfillment {
             Some(FraudCleared::TYPE) => Input::Cleared(Box::new(message.read(codec)?)),
             Some(StockReallocated::TYPE) => Input::Reallocated(Box::new(message.read(codec)?)),
             Some(PaymentCaptured::TYPE) => Input::Captured(Box::new(message.read(codec)?)),
+            Some(PaymentDisputed::TYPE) => Input::Disputed(Box::new(message.read(codec)?)),
+            Some(DisputeClosed::TYPE) => Input::DisputeClosed(Box::new(message.read(codec)?)),
             Some(OrderCancellationRequested::TYPE) => {
                 let OrderCancellationRequested { order_id, reason, .. } = message.read(codec)?;
                 Input::CancellationRequested(order_id, reason)

@@ -58,7 +58,7 @@ impl Case {
 
     pub(crate) fn detail(&self) -> Result<OrderDetail, Failure> {
         let row = OrderRow { order_id: self.order_id, facts: self.facts.clone() };
-        OrderDetail::of(&row, self.shipments(), &self.facts.refunds)
+        OrderDetail::of(&row, self.shipments(), &self.facts.refunds, &self.facts.disputes)
     }
 
     fn shipments(&self) -> Vec<ShipmentRow> {

@@ -41,6 +41,7 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("fulfillment", "POST /orders/{order_id}/shipments/{shipment_id}/will-not-ship", "warehouse operator admin"),
     ("fulfillment", "POST /orders/{order_id}/shipments/{shipment_id}/delivered", "warehouse operator admin"),
     ("fulfillment", "POST /orders/{order_id}/shipments/{shipment_id}/put-back", "warehouse operator admin"),
+    ("fulfillment", "POST /orders/{order_id}/release-hold", "operator admin"),
     ("saga-tracker", "GET /orders", "viewer operator admin"),
     ("saga-tracker", "GET /orders/{order_id}", "viewer operator admin"),
     ("saga-tracker", "GET /orders/{order_id}/events", "viewer operator admin"),

@@ -109,7 +109,8 @@ pub(super) async fn show(
     let row = store::order(&api.pool, order_id).await.map_err(failed)?.ok_or_else(|| unknown_order(order_id))?;
     let shipments = store::shipments_of(&api.pool, order_id).await.map_err(failed)?;
     let refunds = store::refunds_of(&api.pool, order_id).await.map_err(failed)?;
-    OrderDetail::of(&row, shipments, &refunds).map(Json).map_err(failed)
+    let disputes = store::disputes_of(&api.pool, order_id).await.map_err(failed)?;
+    OrderDetail::of(&row, shipments, &refunds, &disputes).map(Json).map_err(failed)
 }
 
 /// Which history.

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use events::{
-    Fault, GivenUp, Item, Line, RefundId, RefundRequested, RefundedLine, ShippedLine, Timestamp, UnshippedLine,
+    Currency, DisputeClosed, Fault, GivenUp, Item, Line, PaymentDisputed, RefundId, RefundRequested, RefundedLine,
+    ShippedLine, Timestamp, UnshippedLine,
 };
 use runtime::Failure;
 use runtime::sql::Timestamptz;
@@ -11,7 +12,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use utoipa::ToSchema;
 
-use crate::facts::{GivenUpReason, Moment, RefundFacts, ShipmentFacts};
+use crate::facts::{DisputeFacts, GivenUpReason, Moment, RefundFacts, ShipmentFacts};
 use crate::status::Status;
 use crate::store::{OrderRow, ShipmentRow, StoredEvent, stored};
 
@@ -87,6 +88,8 @@ pub(crate) struct OrderDetail {
     shipments: Vec<ShipmentView>,
     /// Refunds to its customer, beside what its own way gave back.
     refunds: Vec<OrderRefundView>,
+    /// Disputes of its payment.
+    disputes: Vec<OrderDisputeView>,
     /// How long each step of its way took.
     steps: Vec<StepView>,
 }
@@ -150,7 +153,7 @@ impl ShipmentView {
 pub(crate) struct OrderRefundView {
     /// Its id.
     refund_id: String,
-    /// Where it stands: `REQUESTED`, `COMPLETED`, or `FAILED`: refused, and not done by a later attempt yet.
+    /// Where it stands: `REQUESTED`, `COMPLETED`, or `FAILED`: refused, or failed after it was done, and not done by a later attempt yet.
     status: &'static str,
     /// What goes back, in minor units.
     amount: Option<i64>,
@@ -175,15 +178,15 @@ pub(crate) struct OrderRefundView {
 
 impl OrderRefundView {
     fn of((refund_id, facts): (&RefundId, &RefundFacts)) -> Result<Self, Failure> {
+        let status = match facts.completed_at {
+            _ if facts.has_failed() => "FAILED",
+            Some(_) => "COMPLETED",
+            None => "REQUESTED",
+        };
         let RefundFacts { amount, request, requested_at, completed_at, failed_at, detail } = facts.clone();
         let request: Option<RefundRequested> = request.map(|text| stored(&text, "refund.request")).transpose()?;
         let (lines, reason, requested_by) = request
             .map_or_else(Default::default, |request| (request.lines, Some(request.reason), Some(request.requested_by)));
-        let status = match (completed_at, failed_at) {
-            (Some(_), _) => "COMPLETED",
-            (None, Some(_)) => "FAILED",
-            (None, None) => "REQUESTED",
-        };
         let refund_id = refund_id.to_string();
         Ok(Self {
             refund_id,
@@ -197,6 +200,68 @@ impl OrderRefundView {
             failed_at,
             detail,
         })
+    }
+}
+
+/// A dispute of the payment, as payments told of it last.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct OrderDisputeView {
+    /// The gateway's id of it.
+    dispute_id: String,
+    /// Where it stands: `inquiry`, `needs_response`, `under_review`; `won`, `lost` or `closed`.
+    status: String,
+    /// Where the claimed money is: `untouched`, `withdrawn` or `reinstated`.
+    funds: String,
+    /// What is claimed, in minor units.
+    amount: i64,
+    /// The bank's reason.
+    reason: String,
+    /// Until when evidence is taken, RFC 3339.
+    evidence_due_by: Option<String>,
+    /// When it was first told of.
+    #[schema(value_type = Option<String>)]
+    opened_at: Option<Timestamptz>,
+    /// When it changed last.
+    #[schema(value_type = Option<String>)]
+    changed_at: Option<Timestamptz>,
+}
+
+impl OrderDisputeView {
+    fn of((dispute_id, facts): (&String, &DisputeFacts)) -> Result<Self, Failure> {
+        let told = ToldDispute::of(facts.closed, &facts.told)?;
+        Ok(Self {
+            dispute_id: dispute_id.clone(),
+            status: told.status,
+            funds: told.funds,
+            amount: told.amount,
+            reason: told.reason,
+            evidence_due_by: told.evidence_due_by.map(|at| at.to_string()),
+            opened_at: facts.opened_at,
+            changed_at: facts.changed_at,
+        })
+    }
+}
+
+/// What the latest event of a dispute says.
+pub(crate) struct ToldDispute {
+    pub status: String,
+    pub funds: String,
+    pub amount: i64,
+    pub currency: Currency,
+    pub reason: String,
+    pub evidence_due_by: Option<Timestamp>,
+}
+
+impl ToldDispute {
+    pub fn of(closed: bool, told: &str) -> Result<Self, Failure> {
+        if closed {
+            let DisputeClosed { outcome, funds, amount, currency, reason, .. } = stored(told, "dispute.told")?;
+            let status = outcome.as_str().to_owned();
+            return Ok(Self { status, funds, amount, currency, reason, evidence_due_by: None });
+        }
+        let PaymentDisputed { status, funds, amount, currency, reason, evidence_due_by, .. } =
+            stored(told, "dispute.told")?;
+        Ok(Self { status, funds, amount, currency, reason, evidence_due_by })
     }
 }
 
@@ -290,6 +355,7 @@ impl OrderDetail {
         row: &OrderRow,
         shipments: Vec<ShipmentRow>,
         refunds: &BTreeMap<RefundId, RefundFacts>,
+        disputes: &BTreeMap<String, DisputeFacts>,
     ) -> Result<Self, Failure> {
         let step = |(step, began, ended): (&'static str, Timestamp, Timestamp)| StepView {
             step,
@@ -304,6 +370,7 @@ impl OrderDetail {
             unshipped: list(&row.facts.unshipped, "order.unshipped")?,
             shipments: shipments.into_iter().map(ShipmentView::of).collect::<Result<_, _>>()?,
             refunds: refunds.iter().map(OrderRefundView::of).collect::<Result<_, _>>()?,
+            disputes: disputes.iter().map(OrderDisputeView::of).collect::<Result<_, _>>()?,
             steps: row.facts.steps().map(step).collect(),
         })
     }
