@@ -77,12 +77,20 @@ pub(crate) fn check_paths(choreography: &Choreography, problems: &mut Vec<RuleBr
     let ending = events_that_reach_an_end(choreography);
     let decides = |consumer: &String| choreography.consumers.get(consumer).is_some_and(|program| program.decides);
     for (_, _, name, rules) in choreography.events() {
+        if rules.after_end && (rules.within.is_some() || rules.terminal.is_some()) {
+            problems.push(RuleBreach::new(
+                format!("event {name}, after_end"),
+                "neither `within` nor `terminal`, as no order waits for what comes after its end",
+                if rules.within.is_some() { "`within`" } else { "`terminal`" },
+                "take one of them off",
+            ));
+        }
         let Some(within) = &rules.within else {
-            if rules.terminal.is_none() && rules.heard_by.iter().any(decides) {
+            if rules.terminal.is_none() && !rules.after_end && rules.heard_by.iter().any(decides) {
                 problems.push(RuleBreach::new(
                     format!("event {name}"),
-                    "answers under `within`, because consumers that decide hear it, or `terminal`",
-                    "neither",
+                    "answers under `within`, because consumers that decide hear it, `terminal`, or `after_end`",
+                    "none of them",
                     "name every event that may answer it: without one an order is lost without a word",
                 ));
             }

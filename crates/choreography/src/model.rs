@@ -132,6 +132,9 @@ pub struct EventRules {
     pub undoes: Vec<String>,
     /// The status in which it ends the order.
     pub terminal: Option<TerminalStatus>,
+    /// Whether it may come after the order's end, and no order waits for what it brings about.
+    #[serde(default)]
+    pub after_end: bool,
     /// Which answer must come, and how soon.
     pub within: Option<Within>,
 }
