@@ -13,6 +13,7 @@ mod output;
 mod reconcile;
 mod refund;
 mod relay;
+mod release_hold;
 mod replay;
 mod restore;
 mod returns;
@@ -71,6 +72,8 @@ enum Command {
     /// Goods that come back: announced, received, refused.
     #[command(subcommand)]
     Return(returns::Command),
+    /// Have what has not shipped of an order shipped, although its payment is disputed.
+    ReleaseHold(release_hold::Arguments),
     /// The outbox and its relay: how it stands, and what to do when something went wrong outside.
     #[command(subcommand)]
     Relay(relay::Command),
@@ -115,6 +118,7 @@ fn main() -> ExitCode {
         Command::Orders(command) => block_on(orders::run(command, json)),
         Command::Refund(arguments) => block_on(refund::run(arguments, json)),
         Command::Return(command) => block_on(returns::run(command, json)),
+        Command::ReleaseHold(arguments) => block_on(release_hold::run(arguments, json)),
         Command::Relay(command) => block_on(relay::run(command, json)),
         Command::Deadlines(command) => block_on(deadlines::run(command, json)),
         Command::Replay(arguments) => block_on(replay::run(arguments, json)),

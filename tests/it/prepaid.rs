@@ -25,7 +25,7 @@ impl Paid {
         intent["id"].as_str().unwrap_or_else(|| panic!("{intent}")).to_owned()
     }
 
-    async fn at_stripe(&self, payment_id: &str) -> Value {
+    async fn intent_at_stripe(&self, payment_id: &str) -> Value {
         let url = format!("{}/v1/payment_intents/{payment_id}?expand[]=latest_charge", self.url);
         self.pipeline.http.get(url).bearer_auth(API_KEY).send().await.unwrap().json().await.unwrap()
     }
@@ -83,10 +83,10 @@ async fn what_was_paid_at_our_gateway_before_the_order_is_taken_over_once_and_gi
         assert!(declined.reason.detail.starts_with(code), "{}", declined.reason.detail);
     }
     let [held, taken, wanted, only_held] = [
-        paid.at_stripe(&held).await,
-        paid.at_stripe(&taken).await,
-        paid.at_stripe(&wanted).await,
-        paid.at_stripe(&only_held).await,
+        paid.intent_at_stripe(&held).await,
+        paid.intent_at_stripe(&taken).await,
+        paid.intent_at_stripe(&wanted).await,
+        paid.intent_at_stripe(&only_held).await,
     ];
     assert_eq!((&held["status"], &held["amount_received"]), (&json!("succeeded"), &json!(TOTAL)));
     assert_eq!((&taken["amount_received"], &taken["latest_charge"]["amount_refunded"]), (&json!(TOTAL), &json!(0)));

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use events::{FraudWarningReceived, PaymentDisputed, ShipmentDispatched};
 use quadrille_tests::{ALL, Order, Pipeline, Setup, key};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -29,6 +30,10 @@ pub(crate) struct Paid {
 
 impl Paid {
     pub async fn start(gateway: &str, keyed: bool) -> Self {
+        Self::start_with(gateway, keyed, "").await
+    }
+
+    async fn start_with(gateway: &str, keyed: bool, more: &str) -> Self {
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let secrets = std::env::temp_dir().join(format!("quadrille-stripe-{}", listener.local_addr().unwrap().port()));
@@ -39,7 +44,7 @@ impl Paid {
         // The tests' clock may be days ahead of the simulator's, by which webhooks are signed.
         let settings = format!(
             "[payments]\ngateway = '{gateway}'\n[payments.stripe]\napi_key_file = '{folder}/key'\nwebhook_secrets_file = '{folder}/webhook'\nbase_url = '{url}'\n\
-             return_url = '{url}/_sim/health?order={{order_id}}'\nendpoint_rate = 1000\naccount_rate = 1000\nwebhook_tolerance = '30d'\n"
+             return_url = '{url}/_sim/health?order={{order_id}}'\nendpoint_rate = 1000\naccount_rate = 1000\nwebhook_tolerance = '30d'\n{more}"
         );
         let pipeline = Pipeline::with(Setup { settings, keyed, ..Setup::default() }).await;
         let pool = stripe_sim::store::open(&pipeline.database.url).await.unwrap();
@@ -84,6 +89,18 @@ impl Paid {
         self.pipeline
             .until(|| async { self.pipeline.status(order).await == status }, &format!("order {order} is {status}"))
             .await;
+    }
+
+    /// What a person at the dashboard, the cardholder or a bank does with an order's payment: the object that came of it.
+    async fn at_stripe(&self, order: &str, act: &str, options: Value) -> Value {
+        let payment = self.payment(order).await;
+        let path = format!("payment_intents/{}/{act}", payment["payment_id"].as_str().unwrap());
+        self.sim(Method::POST, &path, options).await
+    }
+
+    async fn until_payment(&self, order: &str, field: &str, value: Value) {
+        let so = || async { self.payment(order).await[field] == value };
+        self.pipeline.until(so, &format!("payment {order} has {field} {value}")).await;
     }
 
     /// The customer's choice on the page that the payment names.
@@ -258,17 +275,18 @@ async fn without_webhooks_customers_who_confirmed_and_refunds_that_arrived_are_f
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn events_that_no_webhook_brought_are_found_and_a_dispute_is_a_persons_case_once() {
+async fn events_that_no_webhook_brought_are_found_and_a_dispute_is_told_once() {
     let paid = Paid::start("stripe", false).await;
     let url = paid.pipeline.door("payments", "/webhooks/stripe");
     let endpoint = json!({"url": url, "secrets": [SECRET], "drop_share": 1.0});
     paid.sim(Method::POST, "webhook_endpoints", endpoint).await;
     let order = paid.order("pm_card_createDispute").await;
     paid.until_status(&order, "COMPLETED").await;
+    paid.at_stripe(&order, "warn_of_fraud", json!({})).await;
     paid.pipeline.settle().await;
-    assert!(paid.pipeline.dead_letters().await.is_empty(), "nobody told of the dispute");
+    assert_eq!(paid.payment(&order).await["disputed"], 0, "nobody told of the dispute");
     paid.pipeline.advance(Duration::from_secs(301));
-    paid.pipeline.until(|| async { !paid.pipeline.dead_letters().await.is_empty() }, "the dispute is found").await;
+    paid.until_payment(&order, "disputed", json!(900)).await;
     // Listed again, and now brought by webhooks too.
     paid.pipeline.advance(Duration::from_secs(301));
     for delivery in paid.sim(Method::GET, "deliveries", json!({})).await["latest"].as_array().unwrap() {
@@ -281,9 +299,108 @@ async fn events_that_no_webhook_brought_are_found_and_a_dispute_is_a_persons_cas
     };
     paid.pipeline.until(delivered, "all webhooks are delivered").await;
     paid.pipeline.settle().await;
-    let dead = paid.pipeline.dead_letters().await;
-    assert_eq!(dead.len(), 1, "several events tell of one dispute: {dead:#?}");
-    assert!(format!("{dead:?}").contains("payment_disputed"), "{dead:?}");
+    let told: PaymentDisputed = paid.pipeline.the(&order).await;
+    assert_eq!((told.amount, told.disputed, told.evidence_due_by.is_some()), (900, 900, true), "several tell of one");
+    let warned: FraudWarningReceived = paid.pipeline.the(&order).await;
+    assert_eq!(warned.payment_id, told.payment_id);
+    let view = paid.pipeline.get("payments", &format!("/orders/{order}/refunds")).await;
+    assert_eq!(
+        (&view["disputed"], &view["left"]),
+        (&json!(900), &json!(0)),
+        "what the bank took does not go back again"
+    );
+    paid.end().await;
+}
+
+/// Webhooks come twice, late and in any order.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_happens_at_stripe_without_us_is_told_counted_and_holds_what_has_not_shipped() {
+    let more = "[fulfillment]\nhand_over_delay = '1h'\n[saga_tracker]\nwatch_every = '100ms'\n";
+    let paid = Paid::start_with("stripe", false, more).await;
+    paid.webhooks().await;
+    let pipeline = &paid.pipeline;
+    let [won, lost, refunded] =
+        [paid.order("pm_card_visa").await, paid.order("pm_card_visa").await, paid.order("pm_card_visa").await];
+    // Dear enough for a person to look at it: held until they have.
+    let dear = Order::of(&[("TEA", 2, 600_000)]).paid_with("pm_card_visa");
+    let [ships, undone] = [pipeline.place(&dear).await, pipeline.place(&dear).await];
+    for order in [&won, &lost, &refunded] {
+        paid.until_state(order, "CAPTURED").await;
+    }
+    for order in [&ships, &undone] {
+        paid.until_state(order, "AUTHORIZED").await;
+    }
+    pipeline.settle().await;
+    let shipments = async |order: &str| pipeline.get("fulfillment", &format!("/orders/{order}/shipments")).await;
+    let mut disputes = Vec::new();
+    for order in [&won, &lost] {
+        let dispute = paid.at_stripe(order, "dispute", json!({"reason": "fraudulent"})).await["id"].clone();
+        let held = || async { shipments(order).await["held_by"] == json!([dispute]) };
+        pipeline.until(held, "what is disputed is held").await;
+        disputes.push(dispute.as_str().unwrap().to_owned());
+    }
+    let open = "select count(*) from saga_tracker.alert where kind = 'dispute_open' and resolved_at is null";
+    pipeline.until_count(open, 2, "people are told of both").await;
+    // Taken by hand: one of them ships, the other is undone.
+    for (order, verdict) in [(&ships, "clear"), (&undone, "reject")] {
+        paid.at_stripe(order, "capture", json!({})).await;
+        paid.until_payment(order, "captured_outside", json!(1_200_000)).await;
+        let verdict = json!({"verdict": verdict, "note": "looked at it"});
+        let (status, answer) = pipeline.post("fraud", &format!("/reviews/{order}/verdict"), verdict).await;
+        assert!((200..300).contains(&status), "{status}: {answer}");
+    }
+    paid.until_state(&ships, "CAPTURED").await;
+    paid.until_status(&undone, "FAILED").await;
+    let payment = paid.payment(&undone).await;
+    assert_eq!((&payment["state"], &payment["captured"]), (&json!("VOIDED"), &payment["refunded"]), "{payment}");
+    pipeline.settle().await;
+    pipeline.advance(Duration::from_secs(3_601));
+    for order in [&ships, &refunded] {
+        paid.until_status(order, "COMPLETED").await;
+    }
+    pipeline.settle().await;
+    for order in [&won, &lost] {
+        assert_eq!(pipeline.all::<ShipmentDispatched>(order).await, [], "it is held");
+    }
+    for (dispute, outcome) in disputes.iter().zip(["won", "lost"]) {
+        paid.sim(Method::POST, &format!("disputes/{dispute}"), json!({"outcome": outcome})).await;
+    }
+    paid.until_status(&won, "COMPLETED").await;
+    paid.until_status(&lost, "FAILED").await;
+    paid.until_payment(&won, "disputed", json!(0)).await;
+    let payment = paid.payment(&lost).await;
+    let sums = ["captured", "refunded", "disputed", "refund_shortfall"].map(|sum| payment[sum].as_i64().unwrap());
+    assert_eq!(sums, [900, 0, 900, 900], "the bank has given it back: {payment}");
+    // Given back by hand, and by us; both fail days later.
+    let by_hand = paid.at_stripe(&refunded, "refund", json!({"amount": 300})).await["id"].clone();
+    paid.until_payment(&refunded, "refunds_done", json!(300)).await;
+    let url = pipeline.door("payments", &format!("/orders/{refunded}/refunds"));
+    let body = json!({"all": true, "reason": "broken"});
+    let ours = pipeline.http.post(url).header("Idempotency-Key", "k").json(&body).send().await.unwrap();
+    assert_eq!(ours.json::<Value>().await.unwrap()["amount"], 600);
+    paid.until_payment(&refunded, "refunds_done", json!(900)).await;
+    let refunds = pipeline.get("payments", &format!("/orders/{refunded}/refunds")).await;
+    let ids = refunds["refunds"].as_array().unwrap().iter().map(|refund| refund["provider_id"].as_str().unwrap());
+    assert!(ids.clone().any(|id| json!(id) == by_hand), "{refunds}");
+    for id in ids {
+        paid.sim(Method::POST, &format!("refunds/{id}"), json!({"status": "failed"})).await;
+    }
+    paid.until_payment(&refunded, "refunds_done", json!(0)).await;
+    let unsettled = "select count(*) from saga_tracker.alert where kind = 'refund_unsettled' and resolved_at is null";
+    pipeline.until_count(unsettled, 2, "people are told of both").await;
+    pipeline.settle().await;
+    let opened: PaymentDisputed = pipeline.the(&won).await;
+    assert_eq!((opened.status.as_str(), opened.disputed), ("needs_response", 900));
+    let shown = pipeline.get("saga-tracker", &format!("/orders/{won}")).await;
+    assert_eq!(
+        (&shown["disputes"][0]["status"], &shown["disputes"][0]["funds"]),
+        (&json!("won"), &json!("reinstated"))
+    );
+    for (kind, count) in [("dispute_open", 0), ("dispute_lost", 1), ("payment_changed_outside", 2)] {
+        let open = format!("select count(*) from saga_tracker.alert where kind = '{kind}' and resolved_at is null");
+        pipeline.until_count(&open, count, kind).await;
+    }
+    assert_eq!(pipeline.dead_letters().await.len(), 2, "the refunds that failed");
     paid.end_with_dead_letters().await;
 }
 

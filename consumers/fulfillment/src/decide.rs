@@ -7,8 +7,9 @@
 //! | `OrderCancellationRequested` | CLOSED, a tombstone | let go: CLOSED | let go: CLOSED | recalled: each warehouse answers | · |
 //! | `PaymentCaptureFailed` | CLOSED, a tombstone | let go: CLOSED | let go: CLOSED | conflict | · |
 //! | `PaymentCaptured` | conflict | conflict | RELEASED; CLOSED where nothing can leave | · | · |
+//! | `PaymentDisputed`, `DisputeClosed` | · | held, let go again, or given up (disputes.rs) | the same | the same | · |
 //! | picked, or the pick deadline | unknown | the first answer counts; the last shipment settles: CONFIRMED or CLOSED | · | · | · |
-//! | handed over | unknown | conflict | conflict | dispatched; the last one: CLOSED | again: ·; given up: conflict |
+//! | handed over | unknown | conflict | conflict | dispatched, the last one: CLOSED; held: conflict | again: ·; given up: conflict |
 //! | will not ship | unknown | as picked, with nothing; packed: kept until the release | kept until the release | dropped; the last one: CLOSED | left: conflict |
 //! | the hand-over timer | · | · | · | asked again; past the deadline a person is alerted | · |
 //! | delivered, put back | unknown | conflict | conflict | of a shipment that left, or was given up | the same |
@@ -16,6 +17,7 @@
 //! Returns are beside that: [`returns`].
 
 mod answers;
+mod disputes;
 mod ends;
 pub(crate) mod meet;
 mod returns;
@@ -231,6 +233,9 @@ impl<'r, 'c> InputRules<'r, 'c> {
         let (State::Released, Some(hand_over_by)) = (order.state, order.hand_over_by) else {
             return OrderChange::Nothing;
         };
+        if order.is_held() && order.recall.is_none() {
+            return OrderChange::Nothing; // armed anew once nothing holds it
+        }
         let overdue = self.now >= hand_over_by;
         let first = overdue && order.overdue_since.is_none();
         if first {
@@ -289,7 +294,11 @@ impl<'r, 'c> InputRules<'r, 'c> {
 
     fn ask_to_leave(&mut self, order: &Consignment) {
         let packed = order.parcels.iter().filter(|parcel| parcel.state == ParcelState::Packed);
-        let task = if order.recall.is_some() { WarehouseTask::Recall } else { WarehouseTask::HandOver };
+        let task = match order.recall {
+            Some(_) => WarehouseTask::Recall,
+            None if order.is_held() => return,
+            None => WarehouseTask::HandOver,
+        };
         self.asks.extend(packed.map(|parcel| (parcel.shipment_id, task)));
     }
 }

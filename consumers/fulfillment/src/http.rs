@@ -8,7 +8,7 @@ use runtime::http::{Access, Caller, Json, JsonResult, Problem, Role, Routes};
 use runtime::{Cause, Clock, RequestQueue, Work};
 use serde::Deserialize;
 use sqlx::PgPool;
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::routes;
 use uuid::Uuid;
 
@@ -21,6 +21,8 @@ use crate::work::{self, List};
 
 const PAGE: i64 = 100;
 const LARGEST_PAGE: i64 = 1_000;
+/// Characters at most of a reason.
+const LONGEST_REASON: usize = 500;
 
 #[derive(Clone)]
 pub(crate) struct RouteState {
@@ -40,6 +42,7 @@ pub(crate) fn routes() -> Routes<RouteState> {
         .route(Access::to(work), routes!(will_not_ship))
         .route(Access::to(work), routes!(delivered))
         .route(Access::to(work), routes!(put_back))
+        .route(Access::to(&[Role::Operator]), routes!(release_hold))
 }
 
 type WorkResult = JsonResult<WorkList>;
@@ -56,11 +59,7 @@ async fn order_shipments(
     Path(order_id): Path<String>,
 ) -> JsonResult<OrderShipments> {
     let order_id: OrderId = id("order", &order_id)?;
-    let unknown = || {
-        let detail =
-            format!("order {order_id} has not come to fulfillment: it is known here once fraud has cleared it");
-        Problem::new(StatusCode::NOT_FOUND, "Not found").detail(detail)
-    };
+    let unknown = || Problem::new(StatusCode::NOT_FOUND, "Not found").detail(unknown_order(order_id));
     let order = row::read(&doors.pool, order_id).await?.ok_or_else(unknown)?;
     let mut shown = OrderShipments::of(order_id, &order);
     if let Some(own) = caller.warehouse() {
@@ -188,6 +187,42 @@ async fn put_back(doors: State<RouteState>, caller: Caller, ids: Ids) -> AnswerR
     answer(&doors, &caller, &ids, "put-back", Answer::PutBack).await
 }
 
+/// Why it ships although its payment is disputed. Who asks is whose key comes.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(example = json!({"why": "the customer withdrew the claim"}))]
+struct ReleaseHold {
+    /// For the record; up to 500 characters.
+    #[serde(default)]
+    why: String,
+}
+
+/// Has what a dispute holds shipped all the same, as if the dispute had been closed.
+#[utoipa::path(post, path = "/orders/{order_id}/release-hold", tag = "fulfillment", request_body = ReleaseHold,
+    params(("order_id" = Uuid, Path, description = "The order.")),
+    responses((status = 200, body = OrderShipments), (status = 404, body = Problem), (status = 409, body = Problem, description = "Nothing is held"), (status = 422, body = Problem)))]
+async fn release_hold(
+    State(doors): State<RouteState>,
+    caller: Caller,
+    Path(order_id): Path<String>,
+    Json(ReleaseHold { why }): Json<ReleaseHold>,
+) -> JsonResult<OrderShipments> {
+    let order_id: OrderId = id("order", &order_id)?;
+    let length = why.chars().count();
+    if length > LONGEST_REASON || why.contains('\0') {
+        let detail = format!("`why`: expected at most {LONGEST_REASON} characters of text, got {length}");
+        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid release").detail(detail));
+    }
+    caller.says_why(&why);
+    let order = async || {
+        let unknown = || Problem::new(StatusCode::NOT_FOUND, "Not found").detail(unknown_order(order_id));
+        row::read(&doors.pool, order_id).await?.ok_or_else(unknown)
+    };
+    order().await?;
+    let cause = Cause::request(NAME, &format!("{order_id}/release-hold"));
+    doors.door.submit(Work { cause, input: Input::HoldReleased(order_id) }).await?;
+    Ok(Json(OrderShipments::of(order_id, &order().await?)))
+}
+
 /// Has a warehouse's answer decided. The same answer about the same shipment is the same request, however often it is sent.
 async fn answer(doors: &RouteState, caller: &Caller, ids: &Ids, door: &str, answer: Answer) -> AnswerResult {
     let (order_id, shipment_id): (OrderId, ShipmentId) = (id("order", &ids.0.0)?, id("shipment", &ids.0.1)?);
@@ -210,6 +245,10 @@ async fn answer(doors: &RouteState, caller: &Caller, ids: &Ids, door: &str, answ
     })?;
     let Reply::Shipment(state, next) = done.reply else { return Err(unknown()) };
     Ok(Json(AnswerTaken { shipment_id, state, next, position: done.position }))
+}
+
+fn unknown_order(order_id: OrderId) -> String {
+    format!("order {order_id} has not come to fulfillment: it is known here once fraud has cleared it")
 }
 
 pub(crate) fn id<T: From<Uuid>>(what: &str, text: &str) -> Result<T, Problem> {

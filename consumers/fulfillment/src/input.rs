@@ -1,6 +1,9 @@
 //! What fulfillment decides about, and what a route's caller gets.
 
-use events::{AllocationId, FraudCleared, OrderId, PaymentCaptured, Reason, ShipmentId, StockReallocated, Timestamp};
+use events::{
+    AllocationId, DisputeClosed, FraudCleared, OrderId, PaymentCaptured, PaymentDisputed, Reason, ShipmentId,
+    StockReallocated, Timestamp,
+};
 use runtime::Timer;
 
 use crate::parcel::{Fate, ParcelState};
@@ -18,6 +21,10 @@ pub enum Input {
     CancellationRequested(OrderId, Reason),
     CaptureFailed(OrderId, Reason),
     Captured(Box<PaymentCaptured>),
+    Disputed(Box<PaymentDisputed>),
+    DisputeClosed(Box<DisputeClosed>),
+    /// A person has what a dispute holds shipped all the same.
+    HoldReleased(OrderId),
     Answered(Answered),
     PickDue(OrderId, ShipmentId),
     HandOverDue(OrderId),
@@ -72,12 +79,15 @@ impl Input {
             Self::Cleared(event) => event.order_id,
             Self::Reallocated(event) => event.order_id,
             Self::Captured(event) => event.order_id,
+            Self::Disputed(event) => event.order_id,
+            Self::DisputeClosed(event) => event.order_id,
             Self::Answered(answered) => answered.order_id,
             Self::Return(input) => input.order_id(),
             Self::UnknownTimer(timer) => timer.order_id,
             Self::CancellationRequested(id, _)
             | Self::CaptureFailed(id, _)
             | Self::PickDue(id, _)
+            | Self::HoldReleased(id)
             | Self::HandOverDue(id) => *id,
         }
     }

@@ -24,9 +24,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use events::{
-    Event, FraudCleared, FulfillmentCancelled, FulfillmentConfirmed, FulfillmentRejected, FulfillmentShortPicked,
-    OrderCancellationRequested, OrderId, PaymentCaptureFailed, PaymentCaptured, ReturnAnnounced, ReturnReceived,
-    ReturnRefused, ShipmentDelivered, ShipmentDispatched, StockReallocated, Timestamp,
+    DisputeClosed, Event, FraudCleared, FulfillmentCancelled, FulfillmentConfirmed, FulfillmentRejected,
+    FulfillmentShortPicked, OrderCancellationRequested, OrderId, PaymentCaptureFailed, PaymentCaptured,
+    PaymentDisputed, ReturnAnnounced, ReturnReceived, ReturnRefused, ShipmentDelivered, ShipmentDispatched,
+    StockReallocated, Timestamp,
 };
 use runtime::rows::{Rows, Select};
 use runtime::settings::ConsumerSettings;
@@ -59,6 +60,8 @@ impl Consumer for Fulfillment {
             OrderCancellationRequested::TYPE,
             PaymentCaptureFailed::TYPE,
             PaymentCaptured::TYPE,
+            PaymentDisputed::TYPE,
+            DisputeClosed::TYPE,
         ]
     }
 
@@ -90,6 +93,8 @@ impl Consumer for Fulfillment {
             Some(FraudCleared::TYPE) => Input::Cleared(Box::new(message.read(codec)?)),
             Some(StockReallocated::TYPE) => Input::Reallocated(Box::new(message.read(codec)?)),
             Some(PaymentCaptured::TYPE) => Input::Captured(Box::new(message.read(codec)?)),
+            Some(PaymentDisputed::TYPE) => Input::Disputed(Box::new(message.read(codec)?)),
+            Some(DisputeClosed::TYPE) => Input::DisputeClosed(Box::new(message.read(codec)?)),
             Some(OrderCancellationRequested::TYPE) => {
                 let OrderCancellationRequested { order_id, reason, .. } = message.read(codec)?;
                 Input::CancellationRequested(order_id, reason)

@@ -34,6 +34,9 @@ impl Restore for Fulfillment {
         }
         let (answers, mut changed) = (answers(order, event)?, false);
         let mut rules = InputRules::new(&self.settings, event.told.at, event.order_id, effects);
+        if event.told.event_type() == ShipmentDispatched::TYPE && order.is_held() && order.recall.is_none() {
+            rules.hold_released(order)?; // by a person
+        }
         for (shipment_id, answer) in answers {
             let index = order.parcels.iter().position(|parcel| parcel.shipment_id == shipment_id);
             let index = index.ok_or_else(|| event.untold())?;

@@ -1,6 +1,6 @@
 //! What fulfillment knows of one order: where it stands, its shipments, and what its warehouses should do next.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use events::{LineId, OrderId, Personal, Reason, ReturnId, ShipmentId, Sku, Timestamp, WarehouseId};
 use runtime::rows::{Columns, Rows, Select, StoredRow, TableRow};
@@ -40,6 +40,8 @@ pub enum NextStep {
     Wait,
     /// Hand it over to the carrier.
     HandOver,
+    /// Keep it in the house: its payment is disputed.
+    Hold,
     /// Hold it back if it has not left, and say which.
     Recall,
     /// Put the goods back on their shelves.
@@ -52,10 +54,23 @@ runtime::names!(NextStep {
     Pick: "pick",
     Wait: "wait",
     HandOver: "hand_over",
+    Hold: "hold",
     Recall: "recall",
     PutBack: "put_back",
     Nothing: "nothing",
 });
+
+/// What a dispute of the payment does to what has not left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DisputeHold {
+    /// It holds it.
+    Held,
+    /// A person had it shipped all the same.
+    Released,
+    /// The dispute was closed.
+    Over,
+}
 
 /// All that fulfillment knows of one order. `state` and `personal` have columns of their own; the rest is the row's data.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,6 +92,9 @@ pub struct Consignment {
     pub hand_over_by: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overdue_since: Option<Timestamp>,
+    /// Disputes of the payment, by the gateway's ids of them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub disputes: BTreeMap<String, DisputeHold>,
     /// Why the order, or the rest of it, was let go; absent if all that was confirmed left.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub let_go: Option<Reason>,
@@ -86,6 +104,16 @@ impl Consignment {
     /// An order that was stopped before it came here: whatever comes later is too late.
     pub fn tombstone(thread: TraceContext, reason: Reason) -> Self {
         Self { state: State::Closed, thread, let_go: Some(reason), ..Self::default() }
+    }
+
+    /// Whether a dispute of its payment holds what has not left.
+    pub fn is_held(&self) -> bool {
+        self.disputes.values().any(|hold| *hold == DisputeHold::Held)
+    }
+
+    pub fn held_by(&self) -> Vec<String> {
+        let held = self.disputes.iter().filter(|(_, hold)| **hold == DisputeHold::Held);
+        held.map(|(dispute_id, _)| dispute_id.clone()).collect()
     }
 
     pub fn parcel(&self, shipment_id: ShipmentId) -> Option<&Parcel> {
@@ -113,6 +141,7 @@ impl Consignment {
         match (parcel.state, self.state) {
             (ParcelState::Picking, _) => NextStep::Pick,
             (ParcelState::Packed, State::Released) if self.recall.is_some() => NextStep::Recall,
+            (ParcelState::Packed, State::Released) if self.is_held() => NextStep::Hold,
             (ParcelState::Packed, State::Released) => NextStep::HandOver,
             (ParcelState::Packed, State::Picking | State::Confirmed | State::Closed) => NextStep::Wait,
             (ParcelState::Dropped, _) if parcel.put_back => NextStep::PutBack,

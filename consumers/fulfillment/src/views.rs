@@ -21,6 +21,9 @@ pub struct OrderShipments {
     /// Why what has not left is called back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recall: Option<Reason>,
+    /// The gateway's ids of the disputes that hold what has not left.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub held_by: Vec<String>,
     /// Until when all should be handed over (RFC 3339); set once the order is released.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hand_over_by: Option<String>,
@@ -38,6 +41,7 @@ impl OrderShipments {
             state: order.state.as_str(),
             let_go: order.let_go.clone(),
             recall: order.recall.clone(),
+            held_by: order.held_by(),
             hand_over_by: text(order.hand_over_by),
             overdue_since: text(order.overdue_since),
             shipments: order.parcels.iter().map(|parcel| ShipmentView::of(order, parcel)).collect(),
@@ -177,7 +181,7 @@ impl WorkItem {
         let label = match shipment.next {
             NextStep::Wait | NextStep::Nothing => return None,
             NextStep::HandOver => task.order.personal.as_ref(),
-            NextStep::Pick | NextStep::Recall | NextStep::PutBack => None,
+            NextStep::Pick | NextStep::Hold | NextStep::Recall | NextStep::PutBack => None,
         };
         Some(Self {
             order_id: task.order_id,

@@ -20,7 +20,7 @@ pub(crate) fn save<'r>(
         match row.next_step(parcel) {
             NextStep::Wait | NextStep::Nothing => done.push(parcel.shipment_id.0),
             step @ NextStep::Pick => open.push((order_id, parcel, step, parcel.pick_by)),
-            step @ (NextStep::HandOver | NextStep::Recall) => {
+            step @ (NextStep::HandOver | NextStep::Hold | NextStep::Recall) => {
                 open.push((order_id, parcel, step, row.hand_over_by.unwrap_or(now)));
             }
             step @ NextStep::PutBack => open.push((order_id, parcel, step, now)),
@@ -66,7 +66,7 @@ pub async fn tasks(
 ) -> Result<Vec<Task>, Failure> {
     let steps: &[&str] = match list {
         List::Picking => &["pick"],
-        List::Parcels => &["hand_over", "recall", "put_back"],
+        List::Parcels => &["hand_over", "hold", "recall", "put_back"],
     };
     let rows = sqlx::query(
         "select task.order_id, task.shipment_id, task.due_at, known.state, known.data, known.personal_key, known.personal_data

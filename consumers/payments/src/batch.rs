@@ -31,9 +31,11 @@ pub struct Reference {
 }
 
 impl Reference {
-    /// How the refund ended, as the first notice of its end says; none while it has not.
+    /// How the refund ended; none while it has not. One that succeeded may fail days later, whichever notice comes first.
     pub fn ended(&self) -> Option<&RefundStatus> {
-        self.notices.iter().map(|notice| &notice.status).find(|status| **status != RefundStatus::Pending)
+        let statuses = || self.notices.iter().map(|notice| &notice.status);
+        let failed = statuses().find(|status| matches!(status, RefundStatus::Failed { .. }));
+        failed.or_else(|| statuses().find(|status| **status == RefundStatus::Succeeded))
     }
 }
 

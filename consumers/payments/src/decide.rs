@@ -6,7 +6,7 @@
 //! | `Authorizing` | – | kept | ✗ | ✗ | kept; not asked yet: `Voided`; amounts disputed: void |
 //! | `ActionRequired` | – | looked up: `Authorized`, or void | ✗ | ✗ | void |
 //! | `Authorized` | – | – | void | capture | void |
-//! | `Capturing` | – | – | ✗ | – | kept; not asked yet: void |
+//! | `Capturing` | – | – | ✗ | – | kept; not asked yet, or amounts disputed: void |
 //! | `Lapsed` | – | – | void | – | void |
 //! | `Captured` | – | – | ✗ | – | refund |
 //! | `Voiding`, `Refunding`, `Declined`, `Voided`, `Refunded` | – | – | – | – | – |
@@ -20,6 +20,7 @@
 //! | action required | `ActionRequired`, until the customer's result (a notice, or a look-up now and then): `Authorized`, or void |
 //! | declined, capture failed | `Declined`, `Lapsed` |
 //! | opened | its id is recorded, and the same call goes on with it |
+//! | captured, to a void | somebody took it at the provider: it is given back instead; then `Voided`, as by a void |
 //! | void failed, errored | another attempt after a pause; after the last one a person's case. A refund that errored is looked up until a person decides |
 //! | not executed | asked again under the same key after a pause; no try is used up |
 //! | refund pending, refund failed | looked up now and then; a person's case |
@@ -30,14 +31,17 @@
 //! holds the money, whoever does is asked by `RefundRequested`, and a notice says how that ended. `StockReserved` meets a tombstone, and `StockRejected` comes,
 //! with such a payment: it is taken over and let go.
 //!
+//! A refund that failed after it had succeeded, by the provider's notice, is a person's case: `Refunded` is `Refunding` again, `Voided` is `Voiding`.
+//!
 //! The hold's timer lets `Authorized` become `Lapsed`, and so does a hold that is gone at the provider, which is looked up once the hold nears its end. What
-//! else happens there without us (a capture, a refund, a dispute) is a person's case, and so is a gateway that is not configured here any more: no other one is
+//! else happens there without us has a table of its own (outside.rs). A gateway that is not configured here any more is a person's case: no other one is
 //! asked about its money. A rule checks first and changes then, so that a conflict leaves the payment as it was.
 
 mod answers;
 mod attempts;
 mod events;
 mod notify;
+mod outside;
 mod refunds;
 mod returns;
 mod turns;
@@ -93,12 +97,16 @@ impl DecisionContext<'_> {
             Input::Rejected(event) => step.rejected("FulfillmentRejected", &event.reason).map(nobody),
             Input::Cancelled(event) => step.cancelled(event).map(nobody),
             Input::Answer(answer) => self.answered(world, answer, effects).map(nobody),
-            Input::Notice(ProviderNotice::Action { result, .. }) => step.action_result(result),
+            Input::Notice(ProviderNotice::Action { result, .. }) => {
+                let taken = step.action_result(result);
+                // A provider that is told so sends it again, to no end: it is a person's.
+                taken.or_else(|conflict| Ok(step.outside("notice_contradicts", &conflict.0)))
+            }
             Input::Notice(ProviderNotice::Payment { payment_id, change, .. }) => {
-                step.payment_changed(payment_id, change)
+                self.payment_notice(world, (order_id, payment_id), change, effects)
             }
             Input::Retry { by, .. } => {
-                let reply = step.retry(by);
+                let reply = step.retry(by)?;
                 let is_else = matches!(reply, Reply::NotStuck(_));
                 let retried = is_else.then(|| self.stuck_refunds_retried(world, order_id, by, effects));
                 Ok(retried.flatten().unwrap_or(reply))

@@ -4,7 +4,7 @@ use axum::extract::{Path, State as Shared};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use events::OrderId;
-use gateway::{NoticeEffect, Notices};
+use gateway::{Dispute, NoticeEffect, Notices};
 use runtime::http::query::order_in_path;
 use runtime::http::{Access, Caller, Json, JsonResult, Problem, Role, Routes};
 use runtime::{Cause, Clock, Consumer as _, RequestQueue, Work};
@@ -88,6 +88,15 @@ struct PaymentView {
     refunds_open: i64,
     /// What refunds to the customer gave back.
     refunds_done: i64,
+    /// What disputes have withdrawn, and not reinstated.
+    disputed: i64,
+    /// What did not ship and was not given back, as disputes, or refunds made at the provider, had taken it first.
+    refund_shortfall: i64,
+    /// What was taken at the provider, and not by this pipeline.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    captured_outside: Option<i64>,
+    /// Disputes, in the order in which they were heard of.
+    disputes: Vec<DisputeView>,
     /// When the hold lapses, RFC 3339.
     #[serde(skip_serializing_if = "Option::is_none")]
     capture_before: Option<String>,
@@ -123,6 +132,39 @@ struct AttemptView {
     /// The account of the person who had it tried again.
     #[serde(skip_serializing_if = "Option::is_none")]
     retried_by: Option<String>,
+}
+
+/// A dispute of the payment.
+#[derive(Debug, Serialize, ToSchema)]
+struct DisputeView {
+    /// The gateway's id of it.
+    dispute_id: String,
+    /// `inquiry`, `needs_response`, `under_review`, `won`, `lost` or `closed`.
+    status: &'static str,
+    /// What is claimed.
+    amount: i64,
+    /// Where that money is: `untouched`, `withdrawn` or `reinstated`.
+    funds: &'static str,
+    /// The bank's reason.
+    reason: String,
+    /// Until when evidence is taken, RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    evidence_due_by: Option<String>,
+}
+
+impl DisputeView {
+    fn of(dispute: Dispute) -> Self {
+        let Dispute { dispute_id, status, money, funds, reason, evidence_due_by } = dispute;
+        let evidence_due_by = evidence_due_by.map(|at| at.to_string());
+        Self {
+            dispute_id,
+            status: status.as_str(),
+            amount: money.amount,
+            funds: funds.as_str(),
+            reason,
+            evidence_due_by,
+        }
+    }
 }
 
 /// What the customer must do.
@@ -192,6 +234,10 @@ impl PaymentView {
             refunded: payment.refunded,
             refunds_open: payment.refunds_open,
             refunds_done: payment.refunds_done,
+            disputed: payment.disputed,
+            refund_shortfall: payment.refund_shortfall,
+            captured_outside: case.captured_outside,
+            disputes: case.disputes.into_iter().map(DisputeView::of).collect(),
             capture_before: payment.capture_before.map(|at| at.to_string()),
             stuck,
             attempt,

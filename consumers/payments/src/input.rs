@@ -4,7 +4,7 @@ use events::{
     FraudRejected, FulfillmentCancelled, FulfillmentConfirmed, FulfillmentRejected, OrderId, ReservationExpired,
     StockRejected, StockReserved, Timestamp,
 };
-use gateway::{Operation, Outcome, ProviderNotice};
+use gateway::{Operation, Outcome, PaymentChange, ProviderNotice};
 
 use crate::payment::State;
 use crate::refunds::{RefundInput, RefundReply};
@@ -95,7 +95,11 @@ impl Input {
     }
 
     pub(crate) fn refund_id(&self) -> Option<&str> {
-        if let Self::Notice(ProviderNotice::Refund { refund_id, .. }) = self {
+        if let Self::Notice(
+            ProviderNotice::Refund { refund_id, .. }
+            | ProviderNotice::Payment { change: PaymentChange::Refunded { refund_id, .. }, .. },
+        ) = self
+        {
             return Some(refund_id);
         }
         if let Self::Refund(RefundInput::Answer { outcome, .. }) = self {

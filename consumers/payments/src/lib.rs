@@ -28,10 +28,11 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use events::{
-    AuthorizationExpiring, Event, FraudRejected, FulfillmentCancelled, FulfillmentConfirmed, FulfillmentRejected,
-    OrderId, PaymentActionRequired, PaymentAuthorized, PaymentCaptureFailed, PaymentCaptured, PaymentDeclined,
-    PaymentRefundFailed, PaymentRefunded, PaymentVoided, RefundCompleted, RefundFailed, RefundRequested,
-    ReservationExpired, ReturnReceived, ShipmentDispatched, StockRejected, StockReserved, Timestamp,
+    AuthorizationExpiring, DisputeClosed, Event, FraudRejected, FraudWarningReceived, FulfillmentCancelled,
+    FulfillmentConfirmed, FulfillmentRejected, OrderId, PaymentActionRequired, PaymentAuthorized, PaymentCaptureFailed,
+    PaymentCaptured, PaymentChangedOutside, PaymentDeclined, PaymentDisputed, PaymentRefundFailed, PaymentRefunded,
+    PaymentVoided, RefundCompleted, RefundFailed, RefundRequested, ReservationExpired, ReturnReceived,
+    ShipmentDispatched, StockRejected, StockReserved, Timestamp,
 };
 use runtime::settings::ConsumerSettings;
 use runtime::{
@@ -112,6 +113,10 @@ impl Consumer for Payments {
             RefundRequested::TYPE,
             RefundCompleted::TYPE,
             RefundFailed::TYPE,
+            PaymentDisputed::TYPE,
+            DisputeClosed::TYPE,
+            FraudWarningReceived::TYPE,
+            PaymentChangedOutside::TYPE,
         ]
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use events::{Action, Allocation, Currency, GivenUp, Item, Line, OrderId, Personal, Reason, ReturnId, Timestamp};
-use gateway::{ActionResult, Buyer, ExistingPayment, Money};
+use gateway::{ActionResult, Buyer, Dispute, DisputedFunds, ExistingPayment, Money};
 use runtime::{Conflict, TraceContext};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -164,6 +164,12 @@ pub struct PaymentData {
     /// Returns that were decided, each with what goes back for it: nothing, where nothing was left.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub returns: BTreeMap<ReturnId, i64>,
+    /// What was taken at the provider, and not by us; told once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub captured_outside: Option<i64>,
+    /// Disputes of the payment, each as it stands.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub disputes: Vec<Dispute>,
 }
 
 /// One order's payment. All amounts are in minor units of its currency.
@@ -187,8 +193,12 @@ pub struct Payment {
     pub refunded: i64,
     /// Refunds to the customer that are neither given back nor refused.
     pub refunds_open: i64,
-    /// What refunds to the customer gave back.
+    /// What refunds to the customer gave back, those made at the provider among them.
     pub refunds_done: i64,
+    /// What disputes have withdrawn, and not reinstated.
+    pub disputed: i64,
+    /// What of the saga's refund did not go back, as disputes, or refunds made at the provider, had taken it first.
+    pub refund_shortfall: i64,
     pub announced: bool,
     pub capture_before: Option<Timestamp>,
     /// Names, contact and addresses, sealed; until the money is held, or never will be.
@@ -212,6 +222,8 @@ impl Payment {
             refunded: 0,
             refunds_open: 0,
             refunds_done: 0,
+            disputed: 0,
+            refund_shortfall: 0,
             announced: false,
             capture_before: None,
             personal: None,
@@ -222,6 +234,19 @@ impl Payment {
     /// What is held at the gateway as far as this row knows: authorized, and neither taken nor let go yet.
     pub fn open(&self) -> i64 {
         self.authorized - self.captured - self.released_remainder - self.voided
+    }
+
+    /// What can still go back: no money goes back twice, whoever gave it back.
+    pub(crate) fn returnable(&self) -> i64 {
+        let is_whole = self.captured == 0 && self.case.settlement.is_captured();
+        let taken = if is_whole { self.authorized } else { self.captured };
+        (taken - self.refunded - self.refunds_open - self.refunds_done - self.disputed).max(0)
+    }
+
+    /// What disputes have withdrawn now.
+    pub(crate) fn withdrawn(&self) -> i64 {
+        let withdrawn = self.case.disputes.iter().filter(|dispute| dispute.funds == DisputedFunds::Withdrawn);
+        withdrawn.map(|dispute| dispute.money.amount).sum()
     }
 
     pub(crate) fn phase(&self) -> Option<Phase> {

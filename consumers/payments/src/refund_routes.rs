@@ -94,6 +94,8 @@ struct RefundsView {
     refunds_open: i64,
     /// What refunds gave back.
     refunds_done: i64,
+    /// What disputes have withdrawn, and not reinstated.
+    disputed: i64,
     /// What can still be refunded: of what has shipped so far.
     left: i64,
     /// The oldest first.
@@ -112,13 +114,13 @@ struct RefundView {
     stuck: bool,
     /// What goes back.
     amount: i64,
-    /// `all`, `amount` or `lines`.
+    /// `all`, `amount`, `lines`, or `outside`: it was made at the gateway.
     asked: &'static str,
     /// The units that it is for.
     lines: Vec<RefundedLine>,
     /// Why.
     reason: String,
-    /// Whose key came.
+    /// Whose key came, or the gateway at which it was made.
     requested_by: String,
     /// When, RFC 3339.
     requested_at: String,
@@ -240,6 +242,7 @@ async fn list(Shared(routes): Shared<PaymentRoutes>, Path(order_id): Path<String
         refunded: payment.refunded,
         refunds_open: payment.refunds_open,
         refunds_done: payment.refunds_done,
+        disputed: payment.disputed,
         left: room.left(),
         refunds: refunds.into_iter().map(|(refund_id, refund)| RefundView::new(refund_id, refund)).collect(),
     }))

@@ -50,6 +50,8 @@ pub enum Asked {
     Amount(i64),
     /// What these units cost, by SKU.
     Lines(Vec<(String, i64)>),
+    /// Nobody asked us: it was made at the provider.
+    Outside,
 }
 
 impl Asked {
@@ -59,6 +61,7 @@ impl Asked {
             Self::All => "all",
             Self::Amount(_) => "amount",
             Self::Lines(_) => "lines",
+            Self::Outside => "outside",
         }
     }
 }

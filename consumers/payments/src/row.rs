@@ -36,6 +36,8 @@ impl TableRow for Payment {
             .changing("refunded", |row| row.refunded)
             .changing("refunds_open", |row| row.refunds_open)
             .changing("refunds_done", |row| row.refunds_done)
+            .changing("disputed", |row| row.disputed)
+            .changing("refund_shortfall", |row| row.refund_shortfall)
             .changing("announced", |row| row.announced)
             .changing("capture_before", |row| row.capture_before.map(Timestamptz))
             .changing_unread("stuck", Self::is_stuck)
@@ -63,6 +65,8 @@ impl TableRow for Payment {
             refunded: row.get("refunded")?,
             refunds_open: row.get("refunds_open")?,
             refunds_done: row.get("refunds_done")?,
+            disputed: row.get("disputed")?,
+            refund_shortfall: row.get("refund_shortfall")?,
             announced: row.get("announced")?,
             capture_before: row.get::<Option<Timestamptz>>("capture_before")?.map(|at| at.0),
             personal: personal.map(|(key_id, data)| Personal { key_id, data }),
@@ -101,8 +105,10 @@ pub(crate) async fn load<'i>(
     let dispatched = inputs.clone().filter(left).filter_map(Input::order_id);
     let inputs = inputs.clone().filter(|input| !left(input));
     let mut orders: BTreeSet<OrderId> = inputs.clone().filter_map(Input::order_id).collect();
-    let of_refunds =
-        |input: &&Input| matches!(input, Input::Refund(_) | Input::Retry { .. } | Input::UnknownTimer { .. });
+    let of_refunds = |input: &&Input| {
+        matches!(input, Input::Refund(_) | Input::Retry { .. } | Input::UnknownTimer { .. })
+            || matches!(input, Input::Notice(_) if input.refund_id().is_some())
+    };
     let mut refunded: BTreeSet<OrderId> = inputs.clone().filter(of_refunds).filter_map(Input::order_id).collect();
     let notified = inputs.clone().filter(|input| input.order_id().is_none()).filter_map(Input::refund_id);
     let notified: Vec<&str> = notified.collect();

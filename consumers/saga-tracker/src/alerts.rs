@@ -7,7 +7,10 @@ mod kind;
 mod outside;
 mod watch;
 
-use events::{AuthorizationExpiring, Event as _, OrderId, PaymentCaptureFailed, PaymentRefundFailed, Timestamp};
+use events::{
+    AuthorizationExpiring, Event as _, FraudWarningReceived, OrderId, PaymentCaptureFailed, PaymentChangedOutside,
+    PaymentRefundFailed, Timestamp,
+};
 use runtime::Failure;
 use sqlx::PgConnection;
 
@@ -38,6 +41,20 @@ pub(crate) fn of_event(event_type: &str, order_id: OrderId) -> Option<(AlertKind
             AlertKind::HoldExpiring,
             format!(
                 "the hold of order {order_id} runs out before its money is taken: hurry whom it waits for, GET /orders/{order_id} says whom"
+            ),
+        ),
+        FraudWarningReceived::TYPE => (
+            AlertKind::FraudWarning,
+            format!(
+                "the card's bank warns that the payment of order {order_id} may be fraud: refund it before it is disputed, POST \
+                 /orders/{order_id}/refunds at payments, cancel what has not shipped, or leave it"
+            ),
+        ),
+        PaymentChangedOutside::TYPE => (
+            AlertKind::PaymentChangedOutside,
+            format!(
+                "money of order {order_id} was taken at the gateway, and not by this pipeline: it pays for what ships, or is given back; \
+                 GET /payments/{order_id} at payments says how it stands"
             ),
         ),
         _ => return None,

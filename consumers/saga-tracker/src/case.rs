@@ -12,7 +12,7 @@ use sqlx::PgPool;
 
 use crate::decode;
 use crate::facts::Facts;
-use crate::http::{EventView, OrderDetail};
+use crate::http::{BesideSaga, EventView, OrderDetail};
 use crate::stock::{AllocationUnits, Ledger};
 use crate::store::{self, OrderRow, ShipmentRow, StoredEvent};
 
@@ -58,7 +58,8 @@ impl Case {
 
     pub(crate) fn detail(&self) -> Result<OrderDetail, Failure> {
         let row = OrderRow { order_id: self.order_id, facts: self.facts.clone() };
-        OrderDetail::of(&row, self.shipments(), &self.facts.refunds, &self.facts.returns, Vec::new())
+        let Facts { refunds, returns, disputes, .. } = &self.facts;
+        OrderDetail::of(&row, self.shipments(), BesideSaga { refunds, returns, disputes, exchanges: &[] })
     }
 
     fn shipments(&self) -> Vec<ShipmentRow> {

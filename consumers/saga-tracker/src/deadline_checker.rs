@@ -146,12 +146,16 @@ impl DeadlineChecker {
 
     fn hand_over(&self, order: &OpenOrder) -> Option<(Timestamp, AlertKind, String)> {
         let paid = order.events.iter().find(|event| event.event_type == PaymentCaptured::TYPE)?;
+        if order.is_disputed() {
+            return None;
+        }
         let (order_id, paid_at) = (order.order_id, paid.at);
+        let from = order.dispute_closed_at().map_or(paid_at, |closed_at| closed_at.max(paid_at));
         let text = format!(
             "order {order_id} is paid since {paid_at}, and not all of its shipments have left: ask the warehouse, and report what it says at \
              fulfillment, POST /orders/{order_id}/shipments/…/handed-over or …/will-not-ship"
         );
-        Some((paid_at.plus(self.hand_over), AlertKind::HandOverOverdue, text))
+        Some((from.plus(self.hand_over), AlertKind::HandOverOverdue, text))
     }
 }
 

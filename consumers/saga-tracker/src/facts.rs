@@ -125,6 +125,7 @@ pub struct RefundFacts {
     /// The event by which it was asked for, as JSON.
     pub request: Option<String>,
     pub requested_at: Option<Timestamptz>,
+    /// When it was completed last: one that was completed may fail days later, and be tried again.
     pub completed_at: Option<Timestamptz>,
     /// The last refusal; one that was tried again may be completed later.
     pub failed_at: Option<Timestamptz>,
@@ -137,8 +138,32 @@ impl RefundFacts {
         most(&mut self.request, &other.request);
         most(&mut self.detail, &other.detail);
         first(&mut self.requested_at, other.requested_at);
-        first(&mut self.completed_at, other.completed_at);
+        self.completed_at = self.completed_at.max(other.completed_at);
         self.failed_at = self.failed_at.max(other.failed_at);
+    }
+
+    /// Whether it is refused, and was not completed since.
+    pub fn has_failed(&self) -> bool {
+        self.failed_at.is_some_and(|failed| self.completed_at.is_none_or(|completed| failed >= completed))
+    }
+}
+
+/// What is known of a dispute: its latest event counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, FromRow)]
+pub struct DisputeFacts {
+    pub opened_at: Option<Timestamptz>,
+    pub changed_at: Option<Timestamptz>,
+    pub closed: bool,
+    /// The latest event, as JSON.
+    pub told: String,
+}
+
+impl DisputeFacts {
+    pub(crate) fn merge(&mut self, other: &Self) {
+        first(&mut self.opened_at, other.opened_at);
+        if (other.changed_at, other.closed, &other.told) > (self.changed_at, self.closed, &self.told) {
+            (self.changed_at, self.closed, self.told) = (other.changed_at, other.closed, other.told.clone());
+        }
     }
 }
 
@@ -205,6 +230,8 @@ pub struct Facts {
     pub returns: BTreeMap<ReturnId, ReturnFacts>,
     /// The earlier order, if this one is an exchange.
     pub exchange_for: Option<Uuid>,
+    /// By the gateway's ids of them.
+    pub disputes: BTreeMap<String, DisputeFacts>,
 }
 
 impl Facts {
@@ -242,6 +269,9 @@ impl Facts {
             self.returns.entry(*return_id).or_default().merge(returned);
         }
         most(&mut self.exchange_for, &other.exchange_for);
+        for (dispute_id, dispute) in &other.disputes {
+            self.disputes.entry(dispute_id.clone()).or_default().merge(dispute);
+        }
     }
 
     pub(crate) fn because(&mut self, rank: i16, reason: &events::Reason) {

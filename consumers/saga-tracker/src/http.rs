@@ -18,7 +18,7 @@ use runtime::http::{Access, Role, Routes};
 use utoipa_axum::routes;
 
 pub(crate) use state::{ReadSettings, TrackerApi};
-pub(crate) use views::{EventView, OrderDetail};
+pub(crate) use views::{BesideSaga, EventView, OrderDetail, ToldDispute};
 
 pub(crate) fn routes() -> Routes<TrackerApi> {
     let (look, act) = (Access::to(&[Role::Viewer]), Access::to(&[Role::Operator]));

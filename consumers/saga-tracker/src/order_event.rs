@@ -1,19 +1,20 @@
 //! What each event tells of its order: the one table to extend when an event is added.
 
 use events::{
-    AuthorizationExpiring, Event, FraudCleared, FraudRejected, FraudReviewRequested, FulfillmentCancelled,
-    FulfillmentConfirmed, FulfillmentRejected, FulfillmentShortPicked, NotificationFailed, NotificationRecorded,
-    NotificationSent, OrderAccepted, OrderCancellationRequested, OrderCancelled, OrderCompleted, OrderFailed, OrderId,
-    OrderParked, OrderRejected, OrderStuck, OrderUnparked, PaymentActionRequired, PaymentAuthorized,
-    PaymentCaptureFailed, PaymentCaptured, PaymentDeclined, PaymentRefundFailed, PaymentRefunded, PaymentVoided,
-    Personal, Reason, RefundCompleted, RefundFailed, RefundRequested, ReservationExpired, ReturnAnnounced,
-    ReturnReceived, ReturnRefused, ShipmentDelivered, ShipmentDispatched, ShippedLine, StockCommitted,
-    StockReallocated, StockRejected, StockReleased, StockReserved, StockReturned, Timestamp, UnshippedLine,
+    AuthorizationExpiring, DisputeClosed, Event, FraudCleared, FraudRejected, FraudReviewRequested,
+    FraudWarningReceived, FulfillmentCancelled, FulfillmentConfirmed, FulfillmentRejected, FulfillmentShortPicked,
+    NotificationFailed, NotificationRecorded, NotificationSent, OrderAccepted, OrderCancellationRequested,
+    OrderCancelled, OrderCompleted, OrderFailed, OrderId, OrderParked, OrderRejected, OrderStuck, OrderUnparked,
+    PaymentActionRequired, PaymentAuthorized, PaymentCaptureFailed, PaymentCaptured, PaymentChangedOutside,
+    PaymentDeclined, PaymentDisputed, PaymentRefundFailed, PaymentRefunded, PaymentVoided, Personal, Reason,
+    RefundCompleted, RefundFailed, RefundRequested, ReservationExpired, ReturnAnnounced, ReturnReceived, ReturnRefused,
+    ShipmentDelivered, ShipmentDispatched, ShippedLine, StockCommitted, StockReallocated, StockRejected, StockReleased,
+    StockReserved, StockReturned, Timestamp, UnshippedLine,
 };
 use runtime::sql::{Timestamptz, in_range};
 use serde::Serialize;
 
-use crate::facts::{Facts, Moment, ShipmentFacts};
+use crate::facts::{DisputeFacts, Facts, Moment, ShipmentFacts};
 use crate::status::Status;
 
 /// An event of an order, as the tracker folds it.
@@ -209,6 +210,11 @@ order_events! {
     53 StockReturned [] |event, facts, at| {
         facts.returns.entry(event.return_id).or_default().stocked_at = Some(Timestamptz(at));
     };
+    // What happens at the gateway without the pipeline: beside the saga too.
+    45 PaymentDisputed [] |event, facts, at| disputed(facts, &event.dispute_id, false, event, at);
+    46 DisputeClosed [] |event, facts, at| disputed(facts, &event.dispute_id, true, event, at);
+    47 FraudWarningReceived [] |_, _, _| {};
+    48 PaymentChangedOutside [] |_, _, _| {};
 }
 
 /// An event from its stored JSON, its personal data empty.
@@ -229,6 +235,12 @@ fn placed(facts: &mut Facts, source: &str, reference: &str, customer_id: Option<
     facts.source = Some(source.to_owned());
     facts.reference = Some(reference.to_owned());
     facts.customer_id = customer_id.map(ToOwned::to_owned);
+}
+
+fn disputed(facts: &mut Facts, dispute_id: &str, closed: bool, event: &impl Serialize, at: Timestamp) {
+    let (at, told) = (Some(Timestamptz(at)), json(event).unwrap_or_default());
+    let told = DisputeFacts { opened_at: at, changed_at: at, closed, told };
+    facts.disputes.entry(dispute_id.to_owned()).or_default().merge(&told);
 }
 
 fn ended(

@@ -6,6 +6,7 @@ mod breaches;
 pub(crate) mod cases;
 mod columns;
 pub(crate) mod deadlines;
+mod disputes;
 mod events;
 mod letters;
 mod levels;
@@ -34,6 +35,7 @@ pub(crate) use breaches::{
     BreachView, CheckFindings, breaches, claim_audit, open as open_breaches, open_orders, pages, record, walked,
 };
 pub(crate) use columns::{REBUILT, Tables, stored};
+pub(crate) use disputes::{disputes_of, recent as recent_disputes};
 pub(crate) use events::{StoredEvent, folded, history, stored_events};
 pub(crate) use levels::{LevelView, level_position, levels};
 pub(crate) use orders::{OrderFilter, OrderRow, order, orders};
@@ -71,6 +73,7 @@ pub(crate) async fn save_models(
     shipments::save(db, tables, &world.orders).await?;
     refunds::save(db, tables, &world.orders).await?;
     returns::save(db, tables, &world.orders).await?;
+    disputes::save(db, tables, &world.orders).await?;
     levels::save(db, tables, &world.levels).await?;
     letters::save(db, tables, &world.letters).await?;
     positions::save_watermarks(db, tables, &world.watermarks).await?;

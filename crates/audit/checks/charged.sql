@@ -1,4 +1,6 @@
 -- Ended order by ended order, in minor units: the money kept, what the terminal event says, and the value of the units that it lists, computed anew.
+-- What of the saga's refund disputes, or refunds made at the provider, had taken first counts as given back. A refund that failed after the order's end is a
+-- person's case, and not compared.
 with line as (
     select o.order_id, l.line_id, l.amount, l.quantity,
            coalesce((select sum(s.quantity) from jsonb_to_recordset(o.ending::jsonb -> 'shipped') as s (line_id text, quantity bigint)
@@ -8,8 +10,9 @@ with line as (
 ), worth as (
     select order_id, sum(div(amount::numeric * shipped, quantity)) as value from line group by order_id
 ), judged as (
-    select o.order_id, o.state, p.captured, p.refunded, o.charged, worth.value,
-           coalesce(p.captured - p.refunded, 0) is distinct from o.charged or worth.value is distinct from o.charged as breach
+    select o.order_id, o.state, p.captured, p.refunded + p.refund_shortfall as refunded, o.charged, worth.value,
+           coalesce(p.captured - p.refunded - p.refund_shortfall, 0) is distinct from o.charged and coalesce(p.state, '') not in ('REFUNDING', 'VOIDING')
+               or worth.value is distinct from o.charged as breach
       from orders."order" o
       left join payments.payment p using (order_id)
       left join worth using (order_id)

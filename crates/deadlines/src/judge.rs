@@ -30,6 +30,8 @@ pub enum Explanation {
     Unpublished,
     /// An event of the order waits for a retry.
     Parked,
+    /// Its payment is disputed: fulfillment holds what has not left.
+    Disputed,
 }
 
 impl Explanation {
@@ -40,6 +42,7 @@ impl Explanation {
             Self::Down => "consumer_down",
             Self::Unpublished => "not_published",
             Self::Parked => "parked",
+            Self::Disputed => "payment_disputed",
         }
     }
 }
@@ -114,8 +117,9 @@ pub fn judge<'o>(rules: &'o DeadlineRules, order: &'o OpenOrder, evidence: &Evid
         answers.push(JudgedAnswer { rule, event, due: due.unwrap_or(nominal(rule, event)), passed, status });
     }
     answers.sort_by_key(|answer| answer.due);
-    let limit = moved(order, order.placed_at.plus(rules.hard_limit));
-    let beyond_limit = now >= limit && evidence.is_caught_up();
+    let began = order.dispute_closed_at().map_or(order.placed_at, |closed_at| closed_at.max(order.placed_at));
+    let limit = moved(order, began.plus(rules.hard_limit));
+    let beyond_limit = now >= limit && evidence.is_caught_up() && !order.is_disputed();
     let look_at = look_at(&answers, now, limit);
     Judged { answers, beyond_limit, look_at }
 }
@@ -193,6 +197,9 @@ fn due(
     if !rule.of_itself {
         from = from.max(evidence.pace.passed(rule.consumer, (event.topic, event.partition), event.offset)?);
     }
+    if rule.event_type == PaymentCaptured::TYPE {
+        from = from.max(order.dispute_closed_at().unwrap_or(from));
+    }
     let unparked = order.parked.iter().filter(|waiting| waiting.consumer == rule.consumer);
     from = unparked.filter_map(|waiting| waiting.unparked_at).fold(from, Timestamp::max);
     let due = needed(rules, rule).map(|consumer| {
@@ -222,6 +229,9 @@ fn status(
     }
     if owed.iter().any(|(other, said)| other.speaker == rule.consumer && said.at > event.at) {
         return AnswerStatus::Excused;
+    }
+    if rule.event_type == PaymentCaptured::TYPE && order.is_disputed() {
+        return AnswerStatus::Late(Explanation::Disputed);
     }
     if order.parked.iter().any(|waiting| waiting.waits) {
         return AnswerStatus::Late(Explanation::Parked);

@@ -1,6 +1,6 @@
 //! An open order as the judge sees it.
 
-use events::{OrderId, Timestamp};
+use events::{DisputeClosed, Event as _, OrderId, PaymentDisputed, Timestamp};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -71,6 +71,20 @@ pub struct OpenOrder {
 }
 
 impl OpenOrder {
+    /// Whether a dispute of its payment holds what has not left: one that was told of, and not closed since.
+    pub fn is_disputed(&self) -> bool {
+        let of = |event_type: &'static str| self.events.iter().filter(move |event| event.event_type == event_type);
+        of(PaymentDisputed::TYPE).any(|opened| {
+            let closes = |closed: &Happened| closed.data["dispute_id"] == opened.data["dispute_id"];
+            !of(DisputeClosed::TYPE).any(|closed| closes(closed) && closed.at >= opened.at)
+        })
+    }
+
+    /// When the last dispute of its payment was closed.
+    pub fn dispute_closed_at(&self) -> Option<Timestamp> {
+        self.events.iter().filter(|event| event.event_type == DisputeClosed::TYPE).map(|event| event.at).max()
+    }
+
     /// Whether this was told already.
     pub fn was_reported(&self, event_id: Uuid) -> bool {
         self.reported.contains(&(event_id, self.rounds))

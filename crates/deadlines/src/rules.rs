@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use choreography::{Choreography, EventRules, Holds, Topic, Within};
-use events::{CatalogueEntry, Event as _, FulfillmentConfirmed, OrderPlaced, entry_of};
+use events::{CatalogueEntry, DisputeClosed, Event as _, FulfillmentConfirmed, OrderPlaced, PaymentDisputed, entry_of};
 
 /// The rules of the choreography that this build was made with.
 pub static RULES: LazyLock<DeadlineRules> = LazyLock::new(|| DeadlineRules::new(Choreography::embedded()));
@@ -106,7 +106,7 @@ impl DeadlineRules {
         let of_shipments = |rule: &DeadlineRule| if rule.by_shipment { rule.answers.clone() } else { Vec::new() };
         let types: BTreeSet<&'static str> =
             rules.flat_map(|rule| of_shipments(rule).into_iter().chain([rule.event_type])).collect();
-        types.into_iter().chain([FulfillmentConfirmed::TYPE]).collect()
+        types.into_iter().chain([FulfillmentConfirmed::TYPE, PaymentDisputed::TYPE, DisputeClosed::TYPE]).collect()
     }
 }
 

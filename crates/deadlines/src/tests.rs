@@ -74,6 +74,33 @@ fn what_nobody_answers_is_stuck_once_its_time_has_passed_since_its_consumer_came
 }
 
 #[test]
+fn what_a_dispute_holds_is_late_as_long_as_it_is_open_and_has_its_whole_time_after_it() {
+    const DAY: i64 = 86_400;
+    let paid = [
+        ("OrderAccepted", 0),
+        ("StockReserved", 1),
+        ("PaymentAuthorized", 2),
+        ("FraudCleared", 3),
+        ("FulfillmentConfirmed", 4),
+        ("PaymentCaptured", 5),
+        ("PaymentDisputed", DAY),
+    ];
+    let of = |told: &[(&str, i64)]| {
+        order(told.iter().zip(0..).map(|((name, seconds), number)| happened(name, number, *seconds)).collect())
+    };
+    let held = of(&paid);
+    let judged = judge(&RULES, &held, &evidence(30, 100 * DAY), at(60 * DAY));
+    assert_eq!(judged.answers[0].status, AnswerStatus::Late(Explanation::Disputed));
+    assert!(!judged.beyond_limit, "not stuck by the hard limit either");
+    let over = of(&[&paid[..], &[("DisputeClosed", 60 * DAY)]].concat());
+    let status = |seconds| judge(&RULES, &over, &evidence(30, 100 * DAY), at(seconds)).answers[0].status;
+    assert_eq!(status(63 * DAY - 1), AnswerStatus::Waits);
+    assert_eq!(status(63 * DAY), AnswerStatus::Overdue);
+    assert!(!judge(&RULES, &over, &evidence(30, 100 * DAY), at(80 * DAY)).beyond_limit);
+    assert!(judge(&RULES, &over, &evidence(30, 100 * DAY), at(82 * DAY)).beyond_limit);
+}
+
+#[test]
 fn an_order_that_waits_for_a_retry_is_late_and_has_its_whole_time_after_it() {
     let mut order = order_of(&["OrderAccepted", "StockReserved", "PaymentAuthorized"]);
     order.parked.push(WaitingEvents { consumer: "fraud".into(), waits: true, unparked_at: None });

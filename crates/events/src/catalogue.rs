@@ -103,7 +103,8 @@ events! {
     "stock-levels" in "quadrille.stock_levels" by |event| format!("{}/{}", event.sku, event.warehouse) => StockLevelChanged;
     "payments" in "quadrille.payments" by |event| event.order_id.to_string() =>
         PaymentAuthorized PaymentActionRequired PaymentDeclined PaymentCaptured PaymentCaptureFailed PaymentVoided
-        PaymentRefunded PaymentRefundFailed AuthorizationExpiring RefundRequested RefundCompleted RefundFailed;
+        PaymentRefunded PaymentRefundFailed AuthorizationExpiring RefundRequested RefundCompleted RefundFailed
+        PaymentDisputed DisputeClosed FraudWarningReceived PaymentChangedOutside;
     "fraud" in "quadrille.fraud" by |event| event.order_id.to_string() => FraudCleared FraudRejected FraudReviewRequested;
     "fulfillment" in "quadrille.fulfillment" by |event| event.order_id.to_string() =>
         FulfillmentShortPicked FulfillmentConfirmed FulfillmentRejected FulfillmentCancelled ShipmentDispatched

@@ -107,6 +107,17 @@ codes! {
         _ => Other(String),
     }
 
+    /// How a dispute ended.
+    DisputeOutcome {
+        /// The money is the shop's.
+        Won = "won",
+        /// The money is the cardholder's.
+        Lost = "lost",
+        /// Without a decision, such as an inquiry that was withdrawn.
+        Closed = "closed",
+        _ => Other(String),
+    }
+
     /// What became of units that do not ship.
     Condition {
         /// They can be sold again, after the warehouse has put them back.

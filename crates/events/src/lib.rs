@@ -32,7 +32,9 @@ mod stuck;
 mod time;
 
 pub use catalogue::{CatalogueEntry, DEAD_LETTER_EVENTS, Event, WithEvent, catalogue, entry_of, with_event};
-pub use codes::{Action, Cancellation, Channel, Check, Condition, PaymentKind, ReasonCode, Resolution, Unparked, Why};
+pub use codes::{
+    Action, Cancellation, Channel, Check, Condition, DisputeOutcome, PaymentKind, ReasonCode, Resolution, Unparked, Why,
+};
 pub use country::is_country;
 pub use currency::{Currency, UnknownCurrency};
 pub use derive::derive_id;

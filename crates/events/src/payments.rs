@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::codes::Action;
+use crate::codes::{Action, DisputeOutcome};
 use crate::currency::Currency;
 use crate::ids::{CustomerId, OrderId, RefundId};
 use crate::parts::{Allocation, Card, GivenUp, Item, Line, Reason, RefundedLine};
@@ -127,10 +127,10 @@ pub struct RefundRequested {
     pub currency: Currency,
     /// Which units it is for; empty: it was asked for as an amount, or as all that is left.
     pub lines: Vec<RefundedLine>,
-    /// `all`, `amount`, `lines` or `unshipped`.
+    /// `all`, `amount`, `lines`, `unshipped`, or `outside`: it was made at the gateway.
     pub asked: String,
     pub reason: String,
-    /// The account whose key came; no personal data.
+    /// The account whose key came, or the gateway at which it was made; no personal data.
     pub requested_by: String,
     /// Who holds the money and gives it back, where no gateway of payments does.
     #[serde(default)]
@@ -138,6 +138,9 @@ pub struct RefundRequested {
     /// That provider's id of the payment.
     #[serde(default)]
     pub reference: Option<String>,
+    /// The gateway's id of the refund, where it was made there.
+    #[serde(default)]
+    pub provider_refund_id: Option<String>,
 }
 
 /// A refund is given back, confirmed by the gateway.
@@ -160,6 +163,70 @@ pub struct RefundCompleted {
 pub struct RefundFailed {
     pub order_id: OrderId,
     pub refund_id: RefundId,
+    pub amount: i64,
+    pub currency: Currency,
+    pub detail: String,
+}
+
+/// The cardholder's bank claims a payment back, or asks about it; said again when its status or the place of its money changes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PaymentDisputed {
+    pub order_id: OrderId,
+    pub payment_id: String,
+    /// The gateway's id of the dispute.
+    pub dispute_id: String,
+    /// `inquiry`, `needs_response` or `under_review`.
+    pub status: String,
+    /// What is claimed.
+    pub amount: i64,
+    pub currency: Currency,
+    /// `untouched`, `withdrawn` or `reinstated`.
+    pub funds: String,
+    /// What all disputes of the payment have withdrawn now.
+    pub disputed: i64,
+    pub reason: String,
+    /// Until when evidence is taken; none where there is nothing to answer.
+    #[serde(default)]
+    pub evidence_due_by: Option<Timestamp>,
+}
+
+/// A dispute has ended; said again where its money comes back later.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DisputeClosed {
+    pub order_id: OrderId,
+    pub payment_id: String,
+    /// The gateway's id of the dispute.
+    pub dispute_id: String,
+    pub outcome: DisputeOutcome,
+    /// What was claimed.
+    pub amount: i64,
+    pub currency: Currency,
+    /// `untouched`, `withdrawn` or `reinstated`.
+    pub funds: String,
+    /// What all disputes of the payment have withdrawn now.
+    pub disputed: i64,
+    pub reason: String,
+}
+
+/// The card's bank warns that a payment may be fraud: a refund now may spare a dispute.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FraudWarningReceived {
+    pub order_id: OrderId,
+    pub payment_id: String,
+    /// The gateway's id of the warning.
+    pub warning_id: String,
+    pub reason: String,
+    /// Whether a refund can still spare the dispute.
+    pub actionable: bool,
+}
+
+/// Money of a payment was moved at the gateway, and not by this pipeline.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PaymentChangedOutside {
+    pub order_id: OrderId,
+    pub payment_id: String,
+    /// `captured`.
+    pub change: String,
     pub amount: i64,
     pub currency: Currency,
     pub detail: String,

@@ -53,7 +53,8 @@ pub trait Gateway: std::fmt::Debug + Send + Sync {
     /// Takes a part of what is held, or all; the rest is released.
     fn capture<'c>(&'c self, request: &'c Request) -> PendingOutcome<'c>;
 
-    /// Cancels a payment that is open, held, lapsed, or cancelled already. It succeeds on each of them.
+    /// Cancels a payment that is open, held, lapsed, or cancelled already. It succeeds on each of them. Of one whose money is taken it answers
+    /// [`Outcome::Captured`], where it can tell: that money can only be given back.
     fn void<'c>(&'c self, request: &'c Request) -> PendingOutcome<'c>;
 
     /// Gives money back.

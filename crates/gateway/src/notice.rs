@@ -107,7 +107,7 @@ pub enum HoldEnd {
 }
 
 /// A dispute, as it stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dispute {
     /// The provider's id of the dispute.
     pub dispute_id: String,
@@ -123,8 +123,9 @@ pub struct Dispute {
     pub evidence_due_by: Option<Timestamp>,
 }
 
-/// How a dispute stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How a dispute stands; what comes later in its life is greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum DisputeStatus {
     /// A question, by which no money moves.
     Inquiry,
@@ -140,8 +141,28 @@ pub enum DisputeStatus {
     Closed,
 }
 
-/// Where the money of a dispute is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+runtime::names!(DisputeStatus {
+    Inquiry: "inquiry",
+    NeedsResponse: "needs_response",
+    UnderReview: "under_review",
+    Won: "won",
+    Lost: "lost",
+    Closed: "closed",
+});
+
+impl DisputeStatus {
+    /// Whether it has ended.
+    pub fn is_closed(self) -> bool {
+        match self {
+            Self::Inquiry | Self::NeedsResponse | Self::UnderReview => false,
+            Self::Won | Self::Lost | Self::Closed => true,
+        }
+    }
+}
+
+/// Where the money of a dispute is; what comes later is greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum DisputedFunds {
     /// With us: it was never withdrawn.
     Untouched,
@@ -150,6 +171,8 @@ pub enum DisputedFunds {
     /// With us again.
     Reinstated,
 }
+
+runtime::names!(DisputedFunds { Untouched: "untouched", Withdrawn: "withdrawn", Reinstated: "reinstated" });
 
 /// What came of a notice. A payment's state is named as `GET /payments/{order_id}` names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

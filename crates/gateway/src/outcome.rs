@@ -40,7 +40,7 @@ pub enum Outcome {
         /// For people; no personal data.
         detail: String,
     },
-    /// The money is taken.
+    /// The money is taken; of a void: it was taken before, and not let go.
     Captured {
         /// How much.
         money: Money,

@@ -46,6 +46,7 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("fulfillment", "GET /orders/{order_id}/returns", "viewer warehouse operator admin"),
     ("fulfillment", "POST /orders/{order_id}/returns/{return_id}/received", "warehouse operator admin"),
     ("fulfillment", "POST /orders/{order_id}/returns/{return_id}/refused", "operator admin"),
+    ("fulfillment", "POST /orders/{order_id}/release-hold", "operator admin"),
     ("saga-tracker", "GET /orders", "viewer operator admin"),
     ("saga-tracker", "GET /orders/{order_id}", "viewer operator admin"),
     ("saga-tracker", "GET /orders/{order_id}/events", "viewer operator admin"),

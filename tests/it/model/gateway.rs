@@ -31,6 +31,8 @@ pub struct Book {
     answers: BTreeMap<String, Outcome>,
     /// How pending refunds end, by idempotency key: a look-up finds it, whatever became of the message.
     settled: BTreeMap<String, Outcome>,
+    /// Notices that come days later, and are sent until they are taken.
+    pub late: Vec<(String, Input)>,
     messages: u64,
 }
 
@@ -167,12 +169,20 @@ fn void(book: &mut Book, request: &Request, random: &mut Random) -> Outcome {
 fn refund(book: &mut Book, request: &Request, random: &mut Random, told: &mut Vec<Work<Input>>) -> Outcome {
     let refund_id = format!("re-{}", request.key);
     let (succeeds, pending) = (random.chance(75), random.chance(40));
+    // It succeeds, and fails later: the money comes back.
+    let fails_late = succeeds && !pending && random.chance(15);
     book.messages += 1;
     let message_id = format!("message-{}", book.messages);
     let entry = book.entries.entry(request.order_id).or_default();
-    if succeeds {
+    if succeeds && !fails_late {
         entry.refunded += request.money.amount;
         assert!(entry.refunded <= entry.captured, "more is given back than was taken: {entry:?} {request:?}");
+    }
+    if fails_late {
+        let status = RefundStatus::Failed { detail: "account closed".into() };
+        let input = ProviderNotice::Refund { message_id: message_id.clone(), refund_id: refund_id.clone(), status };
+        book.late.push((message_id, Input::Notice(input)));
+        return Outcome::Refunded { refund_id, money: request.money };
     }
     if pending {
         let status =

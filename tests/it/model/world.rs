@@ -438,6 +438,12 @@ impl World {
         if self.retry_refund() {
             return true;
         }
+        let late = self.book.borrow_mut().late.pop();
+        if let Some((message_id, input)) = late {
+            let said = self.payments.ask(&message_id, input, self.now);
+            self.publish(said);
+            return true;
+        }
         // A parcel that its warehouse holds for ever is asked after for ever: only a cancellation moves it.
         if self.steps > 3_000 && !self.all_ended() && self.random.chance(5) {
             let order = *self.random.pick(&self.placed.clone());

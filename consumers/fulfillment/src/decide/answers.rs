@@ -23,6 +23,9 @@ impl InputRules<'_, '_> {
             Answer::Picked { items, rest } => self.picked(order, index, items, rest),
             Answer::HandedOver { carrier, tracking, at } => {
                 let change = may_leave(order.state, &order.parcels[index])?;
+                if change == OrderChange::Made && order.is_held() && order.recall.is_none() {
+                    return Err(held(&order.parcels[index]));
+                }
                 if change == OrderChange::Made {
                     self.dispatch(order, index, carrier, tracking.clone(), at.unwrap_or(self.now));
                 }
@@ -189,6 +192,14 @@ fn may_leave(state: State, parcel: &Parcel) -> Result<OrderChange, Conflict> {
             )))
         }
     }
+}
+
+fn held(parcel: &Parcel) -> Conflict {
+    Conflict(format!(
+        "shipment {} is held, as its payment is disputed: expected its hand-over once the dispute is closed; keep it in the house, or have an \
+         operator release it (POST /orders/{{order_id}}/release-hold) and report it again",
+        parcel.shipment_id
+    ))
 }
 
 /// An answer may only name units of the picking list, each allocation once.

@@ -26,6 +26,9 @@ pub fn meet(rules: &mut InputRules<'_, '_>, orders: &mut Rows<Consignment>, inpu
         Input::CancellationRequested(_, reason) => rules.cancellation_requested(order, reason),
         Input::CaptureFailed(_, reason) => rules.capture_failed(order, reason)?,
         Input::Captured(event) => rules.captured(order, event)?,
+        Input::Disputed(event) => rules.disputed(order, event),
+        Input::DisputeClosed(event) => rules.dispute_closed(order, event),
+        Input::HoldReleased(_) => rules.hold_released(order)?,
         Input::PickDue(_, shipment_id) => {
             let index = order.parcels.iter().position(|parcel| parcel.shipment_id == *shipment_id);
             index.map_or(OrderChange::Nothing, |index| rules.pick_due(order, index))
@@ -61,6 +64,11 @@ fn meet_unknown(rules: &mut InputRules<'_, '_>, input: &Input) -> Result<(Option
         Input::Captured(_) => Err(captured_unasked()),
         Input::Reallocated(event) => Err(unknown_order("StockReallocated", event.order_id)),
         Input::Answered(_) => Ok((None, Reply::default())),
+        // Nothing of it can have been paid for here, or it is so old that it is forgotten.
+        Input::Disputed(_) | Input::DisputeClosed(_) => Ok((None, Reply::default())),
+        Input::HoldReleased(order_id) => Err(Conflict(format!(
+            "expected an order that has come to fulfillment, got {order_id}: nothing of it is held"
+        ))),
         Input::PickDue(..) | Input::HandOverDue(_) | Input::Return(_) => Ok((None, Reply::default())),
         Input::UnknownTimer(timer) => Err(unknown_timer(timer)),
     }

@@ -1,6 +1,6 @@
 //! Answers of the gateway: each counts for the open attempt alone; a later one that contradicts what was recorded is a person's case.
 
-use gateway::{ActionResult, Hold, Operation, Outcome, PaymentChange, RefundStatus};
+use gateway::{ActionResult, Hold, Operation, Outcome, RefundStatus};
 use runtime::Conflict;
 
 use super::PaymentStep;
@@ -25,7 +25,14 @@ impl PaymentStep<'_, '_> {
         if let Some(outcome) = self.taken_over(answer)? {
             return self.recorded(&attempt, &outcome);
         }
+        if let (Operation::Void, Outcome::Captured { money }) = (answer.operation, &answer.outcome) {
+            return self.taken_before_void(*money);
+        }
         if let (Operation::Authorize, Outcome::Captured { money }) = (answer.operation, &answer.outcome) {
+            if self.payment.state == Authorized {
+                self.captured_outside(*money);
+                return Ok(());
+            }
             self.stick(
                 Phase::Disputed,
                 "captured_outside",
@@ -103,12 +110,13 @@ impl PaymentStep<'_, '_> {
             Outcome::CaptureFailed { code, detail } => return self.capture_failed(attempt.amount, code, detail),
             Outcome::Voided { money } => return self.voided(Some(*money)),
             Outcome::VoidFailed { detail } => self.void_failed(attempt.number, detail),
-            Outcome::Refunded { .. } => return self.given_back(attempt.amount),
+            Outcome::Refunded { refund_id, .. } => {
+                self.given_back(attempt.amount)?;
+                self.known_as(refund_id);
+            }
             // The goods need not wait until a bank has given the rest back.
             Outcome::RefundPending { refund_id, .. } if self.payment.state == Capturing => {
-                if let Some(attempt) = self.change().case.attempt.as_mut() {
-                    attempt.refund_id = Some(refund_id.clone());
-                }
+                self.known_as(refund_id);
                 return self.go_on_without(attempt.amount);
             }
             Outcome::RefundPending { refund_id, .. } if attempt.phase != Phase::Pending => self.pending(refund_id),
@@ -130,11 +138,15 @@ impl PaymentStep<'_, '_> {
             // Of several look-ups one is late, and sees what we have done since.
             Outcome::Captured { .. } if answer.operation == Operation::Authorize => {
                 return match state {
-                    Capturing | Captured | Refunding | Refunded => Ok(()),
-                    New | Authorizing | ActionRequired | Authorized | Lapsed | Voiding | Declined | Voided => {
+                    Capturing | Captured | Refunding | Refunded | Voiding => Ok(()),
+                    Authorized | Lapsed | Voided if self.payment.case.captured_outside.is_some() => Ok(()),
+                    New | Authorizing | ActionRequired | Authorized | Lapsed | Declined | Voided => {
                         Err(self.unasked(answer))
                     }
                 };
+            }
+            Outcome::Captured { .. } if answer.operation == Operation::Void && self.payment.captured > 0 => {
+                return Ok(());
             }
             Outcome::Declined { .. } => match state {
                 ActionRequired | Authorized | Capturing | Captured => true,
@@ -205,72 +217,30 @@ impl PaymentStep<'_, '_> {
         }
     }
 
-    /// What the provider says of the payment, where our own calls are not the cause. A hold that is gone is as one that ran out; all else is a person's
-    /// case: nothing here gives money back twice, or disputes with a bank.
-    pub fn payment_changed(&mut self, payment_id: &str, change: &PaymentChange) -> Result<Reply, Conflict> {
-        let state = self.payment.state;
-        if self.payment.payment_id.as_deref() != Some(payment_id) {
-            return Ok(Reply::Unknown);
-        }
-        match (change, state) {
-            (PaymentChange::HoldGone { detail, .. }, ActionRequired) => self.action_failed(detail)?,
-            (PaymentChange::HoldGone { detail, .. }, Authorized) => self.hold_gone(detail)?,
-            (PaymentChange::HoldGone { .. }, _) | (PaymentChange::Captured { .. }, Capturing) => {
-                return Ok(Reply::Nothing(state));
-            }
-            (PaymentChange::Captured { money }, Captured | Refunding | Refunded)
-                if money.amount == self.payment.captured =>
-            {
-                return Ok(Reply::Nothing(state));
-            }
-            (PaymentChange::Captured { money }, _)
-                if self.payment.case.settlement == Settlement::Captured && money.amount == self.payment.amount =>
-            {
-                return Ok(Reply::Nothing(state));
-            }
-            (PaymentChange::Captured { money }, _) => {
-                return Ok(self.outside("captured_outside", &format!("{money} was taken")));
-            }
-            (PaymentChange::Refunded { refund_id, money, status }, _) => {
-                return Ok(self.outside("refunded_outside", &format!("refund {refund_id} of {money} is {status:?}")));
-            }
-            (PaymentChange::Disputed(dispute), _) => {
-                return Ok(self.outside("payment_disputed", &format!("{dispute:?}")));
-            }
-            (PaymentChange::FraudWarning { warning_id, reason, .. }, _) => {
-                return Ok(self.outside("fraud_warning", &format!("{warning_id}: {reason}")));
-            }
-        }
-        Ok(Reply::Recorded(self.payment.state))
-    }
-
-    /// A person's case, once: notices of the same state come again, and several tell of one.
-    fn outside(&mut self, class: &str, what: &str) -> Reply {
-        let (order_id, state) = (self.payment.order_id, self.payment.state);
-        let told = format!("{class}: {what}");
-        if self.payment.case.outside.contains(&told) {
-            return Reply::Nothing(state);
-        }
-        self.change().case.outside.push(told);
-        let what = format!("the provider tells of what was not asked for here: {what}; look at the payment there");
-        self.effects.dead_letter(order_id, class, what);
-        Reply::Recorded(state)
-    }
-
-    /// How a refund ended, by the provider's notice. It counts for the open attempt alone.
+    /// How a refund ended, by the provider's notice: for the open attempt, and where one that succeeded fails later. What is known of the refund is
+    /// that it is of this order, and the saga's.
     pub fn refund_status(&mut self, refund_id: &str, status: &RefundStatus) -> Result<Reply, Conflict> {
         let last = self.payment.case.attempt.clone();
-        let ours = |attempt: &CallAttempt| {
-            attempt.operation == Operation::Refund && attempt.refund_id.as_deref() == Some(refund_id)
+        let only = self.payment.case.made.of(Operation::Refund) == 1;
+        let ours = |attempt: &CallAttempt| match &attempt.refund_id {
+            Some(known) => known == refund_id,
+            None => attempt.phase == Phase::Done && only, // of a version that did not keep it
         };
-        let Some(attempt) = last.filter(ours) else { return Ok(Reply::Nothing(self.payment.state)) };
-        if !counts(&attempt) {
-            return Ok(self.rest_settled(&attempt, status));
-        }
-        match status {
-            RefundStatus::Pending => return Ok(Reply::Nothing(self.payment.state)),
-            RefundStatus::Succeeded => self.given_back(attempt.amount)?,
-            RefundStatus::Failed { detail } => self.refund_failed(attempt.amount, detail)?,
+        let ours = last.filter(|attempt| attempt.operation == Operation::Refund && ours(attempt));
+        match (ours, status) {
+            (Some(attempt), RefundStatus::Succeeded) if counts(&attempt) => self.given_back(attempt.amount)?,
+            (Some(attempt), RefundStatus::Failed { detail }) if counts(&attempt) => {
+                self.refund_failed(attempt.amount, detail)?;
+            }
+            (Some(attempt), _) if attempt.phase == Phase::Done && self.payment.state == Captured => {
+                return Ok(self.rest_settled(&attempt, status));
+            }
+            (Some(attempt), RefundStatus::Failed { detail }) if attempt.phase == Phase::Done => {
+                self.refund_failed_late(attempt.amount, detail)?;
+            }
+            (_, RefundStatus::Pending | RefundStatus::Succeeded | RefundStatus::Failed { .. }) => {
+                return Ok(Reply::Nothing(self.payment.state));
+            }
         }
         Ok(Reply::Recorded(self.payment.state))
     }
@@ -280,7 +250,7 @@ impl PaymentStep<'_, '_> {
     /// How the refund of what does not ship ended, for which the goods did not wait.
     fn rest_settled(&mut self, attempt: &CallAttempt, status: &RefundStatus) -> Reply {
         let state = self.payment.state;
-        if attempt.phase != Phase::Done || state != Captured || *status == RefundStatus::Pending {
+        if *status == RefundStatus::Pending {
             return Reply::Nothing(state);
         }
         if let RefundStatus::Failed { detail } = status {
@@ -294,7 +264,7 @@ impl PaymentStep<'_, '_> {
             self.say_given_back();
         }
         if let Some(attempt) = self.change().case.attempt.as_mut() {
-            attempt.refund_id = None; // told once
+            attempt.refund_id = Some(String::new()); // told once
         }
         Reply::Recorded(state)
     }

@@ -45,20 +45,10 @@ impl PaymentStep<'_, '_> {
 
     /// What follows from a refund that is done, or as good as done.
     pub(super) fn go_on_without(&mut self, amount: i64) -> Result<(), Conflict> {
-        match self.payment.state {
-            State::Capturing => self.captured(self.payment.authorized - amount),
-            State::Voiding => self.voided(None),
-            State::New
-            | State::Authorizing
-            | State::ActionRequired
-            | State::Authorized
-            | State::Lapsed
-            | State::Captured
-            | State::Refunding
-            | State::Declined
-            | State::Voided
-            | State::Refunded => self.refunded(amount),
+        if self.payment.state == State::Capturing {
+            return self.captured(self.payment.authorized - amount);
         }
+        self.refunded(amount)
     }
 
     /// Tells who holds the money elsewhere what is to go back.
@@ -76,6 +66,7 @@ impl PaymentStep<'_, '_> {
             asked: "unshipped".to_owned(),
             reason: why.map_or_else(|| "a part of the order does not ship".to_owned(), |why| why.reason.detail.clone()),
             requested_by: Payments::NAME.to_owned(),
+            provider_refund_id: None,
             provider: gateway.clone(),
             reference: payment_id.clone(),
         };
@@ -259,11 +250,16 @@ impl PaymentStep<'_, '_> {
 
     /// The refund is under way.
     pub(super) fn pending(&mut self, refund_id: &str) {
-        if let Some(attempt) = self.change().case.attempt.as_mut() {
-            attempt.refund_id = Some(refund_id.to_owned());
-        }
+        self.known_as(refund_id);
         self.call.ask = None;
         self.await_news();
+    }
+
+    /// By which id the provider knows the attempt's refund: a notice that it failed may come days later.
+    pub(super) fn known_as(&mut self, refund_id: &str) {
+        if let Some(attempt) = self.change().case.attempt.as_mut().filter(|_| !refund_id.is_empty()) {
+            attempt.refund_id = Some(refund_id.to_owned());
+        }
     }
 
     /// A bank, or the customer, must go on: a webhook, or a look-up now and then, says how the attempt ends.
@@ -390,18 +386,22 @@ impl PaymentStep<'_, '_> {
     }
 
     /// A person has what is stuck tried again: what failed by a new attempt, what is not known by a look-up.
-    pub fn retry(&mut self, by: &str) -> Reply {
+    pub fn retry(&mut self, by: &str) -> Result<Reply, Conflict> {
         let state = self.payment.state;
         let Some(attempt) = self.payment.case.attempt.clone() else {
-            return if state == State::New { Reply::Unknown } else { Reply::NotStuck(state) };
+            return Ok(if state == State::New { Reply::Unknown } else { Reply::NotStuck(state) });
         };
         match attempt.phase {
             Phase::Unanswered | Phase::Disputed => {
                 self.try_again(0);
                 self.call.ask = Some(Ask::LookUp);
             }
+            Phase::Failed if attempt.operation == Operation::Refund => {
+                let amount = self.within_returnable(attempt.amount);
+                self.begin(Operation::Refund, amount)?;
+            }
             Phase::Failed => self.open(attempt.operation, attempt.amount),
-            Phase::Open | Phase::Waiting | Phase::Pending | Phase::Done => return Reply::NotStuck(state),
+            Phase::Open | Phase::Waiting | Phase::Pending | Phase::Done => return Ok(Reply::NotStuck(state)),
         }
         let payment = self.change();
         let order_id = payment.order_id;
@@ -409,6 +409,6 @@ impl PaymentStep<'_, '_> {
             attempt.retried_by = Some(by.to_owned());
             key(order_id, attempt.operation, attempt.number)
         });
-        Reply::Retried { state, attempt: again.unwrap_or_default() }
+        Ok(Reply::Retried { state, attempt: again.unwrap_or_default() })
     }
 }

@@ -169,6 +169,7 @@ impl PaymentStep<'_, '_> {
             }
             Authorizing if self.payment.phase() == Some(Phase::Disputed) => return self.void(undoing),
             ActionRequired | Authorized | Lapsed => return self.void(undoing),
+            Capturing if self.payment.phase() == Some(Phase::Disputed) => return self.void(undoing),
             Capturing if self.unasked_yet() => {
                 self.take_back();
                 return self.void(undoing);

@@ -6,8 +6,10 @@
 //! | `Requested`, `Refunding` | as it was answered | the call again, then look-ups; after the last a person's case | `Refunded` **RefundCompleted** | `Pending` | `Failed` **RefundFailed** | the call again; where its key is spoilt or old, looked up again | looked up | – |
 //! | the same, a person's case | as it was answered | – | as above | as above | as above | retried: another attempt | – | looked up |
 //! | `Pending` | as it was answered | looked up | `Refunded` **RefundCompleted** | – | `Failed` **RefundFailed** | – | – | – |
-//! | `Refunded` | as it was answered | – | – | – | – | – | – | 409 |
+//! | `Refunded` | as it was answered | – | – | – | a notice, days later: `Failed` **RefundFailed** | – | – | 409 |
 //! | `Failed` | as it was answered | – | – | – | – | – | – | another attempt, where as much is still left |
+//!
+//! A refund that was made at the provider is known by the provider's id of it: it begins as `Pending` (**RefundRequested**), and goes on as any.
 
 use std::time::Duration;
 
@@ -130,9 +132,12 @@ impl DecisionContext<'_> {
         world.refunds.add(refund_id, refund);
         let unknown = || Conflict(format!("refund {refund_id} of order {order_id}, of which no payment is known"));
         let mut step = self.refund_step(world, order_id, refund_id, effects).ok_or_else(unknown)?;
-        step.open();
+        match step.attempt().provider_id {
+            Some(_) => step.adopt(),
+            None => step.open(),
+        }
         let CustomerRefund { amount, data, .. } = &**step.refund;
-        let RefundData { asked, lines, reason, requested_by, .. } = data.clone();
+        let RefundData { asked, lines, reason, requested_by, attempt, .. } = data.clone();
         let holder = step.payment.case.settlement.is_elsewhere();
         let event = RefundRequested {
             order_id,
@@ -145,6 +150,7 @@ impl DecisionContext<'_> {
             requested_by,
             provider: holder.then(|| step.payment.gateway.clone()).flatten(),
             reference: holder.then(|| step.payment.payment_id.clone()).flatten(),
+            provider_refund_id: attempt.provider_id,
         };
         step.effects.emit(&event, &refund_id.to_string());
         Ok(())
@@ -218,7 +224,7 @@ impl DecisionContext<'_> {
         Ok(())
     }
 
-    /// How a refund ended, by the provider's notice: for its open attempt alone.
+    /// How a refund ended, by the provider's notice: for its open attempt, and where one that succeeded fails later.
     pub(super) fn refund_notified(
         self,
         world: &mut BatchState,
@@ -229,13 +235,16 @@ impl DecisionContext<'_> {
     ) -> Result<Reply, Conflict> {
         let state = world.payment(order_id).map_or(State::New, |payment| payment.state);
         let step = self.refund_step(world, order_id, refund_id, effects);
-        let ours =
-            |step: &RefundStep<'_, '_>| step.attempt().provider_id.as_deref() == Some(provider_id) && step.counts();
+        let ours = |step: &RefundStep<'_, '_>| step.attempt().provider_id.as_deref() == Some(provider_id);
         let Some(mut step) = step.filter(ours) else { return Ok(Reply::Nothing(state)) };
         match status {
-            RefundStatus::Pending => return Ok(Reply::Nothing(state)),
-            RefundStatus::Succeeded => step.completed()?,
-            RefundStatus::Failed { detail } => step.failed(detail)?,
+            RefundStatus::Succeeded if step.counts() => step.completed()?,
+            RefundStatus::Failed { detail } if step.counts() || step.attempt().phase == Phase::Done => {
+                step.failed(detail)?;
+            }
+            RefundStatus::Pending | RefundStatus::Succeeded | RefundStatus::Failed { .. } => {
+                return Ok(Reply::Nothing(state));
+            }
         }
         Ok(Reply::Recorded(state))
     }
@@ -305,6 +314,14 @@ impl RefundStep<'_, '_> {
         self.ask(Ask::Make);
     }
 
+    /// A refund that was made at the provider: nothing is asked for; its end is told, or looked up.
+    fn adopt(&mut self) {
+        self.payment.refunds_open += self.refund.amount;
+        let attempt = self.change();
+        (attempt.number, attempt.tries) = (1, 1);
+        self.wait(Phase::Pending, self.now.plus(self.settings.pending_pause(Operation::Refund, 1)));
+    }
+
     /// Asks the gateway that took the money. One that answers nobody is asked later; no other one is asked instead of one that is not configured any more.
     fn ask(&mut self, ask: Ask) {
         match self.reach {
@@ -322,11 +339,16 @@ impl RefundStep<'_, '_> {
 
     /// What was answered before a restore. A person may have had it tried again meanwhile: that is in no topic.
     pub(crate) fn retold(&mut self, outcome: &Outcome) -> Result<(), Conflict> {
-        if self.attempt().phase == Phase::Failed {
-            self.open();
+        match (self.attempt().phase, outcome) {
+            (Phase::Done, Outcome::RefundFailed { detail, .. }) => return self.failed(detail),
+            (Phase::Failed, _) => self.open(),
+            (_, _) => {}
         }
+        let provider_id = self.attempt().provider_id.clone();
         self.answer(self.attempt().number, outcome)?;
-        self.change().provider_id.take_if(|id| id.is_empty()); // not told
+        if self.attempt().provider_id.as_deref() == Some("") {
+            self.change().provider_id = provider_id; // not told, unless by RefundRequested
+        }
         Ok(())
     }
 
@@ -477,9 +499,18 @@ impl RefundStep<'_, '_> {
 
     fn failed(&mut self, detail: &str) -> Result<(), Conflict> {
         let Money { amount, currency } = self.money()?;
-        self.payment.refunds_open -= amount;
+        let what = match self.attempt().phase {
+            Phase::Done => {
+                self.payment.refunds_done -= amount;
+                format!("it failed after it had succeeded: {detail}")
+            }
+            Phase::Open | Phase::Waiting | Phase::Pending | Phase::Unanswered | Phase::Disputed | Phase::Failed => {
+                self.payment.refunds_open -= amount;
+                format!("not given back: {detail}")
+            }
+        };
         self.refund.data.detail = Some(detail.to_owned());
-        self.stick(Phase::Failed, "refund_failed", &format!("not given back: {detail}"));
+        self.stick(Phase::Failed, "refund_failed", &what);
         let (order_id, refund_id, detail) = (self.order_id, self.refund_id, detail.to_owned());
         self.effects.emit(&RefundFailed { order_id, refund_id, amount, currency, detail }, &refund_id.to_string());
         Ok(())

@@ -27,6 +27,7 @@ use crate::settings::PaymentsSettings;
 mod attempts;
 mod edges;
 mod money;
+mod outside;
 mod refunds;
 mod returns;
 mod settlement;

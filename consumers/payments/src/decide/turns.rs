@@ -168,6 +168,7 @@ impl PaymentStep<'_, '_> {
     pub fn authorization_due(&mut self) -> Result<(), Conflict> {
         let Payment { order_id, state, authorized: amount, capture_before, .. } = **self.payment;
         match (state, capture_before) {
+            (Authorized, _) if self.payment.case.captured_outside.is_some() => {}
             (Authorized, Some(capture_before)) => {
                 let currency = self.payment.currency()?;
                 if self.now >= capture_before {
@@ -220,13 +221,35 @@ impl PaymentStep<'_, '_> {
         payment.forget_purchase();
         payment.case.stop = None;
         payment.case.undoing = Some(undoing);
-        let (order_id, amount) = (payment.order_id, payment.authorized);
-        let operation = if payment.case.settlement.is_captured() { Operation::Refund } else { Operation::Void };
+        let Payment { order_id, authorized: amount, .. } = *payment;
+        let is_captured = payment.case.settlement.is_captured();
+        payment.captured = if is_captured { amount } else { payment.captured };
         self.effects.cancel_timer(AUTHORIZATION, order_id, "");
-        self.begin(operation, amount)
+        if is_captured {
+            let amount = self.within_returnable(amount);
+            return self.begin(Operation::Refund, amount);
+        }
+        self.begin(Operation::Void, amount)
     }
 
-    /// Nothing is held any more; ended. A hold that the provider had and we did not know of is counted too.
+    /// The money was taken at the provider before it was let go: it is given back instead. For all others the order is undone as by a void.
+    pub(super) fn taken_before_void(&mut self, taken: Money) -> Result<(), Conflict> {
+        let asked = self.payment.money(self.payment.authorized)?;
+        if taken.currency != asked.currency {
+            self.dispute(None, asked, taken);
+            return Ok(());
+        }
+        self.conclude();
+        self.say_captured_outside(taken, "it is given back, as its order is undone");
+        let payment = self.change();
+        payment.captured = taken.amount;
+        payment.authorized = payment.authorized.max(taken.amount);
+        payment.released_remainder = payment.authorized - taken.amount;
+        let amount = self.within_returnable(taken.amount);
+        self.begin(Operation::Refund, amount)
+    }
+
+    /// Nothing is held any more, or what was taken instead is given back; ended. A hold that the provider had and we did not know of is counted too.
     pub(super) fn voided(&mut self, had: Option<Money>) -> Result<(), Conflict> {
         let Undoing { given_up, reason } = self.undoing()?;
         self.conclude();
@@ -235,10 +258,10 @@ impl PaymentStep<'_, '_> {
         if let Some(had) = had.filter(|had| payment.authorized == 0 && payment.currency == Some(had.currency)) {
             payment.authorized = had.amount;
         }
-        payment.voided = payment.authorized;
+        payment.voided = payment.authorized - payment.captured - payment.released_remainder;
         let event = PaymentVoided {
             order_id: payment.order_id,
-            amount: payment.voided,
+            amount: payment.authorized,
             currency: payment.currency,
             announced: payment.announced,
             given_up,
@@ -249,6 +272,7 @@ impl PaymentStep<'_, '_> {
     }
 
     pub(super) fn refund(&mut self, undoing: Undoing, amount: i64) -> Result<(), Conflict> {
+        let amount = self.within_returnable(amount);
         let payment = self.change();
         payment.state = Refunding;
         payment.case.stop = None;
@@ -256,8 +280,21 @@ impl PaymentStep<'_, '_> {
         self.begin(Operation::Refund, amount)
     }
 
+    /// What of a refund can go back; the rest was taken by a dispute, or given back at the provider, before.
+    pub(super) fn within_returnable(&mut self, amount: i64) -> i64 {
+        let given_back = amount.min(self.payment.returnable());
+        if given_back < amount {
+            self.change().refund_shortfall += amount - given_back;
+        }
+        given_back
+    }
+
     pub(super) fn refunded(&mut self, amount: i64) -> Result<(), Conflict> {
         let (currency, Undoing { given_up: items, reason }) = (self.payment.currency()?, self.undoing()?);
+        if self.payment.state == Voiding {
+            self.change().refunded += amount;
+            return self.voided(None);
+        }
         self.conclude();
         let payment = self.change();
         payment.state = Refunded;
@@ -280,6 +317,15 @@ impl PaymentStep<'_, '_> {
         self.say_failed_elsewhere(detail);
         self.effects.emit(&PaymentRefundFailed { order_id, amount, currency, reason }, "");
         Ok(())
+    }
+
+    /// It was given back, and failed days later: the money is here again, and a person decides.
+    pub(crate) fn refund_failed_late(&mut self, amount: i64, detail: &str) -> Result<(), Conflict> {
+        let _ = (self.payment.currency()?, self.undoing()?); // checked first: a conflict leaves the payment as it was
+        let payment = self.change();
+        payment.refunded -= amount;
+        payment.state = if payment.state == Voided { Voiding } else { Refunding };
+        self.refund_failed(amount, &format!("the refund failed after it had succeeded: {detail}"))
     }
 
     fn undoing(&self) -> Result<Undoing, Conflict> {

@@ -42,7 +42,7 @@ pub(super) async fn read(
             select order_id, gateway, payment_id, state, currency,
                    case when is_captured then 0 else authorized - captured - released_remainder - voided end as held,
                    case when is_captured then authorized else captured end as captured,
-                   refunded + refunds_done + case when is_captured then voided + released_remainder else 0 end as refunded,
+                   refunded + refunds_done + case when is_captured then released_remainder else 0 end as refunded,
                    state in ('AUTHORIZING', 'ACTION_REQUIRED', 'CAPTURING', 'VOIDING', 'REFUNDING') and not stuck or updated_at > $4
                    or exists (select from payments.customer_refund r
                                where r.order_id = p.order_id and r.state in ('REQUESTED', 'REFUNDING', 'PENDING') and not r.stuck) as is_moving

@@ -23,11 +23,13 @@ pub struct Room {
     lines: Vec<LineRoom>,
     left: i64,
     currency: Option<Currency>,
+    /// What the saga should have given back of units that did not ship, and could not.
+    owed: i64,
 }
 
 impl Room {
-    /// Refunds that failed give back nothing. No money is taken twice: what has shipped, at most what was captured and the saga did not give back, less
-    /// all refunds that are done or open.
+    /// Refunds that failed give back nothing. No money goes back twice: what has shipped, and what the saga still owes, at most what was captured and the
+    /// saga did not give back, less all refunds that are done or open, and what disputes have withdrawn.
     pub fn new<'r>(
         payment: &Payment,
         shipped: impl Iterator<Item = &'r Item>,
@@ -47,9 +49,10 @@ impl Room {
             });
         }
         let worth: i64 = lines.iter().map(|room| room.value(room.shipped)).sum();
-        let kept = worth.min(payment.captured - payment.refunded);
-        let left = (kept - payment.refunds_open - payment.refunds_done).max(0);
-        Self { lines, left, currency: payment.currency }
+        let owed = payment.refund_shortfall;
+        let kept = (worth + owed).min(payment.captured - payment.refunded);
+        let left = (kept - payment.refunds_open - payment.refunds_done - payment.disputed).max(0);
+        Self { lines, left, currency: payment.currency, owed }
     }
 
     /// What is left, in minor units.
@@ -62,14 +65,14 @@ impl Room {
         if let Some((asked, own)) = currency.zip(self.currency).filter(|(asked, own)| *asked != own.as_str()) {
             return Err(self.invalid(format!("`currency`: expected {own}, in which the order was paid, got {asked:?}")));
         }
-        if self.lines.iter().all(|room| room.shipped == 0) {
+        if self.owed == 0 && self.lines.iter().all(|room| room.shipped == 0) {
             return Err(self.too_much(
                 "expected an order of which something has shipped, got one of which nothing has: what does not ship is \
                  given back by itself; cancel the order at orders to stop it, or ask again once it has left",
             ));
         }
         let (amount, lines) = match asked {
-            Asked::All => (self.left, Vec::new()),
+            Asked::All | Asked::Outside => (self.left, Vec::new()),
             Asked::Amount(amount) if *amount <= 0 => {
                 return Err(self.invalid(format!("`amount`: expected 1 or more minor units, got {amount}")));
             }
@@ -81,7 +84,10 @@ impl Room {
         };
         if amount > self.left || amount == 0 {
             let expected = match self.left {
-                0 => "expected something to be left, got nothing: all that shipped is refunded, or will be".to_owned(),
+                0 => {
+                    "expected something to be left, got nothing: all that shipped is refunded, will be, or is disputed"
+                        .to_owned()
+                }
                 left if amount == 0 => {
                     format!("expected units that cost something, got 0; {} is left", self.money(left))
                 }

@@ -37,11 +37,19 @@ pub enum AlertKind {
     CircuitOpen,
     /// Events could not be decided, one is enough. Its key is their cause (fingerprint).
     DeadLetter,
+    /// The cardholder's bank claims a payment back, or asks about it. Its key is the dispute.
+    DisputeOpen,
+    /// A dispute was lost in the last days. Its key is the dispute.
+    DisputeLost,
+    /// The card's bank warned of fraud in the last days. Its key is the order.
+    FraudWarning,
+    /// Money was moved at the gateway, and not by the pipeline, in the last days. Its key is the order.
+    PaymentChangedOutside,
 }
 
 impl AlertKind {
     /// All of them, each with its name, as the database, the webhook and the metrics have it, and whether its key is an order.
-    pub const ALL: [(Self, &'static str, bool); 15] = [
+    pub const ALL: [(Self, &'static str, bool); 19] = [
         (Self::OrderStuck, "order_stuck", true),
         (Self::MoneyAtRisk, "money_at_risk", false),
         (Self::DeadLetterRate, "dead_letter_rate", false),
@@ -57,6 +65,10 @@ impl AlertKind {
         (Self::SetAside, "set_aside", false),
         (Self::CircuitOpen, "circuit_open", false),
         (Self::DeadLetter, "dead_letter", false),
+        (Self::DisputeOpen, "dispute_open", false),
+        (Self::DisputeLost, "dispute_lost", false),
+        (Self::FraudWarning, "fraud_warning", true),
+        (Self::PaymentChangedOutside, "payment_changed_outside", true),
     ];
 
     pub fn as_str(self) -> &'static str {

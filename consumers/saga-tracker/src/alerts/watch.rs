@@ -4,19 +4,22 @@ use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use events::Timestamp;
+use events::{DisputeOutcome, Timestamp};
 use runtime::sql::Timestamptz;
 use runtime::{Clock, Failure};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
 use super::{AlertKind, Outside, keep};
+use crate::http::ToldDispute;
 use crate::settings::TrackerSettings;
 use crate::store::{self, watch as figures};
 
 /// Causes of dead letters that are alerts of their own, the oldest first: of more the rate tells.
 const CAUSES: usize = 100;
 const WINDOW: Duration = Duration::from_secs(300);
+/// How long people are told of what can't be undone any more, such as a dispute that was lost.
+const TOLD_FOR: Duration = Duration::from_secs(7 * 24 * 3_600);
 
 const CURRENCY: &str = "currency";
 const CONSUMER: &str = "consumer";
@@ -50,6 +53,7 @@ impl Watch {
         self.stuck(now).await?;
         self.money(now).await?;
         self.refunds(now).await?;
+        self.disputes(now).await?;
         self.dead_letters(now).await?;
         self.relays(now).await?;
         self.parked(now).await?;
@@ -81,7 +85,7 @@ impl Watch {
     /// Stuck orders and reviews are raised where they are found; here those that moved on are resolved.
     async fn stuck(&self, now: Timestamp) -> Result<(), Failure> {
         metrics::gauge!("quadrille_orders_stuck").set(figures::stuck(&self.pool).await? as f64);
-        figures::resolve_orders(&self.pool, now).await
+        figures::resolve_orders(&self.pool, now, now.minus(TOLD_FOR)).await
     }
 
     async fn money(&mut self, now: Timestamp) -> Result<(), Failure> {
@@ -124,6 +128,38 @@ impl Watch {
             };
         let wrong: Vec<_> = rows.into_iter().map(alert).collect();
         self.keep(AlertKind::RefundUnsettled, &wrong, now).await
+    }
+
+    async fn disputes(&self, now: Timestamp) -> Result<(), Failure> {
+        let (mut open, mut lost) = (Vec::new(), Vec::new());
+        for (order_id, dispute_id, closed, told) in store::recent_disputes(&self.pool, now.minus(TOLD_FOR)).await? {
+            let told = ToldDispute::of(closed, &told)?;
+            let amount = told.currency.format(told.amount);
+            let what = format!("dispute {dispute_id} of order {order_id}, {amount} ({}, {})", told.reason, told.funds);
+            match told.evidence_due_by {
+                _ if closed && told.status == DisputeOutcome::Lost.as_str() => {
+                    let text = format!(
+                        "{what} was lost: what had not shipped is cancelled; look whether the customer is to be served again"
+                    );
+                    lost.push((dispute_id, text));
+                }
+                _ if closed => {}
+                Some(due) => {
+                    let text = format!(
+                        "{what} is {}: send evidence at the gateway by {due}, or accept it; what has not shipped is held \
+                         (POST /orders/{order_id}/release-hold at fulfillment ships it)",
+                        told.status
+                    );
+                    open.push((dispute_id, text));
+                }
+                None => {
+                    let text = format!("{what} is {}: the bank decides; what has not shipped is held", told.status);
+                    open.push((dispute_id, text));
+                }
+            }
+        }
+        self.keep(AlertKind::DisputeOpen, &open, now).await?;
+        self.keep(AlertKind::DisputeLost, &lost, now).await
     }
 
     async fn dead_letters(&self, now: Timestamp) -> Result<(), Failure> {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::state::{JsonResult, TrackerApi, failed, one, order_id, unknown_order};
-use super::views::{EventView, OrderDetail, OrderView};
+use super::views::{BesideSaga, EventView, OrderDetail, OrderView};
 use super::written;
 use crate::case::Case;
 use crate::status::Status;
@@ -110,8 +110,10 @@ pub(super) async fn show(
     let shipments = store::shipments_of(&api.pool, order_id).await.map_err(failed)?;
     let refunds = store::refunds_of(&api.pool, order_id).await.map_err(failed)?;
     let returns = store::returns_of(&api.pool, order_id).await.map_err(failed)?;
+    let disputes = store::disputes_of(&api.pool, order_id).await.map_err(failed)?;
     let exchanges = store::exchanges_for(&api.pool, order_id).await.map_err(failed)?;
-    OrderDetail::of(&row, shipments, &refunds, &returns, exchanges).map(Json).map_err(failed)
+    let beside = BesideSaga { refunds: &refunds, returns: &returns, disputes: &disputes, exchanges: &exchanges };
+    OrderDetail::of(&row, shipments, beside).map(Json).map_err(failed)
 }
 
 /// Which history.

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use events::{
-    Fault, GivenUp, Item, Line, OrderId, RefundId, RefundRequested, RefundedLine, ReturnAnnounced, ReturnId,
-    ReturnLine, ReturnReceived, ReturnedLine, ShippedLine, Timestamp, UnshippedLine, derive_id,
+    Currency, DisputeClosed, Fault, GivenUp, Item, Line, OrderId, PaymentDisputed, RefundId, RefundRequested,
+    RefundedLine, ReturnAnnounced, ReturnId, ReturnLine, ReturnReceived, ReturnedLine, ShippedLine, Timestamp,
+    UnshippedLine, derive_id,
 };
 use runtime::Failure;
 use runtime::sql::Timestamptz;
@@ -13,7 +14,7 @@ use serde::de::DeserializeOwned;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::facts::{GivenUpReason, Moment, RefundFacts, ReturnFacts, ShipmentFacts};
+use crate::facts::{DisputeFacts, GivenUpReason, Moment, RefundFacts, ReturnFacts, ShipmentFacts};
 use crate::status::Status;
 use crate::store::{OrderRow, ShipmentRow, StoredEvent, stored};
 
@@ -95,6 +96,8 @@ pub(crate) struct OrderDetail {
     exchange_for: Option<String>,
     /// Orders that are exchanges for goods of this one, the oldest 100; not shown of an earlier moment (`at`).
     exchanges: Vec<String>,
+    /// Disputes of its payment.
+    disputes: Vec<OrderDisputeView>,
     /// How long each step of its way took.
     steps: Vec<StepView>,
 }
@@ -158,7 +161,7 @@ impl ShipmentView {
 pub(crate) struct OrderRefundView {
     /// Its id.
     refund_id: String,
-    /// Where it stands: `REQUESTED`, `COMPLETED`, or `FAILED`: refused, and not done by a later attempt yet.
+    /// Where it stands: `REQUESTED`, `COMPLETED`, or `FAILED`: refused, or failed after it was done, and not done by a later attempt yet.
     status: &'static str,
     /// What goes back, in minor units.
     amount: Option<i64>,
@@ -183,15 +186,15 @@ pub(crate) struct OrderRefundView {
 
 impl OrderRefundView {
     fn of((refund_id, facts): (&RefundId, &RefundFacts)) -> Result<Self, Failure> {
+        let status = match facts.completed_at {
+            _ if facts.has_failed() => "FAILED",
+            Some(_) => "COMPLETED",
+            None => "REQUESTED",
+        };
         let RefundFacts { amount, request, requested_at, completed_at, failed_at, detail } = facts.clone();
         let request: Option<RefundRequested> = request.map(|text| stored(&text, "refund.request")).transpose()?;
         let (lines, reason, requested_by) = request
             .map_or_else(Default::default, |request| (request.lines, Some(request.reason), Some(request.requested_by)));
-        let status = match (completed_at, failed_at) {
-            (Some(_), _) => "COMPLETED",
-            (None, Some(_)) => "FAILED",
-            (None, None) => "REQUESTED",
-        };
         let refund_id = refund_id.to_string();
         Ok(Self {
             refund_id,
@@ -281,6 +284,68 @@ impl OrderReturnView {
     }
 }
 
+/// A dispute of the payment, as payments told of it last.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct OrderDisputeView {
+    /// The gateway's id of it.
+    dispute_id: String,
+    /// Where it stands: `inquiry`, `needs_response`, `under_review`; `won`, `lost` or `closed`.
+    status: String,
+    /// Where the claimed money is: `untouched`, `withdrawn` or `reinstated`.
+    funds: String,
+    /// What is claimed, in minor units.
+    amount: i64,
+    /// The bank's reason.
+    reason: String,
+    /// Until when evidence is taken, RFC 3339.
+    evidence_due_by: Option<String>,
+    /// When it was first told of.
+    #[schema(value_type = Option<String>)]
+    opened_at: Option<Timestamptz>,
+    /// When it changed last.
+    #[schema(value_type = Option<String>)]
+    changed_at: Option<Timestamptz>,
+}
+
+impl OrderDisputeView {
+    fn of((dispute_id, facts): (&String, &DisputeFacts)) -> Result<Self, Failure> {
+        let told = ToldDispute::of(facts.closed, &facts.told)?;
+        Ok(Self {
+            dispute_id: dispute_id.clone(),
+            status: told.status,
+            funds: told.funds,
+            amount: told.amount,
+            reason: told.reason,
+            evidence_due_by: told.evidence_due_by.map(|at| at.to_string()),
+            opened_at: facts.opened_at,
+            changed_at: facts.changed_at,
+        })
+    }
+}
+
+/// What the latest event of a dispute says.
+pub(crate) struct ToldDispute {
+    pub status: String,
+    pub funds: String,
+    pub amount: i64,
+    pub currency: Currency,
+    pub reason: String,
+    pub evidence_due_by: Option<Timestamp>,
+}
+
+impl ToldDispute {
+    pub fn of(closed: bool, told: &str) -> Result<Self, Failure> {
+        if closed {
+            let DisputeClosed { outcome, funds, amount, currency, reason, .. } = stored(told, "dispute.told")?;
+            let status = outcome.as_str().to_owned();
+            return Ok(Self { status, funds, amount, currency, reason, evidence_due_by: None });
+        }
+        let PaymentDisputed { status, funds, amount, currency, reason, evidence_due_by, .. } =
+            stored(told, "dispute.told")?;
+        Ok(Self { status, funds, amount, currency, reason, evidence_due_by })
+    }
+}
+
 fn list<T: DeserializeOwned>(text: &Option<String>, what: &'static str) -> Result<Vec<T>, Failure> {
     text.as_deref().map_or(Ok(Vec::new()), |text| stored(text, what))
 }
@@ -366,14 +431,18 @@ fn cancellation(row: &OrderRow) -> &'static str {
     }
 }
 
+/// What is known of an order beside its saga.
+pub(crate) struct BesideSaga<'f> {
+    pub refunds: &'f BTreeMap<RefundId, RefundFacts>,
+    pub returns: &'f BTreeMap<ReturnId, ReturnFacts>,
+    pub disputes: &'f BTreeMap<String, DisputeFacts>,
+    /// Orders that are exchanges for goods of this one.
+    pub exchanges: &'f [Uuid],
+}
+
 impl OrderDetail {
-    pub fn of(
-        row: &OrderRow,
-        shipments: Vec<ShipmentRow>,
-        refunds: &BTreeMap<RefundId, RefundFacts>,
-        returns: &BTreeMap<ReturnId, ReturnFacts>,
-        exchanges: Vec<Uuid>,
-    ) -> Result<Self, Failure> {
+    pub fn of(row: &OrderRow, shipments: Vec<ShipmentRow>, beside: BesideSaga<'_>) -> Result<Self, Failure> {
+        let BesideSaga { refunds, returns, disputes, exchanges } = beside;
         let step = |(step, began, ended): (&'static str, Timestamp, Timestamp)| StepView {
             step,
             began_at: began.to_string(),
@@ -393,6 +462,7 @@ impl OrderDetail {
                 .collect::<Result<_, _>>()?,
             exchange_for: row.facts.exchange_for.map(|id| id.to_string()),
             exchanges: exchanges.iter().map(Uuid::to_string).collect(),
+            disputes: disputes.iter().map(OrderDisputeView::of).collect::<Result<_, _>>()?,
             steps: row.facts.steps().map(step).collect(),
         })
     }

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::columns::run;
-use super::watch::{ON_THE_WAY, STILL};
+use super::watch::{ON_THE_WAY, STILL, TOLD_ONCE};
 use crate::alerts::AlertKind;
 
 /// Raises an alert unless it is open, or its order has gone on meanwhile; returns whether it is new.
@@ -24,7 +24,7 @@ pub(crate) async fn raise(
     now: Timestamp,
 ) -> Result<bool, Failure> {
     let alert_id = derive_id(now, kind.as_str(), "alert", key);
-    let so = if kind == AlertKind::CaptureFailed {
+    let so = if kind == AlertKind::CaptureFailed || TOLD_ONCE.contains(&kind) {
         // Told once, whether or not its order has been undone by then.
         "not exists (select from saga_tracker.alert b where b.kind = a.kind and b.key = $3)"
     } else if ON_THE_WAY.contains(&kind) {
@@ -70,7 +70,8 @@ pub(crate) struct AlertView {
     #[schema(value_type = String)]
     pub alert_id: Uuid,
     /// What is wrong: `order_stuck`, `money_at_risk`, `dead_letter_rate`, `relay_lag`, `parked_age`, `invariant_breach`, `review_expiring`,
-    /// `refund_failed`, `capture_failed`, `hold_expiring`, `hand_over_overdue`, `set_aside`, `circuit_open`, `dead_letter`.
+    /// `refund_failed`, `capture_failed`, `hold_expiring`, `hand_over_overdue`, `set_aside`, `circuit_open`, `dead_letter`,
+    /// `dispute_open`, `dispute_lost`, `fraud_warning`, `payment_changed_outside`.
     pub kind: String,
     /// Which of its kind: an order, a currency, a database, a consumer, an invariant, a cause of dead letters (`fingerprint`).
     pub key: String,

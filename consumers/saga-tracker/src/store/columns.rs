@@ -26,8 +26,8 @@ pub(super) async fn run(query: Query<'_, Postgres, PgArguments>, db: impl PgExec
 
 /// The tables that a rebuild makes anew, in the order in which a batch writes them: what events and records tell, and nothing that people decided.
 /// The event store is none of them: it is what they are made of.
-pub(crate) const REBUILT: [&str; 8] =
-    ["order", "shipment", "refund", "customer_return", "level", "letter", "watermark", "position"];
+pub(crate) const REBUILT: [&str; 9] =
+    ["order", "shipment", "refund", "customer_return", "dispute", "level", "letter", "watermark", "position"];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tables {

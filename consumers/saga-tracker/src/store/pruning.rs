@@ -19,6 +19,7 @@ pub(crate) fn retention() -> Retention {
             "delete from saga_tracker.shipment where order_id = any($1)",
             "delete from saga_tracker.refund where order_id = any($1)",
             "delete from saga_tracker.customer_return where order_id = any($1)",
+            "delete from saga_tracker.dispute where order_id = any($1)",
             "delete from saga_tracker.event where order_id = any($1)",
         ],
         others: others.map(|statement| Expiring { statement, age: None }).to_vec(),

@@ -29,7 +29,7 @@ pub(super) async fn save(
          select * from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::text[], $5::timestamptz[], $6::timestamptz[], $7::timestamptz[], $8::text[])
          on conflict (order_id, refund_id) do update set
            amount = greatest(kept.amount, excluded.amount), request = greatest(kept.request, excluded.request),
-           requested_at = least(kept.requested_at, excluded.requested_at), completed_at = least(kept.completed_at, excluded.completed_at),
+           requested_at = least(kept.requested_at, excluded.requested_at), completed_at = greatest(kept.completed_at, excluded.completed_at),
            failed_at = greatest(kept.failed_at, excluded.failed_at), detail = greatest(kept.detail, excluded.detail)",
     ));
     let query = bind_columns!(query; for (order_id, refund_id, of) in told =>
@@ -63,7 +63,8 @@ pub(crate) async fn unsettled(
 ) -> Result<Vec<(Uuid, Uuid, Option<Timestamptz>, Option<String>)>, Failure> {
     let rows = sqlx::query_as(
         "select refund_id, order_id, requested_at, case when failed_at is not null then coalesce(detail, '') end
-         from saga_tracker.refund where completed_at is null and (failed_at is not null or requested_at < $1) order by requested_at limit 100",
+         from saga_tracker.refund where (completed_at is null or failed_at >= completed_at) and (failed_at is not null or requested_at < $1)
+         order by requested_at limit 100",
     );
     Ok(rows.bind(Timestamptz(before)).fetch_all(pool).await?)
 }

@@ -56,13 +56,14 @@ pub(crate) async fn parked(pool: &PgPool) -> Result<Vec<ParkedFigures>, Failure>
 }
 
 /// Closes alerts of orders that are so no longer. Under the one snapshot in which both stand: what is raised meanwhile is not seen.
-pub(crate) async fn resolve_orders(pool: &PgPool, now: Timestamp) -> Result<(), Failure> {
+pub(crate) async fn resolve_orders(pool: &PgPool, now: Timestamp, told_since: Timestamp) -> Result<(), Failure> {
     let statement = format!(
         "update saga_tracker.alert a set resolved_at = $1
          where resolved_at is null
            and (kind = $2 and not exists (select from saga_tracker.stuck_now s where s.order_id = a.order_id)
              or kind = $3 and not exists (select from saga_tracker.\"order\" o where o.order_id = a.order_id and o.rank = $4)
-             or kind = any($5) and not {STILL})"
+             or kind = any($5) and not {STILL}
+             or kind = any($6) and raised_at < $7)"
     );
     sqlx::query(AssertSqlSafe(statement))
         .bind(Timestamptz(now))
@@ -70,6 +71,8 @@ pub(crate) async fn resolve_orders(pool: &PgPool, now: Timestamp) -> Result<(), 
         .bind(AlertKind::ReviewExpiring.as_str())
         .bind(Status::InReview.rank())
         .bind(ON_THE_WAY.map(AlertKind::as_str))
+        .bind(TOLD_ONCE.map(AlertKind::as_str))
+        .bind(Timestamptz(told_since))
         .execute(pool)
         .await?;
     Ok(())
@@ -79,14 +82,21 @@ pub(crate) async fn resolve_orders(pool: &PgPool, now: Timestamp) -> Result<(), 
 pub(crate) const ON_THE_WAY: [AlertKind; 4] =
     [AlertKind::RefundFailed, AlertKind::CaptureFailed, AlertKind::HoldExpiring, AlertKind::HandOverOverdue];
 
-/// Whether an alert `a` of those is (still) so.
-pub(crate) const STILL: &str = "exists (
+/// Alerts of what people are told once, for some days.
+pub(crate) const TOLD_ONCE: [AlertKind; 2] = [AlertKind::FraudWarning, AlertKind::PaymentChangedOutside];
+
+/// Whether an alert `a` of those is (still) so. A refund may fail long after its order has ended; it is over once it is given back after all.
+pub(crate) const STILL: &str = "case a.kind when 'refund_failed' then exists (
+    select from saga_tracker.event f where f.order_id = a.order_id and f.event_type = 'quadrille.payments.PaymentRefundFailed'
+       and not exists (select from saga_tracker.event d where d.order_id = a.order_id and (d.at, d.seq) > (f.at, f.seq)
+                          and d.event_type in ('quadrille.payments.PaymentRefunded', 'quadrille.payments.PaymentVoided')))
+    else exists (
     select from saga_tracker.\"order\" o where o.order_id = a.order_id and o.outcome is null and case a.kind
-        when 'refund_failed' then o.refunded is null
         when 'hold_expiring' then o.captured_at is null and o.undo_at is null
         when 'hand_over_overdue' then o.let_go_at is null and exists (
             select from saga_tracker.shipment s where s.order_id = o.order_id and s.confirmed_at is not null and s.dispatched_at is null)
-        else true end)";
+            and not exists (select from saga_tracker.dispute d where d.order_id = o.order_id and not d.closed)
+        else true end) end";
 
 /// Open dead letters of one cause: the cause, how many they are, one of their consumers, the class of error, and the id of the newest.
 pub(crate) type CauseRow = (String, i64, String, String, String);

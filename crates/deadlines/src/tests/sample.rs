@@ -25,6 +25,7 @@ pub(super) fn happened(name: &str, number: i64, seconds: i64) -> Happened {
     let data = json!({
         "closed": if closed { json!({}) } else { Value::Null },
         "shipment_id": shipment,
+        "dispute_id": "du_1",
         "expires_at": BEGAN + 900_000,
         "deadline": BEGAN + 86_400_000,
     });

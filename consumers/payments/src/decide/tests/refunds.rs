@@ -9,11 +9,11 @@ use crate::attempt::Phase;
 use crate::input::REFUND;
 use crate::refunds::{Asked, CustomerRefund, RefundInput, RefundReply, RefundRequest, RefundState, RefusalKind};
 
-fn id(number: u128) -> RefundId {
+pub(super) fn id(number: u128) -> RefundId {
     RefundId(Uuid::from_u128(number))
 }
 
-fn dispatched(shipment: u128, items: Vec<Item>) -> Input {
+pub(super) fn dispatched(shipment: u128, items: Vec<Item>) -> Input {
     Input::Refund(RefundInput::Dispatched(Box::new(ShipmentDispatched {
         order_id: ORDER,
         shipment_id: ShipmentId(Uuid::from_u128(shipment)),
@@ -25,7 +25,7 @@ fn dispatched(shipment: u128, items: Vec<Item>) -> Input {
     })))
 }
 
-fn ask(number: u128, asked: Asked) -> Input {
+pub(super) fn ask(number: u128, asked: Asked) -> Input {
     let (reason, requested_by) = ("broken".to_owned(), "eve".to_owned());
     let (refund_id, currency) = (id(number), None);
     Input::Refund(RefundInput::Asked(Box::new(RefundRequest {
@@ -86,7 +86,7 @@ fn refusal(reply: RefundReply) -> (RefusalKind, String) {
     (refusal.kind, refusal.detail)
 }
 
-fn gone_back(number: u128, amount: i64) -> Outcome {
+pub(super) fn gone_back(number: u128, amount: i64) -> Outcome {
     Outcome::Refunded { refund_id: format!("re_{number}"), money: eur(amount) }
 }
 

@@ -68,7 +68,7 @@ fn a_decline_after_another_answer_is_a_conflict() {
 fn a_look_up_that_is_late_sees_the_capture_that_we_made_since() {
     let input = answer(Operation::Authorize, 1, captured(1_501));
     let outside = "remembered";
-    row(&input, [X, outside, outside, X, N, X, N, X, N, X, X, N]);
+    row(&input, [X, outside, outside, X, N, X, N, N, N, X, X, N]);
 }
 
 #[test]
@@ -78,7 +78,24 @@ fn a_passed_3ds_is_kept_until_our_own_answer_is_there() {
 
 #[test]
 fn a_failed_3ds_voids_only_who_waits_for_it() {
-    row(&not_passed(), ["remembered", "remembered", "VOIDING void:1", X, X, X, X, N, N, N, N, N]);
+    let contradicts = "remembered";
+    row(
+        &not_passed(),
+        [
+            "remembered",
+            "remembered",
+            "VOIDING void:1",
+            contradicts,
+            contradicts,
+            contradicts,
+            contradicts,
+            N,
+            N,
+            N,
+            N,
+            N,
+        ],
+    );
 }
 
 #[test]

@@ -60,7 +60,9 @@ fn payload(sample: &Sample, order_id: OrderId, codec: &Codec) -> Vec<u8> {
         OrderAccepted OrderRejected OrderCancellationRequested OrderCompleted OrderCancelled OrderFailed
         StockReserved StockRejected ReservationExpired StockReallocated StockCommitted StockReleased StockLevelChanged
         PaymentActionRequired PaymentAuthorized PaymentDeclined PaymentCaptured PaymentCaptureFailed PaymentVoided
-        PaymentRefunded PaymentRefundFailed AuthorizationExpiring RefundRequested RefundCompleted RefundFailed ReturnAnnounced ReturnReceived ReturnRefused StockReturned FraudCleared FraudRejected FraudReviewRequested
+        PaymentRefunded PaymentRefundFailed AuthorizationExpiring RefundRequested RefundCompleted RefundFailed
+        ReturnAnnounced ReturnReceived ReturnRefused StockReturned
+        PaymentDisputed DisputeClosed FraudWarningReceived PaymentChangedOutside FraudCleared FraudRejected FraudReviewRequested
         FulfillmentShortPicked FulfillmentConfirmed FulfillmentRejected FulfillmentCancelled ShipmentDispatched
         ShipmentDelivered NotificationSent NotificationRecorded NotificationFailed OrderParked OrderUnparked RelayAdvanced DeadLetterResolved
         OrderStuck)
@@ -173,6 +175,21 @@ pub fn samples() -> Vec<Sample> {
             "StockReturned",
             json!({"return_id": id, "lines": [{"line_id": "1", "sku": "TEA", "intact": 1, "damaged": 0, "warehouse": "w1"}]}),
         ),
+        (
+            "PaymentDisputed",
+            money(json!({"payment_id": "p", "dispute_id": "du_1", "status": "needs_response", "funds": "withdrawn",
+            "disputed": 1000, "reason": "fraudulent", "evidence_due_by": BEGAN})),
+        ),
+        (
+            "DisputeClosed",
+            money(json!({"payment_id": "p", "dispute_id": "du_1", "outcome": "won", "funds": "reinstated",
+            "disputed": 0, "reason": "fraudulent"})),
+        ),
+        (
+            "FraudWarningReceived",
+            json!({"payment_id": "p", "warning_id": "issfr_1", "reason": "made_with_stolen_card", "actionable": true}),
+        ),
+        ("PaymentChangedOutside", money(json!({"payment_id": "p", "change": "captured", "detail": "by hand"}))),
         (
             "FraudCleared",
             json!({"customer_id": "c-1", "currency": "EUR", "lines": lines, "plan": [], "personal": personal,
