@@ -23,14 +23,11 @@ const CONSUMERS: [&str; 7] =
 
 /// The tables that hold rows of it, with what of a row may be new, and the order of its rows.
 fn tables() -> Vec<(String, &'static str, &'static str)> {
-    let mut all: Vec<(String, &str, &str)> = [
-        ("runtime.schema_id", "schema_id"),
-        ("inventory.stock_level", "sku"),
-        ("notifications.message", "event_id"),
-        ("saga_tracker.\"order\"", "order_id"),
-    ]
-    .map(|(table, order)| (table.to_owned(), "{}", order))
-    .into();
+    let mut all: Vec<(String, &str, &str)> =
+        [("runtime.schema_id", "schema_id"), ("inventory.stock_level", "sku"), ("notifications.message", "event_id")]
+            .map(|(table, order)| (table.to_owned(), "{}", order))
+            .into();
+    all.push(("saga_tracker.\"order\"".into(), "{exchange_for}", "order_id"));
     all.push(("orders.\"order\"".into(), "{placement}", "order_id"));
     for consumer in CONSUMERS {
         all.push((format!("{consumer}.dead_letter"), "{incarnation}", "letter_id"));
