@@ -123,7 +123,7 @@ fn a_stored_event_tells_what_it_told_when_it_was_heard() {
         assert_eq!(told, heard.facts, "{}", sample.name);
         events += 1;
     }
-    assert_eq!(events, 43);
+    assert_eq!(events, 47);
     let later = "quadrille.orders.OrderGifted";
     let told = crate::decode::stored_facts(later, "{}", Timestamp::from_millis(0), None);
     assert!(told.is_none(), "a later version's");
