@@ -234,7 +234,12 @@ impl<'r, 'c> InputRules<'r, 'c> {
             return OrderChange::Nothing;
         };
         if order.is_held() && order.recall.is_none() {
-            return OrderChange::Nothing; // armed anew once nothing holds it
+            // Armed anew once nothing holds it; a recall before that still has its deadline.
+            if self.settings.warehouse == WarehouseMode::External {
+                let again = self.now.plus(self.settings.hand_over_deadline.0);
+                self.effects.schedule(HAND_OVER, self.order_id, "", again);
+            }
+            return OrderChange::Nothing;
         }
         let overdue = self.now >= hand_over_by;
         let first = overdue && order.overdue_since.is_none();

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use events::{OrderId, RefundId, derive_id};
-use gateway::{Buyer, Hold, Operation, Outcome, Request};
+use events::RefundId;
+use gateway::{Buyer, ExistingPayment, Operation, Outcome, Request};
 use runtime::{Cause, Work};
 
 use crate::attempt::{Ask, key};
 use crate::input::{Answer, Input};
-use crate::payment::{Payment, Settlement};
+use crate::payment::{Payment, State};
 use crate::refunds::{self, CustomerRefund, RefundInput};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,7 +20,10 @@ pub struct Call {
     pub request: Request,
     /// Which refund to the customer it is of; none: it is the saga's.
     pub refund: Option<RefundId>,
-    pub settlement: Settlement,
+    /// How the payment stands that is taken over, where this call does that.
+    pub existing: Option<ExistingPayment>,
+    /// What the refund is known by to who holds the money, where no gateway does.
+    pub elsewhere: Option<RefundId>,
     /// Who pays; needed to authorize, and only known until then.
     pub buyer: Option<Buyer>,
     pub correlation_id: Arc<str>,
@@ -46,7 +49,8 @@ impl Call {
             ask,
             request,
             refund: None,
-            settlement: payment.case.settlement,
+            existing: payment.case.settlement.existing().filter(|_| payment.state == State::Authorizing),
+            elsewhere: payment.case.settlement.is_elsewhere().then(|| payment.unshipped_refund()),
             buyer,
             correlation_id: correlation_id.unwrap_or_default(),
         })
@@ -76,29 +80,17 @@ impl Call {
             ask,
             request,
             refund: Some(refund_id),
-            settlement: payment.case.settlement,
+            existing: None,
+            elsewhere: payment.case.settlement.is_elsewhere().then_some(refund_id),
             buyer: None,
             correlation_id: correlation_id.unwrap_or_default(),
         })
     }
 
-    /// Where no gateway holds the money: who does is told by `RefundRequested`, and says how it ended. Nothing else is to be done there.
-    pub(crate) fn answered_elsewhere(&self) -> Outcome {
-        let Request { order_id, key, money, payment_id, .. } = &self.request;
-        match self.operation {
-            Operation::Authorize => Outcome::Authorized(Hold {
-                payment_id: payment_id.clone().unwrap_or_default(),
-                money: *money,
-                capture_before: None,
-                card: None,
-            }),
-            Operation::Capture => Outcome::Captured { money: *money },
-            Operation::Void => Outcome::Voided { money: *money },
-            Operation::Refund => {
-                let refund_id = refund_elsewhere(*order_id, key).to_string();
-                Outcome::RefundPending { refund_id, money: *money }
-            }
-        }
+    /// The answer where no gateway holds the money: who does is told by `RefundRequested`, and says how each attempt ended. None where a gateway is to be asked.
+    pub(crate) fn answered_elsewhere(&self) -> Option<Outcome> {
+        let refund_id = format!("{}:{}", self.elsewhere?, self.request.attempt);
+        Some(Outcome::RefundPending { refund_id, money: self.request.money })
     }
 
     pub fn answered(&self, outcome: Outcome) -> Work<Input> {
@@ -110,9 +102,4 @@ impl Call {
         let answer = Answer { order_id: *order_id, operation: self.operation, attempt: *attempt, outcome };
         Work { cause: Cause::answer(key), input: Input::Answer(answer) }
     }
-}
-
-/// What an attempt at a refund is known by that others make, as a provider's id of it.
-pub(crate) fn refund_elsewhere(order_id: OrderId, key: &str) -> RefundId {
-    RefundId(derive_id(order_id, "payments", "refund_elsewhere", key))
 }

@@ -140,7 +140,7 @@ impl GatewayCircuit {
 }
 
 async fn ask(call: &Call, gateway: &dyn Gateway) -> Outcome {
-    if let (Operation::Authorize, Some(existing)) = (call.operation, call.settlement.existing()) {
+    if let Some(existing) = call.existing {
         return gateway.adopt(&call.request, existing).await;
     }
     match (call.ask, call.operation, &call.buyer) {
@@ -171,7 +171,6 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::payment::Settlement;
 
     /// A gateway that answers what the test says, or not.
     #[derive(Debug)]
@@ -242,7 +241,8 @@ mod tests {
             ask: Ask::Make,
             request,
             refund,
-            settlement: Settlement::Authorized,
+            existing: None,
+            elsewhere: None,
             buyer,
             correlation_id: "".into(),
         }

@@ -185,8 +185,8 @@ impl Consumer for Payments {
     }
 
     async fn call(&self, call: Call) -> Option<Work<Input>> {
-        if call.settlement.is_elsewhere() {
-            return Some(call.answered(call.answered_elsewhere()));
+        if let Some(outcome) = call.answered_elsewhere() {
+            return Some(call.answered(outcome));
         }
         // One that is not configured was refused when the call was decided.
         let GatewayRoute { gateway, circuit } = self.gateways.find(&call.gateway)?;

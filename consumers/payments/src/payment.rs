@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use events::{Action, Allocation, Currency, GivenUp, Item, Line, OrderId, Personal, Reason, ReturnId, Timestamp};
-use gateway::{ActionResult, Buyer, Dispute, DisputedFunds, ExistingPayment, Money};
+use events::{
+    Action, Allocation, Currency, GivenUp, Item, Line, OrderId, Personal, Reason, RefundId, ReturnId, Timestamp,
+    derive_id,
+};
+use gateway::{ActionResult, Buyer, Dispute, DisputedFunds, ExistingPayment, Money, RefundStatus};
 use runtime::{Conflict, TraceContext};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -113,6 +116,16 @@ pub struct Undoing {
     pub reason: Reason,
 }
 
+/// The refund of what does not ship, of a payment that was taken before its order was placed: the goods do not wait for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Remainder {
+    pub amount: i64,
+    pub provider_id: Option<String>,
+    /// How it stands; final once it failed.
+    #[serde(flatten)]
+    pub status: RefundStatus,
+}
+
 /// What is needed to authorize and to tell of it; forgotten as soon as that is said.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Purchase {
@@ -164,12 +177,22 @@ pub struct PaymentData {
     /// Returns that were decided, each with what goes back for it: nothing, where nothing was left.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub returns: BTreeMap<ReturnId, i64>,
+    /// What returns did not get back as disputes had taken it.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub owed_to_returns: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remainder: Option<Remainder>,
     /// What was taken at the provider, and not by us; told once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub captured_outside: Option<i64>,
     /// Disputes of the payment, each as it stands.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub disputes: Vec<Dispute>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde hands over a reference
+const fn is_zero(amount: &i64) -> bool {
+    *amount == 0
 }
 
 /// One order's payment. All amounts are in minor units of its currency.
@@ -241,6 +264,12 @@ impl Payment {
         let is_whole = self.captured == 0 && self.case.settlement.is_captured();
         let taken = if is_whole { self.authorized } else { self.captured };
         (taken - self.refunded - self.refunds_open - self.refunds_done - self.disputed).max(0)
+    }
+
+    /// The refund of what does not ship, as who holds the money elsewhere is asked for it.
+    pub(crate) fn unshipped_refund(&self) -> RefundId {
+        let of = if self.state == State::Capturing { "remainder" } else { "undone" };
+        RefundId(derive_id(self.order_id, "payments", "unshipped", of))
     }
 
     /// What disputes have withdrawn now.

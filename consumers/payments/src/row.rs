@@ -187,7 +187,7 @@ pub(crate) async fn refund_under_way(
     refund_id: RefundId,
 ) -> Result<Option<(Payment, String)>, Failure> {
     let statement = "select refund_id from payments.refund
-         where order_id = $1 and (customer_refund = $2 or refund_id = $2::text) order by updated_at desc limit 1";
+         where order_id = $1 and (customer_refund = $2 or starts_with(refund_id, $2::text || ':')) order by updated_at desc limit 1";
     let query = sqlx::query_scalar(statement).bind(order_id.as_uuid()).bind(refund_id.as_uuid());
     let Some(provider_id): Option<String> = query.fetch_optional(pool).await? else { return Ok(None) };
     Ok(payment(pool, order_id).await?.map(|payment| (payment, provider_id)))

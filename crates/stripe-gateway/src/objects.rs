@@ -174,6 +174,10 @@ pub(crate) struct Charge {
     pub failure_code: Option<String>,
     #[serde(default)]
     pub failure_message: Option<String>,
+    #[serde(default)]
+    pub amount_refunded: Option<i64>,
+    #[serde(default)]
+    pub disputed: Option<bool>,
     #[serde(default, deserialize_with = "lenient")]
     pub payment_method_details: Option<PaymentMethodDetails>,
 }

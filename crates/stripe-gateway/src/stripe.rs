@@ -181,6 +181,11 @@ impl StripeGateway {
                 format!("expected a payment of {}, the order's total, {payment_id} is of {money}", request.money);
             return decline("amount_mismatch", &detail);
         }
+        let charge = intent.charge().filter(|_| expected == ExistingPayment::Captured);
+        if charge.is_some_and(|charge| charge.amount_refunded.unwrap_or(0) > 0 || charge.disputed == Some(true)) {
+            let detail = format!("expected a payment whose money is there, {payment_id} is refunded or disputed");
+            return decline("not_as_said", &detail);
+        }
         match intent.metadata.as_ref().and_then(requests::order_in) {
             Some(order_id) if order_id == request.order_id => return outcome, // marked before
             Some(_) => return anothers(),

@@ -1,13 +1,15 @@
 //! Answers of the gateway: each counts for the open attempt alone; a later one that contradicts what was recorded is a person's case.
 
+use events::{RefundId, derive_id};
 use gateway::{ActionResult, Hold, Operation, Outcome, RefundStatus};
-use runtime::Conflict;
+use runtime::{Conflict, Consumer as _};
 
 use super::PaymentStep;
 use crate::attempt::{CallAttempt, Phase, key};
 use crate::input::{Answer, Reply};
 use crate::payment::State::*;
-use crate::payment::{ActionAsked, Payment, Settlement};
+use crate::payment::{ActionAsked, Payment, Remainder, Settlement};
+use crate::settings::Payments;
 
 impl PaymentStep<'_, '_> {
     pub fn answer(&mut self, answer: &Answer) -> Result<(), Conflict> {
@@ -111,13 +113,13 @@ impl PaymentStep<'_, '_> {
             Outcome::Voided { money } => return self.voided(Some(*money)),
             Outcome::VoidFailed { detail } => self.void_failed(attempt.number, detail),
             Outcome::Refunded { refund_id, .. } => {
-                self.given_back(attempt.amount)?;
-                self.known_as(refund_id);
+                self.known_as(refund_id); // before another attempt may follow
+                return self.given_back(attempt.amount);
             }
             // The goods need not wait until a bank has given the rest back.
             Outcome::RefundPending { refund_id, .. } if self.payment.state == Capturing => {
                 self.known_as(refund_id);
-                return self.go_on_without(attempt.amount);
+                return self.without_rest(attempt.amount, RefundStatus::Pending);
             }
             Outcome::RefundPending { refund_id, .. } if attempt.phase != Phase::Pending => self.pending(refund_id),
             Outcome::RefundFailed { detail, .. } => return self.refund_failed(attempt.amount, detail),
@@ -220,6 +222,10 @@ impl PaymentStep<'_, '_> {
     /// How a refund ended, by the provider's notice: for the open attempt, and where one that succeeded fails later. What is known of the refund is
     /// that it is of this order, and the saga's.
     pub fn refund_status(&mut self, refund_id: &str, status: &RefundStatus) -> Result<Reply, Conflict> {
+        let rest = self.payment.case.remainder.clone();
+        if let Some(rest) = rest.filter(|rest| rest.provider_id.as_deref() == Some(refund_id)) {
+            return Ok(self.rest_told(&rest, status));
+        }
         let last = self.payment.case.attempt.clone();
         let only = self.payment.case.made.of(Operation::Refund) == 1;
         let ours = |attempt: &CallAttempt| match &attempt.refund_id {
@@ -231,9 +237,6 @@ impl PaymentStep<'_, '_> {
             (Some(attempt), RefundStatus::Succeeded) if counts(&attempt) => self.given_back(attempt.amount)?,
             (Some(attempt), RefundStatus::Failed { detail }) if counts(&attempt) => {
                 self.refund_failed(attempt.amount, detail)?;
-            }
-            (Some(attempt), _) if attempt.phase == Phase::Done && self.payment.state == Captured => {
-                return Ok(self.rest_settled(&attempt, status));
             }
             (Some(attempt), RefundStatus::Failed { detail }) if attempt.phase == Phase::Done => {
                 self.refund_failed_late(attempt.amount, detail)?;
@@ -247,25 +250,30 @@ impl PaymentStep<'_, '_> {
 }
 
 impl PaymentStep<'_, '_> {
-    /// How the refund of what does not ship ended, for which the goods did not wait.
-    fn rest_settled(&mut self, attempt: &CallAttempt, status: &RefundStatus) -> Reply {
-        let state = self.payment.state;
-        if *status == RefundStatus::Pending {
+    /// How the refund of what does not ship ended, for which the goods did not wait. What came back of it is owed to the customer: a person refunds it.
+    fn rest_told(&mut self, rest: &Remainder, status: &RefundStatus) -> Reply {
+        let Payment { state, order_id, .. } = **self.payment;
+        let is_over = rest.status == *status || matches!(rest.status, RefundStatus::Failed { .. });
+        if is_over || *status == RefundStatus::Pending {
             return Reply::Nothing(state);
         }
-        if let RefundStatus::Failed { detail } = status {
-            self.say_failed_elsewhere(detail);
-            let what = format!(
-                "expected {} minor units of what does not ship to be given back, got: {detail}; give them back by other means",
-                attempt.amount
-            );
-            self.effects.dead_letter(self.payment.order_id, "refund_failed", what);
-        } else {
-            self.say_given_back();
-        }
-        if let Some(attempt) = self.change().case.attempt.as_mut() {
-            attempt.refund_id = Some(String::new()); // told once
-        }
+        let refund_id = RefundId(derive_id(order_id, Payments::NAME, "unshipped", "remainder"));
+        let payment = self.change();
+        payment.case.remainder = Some(Remainder { status: status.clone(), ..rest.clone() });
+        let RefundStatus::Failed { detail } = status else {
+            self.say_given_back(refund_id, rest.amount);
+            return Reply::Recorded(state);
+        };
+        payment.captured += rest.amount;
+        payment.released_remainder -= rest.amount;
+        payment.refund_shortfall += rest.amount;
+        self.say_failed_elsewhere(refund_id, rest.amount, detail);
+        let what = format!(
+            "expected {} minor units of what does not ship to be given back, got: {detail}; refund them, POST /orders/{order_id}/refunds, or pay them back \
+             by other means",
+            rest.amount
+        );
+        self.effects.dead_letter(order_id, "refund_failed", what);
         Reply::Recorded(state)
     }
 }

@@ -2,16 +2,15 @@
 
 use std::time::Duration;
 
-use events::{Currency, RefundCompleted, RefundFailed, RefundId, RefundRequested, Timestamp};
-use gateway::{Money, Obstacle, Operation};
+use events::{RefundCompleted, RefundFailed, RefundId, RefundRequested, Timestamp};
+use gateway::{Money, Obstacle, Operation, RefundStatus};
 use runtime::{Conflict, Consumer as _};
 
 use super::PaymentStep;
 use crate::attempt::{Ask, CallAttempt, Phase, key};
-use crate::call::refund_elsewhere;
 use crate::gateways::Reach;
 use crate::input::{ATTEMPT, Reply};
-use crate::payment::{Payment, State};
+use crate::payment::{Payment, Remainder, State};
 use crate::settings::Payments;
 
 /// Tries under one key by the call itself; later ones only look.
@@ -28,6 +27,11 @@ impl PaymentStep<'_, '_> {
             self.open(operation, amount);
             return Ok(());
         }
+        if is_refund {
+            // Nothing is asked: what is told of an earlier refund is not of this one.
+            self.say_recovered();
+            self.change().case.attempt = None;
+        }
         match operation {
             Operation::Authorize => self.authorized(None),
             Operation::Capture => self.captured(amount),
@@ -39,24 +43,36 @@ impl PaymentStep<'_, '_> {
     /// What was to go back is given back. Of a payment that was taken before its order was placed, that is how it is let go, and how the part is released
     /// that does not ship.
     pub(super) fn given_back(&mut self, amount: i64) -> Result<(), Conflict> {
-        self.say_given_back();
-        self.go_on_without(amount)
-    }
-
-    /// What follows from a refund that is done, or as good as done.
-    pub(super) fn go_on_without(&mut self, amount: i64) -> Result<(), Conflict> {
         if self.payment.state == State::Capturing {
-            return self.captured(self.payment.authorized - amount);
+            return self.without_rest(amount, RefundStatus::Succeeded);
+        }
+        let refund_id = self.payment.unshipped_refund();
+        if self.payment.case.attempt.is_some() {
+            self.say_given_back(refund_id, amount);
         }
         self.refunded(amount)
     }
 
+    /// What ships is taken already, and the rest goes back, or is on its way.
+    pub(super) fn without_rest(&mut self, amount: i64, status: RefundStatus) -> Result<(), Conflict> {
+        let refund_id = self.payment.unshipped_refund();
+        let payment = self.change();
+        if let Some(attempt) = payment.case.attempt.as_ref().filter(|_| amount > 0) {
+            let provider_id = attempt.refund_id.clone();
+            payment.case.remainder = Some(Remainder { amount, provider_id, status: status.clone() });
+            if status == RefundStatus::Succeeded {
+                self.say_given_back(refund_id, amount);
+            }
+        }
+        self.captured(self.payment.authorized - amount)
+    }
+
     /// Tells who holds the money elsewhere what is to go back.
-    fn ask_holder(&mut self, amount: i64, attempt: &str) {
-        let Payment { order_id, gateway, payment_id, currency, case, .. } = &**self.payment;
+    fn ask_holder(&mut self, amount: i64, number: u32) {
+        let refund_id = self.payment.unshipped_refund();
+        let Payment { order_id, gateway, payment_id, currency, case, state, .. } = &**self.payment;
         let Some(currency) = *currency else { return };
-        let why = case.undoing.as_ref().filter(|_| self.payment.state != State::Capturing);
-        let refund_id = refund_elsewhere(*order_id, attempt);
+        let why = case.undoing.as_ref().filter(|_| *state != State::Capturing);
         let event = RefundRequested {
             order_id: *order_id,
             refund_id,
@@ -70,34 +86,24 @@ impl PaymentStep<'_, '_> {
             provider: gateway.clone(),
             reference: payment_id.clone(),
         };
-        self.effects.emit(&event, &refund_id.to_string());
+        self.effects.emit(&event, &format!("{refund_id}:{number}"));
     }
 
     /// Who holds the money elsewhere gave back what did not ship.
-    pub(super) fn say_given_back(&mut self) {
-        let Payment { order_id, refunds_done: refunded, .. } = **self.payment;
-        let Some((refund_id, amount, currency)) = self.asked_elsewhere() else { return };
+    pub(super) fn say_given_back(&mut self, refund_id: RefundId, amount: i64) {
+        let Payment { order_id, currency, refunds_done: refunded, .. } = **self.payment;
+        let Some(currency) = currency.filter(|_| self.payment.case.settlement.is_elsewhere()) else { return };
         let event =
             RefundCompleted { order_id, refund_id, amount, currency, lines: Vec::new(), refunded, unshipped: true };
         self.effects.emit(&event, &refund_id.to_string());
     }
 
     /// Who holds the money elsewhere did not give it back.
-    pub(super) fn say_failed_elsewhere(&mut self, detail: &str) {
-        let order_id = self.payment.order_id;
-        let Some((refund_id, amount, currency)) = self.asked_elsewhere() else { return };
+    pub(super) fn say_failed_elsewhere(&mut self, refund_id: RefundId, amount: i64, detail: &str) {
+        let Payment { order_id, currency, .. } = **self.payment;
+        let Some(currency) = currency.filter(|_| self.payment.case.settlement.is_elsewhere()) else { return };
         let detail = detail.to_owned();
         self.effects.emit(&RefundFailed { order_id, refund_id, amount, currency, detail }, &refund_id.to_string());
-    }
-
-    /// The refund that who holds the money elsewhere was asked for and has not settled.
-    fn asked_elsewhere(&self) -> Option<(RefundId, i64, Currency)> {
-        let Payment { order_id, currency, case, .. } = &**self.payment;
-        let is_asked =
-            |attempt: &&CallAttempt| attempt.operation == Operation::Refund && case.settlement.is_elsewhere();
-        let attempt = case.attempt.as_ref().filter(is_asked)?;
-        let refund_id = refund_elsewhere(*order_id, &key(*order_id, attempt.operation, attempt.number));
-        Some((refund_id, attempt.amount, (*currency)?))
     }
 
     /// Writes the next attempt at an operation down; its call is made after the commit, and asked for again when its lease runs out.
@@ -131,7 +137,7 @@ impl PaymentStep<'_, '_> {
         let order_id = self.payment.order_id;
         self.effects.schedule(ATTEMPT, order_id, "", due);
         if operation == Operation::Refund && self.payment.case.settlement.is_elsewhere() {
-            self.ask_holder(amount, &key(order_id, operation, self.payment.case.made.of(operation)));
+            self.ask_holder(amount, self.payment.case.made.of(operation));
         }
     }
 

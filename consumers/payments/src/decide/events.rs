@@ -154,7 +154,11 @@ impl PaymentStep<'_, '_> {
         let is_captured = payment.case.settlement.is_captured();
         self.effects.cancel_timer(AUTHORIZATION, event.order_id, "");
         // Taken already: what does not ship goes back.
-        if is_captured { self.begin(Operation::Refund, rest) } else { self.begin(Operation::Capture, amount) }
+        if is_captured {
+            let rest = self.within_returnable(rest);
+            return self.begin(Operation::Refund, rest);
+        }
+        self.begin(Operation::Capture, amount)
     }
 
     /// Fulfillment lets go: what is held is let go, what was taken for these units is given back; while a call's outcome is not known it is

@@ -198,11 +198,11 @@ impl PaymentStep<'_, '_> {
         }
         payment.disputed = payment.withdrawn();
         self.say_disputed(payment_id, &now);
-        if now.funds == DisputedFunds::Reinstated && self.payment.refund_shortfall > 0 {
-            let (order_id, owed) =
-                (self.payment.order_id, Money { amount: self.payment.refund_shortfall, ..now.money });
+        let amount = self.payment.refund_shortfall + self.payment.case.owed_to_returns;
+        if now.funds == DisputedFunds::Reinstated && amount > 0 {
+            let (order_id, owed) = (self.payment.order_id, Money { amount, ..now.money });
             let what = format!(
-                "the money of dispute {} is here again, and up to {owed} of the refund of what did not ship was not given back while it was \
+                "the money of dispute {} is here again, and up to {owed} of what did not ship, or came back, was not given back while it was \
                  disputed: refund it, POST /orders/{order_id}/refunds, or settle it with the customer",
                 now.dispute_id
             );

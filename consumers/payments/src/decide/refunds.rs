@@ -136,24 +136,7 @@ impl DecisionContext<'_> {
             Some(_) => step.adopt(),
             None => step.open(),
         }
-        let CustomerRefund { amount, data, .. } = &**step.refund;
-        let RefundData { asked, lines, reason, requested_by, attempt, .. } = data.clone();
-        let holder = step.payment.case.settlement.is_elsewhere();
-        let event = RefundRequested {
-            order_id,
-            refund_id,
-            amount: *amount,
-            currency: step.payment.currency()?,
-            lines,
-            asked: asked.as_str().to_owned(),
-            reason,
-            requested_by,
-            provider: holder.then(|| step.payment.gateway.clone()).flatten(),
-            reference: holder.then(|| step.payment.payment_id.clone()).flatten(),
-            provider_refund_id: attempt.provider_id,
-        };
-        step.effects.emit(&event, &refund_id.to_string());
-        Ok(())
+        step.say_requested(&refund_id.to_string())
     }
 
     fn refund_retried(
@@ -516,11 +499,37 @@ impl RefundStep<'_, '_> {
         Ok(())
     }
 
-    /// A person has it tried again: what failed by a new attempt, what is not known by a look-up.
+    fn say_requested(&mut self, discriminator: &str) -> Result<(), Conflict> {
+        let CustomerRefund { amount, data, .. } = &**self.refund;
+        let RefundData { asked, lines, reason, requested_by, attempt, .. } = data.clone();
+        let holder = self.payment.case.settlement.is_elsewhere();
+        let event = RefundRequested {
+            order_id: self.order_id,
+            refund_id: self.refund_id,
+            amount: *amount,
+            currency: self.payment.currency()?,
+            lines,
+            asked: asked.as_str().to_owned(),
+            reason,
+            requested_by,
+            provider: holder.then(|| self.payment.gateway.clone()).flatten(),
+            reference: holder.then(|| self.payment.payment_id.clone()).flatten(),
+            provider_refund_id: attempt.provider_id,
+        };
+        self.effects.emit(&event, discriminator);
+        Ok(())
+    }
+
+    /// A person has it tried again: what failed by a new attempt, what is not known by a look-up. Who holds the money elsewhere is asked anew.
     fn retry(&mut self, by: &str) {
         self.change().retried_by = Some(by.to_owned());
         if self.attempt().phase == Phase::Failed {
-            return self.open();
+            self.open();
+            if self.payment.case.settlement.is_elsewhere() {
+                let again = format!("{}:{}", self.refund_id, self.attempt().number);
+                let _ = self.say_requested(&again); // it has a currency: it was asked for before
+            }
+            return;
         }
         self.change().tries = 0;
         self.try_again(self.settings.pause(1));

@@ -5,6 +5,7 @@
 //! | not decided yet | a refund of the units that came, of what is left: **RefundRequested**; nothing is left: – | – |
 //! | decided | – | – |
 //!
+//! What disputes have withdrawn is not left either: it is owed to the return, and a person's case once it is reinstated.
 //! A refund that a person asked for comes first: what it gave back, or will, is not left. Each return is decided once, so that a replay after such a refund
 //! failed pays nothing.
 
@@ -38,13 +39,17 @@ impl DecisionContext<'_> {
             return Ok(());
         }
         let refund_id = RefundId(derive_id(order_id, "fulfillment", "return", &return_id.to_string()));
-        let (amount, lines) = match world.refunds.get(&refund_id) {
-            Some(known) => (known.amount, None), // told again after a restore
+        let (amount, cut, lines) = match world.refunds.get(&refund_id) {
+            Some(known) => (known.amount, 0, None), // told again after a restore
             None => {
-                world.room(*order_id, payment).of_return(*return_id, lines).map(|(sum, lines)| (sum, Some(lines)))?
+                let (amount, cut, lines) = world.room(*order_id, payment).of_return(*return_id, lines)?;
+                (amount, cut, Some(lines))
             }
         };
-        world.payment_mut(*order_id).0.case.returns.insert(*return_id, amount);
+        let payment = world.payment_mut(*order_id).0;
+        payment.case.returns.insert(*return_id, amount);
+        // Owed once the disputes' money is here again.
+        payment.case.owed_to_returns += cut.min(payment.disputed);
         let Some(lines) = lines.filter(|_| amount > 0) else { return Ok(()) };
         let asked = Asked::Lines(lines.iter().map(|line| (line.sku.to_string(), line.quantity)).collect());
         let data = RefundData {

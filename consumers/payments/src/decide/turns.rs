@@ -314,7 +314,8 @@ impl PaymentStep<'_, '_> {
         let reason = Reason { detail: format!("{}; the gateway: {detail}", reason.detail), ..reason };
         let order_id = self.payment.order_id;
         self.stick(Phase::Failed, "refund_failed", &format!("not given back: {detail}"));
-        self.say_failed_elsewhere(detail);
+        let refund_id = self.payment.unshipped_refund();
+        self.say_failed_elsewhere(refund_id, amount, detail);
         self.effects.emit(&PaymentRefundFailed { order_id, amount, currency, reason }, "");
         Ok(())
     }

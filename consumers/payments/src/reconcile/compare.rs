@@ -180,7 +180,7 @@ impl Comparison {
             sums.captured += ours.captured;
         }
         match found {
-            None if all_is_listed => {
+            None if all_is_listed && !ours.is_taken_over => {
                 self.differs(
                     DifferenceKind::MissingThere,
                     ours.order_id,

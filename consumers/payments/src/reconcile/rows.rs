@@ -27,6 +27,8 @@ pub(crate) struct RecordedPayment {
     pub refund_ids: Vec<String>,
     /// A call is under way, or something changed lately.
     pub is_moving: bool,
+    /// The payment was made before its order: perhaps long before.
+    pub is_taken_over: bool,
 }
 
 /// The payments of a gateway from this order on, and those of these orders.
@@ -45,9 +47,12 @@ pub(super) async fn read(
                    refunded + refunds_done + case when is_captured then released_remainder else 0 end as refunded,
                    state in ('AUTHORIZING', 'ACTION_REQUIRED', 'CAPTURING', 'VOIDING', 'REFUNDING') and not stuck or updated_at > $4
                    or exists (select from payments.customer_refund r
-                               where r.order_id = p.order_id and r.state in ('REQUESTED', 'REFUNDING', 'PENDING') and not r.stuck) as is_moving
+                               where r.order_id = p.order_id and r.state in ('REQUESTED', 'REFUNDING', 'PENDING') and not r.stuck)
+                   or coalesce(data::jsonb #>> '{remainder,status}' = 'pending', false) as is_moving,
+                   coalesce(data::jsonb ->> 'settlement' in ('adopted', 'captured'), false) as is_taken_over
               from payments.payment p, coalesce(data::jsonb ->> 'settlement' = 'captured', false) as is_captured
-             where order_id >= $1 and gateway = $2 or order_id = any($3)
+             where (order_id >= $1 and gateway = $2 or order_id = any($3))
+               and coalesce(data::jsonb ->> 'settlement', '') not in ('captured_elsewhere', 'external')
         ), named as (
             select order_id, array_agg(refund_id) as refund_ids from payments.refund where order_id in (select order_id from payment) group by order_id
         )
@@ -80,5 +85,6 @@ fn payment(row: &PgRow) -> Result<RecordedPayment, sqlx::Error> {
         refunded: row.try_get("refunded")?,
         refund_ids: row.try_get("refund_ids")?,
         is_moving: row.try_get("is_moving")?,
+        is_taken_over: row.try_get("is_taken_over")?,
     })
 }

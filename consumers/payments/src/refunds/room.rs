@@ -108,7 +108,8 @@ impl Room {
         &self,
         return_id: ReturnId,
         came: &[ReturnedLine],
-    ) -> Result<(i64, Vec<RefundedLine>), Conflict> {
+    ) -> Result<(i64, i64, Vec<RefundedLine>), Conflict> {
+        let mut worth = 0;
         let (mut left, mut found) = (self.left, Vec::new());
         for room in &self.lines {
             let of_line = came.iter().filter(|line| line.line_id == room.line.line_id);
@@ -124,11 +125,13 @@ impl Room {
             if units > 0 {
                 let line = room.refunded(units);
                 let amount = line.amount.min(left);
+                worth += line.amount;
                 left -= amount;
                 found.push(RefundedLine { amount, ..line });
             }
         }
-        Ok((self.left - left, found))
+        let sum = self.left - left;
+        Ok((sum, worth - sum, found))
     }
 
     /// Whether this may go back once more: units and money.

@@ -326,6 +326,13 @@ async fn a_payment_that_others_made_is_marked_only_if_it_is_as_expected_and_by_o
     check(vec![Reply::Json(200, held())], Call::Adopt(captured), only_held, &[GET]).await;
     let open = declined("not_as_said", "expected a payment that is held, pi_1 is requires_payment_method");
     check(vec![Reply::Json(200, intent("requires_payment_method", json!({})))], Call::Adopt(held_), open, &[GET]).await;
+    for gone in [json!({"amount_refunded": 1}), json!({"disputed": true})] {
+        let mut charge = json!({"id": "ch_1", "status": "succeeded"});
+        charge.as_object_mut().unwrap().extend(gone.as_object().unwrap().clone());
+        let intent = intent("succeeded", json!({"amount_received": 1_501, "latest_charge": charge}));
+        let no = declined("not_as_said", "expected a payment whose money is there, pi_1 is refunded or disputed");
+        check(vec![Reply::Json(200, intent)], Call::Adopt(captured), no, &[GET]).await;
+    }
     let unknown_there = Reply::Json(404, error("resource_missing"));
     let double = Double::start([unknown_there]).await;
     let outcome = double.gateway().adopt(&of(Operation::Authorize, 1_501), held_).await;

@@ -7,7 +7,6 @@ use events::{
 };
 
 use super::*;
-use crate::call::refund_elsewhere;
 use crate::payment::Settlement;
 
 fn placed(kind: PaymentKind) -> OrderPayment {
@@ -49,16 +48,18 @@ fn elsewhere(kind: PaymentKind) -> Desk {
 
 /// What who holds the money elsewhere says of the refund that they were asked for last.
 fn settled(desk: &Desk, status: RefundStatus) -> Input {
-    let attempt = desk.payment().case.attempt.clone().unwrap();
-    let refund_id = refund_elsewhere(ORDER, &crate::key(ORDER, attempt.operation, attempt.number)).to_string();
+    let case = &desk.payment().case;
+    let rest = case.remainder.as_ref().and_then(|rest| rest.provider_id.clone());
+    let last = case.attempt.as_ref().and_then(|attempt| attempt.refund_id.clone());
+    let refund_id = rest.filter(|_| desk.state() == State::Captured).or(last).unwrap();
     Input::Notice(ProviderNotice::Refund { message_id: format!("{refund_id}/{status:?}"), refund_id, status })
 }
 
 /// The call that the last batch left, answered as payments answers itself.
 fn answers_itself(desk: &mut Desk) {
     let call = desk.calls.pop().unwrap();
-    assert!(call.settlement.is_elsewhere());
-    let input = call.answered(call.answered_elsewhere()).input;
+    let outcome = call.answered_elsewhere().unwrap();
+    let input = call.answered(outcome).input;
     desk.does(input);
 }
 
@@ -94,8 +95,12 @@ fn of_a_payment_that_was_taken_the_part_that_does_not_ship_goes_back_before_the_
     desk.answers(pending(501));
     let PaymentCaptured { amount, remainder, .. } = desk.event();
     assert_eq!((amount, remainder, desk.state()), (1_000, 501, State::Captured), "goods don't wait for a bank");
+    desk.does(told("0", RefundStatus::Succeeded));
+    assert_eq!((desk.dead.len(), desk.payment().released_remainder), (0, 501));
     desk.does(told("1", RefundStatus::Failed { detail: "account closed".into() }));
-    assert_eq!(desk.dead, ["refund_failed"], "a person gives it back");
+    assert_eq!(desk.dead, ["refund_failed"], "days later: a person gives it back");
+    let Payment { captured, released_remainder, refund_shortfall, .. } = *desk.payment();
+    assert_eq!((captured, released_remainder, refund_shortfall), (1_501, 0, 501), "it is here, and owed");
     desk.does(told("2", RefundStatus::Failed { detail: "account closed".into() }));
     assert_eq!(desk.dead, [""; 0], "once");
 }
@@ -232,4 +237,56 @@ fn what_is_settled_outside_is_never_asked_of_anyone() {
     let mut desk = elsewhere(PaymentKind::External);
     desk.does(fraud_rejected());
     assert_eq!((desk.said(), desk.calls.len()), (vec!["PaymentVoided"], 0));
+}
+
+#[test]
+fn news_of_the_rests_refund_is_none_of_the_refund_that_follows_it() {
+    let mut desk = taken_over(PaymentKind::Captured);
+    desk.does(confirmed_of(vec![item(1, "1", 2)]));
+    desk.does(cancelled(vec![given_up(1, "1", 2)]));
+    desk.does(told("0", RefundStatus::Succeeded));
+    desk.answers(refunded(501));
+    assert_eq!((desk.said(), desk.called()), (vec!["PaymentCaptured"], vec!["refund:2".to_owned()]));
+    desk.does(told("1", RefundStatus::Succeeded));
+    assert_eq!((desk.said(), desk.state()), (vec![], State::Refunding), "nobody gave that back yet");
+    desk.answers(Outcome::Refunded { refund_id: "re_2".into(), money: eur(1_000) });
+    assert_eq!((desk.said(), desk.payment().refunded), (vec!["PaymentRefunded"], 1_000));
+    desk.does(told("2", RefundStatus::Failed { detail: "closed".into() }));
+    assert_eq!((desk.dead.clone(), desk.payment().refunded), (vec!["refund_failed".to_owned()], 1_000));
+}
+
+#[test]
+fn a_refund_of_nothing_is_not_the_one_before_it() {
+    let mut desk = elsewhere(PaymentKind::Captured);
+    desk.does(confirmed_of(vec![item(1, "1", 2)]));
+    answers_itself(&mut desk);
+    desk.does(cancelled(vec![given_up(1, "1", 0)]));
+    assert_eq!((desk.said(), desk.state()), (vec!["PaymentRefunded"], State::Refunded), "nothing of it was asked for");
+    let yes = settled_rest(&desk, RefundStatus::Succeeded);
+    assert_eq!(desk.does(yes).said(), ["RefundCompleted"], "the rest's own");
+}
+
+fn settled_rest(desk: &Desk, status: RefundStatus) -> Input {
+    let refund_id = desk.payment().case.remainder.as_ref().and_then(|rest| rest.provider_id.clone()).unwrap();
+    Input::Notice(ProviderNotice::Refund { message_id: format!("{refund_id}/{status:?}"), refund_id, status })
+}
+
+#[test]
+fn a_refund_to_the_customer_that_failed_elsewhere_is_asked_for_anew() {
+    use crate::decide::tests::refunds::{ask, dispatched, id};
+    use crate::refunds::Asked;
+    let mut desk = elsewhere(PaymentKind::External);
+    desk.does(confirmed()).does(dispatched(1, vec![item(1, "1", 2), item(2, "2", 1)]));
+    desk.does(ask(1, Asked::Amount(300)));
+    assert_eq!(desk.event::<RefundRequested>().provider.as_deref(), Some("sandbox"));
+    answers_itself(&mut desk);
+    let told = |number: u32, status: RefundStatus| {
+        let refund_id = format!("{}:{number}", id(1));
+        Input::Notice(ProviderNotice::Refund { message_id: format!("{refund_id}/{status:?}"), refund_id, status })
+    };
+    assert_eq!(desk.does(told(1, RefundStatus::Failed { detail: "no".into() })).said(), ["RefundFailed"]);
+    desk.does(Input::Refund(RefundInput::Retry { order_id: ORDER, refund_id: id(1), by: "eve".into() }));
+    assert_eq!(desk.said(), ["RefundRequested"]);
+    answers_itself(&mut desk);
+    assert_eq!(desk.does(told(2, RefundStatus::Succeeded)).said(), ["RefundCompleted"]);
 }

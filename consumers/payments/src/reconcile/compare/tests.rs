@@ -22,6 +22,7 @@ fn ours(state: State, held: i64, captured: i64) -> RecordedPayment {
         refunded: 0,
         refund_ids: Vec::new(),
         is_moving: false,
+        is_taken_over: false,
     }
 }
 
