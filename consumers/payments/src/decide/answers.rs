@@ -67,7 +67,16 @@ impl PaymentStep<'_, '_> {
             Outcome::ActionRequired { .. } | Outcome::Opened { .. } | Outcome::NotFound => {
                 return Ok(Some(not_as_said("not_authorized", "held or taken", "one that is neither")));
             }
-            _ => return Ok(None),
+            Outcome::Declined { .. }
+            | Outcome::CaptureFailed { .. }
+            | Outcome::Voided { .. }
+            | Outcome::VoidFailed { .. }
+            | Outcome::Refunded { .. }
+            | Outcome::RefundPending { .. }
+            | Outcome::RefundFailed { .. }
+            | Outcome::NotExecuted { .. }
+            | Outcome::Errored { .. }
+            | Outcome::Unknown { .. } => return Ok(None),
         };
         let asked = self.payment.money(*amount)?;
         let differs = || not_as_said("amount_mismatch", &format!("of {asked}"), &format!("one of {}", hold.money));

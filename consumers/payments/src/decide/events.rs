@@ -48,13 +48,9 @@ impl PaymentStep<'_, '_> {
     /// Stock does not suffice: what was held or taken before the order was placed is let go, or given back.
     pub fn stock_rejected(&mut self, event: &StockRejected) -> Result<(), Conflict> {
         let Some(placed) = &event.payment else { return Ok(()) };
-        let stop = match self.payment.state {
-            New => Undoing { given_up: Vec::new(), reason: event.reason.clone() },
-            _ => match self.stopped_before() {
-                Some(stop) => stop,
-                None => return Ok(()),
-            },
-        };
+        let is_new = self.payment.state == New;
+        let rejected = is_new.then(|| Undoing { given_up: Vec::new(), reason: event.reason.clone() });
+        let Some(stop) = rejected.or_else(|| self.stopped_before()) else { return Ok(()) };
         let settlement = self.settlement_of(placed)?;
         self.take_over(placed, settlement, Some(stop))
     }
