@@ -3,6 +3,7 @@
 mod acts;
 mod audit;
 mod config;
+mod consumer;
 mod dead_letters;
 mod deadlines;
 mod keys;

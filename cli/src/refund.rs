@@ -2,14 +2,12 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Context, bail};
 use clap::Args;
 use events::{OrderId, RefundId};
-use reqwest::RequestBuilder;
-use runtime::Settings;
-use runtime::settings::ConsumerSettings;
-use serde_json::{Value, json};
+use reqwest::Client;
+use serde_json::json;
 
+use crate::consumer::{self, units};
 use crate::output;
 
 #[derive(Args)]
@@ -43,34 +41,17 @@ pub struct Arguments {
     payments: Option<String>,
 }
 
-fn units(text: &str) -> Result<(String, i64), String> {
-    let misfit = || format!("expected SKU=N, such as SKU-0001=2, got {text:?}");
-    let (sku, quantity) = text.rsplit_once('=').ok_or_else(misfit)?;
-    Ok((sku.to_owned(), quantity.parse().map_err(|_| misfit())?))
-}
-
 pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
     let Arguments { order, all, amount, lines, settle, failed, reason, key, payments } = arguments;
-    let settings = Settings::from_env()?;
-    let url = match payments {
-        Some(url) => url,
-        None => {
-            let own: ConsumerSettings = settings.section("payments")?;
-            let address =
-                own.http.or_else(|| runtime::default_address("payments")).context("payments has no address")?;
-            runtime::http::url(settings.common(), address)
-        }
-    };
-    let url = url.trim_end_matches('/');
+    let at = payments.as_deref();
     if let Some(refund_id) = settle {
         let body = match failed {
             Some(detail) => json!({"outcome": "failed", "detail": detail}),
             None => json!({"outcome": "refunded"}),
         };
-        let request = runtime::http::client(settings.common())?.build()?;
-        let request = request.post(format!("{url}/orders/{order}/refunds/{refund_id}/settle")).json(&body);
-        let lost = || format!("payments does not answer at {url}: start it, or say --payments; then ask again");
-        let answer = answered(request, lost, "not settled").await?;
+        let path = format!("/orders/{order}/refunds/{refund_id}/settle");
+        let request = |client: Client, url: String| client.post(url).json(&body);
+        let answer = consumer::ask("payments", at, &path, request, "then ask again").await?;
         output::said(json, &answer, || {
             format!("refund {refund_id} of order {order} is on record as {}", body["outcome"])
         });
@@ -87,13 +68,9 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
         body["lines"] = lines.iter().map(|(sku, quantity)| json!({"sku": sku, "quantity": quantity})).collect();
     }
     let key = key.unwrap_or_else(|| runtime::Clock::default().mint().to_string());
-    let request = runtime::http::client(settings.common())?
-        .build()?
-        .post(format!("{url}/orders/{order}/refunds"))
-        .header("Idempotency-Key", &key)
-        .json(&body);
-    let lost = || format!("payments does not answer at {url}: start it, or say --payments; ask again with --key {key}");
-    let answer = answered(request, lost, "not refunded").await?;
+    let again = format!("ask again with --key {key}");
+    let request = |client: Client, url: String| client.post(url).header("Idempotency-Key", &key).json(&body);
+    let answer = consumer::ask("payments", at, &format!("/orders/{order}/refunds"), request, &again).await?;
     output::said(json, &answer, || {
         format!(
             "{} minor units go back, refund {}; GET /orders/{order}/refunds at payments says how it stands",
@@ -102,15 +79,4 @@ pub async fn run(arguments: Arguments, json: bool) -> anyhow::Result<ExitCode> {
         )
     });
     Ok(ExitCode::SUCCESS)
-}
-
-/// The answer of payments. Fails where there is none, or no success.
-async fn answered(request: RequestBuilder, lost: impl Fn() -> String, refused: &str) -> anyhow::Result<Value> {
-    let response = request.send().await.with_context(&lost)?;
-    let status = response.status();
-    let answer: Value = response.json().await.with_context(&lost)?;
-    if !status.is_success() {
-        bail!("{refused}: {status}: {}", answer["detail"].as_str().unwrap_or_default());
-    }
-    Ok(answer)
 }

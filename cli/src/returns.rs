@@ -2,14 +2,12 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use events::{OrderId, ReturnId};
-use reqwest::RequestBuilder;
-use runtime::Settings;
-use runtime::settings::ConsumerSettings;
+use reqwest::{Client, RequestBuilder};
 use serde_json::{Value, json};
 
+use crate::consumer::{self, units};
 use crate::output;
 
 #[derive(Subcommand)]
@@ -79,12 +77,6 @@ pub struct FulfillmentAddress {
     fulfillment: Option<String>,
 }
 
-fn units(text: &str) -> Result<(String, i64), String> {
-    let misfit = || format!("expected SKU=N, such as SKU-0001=2, got {text:?}");
-    let (sku, quantity) = text.rsplit_once('=').ok_or_else(misfit)?;
-    Ok((sku.to_owned(), quantity.parse().map_err(|_| misfit())?))
-}
-
 pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
     match command {
         Command::Announce { order, lines, reason, no_refund, key, at } => {
@@ -93,8 +85,7 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
             let body = json!({"lines": lines, "reason": reason, "refund": !no_refund});
             let key = key.unwrap_or_else(|| runtime::Clock::default().mint().to_string());
             let again = format!("ask again with --key {key}");
-            let request =
-                |client: reqwest::Client, url: String| client.post(url).header("Idempotency-Key", &key).json(&body);
+            let request = |client: Client, url: String| client.post(url).header("Idempotency-Key", &key).json(&body);
             let answer = answer(&at, &format!("/orders/{order}/returns"), request, &again).await?;
             said(json, &answer);
         }
@@ -146,26 +137,8 @@ fn shown(answer: &Value) -> String {
 async fn answer(
     at: &FulfillmentAddress,
     path: &str,
-    request: impl FnOnce(reqwest::Client, String) -> RequestBuilder,
+    request: impl FnOnce(Client, String) -> RequestBuilder,
     again: &str,
 ) -> anyhow::Result<Value> {
-    let settings = Settings::from_env()?;
-    let url = match &at.fulfillment {
-        Some(url) => url.clone(),
-        None => {
-            let own: ConsumerSettings = settings.section("fulfillment")?;
-            let address =
-                own.http.or_else(|| runtime::default_address("fulfillment")).context("fulfillment has no address")?;
-            runtime::http::url(settings.common(), address)
-        }
-    };
-    let client = runtime::http::client(settings.common())?.build()?;
-    let lost = || format!("fulfillment does not answer at {url}: start it, or say --fulfillment; {again}");
-    let response = request(client, format!("{}{path}", url.trim_end_matches('/'))).send().await.with_context(lost)?;
-    let status = response.status();
-    let answer: Value = response.json().await.with_context(lost)?;
-    if !status.is_success() {
-        bail!("not done: {status}: {}", answer["detail"].as_str().unwrap_or_default());
-    }
-    Ok(answer)
+    consumer::ask("fulfillment", at.fulfillment.as_deref(), path, request, again).await
 }

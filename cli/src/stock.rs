@@ -6,10 +6,9 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use clap::Subcommand;
 use runtime::Settings;
-use runtime::settings::ConsumerSettings;
 use serde::{Deserialize, Serialize};
 
-use crate::output;
+use crate::{consumer, output};
 
 /// Rows that are sent at once: each part is taken whole, or not at all.
 const PART: usize = 5_000;
@@ -55,15 +54,12 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
     let Command::Load { file, inventory, again } = command;
     let rows = read(&file)?;
     let settings = Settings::from_env()?;
-    let url = match inventory {
-        Some(url) => url,
-        None => configured(&settings)?,
-    };
+    let url = consumer::url(&settings, "inventory", inventory.as_deref())?;
     let http = runtime::http::client(settings.common())?.build()?;
     let load = again.then(|| runtime::Clock::default().mint());
     let (mut changed, mut before) = (0, None);
     for (part, rows) in rows.chunks(PART).enumerate() {
-        let mut request = http.post(format!("{}/stock/load", url.trim_end_matches('/'))).json(rows);
+        let mut request = http.post(format!("{url}/stock/load")).json(rows);
         if let Some(load) = load {
             request = request.header("Idempotency-Key", format!("{load}/{part}"));
         }
@@ -93,12 +89,6 @@ pub async fn run(command: Command, json: bool) -> anyhow::Result<ExitCode> {
         }
     });
     Ok(ExitCode::SUCCESS)
-}
-
-fn configured(settings: &Settings) -> anyhow::Result<String> {
-    let own: ConsumerSettings = settings.section("inventory")?;
-    let address = own.http.or_else(|| runtime::default_address("inventory")).context("inventory has no address")?;
-    Ok(runtime::http::url(settings.common(), address))
 }
 
 fn read(file: &Path) -> anyhow::Result<Vec<StockRow>> {

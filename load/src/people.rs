@@ -93,7 +93,7 @@ async fn choose(pipeline: &PipelineAddresses, order_id: &str, choice: &str) {
     loop {
         let chosen = async {
             let payment = pipeline.http.get(pipeline.door("payments", &format!("/payments/{order_id}"))).send().await?;
-            let payment: Value = payment.json().await?;
+            let payment: Value = payment.error_for_status()?.json().await?;
             let url = payment["action"]["url"].as_str().unwrap_or_default();
             let page = pipeline.http.post(url).header("content-type", "application/x-www-form-urlencoded");
             page.body(format!("outcome={choice}")).send().await
@@ -101,7 +101,7 @@ async fn choose(pipeline: &PipelineAddresses, order_id: &str, choice: &str) {
         match chosen.await {
             // A redirect leads back to the shop; a page that is not there any more, to nothing.
             Ok(answer) if !answer.status().is_server_error() => {}
-            Err(error) if error.is_request() && Instant::now() < until => {
+            Err(error) if (error.is_request() || error.is_status()) && Instant::now() < until => {
                 tokio::time::sleep(PAUSE).await;
                 continue;
             }

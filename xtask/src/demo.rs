@@ -23,10 +23,8 @@ const SETTINGS: [(&str, &str); 7] = [
     ("QUADRILLE_PAYMENTS__SANDBOX__REFUND_SETTLES_AFTER", "4s"),
 ];
 
-/// Test cards of Stripe's are one card to fraud, whoever pays with them; and only the code of the one that fails checks does. The simulator answers some
-/// hundred calls a second: so long a customer's order waits for its turn.
-const STRIPE_SETTINGS: [(&str, &str); 6] = [
-    ("QUADRILLE_INVENTORY__RESERVATION_TTL", "90s"),
+/// Test cards of Stripe's are one card to fraud, whoever pays with them; and only the code of the one that fails checks does.
+const STRIPE_SETTINGS: [(&str, &str); 5] = [
     ("QUADRILLE_PAYMENTS__GATEWAY", "stripe"),
     ("QUADRILLE_PAYMENTS__STRIPE__ENDPOINT_RATE", "2000"),
     ("QUADRILLE_FRAUD__VELOCITY__CARD__ORDERS_POINTS", "0"),
@@ -65,8 +63,11 @@ pub struct DemoOptions {
 /// When something can't be built, installed or started, or ends by itself.
 pub fn run(project: &Project, build: Build, options: &DemoOptions) -> Result<ExitCode> {
     let mut settings = SETTINGS.to_vec();
+    // The simulator answers some hundred calls a second, of which an order needs three or four: so long a customer's order waits for its turn.
+    let waiting = format!("{}s", (options.orders / 12).max(90));
     if options.gateway == DemoGateway::StripeSim {
         settings.extend(STRIPE_SETTINGS);
+        settings.push(("QUADRILLE_INVENTORY__RESERVATION_TTL", &waiting));
     }
     RunningPipeline::with(project, build, &options.with, &settings, |pipeline| show(project, pipeline, options))
 }

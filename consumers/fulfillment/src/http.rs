@@ -4,7 +4,7 @@
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use events::{OrderId, ShipmentId, Timestamp};
-use runtime::http::{Access, Caller, Json, JsonResult, Problem, Role, Routes};
+use runtime::http::{Access, Caller, Json, JsonResult, Problem, Role, Routes, texts};
 use runtime::{Cause, Clock, RequestQueue, Work};
 use serde::Deserialize;
 use sqlx::PgPool;
@@ -21,9 +21,6 @@ use crate::work::{self, List};
 
 const PAGE: i64 = 100;
 const LARGEST_PAGE: i64 = 1_000;
-/// Characters at most of a reason.
-const LONGEST_REASON: usize = 500;
-
 #[derive(Clone)]
 pub(crate) struct RouteState {
     pub door: RequestQueue<Fulfillment>,
@@ -207,11 +204,7 @@ async fn release_hold(
     Json(ReleaseHold { why }): Json<ReleaseHold>,
 ) -> JsonResult<OrderShipments> {
     let order_id: OrderId = id("order", &order_id)?;
-    let length = why.chars().count();
-    if length > LONGEST_REASON || why.contains('\0') {
-        let detail = format!("`why`: expected at most {LONGEST_REASON} characters of text, got {length}");
-        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid release").detail(detail));
-    }
+    texts::remark("why", &why)?;
     caller.says_why(&why);
     let order = async || {
         let unknown = || Problem::new(StatusCode::NOT_FOUND, "Not found").detail(unknown_order(order_id));

@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use events::{OrderId, ReturnId, WarehouseId};
 use runtime::http::query::{idempotency_key, order_in_path};
-use runtime::http::{Access, Caller, Json, JsonResult, Problem, Role, Routes};
+use runtime::http::{Access, Caller, Json, JsonResult, Problem, Role, Routes, texts};
 use runtime::{Cause, Work};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -19,8 +19,6 @@ use crate::returns::{CustomerReturn, ReceivedUnits, ReturnInput, ReturnReply, Re
 use crate::row;
 use crate::settings::NAME;
 
-/// Characters at most of a reason, and of a warehouse, as inventory takes it.
-const LONGEST_REASON: usize = 500;
 const LONGEST_WAREHOUSE: usize = 100;
 
 pub(crate) fn routes() -> Routes<RouteState> {
@@ -311,10 +309,7 @@ fn in_path((order_id, return_id): &(String, String)) -> Result<(OrderId, ReturnI
 
 /// Why, for events and for the record of acts.
 fn reason_of(caller: &Caller, reason: String) -> Result<String, Problem> {
-    let length = reason.chars().count();
-    if reason.trim().is_empty() || length > LONGEST_REASON || reason.contains(char::is_control) {
-        return Err(invalid(format!("`reason`: expected 1 to {LONGEST_REASON} printable characters, got {length}")));
-    }
+    texts::reason("reason", &reason)?;
     caller.says_why(&reason);
     Ok(reason)
 }

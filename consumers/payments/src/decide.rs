@@ -83,6 +83,9 @@ impl DecisionContext<'_> {
         if let Input::Refund(input) = input {
             return self.refunds(world, input, effects);
         }
+        if matches!(input, Input::StockRejected(event) if event.payment.is_none()) {
+            return Ok(Reply::Nobody); // its row is not read
+        }
         let mut step = self.step(world, order_id, effects);
         let nobody = |()| Reply::Nobody;
         let reply = match input {
@@ -202,6 +205,14 @@ pub(crate) fn finish(world: &mut BatchState, effects: &mut Effects<'_, Call>) {
     }
 }
 
+/// Whether the gateway of a payment can be asked. Where none holds the money, payments answers itself.
+fn reach_of(payment: &Payment, gateways: &dyn Fn(&str) -> Reach, for_new: &str) -> Reach {
+    match payment.case.settlement.is_elsewhere() {
+        true => Reach::Answers,
+        false => gateways(payment.gateway.as_deref().unwrap_or(for_new)),
+    }
+}
+
 pub(crate) struct PaymentStep<'s, 'c> {
     pub payment: &'s mut Row<Payment>,
     pub call: &'s mut NextCall,
@@ -214,12 +225,8 @@ pub(crate) struct PaymentStep<'s, 'c> {
 }
 
 impl PaymentStep<'_, '_> {
-    /// Whether the gateway of this payment can be asked. Where none holds the money, payments answers itself.
     fn reach(&self) -> Reach {
-        match self.payment.case.settlement.is_elsewhere() {
-            true => Reach::Answers,
-            false => (self.gateways)(self.payment.gateway.as_deref().unwrap_or(self.gateway)),
-        }
+        reach_of(self.payment, self.gateways, self.gateway)
     }
 
     /// The payment, to be changed; its thread is followed.

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use events::OrderId;
 use gateway::{Dispute, NoticeEffect, Notices};
 use runtime::http::query::order_in_path;
-use runtime::http::{Access, Caller, Json, JsonResult, Problem, Role, Routes};
+use runtime::http::{Access, Caller, Json, JsonResult, Problem, Role, Routes, texts};
 use runtime::{Cause, Clock, Consumer as _, RequestQueue, Work};
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
@@ -19,9 +19,6 @@ use crate::input::{Input, Reply};
 use crate::payment::{Payment, Settlement, State};
 use crate::row;
 use crate::settings::Payments;
-
-/// Characters at most of a reason.
-const LONGEST_REASON: usize = 500;
 
 #[derive(Clone)]
 pub(crate) struct PaymentRoutes {
@@ -275,11 +272,7 @@ async fn retry(
     Json(body): Json<Retry>,
 ) -> Result<Response, Problem> {
     let order_id = order_in_path(&order_id)?;
-    let length = body.why.chars().count();
-    if length > LONGEST_REASON || body.why.contains('\0') {
-        let detail = format!("`why`: expected at most {LONGEST_REASON} characters of text, got {length}");
-        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid retry").detail(detail));
-    }
+    texts::remark("why", &body.why)?;
     caller.says_why(&body.why);
     let by = caller.name().to_owned();
     let cause = Cause::request(Payments::NAME, &format!("{order_id}/retry"));

@@ -268,8 +268,20 @@ impl Payment {
 
     /// The refund of what does not ship, as who holds the money elsewhere is asked for it.
     pub(crate) fn unshipped_refund(&self) -> RefundId {
-        let of = if self.state == State::Capturing { "remainder" } else { "undone" };
-        RefundId(derive_id(self.order_id, "payments", "unshipped", of))
+        match self.state {
+            State::Capturing => remainder_refund(self.order_id),
+            State::New
+            | State::Authorizing
+            | State::ActionRequired
+            | State::Authorized
+            | State::Lapsed
+            | State::Captured
+            | State::Voiding
+            | State::Refunding
+            | State::Declined
+            | State::Voided
+            | State::Refunded => RefundId(derive_id(self.order_id, "payments", "unshipped", "undone")),
+        }
     }
 
     /// What disputes have withdrawn now.
@@ -302,4 +314,9 @@ impl Payment {
         self.case.early_result = None;
         self.personal = None;
     }
+}
+
+/// The refund of what does not ship beside what does, as who holds the money elsewhere is asked for it.
+pub(crate) fn remainder_refund(order_id: OrderId) -> RefundId {
+    RefundId(derive_id(order_id, "payments", "unshipped", "remainder"))
 }

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use events::{OrderId, RefundId, RefundedLine};
 use gateway::{ProviderNotice, RefundStatus};
 use runtime::http::query::{idempotency_key, order_in_path};
-use runtime::http::{Access, Caller, Json, JsonResult, Problem, Role, Routes};
+use runtime::http::{Access, Caller, Json, JsonResult, Problem, Role, Routes, texts};
 use runtime::{Cause, Consumer as _, Work};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -22,9 +22,6 @@ use crate::refunds::{
 };
 use crate::row;
 use crate::settings::Payments;
-
-/// Characters at most of a reason.
-const LONGEST_REASON: usize = 500;
 
 pub(crate) fn routes() -> Routes<PaymentRoutes> {
     Routes::new()
@@ -191,10 +188,7 @@ async fn ask(
     let order_id = order_in_path(&order_id)?;
     let idempotency_key = idempotency_key(&headers, "a second refund")?;
     let (reason, currency) = (body.reason.clone(), body.currency.clone());
-    let length = reason.chars().count();
-    if length == 0 || length > LONGEST_REASON || reason.contains(char::is_control) {
-        return Err(invalid(format!("`reason`: expected 1 to {LONGEST_REASON} printable characters, got {length}")));
-    }
+    texts::reason("reason", &reason)?;
     let asked = asked(body)?;
     caller.says_why(&reason);
     let refund_id = RefundId(events::derive_id(order_id, Payments::NAME, "refund", idempotency_key));
@@ -274,10 +268,7 @@ async fn retry(
 ) -> Result<Response, Problem> {
     let order_id = order_in_path(&order_id)?;
     let refund_id: RefundId = refund_id.parse().map_err(|_| unknown(order_id))?;
-    let length = why.chars().count();
-    if length > LONGEST_REASON || why.contains('\0') {
-        return Err(invalid(format!("`why`: expected at most {LONGEST_REASON} characters of text, got {length}")));
-    }
+    texts::remark("why", &why)?;
     caller.says_why(&why);
     let input = Input::Refund(RefundInput::Retry { order_id, refund_id, by: caller.name().to_owned() });
     let cause = Cause::request(Payments::NAME, &format!("{order_id}/refunds/{refund_id}/retry"));
@@ -393,10 +384,7 @@ async fn settle(
 ) -> JsonResult<RefundSettled> {
     let order_id = order_in_path(&order_id)?;
     let refund_id: RefundId = refund_id.parse().map_err(|_| unknown(order_id))?;
-    let length = body.detail.chars().count();
-    if length > LONGEST_REASON || body.detail.contains('\0') {
-        return Err(invalid(format!("`detail`: expected at most {LONGEST_REASON} characters of text, got {length}")));
-    }
+    texts::remark("detail", &body.detail)?;
     let conflict = |detail: String| Problem::new(StatusCode::CONFLICT, "Not settled").detail(detail);
     let known = row::refund_under_way(&routes.pool, order_id, refund_id).await?;
     let Some((payment, provider_id)) = known else { return Err(unknown(order_id)) };

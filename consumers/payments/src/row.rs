@@ -103,7 +103,9 @@ pub(crate) async fn load<'i>(
     // A shipment that left is written down; its payment and refunds are not looked at.
     let left = |input: &&Input| matches!(input, Input::Refund(RefundInput::Dispatched(_)));
     let dispatched = inputs.clone().filter(left).filter_map(Input::order_id);
-    let inputs = inputs.clone().filter(|input| !left(input));
+    // Most orders that are out of stock never had a payment.
+    let is_unpaid = |input: &&Input| matches!(input, Input::StockRejected(event) if event.payment.is_none());
+    let inputs = inputs.clone().filter(|input| !left(input) && !is_unpaid(input));
     let mut orders: BTreeSet<OrderId> = inputs.clone().filter_map(Input::order_id).collect();
     let of_refunds = |input: &&Input| {
         matches!(input, Input::Refund(_) | Input::Retry { .. } | Input::UnknownTimer { .. })

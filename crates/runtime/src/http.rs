@@ -20,6 +20,7 @@ pub mod query;
 mod record;
 mod routes;
 mod server;
+pub mod texts;
 mod tries;
 
 pub(crate) use access::Gate;

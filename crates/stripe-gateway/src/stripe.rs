@@ -235,7 +235,8 @@ impl StripeGateway {
         }
     }
 
-    /// An order's payment that was created between two moments: by its metadata, never by search, which lags behind.
+    /// An order's payment that was created between two moments: by its metadata, never by search, which lags behind. None, too, where more were created than are
+    /// read: a payment whose id was never recorded was never confirmed, so it holds nothing, and another one in its place is as good.
     async fn listed(
         &self,
         order_id: OrderId,
@@ -245,7 +246,11 @@ impl StripeGateway {
         let (from, to) = (from.as_millis().div_euclid(1_000), to.as_millis().div_euclid(1_000) + 1);
         let key = requests::payment_key(order_id);
         let is_ours = |intent: &PaymentIntent| has_key(intent.metadata.as_ref(), &key);
-        self.find(|after| requests::list(from, Some(to), after), |intent: &PaymentIntent| &intent.id, is_ours).await
+        let page = |after: Option<&str>| requests::list(from, Some(to), after);
+        match self.find(page, |intent: &PaymentIntent| &intent.id, is_ours).await? {
+            Found::One(intent) => Ok(Some(intent)),
+            Found::None | Found::TooMany => Ok(None),
+        }
     }
 
     /// The first of a list, over its pages, that is the one.
@@ -254,20 +259,19 @@ impl StripeGateway {
         page: impl Fn(Option<&str>) -> StripeCall,
         id: impl Fn(&T) -> &String,
         is_it: impl Fn(&T) -> bool,
-    ) -> Result<Option<T>, CallFailure> {
+    ) -> Result<Found<T>, CallFailure> {
         let mut last: Option<String> = None;
         for _ in 0..PAGES {
             let mut list: ObjectList<T> = self.transport.send(page(last.as_deref())).await?;
             if let Some(at) = list.data.iter().position(&is_it) {
-                return Ok(Some(list.data.swap_remove(at)));
+                return Ok(Found::One(list.data.swap_remove(at)));
             }
             last = list.data.last().map(|item| id(item).clone()).filter(|_| list.has_more);
             if last.is_none() {
-                return Ok(None);
+                return Ok(Found::None);
             }
         }
-        let why = format!("the one that was looked for is not among the first {PAGES} pages of the list");
-        Err(CallFailure::NoAnswer { endpoint: page(None).endpoint.as_str(), why })
+        Ok(Found::TooMany)
     }
 
     async fn take(&self, request: &Request, payment_id: &str) -> Outcome {
@@ -365,7 +369,7 @@ impl StripeGateway {
     /// By its id, else among the payment's refunds by the key in its metadata.
     async fn look_up_refund(&self, request: &Request, payment_id: &str) -> Outcome {
         let found = match &request.refund_id {
-            Some(refund_id) => self.transport.send(requests::get_refund(refund_id)).await.map(Some),
+            Some(refund_id) => self.transport.send(requests::get_refund(refund_id)).await.map(Found::One),
             None => {
                 let is_it = |refund: &RefundObject| has_key(refund.metadata.as_ref(), &request.key);
                 let page = |after: Option<&str>| requests::list_refunds(payment_id, after);
@@ -373,10 +377,23 @@ impl StripeGateway {
             }
         };
         match found {
-            Ok(refund) => refund.as_ref().map_or(Outcome::NotFound, outcomes::refund),
+            Ok(Found::One(refund)) => outcomes::refund(&refund),
+            Ok(Found::None) => Outcome::NotFound,
+            Ok(Found::TooMany) => {
+                let detail = format!("the payment has more refunds than the {PAGES} pages that are read");
+                Outcome::Unknown { detail }
+            }
             Err(failure) => failure.unread(Operation::Refund),
         }
     }
+}
+
+/// What a list gave.
+enum Found<T> {
+    One(T),
+    None,
+    /// It is not on as many pages as are read.
+    TooMany,
 }
 
 /// Whether an object was made under this key of ours.

@@ -1,15 +1,13 @@
 //! Answers of the gateway: each counts for the open attempt alone; a later one that contradicts what was recorded is a person's case.
 
-use events::{RefundId, derive_id};
 use gateway::{ActionResult, Hold, Operation, Outcome, RefundStatus};
-use runtime::{Conflict, Consumer as _};
+use runtime::Conflict;
 
 use super::PaymentStep;
 use crate::attempt::{CallAttempt, Phase, key};
 use crate::input::{Answer, Reply};
 use crate::payment::State::*;
-use crate::payment::{ActionAsked, Payment, Remainder, Settlement};
-use crate::settings::Payments;
+use crate::payment::{ActionAsked, Payment, Remainder, Settlement, remainder_refund};
 
 impl PaymentStep<'_, '_> {
     pub fn answer(&mut self, answer: &Answer) -> Result<(), Conflict> {
@@ -24,7 +22,7 @@ impl PaymentStep<'_, '_> {
         let Some(attempt) = last.filter(|attempt| attempt.operation == answer.operation && counts(attempt)) else {
             return self.late(answer);
         };
-        if let Some(outcome) = self.taken_over(answer)? {
+        if let Some(outcome) = self.taken_over(answer) {
             return self.recorded(&attempt, &outcome);
         }
         if let (Operation::Void, Outcome::Captured { money }) = (answer.operation, &answer.outcome) {
@@ -48,39 +46,13 @@ impl PaymentStep<'_, '_> {
         self.recorded(&attempt, &answer.outcome)
     }
 
-    /// What the answer means for a payment that was made before its order was placed. One that is not as the order says is left to who made it: nothing
-    /// of it is taken over, so it can't be let go.
-    fn taken_over(&self, answer: &Answer) -> Result<Option<Outcome>, Conflict> {
-        let Payment { state, amount, payment_id, case, .. } = &**self.payment;
-        if *state != Authorizing || answer.operation != Operation::Authorize || !case.settlement.is_taken_over() {
-            return Ok(None);
-        }
-        let is_captured = case.settlement == Settlement::Captured;
-        let hold = match &answer.outcome {
-            Outcome::Authorized(hold) if !is_captured => hold.clone(),
-            Outcome::Captured { money } if is_captured => {
-                let payment_id = payment_id.clone().unwrap_or_default();
-                Hold { payment_id, money: *money, capture_before: None, card: None }
-            }
-            Outcome::Authorized(_) => return Ok(Some(not_as_said("not_captured", "taken", "one that is only held"))),
-            Outcome::Captured { .. } => return Ok(Some(not_as_said("captured_already", "held", "one that is taken"))),
-            Outcome::ActionRequired { .. } | Outcome::Opened { .. } | Outcome::NotFound => {
-                return Ok(Some(not_as_said("not_authorized", "held or taken", "one that is neither")));
-            }
-            Outcome::Declined { .. }
-            | Outcome::CaptureFailed { .. }
-            | Outcome::Voided { .. }
-            | Outcome::VoidFailed { .. }
-            | Outcome::Refunded { .. }
-            | Outcome::RefundPending { .. }
-            | Outcome::RefundFailed { .. }
-            | Outcome::NotExecuted { .. }
-            | Outcome::Errored { .. }
-            | Outcome::Unknown { .. } => return Ok(None),
-        };
-        let asked = self.payment.money(*amount)?;
-        let differs = || not_as_said("amount_mismatch", &format!("of {asked}"), &format!("one of {}", hold.money));
-        Ok(Some(if hold.money == asked { Outcome::Authorized(hold) } else { differs() }))
+    /// A payment that was taken before its order was placed goes on as one that is held: its gateway answers so only where it is as the order says.
+    fn taken_over(&self, answer: &Answer) -> Option<Outcome> {
+        let Payment { state, payment_id, case, .. } = &**self.payment;
+        let Outcome::Captured { money } = answer.outcome else { return None };
+        let adopts = *state == Authorizing && case.settlement == Settlement::Captured;
+        let payment_id = payment_id.clone().filter(|_| adopts)?;
+        Some(Outcome::Authorized(Hold { payment_id, money, capture_before: None, card: None }))
     }
 
     fn recorded(&mut self, attempt: &CallAttempt, outcome: &Outcome) -> Result<(), Conflict> {
@@ -266,7 +238,7 @@ impl PaymentStep<'_, '_> {
         if is_over || *status == RefundStatus::Pending {
             return Reply::Nothing(state);
         }
-        let refund_id = RefundId(derive_id(order_id, Payments::NAME, "unshipped", "remainder"));
+        let refund_id = remainder_refund(order_id);
         let payment = self.change();
         payment.case.remainder = Some(Remainder { status: status.clone(), ..rest.clone() });
         let RefundStatus::Failed { detail } = status else {
@@ -285,11 +257,6 @@ impl PaymentStep<'_, '_> {
         self.effects.dead_letter(order_id, "refund_failed", what);
         Reply::Recorded(state)
     }
-}
-
-fn not_as_said(code: &str, expected: &str, got: &str) -> Outcome {
-    let detail = format!("expected a payment that is {expected}, as the order says, got {got}: it is not taken over");
-    Outcome::Declined { code: code.to_owned(), detail }
 }
 
 /// Whether an attempt still takes an answer. One that waits because the provider failed on its own side does: that was no answer.

@@ -18,8 +18,8 @@ use gateway::{Money, Obstacle, Operation, Outcome, RefundStatus};
 use runtime::rows::Row;
 use runtime::{Conflict, Effects};
 
-use super::DecisionContext;
 use super::attempts::{CALLS, KEY_LASTS};
+use super::{DecisionContext, reach_of};
 use crate::attempt::{Ask, Phase};
 use crate::batch::{BatchState, NextCall};
 use crate::call::Call;
@@ -246,8 +246,7 @@ impl DecisionContext<'_> {
             effects.follow(thread);
         }
         let call = refund_calls.entry(refund_id).or_default();
-        let elsewhere = payment.case.settlement.is_elsewhere();
-        let reach = if elsewhere { Reach::Answers } else { reach(payment.gateway.as_deref().unwrap_or(gateway)) };
+        let reach = reach_of(payment, reach, gateway);
         Some(RefundStep { order_id, refund_id, payment, refund, call, effects, settings, reach, now })
     }
 }

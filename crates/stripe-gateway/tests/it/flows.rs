@@ -339,3 +339,15 @@ async fn a_payment_that_others_made_is_marked_only_if_it_is_as_expected_and_by_o
     assert!(matches!(&outcome, Outcome::Declined { code, .. } if code == "no_such_payment"), "{outcome:?}");
     check(vec![Reply::Json(500, error("api_error"))], Call::Adopt(held_), unknown(), &[GET]).await;
 }
+
+#[tokio::test]
+async fn of_more_payments_than_are_read_one_that_holds_nothing_is_as_good_as_none_and_a_refund_is_not_known() {
+    let page = |id: &str| Reply::Json(200, json!({"data": [{"id": id, "status": "pending"}], "has_more": true}));
+    let pages = |id: &'static str| std::iter::repeat_with(move || page(id)).take(20);
+    let failed = || Reply::Json(500, error("api_error"));
+    let calls = |first: &'static [&str], list: &'static str| [first, &[list; 20]].concat();
+    let answers = [failed()].into_iter().chain(pages("pi_9")).collect();
+    check(answers, Call::LookUp(Operation::Authorize, opening()), Outcome::NotFound, &calls(&[CREATE], LIST)).await;
+    let refund = Call::LookUp(Operation::Refund, of(Operation::Refund, 300));
+    check(pages("re_9").collect(), refund, unknown(), &calls(&[], REFUNDS)).await;
+}
